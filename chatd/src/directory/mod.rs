@@ -1,0 +1,114 @@
+//! The directory: who owns which room, and which pods live. Types are plain data; [`Directory`] implementations do the I/O.
+//!
+//! Every request but [`Request::Pods`] touches one key, and compares whole values: all judgement about what a value means is in
+//! `record` and `lease`, never in a store.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::protocol::RoomId;
+
+/// The longest that a request may take before it counts as unanswered.
+pub const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// What a value is stored under. A store puts the deployment's key prefix (`chat:`) before it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// `room:<room>`
+    Room(RoomId),
+    /// `pod:<pod_id>`. Writing one also notes the pod in the sorted set `pods`, by the time of the write.
+    Pod(String),
+}
+
+/// One thing asked of the directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    Get {
+        key: Key,
+    },
+    /// Put `new` if the value is `expected` (`None`: if there is none), to live for `ttl`.
+    Swap {
+        key: Key,
+        expected: Option<Bytes>,
+        new: Bytes,
+        ttl: Duration,
+    },
+    /// Let the value live for another `ttl` if it is `expected`.
+    Renew {
+        key: Key,
+        expected: Bytes,
+        ttl: Duration,
+    },
+    /// Take the value away if it is `expected`.
+    Delete {
+        key: Key,
+        expected: Bytes,
+    },
+    /// Every living lease, of any deployment that shares the prefix.
+    Pods,
+}
+
+/// What the directory says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The comparison held, and the change is made.
+    Done,
+    /// To [`Request::Get`]: the value. To the others: the comparison failed, nothing was changed, and this is what is there.
+    Found(Option<Bytes>),
+    /// To [`Request::Pods`]: pod_id and lease.
+    Pods(Vec<(String, Bytes)>),
+}
+
+/// Why the directory gave no answer. Whether a change was made is unknown. The names are those of `/status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum NoAnswer {
+    #[error("connection refused or broken")]
+    Refused,
+    #[error("its host name cannot be resolved")]
+    UnknownHost,
+    #[error("no answer within 2 s")]
+    Timeout,
+    #[error("user name or password is wrong or missing, or may not do this")]
+    Auth,
+    #[error("TLS cannot be set up")]
+    Tls,
+    #[error("it is read-only, loading or has no master")]
+    ReadOnly,
+    #[error("its memory is full")]
+    Full,
+}
+
+impl NoAnswer {
+    pub const ALL: [NoAnswer; 7] = [
+        NoAnswer::Refused,
+        NoAnswer::UnknownHost,
+        NoAnswer::Timeout,
+        NoAnswer::Auth,
+        NoAnswer::Tls,
+        NoAnswer::ReadOnly,
+        NoAnswer::Full,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            NoAnswer::Refused => "refused",
+            NoAnswer::UnknownHost => "unknown_host",
+            NoAnswer::Timeout => "timeout",
+            NoAnswer::Auth => "auth",
+            NoAnswer::Tls => "tls",
+            NoAnswer::ReadOnly => "read_only",
+            NoAnswer::Full => "full",
+        }
+    }
+}
+
+/// A store that answers requests. Cheap to clone: all clones share the store's connections.
+pub trait Directory: Clone + 'static {
+    /// Answers within [`ANSWER_TIME`], or says that there was no answer.
+    fn ask(&self, request: Request) -> impl Future<Output = Result<Answer, NoAnswer>>;
+
+    /// How often a connection to the store was lost so far. A change means that what was written last may be gone (failover).
+    fn resets(&self) -> u64;
+}

@@ -1,0 +1,7 @@
+//! Chat rooms that live in one process's memory and can be joined through any of several processes.
+//!
+//! Decisions are pure: they take time and randomness as arguments and do no I/O. What does I/O stands around them;
+//! `docs/architecture.md` has the map.
+
+pub mod directory;
+pub mod protocol;

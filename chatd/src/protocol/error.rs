@@ -1,0 +1,109 @@
+//! Every error code with its sentence and what it does to the connection. Pure: no I/O.
+
+/// What a client is told when something is not done. The sentence never holds what a client sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum ErrorCode {
+    BadCommand,
+    BadRoom,
+    BadName,
+    BadText,
+    LineTooLong,
+    RoomNotFound,
+    RoomFull,
+    NameTaken,
+    BadToken,
+    AlreadyInRoom,
+    NotInRoom,
+    RateLimited,
+    TooManyConnections,
+    TooManyRooms,
+    Unavailable,
+    Timeout,
+    SlowConsumer,
+    ShuttingDown,
+    Moved,
+    Replaced,
+}
+
+impl ErrorCode {
+    /// Every code, in the order of the protocol's table.
+    pub const ALL: [ErrorCode; 20] = [
+        ErrorCode::BadCommand,
+        ErrorCode::BadRoom,
+        ErrorCode::BadName,
+        ErrorCode::BadText,
+        ErrorCode::LineTooLong,
+        ErrorCode::RoomNotFound,
+        ErrorCode::RoomFull,
+        ErrorCode::NameTaken,
+        ErrorCode::BadToken,
+        ErrorCode::AlreadyInRoom,
+        ErrorCode::NotInRoom,
+        ErrorCode::RateLimited,
+        ErrorCode::TooManyConnections,
+        ErrorCode::TooManyRooms,
+        ErrorCode::Unavailable,
+        ErrorCode::Timeout,
+        ErrorCode::SlowConsumer,
+        ErrorCode::ShuttingDown,
+        ErrorCode::Moved,
+        ErrorCode::Replaced,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ErrorCode::BadCommand => "bad_command",
+            ErrorCode::BadRoom => "bad_room",
+            ErrorCode::BadName => "bad_name",
+            ErrorCode::BadText => "bad_text",
+            ErrorCode::LineTooLong => "line_too_long",
+            ErrorCode::RoomNotFound => "room_not_found",
+            ErrorCode::RoomFull => "room_full",
+            ErrorCode::NameTaken => "name_taken",
+            ErrorCode::BadToken => "bad_token",
+            ErrorCode::AlreadyInRoom => "already_in_room",
+            ErrorCode::NotInRoom => "not_in_room",
+            ErrorCode::RateLimited => "rate_limited",
+            ErrorCode::TooManyConnections => "too_many_connections",
+            ErrorCode::TooManyRooms => "too_many_rooms",
+            ErrorCode::Unavailable => "unavailable",
+            ErrorCode::Timeout => "timeout",
+            ErrorCode::SlowConsumer => "slow_consumer",
+            ErrorCode::ShuttingDown => "shutting_down",
+            ErrorCode::Moved => "moved",
+            ErrorCode::Replaced => "replaced",
+        }
+    }
+
+    /// One sentence for a person: what is wrong and what to do.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            ErrorCode::BadCommand => "This is not a command here; HELP lists them.",
+            ErrorCode::BadRoom => "A room is 8 characters of a-z and 0-9.",
+            ErrorCode::BadName => "A name is 1 to 24 characters of A-Z, a-z, 0-9, _ and -.",
+            ErrorCode::BadText => "The text must be visible UTF-8 without control characters.",
+            ErrorCode::LineTooLong => "A line is at most 4096 bytes with its end, a text at most 4000.",
+            ErrorCode::RoomNotFound => "There is no such room; CREATE_ROOM makes one.",
+            ErrorCode::RoomFull => "The room is full.",
+            ErrorCode::NameTaken => "Someone in the room has this name.",
+            ErrorCode::BadToken => "The token does not fit a seat of this room, or the seat has ended; use JOIN.",
+            ErrorCode::AlreadyInRoom => "You are in a room; LEAVE first.",
+            ErrorCode::NotInRoom => "You are not in a room; JOIN one first.",
+            ErrorCode::RateLimited => "Too fast; wait a little. This was not carried out.",
+            ErrorCode::TooManyConnections => "This pod has no room for another connection; try again later.",
+            ErrorCode::TooManyRooms => "This pod has no place for another room; try again later.",
+            ErrorCode::Unavailable => "The room or the directory does not answer in time; try again.",
+            ErrorCode::Timeout => "Nothing was said for too long.",
+            ErrorCode::SlowConsumer => "You read too slowly for what the room sends.",
+            ErrorCode::ShuttingDown => "This pod is shutting down; connect again.",
+            ErrorCode::Moved => "The room has moved; connect again.",
+            ErrorCode::Replaced => "This seat was resumed from another connection.",
+        }
+    }
+}
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,116 @@
+//! What clients say and hear: commands, events and error codes, and their two encodings. Pure: no I/O.
+//!
+//! `bytes -> Command` by [`lines::parse`] and [`json::parse`]; `Event -> bytes` by [`Encoding::encode`].
+
+mod error;
+mod event;
+mod names;
+
+pub mod json;
+pub mod lines;
+pub mod text;
+pub mod token;
+
+use std::borrow::Cow;
+
+pub use error::ErrorCode;
+pub use event::{Event, ExitReason, Joined, PlayerView};
+pub use names::{Epoch, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, Timeline};
+
+/// Chat text is at most this many bytes, in both encodings.
+pub const MAX_TEXT: usize = 4_000;
+/// A line with its end is at most this many bytes, both ways.
+pub const MAX_LINE: usize = 4_096;
+/// An unfinished line that has grown past this many bytes closes the connection.
+pub const MAX_UNFINISHED_LINE: usize = 64 * 1024;
+/// A WebSocket message is at most this many bytes.
+pub const MAX_JSON: usize = 32 * 1024;
+
+/// How a client's bytes are read and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Encoding {
+    /// UTF-8 lines over TCP.
+    Lines,
+    /// JSON in WebSocket text frames (`chatd.v1`).
+    Json,
+}
+
+impl Encoding {
+    /// Appends `event` as the client is to receive it: a line (or several) with its end, or one whole WebSocket text frame.
+    ///
+    /// `id` is the client's own number for the command that this answers; lines have no place for it.
+    pub fn encode(self, event: &Event<'_>, id: Option<u64>, out: &mut Vec<u8>) {
+        match self {
+            Encoding::Lines => lines::encode(event, out),
+            Encoding::Json => json::encode_frame(event, id, out),
+        }
+    }
+}
+
+/// What a client that reached the wrong pod wants; without a word the server's setting decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum OnWrongPod {
+    /// Be told the owner's address and go there.
+    Redirect,
+    /// Be carried to the owner by the pod that was reached.
+    Relay,
+}
+
+/// One thing that a client asks for.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Command<'a> {
+    CreateRoom,
+    Join {
+        room: RoomId,
+        name: PlayerName,
+        resumable: bool,
+        on_wrong_pod: Option<OnWrongPod>,
+    },
+    Resume {
+        room: RoomId,
+        /// As the client sent it: not verified yet.
+        #[serde(borrow)]
+        token: Cow<'a, str>,
+        /// What the client last heard of which timeline; `None` from lines, or where the client says nothing.
+        heard: Option<Heard>,
+        on_wrong_pod: Option<OnWrongPod>,
+    },
+    /// Chat. The text has been through [`text::clean`].
+    Say {
+        #[serde(borrow)]
+        text: Cow<'a, str>,
+    },
+    Who,
+    Ping,
+    Help,
+    Leave,
+    Quit,
+}
+
+/// The last message that a client has of a timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Heard {
+    pub timeline: Timeline,
+    pub last_seq: u64,
+}
+
+impl Command<'_> {
+    /// The same command, owning its texts.
+    pub fn into_owned(self) -> Command<'static> {
+        match self {
+            Command::Resume { room, token, heard, on_wrong_pod } => {
+                Command::Resume { room, token: Cow::Owned(token.into_owned()), heard, on_wrong_pod }
+            }
+            Command::Say { text } => Command::Say { text: Cow::Owned(text.into_owned()) },
+            Command::CreateRoom => Command::CreateRoom,
+            Command::Join { room, name, resumable, on_wrong_pod } => {
+                Command::Join { room, name, resumable, on_wrong_pod }
+            }
+            Command::Who => Command::Who,
+            Command::Ping => Command::Ping,
+            Command::Help => Command::Help,
+            Command::Leave => Command::Leave,
+            Command::Quit => Command::Quit,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Names that cannot be wrong once they exist: rooms, players, seats, timelines, ownerships. Pure: no I/O.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A room or player name that is not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("a room is 8 characters of a-z and 0-9")]
+    Room,
+    #[error("a name is 1 to 24 characters of A-Z, a-z, 0-9, _ and -")]
+    Player,
+    #[error("a timeline is 16 characters of 0-9 and a-f")]
+    Timeline,
+}
+
+/// The id of a room: `[a-z0-9]{8}`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomId([u8; 8]);
+
+impl RoomId {
+    const ALPHABET: &'static [u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+
+    /// A room id that nobody can guess, if `random` is secure.
+    pub fn random(random: &mut impl Rng) -> Self {
+        Self(std::array::from_fn(|_| Self::ALPHABET[random.random_range(0..Self::ALPHABET.len())]))
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    pub fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+
+    /// Which of `shards` threads of a pod has this room: the same for every connection, whatever pod it came by.
+    pub fn shard(&self, shards: usize) -> usize {
+        // FNV-1a: spreads 8 ASCII bytes evenly and needs no state; see RFC 9923.
+        let hash = self
+            .0
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        ((hash >> 32) as usize) % shards.max(1)
+    }
+}
+
+impl FromStr for RoomId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let bytes: [u8; 8] = text.as_bytes().try_into().map_err(|_| NameError::Room)?;
+        let valid = bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        valid.then_some(Self(bytes)).ok_or(NameError::Room)
+    }
+}
+
+/// A player's name: `[A-Za-z0-9_-]{1,24}`, shown as it was typed, equal whatever its case.
+#[derive(Clone, Copy)]
+pub struct PlayerName {
+    length: u8,
+    bytes: [u8; 24],
+}
+
+impl PlayerName {
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl FromStr for PlayerName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let valid = (1..=24).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+        if !valid {
+            return Err(NameError::Player);
+        }
+        let mut bytes = [0; 24];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(Self { length: text.len() as u8, bytes })
+    }
+}
+
+impl PartialEq for PlayerName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str().eq_ignore_ascii_case(other.as_str())
+    }
+}
+
+impl Eq for PlayerName {}
+
+/// The number of one seat: random, so that an old token never fits a namesake's seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SeatId(pub u64);
+
+/// The name of one unbroken count of a room's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Timeline(pub u64);
+
+/// Stands for one process: random at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PodBoot(pub u64);
+
+/// A room's ownership number.
+pub type Epoch = u64;
+
+/// Who has a room: the higher (epoch, boot) wins, everywhere and for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Ownership {
+    pub epoch: Epoch,
+    pub boot: PodBoot,
+}
+
+/// Text forms: as shown to people and stored in Redis.
+macro_rules! text_form {
+    ($type:ty, $show:expr) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let show: fn(&$type, &mut fmt::Formatter<'_>) -> fmt::Result = $show;
+                show(self, formatter)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+text_form!(RoomId, |room, formatter| formatter.write_str(room.as_str()));
+text_form!(PlayerName, |name, formatter| formatter.write_str(name.as_str()));
+text_form!(SeatId, |seat, formatter| write!(formatter, "{:016x}", seat.0));
+text_form!(Timeline, |timeline, formatter| write!(formatter, "{:016x}", timeline.0));
+text_form!(PodBoot, |boot, formatter| write!(formatter, "{:016x}", boot.0));
+
+/// A number of 64 bits as exactly 16 lower-case hexadecimal digits.
+fn from_hex(text: &str) -> Result<u64, NameError> {
+    let valid = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    if !valid {
+        return Err(NameError::Timeline);
+    }
+    u64::from_str_radix(text, 16).map_err(|_| NameError::Timeline)
+}
+
+macro_rules! from_hex_form {
+    ($($type:ident),*) => {
+        $(impl FromStr for $type {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                from_hex(text).map($type)
+            }
+        })*
+    };
+}
+
+from_hex_form!(SeatId, Timeline, PodBoot);
+
+impl fmt::Debug for RoomId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for PlayerName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
