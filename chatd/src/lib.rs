@@ -3,5 +3,12 @@
 //! Decisions are pure: they take time and randomness as arguments and do no I/O. What does I/O stands around them;
 //! `docs/architecture.md` has the map.
 
+pub mod counters;
 pub mod directory;
+pub mod frame;
+pub mod hub;
+pub mod lease;
+pub mod mail;
 pub mod protocol;
+pub mod record;
+pub mod room;

@@ -1,9 +1,11 @@
 //! Names that cannot be wrong once they exist: rooms, players, seats, timelines, ownerships. Pure: no I/O.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use rand::{Rng, RngExt};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A room or player name that is not one.
@@ -116,6 +118,21 @@ pub struct Ownership {
     pub boot: PodBoot,
 }
 
+/// Reads a value from its text form, without a copy of the text.
+struct Parsed<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = NameError>> Visitor<'_> for Parsed<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name in its text form")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 /// Text forms: as shown to people and stored in Redis.
 macro_rules! text_form {
     ($type:ty, $show:expr) => {
@@ -134,8 +151,7 @@ macro_rules! text_form {
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_str(Parsed(PhantomData))
             }
         }
     };

@@ -1,0 +1,237 @@
+//! Figures that a pod's threads keep and that are summed when somebody asks. Plain data; no I/O.
+//!
+//! To add one: a field here, bumped where it happens, a line in `metrics` and a row in `docs/operations.md`.
+
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use crate::directory::NoAnswer;
+use crate::protocol::ErrorCode;
+
+/// Results of a JOIN or RESUME: 0 is joined, then the error codes in the order of [`ErrorCode::ALL`].
+pub const JOIN_RESULTS: usize = 1 + ErrorCode::ALL.len();
+
+/// A struct of `u64` (and arrays of it, and histograms) with the sum of two of them.
+macro_rules! summed {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Default)]
+        pub struct $name { $($(#[$field_meta])* pub $field: $type,)* }
+
+        impl AddAssign<&$name> for $name {
+            fn add_assign(&mut self, other: &$name) {
+                $(self.$field.add(&other.$field);)*
+            }
+        }
+    };
+}
+
+/// What can be summed field by field.
+trait Add {
+    fn add(&mut self, other: &Self);
+}
+
+impl Add for u64 {
+    fn add(&mut self, other: &Self) {
+        *self += other;
+    }
+}
+
+impl<const N: usize> Add for [u64; N] {
+    fn add(&mut self, other: &Self) {
+        self.iter_mut().zip(other).for_each(|(sum, other)| *sum += other);
+    }
+}
+
+summed! {
+    /// What has happened in one shard since its start. Each only rises.
+    pub struct Counters {
+        /// Connections that were accepted on the raw TCP port.
+        pub connections_tcp: u64,
+        /// WebSockets that were accepted.
+        pub connections_web: u64,
+        /// Commands and chat lines that clients sent, wrong ones too.
+        pub commands_in: u64,
+        /// Messages that were given a place in a room's order here.
+        pub messages_in: u64,
+        /// Messages that were put into the queues of players, replays too: one for each message and player.
+        pub messages_out: u64,
+        /// Bytes that clients sent.
+        pub bytes_in: u64,
+        /// Bytes that were written to clients.
+        pub bytes_out: u64,
+        /// Answers to JOIN and RESUME in this shard's rooms and of its sessions; see [`Counters::joined`].
+        pub joins: [u64; JOIN_RESULTS],
+        /// Those of the joined that took a held seat back.
+        pub resumed: u64,
+        /// Error replies, whatever their code.
+        pub errors: u64,
+        /// Clients that were told to go to another pod.
+        pub redirects: u64,
+        /// Sessions that this pod began to carry to another one.
+        pub relays: u64,
+        pub rooms_created: u64,
+        /// Empty rooms that were closed after their time.
+        pub rooms_closed: u64,
+        /// Rooms that were taken over from a dead pod.
+        pub takeovers: u64,
+        /// Rooms that were handed to another pod as planned.
+        pub handovers: u64,
+        /// Planned moves that came to nothing and were tried elsewhere or given up.
+        pub handovers_failed: u64,
+        /// Rooms that left this pod since another one has them, planned or not.
+        pub yields: u64,
+        /// Rooms that other pods moved here.
+        pub arrivals: u64,
+        /// Rooms that were claimed again after a lost lease, a reset or a lost record.
+        pub claims: u64,
+        /// Messages that were replayed to those who resumed.
+        pub replayed: u64,
+        /// Messages that could not be replayed, where their number is known.
+        pub missed: u64,
+        /// Connections that were ended with `slow_consumer`: their queue was dropped.
+        pub slow_consumers: u64,
+        /// Records and leases in the directory that could not be read and were taken as missing.
+        pub unreadable_records: u64,
+        /// How often the process found that it had been frozen for longer than its lease.
+        pub thaws: u64,
+    }
+}
+
+impl Counters {
+    /// Counts the answer to a JOIN or RESUME.
+    pub fn joined(&mut self, result: Result<(), ErrorCode>) {
+        self.joins[join_index(result)] += 1;
+    }
+}
+
+/// Where [`Counters::joins`] counts a result.
+fn join_index(result: Result<(), ErrorCode>) -> usize {
+    let code = |code: ErrorCode| ErrorCode::ALL.iter().position(|one| *one == code);
+    result.err().and_then(code).map_or(0, |index| index + 1)
+}
+
+/// What metrics call the results in [`Counters::joins`], in order.
+pub fn join_results() -> impl Iterator<Item = &'static str> {
+    std::iter::once("joined").chain(ErrorCode::ALL.into_iter().map(ErrorCode::as_str))
+}
+
+summed! {
+    /// What is in one shard now.
+    pub struct Gauges {
+        pub rooms: u64,
+        /// Seats in this pod's rooms, held ones too.
+        pub players: u64,
+        /// Seats that wait for a dropped connection to come back.
+        pub held_seats: u64,
+        pub connections_tcp: u64,
+        pub connections_web: u64,
+        /// Sessions that are connected here and whose room is in another pod.
+        pub relayed_sessions: u64,
+        /// Sessions that are connected to another pod and whose room is here.
+        pub guest_sessions: u64,
+        /// Text that is kept for replays, in bytes.
+        pub replay_bytes: u64,
+        /// What waits to be sent to clients, in bytes.
+        pub queued_bytes: u64,
+    }
+}
+
+/// The upper bounds of a [`Histogram`]'s buckets, in microseconds: 2.5 apart at most, up to the directory's answer time of 2 s.
+pub const BUCKETS: [u64; 12] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 1_000_000, 2_000_000];
+
+/// How long something took, counted in [`BUCKETS`] and one for what is longer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Histogram {
+    /// Counts by bucket, not cumulative.
+    pub buckets: [u64; BUCKETS.len() + 1],
+    /// The sum of all times, in microseconds.
+    pub sum_micros: u64,
+}
+
+impl Histogram {
+    pub fn observe(&mut self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BUCKETS.iter().position(|bound| micros <= *bound).unwrap_or(BUCKETS.len());
+        self.buckets[bucket] += 1;
+        self.sum_micros = self.sum_micros.saturating_add(micros);
+    }
+
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+}
+
+/// What a pod has asked of its directory since its start.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DirectoryCounters {
+    /// How long requests took, those without an answer too.
+    pub latency: Histogram,
+    /// Requests without an answer, by kind in the order of [`NoAnswer::ALL`].
+    pub errors: [u64; NoAnswer::ALL.len()],
+    /// How often a connection to the store was lost.
+    pub resets: u64,
+    /// How often something that was there before was found missing or older.
+    pub went_back: u64,
+}
+
+impl DirectoryCounters {
+    /// Counts one request and how it ended.
+    pub fn asked(&mut self, time: Duration, error: Option<NoAnswer>) {
+        self.latency.observe(time);
+        if let Some(index) = error.and_then(|error| NoAnswer::ALL.iter().position(|one| *one == error)) {
+            self.errors[index] += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_summed() {
+        let mut sum = Counters { takeovers: 1, ..Counters::default() };
+        let mut other = Counters { takeovers: 2, redirects: 5, ..Counters::default() };
+        other.joined(Err(ErrorCode::RoomFull));
+        other.joined(Ok(()));
+        sum += &other;
+        sum += &other;
+        assert_eq!((sum.takeovers, sum.redirects), (5, 10));
+        let joins: Vec<_> = join_results().zip(sum.joins).filter(|(_, count)| *count > 0).collect();
+        assert_eq!(joins, [("joined", 2), ("room_full", 2)]);
+    }
+
+    #[test]
+    fn every_join_result_has_a_place_of_its_own() {
+        let mut counters = Counters::default();
+        counters.joined(Ok(()));
+        ErrorCode::ALL.iter().for_each(|code| counters.joined(Err(*code)));
+        assert_eq!(counters.joins, [1; JOIN_RESULTS]);
+        assert_eq!(join_results().count(), JOIN_RESULTS);
+    }
+
+    #[test]
+    fn times_fall_into_their_buckets() {
+        let mut histogram = Histogram::default();
+        for micros in [0, 100, 101, 2_000_000, 2_000_001, u64::MAX] {
+            histogram.observe(Duration::from_micros(micros));
+        }
+        assert_eq!(
+            (histogram.buckets[0], histogram.buckets[1], histogram.buckets[11], histogram.buckets[12]),
+            (2, 1, 1, 2)
+        );
+        assert_eq!(histogram.count(), 6);
+        assert_eq!(histogram.sum_micros, u64::MAX);
+    }
+
+    #[test]
+    fn requests_without_an_answer_count_by_kind() {
+        let mut counters = DirectoryCounters::default();
+        counters.asked(Duration::from_millis(1), None);
+        NoAnswer::ALL.iter().for_each(|error| counters.asked(Duration::from_secs(2), Some(*error)));
+        assert_eq!(counters.errors, [1; NoAnswer::ALL.len()]);
+        assert_eq!(counters.latency.count(), 8);
+    }
+}

@@ -1,0 +1,264 @@
+//! What pods say to each other over a peer link. Types and their encoding; no I/O.
+//!
+//! A frame on the wire is a 4-byte big-endian length and the `postcard` encoding of [`Frame`]. Every frame names its room, so
+//! that each pod can hand it to the thread that has the room.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{Command, Encoding, ErrorCode, Ownership, PlayerName, RoomId, SeatId, Timeline};
+use crate::record::Owner;
+use crate::room::Snapshot;
+
+/// The longest frame: a snapshot of a full room of 64 with its ring, and room to spare.
+pub const MAX_FRAME: usize = 256 * 1024;
+
+/// A client connection, named by the pod that it is connected to; unique for that pod's boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RelayId(pub u64);
+
+/// How a client's connection ended, as far as its seat is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Drop {
+    /// Broken, or ended without LEAVE or QUIT.
+    Lost,
+    /// WebSocket close 1001: the tab was closed or the page is loaded again.
+    GoingAway,
+    /// Closed because the client did not read.
+    Slow,
+    /// Closed by the server for too much of something.
+    Limit,
+    /// Sent to the pod that has the room now.
+    Moved,
+}
+
+/// A session as its entry pod knows it, brought to a new owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    pub encoding: Encoding,
+    pub name: PlayerName,
+    pub seat: SeatId,
+    pub resumable: bool,
+    /// Up to where the client was given the room's events.
+    pub timeline: Timeline,
+    pub position: u64,
+    /// The number of the last message among them.
+    pub seq: u64,
+    /// The owner is another than before: the client is told (`MOVED`).
+    pub moved: bool,
+}
+
+/// What a delivery does to the session besides its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum After {
+    /// Seated: by JOIN, RESUME or [`Frame::Attach`].
+    Admitted { name: PlayerName, seat: SeatId, resumable: bool, timeline: Timeline },
+    /// The replay after an attach is over. Commands up to `processed` were carried out, `None`: unknown (another timeline).
+    CaughtUp { processed: Option<u64> },
+    /// No longer in the room, or never was; the connection stays. `miss`: it counts as one (protocol.md section 7).
+    Outside { miss: bool },
+    /// Flush and close. `None`: after QUIT.
+    Close { code: Option<ErrorCode> },
+}
+
+/// What a pod answers when asked about a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Served {
+    /// I serve it.
+    Here(Owner),
+    /// I am about to: ask again.
+    Soon,
+    /// I do not, and am not about to. The highest owner that I have seen of it, myself included.
+    Not { seen: Option<Owner> },
+}
+
+/// One frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Frame<'a> {
+    /// Do you serve `room`? `dead`: a higher ownership whose pod is dead; claim again above it if you do.
+    Ask {
+        room: RoomId,
+        ticket: u64,
+        dead: Option<Ownership>,
+    },
+    Answer {
+        room: RoomId,
+        ticket: u64,
+        served: Served,
+    },
+    /// `owner` has the room now.
+    Tell {
+        room: RoomId,
+        owner: Owner,
+    },
+    /// The answer to `Tell`: `told` was heard. `higher`: who has it instead.
+    Told {
+        room: RoomId,
+        told: Ownership,
+        higher: Option<Owner>,
+    },
+
+    /// Entry to owner: a client's JOIN or RESUME. `relay` is new.
+    Open {
+        room: RoomId,
+        relay: RelayId,
+        encoding: Encoding,
+        number: u64,
+        id: Option<u64>,
+        #[serde(borrow)]
+        command: Command<'a>,
+    },
+    /// Entry to owner: a session that had a seat.
+    Attach {
+        room: RoomId,
+        relay: RelayId,
+        attach: Attach,
+    },
+    /// Entry to owner: the session's next command, or what is wrong with it.
+    Command {
+        room: RoomId,
+        relay: RelayId,
+        number: u64,
+        id: Option<u64>,
+        #[serde(borrow)]
+        command: Result<Command<'a>, ErrorCode>,
+    },
+    /// Entry to owner: so many bytes of deliveries have been written to the client.
+    Credit {
+        room: RoomId,
+        relay: RelayId,
+        bytes: u32,
+    },
+    /// Entry to owner: the client is gone.
+    Closed {
+        room: RoomId,
+        relay: RelayId,
+        drop: Drop,
+    },
+
+    /// Owner to entry: bytes for the client, in its encoding. `replies`: the number of the command that they answer. The room's
+    /// events are counted by `position`, its messages by `seq`: up to here the client has them all.
+    Deliver {
+        room: RoomId,
+        relay: RelayId,
+        replies: Option<u64>,
+        position: u64,
+        seq: u64,
+        #[serde(borrow, serialize_with = "as_bytes")]
+        bytes: Cow<'a, [u8]>,
+        after: Option<After>,
+    },
+    /// Owner to entry: not served here. `seen` may know who does; without it, ask again later.
+    Refused {
+        room: RoomId,
+        relay: RelayId,
+        seen: Option<Owner>,
+    },
+    /// Owner to entry: the room has gone to `owner`; commands after `processed` were not carried out.
+    Yielded {
+        room: RoomId,
+        relay: RelayId,
+        owner: Owner,
+        processed: u64,
+    },
+
+    /// Take this room over (a planned move).
+    Offer {
+        room: RoomId,
+        snapshot: Snapshot,
+    },
+    /// The answer to `Offer`, made from the ownership `from`. `None`: no.
+    Offered {
+        room: RoomId,
+        from: Ownership,
+        taken: Option<Owner>,
+    },
+}
+
+/// In one piece, not byte by byte.
+fn as_bytes<S: serde::Serializer>(bytes: &Cow<'_, [u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
+impl Frame<'_> {
+    pub fn room(&self) -> RoomId {
+        match self {
+            Frame::Ask { room, .. }
+            | Frame::Answer { room, .. }
+            | Frame::Tell { room, .. }
+            | Frame::Told { room, .. }
+            | Frame::Open { room, .. }
+            | Frame::Attach { room, .. }
+            | Frame::Command { room, .. }
+            | Frame::Credit { room, .. }
+            | Frame::Closed { room, .. }
+            | Frame::Deliver { room, .. }
+            | Frame::Refused { room, .. }
+            | Frame::Yielded { room, .. }
+            | Frame::Offer { room, .. }
+            | Frame::Offered { room, .. } => *room,
+        }
+    }
+
+    /// The same frame, owning what it holds.
+    pub fn into_owned(self) -> Frame<'static> {
+        match self {
+            Frame::Open { room, relay, encoding, number, id, command } => {
+                Frame::Open { room, relay, encoding, number, id, command: command.into_owned() }
+            }
+            Frame::Command { room, relay, number, id, command } => {
+                Frame::Command { room, relay, number, id, command: command.map(Command::into_owned) }
+            }
+            Frame::Deliver { room, relay, replies, position, seq, bytes, after } => {
+                let bytes = Cow::Owned(bytes.into_owned());
+                Frame::Deliver { room, relay, replies, position, seq, bytes, after }
+            }
+            Frame::Ask { room, ticket, dead } => Frame::Ask { room, ticket, dead },
+            Frame::Answer { room, ticket, served } => Frame::Answer { room, ticket, served },
+            Frame::Tell { room, owner } => Frame::Tell { room, owner },
+            Frame::Told { room, told, higher } => Frame::Told { room, told, higher },
+            Frame::Attach { room, relay, attach } => Frame::Attach { room, relay, attach },
+            Frame::Credit { room, relay, bytes } => Frame::Credit { room, relay, bytes },
+            Frame::Closed { room, relay, drop } => Frame::Closed { room, relay, drop },
+            Frame::Refused { room, relay, seen } => Frame::Refused { room, relay, seen },
+            Frame::Yielded { room, relay, owner, processed } => Frame::Yielded { room, relay, owner, processed },
+            Frame::Offer { room, snapshot } => Frame::Offer { room, snapshot },
+            Frame::Offered { room, from, taken } => Frame::Offered { room, from, taken },
+        }
+    }
+
+    /// Appends the frame with its length before it.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        // Encoding plain data into memory cannot fail.
+        let mut whole = postcard::to_extend(self, std::mem::take(out)).unwrap_or_default();
+        let length = (whole.len() - start - 4) as u32;
+        whole[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        *out = whole;
+    }
+
+    /// The frame in `payload`, which is without its length.
+    pub fn decode(payload: &[u8]) -> Option<Frame<'_>> {
+        let (frame, rest) = postcard::take_from_bytes(payload).ok()?;
+        rest.is_empty().then_some(frame)
+    }
+}
+
+/// Splits the first whole frame off `bytes`: its payload and what follows. `Ok(None)`: not all of it is there yet; `Err`: too long.
+pub fn split(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, FrameTooLong> {
+    let Some((length, rest)) = bytes.split_first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes(*length) as usize;
+    if length > MAX_FRAME {
+        return Err(FrameTooLong);
+    }
+    Ok(rest.split_at_checked(length))
+}
+
+/// A peer announced a frame longer than [`MAX_FRAME`]: the link is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a frame longer than {MAX_FRAME} bytes")]
+pub struct FrameTooLong;

@@ -1,0 +1,450 @@
+//! Commands of those who are in no room: CREATE_ROOM, JOIN, RESUME; and the owner's answer to them. Pure: no I/O.
+
+use super::find::{Purpose as Wanted, Waiter};
+use super::input::Asked;
+use super::ownership::{Answer as Held, Owned, Released};
+use super::session::Place;
+use super::{Effect, Hub, Purpose, SessionId, Time};
+use crate::directory::{Answer, Key, NoAnswer, Request};
+use crate::frame::After;
+use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, RoomId, SeatId};
+use crate::record::Record;
+use crate::room::{Bucket, Connection, Reach, Seat, SeatState, Strikes, Told};
+
+/// What JOIN and RESUME ask for, as it is kept while the owner is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    Join { name: PlayerName, resumable: bool },
+    Resume { token: String, heard: Option<Heard> },
+}
+
+impl Entry {
+    pub fn command(&self, room: RoomId) -> Command<'static> {
+        match self {
+            Entry::Join { name, resumable } => {
+                Command::Join { room, name: *name, resumable: *resumable, on_wrong_pod: Some(OnWrongPod::Relay) }
+            }
+            Entry::Resume { token, heard } => Command::Resume {
+                room,
+                token: token.clone().into(),
+                heard: *heard,
+                on_wrong_pod: Some(OnWrongPod::Relay),
+            },
+        }
+    }
+}
+
+impl Hub {
+    pub(super) fn command_outside(&mut self, time: Time, asked: Asked, command: Command<'_>) {
+        let Reach::Local(id) = asked.by else {
+            return;
+        };
+        match command {
+            Command::CreateRoom => self.create(time, asked),
+            Command::Join { room, name, resumable, on_wrong_pod } => {
+                self.enter(time, asked, room, Entry::Join { name, resumable }, on_wrong_pod);
+            }
+            Command::Resume { room, token, heard, on_wrong_pod } => {
+                let entry = Entry::Resume { token: token.into_owned(), heard };
+                self.enter(time, asked, room, entry, on_wrong_pod);
+            }
+            Command::Say { .. } | Command::Who | Command::Leave => self.refuse(time, asked, ErrorCode::NotInRoom),
+            Command::Ping => self.say(time, id, asked.id, &Event::Pong),
+            Command::Help => self.say(time, id, asked.id, &Event::Help),
+            Command::Quit => self.goodbye(time, id, asked.id, None),
+        }
+    }
+
+    /// JOIN or RESUME of a client of this pod: here, if the room is here, else by way of its owner.
+    fn enter(&mut self, time: Time, asked: Asked, room: RoomId, entry: Entry, mode: Option<OnWrongPod>) {
+        let Reach::Local(id) = asked.by else {
+            return;
+        };
+        let shard = room.shard(self.settings.shards);
+        let default = match self.encoding_of(asked.by) {
+            Some(Encoding::Lines) => self.settings.tcp_on_wrong_pod,
+            _ => OnWrongPod::Relay,
+        };
+        let here = self.settings.shard;
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
+        session.mode = mode.unwrap_or(default);
+        session.place = Place::Busy;
+        if shard != here {
+            let mut command = entry.command(room);
+            if let Command::Join { on_wrong_pod, .. } | Command::Resume { on_wrong_pod, .. } = &mut command {
+                *on_wrong_pod = mode;
+            }
+            session.place = Place::Outside;
+            session.waiting.carried = Some((asked.id, command));
+            // Until it has been taken away nothing else of it is carried out here.
+            session.place = Place::Busy;
+            self.effects.push(Effect::Migrate { session: id, shard });
+            return;
+        }
+        session.room = Some(room);
+        let relay = self.next_relay();
+        if let Some(session) = self.session_mut(id) {
+            session.relay = relay;
+        }
+        self.look_for(time, room, Waiter::entering(id, asked.id, entry, time.now));
+    }
+
+    /// JOIN or RESUME at the room's owner, of a client here or of one that another pod relays.
+    pub(super) fn admit(&mut self, time: Time, key: usize, asked: Asked, entry: &Entry) {
+        match entry {
+            Entry::Join { name, resumable } => self.join(time, key, asked, *name, *resumable, true),
+            Entry::Resume { token, heard } => self.resume(time, key, asked, token, *heard),
+        }
+    }
+
+    /// Takes a new seat; answered once the write that holds it is done. `counts`: as a JOIN, not as an attach.
+    pub(super) fn join(
+        &mut self,
+        time: Time,
+        key: usize,
+        asked: Asked,
+        name: PlayerName,
+        resumable: bool,
+        counts: bool,
+    ) {
+        let connection = self.connection(asked.by);
+        let seat = self.new_seat();
+        let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
+        let max_players = self.settings.max_players;
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        // What is left of this connection's earlier try, whose answer was lost on a broken link.
+        owned.room.seats.retain(|seat| {
+            !(seat.name == name
+                && seat.holder == connection
+                && matches!(seat.state, SeatState::Joining | SeatState::Detached { .. }))
+        });
+        if let Err(code) = owned.room.admits(name, max_players) {
+            self.counters.joined(Err(code));
+            return self.refuse_entry(time, asked, code);
+        }
+        owned.room.seats.push(Seat {
+            name,
+            id: seat,
+            resumable,
+            state: SeatState::Joining,
+            reach: Some(asked.by),
+            holder: connection,
+            processed: asked.number,
+            left_at: 0,
+            bucket,
+            strikes: Strikes::default(),
+        });
+        let entry = Entry::Join { name, resumable };
+        self.answer_after_write(time, key, Held::Joined { asked, seat, entry, counts });
+    }
+
+    /// The write that holds a JOIN is done: it is answered, and the others hear of it.
+    pub(super) fn joined(&mut self, time: Time, key: usize, asked: Asked, seat: SeatId, counts: bool) {
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let Some(found) = owned.room.seat_mut(seat) else {
+            return;
+        };
+        if found.state != SeatState::Joining {
+            return;
+        }
+        found.state = SeatState::Live;
+        let name = found.name;
+        if counts {
+            self.counters.joined(Ok(()));
+        }
+        self.tell_others(time, key, seat, Told::Entered(name));
+        self.welcome(time, key, asked, seat, false, Some(0));
+    }
+
+    /// Takes a held seat, or one that another connection has, with the token that was given for it.
+    fn resume(&mut self, time: Time, key: usize, asked: Asked, token: &str, heard: Option<Heard>) {
+        let connection = self.connection(asked.by);
+        let Some(owned) = self.rooms.get(key) else {
+            return;
+        };
+        let verified = self.keys.verify(owned.room.id, token);
+        let seat = match verified {
+            Ok((name, seat)) => owned
+                .room
+                .seat(seat)
+                .filter(|seat| seat.resumable && seat.name == name && seat.state != SeatState::Joining)
+                .ok_or(ErrorCode::BadToken),
+            Err(code) => Err(code),
+        };
+        let (seat, reach, state, left_at) = match seat {
+            Ok(seat) => (seat.id, seat.reach, seat.state, seat.left_at),
+            Err(code) => {
+                self.counters.joined(Err(code));
+                return self.refuse_entry(time, asked, code);
+            }
+        };
+        let (timeline, last) = (owned.room.timeline, owned.room.seq);
+        if let Some(old) = reach {
+            self.replaced(time, old);
+        }
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        if let Some(found) = owned.room.seat_mut(seat) {
+            found.state = SeatState::Live;
+            found.reach = Some(asked.by);
+            found.holder = connection;
+            found.processed = asked.number;
+        }
+        let name = owned.room.seat(seat).map(|seat| seat.name);
+        if let (SeatState::Away { .. }, Some(name)) = (state, name) {
+            self.tell_others(time, key, seat, Told::Back(name));
+        }
+        // Whoever says nothing (lines) is given what came after the connection was lost.
+        let since = match heard {
+            Some(heard) if heard.timeline != timeline => None,
+            Some(heard) => Some(heard.last_seq.min(last)),
+            None if owned_is_new(state, left_at) => None,
+            None => Some(if matches!(state, SeatState::Away { .. }) { left_at } else { last }),
+        };
+        let missed = since.map(|since| self.rooms.get(key).map_or(0, |owned| owned.room.ring.missed(since, last)));
+        self.counters.joined(Ok(()));
+        self.counters.resumed += 1;
+        self.welcome(time, key, asked, seat, true, missed);
+        if let Some(since) = since {
+            self.replay_messages(key, asked.by, since, last);
+        }
+        if self.encoding_of(asked.by) == Some(Encoding::Lines) && missed != Some(0) {
+            self.answer_event(time, key, asked.by, &Event::Missed { count: missed });
+        }
+    }
+
+    /// Says `JOINED`, and seats the session.
+    fn welcome(&mut self, time: Time, key: usize, asked: Asked, seat: SeatId, resumed: bool, missed: Option<u64>) {
+        let Some(owned) = self.rooms.get(key) else {
+            return;
+        };
+        let room = &owned.room;
+        let Some(found) = room.seat(seat) else {
+            return;
+        };
+        let (name, resumable, timeline) = (found.name, found.resumable, room.timeline);
+        let token = resumable.then(|| self.keys.sign(room.id, name, seat));
+        let players = room.players();
+        let event = Event::Joined(crate::protocol::Joined {
+            room: room.id,
+            name,
+            players: &players,
+            max_players: self.settings.max_players,
+            timeline,
+            seq: room.seq,
+            resumed,
+            missed,
+            token: token.as_deref(),
+            hold_ms: resumable.then_some(self.settings.seat_hold),
+        });
+        let (position, seq) = (room.position, room.seq);
+        match asked.by {
+            Reach::Local(id) => {
+                self.say(time, id, asked.id, &event);
+                if let Some(session) = self.session_mut(id) {
+                    session.place = Place::Seated { key, seat };
+                    self.wake(id);
+                }
+            }
+            Reach::Guest(connection) => {
+                let after = After::Admitted { name, seat, resumable, timeline };
+                if let Some(guest) = self.guests.get_mut(&connection) {
+                    guest.seat = Some(seat);
+                }
+                self.deliver_event(connection, asked, &event, (position, seq), Some(after));
+            }
+        }
+        self.arm_room(time, key);
+    }
+
+    /// The connection loses its seat to another one that resumed it.
+    pub(super) fn replaced(&mut self, time: Time, old: Reach) {
+        match old {
+            Reach::Local(id) => {
+                if let Some(session) = self.session_mut(id) {
+                    session.place = Place::Outside;
+                }
+                self.fail(time, id, ErrorCode::Replaced);
+            }
+            Reach::Guest(connection) => self.end_guest(connection, ErrorCode::Replaced),
+        }
+    }
+
+    /// JOIN or RESUME is not done; the session is outside again.
+    pub(super) fn refuse_entry(&mut self, time: Time, asked: Asked, code: ErrorCode) {
+        let miss = matches!(code, ErrorCode::RoomNotFound | ErrorCode::BadToken);
+        match asked.by {
+            Reach::Local(id) => {
+                self.now_outside(time, id);
+                self.refuse(time, asked, code);
+                if miss {
+                    self.missed_once(time, id);
+                }
+                self.wake(id);
+            }
+            Reach::Guest(connection) => {
+                let event = Event::Error { code, retry_after_ms: None };
+                self.deliver_event(connection, asked, &event, (0, 0), Some(After::Outside { miss }));
+                self.guests.remove(&connection);
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, time: Time, asked: Asked, code: ErrorCode) {
+        self.counters.errors += 1;
+        self.reply(time, asked, &Event::Error { code, retry_after_ms: None });
+    }
+
+    pub(super) fn refuse_later(&mut self, time: Time, asked: Asked, code: ErrorCode, retry_after_ms: u64) {
+        self.counters.errors += 1;
+        self.reply(time, asked, &Event::Error { code, retry_after_ms: Some(retry_after_ms) });
+    }
+
+    /// Which connection this is, for the whole deployment.
+    pub(super) fn connection(&self, by: Reach) -> Option<Connection> {
+        match by {
+            Reach::Guest(connection) => Some(connection),
+            Reach::Local(id) => {
+                self.session(id).map(|session| Connection { boot: self.me.ownership.boot, relay: session.relay })
+            }
+        }
+    }
+
+    // ---- making rooms
+
+    fn create(&mut self, time: Time, asked: Asked) {
+        if let Err(code) = self.may_create() {
+            return self.refuse(time, asked, code);
+        }
+        if let Reach::Local(id) = asked.by
+            && let Some(session) = self.session_mut(id)
+        {
+            session.place = Place::Busy;
+        }
+        self.create_room_for(time, Released::Created(asked));
+    }
+
+    pub(super) fn create_for_query(&mut self, time: Time, query: u64) {
+        match self.may_create() {
+            Ok(()) => self.create_room_for(time, Released::Queried(query)),
+            Err(code) => self.effects.push(Effect::Created { query, result: Err(code) }),
+        }
+    }
+
+    fn may_create(&self) -> Result<(), ErrorCode> {
+        if self.drain.is_some() {
+            Err(ErrorCode::ShuttingDown)
+        } else if self.rooms.len() >= self.settings.max_rooms {
+            Err(ErrorCode::TooManyRooms)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A room with a new id of this shard; announced once its record is written.
+    pub(super) fn create_room_for(&mut self, time: Time, whom: Released) {
+        let room = loop {
+            let room = RoomId::random(&mut self.random);
+            let free = !self.index.contains_key(&room) && !self.finds.contains_key(&room);
+            if free && room.shard(self.settings.shards) == self.settings.shard {
+                break room;
+            }
+        };
+        self.found_room(time, room, whom);
+    }
+
+    /// The write of a new room has been answered, or not in time.
+    pub(super) fn created(&mut self, time: Time, whom: Released, result: Result<RoomId, ErrorCode>) {
+        match whom {
+            Released::Queried(query) => self.effects.push(Effect::Created { query, result }),
+            Released::Created(asked) => {
+                if let Reach::Local(id) = asked.by {
+                    self.now_outside(time, id);
+                    self.wake(id);
+                }
+                match result {
+                    Ok(room) => self.reply(time, asked, &Event::Room { room }),
+                    Err(code) => self.refuse(time, asked, code),
+                }
+            }
+        }
+    }
+
+    // ---- counting players
+
+    pub(super) fn look_up_for_query(&mut self, _time: Time, query: u64, room: RoomId) {
+        if let Some(owned) = self.owned_key(room).and_then(|key| self.rooms.get(key)) {
+            let result = Ok(owned.room.seats.len() as u32);
+            self.effects.push(Effect::LookedUp { query, result });
+        } else {
+            self.ask(Purpose::LookUp(query, room), Request::Get { key: Key::Room(room) });
+        }
+    }
+
+    pub(super) fn look_up_answered(&mut self, query: u64, room: RoomId, answer: Result<Answer, NoAnswer>) {
+        let result = match answer {
+            Ok(Answer::Found(Some(bytes))) => match Record::parse(&bytes) {
+                Some(record) => Ok(record.players.len() as u32),
+                None => Err(ErrorCode::Unavailable),
+            },
+            Ok(Answer::Found(None)) if self.settled() => {
+                let seen = self.seen.contains_key(&room) || self.index.contains_key(&room);
+                Err(if seen { ErrorCode::Unavailable } else { ErrorCode::RoomNotFound })
+            }
+            _ => Err(ErrorCode::Unavailable),
+        };
+        self.effects.push(Effect::LookedUp { query, result });
+    }
+
+    pub(super) fn settled(&self) -> bool {
+        self.lease.settled || !self.settings.rules.wait_until_settled
+    }
+
+    /// The room has gone without the write of LEAVE or QUIT being answered: they are done as far as anyone here can tell.
+    pub(super) fn left_anyway(&mut self, time: Time, room: RoomId, asked: Asked, quit: bool) {
+        if let Reach::Local(id) = asked.by {
+            if quit {
+                self.goodbye(time, id, asked.id, None);
+            } else {
+                self.now_outside(time, id);
+                self.reply(time, asked, &Event::Left { room });
+                self.wake(id);
+            }
+        }
+    }
+
+    /// Something that the session waited for has happened: what it sent meanwhile is looked at when this batch is over.
+    pub(super) fn wake(&mut self, id: SessionId) {
+        self.woken.push(id);
+    }
+
+    /// What the waiter came for, done at the owner.
+    pub(super) fn serve_waiter(&mut self, time: Time, key: usize, waiter: &Waiter) {
+        let asked = Asked::here(waiter.session, waiter.id);
+        if self.session(waiter.session).is_none() {
+            return;
+        }
+        if !self.rooms.get(key).is_some_and(Owned::ready) {
+            if let Some(owned) = self.rooms.get_mut(key) {
+                owned.waiters.push(waiter.clone());
+            }
+            return self.arm_room(time, key);
+        }
+        match &waiter.wanted {
+            Wanted::Enter(entry) => self.admit(time, key, asked, entry),
+            Wanted::Attach => self.attach_here(time, key, waiter.session),
+        }
+    }
+}
+
+/// Nothing is known of when the seat's connection was lost: it was lost at another owner.
+fn owned_is_new(state: SeatState, left_at: u64) -> bool {
+    matches!(state, SeatState::Away { .. }) && left_at == u64::MAX
+}

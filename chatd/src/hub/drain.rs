@@ -1,0 +1,413 @@
+//! Planned moves: a pod that is to end hands each room to another, and its clients after them. Pure: no I/O.
+//!
+//! The source freezes the room, settles its record, offers a snapshot; the target swaps the record in and then serves; the
+//! source yields. Whatever fails in between, the record says whose the room is (design.md section 5).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::ownership::{Owned, PATIENCE, Phase};
+use super::seated::DETACHED;
+use super::session::Place;
+use super::{Hub, Notice, Purpose, SessionId, Target, Ticket, Time, Timer};
+use crate::directory::{Answer, Key, NoAnswer, Request};
+use crate::frame::Frame;
+use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
+use crate::record::{Owner, Record, next_epoch};
+use crate::room::{Bucket, Reach, Room, Snapshot};
+
+/// Rooms that move at a time.
+const MOVES: usize = 64;
+/// Balancers are slow to learn that a pod is going: for so long it is as good as any other (ms; design.md section 5).
+const KEEP_RELAYING: u64 = 5_000;
+/// How often a draining hub looks for what it can do next (ms).
+const STEP: u64 = 100;
+
+/// A pod that is to end.
+#[derive(Debug)]
+pub struct Drain {
+    since: u64,
+    deadline: u64,
+    /// `None`: not known yet.
+    targets: Option<Vec<Target>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// The write under way is settled.
+    Settling,
+    /// The target has been offered the room.
+    Offering(Target),
+    /// The target did not answer: the record is read.
+    Checking,
+    /// It is still mine: it is claimed again, so that a late swap fails.
+    Reclaiming,
+}
+
+/// A room on its way to another pod.
+#[derive(Debug)]
+pub struct Move {
+    step: Step,
+    pub until: u64,
+    tried: Vec<PodBoot>,
+}
+
+impl Move {
+    /// The record is not to be written: the target may be swapping it.
+    pub fn offered(&self) -> bool {
+        matches!(self.step, Step::Offering(_) | Step::Checking)
+    }
+}
+
+/// A room on its way to here: its record is being swapped.
+#[derive(Debug)]
+pub struct Arrival {
+    from: PodBoot,
+    basis: Ownership,
+    room: Option<Room>,
+    owner: Owner,
+    bytes: Bytes,
+    ticket: Ticket,
+    give_up: u64,
+}
+
+impl Hub {
+    pub(super) fn start_drain(&mut self, time: Time, deadline: u64) {
+        if self.drain.is_none() {
+            self.drain = Some(Drain { since: time.now, deadline, targets: None });
+            self.arm(time.now + STEP, Timer::Drain);
+        }
+    }
+
+    pub(super) fn set_targets(&mut self, time: Time, targets: Vec<Target>) {
+        if let Some(drain) = &mut self.drain {
+            drain.targets = Some(targets);
+            self.drain_due(time);
+        }
+    }
+
+    /// Clients are sent on to other pods now.
+    pub(super) fn drain_sends_away(&self, time: Time) -> bool {
+        self.drain.as_ref().is_some_and(|drain| time.now >= drain.since + KEEP_RELAYING)
+    }
+
+    pub(super) fn drain_due(&mut self, time: Time) {
+        let Some(drain) = &self.drain else {
+            return;
+        };
+        let over = time.now >= drain.deadline;
+        let targets_known = drain.targets.is_some() || time.now >= drain.since + PATIENCE;
+        if targets_known {
+            let moving = self.rooms.iter().filter(|(_, owned)| matches!(owned.phase, Phase::Moving(_))).count();
+            let next: Vec<usize> = self
+                .rooms
+                .iter()
+                .filter(|(_, owned)| owned.ready())
+                .map(|(key, _)| key)
+                .take(MOVES.saturating_sub(moving))
+                .collect();
+            for key in next {
+                self.start_move(time, key);
+            }
+        }
+        if over {
+            let rooms: Vec<usize> = self.rooms.iter().map(|(key, _)| key).collect();
+            for key in rooms {
+                self.abandon(time, key, ErrorCode::ShuttingDown);
+            }
+        }
+        let sessions: Vec<SessionId> = self.sessions.iter().map(|(_, session)| session.id).collect();
+        let sends_away = self.drain_sends_away(time);
+        for id in sessions {
+            let Some(session) = self.session(id) else {
+                continue;
+            };
+            match session.place {
+                Place::Closing => {}
+                _ if over => self.fail(time, id, ErrorCode::ShuttingDown),
+                Place::Relayed(_) => self.leave_if_idle(time, id),
+                Place::Outside if sends_away && session.waiting.bytes.is_empty() => {
+                    self.fail_quietly(time, id, Some(ErrorCode::ShuttingDown));
+                }
+                _ => {}
+            }
+        }
+        if !self.drained() {
+            self.arm(time.now + STEP, Timer::Drain);
+        }
+    }
+
+    // ---- the source
+
+    fn start_move(&mut self, time: Time, key: usize) {
+        if let Some(owned) = self.rooms.get_mut(key) {
+            owned.phase = Phase::Moving(Move { step: Step::Settling, until: time.now + PATIENCE, tried: Vec::new() });
+        }
+        self.write(time, key);
+        self.move_settled(time, key);
+        self.arm_room(time, key);
+    }
+
+    /// The record says what it should: the room can be offered.
+    pub(super) fn move_settled(&mut self, time: Time, key: usize) {
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let written = owned.is_written();
+        let Phase::Moving(moving) = &mut owned.phase else {
+            return;
+        };
+        match moving.step {
+            Step::Checking if written => {
+                // The target has not got it: nobody else will, once this is written.
+                moving.step = Step::Reclaiming;
+                moving.until = time.now + PATIENCE;
+                owned.ownership.epoch += 1;
+                owned.changed();
+                self.write(time, key);
+            }
+            Step::Settling | Step::Reclaiming if written => self.offer(time, key),
+            _ => {}
+        }
+    }
+
+    fn offer(&mut self, time: Time, key: usize) {
+        let targets = self.drain.as_ref().and_then(|drain| drain.targets.clone()).unwrap_or_default();
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let Phase::Moving(moving) = &mut owned.phase else {
+            return;
+        };
+        let target =
+            targets.into_iter().filter(|target| !moving.tried.contains(&target.boot)).min_by_key(|target| target.rooms);
+        let (Some(target), Some(record)) = (target, owned.stored().cloned()) else {
+            return self.abandon(time, key, ErrorCode::ShuttingDown);
+        };
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        if let Phase::Moving(moving) = &mut owned.phase {
+            moving.tried.push(target.boot);
+            moving.until = time.now + PATIENCE;
+            moving.step = Step::Offering(target.clone());
+        }
+        let room = owned.room.id;
+        let snapshot = owned.room.snapshot(owned.ownership, &record, time.now);
+        let owner = Owner {
+            ownership: Ownership { epoch: 0, boot: target.boot },
+            pod_id: target.pod_id.clone(),
+            tcp: String::new(),
+            web: String::new(),
+            peer: target.peer.clone(),
+        };
+        if let Some(drain) = &mut self.drain
+            && let Some(targets) = &mut drain.targets
+        {
+            // The next room goes to another one, if they are alike.
+            targets.iter_mut().filter(|other| other.boot == target.boot).for_each(|chosen| chosen.rooms += 1);
+        }
+        if self.reach(time, &owner) {
+            self.peers.send_or_queue(target.boot, &target.peer, &Frame::Offer { room, snapshot });
+            self.arm_room(time, key);
+        } else {
+            self.move_failed(time, key);
+        }
+    }
+
+    /// The target cannot have swapped the record: another one is tried.
+    fn move_failed(&mut self, time: Time, key: usize) {
+        if let Some(owned) = self.rooms.get_mut(key)
+            && let Phase::Moving(moving) = &mut owned.phase
+            && let Step::Offering(target) = &moving.step
+        {
+            let to = target.pod_id.clone();
+            moving.step = Step::Settling;
+            moving.until = time.now + PATIENCE;
+            let room = owned.room.id;
+            self.log(Notice::MoveFailed { room, to });
+            self.move_settled(time, key);
+        }
+    }
+
+    pub(super) fn offer_answered(
+        &mut self,
+        time: Time,
+        from: PodBoot,
+        room: RoomId,
+        basis: Ownership,
+        taken: Option<Owner>,
+    ) {
+        let Some(key) = self.owned_key(room) else {
+            return;
+        };
+        let Some(owned) = self.rooms.get(key).filter(|owned| owned.ownership == basis) else {
+            return;
+        };
+        let offered =
+            matches!(&owned.phase, Phase::Moving(Move { step: Step::Offering(target), .. }) if target.boot == from);
+        match taken {
+            Some(owner) if owner.ownership > owned.ownership => self.yield_to(time, key, owner, true),
+            None if offered => self.move_failed(time, key),
+            _ => {}
+        }
+    }
+
+    pub(super) fn move_due(&mut self, time: Time, key: usize) {
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let Phase::Moving(moving) = &mut owned.phase else {
+            return;
+        };
+        if moving.until > time.now {
+            return;
+        }
+        match moving.step {
+            Step::Offering(_) => self.check_move(time, key),
+            // The directory is away.
+            Step::Settling => self.abandon(time, key, ErrorCode::ShuttingDown),
+            Step::Checking | Step::Reclaiming => self.abandon(time, key, ErrorCode::Unavailable),
+        }
+    }
+
+    fn check_move(&mut self, time: Time, key: usize) {
+        if let Some(owned) = self.rooms.get_mut(key)
+            && let Phase::Moving(moving) = &mut owned.phase
+        {
+            moving.step = Step::Checking;
+            moving.until = time.now + PATIENCE;
+            self.read_own_record(time, key);
+            self.arm_room(time, key);
+        }
+    }
+
+    pub(super) fn move_peer_down(&mut self, time: Time, boot: PodBoot) {
+        for key in self.moves_to(|target| target.boot == boot) {
+            self.check_move(time, key);
+        }
+    }
+
+    pub(super) fn move_peer_unreachable(&mut self, time: Time, address: &str) {
+        for key in self.moves_to(|target| target.peer == address) {
+            self.move_failed(time, key);
+        }
+    }
+
+    fn moves_to(&self, is: impl Fn(&Target) -> bool) -> Vec<usize> {
+        let moves = self.rooms.iter().filter(
+            |(_, owned)| matches!(&owned.phase, Phase::Moving(Move { step: Step::Offering(target), .. }) if is(target)),
+        );
+        moves.map(|(key, _)| key).collect()
+    }
+
+    /// The room stays in the directory for whoever is asked for it next; those who are in it are told to come again.
+    fn abandon(&mut self, time: Time, key: usize, code: ErrorCode) {
+        let Some(mut owned) = self.disown(key) else {
+            return;
+        };
+        let room = owned.room.id;
+        for seat in &owned.room.seats {
+            if let Some(Reach::Local(id)) = seat.reach {
+                if let Some(session) = self.session_mut(id) {
+                    session.place = Place::Outside;
+                }
+                self.fail(time, id, code);
+            }
+        }
+        for guest in self.guests_of(room) {
+            self.end_guest(guest, code);
+        }
+        for waiter in owned.waiters.drain(..) {
+            self.turn_away(time, &waiter, code);
+        }
+        for answer in owned.take_answers() {
+            if let super::ownership::Answer::Left { asked, quit } = answer {
+                self.left_anyway(time, room, asked, quit);
+            }
+        }
+    }
+
+    // ---- the target
+
+    pub(super) fn offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
+        let refuse = self.drain.is_some()
+            || self.rooms.len() + self.arriving.len() >= self.settings.max_rooms
+            || self.owned_key(room).is_some()
+            || self.arriving.contains_key(&room);
+        if refuse {
+            let answer = Frame::Offered { room, from: snapshot.ownership, taken: None };
+            return self.peers.send(from, &answer);
+        }
+        let seen = self.seen.get(&room).map(|seen| seen.owner.ownership.epoch);
+        let epoch = next_epoch(Some(snapshot.ownership.epoch), seen, time.wall);
+        let owner = self.me_as(Ownership { epoch, boot: self.me.ownership.boot });
+        let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
+        let restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, self.settings.ring);
+        let bytes = Record::new(&owner, restored.recorded()).to_bytes();
+        let request = Request::Swap {
+            key: Key::Room(room),
+            expected: Some(Bytes::from(snapshot.record)),
+            new: bytes.clone(),
+            ttl: Duration::from_millis(self.settings.record_ttl),
+        };
+        let ticket = self.ask(Purpose::Moving(room), request);
+        let arrival = Arrival {
+            from,
+            basis: snapshot.ownership,
+            room: Some(restored),
+            owner,
+            bytes,
+            ticket,
+            give_up: time.now + DETACHED,
+        };
+        self.arriving.insert(room, arrival);
+    }
+
+    pub(super) fn arrival_answered(
+        &mut self,
+        time: Time,
+        room: RoomId,
+        ticket: Ticket,
+        answer: Result<Answer, NoAnswer>,
+    ) {
+        let Some(mut arrival) = self.arriving.remove(&room) else {
+            return;
+        };
+        if arrival.ticket != ticket {
+            self.arriving.insert(room, arrival);
+            return;
+        }
+        let mine = match answer {
+            Ok(Answer::Done) => true,
+            Ok(Answer::Found(found)) => found.as_ref() == Some(&arrival.bytes),
+            _ if time.now < arrival.give_up => {
+                // Whether the swap was carried out shows in the record.
+                arrival.ticket = self.ask(Purpose::Moving(room), Request::Get { key: Key::Room(room) });
+                self.arriving.insert(room, arrival);
+                return;
+            }
+            _ => false,
+        };
+        let taken = mine.then(|| arrival.owner.clone());
+        if let Some(restored) = arrival.room.take().filter(|_| mine && self.owned_key(room).is_none()) {
+            let owned = Owned::new(restored, arrival.owner.ownership, Phase::Serving, Some(arrival.bytes), time.now);
+            let key = self.own(owned);
+            self.counters.arrivals += 1;
+            self.log(Notice::MovedHere { room, epoch: arrival.owner.ownership.epoch });
+            self.arm_room(time, key);
+            self.peers.send(arrival.from, &Frame::Offered { room, from: arrival.basis, taken });
+            for waiter in self.waiters_of_search(room) {
+                self.serve_waiter(time, key, &waiter);
+            }
+        } else {
+            self.peers.send(arrival.from, &Frame::Offered { room, from: arrival.basis, taken: None });
+        }
+    }
+
+    /// Clients that can be told where to go need not wait for the balancers.
+    pub(super) fn goes_at_once(&self, mode: OnWrongPod) -> bool {
+        self.drain.is_some() && mode == OnWrongPod::Redirect
+    }
+}

@@ -1,0 +1,641 @@
+//! Finding a room's owner for those who ask for a room that is not here, and taking it over if its owner is gone. Pure: no I/O.
+//!
+//! All who ask for one room share one search: read the record; ask its owner, and the highest owner seen, whether they serve the
+//! room; then send everyone there, or take the room over (design.md section 5).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::admission::Entry;
+use super::input::Asked;
+use super::ownership::{Owned, PATIENCE, Phase};
+use super::{Hub, Notice, Purpose as TicketPurpose, Seen, SessionId, Ticket, Time, Timer};
+use crate::directory::{Answer, Key, NoAnswer, Request};
+use crate::frame::{Frame, Served};
+use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
+use crate::record::{Owner, Record, next_epoch};
+use crate::room::{Bucket, Room};
+
+/// How long JOIN and RESUME may wait where a takeover is under way (ms; design.md section 5).
+const TAKEOVER_PATIENCE: u64 = 5_000;
+/// How long a relayed session looks for its room's new owner (ms; design.md section 5).
+pub const ATTACH_PATIENCE: u64 = 15_000;
+/// Pause before asking again (ms).
+const PAUSE: u64 = 200;
+/// How long an owner is remembered past its last use (ms; design.md section 5), and of how many rooms.
+const SEEN: u64 = 600_000;
+const SEEN_ROOMS: usize = 100_000;
+
+/// What a session looks for a room for.
+#[derive(Debug, Clone)]
+pub enum Purpose {
+    Enter(Entry),
+    /// It has a seat there.
+    Attach,
+}
+
+/// A session that looks for a room.
+#[derive(Debug, Clone)]
+pub struct Waiter {
+    pub session: SessionId,
+    /// The client's number for its command.
+    pub id: Option<u64>,
+    pub wanted: Purpose,
+    pub since: u64,
+    pub deadline: u64,
+}
+
+impl Waiter {
+    pub fn entering(session: SessionId, id: Option<u64>, entry: Entry, now: u64) -> Self {
+        Self { session, id, wanted: Purpose::Enter(entry), since: now, deadline: now + PATIENCE }
+    }
+
+    pub fn attaching(session: SessionId, now: u64, deadline: u64) -> Self {
+        Self { session, id: None, wanted: Purpose::Attach, since: now, deadline }
+    }
+}
+
+/// What a pod said about the room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Said {
+    /// Nothing yet; it has until then.
+    Nothing {
+        until: u64,
+    },
+    Here(Owner),
+    Soon,
+    Not,
+    /// It cannot be reached, did not answer, or another process answers in its place.
+    Silent,
+}
+
+/// Whether a pod has its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lease {
+    Unasked,
+    Asked,
+    Held,
+    Gone,
+    Unknown,
+}
+
+/// A possible owner that is asked.
+#[derive(Debug)]
+struct Probe {
+    owner: Owner,
+    said: Said,
+    lease: Lease,
+}
+
+impl Probe {
+    /// It does not serve the room and will not: the room may be taken from it.
+    fn is_out(&self, check_lease: bool) -> bool {
+        match self.said {
+            Said::Not => true,
+            Said::Silent => self.lease == Lease::Gone || !check_lease,
+            _ => false,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Step {
+    Reading(Ticket),
+    Asking(Vec<Probe>),
+    TakingOver { ticket: Ticket },
+    Pausing,
+}
+
+/// One search.
+#[derive(Debug)]
+pub struct Find {
+    waiters: Vec<Waiter>,
+    step: Step,
+    until: u64,
+    stored: Option<Bytes>,
+    record: Option<Record>,
+    /// What this search has tried to write: if it is there, the room is ours.
+    attempt: Option<(Bytes, Ownership, Record)>,
+    /// Pods from which the room is taken: they are told.
+    former: Vec<Owner>,
+}
+
+impl Hub {
+    /// Looks for `room` on behalf of `waiter`.
+    pub(super) fn look_for(&mut self, time: Time, room: RoomId, waiter: Waiter) {
+        if let Some(key) = self.owned_key(room) {
+            return self.serve_waiter(time, key, &waiter);
+        }
+        self.arm(waiter.deadline, Timer::Find(room));
+        if let Some(find) = self.finds.get_mut(&room) {
+            find.waiters.push(waiter);
+            return;
+        }
+        let find = Find {
+            waiters: vec![waiter],
+            step: Step::Pausing,
+            until: 0,
+            stored: None,
+            record: None,
+            attempt: None,
+            former: Vec::new(),
+        };
+        self.finds.insert(room, find);
+        self.read_record(time, room);
+    }
+
+    fn read_record(&mut self, time: Time, room: RoomId) {
+        let ticket = self.ask(TicketPurpose::Find(room), Request::Get { key: Key::Room(room) });
+        self.step(time, room, Step::Reading(ticket), PATIENCE);
+    }
+
+    fn step(&mut self, time: Time, room: RoomId, step: Step, patience: u64) {
+        if let Some(find) = self.finds.get_mut(&room) {
+            find.step = step;
+            find.until = time.now + patience;
+            self.arm(time.now + patience, Timer::Find(room));
+        }
+    }
+
+    /// Asks again a little later, for as long as somebody waits.
+    fn pause(&mut self, time: Time, room: RoomId) {
+        self.step(time, room, Step::Pausing, PAUSE);
+    }
+
+    pub(super) fn find_answered(&mut self, time: Time, room: RoomId, ticket: Ticket, answer: Result<Answer, NoAnswer>) {
+        let Some(find) = self.finds.get_mut(&room) else {
+            return;
+        };
+        match (&find.step, answer) {
+            (Step::Reading(expected), Ok(Answer::Found(stored))) if *expected == ticket => {
+                self.record_read(time, room, stored);
+            }
+            (Step::TakingOver { ticket: expected }, Ok(Answer::Done)) if *expected == ticket => {
+                if let Some((bytes, ownership, record)) = find.attempt.take() {
+                    self.take_over(time, room, bytes, ownership, &record);
+                }
+            }
+            (Step::TakingOver { ticket: expected }, Ok(Answer::Found(stored))) if *expected == ticket => {
+                self.record_read(time, room, stored);
+            }
+            (Step::Reading(expected) | Step::TakingOver { ticket: expected }, _) if *expected == ticket => {
+                // No answer: those who look for a way in are told; those with a seat go on looking.
+                self.give_up_entering(time, room, ErrorCode::Unavailable);
+                self.pause(time, room);
+            }
+            _ => {}
+        }
+    }
+
+    fn record_read(&mut self, time: Time, room: RoomId, stored: Option<Bytes>) {
+        let record = stored.as_deref().and_then(Record::parse);
+        if stored.is_some() && record.is_none() {
+            self.counters.unreadable_records += 1;
+            self.log(Notice::UnreadableRecord { room });
+        }
+        let Some(find) = self.finds.get_mut(&room) else {
+            return;
+        };
+        if let Some((bytes, ownership, basis)) = find.attempt.take()
+            && stored.as_ref() == Some(&bytes)
+        {
+            return self.take_over(time, room, bytes, ownership, &basis);
+        }
+        let recorded = record.as_ref().map(Record::owner);
+        find.stored = stored;
+        find.record = record;
+        if let Some(owner) = &recorded {
+            self.learn(time, room, owner);
+        }
+        let seen = self.seen.get_mut(&room).map(|seen| {
+            seen.used = time.now;
+            seen.owner.clone()
+        });
+        let mut owners: Vec<Owner> = recorded.into_iter().collect();
+        if let Some(seen) = seen
+            && !owners.iter().any(|owner| owner.ownership.boot == seen.ownership.boot)
+        {
+            owners.push(seen);
+        }
+        if owners.is_empty() {
+            let code = if self.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable };
+            return self.give_up(time, room, code);
+        }
+        let probes = owners.into_iter().map(|owner| self.probe(time, room, owner, None)).collect();
+        self.step(time, room, Step::Asking(probes), PATIENCE);
+        self.evaluate(time, room);
+    }
+
+    /// Asks a possible owner; asks for its lease as well where it may be gone.
+    fn probe(&mut self, time: Time, room: RoomId, owner: Owner, dead: Option<Ownership>) -> Probe {
+        let boot = owner.ownership.boot;
+        if boot == self.me.ownership.boot {
+            return Probe { owner, said: Said::Not, lease: Lease::Held };
+        }
+        let linked = self.peers.is_up(boot);
+        let said = if owner.pod_id == self.me.pod_id {
+            // An earlier process of this pod: its name, lease and addresses are ours now.
+            Said::Silent
+        } else if self.reach(time, &owner) {
+            let ask = Frame::Ask { room, ticket: 0, dead };
+            self.peers.send_or_queue(boot, &owner.peer, &ask);
+            Said::Nothing { until: time.now + PATIENCE }
+        } else {
+            Said::Silent
+        };
+        let lease = if linked { Lease::Unasked } else { self.ask_lease(room, &owner) };
+        Probe { owner, said, lease }
+    }
+
+    fn ask_lease(&mut self, room: RoomId, owner: &Owner) -> Lease {
+        let request = Request::Get { key: Key::Pod(owner.pod_id.clone()) };
+        self.ask(TicketPurpose::Lease(room, owner.ownership.boot), request);
+        Lease::Asked
+    }
+
+    pub(super) fn lease_answered(&mut self, time: Time, room: RoomId, boot: PodBoot, answer: Result<Answer, NoAnswer>) {
+        if let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room)
+            && let Some(probe) = probes.iter_mut().find(|probe| probe.owner.ownership.boot == boot)
+        {
+            probe.lease = match answer {
+                Ok(Answer::Found(Some(bytes))) => match crate::lease::LeaseRecord::parse(&bytes) {
+                    Some(lease) if lease.boot == boot => Lease::Held,
+                    _ => Lease::Gone,
+                },
+                Ok(Answer::Found(None)) => Lease::Gone,
+                _ => Lease::Unknown,
+            };
+            self.evaluate(time, room);
+        }
+    }
+
+    /// A pod has answered `Ask`.
+    pub(super) fn owner_said(&mut self, time: Time, room: RoomId, from: PodBoot, served: Served) {
+        let seen = match &served {
+            Served::Here(owner) => Some(owner.clone()),
+            Served::Not { seen } => seen.clone(),
+            Served::Soon => None,
+        };
+        if let Some(owner) = seen {
+            self.learn(time, room, &owner);
+        }
+        if let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) {
+            for probe in probes.iter_mut().filter(|probe| probe.owner.ownership.boot == from) {
+                probe.said = match &served {
+                    Served::Here(owner) => Said::Here(owner.clone()),
+                    Served::Soon => Said::Soon,
+                    Served::Not { .. } => Said::Not,
+                };
+            }
+            self.evaluate(time, room);
+        }
+    }
+
+    /// The pods with `boot`, or at `address`, cannot be asked.
+    pub(super) fn owner_is_silent(&mut self, time: Time, boot: Option<PodBoot>, address: Option<&str>) {
+        let mut rooms: Vec<RoomId> = Vec::new();
+        for (room, find) in &mut self.finds {
+            if let Step::Asking(probes) = &mut find.step {
+                for probe in probes.iter_mut() {
+                    let meant = boot == Some(probe.owner.ownership.boot) || address == Some(probe.owner.peer.as_str());
+                    if meant && matches!(probe.said, Said::Nothing { .. }) {
+                        probe.said = Said::Silent;
+                        rooms.push(*room);
+                    }
+                }
+            }
+        }
+        rooms.sort_unstable();
+        for room in rooms {
+            self.evaluate(time, room);
+        }
+    }
+
+    /// Goes on with a search as far as what has been heard allows.
+    fn evaluate(&mut self, time: Time, room: RoomId) {
+        let check_lease = self.settings.rules.check_lease;
+        let mut unasked = Vec::new();
+        let Some(find) = self.finds.get_mut(&room) else {
+            return;
+        };
+        let Step::Asking(probes) = &mut find.step else {
+            return;
+        };
+        for (index, probe) in probes.iter_mut().enumerate() {
+            if let Said::Nothing { until } = probe.said
+                && until <= time.now
+            {
+                probe.said = Said::Silent;
+            }
+            if probe.said == Said::Silent && probe.lease == Lease::Unasked {
+                unasked.push((index, probe.owner.clone()));
+            }
+        }
+        let serving = probes.iter().filter_map(|probe| match &probe.said {
+            Said::Here(owner) => Some(owner.clone()),
+            _ => None,
+        });
+        let serving = serving.max_by_key(|owner| owner.ownership);
+        let waiting = probes.iter().any(|probe| matches!(probe.said, Said::Nothing { .. }));
+        let soon = probes.iter().any(|probe| probe.said == Said::Soon);
+        let leases_asked = probes.iter().any(|probe| probe.said == Said::Silent && probe.lease == Lease::Asked);
+        let all_out = probes.iter().all(|probe| probe.is_out(check_lease));
+        let highest = probes.iter().map(|probe| probe.owner.ownership).max();
+        let dead = probes.iter().find(|probe| Some(probe.owner.ownership) == highest && probe.is_out(check_lease));
+        let dead = dead.map(|probe| probe.owner.ownership);
+        let has_record = find.record.is_some();
+        let former: Vec<Owner> = probes.iter().map(|probe| probe.owner.clone()).collect();
+        // Somebody knows of a higher owner than those who were asked.
+        let unknown_higher = self.seen.get(&room).is_some_and(|seen| {
+            Some(seen.owner.ownership) > highest && seen.owner.ownership.boot != self.me.ownership.boot
+        });
+
+        if let Some(owner) = serving {
+            match dead {
+                Some(dead) if dead > owner.ownership && owner.ownership.boot != self.me.ownership.boot => {
+                    let again = self.probe(time, room, owner, Some(dead));
+                    self.step(time, room, Step::Asking(vec![again]), PATIENCE);
+                }
+                _ if waiting => {}
+                _ => self.found(time, room, &owner),
+            }
+            return;
+        }
+        if soon || (unknown_higher && !waiting) {
+            return self.pause(time, room);
+        }
+        for (index, owner) in unasked {
+            let lease = self.ask_lease(room, &owner);
+            if let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) {
+                probes[index].lease = lease;
+            }
+        }
+        if waiting || leases_asked || self.asks_leases(room) {
+            return;
+        }
+        if !all_out {
+            // The owner has its lease and does not answer, or the directory does not say.
+            self.give_up_entering(time, room, ErrorCode::Unavailable);
+            return self.pause(time, room);
+        }
+        if !has_record {
+            let code = if self.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable };
+            return self.give_up(time, room, code);
+        }
+        if let Some(find) = self.finds.get_mut(&room) {
+            find.former = former;
+        }
+        self.try_to_take_over(time, room);
+    }
+
+    fn asks_leases(&self, room: RoomId) -> bool {
+        self.finds.get(&room).is_some_and(|find| match &find.step {
+            Step::Asking(probes) => {
+                probes.iter().any(|probe| probe.said == Said::Silent && probe.lease == Lease::Asked)
+            }
+            _ => false,
+        })
+    }
+
+    // ---- taking over
+
+    fn try_to_take_over(&mut self, time: Time, room: RoomId) {
+        let refusal = if self.drain.is_some() {
+            Some(ErrorCode::ShuttingDown)
+        } else if !self.settled() {
+            Some(ErrorCode::Unavailable)
+        } else if self.rooms.len() >= self.settings.max_rooms {
+            Some(ErrorCode::TooManyRooms)
+        } else {
+            None
+        };
+        if let Some(code) = refusal {
+            self.give_up_entering(time, room, code);
+            return self.pause(time, room);
+        }
+        let seen = self.seen.get(&room).map(|seen| seen.owner.ownership.epoch);
+        let Some(find) = self.finds.get_mut(&room) else {
+            return;
+        };
+        let Some(record) = find.record.clone() else {
+            return;
+        };
+        let epoch = next_epoch(Some(record.epoch), seen, time.wall);
+        let ownership = Ownership { epoch, boot: self.me.ownership.boot };
+        let expected = find.stored.clone();
+        for waiter in &mut find.waiters {
+            waiter.deadline = waiter.deadline.max(waiter.since + TAKEOVER_PATIENCE);
+        }
+        let deadlines: Vec<u64> = find.waiters.iter().map(|waiter| waiter.deadline).collect();
+        let me = self.me_as(ownership);
+        let held = record.seats().filter(|(_, seat)| seat.hold);
+        let new = Record::new(&me, held).to_bytes();
+        if let Some(find) = self.finds.get_mut(&room) {
+            find.attempt = Some((new.clone(), ownership, record));
+        }
+        let ttl = Duration::from_millis(self.settings.record_ttl);
+        let ticket = self.ask(TicketPurpose::Find(room), Request::Swap { key: Key::Room(room), expected, new, ttl });
+        for deadline in deadlines {
+            self.arm(deadline, Timer::Find(room));
+        }
+        self.step(time, room, Step::TakingOver { ticket }, PATIENCE);
+    }
+
+    /// The record says that this pod has the room: it does.
+    fn take_over(&mut self, time: Time, room: RoomId, stored: Bytes, ownership: Ownership, basis: &Record) {
+        let Some(find) = self.finds.remove(&room) else {
+            return;
+        };
+        let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
+        let until = time.now + self.settings.seat_hold;
+        let taken = Room::taken_over(room, basis, until, bucket, &mut self.random);
+        let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored), time.now));
+        self.counters.takeovers += 1;
+        self.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
+        let me = self.me_as(ownership);
+        for former in find.former {
+            self.tell_until_heard(time, room, &former, &me);
+        }
+        self.arm_room(time, key);
+        for waiter in find.waiters {
+            self.serve_waiter(time, key, &waiter);
+        }
+    }
+
+    // ---- ends of a search
+
+    fn found(&mut self, time: Time, room: RoomId, owner: &Owner) {
+        let Some(find) = self.finds.remove(&room) else {
+            return;
+        };
+        for waiter in find.waiters {
+            self.send_to(time, room, &waiter, owner);
+        }
+    }
+
+    /// Sends one session to the owner: by an address, or over the peer link.
+    fn send_to(&mut self, time: Time, room: RoomId, waiter: &Waiter, owner: &Owner) {
+        let Some(mode) = self.session(waiter.session).map(|session| session.mode) else {
+            return;
+        };
+        let Purpose::Enter(entry) = &waiter.wanted else {
+            return self.attach_there(time, room, waiter.session, owner);
+        };
+        if mode == OnWrongPod::Redirect
+            && let Some((tcp, web)) = self.address_of(owner)
+        {
+            self.counters.redirects += 1;
+            self.now_outside(time, waiter.session);
+            let asked = Asked::here(waiter.session, waiter.id);
+            self.reply(time, asked, &Event::Redirect { room, tcp: &tcp, web: &web });
+            return self.wake(waiter.session);
+        }
+        self.open_there(time, room, waiter, entry, owner);
+    }
+
+    /// Where clients reach a pod; `None`: the deployment has not said (yet), so they are relayed.
+    pub(super) fn address_of(&self, owner: &Owner) -> Option<(String, String)> {
+        match &self.advertised {
+            Some(pods) => pods.get(&owner.pod_id).map(|pod| (pod.tcp.clone(), pod.web.clone())),
+            None => Some((owner.tcp.clone(), owner.web.clone())),
+        }
+    }
+
+    /// Nobody gets in.
+    fn give_up(&mut self, time: Time, room: RoomId, code: ErrorCode) {
+        if let Some(find) = self.finds.remove(&room) {
+            for waiter in find.waiters {
+                self.turn_away(time, &waiter, code);
+            }
+        }
+    }
+
+    /// Those who want in are told no; those with a seat go on looking.
+    fn give_up_entering(&mut self, time: Time, room: RoomId, code: ErrorCode) {
+        if let Some(find) = self.finds.get_mut(&room) {
+            let all = std::mem::take(&mut find.waiters);
+            let (entering, attaching) =
+                all.into_iter().partition::<Vec<_>, _>(|waiter| matches!(waiter.wanted, Purpose::Enter(_)));
+            find.waiters = attaching;
+            for waiter in entering {
+                self.turn_away(time, &waiter, code);
+            }
+        }
+    }
+
+    pub(super) fn turn_away(&mut self, time: Time, waiter: &Waiter, code: ErrorCode) {
+        let asked = Asked::here(waiter.session, waiter.id);
+        match waiter.wanted {
+            Purpose::Enter(_) => {
+                if self.session(waiter.session).is_some_and(|session| !session.outside()) {
+                    self.counters.joined(Err(code));
+                    self.refuse_entry(time, asked, code);
+                }
+            }
+            Purpose::Attach => self.lost_for_good(time, waiter.session, code),
+        }
+    }
+
+    pub(super) fn waiters_due(&mut self, time: Time, key: usize) {
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let late: Vec<Waiter> = owned.waiters.extract_if(.., |waiter| waiter.deadline <= time.now).collect();
+        for waiter in late {
+            self.turn_away(time, &waiter, ErrorCode::Unavailable);
+        }
+    }
+
+    pub(super) fn find_due(&mut self, time: Time, room: RoomId) {
+        let Some(find) = self.finds.get_mut(&room) else {
+            return;
+        };
+        let late: Vec<Waiter> = find.waiters.extract_if(.., |waiter| waiter.deadline <= time.now).collect();
+        for waiter in late {
+            self.turn_away(time, &waiter, ErrorCode::Unavailable);
+        }
+        let Some(find) = self.finds.get(&room) else {
+            return;
+        };
+        // A takeover that is under way is seen to its end even if nobody waits for it any more.
+        if find.waiters.is_empty() && find.attempt.is_none() {
+            self.finds.remove(&room);
+            return;
+        }
+        if find.until > time.now {
+            return;
+        }
+        match find.step {
+            Step::Asking(_) => self.evaluate(time, room),
+            Step::Pausing | Step::Reading(_) | Step::TakingOver { .. } => self.read_record(time, room),
+        }
+    }
+
+    // ---- what is known of owners
+
+    /// Remembers the highest owner of a room; a lower ownership that is held here ends.
+    pub(super) fn learn(&mut self, time: Time, room: RoomId, owner: &Owner) {
+        if owner.ownership.boot == self.me.ownership.boot && self.owned_key(room).is_some() {
+            return;
+        }
+        if let Some(key) = self.owned_key(room) {
+            let higher = self.rooms.get(key).is_some_and(|owned| owner.ownership > owned.ownership);
+            if higher && self.settings.rules.yield_to_higher {
+                self.yield_to(time, key, owner.clone(), false);
+            }
+            return;
+        }
+        if self.seen.len() >= SEEN_ROOMS {
+            self.seen.retain(|_, seen| seen.used + SEEN > time.now);
+        }
+        let full = self.seen.len() >= SEEN_ROOMS;
+        match self.seen.get_mut(&room) {
+            Some(seen) => {
+                seen.used = time.now;
+                if owner.ownership > seen.owner.ownership {
+                    seen.owner = owner.clone();
+                }
+            }
+            None if full => {}
+            None => {
+                self.seen.insert(room, Seen { owner: owner.clone(), used: time.now });
+            }
+        }
+    }
+
+    /// The answer to `Ask`.
+    pub(super) fn asked_about(
+        &mut self,
+        time: Time,
+        from: PodBoot,
+        room: RoomId,
+        ticket: u64,
+        dead: Option<Ownership>,
+    ) {
+        if let (Some(key), Some(dead)) = (self.owned_key(room), dead) {
+            self.claim_above(time, key, dead);
+        }
+        let served = match self.owned_key(room).and_then(|key| self.rooms.get(key)) {
+            Some(owned) if matches!(owned.phase, Phase::Serving) => Served::Here(self.me_as(owned.ownership)),
+            Some(owned) if matches!(owned.phase, Phase::Moving(_)) => Served::Soon,
+            Some(_) => Served::Not { seen: None },
+            None if self.arriving.contains_key(&room) => Served::Soon,
+            None => match self.finds.get(&room) {
+                Some(Find { attempt: Some(_), .. }) => Served::Soon,
+                _ => Served::Not { seen: self.seen.get(&room).map(|seen| seen.owner.clone()) },
+            },
+        };
+        self.peers.send(from, &Frame::Answer { room, ticket, served });
+    }
+
+    /// Ends the search for a room that has come here by itself; those who waited for it.
+    pub(super) fn waiters_of_search(&mut self, room: RoomId) -> Vec<Waiter> {
+        self.finds.remove(&room).map(|find| find.waiters).unwrap_or_default()
+    }
+
+    /// Forgets owners that nobody has asked for in a long time.
+    pub(super) fn forget_old_owners(&mut self, time: Time) {
+        self.seen.retain(|_, seen| seen.used + SEEN > time.now);
+    }
+}

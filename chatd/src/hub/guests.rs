@@ -1,0 +1,382 @@
+//! Sessions of other pods whose room is here: what they send is carried out, what they are to hear goes back over the peer link.
+//! Pure: no I/O.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use super::admission::Entry;
+use super::input::Asked;
+use super::peers::Peers;
+use super::{Hub, Time};
+use crate::frame::{After, Attach, Drop, Frame};
+use crate::protocol::{Command, Encoding, ErrorCode, Event, PodBoot, RoomId, SeatId};
+use crate::room::{Connection, Reach, SeatState, Told};
+
+/// Bytes of deliveries that may be on their way to one session: what an entry pod holds for a slow reader.
+pub const WINDOW: i64 = 64 * 1024;
+
+/// A delivery that waits for the session's window.
+#[derive(Debug)]
+struct Queued {
+    replies: Option<u64>,
+    position: u64,
+    seq: u64,
+    bytes: Vec<u8>,
+    after: Option<After>,
+}
+
+/// A relayed session at its room's owner.
+#[derive(Debug)]
+pub struct Guest {
+    pub encoding: Encoding,
+    pub room: RoomId,
+    /// `None`: its JOIN has not been answered, or it is leaving.
+    pub seat: Option<SeatId>,
+    credit: i64,
+    queue: VecDeque<Queued>,
+    queued: usize,
+}
+
+impl Guest {
+    pub fn new(encoding: Encoding, room: RoomId) -> Self {
+        Self { encoding, room, seat: None, credit: WINDOW, queue: VecDeque::new(), queued: 0 }
+    }
+
+    /// Sends, or queues where the window is full. Returns how many bytes are queued.
+    #[allow(clippy::too_many_arguments)]
+    pub fn deliver(
+        &mut self,
+        peers: &mut Peers,
+        room: RoomId,
+        to: Connection,
+        replies: Option<u64>,
+        (position, seq): (u64, u64),
+        bytes: &[u8],
+        after: Option<After>,
+    ) -> usize {
+        if self.credit > 0 && self.queue.is_empty() {
+            self.credit -= bytes.len() as i64;
+            let bytes = Cow::Borrowed(bytes);
+            peers.send(to.boot, &Frame::Deliver { room, relay: to.relay, replies, position, seq, bytes, after });
+        } else {
+            self.queued += bytes.len();
+            self.queue.push_back(Queued { replies, position, seq, bytes: bytes.to_vec(), after });
+        }
+        self.queued
+    }
+
+    /// Sends what is queued for as long as the window allows; all of it if `all`.
+    fn flush(&mut self, peers: &mut Peers, to: Connection, all: bool) {
+        while (all || self.credit > 0)
+            && let Some(next) = self.queue.pop_front()
+        {
+            self.queued -= next.bytes.len();
+            self.credit -= next.bytes.len() as i64;
+            let Queued { replies, position, seq, bytes, after } = next;
+            let bytes = Cow::Owned(bytes);
+            let room = self.room;
+            peers.send(to.boot, &Frame::Deliver { room, relay: to.relay, replies, position, seq, bytes, after });
+        }
+    }
+}
+
+impl Hub {
+    /// Encodes an event for a relayed session and delivers it; as the reply to what was asked, if that has a number.
+    pub(super) fn deliver_event(
+        &mut self,
+        to: Connection,
+        asked: Asked,
+        event: &Event<'_>,
+        place: (u64, u64),
+        after: Option<After>,
+    ) {
+        if let Some(guest) = self.guests.get(&to) {
+            let mut bytes = Vec::new();
+            guest.encoding.encode(event, asked.id, &mut bytes);
+            let replies = (asked.number > 0).then_some(asked.number);
+            self.deliver_bytes(to, replies, place, &bytes, after);
+        }
+    }
+
+    /// `place`: the position and seq up to which the session then has everything; zeroes: as before.
+    pub(super) fn deliver_bytes(
+        &mut self,
+        to: Connection,
+        replies: Option<u64>,
+        place: (u64, u64),
+        bytes: &[u8],
+        after: Option<After>,
+    ) {
+        if let Some(guest) = self.guests.get_mut(&to) {
+            let room = guest.room;
+            guest.deliver(&mut self.peers, room, to, replies, place, bytes, after);
+        }
+    }
+
+    /// Ends a relayed session with an error: what is queued is dropped for a slow reader, sent otherwise.
+    pub(super) fn end_guest(&mut self, to: Connection, code: ErrorCode) {
+        let Some(mut guest) = self.guests.remove(&to) else {
+            return;
+        };
+        if code == ErrorCode::SlowConsumer {
+            guest.queue.clear();
+        }
+        guest.flush(&mut self.peers, to, true);
+        let mut bytes = Vec::new();
+        guest.encoding.encode(&Event::Error { code, retry_after_ms: None }, None, &mut bytes);
+        guest.encoding.encode(&Event::Bye { code: Some(code) }, None, &mut bytes);
+        guest.credit = 1;
+        let after = Some(After::Close { code: Some(code) });
+        guest.deliver(&mut self.peers, guest.room, to, None, (0, 0), &bytes, after);
+    }
+
+    /// Hands a relayed session to its room's new owner; everything that it was to hear goes before that.
+    pub(super) fn send_away(&mut self, to: Connection, owner: crate::record::Owner, processed: u64) {
+        if let Some(mut guest) = self.guests.remove(&to) {
+            guest.flush(&mut self.peers, to, true);
+            let room = guest.room;
+            self.peers.send(to.boot, &Frame::Yielded { room, relay: to.relay, owner, processed });
+        }
+    }
+
+    // ---- frames from entry pods
+
+    pub(super) fn guest_opens(
+        &mut self,
+        time: Time,
+        to: Connection,
+        room: RoomId,
+        encoding: Encoding,
+        asked: Asked,
+        command: Command<'_>,
+    ) {
+        let Some(key) = self.owned_key(room) else {
+            return self.refuse_guest(to, room);
+        };
+        let entry = match command {
+            Command::Join { name, resumable, .. } => Entry::Join { name, resumable },
+            Command::Resume { token, heard, .. } => Entry::Resume { token: token.into_owned(), heard },
+            _ => return,
+        };
+        self.guests.insert(to, Guest::new(encoding, room));
+        self.admit(time, key, asked, &entry);
+    }
+
+    /// The room is not here.
+    pub(super) fn refuse_guest(&mut self, to: Connection, room: RoomId) {
+        let seen = self.seen.get(&room).map(|seen| seen.owner.clone());
+        self.peers.send(to.boot, &Frame::Refused { room, relay: to.relay, seen });
+    }
+
+    pub(super) fn guest_commands(
+        &mut self,
+        time: Time,
+        to: Connection,
+        number: u64,
+        id: Option<u64>,
+        command: Result<Command<'_>, ErrorCode>,
+    ) {
+        let Some(guest) = self.guests.get(&to) else {
+            return;
+        };
+        let (Some(key), Some(seat)) = (self.owned_key(guest.room), guest.seat) else {
+            return;
+        };
+        let processed = self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).map_or(0, |seat| seat.processed);
+        if number <= processed && self.settings.rules.number_commands {
+            return;
+        }
+        let asked = Asked { by: Reach::Guest(to), number, id };
+        self.counters.commands_in += 1;
+        self.command_in_room(time, key, seat, asked, command);
+    }
+
+    pub(super) fn guest_credits(&mut self, to: Connection, bytes: u32) {
+        if let Some(guest) = self.guests.get_mut(&to) {
+            guest.credit = (guest.credit + i64::from(bytes)).min(WINDOW);
+            guest.flush(&mut self.peers, to, false);
+        }
+    }
+
+    /// The client of a relayed session is gone.
+    pub(super) fn guest_closed(&mut self, time: Time, to: Connection, room: RoomId, drop: Drop) {
+        if self.guests.contains_key(&to) {
+            self.guest_dropped(time, to, drop);
+            self.guests.remove(&to);
+        } else if let Some(key) = self.owned_key(room) {
+            // It was on its way here, or on its way back.
+            let seat = self.rooms.get(key).and_then(|owned| {
+                owned
+                    .room
+                    .seats
+                    .iter()
+                    .find(|seat| seat.holder == Some(to) && matches!(seat.state, SeatState::Detached { .. }))
+            });
+            if let Some(seat) = seat.map(|seat| seat.id) {
+                self.seat_dropped(time, key, seat, drop);
+            }
+        }
+    }
+
+    /// The seat of a relayed session that ends.
+    pub(super) fn guest_dropped(&mut self, time: Time, to: Connection, drop: Drop) {
+        let Some(guest) = self.guests.get_mut(&to) else {
+            return;
+        };
+        let (room, seat) = (guest.room, guest.seat.take());
+        self.forget_joining(time, Some(room), Reach::Guest(to));
+        if let (Some(key), Some(seat)) = (self.owned_key(room), seat) {
+            self.seat_dropped(time, key, seat, drop);
+        }
+    }
+
+    pub(super) fn guest_attaches(&mut self, time: Time, to: Connection, room: RoomId, attach: &Attach) {
+        let Some(key) = self.owned_key(room) else {
+            return self.refuse_guest(to, room);
+        };
+        self.guests.insert(to, Guest::new(attach.encoding, room));
+        let asked = Asked { by: Reach::Guest(to), number: 0, id: None };
+        self.attach(time, key, asked, to, attach);
+    }
+
+    // ---- attaching: a session that had a seat comes to the room's new owner, or back to the same
+
+    /// Returns whether it has its seat, and up to where its commands were carried out (`None`: unknown).
+    pub(super) fn attach(
+        &mut self,
+        time: Time,
+        key: usize,
+        asked: Asked,
+        connection: Connection,
+        attach: &Attach,
+    ) -> Option<Option<u64>> {
+        let owned = self.rooms.get_mut(key)?;
+        let same = owned.room.timeline == attach.timeline;
+        let seat = owned.room.seat(attach.seat).filter(|seat| seat.name == attach.name).map(|seat| seat.id);
+        let Some(seat) = seat else {
+            self.admit_stranger(time, key, asked, attach);
+            return None;
+        };
+        let found = owned.room.seat_mut(seat)?;
+        if found.holder.is_some_and(|holder| holder != connection) {
+            self.replaced(time, asked.by);
+            return None;
+        }
+        let was_away = matches!(found.state, SeatState::Away { .. });
+        let held_already = found.hold();
+        found.state = SeatState::Live;
+        found.reach = Some(asked.by);
+        found.holder = Some(connection);
+        found.resumable = attach.resumable;
+        let processed = same.then_some(found.processed);
+        if !same {
+            found.processed = 0;
+        }
+        let changed = found.hold() != held_already;
+        let name = found.name;
+        if changed {
+            owned.changed();
+            self.write(time, key);
+        }
+        if was_away {
+            self.tell_others(time, key, seat, Told::Back(name));
+        }
+        if let Reach::Guest(connection) = asked.by {
+            let timeline = self.rooms.get(key)?.room.timeline;
+            if let Some(guest) = self.guests.get_mut(&connection) {
+                guest.seat = Some(seat);
+            }
+            let after = After::Admitted { name, seat, resumable: attach.resumable, timeline };
+            self.deliver_bytes(connection, None, (0, 0), &[], Some(after));
+        }
+        self.catch_up(time, key, asked.by, same, attach);
+        if let Reach::Guest(connection) = asked.by {
+            let place = self.rooms.get(key).map_or((0, 0), |owned| (owned.room.position, owned.room.seq));
+            self.deliver_bytes(connection, None, place, &[], Some(After::CaughtUp { processed }));
+        }
+        self.arm_room(time, key);
+        Some(processed)
+    }
+
+    /// Tells an attached session what it has not heard, or that it cannot be told.
+    fn catch_up(&mut self, time: Time, key: usize, to: Reach, same: bool, attach: &Attach) {
+        let Some(owned) = self.rooms.get(key) else {
+            return;
+        };
+        let room = &owned.room;
+        let (id, timeline, seq) = (room.id, room.timeline, room.seq);
+        let missed = same.then(|| room.ring.missed(attach.seq, seq));
+        let items: Vec<_> = if same { room.ring.since(attach.position).cloned().collect() } else { Vec::new() };
+        if attach.moved {
+            self.answer_event(time, key, to, &Event::Moved { room: id, timeline, seq });
+        }
+        if missed != Some(0) {
+            self.answer_event(time, key, to, &Event::Missed { count: missed });
+        }
+        for item in items {
+            let event = item.told.event(false);
+            let own = match (&item.told, to) {
+                (Told::Message { answers: Some((connection, number)), .. }, Reach::Guest(guest))
+                    if *connection == guest =>
+                {
+                    *number
+                }
+                _ => 0,
+            };
+            let message_seq = match &item.told {
+                Told::Message { seq, .. } => *seq,
+                _ => 0,
+            };
+            match to {
+                Reach::Guest(connection) => {
+                    let asked = Asked { by: to, number: own, id: None };
+                    self.deliver_event(connection, asked, &event, (item.position, message_seq), None);
+                }
+                Reach::Local(session) => self.say(time, session, None, &event),
+            }
+        }
+    }
+
+    /// A session whose seat this owner does not know: admitted as a join would be, with a new seat.
+    fn admit_stranger(&mut self, time: Time, key: usize, asked: Asked, attach: &Attach) {
+        let Some(owned) = self.rooms.get(key) else {
+            return;
+        };
+        let room = owned.room.id;
+        match owned.room.admits(attach.name, self.settings.max_players) {
+            Ok(()) => {
+                if let Reach::Local(id) = asked.by
+                    && let Some(session) = self.session_mut(id)
+                {
+                    session.place = super::session::Place::Busy;
+                    session.room = Some(room);
+                }
+                self.join(time, key, asked, attach.name, attach.resumable, false);
+            }
+            Err(code) => {
+                self.reply(time, asked, &Event::Error { code, retry_after_ms: None });
+                match asked.by {
+                    Reach::Local(id) => {
+                        self.reply(time, asked, &Event::Left { room });
+                        self.now_outside(time, id);
+                        self.wake(id);
+                    }
+                    Reach::Guest(connection) => {
+                        let after = Some(After::Outside { miss: false });
+                        self.deliver_event(connection, asked, &Event::Left { room }, (0, 0), after);
+                        self.guests.remove(&connection);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What waited for a room that is not here any more: those who sent it are told.
+    pub(super) fn refuse_frames(&mut self, frames: Vec<(PodBoot, Frame<'static>)>) {
+        for (boot, frame) in frames {
+            if let Frame::Open { room, relay, .. } | Frame::Attach { room, relay, .. } = frame {
+                self.refuse_guest(Connection { boot, relay }, room);
+            }
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! From a client's bytes to its commands, one at a time and in order. Pure: no I/O.
+
+use super::session::{Place, Session};
+use super::{Effect, Hub, SessionId, Time, Timer};
+use crate::frame::Drop;
+use crate::protocol::{Command, Encoding, ErrorCode, Event, MAX_LINE, MAX_UNFINISHED_LINE, json, lines};
+use crate::room::Reach;
+
+/// Who asked for something, and what its reply has to carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    pub by: Reach,
+    /// The number of a relayed command; 0 for one that was asked here.
+    pub number: u64,
+    /// The client's own.
+    pub id: Option<u64>,
+}
+
+impl Asked {
+    pub fn here(session: SessionId, id: Option<u64>) -> Self {
+        Self { by: Reach::Local(session), number: 0, id }
+    }
+}
+
+/// A client that may be closed for a first line like this is a web page or speaks TLS (protocol.md section 2).
+fn is_not_ours(line: &[u8]) -> bool {
+    line.first() == Some(&0x16) || line.ends_with(b" HTTP/1.0") || line.ends_with(b" HTTP/1.1")
+}
+
+/// The first line in `bytes`, without its end, and the bytes that it takes.
+fn first_line(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let end = memchr::memchr(b'\n', bytes)?;
+    let line = &bytes[..end];
+    Some((line.strip_suffix(b"\r").unwrap_or(line), end + 1))
+}
+
+impl Hub {
+    pub(super) fn received_lines(&mut self, time: Time, id: SessionId, bytes: &[u8]) {
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
+        if matches!(session.place, Place::Closing) {
+            return;
+        }
+        if session.fresh && bytes.first() == Some(&0x16) && session.waiting.bytes.is_empty() {
+            return self.abort(id);
+        }
+        // Most often nothing waits, and lines are taken from what was read without a copy.
+        let used = if session.waiting.bytes.is_empty() { self.take_lines(time, id, bytes) } else { 0 };
+        if let Some(session) = self.session_mut(id) {
+            session.waiting.bytes.extend_from_slice(&bytes[used..]);
+            if used == 0 {
+                self.run(time, id);
+            } else {
+                self.limit_unfinished(time, id);
+            }
+        }
+    }
+
+    pub(super) fn received_message(&mut self, time: Time, id: SessionId, text: &str) {
+        let Some(session) = self.session(id) else {
+            return;
+        };
+        if session.waiting.messages.is_empty() && self.ready(session) {
+            self.message(time, id, text);
+        } else if let Some(session) = self.session_mut(id)
+            && !matches!(session.place, Place::Closing)
+        {
+            session.waiting.messages.push_back(text.into());
+        }
+    }
+
+    pub(super) fn input_ended(&mut self, time: Time, id: SessionId) {
+        if let Some(session) = self.session_mut(id) {
+            session.waiting.ended = true;
+            self.run(time, id);
+        }
+    }
+
+    /// Goes on with what waits: something that the session waited for has happened.
+    pub(super) fn run(&mut self, time: Time, id: SessionId) {
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
+        if !session.waiting.bytes.is_empty() {
+            let bytes = std::mem::take(&mut session.waiting.bytes);
+            let used = self.take_lines(time, id, &bytes);
+            let Some(session) = self.session_mut(id) else {
+                return;
+            };
+            let mut rest = bytes;
+            rest.drain(..used);
+            if !rest.is_empty() {
+                session.waiting.bytes = rest;
+            }
+            self.limit_unfinished(time, id);
+        }
+        while let Some(session) = self.session(id)
+            && self.ready(session)
+            && let Some(text) = self.session_mut(id).and_then(|session| session.waiting.messages.pop_front())
+        {
+            self.message(time, id, &text);
+        }
+        self.end_if_done(time, id);
+    }
+
+    pub(super) fn run_carried(&mut self, time: Time, id: SessionId) {
+        if let Some((number, command)) = self.session_mut(id).and_then(|session| session.waiting.carried.take()) {
+            self.command_outside(time, Asked::here(id, number), command);
+        }
+        self.run(time, id);
+    }
+
+    /// Whether the session's next command may be carried out now.
+    fn ready(&self, session: &Session) -> bool {
+        match &session.place {
+            Place::Outside => true,
+            Place::Seated { key, .. } => self.rooms.get(*key).is_some_and(super::ownership::Owned::ready),
+            Place::Relayed(relay) => relay.takes_commands(),
+            Place::Busy | Place::Leaving { .. } | Place::Closing => false,
+        }
+    }
+
+    /// Carries out the lines in `bytes` for as long as the session is ready. Returns how many bytes that took.
+    fn take_lines(&mut self, time: Time, id: SessionId, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        while let Some(session) = self.session(id)
+            && self.ready(session)
+        {
+            let (skipped, fresh) = (session.waiting.skipped, session.fresh);
+            let outside = session.outside();
+            let rest = &bytes[used..];
+            let Some((line, taken)) = first_line(rest) else {
+                break;
+            };
+            used += taken;
+            if fresh {
+                if is_not_ours(line) {
+                    self.abort(id);
+                    break;
+                }
+                let deadline = time.now + self.settings.idle_timeout;
+                if let Some(session) = self.session_mut(id) {
+                    session.fresh = false;
+                    session.deadline = deadline;
+                }
+                self.arm(deadline, Timer::Session(id));
+            }
+            if skipped + taken > MAX_LINE {
+                if let Some(session) = self.session_mut(id) {
+                    session.waiting.skipped = 0;
+                }
+                self.command(time, Asked::here(id, None), Err(ErrorCode::LineTooLong));
+            } else if let Some(command) = lines::parse(line, !outside) {
+                self.command(time, Asked::here(id, None), command);
+            }
+        }
+        used
+    }
+
+    /// Throws away the beginning of an overlong line, and ends the connection of one that never ends.
+    fn limit_unfinished(&mut self, time: Time, id: SessionId) {
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
+        let waiting = &mut session.waiting;
+        if waiting.skipped + waiting.bytes.len() > MAX_LINE && memchr::memchr(b'\n', &waiting.bytes).is_none() {
+            waiting.skipped += waiting.bytes.len();
+            waiting.bytes = Vec::new();
+            if waiting.skipped > MAX_UNFINISHED_LINE {
+                self.fail(time, id, ErrorCode::LineTooLong);
+            }
+        }
+    }
+
+    fn message(&mut self, time: Time, id: SessionId, text: &str) {
+        let (number, command) = json::parse(text);
+        self.command(time, Asked::here(id, number), command);
+    }
+
+    /// One command of a client of this hub, or what is wrong with it.
+    fn command(&mut self, time: Time, asked: Asked, command: Result<Command<'_>, ErrorCode>) {
+        let Reach::Local(id) = asked.by else {
+            return;
+        };
+        self.counters.commands_in += 1;
+        let idle_until = time.now + self.settings.idle_timeout;
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
+        match &session.place {
+            Place::Seated { key, seat } => {
+                let (key, seat) = (*key, *seat);
+                self.command_in_room(time, key, seat, asked, command);
+            }
+            Place::Relayed(_) => self.relay_command(time, id, asked.id, command),
+            _ => {
+                let limited = session.bucket.take(time.now);
+                let outcome = match (&command, limited) {
+                    (_, Err(_)) => Err(ErrorCode::RateLimited),
+                    (Ok(_), _) => Ok(()),
+                    (Err(code), _) => Err(*code),
+                };
+                if outcome.is_ok() {
+                    session.deadline = idle_until;
+                }
+                let enough = session.strikes.note(outcome, time.now);
+                match (limited, command) {
+                    (Err(retry), _) => self.refuse_later(time, asked, ErrorCode::RateLimited, retry),
+                    (Ok(()), Ok(command)) => self.command_outside(time, asked, command),
+                    (Ok(()), Err(code)) => self.refuse(time, asked, code),
+                }
+                if enough {
+                    self.fail_quietly(time, id, outcome.err());
+                }
+            }
+        }
+    }
+
+    /// At the end of the client's input, once all of it is carried out and answered: the end of the session.
+    pub(super) fn end_if_done(&mut self, time: Time, id: SessionId) {
+        let Some(session) = self.session(id) else {
+            return;
+        };
+        if !session.waiting.ended || !session.waiting.messages.is_empty() {
+            return;
+        }
+        let idle = match &session.place {
+            Place::Outside => true,
+            Place::Seated { .. } => self.ready(session),
+            Place::Relayed(relay) => relay.idle(),
+            Place::Busy | Place::Leaving { .. } | Place::Closing => false,
+        };
+        if idle {
+            self.leave_seat_of(time, id, Drop::Lost);
+            self.close(id, None);
+        }
+    }
+
+    // ---- words to a client of this hub
+
+    /// Says `event` to a client of this hub.
+    pub(super) fn say(&mut self, time: Time, id: SessionId, number: Option<u64>, event: &Event<'_>) {
+        if let Some(session) = self.session_mut(id)
+            && !matches!(session.place, Place::Closing)
+        {
+            let encoding = session.encoding;
+            encoding.encode(event, number, session.output.buffer());
+            session.output.compact(encoding);
+            let queued = session.output.len();
+            self.mark_dirty(id);
+            if queued > self.settings.send_queue {
+                self.too_slow(time, id);
+            }
+        }
+    }
+
+    /// Ends a connection with an error as its last words.
+    pub(super) fn fail(&mut self, time: Time, id: SessionId, code: ErrorCode) {
+        self.say(time, id, None, &Event::Error { code, retry_after_ms: None });
+        self.fail_quietly(time, id, Some(code));
+    }
+
+    /// Ends a connection whose error has been said, or needs none: `BYE`, flush, close.
+    pub(super) fn fail_quietly(&mut self, time: Time, id: SessionId, code: Option<ErrorCode>) {
+        if self.session(id).is_some_and(|session| matches!(session.place, Place::Closing)) {
+            return;
+        }
+        let drop = match code {
+            Some(ErrorCode::SlowConsumer) => Drop::Slow,
+            Some(ErrorCode::Moved) => Drop::Moved,
+            Some(ErrorCode::RateLimited | ErrorCode::BadCommand | ErrorCode::LineTooLong) => Drop::Limit,
+            _ => Drop::Lost,
+        };
+        self.leave_seat_of(time, id, drop);
+        self.goodbye(time, id, None, code);
+    }
+
+    /// `BYE`, flush, close, for a session that has no seat any more.
+    pub(super) fn goodbye(&mut self, time: Time, id: SessionId, number: Option<u64>, code: Option<ErrorCode>) {
+        self.say(time, id, number, &Event::Bye { code });
+        self.close(id, code);
+    }
+
+    pub(super) fn close(&mut self, id: SessionId, code: Option<ErrorCode>) {
+        if let Some(session) = self.session_mut(id)
+            && !matches!(session.place, Place::Closing)
+        {
+            session.place = Place::Closing;
+            session.room = None;
+            session.waiting = super::session::Waiting::default();
+            self.effects.push(Effect::Close { session: id, code });
+            self.mark_dirty(id);
+        }
+    }
+
+    pub(super) fn abort(&mut self, id: SessionId) {
+        if let Some(session) = self.session_mut(id) {
+            session.place = Place::Closing;
+            session.waiting = super::session::Waiting::default();
+            self.effects.push(Effect::Abort { session: id });
+        }
+    }
+
+    /// A slow reader: what is queued is dropped, the line under way is finished, and it is told why.
+    pub(super) fn too_slow(&mut self, time: Time, id: SessionId) {
+        if let Some(session) = self.session_mut(id) {
+            let encoding = session.encoding;
+            session.output.keep_only_what_is_under_way(encoding);
+            self.counters.slow_consumers += 1;
+            self.fail(time, id, ErrorCode::SlowConsumer);
+        }
+    }
+
+    /// A session's time outside a room is over, or a closing one's.
+    pub(super) fn session_due(&mut self, time: Time, id: SessionId) {
+        let Some(session) = self.session(id) else {
+            return;
+        };
+        match session.place {
+            Place::Outside if session.deadline <= time.now => self.fail(time, id, ErrorCode::Timeout),
+            Place::Closing => {}
+            Place::Relayed(_) => self.relay_due(time, id),
+            // In a room nobody is closed for being silent; on coming out the deadline is set anew.
+            _ if session.deadline <= time.now => {}
+            _ => {
+                let deadline = session.deadline;
+                self.arm(deadline, Timer::Session(id));
+            }
+        }
+    }
+
+    /// The session is outside again: its time there starts anew, and what it sent meanwhile is carried out.
+    pub(super) fn now_outside(&mut self, time: Time, id: SessionId) {
+        let deadline = time.now + self.settings.idle_timeout;
+        if let Some(session) = self.session_mut(id) {
+            session.place = Place::Outside;
+            session.room = None;
+            session.deadline = deadline;
+            self.arm(deadline, Timer::Session(id));
+        }
+    }
+
+    pub(super) fn session_dropped(&mut self, time: Time, id: SessionId, drop: Drop) {
+        if self.session(id).is_some() {
+            self.leave_seat_of(time, id, drop);
+            self.sessions.remove(id.index as usize);
+        }
+    }
+
+    /// Outside a room every JOIN or RESUME of a room that is not there counts; too many close the connection.
+    pub(super) fn missed_once(&mut self, time: Time, id: SessionId) {
+        let limit = self.settings.max_misses;
+        if let Some(session) = self.session_mut(id) {
+            session.misses += 1;
+            if session.misses >= limit {
+                self.fail(time, id, ErrorCode::RateLimited);
+            }
+        }
+    }
+
+    pub(super) fn encoding_of(&self, by: Reach) -> Option<Encoding> {
+        match by {
+            Reach::Local(id) => self.session(id).map(|session| session.encoding),
+            Reach::Guest(connection) => self.guests.get(&connection).map(|guest| guest.encoding),
+        }
+    }
+}

@@ -1,0 +1,647 @@
+//! The hub: everything that one thread decides about its rooms and sessions. Pure: no I/O, no clock, no randomness of its own.
+//!
+//! Whoever drives it tells it what happened (bytes came, the directory answered, a peer is up, time passed) and does what it asks
+//! for: it writes each dirty session's [`Hub::output`], carries out each [`Effect`], and sends each peer its frames. `chatd`'s
+//! threads drive it with sockets, the simulation with made-up ones.
+//!
+//! A pod has several hubs, one a thread, each with the rooms that [`RoomId::shard`] gives it.
+
+mod admission;
+mod drain;
+mod find;
+mod guests;
+mod input;
+mod ownership;
+mod peers;
+mod relay;
+mod seated;
+mod session;
+mod yielding;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use slab::Slab;
+
+use crate::counters::Counters;
+use crate::directory::{Answer, NoAnswer, Request};
+use crate::frame::{Drop, Frame, RelayId};
+use crate::protocol::token::Keyring;
+use crate::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId, SeatId, Timeline};
+use crate::record::Owner;
+use crate::room::{Connection, RingLimits};
+
+use find::Find;
+use guests::Guest;
+use ownership::Owned;
+use peers::Peers;
+use session::Session;
+
+/// The clocks, read by the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Time {
+    /// Milliseconds on a clock that never goes back and counts suspension (CLOCK_BOOTTIME).
+    pub now: u64,
+    /// Unix milliseconds: for people, and for epochs.
+    pub wall: u64,
+}
+
+/// A client connection of this hub. Its driver keeps what it has of it (a socket) under the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId {
+    /// Small, and used again once the session is gone: an index into the driver's table.
+    pub index: u32,
+    /// Tells later users of the index apart.
+    pub generation: u32,
+}
+
+/// Names one request to the directory, so that its answer finds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// What a hub is told at its start. Times in milliseconds.
+#[derive(Debug, Clone)]
+pub struct HubSettings {
+    pub max_players: u32,
+    pub seat_hold: u64,
+    pub record_ttl: u64,
+    pub empty_ttl: u64,
+    /// Rooms that this hub may own: the pod's limit divided by its threads.
+    pub max_rooms: usize,
+    pub rate: u32,
+    pub burst: u32,
+    pub max_misses: u32,
+    pub first_line_timeout: u64,
+    pub idle_timeout: u64,
+    /// Bytes queued for one connection.
+    pub send_queue: usize,
+    pub ring: RingLimits,
+    /// Bytes of all rings of this hub.
+    pub ring_total: usize,
+    /// For lines; browsers are relayed without a word.
+    pub tcp_on_wrong_pod: OnWrongPod,
+    /// This hub's number among the pod's `shards`.
+    pub shard: usize,
+    pub shards: usize,
+    pub rules: Rules,
+}
+
+/// The rules that the simulation's negative controls break, one at a time, to show that it would notice. `chatd` keeps them all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Rules {
+    /// A higher ownership in the record or at a peer is yielded to.
+    pub yield_to_higher: bool,
+    /// A room is taken over only from an owner without a lease (or who says that it does not serve it).
+    pub check_lease: bool,
+    /// After a thaw input and output wait for the record.
+    pub check_after_thaw: bool,
+    /// An answer waits for the write that holds it.
+    pub answer_after_write: bool,
+    /// A relayed command that was carried out is not carried out again.
+    pub number_commands: bool,
+    /// An unanswered swap is settled by reading before anything else.
+    pub settle_by_reading: bool,
+    /// Only a settled pod takes over or says `room_not_found`.
+    pub wait_until_settled: bool,
+}
+
+impl Rules {
+    pub const ALL: Rules = Rules {
+        yield_to_higher: true,
+        check_lease: true,
+        check_after_thaw: true,
+        answer_after_write: true,
+        number_commands: true,
+        settle_by_reading: true,
+        wait_until_settled: true,
+    };
+}
+
+/// What the pod's lease means for its rooms; see [`crate::lease`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeaseView {
+    /// When the last confirmed renewal was sent (ms, [`Time::now`]); `None` before the first.
+    pub confirmed: Option<u64>,
+    /// This pod may take over rooms and say that a room does not exist.
+    pub settled: bool,
+}
+
+/// Another pod, as a planned move may choose it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub pod_id: String,
+    pub boot: PodBoot,
+    pub peer: String,
+    pub rooms: u64,
+}
+
+/// What the driver has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask the directory; give the answer to [`Hub::answered`].
+    Directory { ticket: Ticket, request: Request },
+    /// Make a peer link to `address`; then [`Hub::peer_up`] or [`Hub::peer_unreachable`], within 2 s.
+    Dial { address: String },
+    /// Write the session's output, within 1 s, and close its socket; then [`Hub::dropped`]. `code`: why, for the WebSocket close;
+    /// `None`: after QUIT, or at the end of the client's own input.
+    Close { session: SessionId, code: Option<ErrorCode> },
+    /// Close the socket at once, without a word; then [`Hub::dropped`].
+    Abort { session: SessionId },
+    /// The session has to go on in another thread: [`Hub::take`] it, and [`Hub::adopt`] it there.
+    Migrate { session: SessionId, shard: usize },
+    /// The answer to [`Hub::create_room`].
+    Created { query: u64, result: Result<RoomId, ErrorCode> },
+    /// The answer to [`Hub::look_up`]: how many players.
+    LookedUp { query: u64, result: Result<u32, ErrorCode> },
+    /// The directory turned out to lack, or to have gone back on, something that was written: the pod is not settled.
+    DirectoryWentBack,
+    /// Something for the log.
+    Log(Notice),
+}
+
+/// What happened, for the log: no text, no token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    Created { room: RoomId },
+    TookOver { room: RoomId, from: String, epoch: u64 },
+    ClaimedAgain { room: RoomId, epoch: u64 },
+    Yielded { room: RoomId, to: String, epoch: u64 },
+    MovedHere { room: RoomId, epoch: u64 },
+    MoveFailed { room: RoomId, to: String },
+    Closed { room: RoomId },
+    UnreadableRecord { room: RoomId },
+    Thawed { rooms: usize },
+}
+
+/// A room as it looks from outside the hub; for the simulation's checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomView {
+    pub room: RoomId,
+    pub ownership: Ownership,
+    pub timeline: Timeline,
+    pub seq: u64,
+    pub seats: usize,
+    /// It takes commands now: not moving away, not waiting after a thaw.
+    pub ready: bool,
+    /// Everything that it means to have in the directory has been confirmed to be there.
+    pub written: bool,
+}
+
+/// A session on its way from one thread to another.
+#[derive(Debug)]
+pub struct Carried(Session);
+
+/// Something to be looked at when its time comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Session(SessionId),
+    Room(RoomId),
+    Find(RoomId),
+    Peers,
+    Drain,
+}
+
+/// What a ticket was for.
+#[derive(Debug, Clone)]
+enum Purpose {
+    /// The room's own record: written, read or deleted by its owner.
+    Own(RoomId),
+    /// Finding a room: its record, or the swap of a takeover.
+    Find(RoomId),
+    /// Finding a room: a lease of the pod with this boot.
+    Lease(RoomId, PodBoot),
+    /// A move to here: the swap, or the read that settles it.
+    Moving(RoomId),
+    LookUp(u64, RoomId),
+}
+
+/// The highest owner seen of a room that is not owned here.
+#[derive(Debug, Clone)]
+struct Seen {
+    owner: Owner,
+    used: u64,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Hub {
+    settings: HubSettings,
+    /// Who this pod is; the epoch in it means nothing.
+    me: Owner,
+    keys: Arc<Keyring>,
+    random: StdRng,
+    lease: LeaseView,
+    /// Without the directory's word the rooms go on until then; see [`Hub::begin`].
+    excused_until: u64,
+    /// Where clients reach each pod, if the deployment says so. `Some` and lacking the owner: relay.
+    advertised: Option<Arc<HashMap<String, Advertised>>>,
+
+    sessions: Slab<Session>,
+    generation: u32,
+    last_relay: u64,
+    /// Sessions whose room is elsewhere, by their number on the peer link.
+    relays: HashMap<RelayId, SessionId>,
+    /// Sessions of other pods whose room is here.
+    guests: HashMap<Connection, Guest>,
+
+    rooms: Slab<Owned>,
+    index: HashMap<RoomId, usize>,
+    finds: HashMap<RoomId, Find>,
+    seen: HashMap<RoomId, Seen>,
+    arriving: HashMap<RoomId, drain::Arrival>,
+    peers: Peers,
+    drain: Option<drain::Drain>,
+    /// Rooms whose record is to be checked, a few at a time.
+    checks: VecDeque<RoomId>,
+
+    tickets: HashMap<Ticket, Purpose>,
+    last_ticket: u64,
+    timers: BTreeSet<(u64, Timer)>,
+    ring_bytes: usize,
+
+    effects: Vec<Effect>,
+    dirty: Vec<SessionId>,
+    woken: Vec<SessionId>,
+    line: Vec<u8>,
+    json: Vec<u8>,
+    pub counters: Counters,
+}
+
+/// Where clients reach a pod.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct Advertised {
+    pub tcp: String,
+    pub web: String,
+}
+
+impl Hub {
+    /// `me`: this pod, its boot and addresses. `seed`: from the system's secure random source.
+    pub fn new(settings: HubSettings, me: Owner, keys: Arc<Keyring>, seed: [u8; 32]) -> Self {
+        let mut random = StdRng::from_seed(seed);
+        Self {
+            last_relay: u64::from(random.random::<u32>()),
+            settings,
+            me,
+            keys,
+            random,
+            lease: LeaseView::default(),
+            excused_until: 0,
+            advertised: None,
+            sessions: Slab::new(),
+            generation: 0,
+            relays: HashMap::new(),
+            guests: HashMap::new(),
+            rooms: Slab::new(),
+            index: HashMap::new(),
+            finds: HashMap::new(),
+            seen: HashMap::new(),
+            arriving: HashMap::new(),
+            peers: Peers::default(),
+            drain: None,
+            checks: VecDeque::new(),
+            tickets: HashMap::new(),
+            last_ticket: 0,
+            timers: BTreeSet::new(),
+            ring_bytes: 0,
+            effects: Vec::new(),
+            dirty: Vec::new(),
+            woken: Vec::new(),
+            line: Vec::new(),
+            json: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    // ---- clients
+
+    /// A client has connected. Every session that is opened or adopted is ended by exactly one [`Hub::dropped`] or [`Hub::take`].
+    pub fn open(&mut self, time: Time, encoding: Encoding) -> SessionId {
+        self.begin(time);
+        let deadline = match encoding {
+            Encoding::Lines => time.now + self.settings.first_line_timeout,
+            Encoding::Json => time.now + self.settings.idle_timeout,
+        };
+        let session = Session::new(encoding, deadline, &self.settings, time.now);
+        self.insert_session(session)
+    }
+
+    /// Bytes came from a client that speaks lines.
+    pub fn receive(&mut self, time: Time, session: SessionId, bytes: &[u8]) {
+        self.begin(time);
+        self.received_lines(time, session, bytes);
+        self.finish(time);
+    }
+
+    /// A text message came from a client that speaks JSON.
+    pub fn receive_message(&mut self, time: Time, session: SessionId, text: &str) {
+        self.begin(time);
+        self.received_message(time, session, text);
+        self.finish(time);
+    }
+
+    /// The client has ended its input, and may still read (`nc` at its end of file).
+    pub fn end_of_input(&mut self, time: Time, session: SessionId) {
+        self.begin(time);
+        self.input_ended(time, session);
+        self.finish(time);
+    }
+
+    /// The client's connection is gone. The session does not exist any more.
+    pub fn dropped(&mut self, time: Time, session: SessionId, drop: Drop) {
+        self.begin(time);
+        self.session_dropped(time, session, drop);
+        self.finish(time);
+    }
+
+    /// Whether the driver should read from this client: not while what it sent earlier still waits.
+    pub fn wants_input(&self, session: SessionId) -> bool {
+        self.session(session).is_some_and(Session::wants_input)
+    }
+
+    /// What is to be written to the client now.
+    pub fn output(&self, session: SessionId) -> &[u8] {
+        match self.session(session) {
+            Some(found) if !self.output_waits(found) => found.output.bytes(),
+            _ => &[],
+        }
+    }
+
+    /// So many bytes of [`Hub::output`] have been written.
+    pub fn wrote(&mut self, time: Time, session: SessionId, bytes: usize) {
+        if let Some(found) = self.session_mut(session) {
+            found.output.written(bytes);
+            self.credit(time, session);
+        }
+    }
+
+    /// Takes a session that [`Effect::Migrate`] names out of this hub.
+    pub fn take(&mut self, session: SessionId) -> Option<Carried> {
+        self.session(session)?;
+        Some(Carried(self.sessions.remove(session.index as usize)))
+    }
+
+    /// Goes on with a session of another thread.
+    pub fn adopt(&mut self, time: Time, carried: Carried) -> SessionId {
+        self.begin(time);
+        let session = self.insert_session(carried.0);
+        self.mark_dirty(session);
+        self.run_carried(time, session);
+        self.finish(time);
+        session
+    }
+
+    /// Makes a room for the HTTP interface; answered by [`Effect::Created`] with `query`.
+    pub fn create_room(&mut self, time: Time, query: u64) {
+        self.begin(time);
+        self.create_for_query(time, query);
+        self.finish(time);
+    }
+
+    /// Counts the players of a room of this shard; answered by [`Effect::LookedUp`] with `query`.
+    pub fn look_up(&mut self, time: Time, query: u64, room: RoomId) {
+        self.begin(time);
+        self.look_up_for_query(time, query, room);
+        self.finish(time);
+    }
+
+    // ---- the directory and the lease
+
+    /// The directory has answered a request of [`Effect::Directory`], or not.
+    pub fn answered(&mut self, time: Time, ticket: Ticket, answer: Result<Answer, NoAnswer>) {
+        self.begin(time);
+        match self.tickets.remove(&ticket) {
+            Some(Purpose::Own(room)) => self.own_record_answered(time, room, ticket, answer),
+            Some(Purpose::Find(room)) => self.find_answered(time, room, ticket, answer),
+            Some(Purpose::Lease(room, boot)) => self.lease_answered(time, room, boot, answer),
+            Some(Purpose::Moving(room)) => self.arrival_answered(time, room, ticket, answer),
+            Some(Purpose::LookUp(query, room)) => self.look_up_answered(query, room, answer),
+            None => {}
+        }
+        self.pump_checks(time);
+        self.finish(time);
+    }
+
+    /// The connection to the directory was lost: what was written last may be gone, so every record is checked.
+    pub fn directory_reset(&mut self, time: Time) {
+        self.begin(time);
+        self.check_all(time);
+        self.finish(time);
+    }
+
+    /// The lease's state has changed, or was confirmed again.
+    pub fn lease(&mut self, _time: Time, view: LeaseView) {
+        self.lease = view;
+    }
+
+    /// The lease had been lost and is held again: every room is claimed again.
+    pub fn lease_lost(&mut self, time: Time) {
+        self.begin(time);
+        self.claim_all(time);
+        self.finish(time);
+    }
+
+    // ---- peers
+
+    /// A link to the pod with `boot` is up, dialled by either side. `address`: what was dialled, if this side did.
+    pub fn peer_up(&mut self, time: Time, boot: PodBoot, address: Option<&str>) {
+        self.begin(time);
+        self.peer_is_up(time, boot, address);
+        self.finish(time);
+    }
+
+    /// The link to `boot` broke: frames on their way may be lost.
+    pub fn peer_down(&mut self, time: Time, boot: PodBoot) {
+        self.begin(time);
+        self.peer_is_down(time, boot);
+        self.finish(time);
+    }
+
+    /// Nobody who knows the deployment's key answers at `address`.
+    pub fn peer_unreachable(&mut self, time: Time, address: &str) {
+        self.begin(time);
+        self.peer_is_unreachable(time, address);
+        self.finish(time);
+    }
+
+    /// A frame came over the link from `boot`.
+    pub fn frame(&mut self, time: Time, from: PodBoot, frame: Frame<'_>) {
+        self.begin(time);
+        self.frame_came(time, from, frame);
+        self.finish(time);
+    }
+
+    // ---- life cycle and settings
+
+    /// The pod is to end by `deadline` (ms): moves every room to one of the targets, and its clients after them.
+    pub fn drain(&mut self, time: Time, deadline: u64) {
+        self.begin(time);
+        self.start_drain(time, deadline);
+        self.finish(time);
+    }
+
+    /// The pods that rooms can be moved to, as the directory knows them now.
+    pub fn targets(&mut self, time: Time, targets: Vec<Target>) {
+        self.begin(time);
+        self.set_targets(time, targets);
+        self.finish(time);
+    }
+
+    /// Nothing is left to do: no rooms, no sessions, nobody's link is needed.
+    pub fn drained(&self) -> bool {
+        self.rooms.is_empty() && self.sessions.is_empty() && self.arriving.is_empty()
+    }
+
+    pub fn set_keys(&mut self, keys: Arc<Keyring>) {
+        self.keys = keys;
+    }
+
+    pub fn set_advertised(&mut self, advertised: Option<Arc<HashMap<String, Advertised>>>) {
+        self.advertised = advertised;
+    }
+
+    /// When [`Hub::tick`] has something to do next (ms).
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, time: Time) {
+        self.begin(time);
+        while let Some(&(at, timer)) = self.timers.first()
+            && at <= time.now
+        {
+            self.timers.pop_first();
+            match timer {
+                Timer::Session(session) => self.session_due(time, session),
+                Timer::Room(room) => self.room_due(time, room),
+                Timer::Find(room) => self.find_due(time, room),
+                Timer::Peers => self.peers_due(time),
+                Timer::Drain => self.drain_due(time),
+            }
+        }
+        self.finish(time);
+    }
+
+    // ---- what the driver collects after each batch
+
+    /// Moves what is to be done to the end of `into`, in order.
+    pub fn take_effects(&mut self, into: &mut Vec<Effect>) {
+        into.append(&mut self.effects);
+    }
+
+    /// Moves the sessions that have something to write to the end of `into`; a session may stand there twice.
+    pub fn take_dirty(&mut self, into: &mut Vec<SessionId>) {
+        for session in self.dirty.drain(..) {
+            if let Some(found) = self.sessions.get_mut(session.index as usize) {
+                found.dirty = false;
+            }
+            into.push(session);
+        }
+    }
+
+    /// Hands each peer's frames, encoded one after the other, to `send`.
+    pub fn take_frames(&mut self, send: impl FnMut(PodBoot, Vec<u8>)) {
+        self.peers.take_frames(send);
+    }
+
+    // ---- what others may see
+
+    /// The rooms that this hub owns.
+    pub fn rooms(&self) -> impl Iterator<Item = RoomView> + '_ {
+        self.rooms.iter().map(|(_, owned)| owned.view())
+    }
+
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub fn player_count(&self) -> usize {
+        self.rooms.iter().map(|(_, owned)| owned.room.seats.len()).sum()
+    }
+
+    pub fn guest_count(&self) -> usize {
+        self.guests.len()
+    }
+
+    pub fn relay_count(&self) -> usize {
+        self.relays.len()
+    }
+
+    // ---- shared by the hub's parts
+
+    /// Goes on with the sessions that waited for something that has happened in this call.
+    fn finish(&mut self, time: Time) {
+        while let Some(session) = self.woken.pop() {
+            self.run(time, session);
+        }
+    }
+
+    fn insert_session(&mut self, mut session: Session) -> SessionId {
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.sessions.vacant_entry();
+        let id = SessionId { index: entry.key() as u32, generation: self.generation };
+        session.id = id;
+        let deadline = session.deadline;
+        entry.insert(session);
+        self.arm(deadline, Timer::Session(id));
+        id
+    }
+
+    fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(id.index as usize).filter(|session| session.id == id)
+    }
+
+    fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(id.index as usize).filter(|session| session.id == id)
+    }
+
+    fn owned_key(&self, room: RoomId) -> Option<usize> {
+        self.index.get(&room).copied()
+    }
+
+    fn mark_dirty(&mut self, session: SessionId) {
+        if let Some(found) = self.session_mut(session)
+            && !found.dirty
+        {
+            found.dirty = true;
+            self.dirty.push(session);
+        }
+    }
+
+    fn arm(&mut self, at: u64, timer: Timer) {
+        self.timers.insert((at, timer));
+    }
+
+    fn ask(&mut self, purpose: Purpose, request: Request) -> Ticket {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.tickets.insert(ticket, purpose);
+        self.effects.push(Effect::Directory { ticket, request });
+        ticket
+    }
+
+    /// A new number for a client's stay in a room, on this pod alone: the low byte is the thread's.
+    fn next_relay(&mut self) -> RelayId {
+        self.last_relay += 1;
+        RelayId(self.last_relay << 8 | (self.settings.shard as u64 & 0xff))
+    }
+
+    fn new_seat(&mut self) -> SeatId {
+        SeatId(self.random.random())
+    }
+
+    fn me_as(&self, ownership: Ownership) -> Owner {
+        Owner { ownership, ..self.me.clone() }
+    }
+
+    fn log(&mut self, notice: Notice) {
+        self.effects.push(Effect::Log(notice));
+    }
+}

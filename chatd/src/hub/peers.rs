@@ -1,0 +1,255 @@
+//! The other pods: which can be reached, what is to be sent to them, and who has still to hear of a takeover. Pure: no I/O.
+
+use std::collections::BTreeMap;
+
+use super::input::Asked;
+use super::ownership::Owned;
+use super::{Effect, Hub, Time, Timer};
+use crate::frame::Frame;
+use crate::protocol::{Ownership, PodBoot, RoomId};
+use crate::record::Owner;
+use crate::room::{Connection, Reach};
+
+/// How long a failed dial counts for everyone (ms): one dial a peer and second (design.md section 5).
+const DIAL_AGAIN: u64 = 1_000;
+/// A former owner is told of a takeover this often, and for so long (ms; design.md section 5).
+const TELL_AGAIN: u64 = 2_000;
+const TELL_FOR: u64 = 600_000;
+/// Former owners that have still to be told; more are not remembered: they learn it from the record.
+const TELLS: usize = 10_000;
+/// Frames that wait for a dial, of one address.
+const QUEUE: usize = 10_000;
+
+#[derive(Debug, Default)]
+struct Dial {
+    /// Encoded frames, and the process that they are meant for.
+    queue: Vec<(PodBoot, Vec<u8>)>,
+}
+
+#[derive(Debug)]
+struct Tell {
+    former: Owner,
+    owner: Owner,
+    next: u64,
+    until: u64,
+}
+
+/// See the module's documentation. Ordered maps, so that the same input gives the same output.
+#[derive(Debug, Default)]
+pub struct Peers {
+    /// Links that are up, with what is to be sent.
+    up: BTreeMap<PodBoot, Vec<u8>>,
+    dials: BTreeMap<String, Dial>,
+    /// Addresses where nobody answered, until when that is believed.
+    failed: BTreeMap<String, u64>,
+    tells: BTreeMap<(RoomId, PodBoot), Tell>,
+}
+
+impl Peers {
+    pub fn is_up(&self, boot: PodBoot) -> bool {
+        self.up.contains_key(&boot)
+    }
+
+    /// Sends a frame, if the link is up.
+    pub fn send(&mut self, to: PodBoot, frame: &Frame<'_>) {
+        if let Some(out) = self.up.get_mut(&to) {
+            frame.encode(out);
+        }
+    }
+
+    /// Sends a frame now, or when the dial that is under way has reached the process that it is for.
+    pub fn send_or_queue(&mut self, to: PodBoot, address: &str, frame: &Frame<'_>) {
+        if self.is_up(to) {
+            self.send(to, frame);
+        } else if let Some(dial) = self.dials.get_mut(address)
+            && dial.queue.len() < QUEUE
+        {
+            let mut bytes = Vec::new();
+            frame.encode(&mut bytes);
+            dial.queue.push((to, bytes));
+        }
+    }
+
+    pub fn take_frames(&mut self, mut send: impl FnMut(PodBoot, Vec<u8>)) {
+        for (boot, out) in &mut self.up {
+            if !out.is_empty() {
+                send(*boot, std::mem::take(out));
+            }
+        }
+    }
+}
+
+impl Hub {
+    /// Sees to a link to `owner`'s process. False: it cannot be reached now.
+    pub(super) fn reach(&mut self, time: Time, owner: &Owner) -> bool {
+        let peers = &mut self.peers;
+        if peers.is_up(owner.ownership.boot) || peers.dials.contains_key(&owner.peer) {
+            return true;
+        }
+        if peers.failed.get(&owner.peer).is_some_and(|until| *until > time.now) {
+            return false;
+        }
+        peers.failed.remove(&owner.peer);
+        peers.dials.insert(owner.peer.clone(), Dial::default());
+        self.effects.push(Effect::Dial { address: owner.peer.clone() });
+        true
+    }
+
+    pub(super) fn peer_is_up(&mut self, time: Time, boot: PodBoot, address: Option<&str>) {
+        self.peers.up.entry(boot).or_default();
+        let mut absent = Vec::new();
+        if let Some(address) = address
+            && let Some(dial) = self.peers.dials.remove(address)
+        {
+            for (to, bytes) in dial.queue {
+                match self.peers.up.get_mut(&to) {
+                    Some(out) => out.extend_from_slice(&bytes),
+                    None => absent.push(to),
+                }
+            }
+            // Whoever had this address before is gone, and needs not be told.
+            self.peers.tells.retain(|_, tell| tell.former.peer != address || tell.former.ownership.boot == boot);
+        }
+        // The other side dialled: what waits for it need not wait any longer.
+        for dial in self.peers.dials.values_mut() {
+            for (_, bytes) in dial.queue.extract_if(.., |(to, _)| *to == boot) {
+                self.peers.up.entry(boot).or_default().extend_from_slice(&bytes);
+            }
+        }
+        for gone in absent {
+            self.owner_is_silent(time, Some(gone), None);
+        }
+    }
+
+    pub(super) fn peer_is_down(&mut self, time: Time, boot: PodBoot) {
+        if self.peers.up.remove(&boot).is_none() {
+            return;
+        }
+        let mut guests: Vec<Connection> =
+            self.guests.keys().filter(|connection| connection.boot == boot).copied().collect();
+        guests.sort_unstable();
+        for guest in guests {
+            self.detach(time, guest);
+        }
+        self.relays_cut(time, boot);
+        self.owner_is_silent(time, Some(boot), None);
+        self.move_peer_down(time, boot);
+    }
+
+    pub(super) fn peer_is_unreachable(&mut self, time: Time, address: &str) {
+        self.peers.dials.remove(address);
+        self.peers.failed.retain(|_, until| *until > time.now);
+        self.peers.failed.insert(address.to_owned(), time.now + DIAL_AGAIN);
+        self.owner_is_silent(time, None, Some(address));
+        self.move_peer_unreachable(time, address);
+    }
+
+    // ---- telling former owners
+
+    /// Tells the pod that had the room, at once and until it answers.
+    pub(super) fn tell_until_heard(&mut self, time: Time, room: RoomId, former: &Owner, owner: &Owner) {
+        let me = &self.me;
+        if former.ownership.boot == me.ownership.boot || former.pod_id == me.pod_id || self.peers.tells.len() >= TELLS {
+            return;
+        }
+        let tell = Tell { former: former.clone(), owner: owner.clone(), next: time.now, until: time.now + TELL_FOR };
+        self.peers.tells.insert((room, former.ownership.boot), tell);
+        self.peers_due(time);
+    }
+
+    pub(super) fn peers_due(&mut self, time: Time) {
+        self.forget_old_owners(time);
+        self.peers.tells.retain(|_, tell| tell.until > time.now);
+        let due: Vec<(RoomId, Owner, Owner)> = self
+            .peers
+            .tells
+            .iter_mut()
+            .filter(|(_, tell)| tell.next <= time.now)
+            .map(|((room, _), tell)| {
+                tell.next = time.now + TELL_AGAIN;
+                (*room, tell.former.clone(), tell.owner.clone())
+            })
+            .collect();
+        for (room, former, owner) in due {
+            if self.reach(time, &former) {
+                let frame = Frame::Tell { room, owner };
+                self.peers.send_or_queue(former.ownership.boot, &former.peer, &frame);
+            }
+        }
+        if let Some(next) = self.peers.tells.values().map(|tell| tell.next).min() {
+            self.arm(next, Timer::Peers);
+        }
+    }
+
+    fn told(&mut self, time: Time, from: PodBoot, room: RoomId, told: Ownership, higher: Option<Owner>) {
+        let heard = self.peers.tells.get(&(room, from)).is_some_and(|tell| tell.owner.ownership <= told);
+        if heard {
+            self.peers.tells.remove(&(room, from));
+        }
+        if let Some(owner) = higher {
+            self.learn(time, room, &owner);
+        }
+    }
+
+    fn is_told(&mut self, time: Time, from: PodBoot, room: RoomId, owner: &Owner) {
+        self.learn(time, room, owner);
+        let mine = self.owned_key(room).and_then(|key| self.rooms.get(key)).map(|owned| owned.ownership);
+        let higher = match mine {
+            Some(mine) if mine > owner.ownership => Some(self.me_as(mine)),
+            Some(_) => None,
+            None => self.seen.get(&room).map(|seen| seen.owner.clone()).filter(|seen| seen.ownership > owner.ownership),
+        };
+        self.peers.send(from, &Frame::Told { room, told: owner.ownership, higher });
+    }
+
+    // ---- frames
+
+    pub(super) fn frame_came(&mut self, time: Time, from: PodBoot, frame: Frame<'_>) {
+        if self.must_wait(&frame) {
+            let key = self.owned_key(frame.room());
+            if let Some(owned) = key.and_then(|key| self.rooms.get_mut(key)) {
+                owned.frames.push((from, frame.into_owned()));
+            }
+            return;
+        }
+        match frame {
+            Frame::Ask { room, ticket, dead } => self.asked_about(time, from, room, ticket, dead),
+            Frame::Answer { room, served, .. } => self.owner_said(time, room, from, served),
+            Frame::Tell { room, owner } => self.is_told(time, from, room, &owner),
+            Frame::Told { room, told, higher } => self.told(time, from, room, told, higher),
+            Frame::Open { room, relay, encoding, number, id, command } => {
+                let to = Connection { boot: from, relay };
+                let asked = Asked { by: Reach::Guest(to), number, id };
+                self.guest_opens(time, to, room, encoding, asked, command);
+            }
+            Frame::Attach { room, relay, attach } => {
+                self.guest_attaches(time, Connection { boot: from, relay }, room, &attach);
+            }
+            Frame::Command { relay, number, id, command, .. } => {
+                self.guest_commands(time, Connection { boot: from, relay }, number, id, command);
+            }
+            Frame::Credit { relay, bytes, .. } => self.guest_credits(Connection { boot: from, relay }, bytes),
+            Frame::Closed { room, relay, drop } => {
+                self.guest_closed(time, Connection { boot: from, relay }, room, drop);
+            }
+            Frame::Deliver { relay, replies, position, seq, bytes, after, .. } => {
+                self.delivery_came(time, from, relay, replies, (position, seq), &bytes, after);
+            }
+            Frame::Refused { room, relay, seen } => self.relay_refused(time, from, room, relay, seen),
+            Frame::Yielded { room, relay, owner, processed } => {
+                self.relay_yielded(time, from, room, relay, &owner, processed);
+            }
+            Frame::Offer { room, snapshot } => self.offered(time, from, room, snapshot),
+            Frame::Offered { room, from: basis, taken } => self.offer_answered(time, from, room, basis, taken),
+        }
+    }
+
+    /// Sessions' frames wait while their room does.
+    fn must_wait(&self, frame: &Frame<'_>) -> bool {
+        matches!(frame, Frame::Open { .. } | Frame::Attach { .. } | Frame::Command { .. } | Frame::Closed { .. })
+            && self
+                .owned_key(frame.room())
+                .and_then(|key| self.rooms.get(key))
+                .is_some_and(|owned| !Owned::ready(owned))
+    }
+}

@@ -1,0 +1,142 @@
+//! Yielding: the one way in which a room leaves a living pod, planned or not. Pure: no I/O.
+//!
+//! Clients that are connected here become relayed sessions; those that other pods relay are told to go to the new owner
+//! themselves, so that no session crosses two links.
+
+use super::find::ATTACH_PATIENCE;
+use super::ownership::Answer;
+use super::relay::{Relay, Stay};
+use super::session::Place;
+use super::{Hub, Notice, SessionId, Time};
+use crate::protocol::{Command, OnWrongPod};
+use crate::record::Owner;
+use crate::room::{Connection, Reach, SeatState};
+
+impl Hub {
+    /// Gives the room up to `owner`, whose ownership is higher.
+    pub(super) fn yield_to(&mut self, time: Time, key: usize, owner: Owner, planned: bool) {
+        let Some(mut owned) = self.disown(key) else {
+            return;
+        };
+        let room = owned.room.id;
+        if planned {
+            self.counters.handovers += 1;
+        } else {
+            self.counters.yields += 1;
+        }
+        self.log(Notice::Yielded { room, to: owner.pod_id.clone(), epoch: owner.ownership.epoch });
+        self.learn(time, room, &owner);
+        let answers = owned.take_answers();
+        let mut going: Vec<SessionId> = Vec::new();
+
+        // Those who are seated.
+        for seat in &owned.room.seats {
+            if seat.state != SeatState::Live {
+                continue;
+            }
+            let stay = Stay {
+                name: seat.name,
+                seat: seat.id,
+                resumable: seat.resumable,
+                timeline: owned.room.timeline,
+                position: owned.room.position,
+                seq: owned.room.seq,
+            };
+            match seat.reach {
+                Some(Reach::Local(id)) => {
+                    self.becomes_relayed(time, id, room, stay);
+                    going.push(id);
+                }
+                Some(Reach::Guest(connection)) => self.send_away(connection, owner.clone(), seat.processed),
+                None => {}
+            }
+        }
+        // Those whose answer waited for a write: their commands go along as if they had not been carried out.
+        for answer in answers {
+            match answer {
+                Answer::Joined { asked, seat, entry, .. } => match asked.by {
+                    Reach::Local(id) => {
+                        let waiter = super::find::Waiter::entering(id, asked.id, entry, time.now);
+                        if owned.room.seat(seat).is_some() && self.session(id).is_some() {
+                            self.look_for(time, room, waiter);
+                        }
+                    }
+                    Reach::Guest(connection) => self.send_away(connection, owner.clone(), 0),
+                },
+                Answer::Left { asked, quit } => {
+                    self.leaves_elsewhere(time, &owned.room, asked, quit, &owner, &mut going);
+                }
+                Answer::Exited { .. } => {}
+            }
+        }
+        for waiter in owned.waiters.drain(..) {
+            self.look_for(time, room, waiter);
+        }
+        for id in going {
+            self.search_for_yielded(time, id);
+        }
+        // What waits of relayed sessions is in their entry pods as well: they send it again.
+        self.refuse_frames(std::mem::take(&mut owned.frames));
+    }
+
+    fn becomes_relayed(&mut self, time: Time, id: SessionId, room: crate::protocol::RoomId, stay: Stay) {
+        let draining = self.drain.is_some();
+        if let Some(session) = self.session_mut(id) {
+            let redirect = session.mode == OnWrongPod::Redirect && !draining;
+            let relay = Relay::yielded(room, stay, redirect, time.now + ATTACH_PATIENCE);
+            session.place = Place::Relayed(Box::new(relay));
+            session.room = Some(room);
+            let number = session.relay;
+            self.relays.insert(number, id);
+        }
+    }
+
+    /// A LEAVE or QUIT that was not answered is asked again at the new owner, who may still have the seat.
+    fn leaves_elsewhere(
+        &mut self,
+        time: Time,
+        room: &crate::room::Room,
+        asked: super::input::Asked,
+        quit: bool,
+        owner: &Owner,
+        going: &mut Vec<SessionId>,
+    ) {
+        match asked.by {
+            Reach::Local(id) => {
+                let Some(stay) = self.leaving_stay(id, room) else {
+                    return;
+                };
+                self.becomes_relayed(time, id, room.id, stay);
+                if let Some(session) = self.session_mut(id)
+                    && let Place::Relayed(relay) = &mut session.place
+                {
+                    relay.push(asked.id, Ok(if quit { Command::Quit } else { Command::Leave }));
+                }
+                going.push(id);
+            }
+            Reach::Guest(connection) => self.send_away(connection, owner.clone(), asked.number.saturating_sub(1)),
+        }
+    }
+
+    fn leaving_stay(&self, id: SessionId, room: &crate::room::Room) -> Option<Stay> {
+        match &self.session(id)?.place {
+            Place::Leaving { name, seat, resumable } => Some(Stay {
+                name: *name,
+                seat: *seat,
+                resumable: *resumable,
+                timeline: room.timeline,
+                position: room.position,
+                seq: room.seq,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The relayed sessions of a room whose owner gives it up without anyone to follow.
+    pub(super) fn guests_of(&self, room: crate::protocol::RoomId) -> Vec<Connection> {
+        let mut guests: Vec<Connection> =
+            self.guests.iter().filter(|(_, guest)| guest.room == room).map(|(connection, _)| *connection).collect();
+        guests.sort_unstable();
+        guests
+    }
+}

@@ -1,0 +1,476 @@
+//! The pod's proof of life in the directory: taken, renewed, lost and taken again. Pure: no I/O.
+//!
+//! One request is under way at a time. A lease is compared and swapped as a whole, so that two processes of one name cannot both
+//! believe that they hold it (design.md section 5).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::directory::{Answer, Key, NoAnswer, Request};
+use crate::hub::{LeaseView, Target, Ticket, Time};
+use crate::protocol::PodBoot;
+
+/// How long a lease lives without being renewed (ms; design.md section 5). Fixed: pods must agree.
+pub const LEASE: u64 = 10_000;
+/// How often it is renewed (ms).
+const RENEW: u64 = 2_000;
+/// Pause after a request without an answer (ms).
+const RETRY: u64 = 250;
+/// How long nothing may have gone wrong before this pod says that a room does not exist (ms).
+const SETTLE: u64 = 10_000;
+
+/// The value of `pod:<pod_id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    /// Tells deployments apart that share a prefix by mistake.
+    pub uid: String,
+    pub boot: PodBoot,
+    pub addr: String,
+    pub peer: String,
+    pub web: String,
+    #[serde(default)]
+    pub rooms: u64,
+    #[serde(default)]
+    pub players: u64,
+    #[serde(default)]
+    pub draining: bool,
+}
+
+impl LeaseRecord {
+    /// `None` for rubbish.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() <= crate::record::MAX_RECORD).then(|| serde_json::from_slice(bytes).ok()).flatten()
+    }
+
+    fn to_bytes(&self) -> Bytes {
+        // Serialising plain strings and numbers into memory cannot fail.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+}
+
+/// Who holds the lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseIdentity {
+    pub pod_id: String,
+    pub uid: String,
+    pub boot: PodBoot,
+    pub tcp: String,
+    pub web: String,
+    pub peer: String,
+}
+
+/// What the driver has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseEffect {
+    /// Ask the directory; give the answer to [`Lease::answered`].
+    Directory { ticket: Ticket, request: Request },
+    /// For every hub: [`crate::hub::Hub::lease`].
+    View(LeaseView),
+    /// The lease had been lost and is held again; for every hub: [`crate::hub::Hub::lease_lost`], after the view.
+    Lost,
+    /// A newer process has this pod's name: drain and end.
+    Superseded,
+    /// For every hub: [`crate::hub::Hub::targets`].
+    Targets(Vec<Target>),
+    /// The lease is given up: the process may end.
+    Ended,
+    /// For the log.
+    Log(LeaseNotice),
+}
+
+/// What happened, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseNotice {
+    Taken,
+    /// A living lease of another deployment: `pod_id` under the same prefix.
+    PrefixInUse {
+        pod_id: String,
+    },
+    Lost,
+    Superseded,
+    Unreadable {
+        pod_id: String,
+    },
+    DirectoryAway {
+        why: NoAnswer,
+    },
+    DirectoryBack,
+}
+
+/// What the directory is like, for `/status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DirectoryState {
+    #[default]
+    Ok,
+    Away(NoAnswer),
+    PrefixInUse,
+}
+
+impl DirectoryState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DirectoryState::Ok => "ok",
+            DirectoryState::Away(why) => why.as_str(),
+            DirectoryState::PrefixInUse => "prefix_in_use",
+        }
+    }
+}
+
+/// See [`Lease::status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseStatus {
+    /// Serving: false before the first lease, and while another deployment has the prefix.
+    pub ready: bool,
+    pub settled: bool,
+    pub draining: bool,
+    pub state: DirectoryState,
+    /// Since when the state is so (Unix ms).
+    pub since: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    /// All leases, before the first of ours, or for targets.
+    Pods,
+    Swap {
+        bytes: Bytes,
+        sent: u64,
+    },
+    Delete,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Lease {
+    identity: LeaseIdentity,
+    /// The bytes that are in the directory, as far as is known.
+    stored: Option<Bytes>,
+    /// It has been held at least once.
+    taken: bool,
+    /// It was missing, and has not been taken again yet.
+    lost: bool,
+    prefix_in_use: bool,
+    superseded: bool,
+    /// When the last confirmed renewal was sent.
+    confirmed: Option<u64>,
+    /// Since when nothing has gone wrong; `None`: since always (a fresh start is settled with its first lease).
+    steady_since: Option<u64>,
+    asked: Option<(Ticket, Asked)>,
+    unanswered: Option<Bytes>,
+    next: u64,
+    targets_at: u64,
+    draining: bool,
+    ending: bool,
+    rooms: u64,
+    players: u64,
+    state: DirectoryState,
+    state_since: u64,
+    view: LeaseView,
+    last_ticket: u64,
+    effects: Vec<LeaseEffect>,
+}
+
+impl Lease {
+    pub fn new(identity: LeaseIdentity) -> Self {
+        Self {
+            identity,
+            stored: None,
+            taken: false,
+            lost: false,
+            prefix_in_use: false,
+            superseded: false,
+            confirmed: None,
+            steady_since: None,
+            asked: None,
+            unanswered: None,
+            next: 0,
+            targets_at: 0,
+            draining: false,
+            ending: false,
+            rooms: 0,
+            players: 0,
+            state: DirectoryState::Ok,
+            state_since: 0,
+            view: LeaseView::default(),
+            last_ticket: 0,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, time: Time) {
+        if self.asked.is_none() && time.now >= self.next && !self.superseded {
+            if self.draining && self.taken && time.now >= self.targets_at && !self.ending {
+                self.targets_at = time.now + RENEW / 2;
+                self.ask(Asked::Pods, Request::Pods);
+            } else if !self.taken || self.prefix_in_use {
+                self.ask(Asked::Pods, Request::Pods);
+            } else if !self.ending {
+                self.swap(time);
+            }
+        }
+        self.look(time);
+    }
+
+    /// When [`Lease::tick`] has something to do next (ms).
+    pub fn next_deadline(&self) -> u64 {
+        let settles = self.steady_since.filter(|_| !self.view.settled).map_or(u64::MAX, |since| since + SETTLE);
+        if self.asked.is_some() { settles } else { self.next.min(settles) }
+    }
+
+    /// The directory has answered, or not.
+    pub fn answered(&mut self, time: Time, ticket: Ticket, answer: Result<Answer, NoAnswer>) {
+        let Some((_, asked)) = self.asked.take_if(|(expected, _)| *expected == ticket) else {
+            return;
+        };
+        match &answer {
+            Err(why) => self.set_state(time, DirectoryState::Away(*why)),
+            Ok(_) if !self.prefix_in_use => self.set_state(time, DirectoryState::Ok),
+            Ok(_) => {}
+        }
+        match (asked, answer) {
+            (Asked::Delete, _) => self.effects.push(LeaseEffect::Ended),
+            (Asked::Swap { bytes, sent }, Ok(Answer::Done)) => self.renewed(time, bytes, sent),
+            (Asked::Swap { bytes, sent }, Ok(Answer::Found(found))) => self.differs(time, bytes, sent, found),
+            (Asked::Pods, Ok(Answer::Pods(pods))) => self.listed(time, &pods),
+            (Asked::Swap { bytes, .. }, _) => {
+                self.unanswered = Some(bytes);
+                self.next = time.now + RETRY;
+            }
+            (Asked::Pods, _) => self.next = time.now + RETRY,
+        }
+        if self.ending {
+            self.end(time);
+        }
+        self.look(time);
+    }
+
+    /// The connection to the directory was lost: what was written last may be gone.
+    pub fn reset(&mut self, time: Time) {
+        if self.taken {
+            self.steady_since = Some(time.now);
+        }
+        if self.asked.is_none() {
+            self.next = time.now;
+        }
+        self.look(time);
+    }
+
+    /// A hub has found something missing or rolled back.
+    pub fn went_back(&mut self, time: Time) {
+        self.steady_since = Some(time.now);
+        self.look(time);
+    }
+
+    pub fn counts(&mut self, rooms: u64, players: u64) {
+        self.rooms = rooms;
+        self.players = players;
+    }
+
+    /// From now on the lease says that this pod is going, and other pods are listed.
+    pub fn drain(&mut self, time: Time) {
+        self.draining = true;
+        self.next = time.now;
+        self.targets_at = time.now;
+        self.tick(time);
+    }
+
+    /// Gives the lease up; [`LeaseEffect::Ended`] follows.
+    pub fn end(&mut self, time: Time) {
+        self.ending = true;
+        if self.asked.is_some() {
+            return;
+        }
+        match self.stored.clone().filter(|_| self.taken && !self.superseded) {
+            Some(expected) => {
+                let key = Key::Pod(self.identity.pod_id.clone());
+                self.ask(Asked::Delete, Request::Delete { key, expected });
+            }
+            None => self.effects.push(LeaseEffect::Ended),
+        }
+        self.look(time);
+    }
+
+    pub fn take_effects(&mut self, into: &mut Vec<LeaseEffect>) {
+        into.append(&mut self.effects);
+    }
+
+    pub fn status(&self) -> LeaseStatus {
+        LeaseStatus {
+            ready: self.taken && !self.prefix_in_use,
+            settled: self.view.settled,
+            draining: self.draining,
+            state: self.state,
+            since: self.state_since,
+        }
+    }
+
+    // ----
+
+    fn ask(&mut self, asked: Asked, request: Request) {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.asked = Some((ticket, asked));
+        self.effects.push(LeaseEffect::Directory { ticket, request });
+    }
+
+    fn swap(&mut self, time: Time) {
+        let identity = &self.identity;
+        let record = LeaseRecord {
+            uid: identity.uid.clone(),
+            boot: identity.boot,
+            addr: identity.tcp.clone(),
+            peer: identity.peer.clone(),
+            web: identity.web.clone(),
+            rooms: self.rooms,
+            players: self.players,
+            draining: self.draining,
+        };
+        let bytes = record.to_bytes();
+        let request = Request::Swap {
+            key: Key::Pod(identity.pod_id.clone()),
+            expected: self.stored.clone(),
+            new: bytes.clone(),
+            ttl: Duration::from_millis(LEASE),
+        };
+        self.ask(Asked::Swap { bytes, sent: time.now }, request);
+    }
+
+    fn renewed(&mut self, time: Time, bytes: Bytes, sent: u64) {
+        self.stored = Some(bytes);
+        self.unanswered = None;
+        self.confirmed = Some(sent);
+        self.next = time.now + RENEW;
+        if self.draining {
+            self.next = self.next.min(self.targets_at.max(time.now));
+        }
+        if !self.taken {
+            self.taken = true;
+            self.effects.push(LeaseEffect::Log(LeaseNotice::Taken));
+        }
+        if std::mem::take(&mut self.lost) {
+            self.steady_since = Some(time.now);
+            self.look(time);
+            self.effects.push(LeaseEffect::Log(LeaseNotice::Lost));
+            self.effects.push(LeaseEffect::Lost);
+        }
+    }
+
+    /// Another value is there than was expected.
+    fn differs(&mut self, time: Time, attempted: Bytes, sent: u64, found: Option<Bytes>) {
+        let unanswered = self.unanswered.take();
+        if found.is_some() && (found == unanswered || found.as_ref() == Some(&attempted)) {
+            // An earlier renewal was carried out after all.
+            self.stored = found;
+            self.confirmed = self.confirmed.max(Some(sent).filter(|_| false));
+            return self.swap(time);
+        }
+        let Some(bytes) = found else {
+            self.lost |= self.taken;
+            self.stored = None;
+            return self.swap(time);
+        };
+        match LeaseRecord::parse(&bytes) {
+            Some(lease) if lease.uid != self.identity.uid => {
+                let pod_id = self.identity.pod_id.clone();
+                self.refused(time, pod_id);
+            }
+            Some(lease) if lease.boot != self.identity.boot && self.taken => {
+                self.superseded = true;
+                self.effects.push(LeaseEffect::Log(LeaseNotice::Superseded));
+                self.effects.push(LeaseEffect::Superseded);
+            }
+            Some(lease) => {
+                // An earlier process of this name, at the start; or my own lease as it was before: the store went back.
+                if lease.boot == self.identity.boot && self.taken {
+                    self.steady_since = Some(time.now);
+                }
+                self.stored = Some(bytes);
+                self.swap(time);
+            }
+            None => {
+                let pod_id = self.identity.pod_id.clone();
+                self.effects.push(LeaseEffect::Log(LeaseNotice::Unreadable { pod_id }));
+                self.lost |= self.taken;
+                self.stored = Some(bytes);
+                self.swap(time);
+            }
+        }
+    }
+
+    fn refused(&mut self, time: Time, pod_id: String) {
+        if !self.prefix_in_use {
+            self.effects.push(LeaseEffect::Log(LeaseNotice::PrefixInUse { pod_id }));
+        }
+        self.prefix_in_use = true;
+        self.set_state(time, DirectoryState::PrefixInUse);
+        self.next = time.now + RENEW;
+    }
+
+    fn listed(&mut self, time: Time, pods: &[(String, Bytes)]) {
+        let leases = pods.iter().filter_map(|(pod_id, bytes)| Some((pod_id, LeaseRecord::parse(bytes)?, bytes)));
+        if self.taken && !self.prefix_in_use {
+            let others = leases.filter(|(_, lease, _)| {
+                lease.uid == self.identity.uid && lease.boot != self.identity.boot && !lease.draining
+            });
+            let targets = others
+                .map(|(pod_id, lease, _)| Target {
+                    pod_id: pod_id.clone(),
+                    boot: lease.boot,
+                    peer: lease.peer,
+                    rooms: lease.rooms,
+                })
+                .collect();
+            self.effects.push(LeaseEffect::Targets(targets));
+            return;
+        }
+        let mut own = None;
+        let mut foreign = None;
+        for (pod_id, lease, bytes) in leases {
+            if lease.uid != self.identity.uid {
+                foreign = Some(pod_id.clone());
+            } else if *pod_id == self.identity.pod_id {
+                own = Some(bytes.clone());
+            }
+        }
+        match foreign {
+            Some(pod_id) => self.refused(time, pod_id),
+            None => {
+                self.prefix_in_use = false;
+                self.set_state(time, DirectoryState::Ok);
+                if !self.taken {
+                    self.stored = own;
+                }
+                self.swap(time);
+            }
+        }
+    }
+
+    fn set_state(&mut self, time: Time, state: DirectoryState) {
+        if self.state_since == 0 || std::mem::discriminant(&self.state) != std::mem::discriminant(&state) {
+            match state {
+                DirectoryState::Away(why) => self.effects.push(LeaseEffect::Log(LeaseNotice::DirectoryAway { why })),
+                DirectoryState::Ok if self.state_since != 0 => {
+                    self.effects.push(LeaseEffect::Log(LeaseNotice::DirectoryBack));
+                }
+                _ => {}
+            }
+            self.state_since = time.wall;
+        }
+        self.state = state;
+    }
+
+    /// Passes on what the hubs have to know, if it has changed.
+    fn look(&mut self, time: Time) {
+        let held = self.confirmed.is_some_and(|sent| time.now.saturating_sub(sent) < LEASE);
+        let steady = self.steady_since.is_none_or(|since| time.now >= since + SETTLE);
+        let settled = held && steady && !self.lost && !self.prefix_in_use && !self.superseded;
+        let view = LeaseView { confirmed: self.confirmed, settled };
+        if view != self.view {
+            self.view = view;
+            self.effects.push(LeaseEffect::View(view));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What a pod's threads say to each other. Types only; no I/O.
+//!
+//! Each shard thread has a mailbox of [`ShardMail`]; the pod's thread (directory, lease, peer links, HTTP, signals) has one of
+//! [`PodMail`]. What is in flight is bounded by what causes it: accepted connections, outstanding requests, link windows.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, TcpStream};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::counters::{Counters, Gauges};
+use crate::directory::{Answer, NoAnswer, Request};
+use crate::hub::{Advertised, Carried, LeaseView, Target, Ticket};
+use crate::protocol::token::Keyring;
+use crate::protocol::{ErrorCode, PodBoot, RoomId};
+
+/// A client's socket, as it goes from thread to thread: not registered with any runtime.
+#[derive(Debug)]
+pub enum ClientSocket {
+    /// Speaks lines.
+    Tcp { stream: TcpStream },
+    /// Speaks WebSocket, after the upgrade. `early`: bytes that were read with the upgrade request.
+    Web { stream: TcpStream, early: Vec<u8> },
+}
+
+/// To a shard.
+#[derive(Debug)]
+pub enum ShardMail {
+    /// A new connection from `address`. `permit` is given back when it is dropped (the pod's connection limit).
+    Client {
+        socket: ClientSocket,
+        address: IpAddr,
+        permit: Permit,
+    },
+    /// A session from another shard ([`crate::hub::Effect::Migrate`]).
+    Carried {
+        carried: Box<Carried>,
+        socket: ClientSocket,
+        address: IpAddr,
+        permit: Permit,
+    },
+    CreateRoom {
+        reply: oneshot::Sender<Result<RoomId, ErrorCode>>,
+    },
+    LookUp {
+        room: RoomId,
+        reply: oneshot::Sender<Result<u32, ErrorCode>>,
+    },
+    Answered {
+        ticket: Ticket,
+        answer: Result<Answer, NoAnswer>,
+    },
+    DirectoryReset,
+    Lease(LeaseView),
+    LeaseLost,
+    PeerUp {
+        boot: PodBoot,
+        address: Option<String>,
+    },
+    PeerDown {
+        boot: PodBoot,
+    },
+    PeerUnreachable {
+        address: String,
+    },
+    /// Whole encoded frames (each with its length) of rooms of this shard.
+    Frames {
+        from: PodBoot,
+        bytes: Vec<u8>,
+    },
+    Keys(Arc<Keyring>),
+    Advertised(Option<Arc<HashMap<String, Advertised>>>),
+    /// `deadline`: milliseconds of [`crate::hub::Time::now`].
+    Drain {
+        deadline: u64,
+    },
+    Targets(Vec<Target>),
+    /// Also the proof that the thread turns over.
+    Report {
+        reply: oneshot::Sender<Report>,
+    },
+    /// Close what is left and end the thread.
+    Stop,
+}
+
+/// From a shard.
+#[derive(Debug)]
+pub enum PodMail {
+    Directory {
+        shard: usize,
+        ticket: Ticket,
+        request: Request,
+    },
+    Dial {
+        address: String,
+    },
+    /// Whole encoded frames for the pod with boot `to`.
+    Frames {
+        to: PodBoot,
+        bytes: Vec<u8>,
+    },
+    DirectoryWentBack,
+}
+
+/// A shard's figures.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    pub counters: Counters,
+    pub gauges: Gauges,
+    /// See [`crate::hub::Hub::drained`].
+    pub drained: bool,
+}
+
+/// One of the pod's places for a connection; given back on drop.
+#[derive(Debug)]
+pub struct Permit(pub tokio::sync::OwnedSemaphorePermit);

@@ -1,0 +1,127 @@
+//! What the directory holds about a room, and the one judgement of it: what is stored against what I hold. Pure: no I/O.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{Epoch, Ownership, PlayerName, PodBoot, SeatId};
+
+/// A pod as owner of a room: how it is told apart, and where it is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    pub ownership: Ownership,
+    pub pod_id: String,
+    /// `host:port` for raw TCP clients.
+    pub tcp: String,
+    /// `host:port` for browsers.
+    pub web: String,
+    /// `host:port` for other pods.
+    pub peer: String,
+}
+
+/// One seat as the record keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedSeat {
+    pub seat: SeatId,
+    /// A new owner holds this seat; it ends the others.
+    #[serde(default)]
+    pub hold: bool,
+}
+
+/// The value of `room:<room>`. `pod_id` and `players` are what readers of older versions expect; fields are only ever added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub pod_id: String,
+    pub players: Vec<PlayerName>,
+    pub addr: String,
+    pub peer: String,
+    pub web: String,
+    pub epoch: Epoch,
+    pub boot: PodBoot,
+    pub seats: BTreeMap<String, RecordedSeat>,
+}
+
+/// A record is at most this many bytes: 64 seats of names and numbers need about 7 KiB. Anything longer is not ours.
+pub const MAX_RECORD: usize = 64 * 1024;
+
+impl Record {
+    pub fn new(owner: &Owner, seats: impl Iterator<Item = (PlayerName, RecordedSeat)>) -> Self {
+        let seats: Vec<_> = seats.collect();
+        Self {
+            pod_id: owner.pod_id.clone(),
+            players: seats.iter().map(|(name, _)| *name).collect(),
+            addr: owner.tcp.clone(),
+            peer: owner.peer.clone(),
+            web: owner.web.clone(),
+            epoch: owner.ownership.epoch,
+            boot: owner.ownership.boot,
+            seats: seats.iter().map(|(name, seat)| (name.as_str().to_owned(), *seat)).collect(),
+        }
+    }
+
+    /// `None` for rubbish, and for what another program wrote.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() <= MAX_RECORD).then(|| serde_json::from_slice(bytes).ok()).flatten()
+    }
+
+    pub fn to_bytes(&self) -> Bytes {
+        // Serialising plain strings and numbers into memory cannot fail.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    pub fn ownership(&self) -> Ownership {
+        Ownership { epoch: self.epoch, boot: self.boot }
+    }
+
+    pub fn owner(&self) -> Owner {
+        Owner {
+            ownership: self.ownership(),
+            pod_id: self.pod_id.clone(),
+            tcp: self.addr.clone(),
+            web: self.web.clone(),
+            peer: self.peer.clone(),
+        }
+    }
+
+    /// The seats that can be read, in no particular order.
+    pub fn seats(&self) -> impl Iterator<Item = (PlayerName, RecordedSeat)> + '_ {
+        self.seats.iter().filter_map(|(name, seat)| Some((name.parse().ok()?, *seat)))
+    }
+}
+
+/// What a stored value means to the pod that holds a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// These are my bytes.
+    Mine,
+    /// My ownership, other bytes: an older or a later write of mine.
+    MineOther,
+    Missing,
+    /// Another's lower ownership, an older one of mine, or rubbish: to be written over.
+    Lower,
+    /// To be yielded to.
+    Higher(Box<Record>),
+}
+
+/// Judges `stored` against the ownership that I hold and the bytes that I last meant to be there.
+pub fn judge(stored: Option<&[u8]>, held: Ownership, meant: &[u8]) -> Verdict {
+    let Some(stored) = stored else {
+        return Verdict::Missing;
+    };
+    if stored == meant {
+        return Verdict::Mine;
+    }
+    match Record::parse(stored) {
+        Some(record) if record.ownership() > held => Verdict::Higher(Box::new(record)),
+        Some(record) if record.ownership() == held => Verdict::MineOther,
+        _ => Verdict::Lower,
+    }
+}
+
+/// The epoch of a room that is created, taken over or moved: above all that is known of it, and near the wall clock (Unix ms),
+/// so that pods which know nothing of each other's rooms still count upwards.
+pub fn next_epoch(stored: Option<Epoch>, seen: Option<Epoch>, wall: u64) -> Epoch {
+    let known = stored.max(seen).map_or(0, |epoch| epoch.saturating_add(1000));
+    known.max(wall)
+}

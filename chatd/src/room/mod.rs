@@ -1,0 +1,157 @@
+//! A room: its seats, the count of its messages, and the last of them. Pure: no I/O.
+
+mod bucket;
+mod ring;
+mod snapshot;
+
+pub use bucket::{Bucket, Strikes};
+pub use ring::{Ring, RingItem, RingLimits, Told};
+pub use snapshot::{SeatSnapshot, Snapshot};
+
+use rand::{Rng, RngExt};
+
+use crate::frame::RelayId;
+use crate::hub::SessionId;
+use crate::protocol::{ErrorCode, PlayerName, PlayerView, PodBoot, RoomId, SeatId, Timeline};
+use crate::record::{Record, RecordedSeat};
+
+/// One client connection, anywhere: the boot of the pod that it is connected to, and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Connection {
+    pub boot: PodBoot,
+    pub relay: RelayId,
+}
+
+/// How the owner reaches a seated client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Connected here, to this thread.
+    Local(SessionId),
+    /// Connected to another pod.
+    Guest(Connection),
+}
+
+/// What a seat is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeatState {
+    /// Taken, and not answered yet: the write that holds it is under way.
+    Joining,
+    Live,
+    /// Nobody was told, but the connection is not attached: it is on its way from another owner, or its peer link broke.
+    Detached {
+        until: u64,
+    },
+    /// The connection is gone, the others know, and the seat is held.
+    Away {
+        until: u64,
+    },
+}
+
+/// One player's place.
+#[derive(Debug, Clone)]
+pub struct Seat {
+    pub name: PlayerName,
+    pub id: SeatId,
+    pub resumable: bool,
+    pub state: SeatState,
+    /// `Some` exactly while `Joining` or `Live`.
+    pub reach: Option<Reach>,
+    /// The connection that has, or last had, the seat. `None`: unknown, after a takeover.
+    pub holder: Option<Connection>,
+    /// The number of the last command of a relayed holder that was carried out.
+    pub processed: u64,
+    /// The room's last message when the connection was lost; `u64::MAX`: unknown, it was lost at another owner.
+    pub left_at: u64,
+    pub bucket: Bucket,
+    pub strikes: Strikes,
+}
+
+impl Seat {
+    /// Held by a new owner after a takeover: whoever comes back for it can.
+    pub fn hold(&self) -> bool {
+        self.resumable
+            || matches!(self.reach, Some(Reach::Guest(_)))
+            || matches!(self.state, SeatState::Detached { .. })
+    }
+}
+
+/// A room in its owner's memory.
+#[derive(Debug)]
+pub struct Room {
+    pub id: RoomId,
+    pub timeline: Timeline,
+    /// The number of the last message of this timeline.
+    pub seq: u64,
+    /// The number of the last event (message, or change of who is there) of this timeline.
+    pub position: u64,
+    pub seats: Vec<Seat>,
+    pub ring: Ring,
+}
+
+impl Room {
+    /// A new room, without anyone in it.
+    pub fn new(id: RoomId, random: &mut impl Rng) -> Self {
+        Self { id, timeline: Timeline(random.random()), seq: 0, position: 0, seats: Vec::new(), ring: Ring::default() }
+    }
+
+    /// A room that is taken over from its record: a new timeline; the seats with `hold` wait until `until` (ms). Also the names
+    /// of those whose seats end.
+    pub fn taken_over(id: RoomId, record: &Record, until: u64, bucket: Bucket, random: &mut impl Rng) -> Self {
+        let mut room = Self::new(id, random);
+        room.seats = record
+            .seats()
+            .filter(|(_, seat)| seat.hold)
+            .map(|(name, seat)| Seat {
+                name,
+                id: seat.seat,
+                resumable: true,
+                state: SeatState::Away { until },
+                reach: None,
+                holder: None,
+                processed: 0,
+                left_at: u64::MAX,
+                bucket,
+                strikes: Strikes::default(),
+            })
+            .collect();
+        room
+    }
+
+    /// Whether a player called `name` may come in.
+    pub fn admits(&self, name: PlayerName, max_players: u32) -> Result<(), ErrorCode> {
+        if self.seats.iter().any(|seat| seat.name == name) {
+            Err(ErrorCode::NameTaken)
+        } else if self.seats.len() >= max_players as usize {
+            Err(ErrorCode::RoomFull)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub fn seat(&self, id: SeatId) -> Option<&Seat> {
+        self.seats.iter().find(|seat| seat.id == id)
+    }
+
+    pub fn seat_mut(&mut self, id: SeatId) -> Option<&mut Seat> {
+        self.seats.iter_mut().find(|seat| seat.id == id)
+    }
+
+    pub fn remove(&mut self, id: SeatId) -> Option<Seat> {
+        let index = self.seats.iter().position(|seat| seat.id == id)?;
+        Some(self.seats.remove(index))
+    }
+
+    /// The players as everyone may know them: those whose JOIN has been answered.
+    pub fn players(&self) -> Vec<PlayerView> {
+        self.seats
+            .iter()
+            .filter(|seat| seat.state != SeatState::Joining)
+            .map(|seat| PlayerView { name: seat.name, away: matches!(seat.state, SeatState::Away { .. }) })
+            .collect()
+    }
+
+    /// The seats as the record keeps them.
+    pub fn recorded(&self) -> impl Iterator<Item = (PlayerName, RecordedSeat)> + '_ {
+        self.seats.iter().map(|seat| (seat.name, RecordedSeat { seat: seat.id, hold: seat.hold() }))
+    }
+}

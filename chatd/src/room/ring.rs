@@ -1,0 +1,141 @@
+//! The last events of a room, kept for those who missed them. Pure: no I/O.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::Connection;
+use crate::protocol::{Event, ExitReason, PlayerName};
+
+/// How much a ring may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingLimits {
+    /// Messages a room.
+    pub messages: usize,
+    /// Bytes of text a room.
+    pub bytes: usize,
+    /// Milliseconds that anything is kept.
+    pub age: u64,
+}
+
+/// Something that everyone in the room was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Told {
+    Message {
+        from: PlayerName,
+        text: Box<str>,
+        seq: u64,
+        /// Unix milliseconds.
+        at: u64,
+        /// The relayed command that this answers for its sender.
+        answers: Option<(Connection, u64)>,
+    },
+    Entered(PlayerName),
+    Exited(PlayerName, ExitReason),
+    Away(PlayerName),
+    Back(PlayerName),
+}
+
+impl Told {
+    pub fn event(&self, replay: bool) -> Event<'_> {
+        match self {
+            Told::Message { from, text, seq, at, .. } => {
+                Event::Message { from: *from, text, seq: *seq, at: *at, replay }
+            }
+            Told::Entered(name) => Event::Entered { name: *name },
+            Told::Exited(name, reason) => Event::Exited { name: *name, reason: *reason },
+            Told::Away(name) => Event::Away { name: *name },
+            Told::Back(name) => Event::Back { name: *name },
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Told::Message { text, .. } => text.len() + OVERHEAD,
+            _ => OVERHEAD,
+        }
+    }
+}
+
+/// What an item costs besides its text, roughly.
+const OVERHEAD: usize = 64;
+
+/// One event with its place in the room's order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingItem {
+    pub position: u64,
+    pub told: Told,
+    /// When it happened (ms of the pod's own clock; made relative in a snapshot).
+    pub time: u64,
+}
+
+/// The last events of a room, oldest first.
+#[derive(Debug, Default)]
+pub struct Ring {
+    items: VecDeque<RingItem>,
+    messages: usize,
+    bytes: usize,
+}
+
+impl Ring {
+    /// Adds an event, and drops what is over the limits. Returns by how many bytes the ring has grown or shrunk.
+    pub fn push(&mut self, item: RingItem, limits: RingLimits) -> isize {
+        let before = self.bytes;
+        self.bytes += item.told.size();
+        self.messages += usize::from(matches!(item.told, Told::Message { .. }));
+        let now = item.time;
+        self.items.push_back(item);
+        // Changes of who is there cost bytes too, but may not push out messages: four times as many fit.
+        let bytes = limits.bytes + limits.messages * OVERHEAD * 2;
+        while self.messages > limits.messages || self.bytes > bytes {
+            self.pop();
+        }
+        self.expire(now, limits);
+        self.bytes.cast_signed() - before.cast_signed()
+    }
+
+    /// Drops what is too old at `now`. Returns by how many bytes the ring has shrunk, as a negative number.
+    pub fn expire(&mut self, now: u64, limits: RingLimits) -> isize {
+        let before = self.bytes;
+        while self.items.front().is_some_and(|item| item.time.saturating_add(limits.age) < now) {
+            self.pop();
+        }
+        self.bytes.cast_signed() - before.cast_signed()
+    }
+
+    fn pop(&mut self) {
+        if let Some(item) = self.items.pop_front() {
+            self.bytes -= item.told.size();
+            self.messages -= usize::from(matches!(item.told, Told::Message { .. }));
+        }
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The events after `position`.
+    pub fn since(&self, position: u64) -> impl Iterator<Item = &RingItem> {
+        self.items.iter().filter(move |item| item.position > position)
+    }
+
+    /// The messages after number `seq`.
+    pub fn messages_since(&self, after: u64) -> impl Iterator<Item = &RingItem> {
+        self.items.iter().filter(move |item| matches!(item.told, Told::Message { seq, .. } if seq > after))
+    }
+
+    /// How many of the messages with numbers from `after + 1` to `last` are not here any more.
+    pub fn missed(&self, after: u64, last: u64) -> u64 {
+        let kept = self.messages_since(after).count() as u64;
+        last.saturating_sub(after).saturating_sub(kept)
+    }
+
+    pub fn items(&self) -> impl Iterator<Item = &RingItem> {
+        self.items.iter()
+    }
+}

@@ -1,0 +1,110 @@
+//! A room as it travels from one owner to the next in a planned move. Pure: no I/O.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bucket, Connection, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes};
+use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, Timeline};
+
+/// A seat on its way. Times are milliseconds from now, since clocks of pods need not agree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeatSnapshot {
+    pub name: PlayerName,
+    pub seat: SeatId,
+    pub resumable: bool,
+    /// How much longer the seat is held, if its player is away.
+    pub away_for: Option<u64>,
+    pub holder: Option<Connection>,
+    pub processed: u64,
+    pub left_at: u64,
+}
+
+/// A whole room, and the record that the new owner has to swap for its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub ownership: Ownership,
+    #[serde(with = "serde_bytes_vec")]
+    pub record: Vec<u8>,
+    pub timeline: Timeline,
+    pub seq: u64,
+    pub position: u64,
+    pub seats: Vec<SeatSnapshot>,
+    /// With `time` as age in milliseconds.
+    pub ring: Vec<RingItem>,
+}
+
+/// Bytes in one piece, not one by one.
+mod serde_bytes_vec {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        Vec::deserialize(deserializer)
+    }
+}
+
+impl Room {
+    /// The room as it is at `now`. Seats whose JOIN has not been answered stay behind: their command goes along instead.
+    pub fn snapshot(&self, ownership: Ownership, record: &[u8], now: u64) -> Snapshot {
+        let seats = self.seats.iter().filter(|seat| seat.state != SeatState::Joining);
+        Snapshot {
+            ownership,
+            record: record.to_vec(),
+            timeline: self.timeline,
+            seq: self.seq,
+            position: self.position,
+            seats: seats
+                .map(|seat| SeatSnapshot {
+                    name: seat.name,
+                    seat: seat.id,
+                    resumable: seat.resumable,
+                    away_for: match seat.state {
+                        SeatState::Away { until } => Some(until.saturating_sub(now)),
+                        _ => None,
+                    },
+                    holder: seat.holder,
+                    processed: seat.processed,
+                    left_at: seat.left_at,
+                })
+                .collect(),
+            ring: self
+                .ring
+                .items()
+                .map(|item| RingItem { time: now.saturating_sub(item.time), ..item.clone() })
+                .collect(),
+        }
+    }
+
+    /// The room out of a snapshot. Those who were connected are awaited until `until`; nobody is told of it.
+    pub fn restored(id: RoomId, snapshot: &Snapshot, now: u64, until: u64, bucket: Bucket, limits: RingLimits) -> Self {
+        let mut ring = Ring::default();
+        for item in &snapshot.ring {
+            ring.push(RingItem { time: now.saturating_sub(item.time), ..item.clone() }, limits);
+        }
+        let seats = snapshot.seats.iter().map(|seat| Seat {
+            name: seat.name,
+            id: seat.seat,
+            resumable: seat.resumable,
+            state: match seat.away_for {
+                Some(left) => SeatState::Away { until: now.saturating_add(left) },
+                None => SeatState::Detached { until },
+            },
+            reach: None,
+            holder: seat.holder,
+            processed: seat.processed,
+            left_at: seat.left_at,
+            bucket,
+            strikes: Strikes::default(),
+        });
+        Self {
+            id,
+            timeline: snapshot.timeline,
+            seq: snapshot.seq,
+            position: snapshot.position,
+            seats: seats.collect(),
+            ring,
+        }
+    }
+}
