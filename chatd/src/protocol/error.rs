@@ -102,8 +102,76 @@ impl ErrorCode {
     }
 }
 
+/// The WebSocket close code that goes with `BYE <code>`; `None` is `BYE quit`.
+///
+/// 1000 to 1013 are registered with IANA ("WebSocket Close Code Number Registry"), 4001 is private to this protocol.
+pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
+    let Some(code) = bye else {
+        return 1000;
+    };
+    match code {
+        // Policy: the first group closes only when it comes too often.
+        ErrorCode::BadCommand
+        | ErrorCode::BadRoom
+        | ErrorCode::BadName
+        | ErrorCode::BadText
+        | ErrorCode::RoomNotFound
+        | ErrorCode::RoomFull
+        | ErrorCode::NameTaken
+        | ErrorCode::BadToken
+        | ErrorCode::AlreadyInRoom
+        | ErrorCode::NotInRoom
+        | ErrorCode::RateLimited
+        | ErrorCode::Timeout
+        | ErrorCode::SlowConsumer => 1008,
+        ErrorCode::LineTooLong => 1009,
+        // Come back to any pod at once.
+        ErrorCode::ShuttingDown | ErrorCode::Moved => 1012,
+        // Come back later.
+        ErrorCode::TooManyConnections | ErrorCode::TooManyRooms | ErrorCode::Unavailable => 1013,
+        // Do not come back by yourself.
+        ErrorCode::Replaced => 4001,
+    }
+}
+
 impl std::fmt::Display for ErrorCode {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_holds_each_code_once_and_each_has_its_own_words() {
+        let mut seen = std::collections::BTreeSet::new();
+        for code in ErrorCode::ALL {
+            assert!(seen.insert(code.as_str()), "{code} twice");
+            assert!(seen.insert(code.sentence()), "the sentence of {code} twice");
+            assert!(code.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
+            assert!(code.sentence().ends_with('.') && code.sentence().is_ascii(), "{code}");
+        }
+        assert_eq!(seen.len(), 40);
+    }
+
+    #[test]
+    fn closes_with_the_codes_of_the_protocols_table() {
+        for (code, expected) in [
+            (None, 1000),
+            (Some(ErrorCode::BadCommand), 1008),
+            (Some(ErrorCode::RateLimited), 1008),
+            (Some(ErrorCode::Timeout), 1008),
+            (Some(ErrorCode::SlowConsumer), 1008),
+            (Some(ErrorCode::LineTooLong), 1009),
+            (Some(ErrorCode::ShuttingDown), 1012),
+            (Some(ErrorCode::Moved), 1012),
+            (Some(ErrorCode::TooManyConnections), 1013),
+            (Some(ErrorCode::Unavailable), 1013),
+            (Some(ErrorCode::Replaced), 4001),
+        ] {
+            assert_eq!(close_code(code), expected, "{code:?}");
+        }
     }
 }

@@ -1,11 +1,192 @@
 //! The JSON encoding (WebSocket). Pure: no I/O.
 
-use super::{Command, ErrorCode, Event};
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Command, ErrorCode, Heard, OnWrongPod, text};
+
+mod write;
+
+pub use write::{encode_close, encode_frame};
+
+#[cfg(test)]
+mod tests;
+
+/// The greatest `id`: the greatest integer that JavaScript's numbers hold with all before it.
+pub const MAX_ID: u64 = (1 << 53) - 1;
 
 /// What a message asks for, and the `id` that it carries (also where the rest is wrong).
-pub fn parse(_text: &str) -> (Option<u64>, Result<Command<'_>, ErrorCode>) {
-    (None, Err(ErrorCode::BadCommand))
+///
+/// Unknown fields are ignored, whatever is in them; so are known ones that the message's type does not use. An optional field
+/// that is `null` counts as absent. A message that is not JSON, or whose `id` is wrong, is `bad_command` without an id.
+pub fn parse(text: &str) -> (Option<u64>, Result<Command<'_>, ErrorCode>) {
+    let Ok(fields) = serde_json::from_str::<Fields<'_>>(text) else {
+        return (None, Err(ErrorCode::BadCommand));
+    };
+    match fields.id() {
+        Ok(id) => (id, fields.command()),
+        Err(code) => (None, Err(code)),
+    }
 }
 
-/// Appends `event` as one whole unmasked WebSocket text frame (RFC 6455 section 5.2).
-pub fn encode_frame(_event: &Event<'_>, _id: Option<u64>, _out: &mut Vec<u8>) {}
+#[derive(Clone, Copy, Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Field {
+    Type,
+    Id,
+    Text,
+    Room,
+    Name,
+    Token,
+    Timeline,
+    LastSeq,
+    Resumable,
+    OnWrongPod,
+    #[serde(other)]
+    Unknown,
+}
+
+/// The fields that some command uses, not looked into yet: so that a wrong one is an error only where it is used, and with the
+/// error of its own. The syntax of all has been checked.
+#[derive(Default)]
+struct Fields<'a> {
+    values: [Option<&'a RawValue>; Field::Unknown as usize],
+    id_twice: bool,
+    /// A field twice: two readers could disagree on which one counts.
+    twice: bool,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(field) = map.next_key::<Field>()? {
+                    if matches!(field, Field::Unknown) {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    }
+                    let before = fields.values[field as usize].replace(map.next_value()?);
+                    if before.is_some() {
+                        fields.twice = true;
+                        fields.id_twice |= matches!(field, Field::Id);
+                    }
+                }
+                Ok(fields)
+            }
+        }
+
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// The field as it stands in the JSON, unless it is absent or null.
+    fn raw(&self, field: Field) -> Option<&'a str> {
+        self.values[field as usize].map(RawValue::get).filter(|raw| *raw != "null")
+    }
+
+    /// The field if it is a string, copied only where it holds escapes.
+    fn string(&self, field: Field) -> Option<Cow<'a, str>> {
+        let raw = self.raw(field)?;
+        let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+        if inner.contains('\\') {
+            // Fails for half of a surrogate pair, which is no text.
+            serde_json::from_str(raw).ok().map(Cow::Owned)
+        } else {
+            Some(Cow::Borrowed(inner))
+        }
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, field: Field) -> Option<T> {
+        self.string(field)?.parse().ok()
+    }
+
+    fn id(&self) -> Result<Option<u64>, ErrorCode> {
+        if self.id_twice {
+            return Err(ErrorCode::BadCommand);
+        }
+        let id = self.integer(Field::Id)?;
+        if id.is_some_and(|id| id > MAX_ID) { Err(ErrorCode::BadCommand) } else { Ok(id) }
+    }
+
+    fn integer(&self, field: Field) -> Result<Option<u64>, ErrorCode> {
+        self.raw(field).map(|raw| raw.parse().map_err(|_| ErrorCode::BadCommand)).transpose()
+    }
+
+    fn command(&self) -> Result<Command<'a>, ErrorCode> {
+        if self.twice {
+            return Err(ErrorCode::BadCommand);
+        }
+        match &*self.string(Field::Type).ok_or(ErrorCode::BadCommand)? {
+            "say" => {
+                let text = match self.string(Field::Text).ok_or(ErrorCode::BadText)? {
+                    Cow::Borrowed(text) => text::clean_str(text)?,
+                    Cow::Owned(text) => Cow::Owned(text::clean_str(&text)?.into_owned()),
+                };
+                Ok(Command::Say { text })
+            }
+            "join" => Ok(Command::Join {
+                room: self.parsed(Field::Room).ok_or(ErrorCode::BadRoom)?,
+                name: self.parsed(Field::Name).ok_or(ErrorCode::BadName)?,
+                resumable: self.resumable()?,
+                on_wrong_pod: self.on_wrong_pod()?,
+            }),
+            "resume" => Ok(Command::Resume {
+                room: self.parsed(Field::Room).ok_or(ErrorCode::BadRoom)?,
+                token: self.string(Field::Token).ok_or(ErrorCode::BadToken)?,
+                heard: self.heard()?,
+                on_wrong_pod: self.on_wrong_pod()?,
+            }),
+            "create_room" => Ok(Command::CreateRoom),
+            "who" => Ok(Command::Who),
+            "leave" => Ok(Command::Leave),
+            "ping" => Ok(Command::Ping),
+            "quit" => Ok(Command::Quit),
+            _ => Err(ErrorCode::BadCommand),
+        }
+    }
+
+    fn resumable(&self) -> Result<bool, ErrorCode> {
+        match self.raw(Field::Resumable) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(ErrorCode::BadCommand),
+        }
+    }
+
+    /// Without a word: relay, since a page cannot always reach another pod.
+    fn on_wrong_pod(&self) -> Result<Option<OnWrongPod>, ErrorCode> {
+        if self.raw(Field::OnWrongPod).is_none() {
+            return Ok(Some(OnWrongPod::Relay));
+        }
+        match self.string(Field::OnWrongPod).as_deref() {
+            Some("relay") => Ok(Some(OnWrongPod::Relay)),
+            Some("redirect") => Ok(Some(OnWrongPod::Redirect)),
+            _ => Err(ErrorCode::BadCommand),
+        }
+    }
+
+    /// What was heard last. A timeline is opaque to clients, and another version of this server may write it in another way: one
+    /// that cannot be read is one that is not known.
+    fn heard(&self) -> Result<Option<Heard>, ErrorCode> {
+        let last_seq = self.integer(Field::LastSeq)?;
+        if self.raw(Field::Timeline).is_some() && self.string(Field::Timeline).is_none() {
+            return Err(ErrorCode::BadCommand);
+        }
+        let timeline = self.parsed(Field::Timeline);
+        Ok(timeline.zip(last_seq).map(|(timeline, last_seq)| Heard { timeline, last_seq }))
+    }
+}

@@ -1,11 +1,220 @@
 //! The line encoding (raw TCP). Pure: no I/O.
 
-use super::{Command, ErrorCode, Event};
+use super::{Command, ErrorCode, Event, MAX_LINE, OnWrongPod, PlayerView, text};
+
+#[cfg(test)]
+mod tests;
 
 /// What one line (without its LF or CRLF) asks for; `None` for an empty line.
-pub fn parse(_line: &[u8], _in_room: bool) -> Option<Result<Command<'_>, ErrorCode>> {
-    None
+///
+/// A word ends at a space. A line that starts with a space is never a command. In a room the set of commands is frozen, and
+/// whatever is not one of them is chat, as written; programs always use SAY.
+pub fn parse(line: &[u8], in_room: bool) -> Option<Result<Command<'_>, ErrorCode>> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() {
+        return None;
+    }
+    Some(if line.len() >= MAX_LINE {
+        Err(ErrorCode::LineTooLong)
+    } else if in_room {
+        parse_in_room(line)
+    } else {
+        parse_outside(line)
+    })
 }
 
-/// Appends `event` as one line, or several, each with its LF.
-pub fn encode(_event: &Event<'_>, _out: &mut Vec<u8>) {}
+/// Whether a connection's first bytes are not of this protocol, so that it is closed at once and without a word: TLS, or a
+/// whole first line of HTTP, which a web page could otherwise use to drive this port.
+pub fn is_foreign(first_line: &[u8]) -> bool {
+    let line = first_line.strip_suffix(b"\n").unwrap_or(first_line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.first() == Some(&0x16) || line.ends_with(b" HTTP/1.0") || line.ends_with(b" HTTP/1.1")
+}
+
+fn parse_in_room(line: &[u8]) -> Result<Command<'_>, ErrorCode> {
+    if let Some(text) = after_word(line, b"SAY") {
+        say(text)
+    } else if let Some(rest) = after_word(line, b"JOIN") {
+        // Wrong arguments do not matter to someone who has to LEAVE first.
+        join(rest).map_err(|_| ErrorCode::AlreadyInRoom)
+    } else if let Some(rest) = after_word(line, b"RESUME") {
+        resume(rest).map_err(|_| ErrorCode::AlreadyInRoom)
+    } else {
+        let spaces = line.iter().rev().take_while(|byte| **byte == b' ').count();
+        bare_command(&line[..line.len() - spaces]).map_or_else(|| say(line), Ok)
+    }
+}
+
+fn parse_outside(line: &[u8]) -> Result<Command<'_>, ErrorCode> {
+    let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+    let (word, rest) = line.split_at(end);
+    match word {
+        b"SAY" => Err(ErrorCode::NotInRoom),
+        b"JOIN" => join(rest),
+        b"RESUME" => resume(rest),
+        _ => bare_command(word).ok_or(ErrorCode::BadCommand),
+    }
+}
+
+/// What follows `word` and one space, if that is the line's first word.
+fn after_word<'a>(line: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    let rest = line.strip_prefix(word)?;
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b" ") }
+}
+
+/// The commands that are one word.
+fn bare_command(word: &[u8]) -> Option<Command<'static>> {
+    Some(match word {
+        b"LEAVE" => Command::Leave,
+        b"WHO" => Command::Who,
+        b"PING" => Command::Ping,
+        b"HELP" => Command::Help,
+        b"QUIT" => Command::Quit,
+        b"CREATE_ROOM" => Command::CreateRoom,
+        _ => return None,
+    })
+}
+
+fn say(text: &[u8]) -> Result<Command<'_>, ErrorCode> {
+    text::clean(text).map(|text| Command::Say { text })
+}
+
+fn join(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
+    let mut words = words(rest);
+    let room = words.next().and_then(parsed).ok_or(ErrorCode::BadRoom)?;
+    let name = words.next().and_then(parsed).ok_or(ErrorCode::BadName)?;
+    let mut resumable = false;
+    let mut on_wrong_pod = None;
+    for word in words {
+        match word {
+            b"RESUMABLE" => resumable = true,
+            _ => on_wrong_pod = on_wrong_pod.or(wrong_pod_word(word)),
+        }
+    }
+    Ok(Command::Join { room, name, resumable, on_wrong_pod })
+}
+
+fn resume(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
+    let mut words = words(rest);
+    let room = words.next().and_then(parsed).ok_or(ErrorCode::BadRoom)?;
+    let token = words.next().and_then(|word| std::str::from_utf8(word).ok()).ok_or(ErrorCode::BadToken)?;
+    let on_wrong_pod = words.find_map(wrong_pod_word);
+    Ok(Command::Resume { room, token: token.into(), heard: None, on_wrong_pod })
+}
+
+fn words(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    rest.split(|byte| *byte == b' ').filter(|word| !word.is_empty())
+}
+
+fn parsed<T: std::str::FromStr>(word: &[u8]) -> Option<T> {
+    std::str::from_utf8(word).ok()?.parse().ok()
+}
+
+fn wrong_pod_word(word: &[u8]) -> Option<OnWrongPod> {
+    match word {
+        b"RELAY" => Some(OnWrongPod::Relay),
+        b"REDIRECT" => Some(OnWrongPod::Redirect),
+        _ => None,
+    }
+}
+
+/// What HELP answers.
+const HELP: &str = "\
+# One command a line, in upper case:
+# CREATE_ROOM                  makes a room: ROOM <room>
+# JOIN <room> <name>           enters it: JOINED <room> <name> <player,player,...>
+# JOIN ... RESUMABLE           gives a TOKEN as well, which keeps your seat when the connection drops
+# JOIN ... RELAY or REDIRECT   says what to do where another pod has the room
+# RESUME <room> <token>        takes your seat again
+# SAY <text>                   says it to everyone in the room; there any other line is said too
+# WHO                          who is in the room: PLAYERS <player,...>
+# LEAVE                        leaves the room: LEFT <room>
+# PING                         answers PONG
+# HELP                         shows this
+# QUIT                         ends the connection
+";
+
+/// Appends `event` as one line, or several, each with its LF and at most [`MAX_LINE`] bytes long.
+///
+/// A message's text must have been through [`text::clean`]. Addresses and tokens need not have been checked: what could not
+/// stand in a word is written as `?`.
+pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
+    match *event {
+        Event::Message { from, text, .. } => {
+            debug_assert!(!text.contains(['\n', '\r']) && text.len() <= super::MAX_TEXT, "text must be clean");
+            let from = from.as_bytes();
+            out.reserve("MSG  \n".len() + from.len() + text.len());
+            out.extend_from_slice(b"MSG ");
+            out.extend_from_slice(from);
+            out.push(b' ');
+            out.extend_from_slice(text.as_bytes());
+            out.push(b'\n');
+        }
+        Event::Room { room } => line(out, &["ROOM", room.as_str()]),
+        Event::Joined(joined) => {
+            out.extend_from_slice(b"JOINED ");
+            out.extend_from_slice(joined.room.as_bytes());
+            out.push(b' ');
+            out.extend_from_slice(joined.name.as_bytes());
+            push_players(joined.players, out);
+            if let Some(token) = joined.token {
+                out.extend_from_slice(b"TOKEN ");
+                push_word(token, out);
+                out.push(b'\n');
+            }
+        }
+        Event::Left { room } => line(out, &["LEFT", room.as_str()]),
+        Event::Entered { name } => line(out, &["ENTERED", name.as_str()]),
+        Event::Exited { name, reason } => line(out, &["EXITED", name.as_str(), reason.as_str()]),
+        Event::Away { name } => line(out, &["AWAY", name.as_str()]),
+        Event::Back { name } => line(out, &["BACK", name.as_str()]),
+        Event::Players { players, .. } => {
+            out.extend_from_slice(b"PLAYERS");
+            push_players(players, out);
+        }
+        Event::Moved { room, .. } => line(out, &["MOVED", room.as_str()]),
+        Event::Missed { count } => {
+            out.extend_from_slice(b"MISSED ");
+            match count {
+                Some(count) => super::push_number(count, out),
+                None => out.push(b'?'),
+            }
+            out.push(b'\n');
+        }
+        Event::Redirect { room, tcp, .. } => {
+            out.extend_from_slice(b"REDIRECT ");
+            push_word(tcp, out);
+            line(out, &["", room.as_str()]);
+        }
+        Event::Pong => line(out, &["PONG"]),
+        Event::Help => out.extend_from_slice(HELP.as_bytes()),
+        Event::Error { code, .. } => line(out, &["ERR", code.as_str(), code.sentence()]),
+        Event::Bye { code } => line(out, &["BYE", code.map_or("quit", ErrorCode::as_str)]),
+    }
+}
+
+/// The words with a space between each two, and the line's end.
+fn line(out: &mut Vec<u8>, words: &[&str]) {
+    for (index, word) in words.iter().enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(word.as_bytes());
+    }
+    out.push(b'\n');
+}
+
+/// ` alice,bob` and the line's end; held seats are in it.
+fn push_players(players: &[PlayerView], out: &mut Vec<u8>) {
+    for (index, player) in players.iter().enumerate() {
+        out.push(if index == 0 { b' ' } else { b',' });
+        out.extend_from_slice(player.name.as_bytes());
+    }
+    out.push(b'\n');
+}
+
+/// A word that comes from outside of this process's types: it must not be able to end the line or start another word.
+fn push_word(word: &str, out: &mut Vec<u8>) {
+    out.extend(word.bytes().map(|byte| if byte.is_ascii_graphic() { byte } else { b'?' }));
+}

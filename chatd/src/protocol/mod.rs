@@ -13,7 +13,7 @@ pub mod token;
 
 use std::borrow::Cow;
 
-pub use error::ErrorCode;
+pub use error::{ErrorCode, close_code};
 pub use event::{Event, ExitReason, Joined, PlayerView};
 pub use names::{Epoch, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, Timeline};
 
@@ -25,6 +25,10 @@ pub const MAX_LINE: usize = 4_096;
 pub const MAX_UNFINISHED_LINE: usize = 64 * 1024;
 /// A WebSocket message is at most this many bytes.
 pub const MAX_JSON: usize = 32 * 1024;
+
+/// The most players that a room may be set to have: with 24 bytes a name, JOINED still fits into [`MAX_LINE`]
+/// (`JOINED <8> <24> ` and 25 bytes a player).
+pub const MAX_PLAYERS: u32 = 160;
 
 /// How a client's bytes are read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -114,3 +118,25 @@ impl Command<'_> {
         }
     }
 }
+
+/// Appends `number` in decimal. Two digits a step: a message's time has 13.
+fn push_number(mut number: u64, out: &mut Vec<u8>) {
+    // u64::MAX has 20 digits.
+    let mut digits = [0_u8; 20];
+    let mut start = digits.len();
+    while number >= 10 {
+        let pair = (number % 100) as u8;
+        number /= 100;
+        start -= 2;
+        digits[start] = b'0' + pair / 10;
+        digits[start + 1] = b'0' + pair % 10;
+    }
+    if number > 0 || start == digits.len() {
+        start -= 1;
+        digits[start] = b'0' + number as u8;
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+#[cfg(test)]
+mod testing;

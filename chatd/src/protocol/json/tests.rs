@@ -1,0 +1,323 @@
+//! Every row of the JSON protocol, read back by another reader of JSON and of WebSocket frames.
+#![allow(clippy::unwrap_used, clippy::unnecessary_wraps)]
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::protocol::testing::{any_name, any_parts, any_room, clean_text};
+use crate::protocol::{Event, Joined, MAX_TEXT, PlayerView, Timeline};
+
+const ROOM: &str = "abc12def";
+
+fn command(text: &str) -> Result<Command<'_>, ErrorCode> {
+    parse(text).1
+}
+
+fn say(text: &str) -> Result<Command<'_>, ErrorCode> {
+    Ok(Command::Say { text: Cow::Borrowed(text) })
+}
+
+#[test]
+fn commands_without_fields_are_their_type() {
+    for (word, expected) in [
+        ("create_room", Command::CreateRoom),
+        ("who", Command::Who),
+        ("leave", Command::Leave),
+        ("ping", Command::Ping),
+        ("quit", Command::Quit),
+    ] {
+        assert_eq!(command(&format!(r#"{{"type":"{word}"}}"#)), Ok(expected));
+    }
+    for word in ["help", "WHO", "", "message", "say "] {
+        assert_eq!(command(&format!(r#"{{"type":"{word}"}}"#)), Err(ErrorCode::BadCommand), "{word}");
+    }
+}
+
+#[test]
+fn join_reads_its_fields() {
+    let join = |resumable, wrong| Command::Join {
+        room: ROOM.parse().unwrap(),
+        name: "alice".parse().unwrap(),
+        resumable,
+        on_wrong_pod: Some(wrong),
+    };
+    let relay = OnWrongPod::Relay;
+    for (more, expected) in [
+        ("", Ok(join(false, relay))),
+        (r#","resumable":true"#, Ok(join(true, relay))),
+        (r#","resumable":false,"on_wrong_pod":"redirect""#, Ok(join(false, OnWrongPod::Redirect))),
+        (r#","resumable":null,"on_wrong_pod":null"#, Ok(join(false, relay))),
+        (r#","on_wrong_pod":"relay","future":{"a":[1,2,"]"]}"#, Ok(join(false, relay))),
+        (r#","resumable":1"#, Err(ErrorCode::BadCommand)),
+        (r#","resumable":"true""#, Err(ErrorCode::BadCommand)),
+        (r#","on_wrong_pod":"RELAY""#, Err(ErrorCode::BadCommand)),
+        (r#","on_wrong_pod":false"#, Err(ErrorCode::BadCommand)),
+        (r#","name":"bob""#, Err(ErrorCode::BadCommand)),
+    ] {
+        let text = format!(r#"{{"type":"join","room":"abc12def","name":"alice"{more}}}"#);
+        assert_eq!(command(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_missing_or_wrong_field_has_its_own_error() {
+    for (text, code) in [
+        (r#"{"type":"join","name":"alice"}"#, ErrorCode::BadRoom),
+        (r#"{"type":"join","room":5,"name":"alice"}"#, ErrorCode::BadRoom),
+        (r#"{"type":"join","room":"ABC12DEF","name":"alice"}"#, ErrorCode::BadRoom),
+        (r#"{"type":"join","room":"abc12def"}"#, ErrorCode::BadName),
+        (r#"{"type":"join","room":"abc12def","name":""}"#, ErrorCode::BadName),
+        (r#"{"type":"join","room":"abc12def","name":["alice"]}"#, ErrorCode::BadName),
+        (r#"{"type":"resume","token":"t"}"#, ErrorCode::BadRoom),
+        (r#"{"type":"resume","room":"abc12def"}"#, ErrorCode::BadToken),
+        (r#"{"type":"resume","room":"abc12def","token":7}"#, ErrorCode::BadToken),
+        (r#"{"type":"resume","room":"abc12def","token":"t","last_seq":-1}"#, ErrorCode::BadCommand),
+        (r#"{"type":"resume","room":"abc12def","token":"t","last_seq":"1"}"#, ErrorCode::BadCommand),
+        (r#"{"type":"resume","room":"abc12def","token":"t","timeline":1}"#, ErrorCode::BadCommand),
+        (r#"{"type":"say"}"#, ErrorCode::BadText),
+        (r#"{"type":"say","text":null}"#, ErrorCode::BadText),
+        (r#"{"type":"say","text":5}"#, ErrorCode::BadText),
+        (r#"{"type":"say","text":""}"#, ErrorCode::BadText),
+        (r#"{"type":"say","text":"a\nMSG bob b"}"#, ErrorCode::BadText),
+        (r#"{"type":"say","text":"\u001b[2J"}"#, ErrorCode::BadText),
+        (r#"{"type":"say","text":"\u2028x"}"#, ErrorCode::BadText),
+        (r#"{"type":"say","text":"half of a pair: \ud83d"}"#, ErrorCode::BadText),
+        (r#"{"type":5}"#, ErrorCode::BadCommand),
+        (r#"{"type":null}"#, ErrorCode::BadCommand),
+        (r"{}", ErrorCode::BadCommand),
+    ] {
+        assert_eq!(parse(text), (None, Err(code)), "{text}");
+        let with_id = text.replacen('{', r#"{"id":7,"#, 1).replace(",}", "}");
+        assert_eq!(parse(&with_id), (Some(7), Err(code)), "{with_id}");
+    }
+}
+
+#[test]
+fn what_is_no_json_object_is_a_bad_command_without_id() {
+    for text in
+        ["", " ", "hi", "null", "7", r#""who""#, r#"["who"]"#, r#"{"id":7,"type":"who""#, r#"{"id":7,"type":"who"} x"#]
+    {
+        assert_eq!(parse(text), (None, Err(ErrorCode::BadCommand)), "{text}");
+    }
+    let deep = format!(r#"{{"type":"who","x":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+    assert!(matches!(parse(&deep), (None, Ok(Command::Who) | Err(ErrorCode::BadCommand))), "no overflow of the stack");
+}
+
+#[test]
+fn fields_that_a_command_does_not_use_are_not_looked_into() {
+    assert_eq!(command(r#"{"type":"who","room":5,"text":{"a":"\ud83d"},"resumable":"x"}"#), Ok(Command::Who));
+    assert_eq!(command(r#"{"type":"ping","unknown":1,"unknown":2}"#), Ok(Command::Ping));
+    assert_eq!(command(" { \"type\" : \"say\" ,\n \"text\" : \"hi\" } "), say("hi"));
+}
+
+#[test]
+fn an_id_is_an_integer_up_to_two_to_the_53() {
+    for (id, expected) in [("0", 0), ("7", 7), (" 7 ", 7), ("9007199254740991", MAX_ID)] {
+        assert_eq!(parse(&format!(r#"{{"type":"ping","id":{id}}}"#)), (Some(expected), Ok(Command::Ping)));
+    }
+    assert_eq!(parse(r#"{"type":"ping","id":null}"#), (None, Ok(Command::Ping)));
+    for id in ["9007199254740992", "18446744073709551616", "-1", "-0", "1.0", "1e3", r#""7""#, "true", "[7]", "{}"] {
+        assert_eq!(parse(&format!(r#"{{"type":"ping","id":{id}}}"#)), (None, Err(ErrorCode::BadCommand)), "{id}");
+    }
+    assert_eq!(parse(r#"{"type":"ping","id":1,"id":2}"#), (None, Err(ErrorCode::BadCommand)));
+    assert_eq!(parse(r#"{"type":"ping","id":1,"type":"quit"}"#), (Some(1), Err(ErrorCode::BadCommand)));
+}
+
+#[test]
+fn resume_says_what_was_heard_where_both_halves_are_known() {
+    let heard = |more: &str| match command(&format!(r#"{{"type":"resume","room":"{ROOM}","token":"t0k3n"{more}}}"#)) {
+        Ok(Command::Resume { token, heard, on_wrong_pod: Some(OnWrongPod::Relay), .. }) if token == "t0k3n" => heard,
+        other => panic!("{more}: {other:?}"),
+    };
+    let full = r#","timeline":"00000000000000ab","last_seq":12"#;
+    assert_eq!(heard(full), Some(Heard { timeline: Timeline(0xab), last_seq: 12 }));
+    for less in ["", r#","timeline":"00000000000000ab""#, r#","last_seq":12"#, r#","timeline":"v2:x","last_seq":1"#] {
+        assert_eq!(heard(less), None, "{less}");
+    }
+}
+
+#[test]
+fn text_is_borrowed_unless_it_has_escapes_or_needs_cleaning() {
+    let borrowed = |text| match command(text) {
+        Ok(Command::Say { text }) => (matches!(text, Cow::Borrowed(_)), text.into_owned()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(borrowed(r#"{"type":"say","text":"grüß dich"}"#), (true, "grüß dich".to_owned()));
+    assert_eq!(borrowed(r#"{"type":"say","text":"a \"b\" \ud83d\ude00"}"#), (false, "a \"b\" 😀".to_owned()));
+    assert_eq!(borrowed("{\"type\":\"say\",\"text\":\"a\u{202e}b\"}"), (false, "ab".to_owned()));
+    assert_eq!(borrowed(r#"{"type":"say","text":"a\u202eb"}"#), (false, "ab".to_owned()));
+    assert_eq!(borrowed(r#"{"\u0074ype":"s\u0061y","text":"key"}"#), (true, "key".to_owned()));
+}
+
+#[test]
+fn text_is_measured_in_bytes_after_its_escapes_are_read() {
+    let longest = "\\\"".repeat(MAX_TEXT);
+    assert_eq!(command(&format!(r#"{{"type":"say","text":"{longest}"}}"#)).map(|_| ()), Ok(()));
+    assert_eq!(command(&format!(r#"{{"type":"say","text":"{longest}x"}}"#)), Err(ErrorCode::LineTooLong));
+    let long = "x".repeat(MAX_TEXT + 1);
+    assert_eq!(command(&format!(r#"{{"type":"say","text":"{long}"}}"#)), Err(ErrorCode::LineTooLong));
+}
+
+/// Opcode and payload of the one whole frame that `frame` is.
+fn unframed(frame: &[u8]) -> (u8, Vec<u8>) {
+    assert_eq!(frame[0] & 0xf0, 0x80, "FIN and nothing reserved");
+    let (length, header) = match frame[1] {
+        126 => (u64::from(u16::from_be_bytes([frame[2], frame[3]])), 4),
+        127 => (u64::from_be_bytes(frame[2..10].try_into().unwrap()), 10),
+        length => (u64::from(length), 2),
+    };
+    assert!(frame[1] & 0x80 == 0 && (header == 2 || length > 125) && (header < 10 || length > 0xffff), "shortest form");
+    assert_eq!(frame.len() as u64, header as u64 + length);
+    (frame[0] & 0xf, frame[header..].to_vec())
+}
+
+/// The text of the one frame that is appended.
+fn encoded(event: &Event<'_>, id: Option<u64>) -> String {
+    let mut out = b"before".to_vec();
+    encode_frame(event, id, &mut out);
+    let (opcode, payload) = unframed(out.strip_prefix(b"before").unwrap());
+    assert_eq!(opcode, 1);
+    String::from_utf8(payload).unwrap()
+}
+
+fn players_json(players: &[PlayerView]) -> Value {
+    players.iter().map(|player| json!({"name": player.name.as_str(), "away": player.away})).collect()
+}
+
+/// The event as the table of the protocol has it.
+fn expected(event: &Event<'_>) -> Value {
+    match *event {
+        Event::Room { room } => json!({"type": "room", "room": room}),
+        Event::Joined(Joined { room, name, players, max_players, timeline, seq, resumed, missed, token, hold_ms }) => {
+            let mut joined = json!({"type": "joined", "room": room, "name": name, "players": players_json(players),
+                "max_players": max_players, "timeline": timeline, "seq": seq, "resumed": resumed, "missed": missed});
+            if let Some(token) = token {
+                joined["token"] = token.into();
+            }
+            if let Some(hold_ms) = hold_ms {
+                joined["hold_ms"] = hold_ms.into();
+            }
+            joined
+        }
+        Event::Left { room } => json!({"type": "left", "room": room}),
+        Event::Message { from, text, seq, at, replay } => {
+            let mut message = json!({"type": "message", "from": from, "text": text, "seq": seq, "at": at});
+            if replay {
+                message["replay"] = true.into();
+            }
+            message
+        }
+        Event::Entered { name } => json!({"type": "entered", "name": name}),
+        Event::Exited { name, reason } => json!({"type": "exited", "name": name, "reason": reason.as_str()}),
+        Event::Away { name } => json!({"type": "away", "name": name}),
+        Event::Back { name } => json!({"type": "back", "name": name}),
+        Event::Players { players, max_players } => {
+            json!({"type": "players", "players": players_json(players), "max_players": max_players})
+        }
+        Event::Moved { room, timeline, seq } => {
+            json!({"type": "moved", "room": room, "timeline": timeline, "seq": seq})
+        }
+        Event::Missed { count } => json!({"type": "missed", "count": count}),
+        Event::Redirect { room, tcp, web } => json!({"type": "redirect", "room": room, "tcp": tcp, "web": web}),
+        Event::Pong => json!({"type": "pong"}),
+        Event::Help => json!({"type": "help"}),
+        Event::Error { code, retry_after_ms } => {
+            let mut error = json!({"type": "error", "code": code.as_str(), "message": code.sentence()});
+            if let Some(wait) = retry_after_ms {
+                error["retry_after_ms"] = wait.into();
+            }
+            error
+        }
+        Event::Bye { code } => json!({"type": "bye", "code": code.map_or("quit", ErrorCode::as_str)}),
+    }
+}
+
+#[test]
+fn a_message_is_written_as_the_protocol_shows_it() {
+    let from = "alice".parse().unwrap();
+    let event = Event::Message { from, text: "hi", seq: 12, at: 1_700_000_000_000, replay: false };
+    let expected = r#"{"type":"message","from":"alice","text":"hi","seq":12,"at":1700000000000,"id":7}"#;
+    assert_eq!(encoded(&event, Some(7)), expected);
+}
+
+#[test]
+fn frames_have_the_header_that_their_length_needs() {
+    let from = "alice".parse().unwrap();
+    let empty = encoded(&Event::Message { from, text: "", seq: 1, at: 1, replay: false }, None).len();
+    for length in [124, 125, 126, 127, 1000, 65_535, 65_536, 70_000] {
+        let text = "x".repeat(length - empty);
+        let event = Event::Message { from, text: &text, seq: 1, at: 1, replay: false };
+        assert_eq!(encoded(&event, None).len(), length);
+    }
+}
+
+#[test]
+fn a_close_frame_has_code_and_reason() {
+    let mut out = Vec::new();
+    encode_close(4001, "replaced", &mut out);
+    let (opcode, payload) = unframed(&out);
+    assert_eq!((opcode, &payload[..]), (8, &b"\x0f\xa1replaced"[..]));
+    out.clear();
+    encode_close(1000, &"é".repeat(100), &mut out);
+    let (_, payload) = unframed(&out);
+    assert_eq!(payload.len(), 124, "whole characters of at most 125 bytes");
+    assert!(std::str::from_utf8(&payload[2..]).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_is_what_another_reader_reads(parts in any_parts(), id in prop::option::of(0..=MAX_ID)) {
+        for event in parts.events() {
+            let text = encoded(&event, id);
+            let mut expected = expected(&event);
+            if let Some(id) = id {
+                expected["id"] = id.into();
+            }
+            prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected, "{}", text);
+        }
+    }
+
+    #[test]
+    fn any_text_at_all_is_escaped(text in "[\u{0}-\u{a0}\"\\\\]{0,80}") {
+        let event = Event::Redirect { room: ROOM.parse().unwrap(), tcp: &text, web: "" };
+        prop_assert_eq!(&serde_json::from_str::<Value>(&encoded(&event, None)).unwrap()["tcp"], &Value::from(text));
+    }
+
+    #[test]
+    fn parsing_any_text_never_panics(text in "\\PC{0,100}", tail in "[\\[\\]{}:,\"\\\\a-u0-9. ]{0,60}") {
+        let _ = parse(&text);
+        let _ = parse(&tail);
+        let _ = parse(&format!(r#"{{"type":"say",{tail}}}"#));
+        let _ = parse(&format!(r#"{{"type":"resume","id":{tail}}}"#));
+    }
+
+    #[test]
+    fn whatever_can_be_said_is_clean(text in "\\PC{0,40}|[\u{0}-\u{ff}\u{2028}-\u{202f}]{0,40}") {
+        let message = json!({"type": "say", "text": text}).to_string();
+        prop_assert_eq!(command(&message), text::clean_str(&text).map(|text| Command::Say { text }));
+    }
+
+    #[test]
+    fn commands_written_by_another_writer_are_read(
+        room in any_room(), name in any_name(), said in clean_text(), timeline: u64, last_seq: u64,
+        token in "\\PC{1,40}", resumable: bool, id in prop::option::of(0..=MAX_ID),
+    ) {
+        let write = |mut message: Value| {
+            if let Some(id) = id {
+                message["id"] = id.into();
+            }
+            message.to_string()
+        };
+        let on_wrong_pod = Some(OnWrongPod::Relay);
+        let text = write(json!({"type": "join", "room": room, "name": name, "resumable": resumable}));
+        prop_assert_eq!(parse(&text), (id, Ok(Command::Join { room, name, resumable, on_wrong_pod })));
+        let text = write(json!({"type": "say", "text": said}));
+        prop_assert_eq!(parse(&text), (id, say(&said)));
+        let heard = Heard { timeline: Timeline(timeline), last_seq };
+        let text = write(json!({"type": "resume", "room": room, "token": token,
+            "timeline": heard.timeline, "last_seq": last_seq}));
+        let expected = Command::Resume { room, token: Cow::Borrowed(&token), heard: Some(heard), on_wrong_pod };
+        prop_assert_eq!(parse(&text), (id, Ok(expected)));
+    }
+}

@@ -1,0 +1,231 @@
+//! Events as whole WebSocket frames (RFC 6455 section 5.2), written by hand: no value tree, no allocation. Pure: no I/O.
+
+use super::super::{ErrorCode, Event, PlayerView, push_number};
+
+/// FIN and opcode 1: a whole text message.
+const TEXT_FRAME: u8 = 0x81;
+/// FIN and opcode 8.
+const CLOSE_FRAME: u8 = 0x88;
+/// A header with a length of two bytes: what a message of more than 125 bytes has.
+const HEADER: usize = 4;
+/// The longest reason of a close frame: 125 bytes of a control frame without the code.
+const MAX_REASON: usize = 123;
+
+/// Appends `event` as one whole unmasked WebSocket text frame (RFC 6455 section 5.2). `id` is that of the message that it
+/// answers.
+pub fn encode_frame(event: &Event<'_>, id: Option<u64>, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[TEXT_FRAME, 0, 0, 0]);
+    push_event(event, out);
+    if let Some(id) = id {
+        out.extend_from_slice(b",\"id\":");
+        push_number(id, out);
+    }
+    out.push(b'}');
+    finish_frame(start, out);
+}
+
+/// Appends a whole unmasked WebSocket close frame. `reason` is an error's code or `quit`; what is over 123 bytes of it has no
+/// place in the frame and is left out.
+pub fn encode_close(code: u16, reason: &str, out: &mut Vec<u8>) {
+    let reason = &reason[..reason.floor_char_boundary(MAX_REASON)];
+    out.extend_from_slice(&[CLOSE_FRAME, 2 + reason.len() as u8]);
+    out.extend_from_slice(&code.to_be_bytes());
+    out.extend_from_slice(reason.as_bytes());
+}
+
+/// Writes the length of the frame that starts at `start`, whose payload stands after [`HEADER`] bytes.
+fn finish_frame(start: usize, out: &mut Vec<u8>) {
+    let payload = start + HEADER;
+    let length = out.len() - payload;
+    if length <= 125 {
+        out[start + 1] = length as u8;
+        out.copy_within(payload.., start + 2);
+        out.truncate(start + 2 + length);
+    } else if let Ok(length) = u16::try_from(length) {
+        out[start + 1] = 126;
+        out[start + 2..payload].copy_from_slice(&length.to_be_bytes());
+    } else {
+        out[start + 1] = 127;
+        out.splice(start + 2..payload, (length as u64).to_be_bytes());
+    }
+}
+
+/// The event without its closing brace.
+fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
+    match *event {
+        Event::Message { from, text, seq, at, replay } => {
+            // What surrounds name and text: under 160 bytes. One request for memory, since this is sent most.
+            out.reserve(160 + from.as_bytes().len() + text.len());
+            out.extend_from_slice(b"{\"type\":\"message\",\"from\":\"");
+            out.extend_from_slice(from.as_bytes());
+            out.extend_from_slice(b"\",\"text\":\"");
+            push_escaped(text, out);
+            out.extend_from_slice(b"\",\"seq\":");
+            push_number(seq, out);
+            out.extend_from_slice(b",\"at\":");
+            push_number(at, out);
+            if replay {
+                out.extend_from_slice(b",\"replay\":true");
+            }
+        }
+        Event::Room { room } => {
+            push_type("room", out);
+            push_string("room", room.as_str(), out);
+        }
+        Event::Joined(joined) => {
+            push_type("joined", out);
+            push_string("room", joined.room.as_str(), out);
+            push_string("name", joined.name.as_str(), out);
+            push_players(joined.players, joined.max_players, out);
+            push_hex("timeline", joined.timeline.0, out);
+            push_integer("seq", Some(joined.seq), out);
+            push_key("resumed", out);
+            push_bool(joined.resumed, out);
+            push_integer("missed", joined.missed, out);
+            if let Some(token) = joined.token {
+                push_string("token", token, out);
+            }
+            if joined.hold_ms.is_some() {
+                push_integer("hold_ms", joined.hold_ms, out);
+            }
+        }
+        Event::Left { room } => {
+            push_type("left", out);
+            push_string("room", room.as_str(), out);
+        }
+        Event::Entered { name } => {
+            push_type("entered", out);
+            push_string("name", name.as_str(), out);
+        }
+        Event::Exited { name, reason } => {
+            push_type("exited", out);
+            push_string("name", name.as_str(), out);
+            push_string("reason", reason.as_str(), out);
+        }
+        Event::Away { name } => {
+            push_type("away", out);
+            push_string("name", name.as_str(), out);
+        }
+        Event::Back { name } => {
+            push_type("back", out);
+            push_string("name", name.as_str(), out);
+        }
+        Event::Players { players, max_players } => {
+            push_type("players", out);
+            push_players(players, max_players, out);
+        }
+        Event::Moved { room, timeline, seq } => {
+            push_type("moved", out);
+            push_string("room", room.as_str(), out);
+            push_hex("timeline", timeline.0, out);
+            push_integer("seq", Some(seq), out);
+        }
+        Event::Missed { count } => {
+            push_type("missed", out);
+            push_integer("count", count, out);
+        }
+        Event::Redirect { room, tcp, web } => {
+            push_type("redirect", out);
+            push_string("room", room.as_str(), out);
+            push_string("tcp", tcp, out);
+            push_string("web", web, out);
+        }
+        Event::Pong => push_type("pong", out),
+        Event::Help => push_type("help", out),
+        Event::Error { code, retry_after_ms } => {
+            push_type("error", out);
+            push_string("code", code.as_str(), out);
+            push_string("message", code.sentence(), out);
+            if retry_after_ms.is_some() {
+                push_integer("retry_after_ms", retry_after_ms, out);
+            }
+        }
+        Event::Bye { code } => {
+            push_type("bye", out);
+            push_string("code", code.map_or("quit", ErrorCode::as_str), out);
+        }
+    }
+}
+
+fn push_type(name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'"');
+}
+
+fn push_key(key: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn push_string(key: &str, value: &str, out: &mut Vec<u8>) {
+    push_key(key, out);
+    out.push(b'"');
+    push_escaped(value, out);
+    out.push(b'"');
+}
+
+fn push_integer(key: &str, value: Option<u64>, out: &mut Vec<u8>) {
+    push_key(key, out);
+    match value {
+        Some(number) => push_number(number, out),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// A number of 64 bits as text: JavaScript's numbers would lose some of it.
+fn push_hex(key: &str, value: u64, out: &mut Vec<u8>) {
+    push_key(key, out);
+    out.push(b'"');
+    out.extend((0..16).rev().map(|digit| hex_digit((value >> (4 * digit)) as u8)));
+    out.push(b'"');
+}
+
+fn hex_digit(value: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(value & 15)]
+}
+
+fn push_bool(value: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if value { b"true" } else { b"false" });
+}
+
+fn push_players(players: &[PlayerView], max_players: u32, out: &mut Vec<u8>) {
+    push_key("players", out);
+    out.push(b'[');
+    for (index, player) in players.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b"{\"name\":\"" } else { b",{\"name\":\"" });
+        out.extend_from_slice(player.name.as_bytes());
+        out.extend_from_slice(b"\",\"away\":");
+        push_bool(player.away, out);
+        out.push(b'}');
+    }
+    out.push(b']');
+    push_integer("max_players", Some(u64::from(max_players)), out);
+}
+
+/// What stands between the quotes of a JSON string (RFC 8259 section 7).
+fn push_escaped(text: &str, out: &mut Vec<u8>) {
+    // A loop without a way out, for the sake of vector instructions: nearly all text needs no escape.
+    let escapes = text.bytes().fold(0_u8, |found, byte| found | u8::from(needs_escape(byte)));
+    if escapes == 0 {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    for byte in text.bytes() {
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            byte if needs_escape(byte) => {
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex_digit(byte >> 4), hex_digit(byte)]);
+            }
+            byte => out.push(byte),
+        }
+    }
+}
+
+const fn needs_escape(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}

@@ -1,0 +1,357 @@
+//! Every row of the line protocol, and what must never get through it.
+#![allow(clippy::unwrap_used, clippy::unnecessary_wraps)]
+
+use std::borrow::Cow;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::protocol::testing::{any_name, any_parts, any_room, clean_text};
+use crate::protocol::{ExitReason, Joined, MAX_PLAYERS, MAX_TEXT, PlayerName, RoomId, Timeline};
+
+const ROOM: &str = "abc12def";
+
+fn outside(line: &str) -> Result<Command<'_>, ErrorCode> {
+    parse(line.as_bytes(), false).unwrap()
+}
+
+fn inside(line: &str) -> Result<Command<'_>, ErrorCode> {
+    parse(line.as_bytes(), true).unwrap()
+}
+
+fn chat(text: &str) -> Result<Command<'_>, ErrorCode> {
+    Ok(Command::Say { text: Cow::Borrowed(text) })
+}
+
+fn join(resumable: bool, on_wrong_pod: Option<OnWrongPod>) -> Result<Command<'static>, ErrorCode> {
+    Ok(Command::Join { room: ROOM.parse().unwrap(), name: "alice".parse().unwrap(), resumable, on_wrong_pod })
+}
+
+fn resume(token: &str, on_wrong_pod: Option<OnWrongPod>) -> Result<Command<'_>, ErrorCode> {
+    Ok(Command::Resume { room: ROOM.parse().unwrap(), token: token.into(), heard: None, on_wrong_pod })
+}
+
+#[test]
+fn join_takes_its_options_in_any_order_and_ignores_words_it_does_not_know() {
+    for (line, resumable, on_wrong_pod) in [
+        ("JOIN abc12def alice", false, None),
+        ("JOIN  abc12def   alice ", false, None),
+        ("JOIN abc12def alice RESUMABLE", true, None),
+        ("JOIN abc12def alice RELAY", false, Some(OnWrongPod::Relay)),
+        ("JOIN abc12def alice RESUMABLE REDIRECT", true, Some(OnWrongPod::Redirect)),
+        ("JOIN abc12def alice REDIRECT RESUMABLE", true, Some(OnWrongPod::Redirect)),
+        ("JOIN abc12def alice relay resumable later", false, None),
+        ("JOIN abc12def alice RELAY REDIRECT", false, Some(OnWrongPod::Relay)),
+    ] {
+        assert_eq!(outside(line), join(resumable, on_wrong_pod), "{line}");
+        assert_eq!(inside(line), join(resumable, on_wrong_pod), "in a room: {line}");
+    }
+}
+
+#[test]
+fn join_and_resume_say_which_word_is_wrong() {
+    for (line, code) in [
+        ("JOIN", ErrorCode::BadRoom),
+        ("JOIN ", ErrorCode::BadRoom),
+        ("JOIN ABC12DEF alice", ErrorCode::BadRoom),
+        ("JOIN alice abc12def", ErrorCode::BadRoom),
+        ("JOIN abc12def", ErrorCode::BadName),
+        ("JOIN abc12def al,ice", ErrorCode::BadName),
+        ("JOIN abc12def älice", ErrorCode::BadName),
+        ("JOIN abc12def aaaaaaaaaaaaaaaaaaaaaaaaa", ErrorCode::BadName),
+        ("RESUME", ErrorCode::BadRoom),
+        ("RESUME abc token", ErrorCode::BadRoom),
+        ("RESUME abc12def", ErrorCode::BadToken),
+        ("RESUME abc12def  ", ErrorCode::BadToken),
+    ] {
+        assert_eq!(outside(line), Err(code), "{line}");
+        assert_eq!(inside(line), Err(ErrorCode::AlreadyInRoom), "in a room: {line}");
+    }
+    assert_eq!(parse(b"JOIN abc12def \xff", false), Some(Err(ErrorCode::BadName)));
+    assert_eq!(parse(b"RESUME abc12def \xff", false), Some(Err(ErrorCode::BadToken)));
+    assert_eq!(parse(b"JOIN \xff alice", true), Some(Err(ErrorCode::AlreadyInRoom)));
+}
+
+#[test]
+fn resume_takes_a_token_as_it_is() {
+    assert_eq!(outside("RESUME abc12def t0k3n"), resume("t0k3n", None));
+    assert_eq!(outside("RESUME abc12def t0k3n now RELAY"), resume("t0k3n", Some(OnWrongPod::Relay)));
+    assert_eq!(inside("RESUME abc12def t0k3n REDIRECT"), resume("t0k3n", Some(OnWrongPod::Redirect)));
+}
+
+const BARE: [(&str, Command<'static>); 6] = [
+    ("CREATE_ROOM", Command::CreateRoom),
+    ("WHO", Command::Who),
+    ("PING", Command::Ping),
+    ("HELP", Command::Help),
+    ("LEAVE", Command::Leave),
+    ("QUIT", Command::Quit),
+];
+
+#[test]
+fn one_word_commands_are_exact_in_a_room_and_may_have_extra_words_outside() {
+    for (word, command) in BARE {
+        assert_eq!(outside(word), Ok(command.clone()));
+        assert_eq!(inside(word), Ok(command.clone()));
+        let spaces = format!("{word}   ");
+        assert_eq!(outside(&spaces), Ok(command.clone()));
+        assert_eq!(inside(&spaces), Ok(command.clone()));
+        let extra = format!("{word} is this?");
+        assert_eq!(outside(&extra), Ok(command));
+        assert_eq!(inside(&extra), chat(&extra));
+        for other in [word.to_lowercase(), format!(" {word}"), format!("{word}\t"), format!("{word}S")] {
+            assert_eq!(outside(&other), Err(ErrorCode::BadCommand), "{other:?}");
+            assert_eq!(inside(&other), chat(&other), "{other:?}");
+        }
+    }
+}
+
+#[test]
+fn in_a_room_any_other_line_is_chat_as_written() {
+    for line in ["hi", "  hi  ", "say hi", "SAYING", "JOINT", "RESUMED it", "MSG bob hi", "# hi", "BYE quit", "a\tb"] {
+        assert_eq!(inside(line), chat(line), "{line:?}");
+    }
+    for line in ["hi", "SAYING", " JOIN abc12def alice", "   ", "MSG bob hi"] {
+        assert_eq!(outside(line), Err(ErrorCode::BadCommand), "{line:?}");
+    }
+}
+
+#[test]
+fn say_takes_everything_after_one_space() {
+    assert_eq!(inside("SAY hi"), chat("hi"));
+    assert_eq!(inside("SAY  LEAVE "), chat(" LEAVE "));
+    assert_eq!(inside("SAY SAY x"), chat("SAY x"));
+    assert_eq!(inside("SAY"), Err(ErrorCode::BadText));
+    assert_eq!(inside("SAY   "), Err(ErrorCode::BadText));
+    assert_eq!(inside("   "), Err(ErrorCode::BadText));
+    for line in ["SAY hi", "SAY", "SAY \u{1b}"] {
+        assert_eq!(outside(line), Err(ErrorCode::NotInRoom), "{line:?}");
+    }
+}
+
+#[test]
+fn text_is_cleaned_on_its_way_in() {
+    assert_eq!(inside("a\u{202e}b"), Ok(Command::Say { text: Cow::Owned("ab".to_owned()) }));
+    assert_eq!(inside("SAY a\u{1b}[2Jb"), Err(ErrorCode::BadText));
+    assert_eq!(parse(b"caf\xe9", true), Some(Err(ErrorCode::BadText)));
+    assert_eq!(parse(b"a\rMSG bob b", true), Some(Err(ErrorCode::BadText)));
+}
+
+#[test]
+fn line_ends_are_taken_off_and_empty_lines_ignored() {
+    for in_room in [false, true] {
+        for empty in [&b""[..], b"\r", b"\n", b"\r\n"] {
+            assert_eq!(parse(empty, in_room), None);
+        }
+        for ping in [&b"PING"[..], b"PING\r", b"PING\n", b"PING\r\n"] {
+            assert_eq!(parse(ping, in_room), Some(Ok(Command::Ping)));
+        }
+    }
+}
+
+#[test]
+fn the_longest_text_and_line_pass_and_one_byte_more_does_not() {
+    let text = "x".repeat(MAX_TEXT);
+    assert_eq!(inside(&text), chat(&text));
+    assert_eq!(inside(&format!("SAY {text}")), chat(&text));
+    assert_eq!(inside(&format!("{text}x")), Err(ErrorCode::LineTooLong));
+    assert_eq!(inside(&format!("SAY {text}x")), Err(ErrorCode::LineTooLong));
+    let padded = |length: usize| format!("PING{}", " ".repeat(length - 4));
+    assert_eq!(outside(&padded(MAX_LINE - 1)), Ok(Command::Ping));
+    assert_eq!(outside(&padded(MAX_LINE)), Err(ErrorCode::LineTooLong));
+}
+
+#[test]
+fn tls_and_http_are_known_by_their_first_line() {
+    for foreign in [&b"\x16\x03\x01\x02\x00"[..], b"GET / HTTP/1.1\r\n", b"POST /x HTTP/1.0", b"QUIT HTTP/1.1\n"] {
+        assert!(is_foreign(foreign), "{foreign:?}");
+    }
+    for own in [&b""[..], b"PING", b"JOIN abc12def alice", b"GET / HTTP/1.1 x", b"HTTP/1.1"] {
+        assert!(!is_foreign(own), "{own:?}");
+    }
+}
+
+fn encoded(event: &Event<'_>) -> String {
+    let mut out = Vec::new();
+    encode(event, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn room() -> RoomId {
+    ROOM.parse().unwrap()
+}
+
+fn name(text: &str) -> PlayerName {
+    text.parse().unwrap()
+}
+
+#[test]
+fn every_event_is_written_as_the_protocol_says() {
+    let players = [PlayerView { name: name("alice"), away: false }, PlayerView { name: name("Bob"), away: true }];
+    let joined = |token| {
+        Event::Joined(Joined {
+            room: room(),
+            name: name("Bob"),
+            players: &players,
+            max_players: 4,
+            timeline: Timeline(1),
+            seq: 2,
+            resumed: false,
+            missed: Some(0),
+            token,
+            hold_ms: None,
+        })
+    };
+    let alice = name("alice");
+    for (event, expected) in [
+        (Event::Room { room: room() }, "ROOM abc12def\n"),
+        (joined(None), "JOINED abc12def Bob alice,Bob\n"),
+        (joined(Some("t0k3n")), "JOINED abc12def Bob alice,Bob\nTOKEN t0k3n\n"),
+        (Event::Left { room: room() }, "LEFT abc12def\n"),
+        (Event::Message { from: alice, text: "hi  you ", seq: 1, at: 2, replay: true }, "MSG alice hi  you \n"),
+        (Event::Entered { name: alice }, "ENTERED alice\n"),
+        (Event::Exited { name: alice, reason: ExitReason::Slow }, "EXITED alice slow\n"),
+        (Event::Away { name: alice }, "AWAY alice\n"),
+        (Event::Back { name: alice }, "BACK alice\n"),
+        (Event::Players { players: &players, max_players: 4 }, "PLAYERS alice,Bob\n"),
+        (Event::Moved { room: room(), timeline: Timeline(1), seq: 2 }, "MOVED abc12def\n"),
+        (Event::Missed { count: Some(12) }, "MISSED 12\n"),
+        (Event::Missed { count: None }, "MISSED ?\n"),
+        (Event::Redirect { room: room(), tcp: "[::1]:7654", web: "x:1" }, "REDIRECT [::1]:7654 abc12def\n"),
+        (Event::Pong, "PONG\n"),
+        (Event::Error { code: ErrorCode::RoomFull, retry_after_ms: Some(5) }, "ERR room_full The room is full.\n"),
+        (Event::Bye { code: None }, "BYE quit\n"),
+        (Event::Bye { code: Some(ErrorCode::Moved) }, "BYE moved\n"),
+    ] {
+        assert_eq!(encoded(&event), expected);
+    }
+}
+
+#[test]
+fn help_teaches_every_command_and_is_all_comments() {
+    let help = encoded(&Event::Help);
+    assert!(help.lines().all(|line| line.starts_with("# ") && line.len() < MAX_LINE));
+    for word in BARE.iter().map(|(word, _)| *word).chain(["JOIN", "RESUME", "SAY", "RESUMABLE", "RELAY", "REDIRECT"]) {
+        assert!(help.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn an_address_or_a_token_cannot_start_a_line_or_a_word() {
+    let event = Event::Redirect { room: room(), tcp: "h:1\nMSG bob x", web: "" };
+    assert_eq!(encoded(&event), "REDIRECT h:1?MSG?bob?x abc12def\n");
+}
+
+#[test]
+fn the_longest_lines_fit() {
+    let longest = name(&"n".repeat(24));
+    let text = "x".repeat(MAX_TEXT);
+    let message = encoded(&Event::Message { from: longest, text: &text, seq: u64::MAX, at: u64::MAX, replay: false });
+    assert!(message.len() <= MAX_LINE, "{}", message.len());
+    let players = vec![PlayerView { name: longest, away: false }; MAX_PLAYERS as usize];
+    let joined = encoded(&Event::Joined(Joined {
+        room: room(),
+        name: longest,
+        players: &players,
+        max_players: MAX_PLAYERS,
+        timeline: Timeline(1),
+        seq: 2,
+        resumed: false,
+        missed: None,
+        token: None,
+        hold_ms: None,
+    }));
+    assert!(joined.len() <= MAX_LINE, "{}", joined.len());
+}
+
+/// What a client reads out of the lines of one event: all that lines can say of it.
+fn decode(lines: &str) -> String {
+    let mut seen = Vec::new();
+    for line in lines.strip_suffix('\n').unwrap().split('\n') {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let told = match word {
+            "MSG" => rest.split_once(' ').map(|(from, text)| format!("{from:?} says {text:?}")).unwrap(),
+            "ERR" => rest.split(' ').next().unwrap().to_owned(),
+            "#" => continue,
+            _ => rest.to_owned(),
+        };
+        seen.push(format!("{word}: {told};"));
+    }
+    seen.concat()
+}
+
+/// The same, straight from the event.
+fn expected(event: &Event<'_>) -> String {
+    let list = |players: &[PlayerView]| players.iter().map(|player| player.name.as_str()).collect::<Vec<_>>().join(",");
+    match *event {
+        Event::Room { room } => format!("ROOM: {room};"),
+        Event::Joined(joined) => {
+            let token = joined.token.map(|token| format!("TOKEN: {token};")).unwrap_or_default();
+            format!("JOINED: {} {} {};{token}", joined.room, joined.name, list(joined.players))
+        }
+        Event::Left { room } => format!("LEFT: {room};"),
+        Event::Message { from, text, .. } => format!("MSG: {:?} says {text:?};", from.as_str()),
+        Event::Entered { name } => format!("ENTERED: {name};"),
+        Event::Exited { name, reason } => format!("EXITED: {name} {};", reason.as_str()),
+        Event::Away { name } => format!("AWAY: {name};"),
+        Event::Back { name } => format!("BACK: {name};"),
+        Event::Players { players, .. } => format!("PLAYERS: {};", list(players)),
+        Event::Moved { room, .. } => format!("MOVED: {room};"),
+        Event::Missed { count } => format!("MISSED: {};", count.map_or("?".to_owned(), |count| count.to_string())),
+        Event::Redirect { room, tcp, .. } => format!("REDIRECT: {tcp} {room};"),
+        Event::Pong => "PONG: ;".to_owned(),
+        Event::Help => String::new(),
+        Event::Error { code, .. } => format!("ERR: {code};"),
+        Event::Bye { code } => format!("BYE: {};", code.map_or("quit", ErrorCode::as_str)),
+    }
+}
+
+proptest! {
+    #[test]
+    fn parsing_any_bytes_never_panics(line in prop::collection::vec(any::<u8>(), 0..200), in_room: bool) {
+        if let Some(Ok(Command::Say { text })) = parse(&line, in_room) {
+            prop_assert!(in_room && text::clean(text.as_bytes()) == Ok(text.clone()));
+        }
+    }
+
+    #[test]
+    fn parsing_anything_like_a_command_never_panics(
+        line in "(SAY|JOIN|RESUME|LEAVE|WHO|PING|HELP|QUIT|CREATE_ROOM|)( |\t|\r|[a-z0-9]{8}| RELAY| RESUMABLE|\\PC){0,12}",
+    ) {
+        for in_room in [false, true] {
+            prop_assert_eq!(parse(line.as_bytes(), in_room).is_none(), line.is_empty() || line == "\r");
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_what_is_read(parts in any_parts()) {
+        for event in parts.events() {
+            let lines = encoded(&event);
+            prop_assert!(lines.ends_with('\n'));
+            prop_assert!(lines.split_inclusive('\n').all(|line| line.len() <= MAX_LINE));
+            prop_assert_eq!(decode(&lines), expected(&event));
+        }
+    }
+
+    #[test]
+    fn what_anyone_says_is_one_line_of_theirs(line in "\\PC{0,60}|[\u{0}-\u{ff}\u{2028}-\u{202f}]{0,60}", from in any_name()) {
+        if let Some(Ok(Command::Say { text })) = parse(line.as_bytes(), true) {
+            let line = encoded(&Event::Message { from, text: &text, seq: 1, at: 2, replay: false });
+            prop_assert_eq!(line.bytes().filter(|byte| *byte == b'\n' || *byte == b'\r').count(), 1);
+            prop_assert_eq!(line, format!("MSG {from} {text}\n"));
+        }
+    }
+
+    #[test]
+    fn programs_can_say_any_clean_text(text in clean_text()) {
+        let line = format!("SAY {text}");
+        prop_assert_eq!(inside(&line), chat(&text));
+    }
+
+    #[test]
+    fn join_gives_back_room_and_name(room in any_room(), name in any_name()) {
+        let line = format!("JOIN {room} {name} RESUMABLE RELAY");
+        let on_wrong_pod = Some(OnWrongPod::Relay);
+        prop_assert_eq!(outside(&line), Ok(Command::Join { room, name, resumable: true, on_wrong_pod }));
+    }
+}

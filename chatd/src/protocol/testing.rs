@@ -1,0 +1,126 @@
+//! Generators for this module's tests: every kind of event, with every kind of content that it may have. Pure: no I/O.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::{ErrorCode, Event, ExitReason, Joined, PlayerName, PlayerView, RoomId, Timeline, text};
+
+/// The parts of an event that it only borrows.
+#[derive(Debug, Clone)]
+pub(super) struct Parts {
+    pub(super) name: PlayerName,
+    pub(super) room: RoomId,
+    pub(super) text: String,
+    pub(super) players: Vec<PlayerView>,
+    pub(super) token: Option<String>,
+    pub(super) address: String,
+    pub(super) numbers: [u64; 3],
+    pub(super) missed: Option<u64>,
+    pub(super) flag: bool,
+    pub(super) code: ErrorCode,
+    pub(super) reason: ExitReason,
+}
+
+impl Parts {
+    /// One event of each kind, made of these parts.
+    pub(super) fn events(&self) -> Vec<Event<'_>> {
+        let Parts { name, room, missed, code, reason, .. } = *self;
+        let [first, second, third] = self.numbers;
+        vec![
+            Event::Room { room },
+            Event::Joined(Joined {
+                room,
+                name,
+                players: &self.players,
+                max_players: first as u32,
+                timeline: Timeline(second),
+                seq: third,
+                resumed: self.flag,
+                missed,
+                token: self.token.as_deref(),
+                hold_ms: self.token.is_some().then_some(30_000),
+            }),
+            Event::Left { room },
+            Event::Message { from: name, text: &self.text, seq: first, at: second, replay: self.flag },
+            Event::Entered { name },
+            Event::Exited { name, reason },
+            Event::Away { name },
+            Event::Back { name },
+            Event::Players { players: &self.players, max_players: first as u32 },
+            Event::Moved { room, timeline: Timeline(second), seq: third },
+            Event::Missed { count: missed },
+            Event::Redirect { room, tcp: &self.address, web: &self.address },
+            Event::Pong,
+            Event::Help,
+            Event::Error { code, retry_after_ms: missed },
+            Event::Bye { code: self.flag.then_some(code) },
+        ]
+    }
+}
+
+pub(super) fn any_room() -> impl Strategy<Value = RoomId> {
+    "[a-z0-9]{8}".prop_map(|room| room.parse().unwrap())
+}
+
+pub(super) fn any_name() -> impl Strategy<Value = PlayerName> {
+    "[A-Za-z0-9_-]{1,24}".prop_map(|name| name.parse().unwrap())
+}
+
+/// Text as it is after cleaning; with what JSON has to escape, and up to the longest.
+pub(super) fn clean_text() -> impl Strategy<Value = String> {
+    let some = prop_oneof![
+        "[ -~\t]{1,80}",
+        "[\"\\\\/\t a<>&'{}]{1,40}",
+        "\\PC{1,60}",
+        (1..super::MAX_TEXT).prop_map(|length| "\"".repeat(length)),
+        "[A-Z_]{2,11} [a-z0-9]{1,12} \\PC{0,20}",
+    ];
+    some.prop_filter_map("unclean", |some| text::clean_str(&some).ok().map(std::borrow::Cow::into_owned))
+}
+
+pub(super) fn any_parts() -> impl Strategy<Value = Parts> {
+    let player = (any_name(), any::<bool>()).prop_map(|(name, away)| PlayerView { name, away });
+    let who = (any_name(), any_room(), clean_text(), prop::collection::vec(player, 1..9));
+    let edge =
+        prop_oneof![Just("127.0.0.1:7654".to_owned()), Just("[::1]:80".to_owned()), "[a-z0-9.-]{1,60}:[0-9]{1,5}"];
+    let given = (prop::option::of("[A-Za-z0-9_-]{38,68}"), edge, prop::option::of(any_number()));
+    let picked = (any::<bool>(), 0..ErrorCode::ALL.len(), 0..ExitReason::ALL.len());
+    (who, given, [any_number(), any_number(), any_number()], picked).prop_map(
+        |((name, room, text, players), (token, address, missed), numbers, (flag, code, reason))| Parts {
+            name,
+            room,
+            text,
+            players,
+            token,
+            address,
+            numbers,
+            missed,
+            flag,
+            code: ErrorCode::ALL[code],
+            reason: ExitReason::ALL[reason],
+        },
+    )
+}
+
+/// Numbers of every length.
+fn any_number() -> impl Strategy<Value = u64> {
+    (any::<u64>(), 0..64_u32).prop_map(|(number, shift)| number >> shift)
+}
+
+proptest! {
+    #[test]
+    fn numbers_are_written_as_everyone_writes_them(number in any_number()) {
+        let mut out = Vec::new();
+        super::push_number(number, &mut out);
+        prop_assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+    }
+}
+
+#[test]
+fn the_ends_of_the_numbers_are_written_too() {
+    for number in [0, 9, 10, 99, 100, 999, 1000, u64::MAX] {
+        let mut out = Vec::new();
+        super::push_number(number, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+    }
+}
