@@ -599,6 +599,9 @@ impl Hub {
             }
             None if full => {}
             None => {
+                if self.seen.is_empty() {
+                    self.arm(time.now + SEEN / 10, Timer::Owners);
+                }
                 self.seen.insert(room, Seen { owner: owner.clone(), used: time.now });
             }
         }
@@ -637,5 +640,8 @@ impl Hub {
     /// Forgets owners that nobody has asked for in a long time.
     pub(super) fn forget_old_owners(&mut self, time: Time) {
         self.seen.retain(|_, seen| seen.used + SEEN > time.now);
+        if !self.seen.is_empty() {
+            self.arm(time.now + SEEN / 10, Timer::Owners);
+        }
     }
 }

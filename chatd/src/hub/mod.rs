@@ -202,6 +202,7 @@ enum Timer {
     Find(RoomId),
     Peers,
     Drain,
+    Owners,
 }
 
 /// What a ticket was for.
@@ -520,6 +521,7 @@ impl Hub {
                 Timer::Find(room) => self.find_due(time, room),
                 Timer::Peers => self.peers_due(time),
                 Timer::Drain => self.drain_due(time),
+                Timer::Owners => self.forget_old_owners(time),
             }
         }
         self.finish(time);
