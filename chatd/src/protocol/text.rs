@@ -55,11 +55,14 @@ fn clean_unicode(text: &str) -> Result<Cow<'_, str>, ErrorCode> {
     let mut visible = false;
     let mut removed = 0;
     for character in text.chars() {
-        match Kind::of(character) {
-            Kind::Visible => visible = true,
-            Kind::Invisible => {}
-            Kind::Removed => removed += character.len_utf8(),
-            Kind::Refused => return Err(ErrorCode::BadText),
+        if is_refused(character) {
+            return Err(ErrorCode::BadText);
+        }
+        if is_removed(character) {
+            removed += character.len_utf8();
+        } else if !visible {
+            // Asked only until there is something to see: it is the slow question.
+            visible = !character.is_whitespace() && !draws_nothing(character);
         }
     }
     if !visible {
@@ -69,32 +72,18 @@ fn clean_unicode(text: &str) -> Result<Cow<'_, str>, ErrorCode> {
         return Ok(Cow::Borrowed(text));
     }
     let mut cleaned = String::with_capacity(text.len() - removed);
-    cleaned.extend(text.chars().filter(|character| !matches!(Kind::of(*character), Kind::Removed)));
+    cleaned.extend(text.chars().filter(|character| !is_removed(*character)));
     Ok(Cow::Owned(cleaned))
 }
 
-enum Kind {
-    Visible,
-    /// Allowed, but does not make a text worth sending.
-    Invisible,
-    /// Taken out: it would turn the reading order of what stands around the text.
-    Removed,
-    /// Could end a line or steer a terminal.
-    Refused,
+/// What could end a line or steer a terminal. U+0085, a line end to some, is a control character (C1) too.
+fn is_refused(character: char) -> bool {
+    (character.is_control() && character != '\t') || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-impl Kind {
-    fn of(character: char) -> Self {
-        match character {
-            '\t' => Kind::Invisible,
-            // U+0085, a line end to some, is a control character (C1) too.
-            '\u{2028}' | '\u{2029}' => Kind::Refused,
-            character if character.is_control() => Kind::Refused,
-            '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => Kind::Removed,
-            character if character.is_whitespace() || draws_nothing(character) => Kind::Invisible,
-            _ => Kind::Visible,
-        }
-    }
+/// Bidirectional embeddings, overrides and isolates: they would turn the reading order of what stands around the text.
+fn is_removed(character: char) -> bool {
+    matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Characters that draw nothing by themselves: Unicode's property Default_Ignorable_Code_Point
