@@ -12,3 +12,4 @@ pub mod mail;
 pub mod protocol;
 pub mod record;
 pub mod room;
+pub mod settings;
