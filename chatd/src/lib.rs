@@ -9,6 +9,7 @@ pub mod frame;
 pub mod hub;
 pub mod lease;
 pub mod mail;
+pub mod metrics;
 pub mod protocol;
 pub mod record;
 pub mod room;
