@@ -68,6 +68,7 @@ pub(super) enum Subcommands {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_field_names)] // a field's name is its flag
 pub(super) struct ListenArguments {
     /// Raw TCP: lines, as protocol.md says.
     #[arg(long, env = "CHATD_TCP_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:7654", value_parser = values::listen_address)]
@@ -105,6 +106,7 @@ pub(super) struct AdvertiseArguments {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_field_names)] // a field's name is its flag
 pub(super) struct RedisArguments {
     /// Redis or Valkey, without a password in it. Unset: one pod, rooms are found in its own memory.
     ///

@@ -29,7 +29,7 @@ pub enum Invocation {
     Healthcheck(Healthcheck),
 }
 
-/// What [`crate::admin::healthcheck`] is to ask.
+/// What [`crate::healthcheck::ask`] is to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Healthcheck {
     /// Where the admin port listens.

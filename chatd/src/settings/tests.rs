@@ -204,7 +204,7 @@ fn unknown_variables_are_warned_of() {
 fn show_settings_of_this_process() {
     match parse(["chatd", "--rate", "7"], "h") {
         Ok(Invocation::Serve(settings)) => {
-            println!("rate={} players={}", settings.limits.rate, settings.limits.max_players)
+            println!("rate={} players={}", settings.limits.rate, settings.limits.max_players);
         }
         other => println!("{other:?}"),
     }
