@@ -1,4 +1,6 @@
-//! What a pod tells of itself: a snapshot of its figures as OpenMetrics text. Pure, but for [`Process::read`], which reads /proc.
+//! What a pod tells of itself: a snapshot of its figures as OpenMetrics text. Pure: no I/O.
+//!
+//! To add one: a field in `counters` (or in [`Snapshot`]), a line here, a row in `docs/operations.md`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::counters::{BUCKETS, Counters, DirectoryCounters, Gauges, join_results};
 use crate::directory::NoAnswer;
+use crate::process::Process;
 
 /// The media type of [`Snapshot::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -70,59 +73,6 @@ pub struct Snapshot {
     /// Changed files (keys, passwords, addresses) that could not be used: the old content still counts.
     pub file_reload_failures: u64,
     pub process: Process,
-}
-
-/// What the kernel says about this process.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Process {
-    /// User and system time of all threads since the start.
-    pub cpu: Duration,
-    pub resident_bytes: u64,
-    pub open_files: u64,
-    /// Unix seconds; 0 if unknown.
-    pub started_at: f64,
-}
-
-impl Process {
-    /// Reads `/proc/self`. What cannot be read stays 0: a scrape is not worth an error.
-    pub fn read() -> Self {
-        let file = |name: &str| std::fs::read_to_string(format!("/proc/{name}")).unwrap_or_default();
-        let open_files = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
-        Self::parse(&file("self/stat"), &file("self/statm"), &file("stat"), open_files, Units::of_system())
-    }
-
-    /// `stat`, `statm`: of the process; `system`: `/proc/stat`. See `man 5 proc`.
-    fn parse(stat: &str, statm: &str, system: &str, open_files: u64, units: Units) -> Self {
-        // The second field is the program's name in parentheses, which may hold anything; field 3 follows the last one.
-        let fields: Vec<&str> = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
-        let field =
-            |number: usize| fields.get(number - 3).and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
-        let seconds = |ticks: u64| Duration::from_secs(ticks) / units.ticks_per_second.max(1);
-        let resident = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
-        let boot = system.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<u32>().ok());
-        Self {
-            cpu: seconds(field(14) + field(15)),
-            resident_bytes: resident * units.page_size,
-            open_files,
-            started_at: boot.map_or(0.0, |boot| f64::from(boot) + seconds(field(22)).as_secs_f64()),
-        }
-    }
-}
-
-/// In what the kernel counts.
-#[derive(Debug, Clone, Copy)]
-struct Units {
-    ticks_per_second: u32,
-    page_size: u64,
-}
-
-impl Units {
-    fn of_system() -> Self {
-        Self {
-            ticks_per_second: rustix::param::clock_ticks_per_second() as u32,
-            page_size: rustix::param::page_size() as u64,
-        }
-    }
 }
 
 impl Snapshot {
@@ -198,8 +148,7 @@ impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut write = Writer(encoder);
         write.pod(self)?;
-        write.clients(&self.counters, &self.gauges, self.connections_refused)?;
-        write.rooms(&self.counters, &self.gauges)?;
+        write.shards(&self.counters, &self.gauges, self.connections_refused)?;
         write.directory(self)?;
         write.process(self.process)
     }
@@ -227,10 +176,49 @@ impl Writer<'_> {
         self.counter("chatd_peer_links_lost", "Links to other pods that broke", snapshot.peer_links_lost)
     }
 
-    fn clients(&mut self, counters: &Counters, gauges: &Gauges, refused: u64) -> fmt::Result {
-        let kinds = [("tcp", gauges.connections_tcp), ("web", gauges.connections_web)];
+    /// All shards' sums. Taken apart by name, so that a figure that is not shown does not compile.
+    fn shards(&mut self, counters: &Counters, gauges: &Gauges, refused: u64) -> fmt::Result {
+        let Counters {
+            connections_tcp: accepted_tcp,
+            connections_web: accepted_web,
+            commands_in,
+            messages_in,
+            messages_out,
+            bytes_in,
+            bytes_out,
+            joins,
+            resumed,
+            errors,
+            redirects,
+            relays,
+            rooms_created,
+            rooms_closed,
+            takeovers,
+            handovers,
+            handovers_failed,
+            yields,
+            arrivals,
+            claims,
+            replayed,
+            missed,
+            slow_consumers,
+            unreadable_records,
+            thaws,
+        } = counters;
+        let Gauges {
+            rooms,
+            players,
+            held_seats,
+            connections_tcp,
+            connections_web,
+            relayed_sessions,
+            guest_sessions,
+            replay_bytes,
+            queued_bytes,
+        } = gauges;
+        let kinds = [("tcp", *connections_tcp), ("web", *connections_web)];
         self.gauges("chatd_connections", "Open client connections", "kind", kinds.into_iter())?;
-        let kinds = [("tcp", counters.connections_tcp), ("web", counters.connections_web)];
+        let kinds = [("tcp", *accepted_tcp), ("web", *accepted_web)];
         self.counters(
             "chatd_connections_accepted",
             "Client connections that were accepted",
@@ -238,69 +226,59 @@ impl Writer<'_> {
             kinds.into_iter(),
         )?;
         self.counter("chatd_connections_refused", "Connections turned away since the pod was full", refused)?;
-        self.counter(
-            "chatd_commands_in",
-            "Commands and chat lines from clients, wrong ones too",
-            counters.commands_in,
-        )?;
-        self.counter("chatd_messages_in", "Messages given a place in a room's order here", counters.messages_in)?;
+        self.counter("chatd_commands_in", "Commands and chat lines from clients, wrong ones too", *commands_in)?;
+        self.counter("chatd_messages_in", "Messages given a place in a room's order here", *messages_in)?;
         self.counter(
             "chatd_messages_out",
             "Messages queued for players: one for each message and player",
-            counters.messages_out,
+            *messages_out,
         )?;
-        self.counter("chatd_received_bytes", "Bytes from clients", counters.bytes_in)?;
-        self.counter("chatd_sent_bytes", "Bytes to clients", counters.bytes_out)?;
-        self.gauge("chatd_queued_bytes", "Bytes that wait to be sent to clients", gauges.queued_bytes)?;
+        self.counter("chatd_received_bytes", "Bytes from clients", *bytes_in)?;
+        self.counter("chatd_sent_bytes", "Bytes to clients", *bytes_out)?;
+        self.gauge("chatd_queued_bytes", "Bytes that wait to be sent to clients", *queued_bytes)?;
         self.counter(
             "chatd_slow_consumers",
             "Connections ended since their send queue was full; it was dropped",
-            counters.slow_consumers,
+            *slow_consumers,
         )?;
         self.counters(
             "chatd_joins",
             "JOIN and RESUME by result: joined, or the error's code",
             "result",
-            join_results().zip(counters.joins),
+            join_results().zip(*joins),
         )?;
-        self.counter("chatd_resumes", "Those of the joined that took a held seat back", counters.resumed)?;
-        self.counter("chatd_error_replies", "Error replies, whatever their code", counters.errors)?;
-        self.counter("chatd_redirects", "Clients told to go to another pod", counters.redirects)?;
-        self.counter("chatd_relays", "Sessions that this pod began to carry to another one", counters.relays)?;
+        self.counter("chatd_resumes", "Those of the joined that took a held seat back", *resumed)?;
+        self.counter("chatd_error_replies", "Error replies, whatever their code", *errors)?;
+        self.counter("chatd_redirects", "Clients told to go to another pod", *redirects)?;
+        self.counter("chatd_relays", "Sessions that this pod began to carry to another one", *relays)?;
         self.gauge(
             "chatd_relayed_sessions",
             "Sessions connected here whose room is in another pod",
-            gauges.relayed_sessions,
+            *relayed_sessions,
         )?;
-        self.gauge(
-            "chatd_guest_sessions",
-            "Sessions connected to another pod whose room is here",
-            gauges.guest_sessions,
-        )
-    }
-
-    fn rooms(&mut self, counters: &Counters, gauges: &Gauges) -> fmt::Result {
-        self.gauge("chatd_rooms", "Rooms that this pod owns", gauges.rooms)?;
-        self.gauge("chatd_players", "Seats in this pod's rooms, held ones too", gauges.players)?;
-        self.gauge("chatd_held_seats", "Seats that wait for a dropped connection to come back", gauges.held_seats)?;
-        self.gauge("chatd_replay_bytes", "Bytes of text kept for replays", gauges.replay_bytes)?;
-        self.counter("chatd_rooms_created", "Rooms created", counters.rooms_created)?;
-        self.counter("chatd_rooms_closed", "Empty rooms closed after their time", counters.rooms_closed)?;
-        self.counter("chatd_takeovers", "Rooms taken over from a dead pod", counters.takeovers)?;
-        self.counter("chatd_handovers", "Rooms handed to another pod as planned", counters.handovers)?;
-        self.counter("chatd_handovers_failed", "Planned moves that came to nothing", counters.handovers_failed)?;
-        self.counter(
-            "chatd_yields",
-            "Rooms that left this pod since another one has them, planned or not",
-            counters.yields,
-        )?;
-        self.counter("chatd_claims", "Rooms claimed again after a lost lease, reset or record", counters.claims)?;
-        self.counter("chatd_messages_replayed", "Messages replayed to those who resumed", counters.replayed)?;
+        self.gauge("chatd_guest_sessions", "Sessions connected to another pod whose room is here", *guest_sessions)?;
+        self.gauge("chatd_rooms", "Rooms that this pod owns", *rooms)?;
+        self.gauge("chatd_players", "Seats in this pod's rooms, held ones too", *players)?;
+        self.gauge("chatd_held_seats", "Seats that wait for a dropped connection to come back", *held_seats)?;
+        self.gauge("chatd_replay_bytes", "Bytes of text kept for replays", *replay_bytes)?;
+        self.counter("chatd_rooms_created", "Rooms created", *rooms_created)?;
+        self.counter("chatd_rooms_closed", "Empty rooms closed after their time", *rooms_closed)?;
+        self.counter("chatd_takeovers", "Rooms taken over from a dead pod", *takeovers)?;
+        self.counter("chatd_handovers", "Rooms handed to another pod as planned", *handovers)?;
+        self.counter("chatd_handovers_failed", "Planned moves that came to nothing", *handovers_failed)?;
+        self.counter("chatd_arrivals", "Rooms that other pods handed to this one", *arrivals)?;
+        self.counter("chatd_yields", "Rooms that left this pod since another one has them, planned or not", *yields)?;
+        self.counter("chatd_claims", "Rooms claimed again after a lost lease, reset or record", *claims)?;
+        self.counter("chatd_messages_replayed", "Messages replayed to those who resumed", *replayed)?;
         self.counter(
             "chatd_messages_missed",
             "Messages that could not be replayed, where their number is known",
-            counters.missed,
-        )
+            *missed,
+        )?;
+        let help = "Records and leases in Redis that could not be read, taken as missing";
+        self.counter("chatd_unreadable_records", help, *unreadable_records)?;
+        let help = "Times that this process found itself frozen for longer than its lease";
+        self.counter("chatd_thaws", help, *thaws)
     }
 
     fn directory(&mut self, snapshot: &Snapshot) -> fmt::Result {
@@ -332,16 +310,6 @@ impl Writer<'_> {
             "chatd_directory_went_back",
             "Times that Redis was found emptied or rolled back",
             counters.went_back,
-        )?;
-        self.counter(
-            "chatd_unreadable_records",
-            "Records and leases in Redis that could not be read, taken as missing",
-            snapshot.counters.unreadable_records,
-        )?;
-        self.counter(
-            "chatd_thaws",
-            "Times that this process found itself frozen for longer than its lease",
-            snapshot.counters.thaws,
         )
     }
 
@@ -410,31 +378,5 @@ mod tests {
             assert!(!name.ends_with("_total"), "{name}: the suffix is the encoding's");
         }
         assert!(seen.len() > 40);
-    }
-
-    #[test]
-    fn the_kernels_files_are_understood() {
-        let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 3 0 4200 1000 500 18446744073709551615";
-        let process = Process::parse(
-            stat,
-            "1000 500 1 1 0 1 0\n",
-            "cpu 1\nbtime 1000\n",
-            9,
-            Units { ticks_per_second: 100, page_size: 4096 },
-        );
-        assert_eq!(process.cpu, Duration::from_secs(3));
-        assert_eq!(process.resident_bytes, 500 * 4096);
-        assert!((process.started_at - 1042.0).abs() < 1e-6);
-        let rubbish = Process::parse("", "x", "", 0, Units { ticks_per_second: 100, page_size: 4096 });
-        assert_eq!(rubbish, Process::default());
-    }
-
-    #[test]
-    fn this_process_has_memory_and_files() {
-        let process = Process::read();
-        assert!(
-            process.resident_bytes > 100_000 && process.open_files > 2 && process.started_at > 1.6e9,
-            "{process:?}"
-        );
     }
 }

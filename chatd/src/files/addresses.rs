@@ -4,31 +4,26 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::{FileError, read_bytes};
+use crate::hub::Advertised;
 use crate::settings::HostPort;
 
-/// Where clients outside reach one pod.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-pub struct PodAddresses {
-    #[serde(deserialize_with = "host_port")]
-    pub tcp: HostPort,
-    #[serde(deserialize_with = "host_port")]
-    pub web: HostPort,
-}
-
-fn host_port<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<HostPort, D::Error> {
-    let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
-}
-
 /// Reads `{"chat-0":{"tcp":"h:p","web":"h:p"}}`, by pod_id. Unknown fields are ignored; an empty file is no pods.
-pub fn read_addresses(path: &Path) -> Result<HashMap<String, PodAddresses>, FileError> {
+pub fn read_addresses(path: &Path) -> Result<HashMap<String, Advertised>, FileError> {
+    const EXPECTED: &str =
+        r#"must be JSON such as {"chat-0":{"tcp":"chat.example.org:30001","web":"chat.example.org:30002"}}"#;
     let bytes = read_bytes(path)?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(HashMap::new());
     }
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let expected =
-            r#"must be JSON such as {"chat-0":{"tcp":"chat.example.org:30001","web":"chat.example.org:30002"}}"#;
-        FileError::wrong(path, format!("{expected}: {error}"))
-    })
+    let pods: HashMap<String, Advertised> =
+        serde_json::from_slice(&bytes).map_err(|error| FileError::wrong(path, format!("{EXPECTED}: {error}")))?;
+    // Clients are sent there as it stands, so it must be something that can be dialled.
+    let canonical = |address: &str| match address.parse::<HostPort>() {
+        Ok(address) if !address.is_wildcard() => Ok(address.to_string()),
+        _ => Err(FileError::wrong(path, EXPECTED)),
+    };
+    let pods = pods
+        .into_iter()
+        .map(|(pod_id, pod)| Ok((pod_id, Advertised { tcp: canonical(&pod.tcp)?, web: canonical(&pod.web)? })));
+    pods.collect()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{FileError, ReloadFailures, Watcher, read_text};
-use crate::protocol::token::{MAX_KEYS, parse_key};
+use crate::protocol::token::{KeyError, Keyring, MAX_KEYS, parse_key};
 
 /// A key signs only when it has been loaded for this long: by then every pod has it. A Secret reaches all pods' mounts within
 /// the kubelet's sync period and cache time, some 60 to 120 s (<https://kubernetes.io/docs/concepts/configuration/secret/>).
@@ -33,6 +33,16 @@ pub struct LoadedKeys {
     /// Id and secret, ids ascending bytewise; never empty.
     pub keys: Vec<(String, Vec<u8>)>,
     pub signing: String,
+}
+
+impl LoadedKeys {
+    /// The ring that signs and verifies with them.
+    ///
+    /// # Errors
+    /// None in practice: what was read has passed the same checks.
+    pub fn keyring(&self) -> Result<Keyring, KeyError> {
+        Keyring::new(self.keys.clone(), &self.signing)
+    }
 }
 
 impl fmt::Debug for LoadedKeys {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use addresses::{PodAddresses, read_addresses};
+pub use addresses::read_addresses;
 pub use keys::{Key, KeySchedule, KeyWatch, LoadedKeys, RIPE_AFTER, read_keys};
 
 /// How often a file is read again.

@@ -116,12 +116,14 @@ fn a_file_of_addresses_may_come_later() {
         fs::write(&path, r#"{"chat-0":{"tcp":"a.example:1","web":"[fd00::1]:2","note":"ignored"}}"#).unwrap();
         let addresses = watcher.changed().await;
         assert_eq!(
-            (addresses["chat-0"].tcp.to_string(), addresses["chat-0"].web.port()),
-            ("a.example:1".to_owned(), 2)
+            (addresses["chat-0"].tcp.as_str(), addresses["chat-0"].web.as_str()),
+            ("a.example:1", "[fd00::1]:2")
         );
         fs::write(&path, r#"{"chat-0":{"tcp":"a.example"}}"#).unwrap();
         assert!(!watcher.look().await);
         assert_eq!(failures.count(), 1);
+        fs::write(&path, r#"{"chat-0":{"tcp":"0.0.0.0:1","web":"a:1"}}"#).unwrap();
+        assert!(read_addresses(&path).is_err(), "nobody can go there");
         let error = read_addresses(&path).unwrap_err().to_string();
         assert!(error.contains("must be JSON such as"), "{error}");
         assert!(Watcher::start_or(&path, read_addresses, absent, failures).is_err(), "wrong is not absent");
@@ -218,6 +220,7 @@ fn rotation_by_a_swapped_mount() {
         let keys = watch.changed().await;
         assert_eq!((keys.keys.len(), keys.signing.as_str()), (1, "2"));
         assert_eq!(failures.count(), 0);
+        assert_eq!(keys.keyring().unwrap().signing_id(), "2");
         assert!(!format!("{keys:?} {watch:?}").contains("50, 50"), "no secret in debug output");
     });
 }
