@@ -137,7 +137,8 @@ summed! {
     }
 }
 
-/// The upper bounds of a [`Histogram`]'s buckets, in microseconds: 2.5 apart at most, up to the directory's answer time of 2 s.
+/// The upper bounds of a [`Histogram`]'s buckets, in microseconds: close together where Redis on the same
+/// network answers, up to the directory's answer time of 2 s.
 pub const BUCKETS: [u64; 12] =
     [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 1_000_000, 2_000_000];
 
@@ -207,7 +208,9 @@ mod tests {
     fn every_join_result_has_a_place_of_its_own() {
         let mut counters = Counters::default();
         counters.joined(Ok(()));
-        ErrorCode::ALL.iter().for_each(|code| counters.joined(Err(*code)));
+        for code in ErrorCode::ALL {
+            counters.joined(Err(code));
+        }
         assert_eq!(counters.joins, [1; JOIN_RESULTS]);
         assert_eq!(join_results().count(), JOIN_RESULTS);
     }
@@ -230,7 +233,9 @@ mod tests {
     fn requests_without_an_answer_count_by_kind() {
         let mut counters = DirectoryCounters::default();
         counters.asked(Duration::from_millis(1), None);
-        NoAnswer::ALL.iter().for_each(|error| counters.asked(Duration::from_secs(2), Some(*error)));
+        for error in NoAnswer::ALL {
+            counters.asked(Duration::from_secs(2), Some(error));
+        }
         assert_eq!(counters.errors, [1; NoAnswer::ALL.len()]);
         assert_eq!(counters.latency.count(), 8);
     }

@@ -3,12 +3,19 @@
 //! Decisions are pure: they take time and randomness as arguments and do no I/O. What does I/O stands around them;
 //! `docs/architecture.md` has the map.
 
+pub mod admin;
 pub mod counters;
 pub mod directory;
+pub mod files;
 pub mod frame;
+pub mod healthcheck;
 pub mod hub;
 pub mod lease;
+pub mod logging;
 pub mod mail;
+pub mod metrics;
+pub mod process;
 pub mod protocol;
 pub mod record;
 pub mod room;
+pub mod settings;

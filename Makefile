@@ -1,0 +1,123 @@
+# Every task of this repository. `make` alone lists them. Each installs what it needs (hack/need), or says exactly what is missing.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+MAKEFLAGS += --no-print-directory
+
+DENY_VERSION := 0.20.2
+FUZZ_VERSION := 0.13.2
+CACHE := $(CURDIR)/.cache
+DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+FUZZ := $(CACHE)/cargo-fuzz-$(FUZZ_VERSION)/bin/cargo-fuzz
+
+# Seeds of one simulation run: SEEDS=1000 from seed 0. SIM_SEED=<n> runs the one that a failure printed.
+SEEDS ?= 1000
+LONG_SEEDS ?= 100000
+FUZZ_SECONDS ?= 60
+BENCH_ARGUMENTS ?=
+
+# A tool from crates.io, into .cache/<tool>-<version>. Unoptimized: it runs for seconds, and an optimized build of it takes minutes.
+define install_tool
+	@echo "==> $(1) $(2) into .cache (once)"
+	@CARGO_PROFILE_RELEASE_LTO=false CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 \
+		CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_STRIP=true \
+		cargo install --locked --quiet "$(1)@$(2)" --root "$(CACHE)/$(1)-$(2)" --target-dir "$(CACHE)/build"
+	@rm -rf "$(CACHE)/build"
+endef
+
+.PHONY: help
+help: ## list these targets
+	@echo "make <target>:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r target text; do \
+		printf '  %-12s %s\n' "$$target" "$$text"; done
+
+.PHONY: build
+build: ## the chatd binary, optimized: target/release/chatd
+	@hack/need rust cc
+	@echo "==> building chatd (release)"
+	@cargo build --locked --release
+
+.PHONY: demo
+demo: ## Redis and three chatd processes on this machine, until Ctrl-C
+	@hack/need rust cc redis nc
+	@hack/demo
+
+.PHONY: test
+test: ## everything that CI runs: lints, Rust tests with simulation, pages in a browser
+	@hack/need rust cc redis nc node chromium shellcheck openssl
+	@$(MAKE) lint
+	@$(MAKE) test-rust
+	@$(MAKE) test-sim
+	@$(MAKE) test-pages
+	@echo "==> all passed"
+
+.PHONY: lint
+lint: $(DENY) ## formatting, clippy, shellcheck, licences and sources of dependencies
+	@hack/need rust cc shellcheck
+	@echo "==> cargo fmt"
+	@cargo fmt --all --check
+	@echo "==> shellcheck"
+	@grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci hack $(wildcard bench) | xargs shellcheck
+	@echo "==> cargo deny: bans, licences, sources"
+	@$(DENY) --locked check bans licenses sources
+	@echo "==> clippy"
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: test-rust
+test-rust: ## unit, property, contract and end-to-end tests
+	@hack/need rust cc redis nc openssl
+	@echo "==> Rust tests"
+	@cargo test --locked --workspace
+
+.PHONY: test-sim
+test-sim: ## the seeded simulation: SEEDS=1000
+	@hack/need rust cc
+	@echo "==> simulation, $(SEEDS) seeds"
+	@SIM_SEEDS=$(SEEDS) cargo test --locked --release -p chatd --test simulation -- --nocapture
+
+.PHONY: sim-long
+sim-long: ## the simulation with LONG_SEEDS=100000 seeds
+	@$(MAKE) test-sim SEEDS=$(LONG_SEEDS)
+
+.PHONY: test-pages
+test-pages: ## the pages in a headless Chromium, against chatd processes
+	@hack/need rust cc redis node chromium
+	@echo "==> the pages' test packages"
+	@cd chatd/tests/pages && npm ci --no-audit --no-fund --loglevel=error
+	@echo "==> building chatd for the pages' tests"
+	@cargo build --locked
+	@echo "==> pages"
+	@cd chatd/tests/pages && node --test
+
+.PHONY: fuzz
+fuzz: $(FUZZ) ## each fuzz target for FUZZ_SECONDS=60
+	@hack/need rust cc
+	@cd chatd && for target in $$($(FUZZ) list); do \
+		echo "==> fuzz $$target, $(FUZZ_SECONDS) s"; \
+		RUSTC_BOOTSTRAP=1 $(FUZZ) run "$$target" -- -max_total_time=$(FUZZ_SECONDS) -max_len=70000 -print_final_stats=1; \
+	done
+
+.PHONY: bench
+bench: build ## chatd beside its peers in one run; BENCH_ARGUMENTS= goes to bench/run
+	@hack/need rust cc redis nats node
+	@echo "==> benchmarks"
+	@bench/run $(BENCH_ARGUMENTS)
+
+.PHONY: advisories
+advisories: $(DENY) ## known vulnerabilities of dependencies (fetches the advisory database)
+	@echo "==> cargo deny: advisories"
+	@$(DENY) --locked check advisories
+
+.PHONY: clean
+clean: ## take away what was built, the tools in .cache too
+	@echo "==> removing target, .cache and node_modules"
+	@rm -rf target "$(CACHE)" chatd/tests/pages/node_modules chatd/fuzz/target
+
+$(DENY):
+	@hack/need rust cc
+	$(call install_tool,cargo-deny,$(DENY_VERSION))
+
+$(FUZZ):
+	@hack/need rust cc
+	$(call install_tool,cargo-fuzz,$(FUZZ_VERSION))

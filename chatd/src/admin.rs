@@ -1,0 +1,236 @@
+//! The admin port: /livez, /readyz, /metrics and /status. Serves HTTP; what it says is a [`Snapshot`].
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::metrics::{self, Snapshot};
+
+/// A pod that has not told how it is within this time does not turn over.
+pub const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// Connections to the admin port; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 64;
+/// From connecting, or from one answer, to the next request's whole header.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+const MAX_HEADER: usize = 16 * 1024;
+
+/// The pod, as its admin port asks it.
+pub trait Pod: Clone + Send + Sync + 'static {
+    /// False only before the first lease and while the lease is refused. Answers without asking any other thread.
+    fn ready(&self) -> bool;
+
+    /// How the pod is, with the reports of all its threads: that this comes is the proof that they turn over.
+    fn snapshot(&self) -> impl Future<Output = Snapshot> + Send;
+}
+
+/// The routes of the admin port.
+pub fn router<P: Pod>(pod: P) -> Router {
+    Router::new()
+        .route("/livez", get(livez::<P>))
+        .route("/readyz", get(readyz::<P>))
+        .route("/metrics", get(metrics::<P>))
+        .route("/status", get(status::<P>))
+        .fallback(|| async {
+            error(StatusCode::NOT_FOUND, "not_found", "Here are /livez, /readyz, /metrics and /status.")
+        })
+        .method_not_allowed_fallback(|| async {
+            error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Only GET and HEAD are answered here.")
+        })
+        .with_state(pod)
+}
+
+/// Serves `router` on `listener` until `shutdown`; then what is open is cut.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accept = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            accepted = accept => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = &mut shutdown => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of files, most likely: other connections need to end first.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let service = TowerToHyperService::new(router.clone());
+        connections.spawn(async move {
+            let _place = place;
+            let mut server = hyper::server::conn::http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEADER);
+            // How a connection of a scraper ends is of no interest.
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn livez<P: Pod>(State(pod): State<P>) -> Response {
+    match ask(&pod).await {
+        Ok(_) => "ok\n".into_response(),
+        Err(unanswered) => unanswered,
+    }
+}
+
+async fn readyz<P: Pod>(State(pod): State<P>) -> Response {
+    if pod.ready() {
+        return "ok\n".into_response();
+    }
+    let sentence = "This pod has no lease in the directory yet, or may not have one; /status says why.";
+    error(StatusCode::SERVICE_UNAVAILABLE, "not_ready", sentence)
+}
+
+async fn metrics<P: Pod>(State(pod): State<P>) -> Response {
+    match ask(&pod).await.map(Snapshot::encode) {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Ok(Err(_)) => error(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The metrics cannot be written."),
+        Err(unanswered) => unanswered,
+    }
+}
+
+async fn status<P: Pod>(State(pod): State<P>) -> Response {
+    match ask(&pod).await {
+        Ok(snapshot) => Json(status_json(&snapshot)).into_response(),
+        Err(unanswered) => unanswered,
+    }
+}
+
+/// What `/status` says; fields are only ever added. `since` is in Unix seconds.
+fn status_json(snapshot: &Snapshot) -> serde_json::Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": snapshot.ready,
+        "draining": snapshot.draining,
+        "rooms": snapshot.gauges.rooms,
+        "players": snapshot.gauges.players,
+        "directory": {
+            "state": snapshot.directory.as_str(),
+            "since": snapshot.directory_since,
+            "detail": snapshot.directory_detail,
+        },
+    })
+}
+
+async fn ask<P: Pod>(pod: &P) -> Result<Snapshot, Response> {
+    tokio::time::timeout(ANSWER_TIME, pod.snapshot()).await.map_err(|_| {
+        error(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A thread of this pod has not answered within 1 s.")
+    })
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    (status, Json(json!({"error": {"code": code, "message": message}}))).into_response()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::directory::NoAnswer;
+    use crate::metrics::DirectoryState;
+
+    #[derive(Clone)]
+    struct Figures {
+        snapshot: Snapshot,
+        stuck: bool,
+    }
+
+    impl Pod for Figures {
+        fn ready(&self) -> bool {
+            self.snapshot.ready
+        }
+
+        async fn snapshot(&self) -> Snapshot {
+            if self.stuck {
+                std::future::pending::<()>().await;
+            }
+            self.snapshot.clone()
+        }
+    }
+
+    /// Starts an admin port with these figures, asks `requests` and returns the answers.
+    fn answers(figures: Figures, requests: &[&str]) -> Vec<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let server = tokio::spawn(serve(listener, router(figures), async { drop(stopped.await) }));
+            let mut answers = Vec::new();
+            for request in requests {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                let text = format!("{request} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+                stream.write_all(text.as_bytes()).await.unwrap();
+                let mut answer = String::new();
+                let read = stream.read_to_string(&mut answer);
+                tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+                answers.push(answer);
+            }
+            drop(stop);
+            tokio::time::timeout(Duration::from_secs(10), server).await.unwrap().unwrap();
+            answers
+        })
+    }
+
+    fn body(answer: &str) -> serde_json::Value {
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    #[test]
+    fn a_pod_that_is_well() {
+        let mut snapshot = Snapshot { ready: true, directory_since: 1_795_461_000, ..Snapshot::default() };
+        snapshot.gauges.rooms = 2;
+        snapshot.gauges.players = 5;
+        snapshot.directory = DirectoryState::Away(NoAnswer::ReadOnly);
+        snapshot.directory_detail = "it is read-only".to_owned();
+        let requests = ["GET /livez", "GET /readyz", "GET /metrics", "GET /status", "GET /", "POST /status"];
+        let answers = answers(Figures { snapshot, stuck: false }, &requests);
+        let status = |index: usize| answers[index][9..12].parse::<u16>().unwrap();
+        assert_eq!((0..requests.len()).map(status).collect::<Vec<_>>(), [200, 200, 200, 200, 404, 405]);
+        assert!(answers[2].contains(metrics::CONTENT_TYPE) && answers[2].ends_with("# EOF\n"), "{}", answers[2]);
+        let expected = json!({
+            "version": env!("CARGO_PKG_VERSION"), "ready": true, "draining": false, "rooms": 2, "players": 5,
+            "directory": {"state": "read_only", "since": 1_795_461_000, "detail": "it is read-only"},
+        });
+        assert_eq!(body(&answers[3]), expected);
+        assert_eq!(body(&answers[4])["error"]["code"], "not_found");
+        assert_eq!(body(&answers[5])["error"]["code"], "method_not_allowed");
+    }
+
+    #[test]
+    fn a_pod_without_a_lease_lives_but_is_not_ready() {
+        let figures = Figures { snapshot: Snapshot::default(), stuck: false };
+        let answers = answers(figures, &["GET /livez", "GET /readyz"]);
+        assert!(answers[0].starts_with("HTTP/1.1 200"));
+        assert!(answers[1].starts_with("HTTP/1.1 503"));
+        assert_eq!(body(&answers[1])["error"]["code"], "not_ready");
+    }
+
+    #[test]
+    fn a_thread_that_stands_still_is_seen() {
+        let snapshot = Snapshot { ready: true, ..Snapshot::default() };
+        let answers = answers(Figures { snapshot, stuck: true }, &["GET /livez", "GET /readyz", "GET /status"]);
+        assert!(answers[0].starts_with("HTTP/1.1 503"));
+        assert!(answers[1].starts_with("HTTP/1.1 200"));
+        assert_eq!(body(&answers[2])["error"]["code"], "unavailable");
+    }
+}

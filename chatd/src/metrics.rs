@@ -1,0 +1,382 @@
+//! What a pod tells of itself: a snapshot of its figures as OpenMetrics text. Pure: no I/O.
+//!
+//! To add one: a field in `counters` (or in [`Snapshot`]), a line here, a row in `docs/operations.md`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::registry::Registry;
+
+use crate::counters::{BUCKETS, Counters, DirectoryCounters, Gauges, join_results};
+use crate::directory::NoAnswer;
+use crate::process::Process;
+
+/// The media type of [`Snapshot::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How the directory is, as this pod sees it. The names are those of `/status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DirectoryState {
+    #[default]
+    Ok,
+    Away(NoAnswer),
+    /// Another deployment lives under the key prefix: this pod does not serve.
+    PrefixInUse,
+}
+
+impl DirectoryState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DirectoryState::Ok => "ok",
+            DirectoryState::Away(error) => error.as_str(),
+            DirectoryState::PrefixInUse => "prefix_in_use",
+        }
+    }
+
+    /// Every state, in the order that metrics list them.
+    pub fn all() -> impl Iterator<Item = DirectoryState> {
+        let away = NoAnswer::ALL.into_iter().map(DirectoryState::Away);
+        std::iter::once(DirectoryState::Ok).chain(away).chain(std::iter::once(DirectoryState::PrefixInUse))
+    }
+}
+
+/// Everything about a pod at one moment: what `/readyz`, `/metrics` and `/status` show.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Snapshot {
+    /// False only before the first lease and while the lease is refused.
+    pub ready: bool,
+    pub draining: bool,
+    /// The pod may take over rooms and say `room_not_found`.
+    pub settled: bool,
+    pub directory: DirectoryState,
+    /// When `directory` last changed, in Unix seconds.
+    pub directory_since: u64,
+    /// A sentence for a person; empty if all is well. Holds no address with a password and nothing of any client.
+    pub directory_detail: String,
+    /// The sums over all shards.
+    pub counters: Counters,
+    pub gauges: Gauges,
+    pub directory_counters: DirectoryCounters,
+    /// Connections that were turned away since the pod was full.
+    pub connections_refused: u64,
+    /// Links to other pods that are up.
+    pub peer_links: u64,
+    /// Links to other pods that broke.
+    pub peer_links_lost: u64,
+    /// Token keys that are accepted now.
+    pub token_keys: u64,
+    /// Changed files (keys, passwords, addresses) that could not be used: the old content still counts.
+    pub file_reload_failures: u64,
+    pub process: Process,
+}
+
+impl Snapshot {
+    /// The snapshot as OpenMetrics text 1.0, each name with the prefix `chatd_` but for the process's.
+    ///
+    /// # Errors
+    /// None in practice: writing into a string does not fail.
+    pub fn encode(self) -> Result<String, fmt::Error> {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self));
+        let mut text = String::with_capacity(16 * 1024);
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+/// No labels, for metrics that have none.
+type NoLabels = [(&'static str, &'static str); 0];
+
+/// Writes metrics one after another.
+struct Writer<'a>(DescriptorEncoder<'a>);
+
+impl Writer<'_> {
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter::<NoLabels, u64, u64>(&value, None)
+    }
+
+    fn counters<'v>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: impl Iterator<Item = (&'v str, u64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (value, count) in values {
+            let labels = [(label, value)];
+            metric.encode_family(&labels)?.encode_counter::<NoLabels, u64, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn gauges<'v>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: impl Iterator<Item = (&'v str, u64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (value, count) in values {
+            let labels = [(label, value)];
+            metric.encode_family(&labels)?.encode_gauge(&count)?;
+        }
+        Ok(())
+    }
+
+    fn seconds(&mut self, name: &str, help: &str, kind: MetricType, value: f64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, kind)?;
+        match kind {
+            MetricType::Counter => metric.encode_counter::<NoLabels, f64, u64>(&value, None),
+            _ => metric.encode_gauge(&value),
+        }
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut write = Writer(encoder);
+        write.pod(self)?;
+        write.shards(&self.counters, &self.gauges, self.connections_refused)?;
+        write.directory(self)?;
+        write.process(self.process)
+    }
+}
+
+impl Writer<'_> {
+    fn pod(&mut self, snapshot: &Snapshot) -> fmt::Result {
+        let labels = [("version", env!("CARGO_PKG_VERSION"))];
+        let mut metric = self.0.encode_descriptor("chatd_build", "Which chatd this is", None, MetricType::Info)?;
+        metric.encode_info(&labels)?;
+        self.gauge("chatd_ready", "1 if /readyz says 200", snapshot.ready.into())?;
+        self.gauge("chatd_draining", "1 while rooms are handed over before the end", snapshot.draining.into())?;
+        self.gauge(
+            "chatd_settled",
+            "1 if this pod may take over rooms and say room_not_found",
+            snapshot.settled.into(),
+        )?;
+        self.gauge("chatd_token_keys", "Token keys that are accepted", snapshot.token_keys)?;
+        self.counter(
+            "chatd_file_reload_failures",
+            "Changed files (keys, passwords, addresses) that could not be used; the old content still counts",
+            snapshot.file_reload_failures,
+        )?;
+        self.gauge("chatd_peer_links", "Links to other pods that are up", snapshot.peer_links)?;
+        self.counter("chatd_peer_links_lost", "Links to other pods that broke", snapshot.peer_links_lost)
+    }
+
+    /// All shards' sums. Taken apart by name, so that a figure that is not shown does not compile.
+    fn shards(&mut self, counters: &Counters, gauges: &Gauges, refused: u64) -> fmt::Result {
+        let Counters {
+            connections_tcp: accepted_tcp,
+            connections_web: accepted_web,
+            commands_in,
+            messages_in,
+            messages_out,
+            bytes_in,
+            bytes_out,
+            joins,
+            resumed,
+            errors,
+            redirects,
+            relays,
+            rooms_created,
+            rooms_closed,
+            takeovers,
+            handovers,
+            handovers_failed,
+            yields,
+            arrivals,
+            claims,
+            replayed,
+            missed,
+            slow_consumers,
+            unreadable_records,
+            thaws,
+        } = counters;
+        let Gauges {
+            rooms,
+            players,
+            held_seats,
+            connections_tcp,
+            connections_web,
+            relayed_sessions,
+            guest_sessions,
+            replay_bytes,
+            queued_bytes,
+        } = gauges;
+        let kinds = [("tcp", *connections_tcp), ("web", *connections_web)];
+        self.gauges("chatd_connections", "Open client connections", "kind", kinds.into_iter())?;
+        let kinds = [("tcp", *accepted_tcp), ("web", *accepted_web)];
+        self.counters(
+            "chatd_connections_accepted",
+            "Client connections that were accepted",
+            "kind",
+            kinds.into_iter(),
+        )?;
+        self.counter("chatd_connections_refused", "Connections turned away since the pod was full", refused)?;
+        self.counter("chatd_commands_in", "Commands and chat lines from clients, wrong ones too", *commands_in)?;
+        self.counter("chatd_messages_in", "Messages given a place in a room's order here", *messages_in)?;
+        self.counter(
+            "chatd_messages_out",
+            "Messages queued for players: one for each message and player",
+            *messages_out,
+        )?;
+        self.counter("chatd_received_bytes", "Bytes from clients", *bytes_in)?;
+        self.counter("chatd_sent_bytes", "Bytes to clients", *bytes_out)?;
+        self.gauge("chatd_queued_bytes", "Bytes that wait to be sent to clients", *queued_bytes)?;
+        self.counter(
+            "chatd_slow_consumers",
+            "Connections ended since their send queue was full; it was dropped",
+            *slow_consumers,
+        )?;
+        self.counters(
+            "chatd_joins",
+            "JOIN and RESUME by result: joined, or the error's code",
+            "result",
+            join_results().zip(*joins),
+        )?;
+        self.counter("chatd_resumes", "Those of the joined that took a held seat back", *resumed)?;
+        self.counter("chatd_error_replies", "Error replies, whatever their code", *errors)?;
+        self.counter("chatd_redirects", "Clients told to go to another pod", *redirects)?;
+        self.counter("chatd_relays", "Sessions that this pod began to carry to another one", *relays)?;
+        self.gauge(
+            "chatd_relayed_sessions",
+            "Sessions connected here whose room is in another pod",
+            *relayed_sessions,
+        )?;
+        self.gauge("chatd_guest_sessions", "Sessions connected to another pod whose room is here", *guest_sessions)?;
+        self.gauge("chatd_rooms", "Rooms that this pod owns", *rooms)?;
+        self.gauge("chatd_players", "Seats in this pod's rooms, held ones too", *players)?;
+        self.gauge("chatd_held_seats", "Seats that wait for a dropped connection to come back", *held_seats)?;
+        self.gauge("chatd_replay_bytes", "Bytes of text kept for replays", *replay_bytes)?;
+        self.counter("chatd_rooms_created", "Rooms created", *rooms_created)?;
+        self.counter("chatd_rooms_closed", "Empty rooms closed after their time", *rooms_closed)?;
+        self.counter("chatd_takeovers", "Rooms taken over from a dead pod", *takeovers)?;
+        self.counter("chatd_handovers", "Rooms handed to another pod as planned", *handovers)?;
+        self.counter("chatd_handovers_failed", "Planned moves that came to nothing", *handovers_failed)?;
+        self.counter("chatd_arrivals", "Rooms that other pods handed to this one", *arrivals)?;
+        self.counter("chatd_yields", "Rooms that left this pod since another one has them, planned or not", *yields)?;
+        self.counter("chatd_claims", "Rooms claimed again after a lost lease, reset or record", *claims)?;
+        self.counter("chatd_messages_replayed", "Messages replayed to those who resumed", *replayed)?;
+        self.counter(
+            "chatd_messages_missed",
+            "Messages that could not be replayed, where their number is known",
+            *missed,
+        )?;
+        let help = "Records and leases in Redis that could not be read, taken as missing";
+        self.counter("chatd_unreadable_records", help, *unreadable_records)?;
+        let help = "Times that this process found itself frozen for longer than its lease";
+        self.counter("chatd_thaws", help, *thaws)
+    }
+
+    fn directory(&mut self, snapshot: &Snapshot) -> fmt::Result {
+        let states = DirectoryState::all().map(|state| (state.as_str(), u64::from(state == snapshot.directory)));
+        self.gauges("chatd_directory_state", "1 for the state that the directory is in", "state", states)?;
+        let prefix_in_use = snapshot.directory == DirectoryState::PrefixInUse;
+        self.gauge(
+            "chatd_prefix_in_use",
+            "1 while another deployment lives under the key prefix",
+            prefix_in_use.into(),
+        )?;
+        let counters = &snapshot.directory_counters;
+        let bounds = BUCKETS.iter().map(|micros| Duration::from_micros(*micros).as_secs_f64());
+        let buckets: Vec<(f64, u64)> =
+            bounds.chain(std::iter::once(f64::INFINITY)).zip(counters.latency.buckets).collect();
+        let sum = Duration::from_micros(counters.latency.sum_micros).as_secs_f64();
+        let mut metric = self.0.encode_descriptor(
+            "chatd_directory_request_seconds",
+            "How long requests to Redis took, those without an answer too",
+            None,
+            MetricType::Histogram,
+        )?;
+        let exemplars: Option<&HashMap<usize, Exemplar<NoLabels, f64>>> = None;
+        metric.encode_histogram(sum, counters.latency.count(), &buckets, exemplars)?;
+        let errors = NoAnswer::ALL.into_iter().map(NoAnswer::as_str).zip(counters.errors);
+        self.counters("chatd_directory_errors", "Requests to Redis without an answer, by kind", "kind", errors)?;
+        self.counter("chatd_directory_resets", "Connections to Redis that were lost", counters.resets)?;
+        self.counter(
+            "chatd_directory_went_back",
+            "Times that Redis was found emptied or rolled back",
+            counters.went_back,
+        )
+    }
+
+    fn process(&mut self, process: Process) -> fmt::Result {
+        let cpu = process.cpu.as_secs_f64();
+        self.seconds("process_cpu_seconds", "User and system time of all threads", MetricType::Counter, cpu)?;
+        self.gauge("process_resident_memory_bytes", "Memory in use", process.resident_bytes)?;
+        self.gauge("process_open_fds", "Open files and sockets", process.open_files)?;
+        let start = process.started_at;
+        self.seconds("process_start_time_seconds", "When the process started, Unix time", MetricType::Gauge, start)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str, series: &str) -> Option<f64> {
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    #[test]
+    fn figures_come_out_under_their_names() {
+        let mut snapshot =
+            Snapshot { ready: true, directory: DirectoryState::Away(NoAnswer::Timeout), ..Snapshot::default() };
+        snapshot.counters.joined(Err(crate::protocol::ErrorCode::RoomFull));
+        snapshot.counters.messages_out = u64::MAX;
+        snapshot.gauges.connections_web = 3;
+        snapshot.process.cpu = Duration::from_millis(1500);
+        snapshot.directory_counters.asked(Duration::from_micros(300), None);
+        snapshot.directory_counters.asked(Duration::from_secs(2), Some(NoAnswer::Timeout));
+        let text = snapshot.encode().unwrap();
+        for (series, expected) in [
+            ("chatd_ready", 1.0),
+            ("chatd_draining", 0.0),
+            ("chatd_connections{kind=\"web\"}", 3.0),
+            ("chatd_joins_total{result=\"room_full\"}", 1.0),
+            ("chatd_joins_total{result=\"joined\"}", 0.0),
+            ("chatd_directory_state{state=\"timeout\"}", 1.0),
+            ("chatd_directory_state{state=\"ok\"}", 0.0),
+            ("chatd_prefix_in_use", 0.0),
+            ("chatd_directory_errors_total{kind=\"timeout\"}", 1.0),
+            ("chatd_directory_request_seconds_bucket{le=\"0.00025\"}", 0.0),
+            ("chatd_directory_request_seconds_bucket{le=\"0.0005\"}", 1.0),
+            ("chatd_directory_request_seconds_bucket{le=\"+Inf\"}", 2.0),
+            ("chatd_directory_request_seconds_count", 2.0),
+            ("chatd_directory_request_seconds_sum", 2.0003),
+            ("process_cpu_seconds_total", 1.5),
+        ] {
+            assert_eq!(value(&text, series), Some(expected), "{series} in\n{text}");
+        }
+        assert!(text.contains("chatd_messages_out_total 18446744073709551615\n"));
+        assert!(text.contains(&format!("chatd_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"))));
+    }
+
+    #[test]
+    fn the_text_is_open_metrics() {
+        let text = Snapshot::default().encode().unwrap();
+        assert!(text.ends_with("# EOF\n"));
+        let mut seen = std::collections::HashSet::new();
+        for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
+            let name = line.split(' ').nth(2).unwrap();
+            assert!(seen.insert(name.to_owned()), "twice: {name}");
+            assert!(name.starts_with("chatd_") || name.starts_with("process_"), "{name}");
+            assert!(!name.ends_with("_total"), "{name}: the suffix is the encoding's");
+        }
+        assert!(seen.len() > 40);
+    }
+}

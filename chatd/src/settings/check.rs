@@ -1,0 +1,256 @@
+//! What goes together: arguments that are right one by one become [`Settings`], or are refused with what would be right. Pure: no I/O.
+
+use std::net::SocketAddr;
+
+use super::arguments::{Arguments, RedisArguments, WrongPodMode};
+use super::values::{self, HostPort};
+use super::{Advertise, ClientCertificate, Clients, Limits, Listen, Redis, Settings};
+use crate::protocol::OnWrongPod;
+
+/// Settings that do not go together. Each says what would be right; none shows a value that may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    #[error(
+        "--redis-url must start with redis://, rediss://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://"
+    )]
+    RedisScheme,
+    #[error("--redis-url names no server: redis://host:port, with a master's name after the addresses for sentinel")]
+    RedisAddress,
+    #[error(
+        "--redis-url holds a user or password, which would be seen in process lists: put the password into a file and use --redis-password-file (and --redis-username)"
+    )]
+    RedisPassword,
+    #[error("{flag} has no effect without --redis-url: give the URL, or leave {flag} out")]
+    WithoutRedis { flag: &'static str },
+    #[error(
+        "--redis-url needs --token-key-file, the same key for all pods: head -c 32 /dev/urandom | base64 > token.key"
+    )]
+    RedisWithoutKey,
+    #[error("{flag} needs TLS: use the scheme {scheme}, or leave {flag} out")]
+    WithoutTls { flag: &'static str, scheme: String },
+    #[error("{given} needs {missing} too: both files belong to one certificate")]
+    HalfCertificate { given: &'static str, missing: &'static str },
+    #[error(
+        "--redis-sentinel-password-file is for redis+sentinel:// and rediss+sentinel:// only; for Redis itself use --redis-password-file"
+    )]
+    WithoutSentinel,
+    #[error("--redis-username needs --redis-password-file")]
+    UserWithoutPassword,
+    #[error(
+        "with --redis-url, {listen} {address} tells nobody where this pod is: add {advertise} host:port, or listen on one address"
+    )]
+    Wildcard { listen: &'static str, address: SocketAddr, advertise: &'static str },
+    #[error("{flag} {value} is no address that can be dialled: give a host name or the pod's own address")]
+    AdvertisedWildcard { flag: &'static str, value: HostPort },
+    #[error("{first} and {second} are both {address}: each needs a port of its own")]
+    SameAddress { first: &'static str, second: &'static str, address: SocketAddr },
+    #[error("--burst {burst} is less than --rate {rate}: a burst of at least the rate, such as {}, lets the rate be reached", rate * 2)]
+    BurstBelowRate { rate: u32, burst: u32 },
+    #[error(
+        "--drain-deadline must be 6 or more: for 5 s a stopping pod still gets connections, since balancers are slow to learn"
+    )]
+    DrainDeadline,
+    #[error("--seat-hold is longer than --record-ttl: a seat would be held that nobody could find; raise --record-ttl")]
+    HoldOutlivesRecord,
+    #[error("--replay-bytes is more than --replay-pod-bytes: one room may not keep more than all of them")]
+    ReplayBytes,
+    #[error("the host name cannot be a pod's name: give --pod-id, such as chat-0")]
+    PodId,
+}
+
+/// How long a draining pod keeps accepting at least, and a second to hand over: the least `--drain-deadline`, in seconds.
+const LEAST_DRAIN: u64 = 6;
+
+pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, SettingsError> {
+    let Arguments { command: _, listen, advertise, redis, identity, clients, rooms, limits, logs } = arguments;
+    let listen = Listen {
+        tcp: listen.tcp_listen,
+        http: listen.http_listen,
+        peer: listen.peer_listen,
+        admin: listen.admin_listen,
+    };
+    each_its_own_port(listen)?;
+    let redis = check_redis(redis)?;
+    if redis.is_some() && identity.token_key_file.is_none() {
+        return Err(SettingsError::RedisWithoutKey);
+    }
+    let tcp_on_wrong_pod = match advertise.tcp_on_wrong_pod {
+        WrongPodMode::Redirect => OnWrongPod::Redirect,
+        WrongPodMode::Relay => OnWrongPod::Relay,
+    };
+    let advertise = Advertise {
+        tcp: advertise.advertise_tcp,
+        web: advertise.advertise_web,
+        peer: advertise.advertise_peer,
+        file: advertise.advertise_file,
+    };
+    check_advertised(&advertise, listen, redis.is_some())?;
+    let pod_id = match identity.pod_id {
+        Some(pod_id) => pod_id,
+        None => values::pod_id(host_name).map_err(|_| SettingsError::PodId)?,
+    };
+    let limits = Limits {
+        max_players: rooms.max_players,
+        seat_hold: rooms.seat_hold,
+        empty_ttl: rooms.empty_ttl,
+        record_ttl: rooms.record_ttl,
+        max_connections: limits.max_connections,
+        max_rooms: limits.max_rooms,
+        rate: limits.rate,
+        burst: limits.burst,
+        first_line_timeout: limits.first_line_timeout,
+        idle_timeout: limits.idle_timeout,
+        max_misses: limits.max_misses,
+        send_queue: limits.send_queue,
+        replay_messages: rooms.replay_messages,
+        replay_bytes: rooms.replay_bytes,
+        replay_pod_bytes: rooms.replay_pod_bytes,
+    };
+    check_limits(&limits)?;
+    if rooms.drain_deadline.as_secs() < LEAST_DRAIN {
+        return Err(SettingsError::DrainDeadline);
+    }
+    Ok(Settings {
+        listen,
+        advertise,
+        redis,
+        pod_id,
+        deployment_uid: identity.deployment_uid,
+        token_key_file: identity.token_key_file,
+        tcp_on_wrong_pod,
+        clients: Clients {
+            allowed_origins: clients.allowed_origins,
+            trusted_proxies: clients.trusted_proxies,
+            proxy_protocol: clients.proxy_protocol,
+            per_ip_limits: clients.per_ip_limits,
+        },
+        limits,
+        drain_deadline: rooms.drain_deadline,
+        log_format: logs.log_format,
+        log_level: logs.log_level,
+    })
+}
+
+fn each_its_own_port(listen: Listen) -> Result<(), SettingsError> {
+    let all = [
+        ("--tcp-listen", listen.tcp),
+        ("--http-listen", listen.http),
+        ("--peer-listen", listen.peer),
+        ("--admin-listen", listen.admin),
+    ];
+    for (index, (first, address)) in all.into_iter().enumerate() {
+        for (second, other) in all.into_iter().skip(index + 1) {
+            if address == other && address.port() != 0 {
+                return Err(SettingsError::SameAddress { first, second, address });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_redis(redis: RedisArguments) -> Result<Option<Redis>, SettingsError> {
+    let RedisArguments {
+        redis_url,
+        redis_username,
+        redis_password_file,
+        redis_sentinel_password_file,
+        redis_ca_file,
+        redis_cert_file,
+        redis_key_file,
+        redis_key_prefix,
+    } = redis;
+    let given = [
+        ("--redis-username", redis_username.is_some()),
+        ("--redis-password-file", redis_password_file.is_some()),
+        ("--redis-sentinel-password-file", redis_sentinel_password_file.is_some()),
+        ("--redis-ca-file", redis_ca_file.is_some()),
+        ("--redis-cert-file", redis_cert_file.is_some()),
+        ("--redis-key-file", redis_key_file.is_some()),
+    ];
+    let Some(url) = redis_url else {
+        return match given.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(SettingsError::WithoutRedis { flag }),
+            None => Ok(None),
+        };
+    };
+    let (scheme, rest) = url.split_once("://").ok_or(SettingsError::RedisScheme)?;
+    let (base, sentinel) = match scheme.split_once('+') {
+        None => (scheme, false),
+        Some((base, "sentinel")) => (base, true),
+        Some((base, "cluster")) => (base, false),
+        Some(_) => return Err(SettingsError::RedisScheme),
+    };
+    if !matches!(base, "redis" | "rediss") {
+        return Err(SettingsError::RedisScheme);
+    }
+    if rest.contains('@') {
+        return Err(SettingsError::RedisPassword);
+    }
+    let (servers, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if servers.is_empty() || (sentinel && path.split('/').next().is_none_or(str::is_empty)) {
+        return Err(SettingsError::RedisAddress);
+    }
+    if base == "redis"
+        && let Some((flag, _)) = given[3..].iter().find(|(_, given)| *given)
+    {
+        return Err(SettingsError::WithoutTls { flag, scheme: scheme.replacen("redis", "rediss", 1) + "://" });
+    }
+    if redis_sentinel_password_file.is_some() && !sentinel {
+        return Err(SettingsError::WithoutSentinel);
+    }
+    if redis_username.is_some() && redis_password_file.is_none() {
+        return Err(SettingsError::UserWithoutPassword);
+    }
+    let client_certificate = match (redis_cert_file, redis_key_file) {
+        (Some(cert_file), Some(key_file)) => Some(ClientCertificate { cert_file, key_file }),
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(SettingsError::HalfCertificate { given: "--redis-cert-file", missing: "--redis-key-file" });
+        }
+        (None, Some(_)) => {
+            return Err(SettingsError::HalfCertificate { given: "--redis-key-file", missing: "--redis-cert-file" });
+        }
+    };
+    Ok(Some(Redis {
+        url,
+        username: redis_username,
+        password_file: redis_password_file,
+        sentinel_password_file: redis_sentinel_password_file,
+        ca_file: redis_ca_file,
+        client_certificate,
+        key_prefix: redis_key_prefix,
+    }))
+}
+
+fn check_advertised(advertise: &Advertise, listen: Listen, with_redis: bool) -> Result<(), SettingsError> {
+    let all = [
+        ("--tcp-listen", listen.tcp, "--advertise-tcp", &advertise.tcp),
+        ("--http-listen", listen.http, "--advertise-web", &advertise.web),
+        ("--peer-listen", listen.peer, "--advertise-peer", &advertise.peer),
+    ];
+    for (listen, address, flag, advertised) in all {
+        match advertised {
+            Some(value) if value.is_wildcard() => {
+                return Err(SettingsError::AdvertisedWildcard { flag, value: value.clone() });
+            }
+            None if with_redis && address.ip().is_unspecified() => {
+                return Err(SettingsError::Wildcard { listen, address, advertise: flag });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_limits(limits: &Limits) -> Result<(), SettingsError> {
+    if limits.burst < limits.rate {
+        return Err(SettingsError::BurstBelowRate { rate: limits.rate, burst: limits.burst });
+    }
+    if limits.seat_hold > limits.record_ttl {
+        return Err(SettingsError::HoldOutlivesRecord);
+    }
+    if limits.replay_bytes > limits.replay_pod_bytes {
+        return Err(SettingsError::ReplayBytes);
+    }
+    Ok(())
+}

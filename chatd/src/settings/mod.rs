@@ -1,0 +1,182 @@
+//! What chatd is told at its start, checked. Reads the command line, the environment and the host name; nothing else here does I/O.
+//!
+//! `arguments` (one flag, one variable, one default each) -> `check` (pure: what goes together) -> [`Settings`]. To add a
+//! setting: a field in `arguments`, one in [`Settings`], one line in `check`, one row in `docs/operations.md`.
+
+mod arguments;
+mod check;
+mod environment;
+mod values;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::protocol::OnWrongPod;
+
+pub use arguments::{LogFormat, LogLevel};
+pub use check::SettingsError;
+pub use values::{Cidr, HostPort, Origin, ValueError};
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Invocation {
+    Serve(Box<Settings>),
+    /// `chatd healthcheck`.
+    Healthcheck(Healthcheck),
+}
+
+/// What [`crate::healthcheck::ask`] is to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Healthcheck {
+    /// Where the admin port listens.
+    pub admin: SocketAddr,
+    /// Ask /livez and not /readyz.
+    pub live: bool,
+}
+
+/// Every setting of a chatd that serves. Times are what the flags say in seconds, sizes are bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub listen: Listen,
+    pub advertise: Advertise,
+    /// `None`: the directory is this process's memory, one pod.
+    pub redis: Option<Redis>,
+    pub pod_id: String,
+    pub deployment_uid: String,
+    /// A file, or a directory of keys by id. `None`: a key is made at start.
+    pub token_key_file: Option<PathBuf>,
+    /// What a raw TCP client gets that says nothing itself.
+    pub tcp_on_wrong_pod: OnWrongPod,
+    pub clients: Clients,
+    pub limits: Limits,
+    pub drain_deadline: Duration,
+    pub log_format: LogFormat,
+    pub log_level: LogLevel,
+}
+
+/// Addresses to listen on. Port 0 asks the system for a free one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    pub tcp: SocketAddr,
+    pub http: SocketAddr,
+    pub peer: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+/// Where clients and pods reach this pod; `None`: where it listens (use [`Advertise::or_bound`] once that is known).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertise {
+    pub tcp: Option<HostPort>,
+    pub web: Option<HostPort>,
+    pub peer: Option<HostPort>,
+    /// Every pod's public addresses, read again when it changes.
+    pub file: Option<PathBuf>,
+}
+
+impl Advertise {
+    /// What was said, or else the address that was bound.
+    pub fn or_bound(said: Option<&HostPort>, bound: SocketAddr) -> HostPort {
+        said.cloned().unwrap_or_else(|| HostPort::from(bound))
+    }
+}
+
+/// The Redis that several pods share. Files are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redis {
+    /// One of the schemes of `--redis-url`, without user or password. Its parts are parsed by the directory.
+    pub url: String,
+    pub username: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub sentinel_password_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
+    pub client_certificate: Option<ClientCertificate>,
+    pub key_prefix: String,
+}
+
+/// PEM files of the certificate that Redis is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+}
+
+/// Who may talk, and whose address counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clients {
+    pub allowed_origins: Vec<Origin>,
+    pub trusted_proxies: Vec<Cidr>,
+    pub proxy_protocol: bool,
+    pub per_ip_limits: bool,
+}
+
+/// Every limit that is a setting. The others are constants beside what they limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub max_players: u32,
+    pub seat_hold: Duration,
+    pub empty_ttl: Duration,
+    pub record_ttl: Duration,
+    pub max_connections: u32,
+    pub max_rooms: u32,
+    /// Lines a second and player.
+    pub rate: u32,
+    pub burst: u32,
+    pub first_line_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub max_misses: u32,
+    /// Bytes that may wait on one connection.
+    pub send_queue: usize,
+    pub replay_messages: u32,
+    /// Bytes of text a room.
+    pub replay_bytes: usize,
+    /// Bytes of text of all rooms.
+    pub replay_pod_bytes: usize,
+}
+
+/// The command line as clap knows it, for its help and for the documentation's test.
+pub fn command() -> clap::Command {
+    // A variable's value is nobody's business who reads the help in a log.
+    arguments::Arguments::command().mut_args(|argument| argument.hide_env_values(true))
+}
+
+/// What the command line and the environment ask for. `host_name` is the pod's name if none is given.
+///
+/// # Errors
+/// clap's, to be shown by its `exit()`: a wrong setting (exit code 2), or the text of `--help` and `--version` (exit code 0).
+pub fn parse(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    host_name: &str,
+) -> Result<Invocation, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let arguments = arguments::Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    if let Some(arguments::Subcommands::Healthcheck { live }) = arguments.command {
+        return Ok(Invocation::Healthcheck(Healthcheck { admin: arguments.listen.admin_listen, live }));
+    }
+    match check::check(arguments, host_name) {
+        Ok(settings) => Ok(Invocation::Serve(Box::new(settings))),
+        Err(error) => Err(command.error(clap::error::ErrorKind::ValueValidation, error)),
+    }
+}
+
+/// [`parse`] for `main`: of this process's arguments, environment and host name; shows what is wrong and exits.
+pub fn from_process() -> Invocation {
+    let host_name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    parse(std::env::args_os(), host_name.trim()).unwrap_or_else(|error| error.exit())
+}
+
+/// One sentence for each of `names` that looks like a setting and is none: to be logged as warnings.
+pub fn unknown_variables<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let command = command();
+    let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+    let known: Vec<String> = variables.map(|name| name.to_string_lossy().into_owned()).collect();
+    environment::unknown(names, &known)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,226 @@
+//! Settings through their public door: the command line and the environment. Starts this test binary again to set variables.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn serve(arguments: &str) -> Result<Settings, String> {
+    let words = std::iter::once("chatd").chain(arguments.split_whitespace());
+    match parse(words, "host-1.example") {
+        Ok(Invocation::Serve(settings)) => Ok(*settings),
+        Ok(other) => Err(format!("{other:?}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+const REDIS: &str = "--redis-url redis://127.0.0.1:6379 --token-key-file key";
+
+#[test]
+fn the_definition_is_sound() {
+    command().debug_assert();
+}
+
+#[test]
+fn alone_it_needs_no_flag() {
+    let settings = serve("").unwrap();
+    assert_eq!(settings.listen.tcp.to_string(), "127.0.0.1:7654");
+    assert_eq!(settings.redis, None);
+    assert_eq!(settings.pod_id, "host-1.example");
+    assert_eq!(settings.tcp_on_wrong_pod, OnWrongPod::Redirect);
+    let Limits {
+        max_players,
+        seat_hold,
+        empty_ttl,
+        record_ttl,
+        max_connections,
+        max_rooms,
+        rate,
+        burst,
+        first_line_timeout,
+        idle_timeout,
+        max_misses,
+        send_queue,
+        replay_messages,
+        replay_bytes,
+        replay_pod_bytes,
+    } = settings.limits;
+    let times = [seat_hold, empty_ttl, record_ttl, first_line_timeout, idle_timeout, settings.drain_deadline];
+    assert_eq!(times.map(|time| time.as_secs()), [30, 600, 3600, 10, 120, 25]);
+    assert_eq!([max_players, max_connections, max_rooms, rate, burst, max_misses], [4, 10_000, 10_000, 10, 20, 10]);
+    assert_eq!(replay_messages, 32);
+    assert_eq!([send_queue, replay_bytes, replay_pod_bytes], [256 << 10, 8 << 10, 32 << 20]);
+    assert!(!settings.clients.proxy_protocol && !settings.clients.per_ip_limits);
+}
+
+#[test]
+fn what_is_given_is_what_is_set() {
+    let settings = serve(&format!(
+        "{REDIS} --redis-key-prefix other: --pod-id chat-7 --deployment-uid u --tcp-listen [::]:1 --advertise-tcp chat.example:9 \
+         --tcp-on-wrong-pod relay --trusted-proxies 10.0.0.0/8,fd00::/8 --proxy-protocol --per-ip-limits=on \
+         --allowed-origins https://a.example,http://localhost:3000 --send-queue 1MiB --seat-hold 0.5 --rate 20 \
+         --drain-deadline 6 --log-format json --log-level debug --advertise-file map.json"
+    ))
+    .unwrap();
+    let redis = settings.redis.unwrap();
+    assert_eq!((redis.url.as_str(), redis.key_prefix.as_str()), ("redis://127.0.0.1:6379", "other:"));
+    assert_eq!((settings.pod_id.as_str(), settings.deployment_uid.as_str()), ("chat-7", "u"));
+    assert_eq!(settings.advertise.tcp.unwrap().to_string(), "chat.example:9");
+    assert_eq!(settings.tcp_on_wrong_pod, OnWrongPod::Relay);
+    assert_eq!((settings.clients.trusted_proxies.len(), settings.clients.allowed_origins.len()), (2, 2));
+    assert!(settings.clients.proxy_protocol && settings.clients.per_ip_limits);
+    assert_eq!((settings.limits.send_queue, settings.limits.seat_hold), (1 << 20, Duration::from_millis(500)));
+    assert_eq!((settings.log_format, settings.log_level), (LogFormat::Json, LogLevel::Debug));
+}
+
+#[test]
+fn every_kind_of_redis_is_taken() {
+    for url in [
+        "redis://h:6379",
+        "rediss://h:6379/3",
+        "redis://[::1]:6379",
+        "redis+sentinel://a:1,b:2/master",
+        "rediss+sentinel://a:1/master/2",
+        "redis+cluster://a:1,b:2",
+        "rediss+cluster://a:1",
+    ] {
+        assert!(serve(&format!("--redis-url {url} --token-key-file k")).is_ok(), "{url}");
+    }
+}
+
+/// Each wrong command line, and what its message must hold to be of use.
+const REFUSED: &[(&str, &str)] = &[
+    ("--redis-url redis://h:1", "--token-key-file"),
+    ("--redis-url http://h:1 --token-key-file k", "redis+sentinel://"),
+    ("--redis-url redis+tree://h:1 --token-key-file k", "redis+cluster://"),
+    ("--redis-url h:6379 --token-key-file k", "redis://"),
+    ("--redis-url redis:// --token-key-file k", "host:port"),
+    ("--redis-url redis+sentinel://h:1 --token-key-file k", "master"),
+    ("--redis-url redis://:hunter2@h:1 --token-key-file k", "--redis-password-file"),
+    ("--redis-password-file p", "--redis-url"),
+    ("--redis-ca-file p", "--redis-url"),
+    ("--redis-url redis://h:1 --token-key-file k --redis-ca-file p", "rediss://"),
+    ("--redis-url redis+cluster://h:1 --token-key-file k --redis-ca-file p", "rediss+cluster://"),
+    ("--redis-url rediss://h:1 --token-key-file k --redis-cert-file p", "--redis-key-file"),
+    ("--redis-url rediss://h:1 --token-key-file k --redis-key-file p", "--redis-cert-file"),
+    ("--redis-url redis://h:1 --token-key-file k --redis-sentinel-password-file p", "redis+sentinel://"),
+    ("--redis-url redis://h:1 --token-key-file k --redis-username u", "--redis-password-file"),
+    ("--redis-url redis://h:1 --token-key-file k --tcp-listen 0.0.0.0:7654", "--advertise-tcp"),
+    ("--redis-url redis://h:1 --token-key-file k --http-listen [::]:8081", "--advertise-web"),
+    ("--redis-url redis://h:1 --token-key-file k --peer-listen 0.0.0.0:7755", "--advertise-peer"),
+    ("--advertise-tcp 0.0.0.0:7654", "host name"),
+    ("--tcp-listen localhost:7654", "127.0.0.1:7654"),
+    ("--tcp-listen 127.0.0.1:9090", "port of its own"),
+    ("--advertise-web nowhere", "host:port"),
+    ("--rate 30", "--burst 20 is less than --rate 30"),
+    ("--drain-deadline 5.9", "6 or more"),
+    ("--seat-hold 120 --record-ttl 60", "--record-ttl"),
+    ("--seat-hold 601", "from 0 to 600"),
+    ("--max-players 65", "from 1 to 64"),
+    ("--max-players 0", "from 1 to 64"),
+    ("--replay-bytes 1MiB --replay-pod-bytes 1KiB", "--replay-pod-bytes"),
+    ("--send-queue 1KiB", "32768"),
+    ("--trusted-proxies 10.0.0.1/8", "10.0.0.0/8"),
+    ("--allowed-origins chat.example.org", "https://chat.example.org"),
+    ("--redis-key-prefix {a}", "chat:"),
+    ("--pod-id a/b", "chat-0"),
+    ("--proxy-protocol=maybe", "on or off"),
+    ("--tcp-on-wrong-pod sometimes", "relay"),
+    ("--log-format xml", "json"),
+    ("--tcp-listn 127.0.0.1:1", "--tcp-listen"),
+];
+
+#[test]
+fn a_wrong_setting_is_refused_with_what_would_be_right() {
+    for (arguments, right) in REFUSED {
+        let error = serve(arguments).expect_err(arguments);
+        assert!(error.contains(right), "{arguments}: {error}");
+        assert!(!error.contains("hunter2"), "a password is shown: {error}");
+    }
+    let nameless = parse(["chatd"], "").unwrap_err().to_string();
+    assert!(nameless.contains("--pod-id"), "{nameless}");
+}
+
+#[test]
+fn a_wildcard_is_fine_alone_or_with_an_address_to_tell() {
+    let wild =
+        "--tcp-listen 0.0.0.0:7654 --http-listen 0.0.0.0:8081 --peer-listen 0.0.0.0:7755 --admin-listen 0.0.0.0:9090";
+    assert!(serve(wild).is_ok());
+    let told = "--advertise-tcp a:1 --advertise-web a:2 --advertise-peer a:3";
+    assert!(serve(&format!("{REDIS} {wild} {told}")).is_ok());
+}
+
+#[test]
+fn what_is_not_said_is_where_it_listens() {
+    let bound = "127.0.0.1:7654".parse().unwrap();
+    assert_eq!(Advertise::or_bound(None, bound).to_string(), "127.0.0.1:7654");
+    let said = "chat.example:9".parse().unwrap();
+    assert_eq!(Advertise::or_bound(Some(&said), bound), said);
+}
+
+#[test]
+fn healthcheck_goes_by_the_admin_address() {
+    let asked = |words: &[&str]| parse(words, "h").unwrap();
+    let default = Healthcheck { admin: "127.0.0.1:9090".parse().unwrap(), live: false };
+    assert_eq!(asked(&["chatd", "healthcheck"]), Invocation::Healthcheck(default));
+    let other = Healthcheck { admin: "0.0.0.0:1".parse().unwrap(), live: true };
+    for words in [
+        ["chatd", "healthcheck", "--live", "--admin-listen", "0.0.0.0:1"],
+        ["chatd", "--admin-listen", "0.0.0.0:1", "healthcheck", "--live"],
+    ] {
+        assert_eq!(asked(&words), Invocation::Healthcheck(other));
+    }
+}
+
+#[test]
+fn each_flag_has_its_variable_and_a_sentence() {
+    for argument in command().get_arguments().filter(|argument| argument.get_long().is_some()) {
+        let long = argument.get_long().unwrap();
+        if matches!(long, "help" | "version") {
+            continue;
+        }
+        let variable = format!("CHATD_{}", long.to_uppercase().replace('-', "_"));
+        assert_eq!(argument.get_env().and_then(|name| name.to_str()), Some(variable.as_str()), "--{long}");
+        assert!(argument.get_help().is_some(), "--{long}");
+    }
+}
+
+#[test]
+fn help_teaches() {
+    let help = parse(["chatd", "--help"], "h").unwrap_err().to_string();
+    for part in ["Examples:", "CHATD_REDIS_URL", "[default: 256KiB]", "SECONDS", "Limits:", "head -c 32 /dev/urandom"] {
+        assert!(help.contains(part), "{part}");
+    }
+    assert!(parse(["chatd", "--version"], "h").unwrap_err().to_string().starts_with("chatd 0."));
+}
+
+#[test]
+fn unknown_variables_are_warned_of() {
+    assert_eq!(unknown_variables(["CHATD_RATE", "HOME", "CHATD_REDIS_URI"].into_iter()).len(), 1);
+}
+
+/// Run by the test below, in a process that has variables: prints what they set.
+#[test]
+#[ignore = "the other half of variables_are_read"]
+fn show_settings_of_this_process() {
+    match parse(["chatd", "--rate", "7"], "h") {
+        Ok(Invocation::Serve(settings)) => {
+            println!("rate={} players={}", settings.limits.rate, settings.limits.max_players);
+        }
+        other => println!("{other:?}"),
+    }
+}
+
+#[test]
+fn variables_are_read() {
+    let run = |players: &str| {
+        let this = std::env::current_exe().unwrap();
+        let mut again = std::process::Command::new(this);
+        again.args(["settings::tests::show_settings_of_this_process", "--exact", "--ignored", "--nocapture"]);
+        again.env("CHATD_RATE", "9").env("CHATD_MAX_PLAYERS", players);
+        String::from_utf8(again.output().unwrap().stdout).unwrap()
+    };
+    let shown = run("5");
+    assert!(shown.contains("rate=7 players=5"), "a flag wins over its variable: {shown}");
+    let shown = run("none");
+    assert!(shown.contains("--max-players"), "{shown}");
+}
