@@ -177,6 +177,7 @@ pub enum Frame<'a> {
 }
 
 /// In one piece, not byte by byte.
+#[allow(clippy::ptr_arg, reason = "serde passes the field as it is")]
 fn as_bytes<S: serde::Serializer>(bytes: &Cow<'_, [u8]>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
 }
@@ -247,6 +248,7 @@ impl Frame<'_> {
 }
 
 /// Splits the first whole frame off `bytes`: its payload and what follows. `Ok(None)`: not all of it is there yet; `Err`: too long.
+#[allow(clippy::type_complexity, reason = "a payload and the rest are clearer unnamed")]
 pub fn split(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, FrameTooLong> {
     let Some((length, rest)) = bytes.split_first_chunk::<4>() else {
         return Ok(None);

@@ -37,6 +37,12 @@ pub struct Guest {
     queued: usize,
 }
 
+/// Up to where the commands of a session that attached were carried out; `None`: unknown, another owner had them.
+#[derive(Debug, Clone, Copy)]
+pub struct Settled {
+    pub processed: Option<u64>,
+}
+
 impl Guest {
     pub fn new(encoding: Encoding, room: RoomId) -> Self {
         Self { encoding, room, seat: None, credit: WINDOW, queue: VecDeque::new(), queued: 0 }
@@ -55,7 +61,7 @@ impl Guest {
         after: Option<After>,
     ) -> usize {
         if self.credit > 0 && self.queue.is_empty() {
-            self.credit -= bytes.len() as i64;
+            self.credit -= bytes.len().cast_signed() as i64;
             let bytes = Cow::Borrowed(bytes);
             peers.send(to.boot, &Frame::Deliver { room, relay: to.relay, replies, position, seq, bytes, after });
         } else {
@@ -71,7 +77,7 @@ impl Guest {
             && let Some(next) = self.queue.pop_front()
         {
             self.queued -= next.bytes.len();
-            self.credit -= next.bytes.len() as i64;
+            self.credit -= next.bytes.len().cast_signed() as i64;
             let Queued { replies, position, seq, bytes, after } = next;
             let bytes = Cow::Owned(bytes);
             let room = self.room;
@@ -241,7 +247,7 @@ impl Hub {
 
     // ---- attaching: a session that had a seat comes to the room's new owner, or back to the same
 
-    /// Returns whether it has its seat, and up to where its commands were carried out (`None`: unknown).
+    /// Gives the session its seat, if that is still its own. `None`: it has not got it, and has been told so.
     pub(super) fn attach(
         &mut self,
         time: Time,
@@ -249,7 +255,7 @@ impl Hub {
         asked: Asked,
         connection: Connection,
         attach: &Attach,
-    ) -> Option<Option<u64>> {
+    ) -> Option<Settled> {
         let owned = self.rooms.get_mut(key)?;
         let same = owned.room.timeline == attach.timeline;
         let seat = owned.room.seat(attach.seat).filter(|seat| seat.name == attach.name).map(|seat| seat.id);
@@ -295,7 +301,7 @@ impl Hub {
             self.deliver_bytes(connection, None, place, &[], Some(After::CaughtUp { processed }));
         }
         self.arm_room(time, key);
-        Some(processed)
+        Some(Settled { processed })
     }
 
     /// Tells an attached session what it has not heard, or that it cannot be told.

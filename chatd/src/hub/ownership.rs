@@ -353,7 +353,6 @@ impl Hub {
             return;
         };
         match (outstanding, answer) {
-            (Outstanding::Delete, Ok(Reply::Done)) => self.room_closed(time, key),
             (Outstanding::Delete, Ok(Reply::Found(found))) => {
                 let again = owned.stored != found && found.is_some();
                 owned.stored = found;

@@ -233,7 +233,7 @@ impl Hub {
                 self.guest_closed(time, Connection { boot: from, relay }, room, drop);
             }
             Frame::Deliver { relay, replies, position, seq, bytes, after, .. } => {
-                self.delivery_came(time, from, relay, replies, (position, seq), &bytes, after);
+                self.delivery_came(time, from, relay, (replies, position, seq), &bytes, after);
             }
             Frame::Refused { room, relay, seen } => self.relay_refused(time, from, room, relay, seen),
             Frame::Yielded { room, relay, owner, processed } => {

@@ -225,7 +225,7 @@ impl Hub {
             moved: true,
         };
         let asked = Asked::here(id, None);
-        let Some(processed) = self.attach(time, key, asked, connection, &attach) else {
+        let Some(super::guests::Settled { processed }) = self.attach(time, key, asked, connection, &attach) else {
             // Not in the seat that they were meant for.
             for pending in relay.pending {
                 self.refuse(time, Asked::here(id, pending.id), ErrorCode::Unavailable);
@@ -294,8 +294,7 @@ impl Hub {
         time: Time,
         from: PodBoot,
         relay_id: RelayId,
-        replies: Option<u64>,
-        (position, seq): (u64, u64),
+        (replies, position, seq): (Option<u64>, u64, u64),
         bytes: &[u8],
         after: Option<After>,
     ) {
