@@ -21,6 +21,8 @@ use crate::room::{Bucket, Room};
 const TAKEOVER_PATIENCE: u64 = 5_000;
 /// How long a relayed session looks for its room's new owner (ms; design.md section 5).
 pub const ATTACH_PATIENCE: u64 = 15_000;
+/// A linked pod that has this much of its time left to answer is not trusted any more: its lease is asked for (ms).
+const LEASE_AFTER: u64 = 1_000;
 /// Pause before asking again (ms).
 const PAUSE: u64 = 200;
 /// How long an owner is remembered past its last use (ms; design.md section 5), and of how many rooms.
@@ -245,6 +247,7 @@ impl Hub {
             Said::Silent
         };
         let lease = if linked { Lease::Unasked } else { self.ask_lease(room, &owner) };
+        self.arm(time.now + PATIENCE - LEASE_AFTER, Timer::Find(room));
         Probe { owner, said, lease }
     }
 
@@ -266,6 +269,9 @@ impl Hub {
                 Ok(Answer::Found(None)) => Lease::Gone,
                 _ => Lease::Unknown,
             };
+            if probe.lease == Lease::Gone {
+                self.wait_for_takeover(room);
+            }
             self.evaluate(time, room);
         }
     }
@@ -328,7 +334,12 @@ impl Hub {
             {
                 probe.said = Said::Silent;
             }
-            if probe.said == Said::Silent && probe.lease == Lease::Unasked {
+            let late = match probe.said {
+                Said::Silent => true,
+                Said::Nothing { until } => until <= time.now + LEASE_AFTER,
+                _ => false,
+            };
+            if late && probe.lease == Lease::Unasked {
                 unasked.push((index, probe.owner.clone()));
             }
         }
@@ -362,14 +373,14 @@ impl Hub {
             }
             return;
         }
-        if soon || (unknown_higher && !waiting) {
-            return self.pause(time, room);
-        }
         for (index, owner) in unasked {
             let lease = self.ask_lease(room, &owner);
             if let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) {
                 probes[index].lease = lease;
             }
+        }
+        if soon || (unknown_higher && !waiting) {
+            return self.pause(time, room);
         }
         if waiting || leases_asked || self.asks_leases(room) {
             return;
@@ -424,10 +435,6 @@ impl Hub {
         let epoch = next_epoch(Some(record.epoch), seen, time.wall);
         let ownership = Ownership { epoch, boot: self.me.ownership.boot };
         let expected = find.stored.clone();
-        for waiter in &mut find.waiters {
-            waiter.deadline = waiter.deadline.max(waiter.since + TAKEOVER_PATIENCE);
-        }
-        let deadlines: Vec<u64> = find.waiters.iter().map(|waiter| waiter.deadline).collect();
         let me = self.me_as(ownership);
         let held = record.seats().filter(|(_, seat)| seat.hold);
         let new = Record::new(&me, held).to_bytes();
@@ -436,10 +443,22 @@ impl Hub {
         }
         let ttl = Duration::from_millis(self.settings.record_ttl);
         let ticket = self.ask(TicketPurpose::Find(room), Request::Swap { key: Key::Room(room), expected, new, ttl });
+        self.wait_for_takeover(room);
+        self.step(time, room, Step::TakingOver { ticket }, PATIENCE);
+    }
+
+    /// Whoever waits for what looks like a takeover may wait longer.
+    fn wait_for_takeover(&mut self, room: RoomId) {
+        let Some(find) = self.finds.get_mut(&room) else {
+            return;
+        };
+        for waiter in &mut find.waiters {
+            waiter.deadline = waiter.deadline.max(waiter.since + TAKEOVER_PATIENCE);
+        }
+        let deadlines: Vec<u64> = find.waiters.iter().map(|waiter| waiter.deadline).collect();
         for deadline in deadlines {
             self.arm(deadline, Timer::Find(room));
         }
-        self.step(time, room, Step::TakingOver { ticket }, PATIENCE);
     }
 
     /// The record says that this pod has the room: it does.
@@ -563,12 +582,12 @@ impl Hub {
             self.finds.remove(&room);
             return;
         }
-        if find.until > time.now {
-            return;
-        }
         match find.step {
             Step::Asking(_) => self.evaluate(time, room),
-            Step::Pausing | Step::Reading(_) | Step::TakingOver { .. } => self.read_record(time, room),
+            Step::Pausing | Step::Reading(_) | Step::TakingOver { .. } if find.until <= time.now => {
+                self.read_record(time, room);
+            }
+            _ => {}
         }
     }
 

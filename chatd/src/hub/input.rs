@@ -246,7 +246,6 @@ impl Hub {
         {
             let encoding = session.encoding;
             encoding.encode(event, number, session.output.buffer());
-            session.output.compact(encoding);
             let queued = session.output.len();
             self.mark_dirty(id);
             if queued > self.settings.send_queue {

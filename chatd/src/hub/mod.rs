@@ -373,7 +373,7 @@ impl Hub {
     /// So many bytes of [`Hub::output`] have been written.
     pub fn wrote(&mut self, time: Time, session: SessionId, bytes: usize) {
         if let Some(found) = self.session_mut(session) {
-            found.output.written(bytes);
+            found.output.written(bytes, found.encoding);
             self.credit(time, session);
         }
     }

@@ -177,7 +177,7 @@ impl Hub {
         let Some(relay) = self.relay(id) else {
             return;
         };
-        let Some(stay) = relay.stay else {
+        let Some(stay) = relay.stay.filter(|_| relay.state == State::Searching) else {
             return;
         };
         relay.moved |= relay.owner.as_ref().is_some_and(|old| old.ownership.boot != owner.ownership.boot);
@@ -207,6 +207,9 @@ impl Hub {
         };
         let (relay_id, encoding) = (session.relay, session.encoding);
         let connection = Connection { boot, relay: relay_id };
+        if !matches!(&session.place, Place::Relayed(relay) if relay.state == State::Searching) {
+            return;
+        }
         let Place::Relayed(relay) = std::mem::replace(&mut session.place, Place::Busy) else {
             return;
         };
@@ -308,6 +311,7 @@ impl Hub {
             return;
         };
         session.output.buffer().extend_from_slice(bytes);
+        let queued = session.output.len();
         if let Place::Relayed(relay) = &mut session.place {
             relay.uncredited += bytes.len();
             if let Some(stay) = &mut relay.stay {
@@ -315,7 +319,11 @@ impl Hub {
                 stay.seq = stay.seq.max(seq);
             }
         }
+        let too_much = queued > self.settings.send_queue;
         self.mark_dirty(id);
+        if too_much {
+            return self.too_slow(time, id);
+        }
         match after {
             None => {}
             Some(After::Admitted { name, seat, resumable, timeline }) => {
@@ -534,7 +542,7 @@ impl Hub {
         let Some(session) = self.session_mut(id) else {
             return;
         };
-        if !matches!(session.place, Place::Relayed(_)) {
+        if !matches!(&session.place, Place::Relayed(relay) if relay.state == State::Searching) {
             return;
         }
         let relay_id = session.relay;

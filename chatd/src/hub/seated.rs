@@ -365,13 +365,13 @@ impl Hub {
         };
         let detached = matches!(found.state, SeatState::Detached { .. });
         found.reach = None;
+        if !detached {
+            found.left_at = seq;
+        }
         if !ready {
             // The room is on its way to another pod, or it is not sure that it is here: nobody is told now.
             found.state = SeatState::Detached { until: time.now };
             return self.arm_room(time, key);
-        }
-        if !detached {
-            found.left_at = seq;
         }
         if found.resumable {
             found.state = SeatState::Away { until: time.now + hold };

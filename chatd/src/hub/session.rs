@@ -62,9 +62,10 @@ impl Output {
     }
 
     /// An idle connection keeps no buffer; a busy one keeps a small one.
-    pub fn written(&mut self, count: usize) {
+    pub fn written(&mut self, count: usize, encoding: Encoding) {
         const KEEP: usize = 4096;
         self.sent += count;
+        self.compact(encoding);
         if self.sent >= self.bytes.len() {
             self.sent = 0;
             self.bytes.clear();
@@ -81,8 +82,8 @@ impl Output {
     }
 
     /// Frees what has been written, up to the last whole line or frame.
-    pub fn compact(&mut self, encoding: Encoding) {
-        if self.sent < 64 * 1024 {
+    fn compact(&mut self, encoding: Encoding) {
+        if self.sent < 64 * 1024 || self.sent >= self.bytes.len() {
             return;
         }
         let mut start = 0;
