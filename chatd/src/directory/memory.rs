@@ -112,6 +112,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_value_ends_when_its_time_is_up() {
+        let mut values = Values::default();
+        let start = Instant::now();
+        let key = Key::Pod("chat-0".to_owned());
+        let value = Bytes::from_static(b"v");
+        let ttl = Duration::from_secs(10);
+        let swap = Request::Swap { key: key.clone(), expected: None, new: value.clone(), ttl };
+        assert_eq!(values.answer(swap, start), Answer::Done);
+        let mut get = |after| values.answer(Request::Get { key: key.clone() }, start + after);
+        assert_eq!(get(ttl - Duration::from_millis(1)), Answer::Found(Some(value)));
+        assert_eq!(get(ttl), Answer::Found(None));
+        assert_eq!(values.answer(Request::Pods, start + ttl), Answer::Pods(Vec::new()));
+    }
+
+    #[test]
     fn expired_values_are_swept_out() {
         let mut values = Values::default();
         let start = Instant::now();
