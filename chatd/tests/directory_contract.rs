@@ -13,6 +13,7 @@ use chatd::directory::redis::{RedisDirectory, RedisSettings};
 use chatd::directory::{Answer, Directory, Key, Request};
 use futures_util::future::join_all;
 use support::certificates::Certificates;
+use support::directory::{settings, start};
 use support::eventually;
 use support::redis::{ClusterServers, Mode, SentinelServers, Server, valkey};
 
@@ -185,14 +186,6 @@ async fn lets_one_of_many_win(directory: &impl Directory) {
     assert_eq!(get(directory, &counter).await, Some(bytes("200")));
 }
 
-fn settings(url: &str) -> RedisSettings {
-    RedisSettings::new(url.parse().unwrap())
-}
-
-fn start(settings: RedisSettings) -> RedisDirectory {
-    RedisDirectory::start(settings).unwrap()
-}
-
 #[tokio::test]
 async fn memory() {
     keeps_the_contract(&MemoryDirectory::new()).await;
@@ -318,4 +311,32 @@ async fn redis_keys_are_those_of_the_contract() {
     assert!(directory.ask(Request::Get { key: room("wrong000") }).await.is_err());
     assert_eq!(get(&directory, &room("abcd1234")).await, Some(bytes("{}")));
     assert_eq!(directory.resets(), 0);
+}
+
+/// Each core of chatd has a runtime of its own; they share the connections of one.
+#[tokio::test]
+async fn redis_is_asked_from_other_runtimes() {
+    let servers = ClusterServers::start(2);
+    let directory = start(settings(&servers.url()));
+    let clone = directory.clone();
+    let other = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(keeps_the_contract(&clone));
+    });
+    eventually("the other thread is done", Duration::from_secs(30), async || other.is_finished().then_some(())).await;
+    other.join().unwrap();
+}
+
+#[tokio::test]
+async fn redis_connections_end_with_the_directory() {
+    let server = Server::start(&[]);
+    let clients = || server.run::<String>("CLIENT LIST").lines().count();
+    let directory = start(settings(&server.url()));
+    let clone = directory.clone();
+    assert_eq!(get(&directory, &room("abcd1234")).await, None);
+    drop(directory);
+    assert_eq!(get(&clone, &room("abcd1234")).await, None);
+    assert_eq!(clients(), 2, "the directory and this test");
+    drop(clone);
+    eventually("the connection ends", Duration::from_secs(5), async || (clients() == 1).then_some(())).await;
 }

@@ -121,7 +121,7 @@ mod tests {
         let swap = Request::Swap { key: key.clone(), expected: None, new: value.clone(), ttl };
         assert_eq!(values.answer(swap, start), Answer::Done);
         let mut get = |after| values.answer(Request::Get { key: key.clone() }, start + after);
-        assert_eq!(get(ttl - Duration::from_millis(1)), Answer::Found(Some(value)));
+        assert_eq!(get(Duration::from_millis(9_999)), Answer::Found(Some(value)));
         assert_eq!(get(ttl), Answer::Found(None));
         assert_eq!(values.answer(Request::Pods, start + ttl), Answer::Pods(Vec::new()));
     }

@@ -2,6 +2,8 @@
 #![allow(dead_code)]
 
 pub mod certificates;
+pub mod directory;
+pub mod fake;
 pub mod redis;
 
 use std::future::Future;

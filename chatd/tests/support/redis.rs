@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use redis::{Connection, FromRedisValue};
+use redis::{Connection, FromRedisValue, RedisResult};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -52,8 +52,7 @@ impl Server {
     pub fn start_as(program: &Path, mode: Mode, arguments: &[&str], tls: Option<&Certificates>) -> Self {
         let mut tried = 0;
         loop {
-            let server = Self::try_start(program, mode, arguments, tls);
-            match server {
+            match Self::try_start(program, mode, arguments, tls) {
                 Ok(server) => return server,
                 // Another process may have taken the free port first.
                 Err(log) => {
@@ -64,7 +63,7 @@ impl Server {
         }
     }
 
-    fn try_start(program: &Path, mode: Mode, more: &[&str], tls: Option<&Certificates>) -> Result<Self, String> {
+    fn try_start(program: &Path, mode: Mode, extra: &[&str], tls: Option<&Certificates>) -> Result<Self, String> {
         let directory = tempfile::tempdir().unwrap();
         let port = free_port();
         let mut arguments: Vec<String> = Vec::new();
@@ -82,8 +81,8 @@ impl Server {
             add(&["--tls-cert-file", certificate.to_str().unwrap(), "--tls-key-file", key.to_str().unwrap()]);
             tls_port
         });
-        add(more);
-        let password = more.windows(2).find(|pair| pair[0] == "--requirepass").map(|pair| pair[1].to_owned());
+        add(extra);
+        let password = extra.windows(2).find(|pair| pair[0] == "--requirepass").map(|pair| pair[1].to_owned());
         let mut server =
             Self { program: program.to_owned(), mode, arguments, child: None, directory, port, tls_port, password };
         server.launch()?;
@@ -193,12 +192,17 @@ impl Server {
 
     /// Asks the server something, given as words.
     pub fn run<T: FromRedisValue>(&self, words: &str) -> T {
+        self.try_run(words).unwrap_or_else(|error| panic!("{words}: {error}"))
+    }
+
+    /// As [`Server::run`], where the server may say no.
+    pub fn try_run<T: FromRedisValue>(&self, words: &str) -> RedisResult<T> {
         let mut words = words.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
         for word in words {
             command.arg(word);
         }
-        command.query(&mut self.connection()).unwrap()
+        command.query(&mut self.connection())
     }
 }
 
