@@ -1,0 +1,31 @@
+//! How long to wait before the next attempt to connect. Pure: randomness comes in as an argument.
+
+use std::time::Duration;
+
+const SHORTEST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// The pause after `failures` failures in a row: it doubles from 50 ms to 2 s, and `random` (0 to 1) takes up to half of it away,
+/// so that the clients of a server that comes back do not all come at once.
+pub fn pause(failures: u32, random: f64) -> Duration {
+    let longest = SHORTEST.saturating_mul(1 << failures.min(10)).min(LONGEST);
+    longest.mul_f64(1.0 - random.clamp(0.0, 1.0) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_two_seconds() {
+        let longest = |failures| pause(failures, 0.0).as_millis();
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 40].map(longest), [50, 100, 200, 400, 800, 1_600, 2_000, 2_000]);
+    }
+
+    #[test]
+    fn randomness_takes_up_to_half_away() {
+        assert_eq!(pause(6, 1.0), Duration::from_secs(1));
+        assert_eq!(pause(6, 0.5), Duration::from_millis(1_500));
+        assert_eq!(pause(6, f64::INFINITY), Duration::from_secs(1));
+    }
+}

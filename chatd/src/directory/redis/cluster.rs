@@ -1,0 +1,232 @@
+//! Sends each request to the node of a Redis Cluster that has its key, and follows the cluster as it changes. Does I/O.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::{Cmd, Value, cmd};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::adviser::Adviser;
+use super::complaint::{Complaint, Verdict};
+use super::dial::{Dialer, Purpose};
+use super::link::{Link, Source, patience};
+use super::slots::{SlotMap, slot};
+use super::url::Address;
+use crate::directory::{ANSWER_TIME, NoAnswer};
+
+/// How often the map is read without a reason.
+const READ_EVERY: Duration = Duration::from_secs(5);
+/// How often it is read at most, whatever the reasons.
+const READ_AT_MOST_EVERY: Duration = Duration::from_millis(100);
+/// How long a request rests that came while its key was between two nodes.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// A request that was sent on more often than this finds no answer.
+const MOST_HOPS: usize = 16;
+/// The largest size that the Redis Cluster specification recommends.
+const MOST_NODES: usize = 1_000;
+
+/// Links to all masters, and a task that ends with the last clone.
+#[derive(Debug, Clone)]
+pub struct Cluster(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    dialer: Arc<Dialer>,
+    losses: Arc<AtomicU64>,
+    map: watch::Sender<Map>,
+    links: Mutex<HashMap<Address, Link>>,
+    /// The runtime that the cluster was started in: it moves the bytes, whoever asks.
+    runtime: tokio::runtime::Handle,
+    read_now: Notify,
+}
+
+/// What is known of the cluster.
+#[derive(Debug, Clone, PartialEq)]
+struct Map {
+    slots: Arc<SlotMap>,
+    /// Since when nobody has told, and why not.
+    silence: Option<(Instant, Option<NoAnswer>)>,
+}
+
+impl Cluster {
+    /// Starts to connect, by any of `nodes`. `losses` is raised for each connection that is lost and when slots change hands.
+    /// Must be called inside a runtime, which does the work; requests may come from any.
+    pub fn start(dialer: Arc<Dialer>, nodes: Vec<Address>, losses: Arc<AtomicU64>) -> Self {
+        let shared = Arc::new(Shared {
+            dialer: dialer.clone(),
+            losses,
+            map: watch::Sender::new(Map { slots: Arc::default(), silence: Some((Instant::now(), None)) }),
+            links: Mutex::default(),
+            runtime: tokio::runtime::Handle::current(),
+            read_now: Notify::new(),
+        });
+        let adviser = Adviser::new(dialer, Purpose::Slots, nodes.clone());
+        let task = tokio::spawn(shared.clone().follow(adviser, nodes)).abort_handle();
+        Self(Arc::new(Handle { shared, task }))
+    }
+
+    /// Asks the node that has `key`.
+    pub async fn call(&self, key: &[u8], command: &Cmd, deadline: Instant) -> Result<Value, Complaint> {
+        let shared = &self.0.shared;
+        let slot = slot(key);
+        let mut maps = shared.map.subscribe();
+        let mut sent_to: Option<(Address, bool)> = None;
+        for _ in 0..MOST_HOPS {
+            let (address, asking) = match sent_to.take() {
+                Some(there) => there,
+                None => (shared.master(slot, &mut maps, deadline).await.map_err(no_answer)?, false),
+            };
+            let link = shared.link(&address).ok_or(no_answer(NoAnswer::Refused))?;
+            if !link.is_up() {
+                shared.read_now.notify_one();
+            }
+            let up = tokio::select! {
+                biased;
+                up = link.ready(deadline) => up.map_err(no_answer)?,
+                // Another master may have taken the slot over.
+                Ok(()) = maps.changed() => continue,
+            };
+            match link.send(up, command, asking, deadline).await {
+                Err(Complaint::Moved(to)) => {
+                    shared.read_now.notify_one();
+                    sent_to = Some((named(to, &address), false));
+                }
+                Err(Complaint::Ask(to)) => sent_to = Some((named(to, &address), true)),
+                Err(Complaint::TryAgain) => sleep(TRY_AGAIN_AFTER).await,
+                Err(complaint @ Complaint::None(NoAnswer::ReadOnly, _)) => {
+                    shared.read_now.notify_one();
+                    return Err(complaint);
+                }
+                reply => return reply,
+            }
+            if Instant::now() >= deadline {
+                return Err(no_answer(NoAnswer::Timeout));
+            }
+        }
+        Err(no_answer(NoAnswer::ReadOnly))
+    }
+}
+
+fn no_answer(reason: NoAnswer) -> Complaint {
+    Complaint::None(reason, Verdict::Keep)
+}
+
+/// A node that is sent to without a host's name is on the host that sends.
+fn named(to: Address, sender: &Address) -> Address {
+    if to.host.is_empty() { Address { host: sender.host.clone(), ..to } } else { to }
+}
+
+impl Shared {
+    fn links(&self) -> MutexGuard<'_, HashMap<Address, Link>> {
+        // No panic can leave the map half changed.
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn link(&self, address: &Address) -> Option<Link> {
+        let mut links = self.links();
+        if let Some(link) = links.get(address) {
+            return Some(link.clone());
+        }
+        if links.len() >= MOST_NODES {
+            return None;
+        }
+        let _inside = self.runtime.enter();
+        let link = Link::start(self.dialer.clone(), Source::Fixed(address.clone()), 0, self.losses.clone());
+        links.insert(address.clone(), link.clone());
+        Some(link)
+    }
+
+    /// Who has the slot, waiting for a cluster that is not known yet as [`patience`] says.
+    async fn master(&self, slot: u16, maps: &mut watch::Receiver<Map>, deadline: Instant) -> Result<Address, NoAnswer> {
+        loop {
+            let silence = {
+                let map = maps.borrow_and_update();
+                if let Some(master) = map.slots.master(slot) {
+                    return Ok(master.clone());
+                }
+                map.silence
+            };
+            self.read_now.notify_one();
+            // The cluster tells, and nobody has the slot.
+            let (since, reason) = silence.ok_or(NoAnswer::ReadOnly)?;
+            let give_up = reason.unwrap_or(NoAnswer::Timeout);
+            let until = patience(since, reason, Instant::now(), deadline).ok_or(give_up)?;
+            if let Ok(Err(_)) = timeout_at(until, maps.changed()).await {
+                return Err(NoAnswer::Refused);
+            }
+        }
+    }
+
+    /// Reads the map again and again.
+    async fn follow(self: Arc<Self>, mut adviser: Adviser, seeds: Vec<Address>) {
+        let mut said = None;
+        loop {
+            match self.read(&mut adviser).await {
+                Ok(slots) => {
+                    said = None;
+                    let known = slots.masters().into_iter().cloned();
+                    adviser.set_addresses(seeds.iter().cloned().chain(known).collect());
+                    self.adopt(slots);
+                }
+                Err(reason) => {
+                    self.map.send_if_modified(|map| {
+                        let since = map.silence.map_or_else(Instant::now, |(since, _)| since);
+                        let silence = Some((since, Some(reason)));
+                        std::mem::replace(&mut map.silence, silence) != silence
+                    });
+                    if said.replace(reason) != Some(reason) {
+                        tracing::warn!(
+                            reason = reason.as_str(),
+                            "no node of the Redis Cluster says who has which slots"
+                        );
+                    }
+                }
+            }
+            sleep(READ_AT_MOST_EVERY).await;
+            let _ = timeout(READ_EVERY, self.read_now.notified()).await;
+        }
+    }
+
+    async fn read(&self, adviser: &mut Adviser) -> Result<SlotMap, NoAnswer> {
+        let mut command = cmd("CLUSTER");
+        command.arg("SLOTS");
+        let answer = timeout(ANSWER_TIME, adviser.ask(&command)).await.map_err(|_| NoAnswer::Timeout)?;
+        let (asked, reply) = answer?;
+        SlotMap::parse(reply, &asked).ok_or(NoAnswer::Refused)
+    }
+
+    fn adopt(&self, slots: SlotMap) {
+        let masters: Vec<Address> = slots.masters().into_iter().cloned().collect();
+        // Nodes that a request was sent on to, and that have no slot yet, are dialled again when they are next needed.
+        self.links().retain(|address, _| masters.contains(address));
+        for master in &masters {
+            self.link(master);
+        }
+        self.map.send_if_modified(|map| {
+            if map.slots.changed_hands(&slots) {
+                self.losses.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("slots of the Redis Cluster have changed hands");
+            }
+            let map_now = Map { slots: Arc::new(slots), silence: None };
+            let changed = *map != map_now;
+            *map = map_now;
+            changed
+        });
+    }
+}

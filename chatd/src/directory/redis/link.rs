@@ -1,0 +1,327 @@
+//! Keeps one connection to one master, and makes another when it is lost. Does I/O.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Value};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::adviser::{self, Adviser};
+use super::backoff;
+use super::complaint::{Complaint, Verdict};
+use super::dial::{self, Dialer, Dialled, Purpose};
+use super::secrets::Secrets;
+use super::url::Address;
+use crate::directory::{ANSWER_TIME, NoAnswer};
+
+/// How often an idle connection is tried, and the Sentinels are asked whether the master is still the same.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+/// How often the files are read again, in checks.
+const FILES_EVERY: u32 = 3;
+/// A connection that held for less than this counts as one more failure.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// A connection to one master, kept up by a task that ends with the last clone.
+#[derive(Debug, Clone)]
+pub struct Link(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: watch::Sender<State>,
+    /// The number of a connection that a request found unusable, and why.
+    unusable: watch::Sender<(u64, NoAnswer)>,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Up(Up),
+    /// Since when, and what the last attempt to connect ran into, if there was one.
+    Down {
+        since: Instant,
+        reason: Option<NoAnswer>,
+    },
+}
+
+/// A connection to send on.
+#[derive(Debug, Clone)]
+pub struct Up {
+    connection: MultiplexedConnection,
+    /// Counts the link's connections.
+    number: u64,
+}
+
+/// Where the master is.
+#[derive(Debug)]
+pub enum Source {
+    Fixed(Address),
+    Sentinel { sentinels: Box<Adviser>, master: String },
+}
+
+impl Source {
+    async fn address(&mut self) -> Result<Address, NoAnswer> {
+        match self {
+            Source::Fixed(address) => Ok(address.clone()),
+            Source::Sentinel { sentinels, master } => adviser::master_address(sentinels, master).await,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Fixed(address) => address.fmt(formatter),
+            Source::Sentinel { master, .. } => master.fmt(formatter),
+        }
+    }
+}
+
+/// Until when a request waits for a server that has been away `since` then; `None`: it is refused at once. A short absence is
+/// waited for; what only a person can change is not.
+pub fn patience(since: Instant, reason: Option<NoAnswer>, now: Instant, deadline: Instant) -> Option<Instant> {
+    let hopeless = matches!(reason, Some(NoAnswer::Auth | NoAnswer::Tls | NoAnswer::UnknownHost));
+    let until = deadline.min(since + ANSWER_TIME);
+    (until > now && !hopeless).then_some(until)
+}
+
+impl Link {
+    /// Starts to connect. `losses` is raised for each connection that is lost. Must be called inside a runtime, which does the
+    /// work; requests may come from any.
+    pub fn start(dialer: Arc<Dialer>, source: Source, database: u32, losses: Arc<AtomicU64>) -> Self {
+        let down = State::Down { since: Instant::now(), reason: None };
+        let shared =
+            Arc::new(Shared { state: watch::Sender::new(down), unusable: watch::Sender::new((0, NoAnswer::Refused)) });
+        let keeper = Keeper { dialer, source, purpose: Purpose::Data { database }, shared: shared.clone(), losses };
+        Self(Arc::new(Handle { shared, task: tokio::spawn(keeper.run()).abort_handle() }))
+    }
+
+    /// Whether there is a connection now.
+    pub fn is_up(&self) -> bool {
+        matches!(*self.0.shared.state.borrow(), State::Up(_))
+    }
+
+    /// A connection to send on, waiting for it as [`patience`] says.
+    pub async fn ready(&self, deadline: Instant) -> Result<Up, NoAnswer> {
+        if let State::Up(up) = &*self.0.shared.state.borrow() {
+            return Ok(up.clone());
+        }
+        let mut states = self.0.shared.state.subscribe();
+        loop {
+            let (since, reason) = match &*states.borrow_and_update() {
+                State::Up(up) => return Ok(up.clone()),
+                State::Down { since, reason } => (*since, *reason),
+            };
+            let give_up = reason.unwrap_or(NoAnswer::Timeout);
+            let until = patience(since, reason, Instant::now(), deadline).ok_or(give_up)?;
+            // An error: the keeper's runtime has ended.
+            if let Ok(Err(_)) = timeout_at(until, states.changed()).await {
+                return Err(NoAnswer::Refused);
+            }
+        }
+    }
+
+    /// Asks one thing on a connection that was ready.
+    pub async fn send(&self, up: Up, command: &Cmd, asking: bool, deadline: Instant) -> Result<Value, Complaint> {
+        let Up { mut connection, number } = up;
+        let sent = Instant::now();
+        let reply = async {
+            if asking {
+                dial::send_asking(&mut connection, command).await
+            } else {
+                dial::send(&mut connection, command).await
+            }
+        };
+        let reply = timeout_at(deadline, reply).await.unwrap_or_else(|_| {
+            // Replies come in order. A request that was sent late says little; one that had time says that the other end is gone.
+            let verdict = if sent.elapsed() >= ANSWER_TIME / 2 { Verdict::Replace } else { Verdict::Keep };
+            Err(Complaint::None(NoAnswer::Timeout, verdict))
+        });
+        if let Err(Complaint::None(reason, Verdict::Replace)) = reply {
+            self.0.shared.unusable.send_if_modified(|worst| {
+                let newer = worst.0 < number;
+                if newer {
+                    *worst = (number, reason);
+                }
+                newer
+            });
+        }
+        reply
+    }
+}
+
+/// The task behind a [`Link`]: it alone connects, so that there is one attempt at a time however many requests wait.
+struct Keeper {
+    dialer: Arc<Dialer>,
+    source: Source,
+    purpose: Purpose,
+    shared: Arc<Shared>,
+    losses: Arc<AtomicU64>,
+}
+
+/// How the watch over a connection ends.
+enum End {
+    Lost(NoAnswer),
+    Replaced(Address, Box<Dialled>),
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let mut failures = 0_u32;
+        let mut number = 0;
+        let mut said = None;
+        loop {
+            match self.connect().await {
+                Ok((address, dialled)) => {
+                    let since = Instant::now();
+                    let reason = self.hold(address, dialled, &mut number).await;
+                    said = None;
+                    failures = if since.elapsed() >= STEADY { 0 } else { failures.saturating_add(1) };
+                    self.shared.state.send_replace(State::Down { since: Instant::now(), reason: Some(reason) });
+                    tracing::warn!(server = %self.source, reason = reason.as_str(), "connection to Redis lost");
+                }
+                Err(reason) => {
+                    failures = failures.saturating_add(1);
+                    self.shared.state.send_modify(|state| {
+                        if let State::Down { reason: last, .. } = state {
+                            *last = Some(reason);
+                        }
+                    });
+                    if said.replace(reason) != Some(reason) {
+                        tracing::warn!(server = %self.source, reason = reason.as_str(), "cannot connect to Redis");
+                    }
+                }
+            }
+            sleep(backoff::pause(failures, random())).await;
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(Address, Dialled), NoAnswer> {
+        let attempt = async {
+            let address = self.source.address().await?;
+            let dialled = self.dialer.dial(&address, self.purpose).await?;
+            Ok((address, dialled))
+        };
+        timeout(ANSWER_TIME, attempt).await.unwrap_or(Err(NoAnswer::Timeout))
+    }
+
+    /// Offers a connection, and those that take its place, until there is none. Says why.
+    async fn hold(&mut self, mut address: Address, mut dialled: Dialled, number: &mut u64) -> NoAnswer {
+        let mut unusable = self.shared.unusable.subscribe();
+        loop {
+            *number += 1;
+            let up = Up { connection: dialled.connection.clone(), number: *number };
+            self.shared.state.send_replace(State::Up(up));
+            tracing::info!(server = %address, "connected to Redis");
+            let Dialled { connection, mut driver, secrets } = dialled;
+            let end = tokio::select! {
+                () = driver.ended() => End::Lost(NoAnswer::Refused),
+                reason = found_unusable(&mut unusable, *number) => End::Lost(reason),
+                end = self.watch(&address, connection, &secrets) => end,
+            };
+            self.losses.fetch_add(1, Ordering::Relaxed);
+            match end {
+                // The driver ends here, and with it every request that still waits.
+                End::Lost(reason) => return reason,
+                End::Replaced(new_address, new) => {
+                    driver.retire();
+                    (address, dialled) = (new_address, *new);
+                }
+            }
+        }
+    }
+
+    /// Tries the connection and looks for changes elsewhere, until one of them ends it.
+    async fn watch(&mut self, address: &Address, mut connection: MultiplexedConnection, secrets: &Secrets) -> End {
+        for check in 1_u32.. {
+            sleep(CHECK_EVERY).await;
+            match timeout(ANSWER_TIME, dial::check_master(&mut connection)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => return End::Lost(reason),
+                Err(_) => return End::Lost(NoAnswer::Timeout),
+            }
+            if let Source::Sentinel { sentinels, master } = &mut self.source
+                // Sentinels that do not answer are no reason to leave a master that does.
+                && let Ok(now) = adviser::master_address(sentinels, master).await
+                && now != *address
+            {
+                tracing::warn!(from = %address, to = %now, "the Sentinels name another master");
+                return End::Lost(NoAnswer::ReadOnly);
+            }
+            if check % FILES_EVERY == 0
+                && let Some((address, dialled)) = self.follow_files(secrets).await
+            {
+                return End::Replaced(address, Box::new(dialled));
+            }
+        }
+        End::Lost(NoAnswer::Refused)
+    }
+
+    /// A connection made with the files as they are now, if they have changed and it can be made. The old connection serves on
+    /// meanwhile, so that a file that is wrong, or ahead of the server, harms nobody.
+    async fn follow_files(&mut self, secrets: &Secrets) -> Option<(Address, Dialled)> {
+        let now = Secrets::read(&self.dialer.settings).await;
+        if now.as_ref().is_ok_and(|now| now == secrets) {
+            return None;
+        }
+        match self.connect().await {
+            Ok(new) => Some(new),
+            Err(reason) => {
+                tracing::warn!(
+                    server = %self.source,
+                    reason = reason.as_str(),
+                    "the files of the Redis settings have changed, but cannot be used; the old connection stays"
+                );
+                None
+            }
+        }
+    }
+}
+
+async fn found_unusable(unusable: &mut watch::Receiver<(u64, NoAnswer)>, number: u64) -> NoAnswer {
+    let found = unusable.wait_for(|(found, _)| *found >= number).await.map(|found| found.1).ok();
+    match found {
+        Some(reason) => reason,
+        // Nobody is left who could ask.
+        None => std::future::pending().await,
+    }
+}
+
+fn random() -> f64 {
+    SysRng.try_next_u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_absence_is_waited_for() {
+        let start = Instant::now();
+        let after = |seconds: f64| start + Duration::from_secs_f64(seconds);
+        // A request that comes 0.5 s into an absence waits for its first 2 s only, and never past its own deadline.
+        assert_eq!(patience(start, Some(NoAnswer::Refused), after(0.5), after(2.5)), Some(after(2.0)));
+        assert_eq!(patience(start, None, after(0.5), after(1.0)), Some(after(1.0)));
+        assert_eq!(patience(start, Some(NoAnswer::Refused), after(2.0), after(4.0)), None);
+        for hopeless in [NoAnswer::Auth, NoAnswer::Tls, NoAnswer::UnknownHost] {
+            assert_eq!(patience(start, Some(hopeless), after(0.5), after(2.5)), None);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! How TLS is spoken with Redis: rustls on ring. Does no I/O, except that the system's authorities are read where none are given.
+
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::secrets::{Secrets, SecretsError};
+
+/// Servers are verified by the given authorities, or the system's; a client certificate is shown if there is one.
+pub fn client_config(secrets: &Secrets) -> Result<ClientConfig, SecretsError> {
+    let wrong = |flag, problem: String| SecretsError::Certificate { flag, problem };
+    let authorities = authorities(secrets).map_err(|problem| wrong("--redis-ca-file", problem))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong("--redis-url", error.to_string()))?
+        .with_root_certificates(authorities);
+    let (Some(chain), Some(key)) = (&secrets.certificate, &secrets.key) else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = certificates(chain).map_err(|problem| wrong("--redis-cert-file", problem))?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|_| wrong("--redis-key-file", "the file holds no private key in PEM form".to_owned()))?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| wrong("--redis-cert-file", error.to_string()))
+}
+
+fn authorities(secrets: &Secrets) -> Result<RootCertStore, String> {
+    let mut store = RootCertStore::empty();
+    if let Some(pem) = &secrets.authorities {
+        for certificate in certificates(pem)? {
+            store.add(certificate).map_err(|error| error.to_string())?;
+        }
+    } else {
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if store.is_empty() {
+            return Err("needed, since this system has no certificates of authorities".to_owned());
+        }
+    }
+    Ok(store)
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| format!("the file is not PEM: {error}"))?;
+    if certificates.is_empty() {
+        return Err("the file holds no certificate in PEM form".to_owned());
+    }
+    Ok(certificates)
+}
