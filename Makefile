@@ -6,10 +6,8 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
 DENY_VERSION := 0.20.2
-FUZZ_VERSION := 0.13.2
 CACHE := $(CURDIR)/.cache
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
-FUZZ := $(CACHE)/cargo-fuzz-$(FUZZ_VERSION)/bin/cargo-fuzz
 
 # Seeds of one simulation run: SEEDS=1000 from seed 0. SIM_SEED=<n> runs the one that a failure printed.
 SEEDS ?= 1000
@@ -57,8 +55,9 @@ lint: $(DENY) ## formatting, clippy, shellcheck, licences and sources of depende
 	@hack/need rust cc shellcheck
 	@echo "==> cargo fmt"
 	@cargo fmt --all --check
+	@cd fuzz && cargo fmt --check
 	@echo "==> shellcheck"
-	@grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci hack $(wildcard bench) | xargs shellcheck
+	@grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci hack $(wildcard bench fuzz/run) | xargs shellcheck
 	@echo "==> cargo deny: bans, licences, sources"
 	@$(DENY) --locked check bans licenses sources
 	@echo "==> clippy"
@@ -91,11 +90,11 @@ test-pages: ## the pages in a headless Chromium, against chatd processes
 	@cd chatd/tests/pages && node --test
 
 .PHONY: fuzz
-fuzz: $(FUZZ) ## each fuzz target for FUZZ_SECONDS=60
+fuzz: ## each fuzz target for FUZZ_SECONDS=60
 	@hack/need rust cc
-	@cd chatd && for target in $$($(FUZZ) list); do \
+	@for target in $$(basename -s .rs fuzz/fuzz_targets/*.rs); do \
 		echo "==> fuzz $$target, $(FUZZ_SECONDS) s"; \
-		RUSTC_BOOTSTRAP=1 $(FUZZ) run "$$target" -- -max_total_time=$(FUZZ_SECONDS) -max_len=70000 -print_final_stats=1; \
+		fuzz/run "$$target" "$(FUZZ_SECONDS)"; \
 	done
 
 .PHONY: bench
@@ -112,12 +111,8 @@ advisories: $(DENY) ## known vulnerabilities of dependencies (fetches the adviso
 .PHONY: clean
 clean: ## take away what was built, the tools in .cache too
 	@echo "==> removing target, .cache and node_modules"
-	@rm -rf target "$(CACHE)" chatd/tests/pages/node_modules chatd/fuzz/target
+	@rm -rf target "$(CACHE)" chatd/tests/pages/node_modules fuzz/target fuzz/corpus fuzz/artifacts
 
 $(DENY):
 	@hack/need rust cc
 	$(call install_tool,cargo-deny,$(DENY_VERSION))
-
-$(FUZZ):
-	@hack/need rust cc
-	$(call install_tool,cargo-fuzz,$(FUZZ_VERSION))
