@@ -1,0 +1,182 @@
+// The server under test: real chatd processes with a real Redis, or the double where only that can provoke the case. I/O.
+//
+// CHATD_PAGES_SERVER=double runs what it can against the double and skips what needs real processes; without it, a missing
+// binary is a failure. CHATD_BIN: the binary, target/debug/chatd by default.
+
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { until } from './browser.js';
+import { Double } from './double.js';
+import { Gate } from './gate.js';
+
+const BINARY = path.resolve(process.env.CHATD_BIN ?? fileURLToPath(new URL('../../../../target/debug/chatd', import.meta.url)));
+const START_MS = 30_000;
+export const onlyDouble = process.env.CHATD_PAGES_SERVER === 'double';
+/** For `test(name, {skip: needsChatd}, ...)`. */
+export const needsChatd = onlyDouble && 'CHATD_PAGES_SERVER=double: real processes are left out';
+
+/** `double: true`: only the double will do. `pods`, `flags`: of real processes. */
+export async function startCluster({ double = false, pods = 1, redis = pods > 1, flags = [] } = {}) {
+  if (double || onlyDouble) return startDouble();
+  if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: cargo build -p chatd, or CHATD_PAGES_SERVER=double`);
+  const cluster = new Cluster();
+  try {
+    await cluster.start({ pods, redis, flags });
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+  return cluster;
+}
+
+async function startDouble() {
+  const double = await new Double().start();
+  const gates = [];
+  return {
+    double,
+    pods: [{ url: double.url }],
+    createRoom: async () => double.createRoom(),
+    gate: async () => keep(gates, await Gate.start([{ host: '127.0.0.1', port: double.port }])),
+    stop: async () => {
+      for (const gate of gates) await gate.stop();
+      await double.stop();
+    },
+  };
+}
+
+function keep(list, item) {
+  list.push(item);
+  return item;
+}
+
+class Cluster {
+  pods = [];
+  redis = null;
+  #gates = [];
+  #folder;
+
+  async start({ pods, redis, flags }) {
+    this.#folder = await mkdtemp(path.join(tmpdir(), 'chatd-cluster-'));
+    const keyFile = path.join(this.#folder, 'token-key');
+    await writeFile(keyFile, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
+    if (redis) this.redis = await new Redis(this.#folder, await freePort()).start();
+    for (let index = 0; index < pods; index += 1) {
+      const [tcp, web, peer, admin] = await freePorts(4);
+      const args = [
+        '--tcp-listen', `127.0.0.1:${tcp}`, '--http-listen', `127.0.0.1:${web}`, '--peer-listen', `127.0.0.1:${peer}`,
+        '--admin-listen', `127.0.0.1:${admin}`, '--pod-id', `chat-${index}`, '--token-key-file', keyFile,
+        ...(this.redis ? ['--redis-url', `redis://127.0.0.1:${this.redis.port}`] : []), ...flags,
+      ];
+      this.pods.push(new Pod({ tcp, web, admin, args }));
+    }
+    await Promise.all(this.pods.map((pod) => pod.start()));
+  }
+
+  /** Made at this pod, so owned by it. */
+  async createRoom(pod = 0) {
+    const response = await fetch(`${this.pods[pod].url}/api/rooms`, { method: 'POST' });
+    if (response.status !== 201) throw new Error(`POST /api/rooms: ${response.status} ${await response.text()}`);
+    return (await response.json()).room;
+  }
+
+  /** One address for a page, as a balancer gives it: `prefer` first, the next one where that is gone. */
+  async gate(prefer = 0) {
+    return keep(this.#gates, await Gate.start(this.pods.map(({ web }) => ({ host: '127.0.0.1', port: web })), prefer));
+  }
+
+  async stop() {
+    await Promise.all(this.#gates.map((gate) => gate.stop()));
+    await Promise.all(this.pods.map((pod) => pod.kill()));
+    await this.redis?.kill();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+class Child {
+  output = '';
+  #process = null;
+
+  run(command, args) {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        this.output = (this.output + text).slice(-20_000);
+      });
+    }
+    this.ended = new Promise((resolve) => child.once('close', resolve).once('error', resolve));
+    this.#process = child;
+  }
+
+  get alive() {
+    return this.#process !== null && this.#process.exitCode === null && this.#process.signalCode === null && this.#process.pid !== undefined;
+  }
+
+  signal(name) {
+    if (this.alive) this.#process.kill(name);
+  }
+
+  async kill() {
+    if (!this.#process) return;
+    this.signal('SIGKILL');
+    await this.ended;
+  }
+}
+
+class Pod extends Child {
+  constructor({ tcp, web, admin, args }) {
+    super();
+    Object.assign(this, { tcp, web, admin, args, url: `http://127.0.0.1:${web}` });
+  }
+
+  async start() {
+    this.run(BINARY, this.args);
+    const ready = async () => {
+      if (!this.alive) throw new Error(`chatd ended: ${this.output}`);
+      return (await fetch(`http://127.0.0.1:${this.admin}/readyz`).catch(() => null))?.status === 200;
+    };
+    await until(ready, () => `chatd to be ready: ${this.output}`, START_MS);
+    return this;
+  }
+}
+
+class Redis extends Child {
+  constructor(folder, port) {
+    super();
+    Object.assign(this, { folder, port });
+  }
+
+  async start() {
+    this.run('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', this.folder]);
+    await until(() => answers(this.port), () => `redis-server: ${this.output}`, START_MS);
+    return this;
+  }
+}
+
+function answers(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
+    socket.once('data', () => (socket.destroy(), resolve(true)));
+    socket.once('error', () => resolve(false));
+  });
+}
+
+async function freePort() {
+  return (await freePorts(1))[0];
+}
+
+/** Ports that were free a moment ago; all are held until all are known, so they differ. */
+async function freePorts(count) {
+  const servers = await Promise.all(Array.from({ length: count }, () => new Promise((resolve) => {
+    const server = net.createServer();
+    server.listen(0, '127.0.0.1', () => resolve(server));
+  })));
+  const ports = servers.map((server) => server.address().port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}

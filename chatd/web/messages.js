@@ -1,0 +1,133 @@
+// The list of messages: one row for each message or note, made once and kept in the room's order. I/O: the document.
+
+import { avatar, hueOf } from './players.js';
+import { deliveryWords, noteWords } from './words.js';
+
+const SAME_TURN_MS = 3 * 60_000;
+const NEAR_END_PX = 80;
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+
+export class Messages {
+  #list;
+  #scroller;
+  #newer;
+  #dispatch;
+  #rows = new Map();
+  #following = true;
+
+  /** `dispatch` takes what the buttons on an undelivered message ask for. */
+  constructor(list, scroller, newer, dispatch) {
+    this.#list = list;
+    this.#scroller = scroller;
+    this.#newer = newer;
+    this.#dispatch = dispatch;
+    newer.addEventListener('click', () => {
+      this.#following = true;
+      this.#toEnd();
+    });
+    scroller.addEventListener('scroll', () => {
+      this.#following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END_PX;
+      if (this.#following) newer.hidden = true;
+    }, { passive: true });
+    // The end stays in sight when the window, or a phone's keyboard, changes the height.
+    new ResizeObserver(() => this.#following && this.#toEnd()).observe(scroller);
+  }
+
+  render({ items, outbox, players }) {
+    const shown = [...items, ...outbox];
+    const keys = new Set(shown.map(({ key }) => key));
+    let added = false;
+    let wrote = false;
+    for (const [key, { element }] of this.#rows) {
+      if (keys.has(key)) continue;
+      element.remove();
+      this.#rows.delete(key);
+    }
+    shown.forEach((item, index) => {
+      let row = this.#rows.get(item.key);
+      if (row?.item !== item) {
+        const element = item.kind === 'note' ? noteRow(item) : this.#messageRow(item, players);
+        element.classList.toggle('fresh', !row);
+        row?.element.replaceWith(element);
+        added ||= !row;
+        wrote ||= !row && item.mine && item.delivery !== undefined;
+        row = { item, element };
+        this.#rows.set(item.key, row);
+      }
+      row.element.classList.toggle('continued', continues(shown[index - 1], item));
+      if (this.#list.children[index] !== row.element) this.#list.insertBefore(row.element, this.#list.children[index] ?? null);
+    });
+    if (wrote) this.#following = true;
+    if (this.#following) this.#toEnd();
+    else if (added) this.#newer.hidden = false;
+  }
+
+  #toEnd() {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#newer.hidden = true;
+  }
+
+  #messageRow(item, players) {
+    const row = document.createElement('li');
+    const hue = hueOf(item.from, players);
+    row.className = `message ${item.mine ? 'mine' : 'theirs'} ${item.delivery ?? 'delivered'}`;
+    const head = document.createElement('p');
+    head.className = 'message-head';
+    const name = bidi(item.from);
+    name.className = item.mine ? 'visually-hidden' : `message-from ${hue}`;
+    head.append(name, ' ', timeOf(item.at));
+    const text = bidi(item.text);
+    text.className = 'message-text';
+    row.append(avatar(item.from, hue), head, text);
+    if (item.delivery) row.append(this.#delivery(item));
+    return row;
+  }
+
+  #delivery({ id, delivery }) {
+    const line = document.createElement('p');
+    line.className = 'delivery';
+    const words = document.createElement('span');
+    words.textContent = deliveryWords(delivery);
+    line.append(words);
+    if (delivery === 'unsure' || delivery === 'failed') {
+      line.append(this.#button('Send again', { type: 'resend', id }), this.#button('Remove', { type: 'discard', id }));
+    }
+    return line;
+  }
+
+  #button(words, event) {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.className = 'text-button';
+    button.textContent = words;
+    button.addEventListener('click', () => this.#dispatch(event));
+    return button;
+  }
+}
+
+function continues(before, item) {
+  return before?.kind === 'message' && item.from === before.from && item.at - before.at < SAME_TURN_MS;
+}
+
+function noteRow(item) {
+  const row = document.createElement('li');
+  row.className = item.name ? 'note' : 'note wide-note';
+  const words = document.createElement('span');
+  if (item.name) words.append(bidi(item.name), ' ');
+  words.append(noteWords(item));
+  row.append(words);
+  return row;
+}
+
+function bidi(text) {
+  const element = document.createElement('bdi');
+  element.textContent = text;
+  return element;
+}
+
+function timeOf(at) {
+  const element = document.createElement('time');
+  element.dateTime = new Date(at).toISOString();
+  element.textContent = clock.format(at);
+  return element;
+}

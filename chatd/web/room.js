@@ -1,0 +1,100 @@
+// The room's page: joins the pure session to the socket, the document, the storage and the browser's events. I/O.
+
+import { Connection } from './connection.js';
+import { nameFrom, roomFrom } from './protocol.js';
+import { create, reduce, toKeep } from './session.js';
+import { forgetRoom, loadRoom, rememberName, rememberedName, saveRoom } from './storage.js';
+import { View } from './view.js';
+
+const LEAVE_MS = 2000;
+const PROBE_MS = 8000;
+
+const query = new URLSearchParams(location.search);
+const room = roomFrom(query.get('room') ?? '');
+const askedName = query.get('name');
+const kept = room && loadRoom(room);
+const invite = room && `${location.origin}/room?room=${room}`;
+const socketAddress = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`;
+
+const connection = new Connection(socketAddress, dispatch);
+const view = new View({ room, invite, dispatch, suggestedName: askedName ?? rememberedName() });
+let waiting = null;
+let state = create({ room, name: nameFrom(askedName ?? ''), kept, firstId: firstId() });
+
+// 2^20 ids are left below 2^53 after the greatest start.
+function firstId() {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+  return ((high % 2 ** 12) * 2 ** 32 + low) * 2 ** 9;
+}
+
+function dispatch(event) {
+  const [next, effects] = reduce(state, event, { now: Date.now(), random: Math.random() });
+  state = next;
+  view.render(state);
+  for (const effect of effects) perform(effect);
+}
+
+function perform(effect) {
+  switch (effect.type) {
+    case 'connect': clearTimeout(waiting); connection.open(); break;
+    case 'disconnect': connection.drop(); break;
+    case 'send': connection.send(effect.message); break;
+    case 'check': connection.check(); break;
+    case 'wait': clearTimeout(waiting); waiting = setTimeout(dispatch, effect.ms, { type: 'due' }); break;
+    case 'hurry': setTimeout(dispatch, LEAVE_MS, { type: 'closed', code: 1006, opened: true }); break;
+    case 'probe': probe(); break;
+    case 'announce': view.announce(effect); break;
+    case 'accepted': view.clearDraft(); break;
+    case 'giveBack': if (view.giveBack(effect.text)) dispatch({ type: 'discard', id: effect.id }); break;
+    case 'remember': remember(); break;
+    case 'save': save(); break;
+    case 'forget': forgetRoom(room); location.replace('/'); break;
+  }
+}
+
+async function probe() {
+  try {
+    const response = await fetch(`/api/rooms/${room}`, { cache: 'no-store', signal: AbortSignal.timeout(PROBE_MS) });
+    const { error } = await response.json().catch(() => ({}));
+    const seconds = Number(response.headers.get('retry-after'));
+    const retryAfterMs = Number.isFinite(seconds) ? seconds * 1000 : 0;
+    dispatch({ type: 'probed', status: response.status, code: error?.code, sentence: error?.message, retryAfterMs });
+  } catch {
+    dispatch({ type: 'probed', status: 0 });
+  }
+}
+
+// The name leaves the address, so that what is copied from there is an invitation too. A reload has it from the storage.
+function remember() {
+  rememberName(state.name);
+  history.replaceState(null, '', `/room?room=${room}`);
+}
+
+function save() {
+  if (state.phase !== 'leaving' && state.name) saveRoom(room, { ...toKeep(state), draft: view.draft });
+}
+
+// Leaving the page is not leaving the room: a reload and the way back find the seat.
+addEventListener('pagehide', save);
+document.addEventListener('visibilitychange', () => {
+  if (document.visibilityState === 'visible') dispatch({ type: 'woken' });
+  else save();
+});
+addEventListener('pageshow', ({ persisted }) => {
+  if (!persisted) return;
+  // Another page of this tab may have gone on in the seat while this one was kept aside.
+  if (loadRoom(room)?.seat?.token !== state.seat?.token) location.reload();
+  else dispatch({ type: 'woken' });
+});
+addEventListener('online', () => dispatch({ type: 'network', online: true }));
+addEventListener('offline', () => dispatch({ type: 'network', online: false }));
+
+if (!room) {
+  state = { ...state, phase: 'stopped', stop: { code: 'bad_room' } };
+  view.render(state);
+} else {
+  view.restoreDraft(kept?.draft);
+  dispatch({ type: 'begin' });
+  if (!navigator.onLine) dispatch({ type: 'network', online: false });
+  if (askedName && !nameFrom(askedName)) dispatch({ type: 'refused', code: 'bad_name' });
+}

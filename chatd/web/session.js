@@ -1,0 +1,299 @@
+// One player's stay in one room: what happened in, the new state and what to do out. Pure: no I/O.
+//
+// phase: asking (for a name) | connecting | joining | joined | waiting (to reconnect) | probing (why the upgrade was
+// refused) | leaving | stopped (only the person can go on).
+// items: what the room has said, in its order. outbox: own messages whose id has not come back; each is queued (not on
+// the wire), sent, unsure (may or may not have arrived) or failed (has not arrived).
+
+import { entry, sameName, textProblem } from './protocol.js';
+import { delay, outcomeOfClose, outcomeOfProbe, outcomeOfJoinError } from './recovery.js';
+
+export const MAX_ITEMS = 300;
+export const MAX_OUTBOX = 20;
+const STABLE_MS = 10_000;
+
+/** `firstId` is random, so that ids of two tabs in one seat do not meet. `kept` is what `toKeep` gave before a reload. */
+export function create({ room, name, kept, firstId }) {
+  const known = kept && (!name || sameName(kept.name, name)) ? kept : null;
+  return {
+    phase: 'asking',
+    room,
+    name: known?.name ?? name,
+    seat: known?.seat ?? null,
+    players: [],
+    maxPlayers: 0,
+    items: known?.items ?? [],
+    outbox: known?.outbox ?? [],
+    nextId: firstId,
+    nextKey: known?.nextKey ?? 1,
+    settling: null,
+    error: null,
+    stop: null,
+    attempt: 0,
+    joinedAt: null,
+    wasIn: known !== null,
+    online: true,
+  };
+}
+
+/** What a reload needs to go on. */
+export function toKeep({ name, seat, items, outbox, nextKey }) {
+  return { name, seat, items: items.slice(-100), outbox, nextKey };
+}
+
+export function connectionStatus(state) {
+  if (state.phase === 'asking') return 'asking';
+  if (state.phase === 'stopped' || state.phase === 'leaving') return 'stopped';
+  if (state.phase === 'joined') return state.online ? 'connected' : 'offline';
+  if (!state.online) return 'offline';
+  if (state.wasIn) return 'reconnecting';
+  return state.attempt === 0 ? 'connecting' : 'trying';
+}
+
+/** `env`: `now` in Unix milliseconds, `random` in [0, 1). Gives `[state, effects]`. */
+export function reduce(state, event, env) {
+  switch (event.type) {
+    case 'begin': return state.name ? connect(state) : [state, []];
+    case 'named': return connect({ ...state, name: event.name, error: null });
+    case 'opened': return opened(state);
+    case 'received': return received(state, event.message, env);
+    case 'closed': return closed(state, event, env);
+    case 'probed': return state.phase === 'probing' ? carryOut(state, outcomeOfProbe(event), env) : [state, []];
+    case 'due': return state.phase === 'waiting' ? connect(state) : [state, []];
+    case 'woken': return woken(state);
+    case 'network': return event.online ? woken({ ...state, online: true }) : [{ ...state, online: false }, []];
+    case 'retry': return connect({ ...state, attempt: 0, error: null });
+    case 'refused': return [{ ...state, error: { code: event.code, about: 'message' } }, []];
+    case 'say': return say(state, event.text, env);
+    case 'resend': return flush(redeliver(state, event.id, 'queued'));
+    case 'discard': return [{ ...state, outbox: state.outbox.filter((own) => own.id !== event.id) }, [{ type: 'save' }]];
+    case 'dismiss': return [{ ...state, error: null }, []];
+    case 'leave': return leave(state);
+    default: return [state, []];
+  }
+}
+
+function connect(state) {
+  return [{ ...state, phase: 'connecting', stop: null, settling: null }, [{ type: 'connect' }]];
+}
+
+function opened(state) {
+  if (state.phase !== 'connecting') return [state, []];
+  return [{ ...state, phase: 'joining' }, [{ type: 'send', message: entry(state.room, state.name, state.seat) }]];
+}
+
+function woken(state) {
+  if (state.phase === 'waiting') return connect(state);
+  return [state, state.phase === 'joined' ? [{ type: 'check' }] : []];
+}
+
+function closed(state, event, env) {
+  if (['asking', 'stopped', 'waiting', 'probing'].includes(state.phase)) return [state, []];
+  if (state.phase === 'leaving') return gone(state);
+  if (!event.opened) return [{ ...state, phase: 'probing' }, [{ type: 'probe' }]];
+  const stable = state.joinedAt !== null && env.now - state.joinedAt > STABLE_MS;
+  return carryOut(stable ? { ...state, attempt: 0 } : state, outcomeOfClose(event.code), env);
+}
+
+/** Does what recovery.js judged: `{act, code?, sentence?, about?, atLeastMs?}`. */
+function carryOut(state, outcome, env) {
+  const { code, sentence } = outcome;
+  const error = code ? { code, sentence, about: outcome.about ?? 'connection' } : state.error;
+  const next = { ...state, settling: null, joinedAt: null };
+  switch (outcome.act) {
+    case 'stop':
+      return [{ ...next, phase: 'stopped', stop: { code, sentence }, error: null }, [{ type: 'disconnect' }, { type: 'save' }]];
+    case 'ask':
+      return [{ ...next, phase: 'asking', seat: null, error }, [{ type: 'disconnect' }]];
+    case 'rejoin':
+      return opened({ ...next, phase: 'connecting', seat: null, outbox: unsure(state.outbox) });
+    case 'reconnect': {
+      const ms = outcome.atOnce && state.attempt === 0 ? 0 : delay(state.attempt, env.random);
+      const waiting = { ...next, phase: 'waiting', attempt: state.attempt + 1, error };
+      return [waiting, [{ type: 'disconnect' }, { type: 'wait', ms: Math.max(ms, outcome.atLeastMs ?? 0) }]];
+    }
+    default: return [{ ...state, error }, []];
+  }
+}
+
+function received(state, message, env) {
+  switch (message.type) {
+    case 'joined': return joined(state, message, env);
+    case 'message': return spoken(state, message);
+    case 'error': return refused(state, message, env);
+    case 'bye': return bye(state, message, env);
+    case 'left': return state.phase === 'leaving' ? gone(state) : lost(state, env);
+    case 'players': return [{ ...state, players: message.players, maxPlayers: message.max_players }, []];
+    case 'entered': return [arrival(state, message.name, env.now), []];
+    case 'exited': return [exit(state, message, env.now), []];
+    case 'away': return [presence(state, message.name, true, env.now), []];
+    case 'back': return [presence(state, message.name, false, env.now), []];
+    case 'moved': return moved(state, message, env.now);
+    case 'missed': return [note(state, { code: 'gap', count: message.count ?? null }, env.now), []];
+    // pong: that something came is all it says. redirect: `bye moved` follows, and the way back is the same address.
+    default: return [state, []];
+  }
+}
+
+function joined(state, message, env) {
+  const goesOn = message.resumed && state.seat?.timeline === message.timeline;
+  const missed = goesOn ? message.missed : null;
+  const seen = state.seat?.lastSeq ?? 0;
+  const remaining = missed === null ? 0 : Math.max(0, message.seq - seen - missed);
+  let next = {
+    ...state,
+    phase: 'joined',
+    name: message.name,
+    players: message.players,
+    maxPlayers: message.max_players,
+    joinedAt: env.now,
+    error: state.error?.about === 'connection' ? null : state.error,
+    settling: { remaining, sure: missed === 0 },
+    wasIn: true,
+    seat: {
+      token: message.token ?? state.seat?.token,
+      timeline: message.timeline,
+      lastSeq: remaining === 0 ? message.seq : seen,
+    },
+  };
+  if (!message.resumed && state.wasIn) next = note(next, { code: 'rejoined' }, env.now);
+  if (message.resumed && missed !== 0) next = note(next, { code: 'gap', count: missed }, env.now);
+  const [settled, effects] = remaining === 0 ? settle(next) : [next, []];
+  return [settled, [{ type: 'remember' }, ...effects, { type: 'save' }]];
+}
+
+/** The replay has ended: an own message that was not in it did not arrive, if the replay was whole. */
+function settle(state) {
+  const outbox = state.settling.sure
+    ? state.outbox.map((own) => (own.delivery === 'sent' ? { ...own, delivery: 'queued' } : own))
+    : unsure(state.outbox);
+  return flush({ ...state, outbox, settling: null });
+}
+
+function unsure(outbox) {
+  return outbox.map((own) => (own.delivery === 'sent' ? { ...own, delivery: 'unsure' } : own));
+}
+
+/** Sends what waits, in its order, unless a replay may still bring it back. */
+function flush(state) {
+  if (state.phase !== 'joined' || state.settling) return [state, []];
+  const waiting = state.outbox.filter((own) => own.delivery === 'queued');
+  const effects = waiting.map(({ text, id }) => ({ type: 'send', message: { type: 'say', text, id } }));
+  const outbox = state.outbox.map((own) => (own.delivery === 'queued' ? { ...own, delivery: 'sent' } : own));
+  return [{ ...state, outbox }, effects];
+}
+
+function spoken(state, message) {
+  const mine = sameName(message.from, state.name);
+  const own = mine && state.outbox.find(({ id }) => id === message.id);
+  const key = own ? own.key : state.nextKey;
+  const item = { key, kind: 'message', from: message.from, mine, text: message.text, at: message.at };
+  const next = {
+    ...state,
+    items: append(state.items, item),
+    nextKey: own ? state.nextKey : state.nextKey + 1,
+    outbox: own ? state.outbox.filter((other) => other !== own) : state.outbox,
+    error: own && state.error?.about !== 'connection' ? null : state.error,
+    seat: state.seat && { ...state.seat, lastSeq: Math.max(state.seat.lastSeq, message.seq) },
+  };
+  const effects = mine || message.replay ? [] : [{ type: 'announce', from: message.from, text: message.text }];
+  if (!next.settling) return [next, effects];
+  const settling = { ...next.settling, remaining: next.settling.remaining - 1 };
+  if (settling.remaining > 0) return [{ ...next, settling }, effects];
+  const [settled, more] = settle({ ...next, settling });
+  return [settled, [...effects, ...more]];
+}
+
+function refused(state, message, env) {
+  const own = state.outbox.find(({ id }) => id === message.id && message.id !== undefined);
+  if (own) return unsent(state, own, message);
+  if (state.phase === 'joining') return carryOut(state, outcomeOfJoinError(message, state.seat !== null), env);
+  if (state.phase !== 'joined') return [state, []];
+  const { code, message: sentence } = message;
+  if (code === 'not_in_room') return carryOut(state, { act: 'reconnect', atOnce: true, code, sentence }, env);
+  return [{ ...state, error: { code, sentence, about: 'message' } }, []];
+}
+
+/** An own message was refused. Its text goes back to where it was written, where that is empty: the view decides. */
+function unsent(state, own, { code, message: sentence }) {
+  const error = { code, sentence, about: 'message' };
+  if (code === 'unavailable') return [{ ...redeliver(state, own.id, 'unsure'), error }, []];
+  return [{ ...redeliver(state, own.id, 'failed'), error }, [{ type: 'giveBack', id: own.id, text: own.text }]];
+}
+
+function redeliver(state, id, delivery) {
+  return { ...state, outbox: state.outbox.map((own) => (own.id === id ? { ...own, delivery } : own)) };
+}
+
+/** The last word before a close. Most codes only say why; the close itself starts what follows. */
+function bye(state, { code, message }, env) {
+  if (state.phase === 'leaving' || !code) return [state, []];
+  if (code === 'replaced') return carryOut(state, { act: 'stop', code }, env);
+  if (['moved', 'shutting_down', 'quit'].includes(code)) return [state, []];
+  const about = code === 'unavailable' || code === 'too_many_connections' ? 'connection' : 'past';
+  return [{ ...state, error: { code, sentence: message, about } }, []];
+}
+
+/** Out of the room without having asked: the error before it says why. */
+function lost(state, env) {
+  const { code, sentence } = state.error ?? { code: 'not_in_room' };
+  return carryOut({ ...state, seat: null, outbox: unsure(state.outbox) }, { act: 'stop', code, sentence }, env);
+}
+
+function say(state, text, env) {
+  const refuse = (code) => [{ ...state, error: { code, about: 'message' } }, []];
+  const problem = textProblem(text);
+  if (problem) return refuse(problem);
+  if (state.phase === 'stopped' || state.phase === 'asking' || state.phase === 'leaving') return refuse('not_here');
+  if (state.outbox.length >= MAX_OUTBOX) return refuse('outbox_full');
+  const own = { key: state.nextKey, id: state.nextId, from: state.name, mine: true, text, at: env.now, delivery: 'queued' };
+  const next = {
+    ...state,
+    outbox: [...state.outbox, own],
+    nextId: state.nextId + 1,
+    nextKey: state.nextKey + 1,
+    error: state.error?.about === 'message' ? null : state.error,
+  };
+  const [flushed, effects] = flush(next);
+  return [flushed, [{ type: 'accepted' }, ...effects]];
+}
+
+function leave(state) {
+  if (state.phase !== 'joined') return gone(state);
+  return [{ ...state, phase: 'leaving' }, [{ type: 'send', message: { type: 'leave' } }, { type: 'hurry' }]];
+}
+
+function gone(state) {
+  return [{ ...state, phase: 'leaving' }, [{ type: 'disconnect' }, { type: 'forget' }]];
+}
+
+function moved(state, message, now) {
+  const sameTimeline = state.seat?.timeline === message.timeline;
+  if (!state.seat || sameTimeline) return [state, []];
+  const seat = { ...state.seat, timeline: message.timeline, lastSeq: message.seq };
+  return [note({ ...state, seat }, { code: 'took_over' }, now), [{ type: 'save' }]];
+}
+
+function arrival(state, name, now) {
+  const players = [...state.players.filter((player) => !sameName(player.name, name)), { name, away: false }];
+  return note({ ...state, players }, { code: 'entered', name }, now);
+}
+
+function exit(state, { name, reason }, now) {
+  const players = state.players.filter((player) => !sameName(player.name, name));
+  return note({ ...state, players }, { code: 'exited', name, reason }, now);
+}
+
+function presence(state, name, away, now) {
+  const players = state.players.map((player) => (sameName(player.name, name) ? { ...player, away } : player));
+  return note({ ...state, players }, { code: away ? 'away' : 'back', name }, now);
+}
+
+function note(state, what, at) {
+  const item = { key: state.nextKey, kind: 'note', at, ...what };
+  return { ...state, items: append(state.items, item), nextKey: state.nextKey + 1 };
+}
+
+function append(items, item) {
+  return [...items.slice(-(MAX_ITEMS - 1)), item];
+}

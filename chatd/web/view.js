@@ -1,0 +1,217 @@
+// The room's document: shows a session's state and turns what a person does into events. I/O: the document.
+
+import { MAX_TEXT_BYTES, byteLength, nameFrom } from './protocol.js';
+import { connectionStatus } from './session.js';
+import { errorWords, statusWords, stopWords } from './words.js';
+import { Messages } from './messages.js';
+import { playerRows } from './players.js';
+
+const LOG_LINES = 10;
+const NEAR_LIMIT_BYTES = 500;
+const COPIED_MS = 2500;
+
+const byId = (id) => document.getElementById(id);
+
+export class View {
+  #dispatch;
+  #invite;
+  #messages;
+  #phase = null;
+  #unread = 0;
+  #room;
+
+  constructor({ room, invite, dispatch, suggestedName }) {
+    this.#dispatch = dispatch;
+    this.#invite = invite;
+    this.#room = room;
+    this.#messages = new Messages(byId('messages'), byId('scroller'), byId('newer'), (event) => {
+      dispatch(event);
+      byId('draft').focus();
+    });
+    byId('room-code').textContent = room ?? '–';
+    byId('copy').disabled = !invite;
+    byId('name').value = suggestedName;
+    this.#listen();
+  }
+
+  get draft() {
+    return byId('draft').value;
+  }
+
+  clearDraft() {
+    this.#setDraft('');
+  }
+
+  restoreDraft(text) {
+    if (text) this.#setDraft(text);
+  }
+
+  /** A refused text goes back to the input, if nothing else is being written there. */
+  giveBack(text) {
+    if (this.draft !== '') return false;
+    this.#setDraft(text);
+    return true;
+  }
+
+  /** Only this is read out by itself: what others say while the page is there, not what is shown again. */
+  announce({ from, text }) {
+    const line = document.createElement('p');
+    line.append(bidi(from), ': ', bidi(text));
+    const log = byId('log');
+    log.append(line);
+    while (log.childElementCount > LOG_LINES) log.firstElementChild.remove();
+    if (document.visibilityState === 'hidden') this.#unread += 1;
+    this.#title();
+  }
+
+  render(state) {
+    const status = connectionStatus(state);
+    setText(byId('status'), statusWords(status));
+    byId('status').dataset.status = status;
+    this.#renderSeats(state);
+    this.#messages.render(state);
+    this.#renderNotice(state);
+    this.#renderPanels(state);
+  }
+
+  #renderSeats({ players, maxPlayers, name, phase }) {
+    byId('players').replaceChildren(...playerRows(players, maxPlayers, name));
+    byId('players').classList.toggle('stale', phase !== 'joined');
+    setText(byId('seats-count'), maxPlayers ? `${players.length} of ${maxPlayers}` : '');
+  }
+
+  #renderNotice({ error }) {
+    setText(byId('alert'), error ? errorWords(error.code, error.sentence) : '');
+    byId('notice').classList.toggle('shown', error !== null);
+    const nameIsWrong = error?.code === 'bad_name' || error?.code === 'name_taken';
+    setInvalid(byId('name'), nameIsWrong);
+  }
+
+  #renderPanels({ phase, stop, wasIn, items, outbox }) {
+    byId('empty').hidden = phase !== 'joined' || items.length + outbox.length > 0;
+    byId('composer').hidden = !wasIn;
+    byId('ask').hidden = phase !== 'asking';
+    byId('stopped').hidden = phase !== 'stopped';
+    byId('leave').hidden = phase === 'asking' || phase === 'stopped';
+    document.body.classList.toggle('outside', !wasIn && (phase === 'asking' || phase === 'stopped'));
+    if (stop) {
+      const words = stopWords(stop.code, stop.sentence);
+      setText(byId('stopped-title'), words.title);
+      setText(byId('stopped-text'), words.text);
+      setText(byId('again'), words.again ?? '');
+      byId('again').hidden = !words.again;
+    }
+    if (phase !== this.#phase) this.#arrive(phase, wasIn);
+    this.#phase = phase;
+  }
+
+  // Focus moves only where the element that it should be in has just appeared; else it stays where the person put it.
+  #arrive(phase, wasIn) {
+    if (phase === 'asking') {
+      byId('name').focus();
+      byId('name').select();
+    } else if (phase === 'stopped' && !wasIn) {
+      (byId('again').hidden ? byId('lobby-link') : byId('again')).focus();
+    } else if (phase === 'joined' && (document.activeElement === document.body || byId('ask').contains(document.activeElement))) {
+      byId('draft').focus();
+    }
+  }
+
+  #listen() {
+    byId('composer').addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#dispatch({ type: 'say', text: this.draft });
+      byId('draft').focus();
+    });
+    byId('draft').addEventListener('keydown', (event) => {
+      if (event.key !== 'Enter' || event.isComposing) return;
+      event.preventDefault();
+      byId('composer').requestSubmit();
+    });
+    byId('draft').addEventListener('input', () => this.#setDraft(this.draft));
+    byId('ask').addEventListener('submit', (event) => {
+      event.preventDefault();
+      const name = nameFrom(byId('name').value);
+      this.#dispatch(name ? { type: 'named', name } : { type: 'refused', code: 'bad_name' });
+    });
+    byId('again').addEventListener('click', () => {
+      this.#dispatch({ type: 'retry' });
+      if (!byId('composer').hidden) byId('draft').focus();
+    });
+    byId('dismiss').addEventListener('click', () => {
+      this.#dispatch({ type: 'dismiss' });
+      (byId('composer').hidden ? byId('name') : byId('draft')).focus();
+    });
+    byId('leave').addEventListener('click', () => this.#dispatch({ type: 'leave' }));
+    byId('copy').addEventListener('click', () => this.#copy());
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'visible') this.#unread = 0;
+      this.#title();
+    });
+    this.#title();
+  }
+
+  // A message is one line, so a pasted text's line ends become spaces.
+  #setDraft(text) {
+    const draft = byId('draft');
+    const line = text.replace(/[\r\n\u0085\u2028\u2029]+/g, ' ');
+    if (draft.value !== line) draft.value = line;
+    const left = MAX_TEXT_BYTES - byteLength(line);
+    byId('bytes').classList.toggle('over', left < 0);
+    setText(byId('bytes'), left > NEAR_LIMIT_BYTES ? '' : left < 0 ? `${-left} bytes too long` : `${left} bytes left`);
+    setInvalid(draft, left < 0);
+  }
+
+  async #copy() {
+    const copied = await copyText(this.#invite);
+    if (!copied) return this.#dispatch({ type: 'refused', code: 'copy_failed' });
+    byId('copy').classList.add('done');
+    setText(byId('copy-text'), 'Copied');
+    setText(byId('copied'), 'Invite link copied');
+    setTimeout(() => {
+      byId('copy').classList.remove('done');
+      setText(byId('copy-text'), 'Copy invite link');
+      setText(byId('copied'), '');
+    }, COPIED_MS);
+  }
+
+  #title() {
+    const unread = this.#unread > 0 ? `(${this.#unread}) ` : '';
+    document.title = `${unread}${this.#room ? `Room ${this.#room}` : 'No such room'} · chatd`;
+  }
+}
+
+function bidi(text) {
+  const element = document.createElement('bdi');
+  element.textContent = text;
+  return element;
+}
+
+// A live region speaks when it is written to, so the same words are not written twice.
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function setInvalid(input, invalid) {
+  if (invalid) input.setAttribute('aria-invalid', 'true');
+  else input.removeAttribute('aria-invalid');
+}
+
+// The clipboard is only there on https and loopback; the older way needs a selection of its own.
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = document.createElement('textarea');
+    const focused = document.activeElement;
+    field.value = text;
+    field.className = 'visually-hidden';
+    document.body.append(field);
+    field.select();
+    const copied = document.execCommand('copy');
+    field.remove();
+    focused?.focus();
+    return copied;
+  }
+}

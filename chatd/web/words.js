@@ -1,0 +1,103 @@
+// The page's words for every code that it may have to explain. Pure: no I/O.
+
+const ERRORS = {
+  bad_command: 'The server did not understand this page. Reload it: it may be older than the server.',
+  bad_room: 'That is not a room code. A code has 8 letters and digits, like k3v9x2ab.',
+  bad_name: 'A name has 1 to 24 letters, digits, _ or -, without spaces.',
+  bad_text: 'That message has nothing to show, or holds characters that cannot be sent.',
+  line_too_long: 'That message is longer than the server takes. Send it in parts.',
+  text_too_long: 'That message is too long. Shorten it, or send it in parts.',
+  room_not_found: 'There is no such room. Its code may be mistyped, or it closed after everybody had left.',
+  room_full: 'Every seat in this room is taken. Try again when somebody has left.',
+  name_taken: 'Somebody in this room has that name already. Choose another.',
+  bad_token: 'Your seat was not held any longer.',
+  already_in_room: 'This connection is in a room already. Connecting again.',
+  not_in_room: 'The server does not know you in this room any longer. Connecting again.',
+  rate_limited: 'That was too fast. Wait a moment, then send it again.',
+  too_many_connections: 'The server has no place for another connection right now.',
+  too_many_rooms: 'The server has no place for another room right now. Try again in a minute.',
+  unavailable: 'The room does not answer right now. This may take a few seconds.',
+  timeout: 'The server closed the connection: it heard nothing from this page for too long.',
+  slow_consumer: 'Messages came faster than this connection could take them, so the server closed it.',
+  shutting_down: 'The server is being restarted. Try again in a moment.',
+  moved: 'The room has moved to another server. Connecting again.',
+  replaced: 'You went on in another tab or window. Only one of them can sit in your seat.',
+  bad_request: 'The server could not read the request. Reload the page.',
+  bad_origin: 'This server does not accept connections from this address.',
+  bad_host: 'This server does not answer under this address.',
+  not_found: 'The server does not know this address.',
+  method_not_allowed: 'The server does not allow this here. Reload the page.',
+  too_large: 'The request was larger than the server takes.',
+  unreachable: 'The server cannot be reached. Check your network.',
+  refused: 'The room is there, but the server refused the connection.',
+  outbox_full: 'Too many messages wait to be sent. Wait for the connection to come back.',
+  not_here: 'You are not in the room here, so this was not sent.',
+  copy_failed: 'The link could not be copied. It is this page’s address without the name.',
+};
+
+/** What is wrong and what to do. For a code that this page is too old to know: the server's own sentence. */
+export function errorWords(code, sentence) {
+  return Object.hasOwn(ERRORS, code) ? ERRORS[code] : sentence || 'Something went wrong. Try again.';
+}
+
+const STATUS = {
+  asking: 'Not in the room yet',
+  connecting: 'Connecting…',
+  connected: 'Connected',
+  trying: 'Not connected yet. Trying again…',
+  reconnecting: 'Connection lost. Reconnecting…',
+  offline: 'You are offline. Reconnecting when the network is back.',
+  stopped: 'Not connected',
+};
+
+export function statusWords(status) {
+  return STATUS[status];
+}
+
+const EXITS = {
+  left: 'left',
+  disconnected: 'lost the connection and did not come back',
+  timeout: 'did not come back',
+  slow: 'was dropped: the connection was too slow',
+  moved: 'went to another server',
+};
+
+/** What happened to the player whose name stands before it, or the whole note where there is none. */
+export function noteWords(note) {
+  switch (note.code) {
+    case 'entered': return 'joined';
+    case 'exited': return EXITS[note.reason] ?? 'left';
+    case 'away': return 'lost the connection; the seat is held';
+    case 'back': return 'is back';
+    case 'rejoined': return 'You were gone too long for your seat to be held, so this is a new one. What was said in between is not here.';
+    case 'took_over': return 'Another server took the room over. What was said just before may be missing.';
+    case 'gap': return gapWords(note.count);
+    default: return '';
+  }
+}
+
+function gapWords(count) {
+  if (count === null) return 'Some messages may be missing here.';
+  return count === 1 ? 'One message is missing here.' : `${count} messages are missing here.`;
+}
+
+const DELIVERY = {
+  queued: 'Waiting to be sent',
+  sent: 'Sending…',
+  unsure: 'This may or may not have arrived.',
+  failed: 'Not sent.',
+};
+
+export function deliveryWords(delivery) {
+  return DELIVERY[delivery];
+}
+
+/** The panel that stands where the page cannot go on by itself. `again`: the words on the button that tries anew, if any. */
+export function stopWords(code, sentence) {
+  const words = { title: 'You are not in the room', text: errorWords(code, sentence), again: 'Try again' };
+  if (code === 'room_full') words.title = 'The room is full';
+  if (code === 'room_not_found') words.title = 'No such room';
+  if (code === 'bad_room') return { ...words, title: 'No such room', again: null };
+  if (code === 'replaced') return { ...words, title: 'Open somewhere else', again: 'Use it here' };
+  return words;
+}
