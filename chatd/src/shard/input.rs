@@ -9,7 +9,6 @@ use super::websocket::{self, Incoming, Violation};
 use super::{LEAVING, MAIL, Shard};
 use crate::frame::Drop;
 use crate::hub::SessionId;
-use crate::protocol::ErrorCode;
 
 /// What came of one read.
 enum Came {
@@ -119,6 +118,7 @@ impl Shard {
                 if connection.closing {
                     return;
                 }
+                self.hub.counters.bytes_in += count as u64;
                 if connection.web.is_some() {
                     self.read_frames(id, count);
                 } else {
@@ -214,7 +214,7 @@ impl Shard {
                 Err(Violation::TooLong) => {
                     // The hub says so and closes; what follows makes no sense any more.
                     connection.closing = true;
-                    self.hub.refuse(self.time, id, ErrorCode::LineTooLong);
+                    self.hub.too_long(self.time, id);
                     return bytes.len();
                 }
                 Err(violation) => {

@@ -4,7 +4,6 @@ use std::task::{Context, Poll, Waker};
 
 use super::connection::{Connection, Web};
 use super::{Query, Shard};
-use crate::counters::Gauges;
 use crate::frame::{self, Frame};
 use crate::mail::{ClientSocket, Report, ShardMail};
 use crate::protocol::{Encoding, PodBoot};
@@ -32,10 +31,13 @@ impl Shard {
                     ClientSocket::Tcp { stream } => (stream, Encoding::Lines, None),
                     ClientSocket::Web { stream, early } => (stream, Encoding::Json, Some(early)),
                 };
+                match encoding {
+                    Encoding::Lines => self.hub.counters.connections_tcp += 1,
+                    Encoding::Json => self.hub.counters.connections_web += 1,
+                }
                 let id = self.hub.open(time, encoding);
                 let mut connection = Connection::new(id, Self::stream(stream), address, permit);
-                connection.web =
-                    early.map(|pending| Box::new(Web { pending, heard: time.now, ..Web::default() }));
+                connection.web = early.map(|pending| Box::new(Web { pending, heard: time.now, ..Web::default() }));
                 self.begin(connection);
             }
             ShardMail::Carried { carried, connection } => {
@@ -99,14 +101,6 @@ impl Shard {
     }
 
     fn report(&self) -> Report {
-        Report { counters: self.hub.counters.clone(), gauges: self.gauges(), drained: self.hub.drained() }
-    }
-
-    fn gauges(&self) -> Gauges {
-        Gauges {
-            rooms: self.hub.room_count() as u64,
-            players: self.hub.player_count() as u64,
-            connections: self.hub.session_count() as u64,
-        }
+        Report { counters: self.hub.counters.clone(), gauges: self.hub.gauges(), drained: self.hub.drained() }
     }
 }

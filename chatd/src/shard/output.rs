@@ -74,6 +74,7 @@ impl Shard {
                 }
             }
             if !ours && written > 0 {
+                self.hub.counters.bytes_out += written as u64;
                 self.hub.wrote(self.time, id, written);
             }
             if connection.blocked {

@@ -84,10 +84,8 @@ pub async fn serve(
 /// Sets what finds dead clients (protocol.md section 5), and no delay for small writes. Linux gives it on to accepted sockets.
 pub(crate) fn keep_alive(listener: &TcpListener) {
     let socket = SockRef::from(listener);
-    let probes = TcpKeepalive::new()
-        .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(10))
-        .with_retries(3);
+    let probes =
+        TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)).with_retries(3);
     let set = socket
         .set_tcp_nodelay(true)
         .and_then(|()| socket.set_tcp_keepalive(&probes))
