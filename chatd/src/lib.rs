@@ -19,3 +19,5 @@ pub mod protocol;
 pub mod record;
 pub mod room;
 pub mod settings;
+pub mod shard;
+pub mod tcp;

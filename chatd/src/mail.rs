@@ -14,6 +14,7 @@ use crate::directory::{Answer, NoAnswer, Request};
 use crate::hub::{Advertised, Carried, LeaseView, Target, Ticket};
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
+use crate::shard::Connection;
 
 /// A client's socket, as it goes from thread to thread: not registered with any runtime.
 #[derive(Debug)]
@@ -36,9 +37,7 @@ pub enum ShardMail {
     /// A session from another shard ([`crate::hub::Effect::Migrate`]).
     Carried {
         carried: Box<Carried>,
-        socket: ClientSocket,
-        address: IpAddr,
-        permit: Permit,
+        connection: Box<Connection>,
     },
     CreateRoom {
         reply: oneshot::Sender<Result<RoomId, ErrorCode>>,

@@ -8,6 +8,7 @@
 
 mod admission;
 mod drain;
+mod figures;
 mod find;
 mod guests;
 mod input;
@@ -343,6 +344,13 @@ impl Hub {
         self.finish(time);
     }
 
+    /// A client that speaks JSON sent, or announced, a message of more than [`crate::protocol::MAX_JSON`].
+    pub fn too_long(&mut self, time: Time, session: SessionId) {
+        self.begin(time);
+        self.fail(time, session, ErrorCode::LineTooLong);
+        self.finish(time);
+    }
+
     /// The client has ended its input, and may still read (`nc` at its end of file).
     pub fn end_of_input(&mut self, time: Time, session: SessionId) {
         self.begin(time);
@@ -381,7 +389,10 @@ impl Hub {
     /// Takes a session that [`Effect::Migrate`] names out of this hub.
     pub fn take(&mut self, session: SessionId) -> Option<Carried> {
         self.session(session)?;
-        Some(Carried(self.sessions.remove(session.index as usize)))
+        let mut carried = self.sessions.remove(session.index as usize);
+        // It stands in this hub's list; the next one's has it not yet.
+        carried.dirty = false;
+        Some(Carried(carried))
     }
 
     /// Goes on with a session of another thread.

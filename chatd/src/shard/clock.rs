@@ -1,0 +1,18 @@
+//! The two clocks that a shard tells its hub of. Does I/O: reads the system's clocks.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::hub::Time;
+
+/// The time now, as hubs, leases and deadlines count it.
+pub fn now() -> Time {
+    // Counts suspension, so that a pod that was frozen notices.
+    let boot = clock_gettime(ClockId::Boottime);
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time {
+        now: u64::try_from(boot.tv_sec).unwrap_or_default() * 1000 + boot.tv_nsec as u64 / 1_000_000,
+        wall: wall.as_millis() as u64,
+    }
+}

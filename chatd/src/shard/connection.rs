@@ -1,0 +1,86 @@
+//! What a shard keeps of one client connection besides the hub's session. Types only; no I/O.
+
+use std::net::IpAddr;
+
+use mio::net::TcpStream;
+
+use super::websocket::Decoder;
+use crate::hub::SessionId;
+use crate::mail::Permit;
+use crate::protocol::ErrorCode;
+
+/// One client's socket. It can go from one shard to another once it is deregistered.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) id: SessionId,
+    pub(super) stream: TcpStream,
+    pub(super) address: IpAddr,
+    pub(super) permit: Permit,
+    /// For WebSocket; lines need nothing more.
+    pub(super) web: Option<Box<Web>>,
+    /// The socket is full: wait until it is writable.
+    pub(super) blocked: bool,
+    /// The client has closed or shut down its side: what is left has to be read to its end.
+    pub(super) hung_up: bool,
+    /// The end of the client's input has been read.
+    pub(super) ended: bool,
+    /// The hub has said its last word: flush it and close.
+    pub(super) closing: bool,
+    /// Stands in the list of connections that are not wanted to be read.
+    pub(super) paused: bool,
+}
+
+impl Connection {
+    pub(super) fn new(id: SessionId, stream: TcpStream, address: IpAddr, permit: Permit) -> Self {
+        Self {
+            id,
+            stream,
+            address,
+            permit,
+            web: None,
+            blocked: false,
+            hung_up: false,
+            ended: false,
+            closing: false,
+            paused: false,
+        }
+    }
+}
+
+/// What WebSocket needs on top of a socket.
+#[derive(Debug, Default)]
+pub(super) struct Web {
+    pub decoder: Decoder,
+    /// Bytes that have been read and are no whole frame yet, or wait for their turn.
+    pub pending: Vec<u8>,
+    /// Whole control frames to be sent, between the hub's.
+    pub control: Vec<u8>,
+    /// So many bytes of the hub's frame that is under way have not been sent.
+    pub unsent: usize,
+    /// When the client was last heard of (ms).
+    pub heard: u64,
+    /// How this side closes, once the hub's output is out.
+    pub close: Option<Option<ErrorCode>>,
+}
+
+/// A socket that is closed on this side. What the client still sends is read and forgotten, for a while: a socket that is closed
+/// with unread input resets the connection, and the last words would be lost on their way.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub stream: TcpStream,
+    /// Tells later users of the entry apart.
+    pub generation: u32,
+    /// Given back with the socket.
+    pub _permit: Permit,
+}
+
+/// What is to be looked at when its time comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// Is this WebSocket client still there?
+    Alive(SessionId),
+    /// A closing connection has had its time to be flushed.
+    Flush(SessionId),
+    /// A leaving socket has had its time.
+    Leave { key: u32, generation: u32 },
+}

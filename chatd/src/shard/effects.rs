@@ -1,0 +1,100 @@
+//! Carries out what a shard's hub wants done. Does I/O: sends mail, closes sockets.
+
+use mio::net::TcpStream;
+
+use super::{Connection, Query, Shard};
+use crate::frame::Drop;
+use crate::hub::{Effect, SessionId};
+use crate::mail::{PodMail, ShardMail};
+
+impl Shard {
+    pub(super) fn carry_out_effects(&mut self) {
+        loop {
+            let mut effects = std::mem::take(&mut self.effects);
+            self.hub.take_effects(&mut effects);
+            if effects.is_empty() {
+                self.effects = effects;
+                return;
+            }
+            for effect in effects.drain(..) {
+                self.carry_out(effect);
+            }
+            self.effects = effects;
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Directory { ticket, request } => {
+                self.tell_pod(PodMail::Directory { shard: self.index, ticket, request });
+            }
+            Effect::Dial { address } => self.tell_pod(PodMail::Dial { address }),
+            Effect::DirectoryWentBack => self.tell_pod(PodMail::DirectoryWentBack),
+            Effect::Close { session, code } => self.close(session, code),
+            Effect::Abort { session } => self.gone(session, Drop::Lost),
+            Effect::Migrate { session, shard } => self.migrate(session, shard),
+            Effect::Created { query, result } => {
+                if let Some(Query::Create(reply)) = self.queries.remove(&query) {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(result);
+                }
+            }
+            Effect::LookedUp { query, result } => {
+                if let Some(Query::LookUp(reply)) = self.queries.remove(&query) {
+                    let _ = reply.send(result);
+                }
+            }
+            Effect::Log(notice) => super::notice::log(&notice),
+        }
+    }
+
+    /// Sends a session and its socket to the thread that has its room.
+    fn migrate(&mut self, id: SessionId, shard: usize) {
+        let Some(mut connection) = self.remove(id) else {
+            return;
+        };
+        let left = self.poll.registry().deregister(&mut connection.stream);
+        let Some(carried) = self.hub.take(id).filter(|_| left.is_ok()) else {
+            return;
+        };
+        if let Some(shard) = self.shards.get(shard) {
+            // A thread that has ended has closed its clients' sockets, and this one with them.
+            let _ = shard.send(ShardMail::Carried { carried: Box::new(carried), connection: Box::new(connection) });
+        }
+    }
+
+    /// Hands the hub's frames to the links.
+    pub(super) fn send_frames(&mut self) {
+        let Self { hub, pod, .. } = self;
+        hub.take_frames(|to, bytes| {
+            let _ = pod.send(PodMail::Frames { to, bytes });
+        });
+    }
+
+    fn tell_pod(&self, mail: PodMail) {
+        // Without the pod's thread the process is ending, and nothing is lost.
+        let _ = self.pod.send(mail);
+    }
+
+    /// Puts a connection into the table and among the sockets waited for. False: the system refuses.
+    pub(super) fn insert(&mut self, mut connection: Connection) -> bool {
+        use mio::{Interest, Token};
+        let id = connection.id;
+        let index = id.index as usize;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut connection.stream, Token(index), both) {
+            tracing::warn!(%error, shard = self.index, "a client's socket cannot be waited for");
+            self.hub.dropped(self.time, id, Drop::Lost);
+            return false;
+        }
+        if self.connections.len() <= index {
+            self.connections.resize_with(index + 1, || None);
+        }
+        self.connections[index] = Some(connection);
+        true
+    }
+
+    pub(super) fn stream(stream: std::net::TcpStream) -> TcpStream {
+        TcpStream::from_std(stream)
+    }
+}

@@ -1,0 +1,233 @@
+//! From a shard's sockets to its hub. Does I/O: reads.
+
+use std::io::{ErrorKind, Read};
+
+use mio::event::Event;
+
+use super::connection::Web;
+use super::websocket::{self, Incoming, Violation};
+use super::{LEAVING, MAIL, Shard};
+use crate::frame::Drop;
+use crate::hub::SessionId;
+
+/// What came of one read.
+enum Came {
+    Bytes(usize),
+    /// The client has ended its input.
+    End,
+    Nothing,
+    Broken,
+}
+
+/// Reads once. A read that fills less than the buffer has emptied the socket: the next bytes make a new event.
+fn read(stream: &mut impl Read, buffer: &mut [u8]) -> Came {
+    loop {
+        return match stream.read(buffer) {
+            Ok(0) => Came::End,
+            Ok(count) => Came::Bytes(count),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Came::Nothing,
+            Err(_) => Came::Broken,
+        };
+    }
+}
+
+impl Shard {
+    /// A socket is ready for something.
+    pub(super) fn ready(&mut self, event: &Event) {
+        let token = event.token();
+        if token == MAIL {
+            return;
+        }
+        if token.0 & LEAVING != 0 {
+            return self.drain_leaving(token.0 & !LEAVING);
+        }
+        let Some(Some(connection)) = self.connections.get_mut(token.0) else {
+            return;
+        };
+        let id = connection.id;
+        connection.hung_up |= event.is_read_closed() || event.is_error();
+        if event.is_write_closed() && (connection.ended || connection.paused) {
+            return self.gone(id, Drop::Lost);
+        }
+        if event.is_writable() && connection.blocked {
+            connection.blocked = false;
+            self.dirty.push(id);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.read(id);
+        }
+    }
+
+    /// Goes on with what one turn did not finish.
+    pub(super) fn read_again(&mut self) {
+        for id in std::mem::take(&mut self.again) {
+            self.read_pending(id);
+            self.read(id);
+        }
+    }
+
+    /// Finds out who may be read again.
+    pub(super) fn unpause(&mut self) {
+        let mut index = 0;
+        while index < self.paused.len() {
+            let id = self.paused[index];
+            let wanted = self.hub.wants_input(id);
+            match self.connection(id) {
+                Some(connection) if !wanted && !connection.closing => index += 1,
+                Some(connection) => {
+                    connection.paused = false;
+                    self.paused.swap_remove(index);
+                    self.again.push(id);
+                }
+                None => {
+                    self.paused.swap_remove(index);
+                }
+            }
+        }
+    }
+
+    fn pause(&mut self, id: SessionId) {
+        if let Some(connection) = self.connection(id)
+            && !connection.paused
+        {
+            connection.paused = true;
+            self.paused.push(id);
+        }
+    }
+
+    /// Reads once from a client, and tells the hub.
+    fn read(&mut self, id: SessionId) {
+        let wanted = self.hub.wants_input(id);
+        let Some(connection) = self.connections.get_mut(id.index as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        if connection.id != id || connection.ended || connection.paused {
+            return;
+        }
+        if !wanted && !connection.closing {
+            return self.pause(id);
+        }
+        let came = read(&mut connection.stream, &mut self.buffer);
+        match came {
+            Came::Bytes(count) => {
+                let more = count == self.buffer.len() || connection.hung_up;
+                if more {
+                    self.again.push(id);
+                }
+                if connection.closing {
+                    return;
+                }
+                self.hub.counters.bytes_in += count as u64;
+                if connection.web.is_some() {
+                    self.read_frames(id, count);
+                } else {
+                    self.hub.receive(self.time, id, &self.buffer[..count]);
+                }
+            }
+            Came::End => {
+                connection.ended = true;
+                let (closing, web) = (connection.closing, connection.web.is_some());
+                if web {
+                    self.gone(id, Drop::Lost);
+                } else if !closing {
+                    self.hub.end_of_input(self.time, id);
+                }
+            }
+            Came::Nothing => {}
+            Came::Broken => self.gone(id, Drop::Lost),
+        }
+    }
+
+    /// `count` bytes of WebSocket frames are in the buffer.
+    fn read_frames(&mut self, id: SessionId, count: usize) {
+        let now = self.time.now;
+        let Some(web) = self.connection(id).and_then(|connection| connection.web.as_mut()) else {
+            return;
+        };
+        web.heard = now;
+        if web.pending.is_empty() {
+            // Most often whole frames come, and are parsed where they were read.
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let used = self.frames(id, &mut buffer[..count]);
+            self.buffer = buffer;
+            let Self { connections, buffer, .. } = self;
+            if let Some(web) = web_of(connections, id) {
+                web.pending.extend_from_slice(&buffer[used..count]);
+            }
+        } else {
+            let Self { connections, buffer, .. } = self;
+            if let Some(web) = web_of(connections, id) {
+                web.pending.extend_from_slice(&buffer[..count]);
+            }
+            self.read_pending(id);
+        }
+    }
+
+    /// Carries out the frames that were read and had to wait.
+    pub(super) fn read_pending(&mut self, id: SessionId) {
+        let Some(web) = web_of(&mut self.connections, id) else {
+            return;
+        };
+        let mut pending = std::mem::take(&mut web.pending);
+        let used = self.frames(id, &mut pending);
+        if used < pending.len()
+            && let Some(web) = web_of(&mut self.connections, id)
+        {
+            pending.drain(..used);
+            web.pending = pending;
+        }
+    }
+
+    /// Carries out the whole frames in `bytes`, for as long as the hub wants them. Returns how many bytes that took.
+    fn frames(&mut self, id: SessionId, bytes: &mut [u8]) -> usize {
+        let mut used = 0;
+        loop {
+            if !self.hub.wants_input(id) {
+                self.pause(id);
+                return used;
+            }
+            let Some(connection) = self.connections.get_mut(id.index as usize).and_then(Option::as_mut) else {
+                return bytes.len();
+            };
+            let Some(web) = connection.web.as_mut().filter(|_| !connection.closing) else {
+                return bytes.len();
+            };
+            let Web { decoder, control, .. } = web.as_mut();
+            match decoder.decode(&mut bytes[used..]) {
+                Ok(None) => return used,
+                Ok(Some((incoming, taken))) => {
+                    used += taken;
+                    match incoming {
+                        Incoming::Text(text) => self.hub.receive_message(self.time, id, text),
+                        Incoming::Ping(payload) => {
+                            websocket::pong(payload, control);
+                            self.dirty.push(id);
+                        }
+                        Incoming::Nothing => {}
+                        Incoming::Close(code) => {
+                            self.close_web(id, code, "", if code == Some(1001) { Drop::GoingAway } else { Drop::Lost });
+                            return bytes.len();
+                        }
+                    }
+                }
+                Err(Violation::TooLong) => {
+                    // The hub says so and closes; what follows makes no sense any more.
+                    connection.closing = true;
+                    self.hub.too_long(self.time, id);
+                    return bytes.len();
+                }
+                Err(violation) => {
+                    self.close_web(id, Some(violation.close_code()), "", Drop::Lost);
+                    return bytes.len();
+                }
+            }
+        }
+    }
+}
+
+/// As a function of the one field, so that the others can be used beside it.
+fn web_of(connections: &mut [Option<super::Connection>], id: SessionId) -> Option<&mut Web> {
+    let connection = connections.get_mut(id.index as usize)?.as_mut()?;
+    connection.web.as_deref_mut().filter(|_| connection.id == id)
+}

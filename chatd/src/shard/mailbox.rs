@@ -1,0 +1,106 @@
+//! What a shard does with its mail. Does I/O: takes over sockets.
+
+use std::task::{Context, Poll, Waker};
+
+use super::connection::{Connection, Web};
+use super::{Query, Shard};
+use crate::frame::{self, Frame};
+use crate::mail::{ClientSocket, Report, ShardMail};
+use crate::protocol::{Encoding, PodBoot};
+
+impl Shard {
+    /// Reads all mail that is there, and asks to be woken for more.
+    pub(super) fn read_mail(&mut self, waker: &Waker) {
+        let mut context = Context::from_waker(waker);
+        while let Poll::Ready(mail) = self.mailbox.poll_recv(&mut context) {
+            match mail {
+                Some(mail) => self.take_mail(mail),
+                None => {
+                    self.stopped = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take_mail(&mut self, mail: ShardMail) {
+        let time = self.time;
+        match mail {
+            ShardMail::Client { socket, address, permit } => {
+                let (stream, encoding, early) = match socket {
+                    ClientSocket::Tcp { stream } => (stream, Encoding::Lines, None),
+                    ClientSocket::Web { stream, early } => (stream, Encoding::Json, Some(early)),
+                };
+                match encoding {
+                    Encoding::Lines => self.hub.counters.connections_tcp += 1,
+                    Encoding::Json => self.hub.counters.connections_web += 1,
+                }
+                let id = self.hub.open(time, encoding);
+                let mut connection = Connection::new(id, Self::stream(stream), address, permit);
+                connection.web = early.map(|pending| Box::new(Web { pending, heard: time.now, ..Web::default() }));
+                self.begin(connection);
+            }
+            ShardMail::Carried { carried, connection } => {
+                let mut connection = *connection;
+                connection.id = self.hub.adopt(time, *carried);
+                connection.blocked = false;
+                connection.paused = false;
+                self.begin(connection);
+            }
+            ShardMail::CreateRoom { reply } => {
+                let query = self.ask(Query::Create(reply));
+                self.hub.create_room(time, query);
+            }
+            ShardMail::LookUp { room, reply } => {
+                let query = self.ask(Query::LookUp(reply));
+                self.hub.look_up(time, query, room);
+            }
+            ShardMail::Answered { ticket, answer } => self.hub.answered(time, ticket, answer),
+            ShardMail::DirectoryReset => self.hub.directory_reset(time),
+            ShardMail::Lease(view) => self.hub.lease(time, view),
+            ShardMail::LeaseLost => self.hub.lease_lost(time),
+            ShardMail::PeerUp { boot, address } => self.hub.peer_up(time, boot, address.as_deref()),
+            ShardMail::PeerDown { boot } => self.hub.peer_down(time, boot),
+            ShardMail::PeerUnreachable { address } => self.hub.peer_unreachable(time, &address),
+            ShardMail::Frames { from, bytes } => self.frames_from(from, &bytes),
+            ShardMail::Keys(keys) => self.hub.set_keys(keys),
+            ShardMail::Advertised(advertised) => self.hub.set_advertised(advertised),
+            ShardMail::Drain { deadline } => self.hub.drain(time, deadline),
+            ShardMail::Targets(targets) => self.hub.targets(time, targets),
+            ShardMail::Report { reply } => {
+                let _ = reply.send(self.report());
+            }
+            ShardMail::Stop => self.stopped = true,
+        }
+    }
+
+    /// Begins to serve a client that the hub knows already.
+    fn begin(&mut self, connection: Connection) {
+        let id = connection.id;
+        let web = connection.web.is_some();
+        if self.insert(connection) && web {
+            self.keep_alive(id);
+            self.read_pending(id);
+        }
+    }
+
+    fn ask(&mut self, query: Query) -> u64 {
+        self.last_query += 1;
+        self.queries.insert(self.last_query, query);
+        self.last_query
+    }
+
+    fn frames_from(&mut self, from: PodBoot, mut bytes: &[u8]) {
+        // The link's reader has split them: each is whole.
+        while let Ok(Some((payload, rest))) = frame::split(bytes) {
+            if let Some(frame) = Frame::decode(payload) {
+                self.hub.frame(self.time, from, frame);
+            }
+            bytes = rest;
+        }
+    }
+
+    fn report(&self) -> Report {
+        Report { counters: self.hub.counters.clone(), gauges: self.hub.gauges(), drained: self.hub.drained() }
+    }
+}

@@ -1,0 +1,213 @@
+//! A shard: one thread with a hub and the sockets of its clients. Does I/O; decides nothing that the hub can decide.
+//!
+//! The thread waits in one place (epoll, by `mio`) for sockets, mail and deadlines. What is ready is read in a batch and given to
+//! the hub; at the batch's end its effects are carried out and what it has for each client leaves in one write. A delivery costs
+//! no task, timer, lock or wake-up. `mio` and not `tokio`: with a task a connection each wake costs a lock and two queues, and an
+//! idle connection its future; here it costs one small entry of a table.
+
+mod clock;
+mod connection;
+mod effects;
+mod input;
+mod mailbox;
+mod notice;
+mod output;
+mod websocket;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token, Waker};
+use slab::Slab;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
+
+use crate::hub::{Advertised, Effect, Hub, HubSettings, SessionId, Time};
+use crate::mail::{PodMail, ShardMail};
+use crate::protocol::token::Keyring;
+use crate::protocol::{ErrorCode, RoomId};
+use crate::record::Owner;
+
+pub use clock::now;
+pub use connection::Connection;
+use connection::{Due, Leaving};
+
+/// Everything that a shard is told at its start.
+#[derive(Debug)]
+pub struct ShardStart {
+    /// With this shard's number in it.
+    pub settings: HubSettings,
+    /// This pod, its boot and addresses.
+    pub me: Owner,
+    pub keys: Arc<Keyring>,
+    /// From the system's secure random source.
+    pub seed: [u8; 32],
+    pub advertised: Option<Arc<HashMap<String, Advertised>>>,
+    pub mailbox: UnboundedReceiver<ShardMail>,
+    /// Every shard's mailbox, by number: sessions move between them.
+    pub shards: Vec<UnboundedSender<ShardMail>>,
+    pub pod: UnboundedSender<PodMail>,
+}
+
+/// Starts the thread; it ends with [`ShardMail::Stop`]. Fails where the system has no more threads or descriptors.
+pub fn spawn(start: ShardStart) -> io::Result<JoinHandle<()>> {
+    let name = format!("shard-{}", start.settings.shard);
+    let poll = Poll::new()?;
+    let waker = Arc::new(MailWaker(Waker::new(poll.registry(), MAIL)?));
+    std::thread::Builder::new().name(name).spawn(move || Shard::new(start, poll).run(waker))
+}
+
+/// The token of the mailbox.
+const MAIL: Token = Token(usize::MAX);
+/// Tokens of sessions are their index; those of [`Leaving`] sockets have this bit as well.
+const LEAVING: usize = 1 << 40;
+/// Readiness events taken in one batch.
+const EVENTS: usize = 1024;
+/// Bytes read at once, into one buffer that all connections share.
+const READ: usize = 64 * 1024;
+
+/// Wakes the thread when mail comes while it waits for sockets.
+#[derive(Debug)]
+struct MailWaker(Waker);
+
+impl std::task::Wake for MailWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // It fails only for an event counter that is full: then the thread is being woken already.
+        let _ = self.0.wake();
+    }
+}
+
+/// A question of the HTTP interface that the hub has not answered yet.
+#[derive(Debug)]
+enum Query {
+    Create(oneshot::Sender<Result<RoomId, ErrorCode>>),
+    LookUp(oneshot::Sender<Result<u32, ErrorCode>>),
+}
+
+#[derive(Debug)]
+struct Shard {
+    hub: Hub,
+    index: usize,
+    poll: Poll,
+    mailbox: UnboundedReceiver<ShardMail>,
+    shards: Vec<UnboundedSender<ShardMail>>,
+    pod: UnboundedSender<PodMail>,
+    time: Time,
+    stopped: bool,
+
+    /// By [`SessionId::index`]. Entries go only when the hub's session goes, and events of one batch name an index once, so no
+    /// event can meet an index that has been used again.
+    connections: Vec<Option<Connection>>,
+    /// Closed sockets that still have to be told so properly.
+    leaving: Slab<Leaving>,
+    last_leaving: u32,
+    deadlines: BinaryHeap<Reverse<(u64, Due)>>,
+    /// Connections with more to read than one turn takes.
+    again: Vec<SessionId>,
+    /// Connections that have something to read, and are not wanted to.
+    paused: Vec<SessionId>,
+    queries: HashMap<u64, Query>,
+    last_query: u64,
+
+    /// Kept between batches for their memory.
+    buffer: Box<[u8]>,
+    effects: Vec<Effect>,
+    dirty: Vec<SessionId>,
+}
+
+impl Shard {
+    fn new(start: ShardStart, poll: Poll) -> Self {
+        let index = start.settings.shard;
+        let mut hub = Hub::new(start.settings, start.me, start.keys, start.seed);
+        hub.set_advertised(start.advertised);
+        Self {
+            hub,
+            index,
+            poll,
+            mailbox: start.mailbox,
+            shards: start.shards,
+            pod: start.pod,
+            time: clock::now(),
+            stopped: false,
+            connections: Vec::new(),
+            leaving: Slab::new(),
+            last_leaving: 0,
+            deadlines: BinaryHeap::new(),
+            again: Vec::new(),
+            paused: Vec::new(),
+            queries: HashMap::new(),
+            last_query: 0,
+            buffer: vec![0; READ].into_boxed_slice(),
+            effects: Vec::new(),
+            dirty: Vec::new(),
+        }
+    }
+
+    fn run(mut self, waker: Arc<MailWaker>) {
+        let waker = std::task::Waker::from(waker);
+        let mut events = Events::with_capacity(EVENTS);
+        // Mail that came before the thread ran wakes nobody.
+        self.read_mail(&waker);
+        while !self.stopped {
+            self.settle();
+            if let Err(error) = self.poll.poll(&mut events, self.patience())
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, shard = self.index, "waiting for sockets failed");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            self.time = clock::now();
+            for event in &events {
+                self.ready(event);
+            }
+            self.read_again();
+            self.read_mail(&waker);
+            self.due();
+        }
+        self.settle();
+    }
+
+    /// How long nothing needs to be done.
+    fn patience(&self) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let own = self.deadlines.peek().map(|Reverse((at, _))| *at);
+        let next = [own, self.hub.next_deadline()].into_iter().flatten().min()?;
+        Some(Duration::from_millis(next.saturating_sub(clock::now().now)))
+    }
+
+    /// Does what time has made due.
+    fn due(&mut self) {
+        if self.hub.next_deadline().is_some_and(|at| at <= self.time.now) {
+            self.hub.tick(self.time);
+        }
+        while let Some(Reverse((at, due))) = self.deadlines.peek()
+            && *at <= self.time.now
+        {
+            let due = *due;
+            self.deadlines.pop();
+            self.deadline(due);
+        }
+    }
+
+    fn arm(&mut self, after: u64, due: Due) {
+        self.deadlines.push(Reverse((self.time.now + after, due)));
+    }
+
+    fn connection(&mut self, id: SessionId) -> Option<&mut Connection> {
+        self.connections.get_mut(id.index as usize)?.as_mut().filter(|connection| connection.id == id)
+    }
+
+    fn remove(&mut self, id: SessionId) -> Option<Connection> {
+        self.connections.get_mut(id.index as usize)?.take_if(|connection| connection.id == id)
+    }
+}

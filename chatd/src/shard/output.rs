@@ -1,0 +1,245 @@
+//! From a shard's hub to its sockets, and the end of connections. Does I/O: writes and closes.
+
+use std::io::{ErrorKind, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use mio::{Interest, Token};
+use socket2::SockRef;
+
+use super::connection::{Connection, Due, Leaving, Web};
+use super::{LEAVING, Shard, websocket};
+use crate::frame::Drop;
+use crate::hub::SessionId;
+use crate::protocol::ErrorCode;
+
+/// How long a closed connection has to take its last words, and to close its side (ms; protocol.md section 2).
+const LAST_WORDS: u64 = 1000;
+/// A WebSocket client is pinged this often (ms; protocol.md section 5).
+const PING: u64 = 25_000;
+/// And taken for dead when nothing has come for this long (ms).
+const DEAD: u64 = 60_000;
+/// Reads of forgotten input in one turn of a leaving socket; whoever sends more is not listening.
+const LEAVING_READS: usize = 16;
+
+impl Shard {
+    /// Carries out what the hub wants done, and writes what it has for its clients, until it has nothing more.
+    pub(super) fn settle(&mut self) {
+        loop {
+            self.carry_out_effects();
+            self.hub.take_dirty(&mut self.dirty);
+            if self.dirty.is_empty() {
+                break;
+            }
+            let mut dirty = std::mem::take(&mut self.dirty);
+            for id in dirty.drain(..) {
+                self.flush(id);
+            }
+            // What flushing made dirty meanwhile comes next.
+            dirty.append(&mut self.dirty);
+            self.dirty = dirty;
+        }
+        self.send_frames();
+        self.unpause();
+    }
+
+    /// Writes all that the client is to have, or as much as its socket takes.
+    pub(super) fn flush(&mut self, id: SessionId) {
+        let Some(connection) = self.connections.get_mut(id.index as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        if connection.id != id || connection.blocked {
+            return;
+        }
+        loop {
+            let output = self.hub.output(id);
+            let (bytes, ours) = next_bytes(connection.web.as_deref_mut(), output);
+            if bytes.is_empty() {
+                break;
+            }
+            let wanted = bytes.len();
+            let written = match (&connection.stream).write(bytes) {
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(_) => return self.gone(id, Drop::Lost),
+            };
+            // A short write means that the socket is full; it makes an event when it is not.
+            connection.blocked = written < wanted;
+            if let Some(web) = &mut connection.web {
+                if ours {
+                    web.control.drain(..written);
+                } else {
+                    web.unsent = websocket::unsent_after(output, written, web.unsent);
+                }
+            }
+            if !ours && written > 0 {
+                self.hub.counters.bytes_out += written as u64;
+                self.hub.wrote(self.time, id, written);
+            }
+            if connection.blocked {
+                return;
+            }
+        }
+        if connection.closing {
+            self.finish(id);
+        }
+    }
+
+    /// The hub is done with this client: its last words are to be written, and then the socket closed.
+    pub(super) fn close(&mut self, id: SessionId, code: Option<ErrorCode>) {
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        connection.closing = true;
+        if let Some(web) = &mut connection.web {
+            web.close = Some(code);
+        }
+        self.arm(LAST_WORDS, Due::Flush(id));
+        self.dirty.push(id);
+    }
+
+    /// Ends a WebSocket session for a reason of its own: the client closed it, or broke its rules.
+    pub(super) fn close_web(&mut self, id: SessionId, code: Option<u16>, reason: &str, drop: Drop) {
+        let output = self.hub.output(id);
+        let Some(connection) = self.connections.get_mut(id.index as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(web) = connection.web.as_mut() else {
+            return;
+        };
+        // What the hub has for the client is dropped, but a frame that is under way has to be finished.
+        let mut last = output[..web.unsent].to_vec();
+        last.append(&mut web.control);
+        websocket::close(code, reason, &mut last);
+        if !connection.blocked {
+            // Into an empty socket all of it goes; a full one belongs to someone who does not read.
+            let _ = (&connection.stream).write(&last);
+        }
+        let connection = self.remove(id);
+        self.hub.dropped(self.time, id, drop);
+        if let Some(connection) = connection {
+            self.leave(connection);
+        }
+    }
+
+    /// The last words are written.
+    fn finish(&mut self, id: SessionId) {
+        let Some(connection) = self.remove(id) else {
+            return;
+        };
+        self.hub.dropped(self.time, id, Drop::Lost);
+        // Who has ended its input sends nothing that could reset the connection.
+        if !connection.ended {
+            self.leave(connection);
+        }
+    }
+
+    /// Ends this side of a connection that the hub does not know any more, and waits a little for the other side.
+    fn leave(&mut self, connection: Connection) {
+        let Connection { mut stream, permit, .. } = connection;
+        let entry = self.leaving.vacant_entry();
+        let key = entry.key();
+        let registry = self.poll.registry();
+        if stream.shutdown(Shutdown::Write).is_err()
+            || registry.reregister(&mut stream, Token(LEAVING | key), Interest::READABLE).is_err()
+        {
+            return;
+        }
+        self.last_leaving = self.last_leaving.wrapping_add(1);
+        let generation = self.last_leaving;
+        entry.insert(Leaving { stream, generation, _permit: permit });
+        self.arm(LAST_WORDS, Due::Leave { key: key as u32, generation });
+    }
+
+    /// Reads and forgets what comes from a client that has been sent its last words.
+    pub(super) fn drain_leaving(&mut self, key: usize) {
+        let Some(leaving) = self.leaving.get_mut(key) else {
+            return;
+        };
+        for _ in 0..LEAVING_READS {
+            match std::io::Read::read(&mut leaving.stream, &mut self.buffer) {
+                Ok(count) if count > 0 => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                _ => break,
+            }
+        }
+        self.leaving.remove(key);
+    }
+
+    /// The connection is of no use any more: it broke, or is not worth a word.
+    pub(super) fn gone(&mut self, id: SessionId, drop: Drop) {
+        if self.remove(id).is_some() {
+            self.hub.dropped(self.time, id, drop);
+        }
+    }
+
+    /// A deadline has come.
+    pub(super) fn deadline(&mut self, due: Due) {
+        let now = self.time.now;
+        match due {
+            Due::Alive(id) => {
+                let Some(web) = self.connection(id).and_then(|connection| connection.web.as_mut()) else {
+                    return;
+                };
+                let silent = now.saturating_sub(web.heard);
+                if silent >= DEAD {
+                    return self.gone(id, Drop::Lost);
+                }
+                if web.control.is_empty() {
+                    websocket::ping(&mut web.control);
+                }
+                self.arm(PING.min(DEAD - silent), Due::Alive(id));
+                self.dirty.push(id);
+            }
+            Due::Flush(id) => {
+                if let Some(connection) = self.connection(id) {
+                    // It does not read: what is queued in the system is not kept for it either.
+                    let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
+                    self.gone(id, Drop::Lost);
+                }
+            }
+            Due::Leave { key, generation } => {
+                if self.leaving.get(key as usize).is_some_and(|leaving| leaving.generation == generation) {
+                    self.leaving.remove(key as usize);
+                }
+            }
+        }
+    }
+
+    /// Starts to look after a WebSocket client.
+    pub(super) fn keep_alive(&mut self, id: SessionId) {
+        self.arm(PING, Due::Alive(id));
+    }
+}
+
+/// What to write next: the hub's output, or control frames of our own where no frame is under way. True: ours.
+fn next_bytes<'a>(web: Option<&'a mut Web>, output: &'a [u8]) -> (&'a [u8], bool) {
+    let Some(web) = web else {
+        return (output, false);
+    };
+    if output.is_empty()
+        && let Some(code) = web.close.take()
+    {
+        websocket::close(Some(close_code(code)), code.map_or("", ErrorCode::as_str), &mut web.control);
+    }
+    if web.control.is_empty() {
+        (output, false)
+    } else if web.unsent > 0 {
+        (&output[..web.unsent], false)
+    } else {
+        (&web.control, true)
+    }
+}
+
+/// The WebSocket close code that goes with the end of a session (protocol.md section 6).
+fn close_code(code: Option<ErrorCode>) -> u16 {
+    match code {
+        None => 1000,
+        Some(ErrorCode::LineTooLong) => 1009,
+        Some(ErrorCode::TooManyConnections | ErrorCode::Unavailable) => 1013,
+        Some(ErrorCode::ShuttingDown | ErrorCode::Moved) => 1012,
+        Some(ErrorCode::Replaced) => 4001,
+        Some(_) => 1008,
+    }
+}

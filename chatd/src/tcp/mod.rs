@@ -1,0 +1,147 @@
+//! The raw TCP port: accepts connections and hands each to a shard. Does I/O.
+
+mod proxy_header;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::mail::{ClientSocket, Permit, ShardMail};
+use crate::protocol::{Encoding, ErrorCode, Event};
+use proxy_header::Step;
+
+/// What the raw TCP port is told at its start.
+#[derive(Debug, Clone)]
+pub struct TcpOptions {
+    /// The pod's places for connections, shared with the web port.
+    pub permits: Arc<Semaphore>,
+    /// Every connection starts with a PROXY header (version 1 or 2), whose address is the client's.
+    pub proxy_protocol: bool,
+}
+
+/// A PROXY header has to be there after this long (protocol.md section 5: first line).
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// Connections over the limit that are being told so, at one time; more are closed without a word.
+const REFUSALS: usize = 64;
+/// How long one of them has to take it.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+/// After an error of accept (no descriptors left, most often) it is tried again this much later.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `shutdown` is ready; what was accepted stays with its shard.
+pub async fn serve(
+    listener: TcpListener,
+    shards: Vec<UnboundedSender<ShardMail>>,
+    options: TcpOptions,
+    shutdown: impl Future<Output = ()>,
+) {
+    keep_alive(&listener);
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let mut shards = shards.into_iter().cycle();
+    let mut under_way = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let (stream, address) = tokio::select! {
+            () = &mut shutdown => return,
+            Some(_) = under_way.join_next() => continue,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => (stream, address.ip().to_canonical()),
+                Err(error) => {
+                    accept_failed(&error).await;
+                    continue;
+                }
+            },
+        };
+        let Some(shard) = shards.next() else {
+            return;
+        };
+        match options.permits.clone().try_acquire_owned() {
+            Ok(permit) if options.proxy_protocol => {
+                under_way.spawn(behind_a_proxy(stream, address, Permit(permit), shard));
+            }
+            Ok(permit) => hand_over(stream, address, Permit(permit), &shard),
+            Err(_) => {
+                if let Ok(permit) = refusals.clone().try_acquire_owned() {
+                    under_way.spawn(async move {
+                        let _ = timeout(REFUSAL_TIME, refuse(stream)).await;
+                        drop(permit);
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Sets what finds dead clients (protocol.md section 5), and no delay for small writes. Linux gives it on to accepted sockets.
+pub(crate) fn keep_alive(listener: &TcpListener) {
+    let socket = SockRef::from(listener);
+    let probes =
+        TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)).with_retries(3);
+    let set = socket
+        .set_tcp_nodelay(true)
+        .and_then(|()| socket.set_tcp_keepalive(&probes))
+        .and_then(|()| socket.set_tcp_user_timeout(Some(Duration::from_secs(60))));
+    if let Err(error) = set {
+        tracing::warn!(%error, "dead clients will be found late: the system refuses keepalive");
+    }
+}
+
+/// Waits a little: the error is most often that there are no descriptors left, and would come back at once.
+pub(crate) async fn accept_failed(error: &io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+fn hand_over(stream: TcpStream, address: IpAddr, permit: Permit, shard: &UnboundedSender<ShardMail>) {
+    if let Ok(stream) = stream.into_std() {
+        // A shard that has ended serves nobody: the socket closes with the message.
+        let _ = shard.send(ShardMail::Client { socket: ClientSocket::Tcp { stream }, address, permit });
+    }
+}
+
+async fn behind_a_proxy(mut stream: TcpStream, proxy: IpAddr, permit: Permit, shard: UnboundedSender<ShardMail>) {
+    match timeout(HEADER_TIME, read_proxy_header(&mut stream)).await {
+        Ok(Ok(address)) => hand_over(stream, address.unwrap_or(proxy), permit, &shard),
+        Ok(Err(error)) => tracing::debug!(%error, %proxy, "a connection without a PROXY header"),
+        Err(_) => tracing::debug!(%proxy, "a connection without a PROXY header in time"),
+    }
+}
+
+/// Reads exactly the header, and nothing of what follows it. `None`: the proxy speaks for itself.
+async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<Option<IpAddr>> {
+    let mut header = Vec::new();
+    loop {
+        match proxy_header::parse(&header) {
+            Ok(Step::More(count)) => {
+                let start = header.len();
+                header.resize(start + count, 0);
+                stream.read_exact(&mut header[start..]).await?;
+            }
+            Ok(Step::Done(address)) => return Ok(address),
+            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
+    }
+}
+
+/// Tells a connection over the limit so, and closes it without losing the words on their way.
+async fn refuse(mut stream: TcpStream) -> io::Result<()> {
+    let code = ErrorCode::TooManyConnections;
+    let mut words = Vec::new();
+    Encoding::Lines.encode(&Event::Error { code, retry_after_ms: None }, None, &mut words);
+    Encoding::Lines.encode(&Event::Bye { code: Some(code) }, None, &mut words);
+    stream.write_all(&words).await?;
+    stream.shutdown().await?;
+    // Unread input would reset the connection, and the words would be lost.
+    let mut forgotten = [0; 1024];
+    while stream.read(&mut forgotten).await? > 0 {}
+    Ok(())
+}
