@@ -260,7 +260,22 @@ pub fn split(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, FrameTooLong> {
     Ok(rest.split_at_checked(length))
 }
 
+/// The room of the frame in `payload`, without decoding the rest: `postcard` writes the variant's number in one byte, then the
+/// first field, which is the room in every variant, as a string: its length in one byte, and its 8 bytes.
+pub fn peek_room(payload: &[u8]) -> Option<RoomId> {
+    let (&[variant, 8], rest) = payload.split_first_chunk::<2>()? else {
+        return None;
+    };
+    // A larger number would take another byte.
+    let room = rest.get(..8).filter(|_| variant < 0x80)?;
+    std::str::from_utf8(room).ok()?.parse().ok()
+}
+
 /// A peer announced a frame longer than [`MAX_FRAME`]: the link is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a frame longer than {MAX_FRAME} bytes")]
 pub struct FrameTooLong;
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

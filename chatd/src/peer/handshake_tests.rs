@@ -1,0 +1,127 @@
+//! Tests of the handshake: who gets through, and who does not.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn ring(secret: u8) -> Keyring {
+    Keyring::new(vec![("key".to_owned(), vec![secret; 32])], "key").unwrap()
+}
+
+fn pod(boot: u64) -> Identity {
+    Identity {
+        pod_id: format!("chat-{boot}"),
+        uid: "u".to_owned(),
+        boot: PodBoot(boot),
+        peer: format!("10.0.0.{boot}:7755"),
+    }
+}
+
+/// Runs a handshake of two pods; what each made of it.
+fn shake(
+    dialler: (&Identity, &Keyring),
+    listener: (&Identity, &Keyring),
+    last: Option<Nonce>,
+) -> Result<(Peer, Peer, Option<Nonce>), Refusal> {
+    let dialling = Dialling::new(dialler.0.clone(), Nonce(7));
+    let (listening, [hello, proof]) = Listening::answer(listener.0, listener.1, Nonce(8), dialling.hello())?;
+    let greeted = dialling.greeted(dialler.1, &hello, &proof)?;
+    let commit = greeted.commit(dialler.1, last);
+    let (peer, last) = listening.committed(listener.1, &commit)?;
+    Ok((greeted.peer, peer, last))
+}
+
+#[test]
+fn two_pods_of_a_deployment_know_each_other() {
+    let (one, two, keys) = (pod(1), pod(2), ring(1));
+    let (of_dialler, of_listener, last) = shake((&one, &keys), (&two, &keys), Some(Nonce(u128::MAX))).unwrap();
+    assert_eq!((of_dialler.identity, of_listener.identity), (two, one));
+    assert_eq!((of_dialler.link, of_listener.link), (Nonce(7), Nonce(7)));
+    assert_eq!((of_dialler.version, of_listener.version), (VERSION, VERSION));
+    assert_eq!(last, Some(Nonce(u128::MAX)));
+}
+
+#[test]
+fn keys_may_be_in_rotation() {
+    let both = |signs| Keyring::new(vec![("a".to_owned(), vec![1; 32]), ("b".to_owned(), vec![2; 32])], signs).unwrap();
+    assert!(shake((&pod(1), &both("a")), (&pod(2), &both("b")), None).is_ok());
+}
+
+#[test]
+fn another_key_is_refused_by_both() {
+    let (one, two) = (pod(1), pod(2));
+    assert_eq!(shake((&one, &ring(1)), (&two, &ring(2)), None), Err(Refusal::WrongKey));
+    // A dialler that goes on all the same gets no further.
+    let dialling = Dialling::new(one.clone(), Nonce(7));
+    let (listening, [hello, _]) = Listening::answer(&two, &ring(2), Nonce(8), dialling.hello()).unwrap();
+    let hellos = both(dialling.hello(), &hello);
+    let forged = Greeted { peer: Peer { identity: two, version: 1, link: Nonce(7) }, hellos }.commit(&ring(1), None);
+    assert_eq!(listening.committed(&ring(2), &forged), Err(Refusal::WrongKey));
+}
+
+#[test]
+fn oneself_and_other_deployments_are_refused() {
+    let keys = ring(1);
+    assert_eq!(shake((&pod(1), &keys), (&pod(1), &keys), None), Err(Refusal::Oneself));
+    let other = Identity { uid: "v".to_owned(), ..pod(2) };
+    assert_eq!(shake((&pod(1), &keys), (&other, &keys), None), Err(Refusal::OtherDeployment));
+}
+
+/// Without the key, with all that was ever heard and with listeners that prove whatever they are asked to.
+#[test]
+fn what_was_heard_does_not_help() {
+    let (one, two, keys) = (pod(1), pod(2), ring(1));
+    let old = Dialling::new(one.clone(), Nonce(7));
+    let (_, [old_hello, old_proof]) = Listening::answer(&two, &keys, Nonce(8), old.hello()).unwrap();
+    let old_first = old.hello().to_vec();
+    let old_commit = old.greeted(&keys, &old_hello, &old_proof).unwrap().commit(&keys, None);
+
+    // Replay to a listener, which has a nonce of its own each time.
+    let (listening, _) = Listening::answer(&two, &keys, Nonce(9), &old_first).unwrap();
+    assert_eq!(listening.committed(&keys, &old_commit), Err(Refusal::WrongKey));
+    // Replay to a dialler.
+    let dialling = Dialling::new(one.clone(), Nonce(10));
+    assert_eq!(dialling.greeted(&keys, &old_hello, &old_proof).unwrap_err(), Refusal::WrongKey);
+    // Reflection: a listener's proof as a dialler's.
+    let (listening, [hello, proof]) = Listening::answer(&two, &keys, Nonce(11), &old_first).unwrap();
+    let proof: Proof = read(&proof).unwrap();
+    let reflected = write(&Commit { content: String::from_utf8(hello).unwrap(), mac: proof.mac });
+    assert_eq!(listening.committed(&keys, &reflected), Err(Refusal::WrongKey));
+    // A proof for one pod, shown as another's.
+    let dialling = Dialling::new(one, Nonce(12));
+    let (_, [hello, proof]) = Listening::answer(&two, &keys, Nonce(13), dialling.hello()).unwrap();
+    let renamed = String::from_utf8(hello).unwrap().replace("0000000000000002", "0000000000000003");
+    assert_eq!(dialling.greeted(&keys, renamed.as_bytes(), &proof).unwrap_err(), Refusal::WrongKey);
+}
+
+#[test]
+fn what_a_commit_says_cannot_be_changed() {
+    let (one, two, keys) = (pod(1), pod(2), ring(1));
+    let dialling = Dialling::new(one, Nonce(7));
+    let (listening, [hello, proof]) = Listening::answer(&two, &keys, Nonce(8), dialling.hello()).unwrap();
+    let commit = dialling.greeted(&keys, &hello, &proof).unwrap().commit(&keys, Some(Nonce(5)));
+    let changed = String::from_utf8(commit).unwrap().replace("00005", "00006");
+    assert_eq!(listening.committed(&keys, changed.as_bytes()), Err(Refusal::WrongKey));
+}
+
+#[test]
+fn later_versions_are_met_and_older_ones_refused() {
+    let (two, keys) = (pod(2), ring(1));
+    let say = |version: u32| {
+        let text = String::from_utf8(Dialling::new(pod(1), Nonce(7)).hello().to_vec()).unwrap();
+        let text = text.replace("\"chatd_peer\":1", &format!("\"chatd_peer\":{version},\"later\":[1]"));
+        Listening::answer(&two, &keys, Nonce(8), text.as_bytes()).map(|(listening, _)| listening.peer.version)
+    };
+    assert_eq!(say(9).unwrap(), VERSION);
+    assert_eq!(say(0).unwrap_err(), Refusal::TooOld(0));
+}
+
+#[test]
+fn rubbish_is_refused() {
+    let (two, keys) = (pod(2), ring(1));
+    for rubbish in [&b""[..], b"{}", b"GET / HTTP/1.1", &[0xff; 64], br#"{"chatd_peer":1}"#] {
+        assert_eq!(Listening::answer(&two, &keys, Nonce(8), rubbish).unwrap_err(), Refusal::NotAPeer);
+        assert_eq!(read_verdict(rubbish), Err(Refusal::NotAPeer));
+    }
+    assert_eq!((read_verdict(&verdict(true)), read_verdict(&verdict(false))), (Ok(true), Ok(false)));
+    assert!(Dialling::new(pod(1), Nonce(7)).hello().len() < MAX_MESSAGE);
+}

@@ -1,0 +1,203 @@
+//! Tests of links on real sockets.
+#![allow(clippy::unwrap_used)]
+
+use rand::SeedableRng;
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::LocalSet;
+
+use super::*;
+use crate::frame::{Frame, RelayId};
+use crate::protocol::RoomId;
+
+const SHARDS: usize = 2;
+/// No test waits longer for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Pod {
+    peers: Peers,
+    shards: Vec<UnboundedReceiver<ShardMail>>,
+    address: String,
+    boot: PodBoot,
+}
+
+fn ring(secret: u8) -> Arc<Keyring> {
+    Arc::new(Keyring::new(vec![("key".to_owned(), vec![secret; 32])], "key").unwrap())
+}
+
+async fn pod(boot: u64, key: u8) -> Pod {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (senders, shards) = (0..SHARDS).map(|_| unbounded_channel()).unzip();
+    let boot = PodBoot(boot);
+    let me = Identity { pod_id: format!("chat-{boot}"), uid: String::new(), boot, peer: address.clone() };
+    let peers = Peers::new(me, ring(key), StdRng::seed_from_u64(boot.0), senders);
+    let serving = peers.clone();
+    spawn_local(async move { serving.serve(listener).await });
+    Pod { peers, shards, address, boot }
+}
+
+/// Runs a test on one thread, as the pod's thread does.
+fn on_one_thread(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async { timeout(PATIENCE, test).await.unwrap() });
+}
+
+impl Pod {
+    /// The next mail of each shard, which has to be the same for all.
+    async fn all_hear(&mut self) -> String {
+        let mut heard = Vec::new();
+        for shard in &mut self.shards {
+            heard.push(format!("{:?}", shard.recv().await.unwrap()));
+        }
+        assert!(heard.iter().all(|mail| *mail == heard[0]), "{heard:?}");
+        heard.swap_remove(0)
+    }
+}
+
+fn heard_up(boot: PodBoot, address: Option<&str>) -> String {
+    format!("{:?}", ShardMail::PeerUp { boot, address: address.map(str::to_owned) })
+}
+
+fn heard_unreachable(address: &str) -> String {
+    format!("{:?}", ShardMail::PeerUnreachable { address: address.to_owned() })
+}
+
+/// A frame of a room that the given shard has.
+fn frame_for(shard: usize, bytes: u32) -> Vec<u8> {
+    let rooms = (0..).map(|number| format!("room{number:04}").parse::<RoomId>().unwrap());
+    let room = rooms.into_iter().find(|room| room.shard(SHARDS) == shard).unwrap();
+    let mut out = Vec::new();
+    Frame::Credit { room, relay: RelayId(1), bytes }.encode(&mut out);
+    out
+}
+
+#[test]
+fn frames_reach_the_shard_that_has_their_room() {
+    on_one_thread(async {
+        let (mut one, mut two) = (pod(1, 1).await, pod(2, 1).await);
+        one.peers.dial(&two.address);
+        assert_eq!(one.all_hear().await, heard_up(two.boot, Some(&two.address)));
+        assert_eq!(two.all_hear().await, heard_up(one.boot, None));
+        let frames: Vec<Vec<u8>> = (0..200).map(|number| frame_for(number % 3 % SHARDS, number as u32)).collect();
+        one.peers.send(two.boot, frames.concat());
+        for (shard, mailbox) in two.shards.iter_mut().enumerate() {
+            let mine = (0..200).filter(|number| number % 3 % SHARDS == shard);
+            let expected: Vec<u8> = mine.flat_map(|number| frames[number].clone()).collect();
+            let mut got = Vec::new();
+            while got.len() < expected.len() {
+                let Some(ShardMail::Frames { from, bytes }) = mailbox.recv().await else { panic!() };
+                assert_eq!(from, one.boot);
+                got.extend_from_slice(&bytes);
+            }
+            assert_eq!(got, expected);
+        }
+        // The other direction uses the same link, and who dials again is answered at once.
+        two.peers.dial(&one.address);
+        assert_eq!(two.all_hear().await, heard_up(one.boot, Some(&one.address)));
+        assert_eq!((one.peers.count(), two.peers.count()), (1, 1));
+        two.peers.send(one.boot, frame_for(0, 7));
+        assert!(matches!(one.shards[0].recv().await, Some(ShardMail::Frames { .. })));
+    });
+}
+
+#[test]
+fn dialled_at_once_there_is_one_link() {
+    on_one_thread(async {
+        let (mut one, mut two) = (pod(1, 1).await, pod(2, 1).await);
+        one.peers.dial(&two.address);
+        two.peers.dial(&one.address);
+        assert_eq!(one.all_hear().await, heard_up(two.boot, Some(&two.address)));
+        assert_eq!(two.all_hear().await, heard_up(one.boot, Some(&one.address)));
+        for (from, to) in [(&one.peers, two.boot), (&two.peers, one.boot)] {
+            from.send(to, frame_for(1, 1));
+        }
+        for shard in [&mut one.shards[1], &mut two.shards[1]] {
+            assert!(matches!(shard.recv().await, Some(ShardMail::Frames { .. })));
+        }
+        assert_eq!((one.peers.count(), one.peers.lost(), two.peers.lost()), (1, 0, 0));
+    });
+}
+
+#[test]
+fn strangers_and_oneself_are_unreachable() {
+    on_one_thread(async {
+        let (mut one, other) = (pod(1, 1).await, pod(2, 2).await);
+        // No dial takes longer than its time, even to a port that accepts and says nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent_address = silent.local_addr().unwrap().to_string();
+        let closed_address = {
+            let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            closed.local_addr().unwrap().to_string()
+        };
+        let own = one.address.clone();
+        for address in [&other.address, &own, &closed_address, &"no-such-host.invalid:1".to_owned()] {
+            one.peers.dial(address);
+            assert_eq!(one.all_hear().await, heard_unreachable(address));
+        }
+        let started = std::time::Instant::now();
+        one.peers.dial(&silent_address);
+        assert_eq!(one.all_hear().await, heard_unreachable(&silent_address));
+        assert!(started.elapsed() < Duration::from_millis(DIAL_TIME + 1_000), "{:?}", started.elapsed());
+        assert_eq!(one.peers.count(), 0);
+    });
+}
+
+#[test]
+fn who_speaks_something_else_is_hung_up_on() {
+    on_one_thread(async {
+        let one = pod(1, 1).await;
+        for words in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x00\x00\x00\x02{}", &[0xff; 4096]] {
+            let mut stream = TcpStream::connect(&one.address).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, words).await.unwrap();
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            assert!(answer.is_empty(), "{answer:?}");
+        }
+    });
+}
+
+#[test]
+fn a_silent_peer_is_given_up() {
+    on_one_thread(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mine = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut theirs, _) = listener.accept().await.unwrap();
+        let outbox = Outbox::default();
+        let started = std::time::Instant::now();
+        let (error, pings) = tokio::join!(link::run(mine, &outbox, |_| Ok(())), async {
+            let mut pings = Vec::new();
+            let _ = theirs.read_to_end(&mut pings).await;
+            pings.len() / 4
+        });
+        assert!(matches!(error, LinkError::Silent), "{error}");
+        assert!(started.elapsed() > Duration::from_millis(2_500), "{:?}", started.elapsed());
+        assert!(pings >= 2, "{pings} pings");
+    });
+}
+
+#[test]
+fn what_waits_for_a_peer_is_bounded() {
+    let outbox = Outbox::default();
+    let chunk = vec![0; link::MAX_QUEUE / 4];
+    for _ in 0..4 {
+        assert!(outbox.push(chunk.clone()));
+    }
+    assert!(!outbox.push(vec![0]));
+}
+
+#[test]
+fn an_ended_process_is_noticed_and_its_successor_linked() {
+    on_one_thread(async {
+        let (mut one, two) = (pod(1, 1).await, pod(2, 1).await);
+        one.peers.dial(&two.address);
+        one.all_hear().await;
+        for task in two.peers.0.tasks.borrow().values() {
+            task.abort();
+        }
+        assert_eq!(one.all_hear().await, format!("{:?}", ShardMail::PeerDown { boot: two.boot }));
+        let three = pod(3, 1).await;
+        one.peers.dial(&three.address);
+        assert_eq!(one.all_hear().await, heard_up(three.boot, Some(&three.address)));
+    });
+}
