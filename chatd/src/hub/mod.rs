@@ -17,6 +17,7 @@ mod peers;
 mod relay;
 mod seated;
 mod session;
+mod types;
 mod yielding;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -30,9 +31,9 @@ use crate::counters::Counters;
 use crate::directory::{Answer, NoAnswer, Request};
 use crate::frame::{Drop, Frame, RelayId};
 use crate::protocol::token::Keyring;
-use crate::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId, SeatId, Timeline};
+use crate::protocol::{Encoding, ErrorCode, Ownership, PodBoot, RoomId, SeatId};
 use crate::record::Owner;
-use crate::room::{Connection, RingLimits};
+use crate::room::Connection;
 
 use find::Find;
 use guests::Guest;
@@ -40,156 +41,7 @@ use ownership::Owned;
 use peers::Peers;
 use session::Session;
 
-/// The clocks, read by the driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Time {
-    /// Milliseconds on a clock that never goes back and counts suspension (CLOCK_BOOTTIME).
-    pub now: u64,
-    /// Unix milliseconds: for people, and for epochs.
-    pub wall: u64,
-}
-
-/// A client connection of this hub. Its driver keeps what it has of it (a socket) under the same number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId {
-    /// Small, and used again once the session is gone: an index into the driver's table.
-    pub index: u32,
-    /// Tells later users of the index apart.
-    pub generation: u32,
-}
-
-/// Names one request to the directory, so that its answer finds back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
-
-/// What a hub is told at its start. Times in milliseconds.
-#[derive(Debug, Clone)]
-pub struct HubSettings {
-    pub max_players: u32,
-    pub seat_hold: u64,
-    pub record_ttl: u64,
-    pub empty_ttl: u64,
-    /// Rooms that this hub may own: the pod's limit divided by its threads.
-    pub max_rooms: usize,
-    pub rate: u32,
-    pub burst: u32,
-    pub max_misses: u32,
-    pub first_line_timeout: u64,
-    pub idle_timeout: u64,
-    /// Bytes queued for one connection.
-    pub send_queue: usize,
-    pub ring: RingLimits,
-    /// Bytes of all rings of this hub.
-    pub ring_total: usize,
-    /// For lines; browsers are relayed without a word.
-    pub tcp_on_wrong_pod: OnWrongPod,
-    /// This hub's number among the pod's `shards`.
-    pub shard: usize,
-    pub shards: usize,
-    pub rules: Rules,
-}
-
-/// The rules that the simulation's negative controls break, one at a time, to show that it would notice. `chatd` keeps them all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)]
-pub struct Rules {
-    /// A higher ownership in the record or at a peer is yielded to.
-    pub yield_to_higher: bool,
-    /// A room is taken over only from an owner without a lease (or who says that it does not serve it).
-    pub check_lease: bool,
-    /// After a thaw input and output wait for the record.
-    pub check_after_thaw: bool,
-    /// An answer waits for the write that holds it.
-    pub answer_after_write: bool,
-    /// A relayed command that was carried out is not carried out again.
-    pub number_commands: bool,
-    /// An unanswered swap is settled by reading before anything else.
-    pub settle_by_reading: bool,
-    /// Only a settled pod takes over or says `room_not_found`.
-    pub wait_until_settled: bool,
-}
-
-impl Rules {
-    pub const ALL: Rules = Rules {
-        yield_to_higher: true,
-        check_lease: true,
-        check_after_thaw: true,
-        answer_after_write: true,
-        number_commands: true,
-        settle_by_reading: true,
-        wait_until_settled: true,
-    };
-}
-
-/// What the pod's lease means for its rooms; see [`crate::lease`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LeaseView {
-    /// When the last confirmed renewal was sent (ms, [`Time::now`]); `None` before the first.
-    pub confirmed: Option<u64>,
-    /// This pod may take over rooms and say that a room does not exist.
-    pub settled: bool,
-}
-
-/// Another pod, as a planned move may choose it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    pub pod_id: String,
-    pub boot: PodBoot,
-    pub peer: String,
-    pub rooms: u64,
-}
-
-/// What the driver has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Ask the directory; give the answer to [`Hub::answered`].
-    Directory { ticket: Ticket, request: Request },
-    /// Make a peer link to `address`; then [`Hub::peer_up`] or [`Hub::peer_unreachable`], within 2 s.
-    Dial { address: String },
-    /// Write the session's output, within 1 s, and close its socket; then [`Hub::dropped`]. `code`: why, for the WebSocket close;
-    /// `None`: after QUIT, or at the end of the client's own input.
-    Close { session: SessionId, code: Option<ErrorCode> },
-    /// Close the socket at once, without a word; then [`Hub::dropped`].
-    Abort { session: SessionId },
-    /// The session has to go on in another thread: [`Hub::take`] it, and [`Hub::adopt`] it there.
-    Migrate { session: SessionId, shard: usize },
-    /// The answer to [`Hub::create_room`].
-    Created { query: u64, result: Result<RoomId, ErrorCode> },
-    /// The answer to [`Hub::look_up`]: how many players.
-    LookedUp { query: u64, result: Result<u32, ErrorCode> },
-    /// The directory turned out to lack, or to have gone back on, something that was written: the pod is not settled.
-    DirectoryWentBack,
-    /// Something for the log.
-    Log(Notice),
-}
-
-/// What happened, for the log: no text, no token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    Created { room: RoomId },
-    TookOver { room: RoomId, from: String, epoch: u64 },
-    ClaimedAgain { room: RoomId, epoch: u64 },
-    Yielded { room: RoomId, to: String, epoch: u64 },
-    MovedHere { room: RoomId, epoch: u64 },
-    MoveFailed { room: RoomId, to: String },
-    Closed { room: RoomId },
-    UnreadableRecord { room: RoomId },
-    Thawed { rooms: usize },
-}
-
-/// A room as it looks from outside the hub; for the simulation's checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RoomView {
-    pub room: RoomId,
-    pub ownership: Ownership,
-    pub timeline: Timeline,
-    pub seq: u64,
-    pub seats: usize,
-    /// It takes commands now: not moving away, not waiting after a thaw.
-    pub ready: bool,
-    /// Everything that it means to have in the directory has been confirmed to be there.
-    pub written: bool,
-}
+pub use types::{Advertised, Effect, HubSettings, LeaseView, Notice, RoomView, Rules, SessionId, Target, Ticket, Time};
 
 /// A session on its way from one thread to another.
 #[derive(Debug)]
@@ -270,13 +122,6 @@ pub struct Hub {
     line: Vec<u8>,
     json: Vec<u8>,
     pub counters: Counters,
-}
-
-/// Where clients reach a pod.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-pub struct Advertised {
-    pub tcp: String,
-    pub web: String,
 }
 
 impl Hub {

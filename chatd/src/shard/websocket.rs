@@ -134,7 +134,7 @@ impl Decoder {
             short => (u64::from(short), rest),
         };
         // A length has one encoding, the shortest (section 5.2).
-        if (short == 126 && length < 126) || (short == 127 && length <= u64::from(u16::MAX)) {
+        if (short == 126 && length < 126) || (short == 127 && u16::try_from(length).is_ok()) {
             return Err(Violation::Framing);
         }
         let room = if control { MAX_CONTROL } else { MAX_JSON - self.parts.len() };

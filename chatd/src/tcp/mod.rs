@@ -89,7 +89,7 @@ pub(crate) fn keep_alive(listener: &TcpListener) {
     let set = socket
         .set_tcp_nodelay(true)
         .and_then(|()| socket.set_tcp_keepalive(&probes))
-        .and_then(|()| socket.set_tcp_user_timeout(Some(Duration::from_secs(60))));
+        .and_then(|()| socket.set_tcp_user_timeout(Some(Duration::from_mins(1))));
     if let Err(error) = set {
         tracing::warn!(%error, "dead clients will be found late: the system refuses keepalive");
     }

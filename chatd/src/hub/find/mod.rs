@@ -3,6 +3,9 @@
 //! All who ask for one room share one search: read the record; ask its owner, and the highest owner seen, whether they serve the
 //! room; then send everyone there, or take the room over (design.md section 5).
 
+mod probing;
+mod takeover;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -125,7 +128,7 @@ pub struct Find {
 
 impl Hub {
     /// Looks for `room` on behalf of `waiter`.
-    pub(super) fn look_for(&mut self, time: Time, room: RoomId, waiter: Waiter) {
+    pub(in crate::hub) fn look_for(&mut self, time: Time, room: RoomId, waiter: Waiter) {
         if let Some(key) = self.owned_key(room) {
             return self.serve_waiter(time, key, &waiter);
         }
@@ -165,7 +168,13 @@ impl Hub {
         self.step(time, room, Step::Pausing, PAUSE);
     }
 
-    pub(super) fn find_answered(&mut self, time: Time, room: RoomId, ticket: Ticket, answer: Result<Answer, NoAnswer>) {
+    pub(in crate::hub) fn find_answered(
+        &mut self,
+        time: Time,
+        room: RoomId,
+        ticket: Ticket,
+        answer: Result<Answer, NoAnswer>,
+    ) {
         let Some(find) = self.finds.get_mut(&room) else {
             return;
         };
@@ -229,259 +238,6 @@ impl Hub {
         self.evaluate(time, room);
     }
 
-    /// Asks a possible owner; asks for its lease as well where it may be gone.
-    fn probe(&mut self, time: Time, room: RoomId, owner: Owner, dead: Option<Ownership>) -> Probe {
-        let boot = owner.ownership.boot;
-        if boot == self.me.ownership.boot {
-            return Probe { owner, said: Said::Not, lease: Lease::Held };
-        }
-        let linked = self.peers.is_up(boot);
-        let said = if owner.pod_id == self.me.pod_id {
-            // An earlier process of this pod: its name, lease and addresses are ours now.
-            Said::Silent
-        } else if self.reach(time, &owner) {
-            let ask = Frame::Ask { room, ticket: 0, dead };
-            self.peers.send_or_queue(boot, &owner.peer, &ask);
-            Said::Nothing { until: time.now + PATIENCE }
-        } else {
-            Said::Silent
-        };
-        let lease = if linked { Lease::Unasked } else { self.ask_lease(room, &owner) };
-        self.arm(time.now + PATIENCE - LEASE_AFTER, Timer::Find(room));
-        Probe { owner, said, lease }
-    }
-
-    fn ask_lease(&mut self, room: RoomId, owner: &Owner) -> Lease {
-        let request = Request::Get { key: Key::Pod(owner.pod_id.clone()) };
-        self.ask(TicketPurpose::Lease(room, owner.ownership.boot), request);
-        Lease::Asked
-    }
-
-    pub(super) fn lease_answered(&mut self, time: Time, room: RoomId, boot: PodBoot, answer: Result<Answer, NoAnswer>) {
-        if let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room)
-            && let Some(probe) = probes.iter_mut().find(|probe| probe.owner.ownership.boot == boot)
-        {
-            probe.lease = match answer {
-                Ok(Answer::Found(Some(bytes))) => match crate::lease::LeaseRecord::parse(&bytes) {
-                    Some(lease) if lease.boot == boot => Lease::Held,
-                    _ => Lease::Gone,
-                },
-                Ok(Answer::Found(None)) => Lease::Gone,
-                _ => Lease::Unknown,
-            };
-            if probe.lease == Lease::Gone {
-                self.wait_for_takeover(room);
-            }
-            self.evaluate(time, room);
-        }
-    }
-
-    /// A pod has answered `Ask`.
-    pub(super) fn owner_said(&mut self, time: Time, room: RoomId, from: PodBoot, served: Served) {
-        let seen = match &served {
-            Served::Here(owner) => Some(owner.clone()),
-            Served::Not { seen } => seen.clone(),
-            Served::Soon => None,
-        };
-        if let Some(owner) = seen {
-            self.learn(time, room, &owner);
-        }
-        if let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) {
-            for probe in probes.iter_mut().filter(|probe| probe.owner.ownership.boot == from) {
-                probe.said = match &served {
-                    Served::Here(owner) => Said::Here(owner.clone()),
-                    Served::Soon => Said::Soon,
-                    Served::Not { .. } => Said::Not,
-                };
-            }
-            self.evaluate(time, room);
-        }
-    }
-
-    /// The pods with `boot`, or at `address`, cannot be asked.
-    pub(super) fn owner_is_silent(&mut self, time: Time, boot: Option<PodBoot>, address: Option<&str>) {
-        let mut rooms: Vec<RoomId> = Vec::new();
-        for (room, find) in &mut self.finds {
-            if let Step::Asking(probes) = &mut find.step {
-                for probe in probes.iter_mut() {
-                    let meant = boot == Some(probe.owner.ownership.boot) || address == Some(probe.owner.peer.as_str());
-                    if meant && matches!(probe.said, Said::Nothing { .. }) {
-                        probe.said = Said::Silent;
-                        rooms.push(*room);
-                    }
-                }
-            }
-        }
-        rooms.sort_unstable();
-        for room in rooms {
-            self.evaluate(time, room);
-        }
-    }
-
-    /// Goes on with a search as far as what has been heard allows.
-    fn evaluate(&mut self, time: Time, room: RoomId) {
-        let check_lease = self.settings.rules.check_lease;
-        let mut unasked = Vec::new();
-        let Some(find) = self.finds.get_mut(&room) else {
-            return;
-        };
-        let Step::Asking(probes) = &mut find.step else {
-            return;
-        };
-        for (index, probe) in probes.iter_mut().enumerate() {
-            if let Said::Nothing { until } = probe.said
-                && until <= time.now
-            {
-                probe.said = Said::Silent;
-            }
-            let late = match probe.said {
-                Said::Silent => true,
-                Said::Nothing { until } => until <= time.now + LEASE_AFTER,
-                _ => false,
-            };
-            if late && probe.lease == Lease::Unasked {
-                unasked.push((index, probe.owner.clone()));
-            }
-        }
-        let serving = probes.iter().filter_map(|probe| match &probe.said {
-            Said::Here(owner) => Some(owner.clone()),
-            _ => None,
-        });
-        let serving = serving.max_by_key(|owner| owner.ownership);
-        let waiting = probes.iter().any(|probe| matches!(probe.said, Said::Nothing { .. }));
-        let soon = probes.iter().any(|probe| probe.said == Said::Soon);
-        let leases_asked = probes.iter().any(|probe| probe.said == Said::Silent && probe.lease == Lease::Asked);
-        let all_out = probes.iter().all(|probe| probe.is_out(check_lease));
-        let highest = probes.iter().map(|probe| probe.owner.ownership).max();
-        let dead = probes.iter().find(|probe| Some(probe.owner.ownership) == highest && probe.is_out(check_lease));
-        let dead = dead.map(|probe| probe.owner.ownership);
-        let has_record = find.record.is_some();
-        let former: Vec<Owner> = probes.iter().map(|probe| probe.owner.clone()).collect();
-        // Somebody knows of a higher owner than those who were asked.
-        let unknown_higher = self.seen.get(&room).is_some_and(|seen| {
-            Some(seen.owner.ownership) > highest && seen.owner.ownership.boot != self.me.ownership.boot
-        });
-
-        if let Some(owner) = serving {
-            match dead {
-                Some(dead) if dead > owner.ownership && owner.ownership.boot != self.me.ownership.boot => {
-                    let again = self.probe(time, room, owner, Some(dead));
-                    self.step(time, room, Step::Asking(vec![again]), PATIENCE);
-                }
-                _ if waiting => {}
-                _ => self.found(time, room, &owner),
-            }
-            return;
-        }
-        for (index, owner) in unasked {
-            let lease = self.ask_lease(room, &owner);
-            if let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) {
-                probes[index].lease = lease;
-            }
-        }
-        if soon || (unknown_higher && !waiting) {
-            return self.pause(time, room);
-        }
-        if waiting || leases_asked || self.asks_leases(room) {
-            return;
-        }
-        if !all_out {
-            // The owner has its lease and does not answer, or the directory does not say.
-            self.give_up_entering(time, room, ErrorCode::Unavailable);
-            return self.pause(time, room);
-        }
-        if !has_record {
-            let code = if self.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable };
-            return self.give_up(time, room, code);
-        }
-        if let Some(find) = self.finds.get_mut(&room) {
-            find.former = former;
-        }
-        self.try_to_take_over(time, room);
-    }
-
-    fn asks_leases(&self, room: RoomId) -> bool {
-        self.finds.get(&room).is_some_and(|find| match &find.step {
-            Step::Asking(probes) => {
-                probes.iter().any(|probe| probe.said == Said::Silent && probe.lease == Lease::Asked)
-            }
-            _ => false,
-        })
-    }
-
-    // ---- taking over
-
-    fn try_to_take_over(&mut self, time: Time, room: RoomId) {
-        let refusal = if self.drain.is_some() {
-            Some(ErrorCode::ShuttingDown)
-        } else if !self.settled() {
-            Some(ErrorCode::Unavailable)
-        } else if self.rooms.len() >= self.settings.max_rooms {
-            Some(ErrorCode::TooManyRooms)
-        } else {
-            None
-        };
-        if let Some(code) = refusal {
-            self.give_up_entering(time, room, code);
-            return self.pause(time, room);
-        }
-        let seen = self.seen.get(&room).map(|seen| seen.owner.ownership.epoch);
-        let Some(find) = self.finds.get_mut(&room) else {
-            return;
-        };
-        let Some(record) = find.record.clone() else {
-            return;
-        };
-        let epoch = next_epoch(Some(record.epoch), seen, time.wall);
-        let ownership = Ownership { epoch, boot: self.me.ownership.boot };
-        let expected = find.stored.clone();
-        let me = self.me_as(ownership);
-        let held = record.seats().filter(|(_, seat)| seat.hold);
-        let new = Record::new(&me, held).to_bytes();
-        if let Some(find) = self.finds.get_mut(&room) {
-            find.attempt = Some((new.clone(), ownership, record));
-        }
-        let ttl = Duration::from_millis(self.settings.record_ttl);
-        let ticket = self.ask(TicketPurpose::Find(room), Request::Swap { key: Key::Room(room), expected, new, ttl });
-        self.wait_for_takeover(room);
-        self.step(time, room, Step::TakingOver { ticket }, PATIENCE);
-    }
-
-    /// Whoever waits for what looks like a takeover may wait longer.
-    fn wait_for_takeover(&mut self, room: RoomId) {
-        let Some(find) = self.finds.get_mut(&room) else {
-            return;
-        };
-        for waiter in &mut find.waiters {
-            waiter.deadline = waiter.deadline.max(waiter.since + TAKEOVER_PATIENCE);
-        }
-        let deadlines: Vec<u64> = find.waiters.iter().map(|waiter| waiter.deadline).collect();
-        for deadline in deadlines {
-            self.arm(deadline, Timer::Find(room));
-        }
-    }
-
-    /// The record says that this pod has the room: it does.
-    fn take_over(&mut self, time: Time, room: RoomId, stored: Bytes, ownership: Ownership, basis: &Record) {
-        let Some(find) = self.finds.remove(&room) else {
-            return;
-        };
-        let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
-        let until = time.now + self.settings.seat_hold;
-        let taken = Room::taken_over(room, basis, until, bucket, &mut self.random);
-        let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored), time.now));
-        self.counters.takeovers += 1;
-        self.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
-        let me = self.me_as(ownership);
-        for former in find.former {
-            self.tell_until_heard(time, room, &former, &me);
-        }
-        self.arm_room(time, key);
-        for waiter in find.waiters {
-            self.serve_waiter(time, key, &waiter);
-        }
-    }
-
     // ---- ends of a search
 
     fn found(&mut self, time: Time, room: RoomId, owner: &Owner) {
@@ -514,7 +270,7 @@ impl Hub {
     }
 
     /// Where clients reach a pod; `None`: the deployment has not said (yet), so they are relayed.
-    pub(super) fn address_of(&self, owner: &Owner) -> Option<(String, String)> {
+    pub(in crate::hub) fn address_of(&self, owner: &Owner) -> Option<(String, String)> {
         match &self.advertised {
             Some(pods) => pods.get(&owner.pod_id).map(|pod| (pod.tcp.clone(), pod.web.clone())),
             None => Some((owner.tcp.clone(), owner.web.clone())),
@@ -543,7 +299,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn turn_away(&mut self, time: Time, waiter: &Waiter, code: ErrorCode) {
+    pub(in crate::hub) fn turn_away(&mut self, time: Time, waiter: &Waiter, code: ErrorCode) {
         let asked = Asked::here(waiter.session, waiter.id);
         match waiter.wanted {
             Purpose::Enter(_) => {
@@ -556,7 +312,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn waiters_due(&mut self, time: Time, key: usize) {
+    pub(in crate::hub) fn waiters_due(&mut self, time: Time, key: usize) {
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
@@ -566,7 +322,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn find_due(&mut self, time: Time, room: RoomId) {
+    pub(in crate::hub) fn find_due(&mut self, time: Time, room: RoomId) {
         let Some(find) = self.finds.get_mut(&room) else {
             return;
         };
@@ -594,7 +350,7 @@ impl Hub {
     // ---- what is known of owners
 
     /// Remembers the highest owner of a room; a lower ownership that is held here ends.
-    pub(super) fn learn(&mut self, time: Time, room: RoomId, owner: &Owner) {
+    pub(in crate::hub) fn learn(&mut self, time: Time, room: RoomId, owner: &Owner) {
         if owner.ownership.boot == self.me.ownership.boot && self.owned_key(room).is_some() {
             return;
         }
@@ -626,38 +382,13 @@ impl Hub {
         }
     }
 
-    /// The answer to `Ask`.
-    pub(super) fn asked_about(
-        &mut self,
-        time: Time,
-        from: PodBoot,
-        room: RoomId,
-        ticket: u64,
-        dead: Option<Ownership>,
-    ) {
-        if let (Some(key), Some(dead)) = (self.owned_key(room), dead) {
-            self.claim_above(time, key, dead);
-        }
-        let served = match self.owned_key(room).and_then(|key| self.rooms.get(key)) {
-            Some(owned) if matches!(owned.phase, Phase::Serving) => Served::Here(self.me_as(owned.ownership)),
-            Some(owned) if matches!(owned.phase, Phase::Moving(_)) => Served::Soon,
-            Some(_) => Served::Not { seen: None },
-            None if self.arriving.contains_key(&room) => Served::Soon,
-            None => match self.finds.get(&room) {
-                Some(Find { attempt: Some(_), .. }) => Served::Soon,
-                _ => Served::Not { seen: self.seen.get(&room).map(|seen| seen.owner.clone()) },
-            },
-        };
-        self.peers.send(from, &Frame::Answer { room, ticket, served });
-    }
-
     /// Ends the search for a room that has come here by itself; those who waited for it.
-    pub(super) fn waiters_of_search(&mut self, room: RoomId) -> Vec<Waiter> {
+    pub(in crate::hub) fn waiters_of_search(&mut self, room: RoomId) -> Vec<Waiter> {
         self.finds.remove(&room).map(|find| find.waiters).unwrap_or_default()
     }
 
     /// Forgets owners that nobody has asked for in a long time.
-    pub(super) fn forget_old_owners(&mut self, time: Time) {
+    pub(in crate::hub) fn forget_old_owners(&mut self, time: Time) {
         self.seen.retain(|_, seen| seen.used + SEEN > time.now);
         if !self.seen.is_empty() {
             self.arm(time.now + SEEN / 10, Timer::Owners);

@@ -1,0 +1,79 @@
+//! Taking a room over from owners that are gone. Pure: no I/O.
+
+use super::{
+    Bucket, Bytes, Duration, ErrorCode, Hub, Key, Notice, Owned, Ownership, PATIENCE, Phase, Record, Request, Room,
+    RoomId, Step, TAKEOVER_PATIENCE, TicketPurpose, Time, Timer, next_epoch,
+};
+
+impl Hub {
+    pub(super) fn try_to_take_over(&mut self, time: Time, room: RoomId) {
+        let refusal = if self.drain.is_some() {
+            Some(ErrorCode::ShuttingDown)
+        } else if !self.settled() {
+            Some(ErrorCode::Unavailable)
+        } else if self.rooms.len() >= self.settings.max_rooms {
+            Some(ErrorCode::TooManyRooms)
+        } else {
+            None
+        };
+        if let Some(code) = refusal {
+            self.give_up_entering(time, room, code);
+            return self.pause(time, room);
+        }
+        let seen = self.seen.get(&room).map(|seen| seen.owner.ownership.epoch);
+        let Some(find) = self.finds.get_mut(&room) else {
+            return;
+        };
+        let Some(record) = find.record.clone() else {
+            return;
+        };
+        let epoch = next_epoch(Some(record.epoch), seen, time.wall);
+        let ownership = Ownership { epoch, boot: self.me.ownership.boot };
+        let expected = find.stored.clone();
+        let me = self.me_as(ownership);
+        let held = record.seats().filter(|(_, seat)| seat.hold);
+        let new = Record::new(&me, held).to_bytes();
+        if let Some(find) = self.finds.get_mut(&room) {
+            find.attempt = Some((new.clone(), ownership, record));
+        }
+        let ttl = Duration::from_millis(self.settings.record_ttl);
+        let ticket = self.ask(TicketPurpose::Find(room), Request::Swap { key: Key::Room(room), expected, new, ttl });
+        self.wait_for_takeover(room);
+        self.step(time, room, Step::TakingOver { ticket }, PATIENCE);
+    }
+
+    /// Whoever waits for what looks like a takeover may wait longer.
+    pub(super) fn wait_for_takeover(&mut self, room: RoomId) {
+        let Some(find) = self.finds.get_mut(&room) else {
+            return;
+        };
+        for waiter in &mut find.waiters {
+            waiter.deadline = waiter.deadline.max(waiter.since + TAKEOVER_PATIENCE);
+        }
+        let deadlines: Vec<u64> = find.waiters.iter().map(|waiter| waiter.deadline).collect();
+        for deadline in deadlines {
+            self.arm(deadline, Timer::Find(room));
+        }
+    }
+
+    /// The record says that this pod has the room: it does.
+    pub(super) fn take_over(&mut self, time: Time, room: RoomId, stored: Bytes, ownership: Ownership, basis: &Record) {
+        let Some(find) = self.finds.remove(&room) else {
+            return;
+        };
+        let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
+        let until = time.now + self.settings.seat_hold;
+        let taken = Room::taken_over(room, basis, until, bucket, &mut self.random);
+        let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored), time.now));
+        self.counters.takeovers += 1;
+        self.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
+        let me = self.me_as(ownership);
+        for former in find.former {
+            self.tell_until_heard(time, room, &former, &me);
+        }
+        self.arm_room(time, key);
+        for waiter in find.waiters {
+            self.serve_waiter(time, key, &waiter);
+        }
+    }
+}

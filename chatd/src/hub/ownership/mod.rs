@@ -1,0 +1,346 @@
+//! The rooms that are owned here: their records are written, checked and claimed again. Pure: no I/O.
+//!
+//! One request about a room's record is under way at a time. What changes meanwhile goes out with the next write; answers wait
+//! for the write that holds what they say, or [`PATIENCE`]. An unanswered write is settled by reading.
+
+mod upkeep;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::admission::Entry;
+use super::drain::Move;
+use super::find::Waiter;
+use super::input::Asked;
+use super::{Effect, Hub, Notice, Purpose, RoomView, SessionId, Ticket, Time, Timer};
+use crate::directory::{Answer as Reply, Key, NoAnswer, Request};
+use crate::frame::Frame;
+use crate::lease::LEASE;
+use crate::protocol::{ErrorCode, ExitReason, Ownership, PlayerName, PodBoot, RoomId, SeatId};
+use crate::record::{Record, Verdict, judge, next_epoch};
+use crate::room::Room;
+
+/// How long an answer waits for the directory (ms; design.md section 5).
+pub const PATIENCE: u64 = 2_000;
+/// Each record is checked, and so renewed, this often (ms; design.md section 5).
+const CHECK: u64 = 30_000;
+/// Requests of checks under way at a time: ten thousand rooms are then checked in well under a second.
+const CHECKS_UNDER_WAY: usize = 128;
+/// Pauses between tries at a directory that does not answer (ms).
+const RETRY: u64 = 250;
+
+/// An answer that waits for a write.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    Joined { asked: Asked, seat: SeatId, entry: Entry, counts: bool },
+    Left { asked: Asked, quit: bool },
+    Exited { name: PlayerName, reason: ExitReason },
+}
+
+/// Who waits for a new room's first write.
+#[derive(Debug, Clone, Copy)]
+pub enum Released {
+    Created(Asked),
+    Queried(u64),
+}
+
+/// What the room is doing.
+#[derive(Debug)]
+pub enum Phase {
+    /// Its first write is under way.
+    Founding {
+        whom: Released,
+        until: u64,
+    },
+    Serving,
+    Moving(Move),
+    /// Its record is being deleted.
+    Closing {
+        until: u64,
+    },
+}
+
+/// The request about the record that is under way.
+#[derive(Debug)]
+enum Outstanding {
+    Swap { bytes: Bytes, version: u64 },
+    Renew,
+    Get,
+    Delete,
+}
+
+#[derive(Debug)]
+struct Held {
+    version: u64,
+    deadline: u64,
+    answer: Answer,
+}
+
+/// A room with its ownership.
+#[derive(Debug)]
+pub struct Owned {
+    pub room: Room,
+    pub ownership: Ownership,
+    pub phase: Phase,
+    /// After a thaw: input and output wait for the record, at most until then.
+    pub unconfirmed: Option<u64>,
+    /// JOIN, RESUME and attaching sessions that came while the room was not ready.
+    pub waiters: Vec<Waiter>,
+    /// Frames of relayed sessions that came while the room was not ready.
+    pub frames: Vec<(PodBoot, Frame<'static>)>,
+    /// What is in the directory, as far as is known.
+    stored: Option<Bytes>,
+    /// Counts the states that the record should have.
+    version: u64,
+    written: u64,
+    outstanding: Option<(Ticket, Outstanding)>,
+    /// A swap that was not answered: it may have been carried out.
+    unanswered: Option<(Bytes, u64)>,
+    retry_at: Option<u64>,
+    check_at: u64,
+    empty_since: Option<u64>,
+    answers: VecDeque<Held>,
+}
+
+impl Owned {
+    /// `stored`: the record as it is in the directory and true of `room`; `None`: it has to be written first.
+    pub fn new(room: Room, ownership: Ownership, phase: Phase, stored: Option<Bytes>, now: u64) -> Self {
+        Self {
+            written: u64::from(stored.is_some()),
+            version: 1,
+            empty_since: room.seats.is_empty().then_some(now),
+            room,
+            ownership,
+            phase,
+            unconfirmed: None,
+            waiters: Vec::new(),
+            frames: Vec::new(),
+            stored,
+            outstanding: None,
+            unanswered: None,
+            retry_at: None,
+            check_at: now + CHECK,
+            answers: VecDeque::new(),
+        }
+    }
+
+    /// Commands are carried out now.
+    pub fn ready(&self) -> bool {
+        matches!(self.phase, Phase::Serving) && self.unconfirmed.is_none()
+    }
+
+    pub fn view(&self) -> RoomView {
+        RoomView {
+            room: self.room.id,
+            ownership: self.ownership,
+            timeline: self.room.timeline,
+            seq: self.room.seq,
+            seats: self.room.seats.len(),
+            ready: self.ready(),
+            written: self.is_written(),
+        }
+    }
+
+    /// The directory holds everything that it should.
+    pub fn is_written(&self) -> bool {
+        self.written == self.version && self.outstanding.is_none() && self.unanswered.is_none()
+    }
+
+    pub fn stored(&self) -> Option<&Bytes> {
+        self.stored.as_ref()
+    }
+
+    /// The record is to say something else.
+    pub fn changed(&mut self) {
+        self.version += 1;
+    }
+
+    /// The answers that wait, in order; they do not wait any more.
+    pub fn take_answers(&mut self) -> Vec<Answer> {
+        self.answers.drain(..).map(|held| held.answer).collect()
+    }
+
+    fn next_due(&self, settings: &super::HubSettings) -> u64 {
+        let seats = self.room.seats.iter().filter_map(|seat| match seat.state {
+            crate::room::SeatState::Away { until } | crate::room::SeatState::Detached { until } => Some(until),
+            _ => None,
+        });
+        let phase = match &self.phase {
+            Phase::Founding { until, .. } | Phase::Closing { until } => Some(*until),
+            Phase::Moving(moving) => Some(moving.until),
+            Phase::Serving => None,
+        };
+        let empty = self.empty_since.filter(|_| self.ready()).map(|since| since + settings.empty_ttl);
+        // While input and output wait, so do the seats' times.
+        let seats = seats.filter(|_| self.ready()).min();
+        let waiters = self.waiters.iter().map(|waiter| waiter.deadline).min();
+        let answers = self.answers.front().map(|held| held.deadline);
+        [phase, empty, seats, waiters, answers, self.unconfirmed, self.retry_at]
+            .into_iter()
+            .flatten()
+            .fold(self.check_at, u64::min)
+    }
+}
+
+impl Hub {
+    // ---- beginning and end
+
+    /// A room that is new in the world.
+    pub(in crate::hub) fn found_room(&mut self, time: Time, room: RoomId, whom: Released) {
+        let epoch = next_epoch(None, self.seen.get(&room).map(|seen| seen.owner.ownership.epoch), time.wall);
+        let ownership = Ownership { epoch, boot: self.me.ownership.boot };
+        let phase = Phase::Founding { whom, until: time.now + PATIENCE };
+        let room = Room::new(room, &mut self.random);
+        let key = self.own(Owned::new(room, ownership, phase, None, time.now));
+        self.write(time, key);
+        self.arm_room(time, key);
+    }
+
+    fn refound(&mut self, time: Time, key: usize) {
+        if let Some(Phase::Founding { whom, .. }) = self.disown(key).map(|owned| owned.phase) {
+            self.create_room_for(time, whom);
+        }
+    }
+
+    pub(in crate::hub) fn own(&mut self, owned: Owned) -> usize {
+        let room = owned.room.id;
+        self.ring_bytes += owned.room.ring.bytes();
+        let key = self.rooms.insert(owned);
+        self.index.insert(room, key);
+        self.seen.remove(&room);
+        key
+    }
+
+    pub(in crate::hub) fn disown(&mut self, key: usize) -> Option<Owned> {
+        let owned = self.rooms.try_remove(key)?;
+        self.index.remove(&owned.room.id);
+        self.ring_bytes -= owned.room.ring.bytes();
+        Some(owned)
+    }
+
+    fn delete(&mut self, time: Time, key: usize) {
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        owned.phase = Phase::Closing { until: time.now + 2 * PATIENCE };
+        let room = owned.room.id;
+        match owned.stored.clone() {
+            Some(expected) => {
+                self.send(key, Request::Delete { key: Key::Room(room), expected }, Outstanding::Delete);
+                self.arm_room(time, key);
+            }
+            None => self.room_closed(time, key),
+        }
+    }
+
+    fn room_closed(&mut self, time: Time, key: usize) {
+        if let Some(owned) = self.disown(key) {
+            self.counters.rooms_closed += 1;
+            self.log(Notice::Closed { room: owned.room.id });
+            for waiter in owned.waiters {
+                self.look_for(time, owned.room.id, waiter);
+            }
+            self.refuse_frames(owned.frames);
+        }
+    }
+
+    // ---- time
+
+    pub(in crate::hub) fn arm_room(&mut self, time: Time, key: usize) {
+        if let Some(owned) = self.rooms.get(key) {
+            let at = owned.next_due(&self.settings).max(time.now + 1);
+            let room = owned.room.id;
+            self.arm(at, Timer::Room(room));
+        }
+    }
+
+    pub(in crate::hub) fn room_due(&mut self, time: Time, room: RoomId) {
+        let Some(key) = self.owned_key(room) else {
+            return;
+        };
+        let now = time.now;
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        match owned.phase {
+            Phase::Founding { whom, until } if until <= now => {
+                self.disown(key);
+                return self.created(time, whom, Err(ErrorCode::Unavailable));
+            }
+            Phase::Closing { until } if until <= now => return self.room_closed(time, key),
+            _ => {}
+        }
+        if owned.unconfirmed.is_some_and(|until| until <= now) {
+            owned.unconfirmed = None;
+            self.ready_again(time, key);
+        }
+        self.release(time, key);
+        self.waiters_due(time, key);
+        self.seats_due(time, key);
+        self.move_due(time, key);
+        let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.room.id == room) else {
+            return;
+        };
+        if !owned.room.seats.is_empty() || !owned.waiters.is_empty() {
+            owned.empty_since = None;
+        } else if owned.empty_since.is_none() {
+            owned.empty_since = Some(now);
+        }
+        let age = self.settings.ring.age;
+        let limits = crate::room::RingLimits { age, ..self.settings.ring };
+        let shrunk = owned.room.ring.expire(now, limits);
+        self.ring_bytes = self.ring_bytes.saturating_add_signed(shrunk);
+        if owned.ready() && owned.empty_since.is_some_and(|since| since + self.settings.empty_ttl <= now) {
+            return self.delete(time, key);
+        }
+        if owned.retry_at.is_some_and(|at| at <= now) {
+            owned.retry_at = None;
+            self.check(time, key);
+        } else if owned.check_at <= now {
+            owned.check_at = now + CHECK;
+            self.checks.push_back(room);
+            self.pump_checks(time);
+        }
+        self.arm_room(time, key);
+    }
+
+    /// Whether what is queued for a session has to wait: its room's owner is not sure that it still is.
+    pub(in crate::hub) fn output_waits(&self, session: &super::session::Session) -> bool {
+        match session.place {
+            super::session::Place::Seated { key, .. } => {
+                self.rooms.get(key).is_some_and(|owned| owned.unconfirmed.is_some())
+            }
+            _ => false,
+        }
+    }
+
+    /// Commands that waited are carried out, and output that waited goes out.
+    pub(in crate::hub) fn ready_again(&mut self, time: Time, key: usize) {
+        let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.ready()) else {
+            return;
+        };
+        let frames = std::mem::take(&mut owned.frames);
+        let waiters = std::mem::take(&mut owned.waiters);
+        let local: Vec<SessionId> = owned
+            .room
+            .seats
+            .iter()
+            .filter_map(|seat| match seat.reach {
+                Some(crate::room::Reach::Local(id)) => Some(id),
+                _ => None,
+            })
+            .collect();
+        for (from, frame) in frames {
+            self.frame_came(time, from, frame);
+        }
+        for waiter in waiters {
+            self.serve_waiter(time, key, &waiter);
+        }
+        for id in local {
+            self.mark_dirty(id);
+            self.wake(id);
+        }
+    }
+}

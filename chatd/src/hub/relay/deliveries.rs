@@ -1,0 +1,152 @@
+//! What comes from the owner of a relayed session. Pure: no I/O.
+
+use super::{
+    After, Asked, CREDIT, Command, ErrorCode, Frame, Hub, Place, PodBoot, RelayId, SessionId, State, Stay, Time,
+};
+
+impl Hub {
+    pub(in crate::hub) fn delivery_came(
+        &mut self,
+        time: Time,
+        from: PodBoot,
+        relay_id: RelayId,
+        (replies, position, seq): (Option<u64>, u64, u64),
+        bytes: &[u8],
+        after: Option<After>,
+    ) {
+        let Some(id) = self.relay_of(from, relay_id) else {
+            return;
+        };
+        if let Some(number) = replies {
+            self.replied(time, id, number);
+        }
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
+        session.output.buffer().extend_from_slice(bytes);
+        let queued = session.output.len();
+        if let Place::Relayed(relay) = &mut session.place {
+            relay.uncredited += bytes.len();
+            if let Some(stay) = &mut relay.stay {
+                stay.position = stay.position.max(position);
+                stay.seq = stay.seq.max(seq);
+            }
+        }
+        let too_much = queued > self.settings.send_queue;
+        self.mark_dirty(id);
+        if too_much {
+            return self.too_slow(time, id);
+        }
+        match after {
+            None => {}
+            Some(After::Admitted { name, seat, resumable, timeline }) => {
+                if let Some(relay) = self.relay(id) {
+                    let fresh = relay.stay.is_none_or(|stay| stay.timeline != timeline);
+                    let fresh = fresh || !bytes.is_empty();
+                    let known = relay.stay.filter(|_| !fresh).map(|stay| (stay.position, stay.seq));
+                    let (position, seq) = known.unwrap_or((position, seq));
+                    relay.stay = Some(Stay { name, seat, resumable, timeline, position, seq });
+                    relay.moved = false;
+                    if matches!(relay.state, State::Opening { .. }) {
+                        relay.state = State::Live;
+                    }
+                }
+                // With a word to the client: admitted as if it had joined, and nothing is replayed.
+                if !bytes.is_empty() && self.relay(id).is_some_and(|relay| relay.state != State::Live) {
+                    self.caught_up(time, id, None);
+                }
+                self.wake(id);
+            }
+            Some(After::CaughtUp { processed }) => self.caught_up(time, id, processed),
+            Some(After::Outside { miss }) => {
+                self.answer_rest(time, id);
+                self.relays.remove(&relay_id);
+                self.now_outside(time, id);
+                if miss {
+                    self.missed_once(time, id);
+                }
+                self.wake(id);
+            }
+            Some(After::Close { code }) => {
+                self.relays.remove(&relay_id);
+                if let Some(session) = self.session_mut(id) {
+                    session.place = Place::Outside;
+                }
+                self.close(id, code);
+            }
+        }
+        self.leave_if_idle(time, id);
+        if self.relay(id).is_some_and(|relay| relay.idle()) {
+            self.wake(id);
+        }
+    }
+
+    /// The reply to a command has come. Earlier ones that were carried out and whose replies are lost get their word first.
+    pub(super) fn replied(&mut self, time: Time, id: SessionId, number: u64) {
+        while let Some(relay) = self.relay(id)
+            && let Some(first) = relay.pending.front()
+            && first.number <= number
+        {
+            let (lost, own) = (first.number < number, first.id);
+            relay.pending.pop_front();
+            if lost {
+                self.refuse(time, Asked::here(id, own), ErrorCode::Unavailable);
+            }
+        }
+    }
+
+    /// Everything that was missed has come: what was in flight is settled, what waited is sent.
+    pub(super) fn caught_up(&mut self, time: Time, id: SessionId, processed: Option<u64>) {
+        let Some(relay) = self.relay(id) else {
+            return;
+        };
+        let mut lost = Vec::new();
+        relay.pending.retain(|pending| {
+            let carried_out = processed.map_or(pending.sent, |processed| pending.number <= processed);
+            if carried_out {
+                lost.push(pending.id);
+            }
+            !carried_out
+        });
+        for pending in &mut relay.pending {
+            pending.sent = false;
+        }
+        relay.ending =
+            relay.pending.iter().any(|pending| matches!(pending.command, Ok(Command::Leave | Command::Quit)));
+        relay.state = State::Live;
+        for own in lost {
+            self.refuse(time, Asked::here(id, own), ErrorCode::Unavailable);
+        }
+        self.send_pending(id);
+        self.wake(id);
+    }
+
+    /// The session is in no room any more: what it sent into it gets its word.
+    pub(super) fn answer_rest(&mut self, time: Time, id: SessionId) {
+        let Some(relay) = self.relay(id) else {
+            return;
+        };
+        for pending in std::mem::take(&mut relay.pending) {
+            self.refuse(time, Asked::here(id, pending.id), ErrorCode::NotInRoom);
+        }
+    }
+
+    pub(in crate::hub) fn credit(&mut self, _time: Time, id: SessionId) {
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
+        let (queued, relay_id) = (session.output.len(), session.relay);
+        let Place::Relayed(relay) = &mut session.place else {
+            return;
+        };
+        let bytes = relay.uncredited.saturating_sub(queued);
+        if bytes >= CREDIT
+            && let (State::Live, Some(owner)) = (&relay.state, &relay.owner)
+        {
+            relay.uncredited -= bytes;
+            let frame = Frame::Credit { room: relay.room, relay: relay_id, bytes: bytes as u32 };
+            let boot = owner.ownership.boot;
+            self.peers.send(boot, &frame);
+        }
+    }
+}

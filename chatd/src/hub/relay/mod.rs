@@ -1,0 +1,302 @@
+//! Sessions of this pod whose room is elsewhere: their commands go to its owner, and wait while the owner changes. Pure: no I/O.
+
+mod deliveries;
+mod moving;
+
+use std::collections::VecDeque;
+
+use super::admission::Entry;
+use super::find::{ATTACH_PATIENCE, Waiter};
+use super::input::Asked;
+use super::session::Place;
+use super::{Hub, SessionId, Time, Timer};
+use crate::frame::{After, Attach, Drop, Frame, RelayId};
+use crate::protocol::{Command, ErrorCode, Event, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, Timeline};
+use crate::record::Owner;
+use crate::room::Connection;
+
+/// Commands of one session that may be on their way to the owner, or wait for one.
+const COMMANDS: usize = 64;
+/// Bytes written to the client after which the owner is told so: a quarter of the window.
+const CREDIT: usize = (super::guests::WINDOW / 4) as usize;
+/// How long an owner may take to attach a session (ms).
+const ATTACH: u64 = 2_000;
+
+/// A command on its way.
+#[derive(Debug)]
+struct Pending {
+    number: u64,
+    id: Option<u64>,
+    command: Result<Command<'static>, ErrorCode>,
+    /// It has been given to an owner, who may have carried it out.
+    sent: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// JOIN or RESUME has been sent, and not answered.
+    Opening {
+        entry: Entry,
+        id: Option<u64>,
+        since: u64,
+        deadline: u64,
+    },
+    /// The owner is looked for.
+    Searching,
+    /// The owner has been asked to take the session on.
+    Attaching {
+        until: u64,
+    },
+    Live,
+}
+
+/// What a client has of a room, wherever that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stay {
+    pub name: PlayerName,
+    pub seat: SeatId,
+    pub resumable: bool,
+    pub timeline: Timeline,
+    pub position: u64,
+    pub seq: u64,
+}
+
+/// The entry pod's side of a relayed session.
+#[derive(Debug)]
+pub struct Relay {
+    room: RoomId,
+    state: State,
+    /// The owner that has, or is to have, the session.
+    owner: Option<Owner>,
+    /// `None` until it is admitted.
+    stay: Option<Stay>,
+    last_number: u64,
+    pending: VecDeque<Pending>,
+    /// LEAVE or QUIT is on its way: what comes after it waits.
+    ending: bool,
+    /// The client does not know yet that the owner has changed.
+    moved: bool,
+    /// The client is to go to the new owner, once nothing is in flight.
+    redirect: bool,
+    /// When the search for an owner is given up.
+    give_up: u64,
+    /// Bytes that came from the owner and that it has not been told of.
+    uncredited: usize,
+}
+
+impl Relay {
+    /// A client that had a seat here, whose room has gone.
+    pub fn yielded(room: RoomId, stay: Stay, redirect: bool, give_up: u64) -> Self {
+        Self {
+            room,
+            state: State::Searching,
+            owner: None,
+            stay: Some(stay),
+            last_number: 0,
+            pending: VecDeque::new(),
+            ending: false,
+            moved: true,
+            redirect,
+            give_up,
+            uncredited: 0,
+        }
+    }
+
+    /// A command that was taken here and not answered goes along.
+    pub fn push(&mut self, id: Option<u64>, command: Result<Command<'static>, ErrorCode>) {
+        self.ending |= matches!(command, Ok(Command::Leave | Command::Quit));
+        self.last_number += 1;
+        self.pending.push_back(Pending { number: self.last_number, id, command, sent: false });
+    }
+
+    pub fn takes_commands(&self) -> bool {
+        !self.ending && self.pending.len() < COMMANDS && !matches!(self.state, State::Opening { .. })
+    }
+
+    /// Attached, and nothing is in flight.
+    pub fn idle(&self) -> bool {
+        self.state == State::Live && self.pending.is_empty()
+    }
+
+    fn is_from(&self, boot: PodBoot) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.ownership.boot == boot)
+            && matches!(self.state, State::Opening { .. } | State::Attaching { .. } | State::Live)
+    }
+}
+
+impl Hub {
+    fn relay(&mut self, id: SessionId) -> Option<&mut Relay> {
+        match &mut self.session_mut(id)?.place {
+            Place::Relayed(relay) => Some(relay),
+            _ => None,
+        }
+    }
+
+    fn relay_of(&mut self, from: PodBoot, relay: RelayId) -> Option<SessionId> {
+        let id = *self.relays.get(&relay)?;
+        self.relay(id).is_some_and(|relay| relay.is_from(from)).then_some(id)
+    }
+
+    /// Sends JOIN or RESUME to the room's owner.
+    pub(in crate::hub) fn open_there(
+        &mut self,
+        time: Time,
+        room: RoomId,
+        waiter: &Waiter,
+        entry: &Entry,
+        owner: &Owner,
+    ) {
+        let state = State::Opening {
+            entry: entry.clone(),
+            id: waiter.id,
+            since: waiter.since,
+            deadline: waiter.deadline.max(time.now + 1),
+        };
+        let Some(session) = self.session_mut(waiter.session) else {
+            return;
+        };
+        let (relay, encoding) = (session.relay, session.encoding);
+        let redirect = false;
+        session.place = Place::Relayed(Box::new(Relay {
+            room,
+            state,
+            owner: Some(owner.clone()),
+            stay: None,
+            last_number: 1,
+            pending: VecDeque::new(),
+            ending: false,
+            moved: false,
+            redirect,
+            give_up: 0,
+            uncredited: 0,
+        }));
+        self.relays.insert(relay, waiter.session);
+        self.counters.relays += 1;
+        let command = entry.command(room);
+        let frame = Frame::Open { room, relay, encoding, number: 1, id: waiter.id, command };
+        self.peers.send(owner.ownership.boot, &frame);
+        self.arm(waiter.deadline.max(time.now + 1), Timer::Session(waiter.session));
+    }
+
+    /// Asks an owner to take on a session that had a seat.
+    pub(in crate::hub) fn attach_there(&mut self, time: Time, room: RoomId, id: SessionId, owner: &Owner) {
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
+        let (relay_id, encoding) = (session.relay, session.encoding);
+        let Some(relay) = self.relay(id) else {
+            return;
+        };
+        let Some(stay) = relay.stay.filter(|_| relay.state == State::Searching) else {
+            return;
+        };
+        relay.moved |= relay.owner.as_ref().is_some_and(|old| old.ownership.boot != owner.ownership.boot);
+        relay.owner = Some(owner.clone());
+        relay.state = State::Attaching { until: time.now + ATTACH };
+        relay.uncredited = 0;
+        let attach = Attach {
+            encoding,
+            name: stay.name,
+            seat: stay.seat,
+            resumable: stay.resumable,
+            timeline: stay.timeline,
+            position: stay.position,
+            seq: stay.seq,
+            moved: relay.moved && !relay.redirect,
+        };
+        self.relays.insert(relay_id, id);
+        self.peers.send(owner.ownership.boot, &Frame::Attach { room, relay: relay_id, attach });
+        self.arm(time.now + ATTACH, Timer::Session(id));
+    }
+
+    /// The room has turned out to be here: the session is seated without a link.
+    pub(in crate::hub) fn attach_here(&mut self, time: Time, key: usize, id: SessionId) {
+        let boot = self.me.ownership.boot;
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
+        let (relay_id, encoding) = (session.relay, session.encoding);
+        let connection = Connection { boot, relay: relay_id };
+        if !matches!(&session.place, Place::Relayed(relay) if relay.state == State::Searching) {
+            return;
+        }
+        let Place::Relayed(relay) = std::mem::replace(&mut session.place, Place::Busy) else {
+            return;
+        };
+        self.relays.remove(&relay_id);
+        let Some(stay) = relay.stay else {
+            return self.now_outside(time, id);
+        };
+        let attach = Attach {
+            encoding,
+            name: stay.name,
+            seat: stay.seat,
+            resumable: stay.resumable,
+            timeline: stay.timeline,
+            position: stay.position,
+            seq: stay.seq,
+            moved: true,
+        };
+        let asked = Asked::here(id, None);
+        let Some(super::guests::Settled { processed }) = self.attach(time, key, asked, connection, &attach) else {
+            // Not in the seat that they were meant for.
+            for pending in relay.pending {
+                self.refuse(time, Asked::here(id, pending.id), ErrorCode::Unavailable);
+            }
+            return;
+        };
+        if let Some(session) = self.session_mut(id) {
+            session.place = Place::Seated { key, seat: stay.seat };
+        }
+        for pending in relay.pending {
+            let carried_out = processed.map_or(pending.sent, |processed| pending.number <= processed);
+            let asked = Asked::here(id, pending.id);
+            if carried_out {
+                self.refuse(time, asked, ErrorCode::Unavailable);
+            } else if matches!(self.session(id).map(|session| &session.place), Some(Place::Seated { .. })) {
+                self.command_in_room(time, key, stay.seat, asked, pending.command);
+            }
+        }
+        self.wake(id);
+    }
+
+    /// A command of a session whose room is elsewhere.
+    pub(in crate::hub) fn relay_command(
+        &mut self,
+        _time: Time,
+        id: SessionId,
+        number: Option<u64>,
+        command: Result<Command<'_>, ErrorCode>,
+    ) {
+        if let Some(relay) = self.relay(id) {
+            relay.push(number, command.map(Command::into_owned));
+            self.send_pending(id);
+        }
+    }
+
+    /// Sends the commands that have not been sent to the owner.
+    fn send_pending(&mut self, id: SessionId) {
+        let Hub { sessions, peers, .. } = self;
+        let Some(session) = sessions.get_mut(id.index as usize).filter(|session| session.id == id) else {
+            return;
+        };
+        let relay_id = session.relay;
+        let Place::Relayed(relay) = &mut session.place else {
+            return;
+        };
+        let (State::Live, Some(owner)) = (&relay.state, &relay.owner) else {
+            return;
+        };
+        for pending in relay.pending.iter_mut().filter(|pending| !pending.sent) {
+            pending.sent = true;
+            let frame = Frame::Command {
+                room: relay.room,
+                relay: relay_id,
+                number: pending.number,
+                id: pending.id,
+                command: pending.command.clone(),
+            };
+            peers.send(owner.ownership.boot, &frame);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Relayed sessions whose owner changes or cannot be found, and clients that are sent on to it. Pure: no I/O.
+
+use super::{
+    ATTACH_PATIENCE, Asked, Drop, ErrorCode, Event, Frame, Hub, OnWrongPod, Owner, Place, PodBoot, RelayId, RoomId,
+    SessionId, State, Time, Waiter,
+};
+
+impl Hub {
+    pub(in crate::hub) fn relay_refused(
+        &mut self,
+        time: Time,
+        from: PodBoot,
+        room: RoomId,
+        relay_id: RelayId,
+        seen: Option<Owner>,
+    ) {
+        if let Some(owner) = seen {
+            self.learn(time, room, &owner);
+        }
+        if let Some(id) = self.relay_of(from, relay_id) {
+            self.search(time, id, false);
+        }
+    }
+
+    pub(in crate::hub) fn relay_yielded(
+        &mut self,
+        time: Time,
+        from: PodBoot,
+        room: RoomId,
+        relay_id: RelayId,
+        owner: &Owner,
+        processed: u64,
+    ) {
+        self.learn(time, room, owner);
+        let Some(id) = self.relay_of(from, relay_id) else {
+            return;
+        };
+        if let Some(relay) = self.relay(id) {
+            relay.moved = true;
+            for pending in relay.pending.iter_mut().filter(|pending| pending.number > processed) {
+                pending.sent = false;
+            }
+        }
+        let mode = self.session(id).map(|session| session.mode);
+        if let Some(relay) = self.relay(id)
+            && relay.stay.is_some()
+        {
+            relay.redirect = mode == Some(OnWrongPod::Redirect);
+        }
+        self.search(time, id, true);
+    }
+
+    /// The link to the pod with `boot` broke: its sessions look for their rooms.
+    pub(in crate::hub) fn relays_cut(&mut self, time: Time, boot: PodBoot) {
+        let mut cut: Vec<SessionId> = Vec::new();
+        for id in self.relays.values() {
+            if let Some(session) = self.session(*id)
+                && let Place::Relayed(relay) = &session.place
+                && relay.is_from(boot)
+            {
+                cut.push(*id);
+            }
+        }
+        cut.sort_unstable();
+        for id in cut {
+            self.search(time, id, false);
+        }
+    }
+
+    /// Looks for the owner. `straight`: the one that is known as the highest now is tried first, if its link is up.
+    pub(super) fn search(&mut self, time: Time, id: SessionId, straight: bool) {
+        let Some(relay) = self.relay(id) else {
+            return;
+        };
+        let room = relay.room;
+        if let State::Opening { entry, id: number, since, deadline } = &relay.state {
+            let (entry, number, since, deadline) = (entry.clone(), *number, *since, *deadline);
+            if let Some(session) = self.session_mut(id) {
+                session.place = Place::Busy;
+                session.room = Some(room);
+                let relay_id = session.relay;
+                self.relays.remove(&relay_id);
+            }
+            let waiter = Waiter { since, deadline, ..Waiter::entering(id, number, entry, since) };
+            return self.look_for(time, room, waiter);
+        }
+        if matches!(relay.state, State::Live) {
+            relay.give_up = time.now + ATTACH_PATIENCE;
+        }
+        let give_up = relay.give_up;
+        relay.state = State::Searching;
+        let seen = self.seen.get(&room).map(|seen| seen.owner.clone());
+        if straight
+            && let Some(owner) = seen
+            && self.peers.is_up(owner.ownership.boot)
+        {
+            return self.attach_there(time, room, id, &owner);
+        }
+        self.look_for(time, room, Waiter::attaching(id, time.now, give_up));
+    }
+
+    /// A session's room has gone from here to another pod.
+    pub(in crate::hub) fn search_for_yielded(&mut self, time: Time, id: SessionId) {
+        self.search(time, id, true);
+    }
+
+    /// Nobody who serves the room was found in time.
+    pub(in crate::hub) fn lost_for_good(&mut self, time: Time, id: SessionId, code: ErrorCode) {
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
+        if !matches!(&session.place, Place::Relayed(relay) if relay.state == State::Searching) {
+            return;
+        }
+        let relay_id = session.relay;
+        let encountered = std::mem::replace(&mut session.place, Place::Outside);
+        self.relays.remove(&relay_id);
+        if let Place::Relayed(relay) = encountered {
+            for pending in relay.pending {
+                self.refuse(time, Asked::here(id, pending.id), code);
+            }
+        }
+        self.say(time, id, None, &Event::Error { code, retry_after_ms: None });
+        self.goodbye(time, id, None, Some(code));
+    }
+
+    /// The client of a relayed session is gone.
+    pub(in crate::hub) fn relay_dropped(&mut self, _time: Time, id: SessionId, drop: Drop) {
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
+        let relay_id = session.relay;
+        if let Place::Relayed(relay) = std::mem::replace(&mut session.place, Place::Outside)
+            && let Some(owner) = &relay.owner
+        {
+            let frame = Frame::Closed { room: relay.room, relay: relay_id, drop };
+            self.peers.send(owner.ownership.boot, &frame);
+        }
+        self.relays.remove(&relay_id);
+    }
+
+    /// A relayed session's time is up: JOIN was not answered, or the owner did not take it on.
+    pub(in crate::hub) fn relay_due(&mut self, time: Time, id: SessionId) {
+        let Some(relay) = self.relay(id) else {
+            return;
+        };
+        match &relay.state {
+            State::Opening { id: number, deadline, .. } if *deadline <= time.now => {
+                let asked = Asked::here(id, *number);
+                self.relay_dropped(time, id, Drop::Lost);
+                self.counters.joined(Err(ErrorCode::Unavailable));
+                self.refuse_entry(time, asked, ErrorCode::Unavailable);
+            }
+            State::Attaching { until } if *until <= time.now => self.search(time, id, false),
+            _ => {}
+        }
+    }
+
+    /// Sends the client on, if it is to go and nothing is in flight.
+    pub(in crate::hub) fn leave_if_idle(&mut self, time: Time, id: SessionId) {
+        let draining = self.drain_sends_away(time);
+        let Some(session) = self.session(id) else {
+            return;
+        };
+        let mode = session.mode;
+        let quiet = session.waiting.bytes.is_empty() && session.waiting.messages.is_empty();
+        let Place::Relayed(relay) = &session.place else {
+            return;
+        };
+        if !quiet || !relay.idle() || !(relay.redirect || draining || self.goes_at_once(mode)) {
+            return;
+        }
+        let (room, owner) = (relay.room, relay.owner.clone());
+        if mode == OnWrongPod::Redirect
+            && let Some(owner) = owner
+            && let Some((tcp, web)) = self.address_of(&owner)
+        {
+            self.counters.redirects += 1;
+            self.say(time, id, None, &Event::Redirect { room, tcp: &tcp, web: &web });
+            return self.fail_quietly(time, id, Some(ErrorCode::Moved));
+        }
+        if draining {
+            self.fail_quietly(time, id, Some(ErrorCode::Moved));
+        } else if let Some(relay) = self.relay(id) {
+            // Where it is cannot be said: relaying goes on.
+            relay.redirect = false;
+        }
+    }
+}
