@@ -231,9 +231,9 @@ impl Lease {
             Ok(_) => {}
         }
         match (asked, answer) {
-            (Asked::Delete, _) => self.effects.push(LeaseEffect::Ended),
+            (Asked::Delete, _) => return self.effects.push(LeaseEffect::Ended),
             (Asked::Swap { bytes, sent }, Ok(Answer::Done)) => self.renewed(time, bytes, sent),
-            (Asked::Swap { bytes, sent }, Ok(Answer::Found(found))) => self.differs(time, bytes, sent, found),
+            (Asked::Swap { bytes, .. }, Ok(Answer::Found(found))) => self.differs(time, bytes, found),
             (Asked::Pods, Ok(Answer::Pods(pods))) => self.listed(time, &pods),
             (Asked::Swap { bytes, .. }, _) => {
                 self.unanswered = Some(bytes);
@@ -359,12 +359,11 @@ impl Lease {
     }
 
     /// Another value is there than was expected.
-    fn differs(&mut self, time: Time, attempted: Bytes, sent: u64, found: Option<Bytes>) {
+    fn differs(&mut self, time: Time, attempted: Bytes, found: Option<Bytes>) {
         let unanswered = self.unanswered.take();
         if found.is_some() && (found == unanswered || found.as_ref() == Some(&attempted)) {
             // An earlier renewal was carried out after all.
             self.stored = found;
-            self.confirmed = self.confirmed.max(Some(sent).filter(|_| false));
             return self.swap(time);
         }
         let Some(bytes) = found else {
