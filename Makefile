@@ -97,6 +97,12 @@ fuzz: ## each fuzz target for FUZZ_SECONDS=60
 		fuzz/run "$$target" "$(FUZZ_SECONDS)"; \
 	done
 
+.PHONY: docs
+docs: ## write the tables of docs/operations.md anew from the code
+	@hack/need rust cc
+	@echo "==> docs/operations.md"
+	@UPDATE_DOCS=1 cargo test --locked --quiet -p chatd --test docs
+
 .PHONY: bench
 bench: build ## chatd beside its peers in one run; BENCH_ARGUMENTS= goes to bench/run
 	@hack/need rust cc redis nats node
