@@ -87,7 +87,7 @@ test-pages: ## the pages in a headless Chromium, against chatd processes
 	@echo "==> building chatd for the pages' tests"
 	@cargo build --locked
 	@echo "==> pages"
-	@cd chatd/tests/pages && node --test
+	@cd chatd/tests/pages && npm test --silent
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZ_SECONDS=60

@@ -102,7 +102,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
         let name = entry.file_name().into_string().unwrap();
         if path.is_dir() {
             sources(&path, found);
-        } else if name.ends_with(".rs") && !name.contains("test") {
+        } else if path.extension().is_some_and(|end| end == "rs") && !name.contains("test") {
             found.push(path);
         }
     }
