@@ -87,7 +87,7 @@ test-pages: ## the pages in a headless Chromium, against chatd processes
 	@echo "==> building chatd for the pages' tests"
 	@cargo build --locked
 	@echo "==> pages"
-	@cd chatd/tests/pages && node --test
+	@cd chatd/tests/pages && npm test --silent
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZ_SECONDS=60
@@ -96,6 +96,12 @@ fuzz: ## each fuzz target for FUZZ_SECONDS=60
 		echo "==> fuzz $$target, $(FUZZ_SECONDS) s"; \
 		fuzz/run "$$target" "$(FUZZ_SECONDS)"; \
 	done
+
+.PHONY: docs
+docs: ## write the tables of docs/operations.md anew from the code
+	@hack/need rust cc
+	@echo "==> docs/operations.md"
+	@UPDATE_DOCS=1 cargo test --locked --quiet -p chatd --test docs
 
 .PHONY: bench
 bench: build ## chatd beside its peers in one run; BENCH_ARGUMENTS= goes to bench/run

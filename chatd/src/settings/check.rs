@@ -4,38 +4,23 @@ use std::net::SocketAddr;
 
 use super::arguments::{Arguments, RedisArguments, WrongPodMode};
 use super::values::{self, HostPort};
-use super::{Advertise, ClientCertificate, Clients, Limits, Listen, Redis, Settings};
+use super::{Advertise, Clients, Limits, Listen, Settings};
+use crate::directory::redis::{RedisSettings, RedisSettingsError, RedisUrlError};
 use crate::protocol::OnWrongPod;
 
 /// Settings that do not go together. Each says what would be right; none shows a value that may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    #[error(
-        "--redis-url must start with redis://, rediss://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://"
-    )]
-    RedisScheme,
-    #[error("--redis-url names no server: redis://host:port, with a master's name after the addresses for sentinel")]
-    RedisAddress,
-    #[error(
-        "--redis-url holds a user or password, which would be seen in process lists: put the password into a file and use --redis-password-file (and --redis-username)"
-    )]
-    RedisPassword,
+    #[error("--redis-url: {0}")]
+    RedisUrl(#[from] RedisUrlError),
+    #[error(transparent)]
+    Redis(#[from] RedisSettingsError),
     #[error("{flag} has no effect without --redis-url: give the URL, or leave {flag} out")]
     WithoutRedis { flag: &'static str },
     #[error(
         "--redis-url needs --token-key-file, the same key for all pods: head -c 32 /dev/urandom | base64 > token.key"
     )]
     RedisWithoutKey,
-    #[error("{flag} needs TLS: use the scheme {scheme}, or leave {flag} out")]
-    WithoutTls { flag: &'static str, scheme: String },
-    #[error("{given} needs {missing} too: both files belong to one certificate")]
-    HalfCertificate { given: &'static str, missing: &'static str },
-    #[error(
-        "--redis-sentinel-password-file is for redis+sentinel:// and rediss+sentinel:// only; for Redis itself use --redis-password-file"
-    )]
-    WithoutSentinel,
-    #[error("--redis-username needs --redis-password-file")]
-    UserWithoutPassword,
     #[error(
         "with --redis-url, {listen} {address} tells nobody where this pod is: add {advertise} host:port, or listen on one address"
     )]
@@ -148,7 +133,7 @@ fn each_its_own_port(listen: Listen) -> Result<(), SettingsError> {
     Ok(())
 }
 
-fn check_redis(redis: RedisArguments) -> Result<Option<Redis>, SettingsError> {
+fn check_redis(redis: RedisArguments) -> Result<Option<RedisSettings>, SettingsError> {
     let RedisArguments {
         redis_url,
         redis_username,
@@ -173,53 +158,18 @@ fn check_redis(redis: RedisArguments) -> Result<Option<Redis>, SettingsError> {
             None => Ok(None),
         };
     };
-    let (scheme, rest) = url.split_once("://").ok_or(SettingsError::RedisScheme)?;
-    let (base, sentinel) = match scheme.split_once('+') {
-        None => (scheme, false),
-        Some((base, "sentinel")) => (base, true),
-        Some((base, "cluster")) => (base, false),
-        Some(_) => return Err(SettingsError::RedisScheme),
-    };
-    if !matches!(base, "redis" | "rediss") {
-        return Err(SettingsError::RedisScheme);
-    }
-    if rest.contains('@') {
-        return Err(SettingsError::RedisPassword);
-    }
-    let (servers, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if servers.is_empty() || (sentinel && path.split('/').next().is_none_or(str::is_empty)) {
-        return Err(SettingsError::RedisAddress);
-    }
-    if base == "redis"
-        && let Some((flag, _)) = given[3..].iter().find(|(_, given)| *given)
-    {
-        return Err(SettingsError::WithoutTls { flag, scheme: scheme.replacen("redis", "rediss", 1) + "://" });
-    }
-    if redis_sentinel_password_file.is_some() && !sentinel {
-        return Err(SettingsError::WithoutSentinel);
-    }
-    if redis_username.is_some() && redis_password_file.is_none() {
-        return Err(SettingsError::UserWithoutPassword);
-    }
-    let client_certificate = match (redis_cert_file, redis_key_file) {
-        (Some(cert_file), Some(key_file)) => Some(ClientCertificate { cert_file, key_file }),
-        (None, None) => None,
-        (Some(_), None) => {
-            return Err(SettingsError::HalfCertificate { given: "--redis-cert-file", missing: "--redis-key-file" });
-        }
-        (None, Some(_)) => {
-            return Err(SettingsError::HalfCertificate { given: "--redis-key-file", missing: "--redis-cert-file" });
-        }
-    };
-    Ok(Some(Redis {
-        url,
+    let settings = RedisSettings {
+        url: url.parse()?,
         username: redis_username,
         password_file: redis_password_file,
         sentinel_password_file: redis_sentinel_password_file,
         ca_file: redis_ca_file,
-        client_certificate,
+        cert_file: redis_cert_file,
+        key_file: redis_key_file,
         key_prefix: redis_key_prefix,
-    }))
+    };
+    settings.check()?;
+    Ok(Some(settings))
 }
 
 fn check_advertised(advertise: &Advertise, listen: Listen, with_redis: bool) -> Result<(), SettingsError> {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
 
+use crate::directory::redis::RedisSettings;
 use crate::protocol::OnWrongPod;
 
 pub use arguments::{LogFormat, LogLevel};
@@ -44,7 +45,7 @@ pub struct Settings {
     pub listen: Listen,
     pub advertise: Advertise,
     /// `None`: the directory is this process's memory, one pod.
-    pub redis: Option<Redis>,
+    pub redis: Option<RedisSettings>,
     pub pod_id: String,
     pub deployment_uid: String,
     /// A file, or a directory of keys by id. `None`: a key is made at start.
@@ -82,26 +83,6 @@ impl Advertise {
     pub fn or_bound(said: Option<&HostPort>, bound: SocketAddr) -> HostPort {
         said.cloned().unwrap_or_else(|| HostPort::from(bound))
     }
-}
-
-/// The Redis that several pods share. Files are read again when they change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Redis {
-    /// One of the schemes of `--redis-url`, without user or password. Its parts are parsed by the directory.
-    pub url: String,
-    pub username: Option<String>,
-    pub password_file: Option<PathBuf>,
-    pub sentinel_password_file: Option<PathBuf>,
-    pub ca_file: Option<PathBuf>,
-    pub client_certificate: Option<ClientCertificate>,
-    pub key_prefix: String,
-}
-
-/// PEM files of the certificate that Redis is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    pub cert_file: PathBuf,
-    pub key_file: PathBuf,
 }
 
 /// Who may talk, and whose address counts.

@@ -62,7 +62,7 @@ fn what_is_given_is_what_is_set() {
     ))
     .unwrap();
     let redis = settings.redis.unwrap();
-    assert_eq!((redis.url.as_str(), redis.key_prefix.as_str()), ("redis://127.0.0.1:6379", "other:"));
+    assert_eq!((redis.url.to_string().as_str(), redis.key_prefix.as_str()), ("redis://127.0.0.1:6379/0", "other:"));
     assert_eq!((settings.pod_id.as_str(), settings.deployment_uid.as_str()), ("chat-7", "u"));
     assert_eq!(settings.advertise.tcp.unwrap().to_string(), "chat.example:9");
     assert_eq!(settings.tcp_on_wrong_pod, OnWrongPod::Relay);
@@ -99,7 +99,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("--redis-password-file p", "--redis-url"),
     ("--redis-ca-file p", "--redis-url"),
     ("--redis-url redis://h:1 --token-key-file k --redis-ca-file p", "rediss://"),
-    ("--redis-url redis+cluster://h:1 --token-key-file k --redis-ca-file p", "rediss+cluster://"),
+    ("--redis-url redis+cluster://h:1 --token-key-file k --redis-ca-file p", "rediss+"),
     ("--redis-url rediss://h:1 --token-key-file k --redis-cert-file p", "--redis-key-file"),
     ("--redis-url rediss://h:1 --token-key-file k --redis-key-file p", "--redis-cert-file"),
     ("--redis-url redis://h:1 --token-key-file k --redis-sentinel-password-file p", "redis+sentinel://"),

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::url::{RedisUrl, RedisUrlError, Servers};
-use crate::settings::{ClientCertificate, Redis};
+use super::url::{RedisUrl, Servers};
 
 /// How Redis is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,19 +38,6 @@ pub enum RedisSettingsError {
         "--redis-key-prefix is at most 200 bytes and has no '{{' or '}}', which would tie all keys to one cluster node"
     )]
     KeyPrefix,
-}
-
-impl TryFrom<Redis> for RedisSettings {
-    type Error = RedisUrlError;
-
-    fn try_from(redis: Redis) -> Result<Self, RedisUrlError> {
-        let Redis { url, username, password_file, sentinel_password_file, ca_file, client_certificate, key_prefix } =
-            redis;
-        let (cert_file, key_file) =
-            client_certificate.map(|ClientCertificate { cert_file, key_file }| (cert_file, key_file)).unzip();
-        let url = url.parse()?;
-        Ok(Self { url, username, password_file, sentinel_password_file, ca_file, cert_file, key_file, key_prefix })
-    }
 }
 
 /// Longer prefixes would only make every request longer.

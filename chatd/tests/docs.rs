@@ -1,0 +1,170 @@
+//! Keeps the tables of docs/operations.md equal to the code: settings, metrics and log events. Reads (and on request writes) files.
+//!
+//! `make docs` (UPDATE_DOCS=1) writes them anew.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn document() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md")
+}
+
+/// Compares the part of the document between the markers of `name` with `expected`, or replaces it.
+fn check(name: &str, expected: &str) {
+    // One test at a time reads and writes the document.
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let text = fs::read_to_string(document()).unwrap();
+    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->\n"));
+    let (before, rest) = text.split_once(&begin).expect("the begin marker");
+    let (found, after) = rest.split_once(&end).expect("the end marker");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(document(), format!("{before}{begin}{expected}{end}{after}")).unwrap();
+        return;
+    }
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<String>>();
+    let (found_lines, expected_lines) = (lines(found), lines(expected));
+    let gone: Vec<_> = found_lines.difference(&expected_lines).collect();
+    let new: Vec<_> = expected_lines.difference(&found_lines).collect();
+    assert!(
+        found == expected,
+        "docs/operations.md, {name}: `make docs` would take out {gone:#?} and put in {new:#?} (or change the order)"
+    );
+}
+
+/// Text in a table's cell.
+fn cell(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}
+
+#[test]
+fn settings_are_those_of_the_command_line() {
+    let command = chatd::settings::command();
+    let mut table = String::new();
+    let mut heading = "";
+    for argument in command.get_arguments() {
+        let (Some(long), Some(variable)) = (argument.get_long(), argument.get_env()) else { continue };
+        let group = argument.get_help_heading().unwrap_or_default();
+        if group != heading {
+            heading = group;
+            write!(table, "\n**{heading}**\n\n| flag, variable | default | |\n| --- | --- | --- |\n").unwrap();
+        }
+        let value = argument.get_value_names().unwrap()[0].as_str();
+        let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_str().unwrap()).collect();
+        let default = match defaults.concat() {
+            default if default.is_empty() => "none".to_owned(),
+            default => format!("`{default}`"),
+        };
+        let help = argument.get_long_help().or(argument.get_help()).unwrap().to_string();
+        let (value, help) = (cell(value), cell(&help));
+        let variable = variable.to_str().unwrap();
+        writeln!(table, "| `--{long} <{value}>` `{variable}` | {default} | {help} |").unwrap();
+    }
+    table.push('\n');
+    check("settings", &table);
+}
+
+#[test]
+fn metrics_are_those_of_the_admin_port() {
+    let text = chatd::metrics::Snapshot::default().encode().unwrap();
+    let mut table = "\n| metric | type | |\n| --- | --- | --- |\n".to_owned();
+    let mut help = "";
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ').unwrap().1;
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            // As they are queried: OpenMetrics puts these ends to names.
+            let shown = match kind {
+                "counter" => format!("{name}_total"),
+                "info" => format!("{name}_info"),
+                _ => name.to_owned(),
+            };
+            let label = match text.lines().find_map(|line| line.strip_prefix(&shown)?.strip_prefix('{')) {
+                Some(labels) => format!("{{{}}}", labels.split_once('=').unwrap().0),
+                None => String::new(),
+            };
+            writeln!(table, "| `{shown}{label}` | {kind} | {} |", cell(help)).unwrap();
+        }
+    }
+    table.push('\n');
+    check("metrics", &table);
+}
+
+/// Every file of Rust below `directory` that is not a test's.
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        let name = entry.file_name().into_string().unwrap();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") && !name.contains("test") {
+            found.push(path);
+        }
+    }
+}
+
+/// The arguments of a macro call: what is between its parentheses, split at the commas that are in no other brackets or texts.
+fn arguments(call: &str) -> Vec<String> {
+    let (mut depth, mut quoted, mut escaped) = (0, false, false);
+    let mut all = vec![String::new()];
+    for character in call.chars() {
+        if quoted {
+            quoted = escaped || character != '"';
+            escaped = !escaped && character == '\\';
+        } else {
+            match character {
+                '"' => quoted = true,
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' if depth == 0 => break,
+                ')' | ']' | '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    all.push(String::new());
+                    continue;
+                }
+                _ => {}
+            }
+        }
+        all.last_mut().unwrap().push(character);
+    }
+    all.into_iter().map(|argument| argument.trim().to_owned()).filter(|argument| !argument.is_empty()).collect()
+}
+
+#[test]
+fn log_events_are_those_of_the_code() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let mut events: BTreeMap<(usize, String), BTreeSet<String>> = BTreeMap::new();
+    let levels = ["error", "warn", "info"];
+    for file in files {
+        let source = fs::read_to_string(&file).unwrap();
+        let code = source.split("#[cfg(test)]\nmod").next().unwrap().split("#[cfg(test)]\n#[allow").next().unwrap();
+        for (rank, level) in levels.iter().enumerate() {
+            for (at, call) in code.match_indices(&format!("tracing::{level}!(")) {
+                let mut arguments = arguments(&code[at + call.len()..]);
+                let message = arguments.pop().unwrap();
+                let message = message.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+                let message =
+                    message.unwrap_or_else(|| panic!("{}: an event's last argument is a fixed text", file.display()));
+                // A sentence that is built can't be searched for, and may hold what it should not.
+                assert!(!message.contains('{'), "{}: {message}: give values as fields", file.display());
+                let fields = arguments
+                    .iter()
+                    .map(|field| field.split('=').next().unwrap().trim().trim_start_matches(['%', '?']).to_owned());
+                events.entry((rank, message.to_owned())).or_default().extend(fields);
+            }
+        }
+    }
+    assert!(events.len() > 3, "the search finds none any more");
+    let mut table = "\n| level | message | fields |\n| --- | --- | --- |\n".to_owned();
+    for ((rank, message), fields) in events {
+        let fields: Vec<String> = fields.iter().map(|field| format!("`{field}`")).collect();
+        writeln!(table, "| {} | {} | {} |", levels[rank], cell(&message), fields.join(", ")).unwrap();
+    }
+    table.push('\n');
+    check("log events", &table);
+}
