@@ -1,0 +1,173 @@
+//! chatd as a contestant: over lines, over WebSockets, and over lines through a second process that relays.
+//! Does I/O: starts it and its Redis, opens its rooms.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::load::MEMBERS;
+use crate::peers::{Contestant, OpenRoom, Place, finish, say};
+use crate::process::{Process, free_address};
+use crate::talk::Talk;
+use crate::wire::{self, Decoder, Lines, WebSocket};
+
+/// 32 bytes in hexadecimal; all traffic stays on loopback.
+const KEY: &str = "63686174642d62656e63682063686174642d62656e63682063686174642d6265";
+
+/// A Redis without persistence for one run, on the generator's CPU.
+#[derive(Debug)]
+pub struct Redis {
+    _process: Process,
+    pub address: SocketAddr,
+}
+
+impl Redis {
+    pub fn start(place: &Place) -> Result<Self> {
+        let address = free_address()?;
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string()]);
+        command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(&place.scratch);
+        let mut process = Process::start(&mut command, &place.log("redis"))?;
+        process.wait_for(address)?;
+        Ok(Self { _process: process, address })
+    }
+}
+
+/// Addresses of one chatd process.
+#[derive(Debug, Clone, Copy)]
+pub struct Pod {
+    pub tcp: SocketAddr,
+    pub web: SocketAddr,
+}
+
+/// How a room's members reach it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Lines,
+    WebSocket,
+    /// Lines, all four members on another process than the room's owner.
+    Relay,
+}
+
+/// One running chatd, or for [`Way::Relay`] two: the rooms' owner and the entry.
+#[derive(Debug)]
+pub struct Chatd {
+    processes: Vec<Process>,
+    pods: Vec<Pod>,
+    way: Way,
+    _key: PathBuf,
+}
+
+impl Chatd {
+    pub fn start(place: &Place, program: &Path, redis: &Redis, name: &str, way: Way) -> Result<Self> {
+        let key = place.scratch.join(format!("{name}.key"));
+        std::fs::write(&key, KEY)?;
+        let count = if way == Way::Relay { 2 } else { 1 };
+        let (mut processes, mut pods) = (Vec::new(), Vec::new());
+        for index in 0..count {
+            let pod_id = format!("{name}-{index}");
+            let [tcp, web, peer, admin] = [free_address()?, free_address()?, free_address()?, free_address()?];
+            let mut command = Command::new(program);
+            command
+                .args(["--tcp-listen", &tcp.to_string(), "--http-listen", &web.to_string()])
+                .args(["--peer-listen", &peer.to_string(), "--admin-listen", &admin.to_string()])
+                .args(["--redis-url", &format!("redis://{}", redis.address)])
+                .args(["--redis-key-prefix", &format!("{name}:"), "--pod-id", &pod_id])
+                .arg("--token-key-file")
+                .arg(&key)
+                // Limits are made wide so that they cost what they always cost, and refuse nothing.
+                .args(["--rate", "1000000", "--burst", "1000000"])
+                .args(["--max-connections", "20000", "--max-rooms", "1000000"])
+                .args(["--log-level", "warn"]);
+            let mut process = place.cpus.start_server(&mut command, &place.log(&pod_id))?;
+            process.wait_until(|| is_ready(admin)).with_context(|| log_of(&place.log(&pod_id)))?;
+            processes.push(process);
+            pods.push(Pod { tcp, web });
+        }
+        Ok(Self { processes, pods, way, _key: key })
+    }
+
+    /// The pod that owns the rooms.
+    pub fn owner(&self) -> Pod {
+        self.pods[0]
+    }
+
+    fn open_lines(&self, index: usize) -> Result<OpenRoom> {
+        let room = create_room(self.owner())?;
+        let (entry, mode) = match self.way {
+            Way::Relay => (self.pods[1], " RELAY"),
+            Way::Lines | Way::WebSocket => (self.owner(), ""),
+        };
+        let mut talks = Vec::with_capacity(MEMBERS);
+        for member in 0..MEMBERS {
+            let mut talk = Talk::connect(entry.tcp)?;
+            talk.send(&format!("JOIN {room} p{member}{mode}\n"))?;
+            talk.line_that_starts("JOINED ")?;
+            talks.push(talk);
+        }
+        // An own message comes back after everything that was said before it, so each has then read all ENTERED.
+        for member in 0..MEMBERS {
+            talks[member].send(&format!("SAY in step {member}\n"))?;
+            for talk in &mut talks {
+                talk.line_that_starts(&format!("MSG p{member} in step"))?;
+            }
+        }
+        let decoder = || Decoder::Lines(Lines::new("MSG p0 "));
+        Ok(OpenRoom { members: finish(talks, decoder)?, message: wire::line(index) })
+    }
+
+    fn open_web(&self, index: usize) -> Result<OpenRoom> {
+        let room = create_room(self.owner())?;
+        let mut talks = Vec::with_capacity(MEMBERS);
+        for member in 0..MEMBERS {
+            let mut talk = Talk::upgrade(self.owner().web, "/ws", Some("chatd.v1"))?;
+            talk.send_frame(&format!(r#"{{"type":"join","room":"{room}","name":"p{member}"}}"#))?;
+            talk.frame_of_type("joined")?;
+            talks.push(talk);
+        }
+        for member in 0..MEMBERS {
+            talks[member].send_frame(r#"{"type":"say","text":"in step"}"#)?;
+            for talk in &mut talks {
+                talk.frame_of_type("message")?;
+            }
+        }
+        let message = say(&wire::text(index, wire::LINE));
+        Ok(OpenRoom { members: finish(talks, || Decoder::WebSocket(WebSocket::default()))?, message })
+    }
+}
+
+impl Contestant for Chatd {
+    fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+
+    fn open_room(&self, index: usize) -> Result<OpenRoom> {
+        match self.way {
+            Way::Lines | Way::Relay => self.open_lines(index),
+            Way::WebSocket => self.open_web(index),
+        }
+    }
+}
+
+/// A new room, made over a connection of its own.
+fn create_room(pod: Pod) -> Result<String> {
+    let mut talk = Talk::connect(pod.tcp)?;
+    talk.send("CREATE_ROOM\n")?;
+    let line = talk.line_that_starts("ROOM ")?;
+    Ok(line["ROOM ".len()..].to_owned())
+}
+
+fn is_ready(admin: SocketAddr) -> bool {
+    let ask = || -> Result<bool> {
+        let mut talk = Talk::connect(admin)?;
+        talk.send(&format!("GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"))?;
+        Ok(talk.line()?.starts_with("HTTP/1.1 200"))
+    };
+    ask().unwrap_or(false)
+}
+
+fn log_of(log: &Path) -> String {
+    format!("chatd said:\n{}", std::fs::read_to_string(log).unwrap_or_default())
+}

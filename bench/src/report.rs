@@ -1,0 +1,260 @@
+//! Turns what was measured into medians and the Markdown report.
+//! Pure.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::joins::Creation;
+use crate::load::Window;
+
+/// The middle of some measurements, and their ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+impl Spread {
+    /// None of an empty list.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values = values.into_iter().collect::<Vec<_>>();
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let half = values.len() / 2;
+        let median = if values.len() % 2 == 0 { f64::midpoint(values[half - 1], values[half]) } else { values[half] };
+        Some(Self { median, min, max })
+    }
+}
+
+/// The smallest value that at least `share` of the values do not exceed (nearest rank).
+pub fn percentile(values: &mut [Duration], share: f64) -> Duration {
+    values.sort_unstable();
+    #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
+    let rank = (share * values.len() as f64).ceil() as usize;
+    values.get(rank.clamp(1, values.len().max(1)) - 1).copied().unwrap_or_default()
+}
+
+/// Everything known of one contestant.
+#[derive(Debug, Default)]
+pub struct Row {
+    pub name: String,
+    pub version: String,
+    pub is_chatd: bool,
+    /// One line a wake, then pipelined.
+    pub windows: [Vec<Window>; 2],
+    pub round_trip: Duration,
+    /// User-space bytes of an idle connection in a room.
+    pub idle_bytes: Option<f64>,
+}
+
+/// Deliveries a CPU second of the server.
+#[allow(clippy::cast_precision_loss)]
+pub fn per_cpu_second(window: &Window) -> f64 {
+    window.deliveries as f64 / window.cpu.as_secs_f64().max(1e-3)
+}
+
+/// The setting of a run.
+#[derive(Debug)]
+pub struct Setting {
+    pub date: String,
+    pub machine: String,
+    pub rooms: usize,
+    pub pipelined: u32,
+    pub rounds: usize,
+    pub window: Duration,
+    pub idle_connections: usize,
+}
+
+/// chatd's own figures with Redis.
+#[derive(Debug)]
+pub struct Directory {
+    pub rooms_open: usize,
+    /// Clients at once, and their times: median and 99th percentile.
+    pub joins: Vec<(usize, Duration, Duration)>,
+    pub creation: Creation,
+}
+
+/// The whole report.
+pub fn markdown(setting: &Setting, rows: &[Row], directory: Option<&Directory>) -> String {
+    let mut out = String::from("# Benchmark results\n\nWritten by `bench/run`; do not edit.\n\n");
+    let Setting { date, machine, rooms, pipelined, rounds, window, idle_connections } = setting;
+    let _ = writeln!(
+        out,
+        "{date}. {machine}\n\nLoad: {rooms} rooms of 4 connections for each server, 64-byte lines, one member of a room \
+         sends, all four must get each line once. *One line a wake*: each room has one line under way. *Pipelined*: \
+         {pipelined} lines in a write. All servers run side by side and are measured in turn, {rounds} windows of \
+         {window:?} each. A figure is the median, with the lowest and highest window in parentheses.\n"
+    );
+    deliveries(&mut out, rows);
+    ratios(&mut out, rows);
+    idle(&mut out, rows, *idle_connections);
+    if let Some(directory) = directory {
+        with_redis(&mut out, directory);
+    }
+    targets(&mut out, rows, directory);
+    out
+}
+
+fn deliveries(out: &mut String, rows: &[Row]) {
+    out.push_str("## Deliveries a CPU second of the server\n\n");
+    out.push_str(
+        "| server | version | one line a wake | pipelined | one line's round trip, p50 |\n|---|---|---|---|---|\n",
+    );
+    for row in rows {
+        let [one, many] = row.windows.each_ref().map(|windows| match spread(windows) {
+            Some(Spread { median, min, max }) => {
+                format!("{} ({} to {})", thousands(median), thousands(min), thousands(max))
+            }
+            None => "-".to_owned(),
+        });
+        let _ =
+            writeln!(out, "| {} | {} | {one} | {many} | {} µs |", row.name, row.version, row.round_trip.as_micros());
+    }
+    out.push('\n');
+}
+
+fn ratios(out: &mut String, rows: &[Row]) {
+    for chatd in rows.iter().filter(|row| row.is_chatd) {
+        let _ = writeln!(
+            out,
+            "{}, times the other's figure:\n\n| | one line a wake | pipelined |\n|---|---|---|",
+            chatd.name
+        );
+        for other in rows.iter().filter(|row| row.name != chatd.name) {
+            let [one, many] = [0, 1].map(|mode| match (spread(&chatd.windows[mode]), spread(&other.windows[mode])) {
+                (Some(own), Some(their)) => format!("{:.2}", own.median / their.median),
+                _ => "-".to_owned(),
+            });
+            let _ = writeln!(out, "| {} | {one} | {many} |", other.name);
+        }
+        out.push('\n');
+    }
+}
+
+fn idle(out: &mut String, rows: &[Row], connections: usize) {
+    let _ = writeln!(
+        out,
+        "## Memory of an idle connection\n\nUser space: growth of the server's proportional set size over {connections} \
+         connections, four in a room, divided by their number.\n\n| server | bytes |\n|---|---|"
+    );
+    for row in rows {
+        if let Some(bytes) = row.idle_bytes {
+            let _ = writeln!(out, "| {} | {} |", row.name, thousands(bytes));
+        }
+    }
+    out.push('\n');
+}
+
+fn with_redis(out: &mut String, directory: &Directory) {
+    out.push_str("## With Redis on loopback\n\n| what | figure |\n|---|---|\n");
+    for (clients, median, high) in &directory.joins {
+        let _ = writeln!(
+            out,
+            "| JOIN to JOINED, {} rooms open, {clients} at once | p50 {}, p99 {} |",
+            directory.rooms_open,
+            milliseconds(*median),
+            milliseconds(*high)
+        );
+    }
+    let _ = writeln!(
+        out,
+        "| rooms created a second, one pod | {} (server CPU {:.0} %) |\n",
+        thousands(rooms_per_second(&directory.creation)),
+        100.0 * directory.creation.cpu.as_secs_f64() / directory.creation.elapsed.as_secs_f64()
+    );
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn rooms_per_second(creation: &Creation) -> f64 {
+    creation.rooms as f64 / creation.elapsed.as_secs_f64()
+}
+
+fn targets(out: &mut String, rows: &[Row], directory: Option<&Directory>) {
+    let mut lines = Vec::new();
+    let mut target = |what: &str, wanted: String, got: String, reached: bool| {
+        lines.push(format!("| {what} | {wanted} | {got} | {} |", if reached { "yes" } else { "no" }));
+    };
+    let median = |row: &Row, mode: usize| spread(&row.windows[mode]).map(|spread| spread.median);
+    if let Some(chatd) = rows.iter().find(|row| row.is_chatd) {
+        for (mode, what, wanted) in
+            [(0, "deliveries, one line a wake", 120_000.0), (1, "deliveries, pipelined", 1_500_000.0)]
+        {
+            if let Some(got) = median(chatd, mode) {
+                target(what, format!(">= {}", thousands(wanted)), thousands(got), got >= wanted);
+            }
+        }
+    }
+    let chatd_idle = rows.iter().filter(|row| row.is_chatd).filter_map(|row| Some((row, row.idle_bytes?)));
+    for ((row, got), wanted) in chatd_idle.zip([6_000.0, 10_000.0]) {
+        target(
+            &format!("idle connection, {}", row.name),
+            format!("<= {} bytes", thousands(wanted)),
+            thousands(got),
+            got <= wanted,
+        );
+    }
+    if let Some(directory) = directory {
+        if let Some((_, _, high)) = directory.joins.first() {
+            let reached = *high <= Duration::from_millis(5);
+            target("JOIN to JOINED, p99", "<= 5 ms".to_owned(), milliseconds(*high), reached);
+        }
+        let got = rooms_per_second(&directory.creation);
+        target("rooms created a second", ">= 5 000".to_owned(), thousands(got), got >= 5000.0);
+    }
+    if !lines.is_empty() {
+        out.push_str(
+            "## Against the figures set for chatd\n\n| what | wanted | measured | reached |\n|---|---|---|---|\n",
+        );
+        out.push_str(&(lines.join("\n") + "\n"));
+    }
+}
+
+fn spread(windows: &[Window]) -> Option<Spread> {
+    Spread::of(windows.iter().map(per_cpu_second))
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
+}
+
+/// A whole number with a thin gap between groups of three digits.
+fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 && !out.ends_with('-') {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::float_cmp)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        let spread = Spread::of([3.0, 1.0, 2.0]).unwrap();
+        assert_eq!((spread.median, spread.min, spread.max), (2.0, 1.0, 3.0));
+        assert_eq!(Spread::of([1.0, 2.0]).unwrap().median, 1.5);
+        assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn percentiles_are_nearest_ranks() {
+        let mut times = (1..=100).map(Duration::from_millis).collect::<Vec<_>>();
+        assert_eq!(percentile(&mut times, 0.5), Duration::from_millis(50));
+        assert_eq!(percentile(&mut times, 0.99), Duration::from_millis(99));
+        assert_eq!(percentile(&mut times, 1.0), Duration::from_millis(100));
+        assert_eq!(percentile(&mut [], 0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(["1 234 567", "999", "-5"], [thousands(1_234_567.4), thousands(999.0), thousands(-5.0)]);
+    }
+}

@@ -1,0 +1,120 @@
+//! One blocking connection for what is not measured: joining, subscribing, waiting until a server has caught up.
+//! Does I/O.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::wire;
+
+/// An answer that takes longer than this is a failed run.
+const ANSWER: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub struct Talk {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Talk {
+    pub fn connect(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        stream.set_write_timeout(Some(ANSWER))?;
+        Ok(Self { stream, buffer: Vec::new() })
+    }
+
+    /// Connects and upgrades to a WebSocket (RFC 6455 section 4.1); `protocol` is the subprotocol to ask for.
+    pub fn upgrade(address: SocketAddr, path: &str, protocol: Option<&str>) -> Result<Self> {
+        let mut talk = Self::connect(address)?;
+        let protocol = protocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
+        // The answer to the key is not checked: it protects against proxies, and there is none here.
+        talk.send(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n"
+        ))?;
+        let status = talk.line()?;
+        ensure!(status.starts_with("HTTP/1.1 101"), "upgrading {path}: {status}");
+        while !talk.line()?.is_empty() {}
+        Ok(talk)
+    }
+
+    pub fn send(&mut self, text: &str) -> Result<()> {
+        Ok(self.stream.write_all(text.as_bytes())?)
+    }
+
+    pub fn send_frame(&mut self, text: &str) -> Result<()> {
+        Ok(self.stream.write_all(&wire::frame(text))?)
+    }
+
+    /// The next line, without its end.
+    pub fn line(&mut self) -> Result<String> {
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.buffer) {
+                let line = self.buffer.drain(..=end).collect::<Vec<u8>>();
+                return Ok(String::from_utf8_lossy(line.trim_ascii_end()).into_owned());
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Reads lines until one starts with `start`; an error line ends it.
+    pub fn line_that_starts(&mut self, start: &str) -> Result<String> {
+        loop {
+            let line = self.line()?;
+            ensure!(!line.starts_with("ERR ") && !line.starts_with("-ERR"), "expected {start}, got: {line}");
+            if line.starts_with(start) {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// The text of the next unfragmented data frame; control frames are passed over.
+    pub fn frame(&mut self) -> Result<String> {
+        loop {
+            let (head, length) = match self.buffer.as_slice() {
+                [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([*high, *low]))),
+                [_, length, ..] if *length < 126 => (2, usize::from(*length)),
+                _ => (0, 0),
+            };
+            if head == 0 || self.buffer.len() < head + length {
+                self.fill()?;
+                continue;
+            }
+            let frame = self.buffer.drain(..head + length).collect::<Vec<u8>>();
+            if frame[0] == 0x81 {
+                return Ok(String::from_utf8_lossy(&frame[head..]).into_owned());
+            }
+            ensure!(frame[0] & 0x0f != 8, "the server closed the WebSocket");
+        }
+    }
+
+    /// Reads JSON messages until one has `"type":"<kind>"`.
+    pub fn frame_of_type(&mut self, kind: &str) -> Result<String> {
+        let wanted = format!("\"type\":\"{kind}\"");
+        loop {
+            let text = self.frame()?;
+            ensure!(!text.contains("\"type\":\"error\""), "expected {kind}, got: {text}");
+            if text.contains(&wanted) {
+                return Ok(text);
+            }
+        }
+    }
+
+    /// The bare socket, once everything that the server has sent is read.
+    pub fn into_stream(self) -> Result<TcpStream> {
+        ensure!(self.buffer.is_empty(), "unread: {}", String::from_utf8_lossy(&self.buffer));
+        Ok(self.stream)
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        let mut chunk = [0; 4096];
+        let got = self.stream.read(&mut chunk).context("waiting for an answer")?;
+        ensure!(got > 0, "the server closed the connection");
+        self.buffer.extend_from_slice(&chunk[..got]);
+        Ok(())
+    }
+}
