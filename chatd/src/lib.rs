@@ -21,3 +21,4 @@ pub mod room;
 pub mod settings;
 pub mod shard;
 pub mod tcp;
+pub mod web;

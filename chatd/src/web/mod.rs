@@ -1,0 +1,278 @@
+//! The web port: pages, the two API calls and the way to `/ws`. Does I/O: accepts connections, answers HTTP/1.1.
+
+mod address;
+mod failure;
+mod gate;
+mod pages;
+mod upgrade;
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::mail::{Permit, ShardMail};
+use crate::protocol::{ErrorCode, RoomId};
+use crate::settings::{Cidr, Origin};
+use crate::tcp::{accept_failed, keep_alive};
+use failure::Failure;
+use gate::Gate;
+
+/// What the web port is told at its start.
+#[derive(Debug, Clone)]
+pub struct WebOptions {
+    /// The pod's places for connections, shared with the raw TCP port.
+    pub permits: Arc<Semaphore>,
+    pub allowed_origins: Vec<Origin>,
+    /// Whose X-Forwarded-For is believed.
+    pub trusted_proxies: Vec<Cidr>,
+    /// Told to whoever asks about a room.
+    pub max_players: u32,
+}
+
+/// From connecting, or from one answer, to the next request's whole header (protocol.md section 5).
+const HEADER_TIME: Duration = Duration::from_secs(10);
+const MAX_HEADERS: usize = 16 * 1024;
+const MAX_BODY: usize = 4096;
+/// From the header to the whole body.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// The longest that a shard takes to answer: a takeover, and some more.
+const ANSWER_TIME: Duration = Duration::from_secs(6);
+/// A connection that is not upgraded is used for so long, and then has so long to end.
+const LIFE: Duration = Duration::from_secs(120);
+const GRACE: Duration = Duration::from_secs(20);
+/// Connections over the limit that are being told so, at one time; more are closed without a word.
+const REFUSALS: usize = 64;
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
+/// What is open at the end of the port has so long to get its answer.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What every answer says about what a page may do (protocol.md section 9).
+const SECURITY: [(HeaderName, HeaderValue); 3] = [
+    (
+        HeaderName::from_static("content-security-policy"),
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+    ),
+    (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff")),
+    (HeaderName::from_static("referrer-policy"), HeaderValue::from_static("same-origin")),
+];
+
+#[derive(Debug)]
+struct Web {
+    gate: Gate,
+    trusted_proxies: Vec<Cidr>,
+    max_players: u32,
+    shards: Vec<UnboundedSender<ShardMail>>,
+    turn: AtomicUsize,
+}
+
+/// Who is connected.
+#[derive(Debug)]
+struct Client {
+    socket: IpAddr,
+    /// Goes along to the shard with the socket. `None`: over the limit.
+    permit: Mutex<Option<Permit>>,
+}
+
+impl Client {
+    fn over_the_limit(&self) -> bool {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
+/// Serves until `shutdown` is ready; WebSockets stay with their shards.
+pub async fn serve(
+    listener: TcpListener,
+    shards: Vec<UnboundedSender<ShardMail>>,
+    options: WebOptions,
+    shutdown: impl Future<Output = ()>,
+) {
+    keep_alive(&listener);
+    let loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let web = Arc::new(Web {
+        gate: Gate { allowed: options.allowed_origins, loopback },
+        trusted_proxies: options.trusted_proxies,
+        max_players: options.max_players,
+        shards,
+        turn: AtomicUsize::new(0),
+    });
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let (end, ending) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let (stream, socket) = tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => (stream, address.ip().to_canonical()),
+                Err(error) => {
+                    accept_failed(&error).await;
+                    continue;
+                }
+            },
+        };
+        let client = |permit| Arc::new(Client { socket, permit: Mutex::new(permit) });
+        match options.permits.clone().try_acquire_owned() {
+            Ok(permit) => {
+                let client = client(Some(Permit(permit)));
+                connections.spawn(connection(web.clone(), client, stream, ending.clone()));
+            }
+            Err(_) => {
+                if let Ok(permit) = refusals.clone().try_acquire_owned() {
+                    let connection = connection(web.clone(), client(None), stream, ending.clone());
+                    connections.spawn(async move {
+                        let _ = timeout(REFUSAL_TIME, connection).await;
+                        drop(permit);
+                    });
+                }
+            }
+        }
+    }
+    drop((listener, end));
+    let all = async { while connections.join_next().await.is_some() {} };
+    let _ = timeout(LAST_WORDS, all).await;
+}
+
+async fn connection(web: Arc<Web>, client: Arc<Client>, stream: TcpStream, mut ending: watch::Receiver<()>) {
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEADERS);
+    server.keep_alive(!client.over_the_limit());
+    let service = service_fn(|request| {
+        let (web, client) = (web.clone(), client.clone());
+        async move { Ok::<_, Infallible>(web.answer(&client, request).await) }
+    });
+    let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    tokio::select! {
+        // How it ends is the client's affair.
+        _ = &mut connection => return,
+        _ = ending.changed() => {}
+        () = sleep(LIFE) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = timeout(GRACE, connection).await;
+}
+
+impl Web {
+    async fn answer(&self, client: &Client, request: Request<Incoming>) -> Response {
+        let mut response = self.respond(client, request).await.unwrap_or_else(IntoResponse::into_response);
+        let headers = response.headers_mut();
+        headers.extend(SECURITY);
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        response
+    }
+
+    async fn respond(&self, client: &Client, mut request: Request<Incoming>) -> Result<Response, Failure> {
+        if client.over_the_limit() {
+            return Err(ErrorCode::TooManyConnections.into());
+        }
+        let upgrade = hyper::upgrade::on(&mut request);
+        let (parts, body) = request.into_parts();
+        self.gate.check_host(&parts)?;
+        match parts.uri.path() {
+            "/ws" => self.web_socket(client, &parts, upgrade),
+            "/api/rooms" => self.create_room(&parts, body).await,
+            path => match path.strip_prefix("/api/rooms/") {
+                Some(room) => self.look_up(&parts, room).await,
+                None => Self::page(&parts),
+            },
+        }
+    }
+
+    fn web_socket(
+        &self,
+        client: &Client,
+        parts: &Parts,
+        upgrade: hyper::upgrade::OnUpgrade,
+    ) -> Result<Response, Failure> {
+        self.gate.check_origin(&parts.headers)?;
+        let handshake = upgrade::Handshake::check(parts)?;
+        let shard = self.next_shard()?.clone();
+        let permit = client.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let permit = permit.ok_or(Failure::from(ErrorCode::TooManyConnections))?;
+        tokio::spawn(upgrade::hand_over(upgrade, self.address(client, parts), permit, shard));
+        Ok(handshake.into_response())
+    }
+
+    async fn create_room(&self, parts: &Parts, body: Incoming) -> Result<Response, Failure> {
+        if parts.method != Method::POST {
+            return Err(Failure::method_not_allowed("POST"));
+        }
+        self.gate.check_origin(&parts.headers)?;
+        // What it says is of no interest; the connection goes on behind it.
+        let body = timeout(BODY_TIME, Limited::new(Body::new(body), MAX_BODY).collect()).await;
+        let whole = body.map_err(|_| Failure::bad_request("The body did not come in time."))?;
+        whole.map_err(|_| Failure::too_large())?;
+        let (reply, room) = oneshot::channel();
+        let room = ask(self.next_shard()?, ShardMail::CreateRoom { reply }, room).await?;
+        let place = HeaderValue::try_from(format!("/api/rooms/{room}"));
+        let mut response = (StatusCode::CREATED, Json(json!({"room": room}))).into_response();
+        response.headers_mut().extend(place.map(|place| (LOCATION, place)));
+        Ok(response)
+    }
+
+    async fn look_up(&self, parts: &Parts, room: &str) -> Result<Response, Failure> {
+        if parts.method != Method::GET && parts.method != Method::HEAD {
+            return Err(Failure::method_not_allowed("GET, HEAD"));
+        }
+        let room: RoomId = room.parse().map_err(|_| Failure::from(ErrorCode::BadRoom))?;
+        let shard = self.shards.get(room.shard(self.shards.len())).ok_or(Failure::from(ErrorCode::ShuttingDown))?;
+        let (reply, players) = oneshot::channel();
+        let players = ask(shard, ShardMail::LookUp { room, reply }, players).await?;
+        Ok(Json(json!({"room": room, "players": players, "max_players": self.max_players})).into_response())
+    }
+
+    fn page(parts: &Parts) -> Result<Response, Failure> {
+        let page = pages::find(parts.uri.path(), &parts.headers).ok_or(Failure::not_found())?;
+        if parts.method == Method::GET || parts.method == Method::HEAD {
+            Ok(page)
+        } else {
+            Err(Failure::method_not_allowed("GET, HEAD"))
+        }
+    }
+
+    fn next_shard(&self) -> Result<&UnboundedSender<ShardMail>, Failure> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.shards.get(turn % self.shards.len().max(1)).ok_or(Failure::from(ErrorCode::ShuttingDown))
+    }
+
+    fn address(&self, client: &Client, parts: &Parts) -> IpAddr {
+        address::client_address(client.socket, &parts.headers, &self.trusted_proxies)
+    }
+}
+
+/// A shard's answer. One that has ended answers nothing.
+async fn ask<T>(
+    shard: &UnboundedSender<ShardMail>,
+    mail: ShardMail,
+    answer: oneshot::Receiver<Result<T, ErrorCode>>,
+) -> Result<T, Failure> {
+    shard.send(mail).map_err(|_| Failure::from(ErrorCode::ShuttingDown))?;
+    match timeout(ANSWER_TIME, answer).await {
+        Ok(Ok(answer)) => answer.map_err(Failure::from),
+        Ok(Err(_)) => Err(ErrorCode::ShuttingDown.into()),
+        Err(_) => Err(ErrorCode::Unavailable.into()),
+    }
+}

@@ -1,0 +1,10 @@
+//! The ports that clients see, on real sockets: shards with real hubs, the memory directory, no peers.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod http;
+mod limits;
+mod lines;
+mod pod;
+mod proxy;
+mod websocket;

@@ -1,0 +1,192 @@
+//! A pod of shards and ports on free ports of loopback, in threads of the test's process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use chatd::directory::Directory;
+use chatd::directory::memory::MemoryDirectory;
+use chatd::hub::{HubSettings, LeaseView, Rules};
+use chatd::mail::{PodMail, Report, ShardMail};
+use chatd::protocol::token::Keyring;
+use chatd::protocol::{OnWrongPod, Ownership, PodBoot};
+use chatd::record::Owner;
+use chatd::room::RingLimits;
+use chatd::settings::{Cidr, Origin};
+use chatd::shard::{self, ShardStart};
+use chatd::tcp::{self, TcpOptions};
+use chatd::web::{self, WebOptions};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Semaphore, oneshot, watch};
+
+/// What a test wants otherwise than it is by default.
+pub struct Options {
+    pub shards: usize,
+    pub hub: HubSettings,
+    pub max_connections: usize,
+    pub proxy_protocol: bool,
+    pub allowed_origins: Vec<Origin>,
+    pub trusted_proxies: Vec<Cidr>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let hub = HubSettings {
+            max_players: 4,
+            seat_hold: 30_000,
+            record_ttl: 3_600_000,
+            empty_ttl: 600_000,
+            max_rooms: 10_000,
+            rate: 1_000_000,
+            burst: 1_000_000,
+            max_misses: 10,
+            first_line_timeout: 10_000,
+            idle_timeout: 120_000,
+            send_queue: 256 * 1024,
+            ring: RingLimits { messages: 32, bytes: 8 * 1024, age: 90_000 },
+            ring_total: 32 * 1024 * 1024,
+            tcp_on_wrong_pod: OnWrongPod::Redirect,
+            shard: 0,
+            shards: 2,
+            rules: Rules::ALL,
+        };
+        Self {
+            shards: 2,
+            hub,
+            max_connections: 10_000,
+            proxy_protocol: false,
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+pub struct Pod {
+    pub tcp: SocketAddr,
+    pub web: SocketAddr,
+    shards: Vec<UnboundedSender<ShardMail>>,
+    threads: Vec<JoinHandle<()>>,
+    end: watch::Sender<()>,
+}
+
+impl Pod {
+    pub fn start(options: Options) -> Self {
+        let (pod, mail) = mpsc::unbounded_channel();
+        let (shards, mailboxes): (Vec<_>, Vec<_>) =
+            (0..options.shards).map(|_| mpsc::unbounded_channel()).unzip();
+        let keys = Arc::new(Keyring::generate(&mut StdRng::seed_from_u64(1)));
+        let mut threads = Vec::new();
+        for (index, mailbox) in mailboxes.into_iter().enumerate() {
+            let settings = HubSettings { shard: index, shards: options.shards, ..options.hub.clone() };
+            let me = Owner {
+                ownership: Ownership { epoch: 0, boot: PodBoot(1) },
+                pod_id: "chat-0".into(),
+                tcp: "127.0.0.1:7654".into(),
+                web: "127.0.0.1:8081".into(),
+                peer: "127.0.0.1:7755".into(),
+            };
+            let start = ShardStart {
+                settings,
+                me,
+                keys: keys.clone(),
+                seed: [index as u8 + 1; 32],
+                advertised: None,
+                mailbox,
+                shards: shards.clone(),
+                pod: pod.clone(),
+            };
+            threads.push(shard::spawn(start).unwrap());
+        }
+        for shard in &shards {
+            let confirmed = Some(shard::now().now);
+            shard.send(ShardMail::Lease(LeaseView { confirmed, settled: true })).unwrap();
+        }
+        let (end, ending) = watch::channel(());
+        let (bound, addresses) = std::sync::mpsc::channel();
+        let of_thread = shards.clone();
+        threads.push(std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(serve(options, of_thread, mail, ending, bound));
+        }));
+        let (tcp, web) = addresses.recv().unwrap();
+        Self { tcp, web, shards, threads, end: end }
+    }
+
+    pub fn report(&self) -> Report {
+        let mut sum = Report::default();
+        for shard in &self.shards {
+            let (reply, report) = oneshot::channel();
+            shard.send(ShardMail::Report { reply }).unwrap();
+            let report = report.blocking_recv().unwrap();
+            sum.counters += &report.counters;
+            sum.gauges += &report.gauges;
+        }
+        sum
+    }
+
+    pub fn sessions(&self) -> u64 {
+        let gauges = self.report().gauges;
+        gauges.connections_tcp + gauges.connections_web
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        for shard in &self.shards {
+            let _ = shard.send(ShardMail::Stop);
+        }
+        let (end, _) = watch::channel(());
+        self.end = end;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(
+    options: Options,
+    shards: Vec<UnboundedSender<ShardMail>>,
+    mut mail: UnboundedReceiver<PodMail>,
+    ending: watch::Receiver<()>,
+    bound: std::sync::mpsc::Sender<(SocketAddr, SocketAddr)>,
+) {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    bound.send((tcp.local_addr().unwrap(), web.local_addr().unwrap())).unwrap();
+    let permits = Arc::new(Semaphore::new(options.max_connections));
+    let tcp_options = TcpOptions { permits: permits.clone(), proxy_protocol: options.proxy_protocol };
+    let web_options = WebOptions {
+        permits,
+        allowed_origins: options.allowed_origins,
+        trusted_proxies: options.trusted_proxies,
+        max_players: options.hub.max_players,
+    };
+    let ended = || {
+        let mut ending = ending.clone();
+        async move {
+            let _ = ending.changed().await;
+        }
+    };
+    let directory = MemoryDirectory::new();
+    let answers = async {
+        while let Some(mail) = mail.recv().await {
+            if let PodMail::Directory { shard, ticket, request } = mail {
+                let answer = directory.ask(request).await;
+                let _ = shards[shard].send(ShardMail::Answered { ticket, answer });
+            }
+        }
+    };
+    let ports = async {
+        tokio::join!(
+            tcp::serve(tcp, shards.clone(), tcp_options, ended()),
+            web::serve(web, shards.clone(), web_options, ended()),
+        );
+    };
+    tokio::select! {
+        () = answers => {}
+        () = ports => {}
+    }
+}
