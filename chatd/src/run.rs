@@ -39,7 +39,7 @@ const MAX_SHARDS: usize = 16;
 /// A stopping pod accepts for so long at least, since balancers are slow to learn (design.md section 5).
 const LINGER: Duration = Duration::from_secs(5);
 /// Replays keep nothing older than the seat hold and this (protocol.md section 3).
-const REPLAY_EXTRA: Duration = Duration::from_secs(60);
+const REPLAY_EXTRA: Duration = Duration::from_mins(1);
 /// Descriptors besides the clients' sockets: listeners, links to other pods, the directory, files, admin connections.
 const OTHER_FILES: u64 = 1_024;
 

@@ -67,7 +67,7 @@ enum Stage {
 
 #[derive(Debug)]
 struct Dial {
-    link: LinkId,
+    id: LinkId,
     started: u64,
     nonce: Nonce,
     stage: Stage,
@@ -75,7 +75,7 @@ struct Dial {
 
 #[derive(Debug)]
 struct Link {
-    link: LinkId,
+    id: LinkId,
     /// This pod dialled it.
     mine: bool,
     nonce: Nonce,
@@ -136,13 +136,13 @@ impl Links {
             return;
         }
         let link = self.arrived();
-        self.dials.insert(address.to_owned(), Dial { link, started: now, nonce, stage: Stage::Connecting });
+        self.dials.insert(address.to_owned(), Dial { id: link, started: now, nonce, stage: Stage::Connecting });
         self.actions.push(Action::Connect { link, address: address.to_owned() });
     }
 
     /// The nonce of a dial.
     pub fn nonce(&self, link: LinkId) -> Option<Nonce> {
-        self.dials.values().find(|dial| dial.link == link).map(|dial| dial.nonce)
+        self.dials.values().find(|dial| dial.id == link).map(|dial| dial.nonce)
     }
 
     /// A connection that this side dialled has reached the pod with `boot`.
@@ -181,7 +181,7 @@ impl Links {
         let Some(dial) = self.dials.get(&address) else {
             return false;
         };
-        let up = Link { link, mine: true, nonce: dial.nonce };
+        let up = Link { id: link, mine: true, nonce: dial.nonce };
         self.come_up(boot, up, None);
         true
     }
@@ -215,13 +215,13 @@ impl Links {
         if mine_stays {
             return false;
         }
-        if let Some(current) = self.links.get(&boot).map(|current| current.link) {
+        if let Some(current) = self.links.get(&boot).map(|current| current.id) {
             self.actions.push(Action::Close { link: current });
             self.broken(current);
         }
         let abandoned = self.dials.values().filter(|dial| dial.stage == Stage::Committed(boot));
-        self.actions.extend(abandoned.map(|dial| Action::Close { link: dial.link }));
-        self.come_up(boot, Link { link, mine: false, nonce }, address);
+        self.actions.extend(abandoned.map(|dial| Action::Close { link: dial.id }));
+        self.come_up(boot, Link { id: link, mine: false, nonce }, address);
         true
     }
 
@@ -234,7 +234,7 @@ impl Links {
 
     /// A connection that was a link is gone.
     pub fn broken(&mut self, link: LinkId) {
-        let Some(boot) = self.links.iter().find(|(_, up)| up.link == link).map(|(boot, _)| *boot) else {
+        let Some(boot) = self.links.iter().find(|(_, up)| up.id == link).map(|(boot, _)| *boot) else {
             return;
         };
         let Some(up) = self.links.remove(&boot) else {
@@ -253,7 +253,7 @@ impl Links {
     pub fn tick(&mut self, now: u64) {
         self.failed.retain(|_, started| now < *started + SHARED_FOR);
         let late = self.dials.iter().filter(|(_, dial)| dial.started + DIAL_TIME <= now);
-        let mut late: Vec<_> = late.map(|(address, dial)| (address.clone(), dial.link)).collect();
+        let mut late: Vec<_> = late.map(|(address, dial)| (address.clone(), dial.id)).collect();
         late.sort();
         for (address, link) in late {
             self.actions.push(Action::Close { link });
@@ -268,7 +268,7 @@ impl Links {
 
     /// The link to the pod with `boot`.
     pub fn to(&self, boot: PodBoot) -> Option<LinkId> {
-        self.links.get(&boot).map(|up| up.link)
+        self.links.get(&boot).map(|up| up.id)
     }
 
     /// How many links are up.
@@ -281,11 +281,11 @@ impl Links {
     }
 
     fn dialled(&self, link: LinkId) -> Option<String> {
-        self.dials.iter().find(|(_, dial)| dial.link == link).map(|(address, _)| address.clone())
+        self.dials.iter().find(|(_, dial)| dial.id == link).map(|(address, _)| address.clone())
     }
 
     fn committed(&self, link: LinkId) -> Option<(String, PodBoot)> {
-        self.dials.iter().find(|(_, dial)| dial.link == link).and_then(|(address, dial)| match dial.stage {
+        self.dials.iter().find(|(_, dial)| dial.id == link).and_then(|(address, dial)| match dial.stage {
             Stage::Committed(boot) => Some((address.clone(), boot)),
             _ => None,
         })
@@ -306,7 +306,7 @@ impl Links {
             // Its handshake goes on and finds out who is there, unless the peer has just said so.
             Stage::Connecting => listens_at == Some(address.as_str()),
         });
-        let mut waiting: Vec<_> = waiting.map(|(address, dial)| (address.clone(), dial.link, dial.stage)).collect();
+        let mut waiting: Vec<_> = waiting.map(|(address, dial)| (address.clone(), dial.id, dial.stage)).collect();
         waiting.sort_by(|one, other| one.0.cmp(&other.0));
         if let Some(address) = listens_at {
             self.addresses.insert(address.to_owned(), boot);
