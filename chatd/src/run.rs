@@ -247,17 +247,7 @@ async fn directory(redis: Option<&Redis>) -> Result<AnyDirectory, StartError> {
     let Some(redis) = redis else {
         return Ok(AnyDirectory::Memory(MemoryDirectory::new()));
     };
-    let certificate = redis.client_certificate.as_ref();
-    let settings = RedisSettings {
-        url: redis.url.parse()?,
-        username: redis.username.clone(),
-        password_file: redis.password_file.clone(),
-        sentinel_password_file: redis.sentinel_password_file.clone(),
-        ca_file: redis.ca_file.clone(),
-        cert_file: certificate.map(|files| files.cert_file.clone()),
-        key_file: certificate.map(|files| files.key_file.clone()),
-        key_prefix: redis.key_prefix.clone(),
-    };
+    let settings = RedisSettings::try_from(redis.clone())?;
     RedisDirectory::check_files(&settings).await?;
     Ok(AnyDirectory::Redis(RedisDirectory::start(settings)?))
 }

@@ -85,7 +85,7 @@ struct Link {
 #[derive(Debug)]
 pub struct Links {
     me: PodBoot,
-    last_link: u64,
+    last_id: u64,
     dials: HashMap<String, Dial>,
     links: HashMap<PodBoot, Link>,
     /// Where the peers with a link have been dialled, or say that they are.
@@ -100,7 +100,7 @@ impl Links {
     pub fn new(me: PodBoot) -> Self {
         Self {
             me,
-            last_link: 0,
+            last_id: 0,
             dials: HashMap::new(),
             links: HashMap::new(),
             addresses: HashMap::new(),
@@ -117,8 +117,8 @@ impl Links {
 
     /// A number for a connection that came in.
     pub fn arrived(&mut self) -> LinkId {
-        self.last_link += 1;
-        LinkId(self.last_link)
+        self.last_id += 1;
+        LinkId(self.last_id)
     }
 
     /// Somebody wants a link to whoever listens at `address`. `nonce`: for the handshake, if it comes to one.
