@@ -87,7 +87,7 @@ pub struct Links {
     me: PodBoot,
     last_id: u64,
     dials: HashMap<String, Dial>,
-    links: HashMap<PodBoot, Link>,
+    by_boot: HashMap<PodBoot, Link>,
     /// Where the peers with a link have been dialled, or say that they are.
     addresses: HashMap<String, PodBoot>,
     /// When the last dial to each address that failed was started.
@@ -102,7 +102,7 @@ impl Links {
             me,
             last_id: 0,
             dials: HashMap::new(),
-            links: HashMap::new(),
+            by_boot: HashMap::new(),
             addresses: HashMap::new(),
             failed: HashMap::new(),
             ended: VecDeque::new(),
@@ -154,7 +154,7 @@ impl Links {
             self.give_up(&address);
             return Choice::Leave;
         }
-        if self.links.contains_key(&boot) {
+        if self.by_boot.contains_key(&boot) {
             self.dials.remove(&address);
             self.addresses.insert(address.clone(), boot);
             self.actions.push(Action::Up { boot, address: Some(address) });
@@ -208,14 +208,14 @@ impl Links {
         if boot == self.me {
             return false;
         }
-        let mine_stays = match self.links.get(&boot) {
+        let mine_stays = match self.by_boot.get(&boot) {
             Some(current) => current.mine && last != Some(current.nonce) && self.me < boot,
             None => self.me < boot && self.dials.values().any(|dial| dial.stage == Stage::Committed(boot)),
         };
         if mine_stays {
             return false;
         }
-        if let Some(current) = self.links.get(&boot).map(|current| current.id) {
+        if let Some(current) = self.by_boot.get(&boot).map(|current| current.id) {
             self.actions.push(Action::Close { link: current });
             self.broken(current);
         }
@@ -234,10 +234,10 @@ impl Links {
 
     /// A connection that was a link is gone.
     pub fn broken(&mut self, link: LinkId) {
-        let Some(boot) = self.links.iter().find(|(_, up)| up.id == link).map(|(boot, _)| *boot) else {
+        let Some(boot) = self.by_boot.iter().find(|(_, up)| up.id == link).map(|(boot, _)| *boot) else {
             return;
         };
-        let Some(up) = self.links.remove(&boot) else {
+        let Some(up) = self.by_boot.remove(&boot) else {
             return;
         };
         self.addresses.retain(|_, at| *at != boot);
@@ -268,16 +268,16 @@ impl Links {
 
     /// The link to the pod with `boot`.
     pub fn to(&self, boot: PodBoot) -> Option<LinkId> {
-        self.links.get(&boot).map(|up| up.id)
+        self.by_boot.get(&boot).map(|up| up.id)
     }
 
     /// How many links are up.
     pub fn len(&self) -> usize {
-        self.links.len()
+        self.by_boot.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.links.is_empty()
+        self.by_boot.is_empty()
     }
 
     fn dialled(&self, link: LinkId) -> Option<String> {
@@ -300,7 +300,7 @@ impl Links {
 
     /// Everyone who waits for this peer, at whatever address, is answered.
     fn come_up(&mut self, boot: PodBoot, up: Link, listens_at: Option<&str>) {
-        self.links.insert(boot, up);
+        self.by_boot.insert(boot, up);
         let waiting = self.dials.iter().filter(|(address, dial)| match dial.stage {
             Stage::Committed(other) | Stage::Awaited(other) => other == boot,
             // Its handshake goes on and finds out who is there, unless the peer has just said so.
