@@ -56,7 +56,9 @@ fn every_frame_comes_back_and_shows_its_room() {
     let room: RoomId = "abc12def".parse().unwrap();
     let frames = every_variant(room);
     let mut bytes = Vec::new();
-    frames.iter().for_each(|frame| frame.encode(&mut bytes));
+    for frame in &frames {
+        frame.encode(&mut bytes);
+    }
     let mut rest = bytes.as_slice();
     for frame in &frames {
         let (payload, after) = split(rest).unwrap().unwrap();

@@ -1,1 +1,36 @@
-fn main() {}
+//! The program `chatd`: settings, logs, and then `run` until it ends. Does I/O.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use chatd::settings::{self, Invocation};
+use chatd::{healthcheck, logging, run};
+
+fn main() -> ExitCode {
+    match settings::from_process() {
+        Invocation::Healthcheck(check) => match healthcheck::ask(&check) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(unhealthy) => {
+                eprintln!("{unhealthy}");
+                ExitCode::FAILURE
+            }
+        },
+        Invocation::Serve(settings) => {
+            let logs = logging::start(settings.log_format, settings.log_level);
+            let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+            for warning in settings::unknown_variables(names.iter().map(String::as_str)) {
+                tracing::warn!("{warning}");
+            }
+            let code = match run::run(*settings).context("chatd cannot start") {
+                Ok(code) => ExitCode::from(code),
+                Err(error) => {
+                    // Not into the log: whoever starts this by hand sees it, and so does a container's last output.
+                    eprintln!("{error:#}");
+                    ExitCode::FAILURE
+                }
+            };
+            drop(logs);
+            code
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! Every request but [`Request::Pods`] touches one key, and compares whole values: all judgement about what a value means is in
 //! `record` and `lease`, never in a store.
 
+pub mod any;
 pub mod memory;
 pub mod redis;
 

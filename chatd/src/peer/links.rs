@@ -67,7 +67,7 @@ enum Stage {
 
 #[derive(Debug)]
 struct Dial {
-    link: LinkId,
+    id: LinkId,
     started: u64,
     nonce: Nonce,
     stage: Stage,
@@ -75,7 +75,7 @@ struct Dial {
 
 #[derive(Debug)]
 struct Link {
-    link: LinkId,
+    id: LinkId,
     /// This pod dialled it.
     mine: bool,
     nonce: Nonce,
@@ -85,9 +85,9 @@ struct Link {
 #[derive(Debug)]
 pub struct Links {
     me: PodBoot,
-    last_link: u64,
+    last_id: u64,
     dials: HashMap<String, Dial>,
-    links: HashMap<PodBoot, Link>,
+    by_boot: HashMap<PodBoot, Link>,
     /// Where the peers with a link have been dialled, or say that they are.
     addresses: HashMap<String, PodBoot>,
     /// When the last dial to each address that failed was started.
@@ -100,9 +100,9 @@ impl Links {
     pub fn new(me: PodBoot) -> Self {
         Self {
             me,
-            last_link: 0,
+            last_id: 0,
             dials: HashMap::new(),
-            links: HashMap::new(),
+            by_boot: HashMap::new(),
             addresses: HashMap::new(),
             failed: HashMap::new(),
             ended: VecDeque::new(),
@@ -117,8 +117,8 @@ impl Links {
 
     /// A number for a connection that came in.
     pub fn arrived(&mut self) -> LinkId {
-        self.last_link += 1;
-        LinkId(self.last_link)
+        self.last_id += 1;
+        LinkId(self.last_id)
     }
 
     /// Somebody wants a link to whoever listens at `address`. `nonce`: for the handshake, if it comes to one.
@@ -136,13 +136,13 @@ impl Links {
             return;
         }
         let link = self.arrived();
-        self.dials.insert(address.to_owned(), Dial { link, started: now, nonce, stage: Stage::Connecting });
+        self.dials.insert(address.to_owned(), Dial { id: link, started: now, nonce, stage: Stage::Connecting });
         self.actions.push(Action::Connect { link, address: address.to_owned() });
     }
 
     /// The nonce of a dial.
     pub fn nonce(&self, link: LinkId) -> Option<Nonce> {
-        self.dials.values().find(|dial| dial.link == link).map(|dial| dial.nonce)
+        self.dials.values().find(|dial| dial.id == link).map(|dial| dial.nonce)
     }
 
     /// A connection that this side dialled has reached the pod with `boot`.
@@ -154,7 +154,7 @@ impl Links {
             self.give_up(&address);
             return Choice::Leave;
         }
-        if self.links.contains_key(&boot) {
+        if self.by_boot.contains_key(&boot) {
             self.dials.remove(&address);
             self.addresses.insert(address.clone(), boot);
             self.actions.push(Action::Up { boot, address: Some(address) });
@@ -181,7 +181,7 @@ impl Links {
         let Some(dial) = self.dials.get(&address) else {
             return false;
         };
-        let up = Link { link, mine: true, nonce: dial.nonce };
+        let up = Link { id: link, mine: true, nonce: dial.nonce };
         self.come_up(boot, up, None);
         true
     }
@@ -208,20 +208,20 @@ impl Links {
         if boot == self.me {
             return false;
         }
-        let mine_stays = match self.links.get(&boot) {
+        let mine_stays = match self.by_boot.get(&boot) {
             Some(current) => current.mine && last != Some(current.nonce) && self.me < boot,
             None => self.me < boot && self.dials.values().any(|dial| dial.stage == Stage::Committed(boot)),
         };
         if mine_stays {
             return false;
         }
-        if let Some(current) = self.links.get(&boot).map(|current| current.link) {
+        if let Some(current) = self.by_boot.get(&boot).map(|current| current.id) {
             self.actions.push(Action::Close { link: current });
             self.broken(current);
         }
         let abandoned = self.dials.values().filter(|dial| dial.stage == Stage::Committed(boot));
-        self.actions.extend(abandoned.map(|dial| Action::Close { link: dial.link }));
-        self.come_up(boot, Link { link, mine: false, nonce }, address);
+        self.actions.extend(abandoned.map(|dial| Action::Close { link: dial.id }));
+        self.come_up(boot, Link { id: link, mine: false, nonce }, address);
         true
     }
 
@@ -234,10 +234,10 @@ impl Links {
 
     /// A connection that was a link is gone.
     pub fn broken(&mut self, link: LinkId) {
-        let Some(boot) = self.links.iter().find(|(_, up)| up.link == link).map(|(boot, _)| *boot) else {
+        let Some(boot) = self.by_boot.iter().find(|(_, up)| up.id == link).map(|(boot, _)| *boot) else {
             return;
         };
-        let Some(up) = self.links.remove(&boot) else {
+        let Some(up) = self.by_boot.remove(&boot) else {
             return;
         };
         self.addresses.retain(|_, at| *at != boot);
@@ -253,7 +253,7 @@ impl Links {
     pub fn tick(&mut self, now: u64) {
         self.failed.retain(|_, started| now < *started + SHARED_FOR);
         let late = self.dials.iter().filter(|(_, dial)| dial.started + DIAL_TIME <= now);
-        let mut late: Vec<_> = late.map(|(address, dial)| (address.clone(), dial.link)).collect();
+        let mut late: Vec<_> = late.map(|(address, dial)| (address.clone(), dial.id)).collect();
         late.sort();
         for (address, link) in late {
             self.actions.push(Action::Close { link });
@@ -268,24 +268,24 @@ impl Links {
 
     /// The link to the pod with `boot`.
     pub fn to(&self, boot: PodBoot) -> Option<LinkId> {
-        self.links.get(&boot).map(|up| up.link)
+        self.by_boot.get(&boot).map(|up| up.id)
     }
 
     /// How many links are up.
     pub fn len(&self) -> usize {
-        self.links.len()
+        self.by_boot.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.links.is_empty()
+        self.by_boot.is_empty()
     }
 
     fn dialled(&self, link: LinkId) -> Option<String> {
-        self.dials.iter().find(|(_, dial)| dial.link == link).map(|(address, _)| address.clone())
+        self.dials.iter().find(|(_, dial)| dial.id == link).map(|(address, _)| address.clone())
     }
 
     fn committed(&self, link: LinkId) -> Option<(String, PodBoot)> {
-        self.dials.iter().find(|(_, dial)| dial.link == link).and_then(|(address, dial)| match dial.stage {
+        self.dials.iter().find(|(_, dial)| dial.id == link).and_then(|(address, dial)| match dial.stage {
             Stage::Committed(boot) => Some((address.clone(), boot)),
             _ => None,
         })
@@ -300,13 +300,13 @@ impl Links {
 
     /// Everyone who waits for this peer, at whatever address, is answered.
     fn come_up(&mut self, boot: PodBoot, up: Link, listens_at: Option<&str>) {
-        self.links.insert(boot, up);
+        self.by_boot.insert(boot, up);
         let waiting = self.dials.iter().filter(|(address, dial)| match dial.stage {
             Stage::Committed(other) | Stage::Awaited(other) => other == boot,
             // Its handshake goes on and finds out who is there, unless the peer has just said so.
             Stage::Connecting => listens_at == Some(address.as_str()),
         });
-        let mut waiting: Vec<_> = waiting.map(|(address, dial)| (address.clone(), dial.link, dial.stage)).collect();
+        let mut waiting: Vec<_> = waiting.map(|(address, dial)| (address.clone(), dial.id, dial.stage)).collect();
         waiting.sort_by(|one, other| one.0.cmp(&other.0));
         if let Some(address) = listens_at {
             self.addresses.insert(address.to_owned(), boot);

@@ -1,0 +1,28 @@
+//! The directory that the settings ask for. Does I/O through what it holds.
+
+use super::memory::MemoryDirectory;
+use super::redis::RedisDirectory;
+use super::{Answer, Directory, NoAnswer, Request};
+
+/// One of the stores, chosen at start: the pod need not be generic over it.
+#[derive(Debug, Clone)]
+pub enum AnyDirectory {
+    Memory(MemoryDirectory),
+    Redis(RedisDirectory),
+}
+
+impl Directory for AnyDirectory {
+    async fn ask(&self, request: Request) -> Result<Answer, NoAnswer> {
+        match self {
+            Self::Memory(directory) => directory.ask(request).await,
+            Self::Redis(directory) => directory.ask(request).await,
+        }
+    }
+
+    fn resets(&self) -> u64 {
+        match self {
+            Self::Memory(directory) => directory.resets(),
+            Self::Redis(directory) => directory.resets(),
+        }
+    }
+}

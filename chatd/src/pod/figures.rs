@@ -1,0 +1,138 @@
+//! What the pod tells of itself on its admin port. Asks the shards by mail; no other I/O but reading `/proc` for the process.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+use crate::admin;
+use crate::counters::DirectoryCounters;
+use crate::directory::NoAnswer;
+use crate::files::ReloadFailures;
+use crate::lease::{self, LeaseStatus};
+use crate::mail::{Report, ShardMail};
+use crate::metrics::{DirectoryState, Snapshot};
+use crate::process::Process;
+
+/// The pod's figures; cheap to clone. The pod's thread writes them, the admin port reads them.
+#[derive(Debug, Clone)]
+pub struct Figures(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shards: Vec<UnboundedSender<ShardMail>>,
+    failures: ReloadFailures,
+    ready: AtomicBool,
+    own: Mutex<Own>,
+}
+
+/// What the pod's thread itself knows.
+#[derive(Debug, Clone, Default)]
+struct Own {
+    status: Option<LeaseStatus>,
+    directory: DirectoryCounters,
+    peer_links: u64,
+    peer_links_lost: u64,
+    token_keys: u64,
+}
+
+impl Figures {
+    /// `token_keys`: how many are accepted at start.
+    pub fn new(shards: Vec<UnboundedSender<ShardMail>>, failures: ReloadFailures, token_keys: u64) -> Self {
+        let own = Own { token_keys, ..Own::default() };
+        Self(Arc::new(Inner { shards, failures, ready: AtomicBool::new(false), own: Mutex::new(own) }))
+    }
+
+    pub fn set_status(&self, status: LeaseStatus) {
+        self.0.ready.store(status.ready, Ordering::Relaxed);
+        self.own().status = Some(status);
+    }
+
+    pub fn set_links(&self, up: usize, lost: u64) {
+        let mut own = self.own();
+        own.peer_links = up as u64;
+        own.peer_links_lost = lost;
+    }
+
+    pub fn set_token_keys(&self, count: usize) {
+        self.own().token_keys = count as u64;
+    }
+
+    /// Counts a request to the directory.
+    pub fn asked(&self, time: Duration, error: Option<NoAnswer>) {
+        self.own().directory.asked(time, error);
+    }
+
+    pub fn set_resets(&self, resets: u64) {
+        self.own().directory.resets = resets;
+    }
+
+    /// The directory was found to have gone back on something.
+    pub fn went_back(&self) {
+        self.own().directory.went_back += 1;
+    }
+
+    /// The sum of all shards' reports, once each has come. `None`: a shard has ended.
+    pub async fn report(&self) -> Option<Report> {
+        let ask = |shard: &UnboundedSender<ShardMail>| {
+            let (reply, report) = oneshot::channel();
+            shard.send(ShardMail::Report { reply }).ok().map(|()| report)
+        };
+        let asked: Option<Vec<_>> = self.0.shards.iter().map(ask).collect();
+        let mut sum = Report { drained: true, ..Report::default() };
+        for report in asked? {
+            let report = report.await.ok()?;
+            sum.counters += &report.counters;
+            sum.gauges += &report.gauges;
+            sum.drained &= report.drained;
+        }
+        Some(sum)
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        // Plain figures: no panic can leave them half changed.
+        self.0.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl admin::Pod for Figures {
+    fn ready(&self) -> bool {
+        self.0.ready.load(Ordering::Relaxed)
+    }
+
+    async fn snapshot(&self) -> Snapshot {
+        let Some(report) = self.report().await else {
+            // A pod without one of its shards does not turn over, and ends soon.
+            return std::future::pending().await;
+        };
+        let own = self.own().clone();
+        let mut snapshot = Snapshot {
+            ready: self.ready(),
+            counters: report.counters,
+            gauges: report.gauges,
+            directory_counters: own.directory,
+            peer_links: own.peer_links,
+            peer_links_lost: own.peer_links_lost,
+            token_keys: own.token_keys,
+            file_reload_failures: self.0.failures.count(),
+            process: Process::read(),
+            ..Snapshot::default()
+        };
+        if let Some(status) = own.status {
+            snapshot.draining = status.draining;
+            snapshot.settled = status.settled;
+            snapshot.directory_since = status.since / 1_000;
+            (snapshot.directory, snapshot.directory_detail) = match status.state {
+                lease::DirectoryState::Ok => (DirectoryState::Ok, String::new()),
+                lease::DirectoryState::Away(why) => (DirectoryState::Away(why), why.to_string()),
+                lease::DirectoryState::PrefixInUse => {
+                    let detail = "another deployment (--deployment-uid) lives under this --redis-key-prefix";
+                    (DirectoryState::PrefixInUse, detail.to_owned())
+                }
+            };
+        }
+        snapshot
+    }
+}

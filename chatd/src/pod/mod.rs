@@ -1,0 +1,278 @@
+//! The pod's own thread: lease, directory, links, life and end. Does I/O through its parts; what the lease means is for `lease`.
+
+mod asking;
+mod ending;
+pub mod figures;
+mod watching;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::directory::any::AnyDirectory;
+use crate::directory::{Answer, NoAnswer};
+use crate::files::{KeyWatch, Watcher};
+use crate::hub::{Advertised, Ticket, Time};
+use crate::lease::{Lease, LeaseEffect, LeaseIdentity, LeaseNotice};
+use crate::mail::{PodMail, Report, ShardMail};
+use crate::peer::Peers;
+use crate::protocol::token::Keyring;
+use crate::shard;
+use asking::Asking;
+use ending::Phase;
+use figures::Figures;
+
+pub use ending::Ended;
+
+/// Mail that is handled in one batch, so that what it sends leaves in one write a link.
+const BATCH: usize = 1_024;
+/// How often the shards are asked for their figures, and looked after.
+const ROUND: Duration = Duration::from_secs(1);
+/// The same while draining: the end should not wait.
+const DRAINING_ROUND: Duration = Duration::from_millis(100);
+/// A report that has not come after this long is given up; the next round asks again.
+const REPORT_TIME: Duration = Duration::from_secs(5);
+
+/// What the pod's thread is told at its start.
+#[derive(Debug)]
+pub struct PodStart {
+    pub identity: LeaseIdentity,
+    pub directory: AnyDirectory,
+    pub peers: Peers,
+    pub figures: Figures,
+    pub shards: Vec<UnboundedSender<ShardMail>>,
+    pub threads: Vec<JoinHandle<()>>,
+    pub mail: UnboundedReceiver<PodMail>,
+    /// `None`: the key was made at start.
+    pub keys: Option<KeyWatch>,
+    /// `None`: no file of addresses.
+    pub advertised: Option<Watcher<HashMap<String, Advertised>>>,
+    /// From SIGTERM to the end.
+    pub drain_deadline: Duration,
+    /// How much of that new connections are accepted at least.
+    pub linger: Duration,
+    /// Becomes false when connections are no longer to be accepted.
+    pub accepting: watch::Sender<bool>,
+}
+
+/// Something that happened, other than mail.
+#[derive(Debug)]
+enum PodEvent {
+    LeaseAnswered(Ticket, Result<Answer, NoAnswer>),
+    DirectoryReset,
+    /// `None`: a shard has ended.
+    Reported(Option<Box<Report>>),
+    Keys(Arc<Keyring>, usize),
+    Advertised(Arc<HashMap<String, Advertised>>),
+    /// SIGTERM or SIGINT.
+    Signal(&'static str),
+}
+
+struct Pod {
+    shards: Vec<UnboundedSender<ShardMail>>,
+    threads: Vec<JoinHandle<()>>,
+    peers: Peers,
+    lease: Lease,
+    asking: Asking,
+    figures: Figures,
+    events: UnboundedSender<PodEvent>,
+    drain_deadline: Duration,
+    linger: Duration,
+    accepting: watch::Sender<bool>,
+    phase: Phase,
+    next_round: Instant,
+    /// A round's reports are on their way.
+    asked: bool,
+    effects: Vec<LeaseEffect>,
+}
+
+/// Runs the pod until it has ended. Has to run inside a `LocalSet`.
+pub async fn run(start: PodStart) -> Ended {
+    let (events, mut happened) = unbounded_channel();
+    watching::signals(&events);
+    if let Some(keys) = start.keys {
+        spawn_local(watching::keys(keys, events.clone()));
+    }
+    if let Some(watcher) = start.advertised {
+        spawn_local(watching::addresses(watcher, events.clone()));
+    }
+    let mut mail = start.mail;
+    let mut pod = Pod {
+        asking: Asking::new(start.directory, start.shards.clone(), events.clone(), start.figures.clone()),
+        shards: start.shards,
+        threads: start.threads,
+        peers: start.peers,
+        lease: Lease::new(start.identity),
+        figures: start.figures,
+        events,
+        drain_deadline: start.drain_deadline,
+        linger: start.linger,
+        accepting: start.accepting,
+        phase: Phase::Serving,
+        next_round: Instant::now(),
+        asked: false,
+        effects: Vec::new(),
+    };
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        pod.due();
+        if let Some(ended) = pod.settle() {
+            pod.stop_shards().await;
+            return ended;
+        }
+        let wake = pod.next_wake();
+        tokio::select! {
+            _ = mail.recv_many(&mut batch, BATCH) => batch.drain(..).for_each(|mail| pod.mail(mail)),
+            Some(event) = happened.recv() => pod.event(event),
+            () = sleep_until(wake) => {}
+        }
+    }
+}
+
+impl Pod {
+    fn mail(&mut self, mail: PodMail) {
+        match mail {
+            PodMail::Directory { shard, ticket, request } => self.asking.for_shard(shard, ticket, request),
+            PodMail::Dial { address } => self.peers.dial(&address),
+            PodMail::Frames { to, bytes } => self.peers.send(to, bytes),
+            PodMail::DirectoryWentBack => {
+                self.figures.went_back();
+                self.lease.went_back(shard::now());
+            }
+        }
+    }
+
+    fn event(&mut self, event: PodEvent) {
+        let time = shard::now();
+        match event {
+            PodEvent::LeaseAnswered(ticket, answer) => self.lease.answered(time, ticket, answer),
+            PodEvent::DirectoryReset => self.lease.reset(time),
+            PodEvent::Reported(report) => self.reported(time, report.as_deref()),
+            PodEvent::Keys(keys, count) => {
+                self.figures.set_token_keys(count);
+                self.peers.set_keys(keys.clone());
+                self.tell_all(|| ShardMail::Keys(keys.clone()));
+            }
+            PodEvent::Advertised(addresses) => self.tell_all(|| ShardMail::Advertised(Some(addresses.clone()))),
+            PodEvent::Signal(name) => self.signal(time, name),
+        }
+    }
+
+    /// Does what time has made due.
+    fn due(&mut self) {
+        let time = shard::now();
+        if self.lease.next_deadline() <= time.now {
+            self.lease.tick(time);
+        }
+        if self.peers.next_deadline().is_some_and(|at| at <= time.now) {
+            self.peers.tick();
+        }
+        if Instant::now() >= self.next_round {
+            self.round();
+        }
+        self.ending_due(time);
+    }
+
+    fn next_wake(&self) -> Instant {
+        let now = shard::now().now;
+        let deadlines = [Some(self.lease.next_deadline()), self.peers.next_deadline(), self.ending_deadline()];
+        let next = deadlines.into_iter().flatten().min().unwrap_or(u64::MAX);
+        // A deadline that is due and that nobody can act on yet must not make this thread spin.
+        let wait = Duration::from_millis(next.saturating_sub(now).max(1));
+        self.next_round.min(Instant::now().checked_add(wait).unwrap_or(self.next_round))
+    }
+
+    /// Looks after everything that nobody tells of.
+    fn round(&mut self) {
+        let draining = !matches!(self.phase, Phase::Serving);
+        self.next_round = Instant::now() + if draining { DRAINING_ROUND } else { ROUND };
+        self.asking.look_for_resets();
+        self.figures.set_links(self.peers.count(), self.peers.lost());
+        if !std::mem::replace(&mut self.asked, true) {
+            let (figures, events) = (self.figures.clone(), self.events.clone());
+            spawn_local(async move {
+                let report = match timeout(REPORT_TIME, figures.report()).await {
+                    Ok(report) => report,
+                    Err(_) => {
+                        tracing::error!("a shard has not answered for {} s", REPORT_TIME.as_secs());
+                        Some(Report::default())
+                    }
+                };
+                let _ = events.send(PodEvent::Reported(report.map(Box::new)));
+            });
+        }
+    }
+
+    /// Carries out what the lease wants done. `Some`: the pod has ended.
+    fn settle(&mut self) -> Option<Ended> {
+        loop {
+            let mut effects = std::mem::take(&mut self.effects);
+            self.lease.take_effects(&mut effects);
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects.drain(..) {
+                self.carry_out(effect);
+            }
+            self.effects = effects;
+        }
+        self.figures.set_status(self.lease.status());
+        self.ended()
+    }
+
+    fn carry_out(&mut self, effect: LeaseEffect) {
+        match effect {
+            LeaseEffect::Directory { ticket, request } => self.asking.for_lease(ticket, request),
+            LeaseEffect::View(view) => self.tell_all(|| ShardMail::Lease(view)),
+            LeaseEffect::Lost => self.tell_all(|| ShardMail::LeaseLost),
+            LeaseEffect::Superseded => self.start_drain(shard::now()),
+            LeaseEffect::Targets(targets) => self.tell_all(|| ShardMail::Targets(targets.clone())),
+            LeaseEffect::Ended => self.lease_ended(),
+            LeaseEffect::Log(notice) => log(&notice),
+        }
+    }
+
+    fn tell_all(&self, mail: impl Fn() -> ShardMail) {
+        for shard in &self.shards {
+            // A shard that has ended is noticed by its missing report.
+            let _ = shard.send(mail());
+        }
+    }
+
+    fn reported(&mut self, time: Time, report: Option<&Report>) {
+        self.asked = false;
+        match report {
+            Some(report) => {
+                self.lease.counts(report.gauges.rooms, report.gauges.players);
+                self.shards_reported(time, report);
+            }
+            None => self.shard_ended(),
+        }
+    }
+}
+
+fn log(notice: &LeaseNotice) {
+    match notice {
+        LeaseNotice::Taken => tracing::info!("the lease is held: this pod is ready"),
+        LeaseNotice::PrefixInUse { pod_id } => {
+            tracing::error!(
+                pod = pod_id,
+                "another deployment (--deployment-uid) lives under this --redis-key-prefix: this pod does not serve; \
+                 give each deployment a prefix of its own"
+            );
+        }
+        LeaseNotice::Lost => tracing::warn!("the lease was lost and is held again: every room is claimed again"),
+        LeaseNotice::Superseded => tracing::warn!("a newer process has this pod's name: this one ends"),
+        LeaseNotice::Unreadable { pod_id } => tracing::warn!(pod = pod_id, "a lease in the directory cannot be read"),
+        LeaseNotice::DirectoryAway { why } => {
+            tracing::warn!(why = why.as_str(), reason = %why, "the directory does not answer: rooms go on talking");
+        }
+        LeaseNotice::DirectoryBack => tracing::info!("the directory answers again"),
+    }
+}

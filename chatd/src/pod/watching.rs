@@ -1,0 +1,50 @@
+//! Passes on what changes outside: signals, key files, the file of addresses. Does I/O: waits for them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::spawn_local;
+
+use super::PodEvent;
+use crate::files::{KeyWatch, Watcher};
+use crate::hub::Advertised;
+use crate::protocol::token::Keyring;
+
+/// Watches for the signals that end a pod. A first one drains, a second one aborts.
+pub(super) fn signals(events: &UnboundedSender<PodEvent>) {
+    for (kind, name) in [(SignalKind::terminate(), "SIGTERM"), (SignalKind::interrupt(), "SIGINT")] {
+        match signal(kind) {
+            Ok(mut signals) => {
+                let events = events.clone();
+                spawn_local(async move {
+                    while signals.recv().await.is_some() {
+                        let _ = events.send(PodEvent::Signal(name));
+                    }
+                });
+            }
+            Err(error) => tracing::error!(%error, signal = name, "cannot be waited for: it will kill this process"),
+        }
+    }
+}
+
+pub(super) async fn keys(mut keys: KeyWatch, events: UnboundedSender<PodEvent>) {
+    loop {
+        let loaded = keys.changed().await;
+        let count = loaded.keys.len();
+        match Keyring::new(loaded.keys, &loaded.signing) {
+            Ok(ring) => {
+                let _ = events.send(PodEvent::Keys(Arc::new(ring), count));
+            }
+            Err(error) => tracing::error!(%error, "the changed keys cannot be used: the old ones still count"),
+        }
+    }
+}
+
+pub(super) async fn addresses(mut watcher: Watcher<HashMap<String, Advertised>>, events: UnboundedSender<PodEvent>) {
+    loop {
+        let read = watcher.changed().await;
+        let _ = events.send(PodEvent::Advertised(Arc::new(read)));
+    }
+}

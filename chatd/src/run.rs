@@ -1,0 +1,311 @@
+//! Puts a pod together out of its settings, and runs it to its end. Does I/O: binds ports, reads files, starts threads.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rand::rngs::{StdRng, SysRng};
+use rand::{RngExt, SeedableRng, TryRng};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::directory::any::AnyDirectory;
+use crate::directory::memory::MemoryDirectory;
+use crate::directory::redis::{RedisDirectory, RedisSettings, RedisSettingsError, RedisUrlError, SecretsError};
+use crate::files::{FileError, KeyWatch, ReloadFailures, Watcher, read_addresses};
+use crate::hub::{HubSettings, Rules};
+use crate::lease::LeaseIdentity;
+use crate::mail::ShardMail;
+use crate::peer::Peers;
+use crate::peer::handshake::Identity;
+use crate::pod::figures::Figures;
+use crate::pod::{self, Ended, PodStart};
+use crate::protocol::token::{KeyError, Keyring};
+use crate::protocol::{Ownership, PodBoot};
+use crate::record::Owner;
+use crate::room::RingLimits;
+use crate::settings::{Advertise, Redis, Settings};
+use crate::shard::{self, ShardStart};
+use crate::{admin, tcp};
+
+/// Threads with rooms at most: a room of four needs no more, and each has its share of the pod's limits.
+const MAX_SHARDS: usize = 16;
+/// A stopping pod accepts for so long at least, since balancers are slow to learn (design.md section 5).
+const LINGER: Duration = Duration::from_secs(5);
+/// Replays keep nothing older than the seat hold and this (protocol.md section 3).
+const REPLAY_EXTRA: Duration = Duration::from_mins(1);
+/// Descriptors besides the clients' sockets: listeners, links to other pods, the directory, files, admin connections.
+const OTHER_FILES: u64 = 1_024;
+
+/// Why chatd does not start, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{flag} {address}: {hint} ({error})")]
+    Listen { flag: &'static str, address: SocketAddr, hint: &'static str, error: std::io::Error },
+    #[error("--token-key-file: {0}")]
+    KeyFile(FileError),
+    #[error("--token-key-file: {0}")]
+    Key(#[from] KeyError),
+    #[error("--advertise-file: {0}")]
+    AdvertiseFile(FileError),
+    #[error("--redis-url: {0}")]
+    RedisUrl(#[from] RedisUrlError),
+    #[error("{0}")]
+    Redis(#[from] RedisSettingsError),
+    #[error("{0}")]
+    RedisFiles(#[from] SecretsError),
+    #[error("the system's secure random source does not work: {0}")]
+    Random(rand::rngs::SysError),
+    #[error("the system refuses a thread or what it needs: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Runs a pod until a signal has ended it; returns the exit code.
+pub fn run(settings: Settings) -> Result<u8, StartError> {
+    raise_file_limit(u64::from(settings.limits.max_connections) + OTHER_FILES);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    let ended = LocalSet::new().block_on(&runtime, serve(settings));
+    // Name look-ups may still block a helper thread; nobody waits for them.
+    runtime.shutdown_background();
+    Ok(match ended? {
+        Ended::Drained => 0,
+        Ended::Aborted | Ended::Broken => 1,
+    })
+}
+
+/// The bound ports. All are bound before anything starts, so that a port that is taken is said at once.
+struct Ports {
+    tcp: TcpListener,
+    http: TcpListener,
+    peer: TcpListener,
+    admin: TcpListener,
+}
+
+/// This pod's names and addresses.
+struct Me {
+    owner: Owner,
+    lease: LeaseIdentity,
+    peer: Identity,
+}
+
+async fn serve(settings: Settings) -> Result<Ended, StartError> {
+    let mut random = StdRng::from_seed(seed()?);
+    let ports = bind(&settings).await?;
+    let me = identify(&settings, PodBoot(random.random()), &ports)?;
+    let failures = ReloadFailures::default();
+    let key_watch = settings.token_key_file.as_deref().map(|path| KeyWatch::start(path, failures.clone()));
+    let key_watch = key_watch.transpose().map_err(StartError::KeyFile)?;
+    let (keys, key_count) = match &key_watch {
+        None => (Keyring::generate(&mut random), 1),
+        Some(watch) => {
+            let loaded = watch.current().clone();
+            let count = loaded.keys.len();
+            (Keyring::new(loaded.keys, &loaded.signing)?, count)
+        }
+    };
+    let keys = Arc::new(keys);
+    let advertise_file = settings.advertise.file.as_deref();
+    let addresses =
+        advertise_file.map(|path| Watcher::start_or(path, read_addresses, HashMap::new(), failures.clone()));
+    let addresses = addresses.transpose().map_err(StartError::AdvertiseFile)?;
+    let advertised = addresses.as_ref().map(|watcher| Arc::new(watcher.current().clone()));
+    let directory = directory(settings.redis.as_ref()).await?;
+
+    let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_SHARDS);
+    let (shards, mailboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded_channel()).unzip();
+    let (pod_sender, mail) = unbounded_channel();
+    let start = |index, mailbox, seed| ShardStart {
+        settings: hub_settings(&settings, index, count),
+        me: me.owner.clone(),
+        keys: keys.clone(),
+        seed,
+        advertised: advertised.clone(),
+        mailbox,
+        shards: shards.clone(),
+        pod: pod_sender.clone(),
+    };
+    let threads = spawn_shards(mailboxes, start)?;
+    drop(pod_sender);
+
+    let figures = Figures::new(shards.clone(), failures, key_count as u64);
+    let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone());
+    let (accepting, accept) = watch::channel(true);
+    listen(ports, &settings, &shards, &peers, &figures, &accept);
+    tracing::info!(
+        pod = settings.pod_id,
+        boot = %me.owner.ownership.boot,
+        tcp = me.owner.tcp,
+        web = me.owner.web,
+        peer = me.owner.peer,
+        shards = count,
+        directory = if settings.redis.is_some() { "redis" } else { "memory" },
+        version = env!("CARGO_PKG_VERSION"),
+        "chatd listens"
+    );
+    let start = PodStart {
+        identity: me.lease,
+        directory,
+        peers,
+        figures,
+        shards,
+        threads,
+        mail,
+        keys: key_watch,
+        advertised: addresses,
+        drain_deadline: settings.drain_deadline,
+        // Alone there is no other pod that a balancer could learn of.
+        linger: if settings.redis.is_some() { LINGER } else { Duration::ZERO },
+        accepting,
+    };
+    Ok(pod::run(start).await)
+}
+
+fn spawn_shards(
+    mailboxes: Vec<UnboundedReceiver<ShardMail>>,
+    start: impl Fn(usize, UnboundedReceiver<ShardMail>, [u8; 32]) -> ShardStart,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let spawn = |(index, mailbox)| shard::spawn(start(index, mailbox, seed()?)).map_err(StartError::Thread);
+    mailboxes.into_iter().enumerate().map(spawn).collect()
+}
+
+/// Starts to serve the ports. Clients are accepted until `accept` becomes false; links and the admin port until the end.
+fn listen(
+    ports: Ports,
+    settings: &Settings,
+    shards: &[UnboundedSender<ShardMail>],
+    peers: &Peers,
+    figures: &Figures,
+    accept: &watch::Receiver<bool>,
+) {
+    let permits = Arc::new(Semaphore::new(settings.limits.max_connections as usize));
+    let stopped = |mut accept: watch::Receiver<bool>| async move {
+        // An error: the pod has ended.
+        let _ = accept.wait_for(|accepting| !accepting).await;
+    };
+    let options = tcp::TcpOptions { permits, proxy_protocol: settings.clients.proxy_protocol };
+    spawn_local(tcp::serve(ports.tcp, shards.to_vec(), options, stopped(accept.clone())));
+    spawn_local(admin::serve(ports.admin, admin::router(figures.clone()), std::future::pending()));
+    let peers = peers.clone();
+    spawn_local(async move { peers.serve(ports.peer).await });
+}
+
+async fn bind(settings: &Settings) -> Result<Ports, StartError> {
+    let listen = settings.listen;
+    Ok(Ports {
+        tcp: bind_one("--tcp-listen", listen.tcp).await?,
+        http: bind_one("--http-listen", listen.http).await?,
+        peer: bind_one("--peer-listen", listen.peer).await?,
+        admin: bind_one("--admin-listen", listen.admin).await?,
+    })
+}
+
+async fn bind_one(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "the port is taken; end what listens there, or give another port",
+            std::io::ErrorKind::PermissionDenied => "the system forbids it; give a port from 1024 on",
+            std::io::ErrorKind::AddrNotAvailable => {
+                "this machine does not have that address; 0.0.0.0 means all that it has"
+            }
+            _ => "it cannot be listened on",
+        };
+        StartError::Listen { flag, address, hint, error }
+    })
+}
+
+fn identify(settings: &Settings, boot: PodBoot, ports: &Ports) -> Result<Me, StartError> {
+    let bound = |flag, listener: &TcpListener, asked| {
+        let hint = "its address cannot be told";
+        listener.local_addr().map_err(|error| StartError::Listen { flag, address: asked, hint, error })
+    };
+    let said = &settings.advertise;
+    let tcp = Advertise::or_bound(said.tcp.as_ref(), bound("--tcp-listen", &ports.tcp, settings.listen.tcp)?);
+    let web = Advertise::or_bound(said.web.as_ref(), bound("--http-listen", &ports.http, settings.listen.http)?);
+    let peer = Advertise::or_bound(said.peer.as_ref(), bound("--peer-listen", &ports.peer, settings.listen.peer)?);
+    let (tcp, web, peer) = (tcp.to_string(), web.to_string(), peer.to_string());
+    let (pod_id, uid) = (settings.pod_id.clone(), settings.deployment_uid.clone());
+    Ok(Me {
+        owner: Owner {
+            ownership: Ownership { epoch: 0, boot },
+            pod_id: pod_id.clone(),
+            tcp: tcp.clone(),
+            web: web.clone(),
+            peer: peer.clone(),
+        },
+        peer: Identity { pod_id: pod_id.clone(), uid: uid.clone(), boot, peer: peer.clone() },
+        lease: LeaseIdentity { pod_id, uid, boot, tcp, web, peer },
+    })
+}
+
+async fn directory(redis: Option<&Redis>) -> Result<AnyDirectory, StartError> {
+    let Some(redis) = redis else {
+        return Ok(AnyDirectory::Memory(MemoryDirectory::new()));
+    };
+    let settings = RedisSettings::try_from(redis.clone())?;
+    RedisDirectory::check_files(&settings).await?;
+    Ok(AnyDirectory::Redis(RedisDirectory::start(settings)?))
+}
+
+/// One shard's part of the settings.
+fn hub_settings(settings: &Settings, shard: usize, shards: usize) -> HubSettings {
+    let limits = &settings.limits;
+    let millis = |duration: Duration| duration.as_millis() as u64;
+    HubSettings {
+        max_players: limits.max_players,
+        seat_hold: millis(limits.seat_hold),
+        record_ttl: millis(limits.record_ttl),
+        empty_ttl: millis(limits.empty_ttl),
+        max_rooms: (limits.max_rooms as usize).div_ceil(shards),
+        rate: limits.rate,
+        burst: limits.burst,
+        max_misses: limits.max_misses,
+        first_line_timeout: millis(limits.first_line_timeout),
+        idle_timeout: millis(limits.idle_timeout),
+        send_queue: limits.send_queue,
+        ring: RingLimits {
+            messages: limits.replay_messages as usize,
+            bytes: limits.replay_bytes,
+            age: millis(limits.seat_hold + REPLAY_EXTRA),
+        },
+        ring_total: limits.replay_pod_bytes / shards,
+        tcp_on_wrong_pod: settings.tcp_on_wrong_pod,
+        shard,
+        shards,
+        rules: Rules::ALL,
+    }
+}
+
+/// Sees to it that there are enough descriptors, or says how many clients there can be.
+fn raise_file_limit(needed: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let raised =
+        Rlimit { current: Some(limit.maximum.map_or(needed, |most| most.min(needed))), maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    if let Some(current) = getrlimit(Resource::Nofile).current
+        && current < needed
+    {
+        tracing::warn!(
+            limit = current,
+            needed,
+            "too few open files for --max-connections: raise the limit (ulimit -n), or lower the flag"
+        );
+    }
+}
+
+/// From the system's secure random source.
+fn seed() -> Result<[u8; 32], StartError> {
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).map_err(StartError::Random)?;
+    Ok(seed)
+}
