@@ -14,6 +14,7 @@ pub mod lease;
 pub mod logging;
 pub mod mail;
 pub mod metrics;
+pub mod peer;
 pub mod process;
 pub mod protocol;
 pub mod record;
