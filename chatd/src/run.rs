@@ -17,7 +17,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::directory::any::AnyDirectory;
 use crate::directory::memory::MemoryDirectory;
-use crate::directory::redis::{RedisDirectory, RedisSettings, RedisSettingsError, RedisUrlError, SecretsError};
+use crate::directory::redis::{RedisDirectory, RedisSettings, RedisSettingsError, SecretsError};
 use crate::files::{FileError, KeyWatch, ReloadFailures, Watcher, read_addresses};
 use crate::hub::{HubSettings, Rules};
 use crate::lease::LeaseIdentity;
@@ -30,9 +30,9 @@ use crate::protocol::token::{KeyError, Keyring};
 use crate::protocol::{Ownership, PodBoot};
 use crate::record::Owner;
 use crate::room::RingLimits;
-use crate::settings::{Advertise, Redis, Settings};
+use crate::settings::{Advertise, Settings};
 use crate::shard::{self, ShardStart};
-use crate::{admin, tcp};
+use crate::{admin, tcp, web};
 
 /// Threads with rooms at most: a room of four needs no more, and each has its share of the pod's limits.
 const MAX_SHARDS: usize = 16;
@@ -54,8 +54,6 @@ pub enum StartError {
     Key(#[from] KeyError),
     #[error("--advertise-file: {0}")]
     AdvertiseFile(FileError),
-    #[error("--redis-url: {0}")]
-    RedisUrl(#[from] RedisUrlError),
     #[error("{0}")]
     Redis(#[from] RedisSettingsError),
     #[error("{0}")]
@@ -188,6 +186,13 @@ fn listen(
         // An error: the pod has ended.
         let _ = accept.wait_for(|accepting| !accepting).await;
     };
+    let options = web::WebOptions {
+        permits: permits.clone(),
+        allowed_origins: settings.clients.allowed_origins.clone(),
+        trusted_proxies: settings.clients.trusted_proxies.clone(),
+        max_players: settings.limits.max_players,
+    };
+    spawn_local(web::serve(ports.http, shards.to_vec(), options, stopped(accept.clone())));
     let options = tcp::TcpOptions { permits, proxy_protocol: settings.clients.proxy_protocol };
     spawn_local(tcp::serve(ports.tcp, shards.to_vec(), options, stopped(accept.clone())));
     spawn_local(admin::serve(ports.admin, admin::router(figures.clone()), std::future::pending()));
@@ -243,13 +248,12 @@ fn identify(settings: &Settings, boot: PodBoot, ports: &Ports) -> Result<Me, Sta
     })
 }
 
-async fn directory(redis: Option<&Redis>) -> Result<AnyDirectory, StartError> {
+async fn directory(redis: Option<&RedisSettings>) -> Result<AnyDirectory, StartError> {
     let Some(redis) = redis else {
         return Ok(AnyDirectory::Memory(MemoryDirectory::new()));
     };
-    let settings = RedisSettings::try_from(redis.clone())?;
-    RedisDirectory::check_files(&settings).await?;
-    Ok(AnyDirectory::Redis(RedisDirectory::start(settings)?))
+    RedisDirectory::check_files(redis).await?;
+    Ok(AnyDirectory::Redis(RedisDirectory::start(redis.clone())?))
 }
 
 /// One shard's part of the settings.

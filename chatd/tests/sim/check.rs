@@ -1,0 +1,217 @@
+//! The invariants as they look from inside the pods and the directory: I3, I4, I5, I9, I10, I11 and Settled. No I/O.
+
+use std::collections::BTreeMap;
+
+use chatd::hub::{Hub, RoomView};
+use chatd::protocol::RoomId;
+use chatd::record::Record;
+
+use crate::client::Aim;
+use crate::links::{MS, Micros, Node, SECOND};
+use crate::pod::{Pod, State};
+use crate::world::World;
+
+/// How long a pod may go on with a room after it could have known better (design.md section 5), and what the network adds.
+const YIELDS: Micros = 5 * SECOND + 500 * MS;
+/// The same, after the store was emptied or rolled back.
+const YIELDS_AFTER_LOSS: Micros = 35 * SECOND + 500 * MS;
+/// A pod is settled so long after it has found the directory wanting.
+const SETTLES: Micros = 10 * SECOND;
+
+impl World {
+    /// After each step of a pod.
+    pub fn check_pod(&mut self, number: usize) {
+        if let Some(what) = self.pods[number].broken.take() {
+            self.town.fail("I11", format!("pod {number}: {what}"));
+        }
+        if let Some(what) = self.store.fell.take() {
+            self.town.fail("I4", what);
+        }
+        self.check_settled(number);
+        self.check_memory(number);
+        self.check_limits(number);
+        for index in 0..self.pods[number].views.len() {
+            let view = self.pods[number].views[index];
+            if view.ready {
+                self.check_alone(number, view);
+            }
+        }
+    }
+
+    /// Settled: a pod that has found the directory wanting takes over nothing for 10 s.
+    fn check_settled(&mut self, number: usize) {
+        let pod = &mut self.pods[number];
+        let taken = std::mem::take(&mut pod.takeovers);
+        self.takeovers += taken;
+        self.moves += std::mem::take(&mut pod.moves);
+        if taken > 0 && pod.unsettled.is_some_and(|since| self.net.now < since + SETTLES) {
+            self.town.fail("Settled", format!("pod {number} takes over a room and is not settled"));
+        }
+    }
+
+    /// I4: ownerships only rise; I5: no room is overfull.
+    fn check_memory(&mut self, number: usize) {
+        let pod = &mut self.pods[number];
+        for view in &pod.views {
+            let highest = pod.highest.entry(view.room).or_insert(view.ownership);
+            if view.ownership < *highest {
+                let detail = format!("pod {number} has {} as {:?}, after {highest:?}", view.room, view.ownership);
+                self.town.fail("I4", detail);
+            }
+            *highest = (*highest).max(view.ownership);
+            if view.seats > pod.setup.settings.max_players as usize {
+                self.town.fail("I5", format!("pod {number} has {} seats in {}", view.seats, view.room));
+            }
+        }
+    }
+
+    /// I11.
+    fn check_limits(&mut self, number: usize) {
+        let pod = &self.pods[number];
+        if pod.state == State::Gone {
+            return;
+        }
+        let settings = &pod.setup.settings;
+        for socket in pod.sockets.values() {
+            let queued = pod.hubs[socket.shard].output(socket.session).len();
+            // The bound is looked at after each message; what a replay or a relay brings at once is bounded as well.
+            if queued > settings.send_queue + 80 * 1024 {
+                self.town.fail("I11", format!("pod {number}: {queued} bytes are queued for a client"));
+            }
+        }
+        let rooms = pod.room_count();
+        if rooms > settings.max_rooms * pod.hubs.len() + 8 {
+            self.town.fail("I11", format!("pod {number} has {rooms} rooms"));
+        }
+        let sessions = pod.hubs.iter().map(Hub::session_count).sum::<usize>();
+        if sessions > pod.sockets.len() {
+            self.town.fail("I11", format!("pod {number} has {sessions} sessions for {} sockets", pod.sockets.len()));
+        }
+    }
+
+    /// I3: nobody else delivers for this room.
+    fn check_alone(&mut self, number: usize, view: RoomView) {
+        for other in 0..self.pods.len() {
+            if other == number || self.pods[other].state != State::Up {
+                continue;
+            }
+            let Some(theirs) = self.pods[other].views.iter().find(|theirs| theirs.room == view.room && theirs.ready) else {
+                continue;
+            };
+            let (lower, higher) = if theirs.ownership < view.ownership { (other, number) } else { (number, other) };
+            if theirs.ownership == view.ownership || self.may_overlap(lower, higher).is_none() {
+                let (mine, theirs) = (view.ownership, theirs.ownership);
+                let detail = format!("{} is delivered for by pod {number} {mine:?} and pod {other} {theirs:?}", view.room);
+                return self.town.fail("I3", detail);
+            }
+        }
+    }
+
+    /// Whether, and until when, two pods may deliver for one room.
+    fn may_overlap(&self, lower: usize, higher: usize) -> Option<Micros> {
+        let now = self.net.now;
+        let (low, high) = (&self.pods[lower], &self.pods[higher]);
+        let directory = self.reaches_directory(low);
+        if let Some(when) = self.store.went_back {
+            let both = directory.zip(self.reaches_directory(high)).map(|(one, other)| one.max(other).max(when));
+            let until = both.map_or(Micros::MAX, |both| both + YIELDS_AFTER_LOSS);
+            return (now <= until).then_some(until);
+        }
+        let peer = self.net.whole_since(low.node(), high.node());
+        let peer = peer.map(|since| since.max(low.thawed).max(high.thawed));
+        let since = match (directory, peer) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let until = since.map_or(Micros::MAX, |since| since + YIELDS);
+        (now <= until).then_some(until)
+    }
+
+    /// Since when the pod and the directory have been able to talk.
+    pub fn reaches_directory(&self, pod: &Pod) -> Option<Micros> {
+        if !self.store.is_well() {
+            return None;
+        }
+        Some(self.net.whole_since(pod.node(), Node::Store)?.max(self.store.well_since))
+    }
+
+    /// I9: what is not at rest. `None`: all is.
+    pub fn unrest(&self) -> Option<String> {
+        let mut owners: BTreeMap<RoomId, Vec<(usize, RoomView)>> = BTreeMap::new();
+        for pod in self.pods.iter().filter(|pod| pod.state == State::Up) {
+            for view in &pod.views {
+                owners.entry(view.room).or_default().push((pod.setup.number, *view));
+            }
+        }
+        for (room, owners) in &owners {
+            let [(pod, view)] = owners[..] else {
+                return Some(format!("{room} has the owners {owners:?}"));
+            };
+            let stored = self.store.record(*room, self.net.now);
+            let Some(record) = stored.and_then(|bytes| Record::parse(bytes)) else {
+                return Some(format!("{room} of pod {pod} has no record"));
+            };
+            if record.ownership() != view.ownership || record.seats.len() != view.seats {
+                return Some(format!("the record of {room}, {record:?}, is not what pod {pod} has: {view:?}"));
+            }
+            if !view.ready || !view.written {
+                return Some(format!("pod {pod} is not at rest with {room}: {view:?}"));
+            }
+        }
+        for client in self.clients.iter().filter(|client| client.aim == Aim::Live && client.reading) {
+            // JOIN and RESUME are answered within 5 s, everything else at once or, without an owner, within 15 s.
+            if let Some(front) = client.pending.front()
+                && front.at + 6 * SECOND < self.net.now
+            {
+                return Some(format!("client {} waits for a reply to {:?} since {:.3}", client.number, front.what, front.at as f64 / 1e6));
+            }
+        }
+        for pod in self.pods.iter().filter(|pod| pod.state == State::Up) {
+            if let Some((query, since)) = pod.queries.iter().find(|(_, since)| *since + 6 * SECOND < self.net.now) {
+                return Some(format!("pod {}: query {query} of {:.3} is not answered", pod.setup.number, *since as f64 / 1e6));
+            }
+        }
+        None
+    }
+
+    /// I10: what the probes have found.
+    pub fn judge_probes(&mut self) {
+        let mut wrong = Vec::new();
+        for client in &self.clients {
+            let outcome = client.outcome.as_deref().unwrap_or("nothing");
+            let what = match &client.aim {
+                Aim::Take { .. } | Aim::Done if client.takes => "RESUME",
+                Aim::Probe { .. } | Aim::Done if client.probes => "JOIN",
+                _ => continue,
+            };
+            let fine = outcome == "joined" || what == "JOIN" && outcome == "room_full";
+            if !fine {
+                let pod = client.pod;
+                wrong.push(format!("{what} of client {} by pod {pod}, for {:?}: {outcome}", client.number, client.wanted));
+            }
+        }
+        if let Some(first) = wrong.first() {
+            self.town.fail("I10", format!("{first} ({} in all)", wrong.len()));
+        }
+    }
+
+    /// I11: nothing is left of clients that are gone.
+    pub fn check_leaks(&mut self) {
+        let up: Vec<&Pod> = self.pods.iter().filter(|pod| pod.state == State::Up).collect();
+        if up.iter().any(|pod| !pod.sockets.is_empty()) {
+            return;
+        }
+        let left: Vec<String> = up
+            .iter()
+            .map(|pod| {
+                let count = |what: fn(&Hub) -> usize| pod.hubs.iter().map(what).sum::<usize>();
+                (pod.setup.number, count(Hub::session_count), count(Hub::guest_count), count(Hub::relay_count))
+            })
+            .filter(|(_, sessions, guests, relays)| sessions + guests + relays > 0)
+            .map(|(pod, sessions, guests, relays)| format!("pod {pod}: {sessions} sessions, {guests} guests, {relays} relays"))
+            .collect();
+        if !left.is_empty() {
+            self.town.fail("I11", format!("left behind: {}", left.join("; ")));
+        }
+    }
+}

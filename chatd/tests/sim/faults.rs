@@ -1,0 +1,189 @@
+//! The seeded plan of what goes wrong, and when. No I/O.
+
+use chatd::directory::NoAnswer;
+
+use crate::dice::Dice;
+use crate::links::{MS, Micros, SECOND};
+use crate::store::Trouble;
+
+/// One end of a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// The pod that has this name now.
+    Name(usize),
+    Store,
+    Client(usize),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// `vanish`: the machine with it. Comes back under its name when the fault ends, `elsewhere` or at the same address.
+    Crash { name: usize, vanish: bool, back: bool, elsewhere: bool },
+    Freeze { name: usize },
+    /// A newer process takes the name while the old one lives.
+    Twin { name: usize },
+    Cut { from: Party, to: Party, both: bool },
+    Trouble(Trouble),
+    Empty { reset: bool },
+    RollBack { by: Micros, reset: bool },
+    ResetStore,
+    Clock { name: usize, by: i64 },
+    /// SIGTERM; a new process takes the name once it has ended.
+    Terminate { name: usize },
+    Drop { client: usize },
+    /// The client is gone and nobody hears of it.
+    Vanish { client: usize },
+    StopReading { client: usize },
+    /// A second connection resumes the client's seat.
+    Thief { client: usize },
+    /// HTTP asks a pod for a room.
+    Query { name: usize },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub begins: Micros,
+    pub lasts: Micros,
+    pub what: What,
+}
+
+/// How a run is made up.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub names: usize,
+    pub clients: usize,
+    pub faults: Vec<Fault>,
+    pub ends: Micros,
+}
+
+impl Plan {
+    pub fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed, "plan");
+        let names = dice.pick(&[1, 2, 3, 3, 3, 4]);
+        let clients = dice.range(3, 9) as usize;
+        let window = dice.pick(&[8, 20, 35]) * SECOND;
+        let mut plan = Self { names, clients, faults: Vec::new(), ends: 3 * SECOND + window };
+        // Alone, a few of one kind, or all together.
+        match dice.below(10) {
+            0 => {}
+            1..4 => {
+                let kind = dice.below(KINDS);
+                (0..dice.range(1, 3)).for_each(|_| plan.add(&mut dice, kind, window));
+            }
+            _ => {
+                for _ in 0..dice.range(2, 9) {
+                    let kind = dice.below(KINDS);
+                    plan.add(&mut dice, kind, window);
+                }
+            }
+        }
+        plan.faults.sort_by_key(|fault| fault.begins);
+        plan
+    }
+
+    fn push(&mut self, begins: Micros, lasts: Micros, what: What) {
+        self.ends = self.ends.max(begins + lasts);
+        self.faults.push(Fault { begins, lasts, what });
+    }
+
+    fn add(&mut self, dice: &mut Dice, kind: usize, window: Micros) {
+        let at = 3 * SECOND + dice.range(0, window);
+        let name = dice.below(self.names);
+        let other = (name + 1 + dice.below(self.names.saturating_sub(1).max(1))) % self.names;
+        let client = dice.below(self.clients);
+        let long = dice.range(SECOND / 5, 20 * SECOND);
+        match kind {
+            0 | 1 => {
+                let what = What::Crash {
+                    name,
+                    vanish: dice.chance(40),
+                    back: dice.chance(60),
+                    elsewhere: dice.chance(50),
+                };
+                self.push(at, dice.pick(&[300 * MS, 3 * SECOND, 14 * SECOND]), what);
+            }
+            2 | 3 => self.push(at, dice.range(1, 30) * SECOND, What::Freeze { name }),
+            4 => self.push(at, 0, What::Twin { name }),
+            5 => {
+                // A newer process while the old one is frozen or cut off.
+                if dice.chance(50) {
+                    self.push(at, long, What::Freeze { name });
+                } else {
+                    self.push(at, long, What::Cut { from: Party::Name(name), to: Party::Store, both: true });
+                }
+                self.push(at + dice.range(0, long), 0, What::Twin { name });
+            }
+            6 | 7 => {
+                let parties = [Party::Name(name), Party::Name(other), Party::Store, Party::Client(client)];
+                let from = dice.pick(&parties[..3]);
+                let to = dice.pick(&parties);
+                if from != to {
+                    self.push(at, long, What::Cut { from, to, both: dice.chance(60) });
+                }
+            }
+            8 => {
+                // An owner that can reach neither the directory nor its peers.
+                let lasts = dice.range(10, 25) * SECOND;
+                self.push(at, lasts, What::Cut { from: Party::Name(name), to: Party::Store, both: dice.chance(70) });
+                for peer in (0..self.names).filter(|peer| *peer != name) {
+                    let shift = dice.range(0, 2 * SECOND);
+                    let what = What::Cut { from: Party::Name(name), to: Party::Name(peer), both: dice.chance(70) };
+                    self.push(at + shift, lasts, what);
+                }
+            }
+            9 | 10 => {
+                let trouble = match dice.below(7) {
+                    0 => Trouble::Slow(dice.pick(&[200, 1_500, 4_000])),
+                    1 => Trouble::Silent,
+                    2 => Trouble::Stuck,
+                    3 => Trouble::Refusing(dice.pick(&[NoAnswer::ReadOnly, NoAnswer::Full])),
+                    4 => Trouble::Down,
+                    5 => Trouble::LosesAnswers(dice.pick(&[20, 60, 100])),
+                    _ => Trouble::LosesRequests(dice.pick(&[20, 60])),
+                };
+                self.push(at, long, What::Trouble(trouble));
+            }
+            11 => self.push(at, 0, What::Empty { reset: dice.chance(50) }),
+            12 => {
+                let by = dice.range(10, 5_000) * MS;
+                self.push(at, 0, What::RollBack { by, reset: dice.chance(50) });
+            }
+            13 => self.push(at, 0, What::ResetStore),
+            14 => self.push(at, 0, What::Clock { name, by: dice.pick(&[-3_600_000, 3_600_000]) }),
+            15 | 16 => self.push(at, dice.range(1, 6) * SECOND, What::Terminate { name }),
+            17 => {
+                // The target dies in some step of a move.
+                self.push(at, 3 * SECOND, What::Terminate { name });
+                let what = What::Crash { name: other, vanish: dice.chance(50), back: dice.chance(50), elsewhere: false };
+                self.push(at + dice.pick(&[5 * MS, 50 * MS, SECOND]) * dice.range(0, 4), 5 * SECOND, what);
+            }
+            18 => {
+                // A move while the directory is in trouble.
+                self.push(at, 3 * SECOND, What::Terminate { name });
+                let trouble = dice.pick(&[Trouble::LosesAnswers(50), Trouble::Slow(2_500), Trouble::Silent, Trouble::Stuck]);
+                self.push(at.saturating_sub(dice.range(0, SECOND)), dice.range(1, 4) * SECOND, What::Trouble(trouble));
+            }
+            19 => {
+                // A move that is cut off.
+                self.push(at, 3 * SECOND, What::Terminate { name });
+                let to = if dice.chance(50) { Party::Name(other) } else { Party::Store };
+                let what = What::Cut { from: Party::Name(name), to, both: dice.chance(50) };
+                self.push(at + dice.range(0, 100) * MS, dice.range(1, 8) * SECOND, what);
+            }
+            20 => self.push(at, 0, What::Drop { client }),
+            21 => self.push(at, 0, What::Vanish { client }),
+            22 => self.push(at, dice.range(1, 15) * SECOND, What::StopReading { client }),
+            23 => (0..dice.range(1, 3)).for_each(|number| self.push(at + number, 0, What::Thief { client })),
+            24 => self.push(at, 0, What::Query { name }),
+            _ => {
+                // A frozen owner, and takeovers at once.
+                self.push(at, dice.range(11, 20) * SECOND, What::Freeze { name });
+                if dice.chance(50) {
+                    self.push(at + dice.range(0, 15) * SECOND, 4 * SECOND, What::Freeze { name: other });
+                }
+            }
+        }
+    }
+}
+
+const KINDS: usize = 26;

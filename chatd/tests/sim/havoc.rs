@@ -1,0 +1,223 @@
+//! Carries the plan of faults out, and heals what it did. No I/O.
+
+use crate::client::{Aim, Client};
+use crate::faults::{Party, What};
+use crate::links::{End, Event, Node, SECOND};
+use crate::pod::{Input, State};
+use crate::store::Trouble;
+use crate::world::World;
+
+impl World {
+    fn node(&self, party: Party) -> Node {
+        match party {
+            Party::Name(name) => Node::Pod(self.names[name]),
+            Party::Store => Node::Store,
+            Party::Client(client) => Node::Client(client),
+        }
+    }
+
+    pub fn begin_fault(&mut self, index: usize) {
+        if self.healed {
+            return;
+        }
+        let fault = self.plan.faults[index].clone();
+        self.net.note(|| format!("=====   {:?} for {:.1} s", fault.what, fault.lasts as f64 / SECOND as f64));
+        self.undo[index].done = true;
+        match fault.what {
+            What::Crash { name, vanish, .. } => {
+                let pod = self.names[name];
+                if self.pods[pod].state == State::Gone {
+                    return;
+                }
+                let how = if vanish { End::Vanished } else { End::Closed };
+                if self.pods[pod].state == State::Frozen {
+                    self.town.frozen -= 1;
+                }
+                self.pods[pod].die(&mut self.net, how);
+                self.undo[index].pods.push(pod);
+                self.update_entries();
+            }
+            What::Freeze { name } => {
+                let pod = self.names[name];
+                if self.pods[pod].state == State::Up {
+                    self.pods[pod].state = State::Frozen;
+                    self.town.frozen += 1;
+                    self.undo[index].pods.push(pod);
+                }
+            }
+            What::Twin { name } => {
+                let host = format!("h{name}x{index}");
+                self.start_pod(name, host);
+            }
+            What::Cut { from, to, both } => {
+                let (from, to) = (self.node(from), self.node(to));
+                let mut cuts = Vec::new();
+                // A client is cut off from whichever pod it is connected to.
+                for pod in self.pods.iter().map(|pod| pod.node()) {
+                    match (from, to) {
+                        (Node::Client(_), _) => cuts.push((from, pod)),
+                        (_, Node::Client(_)) => cuts.push((pod, to)),
+                        _ => {}
+                    }
+                }
+                if cuts.is_empty() {
+                    cuts.push((from, to));
+                }
+                if both {
+                    cuts.extend(cuts.clone().into_iter().map(|(one, other)| (other, one)));
+                }
+                for (from, to) in &cuts {
+                    self.net.cut(*from, *to);
+                }
+                self.undo[index].cuts = cuts;
+            }
+            What::Trouble(trouble) => self.store.begin(trouble),
+            What::Empty { reset } => {
+                self.store.empty(self.net.now);
+                self.store_went_back(reset);
+            }
+            What::RollBack { by, reset } => {
+                self.store.roll_back(self.net.now, by);
+                self.store_went_back(reset);
+            }
+            What::ResetStore => self.reset_store(),
+            What::Clock { name, by } => self.pods[self.names[name]].wall += by,
+            What::Terminate { name } => {
+                let pod = self.names[name];
+                self.undo[index].pods.push(pod);
+                self.pod_input(pod, Input::Terminate);
+            }
+            What::Drop { client } => self.clients[client].hang_up(&mut self.net, &mut self.town, End::Closed),
+            What::Vanish { client } => self.clients[client].hang_up(&mut self.net, &mut self.town, End::Vanished),
+            What::StopReading { client } => {
+                let stopped = &mut self.clients[client];
+                stopped.reading = false;
+                self.town.excused.extend(stopped.pipe);
+            }
+            What::Thief { client } => {
+                if let Some(seat) = self.clients[client].seat.clone() {
+                    let mut thief = Client::new(self.clients.len(), self.seed, Aim::Live);
+                    thief.take_over(seat, &self.clients[client].heard);
+                    self.add_client(thief);
+                }
+            }
+            What::Query { name } => {
+                let pod = self.names[name];
+                self.pod_input(pod, Input::Create);
+                if let Some(room) = self.town.rooms.first().and_then(|room| room.parse().ok()) {
+                    self.pod_input(pod, Input::LookUp { room });
+                }
+            }
+        }
+        self.watch_directory();
+    }
+
+    pub fn end_fault(&mut self, index: usize) {
+        let undo = self.undo[index].clone();
+        if undo.undone || !undo.done {
+            return;
+        }
+        self.undo[index].undone = true;
+        let fault = self.plan.faults[index].clone();
+        self.net.note(|| format!("=====   end of {:?}", fault.what));
+        match fault.what {
+            What::Crash { name, back, elsewhere, .. } => {
+                if back && undo.pods.first() == Some(&self.names[name]) {
+                    self.restart(name, elsewhere, index);
+                }
+            }
+            What::Freeze { .. } => {
+                for pod in undo.pods {
+                    if self.pods[pod].state == State::Frozen {
+                        self.town.frozen -= 1;
+                        self.town.last_thaw = self.net.now;
+                        self.pods[pod].thaw(&mut self.net);
+                        self.update_entries();
+                        self.check_pod(pod);
+                    }
+                }
+            }
+            What::Cut { .. } => undo.cuts.iter().for_each(|(from, to)| self.net.heal(*from, *to)),
+            What::Trouble(trouble) => self.store.end(&mut self.net, trouble),
+            What::Terminate { name } => {
+                let Some(pod) = undo.pods.first().copied() else {
+                    return;
+                };
+                if self.pods[pod].state == State::Gone {
+                    if self.names[name] == pod {
+                        self.restart(name, index % 2 == 0, index);
+                    }
+                } else if !self.healed {
+                    // Its successor starts once it has ended.
+                    self.undo[index].undone = false;
+                    self.net.after(SECOND, Event::Fault { index, begins: false });
+                }
+            }
+            What::StopReading { client } => self.clients[client].read_on(&mut self.net, &mut self.town),
+            _ => {}
+        }
+        self.watch_directory();
+    }
+
+    fn restart(&mut self, name: usize, elsewhere: bool, index: usize) {
+        let host = if elsewhere { format!("h{name}y{index}") } else { self.pods[self.names[name]].setup.host.clone() };
+        self.start_pod(name, host);
+    }
+
+    fn store_went_back(&mut self, reset: bool) {
+        self.town.went_back = Some(self.net.now);
+        if reset {
+            self.reset_store();
+        }
+    }
+
+    /// Every connection to the store is lost.
+    fn reset_store(&mut self) {
+        for pipe in 0..self.net.pipes.len() {
+            if self.net.pipes[pipe].nodes[1] == Node::Store {
+                self.net.close(pipe, 1, End::Closed, false);
+            }
+        }
+    }
+
+    /// Notes whether all of the directory can be reached by all.
+    fn watch_directory(&mut self) {
+        let whole = self.store.is_well()
+            && self.pods.iter().all(|pod| {
+                pod.state == State::Gone || self.net.whole_since(pod.node(), Node::Store).is_some()
+            });
+        self.town.directory_well = match (whole, self.town.directory_well) {
+            (true, None) => Some(self.net.now),
+            (true, since) => since,
+            (false, _) => None,
+        };
+    }
+
+    pub fn heal_everything(&mut self) {
+        for index in 0..self.plan.faults.len() {
+            if self.undo[index].done && !self.undo[index].undone {
+                self.end_fault(index);
+            }
+        }
+        for client in &mut self.clients {
+            if !client.reading {
+                client.read_on(&mut self.net, &mut self.town);
+            }
+        }
+        self.store.troubles().into_iter().for_each(|trouble: Trouble| self.store.end(&mut self.net, trouble));
+        // Half of the pods that are gone come back; at least one pod lives.
+        for name in 0..self.names.len() {
+            let gone = self.pods[self.names[name]].state == State::Gone;
+            let alone = self.pods.iter().all(|pod| pod.state == State::Gone || pod.terminating.is_some());
+            if gone && (self.dice.chance(50) || alone) {
+                self.restart(name, true, 1_000 + name);
+            }
+        }
+        let alone = self.pods.iter().all(|pod| pod.state == State::Gone || pod.terminating.is_some());
+        if alone {
+            self.start_pod(0, "h0z".into());
+        }
+        self.town.calm = true;
+        self.watch_directory();
+    }
+}

@@ -1,0 +1,358 @@
+//! The made-up network and clock: connections as two FIFO streams with latency, cuts between any two parties, and the queue of
+//! what happens next. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use chatd::directory::{Answer, NoAnswer, Request};
+use chatd::peer::handshake::Nonce;
+use chatd::protocol::PodBoot;
+
+use crate::dice::Dice;
+use crate::pod::Input;
+
+/// Microseconds of made-up time.
+pub type Micros = u64;
+pub const MS: Micros = 1_000;
+pub const SECOND: Micros = 1_000_000;
+
+/// Who can be cut off from whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Node {
+    Pod(usize),
+    Store,
+    Client(usize),
+}
+
+/// Something that happens at its time.
+#[derive(Debug)]
+pub enum Event {
+    /// The next message of the pipe, towards its other end than `from`, arrives.
+    Arrival { pipe: usize, from: usize },
+    /// A connection across a cut is given up by one end.
+    GiveUp { pipe: usize, end: usize, cut: u64 },
+    Pod(usize, Input),
+    /// The store gets round to a request that it was slow with.
+    StoreLate { pipe: usize, number: u64, request: Request },
+    Client { client: usize, timer: u64 },
+    Fault { index: usize, begins: bool },
+    Phase(Phase),
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Healed,
+    Quiet,
+    Check { after: u64, tries: u32 },
+    Probe,
+    Resume,
+    Judge,
+}
+
+/// What travels.
+#[derive(Debug, Clone)]
+pub enum Cargo {
+    /// Pod to store and back.
+    Ask { number: u64, request: Request },
+    Reply { number: u64, answer: Result<Answer, NoAnswer> },
+    /// The peer handshake: who listens; what the dialler then says; the listener's word.
+    Greeting { boot: PodBoot },
+    Commit { boot: PodBoot, nonce: Nonce, last: Option<Nonce>, address: String },
+    Verdict { accepted: bool },
+    /// Whole frames.
+    Frames(Vec<u8>),
+    /// Client and pod.
+    Bytes(Vec<u8>),
+    Message(String),
+    /// The client ends its input.
+    End,
+    /// The connection begins (at the acceptor), or ended.
+    Open,
+    Closed { going_away: bool },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Store { pod: usize },
+    Link { dialler: usize, listener: usize },
+    Client { client: usize, pod: usize, json: bool },
+}
+
+/// One end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Open,
+    /// Answers what still comes with a reset.
+    Closed,
+    /// Answers nothing, ever: the machine is gone.
+    Vanished,
+}
+
+#[derive(Debug)]
+pub struct Pipe {
+    pub kind: Kind,
+    pub nodes: [Node; 2],
+    pub ends: [End; 2],
+    /// Towards the other end than the index.
+    queues: [VecDeque<Cargo>; 2],
+    last: [Micros; 2],
+    /// Arrivals that a cut has held back.
+    held: [usize; 2],
+    /// Bytes of the pod that the client has not read.
+    pub unread: usize,
+}
+
+/// A cut in one direction; overlapping ones count.
+#[derive(Debug, Default)]
+struct Cut {
+    count: u32,
+    number: u64,
+    healed: Micros,
+}
+
+#[derive(Debug)]
+pub struct Net {
+    pub now: Micros,
+    order: u64,
+    queue: BTreeMap<(Micros, u64), Event>,
+    pub dice: Dice,
+    pub pipes: Vec<Pipe>,
+    cuts: BTreeMap<(Node, Node), Cut>,
+    last_cut: u64,
+    /// Which pod listens at a host name, living or not.
+    pub hosts: BTreeMap<String, usize>,
+    /// Pods whose machine is gone, and those whose process is.
+    pub vanished: BTreeSet<usize>,
+    pub dead: BTreeSet<usize>,
+    /// Slow seeds have a slow network.
+    pub latency: (Micros, Micros),
+    pub trace: Trace,
+}
+
+/// What happened, kept only when somebody wants to read it; and a hash of it, always.
+#[derive(Debug, Default)]
+pub struct Trace {
+    pub lines: Option<VecDeque<Rc<str>>>,
+    pub hash: u64,
+    pub steps: u64,
+    pub keep: usize,
+}
+
+impl Trace {
+    pub fn mix(&mut self, value: u64) {
+        self.hash = (self.hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+impl Net {
+    pub fn new(seed: u64, keep: Option<usize>) -> Self {
+        let mut dice = Dice::new(seed, "network");
+        let latency = dice.pick(&[(100, 800), (200, 3_000), (500, 20_000)]);
+        Self {
+            now: SECOND,
+            order: 0,
+            queue: BTreeMap::new(),
+            dice,
+            pipes: Vec::new(),
+            cuts: BTreeMap::new(),
+            last_cut: 0,
+            hosts: BTreeMap::new(),
+            vanished: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            latency,
+            trace: Trace { lines: keep.map(|_| VecDeque::new()), keep: keep.unwrap_or_default(), ..Trace::default() },
+        }
+    }
+
+    /// Notes a step; `line` is only made when the trace is kept.
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.trace.lines {
+            lines.push_back(format!("{:>10.3} {}", self.now as f64 / 1e6, line()).into());
+            if lines.len() > self.trace.keep {
+                lines.pop_front();
+            }
+        }
+    }
+
+    pub fn at(&mut self, when: Micros, event: Event) {
+        self.order += 1;
+        self.queue.insert((when.max(self.now), self.order), event);
+    }
+
+    pub fn after(&mut self, delay: Micros, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    /// The next thing that happens; moves the clock.
+    pub fn next(&mut self) -> Option<Event> {
+        let ((when, _), event) = self.queue.pop_first()?;
+        self.now = when;
+        self.trace.steps += 1;
+        self.trace.mix(when);
+        Some(event)
+    }
+
+    pub fn delay(&mut self) -> Micros {
+        let (low, high) = self.latency;
+        // One packet in a hundred is lost and sent again.
+        if self.dice.chance(1) { self.dice.range(high, 60 * MS) } else { self.dice.range(low, high) }
+    }
+
+    // ---- connections
+
+    pub fn connect(&mut self, kind: Kind, nodes: [Node; 2]) -> usize {
+        self.pipes.push(Pipe {
+            kind,
+            nodes,
+            ends: [End::Open; 2],
+            queues: [VecDeque::new(), VecDeque::new()],
+            last: [0; 2],
+            held: [0; 2],
+            unread: 0,
+        });
+        let pipe = self.pipes.len() - 1;
+        self.send(pipe, 0, Cargo::Open);
+        pipe
+    }
+
+    /// Sends from the end `from`, unless that end is closed.
+    pub fn send(&mut self, pipe: usize, from: usize, cargo: Cargo) {
+        if self.pipes[pipe].ends[from] != End::Open {
+            return;
+        }
+        self.post(pipe, from, cargo);
+    }
+
+    fn post(&mut self, pipe: usize, from: usize, cargo: Cargo) {
+        let due = self.now + self.delay();
+        let found = &mut self.pipes[pipe];
+        let due = due.max(found.last[from] + 1);
+        found.last[from] = due;
+        found.queues[from].push_back(cargo);
+        self.at(due, Event::Arrival { pipe, from });
+    }
+
+    /// Ends one side. What it sent before still arrives, unless a cut holds it back: nobody sends that again.
+    pub fn close(&mut self, pipe: usize, end: usize, how: End, going_away: bool) {
+        let found = &mut self.pipes[pipe];
+        if found.ends[end] != End::Open {
+            return;
+        }
+        if how == End::Closed {
+            self.send(pipe, end, Cargo::Closed { going_away });
+        }
+        let found = &mut self.pipes[pipe];
+        found.ends[end] = how;
+        for _ in 0..std::mem::take(&mut found.held[end]) {
+            found.queues[end].pop_front();
+        }
+    }
+
+    /// What arrives at the other end than `from`, if anything does.
+    pub fn arrive(&mut self, pipe: usize, from: usize) -> Option<Cargo> {
+        let [one, other] = self.pipes[pipe].nodes;
+        let way = if from == 0 { (one, other) } else { (other, one) };
+        if self.is_cut(way.0, way.1) {
+            if self.pipes[pipe].ends[from] == End::Open {
+                self.pipes[pipe].held[from] += 1;
+            } else {
+                self.pipes[pipe].queues[from].pop_front();
+            }
+            return None;
+        }
+        let cargo = self.pipes[pipe].queues[from].pop_front()?;
+        match self.pipes[pipe].ends[1 - from] {
+            End::Open => Some(cargo),
+            End::Vanished => None,
+            End::Closed => {
+                let reset = !matches!(cargo, Cargo::Closed { .. }) && self.pipes[pipe].ends[from] == End::Open;
+                if reset {
+                    self.post(pipe, 1 - from, Cargo::Closed { going_away: false });
+                }
+                None
+            }
+        }
+    }
+
+    // ---- cuts
+
+    pub fn is_cut(&self, from: Node, to: Node) -> bool {
+        self.cuts.get(&(from, to)).is_some_and(|cut| cut.count > 0)
+    }
+
+    /// Since when nothing has been cut between the two, in either direction. `None`: something is.
+    pub fn whole_since(&self, one: Node, other: Node) -> Option<Micros> {
+        let ways = [(one, other), (other, one)];
+        if ways.iter().any(|(from, to)| self.is_cut(*from, *to)) {
+            return None;
+        }
+        Some(ways.iter().filter_map(|way| self.cuts.get(way)).map(|cut| cut.healed).max().unwrap_or(0))
+    }
+
+    pub fn cut(&mut self, from: Node, to: Node) {
+        self.last_cut += 1;
+        let number = self.last_cut;
+        let cut = self.cuts.entry((from, to)).or_default();
+        cut.count += 1;
+        cut.number = number;
+        for pipe in 0..self.pipes.len() {
+            let found = &self.pipes[pipe];
+            let concerned = found.nodes == [from, to] || found.nodes == [to, from];
+            if !concerned || found.ends.iter().all(|end| *end != End::Open) {
+                continue;
+            }
+            let kind = found.kind;
+            // Peers hear nothing, or are not acknowledged, and give a link up after a few seconds; TCP keepalive finds a
+            // client's end after 30 to 60 s.
+            for end in 0..2 {
+                let wait = match kind {
+                    Kind::Link { .. } => self.dice.range(3 * SECOND, 6 * SECOND),
+                    Kind::Client { .. } if end == 1 => self.dice.range(30 * SECOND, 60 * SECOND),
+                    _ => continue,
+                };
+                self.after(wait, Event::GiveUp { pipe, end, cut: number });
+            }
+        }
+    }
+
+    pub fn heal(&mut self, from: Node, to: Node) {
+        let now = self.now;
+        let Some(cut) = self.cuts.get_mut(&(from, to)) else {
+            return;
+        };
+        cut.count = cut.count.saturating_sub(1);
+        cut.healed = now;
+        if cut.count > 0 {
+            return;
+        }
+        for pipe in 0..self.pipes.len() {
+            for end in 0..2 {
+                let found = &mut self.pipes[pipe];
+                if (found.nodes[end], found.nodes[1 - end]) != (from, to) {
+                    continue;
+                }
+                let held = std::mem::take(&mut found.held[end]);
+                for number in 0..held as u64 {
+                    self.at(now + 200 + number, Event::Arrival { pipe, from: end });
+                }
+                if held > 0 {
+                    let found = &mut self.pipes[pipe];
+                    found.last[end] = found.last[end].max(now + 200 + held as u64);
+                }
+            }
+        }
+    }
+
+    /// Whether the cut because of which an end wants to give up is still there. 0: the other end is gone for good.
+    pub fn still_cut(&self, pipe: usize, number: u64) -> bool {
+        if number == 0 {
+            return true;
+        }
+        let [one, other] = self.pipes[pipe].nodes;
+        [(one, other), (other, one)]
+            .iter()
+            .filter_map(|way| self.cuts.get(way))
+            .any(|cut| cut.count > 0 && cut.number == number)
+    }
+}

@@ -1,0 +1,223 @@
+//! The seeded simulation: pods, a directory, a network and clients in one thread with made-up time, against the invariants of
+//! docs/architecture.md (I1 to I11). The lease, the hubs and the links under test are those that ship. No I/O but the report.
+//!
+//! `CHATD_SIM_SEEDS=100000` runs more seeds than the usual 1,000, `CHATD_SIM_SEED=17` one, with its trace; `CHATD_SIM_FIRST`
+//! says where to start.
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss)]
+
+mod acts;
+mod check;
+mod client;
+mod dice;
+mod faults;
+mod havoc;
+mod heard;
+mod links;
+mod pod;
+mod sockets;
+mod store;
+mod town;
+mod wire;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::Instant;
+
+use chatd::hub::Rules;
+use faults::Plan;
+use town::Failure;
+use world::{Options, Outcome};
+
+const ALL: Options = Options { rules: Rules::ALL, mask: None, keep: None };
+const TAIL: usize = 200;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+thread_local! {
+    static PANIC: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
+}
+
+/// A panic of the code under test is a failure like any other: it is noted, not printed.
+fn note_panics() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if std::thread::current().name() == Some("seeds") {
+                PANIC.with(|panic| *panic.borrow_mut() = info.to_string());
+            } else {
+                usual(info);
+            }
+        }));
+    });
+}
+
+/// Runs one seed.
+fn run(seed: u64, options: &Options) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| world::run(seed, options))).unwrap_or_else(|_| Outcome {
+        failure: Some(Failure { rule: "panic".into(), detail: PANIC.with(|panic| panic.borrow().clone()) }),
+        at: 0,
+        trace: Vec::new(),
+        hash: 0,
+        steps: 0,
+        messages: 0,
+        takeovers: 0,
+        moves: 0,
+    })
+}
+
+/// Leaves out every fault without which the same rule is violated still.
+fn shrink(seed: u64, options: &Options, failure: &Failure) -> Vec<bool> {
+    let plan = Plan::new(seed);
+    let mut mask = vec![true; plan.faults.len()];
+    for index in (0..mask.len()).rev() {
+        mask[index] = false;
+        let without = run(seed, &Options { mask: Some(mask.clone()), ..options.clone() });
+        if without.failure.as_ref().map(|other| &other.rule) != Some(&failure.rule) {
+            mask[index] = true;
+        }
+    }
+    mask
+}
+
+/// Everything that helps to understand a failure.
+fn explain(seed: u64, options: &Options, failure: &Failure, lines: usize) -> String {
+    let mask = shrink(seed, options, failure);
+    let plan = Plan::new(seed);
+    let shrunk = run(seed, &Options { mask: Some(mask.clone()), keep: Some(lines), ..options.clone() });
+    let shown = shrunk.failure.as_ref().unwrap_or(failure);
+    let mut text = format!("seed {seed}: {} is violated at {:.3} s: {}\n", shown.rule, shrunk.at as f64 / 1e6, shown.detail);
+    text += &format!("{} of {} faults are needed:\n", mask.iter().filter(|kept| **kept).count(), mask.len());
+    for (fault, _) in plan.faults.iter().zip(&mask).filter(|(_, kept)| **kept) {
+        text += &format!("  {:>7.3} s, for {:.3} s: {:?}\n", fault.begins as f64 / 1e6, fault.lasts as f64 / 1e6, fault.what);
+    }
+    text + &shrunk.trace.join("\n") + "\n"
+}
+
+/// What a stretch of seeds came to.
+#[derive(Debug, Default)]
+struct Tally {
+    run: u64,
+    steps: u64,
+    messages: u64,
+    takeovers: u64,
+    moves: u64,
+    failed: Vec<(u64, Failure)>,
+}
+
+/// Runs `count` seeds from `first` on, on two threads, until `enough` have failed.
+fn stretch(first: u64, count: u64, options: &Options, enough: usize) -> Tally {
+    note_panics();
+    let next = AtomicU64::new(first);
+    let tally = Mutex::new(Tally::default());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let seeds = std::thread::Builder::new().name("seeds".into());
+            seeds
+                .spawn_scoped(scope, || {
+                    while tally.lock().unwrap().failed.len() < enough {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= first + count {
+                            break;
+                        }
+                        let outcome = run(seed, options);
+                        let mut tally = tally.lock().unwrap();
+                        tally.run += 1;
+                        tally.steps += outcome.steps;
+                        tally.messages += outcome.messages;
+                        tally.takeovers += u64::from(outcome.takeovers);
+                        tally.moves += u64::from(outcome.moves);
+                        tally.failed.extend(outcome.failure.map(|failure| (seed, failure)));
+                    }
+                })
+                .unwrap();
+        }
+    });
+    let mut tally = tally.into_inner().unwrap();
+    tally.failed.sort_by_key(|(seed, _)| *seed);
+    tally
+}
+
+#[test]
+fn every_invariant_holds_for_every_seed() {
+    let lines = setting("CHATD_SIM_LINES").map_or(TAIL, |lines| lines as usize);
+    if let Some(seed) = setting("CHATD_SIM_SEED") {
+        note_panics();
+        let text = std::thread::Builder::new().name("seeds".into()).spawn(move || {
+            run(seed, &ALL).failure.map(|failure| explain(seed, &ALL, &failure, lines))
+        });
+        if let Some(text) = text.unwrap().join().unwrap() {
+            panic!("{text}");
+        }
+        return;
+    }
+    let started = Instant::now();
+    let first = setting("CHATD_SIM_FIRST").unwrap_or(0);
+    let count = setting("CHATD_SIM_SEEDS").unwrap_or(1_000);
+    let enough = setting("CHATD_SIM_ENOUGH").map_or(1, |enough| enough as usize);
+    let tally = stretch(first, count, &ALL, enough);
+    println!(
+        "{} seeds from {first} in {:.1} s: {} steps, {} messages heard, {} takeovers, {} moves",
+        tally.run,
+        started.elapsed().as_secs_f64(),
+        tally.steps,
+        tally.messages,
+        tally.takeovers,
+        tally.moves
+    );
+    for (seed, failure) in &tally.failed {
+        println!("seed {seed}: {} {}", failure.rule, failure.detail);
+    }
+    if let Some((seed, failure)) = tally.failed.first().cloned() {
+        let text = std::thread::Builder::new()
+            .name("seeds".into())
+            .spawn(move || explain(seed, &ALL, &failure, lines))
+            .unwrap()
+            .join()
+            .unwrap();
+        panic!("{} of {} seeds failed; CHATD_SIM_SEED={seed} runs this one again\n{text}", tally.failed.len(), tally.run);
+    }
+}
+
+#[test]
+fn the_same_seed_runs_the_same() {
+    note_panics();
+    for seed in 0..20 {
+        let (one, other) = (run(seed, &ALL), run(seed, &ALL));
+        assert_eq!((one.hash, one.steps), (other.hash, other.steps), "seed {seed} does not run the same twice");
+    }
+}
+
+/// Each broken rule must be noticed within 1,000 seeds: a simulation that sees nothing proves nothing.
+#[test]
+fn every_broken_rule_is_noticed() {
+    let broken: [(&str, fn(&mut Rules)); 7] = [
+        ("yield_to_higher", |rules| rules.yield_to_higher = false),
+        ("check_lease", |rules| rules.check_lease = false),
+        ("check_after_thaw", |rules| rules.check_after_thaw = false),
+        ("answer_after_write", |rules| rules.answer_after_write = false),
+        ("number_commands", |rules| rules.number_commands = false),
+        ("settle_by_reading", |rules| rules.settle_by_reading = false),
+        ("wait_until_settled", |rules| rules.wait_until_settled = false),
+    ];
+    let mut unnoticed = Vec::new();
+    for (name, breaks) in broken {
+        let mut rules = Rules::ALL;
+        breaks(&mut rules);
+        let started = Instant::now();
+        let tally = stretch(0, setting("CHATD_SIM_SEEDS").unwrap_or(1_000).min(1_000), &Options { rules, ..ALL }, 1);
+        let took = started.elapsed().as_secs_f64();
+        match tally.failed.first() {
+            Some((seed, failure)) => println!(
+                "without {name}: {} is violated by seed {seed} ({} seeds, {took:.1} s): {}",
+                failure.rule, tally.run, failure.detail
+            ),
+            None => unnoticed.push(name),
+        }
+    }
+    assert!(unnoticed.is_empty(), "nothing notices that these rules are broken: {unnoticed:?}");
+}

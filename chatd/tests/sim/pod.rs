@@ -1,0 +1,552 @@
+//! One made-up pod: the real lease, hubs and links, driven as the pod's threads drive them. No I/O.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use chatd::directory::{Answer, NoAnswer, Request};
+use chatd::frame::{self, Drop, Frame};
+use chatd::hub::{Carried, Effect, Hub, HubSettings, RoomView, SessionId, Ticket, Time};
+use chatd::lease::{Lease, LeaseEffect, LeaseIdentity};
+use chatd::peer::handshake::Nonce;
+use chatd::peer::links::{LinkId, Links};
+use chatd::protocol::token::Keyring;
+use chatd::protocol::{Ownership, PodBoot};
+use chatd::record::Owner;
+
+use crate::dice::Dice;
+use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
+
+/// What a pod is told; waits in its inbox while it is frozen.
+#[derive(Debug)]
+pub enum Input {
+    Arrival { pipe: usize, cargo: Cargo },
+    GiveUp { pipe: usize },
+    Wake { number: u64 },
+    AskTimeout { number: u64 },
+    LinkFailed { link: LinkId },
+    Adopt { shard: usize, carried: Box<Carried>, pipe: usize },
+    /// The client has read something.
+    Writable { pipe: usize },
+    CloseTimeout { pipe: usize },
+    Start,
+    Terminate,
+    Create,
+    LookUp { room: chatd::protocol::RoomId },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Up,
+    Frozen,
+    Gone,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    Lease,
+    Hub(usize),
+}
+
+/// A client's socket.
+#[derive(Debug)]
+pub struct Socket {
+    pub shard: usize,
+    pub session: SessionId,
+    /// Read from the network, but the hub does not want it yet.
+    pub held: VecDeque<Cargo>,
+    pub closing: bool,
+}
+
+/// What a pod is made with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub number: usize,
+    pub name: String,
+    pub host: String,
+    pub shards: usize,
+    pub settings: HubSettings,
+    pub keys: Arc<Keyring>,
+}
+
+#[derive(Debug)]
+pub struct Pod {
+    pub setup: Setup,
+    pub boot: PodBoot,
+    pub lease: Lease,
+    pub hubs: Vec<Hub>,
+    pub state: State,
+    /// Milliseconds that its wall clock is off.
+    pub wall: i64,
+    pub inbox: VecDeque<Input>,
+    pub thawed: Micros,
+    pub terminating: Option<Micros>,
+    ended: bool,
+    pub links: Links,
+    pub wires: BTreeMap<LinkId, (usize, Option<PodBoot>)>,
+    pub sockets: BTreeMap<usize, Socket>,
+    pub sessions: BTreeMap<(usize, SessionId), usize>,
+    directory: Option<usize>,
+    last_ask: u64,
+    asks: BTreeMap<u64, (Asker, Ticket)>,
+    wake: Option<(Micros, u64)>,
+    last_wake: u64,
+    pub queries: BTreeMap<u64, Micros>,
+    last_query: u64,
+    dice: Dice,
+    /// The rooms as they were after the last step.
+    pub views: Vec<RoomView>,
+    pub highest: BTreeMap<chatd::protocol::RoomId, Ownership>,
+    /// What went wrong in a way that no invariant names.
+    pub broken: Option<String>,
+    pub takeovers: u32,
+    pub moves: u32,
+    /// When it last found the directory wanting.
+    pub unsettled: Option<Micros>,
+}
+
+impl Pod {
+    pub fn start(setup: Setup, seed: u64, net: &mut Net) -> Self {
+        let mut dice = Dice::new(seed, &format!("pod {}", setup.number));
+        let boot = PodBoot(dice.next());
+        let at = |port: u16| format!("{}:{port}", setup.host);
+        let me = Owner {
+            ownership: Ownership { epoch: 0, boot },
+            pod_id: setup.name.clone(),
+            tcp: at(7654),
+            web: at(8081),
+            peer: at(7755),
+        };
+        let identity = LeaseIdentity {
+            pod_id: setup.name.clone(),
+            uid: "uid".into(),
+            boot,
+            tcp: at(7654),
+            web: at(8081),
+            peer: at(7755),
+        };
+        let hubs = (0..setup.shards).map(|shard| {
+            let settings = HubSettings { shard, shards: setup.shards, ..setup.settings.clone() };
+            Hub::new(settings, me.clone(), setup.keys.clone(), dice.bytes())
+        });
+        let hubs = hubs.collect();
+        net.hosts.insert(setup.host.clone(), setup.number);
+        net.note(|| format!("pod {}   starts as {} on {}, boot {boot}", setup.number, setup.name, setup.host));
+        Self {
+            boot,
+            lease: Lease::new(identity),
+            hubs,
+            state: State::Up,
+            wall: dice.range(0, 4_000) as i64 - 2_000,
+            inbox: VecDeque::new(),
+            thawed: net.now,
+            terminating: None,
+            ended: false,
+            links: Links::new(boot),
+            wires: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            directory: None,
+            last_ask: 0,
+            asks: BTreeMap::new(),
+            wake: None,
+            last_wake: 0,
+            queries: BTreeMap::new(),
+            last_query: 0,
+            dice,
+            views: Vec::new(),
+            highest: BTreeMap::new(),
+            broken: None,
+            takeovers: 0,
+            moves: 0,
+            unsettled: None,
+            setup,
+        }
+    }
+
+    pub fn node(&self) -> Node {
+        Node::Pod(self.setup.number)
+    }
+
+    pub fn time(&self, net: &Net) -> Time {
+        let now = net.now / MS;
+        // Unix time of the simulation's start: 2026-01-01.
+        Time { now, wall: (1_767_225_600_000 + now).saturating_add_signed(self.wall) }
+    }
+
+    /// Takes one input, or puts it away while frozen.
+    pub fn input(&mut self, net: &mut Net, input: Input) {
+        match self.state {
+            State::Gone => {}
+            State::Frozen => self.inbox.push_back(input),
+            State::Up => {
+                self.handle(net, input);
+                self.settle(net);
+            }
+        }
+    }
+
+    /// What waited while it was frozen is handled, timers first or last as it comes.
+    pub fn thaw(&mut self, net: &mut Net) {
+        self.state = State::Up;
+        self.thawed = net.now;
+        let first = self.dice.chance(50);
+        if first {
+            self.tick(net);
+            self.settle(net);
+        }
+        while let Some(input) = self.inbox.pop_front() {
+            self.handle(net, input);
+            if self.dice.chance(50) {
+                self.settle(net);
+            }
+            if self.state != State::Up {
+                return;
+            }
+        }
+        self.tick(net);
+        self.settle(net);
+    }
+
+    pub fn tick(&mut self, net: &mut Net) {
+        let time = self.time(net);
+        self.lease.tick(time);
+        for hub in &mut self.hubs {
+            hub.tick(time);
+        }
+        self.links.tick(time.now);
+    }
+
+    fn handle(&mut self, net: &mut Net, input: Input) {
+        let time = self.time(net);
+        match input {
+            Input::Arrival { pipe, cargo } => match net.pipes[pipe].kind {
+                Kind::Store { .. } => self.from_store(net, pipe, cargo),
+                Kind::Link { .. } => self.from_peer(net, pipe, cargo),
+                Kind::Client { .. } => self.from_client(net, pipe, cargo),
+            },
+            Input::GiveUp { pipe } => match net.pipes[pipe].kind {
+                Kind::Link { .. } => self.link_gone(net, pipe),
+                Kind::Client { .. } => self.client_gone(net, pipe, Drop::Lost),
+                Kind::Store { .. } => {}
+            },
+            Input::Wake { number } => {
+                if self.wake.is_some_and(|(_, current)| current == number) {
+                    self.wake = None;
+                    self.tick(net);
+                }
+            }
+            Input::AskTimeout { number } => {
+                if self.asks.contains_key(&number) {
+                    self.store_answered(time, number, Err(NoAnswer::Timeout));
+                    self.store_gone(net);
+                }
+            }
+            Input::LinkFailed { link } => self.links.failed(link),
+            Input::Adopt { shard, carried, pipe } => {
+                let session = self.hubs[shard].adopt(time, *carried);
+                if let Some(socket) = self.sockets.get_mut(&pipe) {
+                    (socket.shard, socket.session) = (shard, session);
+                    self.sessions.insert((shard, session), pipe);
+                    self.feed(net, pipe);
+                } else {
+                    self.hubs[shard].dropped(time, session, Drop::Lost);
+                }
+            }
+            Input::Writable { pipe } => self.write(net, pipe),
+            Input::CloseTimeout { pipe } => self.close_client(net, pipe),
+            Input::Start => self.tick(net),
+            Input::Terminate => self.terminate(net),
+            Input::Create => {
+                self.last_query += 1;
+                self.queries.insert(self.last_query, net.now);
+                let shard = self.dice.below(self.hubs.len());
+                self.hubs[shard].create_room(time, self.last_query);
+            }
+            Input::LookUp { room } => {
+                self.last_query += 1;
+                self.queries.insert(self.last_query, net.now);
+                self.hubs[room.shard(self.setup.shards)].look_up(time, self.last_query, room);
+            }
+        }
+    }
+
+    /// SIGTERM, or a newer process with this name.
+    fn terminate(&mut self, net: &mut Net) {
+        if self.terminating.is_some() {
+            return;
+        }
+        net.note(|| format!("pod {}   terminates", self.setup.number));
+        self.terminating = Some(net.now);
+        let time = self.time(net);
+        self.lease.drain(time);
+        for hub in &mut self.hubs {
+            hub.drain(time, time.now + 25_000);
+        }
+    }
+
+    /// Does all that the last input has led to.
+    fn settle(&mut self, net: &mut Net) {
+        let mut effects = Vec::new();
+        let mut leased = Vec::new();
+        for round in 0.. {
+            if round > 10_000 {
+                self.broken = Some("it never comes to rest".into());
+                break;
+            }
+            let time = self.time(net);
+            self.lease.take_effects(&mut leased);
+            let mut idle = leased.is_empty();
+            for effect in leased.drain(..) {
+                self.lease_effect(net, time, effect);
+            }
+            for shard in 0..self.hubs.len() {
+                self.hubs[shard].take_effects(&mut effects);
+                idle &= effects.is_empty();
+                for effect in effects.drain(..) {
+                    self.hub_effect(net, time, shard, effect);
+                }
+            }
+            idle &= !self.link_actions(net);
+            if idle {
+                break;
+            }
+        }
+        for shard in 0..self.hubs.len() {
+            let mut frames = Vec::new();
+            self.hubs[shard].take_frames(|boot, bytes| frames.push((boot, bytes)));
+            for (boot, bytes) in frames {
+                let wire = self.links.to(boot).and_then(|link| self.wires.get(&link));
+                if let Some((pipe, _)) = wire {
+                    net.note(|| format!("pod {}   to {boot:.4}: {}", self.setup.number, show_frames(&bytes)));
+                    net.send(*pipe, self.end_of(net, *pipe), Cargo::Frames(bytes));
+                }
+            }
+            let mut dirty = Vec::new();
+            self.hubs[shard].take_dirty(&mut dirty);
+            for session in dirty {
+                if let Some(pipe) = self.sessions.get(&(shard, session)) {
+                    self.write(net, *pipe);
+                }
+            }
+        }
+        self.after_step(net);
+    }
+
+    fn after_step(&mut self, net: &mut Net) {
+        // Closing sessions may have left more to do.
+        let held: Vec<usize> =
+            self.sockets.iter().filter(|(_, socket)| !socket.held.is_empty()).map(|(pipe, _)| *pipe).collect();
+        let fed = held.into_iter().fold(false, |fed, pipe| self.feed(net, pipe) || fed);
+        if fed {
+            return self.settle(net);
+        }
+        let (rooms, players) = (self.room_count(), self.hubs.iter().map(Hub::player_count).sum::<usize>());
+        self.lease.counts(rooms as u64, players as u64);
+        if let Some(since) = self.terminating
+            && !self.ended
+            && (net.now >= since + 25 * SECOND
+                || net.now >= since + 5 * SECOND && self.hubs.iter().all(Hub::drained))
+        {
+            self.ended = true;
+            let time = self.time(net);
+            self.lease.end(time);
+            return self.settle(net);
+        }
+        self.views.clear();
+        for hub in &self.hubs {
+            self.views.extend(hub.rooms());
+        }
+        self.schedule(net);
+    }
+
+    fn schedule(&mut self, net: &mut Net) {
+        if self.state == State::Gone {
+            return;
+        }
+        let deadlines = self.hubs.iter().filter_map(Hub::next_deadline);
+        let mut next = deadlines.chain([self.lease.next_deadline()]).chain(self.links.next_deadline()).min();
+        if let Some(since) = self.terminating
+            && !self.ended
+        {
+            let second = net.now / SECOND + 1;
+            next = Some(next.unwrap_or(u64::MAX).min((second.max(since / SECOND)) * 1_000));
+        }
+        let Some(next) = next else {
+            return;
+        };
+        let at = (next.saturating_mul(MS)).max(net.now);
+        if self.wake.is_none_or(|(current, _)| at < current) {
+            self.last_wake += 1;
+            self.wake = Some((at, self.last_wake));
+            net.at(at, Event::Pod(self.setup.number, Input::Wake { number: self.last_wake }));
+        }
+    }
+
+    fn lease_effect(&mut self, net: &mut Net, time: Time, effect: LeaseEffect) {
+        match effect {
+            LeaseEffect::Directory { ticket, request } => self.ask(net, Asker::Lease, ticket, request),
+            LeaseEffect::View(view) => self.hubs.iter_mut().for_each(|hub| hub.lease(time, view)),
+            LeaseEffect::Lost => {
+                net.note(|| format!("pod {}   had lost its lease", self.setup.number));
+                self.hubs.iter_mut().for_each(|hub| hub.lease_lost(time));
+            }
+            LeaseEffect::Superseded => self.terminate(net),
+            LeaseEffect::Targets(targets) => {
+                self.hubs.iter_mut().for_each(|hub| hub.targets(time, targets.clone()));
+            }
+            LeaseEffect::Ended => {
+                net.note(|| format!("pod {}   exits", self.setup.number));
+                self.die(net, End::Closed);
+            }
+            LeaseEffect::Log(line) => net.note(|| format!("pod {}   lease: {line:?}", self.setup.number)),
+        }
+    }
+
+    fn hub_effect(&mut self, net: &mut Net, time: Time, shard: usize, effect: Effect) {
+        match effect {
+            Effect::Directory { ticket, request } => self.ask(net, Asker::Hub(shard), ticket, request),
+            Effect::Dial { address } => {
+                let nonce = Nonce(u128::from(self.dice.next()) << 64 | u128::from(self.dice.next()));
+                self.links.dial(time.now, &address, nonce);
+            }
+            Effect::Close { session, code } => self.closing(net, shard, session, code),
+            Effect::Abort { session } => self.abort(net, shard, session),
+            Effect::Migrate { session, shard: to } => {
+                if let (Some(pipe), Some(carried)) =
+                    (self.sessions.remove(&(shard, session)), self.hubs[shard].take(session))
+                {
+                    let carried = Box::new(carried);
+                    let input = Input::Adopt { shard: to, carried, pipe };
+                    if let Some(socket) = self.sockets.get_mut(&pipe) {
+                        // Nothing is read or written on the way.
+                        socket.session = SessionId { index: u32::MAX, generation: 0 };
+                    }
+                    net.after(self.dice.range(10, 200), Event::Pod(self.setup.number, input));
+                } else {
+                    self.broken = Some("a session to migrate is not there".into());
+                }
+            }
+            Effect::Created { query, .. } | Effect::LookedUp { query, .. } => {
+                if self.queries.remove(&query).is_none() {
+                    self.broken = Some("a query is answered twice".into());
+                }
+            }
+            Effect::DirectoryWentBack => {
+                self.unsettled = Some(net.now);
+                self.lease.went_back(time);
+            }
+            Effect::Log(notice) => {
+                use chatd::hub::Notice;
+                match &notice {
+                    Notice::TookOver { .. } => self.takeovers += 1,
+                    Notice::MovedHere { .. } => self.moves += 1,
+                    _ => {}
+                }
+                net.note(|| format!("pod {}   {notice:?}", self.setup.number));
+            }
+        }
+    }
+
+    // ---- the directory
+
+    fn ask(&mut self, net: &mut Net, asker: Asker, ticket: Ticket, request: Request) {
+        self.last_ask += 1;
+        let number = self.last_ask;
+        self.asks.insert(number, (asker, ticket));
+        let me = self.setup.number;
+        let pipe = match self.directory {
+            Some(pipe) if net.pipes[pipe].ends[0] == End::Open => pipe,
+            _ => net.connect(Kind::Store { pod: me }, [self.node(), Node::Store]),
+        };
+        self.directory = Some(pipe);
+        net.send(pipe, 0, Cargo::Ask { number, request });
+        net.after(2 * SECOND, Event::Pod(me, Input::AskTimeout { number }));
+    }
+
+    fn from_store(&mut self, net: &mut Net, pipe: usize, cargo: Cargo) {
+        let time = self.time(net);
+        match cargo {
+            Cargo::Reply { number, answer } if self.directory == Some(pipe) => self.store_answered(time, number, answer),
+            Cargo::Closed { .. } if self.directory == Some(pipe) => self.store_gone(net),
+            _ => {}
+        }
+    }
+
+    fn store_answered(&mut self, time: Time, number: u64, answer: Result<Answer, NoAnswer>) {
+        match self.asks.remove(&number) {
+            Some((Asker::Lease, ticket)) => self.lease.answered(time, ticket, answer),
+            Some((Asker::Hub(shard), ticket)) => self.hubs[shard].answered(time, ticket, answer),
+            None => {}
+        }
+    }
+
+    /// The connection to the store is lost: all that was asked over it is without an answer.
+    fn store_gone(&mut self, net: &mut Net) {
+        if let Some(pipe) = self.directory.take() {
+            net.close(pipe, 0, End::Closed, false);
+        }
+        let time = self.time(net);
+        net.note(|| format!("pod {}   lost its connection to the store", self.setup.number));
+        for number in self.asks.keys().copied().collect::<Vec<_>>() {
+            self.store_answered(time, number, Err(NoAnswer::Refused));
+        }
+        self.unsettled = Some(net.now);
+        self.lease.reset(time);
+        self.hubs.iter_mut().for_each(|hub| hub.directory_reset(time));
+    }
+
+    /// The process ends; what its machine still says to others is as `how`.
+    pub fn die(&mut self, net: &mut Net, how: End) {
+        self.state = State::Gone;
+        self.inbox.clear();
+        self.views.clear();
+        if how == End::Vanished {
+            net.vanished.insert(self.setup.number);
+        } else {
+            net.dead.insert(self.setup.number);
+        }
+        let node = self.node();
+        for pipe in 0..net.pipes.len() {
+            for end in 0..2 {
+                if net.pipes[pipe].nodes[end] == node {
+                    net.close(pipe, end, how, false);
+                    // Peers notice a machine that is gone by its silence.
+                    if how == End::Vanished
+                        && let Kind::Link { .. } = net.pipes[pipe].kind
+                    {
+                        let wait = net.dice.range(3 * SECOND, 6 * SECOND);
+                        net.after(wait, Event::GiveUp { pipe, end: 1 - end, cut: 0 });
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn room_count(&self) -> usize {
+        self.hubs.iter().map(Hub::room_count).sum()
+    }
+
+    /// Which end of a link's pipe this pod is.
+    pub fn end_of(&self, net: &Net, pipe: usize) -> usize {
+        usize::from(net.pipes[pipe].nodes[0] != self.node())
+    }
+}
+
+/// The frames in `bytes`, by their kinds.
+pub fn show_frames(mut bytes: &[u8]) -> String {
+    let mut shown = Vec::new();
+    while let Ok(Some((payload, rest))) = frame::split(bytes) {
+        bytes = rest;
+        shown.push(match Frame::decode(payload) {
+            Some(Frame::Deliver { room, relay, replies, position, seq, bytes, after }) => format!(
+                "Deliver {room} {:x} replies {replies:?} position {position} seq {seq} {:?} {after:?}",
+                relay.0,
+                String::from_utf8_lossy(&bytes)
+            ),
+            Some(Frame::Offer { room, .. }) => format!("Offer {room}"),
+            Some(frame) => format!("{frame:?}"),
+            None => "?".into(),
+        });
+    }
+    shown.join(" | ")
+}

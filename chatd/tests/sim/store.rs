@@ -1,0 +1,290 @@
+//! The made-up directory: whole values compared and swapped, as Redis does it, with everything that can go wrong. No I/O.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use chatd::directory::{Answer, Key, NoAnswer, Request};
+use chatd::protocol::{Ownership, RoomId};
+use chatd::record::Record;
+
+use crate::dice::Dice;
+use crate::links::{Cargo, End, Event, MS, Micros, Net, SECOND};
+
+/// How far back a failover can go.
+const HISTORY: Micros = 6 * SECOND;
+
+/// What is wrong with the store now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Each request takes up to so many milliseconds.
+    Slow(u64),
+    /// Takes requests and forgets them.
+    Silent,
+    /// Takes requests, and carries them out when it comes to itself: long after those who asked have given up.
+    Stuck,
+    Refusing(NoAnswer),
+    /// Every connection is refused.
+    Down,
+    /// So many answers in a hundred are lost, after the deed.
+    LosesAnswers(u64),
+    /// So many requests in a hundred are lost, before it.
+    LosesRequests(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Value {
+    bytes: Bytes,
+    expires: Micros,
+}
+
+type Name = (u8, String);
+
+#[derive(Debug)]
+pub struct Store {
+    values: BTreeMap<Name, Value>,
+    /// When which value was what before.
+    history: Vec<(Micros, Name, Option<Value>)>,
+    troubles: Vec<Trouble>,
+    stuck: Vec<(usize, u64, Request)>,
+    dice: Dice,
+    /// When a trouble was last over.
+    pub well_since: Micros,
+    /// When it was last emptied or rolled back.
+    pub went_back: Option<Micros>,
+    pub rolled_back: Option<Micros>,
+    /// The highest ownership that each room's record has had since then.
+    highest: BTreeMap<String, Ownership>,
+    /// A record that went to a lower ownership.
+    pub fell: Option<String>,
+}
+
+fn name(key: &Key) -> Name {
+    match key {
+        Key::Room(room) => (0, room.to_string()),
+        Key::Pod(pod) => (1, pod.clone()),
+    }
+}
+
+impl Store {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            values: BTreeMap::new(),
+            history: Vec::new(),
+            troubles: Vec::new(),
+            stuck: Vec::new(),
+            dice: Dice::new(seed, "store"),
+            well_since: 0,
+            went_back: None,
+            rolled_back: None,
+            highest: BTreeMap::new(),
+            fell: None,
+        }
+    }
+
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.troubles.clone()
+    }
+
+    pub fn is_well(&self) -> bool {
+        self.troubles.is_empty()
+    }
+
+    pub fn record(&self, room: RoomId, now: Micros) -> Option<&Bytes> {
+        self.living(&(0, room.to_string()), now).map(|value| &value.bytes)
+    }
+
+    /// Every room that has a record.
+    pub fn rooms(&self, now: Micros) -> Vec<RoomId> {
+        let rooms = self.values.iter().filter(|((kind, _), value)| *kind == 0 && value.expires > now);
+        rooms.filter_map(|((_, room), _)| room.parse().ok()).collect()
+    }
+
+    // ---- requests
+
+    /// A request arrives.
+    pub fn arrived(&mut self, net: &mut Net, pipe: usize, number: u64, request: Request) {
+        let slow = self.troubles.iter().find_map(|trouble| match trouble {
+            Trouble::Slow(most) => Some(*most),
+            _ => None,
+        });
+        if self.troubles.contains(&Trouble::Down) {
+            net.close(pipe, 1, End::Closed, false);
+        } else if self.troubles.contains(&Trouble::Silent) {
+            net.note(|| "store   forgets a request".to_owned());
+        } else if self.troubles.contains(&Trouble::Stuck) {
+            self.stuck.push((pipe, number, request));
+        } else if let Some(most) = slow {
+            let wait = self.dice.range(0, most * MS);
+            net.after(wait, Event::StoreLate { pipe, number, request });
+        } else {
+            self.execute(net, pipe, number, &request);
+        }
+    }
+
+    /// A request's turn has come.
+    pub fn execute(&mut self, net: &mut Net, pipe: usize, number: u64, request: &Request) {
+        let mut lost = false;
+        for trouble in self.troubles.clone() {
+            match trouble {
+                Trouble::Refusing(why) => return net.send(pipe, 1, Cargo::Reply { number, answer: Err(why) }),
+                Trouble::LosesRequests(percent) if self.dice.chance(percent) => return,
+                Trouble::LosesAnswers(percent) if self.dice.chance(percent) => lost = true,
+                _ => {}
+            }
+        }
+        let answer = self.carry_out(net.now, request);
+        net.note(|| format!("store   {} -> {}{}", show(request), show_answer(&answer), if lost { " (lost)" } else { "" }));
+        if !lost {
+            net.send(pipe, 1, Cargo::Reply { number, answer: Ok(answer) });
+        }
+    }
+
+    fn living(&self, name: &Name, now: Micros) -> Option<&Value> {
+        self.values.get(name).filter(|value| value.expires > now)
+    }
+
+    fn carry_out(&mut self, now: Micros, request: &Request) -> Answer {
+        let current = |store: &Self, key: &Key| store.living(&name(key), now).map(|value| value.bytes.clone());
+        match request {
+            Request::Get { key } => Answer::Found(current(self, key)),
+            Request::Swap { key, expected, new, ttl } => {
+                let there = current(self, key);
+                if there != *expected {
+                    return Answer::Found(there);
+                }
+                let expires = now + ttl.as_micros() as u64;
+                self.put(now, name(key), Some(Value { bytes: new.clone(), expires }));
+                Answer::Done
+            }
+            Request::Renew { key, expected, ttl } => {
+                let there = current(self, key);
+                if there.as_ref() != Some(expected) {
+                    return Answer::Found(there);
+                }
+                let expires = now + ttl.as_micros() as u64;
+                self.put(now, name(key), Some(Value { bytes: expected.clone(), expires }));
+                Answer::Done
+            }
+            Request::Delete { key, expected } => {
+                let there = current(self, key);
+                if there.as_ref() != Some(expected) {
+                    return Answer::Found(there);
+                }
+                self.put(now, name(key), None);
+                Answer::Done
+            }
+            Request::Pods => {
+                let pods = self.values.iter().filter(|((kind, _), value)| *kind == 1 && value.expires > now);
+                Answer::Pods(pods.map(|((_, pod), value)| (pod.clone(), value.bytes.clone())).collect())
+            }
+        }
+    }
+
+    fn put(&mut self, now: Micros, name: Name, value: Option<Value>) {
+        if let (0, Some(record)) = (name.0, value.as_ref().and_then(|value| Record::parse(&value.bytes))) {
+            let held = record.ownership();
+            let highest = self.highest.entry(name.1.clone()).or_insert(held);
+            if held < *highest {
+                self.fell = Some(format!("the record of {} fell from {highest:?} to {held:?}", name.1));
+            }
+            *highest = (*highest).max(held);
+        }
+        let before = match value {
+            Some(value) => self.values.insert(name.clone(), value),
+            None => self.values.remove(&name),
+        };
+        self.history.push((now, name, before));
+        if self.history.len() > 512 {
+            self.history.retain(|(when, _, _)| when + HISTORY > now);
+        }
+    }
+
+    // ---- faults
+
+    pub fn begin(&mut self, trouble: Trouble) {
+        self.troubles.push(trouble);
+    }
+
+    pub fn end(&mut self, net: &mut Net, trouble: Trouble) {
+        if let Some(at) = self.troubles.iter().position(|other| *other == trouble) {
+            self.troubles.remove(at);
+        }
+        self.well_since = net.now;
+        if trouble == Trouble::Stuck && !self.troubles.contains(&Trouble::Stuck) {
+            // It reads one connection after the other, in no particular order.
+            let mut waiting = std::mem::take(&mut self.stuck);
+            let turn = self.dice.next();
+            waiting.sort_by_key(|(pipe, number, _)| ((*pipe as u64).wrapping_mul(turn | 1), *number));
+            for (pipe, number, request) in waiting {
+                self.execute(net, pipe, number, &request);
+            }
+        }
+    }
+
+    /// Everything is lost.
+    pub fn empty(&mut self, now: Micros) {
+        self.values.clear();
+        self.history.clear();
+        self.highest.clear();
+        self.went_back = Some(now);
+    }
+
+    /// What happened in the last `by` is undone.
+    pub fn roll_back(&mut self, now: Micros, by: Micros) {
+        while let Some((when, name, before)) = self.history.pop() {
+            if when + by < now {
+                self.history.push((when, name, before));
+                break;
+            }
+            match before {
+                Some(value) => self.values.insert(name, value),
+                None => self.values.remove(&name),
+            };
+        }
+        self.highest.clear();
+        self.went_back = Some(now);
+        self.rolled_back = Some(now);
+    }
+}
+
+fn show_key(key: &Key) -> String {
+    match key {
+        Key::Room(room) => room.to_string(),
+        Key::Pod(pod) => pod.clone(),
+    }
+}
+
+/// A value, short: who has the room and with which seats.
+pub fn show_value(bytes: &Bytes) -> String {
+    match Record::parse(bytes) {
+        Some(record) => {
+            let seats = record.seats.iter().map(|(name, seat)| format!("{name}{}", if seat.hold { "" } else { "-" }));
+            format!("{}@{}.{:.4}[{}]", record.pod_id, record.epoch % 1_000_000_000, record.boot.to_string(), seats.collect::<Vec<_>>().join(" "))
+        }
+        None => String::from_utf8_lossy(bytes).chars().take(60).collect(),
+    }
+}
+
+fn show_option(value: Option<&Bytes>) -> String {
+    value.map_or("nothing".to_owned(), show_value)
+}
+
+pub fn show(request: &Request) -> String {
+    match request {
+        Request::Get { key } => format!("get {}", show_key(key)),
+        Request::Swap { key, expected, new, .. } => {
+            format!("swap {}: {} for {}", show_key(key), show_option(expected.as_ref()), show_value(new))
+        }
+        Request::Renew { key, .. } => format!("renew {}", show_key(key)),
+        Request::Delete { key, .. } => format!("delete {}", show_key(key)),
+        Request::Pods => "pods".to_owned(),
+    }
+}
+
+pub fn show_answer(answer: &Answer) -> String {
+    match answer {
+        Answer::Done => "done".to_owned(),
+        Answer::Found(value) => show_option(value.as_ref()),
+        Answer::Pods(pods) => format!("{} pods", pods.len()),
+    }
+}

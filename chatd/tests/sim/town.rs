@@ -1,0 +1,156 @@
+//! What the clients share: the rooms that they know of, and the checks of what they hear, from the outside. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::client::{Seat, What};
+use crate::dice::Dice;
+use crate::heard::{Item, Said, Verdict};
+use crate::links::{Micros, Net};
+
+/// A violated rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub rule: String,
+    pub detail: String,
+}
+
+/// A seat that was given back, with an answer.
+#[derive(Debug)]
+pub struct Ended {
+    seat: Seat,
+    at: Micros,
+    /// The directory answered while it ended.
+    surely: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Town {
+    pub rooms: Vec<String>,
+    /// The pods that the balancer sends clients to.
+    pub entries: Vec<usize>,
+    /// Clients do nothing of their own accord any more.
+    pub calm: bool,
+    pub failure: Option<Failure>,
+    pub said: Said,
+    pub stays: Vec<Vec<Item>>,
+    pub sent: BTreeMap<String, (String, String)>,
+    pub heard: BTreeSet<String>,
+    pub refused: BTreeMap<String, String>,
+    pub ended: Vec<Ended>,
+    /// Connections that may end without a reason: the network ended them.
+    pub excused: BTreeSet<usize>,
+    pub max_players: usize,
+    /// Since when all of the directory could be reached by all; `None`: not now.
+    pub directory_well: Option<Micros>,
+    pub last_thaw: Micros,
+    pub frozen: u32,
+    /// When the store was last emptied or rolled back.
+    pub went_back: Option<Micros>,
+    pub messages: u64,
+    pub resumed_stale: u64,
+}
+
+impl Town {
+    pub fn fail(&mut self, rule: &str, detail: String) {
+        self.failure.get_or_insert(Failure { rule: rule.to_owned(), detail });
+    }
+
+    pub fn verdict(&mut self, client: usize, verdict: Verdict) {
+        if let Err((rule, detail)) = verdict {
+            self.fail(rule, format!("client {client}: {detail}"));
+        }
+    }
+
+    pub fn entry(&mut self, dice: &mut Dice) -> Option<usize> {
+        (!self.entries.is_empty()).then(|| dice.pick(&self.entries))
+    }
+
+    pub fn excuses_close(&self, net: &Net, pipe: usize, pod: usize) -> bool {
+        self.excused.contains(&pipe) || net.dead.contains(&pod) || net.vanished.contains(&pod)
+    }
+
+    // ---- chat
+
+    pub fn sent(&mut self, text: &str, room: &str, name: &str) {
+        self.sent.insert(text.to_owned(), (room.to_owned(), name.to_owned()));
+    }
+
+    pub fn message(&mut self, client: usize, from: &str, text: &str, place: Option<(u64, String)>) {
+        self.messages += 1;
+        match self.sent.get(text) {
+            Some((_, name)) if name.eq_ignore_ascii_case(from) => {}
+            other => self.fail("I1", format!("client {client} hears {text:.20} from {from}, who never said it: {other:?}")),
+        }
+        if let Some(code) = self.refused.get(text) {
+            let code = code.clone();
+            self.fail("I6", format!("client {client} hears {text:.20}, which was refused with {code}"));
+        }
+        self.heard.insert(text.to_owned());
+        if let Some((seq, timeline)) = place {
+            let verdict = self.said.heard(&timeline, seq, text);
+            self.verdict(client, verdict);
+        }
+    }
+
+    pub fn refused(&mut self, client: usize, what: &What, code: &str) {
+        // `unavailable`: it may or may not have been delivered.
+        if let (What::Say(text), true) = (what, code != "unavailable") {
+            if self.heard.contains(text) {
+                self.fail("I6", format!("client {client}: {text:.20} was delivered, and refused with {code}"));
+            }
+            self.refused.insert(text.clone(), code.to_owned());
+        }
+        let fits = match what {
+            What::Ping | What::Help => !matches!(code, "not_in_room" | "bad_command"),
+            What::Rubbish => true,
+            What::Join | What::Resume { .. } => !matches!(code, "not_in_room" | "bad_command" | "bad_room" | "bad_name"),
+            _ => code != "bad_command",
+        };
+        if !fits {
+            self.fail("I7", format!("client {client}: {what:?} was refused with {code}"));
+        }
+    }
+
+    // ---- seats
+
+    pub fn players(&mut self, client: usize, players: &[String]) {
+        let lower: BTreeSet<String> = players.iter().map(|name| name.to_ascii_lowercase()).collect();
+        if lower.len() < players.len() || players.len() > self.max_players {
+            self.fail("I5", format!("client {client} hears of the players {players:?}"));
+        }
+    }
+
+    /// A seat has ended with an answer to what was asked at `asked`.
+    pub fn ended(&mut self, net: &Net, seat: Seat, asked: Micros) {
+        let surely =
+            self.frozen == 0 && self.last_thaw < asked && self.directory_well.is_some_and(|since| since < asked);
+        self.ended.push(Ended { seat, at: net.now, surely });
+    }
+
+    pub fn old_token(&self, dice: &mut Dice) -> Option<Seat> {
+        (!self.ended.is_empty()).then(|| self.ended[dice.below(self.ended.len())].seat.clone())
+    }
+
+    /// RESUME worked with the token of a seat that has ended.
+    pub fn stale_worked(&mut self, now: Micros, seat: &Seat) {
+        let Some(ended) = self.ended.iter().find(|ended| ended.seat == *seat) else {
+            return;
+        };
+        self.resumed_stale += 1;
+        if ended.surely && self.went_back.is_none_or(|when| when < ended.at) {
+            let when = ended.at as f64 / 1e6;
+            let now = now as f64 / 1e6;
+            let detail = format!("the seat of {} in {} ended at {when:.3} and came back by {now:.3}", seat.name, seat.room);
+            self.fail("I8", detail);
+        }
+    }
+
+    /// At the end of a run.
+    pub fn check_stays(&mut self) {
+        for items in std::mem::take(&mut self.stays) {
+            if let Err((rule, detail)) = self.said.check_lines(&items) {
+                self.fail(rule, detail);
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What a client makes of the bytes that it gets: lines, or JSON in WebSocket frames. Written from docs/protocol.md, not from the
+//! server's code. No I/O.
+
+use serde_json::Value;
+
+/// One thing that a client was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    Room(String),
+    Joined(Joined),
+    Token(String),
+    Left,
+    Message { from: String, text: String, seq: Option<u64>, replay: bool },
+    /// ENTERED, EXITED, AWAY, BACK.
+    Presence(String),
+    Players(Vec<String>),
+    Moved { place: Option<(String, u64)> },
+    Missed(Option<u64>),
+    /// Where to go: the address for this client.
+    Redirect(String),
+    Pong,
+    Help,
+    Error(String),
+    Bye(String),
+    Unknown(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Joined {
+    pub room: String,
+    pub name: String,
+    pub players: Vec<String>,
+    /// JSON only.
+    pub place: Option<(String, u64)>,
+    pub resumed: bool,
+    /// JSON only: `Some(None)` is `null`.
+    pub missed: Option<Option<u64>>,
+    pub token: Option<String>,
+}
+
+/// Takes the first whole message off `bytes`: what it says, with its `id`.
+pub fn take(json: bool, bytes: &mut Vec<u8>) -> Option<(Told, Option<u64>)> {
+    if json {
+        let payload = take_frame(bytes)?;
+        Some(match serde_json::from_slice::<Value>(&payload) {
+            Ok(value) => (from_json(&value), value["id"].as_u64()),
+            Err(_) => (Told::Unknown(String::from_utf8_lossy(&payload).into_owned()), None),
+        })
+    } else {
+        loop {
+            let end = bytes.iter().position(|byte| *byte == b'\n')?;
+            let line: Vec<u8> = bytes.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line[..end]).into_owned();
+            // Help is several lines, of which the first stands for all.
+            if let Some(rest) = line.strip_prefix("# ") {
+                while bytes.starts_with(b"# ") {
+                    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+                        break;
+                    };
+                    bytes.drain(..=end);
+                }
+                let _ = rest;
+                return Some((Told::Help, None));
+            }
+            return Some((from_line(&line), None));
+        }
+    }
+}
+
+/// One unmasked text frame (RFC 6455 section 5.2); anything else is what a server must not send here.
+fn take_frame(bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let (first, short) = (*bytes.first()?, usize::from(*bytes.get(1)?));
+    let (start, length) = match short {
+        126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
+        127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize),
+        short => (2, short),
+    };
+    if first != 0x81 || short > 127 {
+        let rubbish = std::mem::take(bytes);
+        return Some(rubbish);
+    }
+    if bytes.len() < start + length {
+        return None;
+    }
+    let frame: Vec<u8> = bytes.drain(..start + length).collect();
+    Some(frame[start..].to_vec())
+}
+
+fn from_line(line: &str) -> Told {
+    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let words: Vec<&str> = rest.split(' ').collect();
+    let list = |text: &str| text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    match (word, &words[..]) {
+        ("ROOM", [room]) => Told::Room((*room).to_owned()),
+        ("JOINED", [room, name, players]) => Told::Joined(Joined {
+            room: (*room).to_owned(),
+            name: (*name).to_owned(),
+            players: list(players),
+            ..Joined::default()
+        }),
+        ("TOKEN", [token]) => Told::Token((*token).to_owned()),
+        ("LEFT", [_]) => Told::Left,
+        ("MSG", [from, ..]) => Told::Message {
+            from: (*from).to_owned(),
+            text: rest[from.len()..].trim_start().to_owned(),
+            seq: None,
+            replay: false,
+        },
+        ("ENTERED" | "AWAY" | "BACK", [name]) | ("EXITED", [name, _]) => Told::Presence((*name).to_owned()),
+        ("PLAYERS", [players]) => Told::Players(list(players)),
+        ("MOVED", [_]) => Told::Moved { place: None },
+        ("MISSED", [count]) => Told::Missed(count.parse().ok()),
+        ("REDIRECT", [address, _]) => Told::Redirect((*address).to_owned()),
+        ("PONG", _) => Told::Pong,
+        ("ERR", [code, ..]) => Told::Error((*code).to_owned()),
+        ("BYE", [code]) => Told::Bye((*code).to_owned()),
+        _ => Told::Unknown(line.to_owned()),
+    }
+}
+
+fn from_json(value: &Value) -> Told {
+    let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    let names = || {
+        let players = value["players"].as_array().map(Vec::as_slice).unwrap_or_default();
+        players.iter().filter_map(|player| player["name"].as_str()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let place = || Some((value["timeline"].as_str()?.to_owned(), value["seq"].as_u64()?));
+    match value["type"].as_str().unwrap_or_default() {
+        "room" => Told::Room(text("room")),
+        "joined" => Told::Joined(Joined {
+            room: text("room"),
+            name: text("name"),
+            players: names(),
+            place: place(),
+            resumed: value["resumed"].as_bool().unwrap_or_default(),
+            missed: Some(value["missed"].as_u64()),
+            token: value["token"].as_str().map(str::to_owned),
+        }),
+        "left" => Told::Left,
+        "message" => Told::Message {
+            from: text("from"),
+            text: text("text"),
+            seq: value["seq"].as_u64(),
+            replay: value["replay"].as_bool().unwrap_or_default(),
+        },
+        "entered" | "exited" | "away" | "back" => Told::Presence(text("name")),
+        "players" => Told::Players(names()),
+        "moved" => Told::Moved { place: place() },
+        "missed" => Told::Missed(value["count"].as_u64()),
+        "redirect" => Told::Redirect(text("web")),
+        "pong" => Told::Pong,
+        "help" => Told::Help,
+        "error" => Told::Error(text("code")),
+        "bye" => Told::Bye(text("code")),
+        _ => Told::Unknown(value.to_string()),
+    }
+}

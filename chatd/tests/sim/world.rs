@@ -1,0 +1,348 @@
+//! One run of the simulation: the event loop, and the phases at its end. No I/O.
+
+use std::sync::Arc;
+
+use chatd::hub::{HubSettings, Rules};
+use chatd::protocol::OnWrongPod;
+use chatd::protocol::token::Keyring;
+use chatd::room::RingLimits;
+
+use crate::client::{Aim, Client};
+use crate::dice::Dice;
+use crate::faults::Plan;
+use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Phase, SECOND};
+use crate::pod::{Input, Pod, Setup, State};
+use crate::store::Store;
+use crate::town::{Failure, Town};
+
+/// Steps after which a run counts as running in circles: ordinary ones need a tenth of it.
+const MOST_STEPS: u64 = 3_000_000;
+
+/// How to run a seed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub rules: Rules,
+    /// Which faults of the plan happen; all without it.
+    pub mask: Option<Vec<bool>>,
+    /// How many lines of trace to keep.
+    pub keep: Option<usize>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub failure: Option<Failure>,
+    pub at: Micros,
+    pub trace: Vec<String>,
+    pub hash: u64,
+    pub steps: u64,
+    pub messages: u64,
+    pub takeovers: u32,
+    pub moves: u32,
+}
+
+#[derive(Debug)]
+pub struct World {
+    pub seed: u64,
+    pub net: Net,
+    pub store: Store,
+    pub pods: Vec<Pod>,
+    pub clients: Vec<Client>,
+    pub town: Town,
+    pub plan: Plan,
+    pub settings: HubSettings,
+    pub keys: Arc<Keyring>,
+    pub dice: Dice,
+    /// The newest pod of each name.
+    pub names: Vec<usize>,
+    /// What each fault has to undo.
+    pub undo: Vec<Undo>,
+    /// No faults any more.
+    pub healed: bool,
+    pub takeovers: u32,
+    pub moves: u32,
+    over: bool,
+    quiet: Micros,
+}
+
+/// What a fault has done.
+#[derive(Debug, Clone, Default)]
+pub struct Undo {
+    pub pods: Vec<usize>,
+    pub cuts: Vec<(crate::links::Node, crate::links::Node)>,
+    pub done: bool,
+    pub undone: bool,
+}
+
+pub fn run(seed: u64, options: &Options) -> Outcome {
+    let mut world = World::new(seed, options);
+    while !world.over && world.town.failure.is_none() {
+        let Some(event) = world.net.next() else {
+            break;
+        };
+        world.handle(event);
+        if world.net.trace.steps > MOST_STEPS {
+            world.town.fail("I11", "it runs in circles".into());
+        }
+    }
+    if world.town.failure.is_none() {
+        world.town.check_stays();
+    }
+    Outcome {
+        failure: world.town.failure,
+        at: world.net.now,
+        trace: world.net.trace.lines.iter().flatten().map(ToString::to_string).collect(),
+        hash: world.net.trace.hash,
+        steps: world.net.trace.steps,
+        messages: world.town.messages,
+        takeovers: world.takeovers,
+        moves: world.moves,
+    }
+}
+
+impl World {
+    fn new(seed: u64, options: &Options) -> Self {
+        let mut dice = Dice::new(seed, "world");
+        let plan = Plan::new(seed);
+        let tight = dice.chance(20);
+        let settings = HubSettings {
+            max_players: dice.pick(&[2, 3, 4, 4, 4]),
+            seat_hold: 30_000,
+            record_ttl: 3_600_000,
+            empty_ttl: 600_000,
+            max_rooms: 16,
+            rate: if tight { 10 } else { 1_000 },
+            burst: if tight { 20 } else { 1_000 },
+            max_misses: 10,
+            first_line_timeout: 10_000,
+            idle_timeout: 120_000,
+            send_queue: dice.pick(&[256, 256, 16, 8]) * 1024,
+            ring: RingLimits { messages: dice.pick(&[32, 32, 4]), bytes: 8 * 1024, age: 90_000 },
+            ring_total: dice.pick(&[32 * 1024 * 1024, 32 * 1024 * 1024, 2 * 1024]),
+            tcp_on_wrong_pod: dice.pick(&[OnWrongPod::Redirect, OnWrongPod::Relay]),
+            shard: 0,
+            shards: 1,
+            rules: options.rules,
+        };
+        let keys = Keyring::new(vec![("1".into(), vec![7; 32])], "1").expect("a key of 32 bytes");
+        let town = Town { max_players: settings.max_players as usize, directory_well: Some(0), ..Town::default() };
+        let mut world = Self {
+            seed,
+            net: Net::new(seed, options.keep),
+            store: Store::new(seed),
+            pods: Vec::new(),
+            clients: Vec::new(),
+            town,
+            undo: vec![Undo::default(); plan.faults.len()],
+            settings,
+            keys: Arc::new(keys),
+            dice,
+            names: Vec::new(),
+            healed: false,
+            takeovers: 0,
+            moves: 0,
+            over: false,
+            quiet: 0,
+            plan,
+        };
+        for name in 0..world.plan.names {
+            world.start_pod(name, format!("h{name}"));
+        }
+        for number in 0..world.plan.clients {
+            world.add_client(Client::new(number, seed, Aim::Live));
+        }
+        for (index, fault) in world.plan.faults.iter().enumerate() {
+            if options.mask.as_ref().is_none_or(|mask| mask[index]) {
+                world.net.at(fault.begins, Event::Fault { index, begins: true });
+                if fault.lasts > 0 {
+                    world.net.at(fault.begins + fault.lasts, Event::Fault { index, begins: false });
+                }
+            }
+        }
+        world.net.at(world.plan.ends + SECOND, Event::Phase(Phase::Healed));
+        world
+    }
+
+    pub fn start_pod(&mut self, name: usize, host: String) {
+        let number = self.pods.len();
+        let setup = Setup {
+            number,
+            name: format!("chat-{name}"),
+            host,
+            shards: self.dice.pick(&[1, 1, 2]),
+            settings: self.settings.clone(),
+            keys: self.keys.clone(),
+        };
+        let pod = Pod::start(setup, self.seed, &mut self.net);
+        self.pods.push(pod);
+        if name == self.names.len() {
+            self.names.push(number);
+        } else {
+            self.names[name] = number;
+        }
+        // The first tick of a new process.
+        self.net.at(self.net.now, Event::Pod(number, Input::Start));
+        self.update_entries();
+    }
+
+    pub fn update_entries(&mut self) {
+        let up = self.pods.iter().filter(|pod| pod.state != State::Gone);
+        self.town.entries = up.map(|pod| pod.setup.number).collect();
+    }
+
+    pub fn add_client(&mut self, mut client: Client) {
+        let wait = self.dice.range(1, 500) * MS;
+        client.arm(&mut self.net, wait);
+        self.clients.push(client);
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Arrival { pipe, from } => {
+                if let Some(cargo) = self.net.arrive(pipe, from) {
+                    self.deliver(pipe, 1 - from, cargo);
+                }
+            }
+            Event::GiveUp { pipe, end, cut } => {
+                if self.net.still_cut(pipe, cut) {
+                    self.town.excused.insert(pipe);
+                    let pod = match (self.net.pipes[pipe].kind, end) {
+                        (Kind::Link { dialler, .. }, 0) => dialler,
+                        (Kind::Link { listener, .. }, _) => listener,
+                        (Kind::Client { pod, .. }, 1) => pod,
+                        _ => return,
+                    };
+                    self.pod_input(pod, Input::GiveUp { pipe });
+                }
+            }
+            Event::Pod(pod, input) => self.pod_input(pod, input),
+            Event::StoreLate { pipe, number, request } => self.store.execute(&mut self.net, pipe, number, &request),
+            Event::Client { client, timer } => self.clients[client].think(&mut self.net, &mut self.town, timer),
+            Event::Fault { index, begins: true } => self.begin_fault(index),
+            Event::Fault { index, begins: false } => self.end_fault(index),
+            Event::Phase(phase) => self.phase(phase),
+        }
+    }
+
+    fn deliver(&mut self, pipe: usize, to: usize, cargo: Cargo) {
+        match (self.net.pipes[pipe].kind, to) {
+            (Kind::Store { .. }, 1) => {
+                if let Cargo::Ask { number, request } = cargo {
+                    self.store.arrived(&mut self.net, pipe, number, request);
+                }
+            }
+            (Kind::Store { pod }, _) | (Kind::Client { pod, .. }, 1) => {
+                self.pod_input(pod, Input::Arrival { pipe, cargo });
+            }
+            (Kind::Link { dialler, .. }, 0) => self.pod_input(dialler, Input::Arrival { pipe, cargo }),
+            (Kind::Link { listener, .. }, _) => self.pod_input(listener, Input::Arrival { pipe, cargo }),
+            (Kind::Client { client, .. }, _) => {
+                self.clients[client].arrived(&mut self.net, &mut self.town, pipe, cargo);
+            }
+        }
+    }
+
+    pub fn pod_input(&mut self, pod: usize, input: Input) {
+        let before = self.pods[pod].state;
+        self.net.trace.mix(pod as u64);
+        self.pods[pod].input(&mut self.net, input);
+        if self.pods[pod].state != before {
+            self.update_entries();
+        }
+        self.check_pod(pod);
+    }
+
+    // ---- the end of a run
+
+    fn phase(&mut self, phase: Phase) {
+        match phase {
+            Phase::Healed => {
+                if !self.healed {
+                    self.heal_everything();
+                    self.healed = true;
+                    self.town.calm = true;
+                    self.quiet = self.net.now;
+                }
+                let draining =
+                    self.pods.iter().find(|pod| pod.state != State::Gone && pod.terminating.is_some());
+                if draining.is_none() {
+                    self.net.note(|| "faults have ended, quiet begins".into());
+                    return self.net.at(self.net.now, Event::Phase(Phase::Quiet));
+                }
+                if let Some(pod) = draining
+                    && self.net.now > self.quiet + 40 * SECOND
+                {
+                    return self.town.fail("I10", format!("pod {} does not come to its end", pod.setup.number));
+                }
+                self.net.after(SECOND, Event::Phase(Phase::Healed));
+            }
+            Phase::Quiet => {
+                self.quiet = self.net.now;
+                let first = if self.store.went_back.is_some() { 35 } else { 5 };
+                for after in [first, 35, 45] {
+                    self.net.after(after * SECOND, Event::Phase(Phase::Check { after, tries: 0 }));
+                }
+                self.net.after(25 * SECOND, Event::Phase(Phase::Resume));
+                self.net.after(45 * SECOND + 500 * MS, Event::Phase(Phase::Probe));
+            }
+            Phase::Check { after, tries } => {
+                // A client may just be joining: what matters is that it comes to rest.
+                if let Some(unrest) = self.unrest() {
+                    if tries > 40 {
+                        return self.town.fail("I9", format!("{after} s after the faults, {unrest}"));
+                    }
+                    self.net.after(25 * MS, Event::Phase(Phase::Check { after, tries: tries + 1 }));
+                }
+            }
+            Phase::Resume => {
+                // Some go away, to come back to their held seats.
+                for client in &mut self.clients {
+                    if client.seat.is_some() && client.seated.is_some() && self.dice.chance(40) {
+                        client.hang_up(&mut self.net, &mut self.town, End::Closed);
+                        client.aim = Aim::Done;
+                    }
+                }
+            }
+            Phase::Probe => {
+                self.probe();
+                self.net.after(12 * SECOND, Event::Phase(Phase::Judge));
+            }
+            Phase::Judge if !self.over && self.clients.iter().any(|client| client.aim != Aim::Done) => {
+                self.judge_probes();
+                for client in &mut self.clients {
+                    client.hang_up(&mut self.net, &mut self.town, End::Closed);
+                    client.aim = Aim::Done;
+                }
+                self.net.after(3 * SECOND, Event::Phase(Phase::Judge));
+            }
+            Phase::Judge => {
+                self.check_leaks();
+                self.over = true;
+            }
+        }
+    }
+
+    /// JOIN of every room by every pod, and RESUME of every seat by some pod.
+    fn probe(&mut self) {
+        let up: Vec<usize> =
+            self.pods.iter().filter(|pod| pod.state == State::Up).map(|pod| pod.setup.number).collect();
+        for room in self.store.rooms(self.net.now) {
+            for pod in &up {
+                let aim = Aim::Probe { pod: *pod, room: room.to_string() };
+                let mut client = Client::new(self.clients.len(), self.seed, aim);
+                client.wanted = room.to_string();
+                self.add_client(client);
+            }
+        }
+        for index in 0..self.clients.len() {
+            let client = &self.clients[index];
+            let held = client.aim == Aim::Done || client.seated.is_some();
+            if let Some(seat) = client.seat.clone().filter(|_| held && !client.takes) {
+                let mut taker = Client::new(self.clients.len(), self.seed, Aim::Take { pod: self.dice.pick(&up) });
+                taker.wanted = format!("{} in {}", seat.name, seat.room);
+                taker.take_over(seat, &self.clients[index].heard);
+                self.add_client(taker);
+            }
+        }
+    }
+}
