@@ -9,7 +9,7 @@ DENY_VERSION := 0.20.2
 CACHE := $(CURDIR)/.cache
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
-# Seeds of one simulation run: SEEDS=1000 from seed 0. SIM_SEED=<n> runs the one that a failure printed.
+# Seeds of one simulation run, from seed 0. CHATD_SIM_SEED=<n> runs the one that a failure printed, with its trace.
 SEEDS ?= 1000
 LONG_SEEDS ?= 100000
 FUZZ_SECONDS ?= 60
@@ -73,7 +73,7 @@ test-rust: ## unit, property, contract and end-to-end tests
 test-sim: ## the seeded simulation: SEEDS=1000
 	@hack/need rust cc
 	@echo "==> simulation, $(SEEDS) seeds"
-	@SIM_SEEDS=$(SEEDS) cargo test --locked --release -p chatd --test simulation -- --nocapture
+	@CHATD_SIM_SEEDS=$(SEEDS) cargo test --locked --profile sim -p chatd --test sim -- --nocapture
 
 .PHONY: sim-long
 sim-long: ## the simulation with LONG_SEEDS=100000 seeds
