@@ -1,1 +1,146 @@
-//! x
+//! The web port as HTTP: pages, the API, and who may ask.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::client::{Lines, PATIENCE, http, http_over};
+use crate::pod::{Options, Pod};
+
+const SECURITY: [(&str, &str); 3] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "same-origin"),
+];
+
+#[test]
+fn pages_are_served_and_known_ones_are_not_sent_again() {
+    let pod = Pod::start(Options::default());
+    for (path, kind, words) in [
+        ("/", "text/html; charset=utf-8", "<!doctype html>"),
+        ("/room?room=abcd1234&name=x", "text/html; charset=utf-8", "<!doctype html>"),
+        ("/room.js", "text/javascript; charset=utf-8", "import"),
+        ("/style.css", "text/css; charset=utf-8", "{"),
+        ("/favicon.svg", "image/svg+xml", "<svg"),
+    ] {
+        let page = http(pod.web, "GET", path, &[]);
+        assert_eq!((page.status, page.header("content-type")), (200, Some(kind)), "{path}");
+        assert!(page.body.to_ascii_lowercase().contains(words), "{path}");
+        assert_eq!(page.header("cache-control"), Some("no-cache"));
+        for (name, value) in SECURITY {
+            assert_eq!(page.header(name), Some(value), "{path}");
+        }
+        let head = http(pod.web, "HEAD", path, &[]);
+        assert_eq!((head.status, head.header("content-length")), (200, page.header("content-length")));
+        let tag = page.header("etag").unwrap();
+        let again = http(pod.web, "GET", path, &[&format!("If-None-Match: W/\"x\", {tag}")]);
+        assert_eq!((again.status, again.header("etag")), (304, Some(tag)));
+        assert_eq!(http(pod.web, "GET", path, &["If-None-Match: \"x\""]).status, 200);
+    }
+}
+
+#[test]
+fn rooms_are_made_and_looked_up() {
+    let pod = Pod::start(Options { shards: 3, ..Options::default() });
+    for _ in 0..6 {
+        let made = http(pod.web, "POST", "/api/rooms", &["Content-Length: 0"]);
+        assert_eq!(made.status, 201);
+        let body: serde_json::Value = serde_json::from_str(&made.body).unwrap();
+        let room = body["room"].as_str().unwrap();
+        let path = format!("/api/rooms/{room}");
+        assert_eq!(made.header("location"), Some(path.as_str()));
+        let expect = |players: u32| {
+            let found = http(pod.web, "GET", &path, &[]);
+            assert_eq!((found.status, found.header("cache-control")), (200, Some("no-store")));
+            let body: serde_json::Value = serde_json::from_str(&found.body).unwrap();
+            assert_eq!(body, serde_json::json!({"room": room, "players": players, "max_players": 4}));
+        };
+        expect(0);
+        let mut alice = Lines::connect(pod.tcp);
+        alice.join(room, "alice");
+        expect(1);
+    }
+}
+
+#[test]
+fn errors_are_json_with_their_codes() {
+    let pod = Pod::start(Options::default());
+    let table: &[(&str, &str, &[&str], u16, &str)] = &[
+        ("GET", "/nothing", &[], 404, "not_found"),
+        ("GET", "/api", &[], 404, "not_found"),
+        ("GET", "/package.json", &[], 404, "not_found"),
+        ("GET", "/../Cargo.toml", &[], 404, "not_found"),
+        ("GET", "/api/rooms/abcd1234", &[], 404, "room_not_found"),
+        ("GET", "/api/rooms/ABCD1234", &[], 400, "bad_room"),
+        ("GET", "/api/rooms/", &[], 400, "bad_room"),
+        ("GET", "/api/rooms/abcd1234/x", &[], 400, "bad_room"),
+        ("GET", "/api/rooms", &[], 405, "method_not_allowed"),
+        ("DELETE", "/api/rooms/abcd1234", &[], 405, "method_not_allowed"),
+        ("POST", "/", &["Content-Length: 0"], 405, "method_not_allowed"),
+        ("POST", "/ws", &["Content-Length: 0"], 405, "method_not_allowed"),
+        ("GET", "/ws", &[], 400, "bad_request"),
+        ("GET", "/", &["Host: evil.example"], 421, "bad_host"),
+        ("GET", "/", &["Host: localhost", "Host: localhost"], 400, "bad_request"),
+        ("POST", "/api/rooms", &["Content-Length: 0", "Origin: null"], 403, "bad_origin"),
+        ("POST", "/api/rooms", &["Content-Length: 0", "Origin: http://evil.example"], 403, "bad_origin"),
+        ("GET", "/ws", &["Origin: http://evil.example"], 403, "bad_origin"),
+    ];
+    for (method, path, lines, status, code) in table {
+        let answer = http(pod.web, method, path, lines);
+        assert_eq!((answer.status, answer.code().as_str()), (*status, *code), "{method} {path} {lines:?}");
+        assert_eq!(answer.header("allow").is_some(), *status == 405);
+        for (name, value) in SECURITY {
+            assert_eq!(answer.header(name), Some(value), "{path}");
+        }
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+    }
+}
+
+#[test]
+fn bodies_and_headers_have_their_limits() {
+    let pod = Pod::start(Options::default());
+    let post = |length: usize| {
+        let request =
+            format!("POST /api/rooms HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n\r\n{}", pod.web, "x".repeat(length));
+        http_over(&mut TcpStream::connect(pod.web).unwrap(), &request)
+    };
+    assert_eq!(post(4096).status, 201);
+    let refused = post(4097);
+    assert_eq!((refused.status, refused.code().as_str()), (413, "too_large"));
+    assert_eq!(http(pod.web, "GET", "/", &[&format!("X: {}", "x".repeat(14 * 1024))]).status, 200);
+    assert_eq!(http(pod.web, "GET", "/", &[&format!("X: {}", "x".repeat(20 * 1024))]).status, 431);
+}
+
+#[test]
+fn own_and_listed_origins_may_make_rooms() {
+    let allowed_origins = vec!["https://chat.example".parse().unwrap()];
+    let pod = Pod::start(Options { allowed_origins, ..Options::default() });
+    let own = format!("Origin: http://{}", pod.web);
+    for lines in [&[own.as_str()][..], &["Origin: https://chat.example"], &["Host: chat.example"], &[]] {
+        let lines: Vec<_> = lines.iter().copied().chain(["Content-Length: 0"]).collect();
+        assert_eq!(http(pod.web, "POST", "/api/rooms", &lines).status, 201, "{lines:?}");
+    }
+    for lines in [["Origin: http://chat.example"], ["Origin: https://chat.example:444"]] {
+        let lines: Vec<_> = lines.iter().copied().chain(["Content-Length: 0"]).collect();
+        assert_eq!(http(pod.web, "POST", "/api/rooms", &lines).status, 403, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_connection_is_used_again_and_many_requests_may_come_at_once() {
+    let pod = Pod::start(Options::default());
+    let mut stream = TcpStream::connect(pod.web).unwrap();
+    for _ in 0..3 {
+        assert_eq!(http_over(&mut stream, &format!("GET /room.js HTTP/1.1\r\nHost: {}\r\n\r\n", pod.web)).status, 200);
+    }
+    let one = format!("GET /favicon.svg HTTP/1.1\r\nHost: {}\r\n\r\n", pod.web);
+    let last = format!("GET /favicon.svg HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", pod.web);
+    stream.write_all(format!("{one}{one}{last}").as_bytes()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut all = String::new();
+    stream.read_to_string(&mut all).unwrap();
+    assert_eq!(all.matches("HTTP/1.1 200 OK").count(), 3);
+}

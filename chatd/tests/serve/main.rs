@@ -1,5 +1,5 @@
 //! The ports that clients see, on real sockets: shards with real hubs, the memory directory, no peers.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::format_push_string)]
 
 mod client;
 mod http;
