@@ -11,6 +11,7 @@ pub mod frame;
 pub mod healthcheck;
 pub mod hub;
 pub mod lease;
+pub mod limits;
 pub mod logging;
 pub mod mail;
 pub mod metrics;

@@ -39,6 +39,9 @@ impl Hub {
         let Reach::Local(id) = asked.by else {
             return;
         };
+        if self.refuse_limited(time, id, asked, &command) {
+            return;
+        }
         match command {
             Command::CreateRoom => self.create(time, asked),
             Command::Join { room, name, resumable, on_wrong_pod } => {
@@ -327,6 +330,7 @@ impl Hub {
             && let Some(session) = self.session_mut(id)
         {
             session.place = Place::Busy;
+            self.charge(id);
         }
         self.create_room_for(time, Released::Created(asked));
     }

@@ -349,6 +349,7 @@ impl Hub {
 
     /// Outside a room every JOIN or RESUME of a room that is not there counts; too many close the connection.
     pub(super) fn missed_once(&mut self, time: Time, id: SessionId) {
+        self.charge(id);
         let limit = self.settings.max_misses;
         if let Some(session) = self.session_mut(id) {
             session.misses += 1;

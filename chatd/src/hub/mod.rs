@@ -12,6 +12,7 @@ mod figures;
 mod find;
 mod guests;
 mod input;
+mod metering;
 mod ownership;
 mod peers;
 mod relay;
@@ -118,6 +119,7 @@ pub struct Hub {
 
     effects: Vec<Effect>,
     dirty: Vec<SessionId>,
+    charges: Vec<SessionId>,
     woken: Vec<SessionId>,
     line: Vec<u8>,
     json: Vec<u8>,
@@ -155,6 +157,7 @@ impl Hub {
             ring_bytes: 0,
             effects: Vec::new(),
             dirty: Vec::new(),
+            charges: Vec::new(),
             woken: Vec::new(),
             line: Vec::new(),
             json: Vec::new(),

@@ -142,6 +142,10 @@ pub struct Session {
     pub bucket: Bucket,
     pub strikes: Strikes,
     pub misses: u32,
+    /// Its misses and creations count for its address.
+    pub metered: bool,
+    /// Its address has used up what it may do (ms).
+    pub limited_until: u64,
     /// The number of this stay in a room.
     pub relay: RelayId,
     /// What the client wants on the wrong pod: as it said with JOIN or RESUME, or as is the rule for its kind.
@@ -164,6 +168,8 @@ impl Session {
             bucket: Bucket::new(settings.rate, settings.burst, now),
             strikes: Strikes::default(),
             misses: 0,
+            metered: false,
+            limited_until: 0,
             relay: RelayId(0),
             mode: OnWrongPod::Relay,
             room: None,

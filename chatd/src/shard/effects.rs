@@ -5,6 +5,7 @@ use mio::net::TcpStream;
 use super::{Connection, Query, Shard};
 use crate::frame::Drop;
 use crate::hub::{Effect, SessionId};
+use crate::limits;
 use crate::mail::{PodMail, ShardMail};
 
 impl Shard {
@@ -45,6 +46,25 @@ impl Shard {
                 }
             }
             Effect::Log(notice) => super::notice::log(&notice),
+        }
+    }
+
+    /// Counts the misses and creations for their addresses, and limits who has used them up.
+    pub(super) fn charge(&mut self) {
+        let Some(limits) = self.limits.clone() else {
+            return;
+        };
+        self.hub.take_charges(&mut self.charges);
+        for id in std::mem::take(&mut self.charges) {
+            let Some(address) = self.connection(id).map(|connection| connection.address) else {
+                continue;
+            };
+            let from = limits.charge(address, self.time.now);
+            if from > self.time.now {
+                let Self { connections, hub, .. } = self;
+                let same = connections.iter().flatten().filter(|other| limits::same(other.address, address));
+                same.for_each(|other| hub.limit(other.id, from));
+            }
         }
     }
 

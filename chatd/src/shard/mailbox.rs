@@ -38,6 +38,10 @@ impl Shard {
                 let id = self.hub.open(time, encoding);
                 let mut connection = Connection::new(id, Self::stream(stream), address, permit);
                 connection.web = early.map(|pending| Box::new(Web { pending, heard: time.now, ..Web::default() }));
+                if let Some(limits) = &self.limits {
+                    self.hub.meter(id);
+                    self.hub.limit(id, limits.allowed_from(address, time.now));
+                }
                 self.begin(connection);
             }
             ShardMail::Carried { carried, connection } => {

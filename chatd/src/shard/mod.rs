@@ -27,6 +27,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use crate::hub::{Advertised, Effect, Hub, HubSettings, SessionId, Time};
+use crate::limits::SharedLimits;
 use crate::mail::{PodMail, ShardMail};
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, RoomId};
@@ -51,6 +52,8 @@ pub struct ShardStart {
     /// Every shard's mailbox, by number: sessions move between them.
     pub shards: Vec<UnboundedSender<ShardMail>>,
     pub pod: UnboundedSender<PodMail>,
+    /// With `--per-ip-limits`.
+    pub limits: Option<SharedLimits>,
 }
 
 /// Starts the thread; it ends with [`ShardMail::Stop`]. Fails where the system has no more threads or descriptors.
@@ -100,6 +103,7 @@ struct Shard {
     mailbox: UnboundedReceiver<ShardMail>,
     shards: Vec<UnboundedSender<ShardMail>>,
     pod: UnboundedSender<PodMail>,
+    limits: Option<SharedLimits>,
     time: Time,
     stopped: bool,
 
@@ -121,6 +125,7 @@ struct Shard {
     buffer: Box<[u8]>,
     effects: Vec<Effect>,
     dirty: Vec<SessionId>,
+    charges: Vec<SessionId>,
 }
 
 impl Shard {
@@ -135,6 +140,7 @@ impl Shard {
             mailbox: start.mailbox,
             shards: start.shards,
             pod: start.pod,
+            limits: start.limits,
             time: clock::now(),
             stopped: false,
             connections: Vec::new(),
@@ -148,6 +154,7 @@ impl Shard {
             buffer: vec![0; READ].into_boxed_slice(),
             effects: Vec::new(),
             dirty: Vec::new(),
+            charges: Vec::new(),
         }
     }
 

@@ -40,6 +40,7 @@ impl Shard {
             self.dirty = dirty;
         }
         self.send_frames();
+        self.charge();
         self.unpause();
     }
 
@@ -101,14 +102,18 @@ impl Shard {
 
     /// Ends a WebSocket session for a reason of its own: the client closed it, or broke its rules.
     pub(super) fn close_web(&mut self, id: SessionId, code: Option<u16>, reason: &str, drop: Drop) {
+        self.flush(id);
         let output = self.hub.output(id);
         let Some(connection) = self.connections.get_mut(id.index as usize).and_then(Option::as_mut) else {
             return;
         };
+        if connection.id != id {
+            return;
+        }
         let Some(web) = connection.web.as_mut() else {
             return;
         };
-        // What the hub has for the client is dropped, but a frame that is under way has to be finished.
+        // What does not fit is dropped, but a frame that is under way has to be finished.
         let mut last = output[..web.unsent].to_vec();
         last.append(&mut web.control);
         websocket::close(code, reason, &mut last);

@@ -124,7 +124,11 @@ async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<Option<IpAddr>>
             Ok(Step::More(count)) => {
                 let start = header.len();
                 header.resize(start + count, 0);
-                stream.read_exact(&mut header[start..]).await?;
+                let read = stream.read(&mut header[start..]).await?;
+                if read == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                header.truncate(start + read);
             }
             Ok(Step::Done(address)) => return Ok(address),
             Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),

@@ -30,9 +30,11 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::limits::SharedLimits;
 use crate::mail::{Permit, ShardMail};
 use crate::protocol::{ErrorCode, RoomId};
 use crate::settings::{Cidr, Origin};
+use crate::shard;
 use crate::tcp::{accept_failed, keep_alive};
 use failure::Failure;
 use gate::Gate;
@@ -47,6 +49,8 @@ pub struct WebOptions {
     pub trusted_proxies: Vec<Cidr>,
     /// Told to whoever asks about a room.
     pub max_players: u32,
+    /// With `--per-ip-limits`.
+    pub limits: Option<SharedLimits>,
 }
 
 /// From connecting, or from one answer, to the next request's whole header (protocol.md section 5).
@@ -86,6 +90,7 @@ struct Web {
     max_players: u32,
     shards: Vec<UnboundedSender<ShardMail>>,
     turn: AtomicUsize,
+    limits: Option<SharedLimits>,
 }
 
 /// Who is connected.
@@ -117,6 +122,7 @@ pub async fn serve(
         max_players: options.max_players,
         shards,
         turn: AtomicUsize::new(0),
+        limits: options.limits,
     });
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let (end, ending) = watch::channel(());
@@ -193,9 +199,9 @@ impl Web {
         self.gate.check_host(&parts)?;
         match parts.uri.path() {
             "/ws" => self.web_socket(client, &parts, upgrade),
-            "/api/rooms" => self.create_room(&parts, body).await,
+            "/api/rooms" => self.create_room(client, &parts, body).await,
             path => match path.strip_prefix("/api/rooms/") {
-                Some(room) => self.look_up(&parts, room).await,
+                Some(room) => self.look_up(client, &parts, room).await,
                 None => Self::page(&parts),
             },
         }
@@ -216,7 +222,7 @@ impl Web {
         Ok(handshake.into_response())
     }
 
-    async fn create_room(&self, parts: &Parts, body: Incoming) -> Result<Response, Failure> {
+    async fn create_room(&self, client: &Client, parts: &Parts, body: Incoming) -> Result<Response, Failure> {
         if parts.method != Method::POST {
             return Err(Failure::method_not_allowed("POST"));
         }
@@ -225,22 +231,31 @@ impl Web {
         let body = timeout(BODY_TIME, Limited::new(Body::new(body), MAX_BODY).collect()).await;
         let whole = body.map_err(|_| Failure::bad_request("The body did not come in time."))?;
         whole.map_err(|_| Failure::too_large())?;
+        let address = self.address(client, parts);
+        self.check_limit(address)?;
         let (reply, room) = oneshot::channel();
         let room = ask(self.next_shard()?, ShardMail::CreateRoom { reply }, room).await?;
+        self.charge(address);
         let place = HeaderValue::try_from(format!("/api/rooms/{room}"));
         let mut response = (StatusCode::CREATED, Json(json!({"room": room}))).into_response();
         response.headers_mut().extend(place.map(|place| (LOCATION, place)));
         Ok(response)
     }
 
-    async fn look_up(&self, parts: &Parts, room: &str) -> Result<Response, Failure> {
+    async fn look_up(&self, client: &Client, parts: &Parts, room: &str) -> Result<Response, Failure> {
         if parts.method != Method::GET && parts.method != Method::HEAD {
             return Err(Failure::method_not_allowed("GET, HEAD"));
         }
         let room: RoomId = room.parse().map_err(|_| Failure::from(ErrorCode::BadRoom))?;
         let shard = self.shards.get(room.shard(self.shards.len())).ok_or(Failure::from(ErrorCode::ShuttingDown))?;
+        let address = self.address(client, parts);
+        self.check_limit(address)?;
         let (reply, players) = oneshot::channel();
-        let players = ask(shard, ShardMail::LookUp { room, reply }, players).await?;
+        let players = ask(shard, ShardMail::LookUp { room, reply }, players).await;
+        if players == Err(ErrorCode::RoomNotFound.into()) {
+            self.charge(address);
+        }
+        let players = players?;
         Ok(Json(json!({"room": room, "players": players, "max_players": self.max_players})).into_response())
     }
 
@@ -256,6 +271,23 @@ impl Web {
     fn next_shard(&self) -> Result<&UnboundedSender<ShardMail>, Failure> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         self.shards.get(turn % self.shards.len().max(1)).ok_or(Failure::from(ErrorCode::ShuttingDown))
+    }
+
+    /// Whether this address may still make rooms and ask for them.
+    fn check_limit(&self, address: IpAddr) -> Result<(), Failure> {
+        let Some(limits) = &self.limits else {
+            return Ok(());
+        };
+        match limits.wait(address, shard::now().now) {
+            0 => Ok(()),
+            wait => Err(Failure::rate_limited(wait.div_ceil(1000))),
+        }
+    }
+
+    fn charge(&self, address: IpAddr) {
+        if let Some(limits) = &self.limits {
+            limits.charge(address, shard::now().now);
+        }
     }
 
     fn address(&self, client: &Client, parts: &Parts) -> IpAddr {

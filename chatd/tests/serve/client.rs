@@ -146,7 +146,8 @@ pub fn http_over(stream: &mut TcpStream, request: &str) -> Answer {
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
-    let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, value)| value.parse().unwrap());
+    let length =
+        headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, value)| value.parse().unwrap());
     let length = if request.starts_with("HEAD ") || status == 304 { 0 } else { length };
     while read.len() < head + length {
         let count = stream.read(&mut buffer).unwrap();

@@ -103,8 +103,11 @@ fn errors_are_json_with_their_codes() {
 fn bodies_and_headers_have_their_limits() {
     let pod = Pod::start(Options::default());
     let post = |length: usize| {
-        let request =
-            format!("POST /api/rooms HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n\r\n{}", pod.web, "x".repeat(length));
+        let request = format!(
+            "POST /api/rooms HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n\r\n{}",
+            pod.web,
+            "x".repeat(length)
+        );
         http_over(&mut TcpStream::connect(pod.web).unwrap(), &request)
     };
     assert_eq!(post(4096).status, 201);

@@ -25,3 +25,34 @@ fn one_connection_too_many_is_told_so_and_a_place_comes_back() {
     drop(first);
     wait_until("a place on the TCP port", || Lines::connect(pod.tcp).ask("PING") == "PONG");
 }
+
+#[test]
+fn misses_and_creations_of_one_address_are_limited_on_all_its_connections() {
+    let pod = Pod::start(Options { per_ip_limits: true, ..Options::default() });
+    let mut bystander = Lines::connect(pod.tcp);
+    assert_eq!(bystander.ask("PING"), "PONG");
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        made.push(Lines::connect(pod.tcp).create_room());
+        assert_eq!(http(pod.web, "POST", "/api/rooms", &["Content-Length: 0"]).status, 201);
+        assert_eq!(http(pod.web, "GET", "/api/rooms/aaaaaaaa", &[]).status, 404);
+    }
+    for round in 0..15 {
+        let room = ["aaaaaaaa", "aaaaaaab", "aaaaaaac"][round % 3];
+        let answer = Lines::connect(pod.tcp).ask(&format!("JOIN {room} alice"));
+        assert!(answer.starts_with("ERR room_not_found"), "{round}: {answer}");
+    }
+    for line in ["CREATE_ROOM".to_owned(), format!("JOIN {} bob", made[0])] {
+        let mut new = Lines::connect(pod.tcp);
+        let answer = new.ask(&line);
+        assert!(answer.starts_with("ERR rate_limited"), "{answer}");
+        assert_eq!(new.ask("PING"), "PONG");
+    }
+    for path in ["/api/rooms/aaaaaaaa", &format!("/api/rooms/{}", made[0])] {
+        let refused = http(pod.web, "GET", path, &[]);
+        assert_eq!((refused.status, refused.code().as_str()), (429, "rate_limited"));
+        assert!(refused.header("retry-after").is_some());
+    }
+    // Pages are not rooms.
+    assert_eq!(http(pod.web, "GET", "/", &[]).status, 200);
+}

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use chatd::directory::Directory;
 use chatd::directory::memory::MemoryDirectory;
 use chatd::hub::{HubSettings, LeaseView, Rules};
+use chatd::limits::SharedLimits;
 use chatd::mail::{PodMail, Report, ShardMail};
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{OnWrongPod, Ownership, PodBoot};
@@ -30,6 +31,7 @@ pub struct Options {
     pub proxy_protocol: bool,
     pub allowed_origins: Vec<Origin>,
     pub trusted_proxies: Vec<Cidr>,
+    pub per_ip_limits: bool,
 }
 
 impl Default for Options {
@@ -60,6 +62,7 @@ impl Default for Options {
             proxy_protocol: false,
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            per_ip_limits: false,
         }
     }
 }
@@ -75,9 +78,9 @@ pub struct Pod {
 impl Pod {
     pub fn start(options: Options) -> Self {
         let (pod, mail) = mpsc::unbounded_channel();
-        let (shards, mailboxes): (Vec<_>, Vec<_>) =
-            (0..options.shards).map(|_| mpsc::unbounded_channel()).unzip();
+        let (shards, mailboxes): (Vec<_>, Vec<_>) = (0..options.shards).map(|_| mpsc::unbounded_channel()).unzip();
         let keys = Arc::new(Keyring::generate(&mut StdRng::seed_from_u64(1)));
+        let limits = options.per_ip_limits.then(SharedLimits::default);
         let mut threads = Vec::new();
         for (index, mailbox) in mailboxes.into_iter().enumerate() {
             let settings = HubSettings { shard: index, shards: options.shards, ..options.hub.clone() };
@@ -97,6 +100,7 @@ impl Pod {
                 mailbox,
                 shards: shards.clone(),
                 pod: pod.clone(),
+                limits: limits.clone(),
             };
             threads.push(shard::spawn(start).unwrap());
         }
@@ -109,7 +113,7 @@ impl Pod {
         let of_thread = shards.clone();
         threads.push(std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(options, of_thread, mail, ending, bound));
+            runtime.block_on(serve(options, limits, of_thread, mail, ending, bound));
         }));
         let (tcp, web) = addresses.recv().unwrap();
         Self { tcp, web, shards, threads, end: end }
@@ -148,6 +152,7 @@ impl Drop for Pod {
 
 async fn serve(
     options: Options,
+    limits: Option<SharedLimits>,
     shards: Vec<UnboundedSender<ShardMail>>,
     mut mail: UnboundedReceiver<PodMail>,
     ending: watch::Receiver<()>,
@@ -163,6 +168,7 @@ async fn serve(
         allowed_origins: options.allowed_origins,
         trusted_proxies: options.trusted_proxies,
         max_players: options.hub.max_players,
+        limits,
     };
     let ended = || {
         let mut ending = ending.clone();

@@ -219,9 +219,13 @@ fn every_violation_has_its_close_code() {
         ("long ping", frame(0x89, &[b'x'; 126]), 1002),
         ("close with half a code", frame(0x88, b"x"), 1002),
         ("close with a code that is not for the wire", frame(0x88, &1005_u16.to_be_bytes()), 1002),
-        ("a length that is too long for itself", masked(frame(0x81, &[b'x'; 126]), |bytes| {
-            bytes.splice(2..4, [0, 5]);
-        }), 1002),
+        (
+            "a length that is too long for itself",
+            masked(frame(0x81, &[b'x'; 126]), |bytes| {
+                bytes.splice(2..4, [0, 5]);
+            }),
+            1002,
+        ),
     ];
     for (what, bytes, code) in table {
         let mut raw = Raw::connect(&pod);
