@@ -54,7 +54,7 @@ export function connectionStatus(state) {
 export function reduce(state, event, env) {
   switch (event.type) {
     case 'begin': return state.name ? connect(state) : [state, []];
-    case 'named': return connect({ ...state, name: event.name, error: null });
+    case 'named': return state.phase !== 'asking' ? [state, []] : connect({ ...state, name: event.name, error: null });
     case 'opened': return opened(state);
     case 'received': return received(state, event.message, env);
     case 'closed': return closed(state, event, env);
@@ -62,7 +62,7 @@ export function reduce(state, event, env) {
     case 'due': return state.phase === 'waiting' ? connect(state) : [state, []];
     case 'woken': return woken(state);
     case 'network': return event.online ? woken({ ...state, online: true }) : [{ ...state, online: false }, []];
-    case 'retry': return connect({ ...state, attempt: 0, error: null });
+    case 'retry': return state.phase !== 'stopped' ? [state, []] : connect({ ...state, attempt: 0, error: null });
     case 'refused': return [{ ...state, error: { code: event.code, about: 'message' } }, []];
     case 'say': return say(state, event.text, env);
     case 'resend': return flush(redeliver(state, event.id, 'queued'));
@@ -117,8 +117,9 @@ function carryOut(state, outcome, env) {
 }
 
 function received(state, message, env) {
+  if (!['joining', 'joined', 'leaving'].includes(state.phase)) return [state, []];
   switch (message.type) {
-    case 'joined': return joined(state, message, env);
+    case 'joined': return state.phase === 'leaving' ? [state, []] : joined(state, message, env);
     case 'message': return spoken(state, message);
     case 'error': return refused(state, message, env);
     case 'bye': return bye(state, message, env);

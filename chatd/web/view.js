@@ -100,6 +100,8 @@ export class View {
       setText(byId('stopped-text'), words.text);
       setText(byId('again'), words.again ?? '');
       byId('again').hidden = !words.again;
+      byId('again').classList.toggle('primary', !words.lobbyFirst);
+      byId('lobby-link').classList.toggle('primary', words.lobbyFirst);
     }
     if (phase !== this.#phase) this.#arrive(phase, wasIn);
     this.#phase = phase;
@@ -111,7 +113,7 @@ export class View {
       byId('name').focus();
       byId('name').select();
     } else if (phase === 'stopped' && !wasIn) {
-      (byId('again').hidden ? byId('lobby-link') : byId('again')).focus();
+      byId('stopped').querySelector('.primary').focus();
     } else if (phase === 'joined' && (document.activeElement === document.body || byId('ask').contains(document.activeElement))) {
       byId('draft').focus();
     }
@@ -158,7 +160,7 @@ export class View {
     if (draft.value !== line) draft.value = line;
     const left = MAX_TEXT_BYTES - byteLength(line);
     byId('bytes').classList.toggle('over', left < 0);
-    setText(byId('bytes'), left > NEAR_LIMIT_BYTES ? '' : left < 0 ? `${-left} bytes too long` : `${left} bytes left`);
+    setText(byId('bytes'), left > NEAR_LIMIT_BYTES ? '' : `${bytes(Math.abs(left))} ${left < 0 ? 'too long' : 'left'}`);
     setInvalid(draft, left < 0);
   }
 
@@ -191,6 +193,8 @@ function bidi(text) {
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+const bytes = (count) => (count === 1 ? '1 byte' : `${count} bytes`);
 
 function setInvalid(input, invalid) {
   if (invalid) input.setAttribute('aria-invalid', 'true');

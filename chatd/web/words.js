@@ -92,12 +92,17 @@ export function deliveryWords(delivery) {
   return DELIVERY[delivery];
 }
 
-/** The panel that stands where the page cannot go on by itself. `again`: the words on the button that tries anew, if any. */
+/**
+ * The panel that stands where the page cannot go on by itself. `again`: the words on the button that tries anew, if any;
+ * `lobbyFirst`: the way to the lobby is what most people will want.
+ */
 export function stopWords(code, sentence) {
-  const words = { title: 'You are not in the room', text: errorWords(code, sentence), again: 'Try again' };
-  if (code === 'room_full') words.title = 'The room is full';
-  if (code === 'room_not_found') words.title = 'No such room';
-  if (code === 'bad_room') return { ...words, title: 'No such room', again: null };
-  if (code === 'replaced') return { ...words, title: 'Open somewhere else', again: 'Use it here' };
-  return words;
+  const text = errorWords(code, sentence);
+  switch (code) {
+    case 'bad_room': return { title: 'No such room', text, again: null, lobbyFirst: true };
+    case 'room_not_found': return { title: 'No such room', text, again: 'Try again', lobbyFirst: true };
+    case 'room_full': return { title: 'The room is full', text, again: 'Try again', lobbyFirst: false };
+    case 'replaced': return { title: 'Open somewhere else', text, again: 'Use it here', lobbyFirst: false };
+    default: return { title: 'You are not in the room', text, again: 'Try again', lobbyFirst: false };
+  }
 }

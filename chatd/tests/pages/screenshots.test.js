@@ -16,7 +16,7 @@ const TALK = [
   ['mateo', 'I do. Half a tin of the dark green, that should be enough.'],
   ['ines', 'Then I’ll bring the ladder. Ten o’clock at the gate?'],
   ['ana', 'Ten it is.'],
-  ['mateo', '👍'],
+  ['mateo', 'See you there. I’ll text when I’m at the gate.'],
 ];
 
 let browser;
@@ -51,8 +51,9 @@ for (const colorScheme of ['light', 'dark']) {
     const looks = { colorScheme, viewport, deviceScaleFactor: size === 'phone' ? 2 : 1 };
     const of = (what) => `${what}-${colorScheme}-${size}`;
 
-    test(`lobby, ${colorScheme}, ${size}`, async () => {
+    test(`lobby, ${colorScheme}, ${size}`, async (t) => {
       const cluster = await startCluster();
+      t.after(() => cluster.stop());
       const person = await Person.open(browser, looks);
       await person.page.goto(cluster.pods[0].url);
       await person.page.fill('#name', 'ana');
@@ -61,12 +62,12 @@ for (const colorScheme of ['light', 'dark']) {
       await person.page.click('#join');
       await person.shot(of('lobby-error'));
       await person.close();
-      await cluster.stop();
       await taken(of('lobby'));
     });
 
-    test(`room, ${colorScheme}, ${size}`, async () => {
+    test(`room, ${colorScheme}, ${size}`, async (t) => {
       const cluster = await startCluster();
+      t.after(() => cluster.stop());
       const { ana, ines, mateo } = await seats(cluster, looks);
       await ana.shot(of('room'));
       await mateo.page.goto('about:blank');
@@ -74,12 +75,12 @@ for (const colorScheme of ['light', 'dark']) {
       await ana.page.fill('#draft', 'Shall we say that '.repeat(12).trim());
       await ana.shot(of('room-away'));
       for (const person of [ana, ines, mateo]) await person.close();
-      await cluster.stop();
       await taken(of('room'));
     });
 
-    test(`errors, ${colorScheme}, ${size}`, async () => {
+    test(`errors, ${colorScheme}, ${size}`, async (t) => {
       const cluster = await startCluster({ double: true });
+      t.after(() => cluster.stop());
       const { ana, ines, mateo } = await seats(cluster, looks);
       cluster.double.intercept = (session, { type, id }) => type === 'say' && (session.fail(id % 2 ? 'rate_limited' : 'unavailable', id), true);
       await ana.say('Did this one arrive?');
@@ -99,7 +100,6 @@ for (const colorScheme of ['light', 'dark']) {
       await lost.page.waitForSelector('#stopped:not([hidden])');
       await lost.shot(of('room-unknown'));
       for (const person of [ana, ines, mateo, lost]) await person.close();
-      await cluster.stop();
       await taken(of('room-error'));
     });
   }

@@ -10,9 +10,9 @@ const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 export const SHOTS = path.resolve(process.env.CHATD_PAGES_SHOTS ?? fileURLToPath(new URL('../../../../target/pages/', import.meta.url)));
 
-export async function launch() {
+export async function launch(options = {}) {
   const home = await mkdtemp(path.join(tmpdir(), 'chatd-pages-'));
-  const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS, env: { ...process.env, HOME: home } });
+  const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS, env: { ...process.env, HOME: home }, ...options });
   browser.on('disconnected', () => rm(home, { recursive: true, force: true, maxRetries: 5 }).catch(() => {}));
   return browser;
 }

@@ -1,0 +1,335 @@
+// A room in real browsers: talking, coming back, and what the page does about what people get wrong.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { Person, launch } from './support/browser.js';
+import { startCluster } from './support/cluster.js';
+
+let browser;
+let cluster;
+let url;
+before(async () => {
+  browser = await launch();
+  cluster = await startCluster();
+  url = cluster.pods[0].url;
+});
+after(async () => {
+  await browser?.close();
+  await cluster?.stop();
+});
+
+describe('room', () => {
+  let room;
+  let people;
+  beforeEach(async () => {
+    room = await cluster.createRoom();
+    people = [];
+  });
+  afterEach(async () => {
+    for (const person of people) await person.close();
+  });
+
+  async function enter(name, options, at = url) {
+    const person = await Person.open(browser, options);
+    people.push(person);
+    await person.join(at, room, name);
+    return person;
+  }
+
+  const players = (person) => person.page.$$eval('.player:not(.free) .player-name', (names) => names.map(({ textContent }) => textContent));
+  const logged = (person) => person.page.$$eval('#log p', (lines) => lines.map(({ textContent }) => textContent));
+  const notes = (person) => person.page.$$eval('.note', (rows) => rows.map(({ textContent }) => textContent.trim()));
+
+  test('two people talk: one order, own lines once, and only the other’s are read out', async () => {
+    const ana = await enter('ana');
+    const bob = await enter('bob');
+    await ana.until(async () => (await players(ana)).length === 2, 'bob to be seen');
+    const said = [];
+    for (let turn = 0; turn < 4; turn += 1) {
+      const [person, name] = turn % 2 === 0 ? [ana, 'ana'] : [bob, 'bob'];
+      await person.say(`line ${turn}`);
+      said.push(`${name}: line ${turn}`);
+      for (const listener of [ana, bob]) await listener.hears(said.at(-1));
+    }
+    assert.deepEqual(await ana.heard(), said);
+    assert.deepEqual(await bob.heard(), said);
+    assert.deepEqual(await logged(ana), ['bob: line 1', 'bob: line 3']);
+    assert.equal(await ana.page.evaluate(() => document.activeElement.id), 'draft');
+    assert.equal(await ana.page.inputValue('#draft'), '');
+    assert.equal(await ana.page.getAttribute('#log', 'role'), 'log');
+    assert.equal(await ana.page.getAttribute('#status', 'role'), 'status');
+    assert.equal(await ana.page.getAttribute('#alert', 'role'), 'alert');
+    assert.equal(await ana.page.textContent('#status'), 'Connected');
+    assert.deepEqual(await notes(ana), ['bob joined']);
+  });
+
+  test('markup and right-to-left text stay text, each in its own bdi', async () => {
+    const ana = await enter('ana');
+    const bob = await enter('bob');
+    for (const text of ['<img src=x onerror=alert(1)><b>bold</b> &amp;', '\u05e9\u05dc\u05d5\u05dd (abc) \u200f', '\u{1f469}\u200d\u{1f467} a  b']) {
+      await bob.say(text);
+      await ana.hears(`bob: ${text}`);
+    }
+    assert.equal(await ana.page.locator('.messages img, .messages b, #log img').count(), 0);
+    assert.equal(await ana.page.locator('.message-text:not(bdi), .message-from:not(bdi), .player:not(.free) .player-name:not(bdi)').count(), 0);
+    assert.equal(await ana.page.locator('#log p bdi').count(), 6);
+  });
+
+  test('a reload goes on in the same seat: the talk is there, nothing is read out again, nobody joins anew', async () => {
+    const ana = await enter('ana');
+    const bob = await enter('bob');
+    await ana.say('before');
+    await bob.hears('ana: before');
+    await ana.page.fill('#draft', 'half a thought');
+    assert.equal(new URL(ana.page.url()).search, `?room=${room}`, 'the address is an invitation: no name in it');
+    await ana.page.reload();
+    await ana.seated();
+    await bob.say('after');
+    await ana.hears('bob: after');
+    assert.deepEqual(await ana.heard(), ['ana: before', 'bob: after']);
+    assert.equal(await ana.page.inputValue('#draft'), 'half a thought');
+    assert.deepEqual(await logged(ana), ['bob: after']);
+    await bob.until(async () => (await notes(bob)).at(-1) === 'ana is back', 'ana to be back');
+    assert.ok(!(await notes(bob)).slice(1).includes('ana joined'));
+    assert.equal(await ana.page.locator('.note', { hasText: 'missing' }).count(), 0);
+  });
+
+  test('what was said during a reload is shown, but not read out', async () => {
+    const ana = await enter('ana');
+    const bob = await enter('bob');
+    await ana.page.goto('about:blank');
+    await bob.page.waitForSelector('.player.away');
+    await bob.say('while you were gone');
+    await bob.hears('bob: while you were gone');
+    await ana.page.goBack();
+    await ana.seated();
+    await ana.hears('bob: while you were gone');
+    assert.deepEqual(await logged(ana), []);
+  });
+
+  test('the invite link lacks the name, and its page asks for one', async () => {
+    const ana = await enter('ana', { permissions: ['clipboard-read', 'clipboard-write'] });
+    await ana.page.click('#copy');
+    await ana.until(async () => (await ana.page.textContent('#copy-text')) === 'Copied', 'the copy to be confirmed');
+    const link = await ana.page.evaluate(() => navigator.clipboard.readText());
+    assert.equal(link, `${url}/room?room=${room}`);
+    const guest = await Person.open(browser);
+    people.push(guest);
+    await guest.page.goto(link);
+    assert.equal(await guest.page.evaluate(() => document.activeElement.id), 'name');
+    await guest.page.keyboard.type('a b');
+    await guest.page.keyboard.press('Enter');
+    assert.match(await guest.alert(), /letters, digits/);
+    await guest.page.fill('#name', 'guest');
+    await guest.page.keyboard.press('Enter');
+    await guest.seated();
+    assert.equal(await guest.alert(), '');
+    assert.deepEqual(await players(guest), ['ana', 'guest']);
+    assert.equal(await guest.page.evaluate(() => document.activeElement.id), 'draft');
+  });
+
+  test('without a clipboard the link is copied the older way', async () => {
+    const ana = await enter('ana');
+    await ana.page.evaluate(() => {
+      Object.defineProperty(navigator, 'clipboard', { value: undefined });
+      document.addEventListener('copy', () => {
+        document.body.dataset.copied = document.getSelection().toString() || document.activeElement.value;
+      });
+    });
+    await ana.page.click('#copy');
+    await ana.until(async () => (await ana.page.textContent('#copy-text')) === 'Copied', 'the copy to be confirmed');
+    assert.equal(await ana.page.getAttribute('body', 'data-copied'), `${url}/room?room=${room}`);
+  });
+
+  test('a taken name asks for another one', async () => {
+    await enter('ana');
+    const second = await Person.open(browser);
+    people.push(second);
+    await second.page.goto(`${url}/room?room=${room}&name=ANA`);
+    await second.until(async () => /that name already/.test(await second.alert()), 'the words for name_taken');
+    assert.equal(await second.page.evaluate(() => document.activeElement.id), 'name');
+    await second.page.keyboard.type('bea');
+    await second.page.keyboard.press('Enter');
+    await second.seated();
+  });
+
+  test('a full room says so, and lets in when a seat is free', async () => {
+    const seated = [];
+    for (const name of ['p1', 'p2', 'p3', 'p4']) seated.push(await enter(name));
+    const fifth = await Person.open(browser);
+    people.push(fifth);
+    await fifth.page.goto(`${url}/room?room=${room}&name=p5`);
+    await fifth.page.waitForSelector('#stopped:not([hidden])');
+    assert.equal(await fifth.page.textContent('#stopped-title'), 'The room is full');
+    await seated[0].page.click('#leave');
+    await seated[0].page.waitForURL(`${url}/`);
+    await fifth.page.click('#again');
+    await fifth.seated();
+  });
+
+  test('an unknown room and a code that is none say so', async () => {
+    const lost = await Person.open(browser);
+    people.push(lost);
+    await lost.page.goto(`${url}/room?room=zzzzzzzz&name=ana`);
+    await lost.page.waitForSelector('#stopped:not([hidden])');
+    assert.match(await lost.page.textContent('#stopped-text'), /no such room/);
+    for (const query of ['?room=nope&name=ana', '']) {
+      await lost.page.goto(`${url}/room${query}`);
+      await lost.page.waitForSelector('#stopped:not([hidden])');
+      assert.match(await lost.page.textContent('#stopped-text'), /not a room code/);
+    }
+    await lost.page.click('#lobby-link');
+    await lost.page.waitForURL(`${url}/`);
+  });
+
+  test('4,000 bytes are sent, one more is refused in the page with the draft kept', async () => {
+    const ana = await enter('ana');
+    const longest = 'é'.repeat(2000);
+    await ana.page.fill('#draft', `${longest}x`);
+    assert.equal(await ana.page.textContent('#bytes'), '1 byte too long');
+    await ana.page.press('#draft', 'Enter');
+    assert.match(await ana.alert(), /too long/);
+    assert.equal(await ana.page.inputValue('#draft'), `${longest}x`);
+    await ana.say(longest);
+    await ana.hears(`ana: ${longest}`);
+    assert.equal(await ana.alert(), '');
+  });
+
+  test('pasted lines become one line; empty ones are not sent', async () => {
+    const ana = await enter('ana');
+    await ana.say('one\ntwo\r\nthree');
+    await ana.hears('ana: one two three');
+    await ana.say('   ');
+    assert.match(await ana.alert(), /nothing to show/);
+    assert.equal((await ana.heard()).length, 1);
+  });
+
+  test('only the button leaves', async () => {
+    const ana = await enter('ana');
+    const bob = await enter('bob');
+    const cleo = await enter('cleo');
+    await cleo.page.goto('about:blank');
+    await bob.page.click('#leave');
+    await bob.page.waitForURL(`${url}/`);
+    await ana.until(async () => (await notes(ana)).includes('bob left'), 'bob to leave');
+    await ana.page.waitForSelector('.player.away .player-name:text("cleo")');
+    assert.deepEqual(await players(ana), ['ana', 'cleo']);
+    const kept = await bob.page.evaluate(() => Object.keys(sessionStorage));
+    assert.deepEqual(kept, []);
+  });
+
+  test('a second tab takes the seat over, and the first one does not fight for it', async () => {
+    const ana = await enter('ana');
+    const stored = await ana.page.evaluate(() => (dispatchEvent(new Event('pagehide')), JSON.stringify(sessionStorage)));
+    const copy = await ana.context.newPage();
+    ana.watch(copy);
+    await copy.goto(url);
+    await copy.evaluate((text) => Object.entries(JSON.parse(text)).forEach(([key, value]) => sessionStorage.setItem(key, value)), stored);
+    await copy.goto(`${url}/room?room=${room}`);
+    await copy.waitForSelector('#status[data-status="connected"]');
+    await ana.page.waitForSelector('#stopped:not([hidden])');
+    assert.equal(await ana.page.textContent('#stopped-title'), 'Open somewhere else');
+    await ana.page.fill('#draft', 'kept');
+    await ana.page.press('#draft', 'Enter');
+    assert.match(await ana.alert(), /not in the room here/);
+    assert.equal(await ana.page.inputValue('#draft'), 'kept');
+    assert.equal(await copy.textContent('#status'), 'Connected');
+    await ana.page.click('#again');
+    await ana.seated();
+    await copy.waitForSelector('#stopped:not([hidden])');
+  });
+
+  test('by keyboard alone: from the lobby into a room, talk, copy, leave', async () => {
+    const ana = await Person.open(browser, { permissions: ['clipboard-read', 'clipboard-write'] });
+    people.push(ana);
+    const keys = ana.page.keyboard;
+    const focused = () => ana.page.evaluate(() => document.activeElement.id);
+    await ana.page.goto(url);
+    await keys.type('ana');
+    await keys.press('Tab');
+    assert.equal(await focused(), 'create');
+    await keys.press('Enter');
+    await ana.seated();
+    assert.equal(await focused(), 'draft');
+    await keys.type('by keys');
+    await keys.press('Enter');
+    await ana.hears('ana: by keys');
+    assert.equal(await focused(), 'draft');
+    const visited = [];
+    for (let step = 0; step < 3; step += 1) {
+      await keys.press('Shift+Tab');
+      visited.push(await focused());
+    }
+    assert.deepEqual(visited, ['scroller', 'leave', 'copy']);
+    await keys.press('Enter');
+    await ana.until(async () => (await ana.page.textContent('#copy-text')) === 'Copied', 'the copy to be confirmed');
+    assert.equal(await focused(), 'copy');
+    await keys.press('Tab');
+    await keys.press('Space');
+    await ana.page.waitForURL(`${url}/`);
+  });
+
+  test('offline and back: the status says so, what was missed comes, what was written goes out once', async () => {
+    const gate = await cluster.gate();
+    const ana = await enter('ana', {}, gate.url);
+    const bob = await enter('bob');
+    await ana.context.setOffline(true);
+    gate.cut();
+    await ana.status('offline');
+    await ana.say('written offline');
+    await bob.page.waitForSelector('.player.away');
+    await bob.say('are you there?');
+    await bob.hears('bob: are you there?');
+    gate.open();
+    await ana.context.setOffline(false);
+    await ana.seated();
+    for (const person of [ana, bob]) {
+      await person.hears('ana: written offline');
+      assert.deepEqual(await person.heard(), ['bob: are you there?', 'ana: written offline']);
+    }
+    assert.deepEqual(await logged(ana), []);
+  });
+
+  test('a dead connection is found by silence, and what was said into it is sent again, once', async () => {
+    const gate = await cluster.gate();
+    const ana = await Person.open(browser);
+    people.push(ana);
+    await ana.page.clock.install();
+    await ana.join(gate.url, room, 'ana');
+    const bob = await enter('bob');
+    await ana.page.waitForSelector('.note:has-text("bob")');
+    gate.hang();
+    await ana.say('into the void');
+    gate.open();
+    await ana.page.clock.runFor(21_000);
+    assert.equal(await ana.page.textContent('#status'), 'Connected');
+    await ana.page.clock.runFor(10_500);
+    await ana.page.waitForSelector('.message.delivered');
+    await bob.hears('ana: into the void');
+    assert.equal((await bob.heard()).length, 1);
+    assert.equal((await ana.heard()).length, 1);
+  });
+});
+
+test('back and forward: the seat is found again, with and without the browser’s page cache', async () => {
+  for (const cached of [false, true]) {
+    const its = await launch(cached ? { ignoreDefaultArgs: ['--disable-back-forward-cache'] } : {});
+    const ana = await Person.open(its);
+    const room = await cluster.createRoom();
+    await ana.page.goto(url);
+    await ana.join(url, room, 'ana');
+    await ana.say('one');
+    await ana.hears('ana: one');
+    // Not goBack(): it waits for a load event, which a page out of the cache does not have.
+    await ana.page.evaluate(() => history.back());
+    await ana.page.waitForURL(`${url}/`, { waitUntil: 'commit' });
+    await ana.page.evaluate(() => history.forward());
+    await ana.page.waitForURL(/room=/, { waitUntil: 'commit' });
+    await ana.seated();
+    await ana.say('two');
+    await ana.hears('ana: two');
+    assert.deepEqual(await ana.heard(), ['ana: one', 'ana: two']);
+    await ana.close();
+    await its.close();
+  }
+});
