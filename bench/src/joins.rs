@@ -77,5 +77,5 @@ pub fn create_rooms(chatd: &Chatd, connections: usize, rounds: usize) -> Result<
             }
         }
     }
-    Ok(Creation { rooms: rounds * connections, elapsed: started.elapsed(), cpu: chatd.cpu()?.saturating_sub(cpu) })
+    Ok(Creation { rooms: rounds * connections, elapsed: started.elapsed(), cpu: chatd.cpu()?.since(cpu).total() })
 }

@@ -11,6 +11,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
+use crate::process::Cpu;
 use crate::wire::Decoder;
 
 pub const MEMBERS: usize = 4;
@@ -52,8 +53,8 @@ pub struct Load {
 pub struct Window {
     pub deliveries: u64,
     pub elapsed: Duration,
-    /// CPU time (user and system) of the server's processes.
-    pub cpu: Duration,
+    /// CPU time of the server's processes.
+    pub cpu: Cpu,
 }
 
 impl Load {
@@ -103,7 +104,7 @@ impl Load {
         lines: u32,
         warm: Duration,
         window: Duration,
-        cpu: &dyn Fn() -> Result<Duration>,
+        cpu: &dyn Fn() -> Result<Cpu>,
     ) -> Result<Window> {
         self.answer_pings()?;
         for room in 0..self.rooms.len() {
@@ -119,7 +120,7 @@ impl Load {
         }
         let (elapsed, cpu_after) = (started.elapsed(), cpu()?);
         self.drain()?;
-        Ok(Window { deliveries, elapsed, cpu: cpu_after.saturating_sub(cpu_before) })
+        Ok(Window { deliveries, elapsed, cpu: cpu_after.since(cpu_before) })
     }
 
     /// Round trips of single lines, one room at a time: from the write to the last of the four deliveries.

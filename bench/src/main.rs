@@ -199,7 +199,7 @@ fn measure(options: &Options, entries: &[Entry]) -> Result<Vec<Row>> {
                     rows[index].name,
                     report::per_cpu_second(&window),
                     window.deliveries as f64 / window.elapsed.as_secs_f64(),
-                    100.0 * window.cpu.as_secs_f64() / window.elapsed.as_secs_f64(),
+                    100.0 * window.cpu.total().as_secs_f64() / window.elapsed.as_secs_f64(),
                 );
                 rows[index].windows[mode].push(window);
             }

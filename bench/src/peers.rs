@@ -4,12 +4,11 @@
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::load::MEMBERS;
-use crate::process::{Cpus, Process, free_address};
+use crate::process::{Cpu, Cpus, Process, free_address};
 use crate::talk::Talk;
 use crate::wire::{self, Decoder, Lines, Nats, WebSocket};
 
@@ -38,8 +37,8 @@ pub trait Contestant {
     fn processes(&self) -> &[Process];
     fn open_room(&self, index: usize) -> Result<OpenRoom>;
 
-    fn cpu(&self) -> Result<Duration> {
-        self.processes().iter().map(Process::cpu).sum()
+    fn cpu(&self) -> Result<Cpu> {
+        self.processes().iter().try_fold(Cpu::default(), |sum, process| Ok(sum.plus(process.cpu()?)))
     }
 
     fn memory(&self) -> Result<u64> {

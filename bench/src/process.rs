@@ -55,6 +55,28 @@ impl Cpus {
     }
 }
 
+/// CPU time of a process, all its threads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cpu {
+    pub user: Duration,
+    pub system: Duration,
+}
+
+impl Cpu {
+    pub fn total(self) -> Duration {
+        self.user + self.system
+    }
+
+    pub fn since(self, before: Self) -> Self {
+        let (user, system) = (self.user.saturating_sub(before.user), self.system.saturating_sub(before.system));
+        Self { user, system }
+    }
+
+    pub fn plus(self, other: Self) -> Self {
+        Self { user: self.user + other.user, system: self.system + other.system }
+    }
+}
+
 /// A child process that is ended when this is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -96,8 +118,8 @@ impl Process {
         Ok(())
     }
 
-    /// CPU time of all threads so far, user and system. /proc counts it in ticks of 10 ms.
-    pub fn cpu(&self) -> Result<Duration> {
+    /// CPU time of all threads so far. /proc counts it in ticks of 10 ms.
+    pub fn cpu(&self) -> Result<Cpu> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         cpu_of_stat(&stat, rustix::param::clock_ticks_per_second())
             .with_context(|| format!("{}: /proc/<pid>/stat is not as expected", self.what))
@@ -118,12 +140,11 @@ impl Drop for Process {
     }
 }
 
-fn cpu_of_stat(stat: &str, ticks_per_second: u64) -> Option<Duration> {
+fn cpu_of_stat(stat: &str, ticks_per_second: u64) -> Option<Cpu> {
     // The command's name stands in parentheses and may hold anything, so fields are counted from its end.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let user: u64 = fields.nth(11)?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(Duration::from_nanos((user + system) * 1_000_000_000 / ticks_per_second))
+    let time = |field: &str| Some(Duration::from_nanos(field.parse::<u64>().ok()? * 1_000_000_000 / ticks_per_second));
+    Some(Cpu { user: time(fields.nth(11)?)?, system: time(fields.next()?)? })
 }
 
 fn pss_of_smaps(rollup: &str) -> Option<u64> {
@@ -150,7 +171,10 @@ mod tests {
     #[test]
     fn cpu_time_is_read_behind_any_name() {
         let stat = "12 (a ) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 3 0";
-        assert_eq!(cpu_of_stat(stat, 100), Some(Duration::from_secs(2)));
+        assert_eq!(
+            cpu_of_stat(stat, 100),
+            Some(Cpu { user: Duration::from_millis(1500), system: Duration::from_millis(500) })
+        );
         assert_eq!(cpu_of_stat("12 (a) S 1", 100), None);
     }
 

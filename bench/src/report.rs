@@ -51,7 +51,7 @@ pub struct Row {
 /// Deliveries a CPU second of the server.
 #[allow(clippy::cast_precision_loss)]
 pub fn per_cpu_second(window: &Window) -> f64 {
-    window.deliveries as f64 / window.cpu.as_secs_f64().max(1e-3)
+    window.deliveries as f64 / window.cpu.total().as_secs_f64().max(1e-3)
 }
 
 /// The setting of a run.
@@ -98,20 +98,29 @@ pub fn markdown(setting: &Setting, rows: &[Row], directory: Option<&Directory>) 
 
 fn deliveries(out: &mut String, rows: &[Row]) {
     out.push_str("## Deliveries a CPU second of the server\n\n");
-    out.push_str(
-        "| server | version | one line a wake | pipelined | one line's round trip, p50 |\n|---|---|---|---|---|\n",
-    );
+    out.push_str("| server | version | one line a wake | in the kernel | pipelined | in the kernel | round trip |\n");
+    out.push_str("|---|---|---|---|---|---|---|\n");
     for row in rows {
         let [one, many] = row.windows.each_ref().map(|windows| match spread(windows) {
             Some(Spread { median, min, max }) => {
-                format!("{} ({} to {})", thousands(median), thousands(min), thousands(max))
+                let (median, min, max) = (thousands(median), thousands(min), thousands(max));
+                format!("{median} ({min} to {max}) | {:.0} %", 100.0 * kernel_share(windows))
             }
-            None => "-".to_owned(),
+            None => "- | -".to_owned(),
         });
-        let _ =
-            writeln!(out, "| {} | {} | {one} | {many} | {} µs |", row.name, row.version, row.round_trip.as_micros());
+        let (name, version, round_trip) = (&row.name, &row.version, row.round_trip.as_micros());
+        let _ = writeln!(out, "| {name} | {version} | {one} | {many} | {round_trip} µs |");
     }
-    out.push('\n');
+    out.push_str(
+        "\n*In the kernel*: system time's part of the CPU time. *Round trip*: median time from one line's write to its \
+         last delivery, nothing else under way.\n\n",
+    );
+}
+
+/// The kernel's part of the server's CPU time.
+fn kernel_share(windows: &[Window]) -> f64 {
+    let sum = |part: fn(&Window) -> Duration| windows.iter().map(part).sum::<Duration>().as_secs_f64();
+    sum(|window| window.cpu.system) / sum(|window| window.cpu.total()).max(1e-3)
 }
 
 fn ratios(out: &mut String, rows: &[Row]) {
