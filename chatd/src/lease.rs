@@ -201,13 +201,16 @@ impl Lease {
 
     /// Time has passed.
     pub fn tick(&mut self, time: Time) {
-        if self.asked.is_none() && time.now >= self.next && !self.superseded {
+        if self.asked.is_none() && time.now >= self.next {
             if self.draining && self.taken && time.now >= self.targets_at && !self.ending {
                 self.targets_at = time.now + RENEW / 2;
                 self.ask(Asked::Pods, Request::Pods);
+            } else if self.superseded || self.ending {
+                // Nothing is renewed any more; who takes the rooms is still asked.
+                self.next = if self.draining && !self.ending { self.targets_at } else { u64::MAX };
             } else if !self.taken || self.prefix_in_use {
                 self.ask(Asked::Pods, Request::Pods);
-            } else if !self.ending {
+            } else {
                 self.swap(time);
             }
         }

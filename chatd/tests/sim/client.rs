@@ -289,7 +289,9 @@ impl Client {
         match told {
             Told::Room(room) => {
                 town.rooms.push(room);
-                self.reply(town, &What::Create, id);
+                // CREATE_ROOM is wrong in a room, and right after the LEAVE before it.
+                let what = front.filter(|front| *front == What::Rubbish).unwrap_or(What::Create);
+                self.reply(town, &what, id);
             }
             Told::Joined(joined) => {
                 let entering = matches!(front, Some(What::Join | What::Resume { .. })) && (!self.json || ours);

@@ -171,7 +171,12 @@ impl Net {
     /// Notes a step; `line` is only made when the trace is kept.
     pub fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.trace.lines {
-            let line = line();
+            let mut line = line();
+            // Long texts are padded with these.
+            while let Some(at) = line.find("----") {
+                let end = line[at..].find(|letter| letter != '-').map_or(line.len(), |end| at + end);
+                line.replace_range(at..end, "~");
+            }
             if self.live {
                 eprintln!("{:>10.3} {line}", self.now as f64 / 1e6);
             }
