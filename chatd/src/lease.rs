@@ -168,6 +168,8 @@ pub struct Lease {
     state: DirectoryState,
     state_since: u64,
     view: LeaseView,
+    /// When the view has to be looked at again.
+    look_at: u64,
     last_ticket: u64,
     effects: Vec<LeaseEffect>,
 }
@@ -194,6 +196,7 @@ impl Lease {
             state: DirectoryState::Ok,
             state_since: 0,
             view: LeaseView::default(),
+            look_at: u64::MAX,
             last_ticket: 0,
             effects: Vec::new(),
         }
@@ -201,13 +204,16 @@ impl Lease {
 
     /// Time has passed.
     pub fn tick(&mut self, time: Time) {
-        if self.asked.is_none() && time.now >= self.next && !self.superseded {
+        if self.asked.is_none() && time.now >= self.next {
             if self.draining && self.taken && time.now >= self.targets_at && !self.ending {
                 self.targets_at = time.now + RENEW / 2;
                 self.ask(Asked::Pods, Request::Pods);
+            } else if self.superseded || self.ending {
+                // Nothing is renewed any more; who takes the rooms is still asked.
+                self.next = if self.draining && !self.ending { self.targets_at } else { u64::MAX };
             } else if !self.taken || self.prefix_in_use {
                 self.ask(Asked::Pods, Request::Pods);
-            } else if !self.ending {
+            } else {
                 self.swap(time);
             }
         }
@@ -216,8 +222,7 @@ impl Lease {
 
     /// When [`Lease::tick`] has something to do next (ms).
     pub fn next_deadline(&self) -> u64 {
-        let settles = self.steady_since.filter(|_| !self.view.settled).map_or(u64::MAX, |since| since + SETTLE);
-        if self.asked.is_some() { settles } else { self.next.min(settles) }
+        if self.asked.is_some() { self.look_at } else { self.next.min(self.look_at) }
     }
 
     /// The directory has answered, or not.
@@ -466,6 +471,10 @@ impl Lease {
         let held = self.confirmed.is_some_and(|sent| time.now.saturating_sub(sent) < LEASE);
         let steady = self.steady_since.is_none_or(|since| time.now >= since + SETTLE);
         let settled = held && steady && !self.lost && !self.prefix_in_use && !self.superseded;
+        // What time alone will change; nothing that is past, or the driver would turn without end.
+        let settles = self.steady_since.map(|since| since + SETTLE);
+        let lapses = self.confirmed.map(|sent| sent + LEASE);
+        self.look_at = settles.into_iter().chain(lapses).filter(|at| *at > time.now).min().unwrap_or(u64::MAX);
         let view = LeaseView { confirmed: self.confirmed, settled };
         if view != self.view {
             self.view = view;

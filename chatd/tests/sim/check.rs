@@ -30,6 +30,9 @@ impl World {
         self.check_settled(number);
         self.check_memory(number);
         self.check_limits(number);
+        if self.pods[number].state != State::Up {
+            return;
+        }
         for index in 0..self.pods[number].views.len() {
             let view = self.pods[number].views[index];
             if view.ready {

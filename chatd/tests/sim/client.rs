@@ -197,7 +197,7 @@ impl Client {
     /// Ends the connection from this side.
     pub fn hang_up(&mut self, net: &mut Net, town: &mut Town, how: End) {
         if let Some(pipe) = self.pipe {
-            let going_away = self.json && self.dice.chance(30);
+            let going_away = self.json && !town.calm && self.dice.chance(30);
             net.close(pipe, 0, how, going_away);
             if how == End::Vanished {
                 let wait = self.dice.range(20 * SECOND, 60 * SECOND);
@@ -289,7 +289,9 @@ impl Client {
         match told {
             Told::Room(room) => {
                 town.rooms.push(room);
-                self.reply(town, &What::Create, id);
+                // CREATE_ROOM is wrong in a room, and right after the LEAVE before it.
+                let what = front.filter(|front| *front == What::Rubbish).unwrap_or(What::Create);
+                self.reply(town, &what, id);
             }
             Told::Joined(joined) => {
                 let entering = matches!(front, Some(What::Join | What::Resume { .. })) && (!self.json || ours);

@@ -128,6 +128,8 @@ pub struct Net {
     /// Slow seeds have a slow network.
     pub latency: (Micros, Micros),
     pub trace: Trace,
+    /// Notes are printed at once: for runs that do not end.
+    live: bool,
 }
 
 /// What happened, kept only when somebody wants to read it; and a hash of it, always.
@@ -161,6 +163,7 @@ impl Net {
             vanished: BTreeSet::new(),
             dead: BTreeSet::new(),
             latency,
+            live: keep.is_some() && std::env::var_os("CHATD_SIM_LIVE").is_some(),
             trace: Trace { lines: keep.map(|_| VecDeque::new()), keep: keep.unwrap_or_default(), ..Trace::default() },
         }
     }
@@ -168,7 +171,16 @@ impl Net {
     /// Notes a step; `line` is only made when the trace is kept.
     pub fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.trace.lines {
-            lines.push_back(format!("{:>10.3} {}", self.now as f64 / 1e6, line()).into());
+            let mut line = line();
+            // Long texts are padded with these.
+            while let Some(at) = line.find("----") {
+                let end = line[at..].find(|letter| letter != '-').map_or(line.len(), |end| at + end);
+                line.replace_range(at..end, "~");
+            }
+            if self.live {
+                eprintln!("{:>10.3} {line}", self.now as f64 / 1e6);
+            }
+            lines.push_back(format!("{:>10.3} {}", self.now as f64 / 1e6, line).into());
             if lines.len() > self.trace.keep {
                 lines.pop_front();
             }

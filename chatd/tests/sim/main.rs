@@ -148,7 +148,7 @@ fn every_invariant_holds_for_every_seed() {
     if let Some(seed) = setting("CHATD_SIM_SEED") {
         note_panics();
         let text = std::thread::Builder::new().name("seeds".into()).spawn(move || {
-            run(seed, &ALL).failure.map(|failure| explain(seed, &ALL, &failure, lines))
+            run(seed, &Options { keep: Some(lines), ..ALL }).failure.map(|failure| explain(seed, &ALL, &failure, lines))
         });
         if let Some(text) = text.unwrap().join().unwrap() {
             panic!("{text}");

@@ -104,6 +104,8 @@ impl Town {
             What::Ping | What::Help => !matches!(code, "not_in_room" | "bad_command"),
             What::Rubbish => true,
             What::Join | What::Resume { .. } => !matches!(code, "not_in_room" | "bad_command" | "bad_room" | "bad_name"),
+            // Chat that follows a LEAVE is an unknown command, in lines.
+            What::Say(_) => true,
             _ => code != "bad_command",
         };
         if !fits {

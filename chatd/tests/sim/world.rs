@@ -16,7 +16,7 @@ use crate::store::Store;
 use crate::town::{Failure, Town};
 
 /// Steps after which a run counts as running in circles: ordinary ones need a tenth of it.
-const MOST_STEPS: u64 = 3_000_000;
+const MOST_STEPS: u64 = 500_000;
 
 /// How to run a seed.
 #[derive(Debug, Clone)]
