@@ -21,6 +21,7 @@ use crate::directory::redis::{RedisDirectory, RedisSettings, RedisSettingsError,
 use crate::files::{FileError, KeyWatch, ReloadFailures, Watcher, read_addresses};
 use crate::hub::{HubSettings, Rules};
 use crate::lease::LeaseIdentity;
+use crate::limits::SharedLimits;
 use crate::mail::ShardMail;
 use crate::peer::Peers;
 use crate::peer::handshake::Identity;
@@ -118,6 +119,7 @@ async fn serve(settings: Settings) -> Result<Ended, StartError> {
     let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_SHARDS);
     let (shards, mailboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded_channel()).unzip();
     let (pod_sender, mail) = unbounded_channel();
+    let limits = settings.clients.per_ip_limits.then(SharedLimits::default);
     let start = |index, mailbox, seed| ShardStart {
         settings: hub_settings(&settings, index, count),
         me: me.owner.clone(),
@@ -127,6 +129,7 @@ async fn serve(settings: Settings) -> Result<Ended, StartError> {
         mailbox,
         shards: shards.clone(),
         pod: pod_sender.clone(),
+        limits: limits.clone(),
     };
     let threads = spawn_shards(mailboxes, start)?;
     drop(pod_sender);
@@ -134,7 +137,7 @@ async fn serve(settings: Settings) -> Result<Ended, StartError> {
     let figures = Figures::new(shards.clone(), failures, key_count as u64);
     let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone());
     let (accepting, accept) = watch::channel(true);
-    listen(ports, &settings, &shards, &peers, &figures, &accept);
+    listen(ports, &settings, &shards, &peers, &figures, limits.clone(), &accept);
     tracing::info!(
         pod = settings.pod_id,
         boot = %me.owner.ownership.boot,
@@ -179,6 +182,7 @@ fn listen(
     shards: &[UnboundedSender<ShardMail>],
     peers: &Peers,
     figures: &Figures,
+    limits: Option<SharedLimits>,
     accept: &watch::Receiver<bool>,
 ) {
     let permits = Arc::new(Semaphore::new(settings.limits.max_connections as usize));
@@ -191,6 +195,7 @@ fn listen(
         allowed_origins: settings.clients.allowed_origins.clone(),
         trusted_proxies: settings.clients.trusted_proxies.clone(),
         max_players: settings.limits.max_players,
+        limits,
     };
     spawn_local(web::serve(ports.http, shards.to_vec(), options, stopped(accept.clone())));
     let options = tcp::TcpOptions { permits, proxy_protocol: settings.clients.proxy_protocol };
