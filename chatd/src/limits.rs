@@ -39,6 +39,8 @@ pub struct AddressLimits {
     forgiven: HashMap<Account, u64>,
     /// The forgiven are swept out when there are so many entries.
     sweep_at: usize,
+    /// A full table is swept again at this time (ms) at the earliest: a sweep is not for every newcomer.
+    sweep_from: u64,
 }
 
 impl AddressLimits {
@@ -63,9 +65,10 @@ impl AddressLimits {
         if self.forgiven.contains_key(&account) {
             return account;
         }
-        if self.forgiven.len() >= self.sweep_at {
+        if self.forgiven.len() >= self.sweep_at && now >= self.sweep_from {
             self.forgiven.retain(|_, forgiven| *forgiven > now);
             self.sweep_at = (2 * self.forgiven.len()).clamp(1024, MOST);
+            self.sweep_from = if self.sweep_at == MOST { now + EACH } else { now };
         }
         if self.forgiven.len() < MOST { account } else { Account::Others }
     }

@@ -11,8 +11,6 @@ pub fn now() -> Time {
     // Counts suspension, so that a pod that was frozen notices.
     let boot = clock_gettime(ClockId::Boottime);
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time {
-        now: u64::try_from(boot.tv_sec).unwrap_or_default() * 1000 + boot.tv_nsec as u64 / 1_000_000,
-        wall: wall.as_millis() as u64,
-    }
+    let part = |number: i64| u64::try_from(number).unwrap_or_default();
+    Time { now: part(boot.tv_sec) * 1000 + part(boot.tv_nsec) / 1_000_000, wall: wall.as_millis() as u64 }
 }

@@ -7,7 +7,6 @@ use mio::net::TcpStream;
 use super::websocket::Decoder;
 use crate::hub::SessionId;
 use crate::mail::Permit;
-use crate::protocol::ErrorCode;
 
 /// One client's socket. It can go from one shard to another once it is deregistered.
 #[derive(Debug)]
@@ -59,8 +58,8 @@ pub(super) struct Web {
     pub unsent: usize,
     /// When the client was last heard of (ms).
     pub heard: u64,
-    /// How this side closes, once the hub's output is out.
-    pub close: Option<Option<ErrorCode>>,
+    /// The code and reason with which this side closes, once the hub's output is out.
+    pub close: Option<(u16, &'static str)>,
 }
 
 /// A socket that is closed on this side. What the client still sends is read and forgotten, for a while: a socket that is closed

@@ -94,7 +94,7 @@ impl Shard {
         };
         connection.closing = true;
         if let Some(web) = &mut connection.web {
-            web.close = Some(code);
+            web.close = Some((close_code(code), code.map_or("", ErrorCode::as_str)));
         }
         self.arm(LAST_WORDS, Due::Flush(id));
         self.dirty.push(id);
@@ -224,9 +224,9 @@ fn next_bytes<'a>(web: Option<&'a mut Web>, output: &'a [u8]) -> (&'a [u8], bool
         return (output, false);
     };
     if output.is_empty()
-        && let Some(code) = web.close.take()
+        && let Some((code, reason)) = web.close.take()
     {
-        websocket::close(Some(close_code(code)), code.map_or("", ErrorCode::as_str), &mut web.control);
+        websocket::close(Some(code), reason, &mut web.control);
     }
     if web.control.is_empty() {
         (output, false)

@@ -222,3 +222,177 @@ fn frame_length(bytes: &[u8]) -> Option<usize> {
         short => Some(2 + usize::from(short)),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::{self, Read, Write};
+
+    use proptest::prelude::*;
+    use tungstenite::Message;
+    use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+
+    use super::*;
+
+    /// A frame as clients send it.
+    fn frame(last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![u8::from(last) << 7 | opcode];
+        match payload.len() {
+            length @ 0..126 => bytes.push(0x80 | length as u8),
+            length @ 126..0x1_0000 => {
+                bytes.push(0x80 | 0x7e);
+                bytes.extend_from_slice(&(length as u16).to_be_bytes());
+            }
+            length => {
+                bytes.push(0x80 | 0x7f);
+                bytes.extend_from_slice(&(length as u64).to_be_bytes());
+            }
+        }
+        let mask = [7, 200, 0, 33];
+        bytes.extend_from_slice(&mask);
+        bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        bytes
+    }
+
+    /// What this decoder makes of a stream that comes in pieces of `piece` bytes: its texts, and how it ends.
+    fn ours(stream: &[u8], piece: usize) -> (Vec<String>, Option<Result<(), Violation>>) {
+        let mut decoder = Decoder::default();
+        let mut texts = Vec::new();
+        let mut pending = Vec::new();
+        for bytes in stream.chunks(piece) {
+            pending.extend_from_slice(bytes);
+            loop {
+                let used = match decoder.decode(&mut pending) {
+                    Ok(None) => break,
+                    Ok(Some((Incoming::Close(_), _))) => return (texts, Some(Ok(()))),
+                    Ok(Some((incoming, used))) => {
+                        if let Incoming::Text(text) = incoming {
+                            texts.push(text.to_owned());
+                        }
+                        used
+                    }
+                    Err(violation) => return (texts, Some(Err(violation))),
+                };
+                pending.drain(..used);
+            }
+        }
+        (texts, None)
+    }
+
+    /// A stream that is read and never answered.
+    struct Stream<'a>(&'a [u8]);
+
+    impl Read for Stream<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.0.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { self.0.read(buffer) }
+        }
+    }
+
+    impl Write for Stream<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn tungstenites(stream: &[u8]) -> Vec<String> {
+        let config = WebSocketConfig::default().max_message_size(Some(MAX_JSON)).max_frame_size(Some(MAX_JSON));
+        let mut context = WebSocketContext::new(Role::Server, Some(config));
+        let mut stream = Stream(stream);
+        let mut texts = Vec::new();
+        loop {
+            match context.read(&mut stream) {
+                Ok(Message::Text(text)) => texts.push(text.as_str().to_owned()),
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                _ => return texts,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_those_of_tungstenite(
+            frames in proptest::collection::vec(
+                (any::<bool>(), prop_oneof![6 => Just(TEXT), 5 => Just(CONTINUATION), 2 => Just(PING), 2 => Just(PONG), 1 => Just(CLOSE), 1 => 3_u8..8],
+                 prop_oneof![Just(String::new()), "[a-zäß€😀]{0,12}", "[x]{120,300}"], any::<bool>()),
+                0..12,
+            ),
+            piece in 1_usize..400,
+        ) {
+            let mut stream = Vec::new();
+            for (last, opcode, text, cut) in &frames {
+                // A text may end within a character, to go on in the next frame, or nowhere.
+                let payload = if *cut { &text.as_bytes()[..text.len().saturating_sub(1)] } else { text.as_bytes() };
+                stream.extend(frame(*last, *opcode, payload));
+            }
+            prop_assert_eq!(ours(&stream, piece).0, tungstenites(&stream));
+        }
+
+        #[test]
+        fn a_text_in_any_parts_comes_out_whole(
+            text in "\\PC{0,400}", parts in proptest::collection::vec(any::<prop::sample::Index>(), 0..5), piece in 1_usize..900,
+        ) {
+            let mut cuts: Vec<_> = parts.iter().map(|part| part.index(text.len() + 1)).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let mut stream = Vec::new();
+            for (number, cut) in cuts.windows(2).enumerate() {
+                let opcode = if number == 0 { TEXT } else { CONTINUATION };
+                stream.extend(frame(number + 2 == cuts.len(), opcode, &text.as_bytes()[cut[0]..cut[1]]));
+                stream.extend(frame(true, PING, b"between"));
+            }
+            prop_assert_eq!(ours(&stream, piece), (vec![text], None));
+        }
+
+        #[test]
+        fn nothing_panics(stream in proptest::collection::vec(any::<u8>(), 0..200), piece in 1_usize..50) {
+            let _ = ours(&stream, piece);
+        }
+
+        #[test]
+        fn what_is_unsent_ends_where_a_frame_ends(lengths in proptest::collection::vec(0_usize..70_000, 1..4), at in any::<prop::sample::Index>()) {
+            let mut frames = Vec::new();
+            let mut ends = vec![0];
+            for length in lengths {
+                // As servers send them: not masked.
+                let mut one = frame(true, TEXT, &vec![b'x'; length]);
+                let header = one.len() - length - 4;
+                one.drain(header..header + 4);
+                one[1] &= 0x7f;
+                frames.extend(one);
+                ends.push(frames.len());
+            }
+            let sent = at.index(frames.len() + 1);
+            let unsent = unsent_after(&frames, sent, 0);
+            prop_assert_eq!(Some(sent + unsent), ends.iter().copied().find(|end| *end >= sent));
+            // The same in two steps, of which the second starts within a frame.
+            let half = sent / 2;
+            prop_assert_eq!(unsent_after(&frames[half..], sent - half, unsent_after(&frames, half, 0)), unsent);
+        }
+    }
+
+    #[test]
+    fn a_message_has_at_most_its_limit() {
+        let most = vec![b'x'; MAX_JSON];
+        assert_eq!(ours(&frame(true, TEXT, &most), 1000).0.len(), 1);
+        let over = frame(true, TEXT, &[&most[..], b"x"].concat());
+        // Told by the header, before the rest is there.
+        assert_eq!(ours(&over[..20], 20), (Vec::new(), Some(Err(Violation::TooLong))));
+        let parts = [frame(false, TEXT, &most), frame(true, CONTINUATION, b"x")].concat();
+        assert_eq!(ours(&parts, 1000), (Vec::new(), Some(Err(Violation::TooLong))));
+        let huge = [&[0x81, 0xff][..], &u64::MAX.to_be_bytes()].concat();
+        assert_eq!(ours(&huge, 20).1, Some(Err(Violation::TooLong)));
+    }
+
+    #[test]
+    fn unanswered_pings_take_bounded_memory() {
+        let mut out = Vec::new();
+        for _ in 0..1000 {
+            pong(&[0; 125], &mut out);
+        }
+        assert!(out.len() < MAX_WAITING_CONTROL + 2 + MAX_CONTROL);
+    }
+}

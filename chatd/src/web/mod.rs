@@ -62,7 +62,7 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// The longest that a shard takes to answer: a takeover, and some more.
 const ANSWER_TIME: Duration = Duration::from_secs(6);
 /// A connection that is not upgraded is used for so long, and then has so long to end.
-const LIFE: Duration = Duration::from_secs(120);
+const LIFE: Duration = Duration::from_mins(2);
 const GRACE: Duration = Duration::from_secs(20);
 /// Connections over the limit that are being told so, at one time; more are closed without a word.
 const REFUSALS: usize = 64;

@@ -118,11 +118,11 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ 0..126 => bytes.push(0x80 | u8::try_from(length).unwrap()),
         length @ 126..0x1_0000 => {
-            bytes.push(0x80 | 126);
+            bytes.push(0x80 | 0x7e);
             bytes.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
         }
         length => {
-            bytes.push(0x80 | 127);
+            bytes.push(0x80 | 0x7f);
             bytes.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
@@ -177,8 +177,8 @@ fn what_comes_with_the_upgrade_request_is_not_lost() {
     let mut all = Vec::new();
     stream.read_to_end(&mut all).unwrap();
     let end = all.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
-    // The close cuts off what waits, but an answer that went out before it is there.
-    assert!(all[end..].ends_with(&[0x88, 2, 3, 232]), "{:?}", &all[end..]);
+    let expected = [&b"\x81\x16"[..], br#"{"type":"pong","id":1}"#, &[0x88, 2, 3, 232]].concat();
+    assert_eq!(all[end..], expected);
 }
 
 #[test]
