@@ -295,7 +295,7 @@ impl Hub {
             let after = After::Admitted { name, seat, resumable: attach.resumable, timeline };
             self.deliver_bytes(connection, None, (0, 0), &[], Some(after));
         }
-        self.catch_up(time, key, asked.by, same, attach);
+        self.catch_up(time, key, asked.by, connection, same, attach);
         if let Reach::Guest(connection) = asked.by {
             let place = self.rooms.get(key).map_or((0, 0), |owned| (owned.room.position, owned.room.seq));
             self.deliver_bytes(connection, None, place, &[], Some(After::CaughtUp { processed }));
@@ -305,7 +305,15 @@ impl Hub {
     }
 
     /// Tells an attached session what it has not heard, or that it cannot be told.
-    fn catch_up(&mut self, time: Time, key: usize, to: Reach, same: bool, attach: &Attach) {
+    fn catch_up(
+        &mut self,
+        time: Time,
+        key: usize,
+        to: Reach,
+        connection: Connection,
+        same: bool,
+        attach: &Attach,
+    ) {
         let Some(owned) = self.rooms.get(key) else {
             return;
         };
@@ -321,13 +329,12 @@ impl Hub {
         }
         for item in items {
             let event = item.told.event(false);
-            let own = match (&item.told, to) {
-                (Told::Message { answers: Some((connection, number)), .. }, Reach::Guest(guest))
-                    if *connection == guest =>
-                {
-                    *number
+            // What answers a command of this session, whose reply was lost on the way.
+            let (own, own_id) = match &item.told {
+                Told::Message { answers: Some((from, number, own_id)), .. } if *from == connection => {
+                    (*number, *own_id)
                 }
-                _ => 0,
+                _ => (0, None),
             };
             let message_seq = match &item.told {
                 Told::Message { seq, .. } => *seq,
@@ -335,10 +342,15 @@ impl Hub {
             };
             match to {
                 Reach::Guest(connection) => {
-                    let asked = Asked { by: to, number: own, id: None };
+                    let asked = Asked { by: to, number: own, id: own_id };
                     self.deliver_event(connection, asked, &event, (item.position, message_seq), None);
                 }
-                Reach::Local(session) => self.say(time, session, None, &event),
+                Reach::Local(session) => {
+                    if own > 0 {
+                        self.replied(time, session, own);
+                    }
+                    self.say(time, session, own_id, &event);
+                }
             }
         }
     }

@@ -149,7 +149,7 @@ impl Hub {
     /// Tells the pod that had the room, at once and until it answers.
     pub(super) fn tell_until_heard(&mut self, time: Time, room: RoomId, former: &Owner, owner: &Owner) {
         let me = &self.me;
-        if former.ownership.boot == me.ownership.boot || former.pod_id == me.pod_id || self.peers.tells.len() >= TELLS {
+        if former.ownership.boot == me.ownership.boot || former.peer == me.peer || self.peers.tells.len() >= TELLS {
             return;
         }
         let tell = Tell { former: former.clone(), owner: owner.clone(), next: time.now, until: time.now + TELL_FOR };

@@ -99,7 +99,7 @@ impl Hub {
         let event = Event::Message { from, text: &text, seq, at: time.wall, replay: false };
         self.broadcast(time, key, None, &event, Some((seat, asked)));
         let answers = match asked.by {
-            Reach::Guest(connection) => Some((connection, asked.number)),
+            Reach::Guest(connection) => Some((connection, asked.number, asked.id)),
             Reach::Local(_) => None,
         };
         self.remember(time, key, Told::Message { from, text: text.into(), seq, at: time.wall, answers });

@@ -27,8 +27,8 @@ pub enum Told {
         seq: u64,
         /// Unix milliseconds.
         at: u64,
-        /// The relayed command that this answers for its sender.
-        answers: Option<(Connection, u64)>,
+        /// The relayed command that this answers for its sender, and the client's own number for it.
+        answers: Option<(Connection, u64, Option<u64>)>,
     },
     Entered(PlayerName),
     Exited(PlayerName, ExitReason),

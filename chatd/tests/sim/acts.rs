@@ -180,5 +180,8 @@ impl Client {
     pub fn take_over(&mut self, seat: Seat, heard: &Heard) {
         self.seat = Some(seat);
         self.heard = heard.copy_of();
+        if !self.json {
+            self.heard.place = None;
+        }
     }
 }

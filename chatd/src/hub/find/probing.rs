@@ -13,8 +13,8 @@ impl Hub {
             return Probe { owner, said: Said::Not, lease: Lease::Held };
         }
         let linked = self.peers.is_up(boot);
-        let said = if owner.pod_id == self.me.pod_id {
-            // An earlier process of this pod: its name, lease and addresses are ours now.
+        let said = if owner.peer == self.me.peer {
+            // An earlier process of this pod: its address is ours now.
             Said::Silent
         } else if self.reach(time, &owner) {
             let ask = Frame::Ask { room, ticket: 0, dead };

@@ -82,7 +82,7 @@ impl Hub {
     }
 
     /// The reply to a command has come. Earlier ones that were carried out and whose replies are lost get their word first.
-    pub(super) fn replied(&mut self, time: Time, id: SessionId, number: u64) {
+    pub(in crate::hub) fn replied(&mut self, time: Time, id: SessionId, number: u64) {
         while let Some(relay) = self.relay(id)
             && let Some(first) = relay.pending.front()
             && first.number <= number

@@ -202,7 +202,8 @@ impl Hub {
             timeline: stay.timeline,
             position: stay.position,
             seq: stay.seq,
-            moved: relay.moved && !relay.redirect,
+            // Also where REDIRECT follows: what is carried until then may be of another timeline.
+            moved: relay.moved,
         };
         self.relays.insert(relay_id, id);
         self.peers.send(owner.ownership.boot, &Frame::Attach { room, relay: relay_id, attach });
@@ -220,13 +221,23 @@ impl Hub {
         if !matches!(&session.place, Place::Relayed(relay) if relay.state == State::Searching) {
             return;
         }
-        let Place::Relayed(relay) = std::mem::replace(&mut session.place, Place::Busy) else {
+        let Place::Relayed(relay) = &mut session.place else {
             return;
         };
-        self.relays.remove(&relay_id);
         let Some(stay) = relay.stay else {
+            self.relays.remove(&relay_id);
             return self.now_outside(time, id);
         };
+        let seat = self.rooms.get(key).and_then(|owned| owned.room.seat(stay.seat));
+        let fits = |seat: &crate::room::Seat| {
+            seat.name == stay.name && seat.holder.is_none_or(|holder| holder == connection)
+        };
+        // In its own seat it stays as it is while it catches up: what is replayed may answer what it has asked.
+        let stays = seat.is_some_and(fits);
+        let mut pending = VecDeque::new();
+        if !stays {
+            pending = self.leave_relay(id);
+        }
         let attach = Attach {
             encoding,
             name: stay.name,
@@ -240,15 +251,19 @@ impl Hub {
         let asked = Asked::here(id, None);
         let Some(super::guests::Settled { processed }) = self.attach(time, key, asked, connection, &attach) else {
             // Not in the seat that they were meant for.
-            for pending in relay.pending {
+            for pending in pending {
                 self.refuse(time, Asked::here(id, pending.id), ErrorCode::Unavailable);
             }
             return;
         };
+        if !matches!(self.session(id).map(|session| &session.place), Some(Place::Relayed(_))) {
+            return;
+        }
+        let pending = self.leave_relay(id);
         if let Some(session) = self.session_mut(id) {
             session.place = Place::Seated { key, seat: stay.seat };
         }
-        for pending in relay.pending {
+        for pending in pending {
             let carried_out = processed.map_or(pending.sent, |processed| pending.number <= processed);
             let asked = Asked::here(id, pending.id);
             if carried_out {
@@ -258,6 +273,20 @@ impl Hub {
             }
         }
         self.wake(id);
+    }
+
+    /// The session is not relayed any more. What it has asked and not been answered.
+    fn leave_relay(&mut self, id: SessionId) -> VecDeque<Pending> {
+        let Some(session) = self.session_mut(id) else {
+            return VecDeque::new();
+        };
+        let relay_id = session.relay;
+        let place = std::mem::replace(&mut session.place, Place::Busy);
+        self.relays.remove(&relay_id);
+        match place {
+            Place::Relayed(relay) => relay.pending,
+            _ => VecDeque::new(),
+        }
     }
 
     /// A command of a session whose room is elsewhere.
