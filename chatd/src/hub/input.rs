@@ -22,11 +22,6 @@ impl Asked {
     }
 }
 
-/// A client that may be closed for a first line like this is a web page or speaks TLS (protocol.md section 2).
-fn is_not_ours(line: &[u8]) -> bool {
-    line.first() == Some(&0x16) || line.ends_with(b" HTTP/1.0") || line.ends_with(b" HTTP/1.1")
-}
-
 /// The first line in `bytes`, without its end, and the bytes that it takes.
 fn first_line(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let end = memchr::memchr(b'\n', bytes)?;
@@ -135,7 +130,7 @@ impl Hub {
             };
             used += taken;
             if fresh {
-                if is_not_ours(line) {
+                if lines::is_foreign(line) {
                     self.abort(id);
                     break;
                 }
