@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const BURST: u64 = 30;
 /// The time in which one of them is forgiven (ms).
 const EACH: u64 = 60_000 / BURST;
-/// Addresses that are remembered; beyond that, all others share one account. Twice as many as connections in a minute of a pod
-/// that is full and turned over whole three times.
+/// Addresses that are remembered, in some 2 MiB; beyond that, all others share one account.
 const MOST: usize = 64 * 1024;
 
 /// Whose account it is: an IPv4 address, or an IPv6 network of 64 bits, which is what one customer gets.

@@ -196,9 +196,14 @@ fn listen(
         trusted_proxies: settings.clients.trusted_proxies.clone(),
         max_players: settings.limits.max_players,
         limits,
+        first_line_timeout: settings.limits.first_line_timeout,
     };
     spawn_local(web::serve(ports.http, shards.to_vec(), options, stopped(accept.clone())));
-    let options = tcp::TcpOptions { permits, proxy_protocol: settings.clients.proxy_protocol };
+    let options = tcp::TcpOptions {
+        permits,
+        proxy_protocol: settings.clients.proxy_protocol,
+        first_line_timeout: settings.limits.first_line_timeout,
+    };
     spawn_local(tcp::serve(ports.tcp, shards.to_vec(), options, stopped(accept.clone())));
     spawn_local(admin::serve(ports.admin, admin::router(figures.clone()), std::future::pending()));
     let peers = peers.clone();

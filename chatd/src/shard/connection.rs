@@ -62,6 +62,17 @@ pub(super) struct Web {
     pub close: Option<(u16, &'static str)>,
 }
 
+/// A WebSocket client is pinged this often (ms; protocol.md section 5).
+const PING: u64 = 25_000;
+/// And taken for dead when nothing has come for this long (ms).
+const DEAD: u64 = 60_000;
+
+/// What to do about a WebSocket client from which nothing has come for `silent` ms: ping it and look again after so long (ms).
+/// `None`: it is dead.
+pub(super) fn ping_again_after(silent: u64) -> Option<u64> {
+    DEAD.checked_sub(silent).filter(|left| *left > 0).map(|left| left.min(PING))
+}
+
 /// A socket that is closed on this side. What the client still sends is read and forgotten, for a while: a socket that is closed
 /// with unread input resets the connection, and the last words would be lost on their way.
 #[derive(Debug)]
@@ -82,4 +93,21 @@ pub(super) enum Due {
     Flush(SessionId),
     /// A leaving socket has had its time.
     Leave { key: u32, generation: u32 },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_client_is_pinged_twice_and_dead_after_a_minute() {
+        let mut silent = ping_again_after(0).unwrap_or_default();
+        let mut pinged = vec![silent];
+        while let Some(after) = ping_again_after(silent) {
+            silent += after;
+            pinged.push(silent);
+        }
+        assert_eq!(pinged, [25_000, 50_000, 60_000]);
+        assert_eq!(ping_again_after(70_000), None);
+    }
 }

@@ -8,19 +8,25 @@ use crate::frame::{self, Frame};
 use crate::mail::{ClientSocket, Report, ShardMail};
 use crate::protocol::{Encoding, PodBoot};
 
+/// Mail that is read in one turn.
+const MAILS: usize = 1024;
+
 impl Shard {
-    /// Reads all mail that is there, and asks to be woken for more.
+    /// Reads the mail that is there, as much as one turn takes, and asks to be woken for more.
     pub(super) fn read_mail(&mut self, waker: &Waker) {
         let mut context = Context::from_waker(waker);
-        while let Poll::Ready(mail) = self.mailbox.poll_recv(&mut context) {
-            match mail {
-                Some(mail) => self.take_mail(mail),
-                None => {
+        for _ in 0..MAILS {
+            match self.mailbox.poll_recv(&mut context) {
+                Poll::Ready(Some(mail)) => self.take_mail(mail),
+                Poll::Ready(None) => {
                     self.stopped = true;
                     return;
                 }
+                Poll::Pending => return,
             }
         }
+        // Clients have their turn before the rest.
+        waker.wake_by_ref();
     }
 
     fn take_mail(&mut self, mail: ShardMail) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::{Interest, Token};
 use socket2::SockRef;
 
-use super::connection::{Connection, Due, Leaving, Web};
+use super::connection::{Connection, Due, Leaving, Web, ping_again_after};
 use super::{LEAVING, Shard, websocket};
 use crate::frame::Drop;
 use crate::hub::SessionId;
@@ -15,10 +15,6 @@ use crate::protocol::ErrorCode;
 
 /// How long a closed connection has to take its last words, and to close its side (ms; protocol.md section 2).
 const LAST_WORDS: u64 = 1000;
-/// A WebSocket client is pinged this often (ms; protocol.md section 5).
-const PING: u64 = 25_000;
-/// And taken for dead when nothing has come for this long (ms).
-const DEAD: u64 = 60_000;
 /// Reads of forgotten input in one turn of a leaving socket; whoever sends more is not listening.
 const LEAVING_READS: usize = 16;
 
@@ -187,14 +183,13 @@ impl Shard {
                 let Some(web) = self.connection(id).and_then(|connection| connection.web.as_mut()) else {
                     return;
                 };
-                let silent = now.saturating_sub(web.heard);
-                if silent >= DEAD {
+                let Some(after) = ping_again_after(now.saturating_sub(web.heard)) else {
                     return self.gone(id, Drop::Lost);
-                }
+                };
                 if web.control.is_empty() {
                     websocket::ping(&mut web.control);
                 }
-                self.arm(PING.min(DEAD - silent), Due::Alive(id));
+                self.arm(after, Due::Alive(id));
                 self.dirty.push(id);
             }
             Due::Flush(id) => {
@@ -214,7 +209,7 @@ impl Shard {
 
     /// Starts to look after a WebSocket client.
     pub(super) fn keep_alive(&mut self, id: SessionId) {
-        self.arm(PING, Due::Alive(id));
+        self.arm(ping_again_after(0).unwrap_or_default(), Due::Alive(id));
     }
 }
 

@@ -26,10 +26,10 @@ pub struct TcpOptions {
     pub permits: Arc<Semaphore>,
     /// Every connection starts with a PROXY header (version 1 or 2), whose address is the client's.
     pub proxy_protocol: bool,
+    /// From connecting to the end of the PROXY header; a client's first line has as long again (protocol.md section 5).
+    pub first_line_timeout: Duration,
 }
 
-/// A PROXY header has to be there after this long (protocol.md section 5: first line).
-const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Connections over the limit that are being told so, at one time; more are closed without a word.
 const REFUSALS: usize = 64;
 /// How long one of them has to take it.
@@ -66,7 +66,12 @@ pub async fn serve(
         };
         match options.permits.clone().try_acquire_owned() {
             Ok(permit) if options.proxy_protocol => {
-                under_way.spawn(behind_a_proxy(stream, address, Permit(permit), shard));
+                let client = behind_a_proxy(stream, address, Permit(permit), shard);
+                under_way.spawn(async move {
+                    if timeout(options.first_line_timeout, client).await.is_err() {
+                        tracing::debug!(proxy = %address, "a connection without a PROXY header in time");
+                    }
+                });
             }
             Ok(permit) => hand_over(stream, address, Permit(permit), &shard),
             Err(_) => {
@@ -109,10 +114,9 @@ fn hand_over(stream: TcpStream, address: IpAddr, permit: Permit, shard: &Unbound
 }
 
 async fn behind_a_proxy(mut stream: TcpStream, proxy: IpAddr, permit: Permit, shard: UnboundedSender<ShardMail>) {
-    match timeout(HEADER_TIME, read_proxy_header(&mut stream)).await {
-        Ok(Ok(address)) => hand_over(stream, address.unwrap_or(proxy), permit, &shard),
-        Ok(Err(error)) => tracing::debug!(%error, %proxy, "a connection without a PROXY header"),
-        Err(_) => tracing::debug!(%proxy, "a connection without a PROXY header in time"),
+    match read_proxy_header(&mut stream).await {
+        Ok(address) => hand_over(stream, address.unwrap_or(proxy), permit, &shard),
+        Err(error) => tracing::debug!(%error, %proxy, "a connection without a PROXY header"),
     }
 }
 
@@ -148,4 +152,24 @@ async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     let mut forgotten = [0; 1024];
     while stream.read(&mut forgotten).await? > 0 {}
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_sockets_find_dead_clients_and_do_not_wait_to_send() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        keep_alive(&listener);
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_mins(1)));
+    }
 }

@@ -51,10 +51,10 @@ pub struct WebOptions {
     pub max_players: u32,
     /// With `--per-ip-limits`.
     pub limits: Option<SharedLimits>,
+    /// From connecting, or from one answer, to the next request's whole header (protocol.md section 5).
+    pub first_line_timeout: Duration,
 }
 
-/// From connecting, or from one answer, to the next request's whole header (protocol.md section 5).
-const HEADER_TIME: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 16 * 1024;
 const MAX_BODY: usize = 4096;
 /// From the header to the whole body.
@@ -90,6 +90,7 @@ struct Web {
     max_players: u32,
     shards: Vec<UnboundedSender<ShardMail>>,
     turn: AtomicUsize,
+    first_line_timeout: Duration,
     limits: Option<SharedLimits>,
 }
 
@@ -122,6 +123,7 @@ pub async fn serve(
         max_players: options.max_players,
         shards,
         turn: AtomicUsize::new(0),
+        first_line_timeout: options.first_line_timeout,
         limits: options.limits,
     });
     let refusals = Arc::new(Semaphore::new(REFUSALS));
@@ -164,7 +166,7 @@ pub async fn serve(
 
 async fn connection(web: Arc<Web>, client: Arc<Client>, stream: TcpStream, mut ending: watch::Receiver<()>) {
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEADERS);
+    server.timer(TokioTimer::new()).header_read_timeout(web.first_line_timeout).max_buf_size(MAX_HEADERS);
     server.keep_alive(!client.over_the_limit());
     let service = service_fn(|request| {
         let (web, client) = (web.clone(), client.clone());

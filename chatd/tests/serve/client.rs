@@ -31,7 +31,7 @@ impl Lines {
                 let line: Vec<u8> = self.read.drain(..=end).collect();
                 return Some(String::from_utf8(line[..end].to_vec()).unwrap());
             }
-            let mut buffer = [0; 64 * 1024];
+            let mut buffer = [0; 16 * 1024];
             match self.stream.read(&mut buffer) {
                 Ok(0) => {
                     assert!(self.read.is_empty(), "the last line has no end");
@@ -130,7 +130,7 @@ pub fn http_over(stream: &mut TcpStream, request: &str) -> Answer {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut read = Vec::new();
-    let mut buffer = [0; 64 * 1024];
+    let mut buffer = [0; 16 * 1024];
     let head = loop {
         if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
             break end + 4;

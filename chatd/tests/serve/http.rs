@@ -147,3 +147,17 @@ fn a_connection_is_used_again_and_many_requests_may_come_at_once() {
     stream.read_to_string(&mut all).unwrap();
     assert_eq!(all.matches("HTTP/1.1 200 OK").count(), 3);
 }
+
+#[test]
+fn a_header_that_does_not_come_ends_the_connection() {
+    let hub = chatd::hub::HubSettings { first_line_timeout: 200, ..Options::default().hub };
+    let pod = Pod::start(Options { hub, ..Options::default() });
+    for words in ["", "GET / HTTP/1.1\r\nHost:"] {
+        let mut stream = TcpStream::connect(pod.web).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(words.as_bytes()).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        assert!(all.is_empty() || all.starts_with(b"HTTP/1.1 408 "), "{:?}", String::from_utf8_lossy(&all));
+    }
+}

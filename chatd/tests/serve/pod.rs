@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use chatd::directory::Directory;
 use chatd::directory::memory::MemoryDirectory;
@@ -116,7 +117,7 @@ impl Pod {
             runtime.block_on(serve(options, limits, of_thread, mail, ending, bound));
         }));
         let (tcp, web) = addresses.recv().unwrap();
-        Self { tcp, web, shards, threads, end: end }
+        Self { tcp, web, shards, threads, end }
     }
 
     pub fn report(&self) -> Report {
@@ -162,13 +163,16 @@ async fn serve(
     let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
     bound.send((tcp.local_addr().unwrap(), web.local_addr().unwrap())).unwrap();
     let permits = Arc::new(Semaphore::new(options.max_connections));
-    let tcp_options = TcpOptions { permits: permits.clone(), proxy_protocol: options.proxy_protocol };
+    let first_line_timeout = Duration::from_millis(options.hub.first_line_timeout);
+    let tcp_options =
+        TcpOptions { permits: permits.clone(), proxy_protocol: options.proxy_protocol, first_line_timeout };
     let web_options = WebOptions {
         permits,
         allowed_origins: options.allowed_origins,
         trusted_proxies: options.trusted_proxies,
         max_players: options.hub.max_players,
         limits,
+        first_line_timeout,
     };
     let ended = || {
         let mut ending = ending.clone();

@@ -49,3 +49,14 @@ fn without_a_header_nobody_is_served() {
         client.expect_closed();
     }
 }
+
+#[test]
+fn a_header_that_does_not_come_ends_the_connection() {
+    let hub = chatd::hub::HubSettings { first_line_timeout: 200, ..Options::default().hub };
+    let pod = Pod::start(Options { proxy_protocol: true, hub, ..Options::default() });
+    for words in ["", "PROXY TCP4 192.0"] {
+        let mut client = Lines::connect(pod.tcp);
+        client.send(words);
+        client.expect_closed();
+    }
+}
