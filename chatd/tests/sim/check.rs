@@ -162,6 +162,9 @@ impl World {
             }
         }
         for client in self.clients.iter().filter(|client| client.aim == Aim::Live && client.reading) {
+            if self.pods[client.pod].state != State::Up {
+                continue;
+            }
             // JOIN and RESUME are answered within 5 s, everything else at once or, without an owner, within 15 s.
             if let Some(front) = client.pending.front()
                 && front.at + 6 * SECOND < self.net.now

@@ -188,7 +188,9 @@ impl Pod {
             if !wanted {
                 break;
             }
-            match socket.held.pop_front() {
+            let cargo = socket.held.pop_front();
+            net.note(|| format!("pod {}   reads from pipe {pipe}: {cargo:?}", self.setup.number));
+            match cargo {
                 Some(Cargo::Bytes(bytes)) => self.hubs[shard].receive(time, session, &bytes),
                 Some(Cargo::Message(text)) => self.hubs[shard].receive_message(time, session, &text),
                 Some(Cargo::End) => self.hubs[shard].end_of_input(time, session),

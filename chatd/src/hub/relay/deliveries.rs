@@ -1,7 +1,7 @@
 //! What comes from the owner of a relayed session. Pure: no I/O.
 
 use super::{
-    After, Asked, CREDIT, Command, ErrorCode, Frame, Hub, Place, PodBoot, RelayId, SessionId, State, Stay, Time,
+    After, Asked, CREDIT, ErrorCode, Frame, Hub, Place, PodBoot, RelayId, SessionId, State, Stay, Time,
 };
 
 impl Hub {
@@ -89,6 +89,8 @@ impl Hub {
         {
             let (lost, own) = (first.number < number, first.id);
             relay.pending.pop_front();
+            // A LEAVE that was refused ends nothing.
+            relay.ending = relay.ends();
             if lost {
                 self.refuse(time, Asked::here(id, own), ErrorCode::Unavailable);
             }
@@ -111,8 +113,7 @@ impl Hub {
         for pending in &mut relay.pending {
             pending.sent = false;
         }
-        relay.ending =
-            relay.pending.iter().any(|pending| matches!(pending.command, Ok(Command::Leave | Command::Quit)));
+        relay.ending = relay.ends();
         relay.state = State::Live;
         for own in lost {
             self.refuse(time, Asked::here(id, own), ErrorCode::Unavailable);

@@ -113,6 +113,11 @@ impl Relay {
         !self.ending && self.pending.len() < COMMANDS && !matches!(self.state, State::Opening { .. })
     }
 
+    /// A command that ends the stay is on its way.
+    fn ends(&self) -> bool {
+        self.pending.iter().any(|pending| matches!(pending.command, Ok(Command::Leave | Command::Quit)))
+    }
+
     /// Attached, and nothing is in flight.
     pub fn idle(&self) -> bool {
         self.state == State::Live && self.pending.is_empty()
