@@ -270,7 +270,10 @@ impl Client {
         if let Some((code, _)) = self.error.clone() {
             match &told {
                 Told::Bye(reason) if *reason == code => self.error = None,
-                Told::Left if self.pending.front().is_none_or(|front| front.what != What::Leave) => self.error = None,
+                // The seat was lost; not an error that answers something, and then the answer to LEAVE.
+                Told::Left if !self.pending.iter().take(2).any(|pending| pending.what == What::Leave) => {
+                    self.error = None;
+                }
                 _ => self.settle_error(net, town),
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chatd::directory::{Answer, NoAnswer, Request};
 use chatd::frame::{self, Drop, Frame};
 use chatd::hub::{Carried, Effect, Hub, HubSettings, RoomView, SessionId, Ticket, Time};
-use chatd::lease::{Lease, LeaseEffect, LeaseIdentity};
+use chatd::lease::{Lease, LeaseEffect, LeaseIdentity, LeaseNotice};
 use chatd::peer::handshake::Nonce;
 use chatd::peer::links::{LinkId, Links};
 use chatd::protocol::token::Keyring;
@@ -86,6 +86,8 @@ pub struct Pod {
     pub sockets: BTreeMap<usize, Socket>,
     pub sessions: BTreeMap<(usize, SessionId), usize>,
     directory: Option<usize>,
+    /// The store has answered over this connection.
+    connected: bool,
     last_ask: u64,
     asks: BTreeMap<u64, (Asker, Ticket)>,
     wake: Option<(Micros, u64)>,
@@ -146,6 +148,7 @@ impl Pod {
             sockets: BTreeMap::new(),
             sessions: BTreeMap::new(),
             directory: None,
+            connected: false,
             last_ask: 0,
             asks: BTreeMap::new(),
             wake: None,
@@ -238,7 +241,7 @@ impl Pod {
             Input::AskTimeout { number } => {
                 if self.asks.contains_key(&number) {
                     self.store_answered(time, number, Err(NoAnswer::Timeout));
-                    self.store_gone(net);
+                    self.store_gone(net, true);
                 }
             }
             Input::LinkFailed { link } => self.links.failed(link),
@@ -398,6 +401,11 @@ impl Pod {
                 net.note(|| format!("pod {}   exits", self.setup.number));
                 self.die(net, End::Closed);
             }
+            LeaseEffect::Log(LeaseNotice::Taken) => {
+                // A fresh start is settled with its first lease.
+                self.unsettled = None;
+                net.note(|| format!("pod {}   has its lease", self.setup.number));
+            }
             LeaseEffect::Log(line) => net.note(|| format!("pod {}   lease: {line:?}", self.setup.number)),
         }
     }
@@ -466,8 +474,11 @@ impl Pod {
     fn from_store(&mut self, net: &mut Net, pipe: usize, cargo: Cargo) {
         let time = self.time(net);
         match cargo {
-            Cargo::Reply { number, answer } if self.directory == Some(pipe) => self.store_answered(time, number, answer),
-            Cargo::Closed { .. } if self.directory == Some(pipe) => self.store_gone(net),
+            Cargo::Reply { number, answer } if self.directory == Some(pipe) => {
+                self.connected = true;
+                self.store_answered(time, number, answer);
+            }
+            Cargo::Closed { .. } if self.directory == Some(pipe) => self.store_gone(net, self.connected),
             _ => {}
         }
     }
@@ -480,8 +491,8 @@ impl Pod {
         }
     }
 
-    /// The connection to the store is lost: all that was asked over it is without an answer.
-    fn store_gone(&mut self, net: &mut Net) {
+    /// The connection to the store is lost, or was never made: all that was asked over it is without an answer.
+    fn store_gone(&mut self, net: &mut Net, lost: bool) {
         if let Some(pipe) = self.directory.take() {
             net.close(pipe, 0, End::Closed, false);
         }
@@ -490,9 +501,12 @@ impl Pod {
         for number in self.asks.keys().copied().collect::<Vec<_>>() {
             self.store_answered(time, number, Err(NoAnswer::Refused));
         }
-        self.unsettled = Some(net.now);
-        self.lease.reset(time);
-        self.hubs.iter_mut().for_each(|hub| hub.directory_reset(time));
+        self.connected = false;
+        if lost {
+            self.unsettled = Some(net.now);
+            self.lease.reset(time);
+            self.hubs.iter_mut().for_each(|hub| hub.directory_reset(time));
+        }
     }
 
     /// The process ends; what its machine still says to others is as `how`.
