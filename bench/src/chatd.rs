@@ -33,6 +33,14 @@ impl Redis {
         process.wait_for(address)?;
         Ok(Self { _process: process, address })
     }
+
+    /// How many keys it holds.
+    pub fn keys(&self) -> Result<usize> {
+        let mut talk = Talk::connect(self.address)?;
+        talk.send("DBSIZE\r\n")?;
+        let line = talk.line_that_starts(":")?;
+        Ok(line[1..].parse()?)
+    }
 }
 
 /// Addresses of one chatd process.
@@ -79,7 +87,7 @@ impl Chatd {
                 .arg(&key)
                 // Limits are made wide so that they cost what they always cost, and refuse nothing.
                 .args(["--rate", "1000000", "--burst", "1000000"])
-                .args(["--max-connections", "20000", "--max-rooms", "1000000"])
+                .args(["--max-connections", "20000", "--max-rooms", "100000"])
                 .args(["--log-level", "warn"]);
             let mut process = place.cpus.start_server(&mut command, &place.log(&pod_id))?;
             process.wait_until(|| is_ready(admin)).with_context(|| log_of(&place.log(&pod_id)))?;

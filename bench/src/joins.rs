@@ -3,17 +3,21 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use crate::chatd::Chatd;
+use crate::chatd::{Chatd, Redis};
 use crate::peers::Contestant;
 use crate::talk::Talk;
 
-/// Times from a JOIN to its JOINED, `samples` of them by each of `clients` at once, on a pod with `rooms` rooms open.
-/// Each client's joins go round its share of the rooms, and it leaves before the next.
-pub fn join_times(chatd: &Chatd, rooms: usize, clients: usize, samples: usize) -> Result<Vec<Duration>> {
+/// Open rooms, each with its host in it as long as this lives.
+pub struct Hosted {
+    names: Vec<String>,
+    _hosts: Vec<Talk>,
+}
+
+/// Opens `rooms` rooms with a host each.
+pub fn host(chatd: &Chatd, rooms: usize) -> Result<Hosted> {
     let pod = chatd.owner();
-    // The hosts stay in their rooms until all is measured.
     let mut hosts = Vec::with_capacity(rooms);
     let mut names = Vec::with_capacity(rooms);
     for _ in 0..rooms {
@@ -25,18 +29,35 @@ pub fn join_times(chatd: &Chatd, rooms: usize, clients: usize, samples: usize) -
         hosts.push(host);
         names.push(room);
     }
-    let names = &names;
+    Ok(Hosted { names, _hosts: hosts })
+}
+
+/// Times from a JOIN to its JOINED, `samples` of them by each of `clients` at once; and as many times of a bare SET to
+/// Redis, taken in between: what the machine makes of two processes that write to each other, at that moment.
+/// Each client's joins go round its share of the open rooms, and it leaves before the next.
+pub fn join_times(
+    chatd: &Chatd,
+    redis: &Redis,
+    hosted: &Hosted,
+    clients: usize,
+    samples: usize,
+) -> Result<(Vec<Duration>, Vec<Duration>)> {
+    let (pod, names) = (chatd.owner(), &hosted.names);
     let times = std::thread::scope(|scope| {
-        let client = |index: usize| -> Result<Vec<Duration>> {
-            let mut talk = Talk::connect(pod.tcp)?;
+        let client = |index: usize| -> Result<Vec<(Duration, Duration)>> {
+            let (mut talk, mut store) = (Talk::connect(pod.tcp)?, Talk::connect(redis.address)?);
             let mut times = Vec::with_capacity(samples);
             for room in names.iter().skip(index).step_by(clients).cycle().take(samples) {
                 let started = Instant::now();
                 talk.send(&format!("JOIN {room} guest\n"))?;
                 talk.line_that_starts("JOINED ")?;
-                times.push(started.elapsed());
+                let join = started.elapsed();
                 talk.send("LEAVE\n")?;
                 talk.line_that_starts("LEFT ")?;
+                let started = Instant::now();
+                store.send("SET bench:probe x\r\n")?;
+                store.line_that_starts("+OK")?;
+                times.push((join, started.elapsed()));
             }
             Ok(times)
         };
@@ -44,10 +65,9 @@ pub fn join_times(chatd: &Chatd, rooms: usize, clients: usize, samples: usize) -
         threads
             .into_iter()
             .map(|thread| thread.join().ok().context("a client panicked")?)
-            .collect::<Result<Vec<Vec<Duration>>>>()
+            .collect::<Result<Vec<Vec<(Duration, Duration)>>>>()
     })?;
-    drop(hosts);
-    Ok(times.concat())
+    Ok(times.into_iter().flatten().unzip())
 }
 
 /// What making rooms took.
@@ -59,7 +79,11 @@ pub struct Creation {
 }
 
 /// Makes `rounds` times `connections` rooms, one under way on each connection at all times.
-pub fn create_rooms(chatd: &Chatd, connections: usize, rounds: usize) -> Result<Creation> {
+///
+/// # Errors
+/// A room that was answered and is not in `redis`.
+pub fn create_rooms(chatd: &Chatd, redis: &Redis, connections: usize, rounds: usize) -> Result<Creation> {
+    let keys_before = redis.keys()?;
     let mut talks = (0..connections).map(|_| Talk::connect(chatd.owner().tcp)).collect::<Result<Vec<_>>>()?;
     for talk in &mut talks {
         talk.send("CREATE_ROOM\n")?;
@@ -77,5 +101,9 @@ pub fn create_rooms(chatd: &Chatd, connections: usize, rounds: usize) -> Result<
             }
         }
     }
-    Ok(Creation { rooms: rounds * connections, elapsed: started.elapsed(), cpu: chatd.cpu()?.since(cpu).total() })
+    let creation =
+        Creation { rooms: rounds * connections, elapsed: started.elapsed(), cpu: chatd.cpu()?.since(cpu).total() };
+    let keys = redis.keys()? - keys_before;
+    ensure!(keys >= creation.rooms + connections, "{} rooms were answered, Redis holds {keys}", creation.rooms);
+    Ok(creation)
 }

@@ -20,7 +20,7 @@ use chatd::{Chatd, Redis, Way};
 use load::{Load, MEMBERS};
 use peers::{Bare, Bun, Contestant, NatsServer, Place};
 use process::Cpus;
-use report::{Directory, Row, Setting};
+use report::{Directory, Joins, Row, Setting, Times};
 
 /// Rooms that are open before an idle connection's memory is counted, so that a server's own first growth is not.
 const WARM_ROOMS: usize = 100;
@@ -53,7 +53,7 @@ struct Options {
     #[arg(long, default_value_t = 16)]
     pipelined: u32,
     /// Windows for each server and mode
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 7)]
     rounds: usize,
     /// A window's length
     #[arg(long, default_value_t = 2000, value_name = "MILLISECONDS")]
@@ -97,7 +97,8 @@ fn main() -> Result<()> {
     }
     let directory = match (&options.chatd, &redis) {
         (Some(program), Some(redis)) => {
-            Some(with_redis(&|name| Chatd::start(&place, program, redis, name, Way::Lines))?)
+            let start = |name: &str| Chatd::start(&place, program, redis, name, Way::Lines);
+            Some(with_redis(&start, redis, options.rounds)?)
         }
         _ => None,
     };
@@ -241,19 +242,27 @@ fn settled_memory(server: &dyn Contestant) -> Result<u64> {
     Ok(last)
 }
 
-fn with_redis(start: &dyn Fn(&str) -> Result<Chatd>) -> Result<Directory> {
+fn with_redis(start: &dyn Fn(&str) -> Result<Chatd>, redis: &Redis, rounds: usize) -> Result<Directory> {
     let rooms_open = 1000;
-    let mut joins = Vec::new();
+    let chatd = start("joins")?;
+    let hosted = joins::host(&chatd, rooms_open)?;
+    let mut all = Vec::new();
     for clients in [1, 16] {
-        let chatd = start(&format!("joins{clients}"))?;
-        let mut times = joins::join_times(&chatd, rooms_open, clients, 4000 / clients)?;
-        let percentiles = [0.5, 0.99].map(|share| report::percentile(&mut times, share));
-        eprintln!("JOIN to JOINED, {clients} at once: p50 {:?}, p99 {:?}", percentiles[0], percentiles[1]);
-        joins.push((clients, percentiles[0], percentiles[1]));
+        let (mut join, mut set) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let (joins, sets) = joins::join_times(&chatd, redis, &hosted, clients, 2000 / clients)?;
+            join.push(joins);
+            set.push(sets);
+        }
+        if let (Some(join), Some(set)) = (Times::of(&mut join), Times::of(&mut set)) {
+            eprintln!("JOIN to JOINED, {clients} at once: {join}; a bare SET: {set}");
+            all.push(Joins { clients, join, set });
+        }
     }
-    let creation = joins::create_rooms(&start("creation")?, 200, 100)?;
+    drop(hosted);
+    let creation = joins::create_rooms(&start("creation")?, redis, 200, 100)?;
     eprintln!("{} rooms created in {:?}", creation.rooms, creation.elapsed);
-    Ok(Directory { rooms_open, joins, creation })
+    Ok(Directory { rooms_open, joins: all, creation })
 }
 
 /// Cores, processor and kernel; nothing that names the machine.
