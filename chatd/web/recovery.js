@@ -3,7 +3,8 @@
 // An outcome is `{act, code?, sentence?, atOnce?, atLeastMs?, about?}`; act: stop | ask | rejoin | reconnect.
 
 const FIRST_MS = 400;
-const LONGEST_MS = 15_000;
+// A held seat waits 30 s: several tries fit into that, also after a takeover has made the first ones fail.
+const LONGEST_MS = 5000;
 
 /** How long to wait before try number `attempt`: doubling, and spread so that a room's players don't return in step. */
 export function delay(attempt, random) {

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { Person, SHOTS, launch } from './support/browser.js';
 import { startCluster } from './support/cluster.js';
 
-const SIZES = { desktop: { width: 1180, height: 760 }, phone: { width: 390, height: 780 } };
+const SIZES = { desktop: { width: 1180, height: 840 }, phone: { width: 390, height: 780 } };
 const TALK = [
   ['ines', 'Morning! Is everybody here?'],
   ['mateo', 'Here. Coffee in hand.'],
@@ -82,10 +82,15 @@ for (const colorScheme of ['light', 'dark']) {
       const cluster = await startCluster({ double: true });
       t.after(() => cluster.stop());
       const { ana, ines, mateo } = await seats(cluster, looks);
-      cluster.double.intercept = (session, { type, id }) => type === 'say' && (session.fail(id % 2 ? 'rate_limited' : 'unavailable', id), true);
+      let code = 'rate_limited';
+      cluster.double.intercept = (session, { type, id }) => type === 'say' && (session.fail(code, id), true);
+      await ana.page.fill('#draft', 'Shall I bring');
+      await ana.page.press('#draft', 'Enter');
+      await ana.page.waitForFunction(() => document.getElementById('draft').value !== '' && document.querySelector('.notice.shown'));
+      code = 'unavailable';
       await ana.say('Did this one arrive?');
-      await ana.say('And this one?');
-      await ana.until(async () => (await ana.alert()) !== '', 'an alert');
+      await ana.page.waitForSelector('.message.unsure');
+      await ana.page.fill('#draft', 'Shall I bring the brushes');
       cluster.double.refusal = { status: 503, code: 'unavailable' };
       cluster.double.session('ana').socket.terminate();
       await ana.status('reconnecting');
