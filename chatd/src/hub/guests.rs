@@ -305,15 +305,7 @@ impl Hub {
     }
 
     /// Tells an attached session what it has not heard, or that it cannot be told.
-    fn catch_up(
-        &mut self,
-        time: Time,
-        key: usize,
-        to: Reach,
-        connection: Connection,
-        same: bool,
-        attach: &Attach,
-    ) {
+    fn catch_up(&mut self, time: Time, key: usize, to: Reach, connection: Connection, same: bool, attach: &Attach) {
         let Some(owned) = self.rooms.get(key) else {
             return;
         };

@@ -1,9 +1,9 @@
 //! What a made-up client does next. No I/O.
 
-use crate::town::Town;
 use crate::client::{Aim, Client, Pending, Seat, What};
 use crate::heard::Heard;
 use crate::links::{Cargo, End, MS, Micros, Net, SECOND};
+use crate::town::Town;
 
 /// Few names, so that clients race for them; equal ones differ in case.
 const NAMES: [&str; 8] = ["ann", "Ann", "bob", "cat", "dan", "eve", "EVE", "flo"];
@@ -155,7 +155,14 @@ impl Client {
             return;
         };
         self.last_id += 1;
-        net.note(|| format!("client {} says {} #{}", self.number, if self.json { json.to_string() } else { line.to_owned() }, self.last_id));
+        net.note(|| {
+            format!(
+                "client {} says {} #{}",
+                self.number,
+                if self.json { json.to_string() } else { line.to_owned() },
+                self.last_id
+            )
+        });
         let what = if self.json && what == What::Help { What::Rubbish } else { what };
         self.pending.push_back(Pending { what, id: self.last_id, at: net.now });
         if self.json {

@@ -98,13 +98,15 @@ impl World {
             if other == number || self.pods[other].state != State::Up {
                 continue;
             }
-            let Some(theirs) = self.pods[other].views.iter().find(|theirs| theirs.room == view.room && theirs.ready) else {
+            let Some(theirs) = self.pods[other].views.iter().find(|theirs| theirs.room == view.room && theirs.ready)
+            else {
                 continue;
             };
             let (lower, higher) = if theirs.ownership < view.ownership { (other, number) } else { (number, other) };
             if theirs.ownership == view.ownership || self.may_overlap(lower, higher).is_none() {
                 let (mine, theirs) = (view.ownership, theirs.ownership);
-                let detail = format!("{} is delivered for by pod {number} {mine:?} and pod {other} {theirs:?}", view.room);
+                let detail =
+                    format!("{} is delivered for by pod {number} {mine:?} and pod {other} {theirs:?}", view.room);
                 return self.town.fail("I3", detail);
             }
         }
@@ -169,12 +171,21 @@ impl World {
             if let Some(front) = client.pending.front()
                 && front.at + 6 * SECOND < self.net.now
             {
-                return Some(format!("client {} waits for a reply to {:?} since {:.3}", client.number, front.what, front.at as f64 / 1e6));
+                return Some(format!(
+                    "client {} waits for a reply to {:?} since {:.3}",
+                    client.number,
+                    front.what,
+                    front.at as f64 / 1e6
+                ));
             }
         }
         for pod in self.pods.iter().filter(|pod| pod.state == State::Up) {
             if let Some((query, since)) = pod.queries.iter().find(|(_, since)| *since + 6 * SECOND < self.net.now) {
-                return Some(format!("pod {}: query {query} of {:.3} is not answered", pod.setup.number, *since as f64 / 1e6));
+                return Some(format!(
+                    "pod {}: query {query} of {:.3} is not answered",
+                    pod.setup.number,
+                    *since as f64 / 1e6
+                ));
             }
         }
         None
@@ -193,7 +204,10 @@ impl World {
             let fine = outcome == "joined" || what == "JOIN" && outcome == "room_full";
             if !fine {
                 let pod = client.pod;
-                wrong.push(format!("{what} of client {} by pod {pod}, for {:?}: {outcome}", client.number, client.wanted));
+                wrong.push(format!(
+                    "{what} of client {} by pod {pod}, for {:?}: {outcome}",
+                    client.number, client.wanted
+                ));
             }
         }
         if let Some(first) = wrong.first() {
@@ -214,7 +228,9 @@ impl World {
                 (pod.setup.number, count(Hub::session_count), count(Hub::guest_count), count(Hub::relay_count))
             })
             .filter(|(_, sessions, guests, relays)| sessions + guests + relays > 0)
-            .map(|(pod, sessions, guests, relays)| format!("pod {pod}: {sessions} sessions, {guests} guests, {relays} relays"))
+            .map(|(pod, sessions, guests, relays)| {
+                format!("pod {pod}: {sessions} sessions, {guests} guests, {relays} relays")
+            })
             .collect();
         if !left.is_empty() {
             self.town.fail("I11", format!("left behind: {}", left.join("; ")));

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::town::Town;
 use crate::dice::Dice;
 use crate::heard::Heard;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
+use crate::town::Town;
 use crate::wire::{self, Joined, Told};
 
 /// What a command was; the reply has to fit.
@@ -14,7 +14,9 @@ pub enum What {
     Create,
     Join,
     /// With something heard.
-    Resume { said: bool },
+    Resume {
+        said: bool,
+    },
     Say(String),
     Who,
     Ping,
@@ -46,9 +48,14 @@ pub enum Aim {
     /// Lives as it likes.
     Live,
     /// Joins a room by way of one pod, and leaves it again.
-    Probe { pod: usize, room: String },
+    Probe {
+        pod: usize,
+        room: String,
+    },
     /// Takes a held seat by way of one pod.
-    Take { pod: usize },
+    Take {
+        pod: usize,
+    },
     Done,
 }
 
@@ -238,7 +245,13 @@ impl Client {
                 }
                 self.bytes.extend_from_slice(&bytes);
                 while let Some((told, id)) = wire::take(self.json, &mut self.bytes) {
-                    net.note(|| format!("client {} hears {told:?}{}", self.number, id.map_or(String::new(), |id| format!(" #{id}"))));
+                    net.note(|| {
+                        format!(
+                            "client {} hears {told:?}{}",
+                            self.number,
+                            id.map_or(String::new(), |id| format!(" #{id}"))
+                        )
+                    });
                     net.trace.mix(self.number as u64 ^ 0x55);
                     self.last_word = net.now;
                     self.told(net, town, told, id);
@@ -320,7 +333,8 @@ impl Client {
                 if mine && front.as_ref() == Some(&said) && (!self.json || ours) {
                     self.reply(town, &said, id);
                 } else if ours {
-                    return town.fail("I7", format!("client {}: {text:.20} comes with #{id:?}, out of order", self.number));
+                    return town
+                        .fail("I7", format!("client {}: {text:.20} comes with #{id:?}, out of order", self.number));
                 }
                 let verdict = self.heard.message(seq, &text);
                 town.verdict(self.number, verdict);
@@ -449,7 +463,9 @@ impl Client {
     fn reply(&mut self, town: &mut Town, what: &What, id: Option<u64>) {
         match self.pending.pop_front() {
             Some(front) if front.what == *what && (!self.json || id == Some(front.id)) => {}
-            other => town.fail("I7", format!("client {}: a reply to {what:?} #{id:?}, but first is {other:?}", self.number)),
+            other => {
+                town.fail("I7", format!("client {}: a reply to {what:?} #{id:?}, but first is {other:?}", self.number))
+            }
         }
     }
 }

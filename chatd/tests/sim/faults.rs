@@ -18,26 +18,59 @@ pub enum Party {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// `vanish`: the machine with it. Comes back under its name when the fault ends, `elsewhere` or at the same address.
-    Crash { name: usize, vanish: bool, back: bool, elsewhere: bool },
-    Freeze { name: usize },
+    Crash {
+        name: usize,
+        vanish: bool,
+        back: bool,
+        elsewhere: bool,
+    },
+    Freeze {
+        name: usize,
+    },
     /// A newer process takes the name while the old one lives.
-    Twin { name: usize },
-    Cut { from: Party, to: Party, both: bool },
+    Twin {
+        name: usize,
+    },
+    Cut {
+        from: Party,
+        to: Party,
+        both: bool,
+    },
     Trouble(Trouble),
-    Empty { reset: bool },
-    RollBack { by: Micros, reset: bool },
+    Empty {
+        reset: bool,
+    },
+    RollBack {
+        by: Micros,
+        reset: bool,
+    },
     ResetStore,
-    Clock { name: usize, by: i64 },
+    Clock {
+        name: usize,
+        by: i64,
+    },
     /// SIGTERM; a new process takes the name once it has ended.
-    Terminate { name: usize },
-    Drop { client: usize },
+    Terminate {
+        name: usize,
+    },
+    Drop {
+        client: usize,
+    },
     /// The client is gone and nobody hears of it.
-    Vanish { client: usize },
-    StopReading { client: usize },
+    Vanish {
+        client: usize,
+    },
+    StopReading {
+        client: usize,
+    },
     /// A second connection resumes the client's seat.
-    Thief { client: usize },
+    Thief {
+        client: usize,
+    },
     /// HTTP asks a pod for a room.
-    Query { name: usize },
+    Query {
+        name: usize,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,12 +127,8 @@ impl Plan {
         let long = dice.range(SECOND / 5, 20 * SECOND);
         match kind {
             0 | 1 => {
-                let what = What::Crash {
-                    name,
-                    vanish: dice.chance(40),
-                    back: dice.chance(60),
-                    elsewhere: dice.chance(50),
-                };
+                let what =
+                    What::Crash { name, vanish: dice.chance(40), back: dice.chance(60), elsewhere: dice.chance(50) };
                 self.push(at, dice.pick(&[300 * MS, 3 * SECOND, 14 * SECOND]), what);
             }
             2 | 3 => self.push(at, dice.range(1, 30) * SECOND, What::Freeze { name }),
@@ -154,13 +183,15 @@ impl Plan {
             17 => {
                 // The target dies in some step of a move.
                 self.push(at, 3 * SECOND, What::Terminate { name });
-                let what = What::Crash { name: other, vanish: dice.chance(50), back: dice.chance(50), elsewhere: false };
+                let what =
+                    What::Crash { name: other, vanish: dice.chance(50), back: dice.chance(50), elsewhere: false };
                 self.push(at + dice.pick(&[5 * MS, 50 * MS, SECOND]) * dice.range(0, 4), 5 * SECOND, what);
             }
             18 => {
                 // A move while the directory is in trouble.
                 self.push(at, 3 * SECOND, What::Terminate { name });
-                let trouble = dice.pick(&[Trouble::LosesAnswers(50), Trouble::Slow(2_500), Trouble::Silent, Trouble::Stuck]);
+                let trouble =
+                    dice.pick(&[Trouble::LosesAnswers(50), Trouble::Slow(2_500), Trouble::Silent, Trouble::Stuck]);
                 self.push(at.saturating_sub(dice.range(0, SECOND)), dice.range(1, 4) * SECOND, What::Trouble(trouble));
             }
             19 => {

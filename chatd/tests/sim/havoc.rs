@@ -183,9 +183,10 @@ impl World {
     /// Notes whether all of the directory can be reached by all.
     fn watch_directory(&mut self) {
         let whole = self.store.is_well()
-            && self.pods.iter().all(|pod| {
-                pod.state == State::Gone || self.net.whole_since(pod.node(), Node::Store).is_some()
-            });
+            && self
+                .pods
+                .iter()
+                .all(|pod| pod.state == State::Gone || self.net.whole_since(pod.node(), Node::Store).is_some());
         self.town.directory_well = match (whole, self.town.directory_well) {
             (true, None) => Some(self.net.now),
             (true, since) => since,

@@ -59,13 +59,17 @@ impl Heard {
                 }
                 Ok(())
             }
-            (true, Some(_)) if said => Err(("I2", format!("resumed in another timeline, {timeline}, and told what was missed"))),
+            (true, Some(_)) if said => {
+                Err(("I2", format!("resumed in another timeline, {timeline}, and told what was missed")))
+            }
             (true, Some(_)) => {
                 self.arrive(timeline, None);
                 self.missed = 0;
                 Ok(())
             }
-            (true, None) if said && same => Err(("I2", "resumed in the same timeline, and not told what was missed".into())),
+            (true, None) if said && same => {
+                Err(("I2", "resumed in the same timeline, and not told what was missed".into()))
+            }
             _ => {
                 let back = self.arrive(timeline, Some(*seq));
                 if back && joined.resumed { Err(("I4", format!("back in timeline {timeline}"))) } else { Ok(()) }
@@ -95,7 +99,11 @@ impl Heard {
         }
         self.missed = 0;
         self.unknown = false;
-        if self.arrive(&timeline, Some(seq)) { Err(("I4", format!("moved back to timeline {timeline}"))) } else { Ok(()) }
+        if self.arrive(&timeline, Some(seq)) {
+            Err(("I4", format!("moved back to timeline {timeline}")))
+        } else {
+            Ok(())
+        }
     }
 
     pub fn was_told_of_missed(&mut self, count: Option<u64>) {
@@ -120,7 +128,10 @@ impl Heard {
             }
             let gap = seq - last - 1;
             if gap > self.missed && !self.unknown {
-                return Err(("I2", format!("number {seq} comes after number {last}, with {} told missing", self.missed)));
+                return Err((
+                    "I2",
+                    format!("number {seq} comes after number {last}, with {} told missing", self.missed),
+                ));
             }
             self.missed = self.missed.saturating_sub(gap);
         } else if seq > self.until + 1 {

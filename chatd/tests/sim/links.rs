@@ -28,14 +28,31 @@ pub enum Node {
 #[derive(Debug)]
 pub enum Event {
     /// The next message of the pipe, towards its other end than `from`, arrives.
-    Arrival { pipe: usize, from: usize },
+    Arrival {
+        pipe: usize,
+        from: usize,
+    },
     /// A connection across a cut is given up by one end.
-    GiveUp { pipe: usize, end: usize, cut: u64 },
+    GiveUp {
+        pipe: usize,
+        end: usize,
+        cut: u64,
+    },
     Pod(usize, Input),
     /// The store gets round to a request that it was slow with.
-    StoreLate { pipe: usize, number: u64, request: Request },
-    Client { client: usize, timer: u64 },
-    Fault { index: usize, begins: bool },
+    StoreLate {
+        pipe: usize,
+        number: u64,
+        request: Request,
+    },
+    Client {
+        client: usize,
+        timer: u64,
+    },
+    Fault {
+        index: usize,
+        begins: bool,
+    },
     Phase(Phase),
 }
 
@@ -54,12 +71,27 @@ pub enum Phase {
 #[derive(Debug, Clone)]
 pub enum Cargo {
     /// Pod to store and back.
-    Ask { number: u64, request: Request },
-    Reply { number: u64, answer: Result<Answer, NoAnswer> },
+    Ask {
+        number: u64,
+        request: Request,
+    },
+    Reply {
+        number: u64,
+        answer: Result<Answer, NoAnswer>,
+    },
     /// The peer handshake: who listens; what the dialler then says; the listener's word.
-    Greeting { boot: PodBoot },
-    Commit { boot: PodBoot, nonce: Nonce, last: Option<Nonce>, address: String },
-    Verdict { accepted: bool },
+    Greeting {
+        boot: PodBoot,
+    },
+    Commit {
+        boot: PodBoot,
+        nonce: Nonce,
+        last: Option<Nonce>,
+        address: String,
+    },
+    Verdict {
+        accepted: bool,
+    },
     /// Whole frames.
     Frames(Vec<u8>),
     /// Client and pod.
@@ -69,7 +101,9 @@ pub enum Cargo {
     End,
     /// The connection begins (at the acceptor), or ended.
     Open,
-    Closed { going_away: bool },
+    Closed {
+        going_away: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

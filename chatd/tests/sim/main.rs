@@ -90,10 +90,16 @@ fn explain(seed: u64, options: &Options, failure: &Failure, lines: usize) -> Str
     let plan = Plan::new(seed);
     let shrunk = run(seed, &Options { mask: Some(mask.clone()), keep: Some(lines), ..options.clone() });
     let shown = shrunk.failure.as_ref().unwrap_or(failure);
-    let mut text = format!("seed {seed}: {} is violated at {:.3} s: {}\n", shown.rule, shrunk.at as f64 / 1e6, shown.detail);
+    let mut text =
+        format!("seed {seed}: {} is violated at {:.3} s: {}\n", shown.rule, shrunk.at as f64 / 1e6, shown.detail);
     text += &format!("{} of {} faults are needed:\n", mask.iter().filter(|kept| **kept).count(), mask.len());
     for (fault, _) in plan.faults.iter().zip(&mask).filter(|(_, kept)| **kept) {
-        text += &format!("  {:>7.3} s, for {:.3} s: {:?}\n", fault.begins as f64 / 1e6, fault.lasts as f64 / 1e6, fault.what);
+        text += &format!(
+            "  {:>7.3} s, for {:.3} s: {:?}\n",
+            fault.begins as f64 / 1e6,
+            fault.lasts as f64 / 1e6,
+            fault.what
+        );
     }
     text + &shrunk.trace.join("\n") + "\n"
 }
@@ -179,7 +185,11 @@ fn every_invariant_holds_for_every_seed() {
             .unwrap()
             .join()
             .unwrap();
-        panic!("{} of {} seeds failed; CHATD_SIM_SEED={seed} runs this one again\n{text}", tally.failed.len(), tally.run);
+        panic!(
+            "{} of {} seeds failed; CHATD_SIM_SEED={seed} runs this one again\n{text}",
+            tally.failed.len(),
+            tally.run
+        );
     }
 }
 

@@ -133,7 +133,9 @@ impl Store {
             }
         }
         let answer = self.carry_out(net.now, request);
-        net.note(|| format!("store   {} -> {}{}", show(request), show_answer(&answer), if lost { " (lost)" } else { "" }));
+        net.note(|| {
+            format!("store   {} -> {}{}", show(request), show_answer(&answer), if lost { " (lost)" } else { "" })
+        });
         if !lost {
             net.send(pipe, 1, Cargo::Reply { number, answer: Ok(answer) });
         }
@@ -259,7 +261,13 @@ pub fn show_value(bytes: &Bytes) -> String {
     match Record::parse(bytes) {
         Some(record) => {
             let seats = record.seats.iter().map(|(name, seat)| format!("{name}{}", if seat.hold { "" } else { "-" }));
-            format!("{}@{}.{:.4}[{}]", record.pod_id, record.epoch % 1_000_000_000, record.boot.to_string(), seats.collect::<Vec<_>>().join(" "))
+            format!(
+                "{}@{}.{:.4}[{}]",
+                record.pod_id,
+                record.epoch % 1_000_000_000,
+                record.boot.to_string(),
+                seats.collect::<Vec<_>>().join(" ")
+            )
         }
         None => String::from_utf8_lossy(bytes).chars().take(60).collect(),
     }

@@ -79,7 +79,9 @@ impl Town {
         self.messages += 1;
         match self.sent.get(text) {
             Some((_, name)) if name.eq_ignore_ascii_case(from) => {}
-            other => self.fail("I1", format!("client {client} hears {text:.20} from {from}, who never said it: {other:?}")),
+            other => {
+                self.fail("I1", format!("client {client} hears {text:.20} from {from}, who never said it: {other:?}"))
+            }
         }
         if let Some(code) = self.refused.get(text) {
             let code = code.clone();
@@ -103,7 +105,9 @@ impl Town {
         let fits = match what {
             What::Ping | What::Help => !matches!(code, "not_in_room" | "bad_command"),
             What::Rubbish => true,
-            What::Join | What::Resume { .. } => !matches!(code, "not_in_room" | "bad_command" | "bad_room" | "bad_name"),
+            What::Join | What::Resume { .. } => {
+                !matches!(code, "not_in_room" | "bad_command" | "bad_room" | "bad_name")
+            }
             // Chat that follows a LEAVE is an unknown command, in lines.
             What::Say(_) => true,
             _ => code != "bad_command",
@@ -142,7 +146,8 @@ impl Town {
         if ended.surely && self.went_back.is_none_or(|when| when < ended.at) {
             let when = ended.at as f64 / 1e6;
             let now = now as f64 / 1e6;
-            let detail = format!("the seat of {} in {} ended at {when:.3} and came back by {now:.3}", seat.name, seat.room);
+            let detail =
+                format!("the seat of {} in {} ended at {when:.3} and came back by {now:.3}", seat.name, seat.room);
             self.fail("I8", detail);
         }
     }

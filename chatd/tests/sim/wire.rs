@@ -10,11 +10,18 @@ pub enum Told {
     Joined(Joined),
     Token(String),
     Left,
-    Message { from: String, text: String, seq: Option<u64>, replay: bool },
+    Message {
+        from: String,
+        text: String,
+        seq: Option<u64>,
+        replay: bool,
+    },
     /// ENTERED, EXITED, AWAY, BACK.
     Presence(String),
     Players(Vec<String>),
-    Moved { place: Option<(String, u64)> },
+    Moved {
+        place: Option<(String, u64)>,
+    },
     Missed(Option<u64>),
     /// Where to go: the address for this client.
     Redirect(String),

@@ -263,8 +263,7 @@ impl World {
                     self.town.calm = true;
                     self.quiet = self.net.now;
                 }
-                let draining =
-                    self.pods.iter().find(|pod| pod.state != State::Gone && pod.terminating.is_some());
+                let draining = self.pods.iter().find(|pod| pod.state != State::Gone && pod.terminating.is_some());
                 if draining.is_none() {
                     self.net.note(|| "faults have ended, quiet begins".into());
                     return self.net.at(self.net.now, Event::Phase(Phase::Quiet));

@@ -1,8 +1,6 @@
 //! What comes from the owner of a relayed session. Pure: no I/O.
 
-use super::{
-    After, Asked, CREDIT, ErrorCode, Frame, Hub, Place, PodBoot, RelayId, SessionId, State, Stay, Time,
-};
+use super::{After, Asked, CREDIT, ErrorCode, Frame, Hub, Place, PodBoot, RelayId, SessionId, State, Stay, Time};
 
 impl Hub {
     pub(in crate::hub) fn delivery_came(

@@ -234,9 +234,8 @@ impl Hub {
             return self.now_outside(time, id);
         };
         let seat = self.rooms.get(key).and_then(|owned| owned.room.seat(stay.seat));
-        let fits = |seat: &crate::room::Seat| {
-            seat.name == stay.name && seat.holder.is_none_or(|holder| holder == connection)
-        };
+        let fits =
+            |seat: &crate::room::Seat| seat.name == stay.name && seat.holder.is_none_or(|holder| holder == connection);
         // In its own seat it stays as it is while it catches up: what is replayed may answer what it has asked.
         let stays = seat.is_some_and(fits);
         let mut pending = VecDeque::new();
