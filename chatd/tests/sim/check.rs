@@ -15,8 +15,6 @@ use crate::world::World;
 const YIELDS: Micros = 5 * SECOND + 500 * MS;
 /// The same, after the store was emptied or rolled back.
 const YIELDS_AFTER_LOSS: Micros = 35 * SECOND + 500 * MS;
-/// A pod is settled so long after it has found the directory wanting.
-const SETTLES: Micros = 10 * SECOND;
 
 impl World {
     /// After each step of a pod.
@@ -47,8 +45,8 @@ impl World {
         let taken = std::mem::take(&mut pod.takeovers);
         self.takeovers += taken;
         self.moves += std::mem::take(&mut pod.moves);
-        if taken > 0 && pod.unsettled.is_some_and(|since| self.net.now < since + SETTLES) {
-            self.town.fail("Settled", format!("pod {number} takes over a room and is not settled"));
+        if let Some(room) = pod.took_unsettled.take() {
+            self.town.fail("Settled", format!("pod {number} takes over {room} and is not settled"));
         }
     }
 
@@ -163,8 +161,11 @@ impl World {
                 return Some(format!("pod {pod} is not at rest with {room}: {view:?}"));
             }
         }
+        // Who needs a takeover may have to wait for a lease to run out, or for a pod to settle.
+        let found_wanting = self.pods.iter().filter_map(|pod| pod.unsettled).max();
+        let takeovers_wait = found_wanting.max(self.last_death).is_some_and(|at| self.net.now < at + 16 * SECOND);
         for client in self.clients.iter().filter(|client| client.aim == Aim::Live && client.reading) {
-            if self.pods[client.pod].state != State::Up {
+            if takeovers_wait || self.pods[client.pod].state != State::Up {
                 continue;
             }
             // JOIN and RESUME are answered within 5 s, everything else at once or, without an owner, within 15 s.

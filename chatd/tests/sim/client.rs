@@ -94,6 +94,7 @@ pub struct Client {
     pub pace: Micros,
     /// When it last got something while expecting nothing; a silent connection is pinged.
     pub last_word: Micros,
+    connected: Micros,
     pub retry: Micros,
     /// It was made to resume a seat, or to join a room, at the end.
     pub takes: bool,
@@ -137,6 +138,7 @@ impl Client {
             timer: 0,
             pace: dice.pick(&[40, 150, 400]) * MS,
             last_word: 0,
+            connected: 0,
             retry: 0,
             takes: matches!(aim, Aim::Take { .. }),
             probes: matches!(aim, Aim::Probe { .. }),
@@ -180,6 +182,7 @@ impl Client {
         self.said_bye = None;
         self.half_closed = false;
         self.last_word = net.now;
+        self.connected = net.now;
         net.note(|| format!("client {} connects to pod {pod}", self.number));
     }
 
@@ -262,7 +265,7 @@ impl Client {
             }
             Cargo::Closed { .. } => {
                 self.settle_error(net, town);
-                if self.said_bye.is_none() && !self.half_closed && !town.excuses_close(net, pipe, self.pod) {
+                if self.said_bye.is_none() && !self.half_closed && !town.excuses_close(net, pipe, self.connected) {
                     town.fail("I7", format!("client {}: its connection ended without a reason", self.number));
                 }
                 net.close(pipe, 0, End::Closed, false);
@@ -274,7 +277,8 @@ impl Client {
 
     /// An error that nothing followed was the reply to the first command.
     pub fn settle_error(&mut self, net: &mut Net, town: &mut Town) {
-        if let Some((code, _)) = self.error.take() {
+        // In JSON a reply carries its id.
+        if let Some((code, _)) = self.error.take().filter(|_| !self.json) {
             self.refused(net, town, &code);
         }
     }

@@ -3,56 +3,38 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use chatd::directory::{Answer, NoAnswer, Request};
+use chatd::directory::{Answer, Key, NoAnswer, Request};
 use chatd::frame::{self, Drop, Frame};
 use chatd::hub::{Carried, Effect, Hub, HubSettings, RoomView, SessionId, Ticket, Time};
 use chatd::lease::{Lease, LeaseEffect, LeaseIdentity, LeaseNotice};
 use chatd::peer::handshake::Nonce;
 use chatd::peer::links::{LinkId, Links};
 use chatd::protocol::token::Keyring;
-use chatd::protocol::{Ownership, PodBoot};
+use chatd::protocol::{Ownership, PodBoot, RoomId};
 use chatd::record::Owner;
 
 use crate::dice::Dice;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
 
+/// A pod is settled so long after it has found the directory wanting.
+const SETTLES: Micros = 10 * SECOND;
+
 /// What a pod is told; waits in its inbox while it is frozen.
 #[derive(Debug)]
 pub enum Input {
-    Arrival {
-        pipe: usize,
-        cargo: Cargo,
-    },
-    GiveUp {
-        pipe: usize,
-    },
-    Wake {
-        number: u64,
-    },
-    AskTimeout {
-        number: u64,
-    },
-    LinkFailed {
-        link: LinkId,
-    },
-    Adopt {
-        shard: usize,
-        carried: Box<Carried>,
-        pipe: usize,
-    },
+    Arrival { pipe: usize, cargo: Cargo },
+    GiveUp { pipe: usize },
+    Wake { number: u64 },
+    AskTimeout { number: u64 },
+    LinkFailed { link: LinkId },
+    Adopt { shard: usize, carried: Box<Carried>, pipe: usize },
     /// The client has read something.
-    Writable {
-        pipe: usize,
-    },
-    CloseTimeout {
-        pipe: usize,
-    },
+    Writable { pipe: usize },
+    CloseTimeout { pipe: usize },
     Start,
     Terminate,
     Create,
-    LookUp {
-        room: chatd::protocol::RoomId,
-    },
+    LookUp { room: RoomId },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,11 +100,15 @@ pub struct Pod {
     dice: Dice,
     /// The rooms as they were after the last step.
     pub views: Vec<RoomView>,
-    pub highest: BTreeMap<chatd::protocol::RoomId, Ownership>,
+    pub highest: BTreeMap<RoomId, Ownership>,
     /// What went wrong in a way that no invariant names.
     pub broken: Option<String>,
     pub takeovers: u32,
     pub moves: u32,
+    /// When it last tried to swap the record of a room that it does not own.
+    tried: BTreeMap<RoomId, Micros>,
+    /// A takeover by this pod while it was not settled.
+    pub took_unsettled: Option<RoomId>,
     /// When it last found the directory wanting.
     pub unsettled: Option<Micros>,
 }
@@ -183,6 +169,8 @@ impl Pod {
             takeovers: 0,
             moves: 0,
             unsettled: None,
+            tried: BTreeMap::new(),
+            took_unsettled: None,
             setup,
         }
     }
@@ -368,7 +356,8 @@ impl Pod {
         self.lease.counts(rooms as u64, players as u64);
         if let Some(since) = self.terminating
             && !self.ended
-            && (net.now >= since + 25 * SECOND || net.now >= since + 5 * SECOND && self.hubs.iter().all(Hub::drained))
+            && (net.now >= since + 25 * SECOND
+                || net.now >= since + 5 * SECOND && self.hubs.iter().all(Hub::drained))
         {
             self.ended = true;
             let time = self.time(net);
@@ -432,7 +421,14 @@ impl Pod {
 
     fn hub_effect(&mut self, net: &mut Net, time: Time, shard: usize, effect: Effect) {
         match effect {
-            Effect::Directory { ticket, request } => self.ask(net, Asker::Hub(shard), ticket, request),
+            Effect::Directory { ticket, request } => {
+                if let Request::Swap { key: Key::Room(room), .. } = &request
+                    && self.views.iter().all(|view| view.room != *room)
+                {
+                    self.tried.insert(*room, net.now);
+                }
+                self.ask(net, Asker::Hub(shard), ticket, request);
+            }
             Effect::Dial { address } => {
                 let nonce = Nonce(u128::from(self.dice.next()) << 64 | u128::from(self.dice.next()));
                 self.links.dial(time.now, &address, nonce);
@@ -466,7 +462,14 @@ impl Pod {
             Effect::Log(notice) => {
                 use chatd::hub::Notice;
                 match &notice {
-                    Notice::TookOver { .. } => self.takeovers += 1,
+                    Notice::TookOver { room, .. } => {
+                        self.takeovers += 1;
+                        let tried = self.tried.remove(room);
+                        let unsettled = self.unsettled.zip(tried);
+                        if unsettled.is_some_and(|(since, tried)| tried >= since && tried < since + SETTLES) {
+                            self.took_unsettled = Some(*room);
+                        }
+                    }
                     Notice::MovedHere { .. } => self.moves += 1,
                     _ => {}
                 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::client::{Seat, What};
 use crate::dice::Dice;
 use crate::heard::{Item, Said, Verdict};
-use crate::links::{Micros, Net};
+use crate::links::{Kind, Micros, Net};
 
 /// A violated rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +65,15 @@ impl Town {
         (!self.entries.is_empty()).then(|| dice.pick(&self.entries))
     }
 
-    pub fn excuses_close(&self, net: &Net, pipe: usize, pod: usize) -> bool {
-        self.excused.contains(&pipe) || net.dead.contains(&pod) || net.vanished.contains(&pod)
+    /// Whether a connection may have ended without a reason: its pod is gone, or the network was cut since it began.
+    pub fn excuses_close(&self, net: &Net, pipe: usize, connected: Micros) -> bool {
+        let Kind::Client { pod, .. } = net.pipes[pipe].kind else {
+            return false;
+        };
+        let [client, at] = net.pipes[pipe].nodes;
+        let gone = net.dead.contains(&pod) || net.vanished.contains(&pod);
+        let cut = net.whole_since(client, at).is_none_or(|since| since > connected);
+        self.excused.contains(&pipe) || gone || cut
     }
 
     // ---- chat

@@ -59,6 +59,8 @@ pub struct World {
     pub undo: Vec<Undo>,
     /// No faults any more.
     pub healed: bool,
+    /// When a pod last came to its end.
+    pub last_death: Option<Micros>,
     pub takeovers: u32,
     pub moves: u32,
     over: bool,
@@ -139,6 +141,7 @@ impl World {
             dice,
             names: Vec::new(),
             healed: false,
+            last_death: None,
             takeovers: 0,
             moves: 0,
             over: false,
@@ -186,8 +189,12 @@ impl World {
     }
 
     pub fn update_entries(&mut self) {
+        let before = self.town.entries.len();
         let up = self.pods.iter().filter(|pod| pod.state != State::Gone);
         self.town.entries = up.map(|pod| pod.setup.number).collect();
+        if self.town.entries.len() < before {
+            self.last_death = Some(self.net.now);
+        }
     }
 
     pub fn add_client(&mut self, mut client: Client) {

@@ -224,10 +224,13 @@ impl Hub {
             seen.owner.clone()
         });
         let mut owners: Vec<Owner> = recorded.into_iter().collect();
-        if let Some(seen) = seen
-            && !owners.iter().any(|owner| owner.ownership.boot == seen.ownership.boot)
-        {
-            owners.push(seen);
+        if let Some(seen) = seen {
+            match owners.iter_mut().find(|owner| owner.ownership.boot == seen.ownership.boot) {
+                // The record went back to an earlier ownership of the same pod.
+                Some(owner) if owner.ownership < seen.ownership => *owner = seen,
+                Some(_) => {}
+                None => owners.push(seen),
+            }
         }
         if owners.is_empty() {
             let code = if self.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable };

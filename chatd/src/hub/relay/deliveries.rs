@@ -120,13 +120,13 @@ impl Hub {
         self.wake(id);
     }
 
-    /// The session is in no room any more: what it sent into it gets its word.
+    /// The session is in no room any more: what it sent into it, and what may or may not have been carried out, gets its word.
     pub(super) fn answer_rest(&mut self, time: Time, id: SessionId) {
         let Some(relay) = self.relay(id) else {
             return;
         };
         for pending in std::mem::take(&mut relay.pending) {
-            self.refuse(time, Asked::here(id, pending.id), ErrorCode::NotInRoom);
+            self.refuse(time, Asked::here(id, pending.id), ErrorCode::Unavailable);
         }
     }
 
