@@ -28,7 +28,7 @@ impl Cpus {
         let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
         let (server, client) = (cpus.next(), cpus.next());
         let cpus = if client.is_none() { Self { server: None, client: None } } else { Self { server, client } };
-        cpus.run_on(cpus.client)?;
+        Self::run_on(cpus.client)?;
         Ok(cpus)
     }
 
@@ -36,7 +36,7 @@ impl Cpus {
         self.client.is_some()
     }
 
-    fn run_on(self, cpu: Option<usize>) -> Result<()> {
+    fn run_on(cpu: Option<usize>) -> Result<()> {
         if let Some(cpu) = cpu {
             let mut set = CpuSet::new();
             set.set(cpu);
@@ -48,9 +48,9 @@ impl Cpus {
     /// Starts `command` so that all its threads run on the servers' CPU (a child inherits its parent's affinity).
     /// Its output goes to `log`.
     pub fn start_server(self, command: &mut Command, log: &Path) -> Result<Process> {
-        self.run_on(self.server)?;
+        Self::run_on(self.server)?;
         let process = Process::start(command, log);
-        self.run_on(self.client)?;
+        Self::run_on(self.client)?;
         process
     }
 }

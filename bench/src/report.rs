@@ -30,7 +30,7 @@ impl Spread {
 /// The smallest value that at least `share` of the values do not exceed (nearest rank).
 pub fn percentile(values: &mut [Duration], share: f64) -> Duration {
     values.sort_unstable();
-    #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
+    #[allow(clippy::cast_sign_loss)]
     let rank = (share * values.len() as f64).ceil() as usize;
     values.get(rank.clamp(1, values.len().max(1)) - 1).copied().unwrap_or_default()
 }
@@ -49,7 +49,6 @@ pub struct Row {
 }
 
 /// Deliveries a CPU second of the server.
-#[allow(clippy::cast_precision_loss)]
 pub fn per_cpu_second(window: &Window) -> f64 {
     window.deliveries as f64 / window.cpu.total().as_secs_f64().max(1e-3)
 }
@@ -209,7 +208,6 @@ fn with_redis(out: &mut String, directory: &Directory) {
     );
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn rooms_per_second(creation: &Creation) -> f64 {
     creation.rooms as f64 / creation.elapsed.as_secs_f64()
 }

@@ -42,7 +42,8 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     match u8::try_from(payload.len()) {
         Ok(short) if short < 126 => out.push(0x80 | short),
         _ => {
-            out.push(0x80 | 126);
+            // 126: the length follows in two bytes.
+            out.push(0x80 | 0x7e);
             out.extend((payload.len() as u16).to_be_bytes());
         }
     }
