@@ -1,0 +1,10 @@
+//! Real chatd processes and a real Redis, through the doors that everyone has: sockets, signals, files, the admin port.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod mixed;
+mod session;
+mod takeover;
+mod town;
