@@ -4,7 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cuts;
 mod mixed;
+mod moving;
+mod records;
+mod redis_away;
 mod session;
 mod takeover;
 mod town;

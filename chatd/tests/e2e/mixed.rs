@@ -119,7 +119,7 @@ fn everyone_hears_the_same_in_the_same_order() {
     assert_eq!(next.into_values().collect::<Vec<_>>(), [LINES; 4]);
 
     // One link a pair, whoever relays: the pod in the middle has two.
-    assert_eq!(town.pods[0].metric("chatd_peer_links"), 2.0);
+    town.pods[0].metric_becomes("chatd_peer_links", 2.0);
     assert_eq!(town.pods[1].metric("chatd_relays_total"), 1.0);
     assert_eq!(town.pods[2].metric("chatd_redirects_total"), 1.0);
     assert_eq!(town.pods[0].metric("chatd_messages_in_total"), (4 * LINES) as f64);

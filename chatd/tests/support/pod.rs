@@ -202,6 +202,12 @@ impl Pod {
         self.status()["directory"]["state"].as_str().unwrap().to_owned()
     }
 
+    /// Waits until a series has this value: some are only looked at once a second.
+    #[track_caller]
+    pub fn metric_becomes(&self, series: &str, value: f64) {
+        wait_for(&format!("{series} is {value}"), START_LIMIT, || (self.metric(series) == value).then_some(()));
+    }
+
     /// A series of `/metrics`, with its labels as written there.
     pub fn metric(&self, series: &str) -> f64 {
         let body = self.get("/metrics").body;
