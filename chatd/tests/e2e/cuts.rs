@@ -105,9 +105,9 @@ fn a_cut_that_lasts_ends_the_session_with_a_reason() {
     assert!(waited >= Duration::from_secs(14) && waited <= Duration::from_secs(20), "{waited:?}");
     assert!(words.iter().any(|line| line.starts_with("ERR unavailable ")), "{words:?}");
     assert_eq!(words.last().unwrap(), "BYE unavailable");
-    // Its seat is held like any relayed one; the owner goes on.
-    assert_eq!(alice.ask("SAY alone"), "AWAY bob");
-    alice.expect("MSG alice alone");
+    // The owner goes on, and does not keep a seat that nobody asked to keep.
+    alice.until("EXITED bob disconnected", PATIENCE);
+    assert_eq!(alice.ask("SAY alone"), "MSG alice alone");
     assert_eq!(town.owner(&room), "chat-0");
     let mut carol = town.client(1);
     let refused = carol.ask(&format!("JOIN {room} carol RELAY"));

@@ -5,6 +5,8 @@
 mod support;
 
 mod cuts;
+mod deployment;
+mod limits;
 mod mixed;
 mod moving;
 mod records;

@@ -15,9 +15,14 @@ use crate::town::{Town, redirected};
 
 const LINES: usize = 300;
 
-/// Says `LINES` lines without waiting for their echoes, and hears those of everyone: the lines as heard.
-fn talk(mut client: Client, name: &'static str, talkers: usize) -> thread::JoinHandle<Vec<String>> {
-    thread::spawn(move || {
+/// A player who talks in a thread of its own; what it heard, when it has heard everything.
+struct Talker<T> {
+    heard: thread::JoinHandle<(Vec<String>, T)>,
+}
+
+/// Says `LINES` lines without waiting for their echoes, and hears those of everyone.
+fn talk(mut client: Client, name: &'static str, talkers: usize) -> Talker<Client> {
+    let heard = thread::spawn(move || {
         let mut writer = client.writer();
         let speaker = thread::spawn(move || {
             for number in 0..LINES {
@@ -35,14 +40,14 @@ fn talk(mut client: Client, name: &'static str, talkers: usize) -> thread::JoinH
         speaker.join().unwrap();
         // Nothing is left over: the next thing is the answer to this.
         assert_eq!(client.ask("PING"), "PONG");
-        client.send("QUIT");
-        heard
-    })
+        (heard, client)
+    });
+    Talker { heard }
 }
 
 /// The same as a page does it, over a WebSocket.
-fn talk_from_a_page(mut page: WebSocket<TcpStream>, name: &'static str, talkers: usize) -> thread::JoinHandle<Vec<String>> {
-    thread::spawn(move || {
+fn talk_from_a_page(mut page: Page, name: &'static str, talkers: usize) -> Talker<Page> {
+    let heard = thread::spawn(move || {
         let mut heard = Vec::new();
         let (mut said, mut echoes) = (0, 0);
         while heard.len() < talkers * LINES {
@@ -65,11 +70,14 @@ fn talk_from_a_page(mut page: WebSocket<TcpStream>, name: &'static str, talkers:
                 kind => assert_eq!(kind, "entered", "{message}"),
             }
         }
-        heard
-    })
+        (heard, page)
+    });
+    Talker { heard }
 }
 
-fn read_json(page: &mut WebSocket<TcpStream>) -> Value {
+type Page = WebSocket<TcpStream>;
+
+fn read_json(page: &mut Page) -> Value {
     loop {
         if let Message::Text(text) = page.read().unwrap() {
             return serde_json::from_str(&text).unwrap();
@@ -97,18 +105,18 @@ fn everyone_hears_the_same_in_the_same_order() {
     let joined = read_json(&mut page);
     assert_eq!((&joined["type"], &joined["seq"]), (&json!("joined"), &json!(0)), "{joined}");
 
-    let talkers = [
-        talk(alice, "alice", 4),
-        talk(bob, "bob", 4),
-        talk(carol, "carol", 4),
-        talk_from_a_page(page, "dave", 4),
-    ];
-    let heard: Vec<Vec<String>> = talkers.into_iter().map(|talker| talker.join().unwrap()).collect();
+    let lines = [talk(alice, "alice", 4), talk(bob, "bob", 4), talk(carol, "carol", 4)];
+    let page = talk_from_a_page(page, "dave", 4);
+    // Nobody goes before all have heard everything.
+    let lines = lines.map(|talker| talker.heard.join().unwrap());
+    let page = page.heard.join().unwrap();
+    let mut heard: Vec<&Vec<String>> = lines.iter().map(|(heard, _)| heard).collect();
+    heard.push(&page.0);
     for other in &heard[1..] {
-        assert!(other == &heard[0], "two players heard different orders");
+        assert!(*other == heard[0], "two players heard different orders");
     }
     let mut next: HashMap<&str, usize> = HashMap::new();
-    for line in &heard[0] {
+    for line in heard[0] {
         let words: Vec<&str> = line.split(' ').collect();
         let [from, name, number] = words[..] else { panic!("{line}") };
         assert_eq!(from, name);

@@ -100,7 +100,8 @@ fn a_pod_that_is_told_to_end_hands_over_its_room() {
     let mut town = Town::start(3);
     let room = town.client(0).create_room();
     let stop = Arc::new(AtomicBool::new(false));
-    let players = [("alice", 0, "RELAY", 1), ("bob", 1, "RELAY", 1), ("carol", 2, "RELAY", 2), ("dave", 0, "REDIRECT", 1)];
+    let players =
+        [("alice", 0, "RELAY", 1), ("bob", 1, "RELAY", 1), ("carol", 2, "RELAY", 2), ("dave", 0, "REDIRECT", 1)];
     let clients = players.map(|(name, pod, mode, home)| {
         let mut client = town.client(pod);
         let token = client.join_resumable(&room, name, mode);

@@ -75,8 +75,14 @@ fn records_that_lie_harm_nobody() {
         ("lieepoch", json!({"epoch": u64::MAX, "boot": "00000000000000ff"})),
         ("lieboots", json!({"boot": "ffffffffffffffff", "peer": "127.0.0.1:1"})),
         ("liepeers", json!({"boot": "00000000000000ff", "peer": "not an address"})),
-        ("lietexts", json!({"boot": "00000000000000ff", "players": ["\u{202e}x", "a b", "", "x\ny"], "peer": "127.0.0.1:1"})),
-        ("liecount", json!({"boot": "00000000000000ff", "players": (0..1_000).map(|number| format!("p{number}")).collect::<Vec<_>>(), "peer": "127.0.0.1:1"})),
+        (
+            "lietexts",
+            json!({"boot": "00000000000000ff", "players": ["\u{202e}x", "a b", "", "x\ny"], "peer": "127.0.0.1:1"}),
+        ),
+        (
+            "liecount",
+            json!({"boot": "00000000000000ff", "players": (0..1_000).map(|number| format!("p{number}")).collect::<Vec<_>>(), "peer": "127.0.0.1:1"}),
+        ),
         // Says that chat-0 has it, which knows nothing of it.
         ("lieowner", json!({})),
     ];

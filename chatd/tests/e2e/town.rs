@@ -71,12 +71,7 @@ pub fn redirected(answer: &str, room: &str) -> Client {
 
 /// Asks one connection after another until one gets the wanted answer; the client and its first line.
 #[track_caller]
-pub fn until_answered(
-    address: std::net::SocketAddr,
-    command: &str,
-    start: &str,
-    limit: Duration,
-) -> (Client, String) {
+pub fn until_answered(address: std::net::SocketAddr, command: &str, start: &str, limit: Duration) -> (Client, String) {
     let mut others = Vec::new();
     let deadline = std::time::Instant::now() + limit;
     while std::time::Instant::now() < deadline {

@@ -69,7 +69,11 @@ impl Client {
             let mut buffer = [0; 64 * 1024];
             match self.stream.read(&mut buffer) {
                 Ok(0) => {
-                    assert!(self.read.is_empty(), "the last line has no end: {:?}", String::from_utf8_lossy(&self.read));
+                    assert!(
+                        self.read.is_empty(),
+                        "the last line has no end: {:?}",
+                        String::from_utf8_lossy(&self.read)
+                    );
                     return Got::Closed;
                 }
                 Ok(count) => self.read.extend_from_slice(&buffer[..count]),
