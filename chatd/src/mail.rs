@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::counters::{Counters, Gauges};
 use crate::directory::{Answer, NoAnswer, Request};
 use crate::hub::{Advertised, Carried, LeaseView, Target, Ticket};
+use crate::peer::links::LinkId;
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
 use crate::shard::Connection;
@@ -55,6 +57,7 @@ pub enum ShardMail {
     LeaseLost,
     PeerUp {
         boot: PodBoot,
+        link: LinkId,
         address: Option<String>,
     },
     PeerDown {
@@ -94,9 +97,11 @@ pub enum PodMail {
     Dial {
         address: String,
     },
-    /// Whole encoded frames for the pod with boot `to`.
+    /// Whole encoded frames for the pod with boot `to`, over the link that the shard knows: on another one, that has come
+    /// meanwhile, they would arrive without those that were lost before them.
     Frames {
         to: PodBoot,
+        link: LinkId,
         bytes: Vec<u8>,
     },
     DirectoryWentBack,
@@ -114,3 +119,30 @@ pub struct Report {
 /// One of the pod's places for a connection; given back on drop.
 #[derive(Debug)]
 pub struct Permit(pub tokio::sync::OwnedSemaphorePermit);
+
+/// The pod's places for connections, which its ports share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Places {
+    free: Arc<Semaphore>,
+    refused: Arc<AtomicU64>,
+}
+
+impl Places {
+    pub fn new(count: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(count)), refused: Arc::default() }
+    }
+
+    /// `None`, which is counted: all are taken.
+    pub fn take(&self) -> Option<Permit> {
+        let place = self.free.clone().try_acquire_owned().ok().map(Permit);
+        if place.is_none() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        place
+    }
+
+    /// How many connections have found no place.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng, TryRng};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::directory::any::AnyDirectory;
@@ -22,7 +22,7 @@ use crate::files::{FileError, KeyWatch, ReloadFailures, Watcher, read_addresses}
 use crate::hub::{HubSettings, Rules};
 use crate::lease::LeaseIdentity;
 use crate::limits::SharedLimits;
-use crate::mail::ShardMail;
+use crate::mail::{Places, ShardMail};
 use crate::peer::Peers;
 use crate::peer::handshake::Identity;
 use crate::pod::figures::Figures;
@@ -134,7 +134,8 @@ async fn serve(settings: Settings) -> Result<Ended, StartError> {
     let threads = spawn_shards(mailboxes, start)?;
     drop(pod_sender);
 
-    let figures = Figures::new(shards.clone(), failures, key_count as u64);
+    let places = Places::new(settings.limits.max_connections as usize);
+    let figures = Figures::new(shards.clone(), failures, places, key_count as u64);
     let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone());
     let (accepting, accept) = watch::channel(true);
     listen(ports, &settings, &shards, &peers, &figures, limits.clone(), &accept);
@@ -185,13 +186,12 @@ fn listen(
     limits: Option<SharedLimits>,
     accept: &watch::Receiver<bool>,
 ) {
-    let permits = Arc::new(Semaphore::new(settings.limits.max_connections as usize));
     let stopped = |mut accept: watch::Receiver<bool>| async move {
         // An error: the pod has ended.
         let _ = accept.wait_for(|accepting| !accepting).await;
     };
     let options = web::WebOptions {
-        permits: permits.clone(),
+        places: figures.places(),
         allowed_origins: settings.clients.allowed_origins.clone(),
         trusted_proxies: settings.clients.trusted_proxies.clone(),
         max_players: settings.limits.max_players,
@@ -200,7 +200,7 @@ fn listen(
     };
     spawn_local(web::serve(ports.http, shards.to_vec(), options, stopped(accept.clone())));
     let options = tcp::TcpOptions {
-        permits,
+        places: figures.places(),
         proxy_protocol: settings.clients.proxy_protocol,
         first_line_timeout: settings.limits.first_line_timeout,
     };

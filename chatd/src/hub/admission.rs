@@ -63,6 +63,10 @@ impl Hub {
         let Reach::Local(id) = asked.by else {
             return;
         };
+        if !self.serves() {
+            self.counters.joined(Err(ErrorCode::Unavailable));
+            return self.refuse_entry(time, asked, ErrorCode::Unavailable);
+        }
         let shard = room.shard(self.settings.shards);
         let default = match self.encoding_of(asked.by) {
             Some(Encoding::Lines) => self.settings.tcp_on_wrong_pod,
@@ -345,6 +349,8 @@ impl Hub {
     fn may_create(&self) -> Result<(), ErrorCode> {
         if self.drain.is_some() {
             Err(ErrorCode::ShuttingDown)
+        } else if !self.serves() {
+            Err(ErrorCode::Unavailable)
         } else if self.rooms.len() >= self.settings.max_rooms {
             Err(ErrorCode::TooManyRooms)
         } else {
@@ -387,6 +393,8 @@ impl Hub {
         if let Some(owned) = self.owned_key(room).and_then(|key| self.rooms.get(key)) {
             let result = Ok(owned.room.seats.len() as u32);
             self.effects.push(Effect::LookedUp { query, result });
+        } else if !self.serves() {
+            self.effects.push(Effect::LookedUp { query, result: Err(ErrorCode::Unavailable) });
         } else {
             self.ask(Purpose::LookUp(query, room), Request::Get { key: Key::Room(room) });
         }
@@ -405,6 +413,11 @@ impl Hub {
             _ => Err(ErrorCode::Unavailable),
         };
         self.effects.push(Effect::LookedUp { query, result });
+    }
+
+    /// Before its first lease a pod serves nobody: what is in the directory may be another deployment's (design.md section 5).
+    fn serves(&self) -> bool {
+        self.lease.confirmed.is_some()
     }
 
     pub(super) fn settled(&self) -> bool {

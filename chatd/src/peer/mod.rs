@@ -93,11 +93,11 @@ impl Peers {
         self.change(|links, now| links.dial(now, address, nonce));
     }
 
-    /// Sends whole frames over the link to the pod with boot `to`; without one they are lost, as the shards know.
-    pub fn send(&self, to: PodBoot, bytes: Vec<u8>) {
-        let Some(link) = self.0.links.borrow().to(to) else {
+    /// Sends whole frames over this link to the pod with boot `to`; if it is gone they are lost, as the shards will hear.
+    pub fn send(&self, to: PodBoot, link: LinkId, bytes: Vec<u8>) {
+        if self.0.links.borrow().to(to) != Some(link) {
             return;
-        };
+        }
         let fits = self.0.outboxes.borrow().get(&link).is_some_and(|outbox| outbox.push(bytes));
         if !fits {
             tracing::warn!(peer = %to, "a link was broken: too much waits to be sent");
@@ -155,7 +155,9 @@ impl Peers {
             }
             Action::Close { link } => self.close(link),
             Action::Up { boot, address } => {
-                self.tell_all(|| ShardMail::PeerUp { boot, address: address.clone() });
+                // None: it has broken since, and that is the next thing that the shards hear. No link has this number.
+                let link = self.0.links.borrow().to(boot).unwrap_or(LinkId(0));
+                self.tell_all(|| ShardMail::PeerUp { boot, link, address: address.clone() });
             }
             Action::Down { boot } => {
                 self.0.lost.set(self.0.lost.get() + 1);

@@ -44,11 +44,18 @@ fn on_one_thread(test: impl Future<Output = ()>) {
 }
 
 impl Pod {
+    fn link_to(&self, boot: PodBoot) -> LinkId {
+        self.peers.0.links.borrow().to(boot).unwrap()
+    }
+
     /// The next mail of each shard, which has to be the same for all.
     async fn all_hear(&mut self) -> String {
         let mut heard = Vec::new();
         for shard in &mut self.shards {
-            heard.push(format!("{:?}", shard.recv().await.unwrap()));
+            heard.push(match shard.recv().await.unwrap() {
+                ShardMail::PeerUp { boot, address, .. } => heard_up(boot, address.as_deref()),
+                mail => format!("{mail:?}"),
+            });
         }
         assert!(heard.iter().all(|mail| *mail == heard[0]), "{heard:?}");
         heard.swap_remove(0)
@@ -56,7 +63,7 @@ impl Pod {
 }
 
 fn heard_up(boot: PodBoot, address: Option<&str>) -> String {
-    format!("{:?}", ShardMail::PeerUp { boot, address: address.map(str::to_owned) })
+    format!("{boot} is up, {address:?}")
 }
 
 fn heard_unreachable(address: &str) -> String {
@@ -80,7 +87,7 @@ fn frames_reach_the_shard_that_has_their_room() {
         assert_eq!(one.all_hear().await, heard_up(two.boot, Some(&two.address)));
         assert_eq!(two.all_hear().await, heard_up(one.boot, None));
         let frames: Vec<Vec<u8>> = (0..200).map(|number| frame_for(number % 3 % SHARDS, number as u32)).collect();
-        one.peers.send(two.boot, frames.concat());
+        one.peers.send(two.boot, one.link_to(two.boot), frames.concat());
         for (shard, mailbox) in two.shards.iter_mut().enumerate() {
             let mine = (0..200).filter(|number| number % 3 % SHARDS == shard);
             let expected: Vec<u8> = mine.flat_map(|number| frames[number].clone()).collect();
@@ -96,7 +103,7 @@ fn frames_reach_the_shard_that_has_their_room() {
         two.peers.dial(&one.address);
         assert_eq!(two.all_hear().await, heard_up(one.boot, Some(&one.address)));
         assert_eq!((one.peers.count(), two.peers.count()), (1, 1));
-        two.peers.send(one.boot, frame_for(0, 7));
+        two.peers.send(one.boot, two.link_to(one.boot), frame_for(0, 7));
         assert!(matches!(one.shards[0].recv().await, Some(ShardMail::Frames { .. })));
     });
 }
@@ -109,12 +116,15 @@ fn dialled_at_once_there_is_one_link() {
         two.peers.dial(&one.address);
         assert_eq!(one.all_hear().await, heard_up(two.boot, Some(&two.address)));
         assert_eq!(two.all_hear().await, heard_up(one.boot, Some(&one.address)));
-        for (from, to) in [(&one.peers, two.boot), (&two.peers, one.boot)] {
-            from.send(to, frame_for(1, 1));
+        for (from, to) in [(&one, two.boot), (&two, one.boot)] {
+            // What was meant for an earlier link does not go out on this one.
+            from.peers.send(to, LinkId(u64::MAX), frame_for(0, 1));
+            from.peers.send(to, from.link_to(to), frame_for(1, 1));
         }
         for shard in [&mut one.shards[1], &mut two.shards[1]] {
             assert!(matches!(shard.recv().await, Some(ShardMail::Frames { .. })));
         }
+        assert!(one.shards[0].try_recv().is_err() && two.shards[0].try_recv().is_err());
         assert_eq!((one.peers.count(), one.peers.lost(), two.peers.lost()), (1, 0, 0));
     });
 }

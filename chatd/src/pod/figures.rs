@@ -12,7 +12,7 @@ use crate::counters::DirectoryCounters;
 use crate::directory::NoAnswer;
 use crate::files::ReloadFailures;
 use crate::lease::{self, LeaseStatus};
-use crate::mail::{Report, ShardMail};
+use crate::mail::{Places, Report, ShardMail};
 use crate::metrics::{DirectoryState, Snapshot};
 use crate::process::Process;
 
@@ -24,6 +24,7 @@ pub struct Figures(Arc<Inner>);
 struct Inner {
     shards: Vec<UnboundedSender<ShardMail>>,
     failures: ReloadFailures,
+    places: Places,
     ready: AtomicBool,
     own: Mutex<Own>,
 }
@@ -40,9 +41,19 @@ struct Own {
 
 impl Figures {
     /// `token_keys`: how many are accepted at start.
-    pub fn new(shards: Vec<UnboundedSender<ShardMail>>, failures: ReloadFailures, token_keys: u64) -> Self {
-        let own = Own { token_keys, ..Own::default() };
-        Self(Arc::new(Inner { shards, failures, ready: AtomicBool::new(false), own: Mutex::new(own) }))
+    pub fn new(
+        shards: Vec<UnboundedSender<ShardMail>>,
+        failures: ReloadFailures,
+        places: Places,
+        token_keys: u64,
+    ) -> Self {
+        let own = Mutex::new(Own { token_keys, ..Own::default() });
+        Self(Arc::new(Inner { shards, failures, places, ready: AtomicBool::new(false), own }))
+    }
+
+    /// The places for clients' connections.
+    pub fn places(&self) -> Places {
+        self.0.places.clone()
     }
 
     pub fn set_status(&self, status: LeaseStatus) {
@@ -113,6 +124,7 @@ impl admin::Pod for Figures {
             counters: report.counters,
             gauges: report.gauges,
             directory_counters: own.directory,
+            connections_refused: self.0.places.refused(),
             peer_links: own.peer_links,
             peer_links_lost: own.peer_links_lost,
             token_keys: own.token_keys,

@@ -140,7 +140,7 @@ impl Pod {
         match mail {
             PodMail::Directory { shard, ticket, request } => self.asking.for_shard(shard, ticket, request),
             PodMail::Dial { address } => self.peers.dial(&address),
-            PodMail::Frames { to, bytes } => self.peers.send(to, bytes),
+            PodMail::Frames { to, link, bytes } => self.peers.send(to, link, bytes),
             PodMail::DirectoryWentBack => {
                 self.figures.went_back();
                 self.lease.went_back(shard::now());

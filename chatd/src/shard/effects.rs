@@ -85,9 +85,11 @@ impl Shard {
 
     /// Hands the hub's frames to the links.
     pub(super) fn send_frames(&mut self) {
-        let Self { hub, pod, .. } = self;
+        let Self { hub, pod, links, .. } = self;
         hub.take_frames(|to, bytes| {
-            let _ = pod.send(PodMail::Frames { to, bytes });
+            if let Some(link) = links.get(&to) {
+                let _ = pod.send(PodMail::Frames { to, link: *link, bytes });
+            }
         });
     }
 

@@ -29,8 +29,9 @@ use tokio::sync::oneshot;
 use crate::hub::{Advertised, Effect, Hub, HubSettings, SessionId, Time};
 use crate::limits::SharedLimits;
 use crate::mail::{PodMail, ShardMail};
+use crate::peer::links::LinkId;
 use crate::protocol::token::Keyring;
-use crate::protocol::{ErrorCode, RoomId};
+use crate::protocol::{ErrorCode, PodBoot, RoomId};
 use crate::record::Owner;
 
 pub use clock::now;
@@ -103,6 +104,8 @@ struct Shard {
     mailbox: UnboundedReceiver<ShardMail>,
     shards: Vec<UnboundedSender<ShardMail>>,
     pod: UnboundedSender<PodMail>,
+    /// The links that are up, as far as this shard has heard.
+    links: HashMap<PodBoot, LinkId>,
     limits: Option<SharedLimits>,
     time: Time,
     stopped: bool,
@@ -140,6 +143,7 @@ impl Shard {
             mailbox: start.mailbox,
             shards: start.shards,
             pod: start.pod,
+            links: HashMap::new(),
             limits: start.limits,
             time: clock::now(),
             stopped: false,

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::mail::{ClientSocket, Permit, ShardMail};
+use crate::mail::{ClientSocket, Permit, Places, ShardMail};
 use crate::protocol::{Encoding, ErrorCode, Event};
 use proxy_header::Step;
 
@@ -23,7 +23,7 @@ use proxy_header::Step;
 #[derive(Debug, Clone)]
 pub struct TcpOptions {
     /// The pod's places for connections, shared with the web port.
-    pub permits: Arc<Semaphore>,
+    pub places: Places,
     /// Every connection starts with a PROXY header (version 1 or 2), whose address is the client's.
     pub proxy_protocol: bool,
     /// From connecting to the end of the PROXY header; a client's first line has as long again (protocol.md section 5).
@@ -64,17 +64,17 @@ pub async fn serve(
         let Some(shard) = shards.next() else {
             return;
         };
-        match options.permits.clone().try_acquire_owned() {
-            Ok(permit) if options.proxy_protocol => {
-                let client = behind_a_proxy(stream, address, Permit(permit), shard);
+        match options.places.take() {
+            Some(permit) if options.proxy_protocol => {
+                let client = behind_a_proxy(stream, address, permit, shard);
                 under_way.spawn(async move {
                     if timeout(options.first_line_timeout, client).await.is_err() {
                         tracing::debug!(proxy = %address, "a connection without a PROXY header in time");
                     }
                 });
             }
-            Ok(permit) => hand_over(stream, address, Permit(permit), &shard),
-            Err(_) => {
+            Some(permit) => hand_over(stream, address, permit, &shard),
+            None => {
                 if let Ok(permit) = refusals.clone().try_acquire_owned() {
                     under_way.spawn(async move {
                         let _ = timeout(REFUSAL_TIME, refuse(stream)).await;

@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::limits::SharedLimits;
-use crate::mail::{Permit, ShardMail};
+use crate::mail::{Permit, Places, ShardMail};
 use crate::protocol::{ErrorCode, RoomId};
 use crate::settings::{Cidr, Origin};
 use crate::shard;
@@ -43,7 +43,7 @@ use gate::Gate;
 #[derive(Debug, Clone)]
 pub struct WebOptions {
     /// The pod's places for connections, shared with the raw TCP port.
-    pub permits: Arc<Semaphore>,
+    pub places: Places,
     pub allowed_origins: Vec<Origin>,
     /// Whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<Cidr>,
@@ -143,12 +143,12 @@ pub async fn serve(
             },
         };
         let client = |permit| Arc::new(Client { socket, permit: Mutex::new(permit) });
-        match options.permits.clone().try_acquire_owned() {
-            Ok(permit) => {
-                let client = client(Some(Permit(permit)));
+        match options.places.take() {
+            Some(permit) => {
+                let client = client(Some(permit));
                 connections.spawn(connection(web.clone(), client, stream, ending.clone()));
             }
-            Err(_) => {
+            None => {
                 if let Ok(permit) = refusals.clone().try_acquire_owned() {
                     let connection = connection(web.clone(), client(None), stream, ending.clone());
                     connections.spawn(async move {

@@ -9,7 +9,7 @@ use chatd::directory::Directory;
 use chatd::directory::memory::MemoryDirectory;
 use chatd::hub::{HubSettings, LeaseView, Rules};
 use chatd::limits::SharedLimits;
-use chatd::mail::{PodMail, Report, ShardMail};
+use chatd::mail::{Places, PodMail, Report, ShardMail};
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{OnWrongPod, Ownership, PodBoot};
 use chatd::record::Owner;
@@ -22,7 +22,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 /// What a test wants otherwise than it is by default.
 pub struct Options {
@@ -162,12 +162,11 @@ async fn serve(
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
     bound.send((tcp.local_addr().unwrap(), web.local_addr().unwrap())).unwrap();
-    let permits = Arc::new(Semaphore::new(options.max_connections));
+    let places = Places::new(options.max_connections);
     let first_line_timeout = Duration::from_millis(options.hub.first_line_timeout);
-    let tcp_options =
-        TcpOptions { permits: permits.clone(), proxy_protocol: options.proxy_protocol, first_line_timeout };
+    let tcp_options = TcpOptions { places: places.clone(), proxy_protocol: options.proxy_protocol, first_line_timeout };
     let web_options = WebOptions {
-        permits,
+        places,
         allowed_origins: options.allowed_origins,
         trusted_proxies: options.trusted_proxies,
         max_players: options.hub.max_players,

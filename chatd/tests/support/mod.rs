@@ -2,8 +2,12 @@
 #![allow(dead_code)]
 
 pub mod certificates;
+pub mod client;
 pub mod directory;
 pub mod fake;
+pub mod pod;
+pub mod ports;
+pub mod proxy;
 pub mod redis;
 
 use std::future::Future;
@@ -22,5 +26,18 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
         }
         assert!(Instant::now() < deadline, "{what}: not within {limit:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// As [`eventually`], for tests without a runtime.
+#[track_caller]
+pub fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }

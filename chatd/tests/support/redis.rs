@@ -1,7 +1,7 @@
 //! Real Redis servers for tests: on free ports, in directories of their own, ended by their process id when dropped.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::certificates::Certificates;
+pub use super::ports::free_port;
 
 /// What the server is started as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,11 +211,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// A port that nothing listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Masters that share the slots evenly, and a replica of the first.

@@ -1,0 +1,16 @@
+//! Real chatd processes and a real Redis, through the doors that everyone has: sockets, signals, files, the admin port.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cuts;
+mod deployment;
+mod limits;
+mod mixed;
+mod moving;
+mod records;
+mod redis_away;
+mod session;
+mod takeover;
+mod town;

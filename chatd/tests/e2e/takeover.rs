@@ -1,0 +1,121 @@
+//! Owners that die, stand still, or start again: their rooms go on elsewhere.
+
+use std::time::{Duration, Instant};
+
+use crate::support::client::{Got, PATIENCE};
+use crate::town::{TAKEOVER, Town, until_answered};
+
+#[test]
+fn a_killed_owners_room_goes_on_at_another_pod() {
+    let mut town = Town::start(3);
+    let mut alice = town.client(0);
+    let room = alice.create_room();
+    let token = alice.join_resumable(&room, "alice", "");
+    let mut bob = town.client(1);
+    bob.join(&room, "bob", "RELAY");
+    alice.expect("ENTERED bob");
+    assert_eq!(bob.ask("SAY before"), "MSG bob before");
+    alice.expect("MSG bob before");
+    let before = town.epoch(&room);
+
+    town.pods[0].kill();
+    let killed = Instant::now();
+    assert_eq!(alice.next(PATIENCE), Got::Closed);
+    let (mut alice, joined) =
+        until_answered(town.pods[2].tcp, &format!("RESUME {room} {token} RELAY"), "JOINED ", TAKEOVER);
+    let resumed = killed.elapsed();
+    assert!(joined.starts_with(&format!("JOINED {room} alice ")), "{joined}");
+    alice.expect_start("TOKEN ");
+    let seen = bob.until("MOVED ", TAKEOVER);
+    let moved = killed.elapsed();
+    println!("after kill -9: resumed in {resumed:?}, the relayed player moved in {moved:?}");
+    assert!(moved <= TAKEOVER, "{moved:?}");
+    assert_eq!(seen.last().unwrap(), &format!("MOVED {room}"));
+    bob.send("SAY after");
+    let seen = bob.until("MSG bob after", PATIENCE);
+    assert!(seen.contains(&"MISSED ?".to_owned()), "{seen:#?}");
+    alice.until("MSG bob after", PATIENCE);
+    alice.send("SAY back");
+    bob.until("MSG alice back", PATIENCE);
+    alice.until("MSG alice back", PATIENCE);
+
+    assert!(town.epoch(&room) > before);
+    assert_ne!(town.owner(&room), "chat-0");
+    assert_eq!(town.pods[1].metric("chatd_takeovers_total") + town.pods[2].metric("chatd_takeovers_total"), 1.0);
+    assert_eq!(town.record(&room)["players"], serde_json::json!(["alice", "bob"]));
+}
+
+#[test]
+fn an_owner_that_stood_still_yields_when_it_goes_on() {
+    let town = Town::start(3);
+    let mut alice = town.client(0);
+    let room = alice.create_room();
+    alice.join_resumable(&room, "alice", "RELAY");
+    let mut bob = town.client(1);
+    bob.join(&room, "bob", "RELAY");
+    alice.expect("ENTERED bob");
+    let before = town.epoch(&room);
+
+    town.pods[0].freeze();
+    // What alice says meanwhile waits in the frozen owner's socket.
+    alice.send("SAY said to the frozen owner");
+    bob.until("MOVED ", TAKEOVER + Duration::from_secs(5));
+    assert!(town.epoch(&room) > before);
+    let owner = town.owner(&room);
+    assert_ne!(owner, "chat-0");
+    bob.send("SAY while it stands still");
+    bob.until("MSG bob while it stands still", PATIENCE);
+    let mut carol = town.client(2);
+    carol.join(&room, "carol", "RELAY");
+
+    let epoch = town.epoch(&room);
+    town.pods[0].thaw();
+    // The new owner orders what comes now, and alice is carried there.
+    let heard = alice.until("MOVED ", PATIENCE);
+    assert!(heard.iter().all(|line| !line.starts_with("MSG ")), "delivered as an owner after the thaw: {heard:#?}");
+    bob.send("SAY to everyone");
+    for player in [&mut alice, &mut bob, &mut carol] {
+        player.until("MSG bob to everyone", PATIENCE);
+    }
+    alice.send("SAY from the pod that stood still");
+    for player in [&mut alice, &mut bob, &mut carol] {
+        let heard = player.until("MSG alice from the pod that stood still", PATIENCE);
+        let doubled = heard.iter().filter(|line| line.ends_with("said to the frozen owner")).count();
+        assert!(doubled <= 1, "{heard:#?}");
+    }
+    assert_eq!((town.owner(&room), town.epoch(&room)), (owner, epoch));
+    assert_eq!(town.pods[0].metric("chatd_rooms"), 0.0);
+    assert_eq!(town.pods[0].metric("chatd_yields_total"), 1.0);
+    assert_eq!(town.pods[0].metric("chatd_takeovers_total"), 0.0);
+}
+
+#[test]
+fn a_pod_that_starts_again_under_its_name_loses_no_time() {
+    let mut town = Town::start(2);
+    let mut alice = town.client(0);
+    let room = alice.create_room();
+    let token = alice.join_resumable(&room, "alice", "");
+    let mut bob = town.client(1);
+    bob.join(&room, "bob", "RELAY");
+    let before = town.epoch(&room);
+
+    town.pods[0].kill();
+    let killed = Instant::now();
+    town.pods[0].start_again();
+    town.pods[0].ready();
+    let ready = Instant::now();
+    bob.until("MOVED ", PATIENCE);
+    let moved = ready.elapsed();
+    let (_alice, joined) =
+        until_answered(town.pods[0].tcp, &format!("RESUME {room} {token} RELAY"), "JOINED ", PATIENCE);
+    println!(
+        "started again: ready after {:?}, the relayed player moved {moved:?} after that, resumed {:?} after the kill",
+        ready - killed,
+        killed.elapsed()
+    );
+    assert!(joined.starts_with(&format!("JOINED {room} alice ")), "{joined}");
+    assert!(moved <= Duration::from_secs(2), "{moved:?} after it was ready");
+    assert!(town.epoch(&room) > before);
+    bob.send("SAY on we go");
+    bob.until("MSG bob on we go", PATIENCE);
+}

@@ -1,0 +1,89 @@
+//! A Redis with pods around it, and what tests ask of them.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::client::Client;
+use crate::support::pod::Pod;
+use crate::support::redis::Server;
+
+/// Limits of talking that no test reaches by accident.
+pub const TALKATIVE: [&str; 4] = ["--rate", "1000000", "--burst", "1000000"];
+/// From the death of an owner to the room's next one (design.md section 8).
+pub const TAKEOVER: Duration = Duration::from_secs(13);
+
+pub struct Town {
+    // In this order: pods end before what they use.
+    pub pods: Vec<Pod>,
+    pub redis: Server,
+}
+
+impl Town {
+    /// chat-0, chat-1, ... ready, on a Redis of their own. They may talk as much as they like.
+    pub fn start(pods: usize) -> Self {
+        Self::start_with(pods, &TALKATIVE)
+    }
+
+    pub fn start_with(pods: usize, more: &[&str]) -> Self {
+        let redis = Server::start(&[]);
+        let url = redis.url();
+        let mut pods: Vec<Pod> =
+            (0..pods).map(|index| Pod::launch(&format!("chat-{index}"), Some(&url), more)).collect();
+        for pod in &mut pods {
+            pod.ready();
+        }
+        Self { pods, redis }
+    }
+
+    /// A client of the pod with this index.
+    pub fn client(&self, index: usize) -> Client {
+        Client::connect(self.pods[index].tcp)
+    }
+
+    /// A room's record, as another program would read it.
+    pub fn record(&self, room: &str) -> Value {
+        let text: Option<String> = self.redis.run(&format!("GET chat:room:{room}"));
+        text.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap())
+    }
+
+    pub fn epoch(&self, room: &str) -> u64 {
+        self.record(room)["epoch"].as_u64().unwrap_or_else(|| panic!("no epoch in {}", self.record(room)))
+    }
+
+    pub fn owner(&self, room: &str) -> String {
+        self.record(room)["pod_id"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The index of the pod that the record names.
+    pub fn owner_index(&self, room: &str) -> usize {
+        let owner = self.owner(room);
+        self.pods.iter().position(|pod| pod.name == owner).unwrap_or_else(|| panic!("no owner: {owner:?}"))
+    }
+}
+
+/// Follows a REDIRECT: the client there, joined or resumed by `command` (`{}` is the room).
+pub fn redirected(answer: &str, room: &str) -> Client {
+    let (address, named) = answer.strip_prefix("REDIRECT ").and_then(|rest| rest.split_once(' ')).unwrap();
+    assert_eq!(named, room);
+    Client::connect(address.parse().unwrap())
+}
+
+/// Asks one connection after another until one gets the wanted answer; the client and its first line.
+#[track_caller]
+pub fn until_answered(address: std::net::SocketAddr, command: &str, start: &str, limit: Duration) -> (Client, String) {
+    let mut others = Vec::new();
+    let deadline = std::time::Instant::now() + limit;
+    while std::time::Instant::now() < deadline {
+        let mut client = Client::connect(address);
+        let answer = client.ask(command);
+        if answer.starts_with(start) {
+            return (client, answer);
+        }
+        if others.last() != Some(&answer) {
+            others.push(answer);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{command}: no {start} within {limit:?}, but {others:#?}")
+}
