@@ -324,7 +324,7 @@ impl Client {
                 }
             }
             Told::Left => {
-                if front == Some(What::Leave) {
+                if front == Some(What::Leave) && (!self.json || ours) {
                     self.seat_ended(net, town);
                     self.reply(town, &What::Leave, id);
                 }
