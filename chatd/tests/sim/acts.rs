@@ -39,6 +39,9 @@ impl Client {
         let waiting = self.pending.front().map(|front| front.at);
         if waiting.is_some_and(|since| since + PATIENCE < net.now) {
             net.note(|| format!("client {} is out of patience", self.number));
+            if let Some(front) = self.pending.front().cloned() {
+                self.check_wait(net, town, &front, 0);
+            }
             return self.hang_up(net, town, End::Closed);
         }
         if self.seated.is_none() {
