@@ -8,7 +8,7 @@ use crate::town::Town;
 /// Few names, so that clients race for them; equal ones differ in case.
 const NAMES: [&str; 8] = ["ann", "Ann", "bob", "cat", "dan", "eve", "EVE", "flo"];
 /// A client that waits this long for a reply hangs up.
-const PATIENCE: Micros = 20 * SECOND;
+const PATIENCE: Micros = 26 * SECOND;
 
 impl Client {
     /// Its timer has run out.

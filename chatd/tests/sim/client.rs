@@ -468,10 +468,10 @@ impl Client {
         }
     }
 
-    /// JOIN and RESUME are answered within 5 s, everything within some 20, if nothing stands between client and pod.
+    /// JOIN and RESUME are answered within 5 s, everything else within 15 s of the loss of a link (found within 6 s), if nothing stands between client and pod.
     pub fn check_wait(&self, net: &Net, town: &mut Town, asked: &Pending, limit: Micros) {
         let entering = matches!(asked.what, What::Join | What::Resume { .. });
-        let limit = if entering { limit } else { 20 * SECOND };
+        let limit = if entering { limit } else { 25 * SECOND };
         let Some(pipe) = self.pipe.filter(|_| net.now > asked.at + limit && self.read_since < asked.at) else {
             return;
         };
