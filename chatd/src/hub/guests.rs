@@ -274,7 +274,9 @@ impl Hub {
         found.reach = Some(asked.by);
         found.holder = Some(connection);
         found.resumable = attach.resumable;
-        let processed = same.then_some(found.processed);
+        // The negative control: everything that was not answered is carried out, again.
+        let numbered = self.settings.rules.number_commands;
+        let processed = if numbered { same.then_some(found.processed) } else { Some(0) };
         if !same {
             found.processed = 0;
         }

@@ -8,7 +8,7 @@ use crate::town::Town;
 /// Few names, so that clients race for them; equal ones differ in case.
 const NAMES: [&str; 8] = ["ann", "Ann", "bob", "cat", "dan", "eve", "EVE", "flo"];
 /// A client that waits this long for a reply hangs up.
-const PATIENCE: Micros = 20 * SECOND;
+const PATIENCE: Micros = 26 * SECOND;
 
 impl Client {
     /// Its timer has run out.
@@ -39,6 +39,9 @@ impl Client {
         let waiting = self.pending.front().map(|front| front.at);
         if waiting.is_some_and(|since| since + PATIENCE < net.now) {
             net.note(|| format!("client {} is out of patience", self.number));
+            if let Some(front) = self.pending.front().cloned() {
+                self.check_wait(net, town, &front, 0);
+            }
             return self.hang_up(net, town, End::Closed);
         }
         if self.seated.is_none() {

@@ -95,6 +95,8 @@ pub struct Client {
     /// When it last got something while expecting nothing; a silent connection is pinged.
     pub last_word: Micros,
     connected: Micros,
+    /// When it last went on reading.
+    read_since: Micros,
     pub retry: Micros,
     /// It was made to resume a seat, or to join a room, at the end.
     pub takes: bool,
@@ -139,6 +141,7 @@ impl Client {
             pace: dice.pick(&[40, 150, 400]) * MS,
             last_word: 0,
             connected: 0,
+            read_since: 0,
             retry: 0,
             takes: matches!(aim, Aim::Take { .. }),
             probes: matches!(aim, Aim::Probe { .. }),
@@ -233,6 +236,7 @@ impl Client {
     /// Reads again after a time of not reading.
     pub fn read_on(&mut self, net: &mut Net, town: &mut Town) {
         self.reading = true;
+        self.read_since = net.now;
         while let (Some(pipe), Some(cargo)) = (self.pipe, self.unread.pop_front()) {
             self.read(net, town, pipe, cargo);
         }
@@ -311,7 +315,7 @@ impl Client {
                 town.rooms.push(room);
                 // CREATE_ROOM is wrong in a room, and right after the LEAVE before it.
                 let what = front.filter(|front| *front == What::Rubbish).unwrap_or(What::Create);
-                self.reply(town, &what, id);
+                self.reply(net, town, &what, id);
             }
             Told::Joined(joined) => {
                 let entering = matches!(front, Some(What::Join | What::Resume { .. })) && (!self.json || ours);
@@ -324,9 +328,9 @@ impl Client {
                 }
             }
             Told::Left => {
-                if front == Some(What::Leave) {
+                if front == Some(What::Leave) && (!self.json || ours) {
                     self.seat_ended(net, town);
-                    self.reply(town, &What::Leave, id);
+                    self.reply(net, town, &What::Leave, id);
                 }
                 self.seat = None;
                 self.leave_room(town);
@@ -335,7 +339,7 @@ impl Client {
                 let said = What::Say(text.clone());
                 let mine = self.seated.as_ref().is_some_and(|(_, name)| *name == from);
                 if mine && front.as_ref() == Some(&said) && (!self.json || ours) {
-                    self.reply(town, &said, id);
+                    self.reply(net, town, &said, id);
                 } else if ours {
                     return town
                         .fail("I7", format!("client {}: {text:.20} comes with #{id:?}, out of order", self.number));
@@ -348,7 +352,7 @@ impl Client {
             Told::Presence(_) => {}
             Told::Players(players) => {
                 town.players(self.number, &players);
-                self.reply(town, &What::Who, id);
+                self.reply(net, town, &What::Who, id);
             }
             Told::Moved { place } => {
                 let verdict = self.heard.moved(place);
@@ -356,8 +360,8 @@ impl Client {
             }
             Told::Missed(count) => self.heard.was_told_of_missed(count),
             Told::Redirect(address) => self.redirected(net, town, address, id),
-            Told::Pong => self.reply(town, &What::Ping, id),
-            Told::Help => self.reply(town, &What::Help, id),
+            Told::Pong => self.reply(net, town, &What::Ping, id),
+            Told::Help => self.reply(net, town, &What::Help, id),
             Told::Error(code) if ours => self.refused(net, town, &code),
             Told::Error(code) => self.error = Some((code, net.now)),
             Told::Bye(code) => self.bye(net, town, &code, id),
@@ -376,11 +380,11 @@ impl Client {
                 } else if self.seat.as_ref().is_some_and(|seat| !seat.name.eq_ignore_ascii_case(&joined.name)) {
                     town.fail("I5", format!("client {} resumed as {}", self.number, joined.name));
                 }
-                self.reply(town, &What::Resume { said }, id);
+                self.reply(net, town, &What::Resume { said }, id);
                 said
             }
             _ if entering => {
-                self.reply(town, &What::Join, id);
+                self.reply(net, town, &What::Join, id);
                 false
             }
             // Admitted anew by a room's new owner.
@@ -413,7 +417,7 @@ impl Client {
 
     fn redirected(&mut self, net: &mut Net, town: &mut Town, address: String, id: Option<u64>) {
         if let Some(front) = self.pending.front().filter(|_| self.seated.is_none()).cloned() {
-            self.reply(town, &front.what, id);
+            self.reply(net, town, &front.what, id);
             self.redirects += 1;
             if self.redirects >= 3 {
                 self.mode = "RELAY";
@@ -432,6 +436,7 @@ impl Client {
         let Some(front) = self.pending.pop_front() else {
             return town.fail("I7", format!("client {}: error {code}, and nothing was asked", self.number));
         };
+        self.check_wait(net, town, &front, SECOND * 11 / 2);
         town.refused(self.number, &front.what, code);
         self.last_word = net.now;
         if matches!(front.what, What::Join | What::Resume { .. }) {
@@ -447,7 +452,7 @@ impl Client {
     fn bye(&mut self, net: &mut Net, town: &mut Town, code: &str, id: Option<u64>) {
         if code == "quit" && self.pending.front().is_some_and(|front| front.what == What::Quit) {
             self.seat_ended(net, town);
-            self.reply(town, &What::Quit, id);
+            self.reply(net, town, &What::Quit, id);
             self.seat = None;
         }
         if code == "replaced" {
@@ -463,10 +468,25 @@ impl Client {
         }
     }
 
+    /// JOIN and RESUME are answered within 5 s, everything else within 15 s of the loss of a link (found within 6 s), if nothing stands between client and pod.
+    pub fn check_wait(&self, net: &Net, town: &mut Town, asked: &Pending, limit: Micros) {
+        let entering = matches!(asked.what, What::Join | What::Resume { .. });
+        let limit = if entering { limit } else { 25 * SECOND };
+        let Some(pipe) = self.pipe.filter(|_| net.now > asked.at + limit && self.read_since < asked.at) else {
+            return;
+        };
+        if !town.excuses_close(net, pipe, asked.at) && town.frozen == 0 && town.last_thaw < asked.at {
+            let detail = format!("client {}: {:?} of {:.3} was not answered in time", self.number, asked.what, asked.at as f64 / 1e6);
+            town.fail("I7", detail);
+        }
+    }
+
     /// The reply to the first command.
-    fn reply(&mut self, town: &mut Town, what: &What, id: Option<u64>) {
+    fn reply(&mut self, net: &Net, town: &mut Town, what: &What, id: Option<u64>) {
         match self.pending.pop_front() {
-            Some(front) if front.what == *what && (!self.json || id == Some(front.id)) => {}
+            Some(front) if front.what == *what && (!self.json || id == Some(front.id)) => {
+                self.check_wait(net, town, &front, SECOND * 11 / 2);
+            }
             other => {
                 town.fail("I7", format!("client {}: a reply to {what:?} #{id:?}, but first is {other:?}", self.number))
             }

@@ -111,7 +111,7 @@ impl World {
             max_players: dice.pick(&[2, 3, 4, 4, 4]),
             seat_hold: 30_000,
             record_ttl: 3_600_000,
-            empty_ttl: 600_000,
+            empty_ttl: dice.pick(&[600_000, 600_000, 6_000]),
             max_rooms: 16,
             rate: if tight { 10 } else { 1_000 },
             burst: if tight { 20 } else { 1_000 },

@@ -148,6 +148,20 @@ impl Owned {
         self.written == self.version && self.outstanding.is_none() && self.unanswered.is_none()
     }
 
+    /// Nobody is in it, nobody waits for anything, and the directory knows.
+    fn may_close(&self) -> bool {
+        self.ready() && self.is_written() && self.answers.is_empty() && self.room.seats.is_empty()
+    }
+
+    /// Notes since when nobody is in the room.
+    fn note_empty(&mut self, now: u64) {
+        if !self.room.seats.is_empty() || !self.waiters.is_empty() {
+            self.empty_since = None;
+        } else if self.empty_since.is_none() {
+            self.empty_since = Some(now);
+        }
+    }
+
     pub fn stored(&self) -> Option<&Bytes> {
         self.stored.as_ref()
     }
@@ -172,7 +186,7 @@ impl Owned {
             Phase::Moving(moving) => Some(moving.until),
             Phase::Serving => None,
         };
-        let empty = self.empty_since.filter(|_| self.ready()).map(|since| since + settings.empty_ttl);
+        let empty = self.empty_since.filter(|_| self.may_close()).map(|since| since + settings.empty_ttl);
         // While input and output wait, so do the seats' times.
         let seats = seats.filter(|_| self.ready()).min();
         let waiters = self.waiters.iter().map(|waiter| waiter.deadline).min();
@@ -283,16 +297,12 @@ impl Hub {
         let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.room.id == room) else {
             return;
         };
-        if !owned.room.seats.is_empty() || !owned.waiters.is_empty() {
-            owned.empty_since = None;
-        } else if owned.empty_since.is_none() {
-            owned.empty_since = Some(now);
-        }
+        owned.note_empty(now);
         let age = self.settings.ring.age;
         let limits = crate::room::RingLimits { age, ..self.settings.ring };
         let shrunk = owned.room.ring.expire(now, limits);
         self.ring_bytes = self.ring_bytes.saturating_add_signed(shrunk);
-        if owned.ready() && owned.empty_since.is_some_and(|since| since + self.settings.empty_ttl <= now) {
+        if owned.may_close() && owned.empty_since.is_some_and(|since| since + self.settings.empty_ttl <= now) {
             return self.delete(time, key);
         }
         if owned.retry_at.is_some_and(|at| at <= now) {

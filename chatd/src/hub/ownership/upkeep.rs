@@ -284,6 +284,7 @@ impl Hub {
         if let Some(owned) = self.rooms.get_mut(key) {
             owned.version += 1;
             owned.answers.push_back(Held { version: owned.version, deadline: time.now + PATIENCE, answer });
+            owned.note_empty(time.now);
         }
         self.write(time, key);
         if !self.settings.rules.answer_after_write {
