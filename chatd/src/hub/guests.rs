@@ -275,7 +275,8 @@ impl Hub {
         found.holder = Some(connection);
         found.resumable = attach.resumable;
         let processed = same.then_some(found.processed);
-        if !same {
+        // A session that is here now numbers its commands anew, should it be relayed again.
+        if !same || matches!(asked.by, Reach::Local(_)) {
             found.processed = 0;
         }
         let changed = found.hold() != held_already;
