@@ -10,8 +10,8 @@ use chatd::directory::{Answer, Key, Request};
 use chatd::frame::{self, Drop, Frame};
 use chatd::hub::{Effect, Hub, HubSettings, LeaseView, Rules, SessionId, Target, Time};
 use chatd::protocol::token::Keyring;
-use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot};
-use chatd::record::Owner;
+use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot, RoomId};
+use chatd::record::{Owner, Record};
 use chatd::room::RingLimits;
 
 fn settings() -> HubSettings {
@@ -313,4 +313,19 @@ fn a_room_that_comes_to_its_client_and_goes_again_answers_every_line() {
         assert_eq!(world.hear(bob), format!("MOVED {room}\n"));
     }
     assert_eq!(world.ask(bob, "four\nPING\n"), "MSG bob four\nPONG\n");
+}
+
+#[test]
+fn an_empty_room_that_another_pod_has_taken_keeps_its_record() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room: RoomId = world.create(alice).parse().unwrap();
+    world.pass(599_950);
+    let key = Key::Room(room);
+    let mut record = Record::parse(&world.store[&key]).unwrap();
+    (record.epoch, record.boot) = (record.epoch + 1000, boot(7));
+    world.store.insert(key.clone(), record.to_bytes());
+    world.pass(1_000);
+    assert_eq!(world.pods[0].room_count(), 0);
+    assert_eq!(world.store.get(&key), Some(&record.to_bytes()));
 }
