@@ -10,8 +10,8 @@ use chatd::directory::{Answer, Key, Request};
 use chatd::frame::{self, Drop, Frame};
 use chatd::hub::{Effect, Hub, HubSettings, LeaseView, Rules, SessionId, Target, Time};
 use chatd::protocol::token::Keyring;
-use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot};
-use chatd::record::Owner;
+use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot, RoomId};
+use chatd::record::{Owner, Record};
 use chatd::room::RingLimits;
 
 fn settings() -> HubSettings {
@@ -291,4 +291,41 @@ fn a_drained_pod_hands_its_rooms_over() {
     assert_eq!(world.pods[1].room_count(), 1);
     world.pass(6_000);
     assert_eq!(world.hear(alice), "BYE moved\n");
+}
+
+#[test]
+fn a_room_that_comes_to_its_client_and_goes_again_answers_every_line() {
+    let mut world = World::new(3);
+    let alice = world.open(1);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+    let bob = world.open(0);
+    world.ask(bob, &format!("JOIN {room} bob RELAY\n"));
+    world.ask(bob, "one\ntwo\nthree\n");
+    // To the pod that bob is connected to, and on to a third.
+    for (from, to) in [(1, 0), (0, 2)] {
+        let time = world.time();
+        world.pods[from].drain(time, time.now + 25_000);
+        let target = Target { pod_id: format!("chat-{to}"), boot: boot(to), peer: to.to_string(), rooms: 0 };
+        world.pods[from].targets(time, vec![target]);
+        world.pass(500);
+        assert_eq!(world.pods[to].room_count(), 1);
+        assert_eq!(world.hear(bob), format!("MOVED {room}\n"));
+    }
+    assert_eq!(world.ask(bob, "four\nPING\n"), "MSG bob four\nPONG\n");
+}
+
+#[test]
+fn an_empty_room_that_another_pod_has_taken_keeps_its_record() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room: RoomId = world.create(alice).parse().unwrap();
+    world.pass(599_950);
+    let key = Key::Room(room);
+    let mut record = Record::parse(&world.store[&key]).unwrap();
+    (record.epoch, record.boot) = (record.epoch + 1000, boot(7));
+    world.store.insert(key.clone(), record.to_bytes());
+    world.pass(1_000);
+    assert_eq!(world.pods[0].room_count(), 0);
+    assert_eq!(world.store.get(&key), Some(&record.to_bytes()));
 }

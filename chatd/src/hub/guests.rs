@@ -277,7 +277,8 @@ impl Hub {
         // The negative control: everything that was not answered is carried out, again.
         let numbered = self.settings.rules.number_commands;
         let processed = if numbered { same.then_some(found.processed) } else { Some(0) };
-        if !same {
+        // A session that is here now numbers its commands anew, should it be relayed again.
+        if !same || matches!(asked.by, Reach::Local(_)) {
             found.processed = 0;
         }
         let changed = found.hold() != held_already;

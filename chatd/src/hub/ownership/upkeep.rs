@@ -173,6 +173,10 @@ impl Hub {
         };
         match (outstanding, answer) {
             (Outstanding::Delete, Ok(Reply::Found(found))) => {
+                if let Verdict::Higher(record) = judge(found.as_deref(), owned.ownership, b"") {
+                    // Another pod has taken the empty room over: the record is its own.
+                    return self.yield_to(time, key, record.owner(), false);
+                }
                 let again = owned.stored != found && found.is_some();
                 owned.stored = found;
                 if again { self.delete(time, key) } else { self.room_closed(time, key) }
