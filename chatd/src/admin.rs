@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::metrics::{self, Snapshot};
+use crate::tcp::keep_alive;
 
 /// A pod that has not told how it is within this time does not turn over.
 pub const ANSWER_TIME: Duration = Duration::from_secs(1);
@@ -53,6 +54,8 @@ pub fn router<P: Pod>(pod: P) -> Router {
 
 /// Serves `router` on `listener` until `shutdown`; then what is open is cut.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
+    // Else somebody who asks and does not read, or is cut off, would keep a place.
+    keep_alive(&listener);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);

@@ -12,6 +12,9 @@ use chatd::hub::{Effect, Hub, HubSettings, LeaseView, Rules, SessionId, Target, 
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot, RoomId};
 use chatd::record::{Owner, Record};
+=======
+use chatd::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
+use chatd::record::Owner;
 use chatd::room::RingLimits;
 
 fn settings() -> HubSettings {
@@ -328,4 +331,33 @@ fn an_empty_room_that_another_pod_has_taken_keeps_its_record() {
     world.pass(1_000);
     assert_eq!(world.pods[0].room_count(), 0);
     assert_eq!(world.store.get(&key), Some(&record.to_bytes()));
+}
+
+#[test]
+fn a_session_that_ends_before_it_goes_to_another_thread_is_closed_where_it_is() {
+    let mut world = World::new(1);
+    let time = world.time();
+    let me = Owner {
+        ownership: Ownership { epoch: 0, boot: boot(0) },
+        pod_id: "chat-0".into(),
+        tcp: "h:1".into(),
+        web: "h:2".into(),
+        peer: "h:3".into(),
+    };
+    let keys = Arc::new(Keyring::new(vec![("k".into(), vec![7; 32])], "k").unwrap());
+    world.pods[0] = Hub::new(HubSettings { shards: 2, ..settings() }, me, keys, [0; 32]);
+    let hub = &mut world.pods[0];
+    let other = ["aaaaaaaa", "aaaaaaab", "aaaaaaac", "aaaaaaad", "aaaaaaae", "aaaaaaaf", "aaaaaaag", "aaaaaaah"]
+        .into_iter()
+        .find(|room| room.parse::<RoomId>().unwrap().shard(2) == 1)
+        .unwrap();
+    let session = hub.open(time, Encoding::Lines);
+    // All in one batch: the driver carries out nothing in between.
+    hub.receive(time, session, format!("JOIN {other} alice\n").as_bytes());
+    for _ in 0..3 {
+        hub.receive(time, session, &[b'x'; 30_000]);
+    }
+    let mut effects = Vec::new();
+    hub.take_effects(&mut effects);
+    assert_eq!(effects, [Effect::Close { session, code: Some(ErrorCode::LineTooLong) }]);
 }

@@ -282,7 +282,10 @@ impl Hub {
         {
             session.place = Place::Closing;
             session.room = None;
-            session.waiting = super::session::Waiting::default();
+            if std::mem::take(&mut session.waiting).carried.is_some() {
+                // It ends here: the thread that it was to go to would not know that it has to be closed.
+                self.effects.retain(|effect| !matches!(effect, Effect::Migrate { session, .. } if *session == id));
+            }
             self.effects.push(Effect::Close { session: id, code });
             self.mark_dirty(id);
         }

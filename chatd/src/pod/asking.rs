@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::spawn_local;
+use tokio::time::sleep;
 
 use super::PodEvent;
 use super::figures::Figures;
@@ -13,6 +14,9 @@ use crate::directory::any::AnyDirectory;
 use crate::directory::{Answer, Directory, NoAnswer, Request};
 use crate::hub::Ticket;
 use crate::mail::ShardMail;
+
+/// A shard hears after this long at the earliest that there is no answer: well within what its clients wait.
+const LEAST_REFUSAL: Duration = Duration::from_millis(100);
 
 /// The way to the directory. Cheap to clone; lives on the pod's thread.
 #[derive(Debug, Clone)]
@@ -41,7 +45,12 @@ impl Asking {
     pub fn for_shard(&self, shard: usize, ticket: Ticket, request: Request) {
         let asking = self.clone();
         spawn_local(async move {
+            let started = Instant::now();
             let answer = asking.ask(request).await;
+            if answer.is_err() {
+                // A directory that has been away for a while refuses at once. Who asks again at once would turn without end.
+                sleep(LEAST_REFUSAL.saturating_sub(started.elapsed())).await;
+            }
             if let Some(shard) = asking.0.shards.get(shard) {
                 let _ = shard.send(ShardMail::Answered { ticket, answer });
             }

@@ -44,7 +44,8 @@ pub(super) enum Phase {
 
 impl Pod {
     pub(super) fn signal(&mut self, time: Time, name: &'static str) {
-        if matches!(self.phase, Phase::Serving) {
+        // A pod that ends already, since a newer process has its name, hears its first signal as any other does.
+        if !std::mem::replace(&mut self.signalled, true) {
             tracing::info!(signal = name, "handing over every room; a second signal ends this process at once");
             self.start_drain(time);
         } else {

@@ -86,6 +86,8 @@ struct Pod {
     linger: Duration,
     accepting: watch::Sender<bool>,
     phase: Phase,
+    /// A signal has asked this process to end.
+    signalled: bool,
     next_round: Instant,
     /// A round's reports are on their way.
     asked: bool,
@@ -115,6 +117,7 @@ pub async fn run(start: PodStart) -> Ended {
         linger: start.linger,
         accepting: start.accepting,
         phase: Phase::Serving,
+        signalled: false,
         next_round: Instant::now(),
         asked: false,
         effects: Vec::new(),

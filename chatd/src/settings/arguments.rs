@@ -161,7 +161,7 @@ pub(super) struct ClientArguments {
     /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8.
     #[arg(long, env = "CHATD_TRUSTED_PROXIES", value_name = "CIDR,...", value_delimiter = ',')]
     pub(super) trusted_proxies: Vec<Cidr>,
-    /// Each connection must start with a PROXY header (version 1 or 2), whose client address counts.
+    /// Each raw TCP connection must start with a PROXY header (version 1 or 2), whose client address counts.
     #[arg(long, env = "CHATD_PROXY_PROTOCOL", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, require_equals = true, value_parser = values::switch)]
     pub(super) proxy_protocol: bool,
     /// Wrong rooms, wrong tokens and creations: 30 a minute for each client address (IPv6: /64).

@@ -110,10 +110,12 @@ impl Shard {
             return;
         };
         // What does not fit is dropped, but a frame that is under way has to be finished.
-        let mut last = output[..web.unsent].to_vec();
+        // Of one whose rest waits (its room's owner is not sure of itself), nothing more can be said.
+        let rest = output.get(..web.unsent);
+        let mut last = rest.unwrap_or_default().to_vec();
         last.append(&mut web.control);
         websocket::close(code, reason, &mut last);
-        if !connection.blocked {
+        if !connection.blocked && rest.is_some() {
             // Into an empty socket all of it goes; a full one belongs to someone who does not read.
             let _ = (&connection.stream).write(&last);
         }
@@ -226,7 +228,8 @@ fn next_bytes<'a>(web: Option<&'a mut Web>, output: &'a [u8]) -> (&'a [u8], bool
     if web.control.is_empty() {
         (output, false)
     } else if web.unsent > 0 {
-        (&output[..web.unsent], false)
+        // The hub may hold the rest back for a while: then nothing goes out.
+        (output.get(..web.unsent).unwrap_or_default(), false)
     } else {
         (&web.control, true)
     }
@@ -241,5 +244,20 @@ fn close_code(code: Option<ErrorCode>) -> u16 {
         Some(ErrorCode::ShuttingDown | ErrorCode::Moved) => 1012,
         Some(ErrorCode::Replaced) => 4001,
         Some(_) => 1008,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_frame_waits_for_the_frame_that_is_under_way() {
+        let mut web = Web { unsent: 3, control: vec![0x8a, 0], ..Web::default() };
+        assert_eq!(next_bytes(Some(&mut web), b"endnext"), (&b"end"[..], false));
+        // The hub holds its output back, in the middle of a frame.
+        assert_eq!(next_bytes(Some(&mut web), b""), (&b""[..], false));
+        web.unsent = 0;
+        assert_eq!(next_bytes(Some(&mut web), b"next"), (&[0x8a, 0][..], true));
     }
 }
