@@ -10,11 +10,8 @@ use chatd::directory::{Answer, Key, Request};
 use chatd::frame::{self, Drop, Frame};
 use chatd::hub::{Effect, Hub, HubSettings, LeaseView, Rules, SessionId, Target, Time};
 use chatd::protocol::token::Keyring;
-use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot, RoomId};
-use chatd::record::{Owner, Record};
-=======
 use chatd::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
-use chatd::record::Owner;
+use chatd::record::{Owner, Record};
 use chatd::room::RingLimits;
 
 fn settings() -> HubSettings {
