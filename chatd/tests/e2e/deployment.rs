@@ -18,11 +18,7 @@ fn two_deployments_on_one_prefix() {
     let mut other = Pod::launch("other-0", Some(&url), &["--deployment-uid", "second"]);
     let mut same_name = Pod::launch("chat-0", Some(&url), &["--deployment-uid", "second"]);
     for pod in [&other, &same_name] {
-        wait_for("it says what is wrong", PATIENCE, || {
-            let status = pod::get(pod.admin, "/status").filter(|answer| answer.status == 200)?;
-            let status: serde_json::Value = serde_json::from_str(&status.body).unwrap();
-            (status["directory"]["state"] == "prefix_in_use").then_some(())
-        });
+        wait_for("it says what is wrong", PATIENCE, || (pod.try_directory_state()? == "prefix_in_use").then_some(()));
         assert_eq!((pod.probe("/readyz"), pod.probe("/livez")), (503, 200));
         assert_eq!((pod.metric("chatd_prefix_in_use"), pod.metric("chatd_ready")), (1.0, 0.0));
         assert!(pod.log().contains("--redis-key-prefix"), "{}", pod.log());

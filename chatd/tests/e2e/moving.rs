@@ -43,6 +43,8 @@ impl Talker {
             if stop.load(Ordering::SeqCst) {
                 break;
             }
+            // The pace of talking.
+            thread::sleep(Duration::from_millis(1));
             let said = format!("{} {number}", self.name);
             let asked = Instant::now();
             client.send(&format!("SAY {said}"));
