@@ -18,11 +18,7 @@ fn two_deployments_on_one_prefix() {
     let mut other = Pod::launch("other-0", Some(&url), &["--deployment-uid", "second"]);
     let mut same_name = Pod::launch("chat-0", Some(&url), &["--deployment-uid", "second"]);
     for pod in [&other, &same_name] {
-        wait_for("it says what is wrong", PATIENCE, || {
-            let status = pod::get(pod.admin, "/status").filter(|answer| answer.status == 200)?;
-            let status: serde_json::Value = serde_json::from_str(&status.body).unwrap();
-            (status["directory"]["state"] == "prefix_in_use").then_some(())
-        });
+        wait_for("it says what is wrong", PATIENCE, || (pod.try_directory_state()? == "prefix_in_use").then_some(()));
         assert_eq!((pod.probe("/readyz"), pod.probe("/livez")), (503, 200));
         assert_eq!((pod.metric("chatd_prefix_in_use"), pod.metric("chatd_ready")), (1.0, 0.0));
         assert!(pod.log().contains("--redis-key-prefix"), "{}", pod.log());
@@ -181,4 +177,41 @@ fn its_health_is_an_exit_code() {
     let (code, said) = ask();
     assert_eq!(code, 1, "{said}");
     assert!(said.contains(&admin), "{said}");
+}
+
+#[test]
+fn a_password_is_read_again_when_its_file_changes() {
+    let redis = Server::start(&["--requirepass", "the right one"]);
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("password");
+    fs::write(&file, "a wrong one\n").unwrap();
+    let mut pod = Pod::launch("chat-0", Some(&redis.url()), &["--redis-password-file", file.to_str().unwrap()]);
+    wait_for("it says why", PATIENCE, || (pod.try_directory_state()? == "auth").then_some(()));
+    assert_eq!(pod.probe("/readyz"), 503);
+    fs::write(&file, "the right one\n").unwrap();
+    pod.ready();
+    assert!(Client::connect(pod.tcp).ask("CREATE_ROOM").starts_with("ROOM "));
+    assert!(!pod.log().contains("right one") && !pod.log().contains("wrong one"), "{}", pod.log());
+}
+
+#[test]
+fn what_is_said_and_what_is_secret_is_not_in_the_log() {
+    let town = Town::start_with(2, &["--log-level", "trace", "--log-format", "json"]);
+    let mut alice = town.client(0);
+    let room = alice.create_room();
+    let token = alice.join_resumable(&room, "alice", "");
+    let mut bob = town.client(1);
+    let bobs = bob.join_resumable(&room, "bob", "RELAY");
+    bob.send("SAY a word in confidence");
+    alice.until("MSG bob a word in confidence", PATIENCE);
+    alice.send("a badly \u{7} written confidence");
+    alice.until("ERR bad_text ", PATIENCE);
+    town.client(0).ask(&format!("RESUME {room} {token}x"));
+    assert!(pod::get(town.pods[0].web, "/room/x?name=confidence").is_some());
+    assert!(pod::get(town.pods[0].admin, "/status?confidence").is_some());
+    let lines = town.pods.iter().map(Pod::log).collect::<String>();
+    assert!(lines.lines().count() > 4 && lines.lines().all(|line| line.starts_with('{')), "{lines}");
+    for secret in ["confidence", &token, &bobs, pod::KEY] {
+        assert!(!lines.contains(secret), "{secret} in\n{lines}");
+    }
 }

@@ -6,11 +6,14 @@ mod support;
 
 mod cuts;
 mod deployment;
+mod freezes;
 mod limits;
+mod many_rooms;
 mod mixed;
 mod moving;
 mod records;
 mod redis_away;
 mod session;
+mod stores;
 mod takeover;
 mod town;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{Client, Got, PATIENCE};
 use crate::support::wait_for;
-use crate::town::Town;
+use crate::town::{TAKEOVER, Town, until_answered};
 
 /// The default deadline, and what ends after it.
 const DRAINED: Duration = Duration::from_secs(30);
@@ -43,6 +43,8 @@ impl Talker {
             if stop.load(Ordering::SeqCst) {
                 break;
             }
+            // The pace of talking.
+            thread::sleep(Duration::from_millis(1));
             let said = format!("{} {number}", self.name);
             let asked = Instant::now();
             client.send(&format!("SAY {said}"));
@@ -202,4 +204,54 @@ fn a_pod_that_ends_takes_no_new_rooms_and_still_relays() {
     let words = bob.rest(DRAINED);
     assert_eq!(words.last().unwrap(), "BYE moved", "{words:?}");
     assert_eq!(town.pods[0].exit_code(DRAINED), 0);
+}
+
+#[test]
+fn everyone_ends_at_once_and_starts_again() {
+    let mut town = Town::start(3);
+    let mut alice = town.client(0);
+    let room = alice.create_room();
+    let token = alice.join_resumable(&room, "alice", "");
+    let mut bob = town.client(1);
+    let bobs = bob.join_resumable(&room, "bob", "RELAY");
+    for pod in &town.pods {
+        pod.terminate();
+    }
+    for client in [&mut alice, &mut bob] {
+        let words = client.rest(DRAINED);
+        assert!(words.last().unwrap().starts_with("BYE "), "{words:?}");
+    }
+    for pod in &mut town.pods {
+        assert_eq!(pod.exit_code(DRAINED), 0);
+        pod.start_again();
+    }
+    for pod in &mut town.pods {
+        pod.ready();
+    }
+    for (pod, name, token) in [(1, "alice", token), (2, "bob", bobs)] {
+        let (_client, joined) =
+            until_answered(town.pods[pod].tcp, &format!("RESUME {room} {token} RELAY"), "JOINED ", PATIENCE);
+        assert_eq!(joined, format!("JOINED {room} {name} alice,bob"));
+    }
+}
+
+#[test]
+fn a_pod_ends_in_time_without_redis() {
+    let mut town = Town::start_with(2, &["--drain-deadline", "7"]);
+    let mut alice = town.client(0);
+    let room = alice.create_room();
+    let token = alice.join_resumable(&room, "alice", "");
+    town.redis.freeze();
+    town.pods[0].terminate();
+    let words = alice.rest(DRAINED);
+    assert!(words.last().unwrap().starts_with("BYE "), "{words:?}");
+    assert_eq!(town.pods[0].exit_code(Duration::from_secs(14)), 0);
+    town.redis.thaw();
+    let (_alice, joined) = until_answered(
+        town.pods[1].tcp,
+        &format!("RESUME {room} {token} RELAY"),
+        "JOINED ",
+        TAKEOVER + Duration::from_secs(10),
+    );
+    assert_eq!(joined, format!("JOINED {room} alice alice"));
 }

@@ -199,7 +199,14 @@ impl Pod {
 
     /// The directory's state in `/status`.
     pub fn directory_state(&self) -> String {
-        self.status()["directory"]["state"].as_str().unwrap().to_owned()
+        self.try_directory_state().unwrap_or_else(|| panic!("{} has no status", self.name))
+    }
+
+    /// The same of a pod that may not have started yet.
+    pub fn try_directory_state(&self) -> Option<String> {
+        let answer = self.try_get("/status").filter(|answer| answer.status == 200)?;
+        let status: serde_json::Value = serde_json::from_str(&answer.body).ok()?;
+        Some(status["directory"]["state"].as_str()?.to_owned())
     }
 
     /// Waits until a series has this value: some are only looked at once a second.
