@@ -291,10 +291,8 @@ impl Client {
         if let Some((code, _)) = self.error.clone() {
             match &told {
                 Told::Bye(reason) if *reason == code => self.error = None,
-                // The seat was lost; not an error that answers something, and then the answer to LEAVE.
-                Told::Left if !self.pending.iter().take(2).any(|pending| pending.what == What::Leave) => {
-                    self.error = None;
-                }
+                // The seat was lost: these codes answer nothing that is asked in a room.
+                Told::Left if matches!(code.as_str(), "name_taken" | "room_full") => self.error = None,
                 _ => self.settle_error(net, town),
             }
         }
