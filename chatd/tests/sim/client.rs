@@ -288,12 +288,14 @@ impl Client {
     }
 
     fn told(&mut self, net: &mut Net, town: &mut Town, told: Told, id: Option<u64>) {
+        let mut lost_seat = false;
         if let Some((code, _)) = self.error.clone() {
             match &told {
                 Told::Bye(reason) if *reason == code => self.error = None,
-                // The seat was lost; not an error that answers something, and then the answer to LEAVE.
-                Told::Left if !self.pending.iter().take(2).any(|pending| pending.what == What::Leave) => {
+                // The seat was lost: these codes answer nothing that is asked in a room.
+                Told::Left if matches!(code.as_str(), "name_taken" | "room_full") => {
                     self.error = None;
+                    lost_seat = true;
                 }
                 _ => self.settle_error(net, town),
             }
@@ -328,7 +330,7 @@ impl Client {
                 }
             }
             Told::Left => {
-                if front == Some(What::Leave) && (!self.json || ours) {
+                if front == Some(What::Leave) && (!self.json || ours) && !lost_seat {
                     self.seat_ended(net, town);
                     self.reply(net, town, &What::Leave, id);
                 }

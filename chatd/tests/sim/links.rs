@@ -290,6 +290,10 @@ impl Net {
         }
         let found = &mut self.pipes[pipe];
         found.ends[end] = how;
+        // A client's last words are sent again and again, as a kernel does after a close; a request's are not: it is reset.
+        if how == End::Closed && matches!(found.kind, Kind::Client { .. }) {
+            return;
+        }
         for _ in 0..std::mem::take(&mut found.held[end]) {
             found.queues[end].pop_front();
         }
@@ -300,7 +304,9 @@ impl Net {
         let [one, other] = self.pipes[pipe].nodes;
         let way = if from == 0 { (one, other) } else { (other, one) };
         if self.is_cut(way.0, way.1) {
-            if self.pipes[pipe].ends[from] == End::Open {
+            let found = &self.pipes[pipe];
+            let persists = found.ends[from] == End::Closed && matches!(found.kind, Kind::Client { .. });
+            if found.ends[from] == End::Open || persists {
                 self.pipes[pipe].held[from] += 1;
             } else {
                 self.pipes[pipe].queues[from].pop_front();

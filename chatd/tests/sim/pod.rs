@@ -446,8 +446,6 @@ impl Pod {
                         socket.session = SessionId { index: u32::MAX, generation: 0 };
                     }
                     net.after(self.dice.range(10, 200), Event::Pod(self.setup.number, input));
-                } else {
-                    self.broken = Some("a session to migrate is not there".into());
                 }
             }
             Effect::Created { query, .. } | Effect::LookedUp { query, .. } => {
