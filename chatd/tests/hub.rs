@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, Request};
-use chatd::frame::{self, Drop, Frame};
+use chatd::frame::{self, Drop, Frame, RelayId};
 use chatd::hub::{Effect, Hub, HubSettings, LeaseView, Rules, SessionId, Target, Time};
 use chatd::protocol::token::Keyring;
-use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot, RoomId};
+use chatd::protocol::{Command, Encoding, OnWrongPod, Ownership, PodBoot, RoomId};
 use chatd::record::{Owner, Record};
 use chatd::room::RingLimits;
 
@@ -328,4 +328,28 @@ fn an_empty_room_that_another_pod_has_taken_keeps_its_record() {
     world.pass(1_000);
     assert_eq!(world.pods[0].room_count(), 0);
     assert_eq!(world.store.get(&key), Some(&record.to_bytes()));
+}
+
+#[test]
+fn a_join_over_a_link_that_breaks_while_the_room_waits_takes_no_seat() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    // Frozen for longer than its lease: the room waits for its record.
+    let frozen = Time { now: world.now + 20_000, wall: 1_000_000 };
+    world.pods[0].peer_up(frozen, boot(1), None);
+    let command = Command::Join {
+        room: room.parse().unwrap(),
+        name: "bob".parse().unwrap(),
+        resumable: true,
+        on_wrong_pod: None,
+    };
+    let (room_id, relay, encoding) = (room.parse().unwrap(), RelayId(1), Encoding::Lines);
+    let open = Frame::Open { room: room_id, relay, encoding, number: 1, id: None, command };
+    world.pods[0].frame(frozen, boot(1), open);
+    world.pods[0].peer_down(frozen, boot(1));
+    world.now = frozen.now;
+    world.run();
+    assert_eq!((world.pods[0].guest_count(), world.pods[0].player_count()), (0, 0));
+    assert_eq!(world.ask(alice, &format!("JOIN {room} bob\n")), format!("JOINED {room} bob bob\n"));
 }

@@ -128,6 +128,10 @@ impl Hub {
         let mut guests: Vec<Connection> =
             self.guests.keys().filter(|connection| connection.boot == boot).copied().collect();
         guests.sort_unstable();
+        // What waits of it is asked again over the next link: carried out now, it would seat clients that nobody can reach.
+        for (_, owned) in &mut self.rooms {
+            owned.frames.retain(|(from, _)| *from != boot);
+        }
         for guest in guests {
             self.detach(time, guest);
         }

@@ -4,7 +4,7 @@ use super::input::Asked;
 use super::ownership::Answer;
 use super::session::Place;
 use super::{Hub, SessionId, Time};
-use crate::frame::{After, Drop, Frame};
+use crate::frame::{After, Drop};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, ExitReason, RoomId, SeatId};
 use crate::room::{Connection, Reach, RingItem, RingLimits, SeatState, Told};
 
@@ -426,15 +426,9 @@ impl Hub {
                 found.state = SeatState::Detached { until: time.now + DETACHED };
                 found.left_at = seq;
             }
-            owned.frames.retain(|(_, frame)| !is_of(frame, connection));
             self.arm_room(time, key);
         }
     }
-}
-
-fn is_of(frame: &Frame<'_>, connection: Connection) -> bool {
-    matches!(frame, Frame::Command { relay, .. } | Frame::Open { relay, .. } | Frame::Attach { relay, .. }
-        if *relay == connection.relay)
 }
 
 /// `event` in `encoding`, encoded now if it was not before.
