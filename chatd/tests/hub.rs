@@ -353,3 +353,36 @@ fn a_join_over_a_link_that_breaks_while_the_room_waits_takes_no_seat() {
     assert_eq!((world.pods[0].guest_count(), world.pods[0].player_count()), (0, 0));
     assert_eq!(world.ask(alice, &format!("JOIN {room} bob\n")), format!("JOINED {room} bob bob\n"));
 }
+
+#[test]
+fn time_alone_sets_no_more_and_more_timers() {
+    let mut world = World::new(3);
+    let client = world.open(0);
+    let rooms: Vec<String> = (0..8).map(|_| world.create(client)).collect();
+    world.pass(1_000);
+    world.kill(0);
+    for room in &rooms {
+        // One takeover a millisecond or so; the former owner never answers.
+        world.now += 1;
+        let client = world.open(1);
+        world.say(client, &format!("JOIN {room} alice RELAY\n"));
+        let other = world.open(2);
+        world.say(other, &format!("JOIN {room} bob RELAY\n"));
+    }
+    // The directory is away, and something comes every 7 ms.
+    let time = world.time();
+    let id = world.pods[1].open(time, Encoding::Lines);
+    world.pods[1].dropped(time, id, Drop::Lost);
+    let end = world.now + 60_000;
+    let mut late = 0;
+    while world.now < end {
+        world.now += 7;
+        let time = world.time();
+        world.pods[1].receive(time, id, b"");
+        let due = world.pods[1].next_deadline().is_some_and(|at| at <= world.now);
+        late += u32::from(due);
+        world.pods[1].tick(time);
+        world.pods[1].take_effects(&mut Vec::new());
+    }
+    assert!(late < 1_000, "{late} of {} batches had a timer to look at", 60_000 / 7);
+}

@@ -134,7 +134,8 @@ impl Hub {
             }
         }
         if !self.drained() {
-            self.arm(time.now + STEP, Timer::Drain);
+            // On round times only, so that there is one timer however often the targets are told.
+            self.arm((time.now / STEP + 1) * STEP, Timer::Drain);
         }
     }
 

@@ -374,10 +374,8 @@ impl Hub {
             }
             None if full => {}
             None => {
-                if self.seen.is_empty() {
-                    self.arm(time.now + SEEN / 10, Timer::Owners);
-                }
                 self.seen.insert(room, Seen { owner: owner.clone(), used: time.now });
+                self.arm_owners(time);
             }
         }
     }
@@ -391,7 +389,13 @@ impl Hub {
     pub(in crate::hub) fn forget_old_owners(&mut self, time: Time) {
         self.seen.retain(|_, seen| seen.used + SEEN > time.now);
         if !self.seen.is_empty() {
-            self.arm(time.now + SEEN / 10, Timer::Owners);
+            self.arm_owners(time);
         }
+    }
+
+    /// On round times only, so that there is one timer however often it is set.
+    fn arm_owners(&mut self, time: Time) {
+        const STEP: u64 = SEEN / 10;
+        self.arm((time.now / STEP + 1) * STEP, Timer::Owners);
     }
 }

@@ -29,7 +29,8 @@ impl Hub {
             }
         }
         self.excused_until = time.now + EXCUSE;
-        self.arm(time.now + 1_000, Timer::Peers);
+        // On round times only: otherwise each batch would set a timer, and each of these be a batch.
+        self.arm((time.now / 1_000 + 1) * 1_000, Timer::Peers);
     }
 
     pub(super) fn suspend(&mut self, time: Time, key: usize) {
