@@ -96,13 +96,14 @@ impl Hub {
         room.position += 1;
         let seq = room.seq;
         self.counters.messages_in += 1;
-        let event = Event::Message { from, text: &text, seq, at: time.wall, replay: false };
-        self.broadcast(time, key, None, &event, Some((seat, asked)));
         let answers = match asked.by {
             Reach::Guest(connection) => Some((connection, asked.number, asked.id)),
             Reach::Local(_) => None,
         };
-        self.remember(time, key, Told::Message { from, text: text.into(), seq, at: time.wall, answers });
+        // Before it is told: telling may end a slow reader's seat, which is an event of its own, and a later one.
+        self.remember(time, key, Told::Message { from, text: (*text).into(), seq, at: time.wall, answers });
+        let event = Event::Message { from, text: &text, seq, at: time.wall, replay: false };
+        self.broadcast(time, key, None, &event, Some((seat, asked)));
     }
 
     /// Tells everyone in the room, but for `except`, what has changed.
@@ -111,8 +112,8 @@ impl Hub {
             return;
         };
         owned.room.position += 1;
+        self.remember(time, key, told.clone());
         self.broadcast(time, key, except, &told.event(false), None);
-        self.remember(time, key, told);
     }
 
     pub(super) fn tell_others(&mut self, time: Time, key: usize, seat: SeatId, told: Told) {
