@@ -386,3 +386,20 @@ fn time_alone_sets_no_more_and_more_timers() {
     }
     assert!(late < 1_000, "{late} of {} batches had a timer to look at", 60_000 / 7);
 }
+
+#[test]
+fn who_resumes_over_another_pod_than_the_one_that_was_lost_hears_what_came_meanwhile() {
+    let mut world = World::new(2);
+    let bob = world.open(0);
+    let room = world.create(bob);
+    world.ask(bob, &format!("JOIN {room} bob\n"));
+    let alice = world.open(1);
+    let joined = world.ask(alice, &format!("JOIN {room} alice RELAY RESUMABLE\n"));
+    let token = joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned();
+    world.ask(bob, "heard\n");
+    world.kill(1);
+    world.say(bob, "not heard\n");
+    let alice = world.open(0);
+    let answer = world.ask(alice, &format!("RESUME {room} {token}\n"));
+    assert_eq!(answer, format!("JOINED {room} alice bob,alice\nTOKEN {token}\nMSG bob not heard\n"));
+}

@@ -209,7 +209,7 @@ impl Hub {
             Some(heard) if heard.timeline != timeline => None,
             Some(heard) => Some(heard.last_seq.min(last)),
             None if owned_is_new(state, left_at) => None,
-            None => Some(if matches!(state, SeatState::Away { .. }) { left_at } else { last }),
+            None => Some(if reach.is_none() { left_at } else { last }),
         };
         let missed = since.map(|since| self.rooms.get(key).map_or(0, |owned| owned.room.ring.missed(since, last)));
         self.counters.joined(Ok(()));
