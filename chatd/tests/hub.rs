@@ -403,3 +403,25 @@ fn who_resumes_over_another_pod_than_the_one_that_was_lost_hears_what_came_meanw
     let answer = world.ask(alice, &format!("RESUME {room} {token}\n"));
     assert_eq!(answer, format!("JOINED {room} alice bob,alice\nTOKEN {token}\nMSG bob not heard\n"));
 }
+
+#[test]
+fn who_asks_often_is_closed_for_silence_all_the_same_and_sets_one_timer() {
+    let mut world = World::new(1);
+    let bob = world.open(0);
+    let room = world.create(bob);
+    world.ask(bob, &format!("JOIN {room} bob\n"));
+    let other = world.open(0);
+    for _ in 0..50 {
+        assert!(world.ask(other, &format!("JOIN {room} bob\n")).starts_with("ERR name_taken"));
+        world.pass(100);
+    }
+    let mut due = 0;
+    for _ in 0..1_190 {
+        due += u32::from(world.pods[0].next_deadline().is_some_and(|at| at <= world.now + 100));
+        world.pass(100);
+    }
+    assert_eq!(world.hear(other), "");
+    assert!(due < 30, "{due}");
+    world.pass(1_100);
+    assert!(world.hear(other).ends_with("BYE timeout\n"));
+}

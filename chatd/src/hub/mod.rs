@@ -449,9 +449,9 @@ impl Hub {
         let entry = self.sessions.vacant_entry();
         let id = SessionId { index: entry.key() as u32, generation: self.generation };
         session.id = id;
-        let deadline = session.deadline;
+        session.looked_at = None;
         entry.insert(session);
-        self.arm(deadline, Timer::Session(id));
+        self.arm_deadline(id);
         id
     }
 

@@ -138,6 +138,8 @@ pub struct Session {
     pub fresh: bool,
     /// When silence outside a room ends the connection (ms).
     pub deadline: u64,
+    /// The timer that will look at the deadline (ms). One is enough: deadlines only move on.
+    pub looked_at: Option<u64>,
     /// Before a seat's own bucket counts.
     pub bucket: Bucket,
     pub strikes: Strikes,
@@ -165,6 +167,7 @@ impl Session {
             dirty: false,
             fresh: encoding == Encoding::Lines,
             deadline,
+            looked_at: None,
             bucket: Bucket::new(settings.rate, settings.burst, now),
             strikes: Strikes::default(),
             misses: 0,
