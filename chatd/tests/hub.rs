@@ -425,3 +425,27 @@ fn who_asks_often_is_closed_for_silence_all_the_same_and_sets_one_timer() {
     world.pass(1_100);
     assert!(world.hear(other).ends_with("BYE timeout\n"));
 }
+
+#[test]
+fn numbers_that_nobody_can_go_above_are_not_believed() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let room_id: RoomId = room.parse().unwrap();
+    let time = world.time();
+    world.pods[0].peer_up(time, boot(1), None);
+    let highest = Ownership { epoch: u64::MAX, boot: boot(1) };
+    world.pods[0].frame(time, boot(1), Frame::Ask { room: room_id, ticket: 0, dead: Some(highest) });
+    let owner =
+        Owner { ownership: highest, pod_id: "chat-1".into(), tcp: String::new(), web: String::new(), peer: "1".into() };
+    world.pods[0].frame(time, boot(1), Frame::Tell { room: room_id, owner });
+    let mut record = Record::parse(&world.store[&Key::Room(room_id)]).unwrap();
+    record.epoch = u64::MAX;
+    world.store.insert(Key::Room(room_id), record.to_bytes());
+    world.pass(31_000);
+    let time = world.time();
+    world.pods[0].lease_lost(time);
+    world.run();
+    assert!(world.ask(alice, &format!("JOIN {room} alice\n")).starts_with("JOINED"));
+    assert!(Record::parse(&world.store[&Key::Room(room_id)]).is_some_and(|record| record.epoch < 1 << 53));
+}

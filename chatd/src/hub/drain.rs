@@ -14,7 +14,7 @@ use super::{Hub, Notice, Purpose, SessionId, Target, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::Frame;
 use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
-use crate::record::{Owner, Record, next_epoch};
+use crate::record::{MAX_EPOCH, Owner, Record, next_epoch};
 use crate::room::{Bucket, Reach, Room, Snapshot};
 
 /// Rooms that move at a time.
@@ -164,7 +164,7 @@ impl Hub {
                 // The target has not got it: nobody else will, once this is written.
                 moving.step = Step::Reclaiming;
                 moving.until = time.now + PATIENCE;
-                owned.ownership.epoch += 1;
+                owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
                 owned.changed();
                 self.write(time, key);
             }
@@ -207,7 +207,10 @@ impl Hub {
             && let Some(targets) = &mut drain.targets
         {
             // The next room goes to another one, if they are alike.
-            targets.iter_mut().filter(|other| other.boot == target.boot).for_each(|chosen| chosen.rooms += 1);
+            targets
+                .iter_mut()
+                .filter(|other| other.boot == target.boot)
+                .for_each(|chosen| chosen.rooms = chosen.rooms.saturating_add(1));
         }
         if self.reach(time, &owner) {
             self.peers.send_or_queue(target.boot, &target.peer, &Frame::Offer { room, snapshot });
@@ -333,7 +336,11 @@ impl Hub {
     // ---- the target
 
     pub(super) fn offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
-        let refuse = self.drain.is_some()
+        let nonsense = snapshot.ownership.epoch > MAX_EPOCH
+            || snapshot.seq.max(snapshot.position) > MAX_EPOCH
+            || snapshot.ring.iter().any(|item| item.position > snapshot.position);
+        let refuse = nonsense
+            || self.drain.is_some()
             || self.rooms.len() + self.arriving.len() >= self.settings.max_rooms
             || self.owned_key(room).is_some()
             || self.arriving.contains_key(&room);

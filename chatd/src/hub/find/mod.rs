@@ -17,7 +17,7 @@ use super::{Hub, Notice, Purpose as TicketPurpose, Seen, SessionId, Ticket, Time
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
-use crate::record::{Owner, Record, next_epoch};
+use crate::record::{MAX_EPOCH, Owner, Record, next_epoch};
 use crate::room::{Bucket, Room};
 
 /// How long JOIN and RESUME may wait where a takeover is under way (ms; design.md section 5).
@@ -351,7 +351,9 @@ impl Hub {
 
     /// Remembers the highest owner of a room; a lower ownership that is held here ends.
     pub(in crate::hub) fn learn(&mut self, time: Time, room: RoomId, owner: &Owner) {
-        if owner.ownership.boot == self.me.ownership.boot && self.owned_key(room).is_some() {
+        if owner.ownership.epoch > MAX_EPOCH
+            || owner.ownership.boot == self.me.ownership.boot && self.owned_key(room).is_some()
+        {
             return;
         }
         if let Some(key) = self.owned_key(room) {

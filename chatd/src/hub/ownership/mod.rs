@@ -19,7 +19,7 @@ use crate::directory::{Answer as Reply, Key, NoAnswer, Request};
 use crate::frame::Frame;
 use crate::lease::LEASE;
 use crate::protocol::{ErrorCode, ExitReason, Ownership, PlayerName, PodBoot, RoomId, SeatId};
-use crate::record::{Record, Verdict, judge, next_epoch};
+use crate::record::{MAX_EPOCH, Record, Verdict, judge, next_epoch};
 use crate::room::Room;
 
 /// How long an answer waits for the directory (ms; design.md section 5).

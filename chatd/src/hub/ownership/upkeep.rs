@@ -1,8 +1,9 @@
 //! Records of owned rooms are written, checked and claimed again; answers wait for the writes that hold them. Pure: no I/O.
 
 use super::{
-    Answer, Bytes, CHECK, CHECKS_UNDER_WAY, Duration, Effect, Held, Hub, Key, LEASE, NoAnswer, Notice, Outstanding,
-    Ownership, PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Ticket, Time, Timer, Verdict, judge,
+    Answer, Bytes, CHECK, CHECKS_UNDER_WAY, Duration, Effect, Held, Hub, Key, LEASE, MAX_EPOCH, NoAnswer, Notice,
+    Outstanding, Ownership, PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Ticket, Time, Timer,
+    Verdict, judge,
 };
 
 impl Hub {
@@ -56,7 +57,7 @@ impl Hub {
     /// The lease had been lost: each room's ownership is claimed again, one higher.
     pub(in crate::hub) fn claim_all(&mut self, time: Time) {
         for (_, owned) in &mut self.rooms {
-            owned.ownership.epoch += 1;
+            owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
             owned.version += 1;
             self.counters.claims += 1;
         }
@@ -67,6 +68,7 @@ impl Hub {
     pub(in crate::hub) fn claim_above(&mut self, time: Time, key: usize, dead: Ownership) {
         if let Some(owned) = self.rooms.get_mut(key)
             && owned.ownership < dead
+            && dead.epoch < MAX_EPOCH
         {
             owned.ownership.epoch = dead.epoch + 1;
             owned.version += 1;
