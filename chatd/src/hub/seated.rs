@@ -38,9 +38,12 @@ impl Hub {
                 return self.end_if(time, enough, key, asked, ErrorCode::RateLimited);
             }
         };
+        if command.is_ok() {
+            // What is wrong counts where it comes in a row.
+            let _ = found.strikes.note(Ok(()), time.now);
+        }
         match command {
             Ok(Command::Say { text }) => {
-                let _ = found.strikes.note(Ok(()), time.now);
                 self.message_in_room(time, key, seat, asked, &text);
             }
             Ok(Command::Who) => {
