@@ -204,8 +204,11 @@ impl Hub {
         }
     }
 
-    pub(in crate::hub) fn own(&mut self, owned: Owned) -> usize {
+    pub(in crate::hub) fn own(&mut self, mut owned: Owned) -> usize {
         let room = owned.room.id;
+        if self.ring_bytes + owned.room.ring.bytes() > self.settings.ring_total {
+            owned.room.ring.clear();
+        }
         self.ring_bytes += owned.room.ring.bytes();
         let key = self.rooms.insert(owned);
         self.index.insert(room, key);
