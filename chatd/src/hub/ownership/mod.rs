@@ -172,7 +172,10 @@ impl Owned {
             Phase::Moving(moving) => Some(moving.until),
             Phase::Serving => None,
         };
-        let empty = self.empty_since.filter(|_| self.ready()).map(|since| since + settings.empty_ttl);
+        let empty = self
+            .empty_since
+            .filter(|_| self.ready() && self.answers.is_empty())
+            .map(|since| since + settings.empty_ttl);
         // While input and output wait, so do the seats' times.
         let seats = seats.filter(|_| self.ready()).min();
         let waiters = self.waiters.iter().map(|waiter| waiter.deadline).min();
@@ -295,7 +298,9 @@ impl Hub {
         let limits = crate::room::RingLimits { age, ..self.settings.ring };
         let shrunk = owned.room.ring.expire(now, limits);
         self.ring_bytes = self.ring_bytes.saturating_add_signed(shrunk);
-        if owned.ready() && owned.empty_since.is_some_and(|since| since + self.settings.empty_ttl <= now) {
+        let empty = owned.empty_since.is_some_and(|since| since + self.settings.empty_ttl <= now);
+        // Not before the last LEAVE is answered.
+        if empty && owned.ready() && owned.answers.is_empty() {
             return self.delete(time, key);
         }
         if owned.retry_at.is_some_and(|at| at <= now) {
