@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::ownership::{Owned, PATIENCE, Phase};
+use super::ownership::{Owned, PATIENCE, Phase, RETRY};
 use super::seated::DETACHED;
 use super::session::Place;
 use super::{Hub, Notice, Purpose, SessionId, Target, Ticket, Time, Timer};
@@ -391,9 +391,9 @@ impl Hub {
             Ok(Answer::Done) => true,
             Ok(Answer::Found(found)) => found.as_ref() == Some(&arrival.bytes),
             _ if time.now < arrival.give_up => {
-                // Whether the swap was carried out shows in the record.
-                arrival.ticket = self.ask(Purpose::Moving(room), Request::Get { key: Key::Room(room) });
+                // A directory that is away may say so at once: it is asked again a little later.
                 self.arriving.insert(room, arrival);
+                self.arm(time.now + RETRY, Timer::Arrival(room));
                 return;
             }
             _ => false,
@@ -411,6 +411,16 @@ impl Hub {
             }
         } else {
             self.peers.send(arrival.from, &Frame::Offered { room, from: arrival.basis, taken: None });
+        }
+    }
+
+    /// Whether the swap was carried out shows in the record.
+    pub(super) fn arrival_due(&mut self, room: RoomId) {
+        if self.arriving.contains_key(&room) {
+            let ticket = self.ask(Purpose::Moving(room), Request::Get { key: Key::Room(room) });
+            if let Some(arrival) = self.arriving.get_mut(&room) {
+                arrival.ticket = ticket;
+            }
         }
     }
 

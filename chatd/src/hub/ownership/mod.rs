@@ -29,7 +29,7 @@ const CHECK: u64 = 30_000;
 /// Requests of checks under way at a time: ten thousand rooms are then checked in well under a second.
 const CHECKS_UNDER_WAY: usize = 128;
 /// Pauses between tries at a directory that does not answer (ms).
-const RETRY: u64 = 250;
+pub const RETRY: u64 = 250;
 
 /// An answer that waits for a write.
 #[derive(Debug, Clone)]
