@@ -432,7 +432,8 @@ impl Hub {
     /// What the waiter came for, done at the owner.
     pub(super) fn serve_waiter(&mut self, time: Time, key: usize, waiter: &Waiter) {
         let asked = Asked::here(waiter.session, waiter.id);
-        if self.session(waiter.session).is_none() {
+        // It may have been closed meanwhile, and flush its last words.
+        if self.session(waiter.session).is_none_or(|session| matches!(session.place, Place::Closing)) {
             return;
         }
         if !self.rooms.get(key).is_some_and(Owned::ready) {

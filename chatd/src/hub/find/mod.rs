@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::admission::Entry;
 use super::input::Asked;
 use super::ownership::{Owned, PATIENCE, Phase};
+use super::session::Place;
 use super::{Hub, Notice, Purpose as TicketPurpose, Seen, SessionId, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::{Frame, Served};
@@ -251,7 +252,8 @@ impl Hub {
 
     /// Sends one session to the owner: by an address, or over the peer link.
     fn send_to(&mut self, time: Time, room: RoomId, waiter: &Waiter, owner: &Owner) {
-        let Some(mode) = self.session(waiter.session).map(|session| session.mode) else {
+        let open = self.session(waiter.session).filter(|session| !matches!(session.place, Place::Closing));
+        let Some(mode) = open.map(|session| session.mode) else {
             return;
         };
         let Purpose::Enter(entry) = &waiter.wanted else {
@@ -303,7 +305,7 @@ impl Hub {
         let asked = Asked::here(waiter.session, waiter.id);
         match waiter.wanted {
             Purpose::Enter(_) => {
-                if self.session(waiter.session).is_some_and(|session| !session.outside()) {
+                if self.session(waiter.session).is_some_and(|session| matches!(session.place, Place::Busy)) {
                     self.counters.joined(Err(code));
                     self.refuse_entry(time, asked, code);
                 }
