@@ -204,7 +204,8 @@ impl Hub {
                         return self.confirmed(time, key, Some(version));
                     }
                 }
-                owned.retry_at = Some(time.now + RETRY);
+                let waited_for = !owned.ready() || !owned.answers.is_empty() || !owned.waiters.is_empty();
+                owned.retry_at = Some(time.now + if waited_for { RETRY } else { PATIENCE });
                 self.arm_room(time, key);
             }
         }
