@@ -42,6 +42,9 @@ pub struct Record {
     pub seats: BTreeMap<String, RecordedSeat>,
 }
 
+/// No epoch is above this: a whole number that every JSON reader can hold, far beyond any clock. Above it there is none to claim.
+pub const MAX_EPOCH: Epoch = 1 << 53;
+
 /// A record is at most this many bytes: 64 seats of names and numbers need about 7 KiB. Anything longer is not ours.
 pub const MAX_RECORD: usize = 64 * 1024;
 
@@ -62,7 +65,8 @@ impl Record {
 
     /// `None` for rubbish, and for what another program wrote.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        (bytes.len() <= MAX_RECORD).then(|| serde_json::from_slice(bytes).ok()).flatten()
+        let record: Option<Self> = (bytes.len() <= MAX_RECORD).then(|| serde_json::from_slice(bytes).ok()).flatten();
+        record.filter(|record| record.epoch <= MAX_EPOCH)
     }
 
     pub fn to_bytes(&self) -> Bytes {

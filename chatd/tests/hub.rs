@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, Request};
-use chatd::frame::{self, Drop, Frame};
+use chatd::frame::{self, Drop, Frame, RelayId};
 use chatd::hub::{Effect, Hub, HubSettings, LeaseView, Rules, SessionId, Target, Time};
 use chatd::protocol::token::Keyring;
-use chatd::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
+use chatd::protocol::{Command, Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
 use chatd::record::{Owner, Record};
 use chatd::room::RingLimits;
 
@@ -357,4 +357,124 @@ fn a_session_that_ends_before_it_goes_to_another_thread_is_closed_where_it_is() 
     let mut effects = Vec::new();
     hub.take_effects(&mut effects);
     assert_eq!(effects, [Effect::Close { session, code: Some(ErrorCode::LineTooLong) }]);
+}
+
+#[test]
+fn a_join_over_a_link_that_breaks_while_the_room_waits_takes_no_seat() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    // Frozen for longer than its lease: the room waits for its record.
+    let frozen = Time { now: world.now + 20_000, wall: 1_000_000 };
+    world.pods[0].peer_up(frozen, boot(1), None);
+    let command = Command::Join {
+        room: room.parse().unwrap(),
+        name: "bob".parse().unwrap(),
+        resumable: true,
+        on_wrong_pod: None,
+    };
+    let (room_id, relay, encoding) = (room.parse().unwrap(), RelayId(1), Encoding::Lines);
+    let open = Frame::Open { room: room_id, relay, encoding, number: 1, id: None, command };
+    world.pods[0].frame(frozen, boot(1), open);
+    world.pods[0].peer_down(frozen, boot(1));
+    world.now = frozen.now;
+    world.run();
+    assert_eq!((world.pods[0].guest_count(), world.pods[0].player_count()), (0, 0));
+    assert_eq!(world.ask(alice, &format!("JOIN {room} bob\n")), format!("JOINED {room} bob bob\n"));
+}
+
+#[test]
+fn time_alone_sets_no_more_and_more_timers() {
+    let mut world = World::new(3);
+    let client = world.open(0);
+    let rooms: Vec<String> = (0..8).map(|_| world.create(client)).collect();
+    world.pass(1_000);
+    world.kill(0);
+    for room in &rooms {
+        // One takeover a millisecond or so; the former owner never answers.
+        world.now += 1;
+        let client = world.open(1);
+        world.say(client, &format!("JOIN {room} alice RELAY\n"));
+        let other = world.open(2);
+        world.say(other, &format!("JOIN {room} bob RELAY\n"));
+    }
+    // The directory is away, and something comes every 7 ms.
+    let time = world.time();
+    let id = world.pods[1].open(time, Encoding::Lines);
+    world.pods[1].dropped(time, id, Drop::Lost);
+    let end = world.now + 60_000;
+    let mut late = 0;
+    while world.now < end {
+        world.now += 7;
+        let time = world.time();
+        world.pods[1].receive(time, id, b"");
+        let due = world.pods[1].next_deadline().is_some_and(|at| at <= world.now);
+        late += u32::from(due);
+        world.pods[1].tick(time);
+        world.pods[1].take_effects(&mut Vec::new());
+    }
+    assert!(late < 1_000, "{late} of {} batches had a timer to look at", 60_000 / 7);
+}
+
+#[test]
+fn who_resumes_over_another_pod_than_the_one_that_was_lost_hears_what_came_meanwhile() {
+    let mut world = World::new(2);
+    let bob = world.open(0);
+    let room = world.create(bob);
+    world.ask(bob, &format!("JOIN {room} bob\n"));
+    let alice = world.open(1);
+    let joined = world.ask(alice, &format!("JOIN {room} alice RELAY RESUMABLE\n"));
+    let token = joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned();
+    world.ask(bob, "heard\n");
+    world.kill(1);
+    world.say(bob, "not heard\n");
+    let alice = world.open(0);
+    let answer = world.ask(alice, &format!("RESUME {room} {token}\n"));
+    assert_eq!(answer, format!("JOINED {room} alice bob,alice\nTOKEN {token}\nMSG bob not heard\n"));
+}
+
+#[test]
+fn who_asks_often_is_closed_for_silence_all_the_same_and_sets_one_timer() {
+    let mut world = World::new(1);
+    let bob = world.open(0);
+    let room = world.create(bob);
+    world.ask(bob, &format!("JOIN {room} bob\n"));
+    let other = world.open(0);
+    for _ in 0..50 {
+        assert!(world.ask(other, &format!("JOIN {room} bob\n")).starts_with("ERR name_taken"));
+        world.pass(100);
+    }
+    let mut due = 0;
+    for _ in 0..1_190 {
+        due += u32::from(world.pods[0].next_deadline().is_some_and(|at| at <= world.now + 100));
+        world.pass(100);
+    }
+    assert_eq!(world.hear(other), "");
+    assert!(due < 30, "{due}");
+    world.pass(1_100);
+    assert!(world.hear(other).ends_with("BYE timeout\n"));
+}
+
+#[test]
+fn numbers_that_nobody_can_go_above_are_not_believed() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let room_id: RoomId = room.parse().unwrap();
+    let time = world.time();
+    world.pods[0].peer_up(time, boot(1), None);
+    let highest = Ownership { epoch: u64::MAX, boot: boot(1) };
+    world.pods[0].frame(time, boot(1), Frame::Ask { room: room_id, ticket: 0, dead: Some(highest) });
+    let owner =
+        Owner { ownership: highest, pod_id: "chat-1".into(), tcp: String::new(), web: String::new(), peer: "1".into() };
+    world.pods[0].frame(time, boot(1), Frame::Tell { room: room_id, owner });
+    let mut record = Record::parse(&world.store[&Key::Room(room_id)]).unwrap();
+    record.epoch = u64::MAX;
+    world.store.insert(Key::Room(room_id), record.to_bytes());
+    world.pass(31_000);
+    let time = world.time();
+    world.pods[0].lease_lost(time);
+    world.run();
+    assert!(world.ask(alice, &format!("JOIN {room} alice\n")).starts_with("JOINED"));
+    assert!(Record::parse(&world.store[&Key::Room(room_id)]).is_some_and(|record| record.epoch < 1 << 53));
 }

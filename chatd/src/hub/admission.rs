@@ -213,7 +213,7 @@ impl Hub {
             Some(heard) if heard.timeline != timeline => None,
             Some(heard) => Some(heard.last_seq.min(last)),
             None if owned_is_new(state, left_at) => None,
-            None => Some(if matches!(state, SeatState::Away { .. }) { left_at } else { last }),
+            None => Some(if reach.is_none() { left_at } else { last }),
         };
         let missed = since.map(|since| self.rooms.get(key).map_or(0, |owned| owned.room.ring.missed(since, last)));
         self.counters.joined(Ok(()));
@@ -445,7 +445,8 @@ impl Hub {
     /// What the waiter came for, done at the owner.
     pub(super) fn serve_waiter(&mut self, time: Time, key: usize, waiter: &Waiter) {
         let asked = Asked::here(waiter.session, waiter.id);
-        if self.session(waiter.session).is_none() {
+        // It may have been closed meanwhile, and flush its last words.
+        if self.session(waiter.session).is_none_or(|session| matches!(session.place, Place::Closing)) {
             return;
         }
         if !self.rooms.get(key).is_some_and(Owned::ready) {

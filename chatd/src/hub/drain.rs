@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::ownership::{Owned, PATIENCE, Phase};
+use super::ownership::{Owned, PATIENCE, Phase, RETRY};
 use super::seated::DETACHED;
 use super::session::Place;
 use super::{Hub, Notice, Purpose, SessionId, Target, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::Frame;
 use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
-use crate::record::{Owner, Record, next_epoch};
+use crate::record::{MAX_EPOCH, Owner, Record, next_epoch};
 use crate::room::{Bucket, Reach, Room, Snapshot};
 
 /// Rooms that move at a time.
@@ -134,7 +134,8 @@ impl Hub {
             }
         }
         if !self.drained() {
-            self.arm(time.now + STEP, Timer::Drain);
+            // On round times only, so that there is one timer however often the targets are told.
+            self.arm((time.now / STEP + 1) * STEP, Timer::Drain);
         }
     }
 
@@ -163,7 +164,7 @@ impl Hub {
                 // The target has not got it: nobody else will, once this is written.
                 moving.step = Step::Reclaiming;
                 moving.until = time.now + PATIENCE;
-                owned.ownership.epoch += 1;
+                owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
                 owned.changed();
                 self.write(time, key);
             }
@@ -206,7 +207,10 @@ impl Hub {
             && let Some(targets) = &mut drain.targets
         {
             // The next room goes to another one, if they are alike.
-            targets.iter_mut().filter(|other| other.boot == target.boot).for_each(|chosen| chosen.rooms += 1);
+            targets
+                .iter_mut()
+                .filter(|other| other.boot == target.boot)
+                .for_each(|chosen| chosen.rooms = chosen.rooms.saturating_add(1));
         }
         if self.reach(time, &owner) {
             self.peers.send_or_queue(target.boot, &target.peer, &Frame::Offer { room, snapshot });
@@ -332,7 +336,11 @@ impl Hub {
     // ---- the target
 
     pub(super) fn offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
-        let refuse = self.drain.is_some()
+        let nonsense = snapshot.ownership.epoch > MAX_EPOCH
+            || snapshot.seq.max(snapshot.position) > MAX_EPOCH
+            || snapshot.ring.iter().any(|item| item.position > snapshot.position);
+        let refuse = nonsense
+            || self.drain.is_some()
             || self.rooms.len() + self.arriving.len() >= self.settings.max_rooms
             || self.owned_key(room).is_some()
             || self.arriving.contains_key(&room);
@@ -383,9 +391,9 @@ impl Hub {
             Ok(Answer::Done) => true,
             Ok(Answer::Found(found)) => found.as_ref() == Some(&arrival.bytes),
             _ if time.now < arrival.give_up => {
-                // Whether the swap was carried out shows in the record.
-                arrival.ticket = self.ask(Purpose::Moving(room), Request::Get { key: Key::Room(room) });
+                // A directory that is away may say so at once: it is asked again a little later.
                 self.arriving.insert(room, arrival);
+                self.arm(time.now + RETRY, Timer::Arrival(room));
                 return;
             }
             _ => false,
@@ -403,6 +411,16 @@ impl Hub {
             }
         } else {
             self.peers.send(arrival.from, &Frame::Offered { room, from: arrival.basis, taken: None });
+        }
+    }
+
+    /// Whether the swap was carried out shows in the record.
+    pub(super) fn arrival_due(&mut self, room: RoomId) {
+        if self.arriving.contains_key(&room) {
+            let ticket = self.ask(Purpose::Moving(room), Request::Get { key: Key::Room(room) });
+            if let Some(arrival) = self.arriving.get_mut(&room) {
+                arrival.ticket = ticket;
+            }
         }
     }
 

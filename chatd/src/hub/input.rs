@@ -139,7 +139,7 @@ impl Hub {
                     session.fresh = false;
                     session.deadline = deadline;
                 }
-                self.arm(deadline, Timer::Session(id));
+                self.arm_deadline(id);
             }
             if skipped + taken > MAX_LINE {
                 if let Some(session) = self.session_mut(id) {
@@ -311,19 +311,17 @@ impl Hub {
 
     /// A session's time outside a room is over, or a closing one's.
     pub(super) fn session_due(&mut self, time: Time, id: SessionId) {
-        let Some(session) = self.session(id) else {
+        let Some(session) = self.session_mut(id) else {
             return;
         };
+        session.looked_at = session.looked_at.filter(|at| *at > time.now);
         match session.place {
             Place::Outside if session.deadline <= time.now => self.fail(time, id, ErrorCode::Timeout),
             Place::Closing => {}
             Place::Relayed(_) => self.relay_due(time, id),
             // In a room nobody is closed for being silent; on coming out the deadline is set anew.
             _ if session.deadline <= time.now => {}
-            _ => {
-                let deadline = session.deadline;
-                self.arm(deadline, Timer::Session(id));
-            }
+            _ => self.arm_deadline(id),
         }
     }
 
@@ -334,6 +332,17 @@ impl Hub {
             session.place = Place::Outside;
             session.room = None;
             session.deadline = deadline;
+            self.arm_deadline(id);
+        }
+    }
+
+    /// Sees to it that the session's deadline is looked at, with one timer however often the deadline moves.
+    pub(super) fn arm_deadline(&mut self, id: SessionId) {
+        if let Some(session) = self.session_mut(id)
+            && session.looked_at.is_none_or(|at| at > session.deadline)
+        {
+            let deadline = session.deadline;
+            session.looked_at = Some(deadline);
             self.arm(deadline, Timer::Session(id));
         }
     }

@@ -54,6 +54,7 @@ enum Timer {
     Session(SessionId),
     Room(RoomId),
     Find(RoomId),
+    Arrival(RoomId),
     Peers,
     Drain,
     Owners,
@@ -378,6 +379,7 @@ impl Hub {
                 Timer::Session(session) => self.session_due(time, session),
                 Timer::Room(room) => self.room_due(time, room),
                 Timer::Find(room) => self.find_due(time, room),
+                Timer::Arrival(room) => self.arrival_due(room),
                 Timer::Peers => self.peers_due(time),
                 Timer::Drain => self.drain_due(time),
                 Timer::Owners => self.forget_old_owners(time),
@@ -449,9 +451,9 @@ impl Hub {
         let entry = self.sessions.vacant_entry();
         let id = SessionId { index: entry.key() as u32, generation: self.generation };
         session.id = id;
-        let deadline = session.deadline;
+        session.looked_at = None;
         entry.insert(session);
-        self.arm(deadline, Timer::Session(id));
+        self.arm_deadline(id);
         id
     }
 

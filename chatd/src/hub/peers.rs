@@ -34,6 +34,11 @@ struct Tell {
     until: u64,
 }
 
+/// On round times only, so that all are looked through once for each.
+fn tell_next(time: Time) -> u64 {
+    (time.now / TELL_AGAIN + 1) * TELL_AGAIN
+}
+
 /// See the module's documentation. Ordered maps, so that the same input gives the same output.
 #[derive(Debug, Default)]
 pub struct Peers {
@@ -116,6 +121,8 @@ impl Hub {
                 self.peers.up.entry(boot).or_default().extend_from_slice(&bytes);
             }
         }
+        absent.sort_unstable();
+        absent.dedup();
         for gone in absent {
             self.owner_is_silent(time, Some(gone), None);
         }
@@ -128,6 +135,10 @@ impl Hub {
         let mut guests: Vec<Connection> =
             self.guests.keys().filter(|connection| connection.boot == boot).copied().collect();
         guests.sort_unstable();
+        // What waits of it is asked again over the next link: carried out now, it would seat clients that nobody can reach.
+        for (_, owned) in &mut self.rooms {
+            owned.frames.retain(|(from, _)| *from != boot);
+        }
         for guest in guests {
             self.detach(time, guest);
         }
@@ -152,13 +163,20 @@ impl Hub {
         if former.ownership.boot == me.ownership.boot || former.peer == me.peer || self.peers.tells.len() >= TELLS {
             return;
         }
-        let tell = Tell { former: former.clone(), owner: owner.clone(), next: time.now, until: time.now + TELL_FOR };
+        let next = tell_next(time);
+        let tell = Tell { former: former.clone(), owner: owner.clone(), next, until: time.now + TELL_FOR };
         self.peers.tells.insert((room, former.ownership.boot), tell);
-        self.peers_due(time);
+        self.arm(next, Timer::Peers);
+        self.tell_former(time, room, former, owner.clone());
+    }
+
+    fn tell_former(&mut self, time: Time, room: RoomId, former: &Owner, owner: Owner) {
+        if self.reach(time, former) {
+            self.peers.send_or_queue(former.ownership.boot, &former.peer, &Frame::Tell { room, owner });
+        }
     }
 
     pub(super) fn peers_due(&mut self, time: Time) {
-        self.forget_old_owners(time);
         self.peers.tells.retain(|_, tell| tell.until > time.now);
         let due: Vec<(RoomId, Owner, Owner)> = self
             .peers
@@ -166,15 +184,12 @@ impl Hub {
             .iter_mut()
             .filter(|(_, tell)| tell.next <= time.now)
             .map(|((room, _), tell)| {
-                tell.next = time.now + TELL_AGAIN;
+                tell.next = tell_next(time);
                 (*room, tell.former.clone(), tell.owner.clone())
             })
             .collect();
         for (room, former, owner) in due {
-            if self.reach(time, &former) {
-                let frame = Frame::Tell { room, owner };
-                self.peers.send_or_queue(former.ownership.boot, &former.peer, &frame);
-            }
+            self.tell_former(time, room, &former, owner);
         }
         if let Some(next) = self.peers.tells.values().map(|tell| tell.next).min() {
             self.arm(next, Timer::Peers);

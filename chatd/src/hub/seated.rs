@@ -4,7 +4,7 @@ use super::input::Asked;
 use super::ownership::Answer;
 use super::session::Place;
 use super::{Hub, SessionId, Time};
-use crate::frame::{After, Drop, Frame};
+use crate::frame::{After, Drop};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, ExitReason, RoomId, SeatId};
 use crate::room::{Connection, Reach, RingItem, RingLimits, SeatState, Told};
 
@@ -38,9 +38,12 @@ impl Hub {
                 return self.end_if(time, enough, key, asked, ErrorCode::RateLimited);
             }
         };
+        if command.is_ok() {
+            // What is wrong counts where it comes in a row.
+            let _ = found.strikes.note(Ok(()), time.now);
+        }
         match command {
             Ok(Command::Say { text }) => {
-                let _ = found.strikes.note(Ok(()), time.now);
                 self.message_in_room(time, key, seat, asked, &text);
             }
             Ok(Command::Who) => {
@@ -96,13 +99,14 @@ impl Hub {
         room.position += 1;
         let seq = room.seq;
         self.counters.messages_in += 1;
-        let event = Event::Message { from, text: &text, seq, at: time.wall, replay: false };
-        self.broadcast(time, key, None, &event, Some((seat, asked)));
         let answers = match asked.by {
             Reach::Guest(connection) => Some((connection, asked.number, asked.id)),
             Reach::Local(_) => None,
         };
-        self.remember(time, key, Told::Message { from, text: text.into(), seq, at: time.wall, answers });
+        // Before it is told: telling may end a slow reader's seat, which is an event of its own, and a later one.
+        self.remember(time, key, Told::Message { from, text: (*text).into(), seq, at: time.wall, answers });
+        let event = Event::Message { from, text: &text, seq, at: time.wall, replay: false };
+        self.broadcast(time, key, None, &event, Some((seat, asked)));
     }
 
     /// Tells everyone in the room, but for `except`, what has changed.
@@ -111,8 +115,8 @@ impl Hub {
             return;
         };
         owned.room.position += 1;
+        self.remember(time, key, told.clone());
         self.broadcast(time, key, except, &told.event(false), None);
-        self.remember(time, key, told);
     }
 
     pub(super) fn tell_others(&mut self, time: Time, key: usize, seat: SeatId, told: Told) {
@@ -426,15 +430,9 @@ impl Hub {
                 found.state = SeatState::Detached { until: time.now + DETACHED };
                 found.left_at = seq;
             }
-            owned.frames.retain(|(_, frame)| !is_of(frame, connection));
             self.arm_room(time, key);
         }
     }
-}
-
-fn is_of(frame: &Frame<'_>, connection: Connection) -> bool {
-    matches!(frame, Frame::Command { relay, .. } | Frame::Open { relay, .. } | Frame::Attach { relay, .. }
-        if *relay == connection.relay)
 }
 
 /// `event` in `encoding`, encoded now if it was not before.

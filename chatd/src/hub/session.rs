@@ -138,6 +138,8 @@ pub struct Session {
     pub fresh: bool,
     /// When silence outside a room ends the connection (ms).
     pub deadline: u64,
+    /// The timer that will look at the deadline (ms). One is enough: deadlines only move on.
+    pub looked_at: Option<u64>,
     /// Before a seat's own bucket counts.
     pub bucket: Bucket,
     pub strikes: Strikes,
@@ -165,6 +167,7 @@ impl Session {
             dirty: false,
             fresh: encoding == Encoding::Lines,
             deadline,
+            looked_at: None,
             bucket: Bucket::new(settings.rate, settings.burst, now),
             strikes: Strikes::default(),
             misses: 0,
@@ -180,7 +183,8 @@ impl Session {
         /// Messages and lines that wait for their turn before reading stops.
         const MESSAGES: usize = 16;
         let waiting = &self.waiting;
-        !waiting.ended && waiting.bytes.len() < 4 * MAX_LINE && waiting.messages.len() < MESSAGES
+        let bytes = waiting.bytes.len() + waiting.messages.iter().map(|message| message.len()).sum::<usize>();
+        !waiting.ended && bytes < 4 * MAX_LINE && waiting.messages.len() < MESSAGES
     }
 
     pub fn outside(&self) -> bool {

@@ -66,7 +66,8 @@ impl Room {
                     },
                     holder: seat.holder,
                     processed: seat.processed,
-                    left_at: seat.left_at,
+                    // Who is connected has been told everything up to here, and nothing by the new owner.
+                    left_at: if seat.state == SeatState::Live { self.seq } else { seat.left_at },
                 })
                 .collect(),
             ring: self

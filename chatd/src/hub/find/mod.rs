@@ -13,11 +13,12 @@ use bytes::Bytes;
 use super::admission::Entry;
 use super::input::Asked;
 use super::ownership::{Owned, PATIENCE, Phase};
+use super::session::Place;
 use super::{Hub, Notice, Purpose as TicketPurpose, Seen, SessionId, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
-use crate::record::{Owner, Record, next_epoch};
+use crate::record::{MAX_EPOCH, Owner, Record, next_epoch};
 use crate::room::{Bucket, Room};
 
 /// How long JOIN and RESUME may wait where a takeover is under way (ms; design.md section 5).
@@ -254,7 +255,8 @@ impl Hub {
 
     /// Sends one session to the owner: by an address, or over the peer link.
     fn send_to(&mut self, time: Time, room: RoomId, waiter: &Waiter, owner: &Owner) {
-        let Some(mode) = self.session(waiter.session).map(|session| session.mode) else {
+        let open = self.session(waiter.session).filter(|session| !matches!(session.place, Place::Closing));
+        let Some(mode) = open.map(|session| session.mode) else {
             return;
         };
         let Purpose::Enter(entry) = &waiter.wanted else {
@@ -306,7 +308,7 @@ impl Hub {
         let asked = Asked::here(waiter.session, waiter.id);
         match waiter.wanted {
             Purpose::Enter(_) => {
-                if self.session(waiter.session).is_some_and(|session| !session.outside()) {
+                if self.session(waiter.session).is_some_and(|session| matches!(session.place, Place::Busy)) {
                     self.counters.joined(Err(code));
                     self.refuse_entry(time, asked, code);
                 }
@@ -354,7 +356,9 @@ impl Hub {
 
     /// Remembers the highest owner of a room; a lower ownership that is held here ends.
     pub(in crate::hub) fn learn(&mut self, time: Time, room: RoomId, owner: &Owner) {
-        if owner.ownership.boot == self.me.ownership.boot && self.owned_key(room).is_some() {
+        if owner.ownership.epoch > MAX_EPOCH
+            || owner.ownership.boot == self.me.ownership.boot && self.owned_key(room).is_some()
+        {
             return;
         }
         if let Some(key) = self.owned_key(room) {
@@ -377,10 +381,8 @@ impl Hub {
             }
             None if full => {}
             None => {
-                if self.seen.is_empty() {
-                    self.arm(time.now + SEEN / 10, Timer::Owners);
-                }
                 self.seen.insert(room, Seen { owner: owner.clone(), used: time.now });
+                self.arm_owners(time);
             }
         }
     }
@@ -394,7 +396,13 @@ impl Hub {
     pub(in crate::hub) fn forget_old_owners(&mut self, time: Time) {
         self.seen.retain(|_, seen| seen.used + SEEN > time.now);
         if !self.seen.is_empty() {
-            self.arm(time.now + SEEN / 10, Timer::Owners);
+            self.arm_owners(time);
         }
+    }
+
+    /// On round times only, so that there is one timer however often it is set.
+    fn arm_owners(&mut self, time: Time) {
+        const STEP: u64 = SEEN / 10;
+        self.arm((time.now / STEP + 1) * STEP, Timer::Owners);
     }
 }

@@ -7,6 +7,10 @@ use super::{
 
 impl Hub {
     pub(super) fn try_to_take_over(&mut self, time: Time, room: RoomId) {
+        if self.arriving.contains_key(&room) {
+            // It is being moved to here: a takeover would throw away what comes with it.
+            return self.pause(time, room);
+        }
         let refusal = if self.drain.is_some() {
             Some(ErrorCode::ShuttingDown)
         } else if !self.settled() {

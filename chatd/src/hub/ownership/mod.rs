@@ -19,7 +19,7 @@ use crate::directory::{Answer as Reply, Key, NoAnswer, Request};
 use crate::frame::Frame;
 use crate::lease::LEASE;
 use crate::protocol::{ErrorCode, ExitReason, Ownership, PlayerName, PodBoot, RoomId, SeatId};
-use crate::record::{Record, Verdict, judge, next_epoch};
+use crate::record::{MAX_EPOCH, Record, Verdict, judge, next_epoch};
 use crate::room::Room;
 
 /// How long an answer waits for the directory (ms; design.md section 5).
@@ -29,7 +29,7 @@ const CHECK: u64 = 30_000;
 /// Requests of checks under way at a time: ten thousand rooms are then checked in well under a second.
 const CHECKS_UNDER_WAY: usize = 128;
 /// Pauses between tries at a directory that does not answer (ms).
-const RETRY: u64 = 250;
+pub const RETRY: u64 = 250;
 
 /// An answer that waits for a write.
 #[derive(Debug, Clone)]
@@ -218,8 +218,11 @@ impl Hub {
         }
     }
 
-    pub(in crate::hub) fn own(&mut self, owned: Owned) -> usize {
+    pub(in crate::hub) fn own(&mut self, mut owned: Owned) -> usize {
         let room = owned.room.id;
+        if self.ring_bytes + owned.room.ring.bytes() > self.settings.ring_total {
+            owned.room.ring.clear();
+        }
         self.ring_bytes += owned.room.ring.bytes();
         let key = self.rooms.insert(owned);
         self.index.insert(room, key);

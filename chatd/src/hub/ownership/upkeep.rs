@@ -1,8 +1,9 @@
 //! Records of owned rooms are written, checked and claimed again; answers wait for the writes that hold them. Pure: no I/O.
 
 use super::{
-    Answer, Bytes, CHECK, CHECKS_UNDER_WAY, Duration, Effect, Held, Hub, Key, LEASE, NoAnswer, Notice, Outstanding,
-    Ownership, PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Ticket, Time, Timer, Verdict, judge,
+    Answer, Bytes, CHECK, CHECKS_UNDER_WAY, Duration, Effect, Held, Hub, Key, LEASE, MAX_EPOCH, NoAnswer, Notice,
+    Outstanding, Ownership, PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Ticket, Time, Timer,
+    Verdict, judge,
 };
 
 impl Hub {
@@ -29,7 +30,8 @@ impl Hub {
             }
         }
         self.excused_until = time.now + EXCUSE;
-        self.arm(time.now + 1_000, Timer::Peers);
+        // On round times only: otherwise each batch would set a timer, and each of these be a batch.
+        self.arm((time.now / 1_000 + 1) * 1_000, Timer::Peers);
     }
 
     pub(super) fn suspend(&mut self, time: Time, key: usize) {
@@ -55,7 +57,7 @@ impl Hub {
     /// The lease had been lost: each room's ownership is claimed again, one higher.
     pub(in crate::hub) fn claim_all(&mut self, time: Time) {
         for (_, owned) in &mut self.rooms {
-            owned.ownership.epoch += 1;
+            owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
             owned.version += 1;
             self.counters.claims += 1;
         }
@@ -66,6 +68,7 @@ impl Hub {
     pub(in crate::hub) fn claim_above(&mut self, time: Time, key: usize, dead: Ownership) {
         if let Some(owned) = self.rooms.get_mut(key)
             && owned.ownership < dead
+            && dead.epoch < MAX_EPOCH
         {
             owned.ownership.epoch = dead.epoch + 1;
             owned.version += 1;
@@ -201,7 +204,8 @@ impl Hub {
                         return self.confirmed(time, key, Some(version));
                     }
                 }
-                owned.retry_at = Some(time.now + RETRY);
+                let waited_for = !owned.ready() || !owned.answers.is_empty() || !owned.waiters.is_empty();
+                owned.retry_at = Some(time.now + if waited_for { RETRY } else { PATIENCE });
                 self.arm_room(time, key);
             }
         }
