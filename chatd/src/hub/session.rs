@@ -180,7 +180,8 @@ impl Session {
         /// Messages and lines that wait for their turn before reading stops.
         const MESSAGES: usize = 16;
         let waiting = &self.waiting;
-        !waiting.ended && waiting.bytes.len() < 4 * MAX_LINE && waiting.messages.len() < MESSAGES
+        let bytes = waiting.bytes.len() + waiting.messages.iter().map(|message| message.len()).sum::<usize>();
+        !waiting.ended && bytes < 4 * MAX_LINE && waiting.messages.len() < MESSAGES
     }
 
     pub fn outside(&self) -> bool {
