@@ -19,7 +19,7 @@ fn main() -> ExitCode {
             let logs = logging::start(settings.log_format, settings.log_level);
             let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
             for warning in settings::unknown_variables(names.iter().map(String::as_str)) {
-                tracing::warn!("{warning}");
+                tracing::warn!(reason = warning, "a variable that looks like a setting is none");
             }
             let code = match run::run(*settings).context("chatd cannot start") {
                 Ok(code) => ExitCode::from(code),

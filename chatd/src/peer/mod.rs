@@ -31,6 +31,8 @@ use links::{Action, Choice, DIAL_TIME, LinkId, Links};
 
 /// Connections that have not proven themselves, at once; later ones are closed at once.
 const MAX_STRANGERS: usize = 256;
+/// What strangers do is logged this often at most (ms).
+const COMPLAIN_EVERY: u64 = 1_000;
 
 /// The pod's links. Cheap to clone; lives on one thread.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ struct Inner {
     outboxes: RefCell<HashMap<LinkId, Rc<Outbox>>>,
     tasks: RefCell<HashMap<LinkId, AbortHandle>>,
     strangers: Cell<usize>,
+    /// When strangers may be complained of again (ms).
+    complain_from: Cell<u64>,
     lost: Cell<u64>,
 }
 
@@ -62,6 +66,7 @@ impl Peers {
             outboxes: RefCell::default(),
             tasks: RefCell::default(),
             strangers: Cell::new(0),
+            complain_from: Cell::new(0),
             lost: Cell::new(0),
         }))
     }
@@ -72,7 +77,9 @@ impl Peers {
             match listener.accept().await {
                 Ok((stream, address)) => {
                     if self.0.strangers.get() >= MAX_STRANGERS {
-                        tracing::warn!(%address, "too many connections to the peer port that have not proven themselves");
+                        if self.may_complain() {
+                            tracing::warn!(%address, "too many connections to the peer port that have not proven themselves");
+                        }
                         continue;
                     }
                     let link = self.0.links.borrow_mut().arrived();
@@ -128,6 +135,16 @@ impl Peers {
     /// How many links have broken so far.
     pub fn lost(&self) -> u64 {
         self.0.lost.get()
+    }
+
+    /// Strangers can make as many refusals as they like: their log lines must not push others out.
+    fn may_complain(&self) -> bool {
+        let now = shard::now().now;
+        let may = now >= self.0.complain_from.get();
+        if may {
+            self.0.complain_from.set(now + COMPLAIN_EVERY);
+        }
+        may
     }
 
     fn nonce(&self) -> Nonce {
@@ -254,10 +271,11 @@ impl Peers {
         match greeted {
             Ok(Ok(Some(peer))) => self.carry(link, stream, &peer).await,
             Ok(Ok(None) | Err(LinkError::Refused(Refusal::Oneself))) => {}
-            Ok(Err(error)) => {
+            Ok(Err(error)) if self.may_complain() => {
                 let address = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
                 tracing::warn!(address, %error, "a connection to the peer port was refused");
             }
+            Ok(Err(_)) => {}
             // It may have been taken, and the verdict not been read.
             Err(_) => self.broken(link),
         }

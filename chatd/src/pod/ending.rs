@@ -45,12 +45,12 @@ pub(super) enum Phase {
 impl Pod {
     pub(super) fn signal(&mut self, time: Time, name: &'static str) {
         // A pod that ends already, since a newer process has its name, hears its first signal as any other does.
-        if !std::mem::replace(&mut self.signalled, true) {
-            tracing::info!(signal = name, "handing over every room; a second signal ends this process at once");
-            self.start_drain(time);
-        } else {
+        if std::mem::replace(&mut self.signalled, true) {
             tracing::warn!(signal = name, "ended at once by a second signal");
             self.phase = Phase::Over(Ended::Aborted);
+        } else {
+            tracing::info!(signal = name, "handing over every room; a second signal ends this process at once");
+            self.start_drain(time);
         }
     }
 

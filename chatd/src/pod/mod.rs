@@ -36,7 +36,7 @@ const BATCH: usize = 1_024;
 const ROUND: Duration = Duration::from_secs(1);
 /// The same while draining: the end should not wait.
 const DRAINING_ROUND: Duration = Duration::from_millis(100);
-/// A report that has not come after this long is given up; the next round asks again.
+/// A report that has not come is complained of this often.
 const REPORT_TIME: Duration = Duration::from_secs(5);
 
 /// What the pod's thread is told at its start.
@@ -200,11 +200,12 @@ impl Pod {
         if !std::mem::replace(&mut self.asked, true) {
             let (figures, events) = (self.figures.clone(), self.events.clone());
             spawn_local(async move {
-                let report = match timeout(REPORT_TIME, figures.report()).await {
-                    Ok(report) => report,
-                    Err(_) => {
-                        tracing::error!("a shard has not answered for {} s", REPORT_TIME.as_secs());
-                        Some(Report::default())
+                let mut report = std::pin::pin!(figures.report());
+                let report = loop {
+                    match timeout(REPORT_TIME, &mut report).await {
+                        Ok(report) => break report,
+                        // What it said last still counts: no rooms at all would make this pod the best target of a move.
+                        Err(_) => tracing::error!(seconds = REPORT_TIME.as_secs(), "a shard does not answer"),
                     }
                 };
                 let _ = events.send(PodEvent::Reported(report.map(Box::new)));
@@ -266,8 +267,7 @@ fn log(notice: &LeaseNotice) {
         LeaseNotice::PrefixInUse { pod_id } => {
             tracing::error!(
                 pod = pod_id,
-                "another deployment (--deployment-uid) lives under this --redis-key-prefix: this pod does not serve; \
-                 give each deployment a prefix of its own"
+                "another deployment (--deployment-uid) lives under this --redis-key-prefix: this pod does not serve"
             );
         }
         LeaseNotice::Lost => tracing::warn!("the lease was lost and is held again: every room is claimed again"),
