@@ -478,3 +478,21 @@ fn numbers_that_nobody_can_go_above_are_not_believed() {
     assert!(world.ask(alice, &format!("JOIN {room} alice\n")).starts_with("JOINED"));
     assert!(Record::parse(&world.store[&Key::Room(room_id)]).is_some_and(|record| record.epoch < 1 << 53));
 }
+
+#[test]
+fn leaving_and_joining_again_brings_no_new_burst() {
+    for pods in [1, 2] {
+        let mut world = World::new(pods);
+        let host = world.open(0);
+        let room = world.create(host);
+        let alice = world.open(pods - 1);
+        let join = format!("JOIN {room} alice RELAY\n");
+        assert!(world.ask(alice, &join).starts_with("JOINED"));
+        let said = world.ask(alice, &"hi\n".repeat(18));
+        assert_eq!(said, "MSG alice hi\n".repeat(18));
+        assert_eq!(world.ask(alice, "LEAVE\n"), format!("LEFT {room}\n"));
+        assert_eq!(world.ask(alice, &join).split(' ').nth(1), Some("rate_limited"));
+        world.pass(200);
+        assert!(world.ask(alice, &join).starts_with("JOINED"));
+    }
+}

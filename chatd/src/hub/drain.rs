@@ -313,22 +313,26 @@ impl Hub {
         };
         let room = owned.room.id;
         for seat in &owned.room.seats {
-            if let Some(Reach::Local(id)) = seat.reach {
-                if let Some(session) = self.session_mut(id) {
-                    session.place = Place::Outside;
+            match seat.reach {
+                Some(Reach::Local(id)) => {
+                    if let Some(session) = self.session_mut(id) {
+                        session.place = Place::Outside;
+                    }
+                    self.fail(time, id, code);
                 }
-                self.fail(time, id, code);
+                Some(Reach::Guest(guest)) => self.end_guest(guest, code),
+                None => {}
             }
-        }
-        for guest in self.guests_of(room) {
-            self.end_guest(guest, code);
         }
         for waiter in owned.waiters.drain(..) {
             self.turn_away(time, &waiter, code);
         }
         for answer in owned.take_answers() {
             if let super::ownership::Answer::Left { asked, quit } = answer {
-                self.left_anyway(time, room, asked, quit);
+                match asked.by {
+                    Reach::Local(_) => self.left_anyway(time, room, asked, quit),
+                    Reach::Guest(guest) => self.end_guest(guest, code),
+                }
             }
         }
     }

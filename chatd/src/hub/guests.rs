@@ -121,6 +121,11 @@ impl Hub {
 
     /// Ends a relayed session with an error: what is queued is dropped for a slow reader, sent otherwise.
     pub(super) fn end_guest(&mut self, to: Connection, code: ErrorCode) {
+        self.end_guest_saying(to, code, true);
+    }
+
+    /// `error`: the error has not been said yet.
+    pub(super) fn end_guest_saying(&mut self, to: Connection, code: ErrorCode, error: bool) {
         let Some(mut guest) = self.guests.remove(&to) else {
             return;
         };
@@ -129,7 +134,9 @@ impl Hub {
         }
         guest.flush(&mut self.peers, to, true);
         let mut bytes = Vec::new();
-        guest.encoding.encode(&Event::Error { code, retry_after_ms: None }, None, &mut bytes);
+        if error {
+            guest.encoding.encode(&Event::Error { code, retry_after_ms: None }, None, &mut bytes);
+        }
         guest.encoding.encode(&Event::Bye { code: Some(code) }, None, &mut bytes);
         guest.credit = 1;
         let after = Some(After::Close { code: Some(code) });

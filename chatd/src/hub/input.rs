@@ -183,6 +183,10 @@ impl Hub {
         let Some(session) = self.session_mut(id) else {
             return;
         };
+        if matches!(session.place, Place::Seated { .. } | Place::Relayed(_)) {
+            // The seat's bucket decides; this one keeps count, so that leaving and joining again brings no new burst.
+            let _ = session.bucket.take(time.now);
+        }
         match &session.place {
             Place::Seated { key, seat } => {
                 let (key, seat) = (*key, *seat);

@@ -115,6 +115,8 @@ pub struct Hub {
 
     tickets: HashMap<Ticket, Purpose>,
     last_ticket: u64,
+    /// Requests about records of owned rooms that are under way.
+    own_requests: usize,
     timers: BTreeSet<(u64, Timer)>,
     ring_bytes: usize,
 
@@ -154,6 +156,7 @@ impl Hub {
             checks: VecDeque::new(),
             tickets: HashMap::new(),
             last_ticket: 0,
+            own_requests: 0,
             timers: BTreeSet::new(),
             ring_bytes: 0,
             effects: Vec::new(),
@@ -274,7 +277,10 @@ impl Hub {
     pub fn answered(&mut self, time: Time, ticket: Ticket, answer: Result<Answer, NoAnswer>) {
         self.begin(time);
         match self.tickets.remove(&ticket) {
-            Some(Purpose::Own(room)) => self.own_record_answered(time, room, ticket, answer),
+            Some(Purpose::Own(room)) => {
+                self.own_requests -= 1;
+                self.own_record_answered(time, room, ticket, answer);
+            }
             Some(Purpose::Find(room)) => self.find_answered(time, room, ticket, answer),
             Some(Purpose::Lease(room, boot)) => self.lease_answered(time, room, boot, answer),
             Some(Purpose::Moving(room)) => self.arrival_answered(time, room, ticket, answer),

@@ -72,7 +72,7 @@ impl Hub {
                 Reach::Local(id) => self.fail_quietly(time, id, Some(code)),
                 Reach::Guest(connection) => {
                     self.guest_dropped(time, connection, Drop::Limit);
-                    self.end_guest(connection, code);
+                    self.end_guest_saying(connection, code, false);
                 }
             }
         }

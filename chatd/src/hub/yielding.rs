@@ -10,7 +10,7 @@ use super::session::Place;
 use super::{Hub, Notice, SessionId, Time};
 use crate::protocol::{Command, OnWrongPod};
 use crate::record::Owner;
-use crate::room::{Connection, Reach, SeatState};
+use crate::room::{Reach, SeatState};
 
 impl Hub {
     /// Gives the room up to `owner`, whose ownership is higher.
@@ -130,13 +130,5 @@ impl Hub {
             }),
             _ => None,
         }
-    }
-
-    /// The relayed sessions of a room whose owner gives it up without anyone to follow.
-    pub(super) fn guests_of(&self, room: crate::protocol::RoomId) -> Vec<Connection> {
-        let mut guests: Vec<Connection> =
-            self.guests.iter().filter(|(_, guest)| guest.room == room).map(|(connection, _)| *connection).collect();
-        guests.sort_unstable();
-        guests
     }
 }

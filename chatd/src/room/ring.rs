@@ -135,7 +135,13 @@ impl Ring {
         last.saturating_sub(after).saturating_sub(kept)
     }
 
-    pub fn items(&self) -> impl Iterator<Item = &RingItem> {
-        self.items.iter()
+    /// The newest events that are not more than `bytes` together, oldest first.
+    pub fn newest(&self, bytes: usize) -> impl Iterator<Item = &RingItem> {
+        let mut left = self.bytes;
+        self.items.iter().skip_while(move |item| {
+            let too_much = left > bytes;
+            left -= item.told.size();
+            too_much
+        })
     }
 }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{Bucket, Connection, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes};
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, Timeline};
 
+/// How much of the ring travels, in bytes as the ring counts them: a snapshot is one frame, whatever the ring's limit is.
+const MOST_RING: usize = crate::frame::MAX_FRAME / 2;
+
 /// A seat on its way. Times are milliseconds from now, since clocks of pods need not agree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeatSnapshot {
@@ -72,7 +75,7 @@ impl Room {
                 .collect(),
             ring: self
                 .ring
-                .items()
+                .newest(MOST_RING)
                 .map(|item| RingItem { time: now.saturating_sub(item.time), ..item.clone() })
                 .collect(),
         }

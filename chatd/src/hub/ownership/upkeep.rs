@@ -80,7 +80,7 @@ impl Hub {
     }
 
     pub(in crate::hub) fn pump_checks(&mut self, time: Time) {
-        while self.tickets.len() < CHECKS_UNDER_WAY
+        while self.own_requests < CHECKS_UNDER_WAY
             && let Some(room) = self.checks.pop_front()
         {
             if let Some(key) = self.owned_key(room) {
@@ -153,6 +153,7 @@ impl Hub {
             return;
         };
         let ticket = self.ask(Purpose::Own(room), request);
+        self.own_requests += 1;
         if let Some(owned) = self.rooms.get_mut(key) {
             owned.outstanding = Some((ticket, outstanding));
         }
