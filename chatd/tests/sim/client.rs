@@ -478,7 +478,12 @@ impl Client {
             return;
         };
         if !town.excuses_close(net, pipe, asked.at) && town.frozen == 0 && town.last_thaw < asked.at {
-            let detail = format!("client {}: {:?} of {:.3} was not answered in time", self.number, asked.what, asked.at as f64 / 1e6);
+            let detail = format!(
+                "client {}: {:?} of {:.3} was not answered in time",
+                self.number,
+                asked.what,
+                asked.at as f64 / 1e6
+            );
             town.fail("I7", detail);
         }
     }

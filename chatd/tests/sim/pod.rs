@@ -22,19 +22,40 @@ const SETTLES: Micros = 10 * SECOND;
 /// What a pod is told; waits in its inbox while it is frozen.
 #[derive(Debug)]
 pub enum Input {
-    Arrival { pipe: usize, cargo: Cargo },
-    GiveUp { pipe: usize },
-    Wake { number: u64 },
-    AskTimeout { number: u64 },
-    LinkFailed { link: LinkId },
-    Adopt { shard: usize, carried: Box<Carried>, pipe: usize },
+    Arrival {
+        pipe: usize,
+        cargo: Cargo,
+    },
+    GiveUp {
+        pipe: usize,
+    },
+    Wake {
+        number: u64,
+    },
+    AskTimeout {
+        number: u64,
+    },
+    LinkFailed {
+        link: LinkId,
+    },
+    Adopt {
+        shard: usize,
+        carried: Box<Carried>,
+        pipe: usize,
+    },
     /// The client has read something.
-    Writable { pipe: usize },
-    CloseTimeout { pipe: usize },
+    Writable {
+        pipe: usize,
+    },
+    CloseTimeout {
+        pipe: usize,
+    },
     Start,
     Terminate,
     Create,
-    LookUp { room: RoomId },
+    LookUp {
+        room: RoomId,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -356,8 +377,7 @@ impl Pod {
         self.lease.counts(rooms as u64, players as u64);
         if let Some(since) = self.terminating
             && !self.ended
-            && (net.now >= since + 25 * SECOND
-                || net.now >= since + 5 * SECOND && self.hubs.iter().all(Hub::drained))
+            && (net.now >= since + 25 * SECOND || net.now >= since + 5 * SECOND && self.hubs.iter().all(Hub::drained))
         {
             self.ended = true;
             let time = self.time(net);
