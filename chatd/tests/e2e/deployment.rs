@@ -16,17 +16,17 @@ fn two_deployments_on_one_prefix() {
     let url = redis.url();
     let mut first = Pod::start("chat-0", &url, &["--deployment-uid", "first"]);
     let mut other = Pod::launch("other-0", Some(&url), &["--deployment-uid", "second"]);
-    let mut same_name = Pod::launch("chat-0", Some(&url), &["--deployment-uid", "second"]);
+    let same_name = Pod::launch("chat-0", Some(&url), &["--deployment-uid", "second"]);
     for pod in [&other, &same_name] {
         wait_for("it says what is wrong", PATIENCE, || (pod.try_directory_state()? == "prefix_in_use").then_some(()));
         assert_eq!((pod.probe("/readyz"), pod.probe("/livez")), (503, 200));
-        assert_eq!((pod.metric("chatd_prefix_in_use"), pod.metric("chatd_ready")), (1.0, 0.0));
+        assert_eq!((pod.metric("chatd_prefix_in_use"), pod.metric("chatd_ready")), (1, 0));
         assert!(pod.log().contains("--redis-key-prefix"), "{}", pod.log());
         let refused = Client::connect(pod.tcp).ask("CREATE_ROOM");
         assert!(refused.starts_with("ERR unavailable "), "{refused}");
     }
     // The one that was there is not disturbed, and one of a prefix of its own neither.
-    assert_eq!((first.probe("/readyz"), first.metric("chatd_prefix_in_use")), (200, 0.0));
+    assert_eq!((first.probe("/readyz"), first.metric("chatd_prefix_in_use")), (200, 0));
     let apart = Pod::start("other-0", &url, &["--deployment-uid", "second", "--redis-key-prefix", "second:"]);
     assert!(Client::connect(apart.tcp).ask("CREATE_ROOM").starts_with("ROOM "));
 
@@ -56,7 +56,7 @@ fn a_newer_process_of_its_name_ends_the_older() {
     });
     assert_eq!(joined, format!("JOINED {room} alice alice"));
     // It was moved, and not only found again.
-    assert_eq!(newer.metric("chatd_arrivals_total"), 1.0);
+    assert_eq!(newer.metric("chatd_arrivals_total"), 1);
     // The older has not taken the newer's lease with it.
     assert_eq!(newer.probe("/readyz"), 200);
     let lease: String = redis.run("GET chat:pod:chat-0");
@@ -76,7 +76,7 @@ fn keys_are_changed_while_it_runs() {
     let token = alice.join_resumable(&room, "alice", "");
     write("2026-02", "2");
     for pod in &town.pods {
-        pod.metric_becomes("chatd_token_keys", 2.0);
+        pod.metric_becomes("chatd_token_keys", 2);
     }
     let mut again = town.client(1);
     again.send(&format!("RESUME {room} {token} RELAY"));
@@ -86,7 +86,7 @@ fn keys_are_changed_while_it_runs() {
     // The older key goes: what it signed is worth nothing any more, and the newer one signs.
     fs::remove_file(keys.path().join("2026-01")).unwrap();
     for pod in &town.pods {
-        pod.metric_becomes("chatd_token_keys", 1.0);
+        pod.metric_becomes("chatd_token_keys", 1);
     }
     let mut stranger = town.client(1);
     let refused = stranger.ask(&format!("RESUME {room} {token} RELAY"));
@@ -96,8 +96,8 @@ fn keys_are_changed_while_it_runs() {
     assert_eq!(bob.ask(&format!("RESUME {room} {token}")), format!("JOINED {room} bob alice,bob"));
     // Rubbish is not taken on; what was there counts.
     write("2026-03", "!");
-    town.pods[0].metric_becomes("chatd_file_reload_failures_total", 1.0);
-    assert_eq!(town.pods[0].metric("chatd_token_keys"), 1.0);
+    town.pods[0].metric_becomes("chatd_file_reload_failures_total", 1);
+    assert_eq!(town.pods[0].metric("chatd_token_keys"), 1);
 }
 
 /// Runs the program with these arguments until it ends: its exit code and what it says on the error stream.

@@ -47,7 +47,7 @@ fn netcat_that_ends_its_input() {
     let help = &lines[2..lines.len() - 1];
     assert!(!help.is_empty() && help.iter().all(|line| line.starts_with("# ")), "{text}");
     assert_eq!(lines.last(), Some(&"PONG"));
-    pod.metric_becomes("chatd_connections{kind=\"tcp\"}", 0.0);
+    pod.metric_becomes("chatd_connections{kind=\"tcp\"}", 0);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn http_and_tls_on_the_tcp_port_are_closed_without_a_word() {
         assert_eq!(read, b"");
         assert!(asked.elapsed() < Duration::from_secs(5), "not at once");
     }
-    assert_eq!(pod.metric("chatd_rooms_created_total"), 1.0, "a page drove the port");
+    assert_eq!(pod.metric("chatd_rooms_created_total"), 1, "a page drove the port");
     unharmed(&mut witness);
 }
 
@@ -76,7 +76,8 @@ fn rubbish_on_the_peer_and_admin_ports() {
     let pod = &town.pods[0];
     let mut witness = witness(pod);
     for address in [pod.peer, pod.admin, pod.web] {
-        for words in [&b"\xff\xff\xff\xff"[..], b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\0\0\0\0\0", &[b'x'; 100_000]] {
+        let long = vec![b'x'; 100_000];
+        for words in [&b"\xff\xff\xff\xff"[..], b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\0\0\0\0\0", &long] {
             let mut stream = TcpStream::connect(address).unwrap();
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let _ = stream.write_all(words);
@@ -104,7 +105,7 @@ fn a_reader_who_stands_still_is_ended() {
     let mut slow = Client::connect(pod.tcp);
     slow.join(&room, "slow", "");
     let text = "x".repeat(3_000);
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let (mut said, mut gone) = (0, false);
     while !gone {
         assert!(Instant::now() < deadline, "nobody was too slow after {said} lines");
@@ -115,12 +116,12 @@ fn a_reader_who_stands_still_is_ended() {
         }
         said += 1;
     }
-    assert_eq!(pod.metric("chatd_slow_consumers_total"), 1.0);
+    assert_eq!(pod.metric("chatd_slow_consumers_total"), 1);
     let last = slow.rest(PATIENCE);
     assert!(last[last.len() - 2].starts_with("ERR slow_consumer "), "{:?}", last[last.len() - 2]);
     assert_eq!(last.last().unwrap(), "BYE slow_consumer");
     // What it did not read is not kept.
-    pod.metric_becomes("chatd_queued_bytes", 0.0);
+    pod.metric_becomes("chatd_queued_bytes", 0);
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn a_flood_is_limited_and_then_ended() {
     let room = flood.create_room();
     flood.join(&room, "flood", "");
     let lines = 400;
-    let text: String = (0..lines).map(|number| format!("SAY {number}\n")).collect();
+    let text = "SAY and again\n".repeat(lines);
     let mut writer = flood.writer();
     let sender = std::thread::spawn(move || {
         // It may be closed before it has sent everything.
@@ -158,7 +159,7 @@ fn one_connection_too_many() {
     fourth.expect_start("ERR too_many_connections ");
     fourth.expect("BYE too_many_connections");
     fourth.expect_closed();
-    assert!(pod.metric("chatd_connections_refused_total") >= 1.0);
+    assert!(pod.metric("chatd_connections_refused_total") >= 1);
     // The admin port is not for clients, and has places of its own.
     assert_eq!(pod.probe("/livez"), 200);
     assert_eq!(clients[0].ask("QUIT"), "BYE quit");
@@ -185,7 +186,7 @@ fn one_room_too_many() {
         }
     }
     assert_eq!(created, 6, "the limit is not reached");
-    assert_eq!(pod.metric("chatd_rooms"), 6.0);
+    assert_eq!(pod.metric("chatd_rooms"), 6);
 }
 
 #[test]
@@ -269,7 +270,7 @@ fn lines_that_are_too_long() {
     client.send(&format!("SAY {}", "x".repeat(4_001)));
     client.expect_start("ERR line_too_long ");
     // It may be closed before all of it is sent.
-    let _ = client.stream.write_all(&[b'x'; 70_000]);
+    let _ = client.stream.write_all("x".repeat(70_000).as_bytes());
     client.expect_start("ERR line_too_long ");
     client.expect("BYE line_too_long");
     unharmed(&mut witness);
@@ -336,9 +337,9 @@ fn ten_thousand_connections_and_one_more() {
     first[0].join(&room, "first", "");
     rest[MANY - 2].join(&room, "last", "");
     first[0].expect("ENTERED last");
-    assert_eq!(pod.metric("chatd_connections{kind=\"tcp\"}"), MANY as f64);
+    assert_eq!(pod.metric("chatd_connections{kind=\"tcp\"}"), MANY as u64);
     let memory = pod.metric("process_resident_memory_bytes");
-    println!("memory of the process: {:.0} MB", memory / 1e6);
+    println!("memory of the process: {} MB", memory / 1_000_000);
     drop(clients);
-    pod.metric_becomes("chatd_connections{kind=\"tcp\"}", 0.0);
+    pod.metric_becomes("chatd_connections{kind=\"tcp\"}", 0);
 }

@@ -127,10 +127,10 @@ fn everyone_hears_the_same_in_the_same_order() {
     assert_eq!(next.into_values().collect::<Vec<_>>(), [LINES; 4]);
 
     // One link a pair, whoever relays: the pod in the middle has two.
-    town.pods[0].metric_becomes("chatd_peer_links", 2.0);
-    assert_eq!(town.pods[1].metric("chatd_relays_total"), 1.0);
-    assert_eq!(town.pods[2].metric("chatd_redirects_total"), 1.0);
-    assert_eq!(town.pods[0].metric("chatd_messages_in_total"), (4 * LINES) as f64);
+    town.pods[0].metric_becomes("chatd_peer_links", 2);
+    assert_eq!(town.pods[1].metric("chatd_relays_total"), 1);
+    assert_eq!(town.pods[2].metric("chatd_redirects_total"), 1);
+    assert_eq!(town.pods[0].metric("chatd_messages_in_total"), (4 * LINES) as u64);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_relayed_reader_who_stands_still_holds_up_nobody() {
     let mut slow = town.client(1);
     slow.join(&room, "slow", "RELAY");
     let text = "x".repeat(3_000);
-    let limit = std::time::Instant::now() + Duration::from_secs(60);
+    let limit = std::time::Instant::now() + Duration::from_mins(1);
     let (mut said, mut gone) = (0, false);
     while !gone {
         assert!(std::time::Instant::now() < limit, "nobody was too slow after {said} lines");

@@ -114,7 +114,7 @@ fn redis_dies_and_comes_back_empty() {
     println!("Redis back empty: the record is written again after {:?}", back.elapsed());
     works_again(&town, &room, &mut alice, &mut bob);
     assert!(town.epoch(&room) >= before);
-    assert!(town.pods[0].metric("chatd_directory_resets_total") >= 1.0);
+    assert!(town.pods[0].metric("chatd_directory_resets_total") >= 1);
 }
 
 #[test]

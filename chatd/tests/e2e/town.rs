@@ -54,12 +54,6 @@ impl Town {
     pub fn owner(&self, room: &str) -> String {
         self.record(room)["pod_id"].as_str().unwrap_or_default().to_owned()
     }
-
-    /// The index of the pod that the record names.
-    pub fn owner_index(&self, room: &str) -> usize {
-        let owner = self.owner(room);
-        self.pods.iter().position(|pod| pod.name == owner).unwrap_or_else(|| panic!("no owner: {owner:?}"))
-    }
 }
 
 /// Follows a REDIRECT: the client there, joined or resumed by `command` (`{}` is the room).

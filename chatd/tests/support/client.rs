@@ -66,7 +66,7 @@ impl Client {
                 return Got::Silence;
             }
             self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1)))).unwrap();
-            let mut buffer = [0; 64 * 1024];
+            let mut buffer = [0; 16 * 1024];
             match self.stream.read(&mut buffer) {
                 Ok(0) => {
                     assert!(

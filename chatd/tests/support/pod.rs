@@ -211,12 +211,12 @@ impl Pod {
 
     /// Waits until a series has this value: some are only looked at once a second.
     #[track_caller]
-    pub fn metric_becomes(&self, series: &str, value: f64) {
+    pub fn metric_becomes(&self, series: &str, value: u64) {
         wait_for(&format!("{series} is {value}"), START_LIMIT, || (self.metric(series) == value).then_some(()));
     }
 
-    /// A series of `/metrics`, with its labels as written there.
-    pub fn metric(&self, series: &str) -> f64 {
+    /// A series of `/metrics` that counts things, with its labels as written there.
+    pub fn metric(&self, series: &str) -> u64 {
         let body = self.get("/metrics").body;
         let value = body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or_else(|| panic!("no {series} in\n{body}"))

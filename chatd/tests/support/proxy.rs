@@ -107,7 +107,7 @@ impl State {
 
     fn one_way(&self, mut from: TcpStream, mut to: TcpStream) {
         let _ = (from.set_nodelay(true), to.set_nodelay(true), from.set_read_timeout(Some(LOOK)));
-        let mut buffer = [0; 64 * 1024];
+        let mut buffer = [0; 16 * 1024];
         'carrying: loop {
             while self.mode() == HOLD {
                 thread::sleep(LOOK);
