@@ -136,7 +136,7 @@ impl Heard {
                 ));
             }
             self.missed = self.missed.saturating_sub(gap);
-        } else if seq > self.until + 1 {
+        } else if seq > self.until + 1 + self.missed && !self.unknown {
             return Err(("I2", format!("number {seq} comes first after JOINED at {}", self.until)));
         }
         if seq > self.until && self.missed > 0 && !self.unknown {

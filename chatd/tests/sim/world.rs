@@ -223,6 +223,14 @@ impl World {
                 }
             }
             Event::Pod(pod, input) => self.pod_input(pod, input),
+            Event::Silence { pipe, frozen, since } => {
+                if let Kind::Link { dialler, listener } = self.net.pipes[pipe].kind
+                    && self.pods[frozen].frozen_since == Some(since)
+                {
+                    let other = if dialler == frozen { listener } else { dialler };
+                    self.pod_input(other, Input::GiveUp { pipe });
+                }
+            }
             Event::StoreLate { pipe, number, request } => self.store.execute(&mut self.net, pipe, number, &request),
             Event::Client { client, timer } => self.clients[client].think(&mut self.net, &mut self.town, timer),
             Event::Fault { index, begins: true } => self.begin_fault(index),
