@@ -25,6 +25,7 @@ impl World {
         if let Some(what) = self.store.fell.take() {
             self.town.fail("I4", what);
         }
+        self.town.closed.append(&mut self.store.closed);
         self.check_settled(number);
         self.check_memory(number);
         self.check_limits(number);

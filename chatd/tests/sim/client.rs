@@ -101,6 +101,8 @@ pub struct Client {
     /// It was made to resume a seat, or to join a room, at the end.
     pub takes: bool,
     pub probes: bool,
+    /// It left its seat behind on purpose, for somebody to take.
+    pub went_away: bool,
     /// The room that it is after, and the name.
     pub wanted: String,
     /// The first answer to JOIN or RESUME that an [`Aim`] was after.
@@ -145,6 +147,7 @@ impl Client {
             retry: 0,
             takes: matches!(aim, Aim::Take { .. }),
             probes: matches!(aim, Aim::Probe { .. }),
+            went_away: false,
             wanted: String::new(),
             outcome: None,
             aim,

@@ -40,7 +40,7 @@ impl World {
             What::Freeze { name } => {
                 let pod = self.names[name];
                 if self.pods[pod].state == State::Up {
-                    self.pods[pod].state = State::Frozen;
+                    self.pods[pod].freeze(&mut self.net);
                     self.town.frozen += 1;
                     self.undo[index].pods.push(pod);
                 }
@@ -91,7 +91,7 @@ impl World {
             What::Vanish { client } => self.clients[client].hang_up(&mut self.net, &mut self.town, End::Vanished),
             What::StopReading { client } => {
                 let stopped = &mut self.clients[client];
-                stopped.reading = false;
+                stopped.reading = stopped.pipe.is_none();
                 self.town.excused.extend(stopped.pipe);
             }
             What::Thief { client } => {

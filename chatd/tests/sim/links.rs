@@ -39,6 +39,12 @@ pub enum Event {
         cut: u64,
     },
     Pod(usize, Input),
+    /// A peer hears nothing from a pod that has been frozen since then.
+    Silence {
+        pipe: usize,
+        frozen: usize,
+        since: Micros,
+    },
     /// The store gets round to a request that it was slow with.
     StoreLate {
         pipe: usize,

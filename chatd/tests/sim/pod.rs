@@ -103,6 +103,7 @@ pub struct Pod {
     pub wall: i64,
     pub inbox: VecDeque<Input>,
     pub thawed: Micros,
+    pub frozen_since: Option<Micros>,
     pub terminating: Option<Micros>,
     ended: bool,
     pub links: Links,
@@ -169,6 +170,7 @@ impl Pod {
             wall: dice.range(0, 4_000) as i64 - 2_000,
             inbox: VecDeque::new(),
             thawed: net.now,
+            frozen_since: None,
             terminating: None,
             ended: false,
             links: Links::new(boot),
@@ -218,9 +220,23 @@ impl Pod {
         }
     }
 
+    /// It stops turning over. Its peers hear nothing of it, and give their links up after a few seconds.
+    pub fn freeze(&mut self, net: &mut Net) {
+        self.state = State::Frozen;
+        self.frozen_since = Some(net.now);
+        for pipe in 0..net.pipes.len() {
+            let found = &net.pipes[pipe];
+            if matches!(found.kind, Kind::Link { .. }) && found.nodes.contains(&self.node()) {
+                let wait = net.dice.range(3 * SECOND, 6 * SECOND);
+                net.after(wait, Event::Silence { pipe, frozen: self.setup.number, since: net.now });
+            }
+        }
+    }
+
     /// What waited while it was frozen is handled, timers first or last as it comes.
     pub fn thaw(&mut self, net: &mut Net) {
         self.state = State::Up;
+        self.frozen_since = None;
         self.thawed = net.now;
         let first = self.dice.chance(50);
         if first {

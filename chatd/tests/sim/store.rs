@@ -1,6 +1,6 @@
 //! The made-up directory: whole values compared and swapped, as Redis does it, with everything that can go wrong. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, NoAnswer, Request};
@@ -54,6 +54,8 @@ pub struct Store {
     pub rolled_back: Option<Micros>,
     /// The highest ownership that each room's record has had since then.
     highest: BTreeMap<String, Ownership>,
+    /// Rooms that were closed.
+    pub closed: BTreeSet<String>,
     /// A record that went to a lower ownership.
     pub fell: Option<String>,
 }
@@ -77,6 +79,7 @@ impl Store {
             went_back: None,
             rolled_back: None,
             highest: BTreeMap::new(),
+            closed: BTreeSet::new(),
             fell: None,
         }
     }
@@ -173,6 +176,11 @@ impl Store {
                     return Answer::Found(there);
                 }
                 self.put(now, name(key), None);
+                if let Key::Room(room) = key {
+                    // A former owner that comes to itself may write it again.
+                    self.highest.remove(room.as_str());
+                    self.closed.insert(room.to_string());
+                }
                 Answer::Done
             }
             Request::Pods => {

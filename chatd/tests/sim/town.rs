@@ -46,6 +46,8 @@ pub struct Town {
     pub frozen: u32,
     /// When the store was last emptied or rolled back.
     pub went_back: Option<Micros>,
+    /// Rooms that were closed: a former owner that was away meanwhile knows nothing of it.
+    pub closed: BTreeSet<String>,
     pub messages: u64,
     pub resumed_stale: u64,
 }
@@ -150,7 +152,7 @@ impl Town {
             return;
         };
         self.resumed_stale += 1;
-        if ended.surely && self.went_back.is_none_or(|when| when < ended.at) {
+        if ended.surely && !self.closed.contains(&seat.room) && self.went_back.is_none_or(|when| when < ended.at) {
             let when = ended.at as f64 / 1e6;
             let now = now as f64 / 1e6;
             let detail =

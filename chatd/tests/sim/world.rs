@@ -223,6 +223,14 @@ impl World {
                 }
             }
             Event::Pod(pod, input) => self.pod_input(pod, input),
+            Event::Silence { pipe, frozen, since } => {
+                if let Kind::Link { dialler, listener } = self.net.pipes[pipe].kind
+                    && self.pods[frozen].frozen_since == Some(since)
+                {
+                    let other = if dialler == frozen { listener } else { dialler };
+                    self.pod_input(other, Input::GiveUp { pipe });
+                }
+            }
             Event::StoreLate { pipe, number, request } => self.store.execute(&mut self.net, pipe, number, &request),
             Event::Client { client, timer } => self.clients[client].think(&mut self.net, &mut self.town, timer),
             Event::Fault { index, begins: true } => self.begin_fault(index),
@@ -302,10 +310,12 @@ impl World {
             }
             Phase::Resume => {
                 // Some go away, to come back to their held seats.
-                for client in &mut self.clients {
-                    if client.seat.is_some() && client.seated.is_some() && self.dice.chance(40) {
+                for index in 0..self.clients.len() {
+                    if self.holds_seat(index) && self.dice.chance(40) {
+                        let client = &mut self.clients[index];
                         client.hang_up(&mut self.net, &mut self.town, End::Closed);
                         client.aim = Aim::Done;
+                        client.went_away = true;
                     }
                 }
             }
@@ -328,6 +338,13 @@ impl World {
         }
     }
 
+    /// A client that has a resumable seat, and whose connection is alive.
+    fn holds_seat(&self, client: usize) -> bool {
+        let client = &self.clients[client];
+        let alive = client.pending.is_empty() && self.pods[client.pod].state == State::Up;
+        client.seat.is_some() && client.seated.is_some() && alive
+    }
+
     /// JOIN of every room by every pod, and RESUME of every seat by some pod.
     fn probe(&mut self) {
         let up: Vec<usize> =
@@ -342,7 +359,7 @@ impl World {
         }
         for index in 0..self.clients.len() {
             let client = &self.clients[index];
-            let held = client.aim == Aim::Done || client.seated.is_some();
+            let held = client.went_away || self.holds_seat(index);
             if let Some(seat) = client.seat.clone().filter(|_| held && !client.takes) {
                 let mut taker = Client::new(self.clients.len(), self.seed, Aim::Take { pod: self.dice.pick(&up) });
                 taker.wanted = format!("{} in {}", seat.name, seat.room);

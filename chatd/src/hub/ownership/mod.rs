@@ -28,6 +28,9 @@ pub const PATIENCE: u64 = 2_000;
 const CHECK: u64 = 30_000;
 /// Requests of checks under way at a time: ten thousand rooms are then checked in well under a second.
 const CHECKS_UNDER_WAY: usize = 128;
+/// A write that was not answered and turned out not to be there is looked for once more, after this pause (ms): a server that
+/// comes to itself reads its connections in no particular order.
+const LATE: u64 = 3_000;
 /// Pauses between tries at a directory that does not answer (ms).
 pub const RETRY: u64 = 250;
 

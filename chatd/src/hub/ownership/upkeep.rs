@@ -1,7 +1,7 @@
 //! Records of owned rooms are written, checked and claimed again; answers wait for the writes that hold them. Pure: no I/O.
 
 use super::{
-    Answer, Bytes, CHECK, CHECKS_UNDER_WAY, Duration, Effect, Held, Hub, Key, LEASE, MAX_EPOCH, NoAnswer, Notice,
+    Answer, Bytes, CHECK, CHECKS_UNDER_WAY, Duration, Effect, Held, Hub, Key, LATE, LEASE, MAX_EPOCH, NoAnswer, Notice,
     Outstanding, Ownership, PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Ticket, Time, Timer,
     Verdict, judge,
 };
@@ -218,11 +218,16 @@ impl Hub {
             return;
         };
         let unanswered = owned.unanswered.take();
+        let doubted = unanswered.is_some();
         if let Some((bytes, version)) = unanswered
             && found.as_ref() == Some(&bytes)
         {
             owned.stored = found;
             return self.confirmed(time, key, Some(version));
+        }
+        if doubted {
+            // It was given up, and may yet be carried out.
+            owned.check_at = owned.check_at.min(time.now + LATE);
         }
         let founding = matches!(owned.phase, Phase::Founding { .. });
         let meant = owned.stored.as_deref().unwrap_or_default();
