@@ -352,7 +352,7 @@ fn a_session_that_ends_before_it_goes_to_another_thread_is_closed_where_it_is() 
     // All in one batch: the driver carries out nothing in between.
     hub.receive(time, session, format!("JOIN {other} alice\n").as_bytes());
     for _ in 0..3 {
-        hub.receive(time, session, &[b'x'; 30_000]);
+        hub.receive(time, session, &b"x".repeat(30_000));
     }
     let mut effects = Vec::new();
     hub.take_effects(&mut effects);
