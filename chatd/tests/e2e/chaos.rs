@@ -70,7 +70,7 @@ impl Player {
 
     fn come_back(&mut self) -> Client {
         let deadline = Instant::now() + QUIET;
-        let mut words = Vec::new();
+        let (mut words, began) = (Vec::new(), Instant::now());
         for address in self.addresses.clone().iter().cycle() {
             assert!(Instant::now() < deadline, "{} cannot come back to {}: {words:#?}", self.name, self.room);
             sleep(Duration::from_millis(100));
@@ -93,7 +93,7 @@ impl Player {
                 token.strip_prefix("TOKEN ").unwrap().clone_into(&mut self.token);
                 return client;
             }
-            words.push(format!("{address}: {answer:?}"));
+            words.push(format!("{:?} {address}: {answer:?}", began.elapsed()));
         }
         unreachable!()
     }

@@ -119,3 +119,30 @@ fn a_pod_that_starts_again_under_its_name_loses_no_time() {
     bob.send("SAY on we go");
     bob.until("MSG bob on we go", PATIENCE);
 }
+
+/// The pods that are left have just lost Redis for a while, so that they may not take over at once; the one that starts again may.
+#[test]
+fn a_pod_that_starts_again_after_trouble_takes_its_rooms() {
+    let mut town = Town::start(3);
+    let mut alice = town.client(0);
+    let room = alice.create_room();
+    let token = alice.join_resumable(&room, "alice", "RELAY");
+    town.redis.freeze();
+    std::thread::sleep(Duration::from_millis(3_200));
+    town.redis.thaw();
+    for pod in &town.pods {
+        crate::support::wait_for("ok", PATIENCE, || (pod.directory_state() == "ok").then_some(()));
+    }
+    town.pods[0].kill();
+    // Both are asked before the third is there again.
+    let command = format!("RESUME {room} {token} RELAY");
+    for pod in [1, 2] {
+        town.client(pod).send(&command);
+    }
+    town.pods[0].start_again();
+    town.pods[0].ready();
+    let ready = Instant::now();
+    let (_alice, joined) = until_answered(town.pods[0].tcp, &command, "JOINED ", PATIENCE);
+    println!("taken over {:?} after it was ready again", ready.elapsed());
+    assert_eq!(joined, format!("JOINED {room} alice alice"));
+}

@@ -19,6 +19,8 @@ use super::wait_for;
 pub const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 /// A busy machine may take this long to start a process.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// Lines of a pod's log that a failed test shows.
+const LOG_TAIL: usize = 60;
 const HTTP_LIMIT: Duration = Duration::from_secs(5);
 
 pub struct Pod {
@@ -228,7 +230,7 @@ impl Drop for Pod {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- {}, the end of its log:\n{}", self.name, lines[lines.len().saturating_sub(25)..].join("\n"));
+            eprintln!("--- {}, the end of its log:\n{}", self.name, lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n"));
         }
         self.kill();
     }
