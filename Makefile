@@ -79,6 +79,12 @@ test-sim: ## the seeded simulation: SEEDS=1000
 sim-long: ## the simulation with LONG_SEEDS=100000 seeds
 	@$(MAKE) test-sim SEEDS=$(LONG_SEEDS)
 
+.PHONY: test-chaos
+test-chaos: ## faults in a row under talking players, minutes: CHATD_CHAOS_SEED=1 CHATD_CHAOS_STEPS=12
+	@hack/need rust cc redis
+	@echo "==> faults in a row"
+	@cargo test --locked -p chatd --test e2e -- --ignored --nocapture after_any_faults
+
 .PHONY: test-pages
 test-pages: ## the pages in a headless Chromium, against chatd processes
 	@hack/need rust cc redis node chromium

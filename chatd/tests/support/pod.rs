@@ -230,7 +230,11 @@ impl Drop for Pod {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- {}, the end of its log:\n{}", self.name, lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n"));
+            eprintln!(
+                "--- {}, the end of its log:\n{}",
+                self.name,
+                lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n")
+            );
         }
         self.kill();
     }
