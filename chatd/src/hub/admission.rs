@@ -160,12 +160,15 @@ impl Hub {
         if found.state != SeatState::Joining {
             return;
         }
-        found.state = SeatState::Live;
         let name = found.name;
         if counts {
             self.counters.joined(Ok(()));
         }
+        // Before the seat is live: what the telling leads to (a slow reader who leaves) must not come before JOINED.
         self.tell_others(time, key, seat, Told::Entered(name));
+        if let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) {
+            found.state = SeatState::Live;
+        }
         self.welcome(time, key, asked, seat, false, Some(0));
     }
 
@@ -195,18 +198,15 @@ impl Hub {
         if let Some(old) = reach {
             self.replaced(time, old);
         }
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
-        if let Some(found) = owned.room.seat_mut(seat) {
+        let name = self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).map(|seat| seat.name);
+        if let (SeatState::Away { .. }, Some(name)) = (state, name) {
+            self.tell_others(time, key, seat, Told::Back(name));
+        }
+        if let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) {
             found.state = SeatState::Live;
             found.reach = Some(asked.by);
             found.holder = connection;
             found.processed = asked.number;
-        }
-        let name = owned.room.seat(seat).map(|seat| seat.name);
-        if let (SeatState::Away { .. }, Some(name)) = (state, name) {
-            self.tell_others(time, key, seat, Told::Back(name));
         }
         // Whoever says nothing (lines) is given what came after the connection was lost.
         let since = match heard {

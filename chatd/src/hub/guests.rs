@@ -275,7 +275,13 @@ impl Hub {
             self.replaced(time, asked.by);
             return None;
         }
-        let was_away = matches!(found.state, SeatState::Away { .. });
+        let name = found.name;
+        if matches!(found.state, SeatState::Away { .. }) {
+            // Before the seat is live, so that nothing comes between.
+            self.tell_others(time, key, seat, Told::Back(name));
+        }
+        let owned = self.rooms.get_mut(key)?;
+        let found = owned.room.seat_mut(seat)?;
         let held_already = found.hold();
         found.state = SeatState::Live;
         found.reach = Some(asked.by);
@@ -289,13 +295,9 @@ impl Hub {
             found.processed = 0;
         }
         let changed = found.hold() != held_already;
-        let name = found.name;
         if changed {
             owned.changed();
             self.write(time, key);
-        }
-        if was_away {
-            self.tell_others(time, key, seat, Told::Back(name));
         }
         if let Reach::Guest(connection) = asked.by {
             let timeline = self.rooms.get(key)?.room.timeline;

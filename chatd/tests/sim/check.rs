@@ -115,7 +115,13 @@ impl World {
     fn may_overlap(&self, lower: usize, higher: usize) -> Option<Micros> {
         let now = self.net.now;
         let (low, high) = (&self.pods[lower], &self.pods[higher]);
-        let directory = self.reaches_directory(low);
+        let mut directory = self.reaches_directory(low);
+        // Without its lease, which a newer process of its name has taken, it may be taken for dead in a freeze that is too
+        // short for it to notice.
+        let names = |pod: &Pod| pod.setup.name == low.setup.name && pod.setup.number > low.setup.number;
+        if self.pods.iter().any(names) {
+            directory = directory.map(|since| since.max(low.thawed));
+        }
         if let Some(when) = self.store.went_back {
             let both = directory.zip(self.reaches_directory(high)).map(|(one, other)| one.max(other).max(when));
             let until = both.map_or(Micros::MAX, |both| both + YIELDS_AFTER_LOSS);
