@@ -75,7 +75,7 @@ impl Client {
             74..78 => self.command(net, What::Ping, "PING", &serde_json::json!({"type": "ping"})),
             // Where one HELP ends and the next begins cannot be seen.
             78..79 if self.pending.iter().all(|pending| pending.what != What::Help) => {
-                self.command(net, What::Help, "HELP", &serde_json::json!({"type": "nonsense"}))
+                self.command(net, What::Help, "HELP", &serde_json::json!({"type": "nonsense"}));
             }
             79..81 => self.command(net, What::Rubbish, "CREATE_ROOM", &serde_json::json!({"type": "create_room"})),
             81..84 => self.command(net, What::Leave, "LEAVE", &serde_json::json!({"type": "leave"})),

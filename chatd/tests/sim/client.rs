@@ -6,7 +6,7 @@ use crate::dice::Dice;
 use crate::heard::Heard;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
 use crate::town::Town;
-use crate::wire::{self, Joined, Told};
+use crate::wire;
 
 /// What a command was; the reply has to fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +69,9 @@ pub struct Client {
     pub pipe: Option<usize>,
     pub pod: usize,
     /// Where a redirect has sent it.
-    next: Option<String>,
-    redirects: u32,
-    bytes: Vec<u8>,
+    pub next: Option<String>,
+    pub redirects: u32,
+    pub bytes: Vec<u8>,
     pub pending: VecDeque<Pending>,
     pub last_id: u64,
     pub texts: u64,
@@ -83,20 +83,20 @@ pub struct Client {
     pub heard: Heard,
     /// An error that may be a reply, or the first half of something else.
     pub error: Option<(String, Micros)>,
-    awaits_token: bool,
+    pub awaits_token: bool,
     /// The seat was asked to be resumable.
-    keeps_seat: bool,
-    said_bye: Option<String>,
+    pub keeps_seat: bool,
+    pub said_bye: Option<String>,
     pub half_closed: bool,
     pub reading: bool,
-    unread: VecDeque<Cargo>,
+    pub unread: VecDeque<Cargo>,
     pub timer: u64,
     pub pace: Micros,
     /// When it last got something while expecting nothing; a silent connection is pinged.
     pub last_word: Micros,
-    connected: Micros,
+    pub connected: Micros,
     /// When it last went on reading.
-    read_since: Micros,
+    pub read_since: Micros,
     pub retry: Micros,
     /// It was made to resume a seat, or to join a room, at the end.
     pub takes: bool,
@@ -204,7 +204,7 @@ impl Client {
         self.leave_room(town);
     }
 
-    fn leave_room(&mut self, town: &mut Town) {
+    pub fn leave_room(&mut self, town: &mut Town) {
         if self.seated.take().is_some() {
             town.stays.push(std::mem::take(&mut self.heard.items));
         }
@@ -287,219 +287,6 @@ impl Client {
         // In JSON a reply carries its id.
         if let Some((code, _)) = self.error.take().filter(|_| !self.json) {
             self.refused(net, town, &code);
-        }
-    }
-
-    fn told(&mut self, net: &mut Net, town: &mut Town, told: Told, id: Option<u64>) {
-        let mut lost_seat = false;
-        if let Some((code, _)) = self.error.clone() {
-            match &told {
-                Told::Bye(reason) if *reason == code => self.error = None,
-                // The seat was lost: these codes answer nothing that is asked in a room.
-                Told::Left if matches!(code.as_str(), "name_taken" | "room_full") => {
-                    self.error = None;
-                    lost_seat = true;
-                }
-                _ => self.settle_error(net, town),
-            }
-        }
-        if self.awaits_token && !matches!(told, Told::Token(_)) {
-            return town.fail("I7", format!("client {}: {told:?} where TOKEN has to follow JOINED", self.number));
-        }
-        let ours = self.json && id.is_some();
-        let inside = matches!(
-            told,
-            Told::Message { .. } | Told::Presence(_) | Told::Players(_) | Told::Moved { .. } | Told::Missed(_)
-        );
-        if inside && self.seated.is_none() {
-            return town.fail("I7", format!("client {} is in no room and hears {told:?}", self.number));
-        }
-        let front = self.pending.front().map(|front| front.what.clone());
-        match told {
-            Told::Room(room) => {
-                town.rooms.push(room);
-                // CREATE_ROOM is wrong in a room, and right after the LEAVE before it.
-                let what = front.filter(|front| *front == What::Rubbish).unwrap_or(What::Create);
-                self.reply(net, town, &what, id);
-            }
-            Told::Joined(joined) => {
-                let entering = matches!(front, Some(What::Join | What::Resume { .. })) && (!self.json || ours);
-                self.joined(net, town, &joined, entering, id);
-            }
-            Told::Token(token) => {
-                self.awaits_token = false;
-                if let Some((room, name)) = self.seated.clone() {
-                    self.seat = Some(Seat { room, name, token });
-                }
-            }
-            Told::Left => {
-                if front == Some(What::Leave) && (!self.json || ours) && !lost_seat {
-                    self.seat_ended(net, town);
-                    self.reply(net, town, &What::Leave, id);
-                }
-                self.seat = None;
-                self.leave_room(town);
-            }
-            Told::Message { from, text, seq, .. } => {
-                let said = What::Say(text.clone());
-                let mine = self.seated.as_ref().is_some_and(|(_, name)| *name == from);
-                if mine && front.as_ref() == Some(&said) && (!self.json || ours) {
-                    self.reply(net, town, &said, id);
-                } else if ours {
-                    return town
-                        .fail("I7", format!("client {}: {text:.20} comes with #{id:?}, out of order", self.number));
-                }
-                let verdict = self.heard.message(seq, &text);
-                town.verdict(self.number, verdict);
-                let place = self.heard.place.clone();
-                town.message(self.number, &from, &text, seq.zip(place.map(|place| place.timeline)));
-            }
-            Told::Presence(_) => {}
-            Told::Players(players) => {
-                town.players(self.number, &players);
-                self.reply(net, town, &What::Who, id);
-            }
-            Told::Moved { place } => {
-                let verdict = self.heard.moved(place);
-                town.verdict(self.number, verdict);
-            }
-            Told::Missed(count) => self.heard.was_told_of_missed(count),
-            Told::Redirect(address) => self.redirected(net, town, address, id),
-            Told::Pong => self.reply(net, town, &What::Ping, id),
-            Told::Help => self.reply(net, town, &What::Help, id),
-            Told::Error(code) if ours => self.refused(net, town, &code),
-            Told::Error(code) => self.error = Some((code, net.now)),
-            Told::Bye(code) => self.bye(net, town, &code, id),
-            Told::Unknown(what) => town.fail("I7", format!("client {} cannot read {what:?}", self.number)),
-        }
-    }
-
-    fn joined(&mut self, net: &mut Net, town: &mut Town, joined: &Joined, entering: bool, id: Option<u64>) {
-        town.players(self.number, &joined.players);
-        let resuming = entering && matches!(self.pending.front(), Some(Pending { what: What::Resume { .. }, .. }));
-        let said = match self.pending.front().map(|front| &front.what) {
-            Some(What::Resume { said }) if entering => {
-                let said = *said;
-                if let Some(stale) = self.stale.take() {
-                    town.stale_worked(net.now, &stale);
-                } else if self.seat.as_ref().is_some_and(|seat| !seat.name.eq_ignore_ascii_case(&joined.name)) {
-                    town.fail("I5", format!("client {} resumed as {}", self.number, joined.name));
-                }
-                self.reply(net, town, &What::Resume { said }, id);
-                said
-            }
-            _ if entering => {
-                self.reply(net, town, &What::Join, id);
-                false
-            }
-            // Admitted anew by a room's new owner.
-            _ => false,
-        };
-        if !entering && self.seated.is_none() {
-            return town.fail("I7", format!("client {}: JOINED, but it has not asked", self.number));
-        }
-        town.stays.push(std::mem::take(&mut self.heard.items));
-        if !entering {
-            self.heard = self.heard.copy_of();
-        } else if !resuming {
-            self.heard = Heard::default();
-        }
-        let verdict = self.heard.joined(joined, said);
-        town.verdict(self.number, verdict);
-        self.seated = Some((joined.room.clone(), joined.name.clone()));
-        self.outcome.get_or_insert_with(|| "joined".into());
-        self.redirects = 0;
-        if entering {
-            self.keeps_seat = resuming || self.resumable;
-        }
-        let seat = |token| Seat { room: joined.room.clone(), name: joined.name.clone(), token };
-        self.seat = joined.token.clone().map(seat);
-        self.awaits_token = !self.json && self.keeps_seat;
-        if self.json && self.keeps_seat != self.seat.is_some() {
-            town.fail("I7", format!("client {}: a token is missing or too many: {joined:?}", self.number));
-        }
-    }
-
-    fn redirected(&mut self, net: &mut Net, town: &mut Town, address: String, id: Option<u64>) {
-        if let Some(front) = self.pending.front().filter(|_| self.seated.is_none()).cloned() {
-            self.reply(net, town, &front.what, id);
-            self.redirects += 1;
-            if self.redirects >= 3 {
-                self.mode = "RELAY";
-            }
-            self.next = Some(address);
-            self.said_bye = Some("redirect".into());
-            self.hang_up(net, town, End::Closed);
-            self.retry = net.now;
-        } else {
-            // Go there and RESUME; BYE follows.
-            self.next = Some(address);
-        }
-    }
-
-    fn refused(&mut self, net: &mut Net, town: &mut Town, code: &str) {
-        let Some(front) = self.pending.pop_front() else {
-            return town.fail("I7", format!("client {}: error {code}, and nothing was asked", self.number));
-        };
-        self.check_wait(net, town, &front, SECOND * 11 / 2);
-        town.refused(self.number, &front.what, code);
-        self.last_word = net.now;
-        if matches!(front.what, What::Join | What::Resume { .. }) {
-            self.outcome = self.outcome.take().or(Some(code.to_owned()));
-            self.retry = net.now + self.dice.range(100, 900) * MS;
-            self.stale = None;
-            if code == "bad_token" || code == "room_not_found" {
-                self.seat = None;
-            }
-        }
-    }
-
-    fn bye(&mut self, net: &mut Net, town: &mut Town, code: &str, id: Option<u64>) {
-        if code == "quit" && self.pending.front().is_some_and(|front| front.what == What::Quit) {
-            self.seat_ended(net, town);
-            self.reply(net, town, &What::Quit, id);
-            self.seat = None;
-        }
-        if code == "replaced" {
-            self.seat = None;
-        }
-        self.said_bye = Some(code.to_owned());
-        self.hang_up(net, town, End::Closed);
-    }
-
-    fn seat_ended(&mut self, net: &mut Net, town: &mut Town) {
-        if let (Some(seat), Some(front)) = (self.seat.take(), self.pending.front()) {
-            town.ended(net, seat, front.at);
-        }
-    }
-
-    /// JOIN and RESUME are answered within 5 s, everything else within 15 s of the loss of a link (found within 6 s), if nothing stands between client and pod.
-    pub fn check_wait(&self, net: &Net, town: &mut Town, asked: &Pending, limit: Micros) {
-        let entering = matches!(asked.what, What::Join | What::Resume { .. });
-        let limit = if entering { limit } else { 25 * SECOND };
-        let Some(pipe) = self.pipe.filter(|_| net.now > asked.at + limit && self.read_since < asked.at) else {
-            return;
-        };
-        if !town.excuses_close(net, pipe, asked.at) && town.frozen == 0 && town.last_thaw < asked.at {
-            let detail = format!(
-                "client {}: {:?} of {:.3} was not answered in time",
-                self.number,
-                asked.what,
-                asked.at as f64 / 1e6
-            );
-            town.fail("I7", detail);
-        }
-    }
-
-    /// The reply to the first command.
-    fn reply(&mut self, net: &Net, town: &mut Town, what: &What, id: Option<u64>) {
-        match self.pending.pop_front() {
-            Some(front) if front.what == *what && (!self.json || id == Some(front.id)) => {
-                self.check_wait(net, town, &front, SECOND * 11 / 2);
-            }
-            other => {
-                town.fail("I7", format!("client {}: a reply to {what:?} #{id:?}, but first is {other:?}", self.number))
-            }
         }
     }
 }

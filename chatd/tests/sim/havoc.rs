@@ -3,7 +3,7 @@
 use crate::client::{Aim, Client};
 use crate::faults::{Party, What};
 use crate::links::{End, Event, Node, SECOND};
-use crate::pod::{Input, State};
+use crate::pod::{Input, Pod, State};
 use crate::store::Trouble;
 use crate::world::World;
 
@@ -53,7 +53,7 @@ impl World {
                 let (from, to) = (self.node(from), self.node(to));
                 let mut cuts = Vec::new();
                 // A client is cut off from whichever pod it is connected to.
-                for pod in self.pods.iter().map(|pod| pod.node()) {
+                for pod in self.pods.iter().map(Pod::node) {
                     match (from, to) {
                         (Node::Client(_), _) => cuts.push((from, pod)),
                         (_, Node::Client(_)) => cuts.push((pod, to)),
@@ -145,7 +145,7 @@ impl World {
                 };
                 if self.pods[pod].state == State::Gone {
                     if self.names[name] == pod {
-                        self.restart(name, index % 2 == 0, index);
+                        self.restart(name, index.is_multiple_of(2), index);
                     }
                 } else if !self.healed {
                     // Its successor starts once it has ended.

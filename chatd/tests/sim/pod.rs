@@ -3,21 +3,21 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use chatd::directory::{Answer, Key, NoAnswer, Request};
-use chatd::frame::{self, Drop, Frame};
-use chatd::hub::{Carried, Effect, Hub, HubSettings, RoomView, SessionId, Ticket, Time};
-use chatd::lease::{Lease, LeaseEffect, LeaseIdentity, LeaseNotice};
-use chatd::peer::handshake::Nonce;
+use chatd::directory::NoAnswer;
+use chatd::frame::Drop;
+use chatd::hub::{Carried, Hub, HubSettings, RoomView, SessionId, Ticket, Time};
+use chatd::lease::{Lease, LeaseIdentity};
 use chatd::peer::links::{LinkId, Links};
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Ownership, PodBoot, RoomId};
 use chatd::record::Owner;
 
 use crate::dice::Dice;
-use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
+use crate::errands::show_frames;
+use crate::links::{Cargo, Event, Kind, MS, Micros, Net, Node, SECOND};
 
 /// A pod is settled so long after it has found the directory wanting.
-const SETTLES: Micros = 10 * SECOND;
+pub const SETTLES: Micros = 10 * SECOND;
 
 /// What a pod is told; waits in its inbox while it is frozen.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub enum State {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asker {
+pub enum Asker {
     Lease,
     Hub(usize),
 }
@@ -110,16 +110,16 @@ pub struct Pod {
     pub wires: BTreeMap<LinkId, (usize, Option<PodBoot>)>,
     pub sockets: BTreeMap<usize, Socket>,
     pub sessions: BTreeMap<(usize, SessionId), usize>,
-    directory: Option<usize>,
+    pub directory: Option<usize>,
     /// The store has answered over this connection.
-    connected: bool,
-    last_ask: u64,
-    asks: BTreeMap<u64, (Asker, Ticket)>,
+    pub connected: bool,
+    pub last_ask: u64,
+    pub asks: BTreeMap<u64, (Asker, Ticket)>,
     wake: Option<(Micros, u64)>,
     last_wake: u64,
     pub queries: BTreeMap<u64, Micros>,
-    last_query: u64,
-    dice: Dice,
+    pub last_query: u64,
+    pub dice: Dice,
     /// The rooms as they were after the last step.
     pub views: Vec<RoomView>,
     pub highest: BTreeMap<RoomId, Ownership>,
@@ -128,7 +128,7 @@ pub struct Pod {
     pub takeovers: u32,
     pub moves: u32,
     /// When it last tried to swap the record of a room that it does not own.
-    tried: BTreeMap<RoomId, Micros>,
+    pub tried: BTreeMap<RoomId, Micros>,
     /// A takeover by this pod while it was not settled.
     pub took_unsettled: Option<RoomId>,
     /// When it last found the directory wanting.
@@ -167,7 +167,7 @@ impl Pod {
             lease: Lease::new(identity),
             hubs,
             state: State::Up,
-            wall: dice.range(0, 4_000) as i64 - 2_000,
+            wall: dice.range(0, 4_000).cast_signed() - 2_000,
             inbox: VecDeque::new(),
             thawed: net.now,
             frozen_since: None,
@@ -220,42 +220,6 @@ impl Pod {
         }
     }
 
-    /// It stops turning over. Its peers hear nothing of it, and give their links up after a few seconds.
-    pub fn freeze(&mut self, net: &mut Net) {
-        self.state = State::Frozen;
-        self.frozen_since = Some(net.now);
-        for pipe in 0..net.pipes.len() {
-            let found = &net.pipes[pipe];
-            if matches!(found.kind, Kind::Link { .. }) && found.nodes.contains(&self.node()) {
-                let wait = net.dice.range(3 * SECOND, 6 * SECOND);
-                net.after(wait, Event::Silence { pipe, frozen: self.setup.number, since: net.now });
-            }
-        }
-    }
-
-    /// What waited while it was frozen is handled, timers first or last as it comes.
-    pub fn thaw(&mut self, net: &mut Net) {
-        self.state = State::Up;
-        self.frozen_since = None;
-        self.thawed = net.now;
-        let first = self.dice.chance(50);
-        if first {
-            self.tick(net);
-            self.settle(net);
-        }
-        while let Some(input) = self.inbox.pop_front() {
-            self.handle(net, input);
-            if self.dice.chance(50) {
-                self.settle(net);
-            }
-            if self.state != State::Up {
-                return;
-            }
-        }
-        self.tick(net);
-        self.settle(net);
-    }
-
     pub fn tick(&mut self, net: &mut Net) {
         let time = self.time(net);
         self.lease.tick(time);
@@ -265,13 +229,13 @@ impl Pod {
         self.links.tick(time.now);
     }
 
-    fn handle(&mut self, net: &mut Net, input: Input) {
+    pub fn handle(&mut self, net: &mut Net, input: Input) {
         let time = self.time(net);
         match input {
             Input::Arrival { pipe, cargo } => match net.pipes[pipe].kind {
-                Kind::Store { .. } => self.from_store(net, pipe, cargo),
-                Kind::Link { .. } => self.from_peer(net, pipe, cargo),
-                Kind::Client { .. } => self.from_client(net, pipe, cargo),
+                Kind::Store { .. } => self.store_says(net, pipe, cargo),
+                Kind::Link { .. } => self.peer_says(net, pipe, cargo),
+                Kind::Client { .. } => self.client_says(net, pipe, cargo),
             },
             Input::GiveUp { pipe } => match net.pipes[pipe].kind {
                 Kind::Link { .. } => self.link_gone(net, pipe),
@@ -320,7 +284,7 @@ impl Pod {
     }
 
     /// SIGTERM, or a newer process with this name.
-    fn terminate(&mut self, net: &mut Net) {
+    pub fn terminate(&mut self, net: &mut Net) {
         if self.terminating.is_some() {
             return;
         }
@@ -334,7 +298,7 @@ impl Pod {
     }
 
     /// Does all that the last input has led to.
-    fn settle(&mut self, net: &mut Net) {
+    pub fn settle(&mut self, net: &mut Net) {
         let mut effects = Vec::new();
         let mut leased = Vec::new();
         for round in 0.. {
@@ -385,7 +349,10 @@ impl Pod {
         // Closing sessions may have left more to do.
         let held: Vec<usize> =
             self.sockets.iter().filter(|(_, socket)| !socket.held.is_empty()).map(|(pipe, _)| *pipe).collect();
-        let fed = held.into_iter().fold(false, |fed, pipe| self.feed(net, pipe) || fed);
+        let mut fed = false;
+        for pipe in held {
+            fed |= self.feed(net, pipe);
+        }
         if fed {
             return self.settle(net);
         }
@@ -429,195 +396,4 @@ impl Pod {
             net.at(at, Event::Pod(self.setup.number, Input::Wake { number: self.last_wake }));
         }
     }
-
-    fn lease_effect(&mut self, net: &mut Net, time: Time, effect: LeaseEffect) {
-        match effect {
-            LeaseEffect::Directory { ticket, request } => self.ask(net, Asker::Lease, ticket, request),
-            LeaseEffect::View(view) => self.hubs.iter_mut().for_each(|hub| hub.lease(time, view)),
-            LeaseEffect::Lost => {
-                net.note(|| format!("pod {}   had lost its lease", self.setup.number));
-                self.hubs.iter_mut().for_each(|hub| hub.lease_lost(time));
-            }
-            LeaseEffect::Superseded => self.terminate(net),
-            LeaseEffect::Targets(targets) => {
-                self.hubs.iter_mut().for_each(|hub| hub.targets(time, targets.clone()));
-            }
-            LeaseEffect::Ended => {
-                net.note(|| format!("pod {}   exits", self.setup.number));
-                self.die(net, End::Closed);
-            }
-            LeaseEffect::Log(LeaseNotice::Taken) => {
-                // A fresh start is settled with its first lease.
-                self.unsettled = None;
-                net.note(|| format!("pod {}   has its lease", self.setup.number));
-            }
-            LeaseEffect::Log(line) => net.note(|| format!("pod {}   lease: {line:?}", self.setup.number)),
-        }
-    }
-
-    fn hub_effect(&mut self, net: &mut Net, time: Time, shard: usize, effect: Effect) {
-        match effect {
-            Effect::Directory { ticket, request } => {
-                if let Request::Swap { key: Key::Room(room), .. } = &request
-                    && self.views.iter().all(|view| view.room != *room)
-                {
-                    self.tried.insert(*room, net.now);
-                }
-                self.ask(net, Asker::Hub(shard), ticket, request);
-            }
-            Effect::Dial { address } => {
-                let nonce = Nonce(u128::from(self.dice.next()) << 64 | u128::from(self.dice.next()));
-                self.links.dial(time.now, &address, nonce);
-            }
-            Effect::Close { session, code } => self.closing(net, shard, session, code),
-            Effect::Abort { session } => self.abort(net, shard, session),
-            Effect::Migrate { session, shard: to } => {
-                if let (Some(pipe), Some(carried)) =
-                    (self.sessions.remove(&(shard, session)), self.hubs[shard].take(session))
-                {
-                    let carried = Box::new(carried);
-                    let input = Input::Adopt { shard: to, carried, pipe };
-                    if let Some(socket) = self.sockets.get_mut(&pipe) {
-                        // Nothing is read or written on the way.
-                        socket.session = SessionId { index: u32::MAX, generation: 0 };
-                    }
-                    net.after(self.dice.range(10, 200), Event::Pod(self.setup.number, input));
-                }
-            }
-            Effect::Created { query, .. } | Effect::LookedUp { query, .. } => {
-                if self.queries.remove(&query).is_none() {
-                    self.broken = Some("a query is answered twice".into());
-                }
-            }
-            Effect::DirectoryWentBack => {
-                self.unsettled = Some(net.now);
-                self.lease.went_back(time);
-            }
-            Effect::Log(notice) => {
-                use chatd::hub::Notice;
-                match &notice {
-                    Notice::TookOver { room, .. } => {
-                        self.takeovers += 1;
-                        let tried = self.tried.remove(room);
-                        let unsettled = self.unsettled.zip(tried);
-                        if unsettled.is_some_and(|(since, tried)| tried >= since && tried < since + SETTLES) {
-                            self.took_unsettled = Some(*room);
-                        }
-                    }
-                    Notice::MovedHere { .. } => self.moves += 1,
-                    _ => {}
-                }
-                net.note(|| format!("pod {}   {notice:?}", self.setup.number));
-            }
-        }
-    }
-
-    // ---- the directory
-
-    fn ask(&mut self, net: &mut Net, asker: Asker, ticket: Ticket, request: Request) {
-        self.last_ask += 1;
-        let number = self.last_ask;
-        self.asks.insert(number, (asker, ticket));
-        let me = self.setup.number;
-        let pipe = match self.directory {
-            Some(pipe) if net.pipes[pipe].ends[0] == End::Open => pipe,
-            _ => net.connect(Kind::Store { pod: me }, [self.node(), Node::Store]),
-        };
-        self.directory = Some(pipe);
-        net.send(pipe, 0, Cargo::Ask { number, request });
-        net.after(2 * SECOND, Event::Pod(me, Input::AskTimeout { number }));
-    }
-
-    fn from_store(&mut self, net: &mut Net, pipe: usize, cargo: Cargo) {
-        let time = self.time(net);
-        match cargo {
-            Cargo::Reply { number, answer } if self.directory == Some(pipe) => {
-                self.connected = true;
-                self.store_answered(time, number, answer);
-            }
-            Cargo::Closed { .. } if self.directory == Some(pipe) => self.store_gone(net, self.connected),
-            _ => {}
-        }
-    }
-
-    fn store_answered(&mut self, time: Time, number: u64, answer: Result<Answer, NoAnswer>) {
-        match self.asks.remove(&number) {
-            Some((Asker::Lease, ticket)) => self.lease.answered(time, ticket, answer),
-            Some((Asker::Hub(shard), ticket)) => self.hubs[shard].answered(time, ticket, answer),
-            None => {}
-        }
-    }
-
-    /// The connection to the store is lost, or was never made: all that was asked over it is without an answer.
-    fn store_gone(&mut self, net: &mut Net, lost: bool) {
-        if let Some(pipe) = self.directory.take() {
-            net.close(pipe, 0, End::Closed, false);
-        }
-        let time = self.time(net);
-        net.note(|| format!("pod {}   lost its connection to the store", self.setup.number));
-        for number in self.asks.keys().copied().collect::<Vec<_>>() {
-            self.store_answered(time, number, Err(NoAnswer::Refused));
-        }
-        self.connected = false;
-        if lost {
-            self.unsettled = Some(net.now);
-            self.lease.reset(time);
-            self.hubs.iter_mut().for_each(|hub| hub.directory_reset(time));
-        }
-    }
-
-    /// The process ends; what its machine still says to others is as `how`.
-    pub fn die(&mut self, net: &mut Net, how: End) {
-        self.state = State::Gone;
-        self.inbox.clear();
-        self.views.clear();
-        if how == End::Vanished {
-            net.vanished.insert(self.setup.number);
-        } else {
-            net.dead.insert(self.setup.number);
-        }
-        let node = self.node();
-        for pipe in 0..net.pipes.len() {
-            for end in 0..2 {
-                if net.pipes[pipe].nodes[end] == node {
-                    net.close(pipe, end, how, false);
-                    // Peers notice a machine that is gone by its silence.
-                    if how == End::Vanished
-                        && let Kind::Link { .. } = net.pipes[pipe].kind
-                    {
-                        let wait = net.dice.range(3 * SECOND, 6 * SECOND);
-                        net.after(wait, Event::GiveUp { pipe, end: 1 - end, cut: 0 });
-                    }
-                }
-            }
-        }
-    }
-
-    pub fn room_count(&self) -> usize {
-        self.hubs.iter().map(Hub::room_count).sum()
-    }
-
-    /// Which end of a link's pipe this pod is.
-    pub fn end_of(&self, net: &Net, pipe: usize) -> usize {
-        usize::from(net.pipes[pipe].nodes[0] != self.node())
-    }
-}
-
-/// The frames in `bytes`, by their kinds.
-pub fn show_frames(mut bytes: &[u8]) -> String {
-    let mut shown = Vec::new();
-    while let Ok(Some((payload, rest))) = frame::split(bytes) {
-        bytes = rest;
-        shown.push(match Frame::decode(payload) {
-            Some(Frame::Deliver { room, relay, replies, position, seq, bytes, after }) => format!(
-                "Deliver {room} {:x} replies {replies:?} position {position} seq {seq} {:?} {after:?}",
-                relay.0,
-                String::from_utf8_lossy(&bytes)
-            ),
-            Some(Frame::Offer { room, .. }) => format!("Offer {room}"),
-            Some(frame) => format!("{frame:?}"),
-            None => "?".into(),
-        });
-    }
-    shown.join(" | ")
 }

@@ -7,8 +7,9 @@ use chatd::hub::SessionId;
 use chatd::peer::links::{Action, Choice, LinkId};
 use chatd::protocol::{Encoding, ErrorCode};
 
+use crate::errands::show_frames;
 use crate::links::{Cargo, End, Event, Kind, Net, Node, SECOND};
-use crate::pod::{Input, Pod, Socket, show_frames};
+use crate::pod::{Input, Pod, Socket};
 
 /// What the kernel takes for a client that does not read.
 pub const UNREAD: usize = 4 * 1024;
@@ -72,7 +73,7 @@ impl Pod {
         self.wires.iter().find(|(_, (wire, _))| *wire == pipe).map(|(link, _)| *link)
     }
 
-    pub fn from_peer(&mut self, net: &mut Net, pipe: usize, cargo: Cargo) {
+    pub fn peer_says(&mut self, net: &mut Net, pipe: usize, cargo: Cargo) {
         let time = self.time(net);
         let end = self.end_of(net, pipe);
         match cargo {
@@ -152,7 +153,7 @@ impl Pod {
 
     // ---- clients
 
-    pub fn from_client(&mut self, net: &mut Net, pipe: usize, cargo: Cargo) {
+    pub fn client_says(&mut self, net: &mut Net, pipe: usize, cargo: Cargo) {
         let time = self.time(net);
         match cargo {
             Cargo::Open => {

@@ -89,7 +89,7 @@ impl Town {
         match self.sent.get(text) {
             Some((_, name)) if name.eq_ignore_ascii_case(from) => {}
             other => {
-                self.fail("I1", format!("client {client} hears {text:.20} from {from}, who never said it: {other:?}"))
+                self.fail("I1", format!("client {client} hears {text:.20} from {from}, who never said it: {other:?}"));
             }
         }
         if let Some(code) = self.refused.get(text) {
@@ -113,12 +113,11 @@ impl Town {
         }
         let fits = match what {
             What::Ping | What::Help => !matches!(code, "not_in_room" | "bad_command"),
-            What::Rubbish => true,
             What::Join | What::Resume { .. } => {
                 !matches!(code, "not_in_room" | "bad_command" | "bad_room" | "bad_name")
             }
             // Chat that follows a LEAVE is an unknown command, in lines.
-            What::Say(_) => true,
+            What::Rubbish | What::Say(_) => true,
             _ => code != "bad_command",
         };
         if !fits {

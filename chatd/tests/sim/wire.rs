@@ -54,23 +54,19 @@ pub fn take(json: bool, bytes: &mut Vec<u8>) -> Option<(Told, Option<u64>)> {
             Err(_) => (Told::Unknown(String::from_utf8_lossy(&payload).into_owned()), None),
         })
     } else {
-        loop {
-            let end = bytes.iter().position(|byte| *byte == b'\n')?;
-            let line: Vec<u8> = bytes.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line[..end]).into_owned();
-            // Help is several lines, of which the first stands for all.
-            if let Some(rest) = line.strip_prefix("# ") {
-                while bytes.starts_with(b"# ") {
-                    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-                        break;
-                    };
-                    bytes.drain(..=end);
-                }
-                let _ = rest;
-                return Some((Told::Help, None));
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let line: Vec<u8> = bytes.drain(..=end).collect();
+        let line = String::from_utf8_lossy(&line[..end]).into_owned();
+        // Help is several lines, of which the first stands for all.
+        if line.starts_with("# ") {
+            while bytes.starts_with(b"# ")
+                && let Some(end) = bytes.iter().position(|byte| *byte == b'\n')
+            {
+                bytes.drain(..=end);
             }
-            return Some((from_line(&line), None));
+            return Some((Told::Help, None));
         }
+        Some((from_line(&line), None))
     }
 }
 
