@@ -62,6 +62,7 @@ lint: $(DENY) ## formatting, clippy, shellcheck, licences and sources of depende
 	@$(DENY) --locked check bans licenses sources
 	@echo "==> clippy"
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cargo clippy --locked -p chatd --test sim -- -D warnings
 
 .PHONY: test-rust
 test-rust: ## unit, property, contract and end-to-end tests
