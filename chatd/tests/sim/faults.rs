@@ -206,6 +206,15 @@ impl Plan {
             22 => self.push(at, dice.range(1, 15) * SECOND, What::StopReading { client }),
             23 => (0..dice.range(1, 3)).for_each(|number| self.push(at + number, 0, What::Thief { client })),
             24 => self.push(at, 0, What::Query { name }),
+            25 => {
+                // Writes that are under way when their pods die.
+                self.push(at, 8 * SECOND, What::Trouble(Trouble::Slow(1_500)));
+                for _ in 0..2 {
+                    let name = dice.below(self.names);
+                    let what = What::Crash { name, vanish: false, back: dice.chance(50), elsewhere: true };
+                    self.push(at + dice.range(0, 8) * SECOND, 4 * SECOND, what);
+                }
+            }
             _ => {
                 // A frozen owner, and takeovers at once.
                 self.push(at, dice.range(11, 20) * SECOND, What::Freeze { name });
@@ -217,4 +226,4 @@ impl Plan {
     }
 }
 
-const KINDS: usize = 26;
+const KINDS: usize = 27;

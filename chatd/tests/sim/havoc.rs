@@ -109,7 +109,6 @@ impl World {
                 }
             }
         }
-        self.watch_directory();
     }
 
     pub fn end_fault(&mut self, index: usize) {
@@ -156,7 +155,6 @@ impl World {
             What::StopReading { client } => self.clients[client].read_on(&mut self.net, &mut self.town),
             _ => {}
         }
-        self.watch_directory();
     }
 
     fn restart(&mut self, name: usize, elsewhere: bool, index: usize) {
@@ -178,20 +176,6 @@ impl World {
                 self.net.close(pipe, 1, End::Closed, false);
             }
         }
-    }
-
-    /// Notes whether all of the directory can be reached by all.
-    fn watch_directory(&mut self) {
-        let whole = self.store.is_well()
-            && self
-                .pods
-                .iter()
-                .all(|pod| pod.state == State::Gone || self.net.whole_since(pod.node(), Node::Store).is_some());
-        self.town.directory_well = match (whole, self.town.directory_well) {
-            (true, None) => Some(self.net.now),
-            (true, since) => since,
-            (false, _) => None,
-        };
     }
 
     pub fn heal_everything(&mut self) {
@@ -219,6 +203,5 @@ impl World {
             self.start_pod(0, "h0z".into());
         }
         self.town.calm = true;
-        self.watch_directory();
     }
 }

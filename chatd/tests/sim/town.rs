@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::client::{Seat, What};
 use crate::dice::Dice;
 use crate::heard::{Item, Said, Verdict};
-use crate::links::{Kind, Micros, Net};
+use crate::links::{Kind, Micros, Net, SECOND};
 
 /// A violated rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Failure {
 pub struct Ended {
     seat: Seat,
     at: Micros,
-    /// The directory answered while it ended.
+    /// The directory has answered that it ended.
     surely: bool,
 }
 
@@ -40,8 +40,6 @@ pub struct Town {
     /// Connections that may end without a reason: the network ended them.
     pub excused: BTreeSet<usize>,
     pub max_players: usize,
-    /// Since when all of the directory could be reached by all; `None`: not now.
-    pub directory_well: Option<Micros>,
     pub last_thaw: Micros,
     pub frozen: u32,
     /// When the store was last emptied or rolled back.
@@ -136,9 +134,15 @@ impl Town {
 
     /// A seat has ended with an answer to what was asked at `asked`.
     pub fn ended(&mut self, net: &Net, seat: Seat, asked: Micros) {
-        let surely =
-            self.frozen == 0 && self.last_thaw < asked && self.directory_well.is_some_and(|since| since < asked);
+        // An answer that does not wait for the directory comes after 2 s at the earliest.
+        let surely = net.now < asked + 19 * SECOND / 10;
         self.ended.push(Ended { seat, at: net.now, surely });
+    }
+
+    /// The last seats that have surely ended.
+    pub fn surely_ended(&self) -> Vec<Seat> {
+        let surely = self.ended.iter().rev().filter(|ended| ended.surely);
+        surely.take(8).map(|ended| ended.seat.clone()).collect()
     }
 
     pub fn old_token(&self, dice: &mut Dice) -> Option<Seat> {

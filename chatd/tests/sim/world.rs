@@ -127,7 +127,7 @@ impl World {
             rules: options.rules,
         };
         let keys = Keyring::new(vec![("1".into(), vec![7; 32])], "1").expect("a key of 32 bytes");
-        let town = Town { max_players: settings.max_players as usize, directory_well: Some(0), ..Town::default() };
+        let town = Town { max_players: settings.max_players as usize, ..Town::default() };
         let mut world = Self {
             seed,
             net: Net::new(seed, options.keep),
@@ -338,6 +338,17 @@ impl World {
         }
     }
 
+    /// RESUME with the tokens of seats that have ended, which must not work.
+    fn probe_ended(&mut self, up: &[usize]) {
+        for seat in self.town.surely_ended() {
+            let aim = Aim::Take { pod: self.dice.pick(up) };
+            let mut taker = Client::new(self.clients.len(), self.seed, aim);
+            taker.takes = false;
+            taker.stale = Some(seat);
+            self.add_client(taker);
+        }
+    }
+
     /// A client that has a resumable seat, and whose connection is alive.
     fn holds_seat(&self, client: usize) -> bool {
         let client = &self.clients[client];
@@ -349,6 +360,7 @@ impl World {
     fn probe(&mut self) {
         let up: Vec<usize> =
             self.pods.iter().filter(|pod| pod.state == State::Up).map(|pod| pod.setup.number).collect();
+        self.probe_ended(&up);
         for room in self.store.rooms(self.net.now) {
             for pod in &up {
                 let aim = Aim::Probe { pod: *pod, room: room.to_string() };
