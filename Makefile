@@ -12,6 +12,8 @@ DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # Seeds of one simulation run, from seed 0. CHATD_SIM_SEED=<n> runs the one that a failure printed, with its trace.
 SEEDS ?= 1000
 LONG_SEEDS ?= 100000
+# For a thousand seeds the unoptimized build that the other tests use is fast enough.
+SIM_PROFILE ?= dev
 FUZZ_SECONDS ?= 60
 BENCH_ARGUMENTS ?=
 
@@ -74,11 +76,11 @@ test-rust: ## unit, property, contract and end-to-end tests
 test-sim: ## the seeded simulation: SEEDS=1000
 	@hack/need rust cc
 	@echo "==> simulation, $(SEEDS) seeds"
-	@CHATD_SIM_SEEDS=$(SEEDS) cargo test --locked --profile sim -p chatd --test sim -- --nocapture
+	@CHATD_SIM_SEEDS=$(SEEDS) cargo test --locked --profile $(SIM_PROFILE) -p chatd --test sim -- --nocapture
 
 .PHONY: sim-long
 sim-long: ## the simulation with LONG_SEEDS=100000 seeds
-	@$(MAKE) test-sim SEEDS=$(LONG_SEEDS)
+	@$(MAKE) test-sim SEEDS=$(LONG_SEEDS) SIM_PROFILE=sim
 
 .PHONY: test-chaos
 test-chaos: ## faults in a row under talking players, minutes: CHATD_CHAOS_SEED=1 CHATD_CHAOS_STEPS=12

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use chatd::directory::redis::{MOST_REQUESTS, RedisSettings};
-use chatd::directory::{ANSWER_TIME, Answer, Directory, NoAnswer};
+use chatd::directory::{ANSWER_TIME, Answer, Directory, NoAnswer, Request};
 use futures_util::future::join_all;
 use support::certificates::Certificates;
 use support::directory::{
@@ -182,7 +183,7 @@ async fn a_wrong_user_or_password() {
 #[tokio::test]
 async fn a_user_that_may_not() {
     let server = Server::start(&[]);
-    let _: String = server.run("ACL SETUSER chatd on >pass ~chat:* +get");
+    let _: String = server.run("ACL SETUSER chatd on >pass ~chat:* +get +eval +evalsha");
     let (_file, password) = file("pass");
     let directory = start(RedisSettings {
         username: Some("chatd".to_owned()),
@@ -192,6 +193,20 @@ async fn a_user_that_may_not() {
     assert_eq!(write(&directory).await, Err(NoAnswer::Auth));
     assert_eq!(directory.ask(get("abcd1234")).await, Ok(Answer::Found(None)));
     assert_eq!(directory.resets(), 0);
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_ours_is_read_in_part_and_can_be_written_over() {
+    let server = Server::start(&[]);
+    let _: usize = server.run("SETRANGE chat:room:abcd1234 67108863 x");
+    let directory = start(settings(&server.url()));
+    let Ok(Answer::Found(Some(part))) = directory.ask(get("abcd1234")).await else { panic!("it is there") };
+    assert_eq!(part.len(), (1 << 20) + 1);
+    let Request::Get { key } = get("abcd1234") else { unreachable!() };
+    let new = Bytes::from_static(b"ours");
+    let swap = Request::Swap { key, expected: Some(part), new: new.clone(), ttl: Duration::from_secs(60) };
+    assert_eq!(directory.ask(swap).await, Ok(Answer::Done));
+    assert_eq!(directory.ask(get("abcd1234")).await, Ok(Answer::Found(Some(new))));
 }
 
 #[tokio::test]

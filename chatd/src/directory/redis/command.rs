@@ -8,35 +8,47 @@ use redis::{Cmd, Value, cmd};
 
 use crate::directory::{Answer, Key, NoAnswer};
 
+/// The value of KEYS[1] as `found`. Of a value that cannot be ours only so much goes over the network, for this to compare by and to
+/// write over: 1 MiB and a byte, where a record has 64 KiB at the most.
+macro_rules! found {
+    () => {
+        "local found = redis.call('GET', KEYS[1])\n\
+         if found and #found > 1048577 then found = string.sub(found, 1, 1048577) end\n"
+    };
+}
+
+/// The value.
+static READ: LazyLock<Script> = LazyLock::new(|| Script::new(concat!(found!(), "return found")));
+
 /// Puts ARGV[1] for ARGV[2] ms if the value is ARGV[3]; without ARGV[3], if there is none. A missing value is `false` in Lua and a
 /// nil reply, so that 1 (put), a string (found) and nil (found nothing) cannot be confused.
 static SWAP: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local found = redis.call('GET', KEYS[1])\n\
-         if found ~= (ARGV[3] or false) then return found end\n\
+    Script::new(concat!(
+        found!(),
+        "if found ~= (ARGV[3] or false) then return found end\n\
          redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\n\
-         return 1",
-    )
+         return 1"
+    ))
 });
 
 /// Lets the value live for ARGV[1] ms if it is ARGV[2].
 static RENEW: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local found = redis.call('GET', KEYS[1])\n\
-         if found ~= ARGV[2] then return found end\n\
+    Script::new(concat!(
+        found!(),
+        "if found ~= ARGV[2] then return found end\n\
          redis.call('PEXPIRE', KEYS[1], ARGV[1])\n\
-         return 1",
-    )
+         return 1"
+    ))
 });
 
 /// Deletes the value if it is ARGV[1].
 static DELETE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local found = redis.call('GET', KEYS[1])\n\
-         if found ~= ARGV[1] then return found end\n\
+    Script::new(concat!(
+        found!(),
+        "if found ~= ARGV[1] then return found end\n\
          redis.call('DEL', KEYS[1])\n\
-         return 1",
-    )
+         return 1"
+    ))
 });
 
 /// How a script is named: its source goes over the network only to a server that does not know the hash.
@@ -59,10 +71,8 @@ pub fn pods_name(prefix: &str) -> Vec<u8> {
     format!("{prefix}pods").into_bytes()
 }
 
-pub fn get(key: &[u8]) -> Cmd {
-    let mut command = cmd("GET");
-    command.arg(key);
-    command
+pub fn get(form: Form, key: &[u8]) -> Cmd {
+    script(&READ, form, key)
 }
 
 pub fn swap(form: Form, key: &[u8], expected: Option<&Bytes>, new: &Bytes, ttl: Duration) -> Cmd {
@@ -107,8 +117,8 @@ pub fn list_pods(pods: &[u8], most: usize) -> Cmd {
     command
 }
 
-/// The reply to a [`get`].
-pub fn read(reply: Value) -> Result<Option<Bytes>, NoAnswer> {
+/// A value, or none.
+fn read(reply: Value) -> Result<Option<Bytes>, NoAnswer> {
     match reply {
         Value::Nil => Ok(None),
         Value::BulkString(value) => Ok(Some(Bytes::from(value))),

@@ -87,7 +87,11 @@ fn known(code: &str) -> Option<(NoAnswer, Verdict)> {
     })
 }
 
+/// What a command inside a script complained of, which comes as the script's own error.
 fn wrapped(details: &str) -> Option<(NoAnswer, Verdict)> {
+    if details.starts_with("The user executing the script can't run this command") {
+        return known("NOPERM");
+    }
     let (_, inner) = details.split_once(": -")?;
     known(inner.split_ascii_whitespace().next()?)
 }
@@ -133,6 +137,11 @@ mod tests {
                 Keep,
             ),
             ("ERR Error running script (call to f_1): @user_script:1: -READONLY You can't write", ReadOnly, Replace),
+            (
+                "ERR The user executing the script can't run this command or subcommand script: 085b, on @user_script:1.",
+                Auth,
+                Keep,
+            ),
             ("ERR syntax error", Refused, Keep),
             ("WRONGTYPE Operation against a key holding the wrong kind of value", Refused, Keep),
             ("MOVED nonsense", Refused, Keep),

@@ -166,8 +166,10 @@ impl Inner {
     }
 
     async fn read(&self, key: &[u8], deadline: Instant) -> Result<Option<Bytes>, NoAnswer> {
-        let reply = self.call(key, &command::get(key), deadline).await;
-        command::read(reply.map_err(|complaint| dial::reason(&complaint))?)
+        match self.script(key, |form| command::get(form, key), deadline).await? {
+            Answer::Found(found) => Ok(found),
+            _ => Err(NoAnswer::Refused),
+        }
     }
 
     /// Keeps the index of pods, after a change was made. The leases decide, and each renewal comes by here again: a failure only
