@@ -204,7 +204,7 @@ async fn a_value_that_cannot_be_ours_is_read_in_part_and_can_be_written_over() {
     assert_eq!(part.len(), (1 << 20) + 1);
     let Request::Get { key } = get("abcd1234") else { unreachable!() };
     let new = Bytes::from_static(b"ours");
-    let swap = Request::Swap { key, expected: Some(part), new: new.clone(), ttl: Duration::from_secs(60) };
+    let swap = Request::Swap { key, expected: Some(part), new: new.clone(), ttl: Duration::from_mins(1) };
     assert_eq!(directory.ask(swap).await, Ok(Answer::Done));
     assert_eq!(directory.ask(get("abcd1234")).await, Ok(Answer::Found(Some(new))));
 }
