@@ -52,6 +52,8 @@ impl Pod {
             LeaseEffect::View(view) => self.hubs.iter_mut().for_each(|hub| hub.lease(time, view)),
             LeaseEffect::Lost => {
                 net.note(|| format!("pod {}   had lost its lease", self.setup.number));
+                // Its own lease was missing: found so, nothing else counts for 10 s.
+                self.unsettled = Some(net.now);
                 self.hubs.iter_mut().for_each(|hub| hub.lease_lost(time));
             }
             LeaseEffect::Superseded => self.terminate(net),
