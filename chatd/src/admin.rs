@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
     use crate::directory::NoAnswer;
-    use crate::metrics::DirectoryState;
+    use crate::lease::DirectoryState;
 
     #[derive(Clone)]
     struct Figures {

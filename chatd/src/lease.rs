@@ -99,12 +99,13 @@ pub enum LeaseNotice {
     DirectoryBack,
 }
 
-/// What the directory is like, for `/status`.
+/// How the directory is, as this pod sees it. The names are those of `/status` and of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DirectoryState {
     #[default]
     Ok,
     Away(NoAnswer),
+    /// Another deployment lives under the key prefix: this pod does not serve.
     PrefixInUse,
 }
 
@@ -115,6 +116,12 @@ impl DirectoryState {
             DirectoryState::Away(why) => why.as_str(),
             DirectoryState::PrefixInUse => "prefix_in_use",
         }
+    }
+
+    /// Every state, in the order that metrics list them.
+    pub fn all() -> impl Iterator<Item = DirectoryState> {
+        let away = NoAnswer::ALL.into_iter().map(DirectoryState::Away);
+        std::iter::once(DirectoryState::Ok).chain(away).chain(std::iter::once(DirectoryState::PrefixInUse))
     }
 }
 

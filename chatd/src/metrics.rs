@@ -14,36 +14,11 @@ use prometheus_client::registry::Registry;
 
 use crate::counters::{BUCKETS, Counters, DirectoryCounters, Gauges, join_results};
 use crate::directory::NoAnswer;
+use crate::lease::DirectoryState;
 use crate::process::Process;
 
 /// The media type of [`Snapshot::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// How the directory is, as this pod sees it. The names are those of `/status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DirectoryState {
-    #[default]
-    Ok,
-    Away(NoAnswer),
-    /// Another deployment lives under the key prefix: this pod does not serve.
-    PrefixInUse,
-}
-
-impl DirectoryState {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            DirectoryState::Ok => "ok",
-            DirectoryState::Away(error) => error.as_str(),
-            DirectoryState::PrefixInUse => "prefix_in_use",
-        }
-    }
-
-    /// Every state, in the order that metrics list them.
-    pub fn all() -> impl Iterator<Item = DirectoryState> {
-        let away = NoAnswer::ALL.into_iter().map(DirectoryState::Away);
-        std::iter::once(DirectoryState::Ok).chain(away).chain(std::iter::once(DirectoryState::PrefixInUse))
-    }
-}
 
 /// Everything about a pod at one moment: what `/readyz`, `/metrics` and `/status` show.
 #[derive(Debug, Clone, PartialEq, Default)]

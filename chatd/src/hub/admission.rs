@@ -223,7 +223,7 @@ impl Hub {
             self.replay_messages(key, asked.by, since, last);
         }
         if self.encoding_of(asked.by) == Some(Encoding::Lines) && missed != Some(0) {
-            self.answer_event(time, key, asked.by, &Event::Missed { count: missed });
+            self.answer_event(time, asked.by, &Event::Missed { count: missed });
         }
     }
 

@@ -326,10 +326,10 @@ impl Hub {
         let missed = same.then(|| room.ring.missed(attach.seq, seq));
         let items: Vec<_> = if same { room.ring.since(attach.position).cloned().collect() } else { Vec::new() };
         if attach.moved {
-            self.answer_event(time, key, to, &Event::Moved { room: id, timeline, seq });
+            self.answer_event(time, to, &Event::Moved { room: id, timeline, seq });
         }
         if missed != Some(0) {
-            self.answer_event(time, key, to, &Event::Missed { count: missed });
+            self.answer_event(time, to, &Event::Missed { count: missed });
         }
         for item in items {
             let event = item.told.event(false);

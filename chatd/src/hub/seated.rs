@@ -35,7 +35,7 @@ impl Hub {
             Err(retry) => {
                 let enough = found.strikes.note(Err(ErrorCode::RateLimited), time.now);
                 self.refuse_later(time, asked, ErrorCode::RateLimited, retry);
-                return self.end_if(time, enough, key, asked, ErrorCode::RateLimited);
+                return self.end_if(time, enough, asked, ErrorCode::RateLimited);
             }
         };
         if command.is_ok() {
@@ -61,12 +61,12 @@ impl Hub {
             Err(code) => {
                 let enough = found.strikes.note(Err(code), time.now);
                 self.refuse(time, asked, code);
-                self.end_if(time, enough, key, asked, code);
+                self.end_if(time, enough, asked, code);
             }
         }
     }
 
-    fn end_if(&mut self, time: Time, enough: bool, _key: usize, asked: Asked, code: ErrorCode) {
+    fn end_if(&mut self, time: Time, enough: bool, asked: Asked, code: ErrorCode) {
         if enough {
             match asked.by {
                 Reach::Local(id) => self.fail_quietly(time, id, Some(code)),
@@ -230,7 +230,7 @@ impl Hub {
     }
 
     /// Says something to one client that is no reply.
-    pub(super) fn answer_event(&mut self, time: Time, _key: usize, to: Reach, event: &Event<'_>) {
+    pub(super) fn answer_event(&mut self, time: Time, to: Reach, event: &Event<'_>) {
         self.reply(time, Asked { by: to, number: 0, id: None }, event);
     }
 

@@ -11,9 +11,9 @@ use crate::admin;
 use crate::counters::DirectoryCounters;
 use crate::directory::NoAnswer;
 use crate::files::ReloadFailures;
-use crate::lease::{self, LeaseStatus};
+use crate::lease::{DirectoryState, LeaseStatus};
 use crate::mail::{Places, Report, ShardMail};
-use crate::metrics::{DirectoryState, Snapshot};
+use crate::metrics::Snapshot;
 use crate::process::Process;
 
 /// The pod's figures; cheap to clone. The pod's thread writes them, the admin port reads them.
@@ -136,12 +136,12 @@ impl admin::Pod for Figures {
             snapshot.draining = status.draining;
             snapshot.settled = status.settled;
             snapshot.directory_since = status.since / 1_000;
-            (snapshot.directory, snapshot.directory_detail) = match status.state {
-                lease::DirectoryState::Ok => (DirectoryState::Ok, String::new()),
-                lease::DirectoryState::Away(why) => (DirectoryState::Away(why), why.to_string()),
-                lease::DirectoryState::PrefixInUse => {
-                    let detail = "another deployment (--deployment-uid) lives under this --redis-key-prefix";
-                    (DirectoryState::PrefixInUse, detail.to_owned())
+            snapshot.directory = status.state;
+            snapshot.directory_detail = match status.state {
+                DirectoryState::Ok => String::new(),
+                DirectoryState::Away(why) => why.to_string(),
+                DirectoryState::PrefixInUse => {
+                    "another deployment (--deployment-uid) lives under this --redis-key-prefix".to_owned()
                 }
             };
         }

@@ -11,7 +11,7 @@ use super::input::Asked;
 use super::session::Place;
 use super::{Hub, SessionId, Time, Timer};
 use crate::frame::{After, Attach, Drop, Frame, RelayId};
-use crate::protocol::{Command, ErrorCode, Event, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, Timeline};
+use crate::protocol::{Command, Encoding, ErrorCode, Event, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, Timeline};
 use crate::record::Owner;
 use crate::room::Connection;
 
@@ -59,6 +59,14 @@ pub struct Stay {
     pub timeline: Timeline,
     pub position: u64,
     pub seq: u64,
+}
+
+impl Stay {
+    /// What brings it to another owner. `moved`: the client is told that there is one.
+    fn attach(&self, encoding: Encoding, moved: bool) -> Attach {
+        let Stay { name, seat, resumable, timeline, position, seq } = *self;
+        Attach { encoding, name, seat, resumable, timeline, position, seq, moved }
+    }
 }
 
 /// The entry pod's side of a relayed session.
@@ -199,17 +207,8 @@ impl Hub {
         relay.owner = Some(owner.clone());
         relay.state = State::Attaching { until: time.now + ATTACH };
         relay.uncredited = 0;
-        let attach = Attach {
-            encoding,
-            name: stay.name,
-            seat: stay.seat,
-            resumable: stay.resumable,
-            timeline: stay.timeline,
-            position: stay.position,
-            seq: stay.seq,
-            // Also where REDIRECT follows: what is carried until then may be of another timeline.
-            moved: relay.moved,
-        };
+        // MOVED also where REDIRECT follows: what is carried until then may be of another timeline.
+        let attach = stay.attach(encoding, relay.moved);
         self.relays.insert(relay_id, id);
         self.peers.send(owner.ownership.boot, &Frame::Attach { room, relay: relay_id, attach });
         self.arm(time.now + ATTACH, Timer::Session(id));
@@ -242,16 +241,7 @@ impl Hub {
         if !stays {
             pending = self.leave_relay(id);
         }
-        let attach = Attach {
-            encoding,
-            name: stay.name,
-            seat: stay.seat,
-            resumable: stay.resumable,
-            timeline: stay.timeline,
-            position: stay.position,
-            seq: stay.seq,
-            moved: true,
-        };
+        let attach = stay.attach(encoding, true);
         let asked = Asked::here(id, None);
         let Some(super::guests::Settled { processed }) = self.attach(time, key, asked, connection, &attach) else {
             // Not in the seat that they were meant for.
