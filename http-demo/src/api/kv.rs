@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -50,7 +50,7 @@ pub async fn put(State(app): State<Arc<App>>, key: Key, request: Request) -> Res
     let (key, ttl, content_type) = match checked {
         Ok(checked) => checked,
         Err(failure) => {
-            discard(body).await;
+            discard(&parts.headers, body).await;
             return Err(failure);
         }
     };
@@ -124,7 +124,7 @@ fn is_token_byte(byte: u8) -> bool {
 async fn read(headers: &HeaderMap, body: Body, longest: usize) -> Result<Bytes, Failure> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > longest as u64) {
-        discard(body).await;
+        discard(headers, body).await;
         return Err(Failure::TooLarge(longest));
     }
     let mut body = body;
@@ -132,7 +132,7 @@ async fn read(headers: &HeaderMap, body: Body, longest: usize) -> Result<Bytes, 
     match outcome.map_err(|_| Failure::SlowBody)? {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            discard(body).await;
+            discard(headers, body).await;
             Err(Failure::TooLarge(longest))
         }
         Err(_) => Err(Failure::BadBody),
@@ -140,7 +140,11 @@ async fn read(headers: &HeaderMap, body: Body, longest: usize) -> Result<Bytes, 
 }
 
 /// Reads what a client is still sending, within limits, and forgets it.
-async fn discard(mut body: Body) {
+async fn discard(headers: &HeaderMap, mut body: Body) {
+    // Who asks first is told by the answer not to begin.
+    if headers.contains_key(EXPECT) {
+        return;
+    }
     let mut left = REFUSED_BODY;
     let read = async {
         while let Some(Ok(frame)) = body.frame().await {

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// A request to Redis or Postgres is answered within this time, connecting included, or counts as [`Reason::Timeout`].
 pub const ANSWER_TIME: Duration = Duration::from_millis(1500);
 /// How often a kept connection looks whether its password file has changed.
-const FILE_PERIOD: Duration = Duration::from_secs(2);
+const FILE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Whom http-demo asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +113,9 @@ impl Away {
             Reason::UnknownHost => format!("The host of {flag} is not known to the name service."),
             Reason::Refused => format!("Nothing listens where {flag} says that {name} is."),
             Reason::Timeout => format!("{name} has not answered within {} s.", ANSWER_TIME.as_secs_f32()),
-            Reason::Closed => format!("{name} has closed the connection."),
+            Reason::Closed => format!(
+                "{name} has closed the connection; if it does so again and again, {flag} leads to something else."
+            ),
             Reason::Auth => {
                 format!("{name} refuses the user or the password: compare --{id}-password-file with what it has.")
             }

@@ -109,7 +109,3 @@ fn is_service_link(name: &str) -> bool {
         || name.ends_with("_PORT")
         || name.split_once("_PORT_").is_some_and(|(_, rest)| numbered(rest))
 }
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;
