@@ -6,6 +6,7 @@ use std::net::TcpListener;
 
 use crate::demo::{Demo, nowhere};
 use crate::redis_server::RedisServer;
+use crate::relay::Relay;
 use crate::wait_for;
 
 /// Every method that needs Redis.
@@ -36,6 +37,19 @@ fn gone_and_back() {
     assert_eq!(demo.metric("http_demo_service_connections_total{service=\"redis\"}"), 7);
     let log = demo.log();
     assert_eq!(log.matches("a service does not answer").count(), 3, "once for each absence: {log}");
+}
+
+#[test]
+fn a_request_that_finds_its_connection_ended_is_asked_again() {
+    let redis = RedisServer::start(&[]);
+    let relay = Relay::to(redis.port);
+    let demo = Demo::with_redis(&format!("redis://{}", relay.address), &[]);
+    assert_eq!(demo.put("/kv/a", "text/plain", b"x").status, 201);
+    for made in 2..5 {
+        relay.break_next();
+        assert_eq!(demo.get("/kv/a").text(), "x");
+        assert_eq!(demo.metric("http_demo_service_connections_total{service=\"redis\"}"), made);
+    }
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn the_end_is_bounded() {
 }
 
 #[test]
-fn a_redis_that_answers_late_is_not_asked_twice_on_one_connection() {
+fn a_connection_that_answers_late_is_not_used_again() {
     let redis = RedisServer::start(&[]);
     let proxy = Proxy::to(([127, 0, 0, 1], redis.port).into());
     let demo = Demo::with_redis(&format!("redis://{}", proxy.address), &[]);
@@ -165,4 +165,5 @@ fn a_redis_that_answers_late_is_not_asked_twice_on_one_connection() {
     proxy.flow();
     // The answer to the first question would come first on the old connection.
     assert_eq!(demo.get("/kv/b").text(), "b");
+    assert_eq!(demo.metric("http_demo_service_connections_total{service=\"redis\"}"), 2);
 }

@@ -14,6 +14,7 @@ mod postgres_server;
 #[path = "../../../chatd/tests/support/proxy.rs"]
 mod proxy;
 mod redis_server;
+mod relay;
 mod start;
 
 use std::time::{Duration, Instant};
