@@ -196,13 +196,6 @@ impl Hub {
         }
         let room = owned.room.id;
         let snapshot = owned.room.snapshot(owned.ownership, &record, time.now);
-        let owner = Owner {
-            ownership: Ownership { epoch: 0, boot: target.boot },
-            pod_id: target.pod_id.clone(),
-            tcp: String::new(),
-            web: String::new(),
-            peer: target.peer.clone(),
-        };
         if let Some(drain) = &mut self.drain
             && let Some(targets) = &mut drain.targets
         {
@@ -212,7 +205,7 @@ impl Hub {
                 .filter(|other| other.boot == target.boot)
                 .for_each(|chosen| chosen.rooms = chosen.rooms.saturating_add(1));
         }
-        if self.reach(time, &owner) {
+        if self.reach(time, target.boot, &target.peer) {
             self.peers.send_or_queue(target.boot, &target.peer, &Frame::Offer { room, snapshot });
             self.arm_room(time, key);
         } else {
@@ -357,7 +350,8 @@ impl Hub {
         let owner = self.me_as(Ownership { epoch, boot: self.me.ownership.boot });
         let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
         let restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, self.settings.ring);
-        let bytes = Record::new(&owner, restored.recorded()).to_bytes();
+        let former = Record::parse(&snapshot.record).map(|record| record.former).unwrap_or_default();
+        let bytes = Record::new(&owner, restored.recorded()).naming(former).to_bytes();
         let request = Request::Swap {
             key: Key::Room(room),
             expected: Some(Bytes::from(snapshot.record)),
@@ -404,8 +398,9 @@ impl Hub {
         };
         let taken = mine.then(|| arrival.owner.clone());
         if let Some(restored) = arrival.room.take().filter(|_| mine && self.owned_key(room).is_none()) {
-            let owned = Owned::new(restored, arrival.owner.ownership, Phase::Serving, Some(arrival.bytes), time.now);
-            let key = self.own(owned);
+            let stored = arrival.bytes.clone();
+            let key = self.own(Owned::new(restored, arrival.owner.ownership, Phase::Serving, Some(stored), time.now));
+            self.tell_named(time, room, &arrival.bytes, &arrival.owner);
             self.counters.arrivals += 1;
             self.log(Notice::MovedHere { room, epoch: arrival.owner.ownership.epoch });
             self.arm_room(time, key);

@@ -18,7 +18,7 @@ use super::{Hub, Notice, Purpose as TicketPurpose, Seen, SessionId, Ticket, Time
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
-use crate::record::{MAX_EPOCH, Owner, Record, next_epoch};
+use crate::record::{Former, MAX_EPOCH, Owner, Record, next_epoch};
 use crate::room::{Bucket, Room};
 
 /// How long JOIN and RESUME may wait where a takeover is under way (ms; design.md section 5).
@@ -123,8 +123,6 @@ pub struct Find {
     record: Option<Record>,
     /// What this search has tried to write: if it is there, the room is ours.
     attempt: Option<(Bytes, Ownership, Record)>,
-    /// Pods from which the room is taken: they are told.
-    former: Vec<Owner>,
 }
 
 impl Hub {
@@ -138,15 +136,8 @@ impl Hub {
             find.waiters.push(waiter);
             return;
         }
-        let find = Find {
-            waiters: vec![waiter],
-            step: Step::Pausing,
-            until: 0,
-            stored: None,
-            record: None,
-            attempt: None,
-            former: Vec::new(),
-        };
+        let find =
+            Find { waiters: vec![waiter], step: Step::Pausing, until: 0, stored: None, record: None, attempt: None };
         self.finds.insert(room, find);
         self.read_record(time, room);
     }

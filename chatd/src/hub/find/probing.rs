@@ -1,8 +1,8 @@
 //! Asking the possible owners of a room, and what their answers come to. Pure: no I/O.
 
 use super::{
-    Answer, ErrorCode, Find, Frame, Hub, Key, LEASE_AFTER, Lease, NoAnswer, Owner, Ownership, PATIENCE, Phase, PodBoot,
-    Probe, Request, RoomId, Said, Served, Step, TicketPurpose, Time, Timer,
+    Answer, ErrorCode, Find, Former, Frame, Hub, Key, LEASE_AFTER, Lease, NoAnswer, Owner, Ownership, PATIENCE, Phase,
+    PodBoot, Probe, Request, RoomId, Said, Served, Step, TicketPurpose, Time, Timer,
 };
 
 impl Hub {
@@ -16,7 +16,7 @@ impl Hub {
         let said = if owner.peer == self.me.peer {
             // An earlier process of this pod: its address is ours now.
             Said::Silent
-        } else if self.reach(time, &owner) {
+        } else if self.reach(time, boot, &owner.peer) {
             let ask = Frame::Ask { room, ticket: 0, dead };
             self.peers.send_or_queue(boot, &owner.peer, &ask);
             Said::Nothing { until: time.now + PATIENCE }
@@ -139,7 +139,8 @@ impl Hub {
         let dead = probes.iter().find(|probe| Some(probe.owner.ownership) == highest && probe.is_out(check_lease));
         let dead = dead.map(|probe| probe.owner.ownership);
         let has_record = find.record.is_some();
-        let former: Vec<Owner> = probes.iter().map(|probe| probe.owner.clone()).collect();
+        let untold = find.record.iter().flat_map(|record| record.former.iter().cloned());
+        let former: Vec<Former> = probes.iter().map(|probe| Former::from(&probe.owner)).chain(untold).collect();
         // Somebody knows of a higher owner than those who were asked.
         let unknown_higher = self.seen.get(&room).is_some_and(|seen| {
             Some(seen.owner.ownership) > highest && seen.owner.ownership.boot != self.me.ownership.boot
@@ -177,10 +178,7 @@ impl Hub {
             let code = if self.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable };
             return self.give_up(time, room, code);
         }
-        if let Some(find) = self.finds.get_mut(&room) {
-            find.former = former;
-        }
-        self.try_to_take_over(time, room);
+        self.try_to_take_over(time, room, former);
     }
 
     pub(super) fn asks_leases(&self, room: RoomId) -> bool {

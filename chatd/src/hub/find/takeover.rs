@@ -1,12 +1,13 @@
 //! Taking a room over from owners that are gone. Pure: no I/O.
 
 use super::{
-    Bucket, Bytes, Duration, ErrorCode, Hub, Key, Notice, Owned, Ownership, PATIENCE, Phase, Record, Request, Room,
-    RoomId, Step, TAKEOVER_PATIENCE, TicketPurpose, Time, Timer, next_epoch,
+    Bucket, Bytes, Duration, ErrorCode, Former, Hub, Key, Notice, Owned, Ownership, PATIENCE, Phase, Record, Request,
+    Room, RoomId, Step, TAKEOVER_PATIENCE, TicketPurpose, Time, Timer, next_epoch,
 };
 
 impl Hub {
-    pub(super) fn try_to_take_over(&mut self, time: Time, room: RoomId) {
+    /// `former`: the pods that had the room and have to hear that they do not any more.
+    pub(super) fn try_to_take_over(&mut self, time: Time, room: RoomId, former: Vec<Former>) {
         if self.arriving.contains_key(&room) {
             // It is being moved to here: a takeover would throw away what comes with it.
             return self.pause(time, room);
@@ -36,7 +37,7 @@ impl Hub {
         let expected = find.stored.clone();
         let me = self.me_as(ownership);
         let held = record.seats().filter(|(_, seat)| seat.hold);
-        let new = Record::new(&me, held).to_bytes();
+        let new = Record::new(&me, held).naming(former).to_bytes();
         if let Some(find) = self.finds.get_mut(&room) {
             find.attempt = Some((new.clone(), ownership, record));
         }
@@ -68,13 +69,11 @@ impl Hub {
         let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
         let until = time.now + self.settings.seat_hold;
         let taken = Room::taken_over(room, basis, until, bucket, &mut self.random);
-        let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored), time.now));
+        let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored.clone()), time.now));
         self.counters.takeovers += 1;
         self.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
         let me = self.me_as(ownership);
-        for former in find.former {
-            self.tell_until_heard(time, room, &former, &me);
-        }
+        self.tell_named(time, room, &stored, &me);
         self.arm_room(time, key);
         for waiter in find.waiters {
             self.serve_waiter(time, key, &waiter);

@@ -128,7 +128,8 @@ impl Hub {
         {
             return;
         }
-        let bytes = Record::new(&self.me_as(owned.ownership), owned.room.recorded()).to_bytes();
+        let record = Record::new(&self.me_as(owned.ownership), owned.room.recorded());
+        let bytes = record.naming(self.untold(owned.room.id)).to_bytes();
         let (room, version) = (owned.room.id, owned.version);
         if owned.stored.as_ref() == Some(&bytes) {
             return self.confirmed(time, key, Some(version));

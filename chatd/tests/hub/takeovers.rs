@@ -1,0 +1,149 @@
+//! Rooms that change hands, and what is told of it. No I/O.
+
+use chatd::directory::Key;
+use chatd::frame::Drop;
+use chatd::hub::Target;
+use chatd::protocol::{Encoding, RoomId};
+use chatd::record::Record;
+
+use crate::world::{World, boot};
+
+#[test]
+fn a_room_that_comes_to_its_client_and_goes_again_answers_every_line() {
+    let mut world = World::new(3);
+    let alice = world.open(1);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+    let bob = world.open(0);
+    world.ask(bob, &format!("JOIN {room} bob RELAY\n"));
+    world.ask(bob, "one\ntwo\nthree\n");
+    // To the pod that bob is connected to, and on to a third.
+    for (from, to) in [(1, 0), (0, 2)] {
+        let time = world.time();
+        world.pods[from].drain(time, time.now + 25_000);
+        let target = Target { pod_id: format!("chat-{to}"), boot: boot(to), peer: to.to_string(), rooms: 0 };
+        world.pods[from].targets(time, vec![target]);
+        world.pass(500);
+        assert_eq!(world.pods[to].room_count(), 1);
+        assert_eq!(world.hear(bob), format!("MOVED {room}\n"));
+    }
+    assert_eq!(world.ask(bob, "four\nPING\n"), "MSG bob four\nPONG\n");
+}
+
+#[test]
+fn an_empty_room_that_another_pod_has_taken_keeps_its_record() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room: RoomId = world.create(alice).parse().unwrap();
+    world.pass(599_950);
+    let key = Key::Room(room);
+    let mut record = Record::parse(&world.store[&key]).unwrap();
+    (record.epoch, record.boot) = (record.epoch + 1000, boot(7));
+    world.store.insert(key.clone(), record.to_bytes());
+    world.pass(1_000);
+    assert_eq!(world.pods[0].room_count(), 0);
+    assert_eq!(world.store.get(&key), Some(&record.to_bytes()));
+}
+
+#[test]
+fn who_resumes_over_another_pod_than_the_one_that_was_lost_hears_what_came_meanwhile() {
+    let mut world = World::new(2);
+    let bob = world.open(0);
+    let room = world.create(bob);
+    world.ask(bob, &format!("JOIN {room} bob\n"));
+    let alice = world.open(1);
+    let joined = world.ask(alice, &format!("JOIN {room} alice RELAY RESUMABLE\n"));
+    let token = joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned();
+    world.ask(bob, "heard\n");
+    world.kill(1);
+    world.say(bob, "not heard\n");
+    let alice = world.open(0);
+    let answer = world.ask(alice, &format!("RESUME {room} {token}\n"));
+    assert_eq!(answer, format!("JOINED {room} alice bob,alice\nTOKEN {token}\nMSG bob not heard\n"));
+}
+
+#[test]
+fn time_alone_sets_no_more_and_more_timers() {
+    let mut world = World::new(3);
+    let client = world.open(0);
+    let rooms: Vec<String> = (0..8).map(|_| world.create(client)).collect();
+    world.pass(1_000);
+    world.kill(0);
+    for room in &rooms {
+        // One takeover a millisecond or so; the former owner never answers.
+        world.now += 1;
+        let client = world.open(1);
+        world.say(client, &format!("JOIN {room} alice RELAY\n"));
+        let other = world.open(2);
+        world.say(other, &format!("JOIN {room} bob RELAY\n"));
+    }
+    // The directory is away, and something comes every 7 ms.
+    let time = world.time();
+    let id = world.pods[1].open(time, Encoding::Lines);
+    world.pods[1].dropped(time, id, Drop::Lost);
+    let end = world.now + 60_000;
+    let mut late = 0;
+    while world.now < end {
+        world.now += 7;
+        let time = world.time();
+        world.pods[1].receive(time, id, b"");
+        let due = world.pods[1].next_deadline().is_some_and(|at| at <= world.now);
+        late += u32::from(due);
+        world.pods[1].tick(time);
+        world.pods[1].take_effects(&mut Vec::new());
+    }
+    assert!(late < 1_000, "{late} of {} batches had a timer to look at", 60_000 / 7);
+}
+
+#[test]
+fn who_takes_a_room_over_tells_all_its_former_owners() {
+    let mut world = World::new(3);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    let key = Key::Room(room.parse().unwrap());
+    let named = |world: &World| {
+        let record = Record::parse(&world.store[&key]).unwrap();
+        record.former.iter().map(|former| former.boot).collect::<Vec<_>>()
+    };
+    // The first owner is cut off from everyone, the second ends before it could be told.
+    for (dead, next) in [(0, 1), (1, 2)] {
+        world.kill(dead);
+        let client = world.open(next);
+        world.say(client, &format!("JOIN {room} bob{next} RESUMABLE\n"));
+        world.pass(500);
+        assert!(world.hear(client).starts_with("JOINED"));
+    }
+    assert_eq!(named(&world), [boot(1), boot(0)]);
+    // The cut between the first and the third heals.
+    world.alive[0] = true;
+    world.pass(2_500);
+    assert!(world.hear(alice).ends_with(&format!("REDIRECT pod2:7654 {room}\nBYE moved\n")));
+    assert_eq!([0, 2].map(|pod| world.pods[pod].room_count()), [0, 1]);
+    // Who has been told needs not be named any longer than to the next write.
+    let carol = world.open(2);
+    world.ask(carol, &format!("JOIN {room} carol\n"));
+    assert_eq!(named(&world), [boot(1)]);
+}
+
+#[test]
+fn a_planned_move_takes_along_who_has_still_to_be_told() {
+    let mut world = World::new(3);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    world.kill(0);
+    let bob = world.open(1);
+    world.say(bob, &format!("JOIN {room} bob\n"));
+    world.pass(500);
+    let time = world.time();
+    world.pods[1].drain(time, time.now + 25_000);
+    let target = Target { pod_id: "chat-2".into(), boot: boot(2), peer: "2".into(), rooms: 0 };
+    world.pods[1].targets(time, vec![target]);
+    world.pass(500);
+    assert_eq!(world.pods[2].room_count(), 1);
+    world.kill(1);
+    world.alive[0] = true;
+    world.pass(2_500);
+    assert_eq!([0, 2].map(|pod| world.pods[pod].room_count()), [0, 1]);
+}
