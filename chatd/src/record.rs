@@ -65,6 +65,15 @@ pub struct Record {
     /// At most [`MAX_FORMER`]. Most often nobody, and then not written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<Former>,
+    /// Counts the writes of one ownership, so that no two have the same bytes: a swap that was given up and is carried out late
+    /// must not find what it expected come back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub serial: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
+fn is_zero(serial: &u64) -> bool {
+    *serial == 0
 }
 
 /// The former owners that a record names: a room that changes hands more often while they are all away is not worth more bytes.
@@ -89,7 +98,12 @@ impl Record {
             boot: owner.ownership.boot,
             seats: seats.iter().map(|(name, seat)| (name.as_str().to_owned(), *seat)).collect(),
             former: Vec::new(),
+            serial: 0,
         }
+    }
+
+    pub fn numbered(self, serial: u64) -> Self {
+        Self { serial, ..self }
     }
 
     /// The same record, naming those of `former` that had the room last, each process once.

@@ -299,8 +299,15 @@ impl Hub {
     }
 
     /// The lease's state has changed, or was confirmed again.
-    pub fn lease(&mut self, _time: Time, view: LeaseView) {
+    pub fn lease(&mut self, time: Time, view: LeaseView) {
+        // By the lease as it was: the news may be the first thing that comes after a freeze.
+        self.begin(time);
+        let held_before = self.holds_lease(time);
         self.lease = view;
+        if !held_before && self.holds_lease(time) {
+            self.confirm_again(time);
+        }
+        self.finish(time);
     }
 
     /// The lease had been lost and is held again: every room is claimed again.

@@ -59,7 +59,7 @@ fn a_join_over_a_link_that_breaks_while_the_room_waits_takes_no_seat() {
     world.pods[0].frame(frozen, boot(1), open);
     world.pods[0].peer_down(frozen, boot(1));
     world.now = frozen.now;
-    world.run();
+    world.pass(100);
     assert_eq!((world.pods[0].guest_count(), world.pods[0].player_count()), (0, 0));
     assert_eq!(world.ask(alice, &format!("JOIN {room} bob\n")), format!("JOINED {room} bob bob\n"));
 }

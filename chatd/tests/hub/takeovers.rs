@@ -2,7 +2,7 @@
 
 use chatd::directory::Key;
 use chatd::frame::Drop;
-use chatd::hub::Target;
+use chatd::hub::{LeaseView, Target};
 use chatd::protocol::{Encoding, RoomId};
 use chatd::record::Record;
 
@@ -146,4 +146,63 @@ fn a_planned_move_takes_along_who_has_still_to_be_told() {
     world.alive[0] = true;
     world.pass(2_500);
     assert_eq!([0, 2].map(|pod| world.pods[pod].room_count()), [0, 1]);
+}
+
+#[test]
+fn after_a_freeze_a_record_counts_once_the_lease_is_held_again() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    // The record is as it was, but whoever has found no lease may be about to take the room over.
+    world.now += 20_000;
+    assert_eq!(world.ask(alice, "hello\n"), "");
+    let time = world.time();
+    world.pods[0].lease(time, LeaseView { confirmed: Some(time.now), settled: true });
+    world.run();
+    assert_eq!(world.hear(alice), "MSG alice hello\n");
+}
+
+#[test]
+fn a_freeze_is_noticed_even_if_the_lease_is_the_first_to_speak() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+    world.alive[0] = false;
+    world.now += 20_000;
+    let time = world.time();
+    world.pods[1].lease(time, LeaseView { confirmed: Some(time.now), settled: true });
+    let bob = world.open(1);
+    world.say(bob, &format!("JOIN {room} bob\n"));
+    world.pass(3_000);
+    assert!(world.hear(bob).starts_with("JOINED"));
+    world.alive[0] = true;
+    let time = world.time();
+    world.pods[0].lease(time, LeaseView { confirmed: Some(time.now), settled: false });
+    world.pods[0].receive(time, alice.1, b"hello\n");
+    assert_eq!(world.pods[0].output(alice.1), b"");
+    world.run();
+    assert_eq!(world.pods[0].room_count(), 0);
+}
+
+#[test]
+fn a_write_that_was_given_up_does_not_come_back() {
+    let mut world = World::new(1);
+    let bob = world.open(0);
+    let room = world.create(bob);
+    world.slow = true;
+    world.say(bob, &format!("JOIN {room} bob RESUMABLE\n"));
+    world.pass(2_500);
+    assert!(world.hear(bob).starts_with("JOINED"));
+    // The room is again as the directory has it.
+    world.say(bob, "LEAVE\n");
+    world.slow = false;
+    world.pass(1_000);
+    assert_eq!(world.hear(bob), format!("LEFT {room}\n"));
+    for late in std::mem::take(&mut world.late) {
+        world.answer(late);
+    }
+    let record = Record::parse(&world.store[&Key::Room(room.parse().unwrap())]).unwrap();
+    assert_eq!(record.players, []);
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chatd::directory::{Answer, Key, Request};
+use chatd::directory::{Answer, Key, NoAnswer, Request};
 use chatd::frame::{self, Frame};
 use chatd::hub::{Effect, Hub, HubSettings, LeaseView, Rules, SessionId, Time};
 use chatd::protocol::token::Keyring;
@@ -42,6 +42,10 @@ pub struct World {
     pub store: HashMap<Key, Bytes>,
     pub alive: Vec<bool>,
     pub now: u64,
+    /// The directory answers no swap, and carries none out yet.
+    pub slow: bool,
+    /// The swaps that it was asked for meanwhile.
+    pub late: Vec<Request>,
 }
 
 pub fn boot(pod: usize) -> PodBoot {
@@ -63,7 +67,14 @@ impl World {
             hub.lease(Time { now: 1000, wall: 1_000_000 }, LeaseView { confirmed: Some(1000), settled: true });
             hub
         };
-        Self { pods: (0..pods).map(hub).collect(), store: HashMap::new(), alive: vec![true; pods], now: 1000 }
+        Self {
+            pods: (0..pods).map(hub).collect(),
+            store: HashMap::new(),
+            alive: vec![true; pods],
+            now: 1000,
+            slow: false,
+            late: Vec::new(),
+        }
     }
 
     pub fn time(&self) -> Time {
@@ -94,8 +105,13 @@ impl World {
         let time = self.time();
         match effect {
             Effect::Directory { ticket, request } => {
-                let answer = self.answer(request);
-                self.pods[pod].answered(time, ticket, Ok(answer));
+                let answer = if self.slow && matches!(request, Request::Swap { .. }) {
+                    self.late.push(request);
+                    Err(NoAnswer::Timeout)
+                } else {
+                    Ok(self.answer(request))
+                };
+                self.pods[pod].answered(time, ticket, answer);
             }
             Effect::Dial { address } => {
                 let other: usize = address.parse().unwrap();

@@ -6,7 +6,7 @@ use chatd::hub::{Effect, Hub, Notice, SessionId, Ticket, Time};
 use chatd::lease::{LeaseEffect, LeaseNotice};
 use chatd::peer::handshake::Nonce;
 
-use crate::links::{Cargo, End, Event, Kind, Net, Node, SECOND};
+use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
 use crate::pod::{Asker, Input, Pod, SETTLES, State};
 
 impl Pod {
@@ -117,7 +117,9 @@ impl Pod {
                         self.takeovers += 1;
                         let tried = self.tried.remove(room);
                         let unsettled = self.unsettled.zip(tried);
-                        if unsettled.is_some_and(|(since, tried)| tried >= since && tried < since + SETTLES) {
+                        // A pod's clock has whole milliseconds.
+                        let settles = |since: Micros| since / MS * MS + SETTLES;
+                        if unsettled.is_some_and(|(since, tried)| tried >= since && tried < settles(since)) {
                             self.took_unsettled = Some(*room);
                         }
                     }

@@ -98,6 +98,10 @@ pub struct Owned {
     /// Counts the states that the record should have.
     version: u64,
     written: u64,
+    /// The number of the last write that was sent.
+    serial: u64,
+    /// A swap was given up and turned out not to be there: it may yet be carried out, until something else is written.
+    haunted: bool,
     outstanding: Option<(Ticket, Outstanding)>,
     /// A swap that was not answered: it may have been carried out.
     unanswered: Option<(Bytes, u64)>,
@@ -121,6 +125,8 @@ impl Owned {
             waiters: Vec::new(),
             frames: Vec::new(),
             stored,
+            serial: 0,
+            haunted: false,
             outstanding: None,
             unanswered: None,
             retry_at: None,
@@ -172,6 +178,13 @@ impl Owned {
     /// The record is to say something else.
     pub fn changed(&mut self) {
         self.version += 1;
+    }
+
+    /// The answer to what is under way will not count; a swap among it may be carried out all the same.
+    fn give_up_request(&mut self) {
+        if let Some((_, Outstanding::Swap { bytes, version })) = self.outstanding.take() {
+            self.unanswered = Some((bytes, version));
+        }
     }
 
     /// The answers that wait, in order; they do not wait any more.
