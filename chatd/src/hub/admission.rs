@@ -407,7 +407,7 @@ impl Hub {
                 None => Err(ErrorCode::Unavailable),
             },
             Ok(Answer::Found(None)) if self.settled() => {
-                let seen = self.seen.contains_key(&room) || self.index.contains_key(&room);
+                let seen = self.seen.get(room).is_some() || self.index.contains_key(&room);
                 Err(if seen { ErrorCode::Unavailable } else { ErrorCode::RoomNotFound })
             }
             _ => Err(ErrorCode::Unavailable),

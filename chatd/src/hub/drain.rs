@@ -51,12 +51,20 @@ pub struct Move {
     step: Step,
     pub until: u64,
     tried: Vec<PodBoot>,
+    /// The lease was lost while the record was not to be written: the room is claimed again if it stays.
+    claim: bool,
 }
 
 impl Move {
     /// The record is not to be written: the target may be swapping it.
     pub fn offered(&self) -> bool {
         matches!(self.step, Step::Offering(_) | Step::Checking)
+    }
+
+    /// The lease has been lost. False: the room is to be claimed again now, and not when it turns out that it stays.
+    pub fn claims_later(&mut self) -> bool {
+        self.claim |= self.offered();
+        self.offered()
     }
 }
 
@@ -143,7 +151,12 @@ impl Hub {
 
     fn start_move(&mut self, time: Time, key: usize) {
         if let Some(owned) = self.rooms.get_mut(key) {
-            owned.phase = Phase::Moving(Move { step: Step::Settling, until: time.now + PATIENCE, tried: Vec::new() });
+            owned.phase = Phase::Moving(Move {
+                step: Step::Settling,
+                until: time.now + PATIENCE,
+                tried: Vec::new(),
+                claim: false,
+            });
         }
         self.write(time, key);
         self.move_settled(time, key);
@@ -164,6 +177,7 @@ impl Hub {
                 // The target has not got it: nobody else will, once this is written.
                 moving.step = Step::Reclaiming;
                 moving.until = time.now + PATIENCE;
+                moving.claim = false;
                 owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
                 owned.changed();
                 self.write(time, key);
@@ -222,8 +236,13 @@ impl Hub {
             let to = target.pod_id.clone();
             moving.step = Step::Settling;
             moving.until = time.now + PATIENCE;
+            if std::mem::take(&mut moving.claim) {
+                owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
+                owned.changed();
+            }
             let room = owned.room.id;
             self.log(Notice::MoveFailed { room, to });
+            self.write(time, key);
             self.move_settled(time, key);
         }
     }
@@ -345,7 +364,7 @@ impl Hub {
             let answer = Frame::Offered { room, from: snapshot.ownership, taken: None };
             return self.peers.send(from, &answer);
         }
-        let seen = self.seen.get(&room).map(|seen| seen.owner.ownership.epoch);
+        let seen = self.seen.get(room).map(|seen| seen.ownership.epoch);
         let epoch = next_epoch(Some(snapshot.ownership.epoch), seen, time.wall);
         let owner = self.me_as(Ownership { epoch, boot: self.me.ownership.boot });
         let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);

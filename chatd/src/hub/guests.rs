@@ -177,7 +177,7 @@ impl Hub {
 
     /// The room is not here.
     pub(super) fn refuse_guest(&mut self, to: Connection, room: RoomId) {
-        let seen = self.seen.get(&room).map(|seen| seen.owner.clone());
+        let seen = self.seen.get(room).cloned();
         self.peers.send(to.boot, &Frame::Refused { room, relay: to.relay, seen });
     }
 

@@ -17,6 +17,7 @@ mod ownership;
 mod peers;
 mod relay;
 mod seated;
+mod seen;
 mod session;
 mod types;
 mod yielding;
@@ -40,6 +41,7 @@ use find::Find;
 use guests::Guest;
 use ownership::Owned;
 use peers::Peers;
+use seen::SeenOwners;
 use session::Session;
 
 pub use types::{Advertised, Effect, HubSettings, LeaseView, Notice, RoomView, Rules, SessionId, Target, Ticket, Time};
@@ -74,13 +76,6 @@ enum Purpose {
     LookUp(u64, RoomId),
 }
 
-/// The highest owner seen of a room that is not owned here.
-#[derive(Debug, Clone)]
-struct Seen {
-    owner: Owner,
-    used: u64,
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Hub {
@@ -106,7 +101,7 @@ pub struct Hub {
     rooms: Slab<Owned>,
     index: HashMap<RoomId, usize>,
     finds: HashMap<RoomId, Find>,
-    seen: HashMap<RoomId, Seen>,
+    seen: SeenOwners,
     arriving: HashMap<RoomId, drain::Arrival>,
     peers: Peers,
     drain: Option<drain::Drain>,
@@ -149,7 +144,7 @@ impl Hub {
             rooms: Slab::new(),
             index: HashMap::new(),
             finds: HashMap::new(),
-            seen: HashMap::new(),
+            seen: SeenOwners::default(),
             arriving: HashMap::new(),
             peers: Peers::default(),
             drain: None,

@@ -226,7 +226,7 @@ impl Hub {
         let higher = match mine {
             Some(mine) if mine > owner.ownership => Some(self.me_as(mine)),
             Some(_) => None,
-            None => self.seen.get(&room).map(|seen| seen.owner.clone()).filter(|seen| seen.ownership > owner.ownership),
+            None => self.seen.get(room).filter(|seen| seen.ownership > owner.ownership).cloned(),
         };
         self.peers.send(from, &Frame::Told { room, told: owner.ownership, higher });
     }

@@ -1,9 +1,9 @@
 //! Rooms that change hands, and what is told of it. No I/O.
 
-use chatd::directory::Key;
-use chatd::frame::Drop;
-use chatd::hub::{LeaseView, Target};
-use chatd::protocol::{Encoding, RoomId};
+use chatd::directory::{Key, Request};
+use chatd::frame::{Drop, Frame};
+use chatd::hub::{Effect, LeaseView, Target};
+use chatd::protocol::{Encoding, Ownership, RoomId};
 use chatd::record::Record;
 
 use crate::world::{World, boot};
@@ -205,4 +205,60 @@ fn a_write_that_was_given_up_does_not_come_back() {
     }
     let record = Record::parse(&world.store[&Key::Room(room.parse().unwrap())]).unwrap();
     assert_eq!(record.players, []);
+}
+
+#[test]
+fn a_claim_does_not_hold_up_a_room_that_is_offered() {
+    for claim in ["lease lost", "asked to claim above a dead owner"] {
+        let mut world = World::new(2);
+        let alice = world.open(0);
+        let room = world.create(alice);
+        world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+        let time = world.time();
+        world.pods[0].peer_up(time, boot(1), None);
+        world.pods[1].peer_up(time, boot(0), None);
+        world.pods[0].drain(time, time.now + 25_000);
+        let target = Target { pod_id: "chat-1".into(), boot: boot(1), peer: "1".into(), rooms: 0 };
+        world.pods[0].targets(time, vec![target]);
+        // The offer is on its way.
+        if claim == "lease lost" {
+            world.pods[0].lease_lost(time);
+        } else {
+            let dead = Some(Ownership { epoch: time.wall + 50_000, boot: boot(7) });
+            world.pods[0].frame(time, boot(1), Frame::Ask { room: room.parse().unwrap(), ticket: 0, dead });
+        }
+        world.pass(100);
+        assert_eq!(world.pods[1].room_count(), 1, "{claim}");
+        assert_eq!(world.ask(alice, "hello\n"), format!("MOVED {room}\nMSG alice hello\n"));
+    }
+}
+
+#[test]
+fn a_room_that_stays_is_claimed_again_all_the_same() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let key = Key::Room(room.parse().unwrap());
+    let before = Record::parse(&world.store[&key]).unwrap().epoch;
+    let time = world.time();
+    world.pods[0].peer_up(time, boot(1), None);
+    world.pods[0].drain(time, time.now + 25_000);
+    let targets =
+        [1, 2].map(|pod| Target { pod_id: format!("chat-{pod}"), boot: boot(pod), peer: pod.to_string(), rooms: 0 });
+    world.pods[0].targets(time, targets[..1].to_vec());
+    world.pods[0].lease_lost(time);
+    world.pods[0].targets(time, targets.to_vec());
+    // The target refuses.
+    let from = Ownership { epoch: before, boot: boot(0) };
+    let refusal = Frame::Offered { room: room.parse().unwrap(), from, taken: None };
+    world.pods[0].frame(time, boot(1), refusal);
+    let mut effects = Vec::new();
+    world.pods[0].take_effects(&mut effects);
+    for effect in effects {
+        if let Effect::Directory { request: Request::Swap { new, .. }, .. } = &effect {
+            assert_eq!(Record::parse(new).unwrap().epoch, before + 1);
+            return;
+        }
+    }
+    panic!("nothing is written");
 }

@@ -14,7 +14,7 @@ use super::admission::Entry;
 use super::input::Asked;
 use super::ownership::{Owned, PATIENCE, Phase};
 use super::session::Place;
-use super::{Hub, Notice, Purpose as TicketPurpose, Seen, SessionId, Ticket, Time, Timer};
+use super::{Hub, Notice, Purpose as TicketPurpose, SeenOwners, SessionId, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
@@ -29,9 +29,6 @@ pub const ATTACH_PATIENCE: u64 = 15_000;
 const LEASE_AFTER: u64 = 1_000;
 /// Pause before asking again (ms).
 const PAUSE: u64 = 200;
-/// How long an owner is remembered past its last use (ms; design.md section 5), and of how many rooms.
-const SEEN: u64 = 600_000;
-const SEEN_ROOMS: usize = 100_000;
 
 /// What a session looks for a room for.
 #[derive(Debug, Clone)]
@@ -211,10 +208,7 @@ impl Hub {
         if let Some(owner) = &recorded {
             self.learn(time, room, owner);
         }
-        let seen = self.seen.get_mut(&room).map(|seen| {
-            seen.used = time.now;
-            seen.owner.clone()
-        });
+        let seen = self.seen.used(time.now, room).cloned();
         let mut owners: Vec<Owner> = recorded.into_iter().collect();
         if let Some(seen) = seen {
             match owners.iter_mut().find(|owner| owner.ownership.boot == seen.ownership.boot) {
@@ -359,22 +353,8 @@ impl Hub {
             }
             return;
         }
-        if self.seen.len() >= SEEN_ROOMS {
-            self.seen.retain(|_, seen| seen.used + SEEN > time.now);
-        }
-        let full = self.seen.len() >= SEEN_ROOMS;
-        match self.seen.get_mut(&room) {
-            Some(seen) => {
-                seen.used = time.now;
-                if owner.ownership > seen.owner.ownership {
-                    seen.owner = owner.clone();
-                }
-            }
-            None if full => {}
-            None => {
-                self.seen.insert(room, Seen { owner: owner.clone(), used: time.now });
-                self.arm_owners(time);
-            }
+        if self.seen.learn(time.now, room, owner) {
+            self.arm(SeenOwners::next_look(time.now), Timer::Owners);
         }
     }
 
@@ -385,15 +365,9 @@ impl Hub {
 
     /// Forgets owners that nobody has asked for in a long time.
     pub(in crate::hub) fn forget_old_owners(&mut self, time: Time) {
-        self.seen.retain(|_, seen| seen.used + SEEN > time.now);
+        self.seen.forget_old(time.now);
         if !self.seen.is_empty() {
-            self.arm_owners(time);
+            self.arm(SeenOwners::next_look(time.now), Timer::Owners);
         }
-    }
-
-    /// On round times only, so that there is one timer however often it is set.
-    fn arm_owners(&mut self, time: Time) {
-        const STEP: u64 = SEEN / 10;
-        self.arm((time.now / STEP + 1) * STEP, Timer::Owners);
     }
 }

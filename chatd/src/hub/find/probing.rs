@@ -142,9 +142,10 @@ impl Hub {
         let untold = find.record.iter().flat_map(|record| record.former.iter().cloned());
         let former: Vec<Former> = probes.iter().map(|probe| Former::from(&probe.owner)).chain(untold).collect();
         // Somebody knows of a higher owner than those who were asked.
-        let unknown_higher = self.seen.get(&room).is_some_and(|seen| {
-            Some(seen.owner.ownership) > highest && seen.owner.ownership.boot != self.me.ownership.boot
-        });
+        let unknown_higher = self
+            .seen
+            .get(room)
+            .is_some_and(|seen| Some(seen.ownership) > highest && seen.ownership.boot != self.me.ownership.boot);
 
         if let Some(owner) = serving {
             match dead {
@@ -209,7 +210,7 @@ impl Hub {
             None if self.arriving.contains_key(&room) => Served::Soon,
             None => match self.finds.get(&room) {
                 Some(Find { attempt: Some(_), .. }) => Served::Soon,
-                _ => Served::Not { seen: self.seen.get(&room).map(|seen| seen.owner.clone()) },
+                _ => Served::Not { seen: self.seen.get(room).cloned() },
             },
         };
         self.peers.send(from, &Frame::Answer { room, ticket, served });

@@ -25,7 +25,7 @@ impl Hub {
             self.give_up_entering(time, room, code);
             return self.pause(time, room);
         }
-        let seen = self.seen.get(&room).map(|seen| seen.owner.ownership.epoch);
+        let seen = self.seen.get(room).map(|seen| seen.ownership.epoch);
         let Some(find) = self.finds.get_mut(&room) else {
             return;
         };

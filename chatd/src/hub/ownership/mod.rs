@@ -219,7 +219,7 @@ impl Hub {
 
     /// A room that is new in the world.
     pub(in crate::hub) fn found_room(&mut self, time: Time, room: RoomId, whom: Released) {
-        let epoch = next_epoch(None, self.seen.get(&room).map(|seen| seen.owner.ownership.epoch), time.wall);
+        let epoch = next_epoch(None, self.seen.get(room).map(|seen| seen.ownership.epoch), time.wall);
         let ownership = Ownership { epoch, boot: self.me.ownership.boot };
         let phase = Phase::Founding { whom, until: time.now + PATIENCE };
         let room = Room::new(room, &mut self.random);
@@ -242,7 +242,7 @@ impl Hub {
         self.ring_bytes += owned.room.ring.bytes();
         let key = self.rooms.insert(owned);
         self.index.insert(room, key);
-        self.seen.remove(&room);
+        self.seen.remove(room);
         key
     }
 

@@ -67,6 +67,11 @@ impl Hub {
     /// The lease had been lost: each room's ownership is claimed again, one higher.
     pub(in crate::hub) fn claim_all(&mut self, time: Time) {
         for (_, owned) in &mut self.rooms {
+            if let Phase::Moving(moving) = &mut owned.phase
+                && moving.claims_later()
+            {
+                continue;
+            }
             owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
             owned.version += 1;
             self.counters.claims += 1;
@@ -79,6 +84,8 @@ impl Hub {
         if let Some(owned) = self.rooms.get_mut(key)
             && owned.ownership < dead
             && dead.epoch < MAX_EPOCH
+            // What is offered to another pod may not be its own any more. Whoever asks is told to ask again.
+            && !matches!(&owned.phase, Phase::Moving(moving) if moving.offered())
         {
             owned.ownership.epoch = dead.epoch + 1;
             owned.version += 1;

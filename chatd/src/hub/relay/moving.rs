@@ -89,7 +89,7 @@ impl Hub {
         }
         let give_up = relay.give_up;
         relay.state = State::Searching;
-        let seen = self.seen.get(&room).map(|seen| seen.owner.clone());
+        let seen = self.seen.get(room).cloned();
         if straight
             && let Some(owner) = seen
             && self.peers.is_up(owner.ownership.boot)
