@@ -145,6 +145,19 @@ impl Record {
         }
     }
 
+    /// The seats that a new owner holds: what names and numbers cannot be read or stand there twice is left out, and so is
+    /// what goes beyond `most`, should other pods allow more players than this one.
+    pub fn held_seats(&self, most: u32) -> Vec<(PlayerName, RecordedSeat)> {
+        let mut held: Vec<(PlayerName, RecordedSeat)> = Vec::new();
+        for (name, seat) in self.seats().filter(|(_, seat)| seat.hold) {
+            let twice = held.iter().any(|(other, held)| *other == name || held.seat == seat.seat);
+            if !twice && held.len() < most as usize {
+                held.push((name, seat));
+            }
+        }
+        held
+    }
+
     /// The seats that can be read, in no particular order.
     pub fn seats(&self) -> impl Iterator<Item = (PlayerName, RecordedSeat)> + '_ {
         self.seats.iter().filter_map(|(name, seat)| Some((name.parse().ok()?, *seat)))

@@ -18,6 +18,17 @@ pub enum Entry {
     Resume { token: String, heard: Option<Heard> },
 }
 
+/// Somebody who is to have a new seat.
+#[derive(Debug, Clone, Copy)]
+pub struct Joining {
+    pub name: PlayerName,
+    pub resumable: bool,
+    /// As a JOIN, not as an attach.
+    pub counts: bool,
+    /// When it was asked for.
+    pub since: u64,
+}
+
 impl Entry {
     pub fn command(&self, room: RoomId) -> Command<'static> {
         match self {
@@ -99,23 +110,19 @@ impl Hub {
     }
 
     /// JOIN or RESUME at the room's owner, of a client here or of one that another pod relays.
-    pub(super) fn admit(&mut self, time: Time, key: usize, asked: Asked, entry: &Entry) {
+    pub(super) fn admit(&mut self, time: Time, key: usize, asked: Asked, entry: &Entry, since: u64) {
         match entry {
-            Entry::Join { name, resumable } => self.join(time, key, asked, *name, *resumable, true),
+            Entry::Join { name, resumable } => {
+                let joining = Joining { name: *name, resumable: *resumable, counts: true, since };
+                self.join(time, key, asked, joining);
+            }
             Entry::Resume { token, heard } => self.resume(time, key, asked, token, *heard),
         }
     }
 
-    /// Takes a new seat; answered once the write that holds it is done. `counts`: as a JOIN, not as an attach.
-    pub(super) fn join(
-        &mut self,
-        time: Time,
-        key: usize,
-        asked: Asked,
-        name: PlayerName,
-        resumable: bool,
-        counts: bool,
-    ) {
+    /// Takes a new seat; answered once the write that holds it is done.
+    pub(super) fn join(&mut self, time: Time, key: usize, asked: Asked, joining: Joining) {
+        let Joining { name, resumable, counts, since } = joining;
         let connection = self.connection(asked.by);
         let seat = self.new_seat();
         let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
@@ -146,7 +153,7 @@ impl Hub {
             strikes: Strikes::default(),
         });
         let entry = Entry::Join { name, resumable };
-        self.answer_after_write(time, key, Held::Joined { asked, seat, entry, counts });
+        self.answer_after_write(time, key, Held::Joined { asked, seat, entry, counts, since });
     }
 
     /// The write that holds a JOIN is done: it is answered, and the others hear of it.
@@ -212,8 +219,9 @@ impl Hub {
         let since = match heard {
             Some(heard) if heard.timeline != timeline => None,
             Some(heard) => Some(heard.last_seq.min(last)),
-            None if owned_is_new(state, left_at) => None,
-            None => Some(if reach.is_none() { left_at } else { last }),
+            // What went to a connection that seems to live may have been read or not: nobody can tell.
+            None if reach.is_some() || owned_is_new(state, left_at) => None,
+            None => Some(left_at),
         };
         let missed = since.map(|since| self.rooms.get(key).map_or(0, |owned| owned.room.ring.missed(since, last)));
         self.counters.joined(Ok(()));
@@ -426,7 +434,9 @@ impl Hub {
 
     /// The room has gone without the write of LEAVE or QUIT being answered: they are done as far as anyone here can tell.
     pub(super) fn left_anyway(&mut self, time: Time, room: RoomId, asked: Asked, quit: bool) {
-        if let Reach::Local(id) = asked.by {
+        if let Reach::Local(id) = asked.by
+            && matches!(self.session(id).map(|session| &session.place), Some(Place::Leaving { .. }))
+        {
             if quit {
                 self.goodbye(time, id, asked.id, None);
             } else {
@@ -456,7 +466,7 @@ impl Hub {
             return self.arm_room(time, key);
         }
         match &waiter.wanted {
-            Wanted::Enter(entry) => self.admit(time, key, asked, entry),
+            Wanted::Enter(entry) => self.admit(time, key, asked, entry, waiter.since),
             Wanted::Attach => self.attach_here(time, key, waiter.session),
         }
     }

@@ -14,7 +14,7 @@ use super::{Hub, Notice, Purpose, SessionId, Target, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::Frame;
 use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
-use crate::record::{MAX_EPOCH, Owner, Record, next_epoch};
+use crate::record::{Owner, Record, next_epoch};
 use crate::room::{Bucket, Reach, Room, Snapshot};
 
 /// Rooms that move at a time.
@@ -23,6 +23,8 @@ const MOVES: usize = 64;
 const KEEP_RELAYING: u64 = 5_000;
 /// How often a draining hub looks for what it can do next (ms).
 const STEP: u64 = 100;
+/// How much longer a client that is to go may take to finish a line (ms).
+const FINISH_LINE: u64 = 1_000;
 
 /// A pod that is to end.
 #[derive(Debug)]
@@ -100,6 +102,11 @@ impl Hub {
         self.drain.as_ref().is_some_and(|drain| time.now >= drain.since + KEEP_RELAYING)
     }
 
+    /// Whoever is in the middle of a line may finish it.
+    pub(super) fn drain_is_patient(&self, time: Time) -> bool {
+        self.drain.as_ref().is_none_or(|drain| time.now < drain.since + KEEP_RELAYING + FINISH_LINE)
+    }
+
     pub(super) fn drain_due(&mut self, time: Time) {
         let Some(drain) = &self.drain else {
             return;
@@ -135,7 +142,7 @@ impl Hub {
                 Place::Closing => {}
                 _ if over => self.fail(time, id, ErrorCode::ShuttingDown),
                 Place::Relayed(_) => self.leave_if_idle(time, id),
-                Place::Outside if sends_away && session.waiting.bytes.is_empty() => {
+                Place::Outside if sends_away && session.quiet(self.drain_is_patient(time)) => {
                     self.fail_quietly(time, id, Some(ErrorCode::ShuttingDown));
                 }
                 _ => {}
@@ -352,10 +359,7 @@ impl Hub {
     // ---- the target
 
     pub(super) fn offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
-        let nonsense = snapshot.ownership.epoch > MAX_EPOCH
-            || snapshot.seq.max(snapshot.position) > MAX_EPOCH
-            || snapshot.ring.iter().any(|item| item.position > snapshot.position);
-        let refuse = nonsense
+        let refuse = snapshot.is_nonsense()
             || self.drain.is_some()
             || self.rooms.len() + self.arriving.len() >= self.settings.max_rooms
             || self.owned_key(room).is_some()
@@ -364,6 +368,7 @@ impl Hub {
             let answer = Frame::Offered { room, from: snapshot.ownership, taken: None };
             return self.peers.send(from, &answer);
         }
+        let snapshot = snapshot.limited(self.settings.max_players, self.settings.seat_hold);
         let seen = self.seen.get(room).map(|seen| seen.ownership.epoch);
         let epoch = next_epoch(Some(snapshot.ownership.epoch), seen, time.wall);
         let owner = self.me_as(Ownership { epoch, boot: self.me.ownership.boot });

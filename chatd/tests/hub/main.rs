@@ -4,5 +4,6 @@
 
 mod limits;
 mod ordinary;
+mod strange;
 mod takeovers;
 mod world;

@@ -102,8 +102,12 @@ impl World {
                 continue;
             };
             let (lower, higher) = if theirs.ownership < view.ownership { (other, number) } else { (number, other) };
-            if theirs.ownership == view.ownership || self.may_overlap(lower, higher).is_none() {
-                let (mine, theirs) = (view.ownership, theirs.ownership);
+            let may = theirs.ownership != view.ownership && self.may_overlap(view.room, lower, higher).is_some();
+            self.town.contested.insert(view.room.to_string(), self.net.now);
+            if !may {
+                let theirs = self.pods[other].views.iter().find(|theirs| theirs.room == view.room);
+                let theirs = theirs.map(|theirs| theirs.ownership);
+                let (mine, theirs) = (view.ownership, theirs);
                 let detail =
                     format!("{} is delivered for by pod {number} {mine:?} and pod {other} {theirs:?}", view.room);
                 return self.town.fail("I3", detail);
@@ -112,7 +116,7 @@ impl World {
     }
 
     /// Whether, and until when, two pods may deliver for one room.
-    fn may_overlap(&self, lower: usize, higher: usize) -> Option<Micros> {
+    fn may_overlap(&self, room: RoomId, lower: usize, higher: usize) -> Option<Micros> {
         let now = self.net.now;
         let (low, high) = (&self.pods[lower], &self.pods[higher]);
         let mut directory = self.reaches_directory(low);
@@ -129,6 +133,10 @@ impl World {
         }
         let peer = self.net.whole_since(low.node(), high.node());
         let peer = peer.map(|since| since.max(low.thawed).max(high.thawed));
+        // A pod that the room was moved to, or that took it over from a third, tells those who had it before. (From whom it
+        // takes a room over it has to ask first.)
+        let came = high.acquired.get(&room).filter(|(_, from)| from.as_ref() != Some(&low.setup.name));
+        let peer = peer.map(|since| since.max(came.map_or(0, |(at, _)| *at)));
         let since = match (directory, peer) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),

@@ -113,8 +113,9 @@ impl Pod {
             }
             Effect::Log(notice) => {
                 match &notice {
-                    Notice::TookOver { room, .. } => {
+                    Notice::TookOver { room, from, .. } => {
                         self.takeovers += 1;
+                        self.acquired.insert(*room, (net.now, Some(from.clone())));
                         let tried = self.tried.remove(room);
                         let unsettled = self.unsettled.zip(tried);
                         // A pod's clock has whole milliseconds.
@@ -123,7 +124,10 @@ impl Pod {
                             self.took_unsettled = Some(*room);
                         }
                     }
-                    Notice::MovedHere { .. } => self.moves += 1,
+                    Notice::MovedHere { room, .. } => {
+                        self.moves += 1;
+                        self.acquired.insert(*room, (net.now, None));
+                    }
                     _ => {}
                 }
                 net.note(|| format!("pod {}   {notice:?}", self.setup.number));

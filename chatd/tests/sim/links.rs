@@ -296,6 +296,11 @@ impl Net {
         }
         let found = &mut self.pipes[pipe];
         found.ends[end] = how;
+        if how == End::Closed && matches!(found.kind, Kind::Link { .. }) {
+            // A peer that does not hear of it hears nothing more, and gives the link up.
+            self.after(9 * SECOND / 2, Event::GiveUp { pipe, end: 1 - end, cut: 0 });
+        }
+        let found = &mut self.pipes[pipe];
         // A client's last words are sent again and again, as a kernel does after a close; a request's are not: it is reset.
         if how == End::Closed && matches!(found.kind, Kind::Client { .. }) {
             return;

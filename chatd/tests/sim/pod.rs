@@ -129,6 +129,8 @@ pub struct Pod {
     pub moves: u32,
     /// When it last tried to swap the record of a room that it does not own.
     pub tried: BTreeMap<RoomId, Micros>,
+    /// When each room came here: by a move, or (with the name of the pod that had it) by a takeover.
+    pub acquired: BTreeMap<RoomId, (Micros, Option<String>)>,
     /// A takeover by this pod while it was not settled.
     pub took_unsettled: Option<RoomId>,
     /// When it last found the directory wanting.
@@ -194,6 +196,7 @@ impl Pod {
             unsettled: None,
             tried: BTreeMap::new(),
             took_unsettled: None,
+            acquired: BTreeMap::new(),
             setup,
         }
     }

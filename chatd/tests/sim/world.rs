@@ -211,7 +211,7 @@ impl World {
                 }
             }
             Event::GiveUp { pipe, end, cut } => {
-                if self.net.still_cut(pipe, cut) {
+                if self.net.still_cut(pipe, cut) && self.net.pipes[pipe].ends[end] == End::Open {
                     self.town.excused.insert(pipe);
                     let pod = match (self.net.pipes[pipe].kind, end) {
                         (Kind::Link { dialler, .. }, 0) => dialler,

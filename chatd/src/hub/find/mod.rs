@@ -30,6 +30,11 @@ const LEASE_AFTER: u64 = 1_000;
 /// Pause before asking again (ms).
 const PAUSE: u64 = 200;
 
+/// When a JOIN that came at `since` is answered at the latest, if it begins to wait for the directory now (ms).
+pub fn answer_by(now: u64, since: u64) -> u64 {
+    (now + PATIENCE).min(since + TAKEOVER_PATIENCE)
+}
+
 /// What a session looks for a room for.
 #[derive(Debug, Clone)]
 pub enum Purpose {
@@ -52,6 +57,12 @@ pub struct Waiter {
 impl Waiter {
     pub fn entering(session: SessionId, id: Option<u64>, entry: Entry, now: u64) -> Self {
         Self { session, id, wanted: Purpose::Enter(entry), since: now, deadline: now + PATIENCE }
+    }
+
+    /// The same, to be looked for once more.
+    pub fn again(mut self, now: u64) -> Self {
+        self.deadline = answer_by(now, self.since);
+        self
     }
 
     pub fn attaching(session: SessionId, now: u64, deadline: u64) -> Self {

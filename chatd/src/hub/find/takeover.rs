@@ -36,8 +36,8 @@ impl Hub {
         let ownership = Ownership { epoch, boot: self.me.ownership.boot };
         let expected = find.stored.clone();
         let me = self.me_as(ownership);
-        let held = record.seats().filter(|(_, seat)| seat.hold);
-        let new = Record::new(&me, held).naming(former).to_bytes();
+        let held = record.held_seats(self.settings.max_players);
+        let new = Record::new(&me, held.into_iter()).naming(former).to_bytes();
         if let Some(find) = self.finds.get_mut(&room) {
             find.attempt = Some((new.clone(), ownership, record));
         }
@@ -68,7 +68,8 @@ impl Hub {
         };
         let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
         let until = time.now + self.settings.seat_hold;
-        let taken = Room::taken_over(room, basis, until, bucket, &mut self.random);
+        let held = basis.held_seats(self.settings.max_players);
+        let taken = Room::taken_over(room, held, until, bucket, &mut self.random);
         let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored.clone()), time.now));
         self.counters.takeovers += 1;
         self.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::admission::Entry;
 use super::drain::Move;
-use super::find::Waiter;
+use super::find::{Waiter, answer_by};
 use super::input::Asked;
 use super::{Effect, Hub, Notice, Purpose, RoomView, SessionId, Ticket, Time, Timer};
 use crate::directory::{Answer as Reply, Key, NoAnswer, Request};
@@ -37,9 +37,22 @@ pub const RETRY: u64 = 250;
 /// An answer that waits for a write.
 #[derive(Debug, Clone)]
 pub enum Answer {
-    Joined { asked: Asked, seat: SeatId, entry: Entry, counts: bool },
-    Left { asked: Asked, quit: bool },
-    Exited { name: PlayerName, reason: ExitReason },
+    /// `since`: when it was asked for.
+    Joined {
+        asked: Asked,
+        seat: SeatId,
+        entry: Entry,
+        counts: bool,
+        since: u64,
+    },
+    Left {
+        asked: Asked,
+        quit: bool,
+    },
+    Exited {
+        name: PlayerName,
+        reason: ExitReason,
+    },
 }
 
 /// Who waits for a new room's first write.
@@ -229,7 +242,15 @@ impl Hub {
     }
 
     fn refound(&mut self, time: Time, key: usize) {
-        if let Some(Phase::Founding { whom, .. }) = self.disown(key).map(|owned| owned.phase) {
+        let Some(owned) = self.disown(key) else {
+            return;
+        };
+        // Whoever has guessed the id means the room of the pod that has it.
+        for waiter in owned.waiters {
+            self.look_for(time, owned.room.id, waiter);
+        }
+        self.refuse_frames(owned.frames);
+        if let Phase::Founding { whom, .. } = owned.phase {
             self.create_room_for(time, whom);
         }
     }
@@ -299,7 +320,12 @@ impl Hub {
         };
         match owned.phase {
             Phase::Founding { whom, until } if until <= now => {
-                self.disown(key);
+                if let Some(owned) = self.disown(key) {
+                    for waiter in owned.waiters {
+                        self.turn_away(time, &waiter, ErrorCode::Unavailable);
+                    }
+                    self.refuse_frames(owned.frames);
+                }
                 return self.created(time, whom, Err(ErrorCode::Unavailable));
             }
             Phase::Closing { until } if until <= now => return self.room_closed(time, key),
@@ -347,11 +373,9 @@ impl Hub {
 
     /// Commands that waited are carried out, and output that waited goes out.
     pub(in crate::hub) fn ready_again(&mut self, time: Time, key: usize) {
-        let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.ready()) else {
+        let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
-        let frames = std::mem::take(&mut owned.frames);
-        let waiters = std::mem::take(&mut owned.waiters);
         let local: Vec<SessionId> = owned
             .room
             .seats
@@ -361,6 +385,15 @@ impl Hub {
                 _ => None,
             })
             .collect();
+        // What has been said goes out, even if the room is on its way to another pod and takes no commands.
+        for id in &local {
+            self.mark_dirty(*id);
+        }
+        let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.ready()) else {
+            return;
+        };
+        let frames = std::mem::take(&mut owned.frames);
+        let waiters = std::mem::take(&mut owned.waiters);
         for (from, frame) in frames {
             self.frame_came(time, from, frame);
         }
@@ -368,7 +401,6 @@ impl Hub {
             self.serve_waiter(time, key, &waiter);
         }
         for id in local {
-            self.mark_dirty(id);
             self.wake(id);
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     Answer, Bytes, CHECK, CHECKS_UNDER_WAY, Duration, Effect, Held, Hub, Key, LATE, LEASE, MAX_EPOCH, NoAnswer, Notice,
     Outstanding, Ownership, PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Ticket, Time, Timer,
-    Verdict, judge,
+    Verdict, answer_by, judge,
 };
 
 impl Hub {
@@ -325,9 +325,13 @@ impl Hub {
     }
 
     pub(in crate::hub) fn answer_after_write(&mut self, time: Time, key: usize, answer: Answer) {
+        let deadline = match &answer {
+            Answer::Joined { since, .. } => answer_by(time.now, *since),
+            Answer::Left { .. } | Answer::Exited { .. } => time.now + PATIENCE,
+        };
         if let Some(owned) = self.rooms.get_mut(key) {
             owned.version += 1;
-            owned.answers.push_back(Held { version: owned.version, deadline: time.now + PATIENCE, answer });
+            owned.answers.push_back(Held { version: owned.version, deadline, answer });
             owned.note_empty(time.now);
             // Now somebody waits.
             owned.retry_at = owned.retry_at.map(|at| at.min(time.now + RETRY));

@@ -117,6 +117,8 @@ impl Hub {
         self.relays.remove(&relay_id);
         if let Place::Relayed(relay) = encountered {
             for pending in relay.pending {
+                // What was sent may have been carried out.
+                let code = if pending.sent { ErrorCode::Unavailable } else { code };
                 self.refuse(time, Asked::here(id, pending.id), code);
             }
         }
@@ -163,7 +165,7 @@ impl Hub {
             return;
         };
         let mode = session.mode;
-        let quiet = session.waiting.bytes.is_empty() && session.waiting.messages.is_empty();
+        let quiet = session.quiet(self.drain_is_patient(time));
         let Place::Relayed(relay) = &session.place else {
             return;
         };
