@@ -335,39 +335,38 @@ impl Hub {
     // ---- making rooms
 
     fn create(&mut self, time: Time, asked: Asked) {
-        if let Err(code) = self.may_create() {
-            return self.refuse(time, asked, code);
-        }
+        let slot = match self.may_create() {
+            Ok(slot) => slot,
+            Err(code) => return self.refuse(time, asked, code),
+        };
         if let Reach::Local(id) = asked.by
             && let Some(session) = self.session_mut(id)
         {
             session.place = Place::Busy;
             self.charge(id);
         }
-        self.create_room_for(time, Released::Created(asked));
+        self.create_room_for(time, Released::Created(asked), slot);
     }
 
     pub(super) fn create_for_query(&mut self, time: Time, query: u64) {
         match self.may_create() {
-            Ok(()) => self.create_room_for(time, Released::Queried(query)),
+            Ok(slot) => self.create_room_for(time, Released::Queried(query), slot),
             Err(code) => self.effects.push(Effect::Created { query, result: Err(code) }),
         }
     }
 
-    fn may_create(&self) -> Result<(), ErrorCode> {
+    fn may_create(&self) -> Result<super::slots::RoomSlot, ErrorCode> {
         if self.drain.is_some() {
             Err(ErrorCode::ShuttingDown)
         } else if !self.serves() {
             Err(ErrorCode::Unavailable)
-        } else if self.rooms.len() >= self.settings.max_rooms {
-            Err(ErrorCode::TooManyRooms)
         } else {
-            Ok(())
+            self.settings.slots.take().ok_or(ErrorCode::TooManyRooms)
         }
     }
 
     /// A room with a new id of this shard; announced once its record is written.
-    pub(super) fn create_room_for(&mut self, time: Time, whom: Released) {
+    pub(super) fn create_room_for(&mut self, time: Time, whom: Released, slot: super::slots::RoomSlot) {
         let room = loop {
             let room = RoomId::random(&mut self.random);
             let free = !self.index.contains_key(&room) && !self.finds.contains_key(&room);
@@ -375,7 +374,7 @@ impl Hub {
                 break room;
             }
         };
-        self.found_room(time, room, whom);
+        self.found_room(time, room, whom, slot);
     }
 
     /// The write of a new room has been answered, or not in time.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::ownership::{Owned, PATIENCE, Phase, RETRY};
 use super::seated::DETACHED;
 use super::session::Place;
+use super::slots::RoomSlot;
 use super::{Hub, Notice, Purpose, SessionId, Target, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::Frame;
@@ -75,7 +76,8 @@ impl Move {
 pub struct Arrival {
     from: PodBoot,
     basis: Ownership,
-    room: Option<Room>,
+    room: Room,
+    slot: RoomSlot,
     owner: Owner,
     bytes: Bytes,
     ticket: Ticket,
@@ -361,13 +363,12 @@ impl Hub {
     pub(super) fn offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
         let refuse = snapshot.is_nonsense()
             || self.drain.is_some()
-            || self.rooms.len() + self.arriving.len() >= self.settings.max_rooms
             || self.owned_key(room).is_some()
             || self.arriving.contains_key(&room);
-        if refuse {
+        let Some(slot) = self.settings.slots.take().filter(|_| !refuse) else {
             let answer = Frame::Offered { room, from: snapshot.ownership, taken: None };
             return self.peers.send(from, &answer);
-        }
+        };
         let snapshot = snapshot.limited(self.settings.max_players, self.settings.seat_hold);
         let seen = self.seen.get(room).map(|seen| seen.ownership.epoch);
         let epoch = next_epoch(Some(snapshot.ownership.epoch), seen, time.wall);
@@ -386,7 +387,8 @@ impl Hub {
         let arrival = Arrival {
             from,
             basis: snapshot.ownership,
-            room: Some(restored),
+            room: restored,
+            slot,
             owner,
             bytes,
             ticket,
@@ -402,7 +404,7 @@ impl Hub {
         ticket: Ticket,
         answer: Result<Answer, NoAnswer>,
     ) {
-        let Some(mut arrival) = self.arriving.remove(&room) else {
+        let Some(arrival) = self.arriving.remove(&room) else {
             return;
         };
         if arrival.ticket != ticket {
@@ -421,14 +423,15 @@ impl Hub {
             _ => false,
         };
         let taken = mine.then(|| arrival.owner.clone());
-        if let Some(restored) = arrival.room.take().filter(|_| mine && self.owned_key(room).is_none()) {
-            let stored = arrival.bytes.clone();
-            let key = self.own(Owned::new(restored, arrival.owner.ownership, Phase::Serving, Some(stored), time.now));
-            self.tell_named(time, room, &arrival.bytes, &arrival.owner);
+        if mine && self.owned_key(room).is_none() {
+            let Arrival { from, basis, room: restored, slot, owner, bytes, .. } = arrival;
+            let stored = Some(bytes.clone());
+            let key = self.own(Owned::new(restored, owner.ownership, Phase::Serving, stored, time.now, slot));
+            self.tell_named(time, room, &bytes, &owner);
             self.counters.arrivals += 1;
-            self.log(Notice::MovedHere { room, epoch: arrival.owner.ownership.epoch });
+            self.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });
             self.arm_room(time, key);
-            self.peers.send(arrival.from, &Frame::Offered { room, from: arrival.basis, taken });
+            self.peers.send(from, &Frame::Offered { room, from: basis, taken });
             for waiter in self.waiters_of_search(room) {
                 self.serve_waiter(time, key, &waiter);
             }

@@ -19,6 +19,7 @@ mod relay;
 mod seated;
 mod seen;
 mod session;
+mod slots;
 mod types;
 mod yielding;
 
@@ -44,6 +45,7 @@ use peers::Peers;
 use seen::SeenOwners;
 use session::Session;
 
+pub use slots::RoomSlots;
 pub use types::{Advertised, Effect, HubSettings, LeaseView, Notice, RoomView, Rules, SessionId, Target, Ticket, Time};
 
 /// A session on its way from one thread to another.
@@ -196,6 +198,14 @@ impl Hub {
         self.begin(time);
         self.fail(time, session, ErrorCode::LineTooLong);
         self.finish(time);
+    }
+
+    /// A client that speaks JSON sent a frame that is no message, which costs as much as one. False: it has sent too many.
+    pub fn receive_idle_frame(&mut self, time: Time, session: SessionId) -> bool {
+        self.begin(time);
+        let paid = self.charge_frame(time, session);
+        self.finish(time);
+        paid
     }
 
     /// The client has ended its input, and may still read (`nc` at its end of file).

@@ -2,7 +2,7 @@
 
 use chatd::directory::{Key, Request};
 use chatd::frame::Frame;
-use chatd::protocol::{Ownership, RoomId, SeatId, Timeline};
+use chatd::protocol::{Encoding, Ownership, RoomId, SeatId, Timeline};
 use chatd::record::{Owner, Record, RecordedSeat};
 use chatd::room::{SeatSnapshot, Snapshot};
 
@@ -95,6 +95,18 @@ fn who_takes_a_seat_from_a_connection_that_seems_to_live_is_told_that_something_
     let answer = world.ask(again, &format!("RESUME {room} {token}\n"));
     assert_eq!(answer, format!("JOINED {room} alice alice\nTOKEN {token}\nMISSED ?\n"));
     assert!(world.hear(alice).ends_with("BYE replaced\n"));
+}
+
+#[test]
+fn frames_that_are_no_messages_cost_as_much() {
+    let mut world = World::new(1);
+    let time = world.time();
+    let id = world.pods[0].open(time, Encoding::Json);
+    let frames = |world: &mut World| (0..200).filter(|_| world.pods[0].receive_idle_frame(time, id)).count();
+    assert_eq!(frames(&mut world), 20);
+    let said = world.pods[0].output(id);
+    let bye = br#"{"type":"bye","code":"rate_limited"}"#;
+    assert!(said.windows(bye.len()).any(|part| part == bye), "{}", String::from_utf8_lossy(said));
 }
 
 #[test]

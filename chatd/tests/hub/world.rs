@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, NoAnswer, Request};
 use chatd::frame::{self, Frame};
-use chatd::hub::{Effect, Hub, HubSettings, LeaseView, Rules, SessionId, Time};
+use chatd::hub::{Effect, Hub, HubSettings, LeaseView, RoomSlots, Rules, SessionId, Time};
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot};
 use chatd::record::Owner;
@@ -18,7 +18,7 @@ pub fn settings() -> HubSettings {
         seat_hold: 30_000,
         record_ttl: 3_600_000,
         empty_ttl: 600_000,
-        max_rooms: 100,
+        slots: RoomSlots::new(100),
         rate: 10,
         burst: 20,
         max_misses: 10,

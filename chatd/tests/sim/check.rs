@@ -9,7 +9,7 @@ use chatd::record::Record;
 use crate::client::Aim;
 use crate::links::{MS, Micros, Node, SECOND};
 use crate::pod::{Pod, State};
-use crate::world::World;
+use crate::world::{MAX_ROOMS, World};
 
 /// How long a pod may go on with a room after it could have known better (design.md section 5), and what the network adds.
 const YIELDS: Micros = 5 * SECOND + 500 * MS;
@@ -82,7 +82,7 @@ impl World {
             }
         }
         let rooms = pod.room_count();
-        if rooms > settings.max_rooms * pod.hubs.len() + 8 {
+        if rooms > MAX_ROOMS {
             self.town.fail("I11", format!("pod {number} has {rooms} rooms"));
         }
         let sessions = pod.hubs.iter().map(Hub::session_count).sum::<usize>();

@@ -14,6 +14,7 @@ use super::admission::Entry;
 use super::input::Asked;
 use super::ownership::{Owned, PATIENCE, Phase};
 use super::session::Place;
+use super::slots::RoomSlot;
 use super::{Hub, Notice, Purpose as TicketPurpose, SeenOwners, SessionId, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::{Frame, Served};
@@ -103,6 +104,22 @@ struct Probe {
 }
 
 impl Probe {
+    /// Time has passed (ms).
+    fn note_silence(&mut self, now: u64) {
+        if matches!(self.said, Said::Nothing { until } if until <= now) {
+            self.said = Said::Silent;
+        }
+    }
+
+    /// It has not much time left to answer, or none.
+    fn is_late(&self, now: u64) -> bool {
+        match self.said {
+            Said::Silent => true,
+            Said::Nothing { until } => until <= now + LEASE_AFTER,
+            _ => false,
+        }
+    }
+
     /// It does not serve the room and will not: the room may be taken from it.
     fn is_out(&self, check_lease: bool) -> bool {
         match self.said {
@@ -121,6 +138,15 @@ enum Step {
     Pausing,
 }
 
+/// A takeover: the record that was to be written, whose it makes the room, and the record that it was to take the place of.
+#[derive(Debug)]
+struct Attempt {
+    bytes: Bytes,
+    ownership: Ownership,
+    basis: Record,
+    slot: RoomSlot,
+}
+
 /// One search.
 #[derive(Debug)]
 pub struct Find {
@@ -130,7 +156,7 @@ pub struct Find {
     stored: Option<Bytes>,
     record: Option<Record>,
     /// What this search has tried to write: if it is there, the room is ours.
-    attempt: Option<(Bytes, Ownership, Record)>,
+    attempt: Option<Attempt>,
 }
 
 impl Hub {
@@ -183,8 +209,8 @@ impl Hub {
                 self.record_read(time, room, stored);
             }
             (Step::TakingOver { ticket: expected }, Ok(Answer::Done)) if *expected == ticket => {
-                if let Some((bytes, ownership, record)) = find.attempt.take() {
-                    self.take_over(time, room, bytes, ownership, &record);
+                if let Some(attempt) = find.attempt.take() {
+                    self.take_over(time, room, attempt);
                 }
             }
             (Step::TakingOver { ticket: expected }, Ok(Answer::Found(stored))) if *expected == ticket => {
@@ -208,10 +234,10 @@ impl Hub {
         let Some(find) = self.finds.get_mut(&room) else {
             return;
         };
-        if let Some((bytes, ownership, basis)) = find.attempt.take()
-            && stored.as_ref() == Some(&bytes)
+        if let Some(attempt) = find.attempt.take()
+            && stored.as_ref() == Some(&attempt.bytes)
         {
-            return self.take_over(time, room, bytes, ownership, &basis);
+            return self.take_over(time, room, attempt);
         }
         let recorded = record.as_ref().map(Record::owner);
         find.stored = stored;

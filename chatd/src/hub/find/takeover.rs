@@ -1,7 +1,7 @@
 //! Taking a room over from owners that are gone. Pure: no I/O.
 
 use super::{
-    Bucket, Bytes, Duration, ErrorCode, Former, Hub, Key, Notice, Owned, Ownership, PATIENCE, Phase, Record, Request,
+    Attempt, Bucket, Duration, ErrorCode, Former, Hub, Key, Notice, Owned, Ownership, PATIENCE, Phase, Record, Request,
     Room, RoomId, Step, TAKEOVER_PATIENCE, TicketPurpose, Time, Timer, next_epoch,
 };
 
@@ -12,19 +12,20 @@ impl Hub {
             // It is being moved to here: a takeover would throw away what comes with it.
             return self.pause(time, room);
         }
-        let refusal = if self.drain.is_some() {
-            Some(ErrorCode::ShuttingDown)
+        let slot = if self.drain.is_some() {
+            Err(ErrorCode::ShuttingDown)
         } else if !self.settled() {
-            Some(ErrorCode::Unavailable)
-        } else if self.rooms.len() >= self.settings.max_rooms {
-            Some(ErrorCode::TooManyRooms)
+            Err(ErrorCode::Unavailable)
         } else {
-            None
+            self.settings.slots.take().ok_or(ErrorCode::TooManyRooms)
         };
-        if let Some(code) = refusal {
-            self.give_up_entering(time, room, code);
-            return self.pause(time, room);
-        }
+        let slot = match slot {
+            Ok(slot) => slot,
+            Err(code) => {
+                self.give_up_entering(time, room, code);
+                return self.pause(time, room);
+            }
+        };
         let seen = self.seen.get(room).map(|seen| seen.ownership.epoch);
         let Some(find) = self.finds.get_mut(&room) else {
             return;
@@ -39,7 +40,7 @@ impl Hub {
         let held = record.held_seats(self.settings.max_players);
         let new = Record::new(&me, held.into_iter()).naming(former).to_bytes();
         if let Some(find) = self.finds.get_mut(&room) {
-            find.attempt = Some((new.clone(), ownership, record));
+            find.attempt = Some(Attempt { bytes: new.clone(), ownership, basis: record, slot });
         }
         let ttl = Duration::from_millis(self.settings.record_ttl);
         let ticket = self.ask(TicketPurpose::Find(room), Request::Swap { key: Key::Room(room), expected, new, ttl });
@@ -62,7 +63,8 @@ impl Hub {
     }
 
     /// The record says that this pod has the room: it does.
-    pub(super) fn take_over(&mut self, time: Time, room: RoomId, stored: Bytes, ownership: Ownership, basis: &Record) {
+    pub(super) fn take_over(&mut self, time: Time, room: RoomId, attempt: Attempt) {
+        let Attempt { bytes: stored, ownership, basis, slot } = attempt;
         let Some(find) = self.finds.remove(&room) else {
             return;
         };
@@ -70,9 +72,9 @@ impl Hub {
         let until = time.now + self.settings.seat_hold;
         let held = basis.held_seats(self.settings.max_players);
         let taken = Room::taken_over(room, held, until, bucket, &mut self.random);
-        let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored.clone()), time.now));
+        let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored.clone()), time.now, slot));
         self.counters.takeovers += 1;
-        self.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
+        self.log(Notice::TookOver { room, from: basis.pod_id, epoch: ownership.epoch });
         let me = self.me_as(ownership);
         self.tell_named(time, room, &stored, &me);
         self.arm_room(time, key);

@@ -14,6 +14,7 @@ use super::admission::Entry;
 use super::drain::Move;
 use super::find::{Waiter, answer_by};
 use super::input::Asked;
+use super::slots::RoomSlot;
 use super::{Effect, Hub, Notice, Purpose, RoomView, SessionId, Ticket, Time, Timer};
 use crate::directory::{Answer as Reply, Key, NoAnswer, Request};
 use crate::frame::Frame;
@@ -100,6 +101,7 @@ pub struct Owned {
     pub room: Room,
     pub ownership: Ownership,
     pub phase: Phase,
+    slot: RoomSlot,
     /// After a thaw: input and output wait for the record, at most until then.
     pub unconfirmed: Option<u64>,
     /// JOIN, RESUME and attaching sessions that came while the room was not ready.
@@ -126,7 +128,14 @@ pub struct Owned {
 
 impl Owned {
     /// `stored`: the record as it is in the directory and true of `room`; `None`: it has to be written first.
-    pub fn new(room: Room, ownership: Ownership, phase: Phase, stored: Option<Bytes>, now: u64) -> Self {
+    pub fn new(
+        room: Room,
+        ownership: Ownership,
+        phase: Phase,
+        stored: Option<Bytes>,
+        now: u64,
+        slot: RoomSlot,
+    ) -> Self {
         Self {
             written: u64::from(stored.is_some()),
             version: 1,
@@ -134,6 +143,7 @@ impl Owned {
             room,
             ownership,
             phase,
+            slot,
             unconfirmed: None,
             waiters: Vec::new(),
             frames: Vec::new(),
@@ -231,12 +241,12 @@ impl Hub {
     // ---- beginning and end
 
     /// A room that is new in the world.
-    pub(in crate::hub) fn found_room(&mut self, time: Time, room: RoomId, whom: Released) {
+    pub(in crate::hub) fn found_room(&mut self, time: Time, room: RoomId, whom: Released, slot: RoomSlot) {
         let epoch = next_epoch(None, self.seen.get(room).map(|seen| seen.ownership.epoch), time.wall);
         let ownership = Ownership { epoch, boot: self.me.ownership.boot };
         let phase = Phase::Founding { whom, until: time.now + PATIENCE };
         let room = Room::new(room, &mut self.random);
-        let key = self.own(Owned::new(room, ownership, phase, None, time.now));
+        let key = self.own(Owned::new(room, ownership, phase, None, time.now, slot));
         self.write(time, key);
         self.arm_room(time, key);
     }
@@ -251,7 +261,7 @@ impl Hub {
         }
         self.refuse_frames(owned.frames);
         if let Phase::Founding { whom, .. } = owned.phase {
-            self.create_room_for(time, whom);
+            self.create_room_for(time, whom, owned.slot);
         }
     }
 
