@@ -102,11 +102,13 @@ impl Record {
         }
     }
 
+    #[must_use]
     pub fn numbered(self, serial: u64) -> Self {
         Self { serial, ..self }
     }
 
     /// The same record, naming those of `former` that had the room last, each process once.
+    #[must_use]
     pub fn naming(mut self, former: impl IntoIterator<Item = Former>) -> Self {
         let mut former: Vec<Former> =
             former.into_iter().filter(|former| former.boot != self.boot && former.peer != self.peer).collect();

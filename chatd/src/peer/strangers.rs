@@ -53,7 +53,7 @@ mod tests {
             assert_eq!(strangers.came(LinkId(10 + number), address(2)), None);
         }
         for number in 0..1_000 {
-            assert_eq!(strangers.came(LinkId(100 + number), address(2)).is_some(), true);
+            assert!(strangers.came(LinkId(100 + number), address(2)).is_some());
             assert!(strangers.0.contains_key(&LinkId(1)));
             assert_eq!(strangers.0.len(), 1 + MAX_OF_ONE_ADDRESS);
         }

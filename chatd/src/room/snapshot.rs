@@ -63,6 +63,7 @@ impl Snapshot {
 
     /// As this pod's limits allow it, should those of other pods be larger: seats beyond `most` are left out, those of players
     /// who are away first, and none is held longer than `hold` (ms).
+    #[must_use]
     pub fn limited(mut self, most: u32, hold: u64) -> Self {
         if self.seats.len() > most as usize {
             self.seats.sort_by_key(|seat| seat.away_for.is_some());

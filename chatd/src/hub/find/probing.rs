@@ -151,7 +151,9 @@ impl Hub {
         let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) else {
             return;
         };
-        probes.iter_mut().for_each(|probe| probe.note_silence(time.now));
+        for probe in probes.iter_mut() {
+            probe.note_silence(time.now);
+        }
         if !probes.iter().any(|probe| matches!(probe.said, Said::Here(_))) {
             self.ask_leases_of_the_late(time, room);
         }
