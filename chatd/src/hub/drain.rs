@@ -64,6 +64,17 @@ impl Move {
         matches!(self.step, Step::Offering(_) | Step::Checking)
     }
 
+    /// The record turned out to be another than was offered, and not the target's: with what is written now those who have
+    /// refused may take it. True: the room is claimed again with that.
+    pub fn starts_over(&mut self, now: u64) -> bool {
+        self.tried.clear();
+        let checking = self.step == Step::Checking;
+        if checking {
+            (self.step, self.until, self.claim) = (Step::Reclaiming, now + PATIENCE, false);
+        }
+        checking
+    }
+
     /// The lease has been lost. False: the room is to be claimed again now, and not when it turns out that it stays.
     pub fn claims_later(&mut self) -> bool {
         self.claim |= self.offered();
@@ -236,23 +247,14 @@ impl Hub {
         }
     }
 
-    /// The target cannot have swapped the record: another one is tried.
+    /// The target does not take it: what the record says is looked at before another one is tried.
     fn move_failed(&mut self, time: Time, key: usize) {
-        if let Some(owned) = self.rooms.get_mut(key)
-            && let Phase::Moving(moving) = &mut owned.phase
-            && let Step::Offering(target) = &moving.step
+        if let Some(owned) = self.rooms.get(key)
+            && let Phase::Moving(Move { step: Step::Offering(target), .. }) = &owned.phase
         {
-            let to = target.pod_id.clone();
-            moving.step = Step::Settling;
-            moving.until = time.now + PATIENCE;
-            if std::mem::take(&mut moving.claim) {
-                owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
-                owned.changed();
-            }
-            let room = owned.room.id;
+            let (room, to) = (owned.room.id, target.pod_id.clone());
             self.log(Notice::MoveFailed { room, to });
-            self.write(time, key);
-            self.move_settled(time, key);
+            self.check_move(time, key);
         }
     }
 

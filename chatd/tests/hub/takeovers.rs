@@ -234,6 +234,24 @@ fn a_claim_does_not_hold_up_a_room_that_is_offered() {
 }
 
 #[test]
+fn a_room_is_moved_though_the_directory_has_lost_its_record() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+    world.store.clear();
+    let time = world.time();
+    world.pods[0].peer_up(time, boot(1), None);
+    world.pods[1].peer_up(time, boot(0), None);
+    world.pods[0].drain(time, time.now + 25_000);
+    let target = Target { pod_id: "chat-1".into(), boot: boot(1), peer: "1".into(), rooms: 0 };
+    world.pods[0].targets(time, vec![target]);
+    world.pass(500);
+    assert_eq!([0, 1].map(|pod| world.pods[pod].room_count()), [0, 1]);
+    assert_eq!(world.ask(alice, "hello\n"), format!("MOVED {room}\nMSG alice hello\n"));
+}
+
+#[test]
 fn a_room_that_stays_is_claimed_again_all_the_same() {
     let mut world = World::new(2);
     let alice = world.open(0);

@@ -286,6 +286,11 @@ impl Hub {
         };
         owned.stored = found;
         owned.version += 1;
+        if let Phase::Moving(moving) = &mut owned.phase
+            && moving.starts_over(time.now)
+        {
+            owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
+        }
         if surprise && !founding {
             self.effects.push(Effect::DirectoryWentBack);
         }
