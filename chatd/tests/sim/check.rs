@@ -123,8 +123,10 @@ impl World {
         // Without its lease, which a newer process of its name has taken, it may be taken for dead in a freeze that is too
         // short for it to notice.
         let names = |pod: &Pod| pod.setup.name == low.setup.name && pod.setup.number > low.setup.number;
-        if self.pods.iter().any(names) {
-            directory = directory.map(|since| since.max(low.thawed));
+        // It finds that out with its next renewal.
+        let named = self.pods.iter().filter(|pod| names(pod)).map(|pod| pod.thawed).max();
+        if let Some(named) = named {
+            directory = directory.map(|since| since.max(low.thawed).max(named));
         }
         if let Some(when) = self.store.went_back {
             let both = directory.zip(self.reaches_directory(high)).map(|(one, other)| one.max(other).max(when));
@@ -217,7 +219,9 @@ impl World {
                 Aim::Probe { .. } | Aim::Done if client.probes => "JOIN",
                 _ => continue,
             };
-            let fine = outcome == "joined" || what == "JOIN" && outcome == "room_full";
+            // An empty room's time may be over just then.
+            let closed = outcome == "room_not_found" && self.town.closed.contains(&client.wanted);
+            let fine = outcome == "joined" || what == "JOIN" && (outcome == "room_full" || closed);
             if !fine {
                 let pod = client.pod;
                 wrong.push(format!(

@@ -147,7 +147,8 @@ pub struct Pipe {
 #[derive(Debug, Default)]
 pub struct Cut {
     pub count: u32,
-    pub number: u64,
+    /// The number of the cut with which nothing came through any more.
+    pub first: u64,
     pub healed: Micros,
 }
 

@@ -153,7 +153,7 @@ impl Hub {
                 self.counters.joined(Err(ErrorCode::Unavailable));
                 self.refuse_entry(time, asked, ErrorCode::Unavailable);
             }
-            State::Attaching { until } if *until <= time.now => self.search(time, id, false),
+            State::Attaching { until, .. } if *until <= time.now => self.search(time, id, false),
             _ => {}
         }
     }
