@@ -56,6 +56,8 @@ pub struct Move {
     tried: Vec<PodBoot>,
     /// The lease was lost while the record was not to be written: the room is claimed again if it stays.
     claim: bool,
+    /// The record has been looked at since the move began.
+    checked: bool,
 }
 
 impl Move {
@@ -176,6 +178,7 @@ impl Hub {
                 until: time.now + PATIENCE,
                 tried: Vec::new(),
                 claim: false,
+                checked: false,
             });
         }
         self.write(time, key);
@@ -217,6 +220,10 @@ impl Hub {
         };
         let target =
             targets.into_iter().filter(|target| !moving.tried.contains(&target.boot)).min_by_key(|target| target.rooms);
+        if target.is_none() && !moving.checked {
+            // Seats wait in the record: it has to be there, whatever has become of the directory.
+            return self.check_move(time, key);
+        }
         let (Some(target), Some(record)) = (target, owned.stored().cloned()) else {
             return self.abandon(time, key, ErrorCode::ShuttingDown);
         };
@@ -295,6 +302,9 @@ impl Hub {
             Step::Offering(_) => self.check_move(time, key),
             // The directory is away.
             Step::Settling => self.abandon(time, key, ErrorCode::ShuttingDown),
+            Step::Checking | Step::Reclaiming if moving.tried.is_empty() => {
+                self.abandon(time, key, ErrorCode::ShuttingDown);
+            }
             Step::Checking | Step::Reclaiming => self.abandon(time, key, ErrorCode::Unavailable),
         }
     }
@@ -305,6 +315,7 @@ impl Hub {
         {
             moving.step = Step::Checking;
             moving.until = time.now + PATIENCE;
+            moving.checked = true;
             self.read_own_record(time, key);
             self.arm_room(time, key);
         }

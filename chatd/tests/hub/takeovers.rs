@@ -252,6 +252,22 @@ fn a_room_is_moved_though_the_directory_has_lost_its_record() {
 }
 
 #[test]
+fn a_room_that_nobody_takes_stands_in_the_directory_though_that_had_lost_it() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RESUMABLE\n"));
+    world.store.clear();
+    let time = world.time();
+    world.pods[0].drain(time, time.now + 25_000);
+    world.pods[0].targets(time, Vec::new());
+    world.pass(300);
+    assert!(world.hear(alice).ends_with("BYE shutting_down\n"));
+    let record = Record::parse(&world.store[&Key::Room(room.parse().unwrap())]).unwrap();
+    assert_eq!((record.players.len(), world.pods[0].room_count()), (1, 0));
+}
+
+#[test]
 fn a_room_that_stays_is_claimed_again_all_the_same() {
     let mut world = World::new(2);
     let alice = world.open(0);
