@@ -29,6 +29,28 @@ pub struct RecordedSeat {
     pub hold: bool,
 }
 
+/// A pod that had the room, as long as it may not have heard that it has not any more: the next owner goes on telling it, should
+/// this one end before it could.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    pub epoch: Epoch,
+    pub boot: PodBoot,
+    /// `host:port` for other pods.
+    pub peer: String,
+}
+
+impl Former {
+    pub fn ownership(&self) -> Ownership {
+        Ownership { epoch: self.epoch, boot: self.boot }
+    }
+}
+
+impl From<&Owner> for Former {
+    fn from(owner: &Owner) -> Self {
+        Self { epoch: owner.ownership.epoch, boot: owner.ownership.boot, peer: owner.peer.clone() }
+    }
+}
+
 /// The value of `room:<room>`. `pod_id` and `players` are what readers of older versions expect; fields are only ever added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -40,7 +62,22 @@ pub struct Record {
     pub epoch: Epoch,
     pub boot: PodBoot,
     pub seats: BTreeMap<String, RecordedSeat>,
+    /// At most [`MAX_FORMER`]. Most often nobody, and then not written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Former>,
+    /// Counts the writes of one ownership, so that no two have the same bytes: a swap that was given up and is carried out late
+    /// must not find what it expected come back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub serial: u64,
 }
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
+fn is_zero(serial: &u64) -> bool {
+    *serial == 0
+}
+
+/// The former owners that a record names: a room that changes hands more often while they are all away is not worth more bytes.
+pub const MAX_FORMER: usize = 4;
 
 /// No epoch is above this: a whole number that every JSON reader can hold, far beyond any clock. Above it there is none to claim.
 pub const MAX_EPOCH: Epoch = 1 << 53;
@@ -60,13 +97,35 @@ impl Record {
             epoch: owner.ownership.epoch,
             boot: owner.ownership.boot,
             seats: seats.iter().map(|(name, seat)| (name.as_str().to_owned(), *seat)).collect(),
+            former: Vec::new(),
+            serial: 0,
         }
+    }
+
+    #[must_use]
+    pub fn numbered(self, serial: u64) -> Self {
+        Self { serial, ..self }
+    }
+
+    /// The same record, naming those of `former` that had the room last, each process once.
+    #[must_use]
+    pub fn naming(mut self, former: impl IntoIterator<Item = Former>) -> Self {
+        let mut former: Vec<Former> =
+            former.into_iter().filter(|former| former.boot != self.boot && former.peer != self.peer).collect();
+        former.sort_by_key(|former| std::cmp::Reverse(former.ownership()));
+        let mut seen = std::collections::BTreeSet::new();
+        former.retain(|former| seen.insert(former.boot));
+        former.truncate(MAX_FORMER);
+        self.former = former;
+        self
     }
 
     /// `None` for rubbish, and for what another program wrote.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let record: Option<Self> = (bytes.len() <= MAX_RECORD).then(|| serde_json::from_slice(bytes).ok()).flatten();
-        record.filter(|record| record.epoch <= MAX_EPOCH)
+        let mut record = record.filter(|record| record.epoch <= MAX_EPOCH)?;
+        record.former.truncate(MAX_FORMER);
+        Some(record)
     }
 
     pub fn to_bytes(&self) -> Bytes {
@@ -86,6 +145,19 @@ impl Record {
             web: self.web.clone(),
             peer: self.peer.clone(),
         }
+    }
+
+    /// The seats that a new owner holds: what names and numbers cannot be read or stand there twice is left out, and so is
+    /// what goes beyond `most`, should other pods allow more players than this one.
+    pub fn held_seats(&self, most: u32) -> Vec<(PlayerName, RecordedSeat)> {
+        let mut held: Vec<(PlayerName, RecordedSeat)> = Vec::new();
+        for (name, seat) in self.seats().filter(|(_, seat)| seat.hold) {
+            let twice = held.iter().any(|(other, held)| *other == name || held.seat == seat.seat);
+            if !twice && held.len() < most as usize {
+                held.push((name, seat));
+            }
+        }
+        held
     }
 
     /// The seats that can be read, in no particular order.

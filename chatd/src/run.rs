@@ -19,7 +19,7 @@ use crate::directory::any::AnyDirectory;
 use crate::directory::memory::MemoryDirectory;
 use crate::directory::redis::{RedisDirectory, RedisSettings, RedisSettingsError, SecretsError};
 use crate::files::{FileError, KeyWatch, ReloadFailures, Watcher, read_addresses};
-use crate::hub::{HubSettings, Rules};
+use crate::hub::{HubSettings, RoomSlots, Rules};
 use crate::lease::LeaseIdentity;
 use crate::limits::SharedLimits;
 use crate::mail::{Places, ShardMail};
@@ -43,6 +43,8 @@ const LINGER: Duration = Duration::from_secs(5);
 const REPLAY_EXTRA: Duration = Duration::from_mins(1);
 /// Descriptors besides the clients' sockets: listeners, links to other pods, the directory, files, admin connections.
 const OTHER_FILES: u64 = 1_024;
+/// Threads for look-ups of names and reading of files: a resolver that hangs must not bring up hundreds.
+const HELPER_THREADS: usize = 16;
 
 /// Why chatd does not start, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +70,9 @@ pub enum StartError {
 /// Runs a pod until a signal has ended it; returns the exit code.
 pub fn run(settings: Settings) -> Result<u8, StartError> {
     raise_file_limit(u64::from(settings.limits.max_connections) + OTHER_FILES);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().max_blocking_threads(HELPER_THREADS);
+    let runtime = runtime.build().map_err(StartError::Thread)?;
     let ended = LocalSet::new().block_on(&runtime, serve(settings));
     // Name look-ups may still block a helper thread; nobody waits for them.
     runtime.shutdown_background();
@@ -119,9 +123,10 @@ async fn serve(settings: Settings) -> Result<Ended, StartError> {
     let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_SHARDS);
     let (shards, mailboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded_channel()).unzip();
     let (pod_sender, mail) = unbounded_channel();
+    let slots = RoomSlots::new(settings.limits.max_rooms as usize);
     let limits = settings.clients.per_ip_limits.then(SharedLimits::default);
     let start = |index, mailbox, seed| ShardStart {
-        settings: hub_settings(&settings, index, count),
+        settings: hub_settings(&settings, index, count, &slots),
         me: me.owner.clone(),
         keys: keys.clone(),
         seed,
@@ -267,7 +272,7 @@ async fn directory(redis: Option<&RedisSettings>) -> Result<AnyDirectory, StartE
 }
 
 /// One shard's part of the settings.
-fn hub_settings(settings: &Settings, shard: usize, shards: usize) -> HubSettings {
+fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSlots) -> HubSettings {
     let limits = &settings.limits;
     let millis = |duration: Duration| duration.as_millis() as u64;
     HubSettings {
@@ -275,7 +280,7 @@ fn hub_settings(settings: &Settings, shard: usize, shards: usize) -> HubSettings
         seat_hold: millis(limits.seat_hold),
         record_ttl: millis(limits.record_ttl),
         empty_ttl: millis(limits.empty_ttl),
-        max_rooms: (limits.max_rooms as usize).div_ceil(shards),
+        slots: slots.clone(),
         rate: limits.rate,
         burst: limits.burst,
         max_misses: limits.max_misses,

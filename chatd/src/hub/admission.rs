@@ -18,6 +18,17 @@ pub enum Entry {
     Resume { token: String, heard: Option<Heard> },
 }
 
+/// Somebody who is to have a new seat.
+#[derive(Debug, Clone, Copy)]
+pub struct Joining {
+    pub name: PlayerName,
+    pub resumable: bool,
+    /// As a JOIN, not as an attach.
+    pub counts: bool,
+    /// When it was asked for.
+    pub since: u64,
+}
+
 impl Entry {
     pub fn command(&self, room: RoomId) -> Command<'static> {
         match self {
@@ -99,23 +110,19 @@ impl Hub {
     }
 
     /// JOIN or RESUME at the room's owner, of a client here or of one that another pod relays.
-    pub(super) fn admit(&mut self, time: Time, key: usize, asked: Asked, entry: &Entry) {
+    pub(super) fn admit(&mut self, time: Time, key: usize, asked: Asked, entry: &Entry, since: u64) {
         match entry {
-            Entry::Join { name, resumable } => self.join(time, key, asked, *name, *resumable, true),
+            Entry::Join { name, resumable } => {
+                let joining = Joining { name: *name, resumable: *resumable, counts: true, since };
+                self.join(time, key, asked, joining);
+            }
             Entry::Resume { token, heard } => self.resume(time, key, asked, token, *heard),
         }
     }
 
-    /// Takes a new seat; answered once the write that holds it is done. `counts`: as a JOIN, not as an attach.
-    pub(super) fn join(
-        &mut self,
-        time: Time,
-        key: usize,
-        asked: Asked,
-        name: PlayerName,
-        resumable: bool,
-        counts: bool,
-    ) {
+    /// Takes a new seat; answered once the write that holds it is done.
+    pub(super) fn join(&mut self, time: Time, key: usize, asked: Asked, joining: Joining) {
+        let Joining { name, resumable, counts, since } = joining;
         let connection = self.connection(asked.by);
         let seat = self.new_seat();
         let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
@@ -146,7 +153,7 @@ impl Hub {
             strikes: Strikes::default(),
         });
         let entry = Entry::Join { name, resumable };
-        self.answer_after_write(time, key, Held::Joined { asked, seat, entry, counts });
+        self.answer_after_write(time, key, Held::Joined { asked, seat, entry, counts, since });
     }
 
     /// The write that holds a JOIN is done: it is answered, and the others hear of it.
@@ -212,8 +219,9 @@ impl Hub {
         let since = match heard {
             Some(heard) if heard.timeline != timeline => None,
             Some(heard) => Some(heard.last_seq.min(last)),
-            None if owned_is_new(state, left_at) => None,
-            None => Some(if reach.is_none() { left_at } else { last }),
+            // What went to a connection that seems to live may have been read or not: nobody can tell.
+            None if reach.is_some() || owned_is_new(state, left_at) => None,
+            None => Some(left_at),
         };
         let missed = since.map(|since| self.rooms.get(key).map_or(0, |owned| owned.room.ring.missed(since, last)));
         self.counters.joined(Ok(()));
@@ -327,39 +335,38 @@ impl Hub {
     // ---- making rooms
 
     fn create(&mut self, time: Time, asked: Asked) {
-        if let Err(code) = self.may_create() {
-            return self.refuse(time, asked, code);
-        }
+        let slot = match self.may_create() {
+            Ok(slot) => slot,
+            Err(code) => return self.refuse(time, asked, code),
+        };
         if let Reach::Local(id) = asked.by
             && let Some(session) = self.session_mut(id)
         {
             session.place = Place::Busy;
             self.charge(id);
         }
-        self.create_room_for(time, Released::Created(asked));
+        self.create_room_for(time, Released::Created(asked), slot);
     }
 
     pub(super) fn create_for_query(&mut self, time: Time, query: u64) {
         match self.may_create() {
-            Ok(()) => self.create_room_for(time, Released::Queried(query)),
+            Ok(slot) => self.create_room_for(time, Released::Queried(query), slot),
             Err(code) => self.effects.push(Effect::Created { query, result: Err(code) }),
         }
     }
 
-    fn may_create(&self) -> Result<(), ErrorCode> {
+    fn may_create(&self) -> Result<super::slots::RoomSlot, ErrorCode> {
         if self.drain.is_some() {
             Err(ErrorCode::ShuttingDown)
         } else if !self.serves() {
             Err(ErrorCode::Unavailable)
-        } else if self.rooms.len() >= self.settings.max_rooms {
-            Err(ErrorCode::TooManyRooms)
         } else {
-            Ok(())
+            self.settings.slots.take().ok_or(ErrorCode::TooManyRooms)
         }
     }
 
     /// A room with a new id of this shard; announced once its record is written.
-    pub(super) fn create_room_for(&mut self, time: Time, whom: Released) {
+    pub(super) fn create_room_for(&mut self, time: Time, whom: Released, slot: super::slots::RoomSlot) {
         let room = loop {
             let room = RoomId::random(&mut self.random);
             let free = !self.index.contains_key(&room) && !self.finds.contains_key(&room);
@@ -367,7 +374,7 @@ impl Hub {
                 break room;
             }
         };
-        self.found_room(time, room, whom);
+        self.found_room(time, room, whom, slot);
     }
 
     /// The write of a new room has been answered, or not in time.
@@ -407,7 +414,7 @@ impl Hub {
                 None => Err(ErrorCode::Unavailable),
             },
             Ok(Answer::Found(None)) if self.settled() => {
-                let seen = self.seen.contains_key(&room) || self.index.contains_key(&room);
+                let seen = self.seen.get(room).is_some() || self.index.contains_key(&room);
                 Err(if seen { ErrorCode::Unavailable } else { ErrorCode::RoomNotFound })
             }
             _ => Err(ErrorCode::Unavailable),
@@ -426,7 +433,9 @@ impl Hub {
 
     /// The room has gone without the write of LEAVE or QUIT being answered: they are done as far as anyone here can tell.
     pub(super) fn left_anyway(&mut self, time: Time, room: RoomId, asked: Asked, quit: bool) {
-        if let Reach::Local(id) = asked.by {
+        if let Reach::Local(id) = asked.by
+            && matches!(self.session(id).map(|session| &session.place), Some(Place::Leaving { .. }))
+        {
             if quit {
                 self.goodbye(time, id, asked.id, None);
             } else {
@@ -456,7 +465,7 @@ impl Hub {
             return self.arm_room(time, key);
         }
         match &waiter.wanted {
-            Wanted::Enter(entry) => self.admit(time, key, asked, entry),
+            Wanted::Enter(entry) => self.admit(time, key, asked, entry, waiter.since),
             Wanted::Attach => self.attach_here(time, key, waiter.session),
         }
     }

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use super::ownership::{Owned, PATIENCE, Phase, RETRY};
 use super::seated::DETACHED;
 use super::session::Place;
+use super::slots::RoomSlot;
 use super::{Hub, Notice, Purpose, SessionId, Target, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::Frame;
 use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
-use crate::record::{MAX_EPOCH, Owner, Record, next_epoch};
+use crate::record::{Owner, Record, next_epoch};
 use crate::room::{Bucket, Reach, Room, Snapshot};
 
 /// Rooms that move at a time.
@@ -23,6 +24,8 @@ const MOVES: usize = 64;
 const KEEP_RELAYING: u64 = 5_000;
 /// How often a draining hub looks for what it can do next (ms).
 const STEP: u64 = 100;
+/// How much longer a client that is to go may take to finish a line (ms).
+const FINISH_LINE: u64 = 1_000;
 
 /// A pod that is to end.
 #[derive(Debug)]
@@ -51,12 +54,33 @@ pub struct Move {
     step: Step,
     pub until: u64,
     tried: Vec<PodBoot>,
+    /// The lease was lost while the record was not to be written: the room is claimed again if it stays.
+    claim: bool,
+    /// The record has been looked at since the move began.
+    checked: bool,
 }
 
 impl Move {
     /// The record is not to be written: the target may be swapping it.
     pub fn offered(&self) -> bool {
         matches!(self.step, Step::Offering(_) | Step::Checking)
+    }
+
+    /// The record turned out to be another than was offered, and not the target's: with what is written now those who have
+    /// refused may take it. True: the room is claimed again with that.
+    pub fn starts_over(&mut self, now: u64) -> bool {
+        self.tried.clear();
+        let checking = self.step == Step::Checking;
+        if checking {
+            (self.step, self.until, self.claim) = (Step::Reclaiming, now + PATIENCE, false);
+        }
+        checking
+    }
+
+    /// The lease has been lost. False: the room is to be claimed again now, and not when it turns out that it stays.
+    pub fn claims_later(&mut self) -> bool {
+        self.claim |= self.offered();
+        self.offered()
     }
 }
 
@@ -65,7 +89,8 @@ impl Move {
 pub struct Arrival {
     from: PodBoot,
     basis: Ownership,
-    room: Option<Room>,
+    room: Room,
+    slot: RoomSlot,
     owner: Owner,
     bytes: Bytes,
     ticket: Ticket,
@@ -90,6 +115,11 @@ impl Hub {
     /// Clients are sent on to other pods now.
     pub(super) fn drain_sends_away(&self, time: Time) -> bool {
         self.drain.as_ref().is_some_and(|drain| time.now >= drain.since + KEEP_RELAYING)
+    }
+
+    /// Whoever is in the middle of a line may finish it.
+    pub(super) fn drain_is_patient(&self, time: Time) -> bool {
+        self.drain.as_ref().is_none_or(|drain| time.now < drain.since + KEEP_RELAYING + FINISH_LINE)
     }
 
     pub(super) fn drain_due(&mut self, time: Time) {
@@ -127,7 +157,7 @@ impl Hub {
                 Place::Closing => {}
                 _ if over => self.fail(time, id, ErrorCode::ShuttingDown),
                 Place::Relayed(_) => self.leave_if_idle(time, id),
-                Place::Outside if sends_away && session.waiting.bytes.is_empty() => {
+                Place::Outside if sends_away && session.quiet(self.drain_is_patient(time)) => {
                     self.fail_quietly(time, id, Some(ErrorCode::ShuttingDown));
                 }
                 _ => {}
@@ -143,7 +173,13 @@ impl Hub {
 
     fn start_move(&mut self, time: Time, key: usize) {
         if let Some(owned) = self.rooms.get_mut(key) {
-            owned.phase = Phase::Moving(Move { step: Step::Settling, until: time.now + PATIENCE, tried: Vec::new() });
+            owned.phase = Phase::Moving(Move {
+                step: Step::Settling,
+                until: time.now + PATIENCE,
+                tried: Vec::new(),
+                claim: false,
+                checked: false,
+            });
         }
         self.write(time, key);
         self.move_settled(time, key);
@@ -164,6 +200,7 @@ impl Hub {
                 // The target has not got it: nobody else will, once this is written.
                 moving.step = Step::Reclaiming;
                 moving.until = time.now + PATIENCE;
+                moving.claim = false;
                 owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
                 owned.changed();
                 self.write(time, key);
@@ -183,6 +220,10 @@ impl Hub {
         };
         let target =
             targets.into_iter().filter(|target| !moving.tried.contains(&target.boot)).min_by_key(|target| target.rooms);
+        if target.is_none() && !moving.checked {
+            // Seats wait in the record: it has to be there, whatever has become of the directory.
+            return self.check_move(time, key);
+        }
         let (Some(target), Some(record)) = (target, owned.stored().cloned()) else {
             return self.abandon(time, key, ErrorCode::ShuttingDown);
         };
@@ -196,13 +237,6 @@ impl Hub {
         }
         let room = owned.room.id;
         let snapshot = owned.room.snapshot(owned.ownership, &record, time.now);
-        let owner = Owner {
-            ownership: Ownership { epoch: 0, boot: target.boot },
-            pod_id: target.pod_id.clone(),
-            tcp: String::new(),
-            web: String::new(),
-            peer: target.peer.clone(),
-        };
         if let Some(drain) = &mut self.drain
             && let Some(targets) = &mut drain.targets
         {
@@ -212,7 +246,7 @@ impl Hub {
                 .filter(|other| other.boot == target.boot)
                 .for_each(|chosen| chosen.rooms = chosen.rooms.saturating_add(1));
         }
-        if self.reach(time, &owner) {
+        if self.reach(time, target.boot, &target.peer) {
             self.peers.send_or_queue(target.boot, &target.peer, &Frame::Offer { room, snapshot });
             self.arm_room(time, key);
         } else {
@@ -220,18 +254,14 @@ impl Hub {
         }
     }
 
-    /// The target cannot have swapped the record: another one is tried.
+    /// The target does not take it: what the record says is looked at before another one is tried.
     fn move_failed(&mut self, time: Time, key: usize) {
-        if let Some(owned) = self.rooms.get_mut(key)
-            && let Phase::Moving(moving) = &mut owned.phase
-            && let Step::Offering(target) = &moving.step
+        if let Some(owned) = self.rooms.get(key)
+            && let Phase::Moving(Move { step: Step::Offering(target), .. }) = &owned.phase
         {
-            let to = target.pod_id.clone();
-            moving.step = Step::Settling;
-            moving.until = time.now + PATIENCE;
-            let room = owned.room.id;
+            let (room, to) = (owned.room.id, target.pod_id.clone());
             self.log(Notice::MoveFailed { room, to });
-            self.move_settled(time, key);
+            self.check_move(time, key);
         }
     }
 
@@ -272,6 +302,9 @@ impl Hub {
             Step::Offering(_) => self.check_move(time, key),
             // The directory is away.
             Step::Settling => self.abandon(time, key, ErrorCode::ShuttingDown),
+            Step::Checking | Step::Reclaiming if moving.tried.is_empty() => {
+                self.abandon(time, key, ErrorCode::ShuttingDown);
+            }
             Step::Checking | Step::Reclaiming => self.abandon(time, key, ErrorCode::Unavailable),
         }
     }
@@ -282,6 +315,7 @@ impl Hub {
         {
             moving.step = Step::Checking;
             moving.until = time.now + PATIENCE;
+            moving.checked = true;
             self.read_own_record(time, key);
             self.arm_room(time, key);
         }
@@ -340,24 +374,22 @@ impl Hub {
     // ---- the target
 
     pub(super) fn offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
-        let nonsense = snapshot.ownership.epoch > MAX_EPOCH
-            || snapshot.seq.max(snapshot.position) > MAX_EPOCH
-            || snapshot.ring.iter().any(|item| item.position > snapshot.position);
-        let refuse = nonsense
+        let refuse = snapshot.is_nonsense()
             || self.drain.is_some()
-            || self.rooms.len() + self.arriving.len() >= self.settings.max_rooms
             || self.owned_key(room).is_some()
             || self.arriving.contains_key(&room);
-        if refuse {
+        let Some(slot) = self.settings.slots.take().filter(|_| !refuse) else {
             let answer = Frame::Offered { room, from: snapshot.ownership, taken: None };
             return self.peers.send(from, &answer);
-        }
-        let seen = self.seen.get(&room).map(|seen| seen.owner.ownership.epoch);
+        };
+        let snapshot = snapshot.limited(self.settings.max_players, self.settings.seat_hold);
+        let seen = self.seen.get(room).map(|seen| seen.ownership.epoch);
         let epoch = next_epoch(Some(snapshot.ownership.epoch), seen, time.wall);
         let owner = self.me_as(Ownership { epoch, boot: self.me.ownership.boot });
         let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
         let restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, self.settings.ring);
-        let bytes = Record::new(&owner, restored.recorded()).to_bytes();
+        let former = Record::parse(&snapshot.record).map(|record| record.former).unwrap_or_default();
+        let bytes = Record::new(&owner, restored.recorded()).naming(former).to_bytes();
         let request = Request::Swap {
             key: Key::Room(room),
             expected: Some(Bytes::from(snapshot.record)),
@@ -368,7 +400,8 @@ impl Hub {
         let arrival = Arrival {
             from,
             basis: snapshot.ownership,
-            room: Some(restored),
+            room: restored,
+            slot,
             owner,
             bytes,
             ticket,
@@ -384,7 +417,7 @@ impl Hub {
         ticket: Ticket,
         answer: Result<Answer, NoAnswer>,
     ) {
-        let Some(mut arrival) = self.arriving.remove(&room) else {
+        let Some(arrival) = self.arriving.remove(&room) else {
             return;
         };
         if arrival.ticket != ticket {
@@ -403,13 +436,15 @@ impl Hub {
             _ => false,
         };
         let taken = mine.then(|| arrival.owner.clone());
-        if let Some(restored) = arrival.room.take().filter(|_| mine && self.owned_key(room).is_none()) {
-            let owned = Owned::new(restored, arrival.owner.ownership, Phase::Serving, Some(arrival.bytes), time.now);
-            let key = self.own(owned);
+        if mine && self.owned_key(room).is_none() {
+            let Arrival { from, basis, room: restored, slot, owner, bytes, .. } = arrival;
+            let stored = Some(bytes.clone());
+            let key = self.own(Owned::new(restored, owner.ownership, Phase::Serving, stored, time.now, slot));
+            self.tell_named(time, room, &bytes, &owner);
             self.counters.arrivals += 1;
-            self.log(Notice::MovedHere { room, epoch: arrival.owner.ownership.epoch });
+            self.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });
             self.arm_room(time, key);
-            self.peers.send(arrival.from, &Frame::Offered { room, from: arrival.basis, taken });
+            self.peers.send(from, &Frame::Offered { room, from: basis, taken });
             for waiter in self.waiters_of_search(room) {
                 self.serve_waiter(time, key, &waiter);
             }

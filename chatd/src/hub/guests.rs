@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use super::admission::Entry;
+use super::admission::{Entry, Joining};
 use super::input::Asked;
 use super::peers::Peers;
 use super::{Hub, Time};
@@ -172,12 +172,12 @@ impl Hub {
             _ => return,
         };
         self.guests.insert(to, Guest::new(encoding, room));
-        self.admit(time, key, asked, &entry);
+        self.admit(time, key, asked, &entry, time.now);
     }
 
     /// The room is not here.
     pub(super) fn refuse_guest(&mut self, to: Connection, room: RoomId) {
-        let seen = self.seen.get(&room).map(|seen| seen.owner.clone());
+        let seen = self.seen.get(room).cloned();
         self.peers.send(to.boot, &Frame::Refused { room, relay: to.relay, seen });
     }
 
@@ -373,7 +373,8 @@ impl Hub {
                     session.place = super::session::Place::Busy;
                     session.room = Some(room);
                 }
-                self.join(time, key, asked, attach.name, attach.resumable, false);
+                let (name, resumable) = (attach.name, attach.resumable);
+                self.join(time, key, asked, Joining { name, resumable, counts: false, since: time.now });
             }
             Err(code) => {
                 self.reply(time, asked, &Event::Error { code, retry_after_ms: None });

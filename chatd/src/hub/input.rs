@@ -216,6 +216,18 @@ impl Hub {
         }
     }
 
+    /// A frame that is no message: from the connection's own bucket.
+    pub(super) fn charge_frame(&mut self, time: Time, id: SessionId) -> bool {
+        let Some(session) = self.session_mut(id) else {
+            return false;
+        };
+        let paid = session.bucket.take(time.now).is_ok();
+        if !paid && session.strikes.note(Err(ErrorCode::RateLimited), time.now) {
+            self.fail(time, id, ErrorCode::RateLimited);
+        }
+        paid
+    }
+
     /// At the end of the client's input, once all of it is carried out and answered: the end of the session.
     pub(super) fn end_if_done(&mut self, time: Time, id: SessionId) {
         let Some(session) = self.session(id) else {

@@ -17,7 +17,9 @@ mod ownership;
 mod peers;
 mod relay;
 mod seated;
+mod seen;
 mod session;
+mod slots;
 mod types;
 mod yielding;
 
@@ -40,8 +42,10 @@ use find::Find;
 use guests::Guest;
 use ownership::Owned;
 use peers::Peers;
+use seen::SeenOwners;
 use session::Session;
 
+pub use slots::RoomSlots;
 pub use types::{Advertised, Effect, HubSettings, LeaseView, Notice, RoomView, Rules, SessionId, Target, Ticket, Time};
 
 /// A session on its way from one thread to another.
@@ -74,13 +78,6 @@ enum Purpose {
     LookUp(u64, RoomId),
 }
 
-/// The highest owner seen of a room that is not owned here.
-#[derive(Debug, Clone)]
-struct Seen {
-    owner: Owner,
-    used: u64,
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Hub {
@@ -106,7 +103,7 @@ pub struct Hub {
     rooms: Slab<Owned>,
     index: HashMap<RoomId, usize>,
     finds: HashMap<RoomId, Find>,
-    seen: HashMap<RoomId, Seen>,
+    seen: SeenOwners,
     arriving: HashMap<RoomId, drain::Arrival>,
     peers: Peers,
     drain: Option<drain::Drain>,
@@ -149,7 +146,7 @@ impl Hub {
             rooms: Slab::new(),
             index: HashMap::new(),
             finds: HashMap::new(),
-            seen: HashMap::new(),
+            seen: SeenOwners::default(),
             arriving: HashMap::new(),
             peers: Peers::default(),
             drain: None,
@@ -201,6 +198,14 @@ impl Hub {
         self.begin(time);
         self.fail(time, session, ErrorCode::LineTooLong);
         self.finish(time);
+    }
+
+    /// A client that speaks JSON sent a frame that is no message, which costs as much as one. False: it has sent too many.
+    pub fn receive_idle_frame(&mut self, time: Time, session: SessionId) -> bool {
+        self.begin(time);
+        let paid = self.charge_frame(time, session);
+        self.finish(time);
+        paid
     }
 
     /// The client has ended its input, and may still read (`nc` at its end of file).
@@ -299,8 +304,15 @@ impl Hub {
     }
 
     /// The lease's state has changed, or was confirmed again.
-    pub fn lease(&mut self, _time: Time, view: LeaseView) {
+    pub fn lease(&mut self, time: Time, view: LeaseView) {
+        // By the lease as it was: the news may be the first thing that comes after a freeze.
+        self.begin(time);
+        let held_before = self.holds_lease(time);
         self.lease = view;
+        if !held_before && self.holds_lease(time) {
+            self.confirm_again(time);
+        }
+        self.finish(time);
     }
 
     /// The lease had been lost and is held again: every room is claimed again.

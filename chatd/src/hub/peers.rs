@@ -7,7 +7,7 @@ use super::ownership::Owned;
 use super::{Effect, Hub, Time, Timer};
 use crate::frame::Frame;
 use crate::protocol::{Ownership, PodBoot, RoomId};
-use crate::record::Owner;
+use crate::record::{Former, Owner, Record};
 use crate::room::{Connection, Reach};
 
 /// How long a failed dial counts for everyone (ms): one dial a peer and second (design.md section 5).
@@ -28,7 +28,7 @@ struct Dial {
 
 #[derive(Debug)]
 struct Tell {
-    former: Owner,
+    former: Former,
     owner: Owner,
     next: u64,
     until: u64,
@@ -85,18 +85,18 @@ impl Peers {
 }
 
 impl Hub {
-    /// Sees to a link to `owner`'s process. False: it cannot be reached now.
-    pub(super) fn reach(&mut self, time: Time, owner: &Owner) -> bool {
+    /// Sees to a link to the process with `boot`, which listens at `address`. False: it cannot be reached now.
+    pub(super) fn reach(&mut self, time: Time, boot: PodBoot, address: &str) -> bool {
         let peers = &mut self.peers;
-        if peers.is_up(owner.ownership.boot) || peers.dials.contains_key(&owner.peer) {
+        if peers.is_up(boot) || peers.dials.contains_key(address) {
             return true;
         }
-        if peers.failed.get(&owner.peer).is_some_and(|until| *until > time.now) {
+        if peers.failed.get(address).is_some_and(|until| *until > time.now) {
             return false;
         }
-        peers.failed.remove(&owner.peer);
-        peers.dials.insert(owner.peer.clone(), Dial::default());
-        self.effects.push(Effect::Dial { address: owner.peer.clone() });
+        peers.failed.remove(address);
+        peers.dials.insert(address.to_owned(), Dial::default());
+        self.effects.push(Effect::Dial { address: address.to_owned() });
         true
     }
 
@@ -113,7 +113,7 @@ impl Hub {
                 }
             }
             // Whoever had this address before is gone, and needs not be told.
-            self.peers.tells.retain(|_, tell| tell.former.peer != address || tell.former.ownership.boot == boot);
+            self.peers.tells.retain(|_, tell| tell.former.peer != address || tell.former.boot == boot);
         }
         // The other side dialled: what waits for it need not wait any longer.
         for dial in self.peers.dials.values_mut() {
@@ -157,28 +157,42 @@ impl Hub {
 
     // ---- telling former owners
 
+    /// Tells those whom the record that made `owner` the owner names.
+    pub(super) fn tell_named(&mut self, time: Time, room: RoomId, record: &[u8], owner: &Owner) {
+        for former in Record::parse(record).map(|record| record.former).unwrap_or_default() {
+            self.tell_until_heard(time, room, former, owner);
+        }
+    }
+
     /// Tells the pod that had the room, at once and until it answers.
-    pub(super) fn tell_until_heard(&mut self, time: Time, room: RoomId, former: &Owner, owner: &Owner) {
+    fn tell_until_heard(&mut self, time: Time, room: RoomId, former: Former, owner: &Owner) {
         let me = &self.me;
-        if former.ownership.boot == me.ownership.boot || former.peer == me.peer || self.peers.tells.len() >= TELLS {
+        if former.boot == me.ownership.boot || former.peer == me.peer || self.peers.tells.len() >= TELLS {
             return;
         }
         let next = tell_next(time);
         let tell = Tell { former: former.clone(), owner: owner.clone(), next, until: time.now + TELL_FOR };
-        self.peers.tells.insert((room, former.ownership.boot), tell);
+        self.peers.tells.insert((room, former.boot), tell);
         self.arm(next, Timer::Peers);
-        self.tell_former(time, room, former, owner.clone());
+        self.tell_former(time, room, &former, owner.clone());
     }
 
-    fn tell_former(&mut self, time: Time, room: RoomId, former: &Owner, owner: Owner) {
-        if self.reach(time, former) {
-            self.peers.send_or_queue(former.ownership.boot, &former.peer, &Frame::Tell { room, owner });
+    fn tell_former(&mut self, time: Time, room: RoomId, former: &Former, owner: Owner) {
+        if self.reach(time, former.boot, &former.peer) {
+            self.peers.send_or_queue(former.boot, &former.peer, &Frame::Tell { room, owner });
         }
+    }
+
+    /// Those who had the room and have not said yet that they have heard whose it is: the record names them, so that whoever
+    /// has it next knows.
+    pub(super) fn untold(&self, room: RoomId) -> impl Iterator<Item = Former> + '_ {
+        let all = (room, PodBoot(0))..=(room, PodBoot(u64::MAX));
+        self.peers.tells.range(all).map(|(_, tell)| tell.former.clone())
     }
 
     pub(super) fn peers_due(&mut self, time: Time) {
         self.peers.tells.retain(|_, tell| tell.until > time.now);
-        let due: Vec<(RoomId, Owner, Owner)> = self
+        let due: Vec<(RoomId, Former, Owner)> = self
             .peers
             .tells
             .iter_mut()
@@ -212,7 +226,7 @@ impl Hub {
         let higher = match mine {
             Some(mine) if mine > owner.ownership => Some(self.me_as(mine)),
             Some(_) => None,
-            None => self.seen.get(&room).map(|seen| seen.owner.clone()).filter(|seen| seen.ownership > owner.ownership),
+            None => self.seen.get(room).filter(|seen| seen.ownership > owner.ownership).cloned(),
         };
         self.peers.send(from, &Frame::Told { room, told: owner.ownership, higher });
     }

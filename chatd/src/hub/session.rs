@@ -187,6 +187,12 @@ impl Session {
         !waiting.ended && bytes < 4 * MAX_LINE && waiting.messages.len() < MESSAGES
     }
 
+    /// Nothing that has come waits. `patient`: nor is a line unfinished.
+    pub fn quiet(&self, patient: bool) -> bool {
+        let Waiting { bytes, messages, .. } = &self.waiting;
+        messages.is_empty() && if patient { bytes.is_empty() } else { memchr::memchr(b'\n', bytes).is_none() }
+    }
+
     pub fn outside(&self) -> bool {
         matches!(self.place, Place::Outside)
     }

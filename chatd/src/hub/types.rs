@@ -1,5 +1,6 @@
 //! What a hub is told and what it asks for: plain data. Pure: no I/O.
 
+use super::RoomSlots;
 use crate::directory::Request;
 use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId, Timeline};
 use crate::room::RingLimits;
@@ -33,8 +34,8 @@ pub struct HubSettings {
     pub seat_hold: u64,
     pub record_ttl: u64,
     pub empty_ttl: u64,
-    /// Rooms that this hub may own: the pod's limit divided by its threads.
-    pub max_rooms: usize,
+    /// For rooms, shared by the pod's hubs.
+    pub slots: RoomSlots,
     pub rate: u32,
     pub burst: u32,
     pub max_misses: u32,

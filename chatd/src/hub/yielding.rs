@@ -54,9 +54,9 @@ impl Hub {
         // Those whose answer waited for a write: their commands go along as if they had not been carried out.
         for answer in answers {
             match answer {
-                Answer::Joined { asked, seat, entry, .. } => match asked.by {
+                Answer::Joined { asked, seat, entry, since, .. } => match asked.by {
                     Reach::Local(id) => {
-                        let waiter = super::find::Waiter::entering(id, asked.id, entry, time.now);
+                        let waiter = super::find::Waiter::entering(id, asked.id, entry, since).again(time.now);
                         if owned.room.seat(seat).is_some() && self.session(id).is_some() {
                             self.look_for(time, room, waiter);
                         }
@@ -88,6 +88,8 @@ impl Hub {
             session.room = Some(room);
             let number = session.relay;
             self.relays.insert(number, id);
+            // What had to wait for the room's record waits no more.
+            self.mark_dirty(id);
         }
     }
 

@@ -20,7 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::PodBoot;
-use crate::protocol::token::Keyring;
+use crate::protocol::token::{KeyPrint, Keyring};
 
 /// The version of the frames that this process speaks, and the oldest that it can speak with an older pod.
 pub const VERSION: u32 = 1;
@@ -91,6 +91,8 @@ pub struct Peer {
     pub version: u32,
     /// The dialler's nonce: the link's name.
     pub link: Nonce,
+    /// The key that it has proven to know.
+    pub key: KeyPrint,
 }
 
 /// Why a handshake came to nothing. For the log of the pod that found it; the other side only sees the connection close.
@@ -126,7 +128,9 @@ pub struct Greeted {
 /// A listener that has answered.
 #[derive(Debug)]
 pub struct Listening {
-    peer: Peer,
+    identity: Identity,
+    version: u32,
+    link: Nonce,
     hellos: Vec<u8>,
 }
 
@@ -147,8 +151,8 @@ impl Dialling {
         let (identity, version, _) = read_hello(&self.me, hello)?;
         let proof: Proof = read(proof)?;
         let hellos = both(&self.hello, hello);
-        check_mac(keys, LISTENER, &hellos, &proof.mac)?;
-        Ok(Greeted { peer: Peer { identity, version, link: self.nonce }, hellos })
+        let key = check_mac(keys, LISTENER, &hellos, &proof.mac)?;
+        Ok(Greeted { peer: Peer { identity, version, link: self.nonce, key }, hellos })
     }
 }
 
@@ -168,16 +172,16 @@ impl Listening {
         let mine = hello(me, nonce);
         let hellos = both(theirs, &mine);
         let proof = write(&Proof { mac: STANDARD.encode(keys.mac(LISTENER, &hellos)) });
-        Ok((Self { peer: Peer { identity, version, link }, hellos }, [mine, proof]))
+        Ok((Self { identity, version, link, hellos }, [mine, proof]))
     }
 
     /// Checks the dialler's last message: who it is, and the last link with this process that it has seen end.
     pub fn committed(self, keys: &Keyring, commit: &[u8]) -> Result<(Peer, Option<Nonce>), Refusal> {
         let commit: Commit = read(commit)?;
-        check_mac(keys, DIALLER, &both(&self.hellos, commit.content.as_bytes()), &commit.mac)?;
+        let key = check_mac(keys, DIALLER, &both(&self.hellos, commit.content.as_bytes()), &commit.mac)?;
         let content: CommitContent = read(commit.content.as_bytes())?;
         let last = content.last.map(|last| parse_nonce(&last).ok_or(Refusal::NotAPeer)).transpose()?;
-        Ok((self.peer, last))
+        Ok((Peer { identity: self.identity, version: self.version, link: self.link, key }, last))
     }
 }
 
@@ -190,9 +194,9 @@ pub fn read_verdict(message: &[u8]) -> Result<bool, Refusal> {
     read::<VerdictMessage>(message).map(|verdict| verdict.taken)
 }
 
-fn check_mac(keys: &Keyring, role: &str, message: &[u8], mac: &str) -> Result<(), Refusal> {
+fn check_mac(keys: &Keyring, role: &str, message: &[u8], mac: &str) -> Result<KeyPrint, Refusal> {
     let mac = STANDARD.decode(mac).map_err(|_| Refusal::NotAPeer)?;
-    keys.verify_mac(role, message, &mac).then_some(()).ok_or(Refusal::WrongKey)
+    keys.verify_mac(role, message, &mac).ok_or(Refusal::WrongKey)
 }
 
 fn hello(me: &Identity, nonce: Nonce) -> Vec<u8> {

@@ -54,7 +54,9 @@ fn another_key_is_refused_by_both() {
     let dialling = Dialling::new(one.clone(), Nonce(7));
     let (listening, [hello, _]) = Listening::answer(&two, &ring(2), Nonce(8), dialling.hello()).unwrap();
     let hellos = both(dialling.hello(), &hello);
-    let forged = Greeted { peer: Peer { identity: two, version: 1, link: Nonce(7) }, hellos }.commit(&ring(1), None);
+    let key = ring(1).verify_mac("", b"", &ring(1).mac("", b"")).unwrap();
+    let peer = Peer { identity: two, version: 1, link: Nonce(7), key };
+    let forged = Greeted { peer, hellos }.commit(&ring(1), None);
     assert_eq!(listening.committed(&ring(2), &forged), Err(Refusal::WrongKey));
 }
 
@@ -109,7 +111,7 @@ fn later_versions_are_met_and_older_ones_refused() {
     let say = |version: u32| {
         let text = String::from_utf8(Dialling::new(pod(1), Nonce(7)).hello().to_vec()).unwrap();
         let text = text.replace("\"chatd_peer\":1", &format!("\"chatd_peer\":{version},\"later\":[1]"));
-        Listening::answer(&two, &keys, Nonce(8), text.as_bytes()).map(|(listening, _)| listening.peer.version)
+        Listening::answer(&two, &keys, Nonce(8), text.as_bytes()).map(|(listening, _)| listening.version)
     };
     assert_eq!(say(9).unwrap(), VERSION);
     assert_eq!(say(0).unwrap_err(), Refusal::TooOld(0));

@@ -6,6 +6,7 @@
 pub mod handshake;
 pub mod link;
 pub mod links;
+mod strangers;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -23,14 +24,13 @@ use tokio::time::{sleep, timeout};
 use crate::frame;
 use crate::mail::ShardMail;
 use crate::protocol::PodBoot;
-use crate::protocol::token::Keyring;
+use crate::protocol::token::{KeyPrint, Keyring};
 use crate::shard;
 use handshake::{Dialling, Identity, Listening, Nonce, Peer, Refusal, read_verdict, verdict};
 use link::{LinkError, Outbox, read_message, send_message};
 use links::{Action, Choice, DIAL_TIME, LinkId, Links};
+use strangers::Strangers;
 
-/// Connections that have not proven themselves, at once; later ones are closed at once.
-const MAX_STRANGERS: usize = 256;
 /// What strangers do is logged this often at most (ms).
 const COMPLAIN_EVERY: u64 = 1_000;
 
@@ -48,7 +48,9 @@ struct Inner {
     /// Of the links that are up.
     outboxes: RefCell<HashMap<LinkId, Rc<Outbox>>>,
     tasks: RefCell<HashMap<LinkId, AbortHandle>>,
-    strangers: Cell<usize>,
+    /// The keys with which the peers of the links that are up have proven themselves.
+    proven: RefCell<HashMap<LinkId, KeyPrint>>,
+    strangers: RefCell<Strangers>,
     /// When strangers may be complained of again (ms).
     complain_from: Cell<u64>,
     lost: Cell<u64>,
@@ -65,7 +67,8 @@ impl Peers {
             shards,
             outboxes: RefCell::default(),
             tasks: RefCell::default(),
-            strangers: Cell::new(0),
+            proven: RefCell::default(),
+            strangers: RefCell::default(),
             complain_from: Cell::new(0),
             lost: Cell::new(0),
         }))
@@ -76,13 +79,15 @@ impl Peers {
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => {
-                    if self.0.strangers.get() >= MAX_STRANGERS {
+                    let link = self.0.links.borrow_mut().arrived();
+                    let leaves = self.0.strangers.borrow_mut().came(link, address.ip());
+                    if let Some(leaves) = leaves {
                         if self.may_complain() {
                             tracing::warn!(%address, "too many connections to the peer port that have not proven themselves");
                         }
-                        continue;
+                        self.close(leaves);
+                        self.broken(leaves);
                     }
-                    let link = self.0.links.borrow_mut().arrived();
                     let peers = self.clone();
                     self.spawn(link, async move { peers.welcome(link, stream).await });
                 }
@@ -113,8 +118,17 @@ impl Peers {
         }
     }
 
+    /// Links to peers that have proven themselves with a key which is none any more end; they may come again with another.
     pub fn set_keys(&self, keys: Arc<Keyring>) {
+        let mut unproven: Vec<LinkId> =
+            self.0.proven.borrow().iter().filter(|(_, key)| !keys.has(**key)).map(|(link, _)| *link).collect();
+        unproven.sort_unstable();
         self.0.keys.replace(keys);
+        for link in unproven {
+            tracing::info!("a link to another pod was broken: the key that it was made with has been removed");
+            self.close(link);
+            self.broken(link);
+        }
     }
 
     /// Ends dials that have taken too long.
@@ -198,13 +212,13 @@ impl Peers {
         let handle = spawn_local(async move {
             task.await;
             peers.0.tasks.borrow_mut().remove(&link);
-            peers.0.outboxes.borrow_mut().remove(&link);
+            peers.0.forget(link);
         });
         self.0.tasks.borrow_mut().insert(link, handle.abort_handle());
     }
 
     fn close(&self, link: LinkId) {
-        self.0.outboxes.borrow_mut().remove(&link);
+        self.0.forget(link);
         let task = self.0.tasks.borrow_mut().remove(&link);
         if let Some(task) = task {
             task.abort();
@@ -265,9 +279,8 @@ impl Peers {
 
     /// A connection that came in, from its start to the link's end.
     async fn welcome(&self, link: LinkId, mut stream: TcpStream) {
-        let stranger = Stranger::new(self.0.clone());
         let greeted = timeout(Duration::from_millis(DIAL_TIME), self.shake_as_listener(link, &mut stream)).await;
-        drop(stranger);
+        self.0.strangers.borrow_mut().left(link);
         match greeted {
             Ok(Ok(Some(peer))) => self.carry(link, stream, &peer).await,
             Ok(Ok(None) | Err(LinkError::Refused(Refusal::Oneself))) => {}
@@ -305,6 +318,11 @@ impl Peers {
         let Some(outbox) = self.0.outboxes.borrow().get(&link).cloned() else {
             return;
         };
+        if !self.0.keys.borrow().has(peer.key) {
+            // It was removed during the handshake.
+            return self.broken(link);
+        }
+        self.0.proven.borrow_mut().insert(link, peer.key);
         tracing::info!(pod = peer.identity.pod_id, boot = %boot, "a link to another pod is up");
         let error = link::run(stream, &outbox, |frames| self.route(link, boot, frames)).await;
         tracing::info!(pod = peer.identity.pod_id, boot = %boot, reason = %error, "a link to another pod has ended");
@@ -337,19 +355,12 @@ impl Peers {
     }
 }
 
-/// A connection that has not proven itself, for as long as this value lives.
-struct Stranger(Rc<Inner>);
-
-impl Stranger {
-    fn new(inner: Rc<Inner>) -> Self {
-        inner.strangers.set(inner.strangers.get() + 1);
-        Self(inner)
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        self.0.strangers.set(self.0.strangers.get() - 1);
+impl Inner {
+    /// The connection is gone.
+    fn forget(&self, link: LinkId) {
+        self.outboxes.borrow_mut().remove(&link);
+        self.proven.borrow_mut().remove(&link);
+        self.strangers.borrow_mut().left(link);
     }
 }
 

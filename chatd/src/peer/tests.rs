@@ -211,3 +211,47 @@ fn an_ended_process_is_noticed_and_its_successor_linked() {
         assert_eq!(one.all_hear().await, heard_up(three.boot, Some(&three.address)));
     });
 }
+
+#[test]
+fn silent_strangers_keep_no_pod_out() {
+    on_one_thread(async {
+        let (mut one, two) = (pod(1, 1).await, pod(2, 1).await);
+        let mut strangers = Vec::new();
+        for _ in 0..300 {
+            strangers.push(TcpStream::connect(&two.address).await.unwrap());
+            tokio::task::yield_now().await;
+        }
+        let started = std::time::Instant::now();
+        one.peers.dial(&two.address);
+        assert_eq!(one.all_hear().await, heard_up(two.boot, Some(&two.address)));
+        assert!(started.elapsed() < Duration::from_millis(DIAL_TIME), "{:?}", started.elapsed());
+        // The first of them had to go for the last.
+        assert_eq!(strangers[0].read(&mut [0; 8]).await.unwrap_or(0), 0);
+        assert!(two.peers.0.tasks.borrow().len() <= strangers::MAX_OF_ONE_ADDRESS + 1);
+    });
+}
+
+#[test]
+fn a_link_ends_with_the_key_that_it_was_made_with() {
+    on_one_thread(async {
+        let (mut one, two) = (pod(1, 1).await, pod(2, 1).await);
+        one.peers.dial(&two.address);
+        assert_eq!(one.all_hear().await, heard_up(two.boot, Some(&two.address)));
+        let both = |signs: &str| {
+            let keys = vec![("1".to_owned(), vec![1; 32]), ("2".to_owned(), vec![2; 32])];
+            Arc::new(Keyring::new(keys, signs).unwrap())
+        };
+        // A key that is added changes nothing; nor does another name for the same.
+        for pod in [&one, &two] {
+            pod.peers.set_keys(both("2"));
+            assert_eq!(pod.peers.count(), 1);
+        }
+        for pod in [&one, &two] {
+            pod.peers.set_keys(ring(2));
+        }
+        assert_eq!(one.all_hear().await, format!("{:?}", ShardMail::PeerDown { boot: two.boot }));
+        assert_eq!(one.peers.count(), 0);
+        one.peers.dial(&two.address);
+        assert_eq!(one.all_hear().await, heard_up(two.boot, Some(&two.address)));
+    });
+}

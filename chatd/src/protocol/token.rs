@@ -42,6 +42,11 @@ const LONGEST: usize = 68;
 const FOR_TOKEN: u8 = 0;
 const FOR_PURPOSE: u8 = 1;
 const FOR_TAG: u8 = 2;
+const FOR_PRINT: u8 = 3;
+
+/// Stands for a key, whatever its id, without telling anything of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyPrint([u8; 32]);
 
 /// The deployment's keys by id: one signs, all verify.
 #[derive(Clone)]
@@ -57,12 +62,14 @@ struct Key {
     /// Keyed, with nothing in it yet: a copy of it starts a MAC.
     mac: Hmac<Sha256>,
     tag: [u8; TAG],
+    print: KeyPrint,
 }
 
 impl Key {
     fn new(id: String, mac: Hmac<Sha256>) -> Self {
         let output = mac.clone().chain_update([FOR_TAG]).finalize().into_bytes();
-        Self { id, mac, tag: std::array::from_fn(|index| output[index]) }
+        let print = KeyPrint(mac.clone().chain_update([FOR_PRINT]).finalize().into_bytes().into());
+        Self { id, mac, tag: std::array::from_fn(|index| output[index]), print }
     }
 
     fn token_mac(&self, room: RoomId, name: PlayerName, seat: SeatId) -> Hmac<Sha256> {
@@ -169,9 +176,15 @@ impl Keyring {
         self.signing_key().purpose_mac(purpose, message).finalize().into_bytes().into()
     }
 
-    /// Whether one of the keys made `mac` of `message` for `purpose`; takes the same time wherever it differs.
-    pub fn verify_mac(&self, purpose: &str, message: &[u8], mac: &[u8]) -> bool {
-        self.keys.iter().any(|key| key.purpose_mac(purpose, message).verify_slice(mac).is_ok())
+    /// Which of the keys made `mac` of `message` for `purpose`; takes the same time wherever it differs.
+    pub fn verify_mac(&self, purpose: &str, message: &[u8], mac: &[u8]) -> Option<KeyPrint> {
+        let made = |key: &&Key| key.purpose_mac(purpose, message).verify_slice(mac).is_ok();
+        self.keys.iter().find(made).map(|key| key.print)
+    }
+
+    /// Whether the key is one of these.
+    pub fn has(&self, print: KeyPrint) -> bool {
+        self.keys.iter().any(|key| key.print == print)
     }
 
     fn signing_key(&self) -> &Key {

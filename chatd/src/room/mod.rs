@@ -13,7 +13,7 @@ use rand::{Rng, RngExt};
 use crate::frame::RelayId;
 use crate::hub::SessionId;
 use crate::protocol::{ErrorCode, PlayerName, PlayerView, PodBoot, RoomId, SeatId, Timeline};
-use crate::record::{Record, RecordedSeat};
+use crate::record::RecordedSeat;
 
 /// One client connection, anywhere: the boot of the pod that it is connected to, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -94,13 +94,17 @@ impl Room {
         Self { id, timeline: Timeline(random.random()), seq: 0, position: 0, seats: Vec::new(), ring: Ring::default() }
     }
 
-    /// A room that is taken over from its record: a new timeline; the seats with `hold` wait until `until` (ms). Also the names
-    /// of those whose seats end.
-    pub fn taken_over(id: RoomId, record: &Record, until: u64, bucket: Bucket, random: &mut impl Rng) -> Self {
+    /// A room that is taken over: a new timeline; the seats that its record says to hold wait until `until` (ms).
+    pub fn taken_over(
+        id: RoomId,
+        held: Vec<(PlayerName, RecordedSeat)>,
+        until: u64,
+        bucket: Bucket,
+        random: &mut impl Rng,
+    ) -> Self {
         let mut room = Self::new(id, random);
-        room.seats = record
-            .seats()
-            .filter(|(_, seat)| seat.hold)
+        room.seats = held
+            .into_iter()
             .map(|(name, seat)| Seat {
                 name,
                 id: seat.seat,

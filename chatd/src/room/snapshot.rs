@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bucket, Connection, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes};
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, Timeline};
+use crate::record::MAX_EPOCH;
 
 /// How much of the ring travels, in bytes as the ring counts them: a snapshot is one frame, whatever the ring's limit is.
 const MOST_RING: usize = crate::frame::MAX_FRAME / 2;
@@ -45,6 +46,33 @@ mod serde_bytes_vec {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         Vec::deserialize(deserializer)
+    }
+}
+
+impl Snapshot {
+    /// No pod that works makes it: a number that nobody can count on from, an event from the future, a player twice.
+    pub fn is_nonsense(&self) -> bool {
+        let twice = |index: usize, seat: &SeatSnapshot| {
+            self.seats[..index].iter().any(|other| other.name == seat.name || other.seat == seat.seat)
+        };
+        self.ownership.epoch > MAX_EPOCH
+            || self.seq.max(self.position) > MAX_EPOCH
+            || self.ring.iter().any(|item| item.position > self.position)
+            || self.seats.iter().enumerate().any(|(index, seat)| twice(index, seat))
+    }
+
+    /// As this pod's limits allow it, should those of other pods be larger: seats beyond `most` are left out, those of players
+    /// who are away first, and none is held longer than `hold` (ms).
+    #[must_use]
+    pub fn limited(mut self, most: u32, hold: u64) -> Self {
+        if self.seats.len() > most as usize {
+            self.seats.sort_by_key(|seat| seat.away_for.is_some());
+            self.seats.truncate(most as usize);
+        }
+        for away_for in self.seats.iter_mut().filter_map(|seat| seat.away_for.as_mut()) {
+            *away_for = hold.min(*away_for);
+        }
+        self
     }
 }
 

@@ -10,6 +10,9 @@ use super::{LEAVING, MAIL, Shard};
 use crate::frame::Drop;
 use crate::hub::SessionId;
 
+/// A smaller part of a message costs as much as a message: else a message could be had in tens of thousands of frames.
+const SCRAP: usize = 256;
+
 /// What came of one read.
 enum Came {
     Bytes(usize),
@@ -201,10 +204,15 @@ impl Shard {
                     match incoming {
                         Incoming::Text(text) => self.hub.receive_message(self.time, id, text),
                         Incoming::Ping(payload) => {
-                            websocket::pong(payload, control);
-                            self.dirty.push(id);
+                            if self.hub.receive_idle_frame(self.time, id) {
+                                websocket::pong(payload, control);
+                                self.dirty.push(id);
+                            }
                         }
-                        Incoming::Nothing => {}
+                        Incoming::Part(part) if part.len() >= SCRAP => {}
+                        Incoming::Pong | Incoming::Part(_) => {
+                            self.hub.receive_idle_frame(self.time, id);
+                        }
                         Incoming::Close(code) => {
                             self.close_web(id, code, "", if code == Some(1001) { Drop::GoingAway } else { Drop::Lost });
                             return bytes.len();

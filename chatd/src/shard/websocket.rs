@@ -26,8 +26,9 @@ pub(super) enum Incoming<'a> {
     Text(&'a str),
     /// To be answered with [`pong`].
     Ping(&'a [u8]),
-    /// A pong, or a part of a message that is not whole yet: nothing to do.
-    Nothing,
+    Pong,
+    /// A part of a message that is not whole yet.
+    Part(&'a [u8]),
     /// The code, if it said one.
     Close(Option<u16>),
 }
@@ -89,14 +90,14 @@ impl Decoder {
         let payload = &*payload;
         let incoming = match (header.opcode, header.last) {
             (PING, _) => Incoming::Ping(payload),
-            (PONG, _) => Incoming::Nothing,
+            (PONG, _) => Incoming::Pong,
             (CLOSE, _) => Incoming::Close(close_code(payload)?),
             (TEXT, true) => Incoming::Text(text(payload)?),
             (_, last) => {
                 self.parts.extend_from_slice(payload);
                 self.fragmented = !last;
                 self.done = last;
-                if last { Incoming::Text(text(&self.parts)?) } else { Incoming::Nothing }
+                if last { Incoming::Text(text(&self.parts)?) } else { Incoming::Part(payload) }
             }
         };
         Ok(Some((incoming, end)))

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::support::client::{Client, PATIENCE};
+use crate::support::client::PATIENCE;
 use crate::support::pod::Pod;
 use crate::support::ports::free_port;
 use crate::support::proxy::Proxy;
@@ -27,16 +27,6 @@ fn apart() -> (Town, [Proxy; 2]) {
     (Town { pods: vec![first.0, second.0], redis }, [first.1, second.1])
 }
 
-fn room_of_two(town: &Town) -> (String, Client, Client) {
-    let mut alice = town.client(0);
-    let room = alice.create_room();
-    alice.join(&room, "alice", "");
-    let mut bob = town.client(1);
-    bob.join(&room, "bob", "RELAY");
-    alice.expect("ENTERED bob");
-    (room, alice, bob)
-}
-
 /// The messages among `lines`.
 fn messages(lines: &[String]) -> Vec<&str> {
     lines.iter().filter_map(|line| line.strip_prefix("MSG ")).collect()
@@ -45,7 +35,7 @@ fn messages(lines: &[String]) -> Vec<&str> {
 /// Both talk while nothing passes for `time`; then both have heard everything once, in one order.
 fn talk_through(break_them: impl Fn(&Proxy), time: Duration) {
     let (town, proxies) = apart();
-    let (room, mut alice, mut bob) = room_of_two(&town);
+    let (room, mut alice, mut bob) = town.room_of_two();
     assert_eq!(bob.ask("SAY before"), "MSG bob before");
     alice.expect("MSG bob before");
     assert!(proxies.iter().map(Proxy::carried).sum::<usize>() > 0, "the link goes around the proxies");
@@ -96,7 +86,7 @@ fn a_link_that_swallows_everything() {
 #[test]
 fn a_cut_that_lasts_ends_the_session_with_a_reason() {
     let (town, proxies) = apart();
-    let (room, mut alice, mut bob) = room_of_two(&town);
+    let (room, mut alice, mut bob) = town.room_of_two();
     proxies.iter().for_each(Proxy::cut);
     let cut = Instant::now();
     bob.send("SAY into nothing");

@@ -16,17 +16,6 @@ const REFUSED: Duration = Duration::from_millis(3_500);
 /// After Redis is back empty, each record is there again within this (design.md section 5, I3).
 const WRITTEN_AGAIN: Duration = Duration::from_secs(35);
 
-/// A room of chat-0 with alice there and bob by way of chat-1.
-fn room_of_two(town: &Town) -> (String, Client, Client) {
-    let mut alice = town.client(0);
-    let room = alice.create_room();
-    alice.join(&room, "alice", "");
-    let mut bob = town.client(1);
-    bob.join(&room, "bob", "RELAY");
-    alice.expect("ENTERED bob");
-    (room, alice, bob)
-}
-
 fn talk_goes_on(alice: &mut Client, bob: &mut Client, what: &str) {
     for text in [format!("SAY {what} 1"), format!("SAY {what} 2")] {
         bob.send(&text);
@@ -94,7 +83,7 @@ fn works_again(town: &Town, room: &str, alice: &mut Client, bob: &mut Client) {
 #[test]
 fn redis_stands_still_for_a_while() {
     let town = Town::start(3);
-    let (room, mut alice, mut bob) = room_of_two(&town);
+    let (room, mut alice, mut bob) = town.room_of_two();
     town.redis.freeze();
     without_a_directory(&town, &room, &mut alice, &mut bob, "timeout");
     town.redis.thaw();
@@ -104,7 +93,7 @@ fn redis_stands_still_for_a_while() {
 #[test]
 fn redis_dies_and_comes_back_empty() {
     let mut town = Town::start(3);
-    let (room, mut alice, mut bob) = room_of_two(&town);
+    let (room, mut alice, mut bob) = town.room_of_two();
     let before = town.epoch(&room);
     town.redis.kill();
     without_a_directory(&town, &room, &mut alice, &mut bob, "refused");
@@ -120,7 +109,7 @@ fn redis_dies_and_comes_back_empty() {
 #[test]
 fn redis_is_emptied_under_way() {
     let town = Town::start(3);
-    let (room, mut alice, mut bob) = room_of_two(&town);
+    let (room, mut alice, mut bob) = town.room_of_two();
     let _: String = town.redis.run("FLUSHALL");
     works_again(&town, &room, &mut alice, &mut bob);
 }
@@ -132,7 +121,7 @@ fn redis_accepts_and_never_answers() {
     let url = format!("redis://{}", proxy.address);
     let pods = (0..3).map(|index| Pod::start(&format!("chat-{index}"), &url, &TALKATIVE)).collect();
     let town = Town { pods, redis };
-    let (room, mut alice, mut bob) = room_of_two(&town);
+    let (room, mut alice, mut bob) = town.room_of_two();
     proxy.swallow();
     let mut late = Pod::launch("chat-3", Some(&url), &[]);
     without_a_directory(&town, &room, &mut alice, &mut bob, "timeout");
@@ -154,7 +143,7 @@ fn errors_are_lived_through(more: &[&str], state: &str, begin: impl Fn(&Server),
     let arguments: Vec<&str> = TALKATIVE.iter().chain(more).copied().collect();
     let pods = (0..3).map(|index| Pod::start(&format!("chat-{index}"), &url, &arguments)).collect();
     let town = Town { pods, redis };
-    let (room, mut alice, mut bob) = room_of_two(&town);
+    let (room, mut alice, mut bob) = town.room_of_two();
     begin(&town.redis);
     wait_for(state, PATIENCE, || (town.pods[0].directory_state() == state).then_some(()));
     talk_goes_on(&mut alice, &mut bob, "without it");

@@ -41,6 +41,17 @@ impl Town {
         Client::connect(self.pods[index].tcp)
     }
 
+    /// A room of chat-0 with alice, who is connected there, and bob, who is relayed by chat-1.
+    pub fn room_of_two(&self) -> (String, Client, Client) {
+        let mut alice = self.client(0);
+        let room = alice.create_room();
+        alice.join(&room, "alice", "");
+        let mut bob = self.client(1);
+        bob.join(&room, "bob", "RELAY");
+        alice.expect("ENTERED bob");
+        (room, alice, bob)
+    }
+
     /// A room's record, as another program would read it.
     pub fn record(&self, room: &str) -> Value {
         let text: Option<String> = self.redis.run(&format!("GET chat:room:{room}"));

@@ -42,7 +42,7 @@ impl Default for Options {
             seat_hold: 30_000,
             record_ttl: 3_600_000,
             empty_ttl: 600_000,
-            max_rooms: 10_000,
+            slots: chatd::hub::RoomSlots::new(10_000),
             rate: 1_000_000,
             burst: 1_000_000,
             max_misses: 10,

@@ -9,7 +9,7 @@ use chatd::record::Record;
 use crate::client::Aim;
 use crate::links::{MS, Micros, Node, SECOND};
 use crate::pod::{Pod, State};
-use crate::world::World;
+use crate::world::{MAX_ROOMS, World};
 
 /// How long a pod may go on with a room after it could have known better (design.md section 5), and what the network adds.
 const YIELDS: Micros = 5 * SECOND + 500 * MS;
@@ -82,7 +82,7 @@ impl World {
             }
         }
         let rooms = pod.room_count();
-        if rooms > settings.max_rooms * pod.hubs.len() + 8 {
+        if rooms > MAX_ROOMS {
             self.town.fail("I11", format!("pod {number} has {rooms} rooms"));
         }
         let sessions = pod.hubs.iter().map(Hub::session_count).sum::<usize>();
@@ -102,8 +102,12 @@ impl World {
                 continue;
             };
             let (lower, higher) = if theirs.ownership < view.ownership { (other, number) } else { (number, other) };
-            if theirs.ownership == view.ownership || self.may_overlap(lower, higher).is_none() {
-                let (mine, theirs) = (view.ownership, theirs.ownership);
+            let may = theirs.ownership != view.ownership && self.may_overlap(view.room, lower, higher).is_some();
+            self.town.contested.insert(view.room.to_string(), self.net.now);
+            if !may {
+                let theirs = self.pods[other].views.iter().find(|theirs| theirs.room == view.room);
+                let theirs = theirs.map(|theirs| theirs.ownership);
+                let (mine, theirs) = (view.ownership, theirs);
                 let detail =
                     format!("{} is delivered for by pod {number} {mine:?} and pod {other} {theirs:?}", view.room);
                 return self.town.fail("I3", detail);
@@ -112,15 +116,17 @@ impl World {
     }
 
     /// Whether, and until when, two pods may deliver for one room.
-    fn may_overlap(&self, lower: usize, higher: usize) -> Option<Micros> {
+    fn may_overlap(&self, room: RoomId, lower: usize, higher: usize) -> Option<Micros> {
         let now = self.net.now;
         let (low, high) = (&self.pods[lower], &self.pods[higher]);
         let mut directory = self.reaches_directory(low);
         // Without its lease, which a newer process of its name has taken, it may be taken for dead in a freeze that is too
         // short for it to notice.
         let names = |pod: &Pod| pod.setup.name == low.setup.name && pod.setup.number > low.setup.number;
-        if self.pods.iter().any(names) {
-            directory = directory.map(|since| since.max(low.thawed));
+        // It finds that out with its next renewal.
+        let named = self.pods.iter().filter(|pod| names(pod)).map(|pod| pod.thawed).max();
+        if let Some(named) = named {
+            directory = directory.map(|since| since.max(low.thawed).max(named));
         }
         if let Some(when) = self.store.went_back {
             let both = directory.zip(self.reaches_directory(high)).map(|(one, other)| one.max(other).max(when));
@@ -129,6 +135,10 @@ impl World {
         }
         let peer = self.net.whole_since(low.node(), high.node());
         let peer = peer.map(|since| since.max(low.thawed).max(high.thawed));
+        // A pod that the room was moved to, or that took it over from a third, tells those who had it before. (From whom it
+        // takes a room over it has to ask first.)
+        let came = high.acquired.get(&room).filter(|(_, from)| from.as_ref() != Some(&low.setup.name));
+        let peer = peer.map(|since| since.max(came.map_or(0, |(at, _)| *at)));
         let since = match (directory, peer) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -209,7 +219,9 @@ impl World {
                 Aim::Probe { .. } | Aim::Done if client.probes => "JOIN",
                 _ => continue,
             };
-            let fine = outcome == "joined" || what == "JOIN" && outcome == "room_full";
+            // An empty room's time may be over just then.
+            let closed = outcome == "room_not_found" && self.town.closed.contains(&client.wanted);
+            let fine = outcome == "joined" || what == "JOIN" && (outcome == "room_full" || closed);
             if !fine {
                 let pod = client.pod;
                 wrong.push(format!(

@@ -20,8 +20,10 @@ impl Net {
         self.last_cut += 1;
         let number = self.last_cut;
         let cut = self.cuts.entry((from, to)).or_default();
+        if cut.count == 0 {
+            cut.first = number;
+        }
         cut.count += 1;
-        cut.number = number;
         for pipe in 0..self.pipes.len() {
             let found = &self.pipes[pipe];
             let concerned = found.nodes == [from, to] || found.nodes == [to, from];
@@ -79,6 +81,6 @@ impl Net {
         [(one, other), (other, one)]
             .iter()
             .filter_map(|way| self.cuts.get(way))
-            .any(|cut| cut.count > 0 && cut.number == number)
+            .any(|cut| cut.count > 0 && cut.first <= number)
     }
 }

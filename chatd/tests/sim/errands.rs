@@ -6,7 +6,7 @@ use chatd::hub::{Effect, Hub, Notice, SessionId, Ticket, Time};
 use chatd::lease::{LeaseEffect, LeaseNotice};
 use chatd::peer::handshake::Nonce;
 
-use crate::links::{Cargo, End, Event, Kind, Net, Node, SECOND};
+use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
 use crate::pod::{Asker, Input, Pod, SETTLES, State};
 
 impl Pod {
@@ -113,15 +113,21 @@ impl Pod {
             }
             Effect::Log(notice) => {
                 match &notice {
-                    Notice::TookOver { room, .. } => {
+                    Notice::TookOver { room, from, .. } => {
                         self.takeovers += 1;
+                        self.acquired.insert(*room, (net.now, Some(from.clone())));
                         let tried = self.tried.remove(room);
                         let unsettled = self.unsettled.zip(tried);
-                        if unsettled.is_some_and(|(since, tried)| tried >= since && tried < since + SETTLES) {
+                        // A pod's clock has whole milliseconds.
+                        let settles = |since: Micros| since / MS * MS + SETTLES;
+                        if unsettled.is_some_and(|(since, tried)| tried >= since && tried < settles(since)) {
                             self.took_unsettled = Some(*room);
                         }
                     }
-                    Notice::MovedHere { .. } => self.moves += 1,
+                    Notice::MovedHere { room, .. } => {
+                        self.moves += 1;
+                        self.acquired.insert(*room, (net.now, None));
+                    }
                     _ => {}
                 }
                 net.note(|| format!("pod {}   {notice:?}", self.setup.number));

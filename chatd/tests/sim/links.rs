@@ -147,7 +147,8 @@ pub struct Pipe {
 #[derive(Debug, Default)]
 pub struct Cut {
     pub count: u32,
-    pub number: u64,
+    /// The number of the cut with which nothing came through any more.
+    pub first: u64,
     pub healed: Micros,
 }
 
@@ -296,6 +297,11 @@ impl Net {
         }
         let found = &mut self.pipes[pipe];
         found.ends[end] = how;
+        if how == End::Closed && matches!(found.kind, Kind::Link { .. }) {
+            // A peer that does not hear of it hears nothing more, and gives the link up.
+            self.after(9 * SECOND / 2, Event::GiveUp { pipe, end: 1 - end, cut: 0 });
+        }
+        let found = &mut self.pipes[pipe];
         // A client's last words are sent again and again, as a kernel does after a close; a request's are not: it is reset.
         if how == End::Closed && matches!(found.kind, Kind::Client { .. }) {
             return;

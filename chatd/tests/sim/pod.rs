@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chatd::directory::NoAnswer;
 use chatd::frame::Drop;
-use chatd::hub::{Carried, Hub, HubSettings, RoomView, SessionId, Ticket, Time};
+use chatd::hub::{Carried, Hub, HubSettings, RoomSlots, RoomView, SessionId, Ticket, Time};
 use chatd::lease::{Lease, LeaseIdentity};
 use chatd::peer::links::{LinkId, Links};
 use chatd::protocol::token::Keyring;
@@ -15,6 +15,7 @@ use chatd::record::Owner;
 use crate::dice::Dice;
 use crate::errands::show_frames;
 use crate::links::{Cargo, Event, Kind, MS, Micros, Net, Node, SECOND};
+use crate::world::MAX_ROOMS;
 
 /// A pod is settled so long after it has found the directory wanting.
 pub const SETTLES: Micros = 10 * SECOND;
@@ -129,6 +130,8 @@ pub struct Pod {
     pub moves: u32,
     /// When it last tried to swap the record of a room that it does not own.
     pub tried: BTreeMap<RoomId, Micros>,
+    /// When each room came here: by a move, or (with the name of the pod that had it) by a takeover.
+    pub acquired: BTreeMap<RoomId, (Micros, Option<String>)>,
     /// A takeover by this pod while it was not settled.
     pub took_unsettled: Option<RoomId>,
     /// When it last found the directory wanting.
@@ -155,8 +158,10 @@ impl Pod {
             web: at(8081),
             peer: at(7755),
         };
+        let slots = RoomSlots::new(MAX_ROOMS);
         let hubs = (0..setup.shards).map(|shard| {
-            let settings = HubSettings { shard, shards: setup.shards, ..setup.settings.clone() };
+            let (shards, slots) = (setup.shards, slots.clone());
+            let settings = HubSettings { shard, shards, slots, ..setup.settings.clone() };
             Hub::new(settings, me.clone(), setup.keys.clone(), dice.bytes())
         });
         let hubs = hubs.collect();
@@ -194,6 +199,7 @@ impl Pod {
             unsettled: None,
             tried: BTreeMap::new(),
             took_unsettled: None,
+            acquired: BTreeMap::new(),
             setup,
         }
     }

@@ -46,6 +46,8 @@ pub struct Town {
     pub went_back: Option<Micros>,
     /// Rooms that were closed: a former owner that was away meanwhile knows nothing of it.
     pub closed: BTreeSet<String>,
+    /// When each room last had two owners: the one that is cut off does not know who has left at the other.
+    pub contested: BTreeMap<String, Micros>,
     pub messages: u64,
     pub resumed_stale: u64,
 }
@@ -155,7 +157,10 @@ impl Town {
             return;
         };
         self.resumed_stale += 1;
-        if ended.surely && !self.closed.contains(&seat.room) && self.went_back.is_none_or(|when| when < ended.at) {
+        // The answer to RESUME was on its way for some milliseconds.
+        let contested = self.contested.get(&seat.room).is_some_and(|at| at + SECOND > now);
+        let excused = contested || self.closed.contains(&seat.room);
+        if ended.surely && !excused && self.went_back.is_none_or(|when| when < ended.at) {
             let when = ended.at as f64 / 1e6;
             let now = now as f64 / 1e6;
             let detail =

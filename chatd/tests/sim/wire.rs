@@ -57,14 +57,9 @@ pub fn take(json: bool, bytes: &mut Vec<u8>) -> Option<(Told, Option<u64>)> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let line: Vec<u8> = bytes.drain(..=end).collect();
         let line = String::from_utf8_lossy(&line[..end]).into_owned();
-        // Help is several lines, of which the first stands for all.
+        // Help is several lines, of which the first stands for all; the others may come later.
         if line.starts_with("# ") {
-            while bytes.starts_with(b"# ")
-                && let Some(end) = bytes.iter().position(|byte| *byte == b'\n')
-            {
-                bytes.drain(..=end);
-            }
-            return Some((Told::Help, None));
+            return if line.starts_with("# One command ") { Some((Told::Help, None)) } else { take(json, bytes) };
         }
         Some((from_line(&line), None))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chatd::hub::{HubSettings, Rules};
+use chatd::hub::{HubSettings, RoomSlots, Rules};
 use chatd::protocol::OnWrongPod;
 use chatd::protocol::token::Keyring;
 use chatd::room::RingLimits;
@@ -17,6 +17,9 @@ use crate::town::{Failure, Town};
 
 /// Steps after which a run counts as running in circles: ordinary ones need a tenth of it.
 const MOST_STEPS: u64 = 500_000;
+
+/// Rooms that a pod may have.
+pub const MAX_ROOMS: usize = 24;
 
 /// How to run a seed.
 #[derive(Debug, Clone)]
@@ -112,7 +115,7 @@ impl World {
             seat_hold: 30_000,
             record_ttl: 3_600_000,
             empty_ttl: dice.pick(&[600_000, 600_000, 6_000]),
-            max_rooms: 16,
+            slots: RoomSlots::new(MAX_ROOMS),
             rate: if tight { 10 } else { 1_000 },
             burst: if tight { 20 } else { 1_000 },
             max_misses: 10,
@@ -211,7 +214,7 @@ impl World {
                 }
             }
             Event::GiveUp { pipe, end, cut } => {
-                if self.net.still_cut(pipe, cut) {
+                if self.net.still_cut(pipe, cut) && self.net.pipes[pipe].ends[end] == End::Open {
                     self.town.excused.insert(pipe);
                     let pod = match (self.net.pipes[pipe].kind, end) {
                         (Kind::Link { dialler, .. }, 0) => dialler,

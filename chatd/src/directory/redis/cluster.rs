@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use redis::{Cmd, Value, cmd};
 use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::adviser::Adviser;
@@ -15,6 +14,7 @@ use super::complaint::{Complaint, Verdict};
 use super::dial::{Dialer, Purpose};
 use super::link::{Link, Source, patience};
 use super::slots::{SlotMap, slot};
+use super::task::Task;
 use super::url::Address;
 use crate::directory::{ANSWER_TIME, NoAnswer};
 
@@ -36,13 +36,8 @@ pub struct Cluster(Arc<Handle>);
 #[derive(Debug)]
 struct Handle {
     shared: Arc<Shared>,
-    task: AbortHandle,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    /// Ends with this value.
+    _task: Task,
 }
 
 #[derive(Debug)]
@@ -77,8 +72,8 @@ impl Cluster {
             read_now: Notify::new(),
         });
         let adviser = Adviser::new(dialer, Purpose::Slots, nodes.clone());
-        let task = tokio::spawn(shared.clone().follow(adviser, nodes)).abort_handle();
-        Self(Arc::new(Handle { shared, task }))
+        let task = Task::spawn(shared.clone().follow(adviser, nodes));
+        Self(Arc::new(Handle { shared, _task: task }))
     }
 
     /// Asks the node that has `key`.

@@ -8,14 +8,14 @@ use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value, cmd};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::complaint::{self, Complaint, Verdict};
 use super::secrets::Secrets;
 use super::settings::RedisSettings;
-use super::tls;
+use super::task::Task;
+use super::tls::{self, SystemAuthorities};
 use super::url::Address;
 use crate::directory::{ANSWER_TIME, NoAnswer};
 
@@ -23,6 +23,7 @@ use crate::directory::{ANSWER_TIME, NoAnswer};
 #[derive(Debug)]
 pub struct Dialer {
     pub settings: RedisSettings,
+    authorities: SystemAuthorities,
 }
 
 /// What a connection is for.
@@ -47,12 +48,12 @@ pub struct Dialled {
 
 /// The task that moves a connection's bytes. The connection ends with it.
 #[derive(Debug)]
-pub struct Driver(JoinHandle<()>);
+pub struct Driver(Task);
 
 impl Driver {
     /// Waits for the connection's end.
     pub async fn ended(&mut self) {
-        let _ = (&mut self.0).await;
+        self.0.ended().await;
     }
 
     /// Ends the connection when the requests on it have had their time to be answered.
@@ -61,12 +62,6 @@ impl Driver {
             let mut driver = self;
             let _ = timeout(ANSWER_TIME, driver.ended()).await;
         });
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
@@ -107,6 +102,10 @@ pub async fn check_master(connection: &mut MultiplexedConnection) -> Result<(), 
 }
 
 impl Dialer {
+    pub fn new(settings: RedisSettings) -> Self {
+        Self { settings, authorities: SystemAuthorities::default() }
+    }
+
     /// Opens a connection. The caller bounds the time.
     pub async fn dial(&self, address: &Address, purpose: Purpose) -> Result<Dialled, NoAnswer> {
         let secrets = Secrets::read(&self.settings).await.map_err(|error| {
@@ -115,7 +114,7 @@ impl Dialer {
         })?;
         let socket = connect(address, Instant::now() + ANSWER_TIME).await?;
         let (mut connection, driver) = if self.settings.url.tls {
-            let config = tls::client_config(&secrets).map_err(|error| {
+            let config = tls::client_config(&secrets, &self.authorities).map_err(|error| {
                 tracing::warn!(%error, "a file of the Redis settings cannot be used");
                 error.reason()
             })?;
@@ -210,5 +209,5 @@ where
     let (connection, driver) = MultiplexedConnection::new_with_config(&nothing, stream, config)
         .await
         .map_err(|error| complaint::of_redis_error(&error))?;
-    Ok((connection, Driver(tokio::spawn(driver))))
+    Ok((connection, Driver(Task::spawn(driver))))
 }

@@ -10,7 +10,6 @@ use rand::rngs::SysRng;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Value};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::adviser::{self, Adviser};
@@ -18,6 +17,7 @@ use super::backoff;
 use super::complaint::{Complaint, Verdict};
 use super::dial::{self, Dialer, Dialled, Purpose};
 use super::secrets::Secrets;
+use super::task::Task;
 use super::url::Address;
 use crate::directory::{ANSWER_TIME, NoAnswer};
 
@@ -35,13 +35,8 @@ pub struct Link(Arc<Handle>);
 #[derive(Debug)]
 struct Handle {
     shared: Arc<Shared>,
-    task: AbortHandle,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    /// Ends with this value.
+    _task: Task,
 }
 
 #[derive(Debug)]
@@ -110,7 +105,7 @@ impl Link {
         let shared =
             Arc::new(Shared { state: watch::Sender::new(down), unusable: watch::Sender::new((0, NoAnswer::Refused)) });
         let keeper = Keeper { dialer, source, purpose: Purpose::Data { database }, shared: shared.clone(), losses };
-        Self(Arc::new(Handle { shared, task: tokio::spawn(keeper.run()).abort_handle() }))
+        Self(Arc::new(Handle { shared, _task: Task::spawn(keeper.run()) }))
     }
 
     /// Whether there is a connection now.

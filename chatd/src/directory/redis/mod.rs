@@ -13,6 +13,7 @@ mod link;
 mod secrets;
 mod settings;
 mod slots;
+mod task;
 mod tls;
 mod url;
 
@@ -77,7 +78,7 @@ impl RedisDirectory {
         let losses = Arc::new(AtomicU64::new(0));
         let prefix = settings.key_prefix.clone();
         let servers = settings.url.servers.clone();
-        let dialer = Arc::new(Dialer { settings });
+        let dialer = Arc::new(Dialer::new(settings));
         let servers = match servers {
             Servers::Single { address, database } => {
                 Route::One(Link::start(dialer, Source::Fixed(address), database, losses.clone()))
@@ -96,7 +97,7 @@ impl RedisDirectory {
     pub async fn check_files(settings: &RedisSettings) -> Result<(), SecretsError> {
         let secrets = Secrets::read(settings).await?;
         if settings.url.tls {
-            tls::client_config(&secrets)?;
+            tls::client_config(&secrets, &tls::SystemAuthorities::default())?;
         }
         Ok(())
     }

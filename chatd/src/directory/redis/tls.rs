@@ -1,6 +1,6 @@
 //! How TLS is spoken with Redis: rustls on ring. Does no I/O, except that the system's authorities are read where none are given.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -8,10 +8,28 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::secrets::{Secrets, SecretsError};
 
+/// The authorities that the system trusts, read once: there are hundreds of files, and a connection may be made every second.
+#[derive(Debug, Default)]
+pub struct SystemAuthorities(OnceLock<RootCertStore>);
+
+impl SystemAuthorities {
+    fn get(&self) -> Result<RootCertStore, String> {
+        if let Some(store) = self.0.get() {
+            return Ok(store.clone());
+        }
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if store.is_empty() {
+            return Err("needed, since this system has no certificates of authorities".to_owned());
+        }
+        Ok(self.0.get_or_init(|| store).clone())
+    }
+}
+
 /// Servers are verified by the given authorities, or the system's; a client certificate is shown if there is one.
-pub fn client_config(secrets: &Secrets) -> Result<ClientConfig, SecretsError> {
+pub fn client_config(secrets: &Secrets, system: &SystemAuthorities) -> Result<ClientConfig, SecretsError> {
     let wrong = |flag, problem: String| SecretsError::Certificate { flag, problem };
-    let authorities = authorities(secrets).map_err(|problem| wrong("--redis-ca-file", problem))?;
+    let authorities = authorities(secrets, system).map_err(|problem| wrong("--redis-ca-file", problem))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -26,17 +44,13 @@ pub fn client_config(secrets: &Secrets) -> Result<ClientConfig, SecretsError> {
     builder.with_client_auth_cert(chain, key).map_err(|error| wrong("--redis-cert-file", error.to_string()))
 }
 
-fn authorities(secrets: &Secrets) -> Result<RootCertStore, String> {
+fn authorities(secrets: &Secrets, system: &SystemAuthorities) -> Result<RootCertStore, String> {
+    let Some(pem) = &secrets.authorities else {
+        return system.get();
+    };
     let mut store = RootCertStore::empty();
-    if let Some(pem) = &secrets.authorities {
-        for certificate in certificates(pem)? {
-            store.add(certificate).map_err(|error| error.to_string())?;
-        }
-    } else {
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if store.is_empty() {
-            return Err("needed, since this system has no certificates of authorities".to_owned());
-        }
+    for certificate in certificates(pem)? {
+        store.add(certificate).map_err(|error| error.to_string())?;
     }
     Ok(store)
 }

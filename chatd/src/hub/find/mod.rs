@@ -14,11 +14,12 @@ use super::admission::Entry;
 use super::input::Asked;
 use super::ownership::{Owned, PATIENCE, Phase};
 use super::session::Place;
-use super::{Hub, Notice, Purpose as TicketPurpose, Seen, SessionId, Ticket, Time, Timer};
+use super::slots::RoomSlot;
+use super::{Hub, Notice, Purpose as TicketPurpose, SeenOwners, SessionId, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
-use crate::record::{MAX_EPOCH, Owner, Record, next_epoch};
+use crate::record::{Former, MAX_EPOCH, Owner, Record, next_epoch};
 use crate::room::{Bucket, Room};
 
 /// How long JOIN and RESUME may wait where a takeover is under way (ms; design.md section 5).
@@ -29,9 +30,11 @@ pub const ATTACH_PATIENCE: u64 = 15_000;
 const LEASE_AFTER: u64 = 1_000;
 /// Pause before asking again (ms).
 const PAUSE: u64 = 200;
-/// How long an owner is remembered past its last use (ms; design.md section 5), and of how many rooms.
-const SEEN: u64 = 600_000;
-const SEEN_ROOMS: usize = 100_000;
+
+/// When a JOIN that came at `since` is answered at the latest, if it begins to wait for the directory now (ms).
+pub fn answer_by(now: u64, since: u64) -> u64 {
+    (now + PATIENCE).min(since + TAKEOVER_PATIENCE)
+}
 
 /// What a session looks for a room for.
 #[derive(Debug, Clone)]
@@ -55,6 +58,12 @@ pub struct Waiter {
 impl Waiter {
     pub fn entering(session: SessionId, id: Option<u64>, entry: Entry, now: u64) -> Self {
         Self { session, id, wanted: Purpose::Enter(entry), since: now, deadline: now + PATIENCE }
+    }
+
+    /// The same, to be looked for once more.
+    pub fn again(mut self, now: u64) -> Self {
+        self.deadline = answer_by(now, self.since);
+        self
     }
 
     pub fn attaching(session: SessionId, now: u64, deadline: u64) -> Self {
@@ -95,6 +104,22 @@ struct Probe {
 }
 
 impl Probe {
+    /// Time has passed (ms).
+    fn note_silence(&mut self, now: u64) {
+        if matches!(self.said, Said::Nothing { until } if until <= now) {
+            self.said = Said::Silent;
+        }
+    }
+
+    /// It has not much time left to answer, or none.
+    fn is_late(&self, now: u64) -> bool {
+        match self.said {
+            Said::Silent => true,
+            Said::Nothing { until } => until <= now + LEASE_AFTER,
+            _ => false,
+        }
+    }
+
     /// It does not serve the room and will not: the room may be taken from it.
     fn is_out(&self, check_lease: bool) -> bool {
         match self.said {
@@ -113,6 +138,15 @@ enum Step {
     Pausing,
 }
 
+/// A takeover: the record that was to be written, whose it makes the room, and the record that it was to take the place of.
+#[derive(Debug)]
+struct Attempt {
+    bytes: Bytes,
+    ownership: Ownership,
+    basis: Record,
+    slot: RoomSlot,
+}
+
 /// One search.
 #[derive(Debug)]
 pub struct Find {
@@ -122,9 +156,7 @@ pub struct Find {
     stored: Option<Bytes>,
     record: Option<Record>,
     /// What this search has tried to write: if it is there, the room is ours.
-    attempt: Option<(Bytes, Ownership, Record)>,
-    /// Pods from which the room is taken: they are told.
-    former: Vec<Owner>,
+    attempt: Option<Attempt>,
 }
 
 impl Hub {
@@ -138,15 +170,8 @@ impl Hub {
             find.waiters.push(waiter);
             return;
         }
-        let find = Find {
-            waiters: vec![waiter],
-            step: Step::Pausing,
-            until: 0,
-            stored: None,
-            record: None,
-            attempt: None,
-            former: Vec::new(),
-        };
+        let find =
+            Find { waiters: vec![waiter], step: Step::Pausing, until: 0, stored: None, record: None, attempt: None };
         self.finds.insert(room, find);
         self.read_record(time, room);
     }
@@ -184,8 +209,8 @@ impl Hub {
                 self.record_read(time, room, stored);
             }
             (Step::TakingOver { ticket: expected }, Ok(Answer::Done)) if *expected == ticket => {
-                if let Some((bytes, ownership, record)) = find.attempt.take() {
-                    self.take_over(time, room, bytes, ownership, &record);
+                if let Some(attempt) = find.attempt.take() {
+                    self.take_over(time, room, attempt);
                 }
             }
             (Step::TakingOver { ticket: expected }, Ok(Answer::Found(stored))) if *expected == ticket => {
@@ -209,10 +234,10 @@ impl Hub {
         let Some(find) = self.finds.get_mut(&room) else {
             return;
         };
-        if let Some((bytes, ownership, basis)) = find.attempt.take()
-            && stored.as_ref() == Some(&bytes)
+        if let Some(attempt) = find.attempt.take()
+            && stored.as_ref() == Some(&attempt.bytes)
         {
-            return self.take_over(time, room, bytes, ownership, &basis);
+            return self.take_over(time, room, attempt);
         }
         let recorded = record.as_ref().map(Record::owner);
         find.stored = stored;
@@ -220,10 +245,7 @@ impl Hub {
         if let Some(owner) = &recorded {
             self.learn(time, room, owner);
         }
-        let seen = self.seen.get_mut(&room).map(|seen| {
-            seen.used = time.now;
-            seen.owner.clone()
-        });
+        let seen = self.seen.used(time.now, room).cloned();
         let mut owners: Vec<Owner> = recorded.into_iter().collect();
         if let Some(seen) = seen {
             match owners.iter_mut().find(|owner| owner.ownership.boot == seen.ownership.boot) {
@@ -368,22 +390,8 @@ impl Hub {
             }
             return;
         }
-        if self.seen.len() >= SEEN_ROOMS {
-            self.seen.retain(|_, seen| seen.used + SEEN > time.now);
-        }
-        let full = self.seen.len() >= SEEN_ROOMS;
-        match self.seen.get_mut(&room) {
-            Some(seen) => {
-                seen.used = time.now;
-                if owner.ownership > seen.owner.ownership {
-                    seen.owner = owner.clone();
-                }
-            }
-            None if full => {}
-            None => {
-                self.seen.insert(room, Seen { owner: owner.clone(), used: time.now });
-                self.arm_owners(time);
-            }
+        if self.seen.learn(time.now, room, owner) {
+            self.arm(SeenOwners::next_look(time.now), Timer::Owners);
         }
     }
 
@@ -394,15 +402,9 @@ impl Hub {
 
     /// Forgets owners that nobody has asked for in a long time.
     pub(in crate::hub) fn forget_old_owners(&mut self, time: Time) {
-        self.seen.retain(|_, seen| seen.used + SEEN > time.now);
+        self.seen.forget_old(time.now);
         if !self.seen.is_empty() {
-            self.arm_owners(time);
+            self.arm(SeenOwners::next_look(time.now), Timer::Owners);
         }
-    }
-
-    /// On round times only, so that there is one timer however often it is set.
-    fn arm_owners(&mut self, time: Time) {
-        const STEP: u64 = SEEN / 10;
-        self.arm((time.now / STEP + 1) * STEP, Timer::Owners);
     }
 }

@@ -1,9 +1,54 @@
 //! Asking the possible owners of a room, and what their answers come to. Pure: no I/O.
 
 use super::{
-    Answer, ErrorCode, Find, Frame, Hub, Key, LEASE_AFTER, Lease, NoAnswer, Owner, Ownership, PATIENCE, Phase, PodBoot,
-    Probe, Request, RoomId, Said, Served, Step, TicketPurpose, Time, Timer,
+    Answer, ErrorCode, Find, Former, Frame, Hub, Key, LEASE_AFTER, Lease, NoAnswer, Owner, Ownership, PATIENCE, Phase,
+    PodBoot, Probe, Request, RoomId, Said, Served, Step, TicketPurpose, Time, Timer,
 };
+
+/// What the answers of a room's possible owners come to.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Not all that counts has been heard.
+    Wait,
+    Served(Owner),
+    /// It is served, but below a higher ownership whose pod is dead: it has to be claimed above that.
+    ServedBelow(Owner, Ownership),
+    /// Somebody is about to serve it, or somebody knows of a higher owner than those who were asked.
+    Again,
+    /// One has its lease and does not answer, or the directory does not say whether it has.
+    Unavailable,
+    /// Nobody serves it, or will.
+    Nobody,
+}
+
+/// `me`: this process, which can be among those who were asked.
+fn outcome(probes: &[Probe], highest_seen: Option<Ownership>, me: PodBoot, check_lease: bool) -> Outcome {
+    let waiting = probes.iter().any(|probe| matches!(probe.said, Said::Nothing { .. }));
+    let highest = probes.iter().map(|probe| probe.owner.ownership).max();
+    let serving = probes.iter().filter_map(|probe| match &probe.said {
+        Said::Here(owner) => Some(owner),
+        _ => None,
+    });
+    if let Some(owner) = serving.max_by_key(|owner| owner.ownership) {
+        let dead = probes.iter().find(|probe| Some(probe.owner.ownership) == highest && probe.is_out(check_lease));
+        let dead = dead.map(|probe| probe.owner.ownership).filter(|dead| *dead > owner.ownership);
+        return match dead {
+            Some(dead) if owner.ownership.boot != me => Outcome::ServedBelow(owner.clone(), dead),
+            _ if waiting => Outcome::Wait,
+            _ => Outcome::Served(owner.clone()),
+        };
+    }
+    let unasked = highest_seen.filter(|seen| Some(*seen) > highest && seen.boot != me);
+    if probes.iter().any(|probe| probe.said == Said::Soon) || (unasked.is_some() && !waiting) {
+        Outcome::Again
+    } else if waiting || probes.iter().any(|probe| probe.said == Said::Silent && probe.lease == Lease::Asked) {
+        Outcome::Wait
+    } else if probes.iter().all(|probe| probe.is_out(check_lease)) {
+        Outcome::Nobody
+    } else {
+        Outcome::Unavailable
+    }
+}
 
 impl Hub {
     /// Asks a possible owner; asks for its lease as well where it may be gone.
@@ -16,7 +61,7 @@ impl Hub {
         let said = if owner.peer == self.me.peer {
             // An earlier process of this pod: its address is ours now.
             Said::Silent
-        } else if self.reach(time, &owner) {
+        } else if self.reach(time, boot, &owner.peer) {
             let ask = Frame::Ask { room, ticket: 0, dead };
             self.peers.send_or_queue(boot, &owner.peer, &ask);
             Said::Nothing { until: time.now + PATIENCE }
@@ -28,7 +73,7 @@ impl Hub {
         Probe { owner, said, lease }
     }
 
-    pub(super) fn ask_lease(&mut self, room: RoomId, owner: &Owner) -> Lease {
+    fn ask_lease(&mut self, room: RoomId, owner: &Owner) -> Lease {
         let request = Request::Get { key: Key::Pod(owner.pod_id.clone()) };
         self.ask(TicketPurpose::Lease(room, owner.ownership.boot), request);
         Lease::Asked
@@ -103,93 +148,56 @@ impl Hub {
 
     /// Goes on with a search as far as what has been heard allows.
     pub(super) fn evaluate(&mut self, time: Time, room: RoomId) {
-        let check_lease = self.settings.rules.check_lease;
-        let mut unasked = Vec::new();
-        let Some(find) = self.finds.get_mut(&room) else {
+        let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) else {
             return;
         };
-        let Step::Asking(probes) = &mut find.step else {
+        for probe in probes.iter_mut() {
+            probe.note_silence(time.now);
+        }
+        if !probes.iter().any(|probe| matches!(probe.said, Said::Here(_))) {
+            self.ask_leases_of_the_late(time, room);
+        }
+        let highest_seen = self.seen.get(room).map(|owner| owner.ownership);
+        let Some(Find { step: Step::Asking(probes), record, .. }) = self.finds.get(&room) else {
             return;
         };
-        for (index, probe) in probes.iter_mut().enumerate() {
-            if let Said::Nothing { until } = probe.said
-                && until <= time.now
-            {
-                probe.said = Said::Silent;
+        match outcome(probes, highest_seen, self.me.ownership.boot, self.settings.rules.check_lease) {
+            Outcome::Wait => {}
+            Outcome::Served(owner) => self.found(time, room, &owner),
+            Outcome::ServedBelow(owner, dead) => {
+                let again = self.probe(time, room, owner, Some(dead));
+                self.step(time, room, Step::Asking(vec![again]), PATIENCE);
             }
-            let late = match probe.said {
-                Said::Silent => true,
-                Said::Nothing { until } => until <= time.now + LEASE_AFTER,
-                _ => false,
-            };
-            if late && probe.lease == Lease::Unasked {
-                unasked.push((index, probe.owner.clone()));
+            Outcome::Again => self.pause(time, room),
+            Outcome::Unavailable => {
+                self.give_up_entering(time, room, ErrorCode::Unavailable);
+                self.pause(time, room);
             }
-        }
-        let serving = probes.iter().filter_map(|probe| match &probe.said {
-            Said::Here(owner) => Some(owner.clone()),
-            _ => None,
-        });
-        let serving = serving.max_by_key(|owner| owner.ownership);
-        let waiting = probes.iter().any(|probe| matches!(probe.said, Said::Nothing { .. }));
-        let soon = probes.iter().any(|probe| probe.said == Said::Soon);
-        let leases_asked = probes.iter().any(|probe| probe.said == Said::Silent && probe.lease == Lease::Asked);
-        let all_out = probes.iter().all(|probe| probe.is_out(check_lease));
-        let highest = probes.iter().map(|probe| probe.owner.ownership).max();
-        let dead = probes.iter().find(|probe| Some(probe.owner.ownership) == highest && probe.is_out(check_lease));
-        let dead = dead.map(|probe| probe.owner.ownership);
-        let has_record = find.record.is_some();
-        let former: Vec<Owner> = probes.iter().map(|probe| probe.owner.clone()).collect();
-        // Somebody knows of a higher owner than those who were asked.
-        let unknown_higher = self.seen.get(&room).is_some_and(|seen| {
-            Some(seen.owner.ownership) > highest && seen.owner.ownership.boot != self.me.ownership.boot
-        });
-
-        if let Some(owner) = serving {
-            match dead {
-                Some(dead) if dead > owner.ownership && owner.ownership.boot != self.me.ownership.boot => {
-                    let again = self.probe(time, room, owner, Some(dead));
-                    self.step(time, room, Step::Asking(vec![again]), PATIENCE);
-                }
-                _ if waiting => {}
-                _ => self.found(time, room, &owner),
+            Outcome::Nobody if record.is_none() => {
+                let code = if self.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable };
+                self.give_up(time, room, code);
             }
-            return;
-        }
-        for (index, owner) in unasked {
-            let lease = self.ask_lease(room, &owner);
-            if let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) {
-                probes[index].lease = lease;
+            Outcome::Nobody => {
+                let untold = record.iter().flat_map(|record| record.former.iter().cloned());
+                let former = probes.iter().map(|probe| Former::from(&probe.owner)).chain(untold).collect();
+                self.try_to_take_over(time, room, former);
             }
         }
-        if soon || (unknown_higher && !waiting) {
-            return self.pause(time, room);
-        }
-        if waiting || leases_asked || self.asks_leases(room) {
-            return;
-        }
-        if !all_out {
-            // The owner has its lease and does not answer, or the directory does not say.
-            self.give_up_entering(time, room, ErrorCode::Unavailable);
-            return self.pause(time, room);
-        }
-        if !has_record {
-            let code = if self.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable };
-            return self.give_up(time, room, code);
-        }
-        if let Some(find) = self.finds.get_mut(&room) {
-            find.former = former;
-        }
-        self.try_to_take_over(time, room);
     }
 
-    pub(super) fn asks_leases(&self, room: RoomId) -> bool {
-        self.finds.get(&room).is_some_and(|find| match &find.step {
-            Step::Asking(probes) => {
-                probes.iter().any(|probe| probe.said == Said::Silent && probe.lease == Lease::Asked)
-            }
-            _ => false,
-        })
+    /// Whoever is late may be gone: its lease says.
+    fn ask_leases_of_the_late(&mut self, time: Time, room: RoomId) {
+        let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) else {
+            return;
+        };
+        let mut late = Vec::new();
+        for probe in probes.iter_mut().filter(|probe| probe.lease == Lease::Unasked && probe.is_late(time.now)) {
+            probe.lease = Lease::Asked;
+            late.push(probe.owner.clone());
+        }
+        for owner in late {
+            self.ask_lease(room, &owner);
+        }
     }
 
     /// The answer to `Ask`.
@@ -211,9 +219,58 @@ impl Hub {
             None if self.arriving.contains_key(&room) => Served::Soon,
             None => match self.finds.get(&room) {
                 Some(Find { attempt: Some(_), .. }) => Served::Soon,
-                _ => Served::Not { seen: self.seen.get(&room).map(|seen| seen.owner.clone()) },
+                _ => Served::Not { seen: self.seen.get(room).cloned() },
             },
         };
         self.peers.send(from, &Frame::Answer { room, ticket, served });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: PodBoot = PodBoot(9);
+
+    fn owner(epoch: u64) -> Owner {
+        let (pod_id, tcp, web, peer) = (format!("chat-{epoch}"), String::new(), String::new(), String::new());
+        Owner { ownership: Ownership { epoch, boot: PodBoot(epoch) }, pod_id, tcp, web, peer }
+    }
+
+    fn probe(epoch: u64, said: Said, lease: Lease) -> Probe {
+        Probe { owner: owner(epoch), said, lease }
+    }
+
+    #[test]
+    fn what_the_answers_come_to() {
+        let here = |epoch| Said::Here(owner(epoch));
+        let nothing = || Said::Nothing { until: 5 };
+        let table = [
+            (vec![probe(1, here(1), Lease::Unasked)], Outcome::Served(owner(1))),
+            (vec![probe(1, here(1), Lease::Unasked), probe(2, nothing(), Lease::Asked)], Outcome::Wait),
+            (
+                vec![probe(1, here(1), Lease::Unasked), probe(2, Said::Silent, Lease::Gone)],
+                Outcome::ServedBelow(owner(1), owner(2).ownership),
+            ),
+            // It has claimed the room above the dead one already.
+            (vec![probe(1, here(3), Lease::Unasked), probe(2, Said::Silent, Lease::Gone)], Outcome::Served(owner(3))),
+            (vec![probe(1, here(1), Lease::Unasked), probe(2, here(2), Lease::Unasked)], Outcome::Served(owner(2))),
+            (vec![probe(1, Said::Soon, Lease::Unasked)], Outcome::Again),
+            (vec![probe(1, Said::Silent, Lease::Asked)], Outcome::Wait),
+            (vec![probe(1, Said::Silent, Lease::Held)], Outcome::Unavailable),
+            (vec![probe(1, Said::Silent, Lease::Unknown)], Outcome::Unavailable),
+            (vec![probe(1, Said::Silent, Lease::Gone)], Outcome::Nobody),
+            (vec![probe(1, Said::Not, Lease::Held), probe(2, Said::Silent, Lease::Gone)], Outcome::Nobody),
+            (vec![probe(1, Said::Not, Lease::Held), probe(2, nothing(), Lease::Gone)], Outcome::Wait),
+        ];
+        for (probes, expected) in table {
+            assert_eq!(outcome(&probes, None, ME, true), expected, "{probes:?}");
+        }
+        // A higher owner that was not asked has to be.
+        let gone = || vec![probe(1, Said::Silent, Lease::Gone)];
+        let seen = |epoch, boot| Some(Ownership { epoch, boot });
+        assert_eq!(outcome(&gone(), seen(2, PodBoot(2)), ME, true), Outcome::Again);
+        assert_eq!(outcome(&gone(), seen(2, ME), ME, true), Outcome::Nobody);
+        assert_eq!(outcome(&gone(), seen(1, PodBoot(1)), ME, true), Outcome::Nobody);
     }
 }

@@ -1,30 +1,32 @@
 //! Taking a room over from owners that are gone. Pure: no I/O.
 
 use super::{
-    Bucket, Bytes, Duration, ErrorCode, Hub, Key, Notice, Owned, Ownership, PATIENCE, Phase, Record, Request, Room,
-    RoomId, Step, TAKEOVER_PATIENCE, TicketPurpose, Time, Timer, next_epoch,
+    Attempt, Bucket, Duration, ErrorCode, Former, Hub, Key, Notice, Owned, Ownership, PATIENCE, Phase, Record, Request,
+    Room, RoomId, Step, TAKEOVER_PATIENCE, TicketPurpose, Time, Timer, next_epoch,
 };
 
 impl Hub {
-    pub(super) fn try_to_take_over(&mut self, time: Time, room: RoomId) {
+    /// `former`: the pods that had the room and have to hear that they do not any more.
+    pub(super) fn try_to_take_over(&mut self, time: Time, room: RoomId, former: Vec<Former>) {
         if self.arriving.contains_key(&room) {
             // It is being moved to here: a takeover would throw away what comes with it.
             return self.pause(time, room);
         }
-        let refusal = if self.drain.is_some() {
-            Some(ErrorCode::ShuttingDown)
+        let slot = if self.drain.is_some() {
+            Err(ErrorCode::ShuttingDown)
         } else if !self.settled() {
-            Some(ErrorCode::Unavailable)
-        } else if self.rooms.len() >= self.settings.max_rooms {
-            Some(ErrorCode::TooManyRooms)
+            Err(ErrorCode::Unavailable)
         } else {
-            None
+            self.settings.slots.take().ok_or(ErrorCode::TooManyRooms)
         };
-        if let Some(code) = refusal {
-            self.give_up_entering(time, room, code);
-            return self.pause(time, room);
-        }
-        let seen = self.seen.get(&room).map(|seen| seen.owner.ownership.epoch);
+        let slot = match slot {
+            Ok(slot) => slot,
+            Err(code) => {
+                self.give_up_entering(time, room, code);
+                return self.pause(time, room);
+            }
+        };
+        let seen = self.seen.get(room).map(|seen| seen.ownership.epoch);
         let Some(find) = self.finds.get_mut(&room) else {
             return;
         };
@@ -35,10 +37,10 @@ impl Hub {
         let ownership = Ownership { epoch, boot: self.me.ownership.boot };
         let expected = find.stored.clone();
         let me = self.me_as(ownership);
-        let held = record.seats().filter(|(_, seat)| seat.hold);
-        let new = Record::new(&me, held).to_bytes();
+        let held = record.held_seats(self.settings.max_players);
+        let new = Record::new(&me, held.into_iter()).naming(former).to_bytes();
         if let Some(find) = self.finds.get_mut(&room) {
-            find.attempt = Some((new.clone(), ownership, record));
+            find.attempt = Some(Attempt { bytes: new.clone(), ownership, basis: record, slot });
         }
         let ttl = Duration::from_millis(self.settings.record_ttl);
         let ticket = self.ask(TicketPurpose::Find(room), Request::Swap { key: Key::Room(room), expected, new, ttl });
@@ -61,20 +63,20 @@ impl Hub {
     }
 
     /// The record says that this pod has the room: it does.
-    pub(super) fn take_over(&mut self, time: Time, room: RoomId, stored: Bytes, ownership: Ownership, basis: &Record) {
+    pub(super) fn take_over(&mut self, time: Time, room: RoomId, attempt: Attempt) {
+        let Attempt { bytes: stored, ownership, basis, slot } = attempt;
         let Some(find) = self.finds.remove(&room) else {
             return;
         };
         let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
         let until = time.now + self.settings.seat_hold;
-        let taken = Room::taken_over(room, basis, until, bucket, &mut self.random);
-        let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored), time.now));
+        let held = basis.held_seats(self.settings.max_players);
+        let taken = Room::taken_over(room, held, until, bucket, &mut self.random);
+        let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored.clone()), time.now, slot));
         self.counters.takeovers += 1;
-        self.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
+        self.log(Notice::TookOver { room, from: basis.pod_id, epoch: ownership.epoch });
         let me = self.me_as(ownership);
-        for former in find.former {
-            self.tell_until_heard(time, room, &former, &me);
-        }
+        self.tell_named(time, room, &stored, &me);
         self.arm_room(time, key);
         for waiter in find.waiters {
             self.serve_waiter(time, key, &waiter);

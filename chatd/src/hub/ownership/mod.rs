@@ -12,8 +12,9 @@ use bytes::Bytes;
 
 use super::admission::Entry;
 use super::drain::Move;
-use super::find::Waiter;
+use super::find::{Waiter, answer_by};
 use super::input::Asked;
+use super::slots::RoomSlot;
 use super::{Effect, Hub, Notice, Purpose, RoomView, SessionId, Ticket, Time, Timer};
 use crate::directory::{Answer as Reply, Key, NoAnswer, Request};
 use crate::frame::Frame;
@@ -37,9 +38,22 @@ pub const RETRY: u64 = 250;
 /// An answer that waits for a write.
 #[derive(Debug, Clone)]
 pub enum Answer {
-    Joined { asked: Asked, seat: SeatId, entry: Entry, counts: bool },
-    Left { asked: Asked, quit: bool },
-    Exited { name: PlayerName, reason: ExitReason },
+    /// `since`: when it was asked for.
+    Joined {
+        asked: Asked,
+        seat: SeatId,
+        entry: Entry,
+        counts: bool,
+        since: u64,
+    },
+    Left {
+        asked: Asked,
+        quit: bool,
+    },
+    Exited {
+        name: PlayerName,
+        reason: ExitReason,
+    },
 }
 
 /// Who waits for a new room's first write.
@@ -87,6 +101,7 @@ pub struct Owned {
     pub room: Room,
     pub ownership: Ownership,
     pub phase: Phase,
+    slot: RoomSlot,
     /// After a thaw: input and output wait for the record, at most until then.
     pub unconfirmed: Option<u64>,
     /// JOIN, RESUME and attaching sessions that came while the room was not ready.
@@ -98,6 +113,10 @@ pub struct Owned {
     /// Counts the states that the record should have.
     version: u64,
     written: u64,
+    /// The number of the last write that was sent.
+    serial: u64,
+    /// A swap was given up and turned out not to be there: it may yet be carried out, until something else is written.
+    haunted: bool,
     outstanding: Option<(Ticket, Outstanding)>,
     /// A swap that was not answered: it may have been carried out.
     unanswered: Option<(Bytes, u64)>,
@@ -109,7 +128,14 @@ pub struct Owned {
 
 impl Owned {
     /// `stored`: the record as it is in the directory and true of `room`; `None`: it has to be written first.
-    pub fn new(room: Room, ownership: Ownership, phase: Phase, stored: Option<Bytes>, now: u64) -> Self {
+    pub fn new(
+        room: Room,
+        ownership: Ownership,
+        phase: Phase,
+        stored: Option<Bytes>,
+        now: u64,
+        slot: RoomSlot,
+    ) -> Self {
         Self {
             written: u64::from(stored.is_some()),
             version: 1,
@@ -117,10 +143,13 @@ impl Owned {
             room,
             ownership,
             phase,
+            slot,
             unconfirmed: None,
             waiters: Vec::new(),
             frames: Vec::new(),
             stored,
+            serial: 0,
+            haunted: false,
             outstanding: None,
             unanswered: None,
             retry_at: None,
@@ -174,6 +203,13 @@ impl Owned {
         self.version += 1;
     }
 
+    /// The answer to what is under way will not count; a swap among it may be carried out all the same.
+    fn give_up_request(&mut self) {
+        if let Some((_, Outstanding::Swap { bytes, version })) = self.outstanding.take() {
+            self.unanswered = Some((bytes, version));
+        }
+    }
+
     /// The answers that wait, in order; they do not wait any more.
     pub fn take_answers(&mut self) -> Vec<Answer> {
         self.answers.drain(..).map(|held| held.answer).collect()
@@ -205,19 +241,27 @@ impl Hub {
     // ---- beginning and end
 
     /// A room that is new in the world.
-    pub(in crate::hub) fn found_room(&mut self, time: Time, room: RoomId, whom: Released) {
-        let epoch = next_epoch(None, self.seen.get(&room).map(|seen| seen.owner.ownership.epoch), time.wall);
+    pub(in crate::hub) fn found_room(&mut self, time: Time, room: RoomId, whom: Released, slot: RoomSlot) {
+        let epoch = next_epoch(None, self.seen.get(room).map(|seen| seen.ownership.epoch), time.wall);
         let ownership = Ownership { epoch, boot: self.me.ownership.boot };
         let phase = Phase::Founding { whom, until: time.now + PATIENCE };
         let room = Room::new(room, &mut self.random);
-        let key = self.own(Owned::new(room, ownership, phase, None, time.now));
+        let key = self.own(Owned::new(room, ownership, phase, None, time.now, slot));
         self.write(time, key);
         self.arm_room(time, key);
     }
 
     fn refound(&mut self, time: Time, key: usize) {
-        if let Some(Phase::Founding { whom, .. }) = self.disown(key).map(|owned| owned.phase) {
-            self.create_room_for(time, whom);
+        let Some(owned) = self.disown(key) else {
+            return;
+        };
+        // Whoever has guessed the id means the room of the pod that has it.
+        for waiter in owned.waiters {
+            self.look_for(time, owned.room.id, waiter);
+        }
+        self.refuse_frames(owned.frames);
+        if let Phase::Founding { whom, .. } = owned.phase {
+            self.create_room_for(time, whom, owned.slot);
         }
     }
 
@@ -229,7 +273,7 @@ impl Hub {
         self.ring_bytes += owned.room.ring.bytes();
         let key = self.rooms.insert(owned);
         self.index.insert(room, key);
-        self.seen.remove(&room);
+        self.seen.remove(room);
         key
     }
 
@@ -286,7 +330,12 @@ impl Hub {
         };
         match owned.phase {
             Phase::Founding { whom, until } if until <= now => {
-                self.disown(key);
+                if let Some(owned) = self.disown(key) {
+                    for waiter in owned.waiters {
+                        self.turn_away(time, &waiter, ErrorCode::Unavailable);
+                    }
+                    self.refuse_frames(owned.frames);
+                }
                 return self.created(time, whom, Err(ErrorCode::Unavailable));
             }
             Phase::Closing { until } if until <= now => return self.room_closed(time, key),
@@ -334,11 +383,9 @@ impl Hub {
 
     /// Commands that waited are carried out, and output that waited goes out.
     pub(in crate::hub) fn ready_again(&mut self, time: Time, key: usize) {
-        let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.ready()) else {
+        let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
-        let frames = std::mem::take(&mut owned.frames);
-        let waiters = std::mem::take(&mut owned.waiters);
         let local: Vec<SessionId> = owned
             .room
             .seats
@@ -348,6 +395,15 @@ impl Hub {
                 _ => None,
             })
             .collect();
+        // What has been said goes out, even if the room is on its way to another pod and takes no commands.
+        for id in &local {
+            self.mark_dirty(*id);
+        }
+        let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.ready()) else {
+            return;
+        };
+        let frames = std::mem::take(&mut owned.frames);
+        let waiters = std::mem::take(&mut owned.waiters);
         for (from, frame) in frames {
             self.frame_came(time, from, frame);
         }
@@ -355,7 +411,6 @@ impl Hub {
             self.serve_waiter(time, key, &waiter);
         }
         for id in local {
-            self.mark_dirty(id);
             self.wake(id);
         }
     }

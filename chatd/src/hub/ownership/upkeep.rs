@@ -3,7 +3,7 @@
 use super::{
     Answer, Bytes, CHECK, CHECKS_UNDER_WAY, Duration, Effect, Held, Hub, Key, LATE, LEASE, MAX_EPOCH, NoAnswer, Notice,
     Outstanding, Ownership, PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Ticket, Time, Timer,
-    Verdict, judge,
+    Verdict, answer_by, judge,
 };
 
 impl Hub {
@@ -13,10 +13,7 @@ impl Hub {
     /// rooms that have waited for it once go on, for as long as this is looked at often enough to rule out a freeze.
     pub(in crate::hub) fn begin(&mut self, time: Time) {
         const EXCUSE: u64 = 3_000;
-        let Some(confirmed) = self.lease.confirmed else {
-            return;
-        };
-        if time.now.saturating_sub(confirmed) <= LEASE {
+        if self.lease.confirmed.is_none() || self.holds_lease(time) {
             return;
         }
         if time.now > self.excused_until && self.settings.rules.check_after_thaw {
@@ -34,13 +31,26 @@ impl Hub {
         self.arm((time.now / 1_000 + 1) * 1_000, Timer::Peers);
     }
 
+    /// Nobody can have found this pod's lease missing.
+    pub(in crate::hub) fn holds_lease(&self, time: Time) -> bool {
+        self.lease.confirmed.is_some_and(|confirmed| time.now.saturating_sub(confirmed) <= LEASE)
+    }
+
+    /// The lease is held again. What the records said before that proves nothing: whoever had found the lease missing could
+    /// still take a room over. (If it had been lost, each room is claimed again, which proves more.)
+    pub(in crate::hub) fn confirm_again(&mut self, time: Time) {
+        for (_, owned) in self.rooms.iter_mut().filter(|(_, owned)| owned.unconfirmed.is_some()) {
+            owned.give_up_request();
+            self.checks.push_back(owned.room.id);
+        }
+        self.pump_checks(time);
+    }
+
     pub(super) fn suspend(&mut self, time: Time, key: usize) {
         if let Some(owned) = self.rooms.get_mut(key) {
             owned.unconfirmed = Some(time.now + PATIENCE);
             // An answer to what was asked before the freeze proves nothing.
-            if let Some((_, Outstanding::Swap { bytes, version })) = owned.outstanding.take() {
-                owned.unanswered = Some((bytes, version));
-            }
+            owned.give_up_request();
             owned.retry_at = None;
             let room = owned.room.id;
             self.checks.push_front(room);
@@ -57,6 +67,11 @@ impl Hub {
     /// The lease had been lost: each room's ownership is claimed again, one higher.
     pub(in crate::hub) fn claim_all(&mut self, time: Time) {
         for (_, owned) in &mut self.rooms {
+            if let Phase::Moving(moving) = &mut owned.phase
+                && moving.claims_later()
+            {
+                continue;
+            }
             owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
             owned.version += 1;
             self.counters.claims += 1;
@@ -69,6 +84,8 @@ impl Hub {
         if let Some(owned) = self.rooms.get_mut(key)
             && owned.ownership < dead
             && dead.epoch < MAX_EPOCH
+            // What is offered to another pod may not be its own any more. Whoever asks is told to ask again.
+            && !matches!(&owned.phase, Phase::Moving(moving) if moving.offered())
         {
             owned.ownership.epoch = dead.epoch + 1;
             owned.version += 1;
@@ -120,6 +137,7 @@ impl Hub {
         let Some(owned) = self.rooms.get(key) else {
             return;
         };
+        let serial = owned.serial;
         if owned.outstanding.is_some()
             || owned.unanswered.is_some()
             || owned.written >= owned.version
@@ -128,12 +146,19 @@ impl Hub {
         {
             return;
         }
-        let bytes = Record::new(&self.me_as(owned.ownership), owned.room.recorded()).to_bytes();
+        let record = Record::new(&self.me_as(owned.ownership), owned.room.recorded());
+        let record = record.naming(self.untold(owned.room.id)).numbered(serial);
         let (room, version) = (owned.room.id, owned.version);
-        if owned.stored.as_ref() == Some(&bytes) {
+        if let Some(stored) = owned.stored.as_ref().filter(|_| !owned.haunted)
+            && *stored == record.to_bytes()
+        {
             return self.confirmed(time, key, Some(version));
         }
+        let bytes = record.numbered(serial + 1).to_bytes();
         let request = Request::Swap { key: Key::Room(room), expected: owned.stored.clone(), new: bytes.clone(), ttl };
+        if let Some(owned) = self.rooms.get_mut(key) {
+            owned.serial += 1;
+        }
         self.send(key, request, Outstanding::Swap { bytes, version });
     }
 
@@ -188,6 +213,7 @@ impl Hub {
             (Outstanding::Delete, _) => self.room_closed(time, key),
             (Outstanding::Swap { bytes, version }, Ok(Reply::Done)) => {
                 owned.stored = Some(bytes);
+                owned.haunted = false;
                 self.confirmed(time, key, Some(version));
             }
             (Outstanding::Renew, Ok(Reply::Done)) => self.confirmed(time, key, None),
@@ -223,10 +249,12 @@ impl Hub {
             && found.as_ref() == Some(&bytes)
         {
             owned.stored = found;
+            owned.haunted = false;
             return self.confirmed(time, key, Some(version));
         }
         if doubted {
             // It was given up, and may yet be carried out.
+            owned.haunted = true;
             owned.check_at = owned.check_at.min(time.now + LATE);
         }
         let founding = matches!(owned.phase, Phase::Founding { .. });
@@ -258,6 +286,11 @@ impl Hub {
         };
         owned.stored = found;
         owned.version += 1;
+        if let Phase::Moving(moving) = &mut owned.phase
+            && moving.starts_over(time.now)
+        {
+            owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
+        }
         if surprise && !founding {
             self.effects.push(Effect::DirectoryWentBack);
         }
@@ -266,13 +299,15 @@ impl Hub {
 
     /// The directory holds what this pod believes, up to `version`.
     pub(super) fn confirmed(&mut self, time: Time, key: usize, version: Option<u64>) {
+        let holds_lease = self.holds_lease(time);
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
         owned.unanswered = None;
         owned.retry_at = None;
         owned.written = owned.written.max(version.unwrap_or(owned.written));
-        let thawed = owned.unconfirmed.take().is_some();
+        let sure = holds_lease && owned.written >= owned.version;
+        let thawed = sure && owned.unconfirmed.take().is_some();
         let founded = match owned.phase {
             Phase::Founding { whom, .. } => {
                 owned.phase = Phase::Serving;
@@ -295,10 +330,16 @@ impl Hub {
     }
 
     pub(in crate::hub) fn answer_after_write(&mut self, time: Time, key: usize, answer: Answer) {
+        let deadline = match &answer {
+            Answer::Joined { since, .. } => answer_by(time.now, *since),
+            Answer::Left { .. } | Answer::Exited { .. } => time.now + PATIENCE,
+        };
         if let Some(owned) = self.rooms.get_mut(key) {
             owned.version += 1;
-            owned.answers.push_back(Held { version: owned.version, deadline: time.now + PATIENCE, answer });
+            owned.answers.push_back(Held { version: owned.version, deadline, answer });
             owned.note_empty(time.now);
+            // Now somebody waits.
+            owned.retry_at = owned.retry_at.map(|at| at.min(time.now + RETRY));
         }
         self.write(time, key);
         if !self.settings.rules.answer_after_write {

@@ -15,13 +15,23 @@ impl Hub {
         let Some(id) = self.relay_of(from, relay_id) else {
             return;
         };
+        let early = |relay: &super::Relay| matches!(relay.state, State::Attaching { admitted: false, .. });
+        if position > 0 && after.is_none() && self.relay(id).is_some_and(|relay| early(relay)) {
+            // From an earlier attach, of which something may have been lost: it comes again, in its order.
+            return;
+        }
         if let Some(number) = replies {
             self.replied(time, id, number);
         }
         let Some(session) = self.session_mut(id) else {
             return;
         };
-        session.output.buffer().extend_from_slice(bytes);
+        // An attach that was sent twice brings twice what came in between.
+        let known = |stay: &Stay| after.is_none() && position > 0 && position <= stay.position;
+        let twice = matches!(&session.place, Place::Relayed(relay) if relay.stay.as_ref().is_some_and(known));
+        if !twice {
+            session.output.buffer().extend_from_slice(bytes);
+        }
         let queued = session.output.len();
         if let Place::Relayed(relay) = &mut session.place {
             relay.uncredited += bytes.len();
@@ -45,8 +55,10 @@ impl Hub {
                     let (position, seq) = known.unwrap_or((position, seq));
                     relay.stay = Some(Stay { name, seat, resumable, timeline, position, seq });
                     relay.moved = false;
-                    if matches!(relay.state, State::Opening { .. }) {
-                        relay.state = State::Live;
+                    match &mut relay.state {
+                        State::Opening { .. } => relay.state = State::Live,
+                        State::Attaching { admitted, .. } => *admitted = true,
+                        State::Searching | State::Live => {}
                     }
                 }
                 // With a word to the client: admitted as if it had joined, and nothing is replayed.

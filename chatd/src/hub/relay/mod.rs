@@ -46,6 +46,8 @@ enum State {
     /// The owner has been asked to take the session on.
     Attaching {
         until: u64,
+        /// It has, and tells what was missed.
+        admitted: bool,
     },
     Live,
 }
@@ -205,7 +207,7 @@ impl Hub {
         };
         relay.moved |= relay.owner.as_ref().is_some_and(|old| old.ownership.boot != owner.ownership.boot);
         relay.owner = Some(owner.clone());
-        relay.state = State::Attaching { until: time.now + ATTACH };
+        relay.state = State::Attaching { until: time.now + ATTACH, admitted: false };
         relay.uncredited = 0;
         // MOVED also where REDIRECT follows: what is carried until then may be of another timeline.
         let attach = stay.attach(encoding, relay.moved);

@@ -89,7 +89,7 @@ impl Hub {
         }
         let give_up = relay.give_up;
         relay.state = State::Searching;
-        let seen = self.seen.get(&room).map(|seen| seen.owner.clone());
+        let seen = self.seen.get(room).cloned();
         if straight
             && let Some(owner) = seen
             && self.peers.is_up(owner.ownership.boot)
@@ -117,6 +117,8 @@ impl Hub {
         self.relays.remove(&relay_id);
         if let Place::Relayed(relay) = encountered {
             for pending in relay.pending {
+                // What was sent may have been carried out.
+                let code = if pending.sent { ErrorCode::Unavailable } else { code };
                 self.refuse(time, Asked::here(id, pending.id), code);
             }
         }
@@ -151,7 +153,7 @@ impl Hub {
                 self.counters.joined(Err(ErrorCode::Unavailable));
                 self.refuse_entry(time, asked, ErrorCode::Unavailable);
             }
-            State::Attaching { until } if *until <= time.now => self.search(time, id, false),
+            State::Attaching { until, .. } if *until <= time.now => self.search(time, id, false),
             _ => {}
         }
     }
@@ -163,7 +165,7 @@ impl Hub {
             return;
         };
         let mode = session.mode;
-        let quiet = session.waiting.bytes.is_empty() && session.waiting.messages.is_empty();
+        let quiet = session.quiet(self.drain_is_patient(time));
         let Place::Relayed(relay) = &session.place else {
             return;
         };

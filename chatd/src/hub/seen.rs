@@ -1,0 +1,136 @@
+//! The highest owners that were seen of rooms that are elsewhere. Pure: no I/O.
+//!
+//! Kept by the time of their last use as well, so that the oldest are found without looking through the others.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::protocol::RoomId;
+use crate::record::Owner;
+
+/// How long an owner is remembered past its last use (ms; design.md section 5), and of how many rooms.
+const REMEMBERED: u64 = 600_000;
+const MOST_ROOMS: usize = 100_000;
+/// Times of use are kept this exactly (ms): what is used often is not moved each time.
+const GRAIN: u64 = 1_000;
+
+#[derive(Debug)]
+struct Seen {
+    owner: Owner,
+    used: u64,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct SeenOwners {
+    rooms: HashMap<RoomId, Seen>,
+    by_use: BTreeSet<(u64, RoomId)>,
+}
+
+impl SeenOwners {
+    pub fn get(&self, room: RoomId) -> Option<&Owner> {
+        self.rooms.get(&room).map(|seen| &seen.owner)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
+    /// The owner, which is in use.
+    pub fn used(&mut self, now: u64, room: RoomId) -> Option<&Owner> {
+        let seen = self.rooms.get_mut(&room)?;
+        if now >= seen.used + GRAIN {
+            self.by_use.remove(&(seen.used, room));
+            self.by_use.insert((now, room));
+            seen.used = now;
+        }
+        Some(&seen.owner)
+    }
+
+    /// Remembers `owner`, unless a higher one is known. False: there are too many already.
+    pub fn learn(&mut self, now: u64, room: RoomId, owner: &Owner) -> bool {
+        if self.used(now, room).is_some() {
+            if let Some(seen) = self.rooms.get_mut(&room).filter(|seen| owner.ownership > seen.owner.ownership) {
+                seen.owner = owner.clone();
+            }
+            return true;
+        }
+        if self.rooms.len() >= MOST_ROOMS {
+            self.forget_old(now);
+        }
+        if self.rooms.len() >= MOST_ROOMS {
+            return false;
+        }
+        self.rooms.insert(room, Seen { owner: owner.clone(), used: now });
+        self.by_use.insert((now, room));
+        true
+    }
+
+    pub fn remove(&mut self, room: RoomId) {
+        if let Some(seen) = self.rooms.remove(&room) {
+            self.by_use.remove(&(seen.used, room));
+        }
+    }
+
+    /// Forgets owners that nobody has asked for in a long time.
+    pub fn forget_old(&mut self, now: u64) {
+        while let Some((used, room)) = self.by_use.first().copied()
+            && used + REMEMBERED <= now
+        {
+            self.by_use.pop_first();
+            self.rooms.remove(&room);
+        }
+    }
+
+    /// When there is something to forget, at the latest: on round times only, so that there is one timer however often it is set.
+    pub fn next_look(now: u64) -> u64 {
+        const STEP: u64 = REMEMBERED / 10;
+        (now / STEP + 1) * STEP
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Ownership, PodBoot};
+
+    fn owner(epoch: u64) -> Owner {
+        let (pod_id, tcp, web, peer) = ("chat-0".into(), String::new(), String::new(), String::new());
+        Owner { ownership: Ownership { epoch, boot: PodBoot(1) }, pod_id, tcp, web, peer }
+    }
+
+    fn room(number: usize) -> RoomId {
+        format!("r{number:07}").parse().unwrap()
+    }
+
+    #[test]
+    fn the_higher_owner_is_remembered_for_as_long_as_it_is_used() {
+        let mut seen = SeenOwners::default();
+        for epoch in [5, 7, 6] {
+            assert!(seen.learn(0, room(1), &owner(epoch)));
+        }
+        assert!(seen.learn(0, room(2), &owner(1)));
+        assert_eq!(seen.used(500_000, room(1)), Some(&owner(7)));
+        seen.forget_old(REMEMBERED);
+        assert_eq!((seen.get(room(1)), seen.get(room(2))), (Some(&owner(7)), None));
+        seen.forget_old(500_000 + REMEMBERED);
+        assert!(seen.is_empty() && seen.by_use.is_empty());
+    }
+
+    #[test]
+    fn a_full_memory_looks_at_the_oldest_only() {
+        let mut seen = SeenOwners::default();
+        for number in 0..MOST_ROOMS {
+            assert!(seen.learn(number as u64, room(number), &owner(1)));
+        }
+        // Each of these would look through all rooms, were they not in order: that would take minutes.
+        for number in 0..20_000 {
+            assert!(!seen.learn(MOST_ROOMS as u64, room(MOST_ROOMS + number), &owner(1)));
+        }
+        let later = REMEMBERED + 10;
+        assert!(seen.learn(later, room(MOST_ROOMS), &owner(1)));
+        assert_eq!((seen.get(room(10)), seen.rooms.len()), (None, MOST_ROOMS - 10));
+        seen.remove(room(MOST_ROOMS));
+        assert_eq!((seen.rooms.len(), seen.by_use.len()), (MOST_ROOMS - 11, MOST_ROOMS - 11));
+    }
+}

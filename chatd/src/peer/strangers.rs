@@ -1,0 +1,73 @@
+//! Connections to the peer port that have not proven themselves yet: how many there may be, and which has to go. Pure: no I/O.
+//!
+//! A peer needs milliseconds to prove itself, a silent stranger may take seconds. So nobody is turned away: whoever has been a
+//! stranger for the longest makes room, first among those of the same address.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::links::LinkId;
+
+/// Strangers at a time.
+pub const MAX_STRANGERS: usize = 256;
+/// Strangers of one address: more than the pods that can come from behind one, all at once.
+pub const MAX_OF_ONE_ADDRESS: usize = 16;
+
+/// In the order in which they came: numbers of connections rise.
+#[derive(Debug, Default)]
+pub struct Strangers(BTreeMap<LinkId, IpAddr>);
+
+impl Strangers {
+    /// Somebody has come. The stranger that has to go for it, if one has.
+    pub fn came(&mut self, link: LinkId, address: IpAddr) -> Option<LinkId> {
+        let mut same = self.0.iter().filter(|(_, other)| **other == address);
+        let oldest_of_address = same.next().map(|(link, _)| *link).filter(|_| same.count() + 1 >= MAX_OF_ONE_ADDRESS);
+        let oldest = self.0.keys().next().copied().filter(|_| self.0.len() >= MAX_STRANGERS);
+        let leaves = oldest_of_address.or(oldest);
+        if let Some(leaves) = leaves {
+            self.0.remove(&leaves);
+        }
+        self.0.insert(link, address);
+        leaves
+    }
+
+    /// It has proven itself, or has gone.
+    pub fn left(&mut self, link: LinkId) {
+        self.0.remove(&link);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(number: usize) -> IpAddr {
+        IpAddr::from([10, 0, (number / 256) as u8, (number % 256) as u8])
+    }
+
+    #[test]
+    fn one_address_only_pushes_out_its_own() {
+        let mut strangers = Strangers::default();
+        assert_eq!(strangers.came(LinkId(1), address(1)), None);
+        for number in 0..MAX_OF_ONE_ADDRESS as u64 {
+            assert_eq!(strangers.came(LinkId(10 + number), address(2)), None);
+        }
+        for number in 0..1_000 {
+            assert!(strangers.came(LinkId(100 + number), address(2)).is_some());
+            assert!(strangers.0.contains_key(&LinkId(1)));
+            assert_eq!(strangers.0.len(), 1 + MAX_OF_ONE_ADDRESS);
+        }
+    }
+
+    #[test]
+    fn when_all_places_are_taken_the_oldest_goes() {
+        let mut strangers = Strangers::default();
+        for number in 0..MAX_STRANGERS {
+            assert_eq!(strangers.came(LinkId(number as u64), address(number)), None);
+        }
+        strangers.left(LinkId(0));
+        assert_eq!(strangers.came(LinkId(300), address(300)), None);
+        assert_eq!(strangers.came(LinkId(301), address(301)), Some(LinkId(1)));
+        assert_eq!(strangers.0.len(), MAX_STRANGERS);
+    }
+}

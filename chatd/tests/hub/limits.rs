@@ -1,0 +1,129 @@
+//! What is refused, bounded or given up. No I/O.
+
+use std::sync::Arc;
+
+use chatd::directory::Key;
+use chatd::frame::{Frame, RelayId};
+use chatd::hub::{Effect, Hub, HubSettings, Time};
+use chatd::protocol::token::Keyring;
+use chatd::protocol::{Command, Encoding, ErrorCode, Ownership, RoomId};
+use chatd::record::{Owner, Record};
+
+use crate::world::{World, boot, settings};
+
+#[test]
+fn a_session_that_ends_before_it_goes_to_another_thread_is_closed_where_it_is() {
+    let mut world = World::new(1);
+    let time = world.time();
+    let me = Owner {
+        ownership: Ownership { epoch: 0, boot: boot(0) },
+        pod_id: "chat-0".into(),
+        tcp: "h:1".into(),
+        web: "h:2".into(),
+        peer: "h:3".into(),
+    };
+    let keys = Arc::new(Keyring::new(vec![("k".into(), vec![7; 32])], "k").unwrap());
+    world.pods[0] = Hub::new(HubSettings { shards: 2, ..settings() }, me, keys, [0; 32]);
+    let hub = &mut world.pods[0];
+    let other = ["aaaaaaaa", "aaaaaaab", "aaaaaaac", "aaaaaaad", "aaaaaaae", "aaaaaaaf", "aaaaaaag", "aaaaaaah"]
+        .into_iter()
+        .find(|room| room.parse::<RoomId>().unwrap().shard(2) == 1)
+        .unwrap();
+    let session = hub.open(time, Encoding::Lines);
+    // All in one batch: the driver carries out nothing in between.
+    hub.receive(time, session, format!("JOIN {other} alice\n").as_bytes());
+    for _ in 0..3 {
+        hub.receive(time, session, &b"x".repeat(30_000));
+    }
+    let mut effects = Vec::new();
+    hub.take_effects(&mut effects);
+    assert_eq!(effects, [Effect::Close { session, code: Some(ErrorCode::LineTooLong) }]);
+}
+
+#[test]
+fn a_join_over_a_link_that_breaks_while_the_room_waits_takes_no_seat() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    // Frozen for longer than its lease: the room waits for its record.
+    let frozen = Time { now: world.now + 20_000, wall: 1_000_000 };
+    world.pods[0].peer_up(frozen, boot(1), None);
+    let command = Command::Join {
+        room: room.parse().unwrap(),
+        name: "bob".parse().unwrap(),
+        resumable: true,
+        on_wrong_pod: None,
+    };
+    let (room_id, relay, encoding) = (room.parse().unwrap(), RelayId(1), Encoding::Lines);
+    let open = Frame::Open { room: room_id, relay, encoding, number: 1, id: None, command };
+    world.pods[0].frame(frozen, boot(1), open);
+    world.pods[0].peer_down(frozen, boot(1));
+    world.now = frozen.now;
+    world.pass(100);
+    assert_eq!((world.pods[0].guest_count(), world.pods[0].player_count()), (0, 0));
+    assert_eq!(world.ask(alice, &format!("JOIN {room} bob\n")), format!("JOINED {room} bob bob\n"));
+}
+
+#[test]
+fn who_asks_often_is_closed_for_silence_all_the_same_and_sets_one_timer() {
+    let mut world = World::new(1);
+    let bob = world.open(0);
+    let room = world.create(bob);
+    world.ask(bob, &format!("JOIN {room} bob\n"));
+    let other = world.open(0);
+    for _ in 0..50 {
+        assert!(world.ask(other, &format!("JOIN {room} bob\n")).starts_with("ERR name_taken"));
+        world.pass(100);
+    }
+    let mut due = 0;
+    for _ in 0..1_190 {
+        due += u32::from(world.pods[0].next_deadline().is_some_and(|at| at <= world.now + 100));
+        world.pass(100);
+    }
+    assert_eq!(world.hear(other), "");
+    assert!(due < 30, "{due}");
+    world.pass(1_100);
+    assert!(world.hear(other).ends_with("BYE timeout\n"));
+}
+
+#[test]
+fn numbers_that_nobody_can_go_above_are_not_believed() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let room_id: RoomId = room.parse().unwrap();
+    let time = world.time();
+    world.pods[0].peer_up(time, boot(1), None);
+    let highest = Ownership { epoch: u64::MAX, boot: boot(1) };
+    world.pods[0].frame(time, boot(1), Frame::Ask { room: room_id, ticket: 0, dead: Some(highest) });
+    let owner =
+        Owner { ownership: highest, pod_id: "chat-1".into(), tcp: String::new(), web: String::new(), peer: "1".into() };
+    world.pods[0].frame(time, boot(1), Frame::Tell { room: room_id, owner });
+    let mut record = Record::parse(&world.store[&Key::Room(room_id)]).unwrap();
+    record.epoch = u64::MAX;
+    world.store.insert(Key::Room(room_id), record.to_bytes());
+    world.pass(31_000);
+    let time = world.time();
+    world.pods[0].lease_lost(time);
+    world.run();
+    assert!(world.ask(alice, &format!("JOIN {room} alice\n")).starts_with("JOINED"));
+    assert!(Record::parse(&world.store[&Key::Room(room_id)]).is_some_and(|record| record.epoch < 1 << 53));
+}
+
+#[test]
+fn leaving_and_joining_again_brings_no_new_burst() {
+    for pods in [1, 2] {
+        let mut world = World::new(pods);
+        let host = world.open(0);
+        let room = world.create(host);
+        let alice = world.open(pods - 1);
+        let join = format!("JOIN {room} alice RELAY\n");
+        assert!(world.ask(alice, &join).starts_with("JOINED"));
+        let said = world.ask(alice, &"hi\n".repeat(18));
+        assert_eq!(said, "MSG alice hi\n".repeat(18));
+        assert_eq!(world.ask(alice, "LEAVE\n"), format!("LEFT {room}\n"));
+        assert_eq!(world.ask(alice, &join).split(' ').nth(1), Some("rate_limited"));
+        world.pass(200);
+        assert!(world.ask(alice, &join).starts_with("JOINED"));
+    }
+}

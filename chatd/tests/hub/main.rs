@@ -1,0 +1,9 @@
+//! Some pods' hubs and a directory in one thread, with instant answers: what clients, records and peers see. No I/O.
+
+#![allow(clippy::unwrap_used)]
+
+mod limits;
+mod ordinary;
+mod strange;
+mod takeovers;
+mod world;

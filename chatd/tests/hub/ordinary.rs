@@ -1,0 +1,102 @@
+//! The ordinary course of things: sessions, relaying, a takeover, a planned move. No I/O.
+
+use chatd::frame::Drop;
+use chatd::hub::Target;
+
+use crate::world::{World, boot};
+
+#[test]
+fn a_session_as_the_protocol_tells_it() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    assert_eq!(world.ask(alice, &format!("JOIN {room} alice\n")), format!("JOINED {room} alice alice\n"));
+    let bob = world.open(0);
+    assert_eq!(world.ask(bob, &format!("JOIN {room} bob\r\n")), format!("JOINED {room} bob alice,bob\n"));
+    assert_eq!(world.hear(alice), "ENTERED bob\n");
+    assert_eq!(world.ask(bob, "hello\nPING\nWHO\n"), "MSG bob hello\nPONG\nPLAYERS alice,bob\n");
+    assert_eq!(world.hear(alice), "MSG bob hello\n");
+    assert_eq!(world.ask(alice, "LEAVE\n"), format!("LEFT {room}\n"));
+    assert_eq!(world.hear(bob), "EXITED alice left\n");
+    assert_eq!(world.ask(alice, &format!("JOIN {room} BOB\n")).split(' ').nth(1), Some("name_taken"));
+    assert_eq!(world.ask(bob, "QUIT\n"), "BYE quit\n");
+}
+
+#[test]
+fn a_dropped_seat_is_held_and_resumed() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let joined = world.ask(alice, &format!("JOIN {room} alice RESUMABLE\n"));
+    let token = joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned();
+    let bob = world.open(0);
+    world.ask(bob, &format!("JOIN {room} bob\n"));
+    let time = world.time();
+    world.pods[0].dropped(time, alice.1, Drop::Lost);
+    assert_eq!(world.ask(bob, "are you there?\n"), "AWAY alice\nMSG bob are you there?\n");
+    let alice = world.open(0);
+    let answer = world.ask(alice, &format!("RESUME {room} {token}\n"));
+    assert_eq!(answer, format!("JOINED {room} alice alice,bob\nTOKEN {token}\nMSG bob are you there?\n"));
+    assert_eq!(world.hear(bob), "BACK alice\n");
+    let time = world.time();
+    world.pods[0].dropped(time, alice.1, Drop::Lost);
+    world.pass(31_000);
+    assert_eq!(world.hear(bob), "AWAY alice\nEXITED alice timeout\n");
+}
+
+#[test]
+fn the_wrong_pod_redirects_or_relays() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    let bob = world.open(1);
+    assert_eq!(world.ask(bob, &format!("JOIN {room} bob\n")), format!("REDIRECT pod0:7654 {room}\n"));
+    assert_eq!(world.ask(bob, &format!("JOIN {room} bob RELAY\n")), format!("JOINED {room} bob alice,bob\n"));
+    assert_eq!(world.hear(alice), "ENTERED bob\n");
+    assert_eq!(world.ask(bob, "one\ntwo\nPING\n"), "MSG bob one\nMSG bob two\nPONG\n");
+    assert_eq!(world.ask(alice, "three\n"), "MSG bob one\nMSG bob two\nMSG alice three\n");
+    assert_eq!(world.hear(bob), "MSG alice three\n");
+    assert_eq!(world.ask(bob, "LEAVE\nPING\n"), format!("LEFT {room}\nPONG\n"));
+    assert_eq!(world.hear(alice), "EXITED bob left\n");
+}
+
+#[test]
+fn a_dead_owner_s_room_is_taken_over() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    let bob = world.open(1);
+    world.ask(bob, &format!("JOIN {room} bob RELAY RESUMABLE\n"));
+    world.kill(0);
+    world.say(bob, "anyone?\n");
+    world.pass(3_000);
+    let heard = world.hear(bob);
+    assert_eq!(heard, format!("MOVED {room}\nMISSED ?\nMSG bob anyone?\n"));
+    let carol = world.open(1);
+    assert_eq!(world.ask(carol, &format!("JOIN {room} carol\n")), format!("JOINED {room} carol bob,carol\n"));
+}
+
+#[test]
+fn a_drained_pod_hands_its_rooms_over() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+    let bob = world.open(1);
+    world.ask(bob, &format!("JOIN {room} bob RELAY\n"));
+    world.hear(alice);
+    let time = world.time();
+    world.pods[0].drain(time, time.now + 25_000);
+    let target = Target { pod_id: "chat-1".into(), boot: boot(1), peer: "1".into(), rooms: 0 };
+    world.pods[0].targets(time, vec![target]);
+    world.say(alice, "still here\n");
+    world.pass(1_000);
+    assert_eq!(world.hear(alice), format!("MOVED {room}\nMSG alice still here\n"));
+    assert_eq!(world.hear(bob), format!("MOVED {room}\nMSG alice still here\n"));
+    assert_eq!(world.pods[0].room_count(), 0);
+    assert_eq!(world.pods[1].room_count(), 1);
+    world.pass(6_000);
+    assert_eq!(world.hear(alice), "BYE moved\n");
+}

@@ -1,0 +1,142 @@
+//! Records and snapshots of pods with other limits, or full of rubbish; clients at awkward moments. No I/O.
+
+use chatd::directory::{Key, Request};
+use chatd::frame::Frame;
+use chatd::protocol::{Encoding, Ownership, RoomId, SeatId, Timeline};
+use chatd::record::{Owner, Record, RecordedSeat};
+use chatd::room::{SeatSnapshot, Snapshot};
+
+use crate::world::{World, boot};
+
+fn seat(name: &str, number: u64, away_for: Option<u64>) -> SeatSnapshot {
+    let (name, seat) = (name.parse().unwrap(), SeatId(number));
+    SeatSnapshot { name, seat, resumable: true, away_for, holder: None, processed: 0, left_at: 0 }
+}
+
+fn another_pod() -> Owner {
+    let ownership = Ownership { epoch: 5, boot: boot(1) };
+    Owner { ownership, pod_id: "chat-1".into(), tcp: String::new(), web: String::new(), peer: "1".into() }
+}
+
+/// Offers pod 0 a room of another pod with these seats; the room's record then.
+fn offer(world: &mut World, seats: Vec<SeatSnapshot>) -> Record {
+    let room: RoomId = "abcd1234".parse().unwrap();
+    let owner = another_pod();
+    let record = Record::new(&owner, std::iter::empty()).to_bytes();
+    world.store.insert(Key::Room(room), record.clone());
+    let (timeline, ring) = (Timeline(1), Vec::new());
+    let snapshot =
+        Snapshot { ownership: owner.ownership, record: record.to_vec(), timeline, seq: 0, position: 0, seats, ring };
+    let time = world.time();
+    world.pods[0].peer_up(time, boot(1), None);
+    world.pods[0].frame(time, boot(1), Frame::Offer { room, snapshot });
+    world.run();
+    Record::parse(&world.store[&Key::Room(room)]).unwrap()
+}
+
+#[test]
+fn a_room_that_comes_with_more_than_is_allowed_here_is_cut_to_the_limits() {
+    let mut world = World::new(2);
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let seats = names.iter().zip(0..).map(|(name, number)| seat(name, number, (number < 2).then_some(u64::MAX)));
+    let record = offer(&mut world, seats.collect());
+    assert_eq!((record.boot, record.players.len()), (boot(0), 4));
+    // Those who are connected first.
+    assert_eq!(record.players, ["c", "d", "e", "f"].map(|name| name.parse().unwrap()));
+    // Nobody is away for longer than seats are held here.
+    let mut world = World::new(2);
+    offer(&mut world, vec![seat("a", 1, Some(u64::MAX))]);
+    assert_eq!(world.pods[0].player_count(), 1);
+    world.pass(30_100);
+    assert_eq!(world.pods[0].player_count(), 0);
+}
+
+#[test]
+fn a_room_that_comes_with_a_player_twice_is_refused() {
+    for (name, number) in [("ALICE", 2), ("bob", 1)] {
+        let mut world = World::new(2);
+        let record = offer(&mut world, vec![seat("alice", 1, None), seat(name, number, None)]);
+        assert_eq!((record.boot, world.pods[0].room_count()), (boot(1), 0));
+    }
+}
+
+#[test]
+fn a_record_with_more_seats_than_are_allowed_is_taken_over_with_as_many_as_are() {
+    let mut world = World::new(2);
+    let room: RoomId = "abcd1234".parse().unwrap();
+    let owner = another_pod();
+    let names = ["Bob", "bob", "c", "d", "e", "f", "g"];
+    let seats = names.map(|name| (name.parse().unwrap(), RecordedSeat { seat: SeatId(name.len() as u64), hold: true }));
+    let mut record = Record::new(&owner, seats.into_iter());
+    record.seats = names
+        .iter()
+        .zip(0..)
+        .map(|(name, seat)| ((*name).into(), RecordedSeat { seat: SeatId(seat), hold: true }))
+        .collect();
+    world.store.insert(Key::Room(room), record.to_bytes());
+    world.kill(1);
+    let client = world.open(0);
+    world.say(client, &format!("JOIN {room} alice\n"));
+    world.pass(3_000);
+    assert_eq!(world.hear(client).split(' ').nth(1), Some("room_full"));
+    let record = Record::parse(&world.store[&Key::Room(room)]).unwrap();
+    assert_eq!(record.players, ["Bob", "c", "d", "e"].map(|name| name.parse().unwrap()));
+    assert_eq!(world.pods[0].player_count(), 4);
+}
+
+#[test]
+fn who_takes_a_seat_from_a_connection_that_seems_to_live_is_told_that_something_may_be_missing() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let joined = world.ask(alice, &format!("JOIN {room} alice RESUMABLE\n"));
+    let token = joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned();
+    let again = world.open(0);
+    let answer = world.ask(again, &format!("RESUME {room} {token}\n"));
+    assert_eq!(answer, format!("JOINED {room} alice alice\nTOKEN {token}\nMISSED ?\n"));
+    assert!(world.hear(alice).ends_with("BYE replaced\n"));
+}
+
+#[test]
+fn frames_that_are_no_messages_cost_as_much() {
+    let mut world = World::new(1);
+    let time = world.time();
+    let id = world.pods[0].open(time, Encoding::Json);
+    let frames = |world: &mut World| (0..200).filter(|_| world.pods[0].receive_idle_frame(time, id)).count();
+    assert_eq!(frames(&mut world), 20);
+    let said = world.pods[0].output(id);
+    let bye = br#"{"type":"bye","code":"rate_limited"}"#;
+    assert!(said.windows(bye.len()).any(|part| part == bye), "{}", String::from_utf8_lossy(said));
+}
+
+#[test]
+fn who_guesses_the_id_of_a_room_that_comes_to_nothing_is_answered() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    world.slow = true;
+    world.say(alice, "CREATE_ROOM\n");
+    let Some(Request::Swap { key: Key::Room(room), .. }) = world.late.first().cloned() else {
+        panic!("{:?}", world.late);
+    };
+    world.pass(500);
+    let bob = world.open(0);
+    world.say(bob, &format!("JOIN {room} bob\n"));
+    world.pass(1_700);
+    assert!(world.hear(alice).starts_with("ERR unavailable"));
+    assert!(world.hear(bob).starts_with("ERR unavailable"));
+}
+
+#[test]
+fn an_unfinished_line_keeps_nobody_on_a_pod_that_is_to_end() {
+    let mut world = World::new(1);
+    let client = world.open(0);
+    world.ask(client, "PING\n");
+    world.say(client, "JOIN abcd");
+    let time = world.time();
+    world.pods[0].drain(time, time.now + 25_000);
+    world.pods[0].targets(time, Vec::new());
+    world.pass(5_500);
+    assert_eq!(world.hear(client), "");
+    world.pass(1_000);
+    assert_eq!(world.hear(client), "BYE shutting_down\n");
+}

@@ -1,0 +1,290 @@
+//! Rooms that change hands, and what is told of it. No I/O.
+
+use chatd::directory::Key;
+use chatd::frame::{Drop, Frame};
+use chatd::hub::{LeaseView, Target};
+use chatd::protocol::{Encoding, Ownership, RoomId};
+use chatd::record::Record;
+
+use crate::world::{World, boot};
+
+#[test]
+fn a_room_that_comes_to_its_client_and_goes_again_answers_every_line() {
+    let mut world = World::new(3);
+    let alice = world.open(1);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+    let bob = world.open(0);
+    world.ask(bob, &format!("JOIN {room} bob RELAY\n"));
+    world.ask(bob, "one\ntwo\nthree\n");
+    // To the pod that bob is connected to, and on to a third.
+    for (from, to) in [(1, 0), (0, 2)] {
+        let time = world.time();
+        world.pods[from].drain(time, time.now + 25_000);
+        let target = Target { pod_id: format!("chat-{to}"), boot: boot(to), peer: to.to_string(), rooms: 0 };
+        world.pods[from].targets(time, vec![target]);
+        world.pass(500);
+        assert_eq!(world.pods[to].room_count(), 1);
+        assert_eq!(world.hear(bob), format!("MOVED {room}\n"));
+    }
+    assert_eq!(world.ask(bob, "four\nPING\n"), "MSG bob four\nPONG\n");
+}
+
+#[test]
+fn an_empty_room_that_another_pod_has_taken_keeps_its_record() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room: RoomId = world.create(alice).parse().unwrap();
+    world.pass(599_950);
+    let key = Key::Room(room);
+    let mut record = Record::parse(&world.store[&key]).unwrap();
+    (record.epoch, record.boot) = (record.epoch + 1000, boot(7));
+    world.store.insert(key.clone(), record.to_bytes());
+    world.pass(1_000);
+    assert_eq!(world.pods[0].room_count(), 0);
+    assert_eq!(world.store.get(&key), Some(&record.to_bytes()));
+}
+
+#[test]
+fn who_resumes_over_another_pod_than_the_one_that_was_lost_hears_what_came_meanwhile() {
+    let mut world = World::new(2);
+    let bob = world.open(0);
+    let room = world.create(bob);
+    world.ask(bob, &format!("JOIN {room} bob\n"));
+    let alice = world.open(1);
+    let joined = world.ask(alice, &format!("JOIN {room} alice RELAY RESUMABLE\n"));
+    let token = joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned();
+    world.ask(bob, "heard\n");
+    world.kill(1);
+    world.say(bob, "not heard\n");
+    let alice = world.open(0);
+    let answer = world.ask(alice, &format!("RESUME {room} {token}\n"));
+    assert_eq!(answer, format!("JOINED {room} alice bob,alice\nTOKEN {token}\nMSG bob not heard\n"));
+}
+
+#[test]
+fn time_alone_sets_no_more_and_more_timers() {
+    let mut world = World::new(3);
+    let client = world.open(0);
+    let rooms: Vec<String> = (0..8).map(|_| world.create(client)).collect();
+    world.pass(1_000);
+    world.kill(0);
+    for room in &rooms {
+        // One takeover a millisecond or so; the former owner never answers.
+        world.now += 1;
+        let client = world.open(1);
+        world.say(client, &format!("JOIN {room} alice RELAY\n"));
+        let other = world.open(2);
+        world.say(other, &format!("JOIN {room} bob RELAY\n"));
+    }
+    // The directory is away, and something comes every 7 ms.
+    let time = world.time();
+    let id = world.pods[1].open(time, Encoding::Lines);
+    world.pods[1].dropped(time, id, Drop::Lost);
+    let end = world.now + 60_000;
+    let mut late = 0;
+    while world.now < end {
+        world.now += 7;
+        let time = world.time();
+        world.pods[1].receive(time, id, b"");
+        let due = world.pods[1].next_deadline().is_some_and(|at| at <= world.now);
+        late += u32::from(due);
+        world.pods[1].tick(time);
+        world.pods[1].take_effects(&mut Vec::new());
+    }
+    assert!(late < 1_000, "{late} of {} batches had a timer to look at", 60_000 / 7);
+}
+
+#[test]
+fn who_takes_a_room_over_tells_all_its_former_owners() {
+    let mut world = World::new(3);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    let key = Key::Room(room.parse().unwrap());
+    let named = |world: &World| {
+        let record = Record::parse(&world.store[&key]).unwrap();
+        record.former.iter().map(|former| former.boot).collect::<Vec<_>>()
+    };
+    // The first owner is cut off from everyone, the second ends before it could be told.
+    for (dead, next) in [(0, 1), (1, 2)] {
+        world.kill(dead);
+        let client = world.open(next);
+        world.say(client, &format!("JOIN {room} bob{next} RESUMABLE\n"));
+        world.pass(500);
+        assert!(world.hear(client).starts_with("JOINED"));
+    }
+    assert_eq!(named(&world), [boot(1), boot(0)]);
+    // The cut between the first and the third heals.
+    world.alive[0] = true;
+    world.pass(2_500);
+    assert!(world.hear(alice).ends_with(&format!("REDIRECT pod2:7654 {room}\nBYE moved\n")));
+    assert_eq!([0, 2].map(|pod| world.pods[pod].room_count()), [0, 1]);
+    // Who has been told needs not be named any longer than to the next write.
+    let carol = world.open(2);
+    world.ask(carol, &format!("JOIN {room} carol\n"));
+    assert_eq!(named(&world), [boot(1)]);
+}
+
+#[test]
+fn a_planned_move_takes_along_who_has_still_to_be_told() {
+    let mut world = World::new(3);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    world.kill(0);
+    let bob = world.open(1);
+    world.say(bob, &format!("JOIN {room} bob\n"));
+    world.pass(500);
+    let time = world.time();
+    world.pods[1].drain(time, time.now + 25_000);
+    let target = Target { pod_id: "chat-2".into(), boot: boot(2), peer: "2".into(), rooms: 0 };
+    world.pods[1].targets(time, vec![target]);
+    world.pass(500);
+    assert_eq!(world.pods[2].room_count(), 1);
+    world.kill(1);
+    world.alive[0] = true;
+    world.pass(2_500);
+    assert_eq!([0, 2].map(|pod| world.pods[pod].room_count()), [0, 1]);
+}
+
+#[test]
+fn after_a_freeze_a_record_counts_once_the_lease_is_held_again() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    // The record is as it was, but whoever has found no lease may be about to take the room over.
+    world.now += 20_000;
+    assert_eq!(world.ask(alice, "hello\n"), "");
+    let time = world.time();
+    world.pods[0].lease(time, LeaseView { confirmed: Some(time.now), settled: true });
+    world.run();
+    assert_eq!(world.hear(alice), "MSG alice hello\n");
+}
+
+#[test]
+fn a_freeze_is_noticed_even_if_the_lease_is_the_first_to_speak() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+    world.alive[0] = false;
+    world.now += 20_000;
+    let time = world.time();
+    world.pods[1].lease(time, LeaseView { confirmed: Some(time.now), settled: true });
+    let bob = world.open(1);
+    world.say(bob, &format!("JOIN {room} bob\n"));
+    world.pass(3_000);
+    assert!(world.hear(bob).starts_with("JOINED"));
+    world.alive[0] = true;
+    let time = world.time();
+    world.pods[0].lease(time, LeaseView { confirmed: Some(time.now), settled: false });
+    world.pods[0].receive(time, alice.1, b"hello\n");
+    assert_eq!(world.pods[0].output(alice.1), b"");
+    world.run();
+    assert_eq!(world.pods[0].room_count(), 0);
+}
+
+#[test]
+fn a_write_that_was_given_up_does_not_come_back() {
+    let mut world = World::new(1);
+    let bob = world.open(0);
+    let room = world.create(bob);
+    world.slow = true;
+    world.say(bob, &format!("JOIN {room} bob RESUMABLE\n"));
+    world.pass(2_500);
+    assert!(world.hear(bob).starts_with("JOINED"));
+    // The room is again as the directory has it.
+    world.say(bob, "LEAVE\n");
+    world.slow = false;
+    world.pass(1_000);
+    assert_eq!(world.hear(bob), format!("LEFT {room}\n"));
+    for late in std::mem::take(&mut world.late) {
+        world.answer(late);
+    }
+    let record = Record::parse(&world.store[&Key::Room(room.parse().unwrap())]).unwrap();
+    assert_eq!(record.players, []);
+}
+
+#[test]
+fn a_claim_does_not_hold_up_a_room_that_is_offered() {
+    for claim in ["lease lost", "asked to claim above a dead owner"] {
+        let mut world = World::new(2);
+        let alice = world.open(0);
+        let room = world.create(alice);
+        world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+        let time = world.time();
+        world.pods[0].peer_up(time, boot(1), None);
+        world.pods[1].peer_up(time, boot(0), None);
+        world.pods[0].drain(time, time.now + 25_000);
+        let target = Target { pod_id: "chat-1".into(), boot: boot(1), peer: "1".into(), rooms: 0 };
+        world.pods[0].targets(time, vec![target]);
+        // The offer is on its way.
+        if claim == "lease lost" {
+            world.pods[0].lease_lost(time);
+        } else {
+            let dead = Some(Ownership { epoch: time.wall + 50_000, boot: boot(7) });
+            world.pods[0].frame(time, boot(1), Frame::Ask { room: room.parse().unwrap(), ticket: 0, dead });
+        }
+        world.pass(100);
+        assert_eq!(world.pods[1].room_count(), 1, "{claim}");
+        assert_eq!(world.ask(alice, "hello\n"), format!("MOVED {room}\nMSG alice hello\n"));
+    }
+}
+
+#[test]
+fn a_room_is_moved_though_the_directory_has_lost_its_record() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+    world.store.clear();
+    let time = world.time();
+    world.pods[0].peer_up(time, boot(1), None);
+    world.pods[1].peer_up(time, boot(0), None);
+    world.pods[0].drain(time, time.now + 25_000);
+    let target = Target { pod_id: "chat-1".into(), boot: boot(1), peer: "1".into(), rooms: 0 };
+    world.pods[0].targets(time, vec![target]);
+    world.pass(500);
+    assert_eq!([0, 1].map(|pod| world.pods[pod].room_count()), [0, 1]);
+    assert_eq!(world.ask(alice, "hello\n"), format!("MOVED {room}\nMSG alice hello\n"));
+}
+
+#[test]
+fn a_room_that_nobody_takes_stands_in_the_directory_though_that_had_lost_it() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RESUMABLE\n"));
+    world.store.clear();
+    let time = world.time();
+    world.pods[0].drain(time, time.now + 25_000);
+    world.pods[0].targets(time, Vec::new());
+    world.pass(300);
+    assert!(world.hear(alice).ends_with("BYE shutting_down\n"));
+    let record = Record::parse(&world.store[&Key::Room(room.parse().unwrap())]).unwrap();
+    assert_eq!((record.players.len(), world.pods[0].room_count()), (1, 0));
+}
+
+#[test]
+fn a_room_that_stays_is_claimed_again_all_the_same() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let key = Key::Room(room.parse().unwrap());
+    let before = Record::parse(&world.store[&key]).unwrap().epoch;
+    let time = world.time();
+    world.pods[0].peer_up(time, boot(1), None);
+    world.pods[1].peer_up(time, boot(0), None);
+    // Both are to end: the target refuses, and there is no other.
+    for pod in &mut world.pods {
+        pod.drain(time, time.now + 25_000);
+    }
+    let target = Target { pod_id: "chat-1".into(), boot: boot(1), peer: "1".into(), rooms: 0 };
+    world.pods[0].targets(time, vec![target]);
+    world.pods[0].lease_lost(time);
+    world.pass(200);
+    let record = Record::parse(&world.store[&key]).unwrap();
+    assert_eq!((record.boot, record.epoch, world.pods[0].room_count()), (boot(0), before + 1, 0));
+}

@@ -1,0 +1,212 @@
+//! Some pods' hubs and a directory in one thread, with instant answers. No I/O.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chatd::directory::{Answer, Key, NoAnswer, Request};
+use chatd::frame::{self, Frame};
+use chatd::hub::{Effect, Hub, HubSettings, LeaseView, RoomSlots, Rules, SessionId, Time};
+use chatd::protocol::token::Keyring;
+use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot};
+use chatd::record::Owner;
+use chatd::room::RingLimits;
+
+pub fn settings() -> HubSettings {
+    HubSettings {
+        max_players: 4,
+        seat_hold: 30_000,
+        record_ttl: 3_600_000,
+        empty_ttl: 600_000,
+        slots: RoomSlots::new(100),
+        rate: 10,
+        burst: 20,
+        max_misses: 10,
+        first_line_timeout: 10_000,
+        idle_timeout: 120_000,
+        send_queue: 256 * 1024,
+        ring: RingLimits { messages: 32, bytes: 8192, age: 90_000 },
+        ring_total: 32 << 20,
+        tcp_on_wrong_pod: OnWrongPod::Redirect,
+        shard: 0,
+        shards: 1,
+        rules: Rules::ALL,
+    }
+}
+
+/// A pod's number and one of its sessions.
+pub type Client = (usize, SessionId);
+
+pub struct World {
+    pub pods: Vec<Hub>,
+    pub store: HashMap<Key, Bytes>,
+    pub alive: Vec<bool>,
+    pub now: u64,
+    /// The directory answers no swap, and carries none out yet.
+    pub slow: bool,
+    /// The swaps that it was asked for meanwhile.
+    pub late: Vec<Request>,
+}
+
+pub fn boot(pod: usize) -> PodBoot {
+    PodBoot(pod as u64 + 1)
+}
+
+impl World {
+    pub fn new(pods: usize) -> Self {
+        let keys = Arc::new(Keyring::new(vec![("k".into(), vec![7; 32])], "k").unwrap());
+        let hub = |index: usize| {
+            let me = Owner {
+                ownership: Ownership { epoch: 0, boot: boot(index) },
+                pod_id: format!("chat-{index}"),
+                tcp: format!("pod{index}:7654"),
+                web: format!("pod{index}:8081"),
+                peer: format!("{index}"),
+            };
+            let mut hub = Hub::new(settings(), me, keys.clone(), [index as u8; 32]);
+            hub.lease(Time { now: 1000, wall: 1_000_000 }, LeaseView { confirmed: Some(1000), settled: true });
+            hub
+        };
+        Self {
+            pods: (0..pods).map(hub).collect(),
+            store: HashMap::new(),
+            alive: vec![true; pods],
+            now: 1000,
+            slow: false,
+            late: Vec::new(),
+        }
+    }
+
+    pub fn time(&self) -> Time {
+        Time { now: self.now, wall: 1_000_000 + self.now }
+    }
+
+    pub fn answer(&mut self, request: Request) -> Answer {
+        let (key, expected) = match &request {
+            Request::Get { key } => return Answer::Found(self.store.get(key).cloned()),
+            Request::Pods => return Answer::Pods(Vec::new()),
+            Request::Swap { key, expected, .. } => (key.clone(), expected.clone()),
+            Request::Renew { key, expected, .. } | Request::Delete { key, expected } => {
+                (key.clone(), Some(expected.clone()))
+            }
+        };
+        if self.store.get(&key) != expected.as_ref() {
+            return Answer::Found(self.store.get(&key).cloned());
+        }
+        match request {
+            Request::Swap { new, .. } => drop(self.store.insert(key, new)),
+            Request::Delete { .. } => drop(self.store.remove(&key)),
+            _ => {}
+        }
+        Answer::Done
+    }
+
+    pub fn carry_out(&mut self, pod: usize, effect: Effect) {
+        let time = self.time();
+        match effect {
+            Effect::Directory { ticket, request } => {
+                let answer = if self.slow && matches!(request, Request::Swap { .. }) {
+                    self.late.push(request);
+                    Err(NoAnswer::Timeout)
+                } else {
+                    Ok(self.answer(request))
+                };
+                self.pods[pod].answered(time, ticket, answer);
+            }
+            Effect::Dial { address } => {
+                let other: usize = address.parse().unwrap();
+                if self.alive[other] && other != pod {
+                    self.pods[pod].peer_up(time, boot(other), Some(&address));
+                    self.pods[other].peer_up(time, boot(pod), None);
+                } else {
+                    self.pods[pod].peer_unreachable(time, &address);
+                }
+            }
+            other => println!("{} {pod}: {other:?}", self.now),
+        }
+    }
+
+    /// Carries out everything that the pods ask for, until they ask for nothing.
+    pub fn run(&mut self) {
+        for _ in 0..1000 {
+            let mut idle = true;
+            for pod in (0..self.pods.len()).filter(|pod| self.alive[*pod]).collect::<Vec<_>>() {
+                let mut effects = Vec::new();
+                self.pods[pod].take_effects(&mut effects);
+                for effect in effects {
+                    idle = false;
+                    self.carry_out(pod, effect);
+                }
+                let mut sent = Vec::new();
+                self.pods[pod].take_frames(|to, bytes| sent.push((to, bytes)));
+                for (to, bytes) in sent {
+                    idle = false;
+                    let other = to.0 as usize - 1;
+                    let mut rest = &bytes[..];
+                    while let Some((payload, next)) = frame::split(rest).unwrap() {
+                        let frame = Frame::decode(payload).unwrap();
+                        println!("{} {pod}>{other}: {frame:?}", self.now);
+                        let time = self.time();
+                        self.pods[other].frame(time, boot(pod), frame);
+                        rest = next;
+                    }
+                }
+            }
+            if idle {
+                return;
+            }
+        }
+        panic!("does not come to rest");
+    }
+
+    pub fn pass(&mut self, millis: u64) {
+        let end = self.now + millis;
+        while self.now < end {
+            self.now = (self.now + 100).min(end);
+            let time = self.time();
+            for pod in 0..self.pods.len() {
+                if self.alive[pod] {
+                    self.pods[pod].lease(time, LeaseView { confirmed: Some(time.now), settled: true });
+                    self.pods[pod].tick(time);
+                }
+            }
+            self.run();
+        }
+    }
+
+    pub fn kill(&mut self, pod: usize) {
+        self.alive[pod] = false;
+        let time = self.time();
+        for other in (0..self.pods.len()).filter(|other| self.alive[*other]).collect::<Vec<_>>() {
+            self.pods[other].peer_down(time, boot(pod));
+        }
+    }
+
+    pub fn open(&mut self, pod: usize) -> Client {
+        let time = self.time();
+        (pod, self.pods[pod].open(time, Encoding::Lines))
+    }
+
+    pub fn say(&mut self, (pod, id): Client, text: &str) {
+        let time = self.time();
+        self.pods[pod].receive(time, id, text.as_bytes());
+        self.run();
+    }
+
+    pub fn hear(&mut self, (pod, id): Client) -> String {
+        let time = self.time();
+        let text = String::from_utf8(self.pods[pod].output(id).to_vec()).unwrap();
+        self.pods[pod].wrote(time, id, text.len());
+        self.run();
+        text
+    }
+
+    pub fn ask(&mut self, client: Client, text: &str) -> String {
+        self.say(client, text);
+        self.hear(client)
+    }
+
+    pub fn create(&mut self, client: Client) -> String {
+        self.ask(client, "CREATE_ROOM\n").trim().strip_prefix("ROOM ").unwrap().to_owned()
+    }
+}
