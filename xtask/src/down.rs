@@ -1,0 +1,11 @@
+//! The command `down`.
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {}
+
+pub fn run(_arguments: &Arguments) -> Result<ExitCode> {
+    bail!("down: not built yet")
+}

@@ -1,0 +1,11 @@
+//! The command `forward`.
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {}
+
+pub fn run(_arguments: &Arguments) -> Result<ExitCode> {
+    bail!("forward: not built yet")
+}

@@ -1,0 +1,15 @@
+//! The command `load`.
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// OCI archives (`.oci.tar`).
+    #[arg(required = true)]
+    pub archives: Vec<std::path::PathBuf>,
+}
+
+pub fn run(_arguments: &Arguments) -> Result<ExitCode> {
+    bail!("load: not built yet")
+}

@@ -1,0 +1,69 @@
+//! What `make` calls for everything around a cluster: `cargo run -p xtask -- <command>`. Parses the command line and calls the
+//! module of the command; all I/O is theirs.
+
+mod databases;
+mod down;
+mod env;
+mod forward;
+mod http_demo;
+mod images;
+mod kubectl;
+mod load;
+mod tcp_demo;
+mod up;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "xtask", about = "What make calls: a Kubernetes cluster, images, databases and demos")]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A cluster: the one at hand, one by kind, k3d or minikube, or one built from packages.
+    Up(up::Arguments),
+    /// Takes away what `up` made, and only that.
+    Down(down::Arguments),
+    /// Runs kubectl on the cluster; standard input and the exit code are passed on.
+    Kubectl(kubectl::Arguments),
+    /// Prints the lines that point a shell at the cluster: eval "$(make -s env)".
+    Env(env::Arguments),
+    /// Brings image archives (OCI) into every node of the cluster.
+    Load(load::Arguments),
+    /// Builds the images of this repository.
+    Images(images::Arguments),
+    /// Redis and Postgres in the cluster.
+    Databases(databases::Arguments),
+    /// Three chatd replicas in the cluster, and ports to them.
+    TcpDemo(tcp_demo::Arguments),
+    /// The HTTP demo in the cluster, and a port to it.
+    HttpDemo(http_demo::Arguments),
+    /// Keeps a port-forward up until Ctrl-C.
+    Forward(forward::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match CommandLine::parse().command {
+        Command::Up(arguments) => up::run(&arguments),
+        Command::Down(arguments) => down::run(&arguments),
+        Command::Kubectl(arguments) => kubectl::run(&arguments),
+        Command::Env(arguments) => env::run(&arguments),
+        Command::Load(arguments) => load::run(&arguments),
+        Command::Images(arguments) => images::run(&arguments),
+        Command::Databases(arguments) => databases::run(&arguments),
+        Command::TcpDemo(arguments) => tcp_demo::run(&arguments),
+        Command::HttpDemo(arguments) => http_demo::run(&arguments),
+        Command::Forward(arguments) => forward::run(&arguments),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

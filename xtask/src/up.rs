@@ -1,0 +1,11 @@
+//! The command `up`.
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {}
+
+pub fn run(_arguments: &Arguments) -> Result<ExitCode> {
+    bail!("up: not built yet")
+}
