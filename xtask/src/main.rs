@@ -1,6 +1,7 @@
 //! What `make` calls for everything around a cluster: `cargo run -p xtask -- <command>`. Parses the command line and calls the
 //! module of the command; all I/O is theirs.
 
+mod command;
 mod databases;
 mod down;
 mod env;
@@ -36,6 +37,9 @@ enum Command {
     Load(load::Arguments),
     /// Builds the images of this repository.
     Images(images::Arguments),
+    /// What the Dockerfile's first stage runs: the files that images hold.
+    #[command(hide = true)]
+    ImageFiles(images::image_files::Arguments),
     /// Redis and Postgres in the cluster.
     Databases(databases::Arguments),
     /// Three chatd replicas in the cluster, and ports to them.
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Command::Env(arguments) => env::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Images(arguments) => images::run(&arguments),
+        Command::ImageFiles(arguments) => images::image_files::run(&arguments),
         Command::Databases(arguments) => databases::run(&arguments),
         Command::TcpDemo(arguments) => tcp_demo::run(&arguments),
         Command::HttpDemo(arguments) => http_demo::run(&arguments),

@@ -1,0 +1,24 @@
+//! The command `image-files`: what the Dockerfile's first stage runs, so that a binary is compiled in one way only. Does I/O.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::list::{IMAGES, Source};
+use super::{binaries, repository};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The folder to put them in, one folder for each image.
+    pub folder: PathBuf,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let ours = IMAGES.iter().filter_map(|image| match image.source {
+        Source::Ours { package } => Some(package),
+        Source::Public { .. } => None,
+    });
+    binaries::make(&repository()?, &arguments.folder, &ours.collect::<Vec<_>>())?;
+    Ok(ExitCode::SUCCESS)
+}

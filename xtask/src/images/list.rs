@@ -1,0 +1,90 @@
+//! Which images there are, and what each is made of. Pure data.
+
+use super::debian::{Recipe, Shell};
+
+/// One image of the demos.
+#[derive(Debug)]
+pub struct Image {
+    /// Its archive's name, and what `xtask images` calls it.
+    pub short: &'static str,
+    /// What manifests call it.
+    pub name: &'static str,
+    pub source: Source,
+    /// The most bytes that its archive may have.
+    pub limit: Option<u64>,
+}
+
+#[derive(Debug)]
+pub enum Source {
+    /// A package of this workspace: a final stage of the Dockerfile has its name.
+    Ours { package: &'static str },
+    /// A public image, or, where it cannot be pulled, one with the same interface from Debian's packages.
+    Public { reference: &'static str, recipe: Recipe },
+}
+
+pub const IMAGES: &[Image] = &[
+    Image {
+        short: "chatd",
+        name: "chatd.local/chatd:dev",
+        source: Source::Ours { package: "chatd" },
+        limit: Some(20_000_000),
+    },
+    Image {
+        short: "redis",
+        name: "chatd.local/redis:7",
+        source: Source::Public { reference: "docker.io/library/redis:7", recipe: REDIS },
+        limit: None,
+    },
+    Image {
+        short: "postgres",
+        name: "chatd.local/postgres:15",
+        source: Source::Public { reference: "docker.io/library/postgres:15", recipe: POSTGRES },
+        limit: None,
+    },
+    Image {
+        short: "toolbox",
+        name: "chatd.local/toolbox:1",
+        source: Source::Public { reference: "docker.io/library/busybox:1-musl", recipe: TOOLBOX },
+        limit: None,
+    },
+];
+
+const REDIS: Recipe = Recipe {
+    packages: &["redis-server", "redis-tools"],
+    programs: &[("usr/bin/redis-server", "usr/local/bin/redis-server"), ("usr/bin/redis-cli", "usr/local/bin/redis-cli")],
+    folders: &[],
+    without: &[],
+    own_files: &[],
+    made_folders: &[("data", 0o755), ("tmp", 0o1777)],
+    user: Some("redis"),
+    shell: Shell::Some(&["sh", "cat", "ls", "rm", "test", "env", "id", "sleep"]),
+};
+
+const POSTGRES: Recipe = Recipe {
+    packages: &["postgresql-15", "postgresql-client-15", "tzdata", "libc-bin"],
+    programs: &[],
+    folders: &[
+        "usr/lib/postgresql/15/bin",
+        "usr/lib/postgresql/15/lib",
+        "usr/share/postgresql/15",
+        "usr/share/zoneinfo",
+        "usr/lib/locale/C.utf8",
+    ],
+    // The JIT compiler would bring all of LLVM along.
+    without: &["bitcode", "llvmjit.so", "llvmjit_types.bc", "man", "posix", "right"],
+    own_files: &[("postgres-entrypoint", "usr/local/bin/docker-entrypoint.sh")],
+    made_folders: &[("var/lib/postgresql/data", 0o700), ("var/run/postgresql", 0o775), ("tmp", 0o1777)],
+    user: Some("postgres"),
+    shell: Shell::Some(&["sh", "cat", "ls", "rm", "rmdir", "mkdir", "mv", "test", "env", "id", "sleep"]),
+};
+
+const TOOLBOX: Recipe = Recipe {
+    packages: &[],
+    programs: &[],
+    folders: &[],
+    without: &[],
+    own_files: &[],
+    made_folders: &[("tmp", 0o1777)],
+    user: None,
+    shell: Shell::All,
+};
