@@ -55,7 +55,7 @@ const REDIS: Recipe = Recipe {
     folders: &[],
     without: &[],
     own_files: &[],
-    made_folders: &[("data", 0o755), ("tmp", 0o1777)],
+    made_folders: &[("data", 0o1777), ("tmp", 0o1777)],
     user: Some("redis"),
     shell: Shell::Some(&["sh", "cat", "ls", "rm", "test", "env", "id", "sleep"]),
 };
@@ -73,7 +73,7 @@ const POSTGRES: Recipe = Recipe {
     // The JIT compiler would bring all of LLVM along.
     without: &["bitcode", "llvmjit.so", "llvmjit_types.bc", "man", "posix", "right"],
     own_files: &[("postgres-entrypoint", "usr/local/bin/docker-entrypoint.sh")],
-    made_folders: &[("var/lib/postgresql/data", 0o700), ("var/run/postgresql", 0o775), ("tmp", 0o1777)],
+    made_folders: &[("var/lib/postgresql/data", 0o1777), ("var/run/postgresql", 0o1777), ("tmp", 0o1777)],
     user: Some("postgres"),
     shell: Shell::Some(&["sh", "cat", "ls", "rm", "rmdir", "mkdir", "mv", "test", "env", "id", "sleep"]),
 };
