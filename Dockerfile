@@ -25,3 +25,16 @@ LABEL org.opencontainers.image.title="chatd" \
       org.opencontainers.image.description="Chat rooms of up to four, found and joined through any pod" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
+
+FROM scratch AS http-demo
+ARG VERSION=dev
+COPY --from=files /http-demo/ /
+USER 65532:65532
+ENV HTTP_DEMO_LISTEN=0.0.0.0:8080
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/http-demo"]
+LABEL org.opencontainers.image.title="http-demo" \
+      org.opencontainers.image.description="A key/value API on Redis and a check of Postgres" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"

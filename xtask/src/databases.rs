@@ -1,11 +1,21 @@
-//! The command `databases`.
+//! The command `databases`: Redis and Postgres in the cluster at hand, applied and waited for.
 
-use anyhow::{Result, bail};
 use std::process::ExitCode;
 
-#[derive(Debug, clap::Args)]
-pub struct Arguments {}
+use anyhow::Result;
 
-pub fn run(_arguments: &Arguments) -> Result<ExitCode> {
-    bail!("databases: not built yet")
+use crate::cluster::Selection;
+use crate::deploy::{self, kube::Kube};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let kube = Kube::of(&arguments.selection)?;
+    deploy::images(&arguments.selection, &["redis", "postgres"])?;
+    deploy::databases(&kube)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,42 @@
-//! The command `http-demo`.
+//! The command `http-demo`: a cluster if there is none, its databases, the HTTP demo, and a port to it until Ctrl-C.
 
-use anyhow::{Result, bail};
 use std::process::ExitCode;
 
-#[derive(Debug, clap::Args)]
-pub struct Arguments {}
+use anyhow::Result;
 
-pub fn run(_arguments: &Arguments) -> Result<ExitCode> {
-    bail!("http-demo: not built yet")
+use crate::cluster::Selection;
+use crate::deploy::{self, kube::Kube};
+use crate::forward::{Destination, Ports};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+    /// Ends when the pods are ready, with no port opened.
+    #[arg(long)]
+    no_forward: bool,
 }
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let ports = if arguments.no_forward { None } else { Some(Ports::open(Destination::HttpDemo)?) };
+    deploy::cluster(&arguments.selection)?;
+    let kube = Kube::of(&arguments.selection)?;
+    deploy::images(&arguments.selection, &["redis", "postgres", "http-demo"])?;
+    deploy::databases(&kube)?;
+    deploy::http_demo(&kube)?;
+    let Some(ports) = ports else { return Ok(ExitCode::SUCCESS) };
+    println!("{NEXT}");
+    ports.keep(&kube)
+}
+
+const NEXT: &str = "
+Values in Redis and the way to Postgres, from two pods:
+
+  page      http://localhost:8080
+  values    curl -X PUT --data hello http://localhost:8080/kv/greeting && curl http://localhost:8080/kv/greeting
+  Postgres  curl http://localhost:8080/db
+
+Take a database away and look again: 503 and why, never a hang; it comes back by itself.
+  make -s kubectl ARGS=\"delete pod redis-0 -n databases\"
+Ctrl-C closes the port; make down takes everything away.
+";

@@ -13,3 +13,7 @@ pub struct Arguments {
 pub fn run(_arguments: &Arguments) -> Result<ExitCode> {
     bail!("load: not built yet")
 }
+
+pub fn archives(_selection: &crate::cluster::Selection, _archives: &[std::path::PathBuf]) -> Result<()> {
+    bail!("not merged")
+}

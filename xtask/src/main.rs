@@ -1,8 +1,10 @@
 //! What `make` calls for everything around a cluster: `cargo run -p xtask -- <command>`. Parses the command line and calls the
 //! module of the command; all I/O is theirs.
 
+mod cluster;
 mod command;
 mod databases;
+mod deploy;
 mod down;
 mod env;
 mod forward;
@@ -10,6 +12,7 @@ mod http_demo;
 mod images;
 mod kubectl;
 mod load;
+mod shell;
 mod tcp_demo;
 mod up;
 

@@ -1,11 +1,43 @@
-//! The command `tcp-demo`.
+//! The command `tcp-demo`: a cluster if there is none, its databases, three chatd replicas, and ports to them until Ctrl-C.
 
-use anyhow::{Result, bail};
 use std::process::ExitCode;
 
-#[derive(Debug, clap::Args)]
-pub struct Arguments {}
+use anyhow::Result;
 
-pub fn run(_arguments: &Arguments) -> Result<ExitCode> {
-    bail!("tcp-demo: not built yet")
+use crate::cluster::Selection;
+use crate::deploy::{self, kube::Kube};
+use crate::forward::{Destination, Ports};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+    /// Ends when the pods are ready, with no ports opened.
+    #[arg(long)]
+    no_forward: bool,
 }
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let ports = if arguments.no_forward { None } else { Some(Ports::open(Destination::Chatd)?) };
+    deploy::cluster(&arguments.selection)?;
+    let kube = Kube::of(&arguments.selection)?;
+    deploy::images(&arguments.selection, &["redis", "postgres", "chatd"])?;
+    deploy::databases(&kube)?;
+    deploy::chatd(&kube)?;
+    let Some(ports) = ports else { return Ok(ExitCode::SUCCESS) };
+    println!("{}", NEXT);
+    ports.keep(&kube)
+}
+
+const NEXT: &str = "
+Rooms for four, in three pods behind one Service:
+
+  page    http://localhost:8081
+  lines   nc localhost 7654      then CREATE_ROOM, JOIN <room> alice RELAY, any text, LEAVE
+  pods    make -s kubectl ARGS=\"get pods -n chatd -o wide\"
+
+Make a room on the page, join it with nc, and delete the pod that has it: the room goes on.
+  make -s kubectl ARGS=\"delete pod chatd-0 -n chatd\"
+With RELAY a pod carries you to the room's own; without it you are told its address, which only pods can reach.
+Ctrl-C closes the ports; make down takes everything away.
+";

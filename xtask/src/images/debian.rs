@@ -209,10 +209,11 @@ mod tests {
 
     #[test]
     fn only_packages_of_libraries_are_taken() {
-        let taken: Vec<&str> = ["libc6", "zlib1g", "perl", "  Depends: libssl3", "libllvm14", "<libelogind>", "libicu72"]
-            .into_iter()
-            .filter(|line| is_library(line))
-            .collect();
+        let taken: Vec<&str> =
+            ["libc6", "zlib1g", "perl", "  Depends: libssl3", "libllvm14", "<libelogind>", "libicu72"]
+                .into_iter()
+                .filter(|line| is_library(line))
+                .collect();
         assert_eq!(taken, ["libc6", "zlib1g", "libicu72"]);
     }
 }

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::binaries;
 use super::list::{IMAGES, Source};
-use super::{binaries, repository};
+use crate::cluster::repository;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -19,6 +20,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Source::Ours { package } => Some(package),
         Source::Public { .. } => None,
     });
-    binaries::make(&repository()?, &arguments.folder, &ours.collect::<Vec<_>>())?;
+    binaries::make(&repository(), &arguments.folder, &ours.collect::<Vec<_>>())?;
     Ok(ExitCode::SUCCESS)
 }

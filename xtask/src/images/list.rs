@@ -30,6 +30,12 @@ pub const IMAGES: &[Image] = &[
         limit: Some(20_000_000),
     },
     Image {
+        short: "http-demo",
+        name: "chatd.local/http-demo:dev",
+        source: Source::Ours { package: "http-demo" },
+        limit: Some(20_000_000),
+    },
+    Image {
         short: "redis",
         name: "chatd.local/redis:7",
         source: Source::Public { reference: "docker.io/library/redis:7", recipe: REDIS },
@@ -51,7 +57,10 @@ pub const IMAGES: &[Image] = &[
 
 const REDIS: Recipe = Recipe {
     packages: &["redis-server", "redis-tools"],
-    programs: &[("usr/bin/redis-server", "usr/local/bin/redis-server"), ("usr/bin/redis-cli", "usr/local/bin/redis-cli")],
+    programs: &[
+        ("usr/bin/redis-server", "usr/local/bin/redis-server"),
+        ("usr/bin/redis-cli", "usr/local/bin/redis-cli"),
+    ],
     folders: &[],
     without: &[],
     own_files: &[],

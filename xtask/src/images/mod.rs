@@ -16,12 +16,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use engine::{Build, Engine};
 use inputs::Inputs;
 pub use list::IMAGES;
 use list::{Image, Source};
+
+use crate::cluster::repository;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -37,7 +39,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let images = chosen(&arguments.names)?;
-    let root = repository()?;
+    let root = repository();
     let maker = Maker::new(&root, arguments.engine, arguments.pull)?;
     for image in images {
         maker.archive(image)?;
@@ -48,15 +50,19 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// The archives of these images, made where they are missing or old; by their short names, all with none.
 pub fn archives(names: &[&str]) -> Result<Vec<PathBuf>> {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    let root = repository()?;
+    let root = repository();
     let maker = Maker::new(&root, None, engine::Pull::Auto)?;
     chosen(&names)?.into_iter().map(|image| maker.archive(image)).collect()
 }
 
-/// The folder of the workspace, wherever the command was called from.
-pub fn repository() -> Result<PathBuf> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(manifest.parent().context("xtask has no folder above it")?.to_owned())
+/// What an image's archive was made of, in a few characters; None if it has not been made.
+pub fn identity(name: &str) -> Option<String> {
+    let note = folder().join(format!("{name}.oci.inputs"));
+    Some(std::fs::read_to_string(note).ok()?.get(..16)?.to_owned())
+}
+
+fn folder() -> PathBuf {
+    repository().join(".cache/images")
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Image>> {
@@ -85,7 +91,7 @@ struct Maker<'a> {
 
 impl<'a> Maker<'a> {
     fn new(root: &'a Path, engine: Option<Engine>, pull: engine::Pull) -> Result<Self> {
-        let folder = root.join(".cache/images");
+        let folder = folder();
         std::fs::create_dir_all(&folder)?;
         Ok(Self { root, folder, engine, pull })
     }

@@ -79,7 +79,9 @@ fn linked<'a>(nodes: &BTreeMap<&'a str, &'a Value>, root: &'a str) -> Result<BTr
         let node = nodes.get(id).with_context(|| format!("cargo metadata does not resolve {id}"))?;
         let needs: BTreeSet<&str> = list(&node["deps"])?
             .iter()
-            .filter(|dep| dep["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null())))
+            .filter(|dep| {
+                dep["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
+            })
             .filter_map(|dep| dep["pkg"].as_str())
             .collect();
         open.extend(&needs);
@@ -162,7 +164,10 @@ mod tests {
         assert_eq!(bill["components"][1]["hashes"][0]["content"], "abc");
         assert_eq!(bill["components"][1]["licenses"][0]["expression"], "MIT OR Apache-2.0");
         assert_eq!(bill["metadata"]["component"]["name"], "chatd");
-        assert_eq!(bill["dependencies"][0], json!({"ref": "pkg:cargo/chatd@0.1.0", "dependsOn": ["pkg:cargo/mio@1.0.0"]}));
+        assert_eq!(
+            bill["dependencies"][0],
+            json!({"ref": "pkg:cargo/chatd@0.1.0", "dependsOn": ["pkg:cargo/mio@1.0.0"]})
+        );
         assert!(!String::from_utf8(bytes).unwrap().contains("somewhere"));
     }
 
