@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::cluster::Selection;
 use crate::deploy::{self, kube::Kube};
-use crate::forward::{Destination, Ports};
+use crate::forward::{Destination, LocalPorts, Ports};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -15,28 +15,35 @@ pub struct Arguments {
     /// Ends when the pods are ready, with no port opened.
     #[arg(long)]
     no_forward: bool,
+    #[command(flatten)]
+    local: LocalPorts,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let ports = if arguments.no_forward { None } else { Some(Ports::open(Destination::HttpDemo)?) };
+    let ports = if arguments.no_forward { None } else { Some(Ports::open(Destination::HttpDemo, &arguments.local)?) };
     deploy::cluster(&arguments.selection)?;
     let kube = Kube::of(&arguments.selection)?;
     deploy::images(&arguments.selection, &["redis", "postgres", "http-demo"])?;
     deploy::databases(&kube)?;
     deploy::http_demo(&kube)?;
     let Some(ports) = ports else { return Ok(ExitCode::SUCCESS) };
-    println!("{NEXT}");
+    println!("{}", next_steps(ports.local(8080)));
     ports.keep(&kube)
 }
 
-const NEXT: &str = "
+fn next_steps(port: u16) -> String {
+    let address = format!("http://localhost:{port}");
+    format!(
+        "
 Values in Redis and the way to Postgres, from two pods:
 
-  page      http://localhost:8080
-  values    curl -X PUT --data hello http://localhost:8080/kv/greeting && curl http://localhost:8080/kv/greeting
-  Postgres  curl http://localhost:8080/db
+  page      {address}
+  values    curl -X PUT --data hello {address}/kv/greeting && curl {address}/kv/greeting
+  Postgres  curl {address}/db
 
 Take a database away and look again: 503 and why, never a hang; it comes back by itself.
   make -s kubectl ARGS=\"delete pod redis-0 -n databases\"
 Ctrl-C closes the port; make down takes everything away.
-";
+"
+    )
+}

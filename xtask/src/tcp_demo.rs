@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::cluster::Selection;
 use crate::deploy::{self, kube::Kube};
-use crate::forward::{Destination, Ports};
+use crate::forward::{Destination, LocalPorts, Ports};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -15,29 +15,35 @@ pub struct Arguments {
     /// Ends when the pods are ready, with no ports opened.
     #[arg(long)]
     no_forward: bool,
+    #[command(flatten)]
+    local: LocalPorts,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let ports = if arguments.no_forward { None } else { Some(Ports::open(Destination::Chatd)?) };
+    let ports = if arguments.no_forward { None } else { Some(Ports::open(Destination::Chatd, &arguments.local)?) };
     deploy::cluster(&arguments.selection)?;
     let kube = Kube::of(&arguments.selection)?;
     deploy::images(&arguments.selection, &["redis", "postgres", "chatd"])?;
     deploy::databases(&kube)?;
     deploy::chatd(&kube)?;
     let Some(ports) = ports else { return Ok(ExitCode::SUCCESS) };
-    println!("{}", NEXT);
+    println!("{}", next_steps(ports.local(8081), ports.local(7654)));
     ports.keep(&kube)
 }
 
-const NEXT: &str = "
+fn next_steps(web: u16, lines: u16) -> String {
+    format!(
+        "
 Rooms for four, in three pods behind one Service:
 
-  page    http://localhost:8081
-  lines   nc localhost 7654      then CREATE_ROOM, JOIN <room> alice RELAY, any text, LEAVE
+  page    http://localhost:{web}
+  lines   nc localhost {lines}      then CREATE_ROOM, JOIN <room> alice RELAY, any text, LEAVE
   pods    make -s kubectl ARGS=\"get pods -n chatd -o wide\"
 
 Make a room on the page, join it with nc, and delete the pod that has it: the room goes on.
   make -s kubectl ARGS=\"delete pod chatd-0 -n chatd\"
 With RELAY a pod carries you to the room's own; without it you are told its address, which only pods can reach.
 Ctrl-C closes the ports; make down takes everything away.
-";
+"
+    )
+}

@@ -29,6 +29,16 @@ pub struct Arguments {
     to: Destination,
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    local: LocalPorts,
+}
+
+/// Ports of this machine.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct LocalPorts {
+    /// Other ports of this machine than those of the pods, in the same order; 0 is any that is free.
+    #[arg(long = "local-ports", value_delimiter = ',', value_name = "PORT,...")]
+    ports: Vec<u16>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -60,7 +70,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const GOOD: Duration = Duration::from_secs(5);
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let ports = Ports::open(arguments.to)?;
+    let ports = Ports::open(arguments.to, &arguments.local)?;
     ports.keep(&Kube::of(&arguments.selection)?)
 }
 
@@ -72,12 +82,19 @@ pub struct Ports {
 }
 
 impl Ports {
-    pub fn open(to: Destination) -> Result<Self> {
+    pub fn open(to: Destination, local: &LocalPorts) -> Result<Self> {
         let mut listeners = Vec::new();
-        for &port in to.ports() {
-            listeners.extend(relay::listen(port)?.into_iter().map(|listener| (port, listener)));
+        for (at, &port) in to.ports().iter().enumerate() {
+            let local = local.ports.get(at).copied().unwrap_or(port);
+            listeners.extend(relay::listen(local)?.into_iter().map(|listener| (port, listener)));
         }
         Ok(Self { to, listeners })
+    }
+
+    /// This machine's port for one of the pods'.
+    pub fn local(&self, port: u16) -> u16 {
+        let listener = self.listeners.iter().find(|(pod_port, _)| *pod_port == port);
+        listener.and_then(|(_, listener)| listener.local_addr().ok()).map_or(port, |address| address.port())
     }
 
     /// Until Ctrl-C, SIGTERM or the end of the terminal; then what was started is ended.
@@ -85,6 +102,9 @@ impl Ports {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        }
+        for &port in self.to.ports() {
+            println!("    localhost:{} leads to port {port} of a pod", self.local(port));
         }
         let route = Route::default();
         for (port, listener) in self.listeners {

@@ -87,9 +87,10 @@ const POSTGRES: Recipe = Recipe {
     shell: Shell::Some(&["sh", "cat", "ls", "rm", "rmdir", "mkdir", "mv", "test", "env", "id", "sleep"]),
 };
 
+// Not busybox's nc: a static program does not resolve names in the way that the system's C library does.
 const TOOLBOX: Recipe = Recipe {
-    packages: &[],
-    programs: &[],
+    packages: &["netcat-openbsd"],
+    programs: &[("bin/nc.openbsd", "usr/bin/nc")],
     folders: &[],
     without: &[],
     own_files: &[],
