@@ -46,6 +46,7 @@ var components = map[string]func(){
 	"kube-proxy":              func() { run(proxy.NewProxyCommand()) },
 	"kubelet":                 func() { run(kubelet.NewKubeletCommand(context.Background())) },
 	"metrics-server":          func() { run(metricsserver.NewMetricsServerCommand(genericapiserver.SetupSignalHandler())) },
+	"provisioner":             func() { run(newProvisionerCommand()) },
 }
 
 func main() {

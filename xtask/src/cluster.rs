@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::str::FromStr;
 
 /// The folder of this repository.
@@ -93,6 +94,15 @@ pub struct Record {
     pub ready: bool,
 }
 
+impl Record {
+    /// kubectl of this cluster, whatever KUBECONFIG the caller has.
+    pub fn kubectl(&self) -> Command {
+        let mut kubectl = crate::shell::command(&self.kubectl);
+        kubectl.env("KUBECONFIG", &self.kubeconfig);
+        kubectl
+    }
+}
+
 impl Cluster {
     pub fn cache(&self) -> PathBuf {
         repository().join(".cache/cluster").join(&self.name.0)
@@ -100,6 +110,11 @@ impl Cluster {
 
     pub fn kubeconfig(&self) -> PathBuf {
         self.cache().join("kubeconfig")
+    }
+
+    /// What `env` puts first in PATH.
+    pub fn bin(&self) -> PathBuf {
+        self.cache().join("bin")
     }
 
     fn record_file(&self) -> PathBuf {

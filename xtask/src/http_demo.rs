@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cluster::Selection;
 use crate::deploy::{self, kube::Kube};
 use crate::forward::{Destination, LocalPorts, Ports};
+use crate::up;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    selection: Selection,
+    up: up::Arguments,
     /// Ends when the pods are ready, with no port opened.
     #[arg(long)]
     no_forward: bool,
@@ -21,9 +21,12 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let ports = if arguments.no_forward { None } else { Some(Ports::open(Destination::HttpDemo, &arguments.local)?) };
-    deploy::cluster(&arguments.selection)?;
-    let kube = Kube::of(&arguments.selection)?;
-    deploy::images(&arguments.selection, &["redis", "postgres", "http-demo"])?;
+    if up::run(&arguments.up)? != ExitCode::SUCCESS {
+        return Ok(ExitCode::FAILURE);
+    }
+    let selection = &arguments.up.selection;
+    let kube = Kube::of(selection)?;
+    deploy::images(selection, &["redis", "postgres", "http-demo"])?;
     deploy::databases(&kube)?;
     deploy::http_demo(&kube)?;
     let Some(ports) = ports else { return Ok(ExitCode::SUCCESS) };

@@ -1,18 +1,23 @@
 //! What `make` calls for everything around a cluster: `cargo run -p xtask -- <command>`. Parses the command line and calls the
 //! module of the command; all I/O is theirs.
 
+mod builtin;
+mod choose;
 mod cluster;
 mod command;
 mod databases;
 mod deploy;
 mod down;
 mod env;
+mod external;
+mod facts;
 mod forward;
 mod http_demo;
 mod images;
 mod kubectl;
 mod load;
 mod shell;
+mod steps;
 mod tcp_demo;
 mod up;
 
@@ -51,6 +56,18 @@ enum Command {
     HttpDemo(http_demo::Arguments),
     /// Keeps a port-forward up until Ctrl-C.
     Forward(forward::Arguments),
+    /// The part of `up` that needs root.
+    #[command(hide = true)]
+    BuiltinUp(builtin::Arguments),
+    /// The part of `down` that needs root.
+    #[command(hide = true)]
+    BuiltinDown(builtin::commands::Named),
+    /// The part of `load` that needs root.
+    #[command(hide = true)]
+    BuiltinLoad(builtin::commands::Load),
+    /// The parent of a built-in cluster's processes.
+    #[command(hide = true)]
+    Supervise(builtin::supervisor::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +83,10 @@ fn main() -> ExitCode {
         Command::TcpDemo(arguments) => tcp_demo::run(&arguments),
         Command::HttpDemo(arguments) => http_demo::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
+        Command::BuiltinUp(arguments) => builtin::commands::up(&arguments),
+        Command::BuiltinDown(arguments) => builtin::commands::down(&arguments),
+        Command::BuiltinLoad(arguments) => builtin::commands::load(&arguments),
+        Command::Supervise(arguments) => builtin::supervisor::run(&arguments),
     };
     match done {
         Ok(code) => code,

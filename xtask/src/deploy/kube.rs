@@ -7,27 +7,22 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::cluster::Selection;
+use crate::cluster::{Record, Selection};
 use crate::command::{self, Output};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
-pub struct Kube {
-    words: Vec<String>,
-    kubeconfig: PathBuf,
-}
+pub struct Kube(Record);
 
 impl Kube {
     pub fn of(selection: &Selection) -> Result<Self> {
-        let record = selection.cluster().at_hand()?;
-        Ok(Self { words: record.kubectl, kubeconfig: record.kubeconfig })
+        Ok(Self(selection.cluster().at_hand()?))
     }
 
     pub fn command(&self, words: &[&str]) -> Command {
-        let (program, first) = self.words.split_first().map_or(("kubectl", &[][..]), |(program, rest)| (program, rest));
-        let mut command = Command::new(program);
-        command.args(first).args(words).env("KUBECONFIG", &self.kubeconfig);
+        let mut command = self.0.kubectl();
+        command.args(words);
         command
     }
 

@@ -5,12 +5,15 @@ pub mod pods;
 mod secrets;
 mod waiting;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::cluster::{Selection, repository};
-use crate::{images, load, up};
+use crate::cluster::{Kind, Selection, repository};
+use crate::steps::Steps;
+use crate::{images, load};
 use kube::Kube;
 use waiting::{Workload, rolled_out};
 
@@ -28,16 +31,35 @@ const CHATD: &[Workload] =
 const HTTP_DEMO: &[Workload] =
     &[Workload { namespace: "http-demo", name: "deployment/http-demo", selector: "app.kubernetes.io/name=http-demo" }];
 
-/// The one at hand, or a new one.
-pub fn cluster(selection: &Selection) -> Result<()> {
-    up::ensure(selection)
+/// Builds what is old of these images and brings to the cluster's nodes what is not there yet.
+pub fn images(selection: &Selection, names: &[&str]) -> Result<()> {
+    let cluster = selection.cluster();
+    let record = cluster.at_hand()?;
+    if record.kind == Kind::Current {
+        println!(
+            "==> images: this is somebody's own cluster; its nodes must be able to get the images named in deploy/"
+        );
+        return Ok(());
+    }
+    let archives = images::archives(names)?;
+    let note = cluster.cache().join("loaded.json");
+    let mut loaded: Loaded =
+        std::fs::read(&note).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let missing = |name: &&str| loaded.get(*name) != Some(&(images::identity(name).unwrap_or_default(), record.nodes));
+    let (old, archives): (Vec<&str>, Vec<PathBuf>) =
+        names.iter().copied().zip(archives).filter(|(name, _)| missing(name)).unzip();
+    if archives.is_empty() {
+        return Ok(());
+    }
+    load::load(&cluster, &archives, &Steps::begin())?;
+    for name in old {
+        loaded.insert(name.to_owned(), (images::identity(name).unwrap_or_default(), record.nodes));
+    }
+    Ok(std::fs::write(&note, serde_json::to_vec(&loaded)?)?)
 }
 
-/// Builds what is old of these images and brings them to the cluster's nodes.
-pub fn images(selection: &Selection, names: &[&str]) -> Result<()> {
-    let archives = images::archives(names)?;
-    step("images on the cluster's nodes", || load::archives(selection, &archives))
-}
+/// What each image on the nodes was made of, and on how many nodes it is. It goes with the cluster.
+type Loaded = BTreeMap<String, (String, u8)>;
 
 pub fn databases(kube: &Kube) -> Result<()> {
     step("databases", || {
