@@ -96,3 +96,13 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::CommandLine;
+
+    #[test]
+    fn no_two_arguments_of_a_command_are_in_each_other_s_way() {
+        <CommandLine as clap::CommandFactory>::command().debug_assert();
+    }
+}

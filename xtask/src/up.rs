@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 #[derive(Debug, clap::Args)]
+// The demos take these too, beside arguments of their own.
+#[group(id = "up")]
 pub struct Arguments {
     #[command(flatten)]
     pub selection: Selection,
