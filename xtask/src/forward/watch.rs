@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::child::Child;
 use crate::deploy::kube::Kube;
@@ -52,18 +52,12 @@ impl Watch {
         let mut command: Command = kube.command(&words);
         command.arg("--output=json");
         let Ok(child) = Child::start(command) else { return };
-        let mut text = String::new();
+        // Each event is a line.
         while let Some(line) = child.wait_for_line() {
-            text.push_str(&line);
-            text.push('\n');
-            // kubectl prints each event over many lines, the last of which is a brace alone.
-            if line == "}" {
-                let event = serde_json::from_str(&text).unwrap_or_else(|_| json!({}));
-                text.clear();
-                let mut pods = self.pods();
-                take(&mut pods, &event);
-                self.replace(pods);
-            }
+            let Ok(event) = serde_json::from_str(&line) else { continue };
+            let mut pods = self.pods();
+            take(&mut pods, &event);
+            self.replace(pods);
         }
     }
 
@@ -88,6 +82,7 @@ fn take(pods: &mut Vec<Pod>, event: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn events_add_change_and_remove_one_pod_each() {
