@@ -33,9 +33,9 @@ help: ## list these targets
 		printf '  %-12s %s\n' "$$target" "$$text"; done
 
 .PHONY: build
-build: ## the chatd binary, optimized: target/release/chatd
+build: ## the binaries, optimized: target/release/chatd and http-demo
 	@hack/need rust cc
-	@echo "==> building chatd (release)"
+	@echo "==> building chatd and http-demo (release)"
 	@cargo build --locked --release
 
 .PHONY: demo
@@ -45,7 +45,7 @@ demo: ## Redis and three chatd processes on this machine, until Ctrl-C
 
 .PHONY: test
 test: ## everything that CI runs: lints, Rust tests with simulation, pages in a browser
-	@hack/need rust cc redis nc node chromium shellcheck openssl
+	@hack/need rust cc redis postgres nc node chromium shellcheck openssl
 	@$(MAKE) lint
 	@$(MAKE) test-rust
 	@$(MAKE) test-sim
@@ -68,7 +68,7 @@ lint: $(DENY) ## formatting, clippy, shellcheck, licences and sources of depende
 
 .PHONY: test-rust
 test-rust: ## unit, property, contract and end-to-end tests
-	@hack/need rust cc redis nc openssl
+	@hack/need rust cc redis postgres nc openssl
 	@echo "==> Rust tests"
 	@cargo test --locked --workspace
 

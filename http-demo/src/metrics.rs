@@ -1,0 +1,140 @@
+//! What http-demo tells of itself as OpenMetrics text. No I/O.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::backend::{Reason, Service};
+
+/// The media type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Seconds: from a Redis beside us to the time that a request is given.
+const BUCKETS: [f64; 9] = [0.000_25, 0.000_5, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 2.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServiceLabels {
+    service: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    service: &'static str,
+    reason: &'static str,
+}
+
+/// All figures. Each can be counted up from anywhere.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    errors: Family<ErrorLabels, Counter>,
+    seconds: Family<ServiceLabels, Histogram>,
+    opened: Family<ServiceLabels, Counter>,
+    connections: Gauge,
+    refused: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let requests = Family::default();
+        let errors = Family::<ErrorLabels, Counter>::default();
+        let seconds = Family::<ServiceLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
+        let opened = Family::<ServiceLabels, Counter>::default();
+        let (connections, refused) = (Gauge::default(), Counter::default());
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("http_demo_build", "Which http-demo this is", build);
+        registry.register("http_demo_requests", "Answered HTTP requests", requests.clone());
+        let help = "Requests to Redis and Postgres without an answer, by reason";
+        registry.register("http_demo_service_errors", help, errors.clone());
+        let help = "How long requests to Redis and Postgres took, with connecting, those without an answer too";
+        registry.register("http_demo_service_request_seconds", help, seconds.clone());
+        registry.register("http_demo_service_connections", "Connections opened to Redis and Postgres", opened.clone());
+        registry.register("http_demo_client_connections", "Open connections of clients", connections.clone());
+        let help = "Connections of clients that were over the limit";
+        registry.register("http_demo_client_connections_refused", help, refused.clone());
+        let started: Gauge<f64, AtomicU64> = Gauge::default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        started.set(now.as_secs_f64());
+        registry.register("process_start_time_seconds", "When the process started, Unix time", started);
+        // A counter that appears with its first error cannot be alerted on.
+        for service in Service::ALL.map(Service::as_str) {
+            drop((seconds.get_or_create(&ServiceLabels { service }), opened.get_or_create(&ServiceLabels { service })));
+            for reason in Reason::ALL.map(Reason::as_str) {
+                drop(errors.get_or_create(&ErrorLabels { service, reason }));
+            }
+        }
+        Self { registry, requests, errors, seconds, opened, connections, refused }
+    }
+
+    /// An HTTP request was answered.
+    pub fn answered(&self, route: &'static str, method: &'static str, status: u16) {
+        self.requests.get_or_create(&RequestLabels { route, method, status }).inc();
+    }
+
+    /// Redis or Postgres was asked.
+    pub fn asked(&self, service: Service, took: Duration, error: Option<Reason>) {
+        let service = service.as_str();
+        self.seconds.get_or_create(&ServiceLabels { service }).observe(took.as_secs_f64());
+        if let Some(reason) = error {
+            self.errors.get_or_create(&ErrorLabels { service, reason: reason.as_str() }).inc();
+        }
+    }
+
+    /// A connection to Redis or Postgres was opened.
+    pub fn connected(&self, service: Service) {
+        self.opened.get_or_create(&ServiceLabels { service: service.as_str() }).inc();
+    }
+
+    /// A client has connected; it counts until what is returned is dropped.
+    pub fn client(&self) -> ClientGauge {
+        self.connections.inc();
+        ClientGauge(self.connections.clone())
+    }
+
+    /// A client was over the limit.
+    pub fn client_refused(&self) {
+        self.refused.inc();
+    }
+
+    /// All figures as OpenMetrics text 1.0.
+    ///
+    /// # Errors
+    /// None in practice: writing into a string does not fail.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::with_capacity(8 * 1024);
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// Counts one connection.
+#[derive(Debug)]
+pub struct ClientGauge(Gauge);
+
+impl Drop for ClientGauge {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
