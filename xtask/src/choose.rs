@@ -177,9 +177,17 @@ mod tests {
             (Wish::K3d, Facts { k3d: Tool::Works, ..with_engine() }, Ok(Kind::K3d)),
             (Wish::Minikube, Facts { minikube: Tool::Works, ..with_engine() }, Ok(Kind::Minikube)),
             // What was made stays what it is.
-            (Wish::Auto, Facts { made_before: Some(Kind::Builtin), kind: Tool::Works, ..with_engine() }, Ok(Kind::Builtin)),
+            (
+                Wish::Auto,
+                Facts { made_before: Some(Kind::Builtin), kind: Tool::Works, ..with_engine() },
+                Ok(Kind::Builtin),
+            ),
             (Wish::Auto, Facts { made_before: Some(Kind::K3d), k3d: Tool::Works, ..with_engine() }, Ok(Kind::K3d)),
-            (Wish::Kind, Facts { made_before: Some(Kind::Builtin), kind: Tool::Works, ..with_engine() }, Err("make down")),
+            (
+                Wish::Kind,
+                Facts { made_before: Some(Kind::Builtin), kind: Tool::Works, ..with_engine() },
+                Err("make down"),
+            ),
             (Wish::Builtin, Facts { made_before: Some(Kind::Builtin), ..bare() }, Ok(Kind::Builtin)),
         ];
         for (wish, facts, expected) in table {

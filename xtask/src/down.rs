@@ -25,7 +25,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     match kind {
         Some(Kind::Current) => println!("==> cluster `{}` is not ours: it stays as it is", cluster.name),
         Some(kind @ (Kind::Kind | Kind::K3d | Kind::Minikube)) => {
-            steps.step(&format!("{kind} takes its cluster away"), || external::run(&cluster, &removal(&cluster, kind)))?;
+            steps.step(&format!("{kind} takes its cluster away"), || {
+                external::run(&cluster, &removal(&cluster, kind))
+            })?;
         }
         Some(Kind::Builtin) | None => {}
     }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Node images may have to be pulled.
-const LIMIT: Duration = Duration::from_secs(15 * 60);
+const LIMIT: Duration = Duration::from_mins(15);
 
 /// One command; with `into`, what it prints becomes that file.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,12 +26,31 @@ pub fn create(kind: Kind, name: &str, nodes: u8, kubeconfig: &str, config: &str)
     let nodes = nodes.to_string();
     match kind {
         Kind::Kind => vec![line(&[
-            "kind", "create", "cluster", "--name", name, "--kubeconfig", kubeconfig, "--config", config, "--wait", "180s",
+            "kind",
+            "create",
+            "cluster",
+            "--name",
+            name,
+            "--kubeconfig",
+            kubeconfig,
+            "--config",
+            config,
+            "--wait",
+            "180s",
         ])],
         Kind::K3d => vec![
             line(&[
-                "k3d", "cluster", "create", name, "--agents", &agents, "--kubeconfig-update-default=false",
-                "--kubeconfig-switch-context=false", "--wait", "--timeout", "300s",
+                "k3d",
+                "cluster",
+                "create",
+                name,
+                "--agents",
+                &agents,
+                "--kubeconfig-update-default=false",
+                "--kubeconfig-switch-context=false",
+                "--wait",
+                "--timeout",
+                "300s",
             ]),
             Line { into_kubeconfig: true, ..line(&["k3d", "kubeconfig", "get", name]) },
         ],
@@ -113,7 +132,11 @@ mod tests {
     #[test]
     fn every_command_names_the_cluster() {
         for kind in [Kind::Kind, Kind::K3d, Kind::Minikube] {
-            let all = [create(kind, "chatd-demo", 1, "/k", "/c"), delete(kind, "chatd-demo", "/k"), load(kind, "chatd-demo", "/a")];
+            let all = [
+                create(kind, "chatd-demo", 1, "/k", "/c"),
+                delete(kind, "chatd-demo", "/k"),
+                load(kind, "chatd-demo", "/a"),
+            ];
             for line in all.iter().flatten() {
                 assert!(line.words.iter().any(|word| word == "chatd-demo"), "{line:?}");
             }

@@ -96,7 +96,8 @@ pub fn lacking_programs() -> Vec<String> {
     let missing = PROGRAMS.iter().filter(|(program, _)| shell::find(program).is_none());
     let mut lacks: Vec<String> = missing.map(|(program, package)| format!("{program} ({package})")).collect();
     if !builtin::has_network_plugins() {
-        lacks.push("the network plugins ptp, host-local, portmap and loopback (containernetworking-plugins)".to_owned());
+        lacks
+            .push("the network plugins ptp, host-local, portmap and loopback (containernetworking-plugins)".to_owned());
     }
     lacks
 }
@@ -106,9 +107,12 @@ pub fn root() -> Result<Vec<String>, String> {
     if rustix::process::geteuid().is_root() {
         return Ok(Vec::new());
     }
-    let advice = "root, for namespaces and containers: run  sudo --preserve-env=PATH,HOME,CLUSTER,CLUSTER_NAME,NODES make up";
+    let advice =
+        "root, for namespaces and containers: run  sudo --preserve-env=PATH,HOME,CLUSTER,CLUSTER_NAME,NODES make up";
     if shell::find("sudo").is_none() {
-        return Err("root, for namespaces and containers, and sudo is not installed: run  su --command 'make up'".to_owned());
+        return Err(
+            "root, for namespaces and containers, and sudo is not installed: run  su --command 'make up'".to_owned()
+        );
     }
     if std::io::stdin().is_terminal() {
         return Ok(vec!["sudo".to_owned()]);

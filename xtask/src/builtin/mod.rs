@@ -41,8 +41,16 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const COMPONENTS: [&str; 10] = [
-    "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "coredns",
-    "metrics-server", "provisioner", "kubectl",
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "coredns",
+    "metrics-server",
+    "provisioner",
+    "kubectl",
 ];
 const PAUSE: Duration = Duration::from_millis(150);
 const API_LIMIT: Duration = Duration::from_secs(90);
@@ -173,7 +181,11 @@ impl Running<'_> {
         wait_for(what, limit, PAUSE, || {
             let states = self.supervisor.list()?;
             if let Some(state) = states.iter().find(|state| state.name == process && state.ends >= 5) {
-                bail!("{process} ended {} times, the last time with {}", state.ends, state.last_end.as_deref().unwrap_or("?"));
+                bail!(
+                    "{process} ended {} times, the last time with {}",
+                    state.ends,
+                    state.last_end.as_deref().unwrap_or("?")
+                );
             }
             Ok(ask().map_err(|error| format!("{error:#}")))
         })
@@ -188,12 +200,10 @@ impl Running<'_> {
 
     fn check_all(&self) -> Result<()> {
         match self.supervisor.list()?.into_iter().find(|state| !state.running) {
-            Some(state) => Err(anyhow::anyhow!(
-                "{} ended with {}",
-                state.name,
-                state.last_end.as_deref().unwrap_or("no word")
-            ))
-            .with_context(|| self.last_lines(&state.name)),
+            Some(state) => {
+                Err(anyhow::anyhow!("{} ended with {}", state.name, state.last_end.as_deref().unwrap_or("no word")))
+                    .with_context(|| self.last_lines(&state.name))
+            }
             None => Ok(()),
         }
     }
@@ -230,8 +240,15 @@ fn write_configuration(layout: &Layout) -> Result<()> {
     }
     let json = |file: &str, value: &Value| pki::write(&layout.path(file), &format!("{value:#}\n"), 0o600);
     for user in [
-        "bootstrap", "controller-manager", "scheduler", "coredns", "metrics-server", "provisioner", "kube-proxy",
-        "kubelet-1", "kubelet-2",
+        "bootstrap",
+        "controller-manager",
+        "scheduler",
+        "coredns",
+        "metrics-server",
+        "provisioner",
+        "kube-proxy",
+        "kubelet-1",
+        "kubelet-2",
     ] {
         json(&format!("kubeconfig/{user}"), &files::kubeconfig(layout, user))?;
     }
@@ -307,8 +324,7 @@ fn apply_objects(running: &Running<'_>) -> Result<()> {
 
 fn write_user_kubeconfig(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let read = |file: &str| fs::read_to_string(layout.path(file)).with_context(|| format!("reading {file}"));
-    let config =
-        files::user_kubeconfig(layout, &read("pki/ca.crt")?, &read("pki/admin.crt")?, &read("pki/admin.key")?);
+    let config = files::user_kubeconfig(layout, &read("pki/ca.crt")?, &read("pki/admin.crt")?, &read("pki/admin.key")?);
     let draft = arguments.kubeconfig.with_extension("draft");
     // An old draft could have a wider mode.
     let _ = fs::remove_file(&draft);

@@ -17,7 +17,9 @@ const PLUGIN_FOLDERS: [&str; 3] = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec
 /// The folder with the network plugins, if all that is needed is in it.
 pub fn network_plugins() -> Option<&'static str> {
     let has = |folder: &str, plugin: &str| Path::new(folder).join(plugin).exists();
-    PLUGIN_FOLDERS.into_iter().find(|folder| ["ptp", "host-local", "portmap", "loopback"].iter().all(|one| has(folder, one)))
+    PLUGIN_FOLDERS
+        .into_iter()
+        .find(|folder| ["ptp", "host-local", "portmap", "loopback"].iter().all(|one| has(folder, one)))
 }
 
 fn keep(supervisor: &Supervisor, mut process: Process, configuration: &[&str]) -> Result<()> {

@@ -24,7 +24,7 @@ pub fn build(cache: &Path) -> Result<PathBuf> {
     let draft = cache.join(format!("pause-{}.draft", std::process::id()));
     let mut compiler = Command::new("cc");
     compiler.args(["-static", "-Os", "-s", "-Wall", "-Werror", "-o"]).arg(&draft).arg(&source);
-    shell::run(&mut compiler, Duration::from_secs(60)).context("building the pause program")?;
+    shell::run(&mut compiler, Duration::from_mins(1)).context("building the pause program")?;
     let program = std::fs::read(&draft)?;
     std::fs::write(&draft, image_archive("pause", &program, PAUSE_IMAGE))?;
     std::fs::rename(&draft, &archive)?;
@@ -46,9 +46,7 @@ fn image_archive(program: &str, content: &[u8], name: &str) -> Vec<u8> {
         "config": {"Entrypoint": [format!("/{program}")], "User": "65534:65534"},
         "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
     }));
-    let descriptor = |kind: &str, bytes: &[u8]| {
-        json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": format!("sha256:{}", digest(bytes)), "size": bytes.len()})
-    };
+    let descriptor = |kind: &str, bytes: &[u8]| json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": format!("sha256:{}", digest(bytes)), "size": bytes.len()});
     let manifest = text(&json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -110,8 +108,10 @@ mod tests {
         let archive = image_archive("pause", b"program", PAUSE_IMAGE);
         assert_eq!(archive, image_archive("pause", b"program", PAUSE_IMAGE));
         std::fs::write(&file, archive).expect("it is written");
-        shell::run(Command::new("tar").arg("-xf").arg(&file).arg("-C").arg(&folder), shell::SHORT).expect("tar reads it");
-        let index: Value = serde_json::from_slice(&std::fs::read(folder.join("index.json")).expect("an index")).expect("JSON");
+        shell::run(Command::new("tar").arg("-xf").arg(&file).arg("-C").arg(&folder), shell::SHORT)
+            .expect("tar reads it");
+        let index: Value =
+            serde_json::from_slice(&std::fs::read(folder.join("index.json")).expect("an index")).expect("JSON");
         let entry = &index["manifests"][0];
         assert_eq!(entry["annotations"]["io.containerd.image.name"], PAUSE_IMAGE);
         let manifest = entry["digest"].as_str().expect("a digest").replace("sha256:", "blobs/sha256/");

@@ -32,7 +32,12 @@ struct Request {
     server: Vec<String>,
 }
 
-fn parameters(common_name: &str, organization: Option<&str>, names: Vec<String>, now: OffsetDateTime) -> Result<CertificateParams> {
+fn parameters(
+    common_name: &str,
+    organization: Option<&str>,
+    names: Vec<String>,
+    now: OffsetDateTime,
+) -> Result<CertificateParams> {
     let mut parameters = CertificateParams::new(names)?;
     parameters.distinguished_name = DistinguishedName::new();
     if let Some(organization) = organization {

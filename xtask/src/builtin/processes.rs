@@ -49,7 +49,8 @@ pub struct Processes<'a> {
 
 impl Processes<'_> {
     fn component(&self, name: &str, node: Node, arguments: Vec<String>) -> Process {
-        let process = if matches!(name, "kubelet" | "kube-proxy") { format!("{name}-{}", node.0) } else { name.to_owned() };
+        let process =
+            if matches!(name, "kubelet" | "kube-proxy") { format!("{name}-{}", node.0) } else { name.to_owned() };
         Process {
             network_namespace: self.layout.network_namespace(node),
             program: self.programs.join(name),

@@ -25,7 +25,9 @@ fn file(state: &Path) -> std::path::PathBuf {
 pub fn read(name: &Name) -> Result<Option<Noted>> {
     let file = file(&Layout::state_of(name));
     match fs::read(&file) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", file.display()))?)),
+        Ok(bytes) => {
+            Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", file.display()))?))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
     }

@@ -144,7 +144,6 @@ fn serve(table: &Table, stream: UnixStream) -> Result<()> {
     BufReader::new(&stream).read_line(&mut line)?;
     let answer = match serde_json::from_str(&line) {
         Ok(Request::Keep(process)) => answer(keep(table, process)),
-        Ok(Request::End(name)) => answer(end(table, &name)),
         Ok(Request::List) => Answer::Processes(list(table)),
         Err(error) => Answer::Failed(format!("not understood: {error}")),
     };
@@ -275,7 +274,7 @@ fn restart(table: &Table) {
             }
         }
         let next = kept.values().filter_map(|process| process.start_at).min();
-        let pause = next.map_or(Duration::from_secs(60), |at| at.saturating_duration_since(now));
+        let pause = next.map_or(Duration::from_mins(1), |at| at.saturating_duration_since(now));
         kept = table.changed.wait_timeout(kept, pause).map_or_else(|error| error.into_inner().0, |(kept, _)| kept);
     }
 }
