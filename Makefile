@@ -5,6 +5,8 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 MAKEFLAGS += --no-print-directory
 
+XTASK := cargo run --quiet --locked -p xtask --
+
 DENY_VERSION := 0.20.2
 CACHE := $(CURDIR)/.cache
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
@@ -43,6 +45,24 @@ demo: ## Redis and three chatd processes on this machine, until Ctrl-C
 	@hack/need rust cc redis nc
 	@hack/demo
 
+.PHONY: up
+up: ## a Kubernetes cluster: CLUSTER=current|builtin|kind|k3d|minikube NODES=2
+	@hack/need rust cc
+	@$(XTASK) up
+
+.PHONY: down
+down: ## takes away the cluster that up made
+	@hack/need rust cc
+	@$(XTASK) down
+
+.PHONY: kubectl
+kubectl: ## kubectl of that cluster: make -s kubectl ARGS="get pods -A"
+	@$(XTASK) kubectl -- $(ARGS)
+
+.PHONY: env
+env: ## what points a shell at that cluster: eval "$$(make -s env)"
+	@$(XTASK) env
+
 .PHONY: test
 test: ## everything that CI runs: lints, Rust tests with simulation, pages in a browser
 	@hack/need rust cc redis postgres nc node chromium shellcheck openssl
@@ -71,6 +91,12 @@ test-rust: ## unit, property, contract and end-to-end tests
 	@hack/need rust cc redis postgres nc openssl
 	@echo "==> Rust tests"
 	@cargo test --locked --workspace
+
+.PHONY: test-cluster
+test-cluster: ## the built-in cluster and what runs in it, as root or by sudo: minutes, the first time 20
+	@hack/need rust cc cluster
+	@echo "==> a cluster of its own"
+	@cargo test --locked -p xtask --test cluster -- --ignored --nocapture --test-threads=1
 
 .PHONY: test-sim
 test-sim: ## the seeded simulation: SEEDS=1000

@@ -61,6 +61,7 @@ pub struct Cluster {
 /// How a cluster came to be; it is also how it is taken away and how images get into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[allow(clippy::enum_variant_names, reason = "one of the tools is called kind")]
 pub enum Kind {
     /// Somebody else's: never made and never taken away by us.
     Current,

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Node images may have to be pulled.
-const LIMIT: Duration = Duration::from_secs(15 * 60);
+const LIMIT: Duration = Duration::from_mins(15);
 
 /// One command; with `into`, what it prints becomes that file.
 #[derive(Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ const KUBERNETES: (&str, &str) = ("1", "37");
 const KUBERNETES_PATCH: &str = "2";
 /// How often a long build says where it is.
 const REPORT: Duration = Duration::from_secs(15);
-const BUILD_LIMIT: Duration = Duration::from_secs(60 * 60);
+const BUILD_LIMIT: Duration = Duration::from_hours(1);
 
 fn source() -> PathBuf {
     repository().join("hack/cluster")
@@ -51,7 +51,7 @@ fn key() -> Result<String> {
         .collect();
     files.sort();
     let mut hash = Sha256::new();
-    let compiler = shell::run(go().args(["env", "GOVERSION", "GOOS", "GOARCH"]), Duration::from_secs(300))?;
+    let compiler = shell::run(go().args(["env", "GOVERSION", "GOOS", "GOARCH"]), Duration::from_mins(5))?;
     for text in [compiler, linker_flags()] {
         hash.update(text);
         hash.update([0]);
@@ -63,11 +63,6 @@ fn key() -> Result<String> {
         hash.update(content);
     }
     Ok(hex(&hash.finalize()[..8]))
-}
-
-/// Whether the next `build` only looks.
-pub fn is_built() -> bool {
-    key().is_ok_and(|key| bin().join(key).join("chatd-cluster").exists())
 }
 
 pub fn build(steps: &Steps) -> Result<PathBuf> {
@@ -94,7 +89,7 @@ fn compile(steps: &Steps, program: &Path) -> Result<()> {
     let started = Instant::now();
     steps.note("fetching modules");
     shell::run(go().args(["mod", "download"]), BUILD_LIMIT).context("fetching Go modules")?;
-    let listed = shell::run(go().args(["list", "-deps", "."]), Duration::from_secs(300))?;
+    let listed = shell::run(go().args(["list", "-deps", "."]), Duration::from_mins(5))?;
     let packages = listed.lines().count();
     steps.note(format!(
         "modules are there after {}; {packages} packages, fewer if Go has some of them already",

@@ -12,8 +12,6 @@ use std::time::Duration;
 pub enum Request {
     /// Run this, and start it again when it ends. Nothing happens if it runs as it should already.
     Keep(Process),
-    /// End this and do not start it again.
-    End(String),
     List,
 }
 
@@ -64,10 +62,6 @@ impl Supervisor {
 
     pub fn keep(&self, process: Process) -> Result<()> {
         self.ask(&Request::Keep(process)).map(drop)
-    }
-
-    pub fn end(&self, name: &str) -> Result<()> {
-        self.ask(&Request::End(name.to_owned())).map(drop)
     }
 
     pub fn list(&self) -> Result<Vec<State>> {

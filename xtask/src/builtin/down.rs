@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// The kernel's share: ending some hundred processes and taking their namespaces apart.
 const END_LIMIT: Duration = Duration::from_secs(8);
+const REAP_LIMIT: Duration = Duration::from_secs(3);
 const CGROUP_LIMIT: Duration = Duration::from_secs(4);
 
 /// Whether there is anything to take away.
@@ -50,7 +51,11 @@ fn end(noted: Identity) -> Result<()> {
     wait_for("the end of the cluster's processes", END_LIMIT, Duration::from_millis(10), || {
         let mut left = first.iter().chain([&noted]).filter(|process| process.lives());
         Ok(left.next().map_or(Ok(()), |process| Err(format!("process {} still lives", process.pid))))
-    })
+    })?;
+    // Its parent is this machine's first process by now. Where that one is slow to reap, nothing here can hurry it.
+    let reaped = || Ok(if noted.exists() { Err(String::new()) } else { Ok(()) });
+    let _ = wait_for("its reaping", REAP_LIMIT, Duration::from_millis(10), reaped);
+    Ok(())
 }
 
 /// Everything but files. Only to be called when the supervisor has ended.

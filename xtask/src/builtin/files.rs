@@ -126,6 +126,8 @@ pub fn kube_proxy(layout: &Layout, node: Node) -> Value {
         "kind": "KubeProxyConfiguration",
         "clientConnection": {"kubeconfig": layout.text("kubeconfig/kube-proxy")},
         "mode": "iptables",
+        // A second of the default is long where pods come and go by the second.
+        "iptables": {"minSyncPeriod": "100ms", "syncPeriod": "30s"},
         "clusterCIDR": POD_RANGE,
         "hostnameOverride": node.name(),
         "bindAddress": layout.node_address(node),

@@ -39,6 +39,12 @@ impl Identity {
         Self::of(self.pid) == Some(self)
     }
 
+    /// Whether it lives, or has ended and was not reaped.
+    pub fn exists(self) -> bool {
+        let line = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        stat(&line).is_some_and(|(_, _, start)| start == self.start)
+    }
+
     /// Ends it at once if it still lives.
     pub fn kill(self) -> Result<()> {
         let Some(pid) = Pid::from_raw(self.pid) else { return Ok(()) };

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-const IMPORT_LIMIT: Duration = Duration::from_secs(180);
+const IMPORT_LIMIT: Duration = Duration::from_mins(3);
 
 fn ctr(layout: &Layout, node: Node) -> Command {
     let mut ctr = Command::new("ctr");

@@ -79,6 +79,8 @@ pub fn make_node(layout: &Layout, node: Node, nodes: u8) -> Result<()> {
     must(&["link", "set", "eth0", "up"])?;
     // Service addresses need some route before kube-proxy can turn them into a pod's.
     must(&["route", "replace", "default", "via", &layout.host_address()])?;
+    // The address of a pod that is gone is refused at once, and not sent on by the default route.
+    must(&["route", "replace", "unreachable", &node.pod_subnet()])?;
     for other in Node::all(nodes).filter(|&other| other != node) {
         must(&["route", "replace", &other.pod_subnet(), "via", &layout.node_address(other)])?;
     }

@@ -24,7 +24,7 @@ pub fn build(cache: &Path) -> Result<PathBuf> {
     let draft = cache.join(format!("pause-{}.draft", std::process::id()));
     let mut compiler = Command::new("cc");
     compiler.args(["-static", "-Os", "-s", "-Wall", "-Werror", "-o"]).arg(&draft).arg(&source);
-    shell::run(&mut compiler, Duration::from_secs(60)).context("building the pause program")?;
+    shell::run(&mut compiler, Duration::from_mins(1)).context("building the pause program")?;
     let program = std::fs::read(&draft)?;
     std::fs::write(&draft, image_archive("pause", &program, PAUSE_IMAGE))?;
     std::fs::rename(&draft, &archive)?;

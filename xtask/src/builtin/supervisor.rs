@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, wait, waitid};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -144,7 +144,6 @@ fn serve(table: &Table, stream: UnixStream) -> Result<()> {
     BufReader::new(&stream).read_line(&mut line)?;
     let answer = match serde_json::from_str(&line) {
         Ok(Request::Keep(process)) => answer(keep(table, process)),
-        Ok(Request::End(name)) => answer(end(table, &name)),
         Ok(Request::List) => Answer::Processes(list(table)),
         Err(error) => Answer::Failed(format!("not understood: {error}")),
     };
@@ -240,7 +239,7 @@ fn reap(table: &Table) {
             Err(_) => continue,
         }
         let mut kept = lock(table);
-        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             let Some(process) = kept.values_mut().find(|process| process.pid == Some(pid)) else { continue };
             process.pid = None;
             process.ends += 1;
@@ -275,7 +274,7 @@ fn restart(table: &Table) {
             }
         }
         let next = kept.values().filter_map(|process| process.start_at).min();
-        let pause = next.map_or(Duration::from_secs(60), |at| at.saturating_duration_since(now));
+        let pause = next.map_or(Duration::from_mins(1), |at| at.saturating_duration_since(now));
         kept = table.changed.wait_timeout(kept, pause).map_or_else(|error| error.into_inner().0, |(kept, _)| kept);
     }
 }

@@ -20,6 +20,8 @@ pub fn folder(root: &Path) -> PathBuf {
 }
 
 /// Compiles these packages and puts what each image holds below `files`: `/<package>`, its bill of materials and the authorities.
+/// They are to be all that there are: cargo chooses what the dependencies can do by what is compiled together, so that a package alone
+/// would become another binary.
 pub fn make(root: &Path, files: &Path, packages: &[&str]) -> Result<()> {
     let target_folder = root.join("target/image");
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::binaries;
-use super::list::{IMAGES, Source};
+use super::{binaries, list};
 use crate::cluster::repository;
 
 #[derive(Debug, clap::Args)]
@@ -16,10 +15,6 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let ours = IMAGES.iter().filter_map(|image| match image.source {
-        Source::Ours { package } => Some(package),
-        Source::Public { .. } => None,
-    });
-    binaries::make(&repository(), &arguments.folder, &ours.collect::<Vec<_>>())?;
+    binaries::make(&repository(), &arguments.folder, &list::packages())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -55,6 +55,15 @@ pub const IMAGES: &[Image] = &[
     },
 ];
 
+/// The packages of this workspace that have images.
+pub fn packages() -> Vec<&'static str> {
+    let package = |image: &Image| match image.source {
+        Source::Ours { package } => Some(package),
+        Source::Public { .. } => None,
+    };
+    IMAGES.iter().filter_map(package).collect()
+}
+
 const REDIS: Recipe = Recipe {
     packages: &["redis-server", "redis-tools"],
     programs: &[
