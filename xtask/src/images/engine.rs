@@ -29,6 +29,7 @@ pub enum Pull {
 
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const PULL_LIMIT: Duration = Duration::from_secs(600);
+const LAYOUT: &str = "layout";
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
 /// One final stage of a Dockerfile, to be an archive under a name.
@@ -39,6 +40,8 @@ pub struct Build<'a> {
     pub dockerfile: &'a Path,
     pub target: &'a str,
     pub name: &'a str,
+    /// What the Dockerfile's own stages may copy; none if all files come from `contexts`.
+    pub context: Option<&'a Path>,
     /// Stages whose files come from folders of this machine.
     pub contexts: &'a [(&'a str, PathBuf)],
     pub archive: &'a Path,
@@ -89,22 +92,25 @@ impl Engine {
     }
 
     pub fn build(self, build: &Build<'_>) -> Result<()> {
-        tree::remove(build.state)?;
-        std::fs::create_dir_all(build.state)?;
         let empty = build.state.join("empty");
         std::fs::create_dir_all(&empty)?;
         let mut command = self.command(build.state);
-        command.args(build_words(self, build, &empty));
+        command.args(build_words(self, build, build.context.unwrap_or(&empty)));
         // Times in docker's images, which has no --timestamp.
         command.env("SOURCE_DATE_EPOCH", "0");
         succeed(&mut command, BUILD_LIMIT)?;
         self.save(build.state, build.name, build.archive)?;
+        if build.context.is_some() {
+            // The base image and what was compiled on it serve the next stage, and the next build.
+            return tree::remove(&build.state.join(LAYOUT));
+        }
         self.forget(build.state, build.name)
     }
 
-    pub fn may_pull(self, pull: Pull) -> bool {
-        static REACHED: OnceLock<bool> = OnceLock::new();
-        pull == Pull::Auto && *REACHED.get_or_init(registry_answers)
+    /// Whether the engine has, or gets, this image as the base of a build.
+    pub fn has(self, state: &Path, reference: &str) -> Result<bool> {
+        std::fs::create_dir_all(state)?;
+        Ok(output(self.command(state).args(["pull", reference]), &[], PULL_LIMIT)?.status.success())
     }
 
     /// A public image as an archive under our name; false if it is not to be had.
@@ -124,7 +130,7 @@ impl Engine {
     }
 
     fn save(self, state: &Path, name: &str, archive: &Path) -> Result<()> {
-        let layout = state.join("layout");
+        let layout = state.join(LAYOUT);
         match self {
             Self::Docker => {
                 let saved = state.join("saved.tar");
@@ -153,8 +159,8 @@ impl Engine {
     }
 }
 
-/// What each engine's command is told, in its own words. The context folder is empty: all files come from named contexts.
-fn build_words(engine: Engine, build: &Build<'_>, empty: &Path) -> Vec<String> {
+/// What each engine's command is told, in its own words.
+fn build_words(engine: Engine, build: &Build<'_>, context: &Path) -> Vec<String> {
     let mut words: Vec<String> = vec!["build".to_owned()];
     match engine {
         Engine::Docker => words.extend(["--provenance=false", "--sbom=false"].map(str::to_owned)),
@@ -162,13 +168,21 @@ fn build_words(engine: Engine, build: &Build<'_>, empty: &Path) -> Vec<String> {
             words.extend(["--timestamp=0", "--identity-label=false", "--omit-history"].map(str::to_owned));
         }
     }
+    if engine != Engine::Docker && build.context.is_some() {
+        words.push("--layers".to_owned());
+    }
     words.push(format!("--file={}", build.dockerfile.display()));
     words.push(format!("--target={}", build.target));
     words.push(format!("--tag={}", build.name));
     words.push(format!("--build-arg=VERSION={}", env!("CARGO_PKG_VERSION")));
     words.extend(build.contexts.iter().map(|(name, folder)| format!("--build-context={name}={}", folder.display())));
-    words.push(empty.display().to_string());
+    words.push(context.display().to_string());
     words
+}
+
+pub fn may_pull(pull: Pull) -> bool {
+    static REACHED: OnceLock<bool> = OnceLock::new();
+    pull == Pull::Auto && *REACHED.get_or_init(registry_answers)
 }
 
 /// Whether the registry of the public images can be connected to; through a proxy only an attempt can tell.
@@ -179,4 +193,68 @@ fn registry_answers() -> bool {
     ("registry-1.docker.io", 443)
         .to_socket_addrs()
         .is_ok_and(|mut addresses| addresses.any(|address| TcpStream::connect_timeout(&address, PROBE_LIMIT).is_ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build<'a>(contexts: &'a [(&'a str, PathBuf)]) -> Build<'a> {
+        Build {
+            state: Path::new("/state"),
+            dockerfile: Path::new("/repo/Dockerfile"),
+            target: "chatd",
+            name: "chatd.local/chatd:dev",
+            context: None,
+            contexts,
+            archive: Path::new("/cache/chatd.oci.tar"),
+        }
+    }
+
+    #[test]
+    fn every_engine_builds_the_same_stage_from_the_same_files() {
+        let contexts = [("files", PathBuf::from("/repo/target/image/files"))];
+        for engine in [Engine::Docker, Engine::Podman, Engine::Buildah] {
+            let words = build_words(engine, &build(&contexts), Path::new("/state/empty"));
+            assert_eq!(
+                (words.first().map(String::as_str), words.last().map(String::as_str)),
+                (Some("build"), Some("/state/empty"))
+            );
+            for word in [
+                "--file=/repo/Dockerfile",
+                "--target=chatd",
+                "--tag=chatd.local/chatd:dev",
+                "--build-context=files=/repo/target/image/files",
+            ] {
+                assert!(words.iter().any(|other| other == word), "{engine}: {word} is not in {words:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_would_differ_from_one_build_to_the_next_is_turned_off_in_each_engine_s_words() {
+        let docker = build_words(Engine::Docker, &build(&[]), Path::new("/empty"));
+        assert!(
+            docker.iter().any(|word| word == "--provenance=false")
+                && !docker.iter().any(|word| word.contains("timestamp"))
+        );
+        for engine in [Engine::Podman, Engine::Buildah] {
+            let words = build_words(engine, &build(&[]), Path::new("/empty"));
+            assert!(words.iter().any(|word| word == "--timestamp=0"), "{engine}: {words:?}");
+        }
+    }
+
+    #[test]
+    fn podman_and_buildah_keep_to_a_folder_of_ours_and_docker_has_none() {
+        let words = |engine: Engine| {
+            let command = engine.command(Path::new("/state"));
+            command.get_args().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        let own = ["--root", "/state/store", "--runroot", "/state/run"];
+        assert_eq!(
+            (words(Engine::Podman), words(Engine::Buildah)),
+            (own.map(str::to_owned).to_vec(), own.map(str::to_owned).to_vec())
+        );
+        assert!(words(Engine::Docker).is_empty());
+    }
 }

@@ -41,6 +41,25 @@ impl Inputs {
         Ok(self)
     }
 
+    /// What the Dockerfile's first stage compiles: the files that .dockerignore lets in.
+    pub fn source(&mut self, root: &Path) -> Result<&mut Self> {
+        for line in std::fs::read_to_string(root.join(".dockerignore"))?.lines() {
+            let Some(name) = line.strip_prefix('!') else { continue };
+            let whole = root.join(name);
+            if whole.is_file() {
+                self.text(name).file(&whole)?;
+                continue;
+            }
+            for path in tree::walk_without(&whole, &["target", "node_modules"])? {
+                let file = whole.join(&path);
+                if file.symlink_metadata()?.is_file() {
+                    self.text(&path.to_string_lossy()).file(&file)?;
+                }
+            }
+        }
+        Ok(self)
+    }
+
     pub fn digest(&self) -> String {
         hexadecimal(&self.0.clone().finalize())
     }

@@ -22,6 +22,9 @@ pub enum Source {
     Public { reference: &'static str, recipe: Recipe },
 }
 
+/// The Dockerfile's base image.
+pub const RUST_IMAGE: &str = "docker.io/library/rust:1.95-bookworm";
+
 pub const IMAGES: &[Image] = &[
     Image {
         short: "chatd",
@@ -107,3 +110,24 @@ const TOOLBOX: Recipe = Recipe {
     user: None,
     shell: Shell::All,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dockerfile_has_the_base_image_and_a_final_stage_for_each_package() {
+        let dockerfile = include_str!("../../../Dockerfile");
+        assert!(dockerfile.contains(&format!("ARG RUST_IMAGE={RUST_IMAGE}\n")));
+        for package in packages() {
+            assert!(dockerfile.contains(&format!("FROM scratch AS {package}\n")), "{package}");
+        }
+    }
+
+    #[test]
+    fn the_base_image_s_rust_is_the_one_that_this_workspace_asks_for() {
+        let manifest = include_str!("../../../Cargo.toml");
+        assert!(manifest.contains("rust-version = \"1.95\""));
+        assert!(RUST_IMAGE.contains("rust:1.95-"));
+    }
+}

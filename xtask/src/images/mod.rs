@@ -12,6 +12,7 @@ mod list;
 mod sbom;
 mod tree;
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -39,8 +40,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let images = chosen(&arguments.names)?;
-    let root = repository();
-    let maker = Maker::new(&root, arguments.engine, arguments.pull)?;
+    let maker = Maker::new(arguments.engine, arguments.pull)?;
     for image in images {
         maker.archive(image)?;
     }
@@ -50,8 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// The archives of these images, made where they are missing or old; by their short names, all with none.
 pub fn archives(names: &[&str]) -> Result<Vec<PathBuf>> {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    let root = repository();
-    let maker = Maker::new(&root, None, engine::Pull::Auto)?;
+    let maker = Maker::new(None, engine::Pull::Auto)?;
     chosen(&names)?.into_iter().map(|image| maker.archive(image)).collect()
 }
 
@@ -81,19 +80,29 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Image>> {
         .collect()
 }
 
-/// What makes images: the engine is looked for once, and only if something is to be made.
-struct Maker<'a> {
-    root: &'a Path,
-    folder: PathBuf,
-    engine: Option<Engine>,
-    pull: engine::Pull,
+/// Where our binaries are compiled.
+enum Compiled {
+    /// Here, by cargo: the folder of what images hold.
+    Here(PathBuf),
+    /// By the Dockerfile, on its base image.
+    InImage,
 }
 
-impl<'a> Maker<'a> {
-    fn new(root: &'a Path, engine: Option<Engine>, pull: engine::Pull) -> Result<Self> {
+/// What makes images: what serves several of them is done once, and only if something is to be made.
+struct Maker {
+    root: PathBuf,
+    folder: PathBuf,
+    engine: OnceCell<Engine>,
+    pull: engine::Pull,
+    compiled: OnceCell<Compiled>,
+}
+
+impl Maker {
+    fn new(engine: Option<Engine>, pull: engine::Pull) -> Result<Self> {
         let folder = folder();
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { root, folder, engine, pull })
+        let engine = engine.map_or_else(OnceCell::new, OnceCell::from);
+        Ok(Self { root: repository(), folder, engine, pull, compiled: OnceCell::new() })
     }
 
     fn archive(&self, image: &Image) -> Result<PathBuf> {
@@ -114,13 +123,21 @@ impl<'a> Maker<'a> {
         Ok(archive)
     }
 
-    /// Ours: cargo compiles what has changed, and an image is made if that came out differently.
+    /// Ours: an image is made if what it holds has changed, or, where the Dockerfile compiles it, what it is compiled from.
     fn ours(&self, image: &Image, package: &str, archive: &Path) -> Result<Option<String>> {
         let dockerfile = self.root.join("Dockerfile");
-        let files = binaries::folder(self.root);
-        binaries::make(self.root, &files, &[package])?;
         let mut inputs = Inputs::new();
-        inputs.file(&dockerfile)?.tree(&files.join(package))?.text(image.name);
+        inputs.file(&dockerfile)?.text(image.name);
+        let (context, contexts, where_compiled) = match self.compiled()? {
+            Compiled::Here(files) => {
+                inputs.tree(&files.join(package))?;
+                (None, vec![("files", files.clone())], "of binaries compiled here")
+            }
+            Compiled::InImage => {
+                inputs.source(&self.root)?;
+                (Some(self.root.as_path()), Vec::new(), "which compiled the binaries too")
+            }
+        };
         self.unless_same(archive, &inputs, || {
             let engine = self.engine()?;
             engine.build(&Build {
@@ -128,11 +145,31 @@ impl<'a> Maker<'a> {
                 dockerfile: &dockerfile,
                 target: package,
                 name: image.name,
-                contexts: &[("files", files.clone())],
+                context,
+                contexts: &contexts,
                 archive,
             })?;
-            Ok(format!("by {engine}, of binaries made here"))
+            Ok(format!("by {engine}, {where_compiled}"))
         })
+    }
+
+    /// The base image is asked for first, since with it every machine compiles alike; without it cargo compiles here.
+    fn compiled(&self) -> Result<&Compiled> {
+        if let Some(compiled) = self.compiled.get() {
+            return Ok(compiled);
+        }
+        let compiled =
+            if engine::may_pull(self.pull) && self.engine()?.has(&self.folder.join("engine"), list::RUST_IMAGE)? {
+                Compiled::InImage
+            } else {
+                let begun = Instant::now();
+                println!("==> static binaries by cargo (minutes the first time)");
+                let files = binaries::folder(&self.root);
+                binaries::make(&self.root, &files, &list::packages())?;
+                println!("==> static binaries by cargo: done in {:.1} s", begun.elapsed().as_secs_f64());
+                Compiled::Here(files)
+            };
+        Ok(self.compiled.get_or_init(|| compiled))
     }
 
     /// The public image under our name, or one from the system's packages. Made once: `rm -r .cache/images` asks again.
@@ -153,7 +190,7 @@ impl<'a> Maker<'a> {
         self.unless_same(archive, &inputs, || {
             let engine = self.engine()?;
             let state = self.folder.join("engine");
-            if engine.may_pull(self.pull) && engine.pull(&state, reference, image.name, archive)? {
+            if engine::may_pull(self.pull) && engine.pull(&state, reference, image.name, archive)? {
                 return Ok(format!("pulled: {reference}"));
             }
             let context = self.folder.join("trees").join(image.short);
@@ -163,6 +200,7 @@ impl<'a> Maker<'a> {
                 dockerfile: &dockerfile,
                 target: image.short,
                 name: image.name,
+                context: None,
                 contexts: &[(image.short, context.clone())],
                 archive,
             })?;
@@ -189,9 +227,9 @@ impl<'a> Maker<'a> {
     }
 
     fn engine(&self) -> Result<Engine> {
-        match self.engine {
-            Some(engine) => Ok(engine),
-            None => engine::find(),
+        match self.engine.get() {
+            Some(engine) => Ok(*engine),
+            None => engine::find().map(|engine| *self.engine.get_or_init(|| engine)),
         }
     }
 }

@@ -8,23 +8,31 @@ use anyhow::{Context as _, Result};
 
 /// Every entry below a folder, relative to it, in one order on every machine; folders come before what is in them.
 pub fn walk(folder: &Path) -> Result<Vec<PathBuf>> {
+    walk_without(folder, &[])
+}
+
+/// The same, without entries of these names and what is in them.
+pub fn walk_without(folder: &Path, without: &[&str]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    walk_into(folder, Path::new(""), &mut found)?;
+    walk_into(folder, Path::new(""), without, &mut found)?;
     Ok(found)
 }
 
-fn walk_into(folder: &Path, below: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+fn walk_into(folder: &Path, below: &Path, without: &[&str], found: &mut Vec<PathBuf>) -> Result<()> {
     let whole = folder.join(below);
     let mut entries = fs::read_dir(&whole)
         .with_context(|| format!("{} cannot be read", whole.display()))?
         .collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
+        if without.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
         let path = below.join(entry.file_name());
         let is_folder = entry.file_type()?.is_dir();
         found.push(path.clone());
         if is_folder {
-            walk_into(folder, &path, found)?;
+            walk_into(folder, &path, without, found)?;
         }
     }
     Ok(())
@@ -45,10 +53,7 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
 
 /// A folder's files and links, without the entries that have one of these names.
 pub fn copy_folder(from: &Path, to: &Path, without: &[&str]) -> Result<()> {
-    for path in walk(from)? {
-        if path.iter().any(|part| without.iter().any(|name| part == *name)) {
-            continue;
-        }
+    for path in walk_without(from, without)? {
         let (source, target) = (from.join(&path), to.join(&path));
         let kind = source.symlink_metadata()?.file_type();
         if kind.is_dir() {
