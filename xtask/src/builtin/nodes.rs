@@ -27,6 +27,14 @@ fn keep(supervisor: &Supervisor, mut process: Process, configuration: &[&str]) -
     supervisor.keep(process)
 }
 
+/// kube-proxy ends when its file is written, even with what stood there already.
+fn write_changed(file: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(file).is_ok_and(|now| now == text) {
+        return Ok(());
+    }
+    fs::write(file, text).with_context(|| format!("writing {}", file.display()))
+}
+
 pub fn start_containerd(running: &Running<'_>, processes: &Processes<'_>, node: Node) -> Result<()> {
     let layout = running.layout;
     let folder = layout.path(&format!("node{}", node.0));
@@ -34,8 +42,8 @@ pub fn start_containerd(running: &Running<'_>, processes: &Processes<'_>, node: 
     let plugins = network_plugins().context("the network plugins are not installed (containernetworking-plugins)")?;
     let network = format!("{:#}\n", files::network(layout, node));
     let configuration = files::containerd(layout, node, plugins);
-    fs::write(folder.join("network/10-chatd.conflist"), &network)?;
-    fs::write(folder.join("containerd.toml"), &configuration)?;
+    write_changed(&folder.join("network/10-chatd.conflist"), &network)?;
+    write_changed(&folder.join("containerd.toml"), &configuration)?;
     keep(&running.supervisor, processes.containerd(node), &[&configuration])
 }
 
@@ -47,8 +55,8 @@ pub fn start(running: &Running<'_>, processes: &Processes<'_>, node: Node, pause
     let folder = layout.path(&format!("node{}", node.0));
     let kubelet = format!("{:#}\n", files::kubelet(layout, node));
     let proxy = format!("{:#}\n", files::kube_proxy(layout, node));
-    fs::write(folder.join("kubelet.json"), &kubelet)?;
-    fs::write(folder.join("kube-proxy.json"), &proxy)?;
+    write_changed(&folder.join("kubelet.json"), &kubelet)?;
+    write_changed(&folder.join("kube-proxy.json"), &proxy)?;
     keep(&running.supervisor, processes.kubelet(node), &[&kubelet])?;
     keep(&running.supervisor, processes.kube_proxy(node), &[&proxy])?;
     running.wait(&format!("kubelet-{}", node.0), &format!("readiness of {}", node.name()), NODE_LIMIT, || {
