@@ -65,11 +65,17 @@ pub fn databases(kube: &Kube) -> Result<()> {
     step("databases", || {
         let folder = repository().join("deploy/databases");
         kube.apply(namespace(&folder)?.as_bytes())?;
-        secrets::made_once(kube, "databases", "redis", || secrets::redis(secrets::random))?;
+        let redis = secrets::made_once(kube, "databases", "redis", || secrets::redis(secrets::random))?;
         let postgres = secrets::made_once(kube, "databases", "postgres", || secrets::postgres(secrets::random))?;
-        kube.apply_folder(&folder, |text| noted(text, images::identity))?;
+        // Redis reads its users at its start only.
+        let identity = |name: &str| match images::identity(name)? {
+            image if name == "redis" => Some(format!("{image}-{}", secrets::identity(&redis))),
+            image => Some(image),
+        };
+        kube.apply_folder(&folder, |text| noted(text, identity))?;
         rolled_out(kube, DATABASES, DATABASES_LIMIT)?;
-        make_role(kube, secrets::key(&postgres, "http-demo", "postgres")?)
+        let key = |key| secrets::key(&postgres, key, "postgres");
+        set_roles(kube, key("password")?, key("http-demo")?)
     })
 }
 
@@ -108,18 +114,20 @@ fn copy_password(kube: &Kube, database: &str, user: &str, namespace: &str) -> Re
     secrets::write(kube, namespace, database, &secrets::Content::from([("password".to_owned(), password)]))
 }
 
-/// The demo's own role and database: it needs no superuser. By the server's local socket, so that no password is on a command line.
-fn make_role(kube: &Kube, password: &str) -> Result<()> {
+/// The superuser's password, which a volume may have from an earlier Secret, and the demo's own role and database: it needs no
+/// superuser. By the server's local socket, so that no password is on a command line.
+fn set_roles(kube: &Kube, superuser: &str, demo: &str) -> Result<()> {
     let words = ["exec", "--stdin", "--namespace=databases", "postgres-0", "--"];
     let psql = ["psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--username=postgres", "--dbname=postgres"];
-    kube.run_with(&[&words[..], &psql[..]].concat(), role_statements(password).as_bytes()).map(drop)
+    kube.run_with(&[&words[..], &psql[..]].concat(), role_statements(superuser, demo).as_bytes()).map(drop)
 }
 
-/// Can be run any number of times; the password is letters and digits.
-fn role_statements(password: &str) -> String {
+/// Can be run any number of times; passwords are letters and digits.
+fn role_statements(superuser: &str, demo: &str) -> String {
     format!(
-        "SELECT 'CREATE ROLE \"http-demo\" LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'http-demo')\\gexec\n\
-         ALTER ROLE \"http-demo\" PASSWORD '{password}';\n\
+        "ALTER ROLE postgres PASSWORD '{superuser}';\n\
+         SELECT 'CREATE ROLE \"http-demo\" LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'http-demo')\\gexec\n\
+         ALTER ROLE \"http-demo\" PASSWORD '{demo}';\n\
          SELECT 'CREATE DATABASE \"http-demo\" OWNER \"http-demo\"' \
          WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'http-demo')\\gexec\n"
     )

@@ -33,7 +33,9 @@ const REDIS_USERS: &[(&str, &str)] = &[
 /// The databases' users, whose names are keys of the Secret `redis`; `users.acl` is what Redis reads, with hashes in it only.
 pub fn redis(mut random: impl FnMut() -> Result<Random>) -> Result<Content> {
     let mut content = Content::new();
-    let mut list = String::from("user default off\nuser probe on nopass resetkeys resetchannels -@all +ping\n");
+    // Nobody can be `default`, but Redis 7 loads its append-only file in its name, and checks its rights to each transaction there.
+    let mut list =
+        String::from("user default off ~* &* +@all\nuser probe on nopass resetkeys resetchannels -@all +ping\n");
     for (user, rights) in REDIS_USERS {
         let password = hexadecimal(&random()?);
         let hash = hexadecimal(&Sha256::digest(password.as_bytes()));
@@ -80,6 +82,12 @@ pub fn made_once(kube: &Kube, namespace: &str, name: &str, make: impl FnOnce() -
 /// Makes it, or makes it what it should be.
 pub fn write(kube: &Kube, namespace: &str, name: &str, content: &Content) -> Result<()> {
     kube.apply(secret(namespace, name, content).to_string().as_bytes())
+}
+
+/// A few characters that are others when the content is.
+pub fn identity(content: &Content) -> String {
+    let all = content.iter().map(|(key, value)| format!("{key} {value}\n")).collect::<String>();
+    hexadecimal(&Sha256::digest(all.as_bytes())[..4])
 }
 
 /// One of the keys.
@@ -142,7 +150,7 @@ mod tests {
         assert!(passwords.iter().all(|password| password.len() == 64 && !list.contains(*password)), "{list}");
         passwords.dedup();
         assert_eq!(passwords.len(), REDIS_USERS.len());
-        assert!(list.starts_with("user default off\n"), "{list}");
+        assert!(list.starts_with("user default off ~* &* +@all\n"), "{list}");
         let hash = hexadecimal(&Sha256::digest(content["chatd"].as_bytes()));
         assert!(list.contains(&format!("user chatd on #{hash} resetkeys ~chat:* ")), "{list}");
     }

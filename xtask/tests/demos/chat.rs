@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{LONG, Player, SOON, TAKEOVER, World, until};
+use crate::world::{LONG, NAMESPACE, Player, SOON, TAKEOVER, World, until};
 
 /// Made at this pod, so owned by it.
 pub fn room_at(world: &World, pod: u32) -> String {
@@ -83,18 +83,17 @@ pub fn the_owner_is_deleted_and_the_room_goes_on(world: &World) {
     said(&carl, "welcome", SOON);
 }
 
-pub fn the_owner_is_killed_and_the_room_goes_on(world: &World) {
+pub fn the_owner_crashes_and_the_room_goes_on(world: &World) {
     world.await_chatd();
     let room = room_at(world, 1);
     let (mut ana, mut bob) = (join(world, 0, &room, "ana"), join(world, 2, &room, "bob"));
     talk(&mut ana, &mut bob, "before", SOON);
-    let uid = world.uid("chatd", "chatd-1");
-    world.kubectl(&["delete", "pod", "chatd-1", "--namespace=chatd", "--grace-period=0", "--force", "--wait=false"]);
+    world.kill("chatd", "chatd-1", "chatd");
     for player in [&ana, &bob] {
         player.read(&format!("MOVED {room}"), TAKEOVER);
     }
     talk(&mut ana, &mut bob, "after", SOON);
-    world.await_successor("chatd", "chatd-1", &uid);
+    world.await_chatd();
 }
 
 pub fn redis_is_away_and_back_and_rooms_go_on(world: &World) {
@@ -122,7 +121,8 @@ pub fn redis_is_away_and_back_and_rooms_go_on(world: &World) {
 
 pub fn a_node_is_drained_and_rooms_go_on(world: &World) {
     world.await_chatd();
-    let stays = world.node_of("databases", "redis-0");
+    // Where the players' nc is.
+    let stays = world.node_of(NAMESPACE, "toolbox");
     let nodes = world.get(&["nodes"]);
     let names = nodes["items"].as_array().unwrap().iter().map(|node| node["metadata"]["name"].as_str().unwrap());
     let drained = names.into_iter().find(|name| *name != stays).expect("there are two nodes").to_owned();

@@ -1,6 +1,6 @@
 //! Redis and Postgres: what they keep, and what they refuse. Does I/O.
 
-use crate::world::World;
+use crate::world::{LONG, SOON, World, until};
 
 fn redis(world: &World, user: &str, words: &[&str]) -> String {
     let secret = world.get(&["secret", "redis", "--namespace=databases"]);
@@ -24,8 +24,6 @@ fn postgres(world: &World, statement: &str) -> String {
 pub fn keep_their_data(world: &World) {
     let value = world.fresh("value");
     assert_eq!(redis(world, "admin", &["set", "kept", &value]), "OK");
-    // The append-only file is written out once a second.
-    assert_eq!(redis(world, "admin", &["waitaof", "1", "0", "5000"]).lines().next().unwrap_or_default(), "1");
     postgres(world, "CREATE TABLE IF NOT EXISTS kept (value text)");
     postgres(world, &format!("INSERT INTO kept VALUES ('{value}')"));
     for pod in ["redis-0", "postgres-0"] {
@@ -53,6 +51,25 @@ pub fn passwords_are_made_once(world: &World) {
     world.xtask(&["tcp-demo", "--no-forward"]);
     assert_eq!(all(), before);
     assert_eq!(uids(), pods, "nothing has changed, so no pod is made anew");
+}
+
+/// Whoever deletes a Secret gets new passwords, everywhere, and keeps the data.
+pub fn a_deleted_secret_is_a_new_password(world: &World) {
+    let value = world.fresh("value");
+    assert_eq!(redis(world, "admin", &["set", "kept", &value]), "OK");
+    let before = world.get(&["secret", "redis", "--namespace=databases"])["data"]["chatd"].clone();
+    world.kubectl(&["delete", "secret", "redis", "postgres", "--namespace=databases"]);
+    world.xtask(&["tcp-demo", "--no-forward"]);
+    world.xtask(&["http-demo", "--no-forward"]);
+    let after = world.get(&["secret", "redis", "--namespace=chatd"])["data"]["password"].clone();
+    assert_ne!(before, after);
+    assert_eq!(redis(world, "admin", &["get", "kept"]), value);
+    crate::http::both_databases_answer(world);
+    until(LONG, "chatd to have read its new password", || {
+        let mut player = world.player_at(0);
+        player.say("CREATE_ROOM");
+        player.read("", SOON).starts_with("ROOM ")
+    });
 }
 
 pub fn redis_refuses(world: &World) {

@@ -25,6 +25,15 @@ fn ask(port: u16, method: &str, path: &str, body: &str) -> (u16, String) {
     (status, text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
+/// In time: a changed password reaches a pod's files within a minute or two.
+pub fn both_databases_answer(world: &World) {
+    let forward = Forward::start(world, "http-demo", 1);
+    for path in ["/kv/nothing", "/db"] {
+        until(LONG, path, || [200, 404].contains(&ask(forward.ports[0], "GET", path, "").0));
+    }
+    forward.interrupt();
+}
+
 pub fn says_which_database_is_away_and_heals(world: &World) {
     let forward = Forward::start(world, "http-demo", 1);
     let port = forward.ports[0];

@@ -16,7 +16,7 @@ pub const SOON: Duration = Duration::from_secs(30);
 pub const TAKEOVER: Duration = Duration::from_secs(45);
 /// Pods that are deleted, drained or started again.
 pub const LONG: Duration = Duration::from_secs(120);
-const NAMESPACE: &str = "demo-test";
+pub const NAMESPACE: &str = "demo-test";
 
 pub struct World {
     name: String,
@@ -88,18 +88,15 @@ impl World {
         assert!(child.wait().unwrap().success());
     }
 
-    /// Beside Redis, on a node that is never drained, so that players stay.
     fn make_toolbox(&self) {
         let labels = serde_json::json!({"pod-security.kubernetes.io/enforce": "restricted"});
         self.apply(&serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}));
-        let node = self.node_of("databases", "redis-0");
         self.apply(&serde_json::json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "toolbox", "namespace": NAMESPACE},
             "spec": {
                 "automountServiceAccountToken": false,
                 "terminationGracePeriodSeconds": 0,
-                "nodeSelector": {"kubernetes.io/hostname": node},
                 "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
                 "containers": [{
                     "name": "toolbox", "image": "chatd.local/toolbox:1", "command": ["sleep", "86400"],
@@ -131,6 +128,22 @@ impl World {
     pub fn fresh(&self, name: &str) -> String {
         self.count.set(self.count.get() + 1);
         format!("{name}{}", self.count.get())
+    }
+
+    /// Kills the process of a pod's container, as a crash would: the built-in cluster's processes are this machine's.
+    pub fn kill(&self, namespace: &str, pod: &str, program: &str) {
+        let uid = self.uid(namespace, pod);
+        let pids: Vec<String> = std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter(|entry| {
+                let read = |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+                read("cgroup").contains(&uid) && read("comm").trim() == program
+            })
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(pids.len(), 1, "processes {program} of {pod}: {pids:?}");
+        assert!(Command::new("kill").args(["-KILL", &pids[0]]).status().unwrap().success());
     }
 
     pub fn await_rollout(&self, namespace: &str, workload: &str) {
