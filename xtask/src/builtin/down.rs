@@ -74,6 +74,7 @@ fn remove_files(layout: &Layout) -> Result<()> {
     let inside = mounts.lines().filter_map(|line| line.split(' ').nth(1)).find(|path| path.starts_with(&prefix));
     ensure!(inside.is_none(), "something is mounted below the state folder, so it is not removed: {inside:?}");
     fs::remove_dir_all(&layout.state).with_context(|| format!("removing {}", layout.state.display()))?;
+    network::remove_folder()?;
     // Other clusters may be in there.
     let _ = fs::remove_dir(Path::new(Layout::STATES));
     Ok(())
