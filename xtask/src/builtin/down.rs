@@ -17,7 +17,8 @@ const CGROUP_LIMIT: Duration = Duration::from_secs(4);
 
 /// Whether there is anything to take away.
 pub fn exists(name: &Name) -> bool {
-    Layout::state_of(name).exists()
+    // What cannot be looked at by this user may be there.
+    Layout::state_of(name).try_exists().unwrap_or(true)
 }
 
 pub fn down(name: &Name, steps: &Steps) -> Result<()> {
@@ -74,6 +75,7 @@ fn remove_files(layout: &Layout) -> Result<()> {
     let inside = mounts.lines().filter_map(|line| line.split(' ').nth(1)).find(|path| path.starts_with(&prefix));
     ensure!(inside.is_none(), "something is mounted below the state folder, so it is not removed: {inside:?}");
     fs::remove_dir_all(&layout.state).with_context(|| format!("removing {}", layout.state.display()))?;
+    network::remove_folder()?;
     // Other clusters may be in there.
     let _ = fs::remove_dir(Path::new(Layout::STATES));
     Ok(())

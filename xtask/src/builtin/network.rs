@@ -5,6 +5,7 @@ use super::layout::{Layout, Node, Subnet, free_subnet};
 use crate::cluster::Name;
 use crate::shell::{self, SHORT, command, run_words};
 use anyhow::{Context, Result};
+use rustix::mount::UnmountFlags;
 use serde_json::Value;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ fn parse_destination(text: &str) -> Option<(u32, u8)> {
 }
 
 pub fn namespace_file(layout: &Layout, node: Node) -> PathBuf {
-    Path::new("/run/netns").join(layout.network_namespace(node))
+    Path::new(NAMESPACES).join(layout.network_namespace(node))
 }
 
 fn exists(link: &str) -> bool {
@@ -35,6 +36,35 @@ fn exists(link: &str) -> bool {
 /// `ip netns` makes the file and then mounts the namespace on it: a broken-off `up` can leave the file alone.
 fn is_namespace(file: &Path) -> bool {
     rustix::fs::statfs(file).is_ok_and(|stat| stat.f_type == 0x6e73_6673)
+}
+
+/// The folder of the named network namespaces; `ip netns` makes it, and a mount on it, with the first one.
+const NAMESPACES: &str = "/run/netns";
+
+/// Says that this folder was not there before the first cluster of ours.
+fn folder_note() -> PathBuf {
+    Path::new(Layout::STATES).join("netns-folder-is-ours")
+}
+
+/// Before the first namespace is made.
+fn note_folder() -> Result<()> {
+    if !Path::new(NAMESPACES).exists() {
+        std::fs::write(folder_note(), "")?;
+    }
+    Ok(())
+}
+
+/// When no namespace is left, neither of ours nor of anyone else.
+pub fn remove_folder() -> Result<()> {
+    if !folder_note().exists() || std::fs::read_dir(NAMESPACES).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Ok(());
+    }
+    // Until there is no mount on it any more, which is an error.
+    while rustix::mount::unmount(NAMESPACES, UnmountFlags::empty()).is_ok() {}
+    if Path::new(NAMESPACES).exists() {
+        std::fs::remove_dir(NAMESPACES)?;
+    }
+    Ok(std::fs::remove_file(folder_note())?)
 }
 
 pub fn make_bridge(layout: &Layout) -> Result<()> {
@@ -55,6 +85,7 @@ pub fn make_node(layout: &Layout, node: Node, nodes: u8) -> Result<()> {
         std::fs::remove_file(&file)?;
     }
     if !file.exists() {
+        note_folder()?;
         run_words(&["ip", "netns", "add", &namespace])?;
     }
     let inside = |words: &[&str]| -> Result<shell::Said> {

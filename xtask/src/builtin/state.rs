@@ -51,6 +51,8 @@ pub struct Lock {
 pub fn lock(name: &Name) -> Result<Lock> {
     let state = Layout::state_of(name);
     loop {
+        // Everyone may see which clusters there are, and only root what is in them.
+        DirBuilder::new().recursive(true).mode(0o755).create(Layout::STATES)?;
         DirBuilder::new().recursive(true).mode(0o700).create(&state)?;
         let folder = File::open(&state)?;
         if rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).is_err() {

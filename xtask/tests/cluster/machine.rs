@@ -56,7 +56,7 @@ impl Machine {
             }
         }
         for setting in SETTINGS {
-            lines.insert(format!("setting {setting} {}", read(&format!("/proc/sys/{setting}")).trim()));
+            lines.insert(format!("setting {setting} {}", read(format!("/proc/sys/{setting}")).trim()));
         }
         for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
             for group in fs::read_dir(hierarchy.path()).into_iter().flatten().flatten() {
