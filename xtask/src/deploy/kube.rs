@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cluster::{Record, Selection};
 use crate::command::{self, Output};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone)]
 pub struct Kube(Record);

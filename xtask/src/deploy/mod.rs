@@ -19,8 +19,8 @@ use waiting::{Workload, rolled_out};
 
 /// Pods' templates hold this, so that a changed image under the same name makes new pods.
 const IMAGE_NOTE: &str = "{chatd.local/image: \"\"}";
-const DATABASES_LIMIT: Duration = Duration::from_secs(240);
-const DEMO_LIMIT: Duration = Duration::from_secs(180);
+const DATABASES_LIMIT: Duration = Duration::from_mins(4);
+const DEMO_LIMIT: Duration = Duration::from_mins(3);
 
 const DATABASES: &[Workload] = &[
     Workload { namespace: "databases", name: "statefulset/redis", selector: "app.kubernetes.io/name=redis" },

@@ -86,8 +86,11 @@ pub fn write(kube: &Kube, namespace: &str, name: &str, content: &Content) -> Res
 
 /// A few characters that are others when the content is.
 pub fn identity(content: &Content) -> String {
-    let all = content.iter().map(|(key, value)| format!("{key} {value}\n")).collect::<String>();
-    hexadecimal(&Sha256::digest(all.as_bytes())[..4])
+    let mut hash = Sha256::new();
+    for (key, value) in content {
+        hash.update(format!("{key} {value}\n"));
+    }
+    hexadecimal(&hash.finalize()[..4])
 }
 
 /// One of the keys.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use super::tree;
 use crate::command::succeed;
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// Packs a layout (`oci-layout`, `index.json`, `blobs`) and puts the archive in its place whole.
 pub fn pack(layout: &Path, archive: &Path) -> Result<()> {

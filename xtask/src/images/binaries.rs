@@ -10,8 +10,8 @@ use super::{authorities, sbom, tree};
 use crate::command::{output, succeed};
 
 /// A release build from nothing on two busy cores takes some five minutes.
-const BUILD_LIMIT: Duration = Duration::from_secs(2400);
-const SHORT: Duration = Duration::from_secs(60);
+const BUILD_LIMIT: Duration = Duration::from_mins(40);
+const SHORT: Duration = Duration::from_mins(1);
 /// Between flags, since a path may hold spaces.
 const SEPARATOR: &str = "\u{1f}";
 

@@ -37,8 +37,8 @@ pub enum Shell {
     All,
 }
 
-const FETCH_LIMIT: Duration = Duration::from_secs(300);
-const SHORT: Duration = Duration::from_secs(60);
+const FETCH_LIMIT: Duration = Duration::from_mins(5);
+const SHORT: Duration = Duration::from_mins(1);
 const BUSYBOX: &str = "busybox-static";
 const USER_ID: u32 = 999;
 

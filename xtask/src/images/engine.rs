@@ -27,8 +27,8 @@ pub enum Pull {
     No,
 }
 
-const BUILD_LIMIT: Duration = Duration::from_secs(1800);
-const PULL_LIMIT: Duration = Duration::from_secs(600);
+const BUILD_LIMIT: Duration = Duration::from_mins(30);
+const PULL_LIMIT: Duration = Duration::from_mins(10);
 const LAYOUT: &str = "layout";
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 

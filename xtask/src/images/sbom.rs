@@ -18,6 +18,9 @@ pub fn path(package: &str) -> String {
     format!("usr/share/sbom/{package}.cdx.json")
 }
 
+/// The crates whose data lie beside the binary: the certificate authorities.
+const DATA: &[&str] = &["webpki-root-certs"];
+
 /// From `cargo metadata` and Cargo.lock.
 pub fn bill(metadata: &Value, lock: &str, package: &str, system: &[SystemPackage]) -> Result<Vec<u8>> {
     let packages = by_id(list(&metadata["packages"])?)?;
@@ -39,6 +42,8 @@ pub fn bill(metadata: &Value, lock: &str, package: &str, system: &[SystemPackage
         needs.sort();
         dependencies.push(json!({"ref": url(about), "dependsOn": needs}));
     }
+    let data = packages.values().filter(|about| DATA.contains(&text(&about["name"])));
+    components.extend(data.map(|about| component(about, &checksums)));
     for SystemPackage { name, version } in system {
         let url = format!("pkg:deb/debian/{name}@{version}");
         components.push(json!({"type": "library", "bom-ref": url, "name": name, "version": version, "purl": url}));
@@ -133,6 +138,15 @@ mod tests {
     use super::*;
 
     const LOCK: &str = "[[package]]\nname = \"mio\"\nversion = \"1.0.0\"\nchecksum = \"abc\"\n\n[[package]]\nname = \"chatd\"\nversion = \"0.1.0\"\n";
+
+    #[test]
+    fn the_authorities_stand_beside_the_crates_too() {
+        let mut metadata = metadata([0, 1, 2, 3]);
+        let authorities = json!({"id": "x#webpki-root-certs", "name": "webpki-root-certs", "version": "1.0.11", "source": "registry"});
+        metadata["packages"].as_array_mut().unwrap().push(authorities);
+        let bytes = bill(&metadata, LOCK, "chatd", &[]).unwrap();
+        assert!(String::from_utf8(bytes).unwrap().contains("pkg:cargo/webpki-root-certs@1.0.11"));
+    }
 
     fn metadata(order: [usize; 4]) -> Value {
         let package = |name: &str, source: Value| {

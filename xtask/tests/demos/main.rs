@@ -3,6 +3,8 @@
 //!
 //! A word on the command line runs those whose name holds it. CHATD_TEST_KEEP=1 takes the cluster that is there and leaves it.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on ends there
+
 mod chat;
 mod databases;
 mod http;

@@ -15,7 +15,7 @@ pub const SOON: Duration = Duration::from_secs(30);
 /// A lease runs out after 10 s, a takeover waits for it, and the machine is busy.
 pub const TAKEOVER: Duration = Duration::from_secs(45);
 /// Pods that are deleted, drained or started again.
-pub const LONG: Duration = Duration::from_secs(120);
+pub const LONG: Duration = Duration::from_mins(2);
 pub const NAMESPACE: &str = "demo-test";
 
 pub struct World {
