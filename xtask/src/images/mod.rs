@@ -138,7 +138,7 @@ impl Maker {
                 (Some(self.root.as_path()), Vec::new(), "which compiled the binaries too")
             }
         };
-        self.unless_same(archive, &inputs, || {
+        unless_same(archive, &inputs, || {
             let engine = self.engine()?;
             engine.build(&Build {
                 state: &self.folder.join("engine"),
@@ -187,7 +187,7 @@ impl Maker {
         for (source, _) in recipe.own_files {
             inputs.file(&folder.join(source))?;
         }
-        self.unless_same(archive, &inputs, || {
+        unless_same(archive, &inputs, || {
             let engine = self.engine()?;
             let state = self.folder.join("engine");
             if engine::may_pull(self.pull) && engine.pull(&state, reference, image.name, archive)? {
@@ -209,27 +209,22 @@ impl Maker {
         })
     }
 
-    /// Makes the archive unless it was made of the same inputs; says how if it did.
-    fn unless_same(
-        &self,
-        archive: &Path,
-        inputs: &Inputs,
-        make: impl FnOnce() -> Result<String>,
-    ) -> Result<Option<String>> {
-        let note = archive.with_extension("inputs");
-        let digest = inputs.digest();
-        if archive.exists() && std::fs::read_to_string(&note).is_ok_and(|old| old == digest) {
-            return Ok(None);
-        }
-        let how = make()?;
-        std::fs::write(&note, digest)?;
-        Ok(Some(how))
-    }
-
     fn engine(&self) -> Result<Engine> {
         match self.engine.get() {
             Some(engine) => Ok(*engine),
             None => engine::find().map(|engine| *self.engine.get_or_init(|| engine)),
         }
     }
+}
+
+/// Makes the archive unless it was made of the same inputs; says how if it did.
+fn unless_same(archive: &Path, inputs: &Inputs, make: impl FnOnce() -> Result<String>) -> Result<Option<String>> {
+    let note = archive.with_extension("inputs");
+    let digest = inputs.digest();
+    if archive.exists() && std::fs::read_to_string(&note).is_ok_and(|old| old == digest) {
+        return Ok(None);
+    }
+    let how = make()?;
+    std::fs::write(&note, digest)?;
+    Ok(Some(how))
 }

@@ -50,7 +50,7 @@ pub fn bill(metadata: &Value, lock: &str, package: &str, system: &[SystemPackage
     }
     components.sort_by_key(|component| component["bom-ref"].to_string());
     dependencies.sort_by_key(|dependency| dependency["ref"].to_string());
-    let mut itself = component(&packages[root], &checksums);
+    let mut itself = component(packages[root], &checksums);
     itself["type"] = "application".into();
     let bill = json!({
         "bomFormat": "CycloneDX",
