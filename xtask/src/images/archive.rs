@@ -45,3 +45,52 @@ pub fn repack(saved: &Path, archive: &Path) -> Result<()> {
     pack(&layout, archive)?;
     tree::remove(&layout)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::SystemTime;
+
+    fn layout(folder: &Path, names: &[&str], mode: u32, time: SystemTime) {
+        fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
+        for name in names {
+            fs::write(folder.join(name), name).unwrap();
+            fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode)).unwrap();
+            File::open(folder.join(name)).unwrap().set_modified(time).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_same_content_is_the_same_archive_whenever_and_in_whatever_order_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        layout(&one, &["oci-layout", "index.json", "blobs/sha256/a", "blobs/sha256/b"], 0o600, SystemTime::now());
+        layout(
+            &other,
+            &["blobs/sha256/b", "blobs/sha256/a", "index.json", "oci-layout"],
+            0o644,
+            SystemTime::now() - Duration::from_hours(1),
+        );
+        // What an engine puts beside the layout does not count.
+        fs::write(other.join("manifest.json"), "docker's own").unwrap();
+        let archives = [folder.path().join("one.oci.tar"), folder.path().join("other.oci.tar")];
+        pack(&one, &archives[0]).unwrap();
+        pack(&other, &archives[1]).unwrap();
+        let [first, second] = archives.each_ref().map(|archive| fs::read(archive).unwrap());
+        assert!(first == second && first.len() > 512);
+        // And again from an archive, as docker gives it.
+        let again = folder.path().join("again.oci.tar");
+        repack(&archives[1], &again).unwrap();
+        assert!(fs::read(&again).unwrap() == first);
+    }
+
+    #[test]
+    fn what_is_no_layout_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = pack(folder.path(), &folder.path().join("x.oci.tar")).unwrap_err().to_string();
+        assert!(error.ends_with("is no OCI layout"), "{error}");
+    }
+}
