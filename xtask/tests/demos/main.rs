@@ -1,7 +1,8 @@
 //! What the demos promise, in a real cluster: `make test-cluster` makes one of two nodes, runs these in a row and takes it away. Does
 //! I/O. Plain `cargo test` runs none of them.
 //!
-//! A word on the command line runs those whose name holds it. CHATD_TEST_KEEP=1 takes the cluster that is there and leaves it.
+//! A word on the command line runs those whose name holds it. CHATD_TEST_KEEP=1 takes the cluster that is there and leaves it;
+//! CHATD_TEST_KEEP=ready takes what is in it too.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on ends there
 

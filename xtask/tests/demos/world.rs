@@ -30,9 +30,10 @@ impl World {
     /// With or without the cluster.
     pub fn make(clustered: bool) -> Self {
         let name = std::env::var("CLUSTER_NAME").unwrap_or_else(|_| "demos".to_owned());
-        let keep = std::env::var_os("CHATD_TEST_KEEP").is_some();
+        let kept = std::env::var("CHATD_TEST_KEEP").unwrap_or_default();
+        let keep = !kept.is_empty();
         let world = Self { name, keep, clustered, count: Cell::new(0) };
-        if !clustered {
+        if !clustered || kept == "ready" {
             return world;
         }
         if !keep {
