@@ -5,6 +5,8 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 MAKEFLAGS += --no-print-directory
 
+XTASK := cargo run --quiet --locked -p xtask --
+
 DENY_VERSION := 0.20.2
 CACHE := $(CURDIR)/.cache
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
@@ -16,6 +18,8 @@ LONG_SEEDS ?= 100000
 SIM_PROFILE ?= dev
 FUZZ_SECONDS ?= 60
 BENCH_ARGUMENTS ?=
+TO ?= chatd
+IMAGES ?=
 
 # A tool from crates.io, into .cache/<tool>-<version>. Unoptimized: it runs for seconds, and an optimized build of it takes minutes.
 define install_tool
@@ -42,6 +46,48 @@ build: ## the binaries, optimized: target/release/chatd and http-demo
 demo: ## Redis and three chatd processes on this machine, until Ctrl-C
 	@hack/need rust cc redis nc
 	@hack/demo
+
+.PHONY: up
+up: ## a Kubernetes cluster: CLUSTER=current|builtin|kind|k3d|minikube NODES=2
+	@hack/need rust cc
+	@$(XTASK) up
+
+.PHONY: down
+down: ## takes away the cluster that up made
+	@hack/need rust cc
+	@$(XTASK) down
+
+.PHONY: kubectl
+kubectl: ## kubectl of that cluster: make -s kubectl ARGS="get pods -A"
+	@$(XTASK) kubectl -- $(ARGS)
+
+.PHONY: env
+env: ## what points a shell at that cluster: eval "$$(make -s env)"
+	@$(XTASK) env
+
+.PHONY: images
+images: ## our images and those of the databases, into .cache/images: IMAGES="chatd redis"
+	@hack/need rust cc images
+	@$(XTASK) images $(IMAGES)
+
+.PHONY: databases
+databases: ## Redis and Postgres in that cluster
+	@hack/need rust cc images
+	@$(XTASK) databases
+
+.PHONY: tcp-demo
+tcp-demo: ## three chatd replicas in a cluster (made if there is none), with ports 7654 and 8081, until Ctrl-C
+	@hack/need rust cc images
+	@$(XTASK) tcp-demo
+
+.PHONY: http-demo
+http-demo: ## the HTTP demo of Redis and Postgres in a cluster (made if there is none), with port 8080, until Ctrl-C
+	@hack/need rust cc images
+	@$(XTASK) http-demo
+
+.PHONY: forward
+forward: ## those ports again: TO=chatd or TO=http-demo
+	@$(XTASK) forward $(TO)
 
 .PHONY: test
 test: ## everything that CI runs: lints, Rust tests with simulation, pages in a browser
@@ -71,6 +117,14 @@ test-rust: ## unit, property, contract and end-to-end tests
 	@hack/need rust cc redis postgres nc openssl
 	@echo "==> Rust tests"
 	@cargo test --locked --workspace
+
+.PHONY: test-cluster
+test-cluster: ## the built-in cluster and what runs in it, as root or by sudo: minutes, the first time 20
+	@hack/need rust cc openssl busybox cluster images node chromium
+	@echo "==> a cluster of its own"
+	@cargo test --locked -p xtask --test cluster -- --ignored --nocapture --test-threads=1
+	@echo "==> the demos in a cluster of two nodes"
+	@cargo test --locked -p xtask --test demos -- --ignored
 
 .PHONY: test-sim
 test-sim: ## the seeded simulation: SEEDS=1000

@@ -1,0 +1,66 @@
+//! The parts of `up`, `down` and `load` that need root, as commands of their own: whoever is not root has sudo run these. I/O.
+
+use super::Arguments;
+use crate::cluster::Name;
+use crate::steps::Steps;
+use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub struct Named {
+    #[arg(long)]
+    name: Name,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Load {
+    #[arg(long)]
+    name: Name,
+    archives: Vec<PathBuf>,
+}
+
+pub fn up(arguments: &Arguments) -> Result<ExitCode> {
+    super::up(arguments, &Steps::begin())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn down(arguments: &Named) -> Result<ExitCode> {
+    super::down::down(&arguments.name, &Steps::begin())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn load(arguments: &Load) -> Result<ExitCode> {
+    super::load(&arguments.name, &arguments.archives)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs one of these commands by way of `root`, which is sudo and its options.
+pub fn as_root(root: &[String], words: &[String]) -> Result<()> {
+    let mut command = crate::shell::command(root);
+    command.arg(std::env::current_exe()?).args(words);
+    let status = command.status().with_context(|| format!("starting {}", root.join(" ")))?;
+    ensure!(status.success(), "`{} xtask {}` ended with {status}", root.join(" "), words.join(" "));
+    Ok(())
+}
+
+impl Arguments {
+    /// As the command line that `up` of this module reads again.
+    pub fn words(&self) -> Vec<String> {
+        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let mut words = vec!["builtin-up".to_owned()];
+        let mut put = |option: &str, value: String| words.extend([option.to_owned(), value]);
+        put("--name", self.name.to_string());
+        put("--nodes", self.nodes.to_string());
+        put("--program", text(&self.program));
+        put("--pause", text(&self.pause));
+        put("--kubeconfig", text(&self.kubeconfig));
+        if let Some(owner) = &self.owner {
+            put("--owner", owner.clone());
+        }
+        if self.audit {
+            words.push("--audit".to_owned());
+        }
+        words
+    }
+}

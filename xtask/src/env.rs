@@ -1,0 +1,39 @@
+//! The command `env`: prints what points a shell at the cluster at hand.
+
+use crate::cluster::{Kind, Selection};
+use anyhow::Result;
+use std::path::Path;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let cluster = arguments.selection.cluster();
+    let record = cluster.at_hand()?;
+    println!("export KUBECONFIG={}", quoted(&record.kubeconfig));
+    if record.kind == Kind::Builtin {
+        println!("export PATH={}:\"$PATH\"", quoted(&cluster.bin()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// For a POSIX shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_blanks_and_quotes_survives_the_shell() {
+        let path = Path::new("/it's a/$HOME\"");
+        let said = crate::shell::run_words(&["sh", "-c", &format!("printf %s {}", quoted(path))]).expect("sh runs");
+        assert_eq!(Path::new(&said), path);
+    }
+}

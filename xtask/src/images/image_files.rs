@@ -1,0 +1,20 @@
+//! The command `image-files`: what the Dockerfile's first stage runs, so that a binary is compiled in one way only. Does I/O.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{binaries, list};
+use crate::cluster::repository;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The folder to put them in, one folder for each image.
+    pub folder: PathBuf,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    binaries::make(&repository(), &arguments.folder, &list::packages())?;
+    Ok(ExitCode::SUCCESS)
+}

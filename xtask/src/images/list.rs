@@ -1,0 +1,133 @@
+//! Which images there are, and what each is made of. Pure data.
+
+use super::debian::{Recipe, Shell};
+
+/// One image of the demos.
+#[derive(Debug)]
+pub struct Image {
+    /// Its archive's name, and what `xtask images` calls it.
+    pub short: &'static str,
+    /// What manifests call it.
+    pub name: &'static str,
+    pub source: Source,
+    /// The most bytes that its archive may have.
+    pub limit: Option<u64>,
+}
+
+#[derive(Debug)]
+pub enum Source {
+    /// A package of this workspace: a final stage of the Dockerfile has its name.
+    Ours { package: &'static str },
+    /// A public image, or, where it cannot be pulled, one with the same interface from Debian's packages.
+    Public { reference: &'static str, recipe: Recipe },
+}
+
+/// The Dockerfile's base image.
+pub const RUST_IMAGE: &str = "docker.io/library/rust:1.95-bookworm";
+
+pub const IMAGES: &[Image] = &[
+    Image {
+        short: "chatd",
+        name: "chatd.local/chatd:dev",
+        source: Source::Ours { package: "chatd" },
+        limit: Some(20_000_000),
+    },
+    Image {
+        short: "http-demo",
+        name: "chatd.local/http-demo:dev",
+        source: Source::Ours { package: "http-demo" },
+        limit: Some(20_000_000),
+    },
+    Image {
+        short: "redis",
+        name: "chatd.local/redis:7",
+        source: Source::Public { reference: "docker.io/library/redis:7", recipe: REDIS },
+        limit: None,
+    },
+    Image {
+        short: "postgres",
+        name: "chatd.local/postgres:15",
+        source: Source::Public { reference: "docker.io/library/postgres:15", recipe: POSTGRES },
+        limit: None,
+    },
+    Image {
+        short: "toolbox",
+        name: "chatd.local/toolbox:1",
+        source: Source::Public { reference: "docker.io/library/busybox:1-musl", recipe: TOOLBOX },
+        limit: None,
+    },
+];
+
+/// The packages of this workspace that have images.
+pub fn packages() -> Vec<&'static str> {
+    let package = |image: &Image| match image.source {
+        Source::Ours { package } => Some(package),
+        Source::Public { .. } => None,
+    };
+    IMAGES.iter().filter_map(package).collect()
+}
+
+const REDIS: Recipe = Recipe {
+    packages: &["redis-server", "redis-tools"],
+    programs: &[
+        ("usr/bin/redis-server", "usr/local/bin/redis-server"),
+        ("usr/bin/redis-cli", "usr/local/bin/redis-cli"),
+    ],
+    folders: &[],
+    without: &[],
+    own_files: &[],
+    made_folders: &[("data", 0o1777), ("tmp", 0o1777)],
+    user: Some("redis"),
+    shell: Shell::Some(&["sh", "cat", "ls", "rm", "test", "env", "id", "sleep"]),
+};
+
+const POSTGRES: Recipe = Recipe {
+    packages: &["postgresql-15", "postgresql-client-15", "tzdata", "libc-bin"],
+    programs: &[],
+    folders: &[
+        "usr/lib/postgresql/15/bin",
+        "usr/lib/postgresql/15/lib",
+        "usr/share/postgresql/15",
+        "usr/share/zoneinfo",
+        "usr/lib/locale/C.utf8",
+    ],
+    // The JIT compiler would bring all of LLVM along.
+    without: &["bitcode", "llvmjit.so", "llvmjit_types.bc", "man", "posix", "right"],
+    own_files: &[("postgres-entrypoint", "usr/local/bin/docker-entrypoint.sh")],
+    made_folders: &[("var/lib/postgresql/data", 0o1777), ("var/run/postgresql", 0o1777), ("tmp", 0o1777)],
+    user: Some("postgres"),
+    shell: Shell::Some(&["sh", "cat", "ls", "rm", "rmdir", "mkdir", "mv", "test", "env", "id", "sleep"]),
+};
+
+// Not busybox's nc: a static program does not resolve names in the way that the system's C library does.
+const TOOLBOX: Recipe = Recipe {
+    packages: &["netcat-openbsd"],
+    programs: &[("bin/nc.openbsd", "usr/bin/nc")],
+    folders: &[],
+    without: &[],
+    own_files: &[],
+    made_folders: &[("tmp", 0o1777)],
+    user: None,
+    shell: Shell::All,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dockerfile_has_the_base_image_and_a_final_stage_for_each_package() {
+        let dockerfile = include_str!("../../../Dockerfile");
+        assert!(dockerfile.contains(&format!("ARG RUST_IMAGE={RUST_IMAGE}\n")));
+        for package in packages() {
+            assert!(dockerfile.contains(&format!("FROM scratch AS {package}\n")), "{package}");
+        }
+    }
+
+    #[test]
+    fn the_base_image_s_rust_is_the_one_that_this_workspace_asks_for() {
+        let manifest = include_str!("../../../Cargo.toml");
+        assert!(manifest.contains("rust-version = \"1.95\""));
+        assert!(RUST_IMAGE.contains("rust:1.95-"));
+    }
+}

@@ -1,0 +1,108 @@
+//! What `make` calls for everything around a cluster: `cargo run -p xtask -- <command>`. Parses the command line and calls the
+//! module of the command; all I/O is theirs.
+
+mod builtin;
+mod choose;
+mod cluster;
+mod command;
+mod databases;
+mod deploy;
+mod down;
+mod env;
+mod external;
+mod facts;
+mod forward;
+mod http_demo;
+mod images;
+mod kubectl;
+mod load;
+mod shell;
+mod steps;
+mod tcp_demo;
+mod up;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "xtask", about = "What make calls: a Kubernetes cluster, images, databases and demos")]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A cluster: the one at hand, one by kind, k3d or minikube, or one built from packages.
+    Up(up::Arguments),
+    /// Takes away what `up` made, and only that.
+    Down(down::Arguments),
+    /// Runs kubectl on the cluster; standard input and the exit code are passed on.
+    Kubectl(kubectl::Arguments),
+    /// Prints the lines that point a shell at the cluster: eval "$(make -s env)".
+    Env(env::Arguments),
+    /// Brings image archives (OCI) into every node of the cluster.
+    Load(load::Arguments),
+    /// Builds the images of this repository.
+    Images(images::Arguments),
+    /// What the Dockerfile's first stage runs: the files that images hold.
+    #[command(hide = true)]
+    ImageFiles(images::image_files::Arguments),
+    /// Redis and Postgres in the cluster.
+    Databases(databases::Arguments),
+    /// Three chatd replicas in the cluster, and ports to them.
+    TcpDemo(tcp_demo::Arguments),
+    /// The HTTP demo in the cluster, and a port to it.
+    HttpDemo(http_demo::Arguments),
+    /// Keeps a port-forward up until Ctrl-C.
+    Forward(forward::Arguments),
+    /// The part of `up` that needs root.
+    #[command(hide = true)]
+    BuiltinUp(builtin::Arguments),
+    /// The part of `down` that needs root.
+    #[command(hide = true)]
+    BuiltinDown(builtin::commands::Named),
+    /// The part of `load` that needs root.
+    #[command(hide = true)]
+    BuiltinLoad(builtin::commands::Load),
+    /// The parent of a built-in cluster's processes.
+    #[command(hide = true)]
+    Supervise(builtin::supervisor::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match CommandLine::parse().command {
+        Command::Up(arguments) => up::run(&arguments),
+        Command::Down(arguments) => down::run(&arguments),
+        Command::Kubectl(arguments) => kubectl::run(&arguments),
+        Command::Env(arguments) => env::run(&arguments),
+        Command::Load(arguments) => load::run(&arguments),
+        Command::Images(arguments) => images::run(&arguments),
+        Command::ImageFiles(arguments) => images::image_files::run(&arguments),
+        Command::Databases(arguments) => databases::run(&arguments),
+        Command::TcpDemo(arguments) => tcp_demo::run(&arguments),
+        Command::HttpDemo(arguments) => http_demo::run(&arguments),
+        Command::Forward(arguments) => forward::run(&arguments),
+        Command::BuiltinUp(arguments) => builtin::commands::up(&arguments),
+        Command::BuiltinDown(arguments) => builtin::commands::down(&arguments),
+        Command::BuiltinLoad(arguments) => builtin::commands::load(&arguments),
+        Command::Supervise(arguments) => builtin::supervisor::run(&arguments),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CommandLine;
+
+    #[test]
+    fn no_two_arguments_of_a_command_are_in_each_other_s_way() {
+        <CommandLine as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -1,0 +1,56 @@
+//! The same source gives the same image, bit for bit. Does I/O.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::world::{World, archive, repository};
+
+const OURS: [&str; 2] = ["chatd", "http-demo"];
+
+pub fn are_the_same_when_made_again(world: &World) {
+    world.xtask(&["images"]);
+    let all = ["chatd", "http-demo", "redis", "postgres", "toolbox"];
+    let before = all.map(|name| std::fs::read(archive(name)).unwrap());
+    for name in all {
+        // Without the note of what it was made of it is made again.
+        std::fs::remove_file(archive(name).with_extension("inputs")).unwrap();
+        std::fs::remove_file(archive(name)).unwrap();
+    }
+    world.xtask(&["images"]);
+    for (name, before) in all.into_iter().zip(before) {
+        assert!(std::fs::read(archive(name)).unwrap() == before, "{name} is another image");
+    }
+    assert!(std::fs::metadata(archive("chatd")).unwrap().len() <= 20_000_000);
+}
+
+/// All compiled from nothing in a folder of another name and depth, so that no path of the first can be in it.
+pub fn are_the_same_from_another_folder(world: &World) {
+    world.xtask(&["images", "chatd", "http-demo"]);
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("somewhere/else");
+    copy_source(&copy);
+    let made = Command::new("cargo")
+        .args(["run", "--quiet", "--locked", "--package", "xtask", "--", "images", "chatd", "http-demo"])
+        .current_dir(&copy)
+        .env_remove("CARGO_TARGET_DIR")
+        .status()
+        .unwrap();
+    assert!(made.success());
+    for name in OURS {
+        let theirs = std::fs::read(copy.join(format!(".cache/images/{name}.oci.tar"))).unwrap();
+        assert!(std::fs::read(archive(name)).unwrap() == theirs, "{name} is another image when compiled elsewhere");
+    }
+}
+
+/// What the Dockerfile may copy, and what xtask needs.
+fn copy_source(to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    let names =
+        ["Cargo.toml", "Cargo.lock", "Dockerfile", ".dockerignore", "bench", "chatd", "http-demo", "xtask", "hack"];
+    let without = ["--exclude=target", "--exclude=node_modules", "--exclude=.cache"];
+    let archive = to.with_extension("tar");
+    let pack =
+        Command::new("tar").args(["-cf"]).arg(&archive).args(without).args(names).current_dir(repository()).status();
+    let unpack = Command::new("tar").args(["-xf"]).arg(&archive).current_dir(to).status();
+    assert!(pack.unwrap().success() && unpack.unwrap().success());
+}
