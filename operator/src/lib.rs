@@ -2,6 +2,8 @@
 //! The map of its modules is docs/architecture.md.
 
 pub mod api;
+pub mod compare;
 pub mod desired;
 pub mod hash;
+pub mod rollout;
 pub mod yaml;

@@ -19,7 +19,7 @@ pub use autoscaling::{Autoscaling, Behavior, ScalingPolicy, ScalingRules};
 pub use crd::{crd, crd_yaml};
 pub use network::{ExternalTrafficPolicy, NetworkPolicy, NetworkPolicyType, PerPod, PerPodType, Service, ServiceType};
 pub use pod::{ImagePullPolicy, LocalSecret, Pod, Resources};
-pub use quantity::Quantity;
+pub use quantity::{Quantity, thousandths as quantity_value};
 pub use redis::{
     Auth, External, Managed, Persistence, Redis, RedisType, SecretKey, Sentinel, Tls, TokenKeys, WhenDeleted,
 };
