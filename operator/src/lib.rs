@@ -5,5 +5,8 @@ pub mod api;
 pub mod compare;
 pub mod desired;
 pub mod hash;
+pub mod plan;
+pub mod record;
 pub mod rollout;
+pub mod status;
 pub mod yaml;
