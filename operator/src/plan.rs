@@ -337,11 +337,11 @@ fn outside(names: &Names<'_>, observed: &Observed) -> BTreeMap<i32, desired::See
 fn unwanted(context: &Context<'_>, observed: &Observed, wanted: &[Child], step: &Step) -> Vec<Write> {
     let names = context.names();
     let is_wanted = |kind: Kind, name: &str| wanted.iter().any(|child| child.kind == kind && child.name == name);
-    // Valkey itself, as against the NetworkPolicy before it, waits for its last pod, or for its Secret to be there again.
+    // Valkey stays for the last pod that uses it, and while its Secret is being made again; its NetworkPolicy may go before it.
     let waits = |kind: Kind, name: &str| {
+        let is_managed = context.is_managed_redis();
         name == names.valkey()
-            && matches!(kind, Kind::StatefulSet | Kind::Service)
-            && (context.is_managed_redis() || step.phase == Phase::ChangingDirectory)
+            && if is_managed { kind != Kind::NetworkPolicy } else { step.phase == Phase::ChangingDirectory }
     };
     let is_ours = |record: &record::Child| {
         matches!(&record.owner, record::Owner::Controller { uid, .. } if *uid == context.owner.uid)
