@@ -52,6 +52,8 @@ pub struct Child {
     pub is_deleting: bool,
     /// Changes when the object does, but not with its status where Kubernetes tells them apart.
     pub fingerprint: String,
+    /// The order of changes: of two readings the one with the greater version counts.
+    pub version: u64,
     pub detail: Detail,
 }
 
@@ -95,10 +97,15 @@ pub struct PodRecord {
     pub ip: Option<String>,
     pub host: Option<String>,
     pub problem: Option<Problem>,
+    pub version: u64,
 }
 
-/// The ChatDeployment that an object's labels name.
+/// The ChatDeployment that an object belongs to, by its owner, or else by its labels: those can be edited.
 pub fn deployment_of(metadata: &ObjectMeta) -> Option<Key> {
+    let mut owners = metadata.owner_references.iter().flatten();
+    if let Some(owner) = owners.find(|owner| owner.kind == crate::desired::KIND && owner.controller == Some(true)) {
+        return Some(Key { namespace: metadata.namespace.clone()?, name: owner.name.clone() });
+    }
     let name = metadata.labels.as_ref()?.get(INSTANCE)?.clone();
     Some(Key { namespace: metadata.namespace.clone()?, name })
 }
@@ -122,6 +129,7 @@ impl Child {
                 && label("app.kubernetes.io/name") == Some("chatd"),
             is_deleting: metadata.deletion_timestamp.is_some(),
             fingerprint: fingerprint(metadata),
+            version: version(metadata),
             detail: Detail::Nothing,
         }
     }
@@ -178,6 +186,11 @@ impl Child {
     }
 }
 
+/// Kubernetes promises that resource versions of one kind can be compared as numbers; one that is none counts as the latest.
+pub fn version(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
+}
+
 /// The generation does not change with the status. Kinds that have none are taken by their resource version.
 fn fingerprint(metadata: &ObjectMeta) -> String {
     match metadata.generation.filter(|generation| *generation > 0) {
@@ -217,6 +230,7 @@ impl PodRecord {
             ip: status.pod_ip.filter(|ip| !ip.is_empty()),
             host: status.host_ip.filter(|ip| !ip.is_empty()),
             problem,
+            version: version(metadata),
         }
     }
 }

@@ -227,3 +227,20 @@ pub fn differs(one: &ChatDeploymentStatus, other: &ChatDeploymentStatus) -> bool
 fn as_i32(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
+
+/// Of a ChatDeployment that this version cannot read at all.
+pub fn unreadable(generation: i64, problem: &Problem, now: &str) -> ChatDeploymentStatus {
+    let condition = |type_: &str, status: &str| Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: problem.reason.as_str().to_owned(),
+        message: said(problem),
+        last_transition_time: now.to_owned(),
+        observed_generation: Some(generation),
+    };
+    ChatDeploymentStatus {
+        observed_generation: Some(generation),
+        conditions: vec![condition(READY, "False"), condition(DEGRADED, "True")],
+        ..ChatDeploymentStatus::default()
+    }
+}
