@@ -51,7 +51,8 @@ fn fields(text: &mut String, prefix: &str, schema: &Value) {
         let description = field["description"].as_str().unwrap_or_default().replace('|', "\\|");
         let default = match &field["default"] {
             Value::Null => String::new(),
-            Value::Object(object) if object.is_empty() => String::new(),
+            // Its fields have their own lines.
+            Value::Object(_) if field["properties"].is_object() && name != "resources" => String::new(),
             value => format!("`{value}`"),
         };
         let _ = writeln!(text, "| `{place}` | {} | {default} | {description} |", type_of(field));

@@ -31,7 +31,7 @@ pub fn crd_yaml() -> String {
 }
 
 /// What the API server would change or refuse by itself: null marks (a null is then dropped, so that the default counts), whole
-/// numbers written as decimals, formats that it does not know, and defaults that defaults of inner fields make anyway.
+/// numbers written as decimals, and formats that it does not know.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(object) => {
@@ -50,11 +50,6 @@ fn tidy(value: &mut Value) {
                 object.remove("format");
             }
             object.values_mut().for_each(tidy);
-            if let (Some(default), Some(implied)) = (object.get("default"), implied_default(object))
-                && *default == implied
-            {
-                object.insert("default".to_owned(), json!({}));
-            }
         }
         Value::Array(items) => items.iter_mut().for_each(tidy),
         Value::Number(number) => {
@@ -67,20 +62,6 @@ fn tidy(value: &mut Value) {
         }
         _ => {}
     }
-}
-
-/// What the API server makes of `{}` for this schema of an object, by the defaults of its fields.
-fn implied_default(schema: &Map<String, Value>) -> Option<Value> {
-    let mut implied = Map::new();
-    for (name, field) in schema.get("properties")?.as_object()? {
-        let Some(default) = field.get("default") else { continue };
-        let value = match field.as_object().and_then(implied_default) {
-            Some(inner) if *default == json!({}) => inner,
-            _ => default.clone(),
-        };
-        implied.insert(name.clone(), value);
-    }
-    Some(Value::Object(implied))
 }
 
 /// Bounds without which the API server refuses rules as too expensive: the values of maps.

@@ -77,7 +77,7 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "spec.service",
-        "self.type != 'LoadBalancer' || oldSelf.type != 'LoadBalancer' || self.?loadBalancerClass == oldSelf.?loadBalancerClass",
+        "self.type != 'LoadBalancer' || oldSelf.type != 'LoadBalancer' || (has(self.loadBalancerClass) == has(oldSelf.loadBalancerClass) && (!has(self.loadBalancerClass) || self.loadBalancerClass == oldSelf.loadBalancerClass))",
         "service.loadBalancerClass cannot change while service.type is LoadBalancer: set service.type to ClusterIP first",
     ),
     rule(
@@ -107,7 +107,12 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "spec.redis",
-        "self.type != 'Managed' || oldSelf.type != 'Managed' || self.?managed.?persistence == oldSelf.?managed.?persistence",
+        "self.type != 'Managed' || oldSelf.type != 'Managed' || (has(self.managed) && has(self.managed.persistence)) == (has(oldSelf.managed) && has(oldSelf.managed.persistence))",
+        "redis.managed.persistence cannot be added or taken out: make a new ChatDeployment, or go by way of redis.type: External",
+    ),
+    rule(
+        "spec.redis.managed.persistence",
+        "string(self.size) == string(oldSelf.size) && self.whenDeleted == oldSelf.whenDeleted && has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
         "redis.managed.persistence cannot change: make a new ChatDeployment, or go by way of redis.type: External",
     ),
     rule(
