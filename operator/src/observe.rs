@@ -43,6 +43,7 @@ pub async fn observe(
     for record in cache.children(key) {
         let content = match cache.verified(key, &record) {
             Some(hash) => Content::Verified(hash),
+            // Changed since it was last looked at, or never looked at.
             None => match client.get(record.kind, &key.namespace, &record.name).await? {
                 Some(object) => {
                     let fresh = record::Child::of_object(record.kind, &object);

@@ -95,6 +95,8 @@ pub struct Conflict {
 pub struct Plan {
     pub writes: Vec<Write>,
     pub conflicts: Vec<Conflict>,
+    /// Children that were read and found to be as they should be, with the hash of what that is.
+    pub same: Vec<(record::Child, String)>,
     pub step: Step,
     pub facts: Facts,
 }
@@ -176,6 +178,7 @@ pub fn plan(
     let context = Context { owner, spec, installed, facts: &facts };
     let mut writes = secrets(&context, observed);
     let mut conflicts = secret_conflicts(&context, observed);
+    let mut same = Vec::new();
     let wanted: Vec<Child> = desired::children(&context).into_iter().map(sealed).collect();
     for child in &wanted {
         match observed.children.get(&(child.kind, child.name.clone())) {
@@ -189,6 +192,8 @@ pub fn plan(
                 Standing::Ours => {
                     if let Some(why) = difference(child, &seen.content) {
                         writes.push(Write::Apply { child: child.clone(), why });
+                    } else if matches!(seen.content, Content::Object(_)) {
+                        same.push((seen.record.clone(), seal(child)));
                     }
                 }
             },
@@ -199,7 +204,7 @@ pub fn plan(
         writes.push(Write::DeletePod { name: name.clone(), uid: uid.clone() });
     }
     writes.extend(stuck_valkey(&names, observed));
-    Plan { writes, conflicts, step, facts }
+    Plan { writes, conflicts, same, step, facts }
 }
 
 /// Whether an object may be written.

@@ -30,6 +30,8 @@ const UNDER_WAY: Duration = Duration::from_secs(20);
 /// Pods that are away for this long without a known reason are looked up in Kubernetes' Events.
 const LOOK_FOR_REASONS_AFTER: Duration = Duration::from_secs(4);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Kubernetes takes this long to look at a change; after that its silence is said.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
 const COUNTS_EVERY: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -50,6 +52,15 @@ struct Notes {
     memory: Memory,
     secrets: Secrets,
     away_since: Option<Instant>,
+    unseen_since: Option<Instant>,
+}
+
+impl Notes {
+    /// For how long the last change has not been looked at.
+    fn unseen_for(&mut self, is_unseen: bool) -> Option<Duration> {
+        self.unseen_since = is_unseen.then(|| self.unseen_since.unwrap_or_else(Instant::now));
+        self.unseen_since.map(|since| since.elapsed())
+    }
 }
 
 /// Takes from the queue until `shutdown`.
@@ -110,6 +121,7 @@ impl Reconciler {
             memory: Memory::new(Instant::now()),
             secrets: Secrets::default(),
             away_since: None,
+            unseen_since: None,
         })
     }
 
@@ -146,6 +158,9 @@ impl Reconciler {
             observe::observe(&self.client, &self.cache, key, needs, &mut notes.memory, &mut notes.secrets).await?;
         let (permission, patience) = self.permission(key, &owner, deployment, &observed, &mut notes.memory);
         let plan = plan::plan(&owner, spec, &self.installed, &observed, permission);
+        for (child, hash) in &plan.same {
+            self.cache.verify(key, child, hash.clone());
+        }
         let context = Context { owner: &owner, spec, installed: &self.installed, facts: &plan.facts };
         let mut outcome = apply::apply(&self.client, &self.cache, key, &context, &plan.writes).await;
         outcome.conflicts.extend(plan.conflicts.iter().cloned());
@@ -155,6 +170,11 @@ impl Reconciler {
         let pods = self.cache.pods(key);
         let looks = self.reasons(key, &observed, &pods, &plan, notes).await?;
         let problems = problems(&context, &outcome, &pods, looks.1);
+        let unseen_for = notes.unseen_for(plan.step.phase == Phase::Unseen);
+        if unseen_for.is_some_and(|time| time < SEEN_WITHIN) && outcome.failure.is_none() {
+            // What could be said would be another thing in an instant.
+            return Ok(SEEN_WITHIN);
+        }
         self.say(key, deployment, &context, &plan, &pods, &problems, &mut notes.memory).await?;
         if let Some(failure) = outcome.failure {
             return Err(failure);

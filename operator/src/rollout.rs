@@ -60,6 +60,8 @@ pub struct Permission {
 pub enum Phase {
     /// Nothing has to move.
     Settled,
+    /// Kubernetes has not looked at the last change yet, which takes it an instant.
+    Unseen,
     /// Pods are added or taken away.
     Scaling { to: i32 },
     /// A pod is being updated, or just was and is not ready yet.
@@ -157,7 +159,7 @@ fn partition(set: &Set, pods: &BTreeMap<i32, Pod>, wish: &Wish, permission: Perm
     let changes = set.template != wish.template;
     if !changes && !set.is_observed {
         // Which pods are old is not known yet.
-        return Step::new(replicas, set.partition, Phase::Rolling { ordinal: set.partition });
+        return Step::new(replicas, set.partition, Phase::Unseen);
     }
     let state = |ordinal: i32| match pods.get(&ordinal) {
         None => State::Missing,

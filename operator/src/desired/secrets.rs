@@ -11,7 +11,8 @@ use super::{CHAT, Child, Context, Kind, VALKEY};
 pub const VALKEY_USER: &str = "chatd";
 
 /// What chatd asks of Redis, and no more (docs/operations.md).
-const COMMANDS: &str = "-@all +get +set +del +pexpire +zadd +zrem +zrange +eval +evalsha +role +select +cluster|slots +asking +ping +hello +auth +client|setinfo +client|setname";
+const COMMANDS: &str =
+    "-@all +get +set +del +pexpire +zadd +zrem +zrange +eval +evalsha +role +select +cluster|slots +asking +ping";
 
 /// A first key. `id` grows with time (`20261124010203`), so that a key that somebody adds later under such a name sorts behind it.
 pub fn new_token_keys(context: &Context<'_>, id: &str, random: &[u8; 32]) -> Child {

@@ -108,7 +108,11 @@ fn counts(input: &Input<'_>, living: &[&Pod]) -> (Option<i64>, Option<i64>) {
     let reports: Option<Vec<&Report>> = living.iter().map(|pod| input.reports.get(&pod.name)).collect();
     let sum = |of: fn(&Report) -> i64| reports.as_ref().map(|reports| reports.iter().map(|report| of(report)).sum());
     let (rooms, players) = (sum(|report| report.rooms), sum(|report| report.players));
-    if input.counts_may_change { (rooms, players) } else { (input.previous.rooms, input.previous.players) }
+    if input.counts_may_change || input.previous.rooms.is_none() {
+        (rooms, players)
+    } else {
+        (input.previous.rooms, input.previous.players)
+    }
 }
 
 /// All that is wrong, what hinders most first, each with the words for the user.
@@ -154,7 +158,9 @@ impl Verdict<'_> {
     fn progressing(&self) -> Said {
         let desired = self.input.desired;
         let going = |reason: Reason, message: String| match self.problem {
-            Some(problem) => ("False", Reason::Stalled, format!("{message}; {}", said(problem))),
+            Some(problem) => {
+                ("False", Reason::Stalled, format!("{}; {}", message.trim_end_matches('.'), said(problem)))
+            }
             None => ("True", reason, message),
         };
         let of = |reason: Reason| format!("{}.", reason.meaning());
@@ -168,7 +174,10 @@ impl Verdict<'_> {
             Phase::Scaling { to } => {
                 going(Reason::Scaling, format!("from {} to {to} pods", self.input.step.replicas.max(self.ready)))
             }
-            Phase::Rolling { .. } if self.is_all_new() => going(Reason::Starting, of(Reason::Starting)),
+            Phase::Unseen => going(Reason::Scaling, of(Reason::Scaling)),
+            Phase::Rolling { .. } if self.is_all_new() || self.ready == 0 => {
+                going(Reason::Starting, of(Reason::Starting))
+            }
             Phase::Rolling { ordinal } => {
                 going(Reason::RollingOut, format!("pod {ordinal} is being updated; {} of {desired} are", self.fine))
             }
