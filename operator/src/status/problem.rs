@@ -48,6 +48,8 @@ impl Problem {
             "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Reason::ContainerRefused,
             _ => return None,
         };
+        // Kubernetes tells the same failure in two ways by turns; one would be written over the other again and again.
+        let message = message.split_once(": ErrImagePull: ").map_or(message, |(_, why)| why);
         Some(Self::new(reason, message))
     }
 
