@@ -23,6 +23,9 @@ pub enum Source {
     Children(Kind),
 }
 
+/// A source, and the namespace if it is of one only.
+type Scope = (Source, Option<String>);
+
 #[derive(Debug, Default)]
 pub struct Cache(Mutex<State>);
 
@@ -34,7 +37,7 @@ struct State {
     /// By child: the fingerprint at which its content was found to be what was applied under a hash.
     verified: HashMap<(Key, Kind, String), (String, String)>,
     /// What a list that is under way has named so far.
-    listed: HashMap<(Source, Option<String>), HashSet<(Key, String)>>,
+    listed: HashMap<Scope, HashSet<(Key, String)>>,
 }
 
 impl Cache {

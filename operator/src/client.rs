@@ -54,7 +54,7 @@ impl From<kube::Error> for CallError {
 
 #[derive(Clone)]
 pub struct Client {
-    client: kube::Client,
+    kube: kube::Client,
     metrics: Arc<Metrics>,
     leadership: Leadership,
 }
@@ -66,19 +66,15 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    pub fn new(client: kube::Client, metrics: Arc<Metrics>, leadership: Leadership) -> Self {
-        Self { client, metrics, leadership }
-    }
-
-    pub fn kube(&self) -> kube::Client {
-        self.client.clone()
+    pub fn new(kube: kube::Client, metrics: Arc<Metrics>, leadership: Leadership) -> Self {
+        Self { kube, metrics, leadership }
     }
 
     fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
         let (group, version) = kind.api_version().rsplit_once('/').unwrap_or(("", kind.api_version()));
         let kind_of = GroupVersionKind::gvk(group, version, kind.as_str());
         let resource = ApiResource::from_gvk_with_plural(&kind_of, kind.plural());
-        Api::namespaced_with(self.client.clone(), namespace, &resource)
+        Api::namespaced_with(self.kube.clone(), namespace, &resource)
     }
 
     async fn call<T>(
@@ -109,7 +105,7 @@ impl Client {
 
     /// A Secret with its values' lengths in place of the values: nothing else of it is needed.
     pub async fn get_secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, CallError> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let api: Api<Secret> = Api::namespaced(self.kube.clone(), namespace);
         self.call("get", api.get_opt(name)).await
     }
 
@@ -144,7 +140,7 @@ impl Client {
     }
 
     pub async fn delete_pod(&self, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
-        let api: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(self.client.clone(), namespace);
+        let api: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(self.kube.clone(), namespace);
         let result = self.call("delete", api.delete(name, &only(uid))).await;
         gone_is_good(result.map(drop))
     }
@@ -156,7 +152,7 @@ impl Client {
         uid: &str,
         status: &ChatDeploymentStatus,
     ) -> Result<ChatDeployment, CallError> {
-        let api: Api<ChatDeployment> = Api::namespaced(self.client.clone(), namespace);
+        let api: Api<ChatDeployment> = Api::namespaced(self.kube.clone(), namespace);
         let patch = json!({
             "apiVersion": crate::desired::API_VERSION,
             "kind": crate::desired::KIND,
@@ -170,7 +166,7 @@ impl Client {
 
     /// Warnings about an object, the newest last.
     pub async fn warnings(&self, namespace: &str, uid: &str) -> Result<Vec<Event>, CallError> {
-        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        let api: Api<Event> = Api::namespaced(self.kube.clone(), namespace);
         let parameters = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(50);
         let mut events = self.call("list", api.list(&parameters)).await?.items;
         events.sort_by_key(|event| {
@@ -181,7 +177,7 @@ impl Client {
     }
 
     pub async fn tell(&self, event: &Event, namespace: &str) -> Result<(), CallError> {
-        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        let api: Api<Event> = Api::namespaced(self.kube.clone(), namespace);
         self.call("create", api.create(&PostParams::default(), event)).await?;
         Ok(())
     }

@@ -113,7 +113,7 @@ pub struct Lost;
 async fn attempt(api: &Api<Lease>, me: &str, sighting: &mut Option<Sighting>) -> Result<bool, kube::Error> {
     let now = Instant::now();
     let Some(lease) = api.get_opt(LEASE).await? else {
-        return Ok(settled(api.create(&PostParams::default(), &lease(me, None)).await)?);
+        return settled(api.create(&PostParams::default(), &lease(me, None)).await);
     };
     let spec = lease.spec.clone().unwrap_or_default();
     let holder = spec.holder_identity.clone().unwrap_or_default();

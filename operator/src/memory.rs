@@ -9,9 +9,9 @@ use crate::record::Key;
 /// Pods of the old version that are unready or missing for this long are not waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Beyond its grace period a pod may take this long to end before it counts as stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(60);
+const STUCK_AFTER: Duration = Duration::from_mins(1);
 /// A roll-out that does not go on for this long no longer keeps others from rolling.
-const STALLED_AFTER: Duration = Duration::from_secs(60);
+const STALLED_AFTER: Duration = Duration::from_mins(1);
 const EVENTS_AT_ONCE: f64 = 10.0;
 const SECONDS_FOR_AN_EVENT: f64 = 20.0;
 

@@ -14,7 +14,7 @@ use crate::record::{self, Key, PodRecord};
 use crate::rollout;
 
 /// Secrets are not watched, so that the operator needs no right to list them. They are looked at this often.
-const SECRETS_EVERY: Duration = Duration::from_secs(300);
+const SECRETS_EVERY: Duration = Duration::from_mins(5);
 
 /// What was read of the Secrets, kept between two looks.
 #[derive(Clone, Debug, Default)]

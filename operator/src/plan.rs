@@ -269,21 +269,18 @@ fn difference(child: &Child, content: &Content) -> Option<String> {
     }
 }
 
-fn usable_secret(
-    owner: &Owner,
-    secret: Option<&SeenSecret>,
-    is_whole: fn(&BTreeMap<String, usize>) -> bool,
-) -> Option<String> {
+fn usable_secret(owner: &Owner, secret: Option<&SeenSecret>, is_whole: IsWhole) -> Option<String> {
     let secret = secret.filter(|secret| standing(owner, &secret.record) == Standing::Ours)?;
     is_whole(&secret.keys).then(|| secret.record.uid.clone())
 }
 
+/// Says of a Secret's keys whether all that is needed is there.
+type IsWhole = fn(&BTreeMap<String, usize>) -> bool;
+type WantedSecret<'a> = (NewSecret, Option<&'a SeenSecret>, IsWhole);
+
 /// Which of our Secrets are wanted, as they are.
-fn wanted_secrets<'a>(
-    context: &Context<'_>,
-    observed: &'a Observed,
-) -> Vec<(NewSecret, Option<&'a SeenSecret>, fn(&BTreeMap<String, usize>) -> bool)> {
-    let mut wanted: Vec<(NewSecret, Option<&SeenSecret>, fn(&BTreeMap<String, usize>) -> bool)> = Vec::new();
+fn wanted_secrets<'a>(context: &Context<'_>, observed: &'a Observed) -> Vec<WantedSecret<'a>> {
+    let mut wanted: Vec<WantedSecret<'a>> = Vec::new();
     if context.spec.token_keys.secret_ref.is_none() {
         wanted.push((NewSecret::TokenKeys, observed.token_keys.as_ref(), desired::has_token_key));
     }
@@ -294,7 +291,7 @@ fn wanted_secrets<'a>(
 }
 
 fn secrets(context: &Context<'_>, observed: &Observed) -> Vec<Write> {
-    let write = |(which, seen, is_whole): (NewSecret, Option<&SeenSecret>, fn(&BTreeMap<String, usize>) -> bool)| {
+    let write = |(which, seen, is_whole): WantedSecret<'_>| {
         let Some(seen) = seen else { return Some(Write::Secret(which)) };
         let is_ours = standing(context.owner, &seen.record) == Standing::Ours;
         match (is_ours, is_whole(&seen.keys), &seen.record.owner, which) {

@@ -117,7 +117,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_sooner_time_counts_and_nothing_is_looked_at_twice_at_once() {
         let queue = Queue::default();
-        queue.add_after(&key("a"), Duration::from_secs(60));
+        queue.add_after(&key("a"), Duration::from_mins(1));
         queue.add(&key("a"));
         queue.add_after(&key("b"), Duration::from_secs(1));
         let start = Instant::now();

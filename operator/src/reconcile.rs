@@ -24,7 +24,7 @@ use crate::status::{self, Problem, Reason};
 use crate::tell;
 
 /// With nothing happening: Secrets are looked at, and whatever a watch may have missed.
-const RESYNC: Duration = Duration::from_secs(300);
+const RESYNC: Duration = Duration::from_mins(5);
 /// While something is under way, lest a lost message stops it.
 const UNDER_WAY: Duration = Duration::from_secs(20);
 /// Pods that are away for this long without a known reason are looked up in Kubernetes' Events.
@@ -175,7 +175,7 @@ impl Reconciler {
             // What could be said would be another thing in an instant.
             return Ok(SEEN_WITHIN);
         }
-        self.say(key, deployment, &context, &plan, &pods, &problems, &mut notes.memory).await?;
+        let later = self.say(key, deployment, &context, &plan, &pods, &problems, &mut notes.memory).await?;
         if let Some(failure) = outcome.failure {
             return Err(failure);
         }
@@ -186,7 +186,7 @@ impl Reconciler {
             return Ok(LOOK_AGAIN * 2);
         }
         let base = if plan.step.phase == Phase::Settled { RESYNC.mul_f64(0.8 + random() * 0.4) } else { UNDER_WAY };
-        Ok([patience, looks.0].into_iter().flatten().fold(base, Duration::min))
+        Ok([patience, looks.0, later].into_iter().flatten().fold(base, Duration::min))
     }
 
     fn permission(
@@ -269,7 +269,7 @@ impl Reconciler {
         pods: &[PodRecord],
         problems: &[Problem],
         memory: &mut Memory,
-    ) -> Result<(), CallError> {
+    ) -> Result<Option<Duration>, CallError> {
         let reports = self.reports.of(key);
         let now = jiff::Timestamp::now();
         let none = ChatDeploymentStatus::default();
@@ -313,8 +313,10 @@ impl Reconciler {
             previous,
         };
         let said = status::status(&input);
+        let up_to_date = status::status(&status::Input { counts_may_change: true, ..input.clone() });
+        let later = status::differs(&said, &up_to_date).then_some(COUNTS_EVERY);
         if !status::differs(previous, &said) {
-            return Ok(());
+            return Ok(later);
         }
         if (said.rooms, said.players) != (previous.rooms, previous.players) {
             memory.counts_written = Some(Instant::now());
@@ -325,7 +327,7 @@ impl Reconciler {
                 self.cache.put_readable(key, deployment);
             }
             // Deleted meanwhile: the watch will say so.
-            Err(CallError::Refused { code: 404 | 409, .. }) => return Ok(()),
+            Err(CallError::Refused { code: 404 | 409, .. }) => return Ok(None),
             Err(error) => return Err(error),
         }
         for (type_, reason, message) in tell::news(previous, &said) {
@@ -336,7 +338,7 @@ impl Reconciler {
                 }
             }
         }
-        Ok(())
+        Ok(later)
     }
 
     async fn say_unreadable(&self, key: &Key, generation: i64, why: &str) {

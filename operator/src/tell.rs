@@ -18,7 +18,7 @@ pub fn news(before: &ChatDeploymentStatus, after: &ChatDeploymentStatus) -> Vec<
     changed
         .filter_map(|condition| {
             let kind = match (condition.type_.as_str(), condition.status.as_str()) {
-                (READY, "True") | (PROGRESSING, "True") | (REDIS_READY, "True") => "Normal",
+                (READY | PROGRESSING | REDIS_READY, "True") => "Normal",
                 (DEGRADED, "True") | (REDIS_READY, "False") => "Warning",
                 _ => return None,
             };

@@ -37,6 +37,8 @@ pub const OWN_LABELS: [&str; 4] = [
 
 /// What a deployment of chat rooms should be. Every field has a default: `{}` gives three chat pods that share a Valkey which the
 /// operator runs.
+// The derived root object repeats attributes, which is not ours to change.
+#[allow(clippy::duplicated_attributes)]
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "chatd.dev",

@@ -67,5 +67,5 @@ pub fn config_map(context: &Context<'_>) -> Option<Child> {
         data: Some(BTreeMap::from([(FILE.to_owned(), text + "\n")])),
         ..ConfigMap::default()
     };
-    Some(context.child(Kind::ConfigMap, &config_map))
+    Some(super::child(Kind::ConfigMap, &config_map))
 }

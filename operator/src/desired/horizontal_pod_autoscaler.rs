@@ -41,7 +41,7 @@ pub fn chat(context: &Context<'_>) -> Option<Child> {
         }),
         ..HorizontalPodAutoscaler::default()
     };
-    Some(context.child(Kind::HorizontalPodAutoscaler, &autoscaler))
+    Some(super::child(Kind::HorizontalPodAutoscaler, &autoscaler))
 }
 
 fn rules(rules: &ScalingRules) -> HPAScalingRules {

@@ -190,14 +190,6 @@ impl Context<'_> {
         }
     }
 
-    fn child(&self, kind: Kind, object: &impl Serialize) -> Child {
-        let mut object = serde_json::to_value(object).unwrap_or_default();
-        object["apiVersion"] = kind.api_version().into();
-        object["kind"] = kind.as_str().into();
-        let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Child { kind, name, object }
-    }
-
     pub fn is_managed_redis(&self) -> bool {
         self.spec.redis.type_ == RedisType::Managed
     }
@@ -205,6 +197,15 @@ impl Context<'_> {
     pub fn chatd_image(&self) -> &str {
         self.spec.image.as_deref().unwrap_or(&self.installed.chatd_image)
     }
+}
+
+/// A typed object as a child.
+fn child(kind: Kind, object: &impl Serialize) -> Child {
+    let mut object = serde_json::to_value(object).unwrap_or_default();
+    object["apiVersion"] = kind.api_version().into();
+    object["kind"] = kind.as_str().into();
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Child { kind, name, object }
 }
 
 /// The labels by which pods of a component are selected.

@@ -38,7 +38,7 @@ fn policy(context: &Context<'_>, name: String, component: &str, rules: Vec<Netwo
             ..NetworkPolicySpec::default()
         }),
     };
-    context.child(Kind::NetworkPolicy, &policy)
+    super::child(Kind::NetworkPolicy, &policy)
 }
 
 fn operator(context: &Context<'_>) -> NetworkPolicyPeer {

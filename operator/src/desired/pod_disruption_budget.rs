@@ -18,5 +18,5 @@ pub fn chat(context: &Context<'_>) -> Child {
         }),
         ..PodDisruptionBudget::default()
     };
-    context.child(Kind::PodDisruptionBudget, &budget)
+    super::child(Kind::PodDisruptionBudget, &budget)
 }

@@ -51,5 +51,5 @@ fn of(context: &Context<'_>, type_: &str, ordinal: i32) -> Child {
         }),
         ..Service::default()
     };
-    context.child(Kind::Service, &service)
+    super::child(Kind::Service, &service)
 }

@@ -1,6 +1,7 @@
 //! Secrets that the operator makes, once: token keys, and the managed Valkey's password. Pure: randomness comes in, no I/O.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -44,9 +45,12 @@ fn secret(context: &Context<'_>, name: String, component: &str, data: BTreeMap<&
         type_: Some("Opaque".to_owned()),
         ..Secret::default()
     };
-    context.child(Kind::Secret, &secret)
+    super::child(Kind::Secret, &secret)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -10,5 +10,5 @@ pub fn chat(context: &Context<'_>) -> Child {
         automount_service_account_token: Some(false),
         ..ServiceAccount::default()
     };
-    context.child(Kind::ServiceAccount, &account)
+    super::child(Kind::ServiceAccount, &account)
 }

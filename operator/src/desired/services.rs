@@ -29,7 +29,7 @@ pub fn headless(context: &Context<'_>) -> Child {
         }),
         ..Service::default()
     };
-    context.child(Kind::Service, &service)
+    super::child(Kind::Service, &service)
 }
 
 pub fn client(context: &Context<'_>) -> Child {
@@ -54,7 +54,7 @@ pub fn client(context: &Context<'_>) -> Child {
         }),
         ..Service::default()
     };
-    context.child(Kind::Service, &service)
+    super::child(Kind::Service, &service)
 }
 
 pub fn port(name: &str, port: i32, target: &str) -> ServicePort {

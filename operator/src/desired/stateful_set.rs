@@ -30,7 +30,7 @@ pub fn chat(context: &Context<'_>) -> Child {
         }),
         ..StatefulSet::default()
     };
-    context.child(Kind::StatefulSet, &stateful_set)
+    super::child(Kind::StatefulSet, &stateful_set)
 }
 
 pub fn rolling_update(partition: i32) -> StatefulSetUpdateStrategy {

@@ -32,7 +32,7 @@ pub fn service(context: &Context<'_>) -> Child {
         }),
         ..Service::default()
     };
-    context.child(Kind::Service, &service)
+    super::child(Kind::Service, &service)
 }
 
 pub fn stateful_set(context: &Context<'_>) -> Child {
@@ -60,7 +60,7 @@ pub fn stateful_set(context: &Context<'_>) -> Child {
         }),
         ..StatefulSet::default()
     };
-    context.child(Kind::StatefulSet, &stateful_set)
+    super::child(Kind::StatefulSet, &stateful_set)
 }
 
 fn template(context: &Context<'_>, managed: &Managed) -> PodTemplateSpec {

@@ -174,7 +174,6 @@ impl Verdict<'_> {
             Phase::Scaling { to } => {
                 going(Reason::Scaling, format!("from {} to {to} pods", self.input.step.replicas.max(self.ready)))
             }
-            Phase::Unseen => going(Reason::Scaling, of(Reason::Scaling)),
             Phase::Rolling { .. } if self.is_all_new() || self.ready == 0 => {
                 going(Reason::Starting, of(Reason::Starting))
             }
@@ -188,7 +187,7 @@ impl Verdict<'_> {
             Phase::Waiting { why: Wait::Slot } => ("True", Reason::WaitingForSlot, of(Reason::WaitingForSlot)),
             Phase::Waiting { why: Wait::Redis } => going(Reason::WaitingForRedis, of(Reason::WaitingForRedis)),
             Phase::Waiting { why: Wait::OtherPods } => going(Reason::WaitingForPods, of(Reason::WaitingForPods)),
-            Phase::Waiting { why: Wait::ScaleIn } => going(Reason::Scaling, of(Reason::Scaling)),
+            Phase::Unseen | Phase::Waiting { why: Wait::ScaleIn } => going(Reason::Scaling, of(Reason::Scaling)),
         }
     }
 
