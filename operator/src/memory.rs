@@ -1,5 +1,5 @@
 //! What the operator remembers between two looks at a ChatDeployment: for how long something has been so, and what was said.
-//! Nothing that is lost with a restart is needed for a right decision; it only takes a little longer. No I/O.
+//! Nothing that is lost with a restart is needed for a right decision; it only takes a little longer. No I/O, but for random numbers.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -116,6 +116,18 @@ impl Slots {
 pub fn backoff(failures: u32, random: f64) -> Duration {
     let base = 0.5 * f64::from(2_u32.saturating_pow(failures.min(7)));
     Duration::from_secs_f64(base.min(30.0) * (0.5 + random / 2.0))
+}
+
+/// A number that no other is equal to.
+pub fn unique() -> u64 {
+    let mut bytes = [0_u8; 8];
+    let _ = getrandom::fill(&mut bytes);
+    u64::from_be_bytes(bytes)
+}
+
+/// From 0 to 1.
+pub fn random() -> f64 {
+    f64::from(u32::try_from(unique() >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

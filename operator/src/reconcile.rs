@@ -12,7 +12,7 @@ use crate::cache::{Cache, Deployment};
 use crate::client::{CallError, Client};
 use crate::desired::{CHAT, Context, Directory, Facts, Installed, Kind, Names, Owner, VALKEY, selector};
 use crate::hash;
-use crate::memory::{Memory, Slots, backoff};
+use crate::memory::{Memory, Slots, backoff, random, unique};
 use crate::metrics::Metrics;
 use crate::observe::{self, Needs, Secrets};
 use crate::plan::{self, Observed, Plan};
@@ -392,15 +392,4 @@ fn selector_text(deployment: &str) -> String {
 fn progress(observed: &Observed) -> u64 {
     let pods: Vec<String> = observed.pods.values().map(|pod| format!("{}{}", pod.uid, pod.ready)).collect();
     u64::from_str_radix(&hash::of_text(&pods.join(" ")), 16).unwrap_or_default()
-}
-
-fn unique() -> u64 {
-    let mut bytes = [0_u8; 8];
-    let _ = getrandom::fill(&mut bytes);
-    u64::from_be_bytes(bytes)
-}
-
-/// From 0 to 1.
-fn random() -> f64 {
-    f64::from(u32::try_from(unique() >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }

@@ -14,8 +14,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::Api;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::watcher as full_watcher;
 use kube::runtime::watcher::{self, Config, Event};
-use kube::runtime::{WatchStreamExt, watcher as full_watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -23,12 +23,14 @@ use tokio::task::JoinSet;
 use crate::api::ChatDeployment;
 use crate::cache::{Cache, Deployment, Source};
 use crate::desired::{Kind, MANAGER};
+use crate::memory::{backoff, random};
 use crate::queue::Queue;
 use crate::record::{Child, Key, PodRecord, deployment_of, version};
 
 /// Small, so that a list of thousands never stands in memory as a whole.
 const PAGE: u32 = 100;
 const TIME_LIMIT_SECONDS: u32 = 240;
+const LONGEST_REASON: usize = 200;
 
 /// All watches of some namespaces, or of all.
 #[derive(Debug)]
@@ -156,13 +158,6 @@ where
     }
 }
 
-/// Waits longer after each failure in a row, up to half a minute, and never gives up.
-fn steady<K: Send + 'static>(
-    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
-    stream.backoff(watcher::DefaultBackoff::default())
-}
-
 impl Feed {
     fn mark(&self, event: Mark) {
         match event {
@@ -175,15 +170,28 @@ impl Feed {
         }
     }
 
-    fn first_list_is_read(&self, was_read: &mut bool) {
-        if !std::mem::replace(was_read, true) {
+    fn list_is_read(&self, progress: &mut Progress) {
+        progress.failures = 0;
+        if !std::mem::replace(&mut progress.was_read, true) {
             self.waiting.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
-    fn failed(&self, error: &watcher::Error) {
-        tracing::warn!(watch = ?self.source, %error, "a watch failed; it is tried again");
+    /// Waits longer after each failure in a row. A list that only begins is no success yet.
+    async fn failed(&self, error: &watcher::Error, progress: &mut Progress) {
+        let delay = backoff(progress.failures, random());
+        progress.failures = progress.failures.saturating_add(1);
+        let why: String = error.to_string().chars().take(LONGEST_REASON).collect();
+        tracing::warn!(watch = ?self.source, why, again_in_seconds = delay.as_secs_f64(), "a watch failed; it is tried again");
+        tokio::time::sleep(delay).await;
     }
+}
+
+/// Of one watch.
+#[derive(Default)]
+struct Progress {
+    was_read: bool,
+    failures: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -196,14 +204,14 @@ async fn watch_deployments(
     stream: impl Stream<Item = watcher::Result<Event<DeserializeGuard<ChatDeployment>>>> + Send + 'static,
     feed: Feed,
 ) {
-    let mut stream = std::pin::pin!(steady(stream));
-    let mut was_read = false;
+    let mut stream = std::pin::pin!(stream);
+    let mut progress = Progress::default();
     while let Some(event) = stream.next().await {
         match event {
             Ok(Event::Init) => feed.mark(Mark::Begins),
             Ok(Event::InitDone) => {
                 feed.mark(Mark::Ends);
-                feed.first_list_is_read(&mut was_read);
+                feed.list_is_read(&mut progress);
             }
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
                 let key = Key { namespace: object.namespace().unwrap_or_default(), name: object.name_any() };
@@ -225,20 +233,20 @@ async fn watch_deployments(
                 feed.cache.remove_deployment(&key);
                 feed.queue.add(&key);
             }
-            Err(error) => feed.failed(&error),
+            Err(error) => feed.failed(&error, &mut progress).await,
         }
     }
 }
 
 async fn watch_pods(stream: impl Stream<Item = watcher::Result<Event<Pod>>> + Send + 'static, feed: Feed) {
-    let mut stream = std::pin::pin!(steady(stream));
-    let mut was_read = false;
+    let mut stream = std::pin::pin!(stream);
+    let mut progress = Progress::default();
     while let Some(event) = stream.next().await {
         match event {
             Ok(Event::Init) => feed.mark(Mark::Begins),
             Ok(Event::InitDone) => {
                 feed.mark(Mark::Ends);
-                feed.first_list_is_read(&mut was_read);
+                feed.list_is_read(&mut progress);
             }
             Ok(Event::InitApply(pod) | Event::Apply(pod)) => {
                 let Some(key) = deployment_of(&pod.metadata) else { continue };
@@ -253,7 +261,7 @@ async fn watch_pods(stream: impl Stream<Item = watcher::Result<Event<Pod>>> + Se
                 feed.cache.remove_pod(&key, &pod.name_any());
                 feed.queue.add(&key);
             }
-            Err(error) => feed.failed(&error),
+            Err(error) => feed.failed(&error, &mut progress).await,
         }
     }
 }
@@ -264,14 +272,14 @@ async fn watch_children<K: Resource + Send + 'static>(
     kind: Kind,
     record: impl Fn(&K) -> Child + Send,
 ) {
-    let mut stream = std::pin::pin!(steady(stream));
-    let mut was_read = false;
+    let mut stream = std::pin::pin!(stream);
+    let mut progress = Progress::default();
     while let Some(event) = stream.next().await {
         match event {
             Ok(Event::Init) => feed.mark(Mark::Begins),
             Ok(Event::InitDone) => {
                 feed.mark(Mark::Ends);
-                feed.first_list_is_read(&mut was_read);
+                feed.list_is_read(&mut progress);
             }
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
                 let Some(key) = deployment_of(object.meta()) else { continue };
@@ -286,7 +294,7 @@ async fn watch_children<K: Resource + Send + 'static>(
                 feed.cache.remove_child(&key, kind, &object.name_any());
                 feed.queue.add(&key);
             }
-            Err(error) => feed.failed(&error),
+            Err(error) => feed.failed(&error, &mut progress).await,
         }
     }
 }
