@@ -33,6 +33,8 @@ pub async fn apply(client: &Client, cache: &Cache, key: &Key, context: &Context<
                 // Somebody else wrote at the same time: look again.
                 outcome.failure.get_or_insert(error);
             }
+            // The namespace goes away, and the ChatDeployment with it.
+            Err(CallError::Refused { code: 403, message }) if message.contains("being terminated") => {}
             Err(CallError::Refused { code, message }) => {
                 let reason = match code {
                     403 if message.contains("exceeded quota") => Reason::QuotaExceeded,
