@@ -1,5 +1,5 @@
 //! The operator of chatd: it turns a `ChatDeployment` into running chat pods and keeps them so.
-//! The map of its modules is docs/architecture.md.
+//! The map of its modules is operator/README.md.
 
 pub mod admin;
 pub mod api;
