@@ -1,0 +1,136 @@
+//! The CustomResourceDefinition, made from the types and the table of rules. No I/O.
+
+use kube::CustomResourceExt;
+use serde_json::{Map, Value, json};
+
+use super::{ChatDeployment, RULES, Rule};
+
+const HEADER: &str = "# Generated from operator/src/api by `chatd-operator crd`; a test compares. Do not edit.\n";
+
+/// The CustomResourceDefinition as the API server takes it.
+pub fn crd() -> Value {
+    let mut crd = serde_json::to_value(ChatDeployment::crd()).unwrap_or_default();
+    tidy(&mut crd);
+    if let Some(schema) = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema") {
+        bound(schema);
+        for rule in RULES {
+            add_rule(schema, rule);
+        }
+        // A ChatDeployment without a spec is one with the empty spec.
+        schema["properties"]["spec"]["default"] = json!({});
+        if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|field| field != "spec");
+        }
+    }
+    crd
+}
+
+/// The same as YAML, as crds/chatdeployments.yaml holds it.
+pub fn crd_yaml() -> String {
+    format!("{HEADER}{}", crate::yaml::to_yaml(&crd()))
+}
+
+/// What the API server would change or refuse by itself: null marks (a null is then dropped, so that the default counts), whole
+/// numbers written as decimals, and formats that it does not know.
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.remove("nullable");
+            if let Some(Value::String(description)) = object.get_mut("description") {
+                // Line ends of the source mean nothing; paragraphs do.
+                *description = description.replace("\n\n", "\0").replace('\n', " ").replace('\0', "\n\n");
+            }
+            if object.contains_key("x-kubernetes-int-or-string") {
+                object.remove("anyOf");
+            }
+            if let Some(values) = object.get_mut("enum").and_then(Value::as_array_mut) {
+                values.retain(|value| !value.is_null());
+            }
+            if object.get("format").is_some_and(|format| format == "uint32" || format == "int") {
+                object.remove("format");
+            }
+            object.values_mut().for_each(tidy);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Number(number) => {
+            if let Some(float) = number.as_f64()
+                && number.is_f64()
+                && float.fract() == 0.0
+            {
+                *value = json!(float as i64);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Bounds without which the API server refuses rules as too expensive: the values of maps.
+fn bound(schema: &mut Value) {
+    for (place, longest) in [("spec.pod.labels", 63), ("spec.pod.nodeSelector", 63)] {
+        if let Some(map) = at(schema, place)
+            && let Some(values) = map.get_mut("additionalProperties").and_then(Value::as_object_mut)
+        {
+            values.insert("maxLength".to_owned(), json!(longest));
+        }
+    }
+}
+
+fn add_rule(schema: &mut Value, rule: &Rule) {
+    let Some(place) = at(schema, rule.at) else { return };
+    let rules = place.entry("x-kubernetes-validations").or_insert_with(|| json!([]));
+    if let Some(rules) = rules.as_array_mut() {
+        let mut entry = json!({ "rule": rule.cel, "message": rule.message });
+        if rule.cel.contains("oldSelf") {
+            entry["reason"] = json!("FieldValueForbidden");
+        }
+        rules.push(entry);
+    }
+}
+
+/// The schema of a place such as `spec.redis.external`.
+fn at<'a>(schema: &'a mut Value, place: &str) -> Option<&'a mut Map<String, Value>> {
+    let mut here = schema;
+    for name in place.split('.').filter(|name| !name.is_empty()) {
+        here = here.get_mut("properties")?.get_mut(name)?;
+    }
+    here.as_object_mut()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_at_a_place_that_exists() {
+        let mut crd = crd();
+        let schema = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").unwrap();
+        for rule in RULES {
+            let place = at(schema, rule.at).unwrap_or_else(|| panic!("no place {}", rule.at));
+            let rules = place["x-kubernetes-validations"].as_array().unwrap();
+            assert!(rules.iter().any(|entry| entry["rule"] == rule.cel), "{}", rule.at);
+        }
+    }
+
+    #[test]
+    fn a_client_side_apply_of_the_crd_fits_into_an_annotation() {
+        assert!(serde_json::to_string(&crd()).unwrap().len() < 250 * 1024);
+    }
+
+    #[test]
+    fn the_schema_has_nothing_that_the_api_server_would_not_take() {
+        fn walk(value: &Value, path: &str) {
+            match value {
+                Value::Object(object) => {
+                    let both = object.contains_key("anyOf") && !object.contains_key("x-kubernetes-int-or-string");
+                    assert!(!both, "anyOf at {path}");
+                    assert!(!object.contains_key("oneOf") && !object.contains_key("$ref"), "oneOf or $ref at {path}");
+                    object.iter().for_each(|(key, value)| walk(value, &format!("{path}.{key}")));
+                }
+                Value::Array(items) => items.iter().for_each(|item| walk(item, path)),
+                _ => {}
+            }
+        }
+        walk(&crd()["spec"]["versions"], "versions");
+    }
+}

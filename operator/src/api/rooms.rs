@@ -1,0 +1,141 @@
+//! The fields that become chatd's own settings: rooms, limits, clients, draining, and how changes roll out. No I/O.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Switch {
+    Enabled,
+    #[default]
+    Disabled,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Requirement {
+    Required,
+    #[default]
+    Disabled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnWrongPod {
+    Redirect,
+    Relay,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rooms {
+    /// Players in a room at most, those whose dropped connection's seat is held included.
+    #[schemars(range(min = 1, max = 64))]
+    pub max_players: i32,
+
+    /// How long the seat of a player is held whose connection dropped, in seconds.
+    #[schemars(range(min = 0, max = 600))]
+    pub seat_hold_seconds: i32,
+
+    /// How long an empty room stays, in seconds.
+    #[serde(rename = "emptyTTLSeconds")]
+    #[schemars(range(min = 10, max = 86400))]
+    pub empty_ttl_seconds: i32,
+
+    /// How long Redis remembers a room whose pod is gone, in seconds. Renewed while the room lives.
+    #[serde(rename = "recordTTLSeconds")]
+    #[schemars(range(min = 60, max = 86400))]
+    pub record_ttl_seconds: i32,
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self { max_players: 4, seat_hold_seconds: 30, empty_ttl_seconds: 600, record_ttl_seconds: 3600 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Limits {
+    /// Client connections of one pod, raw TCP and browsers together.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_connections: i32,
+
+    /// Rooms in one pod.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_rooms: i32,
+
+    /// Commands and messages a second that one player may send.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub messages_per_second: i32,
+
+    /// How many of them may come at once. At least `messagesPerSecond`.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub burst: i32,
+
+    /// Limits wrong rooms, wrong tokens and new rooms to 30 a minute for each client address. Only of use where the pods see the
+    /// clients' own addresses: `service.externalTrafficPolicy: Local`, `tcp.proxyProtocol` or `web.trustedProxies`.
+    #[serde(rename = "perClientIP")]
+    pub per_client_ip: Switch,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            max_rooms: 10_000,
+            messages_per_second: 10,
+            burst: 20,
+            per_client_ip: Switch::Disabled,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tcp {
+    /// What a raw TCP client gets that asks a pod for a room of another pod: the address to go to, or its session carried there.
+    /// Unset: Redirect where clients can reach pods (`service.type: ClusterIP`, or `perPod` is set), else Relay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_wrong_pod: Option<OnWrongPod>,
+
+    /// Required: each raw TCP connection must start with a PROXY header (version 1 or 2), as a load balancer in front sends it.
+    pub proxy_protocol: Requirement,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Web {
+    /// Origins of other pages that may open the WebSocket, such as `https://chat.example.org`. The pods' own page always may.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 255)))]
+    pub allowed_origins: Vec<String>,
+
+    /// Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 49)))]
+    pub trusted_proxies: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Drain {
+    /// How long a pod that ends may take to hand its rooms over, in seconds. Kubernetes kills it 10 s after that.
+    #[schemars(range(min = 6, max = 3600))]
+    pub deadline_seconds: i32,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { deadline_seconds: 25 }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rollout {
+    /// Pods with a number below this keep their old version: 2 of 3 pods tries a change on pod 2 only. 0 lets it reach all. A change
+    /// of the directory in `redis` reaches all at once, whatever is said here.
+    #[schemars(range(min = 0, max = 500))]
+    pub partition: i32,
+
+    /// True: changes wait. Pods that are there stay as they are; scaling goes on.
+    pub paused: bool,
+}

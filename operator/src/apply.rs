@@ -1,0 +1,166 @@
+//! Carries a plan out, write by write. Does I/O. A write that is refused does not keep the others from being tried.
+
+use serde_json::json;
+
+use crate::cache::Cache;
+use crate::client::{CallError, Client};
+use crate::compare;
+use crate::desired::{self, Child, Context, Kind, Owner};
+use crate::plan::{self, Conflict, NewSecret, Standing, Write};
+use crate::record::{self, Key};
+use crate::status::{Problem, Reason};
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub conflicts: Vec<Conflict>,
+    /// Writes that the API server refused: they are told in the status and tried again.
+    pub problems: Vec<Problem>,
+    /// Secrets were written: what they are has to be read again.
+    pub secrets_changed: bool,
+    /// The first failure that is nobody's fault but the moment's.
+    pub failure: Option<CallError>,
+    pub told: Vec<(&'static str, String)>,
+}
+
+pub async fn apply(client: &Client, cache: &Cache, key: &Key, context: &Context<'_>, writes: &[Write]) -> Outcome {
+    let mut outcome = Outcome::default();
+    for write in writes {
+        let result = carry_out(client, cache, key, context, write, &mut outcome).await;
+        match result {
+            Ok(()) => {}
+            Err(error @ CallError::Refused { code: 409, .. }) => {
+                // Somebody else wrote at the same time: look again.
+                outcome.failure.get_or_insert(error);
+            }
+            // The namespace goes away, and the ChatDeployment with it.
+            Err(CallError::Refused { code: 403, message }) if message.contains("being terminated") => {}
+            Err(CallError::Refused { code, message }) => {
+                let reason = match code {
+                    403 if message.contains("exceeded quota") => Reason::QuotaExceeded,
+                    403 => Reason::Forbidden,
+                    _ => Reason::WriteRefused,
+                };
+                outcome.problems.push(Problem::new(reason, message));
+            }
+            Err(error @ CallError::NotLeading) => {
+                outcome.failure = Some(error);
+                break;
+            }
+            Err(error) => {
+                outcome.failure.get_or_insert(error);
+            }
+        }
+    }
+    outcome
+}
+
+async fn carry_out(
+    client: &Client,
+    cache: &Cache,
+    key: &Key,
+    context: &Context<'_>,
+    write: &Write,
+    outcome: &mut Outcome,
+) -> Result<(), CallError> {
+    let namespace = &key.namespace;
+    match write {
+        Write::Create(child) => create(client, cache, key, context.owner, child, outcome).await,
+        Write::Apply { child, why } => {
+            tracing::info!(deployment = %key, kind = child.kind.as_str(), name = child.name, why, "applied");
+            put(client, cache, key, child, true).await
+        }
+        Write::Secret(which) => {
+            outcome.secrets_changed = true;
+            let child = new_secret(context, *which)?;
+            match client.create(&child, namespace).await {
+                // It has come since it was last looked at: look again.
+                Err(CallError::Refused { code: 409, .. }) => Ok(()),
+                result => {
+                    tracing::info!(deployment = %key, name = child.name, "Secret made");
+                    result
+                }
+            }
+        }
+        Write::AdoptSecret(which) => {
+            outcome.secrets_changed = true;
+            let child = new_secret(context, *which)?;
+            let metadata = &child.object["metadata"];
+            let patch =
+                json!({ "metadata": { "labels": metadata["labels"], "ownerReferences": metadata["ownerReferences"] } });
+            client.merge(Kind::Secret, namespace, &child.name, &patch).await
+        }
+        Write::FillTokenKeys => {
+            outcome.secrets_changed = true;
+            let child = new_secret(context, NewSecret::TokenKeys)?;
+            client.merge(Kind::Secret, namespace, &child.name, &json!({ "data": child.object["data"] })).await
+        }
+        Write::Delete { kind, name, uid } => {
+            outcome.secrets_changed |= *kind == Kind::Secret;
+            tracing::info!(deployment = %key, kind = kind.as_str(), name, "deleted, since it is no longer wanted");
+            client.delete(*kind, namespace, name, uid).await
+        }
+        Write::DeletePod { name, uid } => {
+            tracing::info!(deployment = %key, name, "pod deleted for the update, since Kubernetes waits for another one");
+            client.delete_pod(namespace, name, uid).await
+        }
+    }
+}
+
+/// Nothing of this name was seen among what carries our labels. Somebody else's must not be taken over.
+async fn create(
+    client: &Client,
+    cache: &Cache,
+    key: &Key,
+    owner: &Owner,
+    child: &Child,
+    outcome: &mut Outcome,
+) -> Result<(), CallError> {
+    let Some(object) = client.get(child.kind, &key.namespace, &child.name).await? else {
+        tracing::info!(deployment = %key, kind = child.kind.as_str(), name = child.name, "made");
+        // Without force: what comes into being in between is not overwritten.
+        return put(client, cache, key, child, false).await;
+    };
+    let record = record::Child::of_object(child.kind, &object);
+    match plan::standing(owner, &record) {
+        Standing::Ours => {
+            if compare::first_difference(&child.object, &object).is_none() {
+                cache.put_child(key, record);
+                return Ok(());
+            }
+            put(client, cache, key, child, true).await
+        }
+        Standing::Leaving => Ok(()),
+        Standing::Foreign(holder) => {
+            outcome.conflicts.push(Conflict { kind: child.kind, name: child.name.clone(), holder });
+            Ok(())
+        }
+    }
+}
+
+async fn put(client: &Client, cache: &Cache, key: &Key, child: &Child, force: bool) -> Result<(), CallError> {
+    let object = client.apply(child, &key.namespace, force).await?;
+    let record = record::Child::of_object(child.kind, &object);
+    cache.put_child(key, record.clone());
+    match compare::first_difference(&child.object, &object) {
+        None => cache.verify(key, &record, plan::seal(child)),
+        Some(place) => {
+            // Something changes it on its way in, such as an admission webhook. It is not fought over.
+            tracing::warn!(deployment = %key, kind = child.kind.as_str(), name = child.name, place, "the API server holds something else than what was applied");
+            cache.verify(key, &record, plan::seal(child));
+        }
+    }
+    Ok(())
+}
+
+fn new_secret(context: &Context<'_>, which: NewSecret) -> Result<Child, CallError> {
+    let mut random = [0_u8; 32];
+    getrandom::fill(&mut random).map_err(|error| CallError::Other(format!("no random numbers: {error}")))?;
+    Ok(match which {
+        NewSecret::TokenKeys => {
+            let id = jiff::Timestamp::now().strftime("%Y%m%d%H%M%S").to_string();
+            desired::new_token_keys(context, &id, &random)
+        }
+        NewSecret::Valkey => desired::new_valkey_secret(context, &random),
+    })
+}

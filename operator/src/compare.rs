@@ -1,0 +1,146 @@
+//! Whether an object in the cluster is as the operator wants it. Pure: no I/O.
+//! Only fields that the operator sets count, and what the API server writes in another form is the same.
+
+use serde_json::Value;
+
+use crate::api::quantity_value;
+
+/// Maps that belong to one writer as a whole: a key too many selects other pods.
+const WHOLE_MAPS: [&str; 4] = ["selector", "matchLabels", "nodeSelector", "podSelector"];
+
+/// Lists whose items have a name: others may add items to them, such as a sidecar's container.
+const NAMED_LISTS: [(&str, &[&str]); 9] = [
+    ("containers", &["name"]),
+    ("env", &["name"]),
+    ("volumes", &["name"]),
+    ("imagePullSecrets", &["name"]),
+    ("volumeMounts", &["mountPath"]),
+    ("ownerReferences", &["uid"]),
+    ("topologySpreadConstraints", &["topologyKey", "whenUnsatisfiable"]),
+    ("containerPorts", &["containerPort", "protocol"]),
+    ("servicePorts", &["port", "protocol"]),
+];
+
+/// The first place where `observed` is not what `desired` says, for logs and events; nothing if it is.
+pub fn first_difference(desired: &Value, observed: &Value) -> Option<String> {
+    difference("", desired, observed)
+}
+
+fn difference(place: &str, desired: &Value, observed: &Value) -> Option<String> {
+    match (desired, observed) {
+        (Value::Object(desired), Value::Object(observed)) => {
+            if WHOLE_MAPS.contains(&last(place)) && observed.keys().any(|key| !desired.contains_key(key)) {
+                return Some(place.to_owned());
+            }
+            desired.iter().find_map(|(key, value)| {
+                difference(&format!("{place}.{key}"), value, observed.get(key).unwrap_or(&Value::Null))
+            })
+        }
+        (Value::Array(desired), Value::Array(observed)) => lists(place, desired, observed),
+        (desired, Value::Null) => (!is_nothing(desired)).then(|| place.to_owned()),
+        (Value::String(one), Value::String(other)) if one != other => {
+            let quantities = [".requests.", ".limits."].iter().any(|part| place.contains(part));
+            let same = quantities && quantity_value(one).is_some() && quantity_value(one) == quantity_value(other);
+            (!same).then(|| place.to_owned())
+        }
+        (desired, observed) => (desired != observed).then(|| place.to_owned()),
+    }
+}
+
+fn lists(place: &str, desired: &[Value], observed: &[Value]) -> Option<String> {
+    let Some(keys) = keys_of(place, desired) else {
+        if desired.len() != observed.len() {
+            return Some(place.to_owned());
+        }
+        let mut pairs = desired.iter().zip(observed).enumerate();
+        return pairs.find_map(|(index, (one, other))| difference(&format!("{place}[{index}]"), one, other));
+    };
+    desired.iter().find_map(|item| {
+        let same = |other: &&Value| keys.iter().all(|key| item.get(key) == other.get(key));
+        match observed.iter().find(same) {
+            Some(other) => {
+                let name = item.get(keys[0]).map(ToString::to_string).unwrap_or_default();
+                difference(&format!("{place}[{name}]"), item, other)
+            }
+            None => Some(place.to_owned()),
+        }
+    })
+}
+
+fn keys_of(place: &str, items: &[Value]) -> Option<&'static [&'static str]> {
+    let list = match last(place) {
+        "ports" if items.iter().any(|item| item.get("containerPort").is_some()) => "containerPorts",
+        // Ports of a NetworkPolicy are a plain list.
+        "ports" if items.iter().any(|item| item.get("targetPort").is_some()) => "servicePorts",
+        list => list,
+    };
+    NAMED_LISTS.iter().find(|(name, _)| *name == list).map(|(_, keys)| *keys)
+}
+
+fn last(place: &str) -> &str {
+    place.rsplit('.').next().unwrap_or(place)
+}
+
+/// What the API server leaves out when it is written.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(object) => object.values().all(is_nothing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn same(desired: &Value, observed: &Value) {
+        assert_eq!(first_difference(desired, observed), None);
+    }
+
+    #[test]
+    fn what_others_add_is_theirs() {
+        let desired =
+            json!({ "metadata": { "labels": { "a": "1" } }, "spec": { "containers": [{ "name": "chatd" }] } });
+        let observed = json!({
+            "metadata": { "labels": { "a": "1", "b": "2" }, "uid": "x" },
+            "spec": { "containers": [{ "name": "sidecar" }, { "name": "chatd", "image": "x" }], "paused": true },
+        });
+        same(&desired, &observed);
+    }
+
+    #[test]
+    fn what_the_api_server_writes_otherwise_is_the_same() {
+        let desired = json!({
+            "resources": { "requests": { "cpu": "1000m", "memory": "1024Mi" } },
+            "emptyDir": {}, "affinity": { "nodeAffinity": {} }, "off": false, "list": [],
+        });
+        same(&desired, &json!({ "resources": { "requests": { "cpu": "1", "memory": "1Gi" } }, "emptyDir": {} }));
+    }
+
+    #[test]
+    fn what_is_ours_is_put_back() {
+        let cases = [
+            (json!({ "replicas": 3 }), json!({ "replicas": 2 }), ".replicas"),
+            (json!({ "replicas": 3 }), json!({}), ".replicas"),
+            (json!({ "replicas": 0 }), json!({ "replicas": 1 }), ".replicas"),
+            (json!({ "selector": { "a": "1" } }), json!({ "selector": { "a": "1", "b": "2" } }), ".selector"),
+            (json!({ "ingress": [{}] }), json!({ "ingress": [{}, {}] }), ".ingress"),
+            (json!({ "args": ["a", "b"] }), json!({ "args": ["b", "a"] }), ".args[0]"),
+            (
+                json!({ "env": [{ "name": "A", "value": "1" }] }),
+                json!({ "env": [{ "name": "A", "value": "2" }] }),
+                ".env[\"A\"].value",
+            ),
+            (json!({ "limits": { "cpu": "1" } }), json!({ "limits": { "cpu": "2" } }), ".limits.cpu"),
+            (json!({ "labels": { "version": "1" } }), json!({ "labels": { "version": "1.0" } }), ".labels.version"),
+        ];
+        for (desired, observed, place) in cases {
+            assert_eq!(first_difference(&desired, &observed).as_deref(), Some(place));
+        }
+    }
+}

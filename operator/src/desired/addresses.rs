@@ -1,0 +1,71 @@
+//! The pods' addresses outside of the cluster, and the ConfigMap by which the pods learn of them. Pure: no I/O.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde::Serialize;
+
+use super::{CHAT, Child, Context, Kind, pod_services};
+
+/// The file in the ConfigMap, which chatd reads again when it changes.
+pub const FILE: &str = "addresses.json";
+
+/// Where clients outside reach one pod. Both or none: a pod with one address only is not there yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PodAddress {
+    pub tcp: String,
+    pub web: String,
+}
+
+/// What was seen of one pod's Service and node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// From the load balancer's status.
+    pub ingress: Option<String>,
+    pub tcp_node_port: Option<i32>,
+    pub web_node_port: Option<i32>,
+    /// The address of the node that the pod runs on.
+    pub host: Option<String>,
+}
+
+/// The address of the pod `ordinal`, once it is known.
+pub fn address(context: &Context<'_>, ordinal: i32, seen: &Seen) -> Option<PodAddress> {
+    let named = context.spec.per_pod.hostname_template.as_ref();
+    let named = named.map(|template| template.replace("{ordinal}", &ordinal.to_string()));
+    match pod_services::wanted(context)? {
+        "LoadBalancer" => {
+            // A name is no use before the balancer is there.
+            let ingress = seen.ingress.clone()?;
+            let host = named.unwrap_or(ingress);
+            let service = &context.spec.service;
+            Some(PodAddress { tcp: join(&host, service.tcp_port), web: join(&host, service.web_port) })
+        }
+        _ => {
+            let host = named.or_else(|| seen.host.clone())?;
+            Some(PodAddress { tcp: join(&host, seen.tcp_node_port?), web: join(&host, seen.web_node_port?) })
+        }
+    }
+}
+
+/// The addresses of all pods that have one.
+pub fn addresses(context: &Context<'_>, seen: &BTreeMap<i32, Seen>) -> BTreeMap<String, PodAddress> {
+    seen.iter()
+        .filter_map(|(ordinal, seen)| Some((context.names().pod(*ordinal), address(context, *ordinal, seen)?)))
+        .collect()
+}
+
+pub fn join(host: &str, port: i32) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// While it lacks a pod, sessions for that pod are relayed.
+pub fn config_map(context: &Context<'_>) -> Option<Child> {
+    pod_services::wanted(context)?;
+    let text = serde_json::to_string_pretty(&context.facts.addresses).unwrap_or_default();
+    let config_map = ConfigMap {
+        metadata: context.metadata(context.names().addresses(), CHAT),
+        data: Some(BTreeMap::from([(FILE.to_owned(), text + "\n")])),
+        ..ConfigMap::default()
+    };
+    Some(super::child(Kind::ConfigMap, &config_map))
+}

@@ -1,0 +1,98 @@
+//! The spec as chatd's settings: environment variables, in an order that never changes. Pure: no I/O.
+
+use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
+
+use super::services::{ADMIN_PORT, PEER_PORT, TCP_PORT, WEB_PORT};
+use super::{Context, Directory, addresses, pod_services};
+use crate::api::{OnWrongPod, Requirement, Switch};
+
+pub const TOKEN_KEYS: &str = "/etc/chatd/token-keys";
+pub const REDIS_FILES: &str = "/etc/chatd/redis";
+pub const ADDRESSES: &str = "/etc/chatd/addresses";
+
+/// Only what differs from chatd's own defaults, or must not follow them when they change, is said.
+pub fn environment(context: &Context<'_>, directory: &Directory) -> Vec<EnvVar> {
+    let spec = context.spec;
+    let mut variables = vec![
+        field("POD_NAME", "metadata.name"),
+        field("POD_IP", "status.podIP"),
+        set("CHATD_POD_ID", "$(POD_NAME)"),
+        set("CHATD_DEPLOYMENT_UID", &context.owner.uid),
+        set("CHATD_TCP_LISTEN", &format!("0.0.0.0:{TCP_PORT}")),
+        set("CHATD_HTTP_LISTEN", &format!("0.0.0.0:{WEB_PORT}")),
+        set("CHATD_PEER_LISTEN", &format!("0.0.0.0:{PEER_PORT}")),
+        set("CHATD_ADMIN_LISTEN", &format!("0.0.0.0:{ADMIN_PORT}")),
+        // By address: a pod's name reaches the cluster's DNS only some seconds after the pod.
+        set("CHATD_ADVERTISE_PEER", &format!("$(POD_IP):{PEER_PORT}")),
+        set("CHATD_ADVERTISE_TCP", &advertised(context, TCP_PORT)),
+        set("CHATD_ADVERTISE_WEB", &advertised(context, WEB_PORT)),
+        set("CHATD_TOKEN_KEY_FILE", TOKEN_KEYS),
+        set("CHATD_REDIS_URL", &escaped(&directory.url)),
+        set("CHATD_REDIS_KEY_PREFIX", &escaped(&spec.redis.key_prefix)),
+    ];
+    if let Some(username) = &directory.username {
+        variables.push(set("CHATD_REDIS_USERNAME", &escaped(username)));
+    }
+    for file in &directory.files {
+        variables.push(set(file.variable, &format!("{REDIS_FILES}/{}", file.path)));
+    }
+    if pod_services::wanted(context).is_some() {
+        variables.push(set("CHATD_ADVERTISE_FILE", &format!("{ADDRESSES}/{}", addresses::FILE)));
+    }
+    let on_wrong_pod = match spec.on_wrong_pod() {
+        OnWrongPod::Redirect => "redirect",
+        OnWrongPod::Relay => "relay",
+    };
+    let (rooms, limits) = (&spec.rooms, &spec.limits);
+    let per_client_ip = limits.per_client_ip == Switch::Enabled;
+    let proxy_protocol = spec.tcp.proxy_protocol == Requirement::Required;
+    variables.extend([
+        set("CHATD_TCP_ON_WRONG_POD", on_wrong_pod),
+        set("CHATD_MAX_PLAYERS", &rooms.max_players.to_string()),
+        set("CHATD_SEAT_HOLD", &rooms.seat_hold_seconds.to_string()),
+        set("CHATD_EMPTY_TTL", &rooms.empty_ttl_seconds.to_string()),
+        set("CHATD_RECORD_TTL", &rooms.record_ttl_seconds.to_string()),
+        set("CHATD_MAX_CONNECTIONS", &limits.max_connections.to_string()),
+        set("CHATD_MAX_ROOMS", &limits.max_rooms.to_string()),
+        set("CHATD_RATE", &limits.messages_per_second.to_string()),
+        set("CHATD_BURST", &limits.burst.to_string()),
+        set("CHATD_PER_IP_LIMITS", on_off(per_client_ip)),
+        set("CHATD_PROXY_PROTOCOL", on_off(proxy_protocol)),
+        set("CHATD_DRAIN_DEADLINE", &spec.drain.deadline_seconds.to_string()),
+        set("CHATD_LOG_FORMAT", "json"),
+    ]);
+    if !spec.web.allowed_origins.is_empty() {
+        variables.push(set("CHATD_ALLOWED_ORIGINS", &spec.web.allowed_origins.join(",")));
+    }
+    if !spec.web.trusted_proxies.is_empty() {
+        variables.push(set("CHATD_TRUSTED_PROXIES", &spec.web.trusted_proxies.join(",")));
+    }
+    variables
+}
+
+/// Where clients inside of the cluster reach a pod. Without the cluster's domain: the resolvers of pods add it.
+fn advertised(context: &Context<'_>, port: i32) -> String {
+    format!("$(POD_NAME).{}.{}.svc:{port}", context.names().headless(), context.owner.namespace)
+}
+
+fn on_off(value: bool) -> &'static str {
+    if value { "on" } else { "off" }
+}
+
+/// A text of the user's in which Kubernetes must not replace `$(NAME)`.
+fn escaped(text: &str) -> String {
+    text.replace("$(", "$$(")
+}
+
+fn set(name: &str, value: &str) -> EnvVar {
+    EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
+}
+
+fn field(name: &str, path: &str) -> EnvVar {
+    let field = ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path: path.to_owned() };
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() }),
+    }
+}

@@ -1,0 +1,245 @@
+//! What should be there for a ChatDeployment: one file a child. Pure: (spec, settings, observed facts) -> objects, no I/O.
+
+mod addresses;
+mod configuration;
+mod directory;
+mod horizontal_pod_autoscaler;
+mod names;
+mod network_policy;
+mod pod_disruption_budget;
+mod pod_services;
+mod pod_template;
+mod secrets;
+mod service_account;
+mod services;
+mod stateful_set;
+mod valkey;
+
+#[cfg(test)]
+mod snapshots;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use serde::Serialize;
+use serde_json::Value;
+
+pub use addresses::{PodAddress, Seen as SeenAddress, addresses};
+pub use directory::{Directory, SecretFile};
+pub use names::Names;
+pub use pod_services::wanted as wanted_pod_services;
+pub use secrets::{has_token_key, is_whole_valkey_secret, new_token_keys, new_valkey_secret};
+pub use stateful_set::{DIRECTORY, VALKEY_SECRET};
+
+use crate::api::{ChatDeploymentSpec, NetworkPolicyType, RedisType};
+
+/// The `component` of chat pods and of the managed Valkey: Services and policies tell them apart by it.
+pub const CHAT: &str = "chat";
+pub const VALKEY: &str = "valkey";
+
+pub const API_VERSION: &str = "chatd.dev/v1alpha1";
+pub const KIND: &str = "ChatDeployment";
+pub const MANAGER: &str = "chatd-operator";
+
+/// The kinds of children. A watch, a permission and a place in `apply` belongs to each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    ServiceAccount,
+    Secret,
+    ConfigMap,
+    Service,
+    NetworkPolicy,
+    PodDisruptionBudget,
+    HorizontalPodAutoscaler,
+    StatefulSet,
+}
+
+impl Kind {
+    pub const ALL: [Self; 8] = [
+        Self::ServiceAccount,
+        Self::Secret,
+        Self::ConfigMap,
+        Self::Service,
+        Self::NetworkPolicy,
+        Self::PodDisruptionBudget,
+        Self::HorizontalPodAutoscaler,
+        Self::StatefulSet,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "ServiceAccount",
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
+            Self::Service => "Service",
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+            Self::StatefulSet => "StatefulSet",
+        }
+    }
+
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::ServiceAccount | Self::Secret | Self::ConfigMap | Self::Service => "v1",
+            Self::NetworkPolicy => "networking.k8s.io/v1",
+            Self::PodDisruptionBudget => "policy/v1",
+            Self::HorizontalPodAutoscaler => "autoscaling/v2",
+            Self::StatefulSet => "apps/v1",
+        }
+    }
+
+    /// The name in URLs and RBAC rules.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "serviceaccounts",
+            Self::Secret => "secrets",
+            Self::ConfigMap => "configmaps",
+            Self::Service => "services",
+            Self::NetworkPolicy => "networkpolicies",
+            Self::PodDisruptionBudget => "poddisruptionbudgets",
+            Self::HorizontalPodAutoscaler => "horizontalpodautoscalers",
+            Self::StatefulSet => "statefulsets",
+        }
+    }
+}
+
+/// An object as it is to be: only the fields that the operator cares for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Child {
+    pub kind: Kind,
+    pub name: String,
+    pub object: Value,
+}
+
+/// Which ChatDeployment the children are of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+}
+
+/// What the operator was installed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    pub chatd_image: String,
+    pub valkey_image: String,
+    /// The namespace of the operator: from there the admin port may be asked.
+    pub operator_namespace: String,
+}
+
+/// What was seen in the cluster and decides what children hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// How many chat pods the StatefulSet is to ask for now: on the way to the effective replicas.
+    pub replicas: i32,
+    /// From which ordinal on pods are updated now: on the way to `rollout.partition`.
+    pub partition: i32,
+    /// Outside addresses of pods that have one, by pod name.
+    pub addresses: BTreeMap<String, PodAddress>,
+    /// Ordinals that need a Service of their own: those to be and those not gone yet.
+    pub ordinals: i32,
+    /// The uid of the managed Valkey's Secret: a new one means a new password, which Valkey reads at its start.
+    pub valkey_secret: Option<String>,
+}
+
+/// All that a child's file may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    pub owner: &'a Owner,
+    pub spec: &'a ChatDeploymentSpec,
+    pub installed: &'a Installed,
+    pub facts: &'a Facts,
+}
+
+impl Context<'_> {
+    pub fn names(&self) -> Names<'_> {
+        Names::new(&self.owner.name)
+    }
+
+    fn labels(&self, component: &str) -> BTreeMap<String, String> {
+        let mut labels = self.selector(component);
+        labels.insert("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned());
+        labels
+    }
+
+    /// The labels by which pods are selected. They never change under a name: a StatefulSet's selector cannot.
+    fn selector(&self, component: &str) -> BTreeMap<String, String> {
+        selector(&self.owner.name, component)
+    }
+
+    fn metadata(&self, name: String, component: &str) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(name),
+            namespace: Some(self.owner.namespace.clone()),
+            labels: Some(self.labels(component)),
+            owner_references: Some(vec![self.owner_reference()]),
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn owner_reference(&self) -> OwnerReference {
+        OwnerReference {
+            api_version: API_VERSION.to_owned(),
+            kind: KIND.to_owned(),
+            name: self.owner.name.clone(),
+            uid: self.owner.uid.clone(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        }
+    }
+
+    pub fn is_managed_redis(&self) -> bool {
+        self.spec.redis.type_ == RedisType::Managed
+    }
+
+    pub fn chatd_image(&self) -> &str {
+        self.spec.image.as_deref().unwrap_or(&self.installed.chatd_image)
+    }
+}
+
+/// A typed object as a child.
+fn child(kind: Kind, object: &impl Serialize) -> Child {
+    let mut object = serde_json::to_value(object).unwrap_or_default();
+    object["apiVersion"] = kind.api_version().into();
+    object["kind"] = kind.as_str().into();
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Child { kind, name, object }
+}
+
+/// The labels by which pods of a component are selected.
+pub fn selector(deployment: &str, component: &str) -> BTreeMap<String, String> {
+    [
+        ("app.kubernetes.io/name", "chatd"),
+        ("app.kubernetes.io/instance", deployment),
+        ("app.kubernetes.io/component", component),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
+}
+
+/// All children but Secrets, which are made once and then left alone. In the order in which they are to be made: what pods need
+/// comes before them.
+pub fn children(context: &Context<'_>) -> Vec<Child> {
+    let mut children = vec![service_account::chat(context), services::headless(context), services::client(context)];
+    if context.spec.network_policy.type_ == NetworkPolicyType::Managed {
+        children.push(network_policy::chat(context));
+    }
+    children.extend(addresses::config_map(context));
+    children.extend(pod_services::all(context));
+    if context.is_managed_redis() {
+        children.push(valkey::service(context));
+        if context.spec.network_policy.type_ == NetworkPolicyType::Managed {
+            children.push(network_policy::valkey(context));
+        }
+        // Without its password it would start open to all; the Secret is made in the same round.
+        if context.facts.valkey_secret.is_some() {
+            children.push(valkey::stateful_set(context));
+        }
+    }
+    children.push(pod_disruption_budget::chat(context));
+    children.push(stateful_set::chat(context));
+    children.extend(horizontal_pod_autoscaler::chat(context));
+    children
+}

@@ -1,0 +1,69 @@
+//! NetworkPolicies: clients reach client ports, pods reach pods, and only chat pods reach the managed Valkey. Pure: no I/O.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::valkey::VALKEY_PORT;
+use super::{CHAT, Child, Context, Kind, MANAGER, VALKEY};
+
+pub fn chat(context: &Context<'_>) -> Child {
+    let mut readers = vec![operator(context)];
+    readers.extend(context.spec.network_policy.monitoring_from.iter().cloned());
+    let rules = vec![
+        allow(&["tcp", "web"], None),
+        allow(&["peer", "admin"], Some(vec![pods(context.selector(CHAT))])),
+        allow(&["admin"], Some(readers)),
+    ];
+    policy(context, context.names().chat(), CHAT, rules)
+}
+
+pub fn valkey(context: &Context<'_>) -> Child {
+    let ports = Some(vec![port(IntOrString::Int(VALKEY_PORT))]);
+    let from = Some(vec![pods(context.selector(CHAT))]);
+    policy(context, context.names().valkey(), VALKEY, vec![NetworkPolicyIngressRule { from, ports }])
+}
+
+fn policy(context: &Context<'_>, name: String, component: &str, rules: Vec<NetworkPolicyIngressRule>) -> Child {
+    let policy = NetworkPolicy {
+        metadata: context.metadata(name, component),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(labelled(context.selector(component))),
+            policy_types: Some(vec!["Ingress".to_owned()]),
+            ingress: Some(rules),
+            ..NetworkPolicySpec::default()
+        }),
+    };
+    super::child(Kind::NetworkPolicy, &policy)
+}
+
+fn operator(context: &Context<'_>) -> NetworkPolicyPeer {
+    let namespace = ("kubernetes.io/metadata.name".to_owned(), context.installed.operator_namespace.clone());
+    let labels = ("app.kubernetes.io/name".to_owned(), MANAGER.to_owned());
+    NetworkPolicyPeer {
+        namespace_selector: Some(labelled(BTreeMap::from([namespace]))),
+        pod_selector: Some(labelled(BTreeMap::from([labels]))),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn pods(labels: BTreeMap<String, String>) -> NetworkPolicyPeer {
+    NetworkPolicyPeer { pod_selector: Some(labelled(labels)), ..NetworkPolicyPeer::default() }
+}
+
+fn labelled(labels: BTreeMap<String, String>) -> LabelSelector {
+    LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }
+}
+
+fn allow(ports: &[&str], from: Option<Vec<NetworkPolicyPeer>>) -> NetworkPolicyIngressRule {
+    let ports = ports.iter().map(|name| port(IntOrString::String((*name).to_owned()))).collect();
+    NetworkPolicyIngressRule { from, ports: Some(ports) }
+}
+
+fn port(port: IntOrString) -> NetworkPolicyPort {
+    NetworkPolicyPort { port: Some(port), protocol: Some("TCP".to_owned()), ..NetworkPolicyPort::default() }
+}

@@ -1,0 +1,56 @@
+//! Secrets that the operator makes, once: token keys, and the managed Valkey's password. Pure: randomness comes in, no I/O.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+
+use super::{CHAT, Child, Context, Kind, VALKEY};
+
+/// The user that chat pods log in to the managed Valkey as.
+pub const VALKEY_USER: &str = "chatd";
+
+/// What chatd asks of Redis, and no more (docs/operations.md).
+const COMMANDS: &str =
+    "-@all +get +set +del +pexpire +zadd +zrem +zrange +eval +evalsha +role +select +cluster|slots +asking +ping";
+
+/// A first key. `id` grows with time (`20261124010203`), so that a key that somebody adds later under such a name sorts behind it.
+pub fn new_token_keys(context: &Context<'_>, id: &str, random: &[u8; 32]) -> Child {
+    secret(context, context.names().token_keys(), CHAT, [(id, hexadecimal(random))].into())
+}
+
+/// Whether a Secret holds a token key at all. Their form is chatd's business.
+pub fn has_token_key(keys: &BTreeMap<String, usize>) -> bool {
+    keys.iter().any(|(name, length)| !name.starts_with('.') && *length > 0)
+}
+
+/// The password, for the pods, and the access control list with it, for Valkey.
+pub fn new_valkey_secret(context: &Context<'_>, random: &[u8; 32]) -> Child {
+    let password = hexadecimal(random);
+    let list = format!("user default off\nuser {VALKEY_USER} on >{password} ~* resetchannels {COMMANDS}\n");
+    secret(context, context.names().valkey(), VALKEY, [("password", password), ("users.acl", list)].into())
+}
+
+/// Whether a Secret, given by its keys and the lengths of their values, has all that Valkey and the pods need.
+pub fn is_whole_valkey_secret(keys: &BTreeMap<String, usize>) -> bool {
+    ["password", "users.acl"].iter().all(|key| keys.get(*key).is_some_and(|length| *length > 0))
+}
+
+fn secret(context: &Context<'_>, name: String, component: &str, data: BTreeMap<&str, String>) -> Child {
+    let data = data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes())));
+    let secret = Secret {
+        metadata: context.metadata(name, component),
+        data: Some(data.collect()),
+        type_: Some("Opaque".to_owned()),
+        ..Secret::default()
+    };
+    super::child(Kind::Secret, &secret)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

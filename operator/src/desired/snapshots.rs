@@ -1,0 +1,145 @@
+//! Every child as YAML in `operator/tests/snapshots/`: a change of what reaches a cluster is seen in review. Tests only.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p operator --lib` writes them anew.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::*;
+use crate::yaml::to_yaml;
+
+pub fn spec(value: Value) -> ChatDeploymentSpec {
+    serde_json::from_value(value).unwrap()
+}
+
+fn check(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(format!("{name}.yaml"));
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(stored == text, "{name}: differs from its snapshot; if that is meant, run with UPDATE_SNAPSHOTS=1\n{text}");
+}
+
+fn snapshot(name: &str, spec: Value) {
+    let spec = self::spec(spec);
+    let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "uid-1".into() };
+    let installed = Installed {
+        chatd_image: "chatd:1".into(),
+        valkey_image: "valkey:9".into(),
+        operator_namespace: "chatd-system".into(),
+    };
+    let address = PodAddress { tcp: "203.0.113.7:7654".into(), web: "203.0.113.7:8081".into() };
+    let facts = Facts {
+        replicas: 3,
+        partition: 0,
+        addresses: [("chat-0".to_owned(), address)].into(),
+        ordinals: 2,
+        valkey_secret: Some("secret-uid".into()),
+    };
+    let context = Context { owner: &owner, spec: &spec, installed: &installed, facts: &facts };
+    let mut text = String::new();
+    let mut children = children(&context);
+    children.push(new_token_keys(&context, "20261124010203", &[7; 32]));
+    if context.is_managed_redis() {
+        children.push(new_valkey_secret(&context, &[8; 32]));
+    }
+    for child in children {
+        text.push_str("---\n");
+        text.push_str(&to_yaml(&child.object));
+    }
+    check(name, &text);
+}
+
+#[test]
+fn an_empty_spec() {
+    snapshot("minimal", json!({}));
+}
+
+#[test]
+fn a_spec_with_every_field() {
+    snapshot(
+        "everything",
+        json!({
+            "replicas": 5, "image": "registry.example.org/chatd:2", "imagePullPolicy": "Always",
+            "imagePullSecrets": [{ "name": "registry" }],
+            "pod": {
+                "labels": { "team": "games" }, "annotations": { "mesh": "on" },
+                "resources": { "requests": { "cpu": 1 }, "limits": { "memory": "1Gi" } },
+                "nodeSelector": { "disk": "ssd" }, "tolerations": [{ "key": "games", "operator": "Exists" }],
+                "affinity": { "nodeAffinity": {} }, "priorityClassName": "high",
+                "topologySpreadConstraints": [
+                    { "maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule" }
+                ],
+            },
+            "rooms": { "maxPlayers": 8, "seatHoldSeconds": 60, "emptyTTLSeconds": 20, "recordTTLSeconds": 90 },
+            "limits": {
+                "maxConnections": 1, "maxRooms": 2, "messagesPerSecond": 3, "burst": 4, "perClientIP": "Enabled"
+            },
+            "tcp": { "onWrongPod": "Relay", "proxyProtocol": "Required" },
+            "web": { "allowedOrigins": ["https://a.example", "https://b.example"], "trustedProxies": ["10.0.0.0/8"] },
+            "service": {
+                "type": "LoadBalancer", "tcpPort": 7, "webPort": 8, "annotations": { "lb": "fast" },
+                "loadBalancerClass": "example.org/lb", "externalTrafficPolicy": "Local"
+            },
+            "perPod": {
+                "type": "LoadBalancer", "hostnameTemplate": "chat-{ordinal}.example.org",
+                "annotations": { "dns": "chat-{ordinal}.example.org" }
+            },
+            "redis": {
+                "keyPrefix": "games:$(HOME):",
+                "managed": {
+                    "image": "valkey:8", "resources": { "limits": { "memory": "1Gi" } },
+                    "persistence": { "size": "1Gi", "storageClassName": "fast", "whenDeleted": "Retain" }
+                },
+            },
+            "tokenKeys": { "secretRef": { "name": "keys" } },
+            "autoscaling": {
+                "minReplicas": 2, "maxReplicas": 9, "targetCPUUtilizationPercentage": 50,
+                "behavior": { "scaleDown": {
+                    "stabilizationWindowSeconds": 60, "selectPolicy": "Min",
+                    "policies": [{ "type": "Pods", "value": 1, "periodSeconds": 60 }]
+                } },
+            },
+            "drain": { "deadlineSeconds": 60 },
+            "networkPolicy": { "monitoringFrom": [{ "namespaceSelector": { "matchLabels": { "name": "monitoring" } } }] },
+        }),
+    );
+}
+
+#[test]
+fn an_external_redis_by_url() {
+    snapshot(
+        "external",
+        json!({
+            "redis": { "type": "External", "external": {
+                "url": "rediss://redis.databases:6379/3",
+                "auth": { "username": "chat", "passwordSecretRef": { "name": "redis", "key": "password" } },
+                "tls": {
+                    "caSecretRef": { "name": "redis-ca", "key": "ca.crt" },
+                    "clientCertificateSecretRef": { "name": "redis-client" }
+                },
+            } },
+            "perPod": { "type": "NodePort" }, "service": { "type": "NodePort" },
+            "networkPolicy": { "type": "None" },
+        }),
+    );
+}
+
+#[test]
+fn sentinels_with_tls() {
+    snapshot(
+        "sentinel",
+        json!({
+            "redis": { "type": "External", "external": {
+                "sentinel": {
+                    "masterName": "mymaster", "addresses": ["s-0.s:26379", "s-1.s:26379"],
+                    "passwordSecretRef": { "name": "redis", "key": "sentinel" }
+                },
+                "tls": {},
+            } },
+        }),
+    );
+}

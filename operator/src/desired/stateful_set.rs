@@ -1,0 +1,49 @@
+//! The StatefulSet of the chat pods. Replicas and partition are on their way, decided in `crate::rollout`. Pure: no I/O.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{
+    RollingUpdateStatefulSetStrategy, StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use super::{CHAT, Child, Context, Kind, pod_template};
+
+/// On pods: which directory they use. Pods of two directories never run side by side.
+pub const DIRECTORY: &str = "chatd.dev/directory";
+
+/// On Valkey's pods: which Secret they took their password from.
+pub const VALKEY_SECRET: &str = "chatd.dev/secret";
+
+pub fn chat(context: &Context<'_>) -> Child {
+    let stateful_set = StatefulSet {
+        metadata: context.metadata(context.names().chat(), CHAT),
+        spec: Some(StatefulSetSpec {
+            service_name: Some(context.names().headless()),
+            replicas: Some(context.facts.replicas),
+            selector: LabelSelector { match_labels: Some(context.selector(CHAT)), ..LabelSelector::default() },
+            template: pod_template::chat(context),
+            pod_management_policy: Some("Parallel".to_owned()),
+            update_strategy: Some(rolling_update(context.facts.partition)),
+            revision_history_limit: Some(3),
+            ..StatefulSetSpec::default()
+        }),
+        ..StatefulSet::default()
+    };
+    super::child(Kind::StatefulSet, &stateful_set)
+}
+
+pub fn rolling_update(partition: i32) -> StatefulSetUpdateStrategy {
+    StatefulSetUpdateStrategy {
+        type_: Some("RollingUpdate".to_owned()),
+        rolling_update: Some(RollingUpdateStatefulSetStrategy {
+            partition: Some(partition),
+            ..RollingUpdateStatefulSetStrategy::default()
+        }),
+    }
+}
+
+/// One annotation.
+pub fn annotation(key: &str, value: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(key.to_owned(), value.to_owned())])
+}

@@ -1,0 +1,203 @@
+//! Which of several operators writes: a Lease, held for 15 s, renewed every 2 s, given up after 10 s without success. Does I/O.
+//! The decision is the pure [`judge`]. Whoever leads stops writing before others may believe that it is gone.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::{Api, PostParams};
+use tokio_util::sync::CancellationToken;
+
+const DURATION: Duration = Duration::from_secs(15);
+const DEADLINE: Duration = Duration::from_secs(10);
+const PERIOD: Duration = Duration::from_secs(2);
+pub const LEASE: &str = "chatd-operator";
+
+/// Whether this process may write, as all its parts see it.
+#[derive(Clone, Debug)]
+pub struct Leadership(Arc<Mutex<Option<Instant>>>);
+
+impl Leadership {
+    /// Without an election this process always leads.
+    pub fn always() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now().checked_add(Duration::from_secs(u64::from(u32::MAX))))))
+    }
+
+    pub fn none() -> Self {
+        Self(Arc::new(Mutex::new(None)))
+    }
+
+    pub fn may_write(&self) -> bool {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn set(&self, until: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+}
+
+/// What to do about a Lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is ours, or nobody's: write it.
+    Take,
+    /// Somebody else's, and not run out.
+    Wait,
+}
+
+/// What was last seen of a Lease, and since when by our own clock: the clocks of others do not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    pub holder: String,
+    pub version: String,
+    pub since: Instant,
+}
+
+/// `seen`: the Lease as it was seen for the first time in its present version.
+pub fn judge(seen: &Sighting, me: &str, duration: Duration, now: Instant) -> Judgement {
+    let has_run_out = now.saturating_duration_since(seen.since) > duration;
+    if seen.holder.is_empty() || seen.holder == me || has_run_out { Judgement::Take } else { Judgement::Wait }
+}
+
+/// Takes part until `shutdown`; then gives the Lease up. Returns early if it was lost: the process should end then.
+pub async fn lead(
+    client: kube::Client,
+    namespace: &str,
+    me: &str,
+    leadership: &Leadership,
+    shutdown: CancellationToken,
+) -> Result<(), Lost> {
+    let api: Api<Lease> = Api::namespaced(client, namespace);
+    let mut sighting: Option<Sighting> = None;
+    let mut led = false;
+    loop {
+        let started = Instant::now();
+        let attempt = tokio::time::timeout(PERIOD * 2, attempt(&api, me, &mut sighting)).await;
+        match attempt {
+            Ok(Ok(true)) => {
+                if !led {
+                    tracing::info!(identity = me, "this process leads");
+                }
+                led = true;
+                // From before the call: others count from when it arrived.
+                leadership.set(Some(started + DEADLINE));
+            }
+            Ok(Ok(false)) if led => return Err(Lost),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the Lease cannot be read or written"),
+            Err(_) => tracing::warn!("the API server does not answer about the Lease"),
+        }
+        if led && !leadership.may_write() {
+            return Err(Lost);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PERIOD) => {}
+            () = shutdown.cancelled() => break,
+        }
+    }
+    leadership.set(None);
+    if led {
+        release(&api, me).await;
+    }
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the Lease was lost: another process leads now, or the API server is away")]
+pub struct Lost;
+
+/// Whether the Lease is ours now.
+async fn attempt(api: &Api<Lease>, me: &str, sighting: &mut Option<Sighting>) -> Result<bool, kube::Error> {
+    let now = Instant::now();
+    let Some(lease) = api.get_opt(LEASE).await? else {
+        return settled(api.create(&PostParams::default(), &lease(me, None)).await);
+    };
+    let spec = lease.spec.clone().unwrap_or_default();
+    let holder = spec.holder_identity.clone().unwrap_or_default();
+    let version = lease.metadata.resource_version.clone().unwrap_or_default();
+    let is_known = sighting.as_ref().is_some_and(|seen| seen.version == version);
+    if !is_known {
+        *sighting = Some(Sighting { holder, version, since: now });
+    }
+    let Some(seen) = sighting.as_ref() else { return Ok(false) };
+    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(15);
+    match judge(seen, me, Duration::from_secs(seconds), now) {
+        Judgement::Wait => Ok(false),
+        Judgement::Take => settled(api.replace(LEASE, &PostParams::default(), &self::lease(me, Some(&lease))).await),
+    }
+}
+
+/// Somebody else was faster: no error.
+fn settled(result: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn lease(me: &str, before: Option<&Lease>) -> Lease {
+    let now = MicroTime(Timestamp::now());
+    let spec = before.and_then(|lease| lease.spec.clone()).unwrap_or_default();
+    let is_mine = spec.holder_identity.as_deref() == Some(me);
+    let metadata = before.map_or_else(
+        || ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() },
+        |lease| lease.metadata.clone(),
+    );
+    Lease {
+        metadata,
+        spec: Some(LeaseSpec {
+            holder_identity: Some(me.to_owned()),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            acquire_time: if is_mine { spec.acquire_time } else { Some(now.clone()) },
+            renew_time: Some(now),
+            lease_transitions: Some(spec.lease_transitions.unwrap_or(0) + i32::from(!is_mine)),
+            ..LeaseSpec::default()
+        }),
+    }
+}
+
+/// At a clean end the next one need not wait.
+async fn release(api: &Api<Lease>, me: &str) {
+    let work = async {
+        let Some(mut lease) = api.get_opt(LEASE).await? else { return Ok(()) };
+        let spec = lease.spec.get_or_insert_default();
+        if spec.holder_identity.as_deref() == Some(me) {
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+            api.replace(LEASE, &PostParams::default(), &lease).await?;
+        }
+        Ok::<(), kube::Error>(())
+    };
+    match tokio::time::timeout(PERIOD, work).await {
+        Ok(Ok(())) => tracing::info!("the Lease is given up"),
+        _ => tracing::warn!("the Lease could not be given up: it runs out by itself"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_taken_if_it_is_free_or_has_run_out_by_our_own_clock() {
+        let start = Instant::now();
+        let seen = |holder: &str| Sighting { holder: holder.into(), version: "1".into(), since: start };
+        let judge = |holder: &str, seconds| judge(&seen(holder), "me", DURATION, start + Duration::from_secs(seconds));
+        assert_eq!(judge("", 0), Judgement::Take);
+        assert_eq!(judge("me", 0), Judgement::Take);
+        assert_eq!(judge("other", 0), Judgement::Wait);
+        assert_eq!(judge("other", 15), Judgement::Wait);
+        assert_eq!(judge("other", 16), Judgement::Take);
+    }
+
+    #[test]
+    fn the_deadline_ends_before_others_may_take_over() {
+        assert!(DEADLINE + PERIOD < DURATION);
+        assert!(Leadership::always().may_write());
+        assert!(!Leadership::none().may_write());
+    }
+}

@@ -1,0 +1,28 @@
+//! The operator of chatd: it turns a `ChatDeployment` into running chat pods and keeps them so.
+//! The map of its modules is operator/README.md.
+
+pub mod admin;
+pub mod api;
+pub mod apply;
+pub mod cache;
+pub mod client;
+pub mod compare;
+pub mod desired;
+pub mod docs;
+pub mod hash;
+pub mod leader;
+pub mod memory;
+pub mod metrics;
+pub mod observe;
+pub mod plan;
+pub mod poll;
+pub mod queue;
+pub mod reconcile;
+pub mod record;
+pub mod rollout;
+pub mod run;
+pub mod settings;
+pub mod status;
+pub mod tell;
+pub mod watch;
+pub mod yaml;

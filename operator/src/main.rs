@@ -1,0 +1,88 @@
+//! The program `chatd-operator`. Does I/O: it reads the command line, sets up logs and signals, and runs the operator.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use operator::settings::{Command, LogFormat, Settings, What};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    match Command::parse().what {
+        What::Crd => {
+            print!("{}", operator::api::crd_yaml());
+            ExitCode::SUCCESS
+        }
+        What::Docs => {
+            print!("{}", operator::docs::chatdeployment());
+            ExitCode::SUCCESS
+        }
+        What::Run(settings) => {
+            start_logging(&settings);
+            // One thread: the work is waiting for the API server, and memory is small.
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    tracing::error!(%error, "the runtime cannot be started");
+                    return ExitCode::FAILURE;
+                }
+            };
+            runtime.block_on(run(*settings))
+        }
+    }
+}
+
+async fn run(settings: Settings) -> ExitCode {
+    let listener = match TcpListener::bind(settings.admin_listen).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(address = %settings.admin_listen, %error, "cannot listen; give another --admin-listen");
+            return ExitCode::FAILURE;
+        }
+    };
+    let shutdown = CancellationToken::new();
+    if let Err(error) = end_on_signals(&shutdown) {
+        tracing::error!(%error, "signals cannot be waited for");
+        return ExitCode::FAILURE;
+    }
+    match operator::run::run(settings, listener, shutdown).await {
+        Ok(()) => {
+            tracing::info!("ended as asked");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(%error, "the operator ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The first SIGTERM or SIGINT ends in order, the second at once.
+fn end_on_signals(shutdown: &CancellationToken) -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        for _ in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if shutdown.is_cancelled() {
+                std::process::exit(1);
+            }
+            shutdown.cancel();
+        }
+    });
+    Ok(())
+}
+
+fn start_logging(settings: &Settings) {
+    let filter =
+        tracing_subscriber::EnvFilter::new(format!("warn,operator={0},chatd_operator={0}", settings.log_level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    match settings.log_format {
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+        LogFormat::Text => builder.with_ansi(false).init(),
+    }
+}

@@ -1,0 +1,176 @@
+//! What the operator remembers between two looks at a ChatDeployment: for how long something has been so, and what was said.
+//! Nothing that is lost with a restart is needed for a right decision; it only takes a little longer. No I/O, but for random numbers.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use crate::record::Key;
+
+/// Pods of the old version that are unready or missing for this long are not waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Beyond its grace period a pod may take this long to end before it counts as stuck.
+const STUCK_AFTER: Duration = Duration::from_mins(1);
+/// A roll-out that does not go on for this long no longer keeps others from rolling.
+const STALLED_AFTER: Duration = Duration::from_mins(1);
+const EVENTS_AT_ONCE: f64 = 10.0;
+const SECONDS_FOR_AN_EVENT: f64 = 20.0;
+
+/// Of one ChatDeployment.
+#[derive(Debug)]
+pub struct Memory {
+    laggards: BTreeSet<i32>,
+    laggards_since: Instant,
+    ending: BTreeSet<String>,
+    ending_since: Instant,
+    pub secrets_seen: Option<Instant>,
+    pub counts_written: Option<Instant>,
+    pub failures: u32,
+    events: f64,
+    events_counted: Instant,
+}
+
+impl Memory {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            laggards: BTreeSet::new(),
+            laggards_since: now,
+            ending: BTreeSet::new(),
+            ending_since: now,
+            secrets_seen: None,
+            counts_written: None,
+            failures: 0,
+            events: EVENTS_AT_ONCE,
+            events_counted: now,
+        }
+    }
+
+    /// Whether the same pods have been missing or unready for so long that waiting is no use; and else when to look again.
+    pub fn patience_is_over(&mut self, laggards: BTreeSet<i32>, now: Instant) -> (bool, Option<Duration>) {
+        if laggards.is_empty() || !laggards.is_subset(&self.laggards) {
+            self.laggards_since = now;
+        }
+        self.laggards = laggards;
+        let waited = now.saturating_duration_since(self.laggards_since);
+        if self.laggards.is_empty() { (false, None) } else { (waited >= PATIENCE, PATIENCE.checked_sub(waited)) }
+    }
+
+    /// Whether a pod has been ending for longer than its grace period and a bit.
+    pub fn is_stuck(&mut self, ending: BTreeSet<String>, grace: Duration, now: Instant) -> (bool, Option<Duration>) {
+        if ending.is_empty() || ending.intersection(&self.ending).next().is_none() {
+            self.ending_since = now;
+        }
+        self.ending = ending;
+        let waited = now.saturating_duration_since(self.ending_since);
+        let most = grace + STUCK_AFTER;
+        if self.ending.is_empty() { (false, None) } else { (waited >= most, most.checked_sub(waited)) }
+    }
+
+    /// Whether one more Event may be told now.
+    pub fn may_tell(&mut self, now: Instant) -> bool {
+        let gained = now.saturating_duration_since(self.events_counted).as_secs_f64() / SECONDS_FOR_AN_EVENT;
+        self.events = (self.events + gained).min(EVENTS_AT_ONCE);
+        self.events_counted = now;
+        let may = self.events >= 1.0;
+        if may {
+            self.events -= 1.0;
+        }
+        may
+    }
+}
+
+/// Which deployments roll now: no more than so many at once.
+#[derive(Debug)]
+pub struct Slots {
+    most: usize,
+    held: HashMap<Key, (u64, Instant)>,
+}
+
+impl Slots {
+    pub fn new(most: usize) -> Self {
+        Self { most, held: HashMap::new() }
+    }
+
+    /// Whether `key` may roll. `progress` is anything that changes when its roll-out goes on.
+    pub fn take(&mut self, key: &Key, progress: u64, now: Instant) -> bool {
+        let goes_on = |(_, since): &(u64, Instant)| now.saturating_duration_since(*since) < STALLED_AFTER;
+        if let Some(held) = self.held.get_mut(key) {
+            if held.0 != progress {
+                *held = (progress, now);
+            }
+            return true;
+        }
+        let busy = self.held.values().filter(|held| goes_on(held)).count();
+        let may = busy < self.most;
+        if may {
+            self.held.insert(key.clone(), (progress, now));
+        }
+        may
+    }
+
+    pub fn give_back(&mut self, key: &Key) {
+        self.held.remove(key);
+    }
+}
+
+/// How long to wait after so many failures in a row. `random` is from 0 to 1, so that not all come back at once.
+pub fn backoff(failures: u32, random: f64) -> Duration {
+    let base = 0.5 * f64::from(2_u32.saturating_pow(failures.min(7)));
+    Duration::from_secs_f64(base.min(30.0) * (0.5 + random / 2.0))
+}
+
+/// A number that no other is equal to.
+pub fn unique() -> u64 {
+    let mut bytes = [0_u8; 8];
+    let _ = getrandom::fill(&mut bytes);
+    u64::from_be_bytes(bytes)
+}
+
+/// From 0 to 1.
+pub fn random() -> f64 {
+    f64::from(u32::try_from(unique() >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_for_the_same_pods() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut memory = Memory::new(start);
+        assert!(!memory.patience_is_over([0, 1].into(), at(0)).0);
+        assert!(memory.patience_is_over([0].into(), at(31)).0, "the same, but fewer");
+        assert!(!memory.patience_is_over([0, 2].into(), at(32)).0);
+        assert!(!memory.patience_is_over([].into(), at(90)).0);
+    }
+
+    #[test]
+    fn slots_are_few_and_a_stalled_roll_out_holds_up_nobody() {
+        let key = |name: &str| Key { namespace: "n".into(), name: name.into() };
+        let start = Instant::now();
+        let mut slots = Slots::new(1);
+        assert!(slots.take(&key("a"), 1, start));
+        assert!(!slots.take(&key("b"), 1, start));
+        assert!(slots.take(&key("b"), 1, start + Duration::from_secs(61)));
+        assert!(slots.take(&key("a"), 2, start + Duration::from_secs(62)));
+        slots.give_back(&key("a"));
+        slots.give_back(&key("b"));
+        assert!(slots.take(&key("c"), 1, start));
+    }
+
+    #[test]
+    fn events_are_few() {
+        let start = Instant::now();
+        let mut memory = Memory::new(start);
+        assert_eq!((0..50).filter(|_| memory.may_tell(start)).count(), 10);
+        assert!(memory.may_tell(start + Duration::from_secs(21)));
+    }
+
+    #[test]
+    fn waiting_grows_to_half_a_minute() {
+        assert!(backoff(0, 0.0) >= Duration::from_millis(250));
+        assert!(backoff(3, 1.0) > backoff(2, 0.0));
+        assert!(backoff(99, 1.0) <= Duration::from_secs(30));
+    }
+}

@@ -1,0 +1,107 @@
+//! What there is of one ChatDeployment: from the cache, and from the API server what changed since it was last looked at. Does I/O.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Secret;
+
+use crate::cache::Cache;
+use crate::client::{CallError, Client};
+use crate::desired::{CHAT, Kind, Names, VALKEY};
+use crate::memory::Memory;
+use crate::plan::{Content, Observed, Seen, SeenSecret};
+use crate::record::{self, Key, PodRecord};
+use crate::rollout;
+
+/// Secrets are not watched, so that the operator needs no right to list them. They are looked at this often.
+const SECRETS_EVERY: Duration = Duration::from_mins(5);
+
+/// What was read of the Secrets, kept between two looks.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    pub token_keys: Option<SeenSecret>,
+    pub valkey: Option<SeenSecret>,
+}
+
+/// Which Secrets of the operator's own the spec needs, or may have left behind.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    pub token_keys: bool,
+    pub valkey: bool,
+}
+
+pub async fn observe(
+    client: &Client,
+    cache: &Cache,
+    key: &Key,
+    needs: Needs,
+    memory: &mut Memory,
+    secrets: &mut Secrets,
+) -> Result<Observed, CallError> {
+    let names = Names::new(&key.name);
+    let mut children = BTreeMap::new();
+    for record in cache.children(key) {
+        let content = match cache.verified(key, &record) {
+            Some(hash) => Content::Verified(hash),
+            // Changed since it was last looked at, or never looked at.
+            None => match client.get(record.kind, &key.namespace, &record.name).await? {
+                Some(object) => {
+                    let fresh = record::Child::of_object(record.kind, &object);
+                    cache.put_child(key, fresh.clone());
+                    children.insert(
+                        (record.kind, record.name.clone()),
+                        Seen { record: fresh, content: Content::Object(object) },
+                    );
+                    continue;
+                }
+                None => {
+                    cache.remove_child(key, record.kind, &record.name);
+                    continue;
+                }
+            },
+        };
+        children.insert((record.kind, record.name.clone()), Seen { record, content });
+    }
+    let is_due = memory.secrets_seen.is_none_or(|seen| seen.elapsed() >= SECRETS_EVERY);
+    if is_due {
+        secrets.token_keys = read(client, key, &names.token_keys(), needs.token_keys).await?;
+        secrets.valkey = read(client, key, &names.valkey(), needs.valkey).await?;
+        memory.secrets_seen = Some(Instant::now());
+    }
+    let pods = cache.pods(key);
+    let chat = pods.iter().filter(|pod| pod.component == CHAT);
+    let by_ordinal: BTreeMap<i32, &PodRecord> = chat.filter_map(|pod| Some((names.ordinal(&pod.name)?, pod))).collect();
+    let hosts = by_ordinal.iter().filter_map(|(ordinal, pod)| Some((*ordinal, pod.host.clone()?))).collect();
+    Ok(Observed {
+        children,
+        pods: by_ordinal.into_iter().map(|(ordinal, pod)| (ordinal, counted(pod))).collect(),
+        hosts,
+        valkey_pod: pods.iter().find(|pod| pod.component == VALKEY).map(counted),
+        token_keys: secrets.token_keys.clone(),
+        valkey_secret: secrets.valkey.clone(),
+    })
+}
+
+fn counted(pod: &PodRecord) -> rollout::Pod {
+    rollout::Pod {
+        name: pod.name.clone(),
+        uid: pod.uid.clone(),
+        revision: pod.revision.clone(),
+        directory: pod.directory.clone(),
+        ready: pod.is_ready,
+        terminating: pod.is_terminating,
+    }
+}
+
+async fn read(client: &Client, key: &Key, name: &str, is_needed: bool) -> Result<Option<SeenSecret>, CallError> {
+    if !is_needed {
+        return Ok(None);
+    }
+    Ok(client.get_secret(&key.namespace, name).await?.map(seen))
+}
+
+/// The values themselves are dropped here.
+fn seen(secret: Secret) -> SeenSecret {
+    let keys = secret.data.into_iter().flatten().map(|(key, value)| (key, value.0.len())).collect();
+    SeenSecret { record: record::Child::of_metadata(Kind::Secret, &secret.metadata), keys }
+}

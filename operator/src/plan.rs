@@ -1,0 +1,379 @@
+//! What has to be written so that the cluster is as the spec says. Pure: (owner, spec, what was seen) -> writes; no I/O.
+//! With nothing to do the list is empty: planning twice over the same cluster gives nothing the second time.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::api::ChatDeploymentSpec;
+use crate::compare;
+use crate::desired::{self, Child, Context, Directory, Facts, Installed, Kind, Names, Owner};
+use crate::hash;
+use crate::record::{self, APPLIED, TEMPLATE};
+use crate::rollout::{self, Permission, Phase, Pod, Set, Step, Wish};
+
+/// What is known of a child's content.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// It was the same as what was applied under this hash, and has not changed since.
+    Verified(String),
+    Object(Value),
+}
+
+/// A child that is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    pub record: record::Child,
+    pub content: Content,
+}
+
+/// A Secret of ours that is there: the lengths of its values, never the values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenSecret {
+    pub record: record::Child,
+    pub keys: BTreeMap<String, usize>,
+}
+
+/// The cluster, as far as it is about one ChatDeployment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    pub children: BTreeMap<(Kind, String), Seen>,
+    /// Chat pods by ordinal.
+    pub pods: BTreeMap<i32, Pod>,
+    /// The addresses of the nodes that they run on.
+    pub hosts: BTreeMap<i32, String>,
+    /// Valkey's pod.
+    pub valkey_pod: Option<Pod>,
+    pub token_keys: Option<SeenSecret>,
+    pub valkey_secret: Option<SeenSecret>,
+}
+
+/// Which of the Secrets that hold random values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewSecret {
+    TokenKeys,
+    Valkey,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Nothing of this name is known: look first whether it is somebody else's.
+    Create(Child),
+    /// It is ours; `why` is the first place that differs.
+    Apply {
+        child: Child,
+        why: String,
+    },
+    /// Make the Secret, with new random values.
+    Secret(NewSecret),
+    /// Take one that an owner left behind, values as they are.
+    AdoptSecret(NewSecret),
+    /// Give a Secret that has lost all token keys a new one.
+    FillTokenKeys,
+    /// Ours, and no longer wanted.
+    Delete {
+        kind: Kind,
+        name: String,
+        uid: String,
+    },
+    DeletePod {
+        name: String,
+        uid: String,
+    },
+}
+
+/// A child's name that is somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    pub kind: Kind,
+    pub name: String,
+    pub holder: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub writes: Vec<Write>,
+    pub conflicts: Vec<Conflict>,
+    /// Children that were read and found to be as they should be, with the hash of what that is.
+    pub same: Vec<(record::Child, String)>,
+    pub step: Step,
+    pub facts: Facts,
+}
+
+/// The chat StatefulSet as the roll-out looks at it.
+pub fn set_of(observed: &Observed, name: &str) -> Option<Set> {
+    let seen = observed.children.get(&(Kind::StatefulSet, name.to_owned()))?;
+    let record::Detail::Set(set) = &seen.record.detail else { return None };
+    Some(Set {
+        replicas: set.replicas,
+        partition: set.partition,
+        is_observed: set.observed_generation >= set.generation,
+        current_revision: set.current_revision.clone(),
+        update_revision: set.update_revision.clone(),
+        template: set.template.clone(),
+        directory: set.directory.clone(),
+    })
+}
+
+/// Where the spec wants the chat pods to go.
+pub fn wish(context: &Context<'_>) -> Wish {
+    let chat = desired::children(context)
+        .into_iter()
+        .find(|child| child.kind == Kind::StatefulSet && child.name == context.names().chat());
+    let template = chat.and_then(|chat| chat.object.pointer("/spec/template").map(hash::of_value));
+    Wish {
+        replicas: context.spec.effective_replicas(),
+        partition: context.spec.rollout.partition,
+        paused: context.spec.rollout.paused,
+        template: template.unwrap_or_default(),
+        directory: Directory::of(context).identity,
+    }
+}
+
+/// Whether the managed Valkey, if there is one, is as the spec says and ready.
+fn redis_is_settled(context: &Context<'_>, observed: &Observed) -> bool {
+    if !context.is_managed_redis() {
+        return true;
+    }
+    let name = context.names().valkey();
+    let wanted = desired::children(context)
+        .into_iter()
+        .find(|child| child.kind == Kind::StatefulSet && child.name == name)
+        .and_then(|child| child.object.pointer("/spec/template").map(hash::of_value));
+    let Some(set) = set_of(observed, &name) else { return false };
+    let Some(pod) = &observed.valkey_pod else { return false };
+    let is_applied = wanted.is_some_and(|wanted| wanted == set.template);
+    is_applied && set.is_observed && pod.ready && !pod.terminating && pod.revision == set.update_revision
+}
+
+/// All that differs, in the order in which it is to be written.
+pub fn plan(
+    owner: &Owner,
+    spec: &ChatDeploymentSpec,
+    installed: &Installed,
+    observed: &Observed,
+    permission: Permission,
+) -> Plan {
+    let names = Names::new(&owner.name);
+    let mut facts = Facts {
+        replicas: 0,
+        partition: 0,
+        addresses: BTreeMap::new(),
+        ordinals: 0,
+        valkey_secret: usable_secret(owner, observed.valkey_secret.as_ref(), desired::is_whole_valkey_secret),
+    };
+    let context = Context { owner, spec, installed, facts: &facts };
+    let wish = wish(&context);
+    let redis_is_settled = permission.redis_is_settled && redis_is_settled(&context, observed);
+    let set = set_of(observed, &names.chat());
+    let permission = Permission { redis_is_settled, ..permission };
+    let step = rollout::next(set.as_ref(), &observed.pods, &wish, permission);
+    let highest = observed.pods.keys().next_back().map_or(0, |ordinal| ordinal + 1);
+    let addresses = desired::addresses(&context, &outside(&names, observed));
+    facts.replicas = step.replicas;
+    facts.partition = step.partition;
+    facts.ordinals = wish.replicas.max(step.replicas).max(highest);
+    facts.addresses = addresses;
+    let context = Context { owner, spec, installed, facts: &facts };
+    let mut writes = secrets(&context, observed);
+    let mut conflicts = secret_conflicts(&context, observed);
+    let mut same = Vec::new();
+    let wanted: Vec<Child> = desired::children(&context).into_iter().map(sealed).collect();
+    for child in &wanted {
+        match observed.children.get(&(child.kind, child.name.clone())) {
+            None => writes.push(Write::Create(child.clone())),
+            Some(seen) => match standing(owner, &seen.record) {
+                Standing::Foreign(holder) => {
+                    conflicts.push(Conflict { kind: child.kind, name: child.name.clone(), holder });
+                }
+                // Its successor is made when it is gone.
+                Standing::Leaving => {}
+                Standing::Ours => {
+                    if let Some(why) = difference(child, &seen.content) {
+                        writes.push(Write::Apply { child: child.clone(), why });
+                    } else if matches!(seen.content, Content::Object(_)) {
+                        same.push((seen.record.clone(), seal(child)));
+                    }
+                }
+            },
+        }
+    }
+    writes.extend(unwanted(&context, observed, &wanted, &step));
+    if let Some((name, uid)) = &step.delete {
+        writes.push(Write::DeletePod { name: name.clone(), uid: uid.clone() });
+    }
+    writes.extend(stuck_valkey(&names, observed));
+    Plan { writes, conflicts, same, step, facts }
+}
+
+/// Whether an object may be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Ours, or nobody's with our labels: left behind by an owner that was deleted without its children.
+    Ours,
+    Leaving,
+    Foreign(String),
+}
+
+pub fn standing(owner: &Owner, record: &record::Child) -> Standing {
+    match &record.owner {
+        record::Owner::Controller { uid, .. } if *uid == owner.uid => {
+            if record.is_deleting {
+                Standing::Leaving
+            } else {
+                Standing::Ours
+            }
+        }
+        record::Owner::Controller { name, .. } if *name == format!("{}/{}", desired::KIND, owner.name) => {
+            Standing::Foreign("a ChatDeployment of this name that was deleted, and goes away by itself".to_owned())
+        }
+        record::Owner::Controller { name, .. } => Standing::Foreign(name.clone()),
+        record::Owner::Nobody if record.has_our_labels => {
+            if record.is_deleting {
+                Standing::Leaving
+            } else {
+                Standing::Ours
+            }
+        }
+        record::Owner::Nobody => Standing::Foreign("nobody, but it lacks the operator's labels".to_owned()),
+    }
+}
+
+/// With the hash of all that is applied, by which a field that is no longer wanted is noticed.
+fn sealed(mut child: Child) -> Child {
+    let template =
+        (child.kind == Kind::StatefulSet).then(|| child.object.pointer("/spec/template").map(hash::of_value));
+    let applied = hash::of_value(&child.object);
+    let annotations = &mut child.object["metadata"]["annotations"];
+    if !annotations.is_object() {
+        *annotations = json!({});
+    }
+    annotations[APPLIED] = applied.into();
+    if let Some(template) = template.flatten() {
+        annotations[TEMPLATE] = template.into();
+    }
+    child
+}
+
+/// The hash under which a sealed child is applied.
+pub fn seal(child: &Child) -> String {
+    let annotation = child.object["metadata"]["annotations"].get(APPLIED);
+    annotation.and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn difference(child: &Child, content: &Content) -> Option<String> {
+    match content {
+        Content::Verified(hash) => (*hash != seal(child)).then(|| "spec".to_owned()),
+        Content::Object(object) => compare::first_difference(&child.object, object),
+    }
+}
+
+fn usable_secret(owner: &Owner, secret: Option<&SeenSecret>, is_whole: IsWhole) -> Option<String> {
+    let secret = secret.filter(|secret| standing(owner, &secret.record) == Standing::Ours)?;
+    is_whole(&secret.keys).then(|| secret.record.uid.clone())
+}
+
+/// Says of a Secret's keys whether all that is needed is there.
+type IsWhole = fn(&BTreeMap<String, usize>) -> bool;
+type WantedSecret<'a> = (NewSecret, Option<&'a SeenSecret>, IsWhole);
+
+/// Which of our Secrets are wanted, as they are.
+fn wanted_secrets<'a>(context: &Context<'_>, observed: &'a Observed) -> Vec<WantedSecret<'a>> {
+    let mut wanted: Vec<WantedSecret<'a>> = Vec::new();
+    if context.spec.token_keys.secret_ref.is_none() {
+        wanted.push((NewSecret::TokenKeys, observed.token_keys.as_ref(), desired::has_token_key));
+    }
+    if context.is_managed_redis() {
+        wanted.push((NewSecret::Valkey, observed.valkey_secret.as_ref(), desired::is_whole_valkey_secret));
+    }
+    wanted
+}
+
+fn secrets(context: &Context<'_>, observed: &Observed) -> Vec<Write> {
+    let write = |(which, seen, is_whole): WantedSecret<'_>| {
+        let Some(seen) = seen else { return Some(Write::Secret(which)) };
+        let is_ours = standing(context.owner, &seen.record) == Standing::Ours;
+        match (is_ours, is_whole(&seen.keys), &seen.record.owner, which) {
+            (false, ..) | (true, true, record::Owner::Controller { .. }, _) => None,
+            (true, true, record::Owner::Nobody, _) => Some(Write::AdoptSecret(which)),
+            (true, false, _, NewSecret::TokenKeys) => Some(Write::FillTokenKeys),
+            // By way of a new Secret: its uid makes Valkey start again with the new password.
+            (true, false, _, NewSecret::Valkey) => {
+                let (name, uid) = (seen.record.name.clone(), seen.record.uid.clone());
+                Some(Write::Delete { kind: Kind::Secret, name, uid })
+            }
+        }
+    };
+    wanted_secrets(context, observed).into_iter().filter_map(write).collect()
+}
+
+fn secret_conflicts(context: &Context<'_>, observed: &Observed) -> Vec<Conflict> {
+    let wanted = wanted_secrets(context, observed).into_iter();
+    wanted
+        .filter_map(|(_, seen, _)| {
+            let record = &seen?.record;
+            let Standing::Foreign(holder) = standing(context.owner, record) else { return None };
+            Some(Conflict { kind: Kind::Secret, name: record.name.clone(), holder })
+        })
+        .collect()
+}
+
+/// What was seen of the pods' own Services.
+fn outside(names: &Names<'_>, observed: &Observed) -> BTreeMap<i32, desired::SeenAddress> {
+    let of = |((kind, name), seen): (&(Kind, String), &Seen)| {
+        let record::Detail::Service(service) = &seen.record.detail else { return None };
+        let ordinal = names.ordinal(name).filter(|_| *kind == Kind::Service)?;
+        let address = desired::SeenAddress {
+            ingress: service.ingress.clone(),
+            tcp_node_port: service.tcp_node_port,
+            web_node_port: service.web_node_port,
+            host: observed.hosts.get(&ordinal).cloned(),
+        };
+        Some((ordinal, address))
+    };
+    observed.children.iter().filter_map(of).collect()
+}
+
+/// Children of ours that are no longer wanted. Valkey stays until no pod of the old directory is left.
+fn unwanted(context: &Context<'_>, observed: &Observed, wanted: &[Child], step: &Step) -> Vec<Write> {
+    let names = context.names();
+    let is_wanted = |kind: Kind, name: &str| wanted.iter().any(|child| child.kind == kind && child.name == name);
+    // Valkey stays for the last pod that uses it, and while its Secret is being made again; its NetworkPolicy may go before it.
+    let waits = |kind: Kind, name: &str| {
+        let is_managed = context.is_managed_redis();
+        name == names.valkey()
+            && if is_managed { kind != Kind::NetworkPolicy } else { step.phase == Phase::ChangingDirectory }
+    };
+    let is_ours = |record: &record::Child| {
+        matches!(&record.owner, record::Owner::Controller { uid, .. } if *uid == context.owner.uid)
+            && !record.is_deleting
+    };
+    let mut writes: Vec<Write> = observed
+        .children
+        .iter()
+        .filter(|((kind, name), seen)| is_ours(&seen.record) && !is_wanted(*kind, name) && !waits(*kind, name))
+        .map(|((kind, name), seen)| Write::Delete { kind: *kind, name: name.clone(), uid: seen.record.uid.clone() })
+        .collect();
+    if let Some(secret) = &observed.valkey_secret
+        && !context.is_managed_redis()
+        && step.phase != Phase::ChangingDirectory
+        && is_ours(&secret.record)
+    {
+        let (name, uid) = (secret.record.name.clone(), secret.record.uid.clone());
+        writes.push(Write::Delete { kind: Kind::Secret, name, uid });
+    }
+    writes
+}
+
+/// Valkey's pod of an old version that is not ready: some versions of Kubernetes would wait for it for good.
+fn stuck_valkey(names: &Names<'_>, observed: &Observed) -> Option<Write> {
+    let set = set_of(observed, &names.valkey())?;
+    let pod = observed.valkey_pod.as_ref()?;
+    let is_stuck = set.is_observed && pod.revision != set.update_revision && !pod.ready && !pod.terminating;
+    is_stuck.then(|| Write::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() })
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,178 @@
+//! Asks the pods what they see: `GET /status` on their admin port. Does I/O. It never asks Redis itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::Cache;
+use crate::desired::CHAT;
+use crate::queue::Queue;
+use crate::record::Key;
+use crate::status::Report;
+
+const PERIOD: Duration = Duration::from_secs(8);
+/// A pod that did not answer is asked again sooner: it may just have started.
+const PERIOD_AFTER_FAILURE: Duration = Duration::from_secs(2);
+const TIME_LIMIT: Duration = Duration::from_secs(2);
+const FRESH: Duration = Duration::from_secs(20);
+/// Changed counts alone are worth a look this often.
+const COUNTS_EVERY: Duration = Duration::from_secs(30);
+const TICK: Duration = Duration::from_millis(500);
+const AT_ONCE: usize = 32;
+const LONGEST_ANSWER: usize = 64 * 1024;
+
+#[derive(Debug, Default)]
+pub struct Reports(Mutex<HashMap<(Key, String), Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    uid: String,
+    next: Instant,
+    report: Option<(Instant, Report)>,
+}
+
+impl Reports {
+    /// What the pods of a deployment said of late.
+    pub fn of(&self, key: &Key) -> BTreeMap<String, Report> {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = entries.iter().filter(|((of, _), _)| of == key).filter_map(|((_, pod), entry)| {
+            let (at, report) = entry.report.as_ref()?;
+            (at.elapsed() < FRESH).then(|| (pod.clone(), report.clone()))
+        });
+        fresh.collect()
+    }
+}
+
+/// Goes on until `shutdown`.
+pub async fn poll(cache: Arc<Cache>, queue: Arc<Queue>, reports: Arc<Reports>, port: u16, shutdown: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(AT_ONCE));
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TICK) => {}
+            () = shutdown.cancelled() => return,
+        }
+        for (key, pod, address) in due(&cache, &reports) {
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+            let (queue, reports) = (Arc::clone(&queue), Arc::clone(&reports));
+            tokio::spawn(async move {
+                let answer = tokio::time::timeout(TIME_LIMIT, ask(&address, port)).await;
+                let report = answer.ok().and_then(Result::ok).and_then(|body| Report::parse(&body));
+                match reports.learn(&key, &pod, report) {
+                    News::None => {}
+                    News::Counts => queue.add_after(&key, COUNTS_EVERY),
+                    News::State => queue.add(&key),
+                }
+                drop(permit);
+            });
+        }
+    }
+}
+
+enum News {
+    None,
+    Counts,
+    State,
+}
+
+impl Reports {
+    fn learn(&self, key: &Key, pod: &str, report: Option<Report>) -> News {
+        let now = Instant::now();
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = entries.get_mut(&(key.clone(), pod.to_owned())) else { return News::None };
+        let Some(report) = report else {
+            entry.next = now + PERIOD_AFTER_FAILURE;
+            let was_fresh = entry.report.as_ref().is_some_and(|(at, _)| at.elapsed() >= FRESH);
+            if was_fresh {
+                entry.report = None;
+                return News::State;
+            }
+            return News::None;
+        };
+        let before = entry.report.replace((now, report.clone())).map(|(_, before)| before);
+        let is_ok = report.state == "ok";
+        entry.next = now + if is_ok { PERIOD } else { PERIOD_AFTER_FAILURE };
+        match before {
+            Some(before) if before == report => News::None,
+            Some(before) if before.state == report.state && before.detail == report.detail => News::Counts,
+            _ => News::State,
+        }
+    }
+}
+
+/// Who is to be asked now. Pods that are gone are forgotten.
+fn due(cache: &Cache, reports: &Reports) -> Vec<(Key, String, String)> {
+    let now = Instant::now();
+    let mut due = Vec::new();
+    let mut entries = reports.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut living = HashMap::new();
+    for key in cache.deployments() {
+        for pod in cache.pods(&key) {
+            let Some(address) = pod.ip.filter(|_| pod.component == CHAT && !pod.is_terminating) else { continue };
+            living.insert((key.clone(), pod.name), (pod.uid, address));
+        }
+    }
+    entries.retain(|place, entry| living.get(place).is_some_and(|(uid, _)| *uid == entry.uid));
+    for (place, (uid, address)) in living {
+        let entry = entries.entry(place.clone()).or_insert_with(|| Entry { uid, next: now, report: None });
+        if entry.next <= now {
+            // Not again before this one has been answered or has run out.
+            entry.next = now + TIME_LIMIT * 4;
+            due.push((place.0, place.1, address));
+        }
+    }
+    due
+}
+
+/// The body of a pod's answer.
+async fn ask(address: &str, port: u16) -> io::Result<Vec<u8>> {
+    let ip: std::net::IpAddr = address.parse().map_err(|_| io::Error::other("not an address"))?;
+    let mut stream = TcpStream::connect((ip, port)).await?;
+    // HTTP/1.0: the answer ends with the connection.
+    stream.write_all(format!("GET /status HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST_ANSWER as u64).read_to_end(&mut answer).await?;
+    body(&answer).map(<[u8]>::to_vec).ok_or_else(|| io::Error::other("not an answer of chatd"))
+}
+
+fn body(answer: &[u8]) -> Option<&[u8]> {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let line = answer.split(|byte| *byte == b'\r').next()?;
+    let code = line.split(|byte| *byte == b' ').nth(1)?;
+    (code == b"200").then(|| &answer[end + 4..])
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[test]
+    fn only_a_whole_answer_of_200_has_a_body() {
+        assert_eq!(body(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n{}"), Some(&b"{}"[..]));
+        assert_eq!(body(b"HTTP/1.1 503 No\r\n\r\n{}"), None);
+        assert_eq!(body(b"HTTP/1.1 200 OK\r\n"), None);
+    }
+
+    #[tokio::test]
+    async fn a_pod_is_asked_over_its_admin_port() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 256];
+            let length = stream.read(&mut request).await.unwrap();
+            assert!(request[..length].starts_with(b"GET /status HTTP/1.0\r\n"));
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n{\"rooms\":1}").await.unwrap();
+        });
+        assert_eq!(ask("127.0.0.1", port).await.unwrap(), b"{\"rooms\":1}");
+        server.await.unwrap();
+    }
+}

@@ -1,0 +1,395 @@
+//! One look at one ChatDeployment: observe, plan, apply, say. Does I/O; what is decided is decided in pure modules.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{ChatDeployment, ChatDeploymentStatus, Endpoints, ServiceType};
+use crate::apply::{self, Outcome};
+use crate::cache::{Cache, Deployment};
+use crate::client::{CallError, Client};
+use crate::desired::{CHAT, Context, Directory, Facts, Installed, Kind, Names, Owner, VALKEY, selector};
+use crate::hash;
+use crate::memory::{Memory, Slots, backoff, random, unique};
+use crate::metrics::Metrics;
+use crate::observe::{self, Needs, Secrets};
+use crate::plan::{self, Observed, Plan};
+use crate::poll::Reports;
+use crate::queue::Queue;
+use crate::record::{self, Key, PodRecord};
+use crate::rollout::{self, Permission, Phase};
+use crate::status::{self, Problem, Reason};
+use crate::tell;
+
+/// With nothing happening: Secrets are looked at, and whatever a watch may have missed.
+const RESYNC: Duration = Duration::from_mins(5);
+/// While something is under way, lest a lost message stops it.
+const UNDER_WAY: Duration = Duration::from_secs(20);
+/// Pods that are away for this long without a known reason are looked up in Kubernetes' Events.
+const LOOK_FOR_REASONS_AFTER: Duration = Duration::from_secs(4);
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Kubernetes takes this long to look at a change; after that its silence is said.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+const COUNTS_EVERY: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub struct Reconciler {
+    client: Client,
+    cache: Arc<Cache>,
+    queue: Arc<Queue>,
+    reports: Arc<Reports>,
+    metrics: Arc<Metrics>,
+    installed: Installed,
+    slots: Mutex<Slots>,
+    notes: Mutex<HashMap<Key, Notes>>,
+}
+
+/// What is kept of one ChatDeployment between two looks.
+#[derive(Debug)]
+struct Notes {
+    memory: Memory,
+    secrets: Secrets,
+    away_since: Option<Instant>,
+    unseen_since: Option<Instant>,
+}
+
+impl Notes {
+    /// For how long the last change has not been looked at.
+    fn unseen_for(&mut self, is_unseen: bool) -> Option<Duration> {
+        self.unseen_since = is_unseen.then(|| self.unseen_since.unwrap_or_else(Instant::now));
+        self.unseen_since.map(|since| since.elapsed())
+    }
+}
+
+/// Takes from the queue until `shutdown`.
+pub async fn work(reconciler: Arc<Reconciler>, shutdown: CancellationToken) {
+    loop {
+        let key = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            key = reconciler.queue.next() => key,
+        };
+        reconciler.look(&key).await;
+        reconciler.queue.done(&key);
+    }
+}
+
+impl Reconciler {
+    pub fn new(
+        client: Client,
+        cache: Arc<Cache>,
+        queue: Arc<Queue>,
+        reports: Arc<Reports>,
+        metrics: Arc<Metrics>,
+        installed: Installed,
+        max_rollouts: usize,
+    ) -> Self {
+        let slots = Mutex::new(Slots::new(max_rollouts));
+        Self { client, cache, queue, reports, metrics, installed, slots, notes: Mutex::default() }
+    }
+
+    async fn look(&self, key: &Key) {
+        let started = Instant::now();
+        let deployment = self.cache.deployment(key);
+        let result = match deployment {
+            Some(Deployment::Readable(deployment)) if deployment.metadata.deletion_timestamp.is_none() => {
+                let mut notes = self.take_notes(key);
+                let result = self.reconcile(key, &deployment, &mut notes).await;
+                let result = self.schedule(key, result, &mut notes.memory);
+                self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), notes);
+                result
+            }
+            Some(Deployment::Unreadable { generation, why }) => {
+                self.say_unreadable(key, generation, &why).await;
+                "error"
+            }
+            _ => {
+                // Kubernetes deletes the children, by their owner references.
+                self.notes.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+                self.slots.lock().unwrap_or_else(PoisonError::into_inner).give_back(key);
+                "gone"
+            }
+        };
+        self.metrics.reconciled(result, started.elapsed());
+    }
+
+    fn take_notes(&self, key: &Key) -> Notes {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        notes.unwrap_or_else(|| Notes {
+            memory: Memory::new(Instant::now()),
+            secrets: Secrets::default(),
+            away_since: None,
+            unseen_since: None,
+        })
+    }
+
+    /// When to look again.
+    fn schedule(&self, key: &Key, result: Result<Duration, CallError>, memory: &mut Memory) -> &'static str {
+        match result {
+            Ok(delay) => {
+                memory.failures = 0;
+                self.queue.add_after(key, delay);
+                "ok"
+            }
+            Err(CallError::NotLeading) => "error",
+            Err(error) => {
+                let delay = backoff(memory.failures, random());
+                memory.failures = memory.failures.saturating_add(1);
+                tracing::warn!(deployment = %key, %error, again_in_seconds = delay.as_secs_f64(), "not done; it is tried again");
+                self.queue.add_after(key, delay);
+                "error"
+            }
+        }
+    }
+
+    async fn reconcile(
+        &self,
+        key: &Key,
+        deployment: &ChatDeployment,
+        notes: &mut Notes,
+    ) -> Result<Duration, CallError> {
+        let uid = deployment.metadata.uid.clone().unwrap_or_default();
+        let owner = Owner { name: key.name.clone(), namespace: key.namespace.clone(), uid };
+        let spec = &deployment.spec;
+        let needs = Needs { token_keys: spec.token_keys.secret_ref.is_none(), valkey: true };
+        let observed =
+            observe::observe(&self.client, &self.cache, key, needs, &mut notes.memory, &mut notes.secrets).await?;
+        let (permission, patience) = self.permission(key, &owner, deployment, &observed, &mut notes.memory);
+        let plan = plan::plan(&owner, spec, &self.installed, &observed, permission);
+        for (child, hash) in &plan.same {
+            self.cache.verify(key, child, hash.clone());
+        }
+        let context = Context { owner: &owner, spec, installed: &self.installed, facts: &plan.facts };
+        let mut outcome = apply::apply(&self.client, &self.cache, key, &context, &plan.writes).await;
+        outcome.conflicts.extend(plan.conflicts.iter().cloned());
+        if outcome.secrets_changed {
+            notes.memory.secrets_seen = None;
+        }
+        let pods = self.cache.pods(key);
+        let looks = self.reasons(key, &observed, &pods, &plan, notes).await?;
+        let problems = problems(&context, &outcome, &pods, looks.1);
+        let unseen_for = notes.unseen_for(plan.step.phase == Phase::Unseen);
+        if unseen_for.is_some_and(|time| time < SEEN_WITHIN) && outcome.failure.is_none() {
+            // What could be said would be another thing in an instant.
+            return Ok(SEEN_WITHIN);
+        }
+        let later = self.say(key, deployment, &context, &plan, &pods, &problems, &mut notes.memory).await?;
+        if let Some(failure) = outcome.failure {
+            return Err(failure);
+        }
+        if outcome.secrets_changed {
+            return Ok(Duration::ZERO);
+        }
+        if !outcome.problems.is_empty() || !outcome.conflicts.is_empty() {
+            return Ok(LOOK_AGAIN * 2);
+        }
+        let base = if plan.step.phase == Phase::Settled { RESYNC.mul_f64(0.8 + random() * 0.4) } else { UNDER_WAY };
+        Ok([patience, looks.0, later].into_iter().flatten().fold(base, Duration::min))
+    }
+
+    fn permission(
+        &self,
+        key: &Key,
+        owner: &Owner,
+        deployment: &ChatDeployment,
+        observed: &Observed,
+        memory: &mut Memory,
+    ) -> (Permission, Option<Duration>) {
+        let facts = Facts::default();
+        let spec = &deployment.spec;
+        let context = Context { owner, spec, installed: &self.installed, facts: &facts };
+        let wish = plan::wish(&context);
+        let set = plan::set_of(observed, &context.names().chat());
+        let now = Instant::now();
+        let laggards = rollout::laggards(set.as_ref(), &observed.pods, &wish);
+        let (patience_is_over, patience) = memory.patience_is_over(laggards, now);
+        let ending: BTreeSet<String> =
+            observed.pods.values().filter(|pod| pod.terminating).map(|pod| pod.uid.clone()).collect();
+        let grace = Duration::from_secs(u64::try_from(spec.drain.deadline_seconds).unwrap_or_default() + 10);
+        let (is_stuck, ends) = memory.is_stuck(ending, grace, now);
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = if rollout::needs_slot(set.as_ref(), &observed.pods, &wish) {
+            slots.take(key, progress(observed), now)
+        } else {
+            slots.give_back(key);
+            true
+        };
+        let wait = [patience, ends].into_iter().flatten().min();
+        (Permission { slot, redis_is_settled: true, patience_is_over, is_stuck }, wait)
+    }
+
+    /// What Kubernetes says about pods that are away for no reason that their status tells.
+    async fn reasons(
+        &self,
+        key: &Key,
+        observed: &Observed,
+        pods: &[PodRecord],
+        plan: &Plan,
+        notes: &mut Notes,
+    ) -> Result<(Option<Duration>, Vec<Problem>), CallError> {
+        let names = Names::new(&key.name);
+        let silent: Vec<&PodRecord> =
+            pods.iter().filter(|pod| !pod.is_ready && !pod.is_terminating && pod.problem.is_none()).collect();
+        let missing = usize::try_from(plan.step.replicas).unwrap_or_default()
+            > pods.iter().filter(|pod| pod.component == CHAT).count();
+        if silent.is_empty() && !missing {
+            notes.away_since = None;
+            return Ok((None, Vec::new()));
+        }
+        let since = *notes.away_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < LOOK_FOR_REASONS_AFTER {
+            return Ok((Some(LOOK_FOR_REASONS_AFTER), Vec::new()));
+        }
+        let mut asked: Vec<(String, String)> =
+            silent.iter().take(3).map(|pod| (pod.uid.clone(), format!("pod {}", pod.name))).collect();
+        if missing && let Some(set) = observed.children.get(&(Kind::StatefulSet, names.chat())) {
+            asked.push((set.record.uid.clone(), format!("StatefulSet {}", names.chat())));
+        }
+        let mut problems = Vec::new();
+        for (uid, what) in asked {
+            let events = self.client.warnings(&key.namespace, &uid).await?;
+            let problem = events.iter().rev().find_map(|event| {
+                Problem::of_event(event.reason.as_deref()?, event.message.as_deref().unwrap_or_default())
+            });
+            problems
+                .extend(problem.map(|problem| Problem::new(problem.reason, format!("{what}: {}", problem.message))));
+        }
+        Ok((Some(LOOK_AGAIN), problems))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn say(
+        &self,
+        key: &Key,
+        deployment: &ChatDeployment,
+        context: &Context<'_>,
+        plan: &Plan,
+        pods: &[PodRecord],
+        problems: &[Problem],
+        memory: &mut Memory,
+    ) -> Result<Option<Duration>, CallError> {
+        let reports = self.reports.of(key);
+        let now = jiff::Timestamp::now();
+        let none = ChatDeploymentStatus::default();
+        let previous = deployment.status.as_ref().unwrap_or(&none);
+        let set = self.cache.children(key).into_iter().find_map(|child| match child.detail {
+            record::Detail::Set(set) if child.name == key.name => Some(set),
+            _ => None,
+        });
+        let wish = plan::wish(context);
+        let is_updated = |pod: &PodRecord| {
+            set.as_ref().is_some_and(|set| {
+                set.template == wish.template
+                    && set.observed_generation >= set.generation
+                    && pod.revision == set.update_revision
+            })
+        };
+        let chat: Vec<status::Pod> = pods
+            .iter()
+            .filter(|pod| pod.component == CHAT)
+            .map(|pod| status::Pod {
+                name: pod.name.clone(),
+                is_ready: pod.is_ready,
+                is_updated: is_updated(pod),
+                is_terminating: pod.is_terminating,
+                problem: pod.problem.clone(),
+            })
+            .collect();
+        let input = status::Input {
+            generation: deployment.metadata.generation.unwrap_or_default(),
+            desired: wish.replicas,
+            step: &plan.step,
+            pods: &chat,
+            reports: &reports,
+            problems,
+            selector: selector_text(&context.owner.name),
+            image: context.chatd_image().to_owned(),
+            endpoints: endpoints(context, &self.cache.children(key)),
+            redis_endpoint: Directory::of(context).endpoint(),
+            counts_may_change: memory.counts_written.is_none_or(|written| written.elapsed() >= COUNTS_EVERY),
+            now: &now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            previous,
+        };
+        let said = status::status(&input);
+        let up_to_date = status::status(&status::Input { counts_may_change: true, ..input.clone() });
+        let later = status::differs(&said, &up_to_date).then_some(COUNTS_EVERY);
+        if !status::differs(previous, &said) {
+            return Ok(later);
+        }
+        if (said.rooms, said.players) != (previous.rooms, previous.players) {
+            memory.counts_written = Some(Instant::now());
+        }
+        let owner = context.owner;
+        match self.client.status(&key.namespace, &key.name, &owner.uid, &said).await {
+            Ok(deployment) => {
+                self.cache.put_readable(key, deployment);
+            }
+            // Deleted meanwhile: the watch will say so.
+            Err(CallError::Refused { code: 404 | 409, .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        for (type_, reason, message) in tell::news(previous, &said) {
+            if memory.may_tell(Instant::now()) {
+                let event = tell::event(owner, type_, &reason, &message, now, unique());
+                if let Err(error) = self.client.tell(&event, &key.namespace).await {
+                    tracing::warn!(deployment = %key, %error, "an Event could not be written");
+                }
+            }
+        }
+        Ok(later)
+    }
+
+    async fn say_unreadable(&self, key: &Key, generation: i64, why: &str) {
+        tracing::error!(deployment = %key, why, "this ChatDeployment cannot be read");
+        let problem = Problem::new(Reason::InvalidSpec, why);
+        let status = status::unreadable(
+            generation,
+            &problem,
+            &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        );
+        if let Err(error) = self.client.status(&key.namespace, &key.name, "", &status).await {
+            tracing::warn!(deployment = %key, %error, "its status could not be written");
+        }
+    }
+}
+
+/// What is wrong beside single chat pods.
+fn problems(context: &Context<'_>, outcome: &Outcome, pods: &[PodRecord], found: Vec<Problem>) -> Vec<Problem> {
+    let conflicts = outcome.conflicts.iter().map(|conflict| {
+        let message = format!("{} {} belongs to {}", conflict.kind.as_str(), conflict.name, conflict.holder);
+        Problem::new(Reason::NameConflict, message)
+    });
+    let valkey = pods.iter().filter(|pod| context.is_managed_redis() && pod.component == VALKEY && !pod.is_ready);
+    let of_valkey = valkey.filter_map(|pod| {
+        let problem = pod.problem.as_ref()?;
+        Some(Problem::new(problem.reason, format!("pod {}: {}", pod.name, problem.message)))
+    });
+    outcome.problems.iter().cloned().chain(conflicts).chain(of_valkey).chain(found).collect()
+}
+
+fn endpoints(context: &Context<'_>, children: &[record::Child]) -> Endpoints {
+    let service = &context.spec.service;
+    let host = if service.type_ == ServiceType::LoadBalancer {
+        children.iter().find_map(|child| match &child.detail {
+            record::Detail::Service(detail) if child.name == context.names().chat() => detail.ingress.clone(),
+            _ => None,
+        })
+    } else {
+        Some(format!("{}.{}.svc", context.names().chat(), context.owner.namespace))
+    };
+    let at = |port: i32| host.as_ref().map(|host| format!("{host}:{port}"));
+    Endpoints { tcp: at(service.tcp_port), web: at(service.web_port) }
+}
+
+fn selector_text(deployment: &str) -> String {
+    let labels = selector(deployment, CHAT);
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// Something that changes when a roll-out goes on.
+fn progress(observed: &Observed) -> u64 {
+    let pods: Vec<String> = observed.pods.values().map(|pod| format!("{}{}", pod.uid, pod.ready)).collect();
+    u64::from_str_radix(&hash::of_text(&pods.join(" ")), 16).unwrap_or_default()
+}

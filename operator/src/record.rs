@@ -1,0 +1,252 @@
+//! What is kept of the objects that are watched: a few words each, not whole objects. Pure: no I/O.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
+
+use crate::desired::{DIRECTORY, Kind};
+use crate::hash;
+use crate::status::Problem;
+
+/// The namespace and name of a ChatDeployment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// On a StatefulSet: the hash of the pod template that was applied.
+pub const TEMPLATE: &str = "chatd.dev/template";
+/// On every child: the hash of all that was applied, so that what is no longer wanted is noticed and taken out.
+pub const APPLIED: &str = "chatd.dev/applied";
+
+const INSTANCE: &str = "app.kubernetes.io/instance";
+const COMPONENT: &str = "app.kubernetes.io/component";
+
+/// Who an object belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    Nobody,
+    /// The uid of its controller, and that controller as `Kind/name`.
+    Controller {
+        uid: String,
+        name: String,
+    },
+}
+
+/// A child, as far as it is the same for all kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    pub kind: Kind,
+    pub name: String,
+    pub uid: String,
+    pub owner: Owner,
+    pub has_our_labels: bool,
+    pub is_deleting: bool,
+    /// Changes when the object does, but not with its status where Kubernetes tells them apart.
+    pub fingerprint: String,
+    /// The order of changes: of two readings the one with the greater version counts.
+    pub version: u64,
+    pub detail: Detail,
+}
+
+/// What decisions need of some kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Detail {
+    Nothing,
+    Set(Set),
+    Service(ServiceDetail),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Set {
+    pub replicas: i32,
+    pub partition: i32,
+    pub generation: i64,
+    pub observed_generation: i64,
+    pub current_revision: String,
+    pub update_revision: String,
+    pub template: String,
+    pub directory: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceDetail {
+    pub ingress: Option<String>,
+    pub tcp_node_port: Option<i32>,
+    pub web_node_port: Option<i32>,
+}
+
+/// A pod of either component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodRecord {
+    pub name: String,
+    pub uid: String,
+    pub component: String,
+    pub revision: String,
+    pub directory: String,
+    pub is_ready: bool,
+    pub is_terminating: bool,
+    pub ip: Option<String>,
+    pub host: Option<String>,
+    pub problem: Option<Problem>,
+    pub version: u64,
+}
+
+/// The ChatDeployment that an object belongs to, by its owner, or else by its labels: those can be edited.
+pub fn deployment_of(metadata: &ObjectMeta) -> Option<Key> {
+    let mut owners = metadata.owner_references.iter().flatten();
+    if let Some(owner) = owners.find(|owner| owner.kind == crate::desired::KIND && owner.controller == Some(true)) {
+        return Some(Key { namespace: metadata.namespace.clone()?, name: owner.name.clone() });
+    }
+    let name = metadata.labels.as_ref()?.get(INSTANCE)?.clone();
+    Some(Key { namespace: metadata.namespace.clone()?, name })
+}
+
+impl Child {
+    pub fn of_metadata(kind: Kind, metadata: &ObjectMeta) -> Self {
+        let owners = metadata.owner_references.iter().flatten();
+        let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
+        let owner = controller.map_or(Owner::Nobody, |owner| Owner::Controller {
+            uid: owner.uid.clone(),
+            name: format!("{}/{}", owner.kind, owner.name),
+        });
+        let labels = metadata.labels.as_ref();
+        let label = |key: &str| labels.and_then(|labels| labels.get(key)).map(String::as_str);
+        Self {
+            kind,
+            name: metadata.name.clone().unwrap_or_default(),
+            uid: metadata.uid.clone().unwrap_or_default(),
+            owner,
+            has_our_labels: label("app.kubernetes.io/managed-by") == Some(crate::desired::MANAGER)
+                && label("app.kubernetes.io/name") == Some("chatd"),
+            is_deleting: metadata.deletion_timestamp.is_some(),
+            fingerprint: fingerprint(metadata),
+            version: version(metadata),
+            detail: Detail::Nothing,
+        }
+    }
+
+    pub fn of_set(set: &StatefulSet) -> Self {
+        let annotation = |metadata: Option<&ObjectMeta>, key: &str| {
+            metadata.and_then(|metadata| metadata.annotations.as_ref()?.get(key).cloned()).unwrap_or_default()
+        };
+        let spec = set.spec.as_ref();
+        let status = set.status.clone().unwrap_or_default();
+        let rolling = spec.and_then(|spec| spec.update_strategy.as_ref()?.rolling_update.as_ref());
+        let detail = Set {
+            replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
+            partition: rolling.and_then(|rolling| rolling.partition).unwrap_or(0),
+            generation: set.metadata.generation.unwrap_or_default(),
+            observed_generation: status.observed_generation.unwrap_or_default(),
+            current_revision: status.current_revision.unwrap_or_default(),
+            update_revision: status.update_revision.unwrap_or_default(),
+            template: annotation(Some(&set.metadata), TEMPLATE),
+            directory: annotation(spec.and_then(|spec| spec.template.metadata.as_ref()), DIRECTORY),
+        };
+        Self { detail: Detail::Set(detail), ..Self::of_metadata(Kind::StatefulSet, &set.metadata) }
+    }
+
+    pub fn of_service(service: &Service) -> Self {
+        let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_ref());
+        let node_port = |name: &str| {
+            let port = ports?.iter().find(|port| port.name.as_deref() == Some(name))?;
+            port.node_port.filter(|port| *port != 0)
+        };
+        let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+        let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref()?.first());
+        let detail = ServiceDetail {
+            ingress: ingress.and_then(|ingress| ingress.hostname.clone().or_else(|| ingress.ip.clone())),
+            tcp_node_port: node_port("tcp"),
+            web_node_port: node_port("web"),
+        };
+        Self { detail: Detail::Service(detail), ..Self::of_metadata(Kind::Service, &service.metadata) }
+    }
+
+    /// From an object as the API server answered with.
+    pub fn of_object(kind: Kind, object: &Value) -> Self {
+        let metadata = object.get("metadata").cloned().unwrap_or_default();
+        let plain = || Self::of_metadata(kind, &serde_json::from_value(metadata).unwrap_or_default());
+        match kind {
+            Kind::StatefulSet => {
+                serde_json::from_value(object.clone()).map_or_else(|_| plain(), |set| Self::of_set(&set))
+            }
+            Kind::Service => {
+                serde_json::from_value(object.clone()).map_or_else(|_| plain(), |service| Self::of_service(&service))
+            }
+            _ => plain(),
+        }
+    }
+}
+
+/// Kubernetes promises that resource versions of one kind can be compared as numbers; one that is none counts as the latest.
+pub fn version(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
+}
+
+/// The generation does not change with the status. Kinds that have none are taken by their resource version.
+fn fingerprint(metadata: &ObjectMeta) -> String {
+    match metadata.generation.filter(|generation| *generation > 0) {
+        Some(generation) => {
+            let rest = json!([metadata.labels, metadata.annotations, metadata.owner_references]);
+            format!("{generation}-{}", hash::of_value(&rest))
+        }
+        None => metadata.resource_version.clone().unwrap_or_default(),
+    }
+}
+
+impl PodRecord {
+    pub fn of(pod: &Pod) -> Self {
+        let metadata = &pod.metadata;
+        let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key).cloned());
+        let annotation = |key: &str| metadata.annotations.as_ref().and_then(|all| all.get(key).cloned());
+        let status = pod.status.clone().unwrap_or_default();
+        let conditions = status.conditions.clone().unwrap_or_default();
+        let condition = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
+        let is_ready = condition("Ready").is_some_and(|condition| condition.status == "True");
+        let unscheduled = condition("PodScheduled").filter(|condition| condition.status == "False");
+        let problem = if is_ready {
+            None
+        } else if let Some(condition) = unscheduled {
+            Some(Problem::unscheduled(condition.message.as_deref().unwrap_or_default()))
+        } else {
+            status.container_statuses.iter().flatten().find_map(of_container)
+        };
+        Self {
+            name: metadata.name.clone().unwrap_or_default(),
+            uid: metadata.uid.clone().unwrap_or_default(),
+            component: label(COMPONENT).unwrap_or_default(),
+            revision: label("controller-revision-hash").unwrap_or_default(),
+            directory: annotation(DIRECTORY).unwrap_or_default(),
+            is_ready,
+            is_terminating: metadata.deletion_timestamp.is_some(),
+            ip: status.pod_ip.filter(|ip| !ip.is_empty()),
+            host: status.host_ip.filter(|ip| !ip.is_empty()),
+            problem,
+            version: version(metadata),
+        }
+    }
+}
+
+fn of_container(container: &ContainerStatus) -> Option<Problem> {
+    let state = container.state.as_ref()?;
+    let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    if let Some(waiting) = &state.waiting {
+        let reason = waiting.reason.as_deref().unwrap_or_default();
+        let message = waiting.message.as_deref().unwrap_or_default();
+        let ended = last.map(|last| {
+            (last.reason.clone().unwrap_or_default(), last.exit_code, last.message.clone().unwrap_or_default())
+        });
+        return Problem::of_waiting(reason, message, ended);
+    }
+    let ended =
+        state.terminated.as_ref().or(last).filter(|_| container.restart_count > 0 || state.terminated.is_some())?;
+    Some(Problem::of_ended(ended.reason.as_deref().unwrap_or_default(), ended.exit_code))
+}

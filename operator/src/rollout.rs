@@ -1,0 +1,268 @@
+//! How many chat pods there are to be next, and which of them may be updated: one step at a time. Pure: no I/O.
+//!
+//! It keeps no state. From the StatefulSet and its pods as they are it says what replicas and partition should be, so that a crash,
+//! a lost answer or a stale reading at any point is mended by looking again. Kubernetes' own controller deletes pods from the highest
+//! ordinal down to the partition without looking at the others; here the partition only goes down while all the others are ready.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A chat pod, as it counts here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    pub name: String,
+    pub uid: String,
+    pub revision: String,
+    pub directory: String,
+    pub ready: bool,
+    pub terminating: bool,
+}
+
+/// The StatefulSet, as it counts here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Set {
+    pub replicas: i32,
+    pub partition: i32,
+    /// Whether its status is about its current spec.
+    pub is_observed: bool,
+    pub current_revision: String,
+    pub update_revision: String,
+    /// The hash of the template that was last applied.
+    pub template: String,
+    /// The directory that new pods would use.
+    pub directory: String,
+}
+
+/// Where things are to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    pub replicas: i32,
+    pub partition: i32,
+    pub paused: bool,
+    pub template: String,
+    pub directory: String,
+}
+
+/// What else has to be so before a pod is taken down for an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// This deployment is among those that may roll now.
+    pub slot: bool,
+    /// The managed Valkey is up to date and ready, or there is none: it goes before the chat pods.
+    pub redis_is_settled: bool,
+    /// Pods of the old version have been unready or missing for so long that waiting for them is no use.
+    pub patience_is_over: bool,
+    /// A pod has been ending for longer than it may.
+    pub is_stuck: bool,
+}
+
+/// What is under way, for the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing has to move.
+    Settled,
+    /// Kubernetes has not looked at the last change yet, which takes it an instant.
+    Unseen,
+    /// Pods are added or taken away.
+    Scaling { to: i32 },
+    /// A pod is being updated, or just was and is not ready yet.
+    Rolling { ordinal: i32 },
+    /// An update waits.
+    Waiting { why: Wait },
+    /// All pods stop, since the directory is another one.
+    ChangingDirectory,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    Paused,
+    Slot,
+    Redis,
+    OtherPods,
+    ScaleIn,
+}
+
+/// The next step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub replicas: i32,
+    pub partition: i32,
+    /// A pod that has to be deleted by the operator: Kubernetes does not while another one is unready.
+    pub delete: Option<(String, String)>,
+    pub phase: Phase,
+}
+
+impl Step {
+    fn new(replicas: i32, partition: i32, phase: Phase) -> Self {
+        Self { replicas, partition, delete: None, phase }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Missing,
+    Ending,
+    Old { ready: bool },
+    New { ready: bool },
+}
+
+/// Whether pods wait for an update that `rollout` lets through: then a slot is needed.
+pub fn needs_slot(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> bool {
+    let Some(set) = set else { return false };
+    let is_old = |pod: &Pod| set.template != wish.template || pod.revision != set.update_revision;
+    let reached = wish.partition..set.replicas.min(wish.replicas);
+    !wish.paused && pods.iter().any(|(ordinal, pod)| reached.contains(ordinal) && is_old(pod))
+}
+
+/// Pods that are missing, or of the old version and not ready: how long it has been the same ones decides about patience.
+pub fn laggards(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> BTreeSet<i32> {
+    let Some(set) = set else { return BTreeSet::new() };
+    let is_old = |pod: &Pod| set.template != wish.template || pod.revision != set.update_revision;
+    let lags = |ordinal: &i32| pods.get(ordinal).is_none_or(|pod| !pod.terminating && !pod.ready && is_old(pod));
+    (0..set.replicas).filter(lags).collect()
+}
+
+/// The next step, given how things are.
+pub fn next(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish, permission: Permission) -> Step {
+    if pods.values().any(|pod| pod.directory != wish.directory) {
+        return Step::new(0, 0, Phase::ChangingDirectory);
+    }
+    let Some(set) = set else {
+        return Step::new(wish.replicas, wish.partition, Phase::Scaling { to: wish.replicas });
+    };
+    if set.directory != wish.directory {
+        return Step::new(0, 0, Phase::ChangingDirectory);
+    }
+    // Until Kubernetes has taken the new revision for the current one, pods below the partition would be of the one before.
+    let is_renewed = set.is_observed && set.current_revision == set.update_revision;
+    if set.replicas == 0 && wish.replicas > 0 && !is_renewed && set.template == wish.template {
+        return Step::new(0, 0, Phase::ChangingDirectory);
+    }
+    let replicas = replicas(set, pods, wish, permission);
+    let mut step = partition(set, pods, wish, permission, replicas);
+    if replicas != wish.replicas || set.replicas != wish.replicas {
+        step.phase = Phase::Scaling { to: wish.replicas };
+    }
+    step
+}
+
+/// Up at once, down by one pod, the highest, when the one before is gone.
+fn replicas(set: &Set, pods: &BTreeMap<i32, Pod>, wish: &Wish, permission: Permission) -> i32 {
+    if wish.replicas >= set.replicas {
+        return wish.replicas;
+    }
+    let is_ending = pods.iter().any(|(ordinal, pod)| pod.terminating || *ordinal >= set.replicas);
+    let may_step = set.is_observed && (!is_ending || permission.is_stuck);
+    if may_step { set.replicas - 1 } else { set.replicas }
+}
+
+fn partition(set: &Set, pods: &BTreeMap<i32, Pod>, wish: &Wish, permission: Permission, replicas: i32) -> Step {
+    let changes = set.template != wish.template;
+    if !changes && !set.is_observed {
+        // Which pods are old is not known yet.
+        return Step::new(replicas, set.partition, Phase::Unseen);
+    }
+    let state = |ordinal: i32| match pods.get(&ordinal) {
+        None => State::Missing,
+        Some(pod) if pod.terminating => State::Ending,
+        Some(pod) if changes || pod.revision != set.update_revision => State::Old { ready: pod.ready },
+        Some(pod) => State::New { ready: pod.ready },
+    };
+    let states: Vec<State> = (0..replicas).map(state).collect();
+    let has_old = states.iter().any(|state| matches!(state, State::Old { .. }));
+    let lowest = wish.partition.min(replicas);
+    if !has_old && !changes {
+        let is_new = |state: &State| matches!(state, State::New { ready: true });
+        let unready = states.iter().rposition(|state| !is_new(state));
+        let phase = unready.map_or(Phase::Settled, |ordinal| Phase::Rolling { ordinal: as_ordinal(ordinal) });
+        return Step::new(replicas, wish.partition, phase);
+    }
+    let hold = hold(set, wish, permission, replicas);
+    if let Some(why) = hold {
+        let highest = states.iter().rposition(|state| !matches!(state, State::New { .. }));
+        let partition = highest.map_or(lowest, |ordinal| as_ordinal(ordinal) + 1).max(lowest);
+        return Step::new(replicas, partition, Phase::Waiting { why });
+    }
+    walk(set, pods, &states, lowest, wish, permission)
+}
+
+/// Why no pod may be updated now, whatever the others do.
+fn hold(set: &Set, wish: &Wish, permission: Permission, replicas: i32) -> Option<Wait> {
+    if wish.paused {
+        Some(Wait::Paused)
+    } else if wish.replicas < replicas.max(set.replicas) {
+        Some(Wait::ScaleIn)
+    } else if !permission.redis_is_settled {
+        Some(Wait::Redis)
+    } else if !permission.slot {
+        Some(Wait::Slot)
+    } else {
+        None
+    }
+}
+
+/// From the highest ordinal down: what is new stays, what is missing comes back as new, and the first old one is next.
+fn walk(
+    set: &Set,
+    pods: &BTreeMap<i32, Pod>,
+    states: &[State],
+    lowest: i32,
+    wish: &Wish,
+    permission: Permission,
+) -> Step {
+    let replicas = as_ordinal(states.len());
+    let mut unsettled = None;
+    let mut partition = replicas.max(lowest);
+    for ordinal in (lowest..replicas).rev() {
+        match states[usize::try_from(ordinal).unwrap_or_default()] {
+            State::New { ready: true } => {}
+            State::Missing | State::Ending | State::New { ready: false } => unsettled = unsettled.or(Some(ordinal)),
+            State::Old { ready } => {
+                if let Some(ordinal) = unsettled {
+                    return Step::new(replicas, partition, Phase::Rolling { ordinal });
+                }
+                if !others_allow(pods, states, ordinal, permission) {
+                    return Step::new(replicas, partition, Phase::Waiting { why: Wait::OtherPods });
+                }
+                let mut step = Step::new(replicas, ordinal, Phase::Rolling { ordinal });
+                let told = set.is_observed && set.partition <= ordinal && set.template == wish.template;
+                let all_others_are_ready = others(states, ordinal)
+                    .all(|state| matches!(state, State::Old { ready: true } | State::New { ready: true }));
+                if told && !(ready && all_others_are_ready) {
+                    step.delete = pods.get(&ordinal).map(|pod| (pod.name.clone(), pod.uid.clone()));
+                }
+                return step;
+            }
+        }
+        partition = ordinal;
+    }
+    let phase = unsettled.map_or(Phase::Settled, |ordinal| Phase::Rolling { ordinal });
+    // What is left of the old version is below the user's partition, on purpose.
+    Step::new(replicas, wish.partition, phase)
+}
+
+/// Whether all pods but `ordinal` bear that it goes away for a moment.
+fn others_allow(pods: &BTreeMap<i32, Pod>, states: &[State], ordinal: i32, permission: Permission) -> bool {
+    let leaving = pods.keys().any(|other| *other >= as_ordinal(states.len()));
+    if leaving && !permission.is_stuck {
+        return false;
+    }
+    others(states, ordinal).all(|state| match state {
+        State::New { ready: true } | State::Old { ready: true } => true,
+        // The new version does not come up: no further pod gets it.
+        State::New { ready: false } => false,
+        State::Old { ready: false } | State::Missing => permission.patience_is_over,
+        State::Ending => permission.is_stuck,
+    })
+}
+
+fn others(states: &[State], ordinal: i32) -> impl Iterator<Item = State> + '_ {
+    states.iter().enumerate().filter(move |(other, _)| as_ordinal(*other) != ordinal).map(|(_, state)| *state)
+}
+
+fn as_ordinal(index: usize) -> i32 {
+    i32::try_from(index).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+#[path = "rollout_tests.rs"]
+mod tests;

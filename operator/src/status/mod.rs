@@ -1,0 +1,254 @@
+//! What is said in `status`. Pure: (what was seen and done) -> status, with time as an argument; no I/O.
+
+mod problem;
+mod reason;
+mod redis;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use problem::Problem;
+pub use reason::Reason;
+pub use redis::{Report, redis_ready};
+
+use crate::api::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
+use crate::rollout::{Phase, Step, Wait};
+
+pub const READY: &str = "Ready";
+pub const PROGRESSING: &str = "Progressing";
+pub const DEGRADED: &str = "Degraded";
+pub const REDIS_READY: &str = "RedisReady";
+
+/// A chat pod, as it counts here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    pub name: String,
+    pub is_ready: bool,
+    pub is_updated: bool,
+    pub is_terminating: bool,
+    pub problem: Option<Problem>,
+}
+
+/// What the status is made of.
+#[derive(Clone, Debug)]
+pub struct Input<'a> {
+    pub generation: i64,
+    /// The effective replicas.
+    pub desired: i32,
+    pub step: &'a Step,
+    pub pods: &'a [Pod],
+    /// By pod; only fresh ones.
+    pub reports: &'a BTreeMap<String, Report>,
+    /// What is wrong beside single chat pods: writes refused, names taken, Valkey's own trouble.
+    pub problems: &'a [Problem],
+    pub selector: String,
+    pub image: String,
+    pub endpoints: Endpoints,
+    pub redis_endpoint: String,
+    /// Whether rooms and players may be written anew: they are not worth a write each few seconds.
+    pub counts_may_change: bool,
+    pub now: &'a str,
+    pub previous: &'a ChatDeploymentStatus,
+}
+
+/// The status that says what `input` holds.
+pub fn status(input: &Input<'_>) -> ChatDeploymentStatus {
+    let living: Vec<&Pod> = input.pods.iter().filter(|pod| !pod.is_terminating).collect();
+    let count = |which: &dyn Fn(&Pod) -> bool| as_i32(living.iter().filter(|pod| which(pod)).count());
+    let (rooms, players) = counts(input, &living);
+    let redis = redis_ready(input.reports, living.len(), input.desired);
+    let problems = problems(input, &living);
+    let verdict = Verdict {
+        input,
+        problem: problems.first(),
+        redis: (redis.0, redis.1),
+        ready: count(&|pod| pod.is_ready),
+        fine: count(&|pod| pod.is_ready && pod.is_updated),
+    };
+    let conditions = vec![
+        condition(input, READY, verdict.ready()),
+        condition(input, PROGRESSING, verdict.progressing()),
+        condition(input, DEGRADED, verdict.degraded()),
+        condition(input, REDIS_READY, redis),
+    ];
+    ChatDeploymentStatus {
+        observed_generation: Some(input.generation),
+        replicas: as_i32(living.len()),
+        ready_replicas: verdict.ready,
+        updated_replicas: count(&|pod| pod.is_updated),
+        selector: Some(input.selector.clone()),
+        image: Some(input.image.clone()),
+        endpoints: Some(input.endpoints.clone()),
+        redis: Some(RedisStatus { endpoint: input.redis_endpoint.clone() }),
+        rooms,
+        players,
+        conditions,
+    }
+}
+
+/// Status, reason and message of a condition.
+type Said = (&'static str, Reason, String);
+
+fn condition(input: &Input<'_>, type_: &str, (status, reason, message): Said) -> Condition {
+    let before = input.previous.conditions.iter().find(|condition| condition.type_ == type_);
+    let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
+    Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.as_str().to_owned(),
+        message,
+        last_transition_time: since.unwrap_or_else(|| input.now.to_owned()),
+        observed_generation: Some(input.generation),
+    }
+}
+
+/// Known only if every pod that is there was asked.
+fn counts(input: &Input<'_>, living: &[&Pod]) -> (Option<i64>, Option<i64>) {
+    let reports: Option<Vec<&Report>> = living.iter().map(|pod| input.reports.get(&pod.name)).collect();
+    let sum = |of: fn(&Report) -> i64| reports.as_ref().map(|reports| reports.iter().map(|report| of(report)).sum());
+    let (rooms, players) = (sum(|report| report.rooms), sum(|report| report.players));
+    if input.counts_may_change || input.previous.rooms.is_none() {
+        (rooms, players)
+    } else {
+        (input.previous.rooms, input.previous.players)
+    }
+}
+
+/// All that is wrong, what hinders most first, each with the words for the user.
+fn problems(input: &Input<'_>, living: &[&Pod]) -> Vec<Problem> {
+    let of_pods = living.iter().filter(|pod| !pod.is_ready).filter_map(|pod| {
+        let problem = pod.problem.as_ref()?;
+        Some(Problem::new(problem.reason, format!("pod {}: {}", pod.name, problem.message)))
+    });
+    input.problems.iter().cloned().chain(of_pods).collect()
+}
+
+struct Verdict<'a> {
+    input: &'a Input<'a>,
+    problem: Option<&'a Problem>,
+    redis: (&'static str, Reason),
+    ready: i32,
+    fine: i32,
+}
+
+impl Verdict<'_> {
+    fn ready(&self) -> Said {
+        let desired = self.input.desired;
+        if let Some(problem) = self.problem {
+            return ("False", problem.reason, said(problem));
+        }
+        let how_many = format!("{} of {desired} pods are ready", self.ready);
+        let is_settled = self.input.step.phase == Phase::Settled;
+        if !is_settled || self.fine < desired {
+            let (_, reason, message) = self.progressing();
+            let reason = if reason == Reason::Complete { Reason::PodsNotReady } else { reason };
+            return ("False", reason, format!("{how_many}; {message}"));
+        }
+        if desired == 0 {
+            return ("True", Reason::ScaledToZero, with_remedy("no pods are asked for", Reason::ScaledToZero));
+        }
+        match self.redis.0 {
+            "True" => ("True", Reason::AllReady, format!("{how_many} and up to date, and Redis answers")),
+            "False" => ("False", Reason::RedisNotReady, with_remedy(&how_many, Reason::RedisNotReady)),
+            _ => ("Unknown", self.redis.1, with_remedy(&how_many, self.redis.1)),
+        }
+    }
+
+    fn progressing(&self) -> Said {
+        let desired = self.input.desired;
+        let going = |reason: Reason, message: String| match self.problem {
+            Some(problem) => {
+                ("False", Reason::Stalled, format!("{}; {}", message.trim_end_matches('.'), said(problem)))
+            }
+            None => ("True", reason, message),
+        };
+        let of = |reason: Reason| format!("{}.", reason.meaning());
+        match &self.input.step.phase {
+            Phase::Settled if self.fine >= desired => ("False", Reason::Complete, of(Reason::Complete)),
+            Phase::Settled if self.ready >= desired => {
+                ("False", Reason::Partitioned, with_remedy(Reason::Partitioned.meaning(), Reason::Partitioned))
+            }
+            Phase::Settled => going(Reason::Starting, of(Reason::Starting)),
+            Phase::Scaling { to } if self.ready == 0 => going(Reason::Starting, format!("{to} pods are started")),
+            Phase::Scaling { to } => {
+                going(Reason::Scaling, format!("from {} to {to} pods", self.input.step.replicas.max(self.ready)))
+            }
+            Phase::Rolling { .. } if self.is_all_new() || self.ready == 0 => {
+                going(Reason::Starting, of(Reason::Starting))
+            }
+            Phase::Rolling { ordinal } => {
+                going(Reason::RollingOut, format!("pod {ordinal} is being updated; {} of {desired} are", self.fine))
+            }
+            Phase::ChangingDirectory => going(Reason::DirectoryChanged, of(Reason::DirectoryChanged)),
+            Phase::Waiting { why: Wait::Paused } => {
+                ("False", Reason::Paused, with_remedy(Reason::Paused.meaning(), Reason::Paused))
+            }
+            Phase::Waiting { why: Wait::Slot } => ("True", Reason::WaitingForSlot, of(Reason::WaitingForSlot)),
+            Phase::Waiting { why: Wait::Redis } => going(Reason::WaitingForRedis, of(Reason::WaitingForRedis)),
+            Phase::Waiting { why: Wait::OtherPods } => going(Reason::WaitingForPods, of(Reason::WaitingForPods)),
+            Phase::Unseen | Phase::Waiting { why: Wait::ScaleIn } => going(Reason::Scaling, of(Reason::Scaling)),
+        }
+    }
+
+    fn is_all_new(&self) -> bool {
+        self.input.pods.iter().all(|pod| pod.is_updated)
+    }
+
+    fn degraded(&self) -> Said {
+        let desired = self.input.desired;
+        if let Some(problem) = self.problem {
+            return ("True", problem.reason, said(problem));
+        }
+        if self.redis.0 == "False" {
+            return (
+                "True",
+                Reason::RedisNotReady,
+                with_remedy(Reason::RedisNotReady.meaning(), Reason::RedisNotReady),
+            );
+        }
+        // Pods that are being started for the first time, or one at a time, are no damage.
+        let waits = self.input.step.phase == Phase::Waiting { why: Wait::OtherPods };
+        if waits && self.ready < desired {
+            let message = format!("{} of {desired} pods are ready", self.ready);
+            return ("True", Reason::PodsNotReady, with_remedy(&message, Reason::PodsNotReady));
+        }
+        ("False", Reason::AsExpected, format!("{}.", Reason::AsExpected.meaning()))
+    }
+}
+
+fn said(problem: &Problem) -> String {
+    with_remedy(&problem.message, problem.reason)
+}
+
+/// A message, and what to do.
+fn with_remedy(message: &str, reason: Reason) -> String {
+    let message = message.trim_end_matches('.');
+    if reason.remedy().is_empty() { format!("{message}.") } else { format!("{message}. {}", reason.remedy()) }
+}
+
+/// Whether two statuses say the same.
+pub fn differs(one: &ChatDeploymentStatus, other: &ChatDeploymentStatus) -> bool {
+    one != other
+}
+
+fn as_i32(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// Of a ChatDeployment that this version cannot read at all.
+pub fn unreadable(generation: i64, problem: &Problem, now: &str) -> ChatDeploymentStatus {
+    let condition = |type_: &str, status: &str| Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: problem.reason.as_str().to_owned(),
+        message: said(problem),
+        last_transition_time: now.to_owned(),
+        observed_generation: Some(generation),
+    };
+    ChatDeploymentStatus {
+        observed_generation: Some(generation),
+        conditions: vec![condition(READY, "False"), condition(DEGRADED, "True")],
+        ..ChatDeploymentStatus::default()
+    }
+}

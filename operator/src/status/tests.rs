@@ -1,0 +1,179 @@
+//! Tests of what is said: a table of situations.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn pod(ordinal: usize, is_ready: bool, is_updated: bool) -> Pod {
+    Pod { name: format!("chat-{ordinal}"), is_ready, is_updated, is_terminating: false, problem: None }
+}
+
+fn report(state: &str) -> Report {
+    Report { state: state.into(), detail: String::new(), rooms: 2, players: 3 }
+}
+
+fn reports(states: &[&str]) -> BTreeMap<String, Report> {
+    states.iter().enumerate().map(|(ordinal, state)| (format!("chat-{ordinal}"), report(state))).collect()
+}
+
+fn step(phase: Phase) -> Step {
+    Step { replicas: 3, partition: 0, delete: None, phase }
+}
+
+struct Case<'a> {
+    phase: Phase,
+    pods: Vec<Pod>,
+    states: &'a [&'a str],
+    problems: Vec<Problem>,
+}
+
+/// The four conditions as `status/reason`.
+fn conditions(case: Case<'_>, previous: &ChatDeploymentStatus) -> (Vec<String>, ChatDeploymentStatus) {
+    let step = step(case.phase);
+    let reports = reports(case.states);
+    let input = Input {
+        generation: 7,
+        desired: 3,
+        step: &step,
+        pods: &case.pods,
+        reports: &reports,
+        problems: &case.problems,
+        selector: "a=b".into(),
+        image: "chatd:1".into(),
+        endpoints: Endpoints::default(),
+        redis_endpoint: "redis:6379".into(),
+        counts_may_change: true,
+        now: "2026-11-24T01:02:03Z",
+        previous,
+    };
+    let status = status(&input);
+    let said = status.conditions.iter();
+    (said.map(|condition| format!("{}/{}", condition.status, condition.reason)).collect(), status)
+}
+
+fn all(is_ready: bool, is_updated: bool) -> Vec<Pod> {
+    (0..3).map(|ordinal| pod(ordinal, is_ready, is_updated)).collect()
+}
+
+#[test]
+fn each_situation_has_its_words() {
+    let none = ChatDeploymentStatus::default();
+    let bad = Problem::new(Reason::ImagePullFailed, "no such image");
+    let table: [(&str, Case<'_>, [&str; 4]); 8] = [
+        (
+            "all is well",
+            Case { phase: Phase::Settled, pods: all(true, true), states: &["ok", "ok", "ok"], problems: vec![] },
+            ["True/AllReady", "False/Complete", "False/AsExpected", "True/Reachable"],
+        ),
+        (
+            "at the start",
+            Case { phase: Phase::Rolling { ordinal: 2 }, pods: all(false, true), states: &[], problems: vec![] },
+            ["False/Starting", "True/Starting", "False/AsExpected", "Unknown/PodsNotAnswering"],
+        ),
+        (
+            "in a roll-out",
+            Case {
+                phase: Phase::Rolling { ordinal: 2 },
+                pods: vec![pod(0, true, false), pod(1, true, false), pod(2, false, true)],
+                states: &["ok", "ok"],
+                problems: vec![],
+            },
+            ["False/RollingOut", "True/RollingOut", "False/AsExpected", "True/Reachable"],
+        ),
+        (
+            "a bad image",
+            Case {
+                phase: Phase::Rolling { ordinal: 2 },
+                pods: vec![
+                    pod(0, true, false),
+                    pod(1, true, false),
+                    Pod { problem: Some(bad.clone()), ..pod(2, false, true) },
+                ],
+                states: &["ok", "ok"],
+                problems: vec![],
+            },
+            ["False/ImagePullFailed", "False/Stalled", "True/ImagePullFailed", "True/Reachable"],
+        ),
+        (
+            "paused",
+            Case {
+                phase: Phase::Waiting { why: Wait::Paused },
+                pods: all(true, false),
+                states: &["ok", "ok", "ok"],
+                problems: vec![],
+            },
+            ["False/Paused", "False/Paused", "False/AsExpected", "True/Reachable"],
+        ),
+        (
+            "a partition",
+            Case {
+                phase: Phase::Settled,
+                pods: vec![pod(0, true, false), pod(1, true, false), pod(2, true, true)],
+                states: &["ok", "ok", "ok"],
+                problems: vec![],
+            },
+            ["False/Partitioned", "False/Partitioned", "False/AsExpected", "True/Reachable"],
+        ),
+        (
+            "Redis away",
+            Case { phase: Phase::Settled, pods: all(true, true), states: &["ok", "auth", "auth"], problems: vec![] },
+            ["False/RedisNotReady", "False/Complete", "True/RedisNotReady", "False/AuthFailed"],
+        ),
+        (
+            "a name taken",
+            Case {
+                phase: Phase::Settled,
+                pods: all(true, true),
+                states: &["ok", "ok", "ok"],
+                problems: vec![Problem::new(Reason::NameConflict, "Service chat")],
+            },
+            ["False/NameConflict", "False/Complete", "True/NameConflict", "True/Reachable"],
+        ),
+    ];
+    for (name, case, expected) in table {
+        assert_eq!(conditions(case, &none).0, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_condition_keeps_its_time_while_its_status_is_the_same() {
+    let case = || Case { phase: Phase::Settled, pods: all(true, true), states: &["ok"; 3], problems: vec![] };
+    let mut before = conditions(case(), &ChatDeploymentStatus::default()).1;
+    before.conditions[0].last_transition_time = "long ago".into();
+    before.conditions[1].last_transition_time = "long ago".into();
+    before.conditions[1].status = "True".into();
+    let after = conditions(case(), &before).1;
+    assert_eq!(after.conditions[0].last_transition_time, "long ago");
+    assert_eq!(after.conditions[1].last_transition_time, "2026-11-24T01:02:03Z");
+    assert!(!differs(&after, &conditions(case(), &after).1));
+}
+
+#[test]
+fn counts_are_there_only_if_every_pod_was_asked() {
+    let case = |states| Case { phase: Phase::Settled, pods: all(true, true), states, problems: vec![] };
+    let none = ChatDeploymentStatus::default();
+    assert_eq!(conditions(case(&["ok"; 3]), &none).1.rooms, Some(6));
+    assert_eq!(conditions(case(&["ok"; 2]), &none).1.rooms, None);
+}
+
+#[test]
+fn a_status_of_chatd_is_read_whatever_is_added_to_it() {
+    let body = br#"{"version":"9","ready":true,"draining":false,"rooms":12,"players":31,"new":[],
+        "directory":{"state":"auth","since":1,"detail":"wrong password","more":1}}"#;
+    let report = Report::parse(body).unwrap();
+    assert_eq!((report.rooms, report.players, report.state.as_str()), (12, 31, "auth"));
+    assert_eq!(Report::parse(b"{}"), None);
+}
+
+#[test]
+fn what_kubernetes_says_has_a_reason() {
+    let waiting = |reason: &str| Problem::of_waiting(reason, "why", None).map(|problem| problem.reason);
+    assert_eq!(waiting("ImagePullBackOff"), Some(Reason::ImagePullFailed));
+    assert_eq!(waiting("ContainerCreating"), None);
+    assert_eq!(waiting("CrashLoopBackOff"), Some(Reason::CrashLooping));
+    let event = |reason: &str, message: &str| Problem::of_event(reason, message).map(|problem| problem.reason);
+    assert_eq!(event("FailedCreate", "pods is forbidden: exceeded quota: q"), Some(Reason::QuotaExceeded));
+    assert_eq!(event("FailedMount", "secret \"x\" not found"), Some(Reason::MountFailed));
+    assert_eq!(event("Pulled", ""), None);
+    assert_eq!(Problem::unscheduled("unbound immediate PersistentVolumeClaims").reason, Reason::VolumePending);
+    assert!(Problem::new(Reason::Full, "é".repeat(1000)).message.len() < 410);
+}

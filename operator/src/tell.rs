@@ -1,0 +1,82 @@
+//! Events: what changed and why, for `kubectl describe`. Building them is pure; rate limits are in `memory`. No I/O.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+
+use crate::api::{ChatDeploymentStatus, Condition};
+use crate::desired::{API_VERSION, KIND, MANAGER, Owner};
+use crate::status::{DEGRADED, PROGRESSING, READY, REDIS_READY};
+
+/// What is worth telling, out of the change of the conditions: type, reason and message.
+pub fn news(before: &ChatDeploymentStatus, after: &ChatDeploymentStatus) -> Vec<(&'static str, String, String)> {
+    let of = |condition: &Condition| (condition.status.clone(), condition.reason.clone());
+    let changed = after.conditions.iter().filter(|condition| {
+        let old = before.conditions.iter().find(|old| old.type_ == condition.type_);
+        old.map(of) != Some(of(condition))
+    });
+    changed
+        .filter_map(|condition| {
+            let kind = match (condition.type_.as_str(), condition.status.as_str()) {
+                (READY | PROGRESSING | REDIS_READY, "True") => "Normal",
+                (DEGRADED, "True") | (REDIS_READY, "False") => "Warning",
+                _ => return None,
+            };
+            Some((kind, condition.reason.clone(), condition.message.clone()))
+        })
+        .collect()
+}
+
+/// An Event about a ChatDeployment. `unique` makes its name one that no other has.
+pub fn event(owner: &Owner, type_: &str, reason: &str, message: &str, now: Timestamp, unique: u64) -> Event {
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{}.{unique:016x}", owner.name)),
+            namespace: Some(owner.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        involved_object: ObjectReference {
+            api_version: Some(API_VERSION.to_owned()),
+            kind: Some(KIND.to_owned()),
+            name: Some(owner.name.clone()),
+            namespace: Some(owner.namespace.clone()),
+            uid: Some(owner.uid.clone()),
+            ..ObjectReference::default()
+        },
+        type_: Some(type_.to_owned()),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        source: Some(EventSource { component: Some(MANAGER.to_owned()), host: None }),
+        reporting_component: Some(MANAGER.to_owned()),
+        first_timestamp: Some(Time(now)),
+        last_timestamp: Some(Time(now)),
+        count: Some(1),
+        ..Event::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(type_: &str, status: &str, reason: &str) -> ChatDeploymentStatus {
+        let condition = Condition {
+            type_: type_.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: "m".into(),
+            last_transition_time: String::new(),
+            observed_generation: None,
+        };
+        ChatDeploymentStatus { conditions: vec![condition], ..ChatDeploymentStatus::default() }
+    }
+
+    #[test]
+    fn only_changes_are_news() {
+        let ready = status(READY, "True", "AllReady");
+        assert_eq!(news(&ChatDeploymentStatus::default(), &ready).len(), 1);
+        assert_eq!(news(&ready, &ready).len(), 0);
+        assert_eq!(news(&ready, &status(DEGRADED, "True", "CrashLooping"))[0].0, "Warning");
+        assert_eq!(news(&ready, &status(DEGRADED, "False", "AsExpected")).len(), 0);
+    }
+}
