@@ -1,41 +1,14 @@
 //! The command `http-demo`: a cluster if there is none, its databases, the HTTP demo, and a port to it until Ctrl-C.
 
-use std::process::ExitCode;
+use crate::demo::Demo;
+use crate::deploy;
+use crate::forward::{Destination, Ports};
 
-use anyhow::Result;
+pub const DEMO: Demo =
+    Demo { destination: Destination::HttpDemo, image: "http-demo", deploy: deploy::http_demo, next_steps };
 
-use crate::deploy::{self, kube::Kube};
-use crate::forward::{Destination, LocalPorts, Ports};
-use crate::up;
-
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    #[command(flatten)]
-    up: up::Arguments,
-    /// Ends when the pods are ready, with no port opened.
-    #[arg(long)]
-    no_forward: bool,
-    #[command(flatten)]
-    local: LocalPorts,
-}
-
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let ports = if arguments.no_forward { None } else { Some(Ports::open(Destination::HttpDemo, &arguments.local)?) };
-    if up::run(&arguments.up)? != ExitCode::SUCCESS {
-        return Ok(ExitCode::FAILURE);
-    }
-    let selection = &arguments.up.selection;
-    let kube = Kube::of(selection)?;
-    deploy::images(selection, &["redis", "postgres", "http-demo"])?;
-    deploy::databases(&kube)?;
-    deploy::http_demo(&kube)?;
-    let Some(ports) = ports else { return Ok(ExitCode::SUCCESS) };
-    println!("{}", next_steps(ports.local(8080)));
-    ports.keep(&kube)
-}
-
-fn next_steps(port: u16) -> String {
-    let address = format!("http://localhost:{port}");
+fn next_steps(ports: &Ports) -> String {
+    let address = format!("http://localhost:{}", ports.local(8080));
     format!(
         "
 Values in Redis and the way to Postgres, from two pods:

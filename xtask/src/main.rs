@@ -6,6 +6,7 @@ mod choose;
 mod cluster;
 mod command;
 mod databases;
+mod demo;
 mod deploy;
 mod down;
 mod env;
@@ -51,9 +52,9 @@ enum Command {
     /// Redis and Postgres in the cluster.
     Databases(databases::Arguments),
     /// Three chatd replicas in the cluster, and ports to them.
-    TcpDemo(tcp_demo::Arguments),
+    TcpDemo(demo::Arguments),
     /// The HTTP demo in the cluster, and a port to it.
-    HttpDemo(http_demo::Arguments),
+    HttpDemo(demo::Arguments),
     /// Keeps a port-forward up until Ctrl-C.
     Forward(forward::Arguments),
     /// The part of `up` that needs root.
@@ -80,8 +81,8 @@ fn main() -> ExitCode {
         Command::Images(arguments) => images::run(&arguments),
         Command::ImageFiles(arguments) => images::image_files::run(&arguments),
         Command::Databases(arguments) => databases::run(&arguments),
-        Command::TcpDemo(arguments) => tcp_demo::run(&arguments),
-        Command::HttpDemo(arguments) => http_demo::run(&arguments),
+        Command::TcpDemo(arguments) => demo::run(&arguments, &tcp_demo::DEMO),
+        Command::HttpDemo(arguments) => demo::run(&arguments, &http_demo::DEMO),
         Command::Forward(arguments) => forward::run(&arguments),
         Command::BuiltinUp(arguments) => builtin::commands::up(&arguments),
         Command::BuiltinDown(arguments) => builtin::commands::down(&arguments),

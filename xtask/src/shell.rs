@@ -1,12 +1,11 @@
 //! Other programs: run with a limit of time, and with what they said in the error when they fail. I/O.
 
-use anyhow::{Context, Result, bail};
+use crate::command::{Output, output};
+use anyhow::{Result, bail};
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 /// For programs that answer at once.
 pub const SHORT: Duration = Duration::from_secs(20);
@@ -44,43 +43,11 @@ pub fn command<S: AsRef<OsStr>>(words: &[S]) -> Command {
 
 /// Runs it to its end, whatever its exit code; ends it when `limit` has passed.
 pub fn ask(command: &mut Command, limit: Duration) -> Result<Said> {
-    let name = words(command);
     if command.get_program().is_empty() {
         bail!("no program");
     }
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("starting `{name}`"))?;
-    let collect = |pipe: Option<Box<dyn Read + Send>>| {
-        thread::spawn(move || {
-            let mut bytes = Vec::new();
-            if let Some(mut pipe) = pipe {
-                // What was read before an error is still worth showing.
-                let _ = pipe.read_to_end(&mut bytes);
-            }
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    };
-    let stdout = collect(child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
-    let stderr = collect(child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
-    let deadline = Instant::now() + limit;
-    let mut pause = Duration::from_millis(1);
-    let code = loop {
-        if let Some(status) = child.try_wait()? {
-            break status.code();
-        }
-        if Instant::now() >= deadline {
-            child.kill()?;
-            child.wait()?;
-            bail!("`{name}` did not end within {} s", limit.as_secs());
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
-    };
-    Ok(Said { code, stdout: stdout.join().unwrap_or_default(), stderr: stderr.join().unwrap_or_default() })
+    let Output { status, stdout, stderr } = output(command, &[], limit)?;
+    Ok(Said { code: status.code(), stdout, stderr })
 }
 
 /// Runs it and gives what it printed; an exit code other than 0 is an error with its last words.
@@ -121,6 +88,7 @@ fn words(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     #[test]
     fn a_failure_carries_the_last_words() {

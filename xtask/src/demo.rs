@@ -1,0 +1,45 @@
+//! What the demos do alike: a cluster if there is none, images, databases, the demo's pods, and ports to them until Ctrl-C.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::deploy::{self, kube::Kube};
+use crate::forward::{Destination, LocalPorts, Ports};
+use crate::up;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    up: up::Arguments,
+    /// Ends when the pods are ready, with no port opened.
+    #[arg(long)]
+    no_forward: bool,
+    #[command(flatten)]
+    local: LocalPorts,
+}
+
+/// In what the demos differ.
+pub struct Demo {
+    pub destination: Destination,
+    /// The image of its pods.
+    pub image: &'static str,
+    pub deploy: fn(&Kube) -> Result<()>,
+    /// What is printed when its ports are open.
+    pub next_steps: fn(&Ports) -> String,
+}
+
+pub fn run(arguments: &Arguments, demo: &Demo) -> Result<ExitCode> {
+    let ports = if arguments.no_forward { None } else { Some(Ports::open(demo.destination, &arguments.local)?) };
+    if up::run(&arguments.up)? != ExitCode::SUCCESS {
+        return Ok(ExitCode::FAILURE);
+    }
+    let selection = &arguments.up.selection;
+    let kube = Kube::of(selection)?;
+    deploy::images(selection, &["redis", "postgres", demo.image])?;
+    deploy::databases(&kube)?;
+    (demo.deploy)(&kube)?;
+    let Some(ports) = ports else { return Ok(ExitCode::SUCCESS) };
+    println!("{}", (demo.next_steps)(&ports));
+    ports.keep(&kube)
+}
