@@ -200,9 +200,12 @@ enum Mark {
     Ends,
 }
 
-async fn watch_deployments(
-    stream: impl Stream<Item = watcher::Result<Event<DeserializeGuard<ChatDeployment>>>> + Send + 'static,
+/// Takes one watch's events to the end of its stream: the marks of its lists and its failures are alike for all kinds.
+async fn follow<K: Send + 'static>(
+    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     feed: Feed,
+    put: impl Fn(&Feed, K) + Send,
+    remove: impl Fn(&Feed, K) + Send,
 ) {
     let mut stream = std::pin::pin!(stream);
     let mut progress = Progress::default();
@@ -213,57 +216,59 @@ async fn watch_deployments(
                 feed.mark(Mark::Ends);
                 feed.list_is_read(&mut progress);
             }
-            Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                let key = Key { namespace: object.namespace().unwrap_or_default(), name: object.name_any() };
-                feed.cache.listed(feed.source, feed.namespace.as_deref(), &key, &key.name);
-                let is_new = match object.0 {
-                    Ok(deployment) => feed.cache.put_readable(&key, deployment),
-                    Err(invalid) => {
-                        let generation = invalid.metadata.generation.unwrap_or_default();
-                        let unreadable = Deployment::Unreadable { generation, why: invalid.error };
-                        feed.cache.put_deployment(&key, version(&invalid.metadata), unreadable)
-                    }
-                };
-                if is_new {
-                    feed.queue.add(&key);
-                }
-            }
-            Ok(Event::Delete(object)) => {
-                let key = Key { namespace: object.namespace().unwrap_or_default(), name: object.name_any() };
-                feed.cache.remove_deployment(&key);
-                feed.queue.add(&key);
-            }
+            Ok(Event::InitApply(object) | Event::Apply(object)) => put(&feed, object),
+            Ok(Event::Delete(object)) => remove(&feed, object),
             Err(error) => feed.failed(&error, &mut progress).await,
         }
     }
 }
 
-async fn watch_pods(stream: impl Stream<Item = watcher::Result<Event<Pod>>> + Send + 'static, feed: Feed) {
-    let mut stream = std::pin::pin!(stream);
-    let mut progress = Progress::default();
-    while let Some(event) = stream.next().await {
-        match event {
-            Ok(Event::Init) => feed.mark(Mark::Begins),
-            Ok(Event::InitDone) => {
-                feed.mark(Mark::Ends);
-                feed.list_is_read(&mut progress);
+async fn watch_deployments(
+    stream: impl Stream<Item = watcher::Result<Event<DeserializeGuard<ChatDeployment>>>> + Send + 'static,
+    feed: Feed,
+) {
+    let key_of = |object: &DeserializeGuard<ChatDeployment>| Key {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+    };
+    let put = |feed: &Feed, object: DeserializeGuard<ChatDeployment>| {
+        let key = key_of(&object);
+        feed.cache.listed(feed.source, feed.namespace.as_deref(), &key, &key.name);
+        let is_new = match object.0 {
+            Ok(deployment) => feed.cache.put_readable(&key, deployment),
+            Err(invalid) => {
+                let generation = invalid.metadata.generation.unwrap_or_default();
+                let unreadable = Deployment::Unreadable { generation, why: invalid.error };
+                feed.cache.put_deployment(&key, version(&invalid.metadata), unreadable)
             }
-            Ok(Event::InitApply(pod) | Event::Apply(pod)) => {
-                let Some(key) = deployment_of(&pod.metadata) else { continue };
-                let record = PodRecord::of(&pod);
-                feed.cache.listed(feed.source, feed.namespace.as_deref(), &key, &record.name);
-                if feed.cache.put_pod(&key, record) {
-                    feed.queue.add(&key);
-                }
-            }
-            Ok(Event::Delete(pod)) => {
-                let Some(key) = deployment_of(&pod.metadata) else { continue };
-                feed.cache.remove_pod(&key, &pod.name_any());
-                feed.queue.add(&key);
-            }
-            Err(error) => feed.failed(&error, &mut progress).await,
+        };
+        if is_new {
+            feed.queue.add(&key);
         }
-    }
+    };
+    let remove = |feed: &Feed, object: DeserializeGuard<ChatDeployment>| {
+        let key = key_of(&object);
+        feed.cache.remove_deployment(&key);
+        feed.queue.add(&key);
+    };
+    follow(stream, feed, put, remove).await;
+}
+
+async fn watch_pods(stream: impl Stream<Item = watcher::Result<Event<Pod>>> + Send + 'static, feed: Feed) {
+    let put = |feed: &Feed, pod: Pod| {
+        let Some(key) = deployment_of(&pod.metadata) else { return };
+        let record = PodRecord::of(&pod);
+        feed.cache.listed(feed.source, feed.namespace.as_deref(), &key, &record.name);
+        if feed.cache.put_pod(&key, record) {
+            feed.queue.add(&key);
+        }
+    };
+    let remove = |feed: &Feed, pod: Pod| {
+        let Some(key) = deployment_of(&pod.metadata) else { return };
+        feed.cache.remove_pod(&key, &pod.name_any());
+        feed.queue.add(&key);
+    };
+    follow(stream, feed, put, remove).await;
 }
 
 async fn watch_children<K: Resource + Send + 'static>(
@@ -272,31 +277,20 @@ async fn watch_children<K: Resource + Send + 'static>(
     kind: Kind,
     record: impl Fn(&K) -> Child + Send,
 ) {
-    let mut stream = std::pin::pin!(stream);
-    let mut progress = Progress::default();
-    while let Some(event) = stream.next().await {
-        match event {
-            Ok(Event::Init) => feed.mark(Mark::Begins),
-            Ok(Event::InitDone) => {
-                feed.mark(Mark::Ends);
-                feed.list_is_read(&mut progress);
-            }
-            Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                let Some(key) = deployment_of(object.meta()) else { continue };
-                let child = record(&object);
-                feed.cache.listed(feed.source, feed.namespace.as_deref(), &key, &child.name);
-                if feed.cache.put_child(&key, child) {
-                    feed.queue.add(&key);
-                }
-            }
-            Ok(Event::Delete(object)) => {
-                let Some(key) = deployment_of(object.meta()) else { continue };
-                feed.cache.remove_child(&key, kind, &object.name_any());
-                feed.queue.add(&key);
-            }
-            Err(error) => feed.failed(&error, &mut progress).await,
+    let put = move |feed: &Feed, object: K| {
+        let Some(key) = deployment_of(object.meta()) else { return };
+        let child = record(&object);
+        feed.cache.listed(feed.source, feed.namespace.as_deref(), &key, &child.name);
+        if feed.cache.put_child(&key, child) {
+            feed.queue.add(&key);
         }
-    }
+    };
+    let remove = |feed: &Feed, object: K| {
+        let Some(key) = deployment_of(object.meta()) else { return };
+        feed.cache.remove_child(&key, kind, &object.name_any());
+        feed.queue.add(&key);
+    };
+    follow(stream, feed, put, remove).await;
 }
 
 /// For how long a start waits for the first lists before it says why nothing happens.
