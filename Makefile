@@ -126,6 +126,15 @@ test-cluster: ## the built-in cluster and what runs in it, as root or by sudo: m
 	@echo "==> the demos in a cluster of two nodes"
 	@cargo test --locked -p xtask --test demos -- --ignored
 
+.PHONY: test-images
+test-images: ## our images, compiled from nothing in another folder, are the same: 15 minutes
+	@hack/need rust cc images
+	@cargo test --locked -p xtask --test demos -- --ignored images_are_the_same_from_another_folder
+
+.PHONY: load
+load: ## brings archives into every node of that cluster: ARCHIVES=".cache/images/chatd.oci.tar"
+	@$(XTASK) load $(ARCHIVES)
+
 .PHONY: test-sim
 test-sim: ## the seeded simulation: SEEDS=1000
 	@hack/need rust cc

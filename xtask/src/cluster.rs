@@ -98,7 +98,7 @@ pub struct Record {
 impl Record {
     /// kubectl of this cluster, whatever KUBECONFIG the caller has.
     pub fn kubectl(&self) -> Command {
-        let mut kubectl = crate::shell::command(&self.kubectl);
+        let mut kubectl = crate::command::from_words(&self.kubectl);
         kubectl.env("KUBECONFIG", &self.kubeconfig);
         kubectl
     }

@@ -1,13 +1,17 @@
 //! Programs that are run to their end: bounded in time, and with their last lines in the error when they fail. Does I/O.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+/// The limit for programs that answer at once.
+pub const SHORT: Duration = Duration::from_secs(20);
 /// How many of its last lines a failed program is quoted with.
 const LAST_LINES: usize = 20;
 const POLL: Duration = Duration::from_millis(5);
@@ -18,6 +22,41 @@ pub struct Output {
     pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl Output {
+    /// The end of what was said, complaints first if there are any.
+    pub fn last_lines(&self) -> String {
+        let said = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };
+        let lines = tail(said, LAST_LINES);
+        lines.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The last `lines` lines of a text.
+pub fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.trim_end().lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// A program and its arguments.
+pub fn from_words<S: AsRef<OsStr>>(words: &[S]) -> Command {
+    let mut command = Command::new(words.first().map_or(OsStr::new("false"), AsRef::as_ref));
+    command.args(words.iter().skip(1));
+    command
+}
+
+/// Where PATH has this program.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    // Debian keeps some of what is needed out of a plain user's PATH.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders.map(|folder| folder.join(program)).find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
 /// Runs it to its end, which is within `limit` or it is killed; a status other than 0 is no error.
@@ -31,12 +70,11 @@ pub fn output(command: &mut Command, input: &[u8], limit: Duration) -> Result<Ou
     let mut child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
     let ended = wait(&mut child, limit)?;
     let (stdout, stderr) = (content(&mut stdout)?, content(&mut stderr)?);
-    match ended {
-        Some(status) => Ok(Output { status, stdout, stderr }),
-        None => {
-            bail!("{name} did not end within {} s; its last lines:\n{}", limit.as_secs(), last_lines(&stdout, &stderr))
-        }
+    let said = Output { status: ended.unwrap_or_default(), stdout, stderr };
+    if ended.is_none() {
+        bail!("{name} did not end within {} s; its last lines:\n{}", limit.as_secs(), said.last_lines());
     }
+    Ok(said)
 }
 
 /// Runs it to its end and gives what it printed; a status other than 0 is an error with its last lines.
@@ -47,11 +85,16 @@ pub fn succeed(command: &mut Command, limit: Duration) -> Result<String> {
 /// The same, with something to read on its standard input.
 pub fn succeed_with(command: &mut Command, input: &[u8], limit: Duration) -> Result<String> {
     let name = shown(command);
-    let Output { status, stdout, stderr } = output(command, input, limit)?;
-    if !status.success() {
-        bail!("{name} failed ({status}); its last lines:\n{}", last_lines(&stdout, &stderr));
+    let said = output(command, input, limit)?;
+    if !said.status.success() {
+        bail!("{name} failed ({}); its last lines:\n{}", said.status, said.last_lines());
     }
-    Ok(stdout)
+    Ok(said.stdout)
+}
+
+/// The same for a program and its arguments that answers at once.
+pub fn succeed_words<S: AsRef<OsStr>>(words: &[S]) -> Result<String> {
+    succeed(&mut from_words(words), SHORT)
 }
 
 /// Waits for a child's end; after `limit` it is killed, and None is the answer.
@@ -90,14 +133,6 @@ fn content(file: &mut File) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The end of what was said, complaints first if there are any.
-fn last_lines(stdout: &str, stderr: &str) -> String {
-    let said = if stderr.trim().is_empty() { stdout } else { stderr };
-    let lines: Vec<&str> = said.trim_end().lines().collect();
-    let from = lines.len().saturating_sub(LAST_LINES);
-    lines[from..].iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -120,6 +155,12 @@ mod tests {
         let error = succeed(&mut shell("seq 100 >&2; exit 3"), Duration::from_secs(10)).unwrap_err().to_string();
         assert!(error.contains("exit status: 3"), "{error}");
         assert!(error.contains("    81\n") && !error.contains("    80\n"), "{error}");
+    }
+
+    #[test]
+    fn the_tail_of_a_text() {
+        assert_eq!(tail("a\nb\nc\n", 2), "b\nc");
+        assert_eq!(tail("a", 2), "a");
     }
 
     #[test]

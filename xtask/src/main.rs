@@ -17,7 +17,6 @@ mod http_demo;
 mod images;
 mod kubectl;
 mod load;
-mod shell;
 mod steps;
 mod tcp_demo;
 mod up;

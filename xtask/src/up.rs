@@ -5,7 +5,7 @@ use crate::choose::{Choice, Wish, choose};
 use crate::cluster::{Cluster, Kind, Record, Selection, repository};
 use crate::facts;
 use crate::steps::{Steps, seconds};
-use crate::{external, shell};
+use crate::{command, external};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::PathBuf;
@@ -124,7 +124,7 @@ fn install_kubectl(cluster: &Cluster, program: &std::path::Path) -> Result<()> {
 /// The context of this moment, as a file of its own: what the user switches to later is not ours to touch.
 fn take_current(cluster: &Cluster) -> Result<()> {
     let mut view = Command::new("kubectl");
-    let text = shell::run(view.args(["config", "view", "--minify", "--flatten", "--raw"]), shell::SHORT)?;
+    let text = command::succeed(view.args(["config", "view", "--minify", "--flatten", "--raw"]), command::SHORT)?;
     std::io::Write::write_all(&mut external::private_file(&cluster.kubeconfig())?, text.as_bytes())?;
     Ok(())
 }
@@ -133,7 +133,7 @@ fn make_external(cluster: &Cluster, kind: Kind, nodes: u8, steps: &Steps) -> Res
     let answers = || {
         let mut ask = Command::new("kubectl");
         ask.env("KUBECONFIG", cluster.kubeconfig()).args(["--request-timeout=10s", "get", "--raw", "/readyz"]);
-        cluster.kubeconfig().exists() && shell::run(&mut ask, shell::SHORT).is_ok()
+        cluster.kubeconfig().exists() && command::succeed(&mut ask, command::SHORT).is_ok()
     };
     if answers() {
         steps.note("it is there already");

@@ -2,7 +2,7 @@
 
 use super::processes::hex;
 use crate::cluster::repository;
-use crate::shell::{self, SHORT, tail};
+use crate::command::{self, SHORT, tail};
 use crate::steps::{Steps, seconds};
 use anyhow::{Context, Result, bail};
 use rustix::fs::FlockOperation;
@@ -51,7 +51,7 @@ fn key() -> Result<String> {
         .collect();
     files.sort();
     let mut hash = Sha256::new();
-    let compiler = shell::run(go().args(["env", "GOVERSION", "GOOS", "GOARCH"]), Duration::from_mins(5))?;
+    let compiler = command::succeed(go().args(["env", "GOVERSION", "GOOS", "GOARCH"]), Duration::from_mins(5))?;
     for text in [compiler, linker_flags()] {
         hash.update(text);
         hash.update([0]);
@@ -88,8 +88,8 @@ pub fn build(steps: &Steps) -> Result<PathBuf> {
 fn compile(steps: &Steps, program: &Path) -> Result<()> {
     let started = Instant::now();
     steps.note("fetching modules");
-    shell::run(go().args(["mod", "download"]), BUILD_LIMIT).context("fetching Go modules")?;
-    let listed = shell::run(go().args(["list", "-deps", "."]), Duration::from_mins(5))?;
+    command::succeed(go().args(["mod", "download"]), BUILD_LIMIT).context("fetching Go modules")?;
+    let listed = command::succeed(go().args(["list", "-deps", "."]), Duration::from_mins(5))?;
     let packages = listed.lines().count();
     steps.note(format!(
         "modules are there after {}; {packages} packages, fewer if Go has some of them already",
@@ -137,7 +137,7 @@ fn compile(steps: &Steps, program: &Path) -> Result<()> {
     if !status.success() {
         bail!("`go build` in hack/cluster failed:\n{}", tail(&said.join("\n"), 20));
     }
-    shell::run(Command::new(program).args(["kubectl", "version", "--client"]), SHORT)
+    command::succeed(Command::new(program).args(["kubectl", "version", "--client"]), SHORT)
         .context("the new program does not run")?;
     Ok(())
 }

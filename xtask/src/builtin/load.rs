@@ -3,7 +3,7 @@
 use super::layout::{Layout, Node};
 use super::state;
 use crate::cluster::Name;
-use crate::shell::{self, SHORT};
+use crate::command::{self, SHORT};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,12 +30,12 @@ pub fn load(name: &Name, archives: &[PathBuf]) -> Result<()> {
 }
 
 fn import(layout: &Layout, node: Node, archive: &Path) -> Result<()> {
-    shell::run(ctr(layout, node).arg("import").arg(archive), IMPORT_LIMIT)
+    command::succeed(ctr(layout, node).arg("import").arg(archive), IMPORT_LIMIT)
         .with_context(|| format!("bringing {} into {}", archive.display(), node.name()))
         .map(drop)
 }
 
 pub fn import_missing(layout: &Layout, node: Node, archive: &Path, image: &str) -> Result<()> {
-    let there = shell::run(ctr(layout, node).args(["list", "--quiet"]), SHORT)?;
+    let there = command::succeed(ctr(layout, node).args(["list", "--quiet"]), SHORT)?;
     if there.lines().any(|line| line == image) { Ok(()) } else { import(layout, node, archive) }
 }

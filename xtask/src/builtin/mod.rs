@@ -22,7 +22,7 @@ pub use commands::as_root;
 pub use load::load;
 
 use crate::cluster::Name;
-use crate::shell::{self, command, tail};
+use crate::command::{self, from_words, tail};
 use crate::steps::{Steps, wait_for};
 use anyhow::{Context, Result, bail};
 use base64::Engine;
@@ -98,7 +98,7 @@ pub fn up(arguments: &Arguments, steps: &Steps) -> Result<()> {
         write_configuration(&layout)?;
         install(&layout, &arguments.program)
     })?;
-    let containerd = shell::find("containerd").context("containerd is not installed")?;
+    let containerd = command::find("containerd").context("containerd is not installed")?;
     let processes = Processes { layout: &layout, programs, containerd, audit: arguments.audit };
 
     let alive = noted.supervisor.is_some_and(Identity::lives);
@@ -173,7 +173,7 @@ impl Running<'_> {
         kubectl.arg("--request-timeout=5s").arg("--kubeconfig").arg(self.layout.path("kubeconfig/bootstrap"));
         // Its cache of what the API offers would go into root's home.
         kubectl.env("KUBECACHEDIR", self.layout.path("kubectl-cache")).args(words);
-        shell::run(&mut kubectl, Duration::from_secs(30))
+        command::succeed(&mut kubectl, Duration::from_secs(30))
     }
 
     /// Waits for what a process is to bring about; a process that keeps ending, or the limit, is an error with its last log lines.
@@ -273,7 +273,7 @@ fn start_supervisor(layout: &Layout, noted: &mut Noted) -> Result<()> {
     let log = fs::File::options().create(true).append(true).open(layout.log("supervisor"))?;
     let mut words = vec!["setsid", "unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--mount"];
     words.extend(["--propagation", "slave", "--"]);
-    let mut child = command(&words)
+    let mut child = from_words(&words)
         .arg(std::env::current_exe()?)
         .args(["supervise", "--name", &layout.name.to_string()])
         .stdin(Stdio::piped())

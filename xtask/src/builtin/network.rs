@@ -3,7 +3,7 @@
 
 use super::layout::{Layout, Node, Subnet, free_subnet};
 use crate::cluster::Name;
-use crate::shell::{self, SHORT, command, run_words};
+use crate::command::{self, SHORT, from_words, succeed_words};
 use anyhow::{Context, Result};
 use rustix::mount::UnmountFlags;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// A /24 that no address and no route of this machine touches.
 pub fn choose_subnet(name: &Name) -> Result<Subnet> {
-    let routes: Value = serde_json::from_str(&run_words(&["ip", "-json", "-4", "route", "show", "table", "all"])?)?;
+    let routes: Value = serde_json::from_str(&succeed_words(&["ip", "-json", "-4", "route", "show", "table", "all"])?)?;
     let used: Vec<(u32, u8)> =
         routes.as_array().into_iter().flatten().filter_map(|route| parse_destination(route["dst"].as_str()?)).collect();
     free_subnet(name, &used).context(
@@ -70,10 +70,10 @@ pub fn remove_folder() -> Result<()> {
 pub fn make_bridge(layout: &Layout) -> Result<()> {
     let bridge = layout.bridge();
     if !exists(&bridge) {
-        run_words(&["ip", "link", "add", &bridge, "type", "bridge"])?;
+        succeed_words(&["ip", "link", "add", &bridge, "type", "bridge"])?;
     }
-    run_words(&["ip", "addr", "replace", &format!("{}/24", layout.host_address()), "dev", &bridge])?;
-    run_words(&["ip", "link", "set", &bridge, "up"])?;
+    succeed_words(&["ip", "addr", "replace", &format!("{}/24", layout.host_address()), "dev", &bridge])?;
+    succeed_words(&["ip", "link", "set", &bridge, "up"])?;
     Ok(())
 }
 
@@ -86,26 +86,26 @@ pub fn make_node(layout: &Layout, node: Node, nodes: u8) -> Result<()> {
     }
     if !file.exists() {
         note_folder()?;
-        run_words(&["ip", "netns", "add", &namespace])?;
+        succeed_words(&["ip", "netns", "add", &namespace])?;
     }
-    let inside = |words: &[&str]| -> Result<shell::Said> {
+    let inside = |words: &[&str]| -> Result<command::Output> {
         let mut all = vec!["ip", "-n", &namespace];
         all.extend(words);
-        shell::ask(&mut command(&all), SHORT)
+        command::output(&mut from_words(&all), &[], SHORT)
     };
     let must = |words: &[&str]| -> Result<()> {
         let said = inside(words)?;
-        anyhow::ensure!(said.good(), "`ip {}` in {namespace}: {}", words.join(" "), said.last_words());
+        anyhow::ensure!(said.status.success(), "`ip {}` in {namespace}: {}", words.join(" "), said.last_lines());
         Ok(())
     };
     must(&["link", "set", "lo", "up"])?;
-    if !inside(&["link", "show", "eth0"])?.good() {
+    if !inside(&["link", "show", "eth0"])?.status.success() {
         if exists(&veth) {
-            run_words(&["ip", "link", "del", &veth])?;
+            succeed_words(&["ip", "link", "del", &veth])?;
         }
-        run_words(&["ip", "link", "add", &veth, "type", "veth", "peer", "name", "eth0", "netns", &namespace])?;
+        succeed_words(&["ip", "link", "add", &veth, "type", "veth", "peer", "name", "eth0", "netns", &namespace])?;
     }
-    run_words(&["ip", "link", "set", &veth, "master", &layout.bridge(), "up"])?;
+    succeed_words(&["ip", "link", "set", &veth, "master", &layout.bridge(), "up"])?;
     must(&["addr", "replace", &format!("{}/24", layout.node_address(node)), "dev", "eth0"])?;
     must(&["link", "set", "eth0", "up"])?;
     // Service addresses need some route before kube-proxy can turn them into a pod's.
@@ -115,7 +115,7 @@ pub fn make_node(layout: &Layout, node: Node, nodes: u8) -> Result<()> {
     for other in Node::all(nodes).filter(|&other| other != node) {
         must(&["route", "replace", &other.pod_subnet(), "via", &layout.node_address(other)])?;
     }
-    run_words(&[
+    succeed_words(&[
         "nsenter",
         &format!("--net={}", file.display()),
         "sh",
@@ -132,7 +132,7 @@ pub fn remove(layout: &Layout) -> Result<Vec<String>> {
         let file = namespace_file(layout, node);
         if file.exists() {
             if is_namespace(&file) {
-                run_words(&["ip", "netns", "del", &layout.network_namespace(node)])?;
+                succeed_words(&["ip", "netns", "del", &layout.network_namespace(node)])?;
             } else {
                 std::fs::remove_file(&file)?;
             }
@@ -147,8 +147,8 @@ pub fn remove(layout: &Layout) -> Result<Vec<String>> {
 
 fn delete_link(link: &str, removed: &mut Vec<String>) -> Result<()> {
     if exists(link) {
-        let said = shell::ask(&mut command(&["ip", "link", "del", link]), SHORT)?;
-        anyhow::ensure!(said.good() || !exists(link), "`ip link del {link}`: {}", said.last_words());
+        let said = command::output(&mut from_words(&["ip", "link", "del", link]), &[], SHORT)?;
+        anyhow::ensure!(said.status.success() || !exists(link), "`ip link del {link}`: {}", said.last_lines());
         removed.push(link.to_owned());
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 
-use crate::shell::find;
+use crate::command::find;
 
 /// Ended when it is dropped.
 #[derive(Debug)]
