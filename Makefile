@@ -90,12 +90,13 @@ forward: ## those ports again: TO=chatd or TO=http-demo
 	@$(XTASK) forward $(TO)
 
 .PHONY: test
-test: ## everything that CI runs: lints, Rust tests with simulation, pages in a browser
-	@hack/need rust cc redis postgres nc node chromium shellcheck openssl
+test: ## everything that CI runs: lints, Rust tests with simulation, pages in a browser, a real cluster
+	@hack/need rust cc redis postgres nc node chromium shellcheck openssl busybox cluster images
 	@$(MAKE) lint
 	@$(MAKE) test-rust
 	@$(MAKE) test-sim
 	@$(MAKE) test-pages
+	@$(MAKE) test-cluster
 	@echo "==> all passed"
 
 .PHONY: lint
