@@ -197,7 +197,8 @@ impl Reconciler {
         observed: &Observed,
         memory: &mut Memory,
     ) -> (Permission, Option<Duration>) {
-        let facts = Facts::default();
+        let deployment_uid = plan::adopted_uid(observed, &owner.name);
+        let facts = Facts { deployment_uid, ..Facts::default() };
         let spec = &deployment.spec;
         let context = Context { owner, spec, installed: &self.installed, facts: &facts };
         let wish = plan::wish(&context);

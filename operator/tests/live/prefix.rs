@@ -11,7 +11,7 @@ use super::world::{World, eventually};
 #[ignore = "needs a cluster"]
 async fn a_prefix_that_is_in_use_keeps_pods_unready_until_it_is_free_or_another() {
     let world = World::new("prefix").await;
-    world.redis("shared", 6379, &["redis-server", "--save", ""], None).await;
+    world.redis("shared", 6379, &["redis-server", "--save", "", "--protected-mode", "no"], None).await;
     let url = format!("redis://{}:6379", world.host("shared"));
     let spec = |prefix: &str| {
         let mut spec = external(&url, prefix, &json!({}));

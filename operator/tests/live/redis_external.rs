@@ -6,7 +6,8 @@ use super::chat::Chat;
 use super::servers::{Certificates, external, small};
 use super::world::{World, eventually};
 
-const PLAIN: [&str; 3] = ["redis-server", "--save", ""];
+/// Without a password Redis would answer its own machine only.
+const PLAIN: [&str; 5] = ["redis-server", "--save", "", "--protected-mode", "no"];
 
 fn server<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&PLAIN, more].concat()
