@@ -1,13 +1,14 @@
 //! What the operator remembers between two looks at a ChatDeployment: for how long something has been so, and what was said.
 //! Nothing that is lost with a restart is needed for a right decision; it only takes a little longer. No I/O, but for random numbers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::record::Key;
 
-/// Pods of the old version that are unready or missing for this long are not waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Pods of the old version that are unready or missing for this long are not waited for. A process that ends and starts again is ready
+/// after some 3 s, a pod that is replaced after 10 s: in that time a roll-out would take a second pod, at two replicas the last one.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Beyond its grace period a pod may take this long to end before it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_mins(1);
 /// A roll-out that does not go on for this long no longer keeps others from rolling.
@@ -18,8 +19,7 @@ const SECONDS_FOR_AN_EVENT: f64 = 20.0;
 /// Of one ChatDeployment.
 #[derive(Debug)]
 pub struct Memory {
-    laggards: BTreeSet<i32>,
-    laggards_since: Instant,
+    away_since: BTreeMap<i32, Instant>,
     ending: BTreeSet<String>,
     ending_since: Instant,
     pub secrets_seen: Option<Instant>,
@@ -32,8 +32,7 @@ pub struct Memory {
 impl Memory {
     pub fn new(now: Instant) -> Self {
         Self {
-            laggards: BTreeSet::new(),
-            laggards_since: now,
+            away_since: BTreeMap::new(),
             ending: BTreeSet::new(),
             ending_since: now,
             secrets_seen: None,
@@ -44,14 +43,21 @@ impl Memory {
         }
     }
 
-    /// Whether the same pods have been missing or unready for so long that waiting is no use; and else when to look again.
-    pub fn patience_is_over(&mut self, laggards: BTreeSet<i32>, now: Instant) -> (bool, Option<Duration>) {
-        if laggards.is_empty() || !laggards.is_subset(&self.laggards) {
-            self.laggards_since = now;
+    /// Remembers which pods are away. Whether `laggards`, some of them, have all been so for so long that waiting is no use; and else
+    /// when to look again.
+    pub fn patience_is_over(
+        &mut self,
+        away: &BTreeSet<i32>,
+        laggards: &BTreeSet<i32>,
+        now: Instant,
+    ) -> (bool, Option<Duration>) {
+        self.away_since.retain(|ordinal, _| away.contains(ordinal));
+        for ordinal in away {
+            self.away_since.entry(*ordinal).or_insert(now);
         }
-        self.laggards = laggards;
-        let waited = now.saturating_duration_since(self.laggards_since);
-        if self.laggards.is_empty() { (false, None) } else { (waited >= PATIENCE, PATIENCE.checked_sub(waited)) }
+        let since = laggards.iter().filter_map(|ordinal| self.away_since.get(ordinal)).max();
+        let waited = since.map(|since| now.saturating_duration_since(*since));
+        (waited.is_some_and(|waited| waited >= PATIENCE), waited.and_then(|waited| PATIENCE.checked_sub(waited)))
     }
 
     /// Whether a pod has been ending for longer than its grace period and a bit.
@@ -135,14 +141,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_is_for_the_same_pods() {
+    fn patience_runs_out_for_each_pod_from_when_it_went_away() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut memory = Memory::new(start);
-        assert!(!memory.patience_is_over([0, 1].into(), at(0)).0);
-        assert!(memory.patience_is_over([0].into(), at(31)).0, "the same, but fewer");
-        assert!(!memory.patience_is_over([0, 2].into(), at(32)).0);
-        assert!(!memory.patience_is_over([].into(), at(90)).0);
+        let mut over = |away: &[i32], laggards: &[i32], seconds| {
+            let set = |ordinals: &[i32]| ordinals.iter().copied().collect();
+            memory.patience_is_over(&set(away), &set(laggards), at(seconds)).0
+        };
+        assert!(!over(&[0], &[], 0), "nobody waits for it");
+        assert!(over(&[0, 2], &[0], 16), "long broken when the roll-out begins");
+        assert!(!over(&[0, 2], &[0, 2], 17), "one of them for a moment only");
+        assert!(over(&[0, 2], &[0, 2], 32));
+        assert!(!over(&[], &[], 33));
+        assert!(!over(&[0], &[0], 34), "it was back in between");
     }
 
     #[test]

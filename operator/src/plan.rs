@@ -116,6 +116,13 @@ pub fn set_of(observed: &Observed, name: &str) -> Option<Set> {
     })
 }
 
+/// The uid that the pods of an adopted StatefulSet go by.
+pub fn adopted_uid(observed: &Observed, name: &str) -> Option<String> {
+    let seen = observed.children.get(&(Kind::StatefulSet, name.to_owned()))?;
+    let record::Detail::Set(set) = &seen.record.detail else { return None };
+    set.adopted_uid.clone()
+}
+
 /// Where the spec wants the chat pods to go.
 pub fn wish(context: &Context<'_>) -> Wish {
     let chat = desired::children(context)
@@ -161,6 +168,7 @@ pub fn plan(
         partition: 0,
         addresses: BTreeMap::new(),
         ordinals: 0,
+        deployment_uid: adopted_uid(observed, &names.chat()),
         valkey_secret: usable_secret(owner, observed.valkey_secret.as_ref(), desired::is_whole_valkey_secret),
     };
     let context = Context { owner, spec, installed, facts: &facts };

@@ -197,14 +197,16 @@ impl Reconciler {
         observed: &Observed,
         memory: &mut Memory,
     ) -> (Permission, Option<Duration>) {
-        let facts = Facts::default();
+        let deployment_uid = plan::adopted_uid(observed, &owner.name);
+        let facts = Facts { deployment_uid, ..Facts::default() };
         let spec = &deployment.spec;
         let context = Context { owner, spec, installed: &self.installed, facts: &facts };
         let wish = plan::wish(&context);
         let set = plan::set_of(observed, &context.names().chat());
         let now = Instant::now();
+        let away = rollout::away(set.as_ref(), &observed.pods);
         let laggards = rollout::laggards(set.as_ref(), &observed.pods, &wish);
-        let (patience_is_over, patience) = memory.patience_is_over(laggards, now);
+        let (patience_is_over, patience) = memory.patience_is_over(&away, &laggards, now);
         let ending: BTreeSet<String> =
             observed.pods.values().filter(|pod| pod.terminating).map(|pod| pod.uid.clone()).collect();
         let grace = Duration::from_secs(u64::try_from(spec.drain.deadline_seconds).unwrap_or_default() + 10);

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
-use crate::desired::{DIRECTORY, Kind};
+use crate::desired::{ADOPTED_UID, DEPLOYMENT_UID, DIRECTORY, Kind};
 use crate::hash;
 use crate::status::Problem;
 
@@ -75,6 +75,8 @@ pub struct Set {
     pub update_revision: String,
     pub template: String,
     pub directory: String,
+    /// The uid that the pods go by, if it is one that is to be kept.
+    pub adopted_uid: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,6 +143,10 @@ impl Child {
         let spec = set.spec.as_ref();
         let status = set.status.clone().unwrap_or_default();
         let rolling = spec.and_then(|spec| spec.update_strategy.as_ref()?.rolling_update.as_ref());
+        let child = Self::of_metadata(Kind::StatefulSet, &set.metadata);
+        let kept = Some(annotation(Some(&set.metadata), ADOPTED_UID)).filter(|uid| !uid.is_empty());
+        // Whoever edits the setting by hand gets it put back: it is taken over from an orphan only.
+        let orphaned = || deployment_uid(set).filter(|_| child.owner == Owner::Nobody);
         let detail = Set {
             replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
             partition: rolling.and_then(|rolling| rolling.partition).unwrap_or(0),
@@ -150,8 +156,9 @@ impl Child {
             update_revision: status.update_revision.unwrap_or_default(),
             template: annotation(Some(&set.metadata), TEMPLATE),
             directory: annotation(spec.and_then(|spec| spec.template.metadata.as_ref()), DIRECTORY),
+            adopted_uid: kept.or_else(orphaned),
         };
-        Self { detail: Detail::Set(detail), ..Self::of_metadata(Kind::StatefulSet, &set.metadata) }
+        Self { detail: Detail::Set(detail), ..child }
     }
 
     pub fn of_service(service: &Service) -> Self {
@@ -184,6 +191,12 @@ impl Child {
             _ => plain(),
         }
     }
+}
+
+fn deployment_uid(set: &StatefulSet) -> Option<String> {
+    let containers = &set.spec.as_ref()?.template.spec.as_ref()?.containers;
+    let mut variables = containers.iter().flat_map(|container| container.env.iter().flatten());
+    variables.find(|variable| variable.name == DEPLOYMENT_UID)?.value.clone()
 }
 
 /// Kubernetes promises that resource versions of one kind can be compared as numbers; one that is none counts as the latest.

@@ -49,7 +49,7 @@ pub struct Permission {
     pub slot: bool,
     /// The managed Valkey is up to date and ready, or there is none: it goes before the chat pods.
     pub redis_is_settled: bool,
-    /// Pods of the old version have been unready or missing for so long that waiting for them is no use.
+    /// All pods of the old version that are unready or missing have been so for so long that waiting for them is no use.
     pub patience_is_over: bool,
     /// A pod has been ending for longer than it may.
     pub is_stuck: bool,
@@ -113,12 +113,18 @@ pub fn needs_slot(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> 
     !wish.paused && pods.iter().any(|(ordinal, pod)| reached.contains(ordinal) && is_old(pod))
 }
 
-/// Pods that are missing, or of the old version and not ready: how long it has been the same ones decides about patience.
+/// Pods that are missing or not ready, of whatever version: for how long is remembered, so that patience has run out for what has long
+/// been broken when a roll-out begins.
+pub fn away(set: Option<&Set>, pods: &BTreeMap<i32, Pod>) -> BTreeSet<i32> {
+    let is_away = |ordinal: &i32| pods.get(ordinal).is_none_or(|pod| !pod.terminating && !pod.ready);
+    (0..set.map_or(0, |set| set.replicas)).filter(is_away).collect()
+}
+
+/// Those of them that are missing or of the old version: patience is for them.
 pub fn laggards(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> BTreeSet<i32> {
     let Some(set) = set else { return BTreeSet::new() };
     let is_old = |pod: &Pod| set.template != wish.template || pod.revision != set.update_revision;
-    let lags = |ordinal: &i32| pods.get(ordinal).is_none_or(|pod| !pod.terminating && !pod.ready && is_old(pod));
-    (0..set.replicas).filter(lags).collect()
+    away(Some(set), pods).into_iter().filter(|ordinal| pods.get(ordinal).is_none_or(is_old)).collect()
 }
 
 /// The next step, given how things are.

@@ -10,6 +10,9 @@ pub const TOKEN_KEYS: &str = "/etc/chatd/token-keys";
 pub const REDIS_FILES: &str = "/etc/chatd/redis";
 pub const ADDRESSES: &str = "/etc/chatd/addresses";
 
+/// The setting by which pods know that they belong together.
+pub const DEPLOYMENT_UID: &str = "CHATD_DEPLOYMENT_UID";
+
 /// Only what differs from chatd's own defaults, or must not follow them when they change, is said.
 pub fn environment(context: &Context<'_>, directory: &Directory) -> Vec<EnvVar> {
     let spec = context.spec;
@@ -17,7 +20,7 @@ pub fn environment(context: &Context<'_>, directory: &Directory) -> Vec<EnvVar> 
         field("POD_NAME", "metadata.name"),
         field("POD_IP", "status.podIP"),
         set("CHATD_POD_ID", "$(POD_NAME)"),
-        set("CHATD_DEPLOYMENT_UID", &context.owner.uid),
+        set(DEPLOYMENT_UID, context.deployment_uid()),
         set("CHATD_TCP_LISTEN", &format!("0.0.0.0:{TCP_PORT}")),
         set("CHATD_HTTP_LISTEN", &format!("0.0.0.0:{WEB_PORT}")),
         set("CHATD_PEER_LISTEN", &format!("0.0.0.0:{PEER_PORT}")),

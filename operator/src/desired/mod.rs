@@ -25,11 +25,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use addresses::{PodAddress, Seen as SeenAddress, addresses};
+pub use configuration::DEPLOYMENT_UID;
 pub use directory::{Directory, SecretFile};
 pub use names::Names;
 pub use pod_services::wanted as wanted_pod_services;
 pub use secrets::{has_token_key, is_whole_valkey_secret, new_token_keys, new_valkey_secret};
-pub use stateful_set::{DIRECTORY, VALKEY_SECRET};
+pub use stateful_set::{ADOPTED_UID, DIRECTORY, VALKEY_SECRET};
 
 use crate::api::{ChatDeploymentSpec, NetworkPolicyType, RedisType};
 
@@ -140,6 +141,8 @@ pub struct Facts {
     pub addresses: BTreeMap<String, PodAddress>,
     /// Ordinals that need a Service of their own: those to be and those not gone yet.
     pub ordinals: i32,
+    /// The uid that an adopted StatefulSet's pods go by, if it is not the owner's: pods of two would not share a directory.
+    pub deployment_uid: Option<String>,
     /// The uid of the managed Valkey's Secret: a new one means a new password, which Valkey reads at its start.
     pub valkey_secret: Option<String>,
 }
@@ -188,6 +191,11 @@ impl Context<'_> {
             controller: Some(true),
             block_owner_deletion: Some(true),
         }
+    }
+
+    /// By which the pods know that they belong together.
+    pub fn deployment_uid(&self) -> &str {
+        self.facts.deployment_uid.as_ref().unwrap_or(&self.owner.uid)
     }
 
     pub fn is_managed_redis(&self) -> bool {

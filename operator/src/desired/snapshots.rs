@@ -37,6 +37,7 @@ fn snapshot(name: &str, spec: Value) {
         partition: 0,
         addresses: [("chat-0".to_owned(), address)].into(),
         ordinals: 2,
+        deployment_uid: None,
         valkey_secret: Some("secret-uid".into()),
     };
     let context = Context { owner: &owner, spec: &spec, installed: &installed, facts: &facts };

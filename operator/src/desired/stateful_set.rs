@@ -15,9 +15,14 @@ pub const DIRECTORY: &str = "chatd.dev/directory";
 /// On Valkey's pods: which Secret they took their password from.
 pub const VALKEY_SECRET: &str = "chatd.dev/secret";
 
+/// On an adopted StatefulSet: the uid that its pods go by.
+pub const ADOPTED_UID: &str = "chatd.dev/deployment-uid";
+
 pub fn chat(context: &Context<'_>) -> Child {
+    let mut metadata = context.metadata(context.names().chat(), CHAT);
+    metadata.annotations = context.facts.deployment_uid.as_ref().map(|uid| annotation(ADOPTED_UID, uid));
     let stateful_set = StatefulSet {
-        metadata: context.metadata(context.names().chat(), CHAT),
+        metadata,
         spec: Some(StatefulSetSpec {
             service_name: Some(context.names().headless()),
             replicas: Some(context.facts.replicas),

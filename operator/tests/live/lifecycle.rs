@@ -1,112 +1,15 @@
-//! The operator against a real cluster, from apply to delete. Needs KUBECONFIG, the installed CRD, and the images
-//! `CHATD_TEST_IMAGE` (chatd.local/chatd:dev) and `VALKEY_TEST_IMAGE` (chatd.local/redis:7) on its nodes:
-//! `cargo test -p operator --test lifecycle -- --ignored`. Where pods cannot be reached from here, CHATD_TEST_ENTER holds what to
-//! run the operator with, such as `nsenter --net=/run/netns/chatd-test-1`.
-#![allow(clippy::unwrap_used)]
+//! One deployment from apply to delete, and one whose name is taken. Does I/O.
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use operator::api::ChatDeployment;
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// Ends the operator by its id, however the test ends.
-struct Operator(Child);
-
-impl Drop for Operator {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-struct World {
-    client: kube::Client,
-    namespace: String,
-    _operator: Operator,
-}
-
-impl World {
-    async fn new(name: &str) -> Self {
-        let client = kube::Client::try_default().await.expect("a cluster: set KUBECONFIG");
-        let namespace = format!("operator-{name}-{}", std::process::id());
-        let object: Namespace = serde_json::from_value(json!({
-            "metadata": { "name": namespace, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
-        }))
-        .unwrap();
-        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
-        let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
-        let enter = variable("CHATD_TEST_ENTER", "env");
-        let mut words = enter.split_whitespace();
-        let operator = Command::new(words.next().unwrap())
-            .args(words)
-            .arg(env!("CARGO_BIN_EXE_chatd-operator"))
-            .args(["run", "--admin-listen", "127.0.0.1:0", "--watch-namespace", &namespace])
-            .args(["--chatd-image", &variable("CHATD_TEST_IMAGE", "chatd.local/chatd:dev")])
-            .args(["--valkey-image", &variable("VALKEY_TEST_IMAGE", "chatd.local/redis:7")])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { client, namespace, _operator: Operator(operator) }
-    }
-
-    fn api<K>(&self) -> Api<K>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        Api::namespaced(self.client.clone(), &self.namespace)
-    }
-
-    async fn apply(&self, spec: Value) {
-        let object = json!({
-            "apiVersion": "chatd.dev/v1alpha1", "kind": "ChatDeployment", "metadata": { "name": "chat" }, "spec": spec,
-        });
-        let parameters = PatchParams::apply("test").force();
-        self.api::<ChatDeployment>().patch("chat", &parameters, &Patch::Apply(object)).await.unwrap();
-    }
-
-    /// `Status/Reason` of a condition, if it is about the present spec.
-    async fn condition(&self, type_: &str) -> String {
-        let deployment = self.api::<ChatDeployment>().get("chat").await.unwrap();
-        let conditions = deployment.status.unwrap_or_default().conditions;
-        let current = conditions.iter().find(|condition| {
-            condition.type_ == type_ && condition.observed_generation == deployment.metadata.generation
-        });
-        current.map(|condition| format!("{}/{}", condition.status, condition.reason)).unwrap_or_default()
-    }
-
-    async fn ready(&self) {
-        eventually("Ready", async || self.condition("Ready").await == "True/AllReady").await;
-    }
-
-    /// Name, revision and uid of each chat pod.
-    async fn pods(&self) -> Vec<(String, String, String)> {
-        let chat = ListParams::default().labels("app.kubernetes.io/component=chat");
-        let pods = self.api::<Pod>().list(&chat).await.unwrap().items;
-        let of = |pod: Pod| {
-            let revision = pod.metadata.labels.unwrap()["controller-revision-hash"].clone();
-            (pod.metadata.name.unwrap(), revision, pod.metadata.uid.unwrap())
-        };
-        pods.into_iter().map(of).collect()
-    }
-
-    async fn end(self) {
-        Api::<Namespace>::all(self.client.clone()).delete(&self.namespace, &DeleteParams::background()).await.unwrap();
-    }
-}
-
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(2);
-    while !holds().await {
-        assert!(Instant::now() < deadline, "not within two minutes: {what}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
+use super::world::{World, eventually};
 
 #[tokio::test]
 #[ignore = "needs a cluster"]

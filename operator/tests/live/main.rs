@@ -1,0 +1,19 @@
+//! The operator against a real cluster, with real Redis servers in pods. Needs KUBECONFIG, the installed CRD, and the images
+//! `CHATD_TEST_IMAGE` (chatd.local/chatd:dev) and `VALKEY_TEST_IMAGE` (chatd.local/redis:7) on its nodes:
+//! `cargo test -p operator --test live -- --ignored --test-threads=8`. Where pods cannot be reached from here, CHATD_TEST_ENTER holds
+//! what to run programs with that do, such as `nsenter --net=/run/netns/chatd-test-1`. Each test has a namespace and an operator of
+//! its own, so they run side by side; what they wait for they ask again and again, with an end.
+#![allow(clippy::unwrap_used)]
+
+mod chat;
+mod day_two;
+mod failures;
+mod lifecycle;
+mod outside;
+mod ownership;
+mod prefix;
+mod redis_external;
+mod redis_managed;
+mod scaling;
+mod servers;
+mod world;
