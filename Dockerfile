@@ -38,3 +38,15 @@ LABEL org.opencontainers.image.title="http-demo" \
       org.opencontainers.image.description="A key/value API on Redis and a check of Postgres" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
+
+FROM scratch AS chatd-operator
+ARG VERSION=dev
+COPY --from=files /chatd-operator/ /
+USER 65532:65532
+EXPOSE 9091
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/chatd-operator"]
+LABEL org.opencontainers.image.title="chatd-operator" \
+      org.opencontainers.image.description="Turns a ChatDeployment into chat pods and keeps them so" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"

@@ -1,4 +1,4 @@
-//! Static binaries by cargo, and the files that go with them into an image, in `target/image/files/<package>`. Does I/O.
+//! Static binaries by cargo, and the files that go with them into an image, in `target/image/files/<binary>`. Does I/O.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::list::Program;
 use super::{authorities, sbom, tree};
 use crate::command::{output, succeed};
 
@@ -19,21 +20,21 @@ pub fn folder(root: &Path) -> PathBuf {
     root.join("target/image/files")
 }
 
-/// Compiles these packages and puts what each image holds below `files`: `/<package>`, its bill of materials and the authorities.
+/// Compiles these programs and puts what each image holds below `files`: `/<binary>`, its bill of materials and the authorities.
 /// They are to be all that there are: cargo chooses what the dependencies can do by what is compiled together, so that a package alone
 /// would become another binary.
-pub fn make(root: &Path, files: &Path, packages: &[&str]) -> Result<()> {
+pub fn make(root: &Path, files: &Path, programs: &[Program]) -> Result<()> {
     let target_folder = root.join("target/image");
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    compile(root, &target_folder, &triple, packages)?;
+    compile(root, &target_folder, &triple, programs)?;
     let metadata = metadata(root, &triple)?;
     let lock = std::fs::read_to_string(root.join("Cargo.lock"))?;
-    for package in packages {
-        let place = files.join(package);
+    for Program { package, binary } in programs {
+        let place = files.join(binary);
         tree::remove(&place)?;
-        tree::copy_file(&target_folder.join(&triple).join("release").join(package), &place.join(package))?;
+        tree::copy_file(&target_folder.join(&triple).join("release").join(binary), &place.join(binary))?;
         let bill = sbom::bill(&metadata, &lock, package, &libc())?;
-        tree::write(&place.join(sbom::path(package)), &bill)?;
+        tree::write(&place.join(sbom::path(binary)), &bill)?;
         tree::write(&place.join(authorities::PATH), authorities::bundle().as_bytes())?;
         tree::open_folders(&place, &[])?;
     }
@@ -46,12 +47,12 @@ fn cargo(root: &Path) -> Command {
     command
 }
 
-fn compile(root: &Path, target_folder: &Path, triple: &str, packages: &[&str]) -> Result<()> {
+fn compile(root: &Path, target_folder: &Path, triple: &str, programs: &[Program]) -> Result<()> {
     let mut command = cargo(root);
     command.args(["build", "--locked", "--release", "--target", triple]);
     command.arg("--target-dir").arg(target_folder);
-    for package in packages {
-        command.args(["--package", package, "--bin", package]);
+    for Program { package, binary } in programs {
+        command.args(["--package", package, "--bin", binary]);
     }
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")))?;
     let toolchain = succeed(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root), SHORT)?;

@@ -15,6 +15,6 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    binaries::make(&repository(), &arguments.folder, &list::packages())?;
+    binaries::make(&repository(), &arguments.folder, &list::programs())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -28,7 +28,7 @@ use crate::cluster::repository;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Which: chatd, http-demo, redis, postgres, toolbox. None: all of them.
+    /// Which: chatd, chatd-operator, http-demo, redis, postgres, toolbox. None: all of them.
     pub names: Vec<String>,
     /// What builds: docker, podman or buildah. Unset: the first of them that works.
     #[arg(long, env = "IMAGE_ENGINE")]
@@ -109,7 +109,7 @@ impl Maker {
         let begun = Instant::now();
         let archive = self.folder.join(format!("{}.oci.tar", image.short));
         let made = match &image.source {
-            Source::Ours { package } => self.ours(image, package, &archive)?,
+            Source::Ours(program) => self.ours(image, program.binary, &archive)?,
             Source::Public { reference, recipe } => self.public(image, reference, recipe, &archive)?,
         };
         let size = std::fs::metadata(&archive)?.len();
@@ -124,13 +124,13 @@ impl Maker {
     }
 
     /// Ours: an image is made if what it holds has changed, or, where the Dockerfile compiles it, what it is compiled from.
-    fn ours(&self, image: &Image, package: &str, archive: &Path) -> Result<Option<String>> {
+    fn ours(&self, image: &Image, binary: &str, archive: &Path) -> Result<Option<String>> {
         let dockerfile = self.root.join("Dockerfile");
         let mut inputs = Inputs::new();
         inputs.file(&dockerfile)?.text(image.name);
         let (context, contexts, where_compiled) = match self.compiled()? {
             Compiled::Here(files) => {
-                inputs.tree(&files.join(package))?;
+                inputs.tree(&files.join(binary))?;
                 (None, vec![("files", files.clone())], "of binaries compiled here")
             }
             Compiled::InImage => {
@@ -143,7 +143,7 @@ impl Maker {
             engine.build(&Build {
                 state: &self.folder.join("engine"),
                 dockerfile: &dockerfile,
-                target: package,
+                target: binary,
                 name: image.name,
                 context,
                 contexts: &contexts,
@@ -165,7 +165,7 @@ impl Maker {
                 let begun = Instant::now();
                 println!("==> static binaries by cargo (minutes the first time)");
                 let files = binaries::folder(&self.root);
-                binaries::make(&self.root, &files, &list::packages())?;
+                binaries::make(&self.root, &files, &list::programs())?;
                 println!("==> static binaries by cargo: done in {:.1} s", begun.elapsed().as_secs_f64());
                 Compiled::Here(files)
             };

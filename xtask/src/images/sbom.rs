@@ -14,8 +14,8 @@ pub struct SystemPackage {
 }
 
 /// Where an image has it.
-pub fn path(package: &str) -> String {
-    format!("usr/share/sbom/{package}.cdx.json")
+pub fn path(binary: &str) -> String {
+    format!("usr/share/sbom/{binary}.cdx.json")
 }
 
 /// The crates whose data lie beside the binary: the certificate authorities.

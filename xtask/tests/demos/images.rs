@@ -5,15 +5,16 @@ use std::process::Command;
 
 use crate::world::{World, archive, repository};
 
-const OURS: [&str; 2] = ["chatd", "http-demo"];
+/// Packages and the binaries in their images.
+const OURS: [(&str, &str); 3] = [("chatd", "chatd"), ("operator", "chatd-operator"), ("http-demo", "http-demo")];
 
 /// Our packages are compiled again, their dependencies are not; every archive is made again.
 pub fn are_the_same_when_made_again(world: &World) {
     world.xtask(&["images"]);
-    let all = ["chatd", "http-demo", "redis", "postgres", "toolbox"];
+    let all = ["chatd", "chatd-operator", "http-demo", "redis", "postgres", "toolbox"];
     let before = all.map(|name| std::fs::read(archive(name)).unwrap());
-    for name in OURS {
-        forget_binary(name);
+    for (package, binary) in OURS {
+        forget_binary(package, binary);
     }
     for name in all {
         // Without the note of what it was made of it is made again.
@@ -24,17 +25,19 @@ pub fn are_the_same_when_made_again(world: &World) {
     for (name, before) in all.into_iter().zip(before) {
         assert!(std::fs::read(archive(name)).unwrap() == before, "{name} is another image");
     }
-    assert!(std::fs::metadata(archive("chatd")).unwrap().len() <= 20_000_000);
+    for (_, binary) in OURS {
+        assert!(std::fs::metadata(archive(binary)).unwrap().len() <= 20_000_000, "{binary}");
+    }
 }
 
 /// Takes away what was compiled of this package, after a look that no folder of this machine is named in it.
-fn forget_binary(package: &str) {
+fn forget_binary(package: &str, binary: &str) {
     let target = repository().join("target/image");
-    let binary = std::fs::read(target.join("files").join(package).join(package)).unwrap();
+    let content = std::fs::read(target.join("files").join(binary).join(binary)).unwrap();
     let home = std::env::var("HOME").unwrap();
     for path in [repository().to_string_lossy().into_owned(), format!("{home}/.cargo"), format!("{home}/.rustup")] {
-        let found = binary.windows(path.len()).any(|window| window == path.as_bytes());
-        assert!(!found, "{package} holds the path {path}");
+        let found = content.windows(path.len()).any(|window| window == path.as_bytes());
+        assert!(!found, "{binary} holds the path {path}");
     }
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let cleaned = Command::new("cargo")
@@ -47,18 +50,20 @@ fn forget_binary(package: &str) {
 
 /// All compiled from nothing in a folder of another name and depth, so that no path of the first can be in it.
 pub fn are_the_same_from_another_folder(world: &World) {
-    world.xtask(&["images", "chatd", "http-demo"]);
+    let binaries = OURS.map(|(_, binary)| binary);
+    world.xtask(&[&["images"], &binaries[..]].concat());
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("somewhere/else");
     copy_source(&copy);
     let made = Command::new("cargo")
-        .args(["run", "--quiet", "--locked", "--package", "xtask", "--", "images", "chatd", "http-demo"])
+        .args(["run", "--quiet", "--locked", "--package", "xtask", "--", "images"])
+        .args(binaries)
         .current_dir(&copy)
         .env_remove("CARGO_TARGET_DIR")
         .status()
         .unwrap();
     assert!(made.success());
-    for name in OURS {
+    for name in binaries {
         let theirs = std::fs::read(copy.join(format!(".cache/images/{name}.oci.tar"))).unwrap();
         assert!(std::fs::read(archive(name)).unwrap() == theirs, "{name} is another image when compiled elsewhere");
     }
@@ -67,12 +72,18 @@ pub fn are_the_same_from_another_folder(world: &World) {
 /// What the Dockerfile may copy, and what xtask needs.
 fn copy_source(to: &Path) {
     std::fs::create_dir_all(to).unwrap();
-    let names =
-        ["Cargo.toml", "Cargo.lock", "Dockerfile", ".dockerignore", "bench", "chatd", "http-demo", "xtask", "hack"];
+    let files = ["Cargo.toml", "Cargo.lock", "Dockerfile", ".dockerignore"];
+    let folders = ["bench", "chatd", "http-demo", "operator", "xtask", "hack"];
     let without = ["--exclude=target", "--exclude=node_modules", "--exclude=.cache"];
     let archive = to.with_extension("tar");
-    let pack =
-        Command::new("tar").args(["-cf"]).arg(&archive).args(without).args(names).current_dir(repository()).status();
+    let pack = Command::new("tar")
+        .args(["-cf"])
+        .arg(&archive)
+        .args(without)
+        .args(files)
+        .args(folders)
+        .current_dir(repository())
+        .status();
     let unpack = Command::new("tar").args(["-xf"]).arg(&archive).current_dir(to).status();
     assert!(pack.unwrap().success() && unpack.unwrap().success());
 }
