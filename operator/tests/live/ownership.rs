@@ -33,7 +33,7 @@ async fn whoever_applies_scales_and_edits_is_not_fought_with() {
     world.ready().await;
 
     let chat = async || {
-        let versions = world.versions().await.into_iter();
+        let versions = world.versions().into_iter();
         // The autoscaler's own status changes with its measurements.
         versions.filter(|(name, _)| !name.starts_with("HorizontalPodAutoscaler/")).collect::<Vec<_>>()
     };

@@ -223,7 +223,7 @@ impl World {
     }
 
     /// Resource versions of all that the operator writes: they stand still when nothing is written.
-    pub async fn versions(&self) -> Vec<(String, String)> {
+    pub fn versions(&self) -> Vec<(String, String)> {
         let kinds = "chatdeployments,statefulsets,services,configmaps,secrets,serviceaccounts,poddisruptionbudgets,\
             networkpolicies,horizontalpodautoscalers,persistentvolumeclaims";
         let list: Value = serde_json::from_str(&self.kubectl_ok(&["get", kinds, "--output=json"])).unwrap();
