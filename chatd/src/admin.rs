@@ -4,8 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -17,7 +18,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::metrics::{self, Snapshot};
-use crate::tcp::keep_alive;
+use crate::tcp::{is_loopback, keep_alive};
+use crate::web::Gate;
 
 /// A pod that has not told how it is within this time does not turn over.
 pub const ANSWER_TIME: Duration = Duration::from_secs(1);
@@ -56,6 +58,7 @@ pub fn router<P: Pod>(pod: P) -> Router {
 pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
     // Else somebody who asks and does not read, or is cut off, would keep a place.
     keep_alive(&listener);
+    let router = if is_loopback(&listener) { router.layer(middleware::from_fn(own_names_only)) } else { router };
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -82,6 +85,16 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             // How a connection of a scraper ends is of no interest.
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
+    }
+}
+
+/// A page must not read it under a name of its own that resolves to here (DNS rebinding).
+async fn own_names_only(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let gate = Gate { allowed: Vec::new(), loopback: true };
+    match gate.check_host(&parts) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(failure) => failure.into_response(),
     }
 }
 
@@ -181,7 +194,8 @@ mod tests {
             let mut answers = Vec::new();
             for request in requests {
                 let mut stream = TcpStream::connect(address).await.unwrap();
-                let text = format!("{request} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+                let (request, host) = request.split_once(" @").unwrap_or((request, "localhost"));
+                let text = format!("{request} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
                 stream.write_all(text.as_bytes()).await.unwrap();
                 let mut answer = String::new();
                 let read = stream.read_to_string(&mut answer);
@@ -217,6 +231,17 @@ mod tests {
         assert_eq!(body(&answers[3]), expected);
         assert_eq!(body(&answers[4])["error"]["code"], "not_found");
         assert_eq!(body(&answers[5])["error"]["code"], "method_not_allowed");
+    }
+
+    #[test]
+    fn on_loopback_a_page_with_a_name_of_its_own_gets_nothing() {
+        let figures = Figures { snapshot: Snapshot { ready: true, ..Snapshot::default() }, stuck: false };
+        let requests = ["GET /status @evil.example:9090", "GET /metrics @evil.example", "GET /status @127.0.0.1:9090"];
+        let answers = answers(figures, &requests);
+        for answer in &answers[..2] {
+            assert!(answer.starts_with("HTTP/1.1 421") && body(answer)["error"]["code"] == "bad_host", "{answer}");
+        }
+        assert!(answers[2].starts_with("HTTP/1.1 200"), "{}", answers[2]);
     }
 
     #[test]

@@ -86,6 +86,11 @@ pub async fn serve(
     }
 }
 
+/// Whether only this machine can connect.
+pub(crate) fn is_loopback(listener: &TcpListener) -> bool {
+    listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback())
+}
+
 /// Sets what finds dead clients (protocol.md section 5), and no delay for small writes. Linux gives it on to accepted sockets.
 pub(crate) fn keep_alive(listener: &TcpListener) {
     let socket = SockRef::from(listener);

@@ -10,7 +10,7 @@ use crate::protocol::ErrorCode;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     status: StatusCode,
     code: &'static str,
     /// Never holds what a client sent.

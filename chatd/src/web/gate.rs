@@ -11,7 +11,7 @@ use crate::settings::Origin;
 
 /// Who may talk.
 #[derive(Debug, Clone)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     /// Origins besides the server's own.
     pub allowed: Vec<Origin>,
     /// Bound to a loopback address: only pages of this machine may name it, or any page could by a name of its own that

@@ -35,9 +35,9 @@ use crate::mail::{Permit, Places, ShardMail};
 use crate::protocol::{ErrorCode, RoomId};
 use crate::settings::{Cidr, Origin};
 use crate::shard;
-use crate::tcp::{accept_failed, keep_alive};
+use crate::tcp::{accept_failed, is_loopback, keep_alive};
 use failure::Failure;
-use gate::Gate;
+pub(crate) use gate::Gate;
 
 /// What the web port is told at its start.
 #[derive(Debug, Clone)]
@@ -116,9 +116,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     keep_alive(&listener);
-    let loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let web = Arc::new(Web {
-        gate: Gate { allowed: options.allowed_origins, loopback },
+        gate: Gate { allowed: options.allowed_origins, loopback: is_loopback(&listener) },
         trusted_proxies: options.trusted_proxies,
         max_players: options.max_players,
         shards,
