@@ -122,6 +122,7 @@ test-rust: ## unit, property, contract and end-to-end tests
 .PHONY: test-cluster
 test-cluster: ## the built-in cluster and what runs in it, as root or by sudo: minutes, the first time 20
 	@hack/need rust cc openssl busybox cluster images node chromium
+	@$(XTASK) cluster-program
 	@echo "==> a cluster of its own"
 	@cargo test --locked -p xtask --test cluster -- --ignored --nocapture --test-threads=1
 	@echo "==> the demos in a cluster of two nodes"

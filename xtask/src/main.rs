@@ -56,6 +56,9 @@ enum Command {
     HttpDemo(demo::Arguments),
     /// Keeps a port-forward up until Ctrl-C.
     Forward(forward::Arguments),
+    /// Builds the built-in cluster's program if what it depends on has changed; `up` does so too.
+    #[command(hide = true)]
+    ClusterProgram,
     /// The part of `up` that needs root.
     #[command(hide = true)]
     BuiltinUp(builtin::Arguments),
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Command::TcpDemo(arguments) => demo::run(&arguments, &tcp_demo::DEMO),
         Command::HttpDemo(arguments) => demo::run(&arguments, &http_demo::DEMO),
         Command::Forward(arguments) => forward::run(&arguments),
+        Command::ClusterProgram => up::program(&steps::Steps::begin()).map(|_| ExitCode::SUCCESS),
         Command::BuiltinUp(arguments) => builtin::commands::up(&arguments),
         Command::BuiltinDown(arguments) => builtin::commands::down(&arguments),
         Command::BuiltinLoad(arguments) => builtin::commands::load(&arguments),

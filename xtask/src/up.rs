@@ -88,7 +88,7 @@ fn make(cluster: &Cluster, choice: &Choice, nodes: u8, audit: bool, steps: &Step
 }
 
 fn make_builtin(cluster: &Cluster, nodes: u8, audit: bool, steps: &Steps) -> Result<()> {
-    let program = steps.step("the cluster's programs", || binary::build(steps))?;
+    let program = program(steps)?;
     install_kubectl(cluster, &program)?;
     let pause = builtin::pause_archive()?;
     let root = facts::root().map_err(anyhow::Error::msg)?;
@@ -106,6 +106,11 @@ fn make_builtin(cluster: &Cluster, nodes: u8, audit: bool, steps: &Steps) -> Res
         return builtin::up(&arguments, steps);
     }
     builtin::as_root(&root, &arguments.words())
+}
+
+/// The built-in cluster's program, which takes minutes to build the first time.
+pub fn program(steps: &Steps) -> Result<PathBuf> {
+    steps.step("the cluster's programs", || binary::build(steps))
 }
 
 /// A link of its own, so that a newer build in the cache does not take it away from a cluster that is up.

@@ -2,21 +2,9 @@
 
 use crate::hands::{Cluster, UP, eventually};
 use crate::machine::Machine;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
-use std::process::Child;
 use std::time::{Duration, Instant};
-
-/// Kills it without warning; with its whole process group, as a closed terminal does, or alone.
-fn kill(mut child: Child, group: bool) {
-    let pid = Pid::from_child(&child);
-    if group {
-        kill_process_group(pid, Signal::KILL).expect("it can be killed");
-    } else {
-        kill_process(pid, Signal::KILL).expect("it can be killed");
-    }
-    child.wait().expect("it ends");
-}
 
 /// Signs of progress of `up`, in their order.
 fn milestones(cluster: &Cluster) -> Vec<PathBuf> {
@@ -39,9 +27,9 @@ fn after_an_up_that_was_killed_down_leaves_nothing() {
     let cluster = Cluster::named("killed");
     let before = Machine::look(cluster.name);
     for (number, milestone) in milestones(&cluster).into_iter().enumerate() {
-        let up = cluster.start_up();
+        let up = cluster.start("up");
         eventually(&format!("{}", milestone.display()), UP, || milestone.exists());
-        kill(up, number % 2 == 0);
+        up.kill(number % 2 == 0);
         assert!(Machine::look(cluster.name).traces() > 0, "nothing was there to take away at {}", milestone.display());
         cluster.down();
         before.assert_unchanged();
@@ -65,13 +53,13 @@ fn up_and_down_can_be_killed_at_any_moment() {
         let (up_lives, down_lives) = (draw(6_000), draw(900));
         println!("up lives {up_lives:?}, down {down_lives:?}");
         let started = Instant::now();
-        let up = cluster.start_up();
+        let up = cluster.start("up");
         eventually("the moment", UP, || started.elapsed() >= up_lives);
-        kill(up, true);
+        up.kill(true);
         let started = Instant::now();
-        let down = cluster.xtask(&["down"]).spawn().expect("xtask starts");
+        let down = cluster.start("down");
         eventually("the moment", UP, || started.elapsed() >= down_lives);
-        kill(down, false);
+        down.kill(false);
         cluster.down();
         before.assert_unchanged();
     }
@@ -85,9 +73,9 @@ fn up_goes_on_where_it_was_broken_off() {
     let supervisor = cluster.state().join("supervisor.sock");
     let node = cluster.state().join("node1/kubelet.json");
     for milestone in [&supervisor, &node] {
-        let up = cluster.start_up();
+        let up = cluster.start("up");
         eventually(&format!("{}", milestone.display()), UP, || milestone.exists());
-        kill(up, false);
+        up.kill(false);
     }
     cluster.up();
     let identity = std::fs::read(cluster.state().join("cluster.json")).expect("it is noted");

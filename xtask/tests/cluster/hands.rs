@@ -1,5 +1,6 @@
 //! What the tests do with a cluster: `xtask` commands with a limit of time, and a cluster that is taken away when its test ends.
 
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -46,11 +47,12 @@ impl Cluster {
         command
     }
 
-    /// `up` in the background, in a process group of its own, and silent.
-    pub fn start_up(&self) -> Child {
+    /// `up` or `down` in the background, in a process group of its own, and silent.
+    pub fn start(&self, what: &str) -> Background {
         use std::os::unix::process::CommandExt;
-        let mut command = self.xtask(&["up"]);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().expect("xtask starts")
+        let mut command = self.xtask(&[what]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        Background(command.spawn().expect("xtask starts"))
     }
 
     pub fn up(&self) -> Duration {
@@ -94,6 +96,30 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         // Also after a failure; what went wrong was said already.
         let _ = self.xtask(&["down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+/// A process group that does not outlive its test.
+#[derive(Debug)]
+pub struct Background(Child);
+
+impl Background {
+    /// Kills it without warning; with its whole process group, as a closed terminal does, or alone.
+    pub fn kill(mut self, group: bool) {
+        let pid = Pid::from_child(&self.0);
+        let killed = if group { kill_process_group(pid, Signal::KILL) } else { kill_process(pid, Signal::KILL) };
+        killed.expect("it can be killed");
+        self.0.wait().expect("it ends");
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // Not if it was waited for: its id may be another's by now.
+        if self.0.try_wait().is_ok_and(|status| status.is_none()) {
+            let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+            let _ = self.0.wait();
+        }
     }
 }
 
