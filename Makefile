@@ -91,12 +91,13 @@ forward: ## those ports again: TO=chatd or TO=http-demo
 
 .PHONY: test
 test: ## everything that CI runs: lints, Rust tests with simulation, pages in a browser, a real cluster
-	@hack/need rust cc redis postgres nc node chromium shellcheck openssl busybox cluster images
+	@hack/need rust cc redis postgres nc node chromium shellcheck openssl busybox cluster images pip
 	@$(MAKE) lint
 	@$(MAKE) test-rust
 	@$(MAKE) test-sim
 	@$(MAKE) test-pages
 	@$(MAKE) test-cluster
+	@$(MAKE) test-operator
 	@echo "==> all passed"
 
 .PHONY: lint
@@ -127,6 +128,12 @@ test-cluster: ## the built-in cluster and what runs in it, as root or by sudo: m
 	@cargo test --locked -p xtask --test cluster -- --ignored --nocapture --test-threads=1
 	@echo "==> the demos in a cluster of two nodes"
 	@cargo test --locked -p xtask --test demos -- --ignored
+
+.PHONY: test-operator
+test-operator: ## the operator against a real cluster, as root or by sudo: minutes
+	@hack/need rust cc openssl busybox cluster images pip
+	@echo "==> the operator in a cluster of its own"
+	@hack/with-cluster optest cargo test --locked -p operator --test validation --test live -- --ignored --test-threads=8
 
 .PHONY: test-images
 test-images: ## our images, compiled from nothing in another folder, are the same: 15 minutes

@@ -1,5 +1,6 @@
 //! The operator against a real cluster, with real Redis servers in pods. Needs KUBECONFIG, the installed CRD, and the images
-//! `CHATD_TEST_IMAGE` (chatd.local/chatd:dev) and `VALKEY_TEST_IMAGE` (chatd.local/redis:7) on its nodes:
+//! `CHATD_TEST_IMAGE` (chatd.local/chatd:dev), `VALKEY_TEST_IMAGE` (chatd.local/valkey:9) and `REDIS_TEST_IMAGE` (chatd.local/redis:7)
+//! on its nodes, which `hack/with-cluster NAME COMMAND` provides:
 //! `cargo test -p operator --test live -- --ignored --test-threads=8`. Where pods cannot be reached from here, CHATD_TEST_ENTER holds
 //! what to run programs with that do, such as `nsenter --net=/run/netns/chatd-test-1`. Each test has a namespace and an operator of
 //! its own, so they run side by side; what they wait for they ask again and again, with an end.

@@ -58,8 +58,14 @@ pub fn chatd_image() -> String {
     variable("CHATD_TEST_IMAGE", "chatd.local/chatd:dev")
 }
 
+/// What the operator runs for a managed Redis.
+pub fn valkey_image() -> String {
+    variable("VALKEY_TEST_IMAGE", "chatd.local/valkey:9")
+}
+
+/// Of the servers that tests make.
 pub fn redis_image() -> String {
-    variable("VALKEY_TEST_IMAGE", "chatd.local/redis:7")
+    variable("REDIS_TEST_IMAGE", "chatd.local/redis:7")
 }
 
 /// A program that reaches pods.
@@ -98,7 +104,7 @@ impl World {
         let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{count}.log", self.namespace));
         let operator = enter(env!("CARGO_BIN_EXE_chatd-operator"))
             .args(["run", "--admin-listen", "127.0.0.1:0", "--watch-namespace", &self.namespace])
-            .args(["--chatd-image", &chatd_image(), "--valkey-image", &redis_image()])
+            .args(["--chatd-image", &chatd_image(), "--valkey-image", &valkey_image()])
             .args(arguments)
             .stdout(File::create(log).unwrap())
             .spawn()

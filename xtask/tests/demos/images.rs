@@ -11,7 +11,7 @@ const OURS: [(&str, &str); 3] = [("chatd", "chatd"), ("operator", "chatd-operato
 /// Our packages are compiled again, their dependencies are not; every archive is made again.
 pub fn are_the_same_when_made_again(world: &World) {
     world.xtask(&["images"]);
-    let all = ["chatd", "chatd-operator", "http-demo", "redis", "postgres", "toolbox"];
+    let all = ["chatd", "chatd-operator", "http-demo", "redis", "valkey", "postgres", "toolbox"];
     let before = all.map(|name| std::fs::read(archive(name)).unwrap());
     for (package, binary) in OURS {
         forget_binary(package, binary);
