@@ -2,13 +2,11 @@
 
 use super::find::{Purpose as Wanted, Waiter};
 use super::input::Asked;
-use super::ownership::{Answer as Held, Owned, Released};
+use super::ownership::{Answer as Held, Owned};
 use super::session::Place;
-use super::{Effect, Hub, Purpose, SessionId, Time};
-use crate::directory::{Answer, Key, NoAnswer, Request};
+use super::{Effect, Hub, SessionId, Time};
 use crate::frame::After;
 use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, RoomId, SeatId};
-use crate::record::Record;
 use crate::room::{Bucket, Connection, Reach, Seat, SeatState, Strikes, Told};
 
 /// What JOIN and RESUME ask for, as it is kept while the owner is looked for.
@@ -332,98 +330,8 @@ impl Hub {
         }
     }
 
-    // ---- making rooms
-
-    fn create(&mut self, time: Time, asked: Asked) {
-        let slot = match self.may_create() {
-            Ok(slot) => slot,
-            Err(code) => return self.refuse(time, asked, code),
-        };
-        if let Reach::Local(id) = asked.by
-            && let Some(session) = self.session_mut(id)
-        {
-            session.place = Place::Busy;
-            self.charge(id);
-        }
-        self.create_room_for(time, Released::Created(asked), slot);
-    }
-
-    pub(super) fn create_for_query(&mut self, time: Time, query: u64) {
-        match self.may_create() {
-            Ok(slot) => self.create_room_for(time, Released::Queried(query), slot),
-            Err(code) => self.effects.push(Effect::Created { query, result: Err(code) }),
-        }
-    }
-
-    fn may_create(&self) -> Result<super::slots::RoomSlot, ErrorCode> {
-        if self.drain.is_some() {
-            Err(ErrorCode::ShuttingDown)
-        } else if !self.serves() {
-            Err(ErrorCode::Unavailable)
-        } else {
-            self.settings.slots.take().ok_or(ErrorCode::TooManyRooms)
-        }
-    }
-
-    /// A room with a new id of this shard; announced once its record is written.
-    pub(super) fn create_room_for(&mut self, time: Time, whom: Released, slot: super::slots::RoomSlot) {
-        let room = loop {
-            let room = RoomId::random(&mut self.random);
-            let free = !self.index.contains_key(&room) && !self.finds.contains_key(&room);
-            if free && room.shard(self.settings.shards) == self.settings.shard {
-                break room;
-            }
-        };
-        self.found_room(time, room, whom, slot);
-    }
-
-    /// The write of a new room has been answered, or not in time.
-    pub(super) fn created(&mut self, time: Time, whom: Released, result: Result<RoomId, ErrorCode>) {
-        match whom {
-            Released::Queried(query) => self.effects.push(Effect::Created { query, result }),
-            Released::Created(asked) => {
-                if let Reach::Local(id) = asked.by {
-                    self.now_outside(time, id);
-                    self.wake(id);
-                }
-                match result {
-                    Ok(room) => self.reply(time, asked, &Event::Room { room }),
-                    Err(code) => self.refuse(time, asked, code),
-                }
-            }
-        }
-    }
-
-    // ---- counting players
-
-    pub(super) fn look_up_for_query(&mut self, _time: Time, query: u64, room: RoomId) {
-        if let Some(owned) = self.owned_key(room).and_then(|key| self.rooms.get(key)) {
-            let result = Ok(owned.room.seats.len() as u32);
-            self.effects.push(Effect::LookedUp { query, result });
-        } else if !self.serves() {
-            self.effects.push(Effect::LookedUp { query, result: Err(ErrorCode::Unavailable) });
-        } else {
-            self.ask(Purpose::LookUp(query, room), Request::Get { key: Key::Room(room) });
-        }
-    }
-
-    pub(super) fn look_up_answered(&mut self, query: u64, room: RoomId, answer: Result<Answer, NoAnswer>) {
-        let result = match answer {
-            Ok(Answer::Found(Some(bytes))) => match Record::parse(&bytes) {
-                Some(record) => Ok(record.players.len() as u32),
-                None => Err(ErrorCode::Unavailable),
-            },
-            Ok(Answer::Found(None)) if self.settled() => {
-                let seen = self.seen.get(room).is_some() || self.index.contains_key(&room);
-                Err(if seen { ErrorCode::Unavailable } else { ErrorCode::RoomNotFound })
-            }
-            _ => Err(ErrorCode::Unavailable),
-        };
-        self.effects.push(Effect::LookedUp { query, result });
-    }
-
     /// Before its first lease a pod serves nobody: what is in the directory may be another deployment's (design.md section 5).
-    fn serves(&self) -> bool {
+    pub(super) fn serves(&self) -> bool {
         self.lease.confirmed.is_some()
     }
 

@@ -7,6 +7,8 @@
 //! A pod has several hubs, one a thread, each with the rooms that [`RoomId::shard`] gives it.
 
 mod admission;
+mod arrival;
+mod creation;
 mod drain;
 mod figures;
 mod find;
@@ -104,7 +106,7 @@ pub struct Hub {
     index: HashMap<RoomId, usize>,
     finds: HashMap<RoomId, Find>,
     seen: SeenOwners,
-    arriving: HashMap<RoomId, drain::Arrival>,
+    arriving: HashMap<RoomId, arrival::Arrival>,
     peers: Peers,
     drain: Option<drain::Drain>,
     /// Rooms whose record is to be checked, a few at a time.

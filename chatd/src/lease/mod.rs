@@ -3,14 +3,15 @@
 //! One request is under way at a time. A lease is compared and swapped as a whole, so that two processes of one name cannot both
 //! believe that they hold it (design.md section 5).
 
+mod state;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::hub::{LeaseView, Target, Ticket, Time};
-use crate::protocol::PodBoot;
+pub use state::{DirectoryState, LeaseIdentity, LeaseRecord, LeaseStatus};
 
 /// How long a lease lives without being renewed (ms; design.md section 5). Fixed: pods must agree.
 pub const LEASE: u64 = 10_000;
@@ -20,46 +21,6 @@ const RENEW: u64 = 2_000;
 const RETRY: u64 = 250;
 /// How long nothing may have gone wrong before this pod says that a room does not exist (ms).
 const SETTLE: u64 = 10_000;
-
-/// The value of `pod:<pod_id>`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeaseRecord {
-    /// Tells deployments apart that share a prefix by mistake.
-    pub uid: String,
-    pub boot: PodBoot,
-    pub addr: String,
-    pub peer: String,
-    pub web: String,
-    #[serde(default)]
-    pub rooms: u64,
-    #[serde(default)]
-    pub players: u64,
-    #[serde(default)]
-    pub draining: bool,
-}
-
-impl LeaseRecord {
-    /// `None` for rubbish.
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
-        (bytes.len() <= crate::record::MAX_RECORD).then(|| serde_json::from_slice(bytes).ok()).flatten()
-    }
-
-    fn to_bytes(&self) -> Bytes {
-        // Serialising plain strings and numbers into memory cannot fail.
-        serde_json::to_vec(self).unwrap_or_default().into()
-    }
-}
-
-/// Who holds the lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaseIdentity {
-    pub pod_id: String,
-    pub uid: String,
-    pub boot: PodBoot,
-    pub tcp: String,
-    pub web: String,
-    pub peer: String,
-}
 
 /// What the driver has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,44 +58,6 @@ pub enum LeaseNotice {
         why: NoAnswer,
     },
     DirectoryBack,
-}
-
-/// How the directory is, as this pod sees it. The names are those of `/status` and of the metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DirectoryState {
-    #[default]
-    Ok,
-    Away(NoAnswer),
-    /// Another deployment lives under the key prefix: this pod does not serve.
-    PrefixInUse,
-}
-
-impl DirectoryState {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            DirectoryState::Ok => "ok",
-            DirectoryState::Away(why) => why.as_str(),
-            DirectoryState::PrefixInUse => "prefix_in_use",
-        }
-    }
-
-    /// Every state, in the order that metrics list them.
-    pub fn all() -> impl Iterator<Item = DirectoryState> {
-        let away = NoAnswer::ALL.into_iter().map(DirectoryState::Away);
-        std::iter::once(DirectoryState::Ok).chain(away).chain(std::iter::once(DirectoryState::PrefixInUse))
-    }
-}
-
-/// See [`Lease::status`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseStatus {
-    /// Serving: false before the first lease, and while another deployment has the prefix.
-    pub ready: bool,
-    pub settled: bool,
-    pub draining: bool,
-    pub state: DirectoryState,
-    /// Since when the state is so (Unix ms).
-    pub since: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]

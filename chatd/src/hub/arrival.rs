@@ -1,0 +1,120 @@
+//! The target of a planned move: it swaps the offered room's record in, and then serves. The source is in `drain.rs`. Pure: no I/O.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::ownership::{Owned, Phase, RETRY};
+use super::seated::DETACHED;
+use super::slots::RoomSlot;
+use super::{Hub, Notice, Purpose, Ticket, Time, Timer};
+use crate::directory::{Answer, Key, NoAnswer, Request};
+use crate::frame::Frame;
+use crate::protocol::{Ownership, PodBoot, RoomId};
+use crate::record::{Owner, Record, next_epoch};
+use crate::room::{Bucket, Room, Snapshot};
+
+/// A room on its way to here: its record is being swapped.
+#[derive(Debug)]
+pub struct Arrival {
+    from: PodBoot,
+    basis: Ownership,
+    room: Room,
+    slot: RoomSlot,
+    owner: Owner,
+    bytes: Bytes,
+    ticket: Ticket,
+    give_up: u64,
+}
+
+impl Hub {
+    pub(super) fn offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
+        let refuse = snapshot.is_nonsense()
+            || self.drain.is_some()
+            || self.owned_key(room).is_some()
+            || self.arriving.contains_key(&room);
+        let Some(slot) = self.settings.slots.take().filter(|_| !refuse) else {
+            let answer = Frame::Offered { room, from: snapshot.ownership, taken: None };
+            return self.peers.send(from, &answer);
+        };
+        let snapshot = snapshot.limited(self.settings.max_players, self.settings.seat_hold);
+        let seen = self.seen.get(room).map(|seen| seen.ownership.epoch);
+        let epoch = next_epoch(Some(snapshot.ownership.epoch), seen, time.wall);
+        let owner = self.me_as(Ownership { epoch, boot: self.me.ownership.boot });
+        let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
+        let restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, self.settings.ring);
+        let former = Record::parse(&snapshot.record).map(|record| record.former).unwrap_or_default();
+        let bytes = Record::new(&owner, restored.recorded()).naming(former).to_bytes();
+        let request = Request::Swap {
+            key: Key::Room(room),
+            expected: Some(Bytes::from(snapshot.record)),
+            new: bytes.clone(),
+            ttl: Duration::from_millis(self.settings.record_ttl),
+        };
+        let ticket = self.ask(Purpose::Moving(room), request);
+        let arrival = Arrival {
+            from,
+            basis: snapshot.ownership,
+            room: restored,
+            slot,
+            owner,
+            bytes,
+            ticket,
+            give_up: time.now + DETACHED,
+        };
+        self.arriving.insert(room, arrival);
+    }
+
+    pub(super) fn arrival_answered(
+        &mut self,
+        time: Time,
+        room: RoomId,
+        ticket: Ticket,
+        answer: Result<Answer, NoAnswer>,
+    ) {
+        let Some(arrival) = self.arriving.remove(&room) else {
+            return;
+        };
+        if arrival.ticket != ticket {
+            self.arriving.insert(room, arrival);
+            return;
+        }
+        let mine = match answer {
+            Ok(Answer::Done) => true,
+            Ok(Answer::Found(found)) => found.as_ref() == Some(&arrival.bytes),
+            _ if time.now < arrival.give_up => {
+                // A directory that is away may say so at once: it is asked again a little later.
+                self.arriving.insert(room, arrival);
+                self.arm(time.now + RETRY, Timer::Arrival(room));
+                return;
+            }
+            _ => false,
+        };
+        let taken = mine.then(|| arrival.owner.clone());
+        if mine && self.owned_key(room).is_none() {
+            let Arrival { from, basis, room: restored, slot, owner, bytes, .. } = arrival;
+            let stored = Some(bytes.clone());
+            let key = self.own(Owned::new(restored, owner.ownership, Phase::Serving, stored, time.now, slot));
+            self.tell_named(time, room, &bytes, &owner);
+            self.counters.arrivals += 1;
+            self.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });
+            self.arm_room(time, key);
+            self.peers.send(from, &Frame::Offered { room, from: basis, taken });
+            for waiter in self.waiters_of_search(room) {
+                self.serve_waiter(time, key, &waiter);
+            }
+        } else {
+            self.peers.send(arrival.from, &Frame::Offered { room, from: arrival.basis, taken: None });
+        }
+    }
+
+    /// Whether the swap was carried out shows in the record.
+    pub(super) fn arrival_due(&mut self, room: RoomId) {
+        if self.arriving.contains_key(&room) {
+            let ticket = self.ask(Purpose::Moving(room), Request::Get { key: Key::Room(room) });
+            if let Some(arrival) = self.arriving.get_mut(&room) {
+                arrival.ticket = ticket;
+            }
+        }
+    }
+}
