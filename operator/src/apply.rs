@@ -66,9 +66,9 @@ async fn carry_out(
     let namespace = &key.namespace;
     match write {
         Write::Create(child) => create(client, cache, key, context.owner, child, outcome).await,
-        Write::Apply { child, why } => {
+        Write::Apply { child, uid, why } => {
             tracing::info!(deployment = %key, kind = child.kind.as_str(), name = child.name, why, "applied");
-            put(client, cache, key, child, true).await
+            put(client, cache, key, child, Some(uid)).await
         }
         Write::Secret(which) => {
             outcome.secrets_changed = true;
@@ -119,7 +119,7 @@ async fn create(
     let Some(object) = client.get(child.kind, &key.namespace, &child.name).await? else {
         tracing::info!(deployment = %key, kind = child.kind.as_str(), name = child.name, "made");
         // Without force: what comes into being in between is not overwritten.
-        return put(client, cache, key, child, false).await;
+        return put(client, cache, key, child, None).await;
     };
     let record = record::Child::of_object(child.kind, &object);
     match plan::standing(owner, &record) {
@@ -128,7 +128,7 @@ async fn create(
                 cache.put_child(key, record);
                 return Ok(());
             }
-            put(client, cache, key, child, true).await
+            put(client, cache, key, child, Some(&record.uid)).await
         }
         Standing::Leaving => Ok(()),
         Standing::Foreign(holder) => {
@@ -138,8 +138,18 @@ async fn create(
     }
 }
 
-async fn put(client: &Client, cache: &Cache, key: &Key, child: &Child, force: bool) -> Result<(), CallError> {
-    let object = client.apply(child, &key.namespace, force).await?;
+async fn put(client: &Client, cache: &Cache, key: &Key, child: &Child, uid: Option<&str>) -> Result<(), CallError> {
+    let mut result = client.apply(child, &key.namespace, uid).await;
+    if let (Err(CallError::Refused { code: 422, .. }), Some(uid), Some(ports)) =
+        (&result, uid, child.object.pointer("/spec/ports"))
+    {
+        // A Service's ports are told apart by their numbers, but their names must differ too: one that somebody gave another number
+        // stands in the way of ours. The list as a whole is the operator's.
+        let patch = json!({ "metadata": { "uid": uid }, "spec": { "ports": ports } });
+        client.merge(child.kind, &key.namespace, &child.name, &patch).await?;
+        result = client.apply(child, &key.namespace, Some(uid)).await;
+    }
+    let object = result?;
     let record = record::Child::of_object(child.kind, &object);
     cache.put_child(key, record.clone());
     match compare::first_difference(&child.object, &object) {

@@ -53,7 +53,11 @@ impl Cluster {
 
     fn carry_out(&mut self, write: &Write, context: &Context<'_>) {
         match write {
-            Write::Create(child) | Write::Apply { child, .. } => self.put(child),
+            Write::Create(child) => self.put(child),
+            Write::Apply { child, uid, .. } => {
+                assert_eq!(self.objects[&(child.kind, child.name.clone())]["metadata"]["uid"], uid.as_str());
+                self.put(child);
+            }
             Write::Secret(NewSecret::TokenKeys) => self.put(&desired::new_token_keys(context, "1", &[1; 32])),
             Write::Secret(NewSecret::Valkey) => self.put(&desired::new_valkey_secret(context, &[2; 32])),
             Write::AdoptSecret(_) | Write::FillTokenKeys => unreachable!(),
