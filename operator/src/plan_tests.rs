@@ -172,6 +172,33 @@ fn planning_again_finds_nothing() {
 }
 
 #[test]
+fn it_is_known_whether_anything_is_still_to_come() {
+    let mut cluster = Cluster::default();
+    let minimal = spec(json!({}));
+    cluster.converge(&minimal);
+    let at_rest = cluster.observe();
+    let of = |observed: &Observed, spec: &ChatDeploymentSpec| plan(&owner(), spec, &installed(), observed, GO);
+    assert!(!of(&at_rest, &minimal).is_under_way && of(&at_rest, &minimal).secrets_are_there);
+    let paused = spec(json!({ "rooms": { "maxPlayers": 9 }, "rollout": { "paused": true } }));
+    assert!(!of(&at_rest, &paused).is_under_way, "nobody but the user goes on");
+    assert!(of(&at_rest, &spec(json!({ "rooms": { "maxPlayers": 9 } }))).is_under_way);
+
+    let mut one_too_many = at_rest.clone();
+    one_too_many.pods.insert(3, Pod { name: "chat-3".into(), ..at_rest.pods[&2].clone() });
+    assert!(of(&one_too_many, &minimal).is_under_way);
+    let mut without_valkey = at_rest.clone();
+    without_valkey.valkey_pod = None;
+    assert!(of(&without_valkey, &minimal).is_under_way);
+
+    let mut of_the_one_before = at_rest.clone();
+    let secret = of_the_one_before.valkey_secret.as_mut().unwrap();
+    secret.record.owner = record::Owner::Controller { uid: "before".into(), name: "ChatDeployment/chat".into() };
+    let plan = of(&of_the_one_before, &minimal);
+    assert!(!plan.secrets_are_there, "it goes away, and nothing says when");
+    assert_eq!(plan.conflicts.len(), 1);
+}
+
+#[test]
 fn what_was_verified_is_not_looked_at_again_until_the_wish_changes() {
     let mut cluster = Cluster::default();
     let minimal = spec(json!({}));
