@@ -158,7 +158,7 @@ impl Reconciler {
         if let Some(failure) = outcome.failure {
             return Err(failure);
         }
-        if outcome.secrets_changed {
+        if outcome.secrets_changed || outcome.services_changed {
             return Ok(Duration::ZERO);
         }
         let progress = plan.is_under_way.then(|| progress(&observed, &plan));
