@@ -18,6 +18,8 @@ pub struct Outcome {
     pub problems: Vec<Problem>,
     /// Secrets were written: what they are has to be read again.
     pub secrets_changed: bool,
+    /// Services were written: their node ports go into the addresses of pods, and the watch tells nothing new of what is known already.
+    pub services_changed: bool,
     /// The first failure that is nobody's fault but the moment's.
     pub failure: Option<CallError>,
     pub told: Vec<(&'static str, String)>,
@@ -66,9 +68,9 @@ async fn carry_out(
     let namespace = &key.namespace;
     match write {
         Write::Create(child) => create(client, cache, key, context.owner, child, outcome).await,
-        Write::Apply { child, why } => {
+        Write::Apply { child, uid, why } => {
             tracing::info!(deployment = %key, kind = child.kind.as_str(), name = child.name, why, "applied");
-            put(client, cache, key, child, true).await
+            put(client, cache, key, child, Some(uid), outcome).await
         }
         Write::Secret(which) => {
             outcome.secrets_changed = true;
@@ -119,16 +121,16 @@ async fn create(
     let Some(object) = client.get(child.kind, &key.namespace, &child.name).await? else {
         tracing::info!(deployment = %key, kind = child.kind.as_str(), name = child.name, "made");
         // Without force: what comes into being in between is not overwritten.
-        return put(client, cache, key, child, false).await;
+        return put(client, cache, key, child, None, outcome).await;
     };
     let record = record::Child::of_object(child.kind, &object);
     match plan::standing(owner, &record) {
         Standing::Ours => {
             if compare::first_difference(&child.object, &object).is_none() {
-                cache.put_child(key, record);
+                outcome.services_changed |= cache.put_child(key, record) && child.kind == Kind::Service;
                 return Ok(());
             }
-            put(client, cache, key, child, true).await
+            put(client, cache, key, child, Some(&record.uid), outcome).await
         }
         Standing::Leaving => Ok(()),
         Standing::Foreign(holder) => {
@@ -138,10 +140,28 @@ async fn create(
     }
 }
 
-async fn put(client: &Client, cache: &Cache, key: &Key, child: &Child, force: bool) -> Result<(), CallError> {
-    let object = client.apply(child, &key.namespace, force).await?;
+async fn put(
+    client: &Client,
+    cache: &Cache,
+    key: &Key,
+    child: &Child,
+    uid: Option<&str>,
+    outcome: &mut Outcome,
+) -> Result<(), CallError> {
+    let mut result = client.apply(child, &key.namespace, uid).await;
+    if let (Err(CallError::Refused { code: 422, .. }), Some(uid), Some(ports)) =
+        (&result, uid, child.object.pointer("/spec/ports"))
+    {
+        // A Service's ports are told apart by their numbers, but their names must differ too: one that somebody gave another number
+        // stands in the way of ours. The list as a whole is the operator's.
+        let patch = json!({ "metadata": { "uid": uid }, "spec": { "ports": ports } });
+        client.merge(child.kind, &key.namespace, &child.name, &patch).await?;
+        result = client.apply(child, &key.namespace, Some(uid)).await;
+    }
+    let object = result?;
     let record = record::Child::of_object(child.kind, &object);
-    cache.put_child(key, record.clone());
+    let is_new = cache.put_child(key, record.clone());
+    outcome.services_changed |= is_new && child.kind == Kind::Service;
     match compare::first_difference(&child.object, &object) {
         None => cache.verify(key, &record, plan::seal(child)),
         Some(place) => {

@@ -117,6 +117,9 @@ impl Cache {
         let mut state = self.state();
         let pods = state.pods.entry(key.clone()).or_default();
         let before = pods.get(&pod.name);
+        if before.is_some_and(|before| before.uid == pod.uid && before.version > pod.version) {
+            return false;
+        }
         let is_new = before.is_none_or(|before| PodRecord { version: pod.version, ..before.clone() } != pod);
         pods.insert(pod.name.clone(), pod);
         is_new
@@ -124,6 +127,39 @@ impl Cache {
 
     pub fn remove_deployment(&self, key: &Key) {
         self.state().deployments.remove(key);
+    }
+
+    /// Not its successor of the same name, which may be known already.
+    pub fn remove_deployment_of(&self, key: &Key, uid: &str) {
+        let is_of = |(_, deployment): &(u64, Deployment)| matches!(deployment, Deployment::Readable(deployment) if deployment.metadata.uid.as_deref() == Some(uid));
+        let mut state = self.state();
+        if state.deployments.get(key).is_some_and(is_of) {
+            state.deployments.remove(key);
+        }
+    }
+
+    /// What was read of one deployment's children of a kind, whole, at a version: what is not in it and not newer is gone.
+    pub fn put_children(&self, key: &Key, kind: Kind, children: Vec<Child>, version: u64) {
+        let is_gone = |child: &Child| {
+            child.kind == kind && child.version <= version && children.iter().all(|read| read.name != child.name)
+        };
+        for gone in self.children(key).iter().filter(|child| is_gone(child)) {
+            self.remove_child(key, kind, &gone.name);
+        }
+        for child in children {
+            self.put_child(key, child);
+        }
+    }
+
+    /// The same for pods.
+    pub fn put_pods(&self, key: &Key, pods: Vec<PodRecord>, version: u64) {
+        let is_gone = |pod: &PodRecord| pod.version <= version && pods.iter().all(|read| read.name != pod.name);
+        for gone in self.pods(key).iter().filter(|pod| is_gone(pod)) {
+            self.remove_pod(key, &gone.name);
+        }
+        for pod in pods {
+            self.put_pod(key, pod);
+        }
     }
 
     pub fn remove_child(&self, key: &Key, kind: Kind, name: &str) {
@@ -217,6 +253,18 @@ mod tests {
         assert!(!cache.put_child(&key(), child("chat", 4, "b")), "an older reading");
         assert_eq!(cache.children(&key())[0].fingerprint, "a");
         assert!(cache.put_child(&key(), child("chat", 7, "b")));
+    }
+
+    #[test]
+    fn what_was_read_anew_counts_but_for_what_is_newer() {
+        let cache = Cache::default();
+        for (name, version) in [("gone", 1), ("changed", 2), ("newer", 9), ("made since", 8)] {
+            cache.put_child(&key(), child(name, version, "a"));
+        }
+        cache.put_children(&key(), Kind::Service, vec![child("changed", 5, "b"), child("newer", 4, "b")], 6);
+        let left: Vec<_> = cache.children(&key()).into_iter().map(|child| (child.name, child.fingerprint)).collect();
+        let expected = [("changed", "b"), ("made since", "a"), ("newer", "a")];
+        assert_eq!(left, expected.map(|(name, fingerprint)| (name.to_owned(), fingerprint.to_owned())));
     }
 
     #[test]

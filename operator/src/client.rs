@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Event, Secret};
+use k8s_openapi::api::core::v1::{Event, Pod, Secret};
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
     Preconditions,
 };
+use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
 
 use crate::api::{ChatDeployment, ChatDeploymentStatus};
 use crate::desired::{Child, Kind, MANAGER};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
+use crate::record;
 
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
@@ -109,11 +111,16 @@ impl Client {
         self.call("get", api.get_opt(name)).await
     }
 
-    /// Server-side apply. `force`: fields that somebody else has set become ours.
-    pub async fn apply(&self, child: &Child, namespace: &str, force: bool) -> Result<Value, CallError> {
+    /// Server-side apply. With a uid it is that very object or none, and fields that somebody else has set become ours; without one it
+    /// is made.
+    pub async fn apply(&self, child: &Child, namespace: &str, uid: Option<&str>) -> Result<Value, CallError> {
         let api = self.api(child.kind, namespace);
-        let parameters = PatchParams { force, ..PatchParams::apply(MANAGER) };
-        let object = self.call("apply", api.patch(&child.name, &parameters, &Patch::Apply(&child.object))).await?;
+        let parameters = PatchParams { force: uid.is_some(), ..PatchParams::apply(MANAGER) };
+        let mut object = child.object.clone();
+        if let Some(uid) = uid {
+            object["metadata"]["uid"] = uid.into();
+        }
+        let object = self.call("apply", api.patch(&child.name, &parameters, &Patch::Apply(&object))).await?;
         Ok(serde_json::to_value(object).unwrap_or_default())
     }
 
@@ -140,7 +147,7 @@ impl Client {
     }
 
     pub async fn delete_pod(&self, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
-        let api: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(self.kube.clone(), namespace);
+        let api: Api<Pod> = Api::namespaced(self.kube.clone(), namespace);
         let result = self.call("delete", api.delete(name, &only(uid))).await;
         gone_is_good(result.map(drop))
     }
@@ -162,6 +169,28 @@ impl Client {
         });
         let parameters = PatchParams { force: true, ..PatchParams::apply(MANAGER) };
         self.call("apply", api.patch_status(name, &parameters, &Patch::Apply(&patch))).await
+    }
+
+    /// The ChatDeployment of this name, if there is one; one that this version cannot read counts as none. By a list: the operator has
+    /// no other use for the right to get one.
+    pub async fn deployment(&self, namespace: &str, name: &str) -> Result<Option<ChatDeployment>, CallError> {
+        let api: Api<DeserializeGuard<ChatDeployment>> = Api::namespaced(self.kube.clone(), namespace);
+        let parameters = ListParams::default().fields(&format!("metadata.name={name}"));
+        let found = self.call("list", api.list(&parameters)).await?.items;
+        Ok(found.into_iter().find_map(|deployment| deployment.0.ok()))
+    }
+
+    /// All children of a kind that carry these labels, and the version of the list.
+    pub async fn children(&self, kind: Kind, namespace: &str, labels: &str) -> Result<(Vec<Value>, u64), CallError> {
+        let list = self.call("list", self.api(kind, namespace).list(&ListParams::default().labels(labels))).await?;
+        let version = record::list_version(&list.metadata);
+        Ok((list.items.into_iter().filter_map(|object| serde_json::to_value(object).ok()).collect(), version))
+    }
+
+    pub async fn pods(&self, namespace: &str, labels: &str) -> Result<(Vec<Pod>, u64), CallError> {
+        let api: Api<Pod> = Api::namespaced(self.kube.clone(), namespace);
+        let list = self.call("list", api.list(&ListParams::default().labels(labels))).await?;
+        Ok((list.items, record::list_version(&list.metadata)))
     }
 
     /// Warnings about an object, the newest last.

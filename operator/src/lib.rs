@@ -13,6 +13,7 @@ pub mod hash;
 pub mod leader;
 pub mod memory;
 pub mod metrics;
+pub mod notes;
 pub mod observe;
 pub mod plan;
 pub mod poll;

@@ -11,6 +11,9 @@ use crate::record::Key;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Beyond its grace period a pod may take this long to end before it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_mins(1);
+/// While changes are expected and none come for this long, everything is read anew, lest a watch has missed something. Later and later.
+const STILL: Duration = Duration::from_secs(15);
+const STILL_AT_MOST: Duration = Duration::from_mins(5);
 /// A roll-out that does not go on for this long no longer keeps others from rolling.
 const STALLED_AFTER: Duration = Duration::from_mins(1);
 const EVENTS_AT_ONCE: f64 = 10.0;
@@ -25,8 +28,17 @@ pub struct Memory {
     pub secrets_seen: Option<Instant>,
     pub counts_written: Option<Instant>,
     pub failures: u32,
+    still: Option<Still>,
     events: f64,
     events_counted: Instant,
+}
+
+/// Something is under way and does not go on.
+#[derive(Clone, Copy, Debug)]
+struct Still {
+    progress: u64,
+    since: Instant,
+    wait: Duration,
 }
 
 impl Memory {
@@ -38,6 +50,7 @@ impl Memory {
             secrets_seen: None,
             counts_written: None,
             failures: 0,
+            still: None,
             events: EVENTS_AT_ONCE,
             events_counted: now,
         }
@@ -58,6 +71,24 @@ impl Memory {
         let since = laggards.iter().filter_map(|ordinal| self.away_since.get(ordinal)).max();
         let waited = since.map(|since| now.saturating_duration_since(*since));
         (waited.is_some_and(|waited| waited >= PATIENCE), waited.and_then(|waited| PATIENCE.checked_sub(waited)))
+    }
+
+    /// Whether to read everything anew in this look.
+    pub fn reads_anew(&mut self, now: Instant) -> bool {
+        let due = |still: &&mut Still| now.saturating_duration_since(still.since) >= still.wait;
+        let Some(still) = self.still.as_mut().filter(due) else { return false };
+        still.since = now;
+        still.wait = (still.wait * 2).min(STILL_AT_MOST);
+        true
+    }
+
+    /// Remembers how far things are, if they are under way: `progress` is anything that changes when they go on. Says when to look
+    /// again, if nothing calls before.
+    pub fn goes_on(&mut self, progress: Option<u64>, now: Instant) -> Option<Duration> {
+        let same = |still: &Still| progress == Some(still.progress);
+        let still = self.still.filter(same);
+        self.still = progress.map(|progress| still.unwrap_or(Still { progress, since: now, wait: STILL }));
+        self.still.map(|still| still.wait.saturating_sub(now.saturating_duration_since(still.since)))
     }
 
     /// Whether a pod has been ending for longer than its grace period and a bit.
@@ -155,6 +186,23 @@ mod tests {
         assert!(over(&[0, 2], &[0, 2], 32));
         assert!(!over(&[], &[], 33));
         assert!(!over(&[0], &[0], 34), "it was back in between");
+    }
+
+    #[test]
+    fn what_stands_still_is_read_anew_later_and_later() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut memory = Memory::new(start);
+        assert!(!memory.reads_anew(at(100)), "nothing is expected");
+        assert_eq!(memory.goes_on(Some(1), at(100)), Some(STILL));
+        assert!(!memory.reads_anew(at(114)));
+        assert!(memory.reads_anew(at(115)));
+        assert_eq!(memory.goes_on(Some(1), at(115)), Some(STILL * 2));
+        assert!(!memory.reads_anew(at(130)));
+        assert!(memory.reads_anew(at(145)));
+        assert_eq!(memory.goes_on(Some(2), at(146)), Some(STILL), "it goes on");
+        assert_eq!(memory.goes_on(None, at(150)), None);
+        assert!(!memory.reads_anew(at(999)));
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub async fn observe(
     memory: &mut Memory,
     secrets: &mut Secrets,
 ) -> Result<Observed, CallError> {
+    if memory.reads_anew(Instant::now()) {
+        read_anew(client, cache, key).await?;
+    }
     let names = Names::new(&key.name);
     let mut children = BTreeMap::new();
     for record in cache.children(key) {
@@ -80,6 +83,19 @@ pub async fn observe(
         token_keys: secrets.token_keys.clone(),
         valkey_secret: secrets.valkey.clone(),
     })
+}
+
+/// What the watches should have told, from the API server itself.
+async fn read_anew(client: &Client, cache: &Cache, key: &Key) -> Result<(), CallError> {
+    let labels = format!("{},app.kubernetes.io/instance={}", crate::watch::OURS, key.name);
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret) {
+        let (objects, version) = client.children(kind, &key.namespace, &labels).await?;
+        let children = objects.iter().map(|object| record::Child::of_object(kind, object)).collect();
+        cache.put_children(key, kind, children, version);
+    }
+    let (pods, version) = client.pods(&key.namespace, &labels).await?;
+    cache.put_pods(key, pods.iter().map(PodRecord::of).collect(), version);
+    Ok(())
 }
 
 fn counted(pod: &PodRecord) -> rollout::Pod {

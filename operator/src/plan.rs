@@ -10,7 +10,7 @@ use crate::compare;
 use crate::desired::{self, Child, Context, Directory, Facts, Installed, Kind, Names, Owner};
 use crate::hash;
 use crate::record::{self, APPLIED, TEMPLATE};
-use crate::rollout::{self, Permission, Phase, Pod, Set, Step, Wish};
+use crate::rollout::{self, Permission, Phase, Pod, Set, Step, Wait, Wish};
 
 /// What is known of a child's content.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,9 +60,11 @@ pub enum NewSecret {
 pub enum Write {
     /// Nothing of this name is known: look first whether it is somebody else's.
     Create(Child),
-    /// It is ours; `why` is the first place that differs.
+    /// It is ours; `why` is the first place that differs. Only that very object: one that is gone meanwhile, such as with a deleted
+    /// ChatDeployment, does not come back by it.
     Apply {
         child: Child,
+        uid: String,
         why: String,
     },
     /// Make the Secret, with new random values.
@@ -83,6 +85,13 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// Whether something comes into being by it.
+    pub fn makes(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Secret(_))
+    }
+}
+
 /// A child's name that is somebody else's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
@@ -99,6 +108,10 @@ pub struct Plan {
     pub same: Vec<(record::Child, String)>,
     pub step: Step,
     pub facts: Facts,
+    /// Whether all Secrets that are wanted are ours and whole; else they are looked at again soon.
+    pub secrets_are_there: bool,
+    /// Whether the cluster is expected to change by itself.
+    pub is_under_way: bool,
 }
 
 /// The chat StatefulSet as the roll-out looks at it.
@@ -199,7 +212,8 @@ pub fn plan(
                 Standing::Leaving => {}
                 Standing::Ours => {
                     if let Some(why) = difference(child, &seen.content) {
-                        writes.push(Write::Apply { child: child.clone(), why });
+                        let uid = seen.record.uid.clone();
+                        writes.push(Write::Apply { child: child.clone(), uid, why });
                     } else if matches!(seen.content, Content::Object(_)) {
                         same.push((seen.record.clone(), seal(child)));
                     }
@@ -212,7 +226,15 @@ pub fn plan(
         writes.push(Write::DeletePod { name: name.clone(), uid: uid.clone() });
     }
     writes.extend(stuck_valkey(&names, observed));
-    Plan { writes, conflicts, same, step, facts }
+    let is_under_way = is_under_way(&step, observed, redis_is_settled);
+    let secrets_are_there = secrets_are_there(&context, observed);
+    Plan { writes, conflicts, same, step, facts, secrets_are_there, is_under_way }
+}
+
+fn is_under_way(step: &Step, observed: &Observed, redis_is_settled: bool) -> bool {
+    let ends = |(ordinal, pod): (&i32, &Pod)| pod.terminating || *ordinal >= step.replicas;
+    let moves = !matches!(step.phase, Phase::Settled | Phase::Waiting { why: Wait::Paused });
+    moves || !redis_is_settled || observed.pods.iter().any(ends)
 }
 
 /// Whether an object may be written.
@@ -314,6 +336,13 @@ fn secrets(context: &Context<'_>, observed: &Observed) -> Vec<Write> {
         }
     };
     wanted_secrets(context, observed).into_iter().filter_map(write).collect()
+}
+
+/// One that a deleted ChatDeployment of the same name left behind goes away by itself, and no watch says when.
+fn secrets_are_there(context: &Context<'_>, observed: &Observed) -> bool {
+    wanted_secrets(context, observed).into_iter().all(|(_, seen, is_whole)| {
+        seen.is_some_and(|seen| standing(context.owner, &seen.record) == Standing::Ours && is_whole(&seen.keys))
+    })
 }
 
 fn secret_conflicts(context: &Context<'_>, observed: &Observed) -> Vec<Conflict> {

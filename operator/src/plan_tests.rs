@@ -53,7 +53,11 @@ impl Cluster {
 
     fn carry_out(&mut self, write: &Write, context: &Context<'_>) {
         match write {
-            Write::Create(child) | Write::Apply { child, .. } => self.put(child),
+            Write::Create(child) => self.put(child),
+            Write::Apply { child, uid, .. } => {
+                assert_eq!(self.objects[&(child.kind, child.name.clone())]["metadata"]["uid"], uid.as_str());
+                self.put(child);
+            }
             Write::Secret(NewSecret::TokenKeys) => self.put(&desired::new_token_keys(context, "1", &[1; 32])),
             Write::Secret(NewSecret::Valkey) => self.put(&desired::new_valkey_secret(context, &[2; 32])),
             Write::AdoptSecret(_) | Write::FillTokenKeys => unreachable!(),
@@ -165,6 +169,33 @@ fn planning_again_finds_nothing() {
         cluster.converge(&spec(value.clone()));
         assert_eq!(cluster.round(&spec(value), usize::MAX).writes, vec![]);
     }
+}
+
+#[test]
+fn it_is_known_whether_anything_is_still_to_come() {
+    let mut cluster = Cluster::default();
+    let minimal = spec(json!({}));
+    cluster.converge(&minimal);
+    let at_rest = cluster.observe();
+    let of = |observed: &Observed, spec: &ChatDeploymentSpec| plan(&owner(), spec, &installed(), observed, GO);
+    assert!(!of(&at_rest, &minimal).is_under_way && of(&at_rest, &minimal).secrets_are_there);
+    let paused = spec(json!({ "rooms": { "maxPlayers": 9 }, "rollout": { "paused": true } }));
+    assert!(!of(&at_rest, &paused).is_under_way, "nobody but the user goes on");
+    assert!(of(&at_rest, &spec(json!({ "rooms": { "maxPlayers": 9 } }))).is_under_way);
+
+    let mut one_too_many = at_rest.clone();
+    one_too_many.pods.insert(3, Pod { name: "chat-3".into(), ..at_rest.pods[&2].clone() });
+    assert!(of(&one_too_many, &minimal).is_under_way);
+    let mut without_valkey = at_rest.clone();
+    without_valkey.valkey_pod = None;
+    assert!(of(&without_valkey, &minimal).is_under_way);
+
+    let mut of_the_one_before = at_rest.clone();
+    let secret = of_the_one_before.valkey_secret.as_mut().unwrap();
+    secret.record.owner = record::Owner::Controller { uid: "before".into(), name: "ChatDeployment/chat".into() };
+    let plan = of(&of_the_one_before, &minimal);
+    assert!(!plan.secrets_are_there, "it goes away, and nothing says when");
+    assert_eq!(plan.conflicts.len(), 1);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One look at one ChatDeployment: observe, plan, apply, say. Does I/O; what is decided is decided in pure modules.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,9 @@ use crate::desired::{CHAT, Context, Directory, Facts, Installed, Kind, Names, Ow
 use crate::hash;
 use crate::memory::{Memory, Slots, backoff, random, unique};
 use crate::metrics::Metrics;
-use crate::observe::{self, Needs, Secrets};
-use crate::plan::{self, Observed, Plan};
+use crate::notes::{Notebook, Notes};
+use crate::observe::{self, Needs};
+use crate::plan::{self, Observed, Plan, Write};
 use crate::poll::Reports;
 use crate::queue::Queue;
 use crate::record::{self, Key, PodRecord};
@@ -23,10 +24,10 @@ use crate::rollout::{self, Permission, Phase};
 use crate::status::{self, Problem, Reason};
 use crate::tell;
 
-/// With nothing happening: Secrets are looked at, and whatever a watch may have missed.
-const RESYNC: Duration = Duration::from_mins(5);
-/// While something is under way, lest a lost message stops it.
+/// While something is under way: a slot may have become free.
 const UNDER_WAY: Duration = Duration::from_secs(20);
+/// With nothing happening: Secrets are looked at.
+const RESYNC: Duration = Duration::from_mins(5);
 /// Pods that are away for this long without a known reason are looked up in Kubernetes' Events.
 const LOOK_FOR_REASONS_AFTER: Duration = Duration::from_secs(4);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -43,24 +44,7 @@ pub struct Reconciler {
     metrics: Arc<Metrics>,
     installed: Installed,
     slots: Mutex<Slots>,
-    notes: Mutex<HashMap<Key, Notes>>,
-}
-
-/// What is kept of one ChatDeployment between two looks.
-#[derive(Debug)]
-struct Notes {
-    memory: Memory,
-    secrets: Secrets,
-    away_since: Option<Instant>,
-    unseen_since: Option<Instant>,
-}
-
-impl Notes {
-    /// For how long the last change has not been looked at.
-    fn unseen_for(&mut self, is_unseen: bool) -> Option<Duration> {
-        self.unseen_since = is_unseen.then(|| self.unseen_since.unwrap_or_else(Instant::now));
-        self.unseen_since.map(|since| since.elapsed())
-    }
+    notebook: Notebook,
 }
 
 /// Takes from the queue until `shutdown`.
@@ -87,7 +71,7 @@ impl Reconciler {
         max_rollouts: usize,
     ) -> Self {
         let slots = Mutex::new(Slots::new(max_rollouts));
-        Self { client, cache, queue, reports, metrics, installed, slots, notes: Mutex::default() }
+        Self { client, cache, queue, reports, metrics, installed, slots, notebook: Notebook::default() }
     }
 
     async fn look(&self, key: &Key) {
@@ -95,10 +79,11 @@ impl Reconciler {
         let deployment = self.cache.deployment(key);
         let result = match deployment {
             Some(Deployment::Readable(deployment)) if deployment.metadata.deletion_timestamp.is_none() => {
-                let mut notes = self.take_notes(key);
+                let uid = deployment.metadata.uid.clone().unwrap_or_default();
+                let mut notes = self.notebook.take(key, &uid);
                 let result = self.reconcile(key, &deployment, &mut notes).await;
                 let result = self.schedule(key, result, &mut notes.memory);
-                self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), notes);
+                self.notebook.put(key, notes);
                 result
             }
             Some(Deployment::Unreadable { generation, why }) => {
@@ -107,22 +92,12 @@ impl Reconciler {
             }
             _ => {
                 // Kubernetes deletes the children, by their owner references.
-                self.notes.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+                self.notebook.forget(key);
                 self.slots.lock().unwrap_or_else(PoisonError::into_inner).give_back(key);
                 "gone"
             }
         };
         self.metrics.reconciled(result, started.elapsed());
-    }
-
-    fn take_notes(&self, key: &Key) -> Notes {
-        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-        notes.unwrap_or_else(|| Notes {
-            memory: Memory::new(Instant::now()),
-            secrets: Secrets::default(),
-            away_since: None,
-            unseen_since: None,
-        })
     }
 
     /// When to look again.
@@ -162,9 +137,13 @@ impl Reconciler {
             self.cache.verify(key, child, hash.clone());
         }
         let context = Context { owner: &owner, spec, installed: &self.installed, facts: &plan.facts };
+        if plan.writes.iter().any(Write::makes) && !self.is_still_there(key, &owner).await? {
+            self.queue.add(key);
+            return Ok(RESYNC);
+        }
         let mut outcome = apply::apply(&self.client, &self.cache, key, &context, &plan.writes).await;
         outcome.conflicts.extend(plan.conflicts.iter().cloned());
-        if outcome.secrets_changed {
+        if outcome.secrets_changed || !plan.secrets_are_there {
             notes.memory.secrets_seen = None;
         }
         let pods = self.cache.pods(key);
@@ -179,14 +158,30 @@ impl Reconciler {
         if let Some(failure) = outcome.failure {
             return Err(failure);
         }
-        if outcome.secrets_changed {
+        if outcome.secrets_changed || outcome.services_changed {
             return Ok(Duration::ZERO);
         }
-        if !outcome.problems.is_empty() || !outcome.conflicts.is_empty() {
+        let progress = plan.is_under_way.then(|| progress(&observed, &plan));
+        let still = notes.memory.goes_on(progress, Instant::now());
+        if !outcome.problems.is_empty() || !outcome.conflicts.is_empty() || !plan.secrets_are_there {
             return Ok(LOOK_AGAIN * 2);
         }
-        let base = if plan.step.phase == Phase::Settled { RESYNC.mul_f64(0.8 + random() * 0.4) } else { UNDER_WAY };
-        Ok([patience, looks.0, later].into_iter().flatten().fold(base, Duration::min))
+        let base = if plan.is_under_way { UNDER_WAY } else { RESYNC.mul_f64(0.8 + random() * 0.4) };
+        Ok([patience, looks.0, later, still].into_iter().flatten().fold(base, Duration::min))
+    }
+
+    /// The children may be gone because it is: its own watch is another one, and may be late. Asked before anything is made, since
+    /// what a deleted owner gets has to be cleared away again.
+    async fn is_still_there(&self, key: &Key, owner: &Owner) -> Result<bool, CallError> {
+        let found = self.client.deployment(&key.namespace, &key.name).await?;
+        let is_the_same = |found: &ChatDeployment| found.metadata.uid.as_deref() == Some(owner.uid.as_str());
+        let Some(deployment) = found.filter(is_the_same) else {
+            self.cache.remove_deployment_of(key, &owner.uid);
+            return Ok(false);
+        };
+        let is_leaving = deployment.metadata.deletion_timestamp.is_some();
+        self.cache.put_readable(key, deployment);
+        Ok(!is_leaving)
     }
 
     fn permission(
@@ -213,7 +208,7 @@ impl Reconciler {
         let (is_stuck, ends) = memory.is_stuck(ending, grace, now);
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = if rollout::needs_slot(set.as_ref(), &observed.pods, &wish) {
-            slots.take(key, progress(observed), now)
+            slots.take(key, hash_of_pods(observed), now)
         } else {
             slots.give_back(key);
             true
@@ -390,8 +385,14 @@ fn selector_text(deployment: &str) -> String {
     labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
+/// Something that changes when anything goes on.
+fn progress(observed: &Observed, plan: &Plan) -> u64 {
+    let so_far = format!("{:?} {:?} {:?} {}", plan.step, observed.pods, observed.valkey_pod, plan.writes.len());
+    u64::from_str_radix(&hash::of_text(&so_far), 16).unwrap_or_default()
+}
+
 /// Something that changes when a roll-out goes on.
-fn progress(observed: &Observed) -> u64 {
+fn hash_of_pods(observed: &Observed) -> u64 {
     let pods: Vec<String> = observed.pods.values().map(|pod| format!("{}{}", pod.uid, pod.ready)).collect();
     u64::from_str_radix(&hash::of_text(&pods.join(" ")), 16).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use serde_json::{Value, json};
 
 use crate::desired::{ADOPTED_UID, DEPLOYMENT_UID, DIRECTORY, Kind};
@@ -202,6 +202,11 @@ fn deployment_uid(set: &StatefulSet) -> Option<String> {
 /// Kubernetes promises that resource versions of one kind can be compared as numbers; one that is none counts as the latest.
 pub fn version(metadata: &ObjectMeta) -> u64 {
     metadata.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
+}
+
+/// The same for a list; one that says none is older than everything.
+pub fn list_version(metadata: &ListMeta) -> u64 {
+    metadata.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 /// The generation does not change with the status. Kinds that have none are taken by their resource version.

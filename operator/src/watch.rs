@@ -22,13 +22,15 @@ use tokio::task::JoinSet;
 
 use crate::api::ChatDeployment;
 use crate::cache::{Cache, Deployment, Source};
-use crate::desired::{Kind, MANAGER};
+use crate::desired::Kind;
 use crate::memory::{backoff, random};
 use crate::queue::Queue;
 use crate::record::{Child, Key, PodRecord, deployment_of, version};
 
 /// Small, so that a list of thousands never stands in memory as a whole.
 const PAGE: u32 = 100;
+/// The labels by which children and pods are watched.
+pub const OURS: &str = "app.kubernetes.io/managed-by=chatd-operator,app.kubernetes.io/name=chatd";
 const TIME_LIMIT_SECONDS: u32 = 240;
 const LONGEST_REASON: usize = 200;
 
@@ -95,7 +97,7 @@ impl Watches {
             }
         };
         let all = Config::default().page_size(PAGE).timeout(TIME_LIMIT_SECONDS);
-        let ours = all.clone().labels(&format!("app.kubernetes.io/managed-by={MANAGER},app.kubernetes.io/name=chatd"));
+        let ours = all.clone().labels(OURS);
         let deployments: Api<DeserializeGuard<ChatDeployment>> = api(client, namespace.as_deref());
         self.tasks.spawn(watch_deployments(full_watcher(deployments, all), feed(Source::Deployments)));
         let pods: Api<Pod> = api(client, namespace.as_deref());

@@ -79,7 +79,8 @@ pub fn status(input: &Input<'_>) -> ChatDeploymentStatus {
         updated_replicas: count(&|pod| pod.is_updated),
         selector: Some(input.selector.clone()),
         image: Some(input.image.clone()),
-        endpoints: Some(input.endpoints.clone()),
+        // Never an empty one: server-side apply would make it null, which the API server refuses.
+        endpoints: Some(input.endpoints.clone()).filter(|endpoints| *endpoints != Endpoints::default()),
         redis: Some(RedisStatus { endpoint: input.redis_endpoint.clone() }),
         rooms,
         players,

@@ -55,6 +55,13 @@ fn all(is_ready: bool, is_updated: bool) -> Vec<Pod> {
 }
 
 #[test]
+fn endpoints_that_are_not_known_are_left_out() {
+    let case = Case { phase: Phase::Settled, pods: all(true, true), states: &["ok"; 3], problems: Vec::new() };
+    let (_, status) = conditions(case, &ChatDeploymentStatus::default());
+    assert_eq!(status.endpoints, None);
+}
+
+#[test]
 fn each_situation_has_its_words() {
     let none = ChatDeploymentStatus::default();
     let bad = Problem::new(Reason::ImagePullFailed, "no such image");

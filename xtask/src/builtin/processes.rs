@@ -152,6 +152,9 @@ impl Processes<'_> {
             format!("--service-cluster-ip-range={SERVICE_RANGE}"),
             // Addresses of pods are the network plugin's matter: each node has its range from `up`.
             "--allocate-node-cidrs=false".to_owned(),
+            // The defaults, 20 and 30 for each controller, would be what tests with many pods wait for.
+            "--kube-api-qps=300".to_owned(),
+            "--kube-api-burst=600".to_owned(),
             "--profiling=false".to_owned(),
         ];
         self.component("kube-controller-manager", Node(1), arguments)

@@ -1,0 +1,74 @@
+//! What is kept of each ChatDeployment between two looks. In memory; no I/O.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::memory::Memory;
+use crate::observe::Secrets;
+use crate::record::Key;
+
+#[derive(Debug)]
+pub struct Notes {
+    /// Of this ChatDeployment; its successor of the same name starts anew.
+    uid: String,
+    pub memory: Memory,
+    pub secrets: Secrets,
+    pub away_since: Option<Instant>,
+    unseen_since: Option<Instant>,
+}
+
+impl Notes {
+    fn new(uid: &str) -> Self {
+        Self {
+            uid: uid.to_owned(),
+            memory: Memory::new(Instant::now()),
+            secrets: Secrets::default(),
+            away_since: None,
+            unseen_since: None,
+        }
+    }
+
+    /// For how long the last change has not been looked at.
+    pub fn unseen_for(&mut self, is_unseen: bool) -> Option<Duration> {
+        self.unseen_since = is_unseen.then(|| self.unseen_since.unwrap_or_else(Instant::now));
+        self.unseen_since.map(|since| since.elapsed())
+    }
+}
+
+/// The notes of all; whoever looks at one takes them out.
+#[derive(Debug, Default)]
+pub struct Notebook(Mutex<HashMap<Key, Notes>>);
+
+impl Notebook {
+    pub fn take(&self, key: &Key, uid: &str) -> Notes {
+        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        notes.filter(|notes| notes.uid == uid).unwrap_or_else(|| Notes::new(uid))
+    }
+
+    pub fn put(&self, key: &Key, notes: Notes) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), notes);
+    }
+
+    pub fn forget(&self, key: &Key) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_successor_of_the_same_name_starts_anew() {
+        let key = Key { namespace: "games".into(), name: "chat".into() };
+        let book = Notebook::default();
+        let mut notes = book.take(&key, "u1");
+        notes.memory.secrets_seen = Some(Instant::now());
+        book.put(&key, notes);
+        let notes = book.take(&key, "u1");
+        assert!(notes.memory.secrets_seen.is_some());
+        book.put(&key, notes);
+        assert!(book.take(&key, "u2").memory.secrets_seen.is_none());
+    }
+}
