@@ -30,7 +30,7 @@ use crate::record::{Child, Key, PodRecord, deployment_of, version};
 /// Small, so that a list of thousands never stands in memory as a whole.
 const PAGE: u32 = 100;
 const TIME_LIMIT_SECONDS: u32 = 240;
-const LONGEST_REASON: usize = 200;
+const LONGEST_REASON: usize = 400;
 
 /// All watches of some namespaces, or of all.
 #[derive(Debug)]
