@@ -183,6 +183,7 @@ docs: ## write the tables of docs/operations.md anew from the code
 	@hack/need rust cc
 	@echo "==> docs/operations.md"
 	@UPDATE_DOCS=1 cargo test --locked --quiet -p chatd --test docs
+	@UPDATE_DOCS=1 cargo test --locked --quiet -p operator --test docs
 
 .PHONY: bench
 bench: build ## chatd beside its peers in one run; BENCH_ARGUMENTS= goes to bench/run

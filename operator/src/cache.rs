@@ -1,7 +1,7 @@
 //! What is known of the cluster, as the watches and the API server's answers tell it. In memory; no I/O.
 //! A change is reported only if it is one in what is kept: a status that nobody looks at wakes nobody.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::api::ChatDeployment;
@@ -32,12 +32,31 @@ pub struct Cache(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     deployments: HashMap<Key, (u64, Deployment)>,
-    children: HashMap<Key, BTreeMap<(Kind, String), Child>>,
-    pods: HashMap<Key, BTreeMap<String, PodRecord>>,
-    /// By child: the fingerprint at which its content was found to be what was applied under a hash.
-    verified: HashMap<(Key, Kind, String), (String, String)>,
+    /// Sorted by kind and name.
+    children: HashMap<Key, Vec<Known>>,
+    /// Sorted by name.
+    pods: HashMap<Key, Vec<PodRecord>>,
     /// What a list that is under way has named so far.
     listed: HashMap<Scope, HashSet<(Key, String)>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    child: Child,
+    /// The hash of what was applied, if the content is known to be that since the child last changed.
+    verified: Option<u64>,
+}
+
+impl State {
+    fn known(&mut self, key: &Key, kind: Kind, name: &str) -> Option<&mut Known> {
+        let children = self.children.get_mut(key)?;
+        place(children, kind, name).ok().map(|place| &mut children[place])
+    }
+}
+
+/// Where a child is, or else belongs.
+fn place(children: &[Known], kind: Kind, name: &str) -> Result<usize, usize> {
+    children.binary_search_by(|known| (known.child.kind, known.child.name.as_str()).cmp(&(kind, name)))
 }
 
 impl Cache {
@@ -54,23 +73,36 @@ impl Cache {
     }
 
     pub fn children(&self, key: &Key) -> Vec<Child> {
-        self.state().children.get(key).map(|children| children.values().cloned().collect()).unwrap_or_default()
+        let state = self.state();
+        state.children.get(key).into_iter().flatten().map(|known| known.child.clone()).collect()
     }
 
     pub fn pods(&self, key: &Key) -> Vec<PodRecord> {
-        self.state().pods.get(key).map(|pods| pods.values().cloned().collect()).unwrap_or_default()
+        self.state().pods.get(key).cloned().unwrap_or_default()
+    }
+
+    /// The pods of every ChatDeployment that has some, sorted by name.
+    pub fn visit_pods(&self, mut visit: impl FnMut(&Key, &[PodRecord])) {
+        let state = self.state();
+        for (key, pods) in state.pods.iter().filter(|(key, _)| state.deployments.contains_key(*key)) {
+            visit(key, pods);
+        }
     }
 
     /// The hash under which the child was applied, if it has not changed since it was last looked at.
-    pub fn verified(&self, key: &Key, child: &Child) -> Option<String> {
-        let state = self.state();
-        let (fingerprint, hash) = state.verified.get(&(key.clone(), child.kind, child.name.clone()))?;
-        (*fingerprint == child.fingerprint).then(|| hash.clone())
+    pub fn verified(&self, key: &Key, child: &Child) -> Option<u64> {
+        let mut state = self.state();
+        let known = state.known(key, child.kind, &child.name)?;
+        known.verified.filter(|_| known.child.fingerprint == child.fingerprint)
     }
 
-    pub fn verify(&self, key: &Key, child: &Child, hash: String) {
-        let place = (key.clone(), child.kind, child.name.clone());
-        self.state().verified.insert(place, (child.fingerprint.clone(), hash));
+    /// The child's content is what is applied under this hash. A child that has changed meanwhile is not meant.
+    pub fn verify(&self, key: &Key, child: &Child, hash: u64) {
+        let mut state = self.state();
+        let known = state.known(key, child.kind, &child.name);
+        if let Some(known) = known.filter(|known| known.child.fingerprint == child.fingerprint) {
+            known.verified = Some(hash);
+        }
     }
 
     /// Returns whether it says anything new.
@@ -103,26 +135,47 @@ impl Cache {
     pub fn put_child(&self, key: &Key, child: Child) -> bool {
         let mut state = self.state();
         let children = state.children.entry(key.clone()).or_default();
-        let place = (child.kind, child.name.clone());
-        let before = children.get(&place);
-        if before.is_some_and(|before| before.uid == child.uid && before.version > child.version) {
-            return false;
+        match place(children, child.kind, &child.name) {
+            Err(place) => {
+                // There are thousands of these lists, which hardly ever grow.
+                children.reserve_exact(1);
+                children.insert(place, Known { child, verified: None });
+                true
+            }
+            Ok(place) => {
+                let before = &mut children[place];
+                if before.child.uid == child.uid && before.child.version > child.version {
+                    return false;
+                }
+                before.verified = before.verified.filter(|_| before.child.fingerprint == child.fingerprint);
+                before.child.version = child.version;
+                let is_new = before.child != child;
+                before.child = child;
+                is_new
+            }
         }
-        let is_new = before.is_none_or(|before| Child { version: child.version, ..before.clone() } != child);
-        children.insert(place, child);
-        is_new
     }
 
     pub fn put_pod(&self, key: &Key, pod: PodRecord) -> bool {
         let mut state = self.state();
         let pods = state.pods.entry(key.clone()).or_default();
-        let before = pods.get(&pod.name);
-        if before.is_some_and(|before| before.uid == pod.uid && before.version > pod.version) {
-            return false;
+        match pods.binary_search_by(|known| known.name.cmp(&pod.name)) {
+            Err(place) => {
+                pods.reserve_exact(1);
+                pods.insert(place, pod);
+                true
+            }
+            Ok(place) => {
+                let before = &mut pods[place];
+                if before.uid == pod.uid && before.version > pod.version {
+                    return false;
+                }
+                before.version = pod.version;
+                let is_new = *before != pod;
+                *before = pod;
+                is_new
+            }
         }
-        let is_new = before.is_none_or(|before| PodRecord { version: pod.version, ..before.clone() } != pod);
-        pods.insert(pod.name.clone(), pod);
-        is_new
     }
 
     pub fn remove_deployment(&self, key: &Key) {
@@ -164,19 +217,20 @@ impl Cache {
 
     pub fn remove_child(&self, key: &Key, kind: Kind, name: &str) {
         let mut state = self.state();
-        if let Some(children) = state.children.get_mut(key) {
-            children.remove(&(kind, name.to_owned()));
+        let Some(children) = state.children.get_mut(key) else { return };
+        children.retain(|known| (known.child.kind, known.child.name.as_str()) != (kind, name));
+        if children.is_empty() {
+            state.children.remove(key);
         }
-        state.verified.remove(&(key.clone(), kind, name.to_owned()));
-        state.children.retain(|_, children| !children.is_empty());
     }
 
     pub fn remove_pod(&self, key: &Key, name: &str) {
         let mut state = self.state();
-        if let Some(pods) = state.pods.get_mut(key) {
-            pods.remove(name);
+        let Some(pods) = state.pods.get_mut(key) else { return };
+        pods.retain(|pod| pod.name != name);
+        if pods.is_empty() {
+            state.pods.remove(key);
         }
-        state.pods.retain(|_, pods| !pods.is_empty());
     }
 
     /// A list begins, of all namespaces or of one.
@@ -207,12 +261,12 @@ impl Cache {
             Source::Deployments => state.deployments.retain(|key, _| stays(key, &key.name)),
             Source::Pods => {
                 for (key, pods) in &mut state.pods {
-                    pods.retain(|name, _| stays(key, name));
+                    pods.retain(|pod| stays(key, &pod.name));
                 }
             }
             Source::Children(kind) => {
                 for (key, children) in &mut state.children {
-                    children.retain(|(of, name), _| *of != kind || stays(key, name));
+                    children.retain(|known| known.child.kind != kind || stays(key, &known.child.name));
                 }
             }
         }
@@ -231,7 +285,7 @@ mod tests {
         Key { namespace: "games".into(), name: "chat".into() }
     }
 
-    fn child(name: &str, version: u64, fingerprint: &str) -> Child {
+    fn child(name: &str, version: u64, fingerprint: u64) -> Child {
         Child {
             kind: Kind::Service,
             name: name.into(),
@@ -239,7 +293,7 @@ mod tests {
             owner: Owner::Nobody,
             has_our_labels: true,
             is_deleting: false,
-            fingerprint: fingerprint.into(),
+            fingerprint,
             version,
             detail: Detail::Nothing,
         }
@@ -248,39 +302,45 @@ mod tests {
     #[test]
     fn only_changes_wake_and_older_readings_do_not_count() {
         let cache = Cache::default();
-        assert!(cache.put_child(&key(), child("chat", 5, "a")));
-        assert!(!cache.put_child(&key(), child("chat", 6, "a")));
-        assert!(!cache.put_child(&key(), child("chat", 4, "b")), "an older reading");
-        assert_eq!(cache.children(&key())[0].fingerprint, "a");
-        assert!(cache.put_child(&key(), child("chat", 7, "b")));
+        assert!(cache.put_child(&key(), child("chat", 5, 1)));
+        assert!(!cache.put_child(&key(), child("chat", 6, 1)));
+        assert!(!cache.put_child(&key(), child("chat", 4, 2)), "an older reading");
+        assert_eq!(cache.children(&key())[0].fingerprint, 1);
+        assert!(cache.put_child(&key(), child("chat", 7, 2)));
     }
 
     #[test]
     fn what_was_read_anew_counts_but_for_what_is_newer() {
         let cache = Cache::default();
         for (name, version) in [("gone", 1), ("changed", 2), ("newer", 9), ("made since", 8)] {
-            cache.put_child(&key(), child(name, version, "a"));
+            cache.put_child(&key(), child(name, version, 1));
         }
-        cache.put_children(&key(), Kind::Service, vec![child("changed", 5, "b"), child("newer", 4, "b")], 6);
+        cache.put_children(&key(), Kind::Service, vec![child("changed", 5, 2), child("newer", 4, 2)], 6);
         let left: Vec<_> = cache.children(&key()).into_iter().map(|child| (child.name, child.fingerprint)).collect();
-        let expected = [("changed", "b"), ("made since", "a"), ("newer", "a")];
-        assert_eq!(left, expected.map(|(name, fingerprint)| (name.to_owned(), fingerprint.to_owned())));
+        let expected = [("changed", 2), ("made since", 1), ("newer", 1)];
+        assert_eq!(left, expected.map(|(name, fingerprint)| (name.to_owned(), fingerprint)));
     }
 
     #[test]
     fn what_was_verified_counts_until_the_child_changes() {
         let cache = Cache::default();
-        let one = child("chat", 5, "a");
-        cache.verify(&key(), &one, "hash".into());
-        assert_eq!(cache.verified(&key(), &one).as_deref(), Some("hash"));
-        assert_eq!(cache.verified(&key(), &child("chat", 6, "b")), None);
+        let one = child("chat", 5, 1);
+        cache.put_child(&key(), one.clone());
+        cache.verify(&key(), &child("chat", 4, 9), 6);
+        assert_eq!(cache.verified(&key(), &one), None, "it was another reading");
+        cache.verify(&key(), &one, 7);
+        assert_eq!(cache.verified(&key(), &one), Some(7));
+        cache.put_child(&key(), child("chat", 6, 1));
+        assert_eq!(cache.verified(&key(), &one), Some(7), "only its status has changed");
+        cache.put_child(&key(), child("chat", 7, 2));
+        assert_eq!(cache.verified(&key(), &child("chat", 7, 2)), None);
     }
 
     #[test]
     fn a_new_list_takes_away_what_it_does_not_name() {
         let cache = Cache::default();
-        cache.put_child(&key(), child("old", 1, "a"));
-        cache.put_child(&key(), child("stays", 1, "a"));
+        cache.put_child(&key(), child("old", 1, 1));
+        cache.put_child(&key(), child("stays", 1, 1));
         let source = Source::Children(Kind::Service);
         cache.list_begins(source, None);
         cache.listed(source, None, &key(), "stays");

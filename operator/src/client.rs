@@ -1,12 +1,14 @@
 //! The calls to the API server, each with a time limit and counted. Does I/O. Writes are refused while this process does not lead.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Event, Pod, Secret};
+use kube::Resource;
 use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
-    Preconditions,
+    Api, ApiResource, DeleteParams, DynamicObject, GetParams, GroupVersionKind, ListParams, Patch, PatchParams,
+    PostParams, Preconditions, Request,
 };
 use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
@@ -24,7 +26,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 pub enum CallError {
     #[error("this process does not lead")]
     NotLeading,
-    #[error("the API server did not answer within 10 s")]
+    #[error("the API server did not answer in time")]
     TimeLimit,
     /// The API server said no, and will again until something changes: code and its words.
     #[error("{message}")]
@@ -73,23 +75,33 @@ impl Client {
     }
 
     fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
-        let (group, version) = kind.api_version().rsplit_once('/').unwrap_or(("", kind.api_version()));
-        let kind_of = GroupVersionKind::gvk(group, version, kind.as_str());
-        let resource = ApiResource::from_gvk_with_plural(&kind_of, kind.plural());
-        Api::namespaced_with(self.kube.clone(), namespace, &resource)
+        Api::namespaced_with(self.kube.clone(), namespace, &resource(kind))
     }
 
+    /// A write is given up, wherever it stands, as soon as this process may no longer write: one that was only being sent when the
+    /// process was frozen must not go out when it is thawed and another one leads.
     async fn call<T>(
         &self,
         verb: &'static str,
         call: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, CallError> {
-        if !matches!(verb, "get" | "list") && !self.leadership.may_write() {
-            return Err(CallError::NotLeading);
-        }
-        let Ok(result) = tokio::time::timeout(TIME_LIMIT, call).await else {
-            self.metrics.called(verb, 0);
-            return Err(CallError::TimeLimit);
+        let writes = !matches!(verb, "get" | "list");
+        let limit = if writes { TIME_LIMIT.min(self.leadership.remaining()) } else { TIME_LIMIT };
+        let mut call = std::pin::pin!(call);
+        let guarded = std::future::poll_fn(|context| {
+            if writes && !self.leadership.may_write() {
+                Poll::Ready(None)
+            } else {
+                call.as_mut().poll(context).map(Some)
+            }
+        });
+        let result = match tokio::time::timeout(limit, guarded).await {
+            Ok(Some(result)) => result,
+            _ if writes && !self.leadership.may_write() => return Err(CallError::NotLeading),
+            _ => {
+                self.metrics.called(verb, 0);
+                return Err(CallError::TimeLimit);
+            }
         };
         let code = match &result {
             Ok(_) => 200,
@@ -101,8 +113,11 @@ impl Client {
     }
 
     pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Option<Value>, CallError> {
-        let object = self.call("get", self.api(kind, namespace).get_opt(name)).await?;
-        Ok(object.and_then(|object| serde_json::to_value(object).ok()))
+        let request = request(kind, namespace).get(name, &GetParams::default()).map_err(|error| unfit(&error))?;
+        match self.call("get", self.kube.request(request)).await {
+            Err(CallError::Refused { code: 404, .. }) => Ok(None),
+            result => result.map(Some),
+        }
     }
 
     /// A Secret with its values' lengths in place of the values: nothing else of it is needed.
@@ -114,14 +129,15 @@ impl Client {
     /// Server-side apply. With a uid it is that very object or none, and fields that somebody else has set become ours; without one it
     /// is made.
     pub async fn apply(&self, child: &Child, namespace: &str, uid: Option<&str>) -> Result<Value, CallError> {
-        let api = self.api(child.kind, namespace);
         let parameters = PatchParams { force: uid.is_some(), ..PatchParams::apply(MANAGER) };
         let mut object = child.object.clone();
         if let Some(uid) = uid {
             object["metadata"]["uid"] = uid.into();
         }
-        let object = self.call("apply", api.patch(&child.name, &parameters, &Patch::Apply(&object))).await?;
-        Ok(serde_json::to_value(object).unwrap_or_default())
+        let patch = Patch::Apply(&object);
+        let request =
+            request(child.kind, namespace).patch(&child.name, &parameters, &patch).map_err(|error| unfit(&error))?;
+        self.call("apply", self.kube.request(request)).await
     }
 
     /// Makes what must not be there yet.
@@ -215,6 +231,21 @@ impl Client {
     }
 }
 
+fn resource(kind: Kind) -> ApiResource {
+    let (group, version) = kind.api_version().rsplit_once('/').unwrap_or(("", kind.api_version()));
+    let kind_of = GroupVersionKind::gvk(group, version, kind.as_str());
+    ApiResource::from_gvk_with_plural(&kind_of, kind.plural())
+}
+
+/// Requests whose answers are taken as they are: a typed object would only be turned into a value again.
+fn request(kind: Kind, namespace: &str) -> Request {
+    Request::new(DynamicObject::url_path(&resource(kind), Some(namespace)))
+}
+
+fn unfit(error: &impl std::error::Error) -> CallError {
+    CallError::Other(format!("no request can be made: {error}"))
+}
+
 fn only(uid: &str) -> DeleteParams {
     let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
     // The children of a StatefulSet go with it, in the background.
@@ -225,5 +256,39 @@ fn gone_is_good(result: Result<(), CallError>) -> Result<(), CallError> {
     match result {
         Err(CallError::Refused { code: 404 | 409, .. }) => Ok(()),
         result => result,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_under_way_is_given_up_when_the_right_to_write_ends() {
+        let kube = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let leadership = Leadership::none();
+        let client = Client::new(kube, Arc::default(), leadership.clone());
+        let polled = AtomicU32::new(0);
+        // As if the process had been frozen while a request was being sent.
+        let freezes = || {
+            std::future::poll_fn(|context| {
+                polled.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(60));
+                context.waker().wake_by_ref();
+                Poll::<Result<(), kube::Error>>::Pending
+            })
+        };
+        assert!(matches!(client.call("apply", freezes()).await, Err(CallError::NotLeading)));
+        assert_eq!(polled.load(Ordering::Relaxed), 0, "not begun at all");
+        leadership.lasts(Duration::from_millis(50));
+        assert!(matches!(client.call("apply", freezes()).await, Err(CallError::NotLeading)));
+        assert_eq!(polled.load(Ordering::Relaxed), 1, "not gone on with");
+        leadership.lasts(Duration::from_millis(50));
+        let silent = client.call("apply", std::future::pending::<Result<(), _>>()).await;
+        assert!(matches!(silent, Err(CallError::NotLeading)), "{silent:?}");
+        assert!(client.call("get", async { Ok(()) }).await.is_ok(), "whoever does not lead may read");
     }
 }

@@ -30,8 +30,18 @@ impl Leadership {
     }
 
     pub fn may_write(&self) -> bool {
+        !self.remaining().is_zero()
+    }
+
+    /// For how long this process may write without hearing from the Lease again.
+    pub fn remaining(&self) -> Duration {
         let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    #[cfg(test)]
+    pub fn lasts(&self, time: Duration) {
+        self.set(Some(Instant::now() + time));
     }
 
     fn set(&self, until: Option<Instant>) {
@@ -44,8 +54,8 @@ impl Leadership {
 pub enum Judgement {
     /// It is ours, or nobody's: write it.
     Take,
-    /// Somebody else's, and not run out.
-    Wait,
+    /// Somebody else's, and not run out: it does so this long from now, if it is not renewed.
+    Wait(Duration),
 }
 
 /// What was last seen of a Lease, and since when by our own clock: the clocks of others do not count.
@@ -58,8 +68,8 @@ pub struct Sighting {
 
 /// `seen`: the Lease as it was seen for the first time in its present version.
 pub fn judge(seen: &Sighting, me: &str, duration: Duration, now: Instant) -> Judgement {
-    let has_run_out = now.saturating_duration_since(seen.since) > duration;
-    if seen.holder.is_empty() || seen.holder == me || has_run_out { Judgement::Take } else { Judgement::Wait }
+    let left = (seen.since + duration).saturating_duration_since(now);
+    if seen.holder.is_empty() || seen.holder == me || left.is_zero() { Judgement::Take } else { Judgement::Wait(left) }
 }
 
 /// Takes part until `shutdown`; then gives the Lease up. Returns early if it was lost: the process should end then.
@@ -73,11 +83,11 @@ pub async fn lead(
     let api: Api<Lease> = Api::namespaced(client, namespace);
     let mut sighting: Option<Sighting> = None;
     let mut led = false;
-    loop {
+    let result = loop {
         let started = Instant::now();
-        let attempt = tokio::time::timeout(PERIOD * 2, attempt(&api, me, &mut sighting)).await;
-        match attempt {
-            Ok(Ok(true)) => {
+        let mut pause = PERIOD;
+        match tokio::time::timeout(PERIOD * 2, attempt(&api, me, &mut sighting)).await {
+            Ok(Ok(Attempt::Held)) => {
                 if !led {
                     tracing::info!(identity = me, "this process leads");
                 }
@@ -85,32 +95,42 @@ pub async fn lead(
                 // From before the call: others count from when it arrived.
                 leadership.set(Some(started + DEADLINE));
             }
-            Ok(Ok(false)) if led => return Err(Lost),
-            Ok(Ok(false)) => {}
+            Ok(Ok(Attempt::Others(_))) if led => break Err(Lost),
+            Ok(Ok(Attempt::Others(left))) => pause = pause.min(left),
+            Ok(Ok(Attempt::Raced)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the Lease cannot be read or written"),
             Err(_) => tracing::warn!("the API server does not answer about the Lease"),
         }
         if led && !leadership.may_write() {
-            return Err(Lost);
+            break Err(Lost);
         }
         tokio::select! {
-            () = tokio::time::sleep(PERIOD) => {}
-            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(pause) => {}
+            () = shutdown.cancelled() => break Ok(()),
         }
-    }
+    };
+    // What is still under way in this process must not be written any more, whichever way it ends.
     leadership.set(None);
-    if led {
+    if led && result.is_ok() {
         release(&api, me).await;
     }
-    Ok(())
+    result
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the Lease was lost: another process leads now, or the API server is away")]
 pub struct Lost;
 
-/// Whether the Lease is ours now.
-async fn attempt(api: &Api<Lease>, me: &str, sighting: &mut Option<Sighting>) -> Result<bool, kube::Error> {
+/// What one round of the election came to.
+enum Attempt {
+    Held,
+    /// Somebody else's, for so long at least.
+    Others(Duration),
+    /// Somebody wrote it at the same time: the next round says who holds it.
+    Raced,
+}
+
+async fn attempt(api: &Api<Lease>, me: &str, sighting: &mut Option<Sighting>) -> Result<Attempt, kube::Error> {
     let now = Instant::now();
     let Some(lease) = api.get_opt(LEASE).await? else {
         return settled(api.create(&PostParams::default(), &lease(me, None)).await);
@@ -118,23 +138,21 @@ async fn attempt(api: &Api<Lease>, me: &str, sighting: &mut Option<Sighting>) ->
     let spec = lease.spec.clone().unwrap_or_default();
     let holder = spec.holder_identity.clone().unwrap_or_default();
     let version = lease.metadata.resource_version.clone().unwrap_or_default();
-    let is_known = sighting.as_ref().is_some_and(|seen| seen.version == version);
-    if !is_known {
-        *sighting = Some(Sighting { holder, version, since: now });
-    }
-    let Some(seen) = sighting.as_ref() else { return Ok(false) };
+    let seen = match sighting.take() {
+        Some(seen) if seen.version == version => seen,
+        _ => Sighting { holder, version, since: now },
+    };
     let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(15);
-    match judge(seen, me, Duration::from_secs(seconds), now) {
-        Judgement::Wait => Ok(false),
+    match judge(sighting.insert(seen), me, Duration::from_secs(seconds), now) {
+        Judgement::Wait(left) => Ok(Attempt::Others(left)),
         Judgement::Take => settled(api.replace(LEASE, &PostParams::default(), &self::lease(me, Some(&lease))).await),
     }
 }
 
-/// Somebody else was faster: no error.
-fn settled(result: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+fn settled(result: Result<Lease, kube::Error>) -> Result<Attempt, kube::Error> {
     match result {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Ok(_) => Ok(Attempt::Held),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Attempt::Raced),
         Err(error) => Err(error),
     }
 }
@@ -189,9 +207,9 @@ mod tests {
         let judge = |holder: &str, seconds| judge(&seen(holder), "me", DURATION, start + Duration::from_secs(seconds));
         assert_eq!(judge("", 0), Judgement::Take);
         assert_eq!(judge("me", 0), Judgement::Take);
-        assert_eq!(judge("other", 0), Judgement::Wait);
-        assert_eq!(judge("other", 15), Judgement::Wait);
-        assert_eq!(judge("other", 16), Judgement::Take);
+        assert_eq!(judge("other", 0), Judgement::Wait(DURATION));
+        assert_eq!(judge("other", 14), Judgement::Wait(Duration::from_secs(1)));
+        assert_eq!(judge("other", 15), Judgement::Take);
     }
 
     #[test]

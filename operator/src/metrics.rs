@@ -71,7 +71,7 @@ impl Metrics {
             &mut text,
             "chatd_operator_api_calls",
             "counter",
-            "Calls to the API server by verb and code; 0: no answer",
+            "Calls to the API server but for watches, by verb and code; 0: no answer",
         );
         for ((verb, code), count) in &state.calls {
             let _ = writeln!(text, "chatd_operator_api_calls_total{{verb=\"{verb}\",code=\"{code}\"}} {count}");

@@ -16,7 +16,7 @@ use crate::rollout::{self, Permission, Phase, Pod, Set, Step, Wait, Wish};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// It was the same as what was applied under this hash, and has not changed since.
-    Verified(String),
+    Verified(u64),
     Object(Value),
 }
 
@@ -105,7 +105,8 @@ pub struct Plan {
     pub writes: Vec<Write>,
     pub conflicts: Vec<Conflict>,
     /// Children that were read and found to be as they should be, with the hash of what that is.
-    pub same: Vec<(record::Child, String)>,
+    pub same: Vec<(record::Child, u64)>,
+    pub wish: Wish,
     pub step: Step,
     pub facts: Facts,
     /// Whether all Secrets that are wanted are ours and whole; else they are looked at again soon.
@@ -136,17 +137,13 @@ pub fn adopted_uid(observed: &Observed, name: &str) -> Option<String> {
     set.adopted_uid.clone()
 }
 
-/// Where the spec wants the chat pods to go.
+/// Where the spec wants the chat pods to go. It does not depend on how far they are: `context.facts` need not know that yet.
 pub fn wish(context: &Context<'_>) -> Wish {
-    let chat = desired::children(context)
-        .into_iter()
-        .find(|child| child.kind == Kind::StatefulSet && child.name == context.names().chat());
-    let template = chat.and_then(|chat| chat.object.pointer("/spec/template").map(hash::of_value));
     Wish {
         replicas: context.spec.effective_replicas(),
         partition: context.spec.rollout.partition,
         paused: context.spec.rollout.paused,
-        template: template.unwrap_or_default(),
+        template: template(&desired::chat_set(context)),
         directory: Directory::of(context).identity,
     }
 }
@@ -157,14 +154,16 @@ fn redis_is_settled(context: &Context<'_>, observed: &Observed) -> bool {
         return true;
     }
     let name = context.names().valkey();
-    let wanted = desired::children(context)
-        .into_iter()
-        .find(|child| child.kind == Kind::StatefulSet && child.name == name)
-        .and_then(|child| child.object.pointer("/spec/template").map(hash::of_value));
     let Some(set) = set_of(observed, &name) else { return false };
     let Some(pod) = &observed.valkey_pod else { return false };
-    let is_applied = wanted.is_some_and(|wanted| wanted == set.template);
-    is_applied && set.is_observed && pod.ready && !pod.terminating && pod.revision == set.update_revision
+    let is_settled = set.is_observed && pod.ready && !pod.terminating && pod.revision == set.update_revision;
+    // Without its Secret it cannot be as it should be.
+    is_settled && context.facts.valkey_secret.is_some() && template(&desired::valkey_set(context)) == set.template
+}
+
+/// The hash of a StatefulSet's pod template.
+fn template(set: &Child) -> String {
+    set.object.pointer("/spec/template").map(hash::of_value).unwrap_or_default()
 }
 
 /// All that differs, in the order in which it is to be written.
@@ -228,7 +227,7 @@ pub fn plan(
     writes.extend(stuck_valkey(&names, observed));
     let is_under_way = is_under_way(&step, observed, redis_is_settled);
     let secrets_are_there = secrets_are_there(&context, observed);
-    Plan { writes, conflicts, same, step, facts, secrets_are_there, is_under_way }
+    Plan { writes, conflicts, same, wish, step, facts, secrets_are_there, is_under_way }
 }
 
 fn is_under_way(step: &Step, observed: &Observed, redis_is_settled: bool) -> bool {
@@ -272,24 +271,23 @@ pub fn standing(owner: &Owner, record: &record::Child) -> Standing {
 
 /// With the hash of all that is applied, by which a field that is no longer wanted is noticed.
 fn sealed(mut child: Child) -> Child {
-    let template =
-        (child.kind == Kind::StatefulSet).then(|| child.object.pointer("/spec/template").map(hash::of_value));
+    let template = (child.kind == Kind::StatefulSet).then(|| template(&child));
     let applied = hash::of_value(&child.object);
     let annotations = &mut child.object["metadata"]["annotations"];
     if !annotations.is_object() {
         *annotations = json!({});
     }
     annotations[APPLIED] = applied.into();
-    if let Some(template) = template.flatten() {
+    if let Some(template) = template {
         annotations[TEMPLATE] = template.into();
     }
     child
 }
 
 /// The hash under which a sealed child is applied.
-pub fn seal(child: &Child) -> String {
-    let annotation = child.object["metadata"]["annotations"].get(APPLIED);
-    annotation.and_then(Value::as_str).unwrap_or_default().to_owned()
+pub fn seal(child: &Child) -> u64 {
+    let annotation = child.object["metadata"]["annotations"].get(APPLIED).and_then(Value::as_str);
+    annotation.and_then(|hash| u64::from_str_radix(hash, 16).ok()).unwrap_or_default()
 }
 
 fn difference(child: &Child, content: &Content) -> Option<String> {

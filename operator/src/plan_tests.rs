@@ -206,7 +206,9 @@ fn what_was_verified_is_not_looked_at_again_until_the_wish_changes() {
     let mut observed = cluster.observe();
     for seen in observed.children.values_mut() {
         let Content::Object(object) = &seen.content else { panic!() };
-        seen.content = Content::Verified(object["metadata"]["annotations"][APPLIED].as_str().unwrap().to_owned());
+        seen.content = Content::Verified(
+            u64::from_str_radix(object["metadata"]["annotations"][APPLIED].as_str().unwrap(), 16).unwrap(),
+        );
     }
     assert_eq!(plan(&owner(), &minimal, &installed(), &observed, GO).writes, vec![]);
     let scaled = plan(&owner(), &spec(json!({ "replicas": 4 })), &installed(), &observed, GO);

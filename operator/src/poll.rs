@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::Cache;
 use crate::desired::CHAT;
 use crate::queue::Queue;
-use crate::record::Key;
+use crate::record::{Key, PodRecord};
 use crate::status::Report;
 
 const PERIOD: Duration = Duration::from_secs(8);
@@ -28,11 +28,13 @@ const TICK: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 32;
 const LONGEST_ANSWER: usize = 64 * 1024;
 
+/// Of each ChatDeployment its pods, sorted by name.
 #[derive(Debug, Default)]
-pub struct Reports(Mutex<HashMap<(Key, String), Entry>>);
+pub struct Reports(Mutex<HashMap<Key, Vec<Entry>>>);
 
 #[derive(Debug)]
 struct Entry {
+    pod: String,
     uid: String,
     next: Instant,
     report: Option<(Instant, Report)>,
@@ -42,9 +44,9 @@ impl Reports {
     /// What the pods of a deployment said of late.
     pub fn of(&self, key: &Key) -> BTreeMap<String, Report> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = entries.iter().filter(|((of, _), _)| of == key).filter_map(|((_, pod), entry)| {
+        let fresh = entries.get(key).into_iter().flatten().filter_map(|entry| {
             let (at, report) = entry.report.as_ref()?;
-            (at.elapsed() < FRESH).then(|| (pod.clone(), report.clone()))
+            (at.elapsed() < FRESH).then(|| (entry.pod.clone(), report.clone()))
         });
         fresh.collect()
     }
@@ -85,7 +87,8 @@ impl Reports {
     fn learn(&self, key: &Key, pod: &str, report: Option<Report>) -> News {
         let now = Instant::now();
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = entries.get_mut(&(key.clone(), pod.to_owned())) else { return News::None };
+        let entry = entries.get_mut(key).and_then(|entries| entries.iter_mut().find(|entry| entry.pod == pod));
+        let Some(entry) = entry else { return News::None };
         let Some(report) = report else {
             entry.next = now + PERIOD_AFTER_FAILURE;
             let was_fresh = entry.report.as_ref().is_some_and(|(at, _)| at.elapsed() >= FRESH);
@@ -110,24 +113,37 @@ impl Reports {
 fn due(cache: &Cache, reports: &Reports) -> Vec<(Key, String, String)> {
     let now = Instant::now();
     let mut due = Vec::new();
-    let mut entries = reports.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut living = HashMap::new();
-    for key in cache.deployments() {
-        for pod in cache.pods(&key) {
-            let Some(address) = pod.ip.filter(|_| pod.component == CHAT && !pod.is_terminating) else { continue };
-            living.insert((key.clone(), pod.name), (pod.uid, address));
+    let mut all = reports.0.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|key, _| cache.deployment(key).is_some());
+    cache.visit_pods(|key, pods| {
+        if !all.contains_key(key) {
+            all.insert(key.clone(), Vec::new());
         }
-    }
-    entries.retain(|place, entry| living.get(place).is_some_and(|(uid, _)| *uid == entry.uid));
-    for (place, (uid, address)) in living {
-        let entry = entries.entry(place.clone()).or_insert_with(|| Entry { uid, next: now, report: None });
-        if entry.next <= now {
-            // Not again before this one has been answered or has run out.
-            entry.next = now + TIME_LIMIT * 4;
-            due.push((place.0, place.1, address));
+        let Some(entries) = all.get_mut(key) else { return };
+        entries.retain(|entry| {
+            let pod = pods.binary_search_by(|pod| pod.name.cmp(&entry.pod)).ok().map(|place| &pods[place]);
+            pod.is_some_and(|pod| pod.uid == entry.uid && address(pod).is_some())
+        });
+        for pod in pods {
+            let Some(address) = address(pod) else { continue };
+            let place = entries.binary_search_by(|entry| entry.pod.cmp(&pod.name)).unwrap_or_else(|place| {
+                entries.reserve_exact(1);
+                entries.insert(place, Entry { pod: pod.name.clone(), uid: pod.uid.clone(), next: now, report: None });
+                place
+            });
+            if entries[place].next <= now {
+                // Not again before this one has been answered or has run out.
+                entries[place].next = now + TIME_LIMIT * 4;
+                due.push((key.clone(), pod.name.clone(), address.to_owned()));
+            }
         }
-    }
+    });
     due
+}
+
+/// Where a pod can be asked, if it is one to ask.
+fn address(pod: &PodRecord) -> Option<&str> {
+    pod.ip.as_deref().filter(|_| pod.component == CHAT && !pod.is_terminating)
 }
 
 /// The body of a pod's answer.

@@ -134,7 +134,7 @@ impl Reconciler {
         let (permission, patience) = self.permission(key, &owner, deployment, &observed, &mut notes.memory);
         let plan = plan::plan(&owner, spec, &self.installed, &observed, permission);
         for (child, hash) in &plan.same {
-            self.cache.verify(key, child, hash.clone());
+            self.cache.verify(key, child, *hash);
         }
         let context = Context { owner: &owner, spec, installed: &self.installed, facts: &plan.facts };
         if plan.writes.iter().any(Write::makes) && !self.is_still_there(key, &owner).await? {
@@ -275,7 +275,7 @@ impl Reconciler {
             record::Detail::Set(set) if child.name == key.name => Some(set),
             _ => None,
         });
-        let wish = plan::wish(context);
+        let wish = &plan.wish;
         let is_updated = |pod: &PodRecord| {
             set.as_ref().is_some_and(|set| {
                 set.template == wish.template

@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::desired::{ADOPTED_UID, DEPLOYMENT_UID, DIRECTORY, Kind};
@@ -51,7 +52,7 @@ pub struct Child {
     pub has_our_labels: bool,
     pub is_deleting: bool,
     /// Changes when the object does, but not with its status where Kubernetes tells them apart.
-    pub fingerprint: String,
+    pub fingerprint: u64,
     /// The order of changes: of two readings the one with the greater version counts.
     pub version: u64,
     pub detail: Detail,
@@ -61,8 +62,8 @@ pub struct Child {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detail {
     Nothing,
-    Set(Set),
-    Service(ServiceDetail),
+    Set(Box<Set>),
+    Service(Box<ServiceDetail>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -158,7 +159,7 @@ impl Child {
             directory: annotation(spec.and_then(|spec| spec.template.metadata.as_ref()), DIRECTORY),
             adopted_uid: kept.or_else(orphaned),
         };
-        Self { detail: Detail::Set(detail), ..child }
+        Self { detail: Detail::Set(Box::new(detail)), ..child }
     }
 
     pub fn of_service(service: &Service) -> Self {
@@ -174,19 +175,19 @@ impl Child {
             tcp_node_port: node_port("tcp"),
             web_node_port: node_port("web"),
         };
-        Self { detail: Detail::Service(detail), ..Self::of_metadata(Kind::Service, &service.metadata) }
+        Self { detail: Detail::Service(Box::new(detail)), ..Self::of_metadata(Kind::Service, &service.metadata) }
     }
 
     /// From an object as the API server answered with.
     pub fn of_object(kind: Kind, object: &Value) -> Self {
-        let metadata = object.get("metadata").cloned().unwrap_or_default();
-        let plain = || Self::of_metadata(kind, &serde_json::from_value(metadata).unwrap_or_default());
+        let plain = || {
+            let metadata = object.get("metadata").and_then(|metadata| ObjectMeta::deserialize(metadata).ok());
+            Self::of_metadata(kind, &metadata.unwrap_or_default())
+        };
         match kind {
-            Kind::StatefulSet => {
-                serde_json::from_value(object.clone()).map_or_else(|_| plain(), |set| Self::of_set(&set))
-            }
+            Kind::StatefulSet => StatefulSet::deserialize(object).map_or_else(|_| plain(), |set| Self::of_set(&set)),
             Kind::Service => {
-                serde_json::from_value(object.clone()).map_or_else(|_| plain(), |service| Self::of_service(&service))
+                Service::deserialize(object).map_or_else(|_| plain(), |service| Self::of_service(&service))
             }
             _ => plain(),
         }
@@ -210,14 +211,11 @@ pub fn list_version(metadata: &ListMeta) -> u64 {
 }
 
 /// The generation does not change with the status. Kinds that have none are taken by their resource version.
-fn fingerprint(metadata: &ObjectMeta) -> String {
-    match metadata.generation.filter(|generation| *generation > 0) {
-        Some(generation) => {
-            let rest = json!([metadata.labels, metadata.annotations, metadata.owner_references]);
-            format!("{generation}-{}", hash::of_value(&rest))
-        }
-        None => metadata.resource_version.clone().unwrap_or_default(),
-    }
+fn fingerprint(metadata: &ObjectMeta) -> u64 {
+    hash::number_of(&match metadata.generation.filter(|generation| *generation > 0) {
+        Some(generation) => json!([generation, metadata.labels, metadata.annotations, metadata.owner_references]),
+        None => json!(metadata.resource_version),
+    })
 }
 
 impl PodRecord {

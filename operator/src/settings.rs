@@ -54,6 +54,7 @@ pub struct Settings {
     #[arg(long, env = "CHATD_OPERATOR_LEADER_ELECT", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub leader_elect: bool,
 
+    /// One JSON object an event, or text for people.
     #[arg(long, env = "CHATD_OPERATOR_LOG_FORMAT", value_enum, default_value = "json")]
     pub log_format: LogFormat,
 

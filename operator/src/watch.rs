@@ -32,7 +32,7 @@ const PAGE: u32 = 100;
 /// The labels by which children and pods are watched.
 pub const OURS: &str = "app.kubernetes.io/managed-by=chatd-operator,app.kubernetes.io/name=chatd";
 const TIME_LIMIT_SECONDS: u32 = 240;
-const LONGEST_REASON: usize = 200;
+const LONGEST_REASON: usize = 400;
 
 /// All watches of some namespaces, or of all.
 #[derive(Debug)]

@@ -2,12 +2,16 @@
 //! `CHATD_TEST_IMAGE` (chatd.local/chatd:dev), `VALKEY_TEST_IMAGE` (chatd.local/valkey:9) and `REDIS_TEST_IMAGE` (chatd.local/redis:7)
 //! on its nodes, which `hack/with-cluster NAME COMMAND` provides:
 //! `cargo test -p operator --test live -- --ignored --test-threads=8`. Where pods cannot be reached from here, CHATD_TEST_ENTER holds
-//! what to run programs with that do, such as `nsenter --net=/run/netns/chatd-test-1`. Each test has a namespace and an operator of
+//! what to run programs with that do, such as `nsenter --net=/run/netns/chatd-test-1`. The tests of `election` and `rights` read the
+//! API server's audit log, CHATD_TEST_AUDIT, and one needs the admission plugin OwnerReferencesPermissionEnforcement; with
+//! CHATD_CLUSTER_AUDIT=1 the built-in cluster has both. Each test has a namespace and an operator of
 //! its own, so they run side by side; what they wait for they ask again and again, with an end.
 #![allow(clippy::unwrap_used)]
 
+mod account;
 mod chat;
 mod day_two;
+mod election;
 mod failures;
 mod lifecycle;
 mod outside;
@@ -15,6 +19,7 @@ mod ownership;
 mod prefix;
 mod redis_external;
 mod redis_managed;
+mod rights;
 mod scaling;
 mod servers;
 mod world;

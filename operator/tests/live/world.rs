@@ -68,6 +68,11 @@ pub fn redis_image() -> String {
     variable("REDIS_TEST_IMAGE", "chatd.local/redis:7")
 }
 
+/// A port on loopback that nobody listens on.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// A program that reaches pods.
 pub fn enter(program: &str) -> Command {
     let enter = variable("CHATD_TEST_ENTER", "env");

@@ -114,7 +114,8 @@ impl Processes<'_> {
             format!("--service-account-signing-key-file={}", pki("service-accounts.key")),
             format!("--service-account-key-file={}", pki("service-accounts.pub")),
             "--authorization-mode=Node,RBAC".to_owned(),
-            "--enable-admission-plugins=NodeRestriction".to_owned(),
+            // The second is what OpenShift asks of whoever sets an owner that is not to go before what it owns.
+            "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement".to_owned(),
             format!("--admission-control-config-file={}", self.layout.text("config/admission.json")),
             format!("--encryption-provider-config={}", self.layout.text("config/encryption.json")),
             "--allow-privileged=true".to_owned(),
