@@ -76,7 +76,7 @@ databases: ## Redis and Postgres in that cluster
 	@$(XTASK) databases
 
 .PHONY: tcp-demo
-tcp-demo: ## three chatd replicas in a cluster (made if there is none), with ports 7654 and 8081, until Ctrl-C
+tcp-demo: ## the operator and three chat pods in a cluster (made if there is none), ports 7654 and 8081, until Ctrl-C
 	@hack/need rust cc images
 	@$(XTASK) tcp-demo
 
@@ -126,6 +126,14 @@ test-cluster: ## the built-in cluster and what runs in it, as root or by sudo: m
 	@cargo test --locked -p xtask --test cluster -- --ignored --nocapture --test-threads=1
 	@echo "==> the demos in a cluster of two nodes"
 	@cargo test --locked -p xtask --test demos -- --ignored
+
+.PHONY: test-chart
+test-chart: ## the operator's chart by a real helm, and its life on a built-in cluster of its own: CHART_TESTS= chooses
+	@hack/need rust cc openssl busybox cluster images
+	@echo "==> helm"
+	@$(XTASK) helm
+	@echo "==> the chart, on a cluster of its own"
+	@hack/with-cluster chart cargo test --locked -p xtask --test chart -- --include-ignored --test-threads=1 $(CHART_TESTS)
 
 .PHONY: test-images
 test-images: ## our images, compiled from nothing in another folder, are the same: 15 minutes
