@@ -76,7 +76,7 @@ databases: ## Redis and Postgres in that cluster
 	@$(XTASK) databases
 
 .PHONY: tcp-demo
-tcp-demo: ## three chatd replicas in a cluster (made if there is none), with ports 7654 and 8081, until Ctrl-C
+tcp-demo: ## the operator and three chat pods in a cluster (made if there is none), ports 7654 and 8081, until Ctrl-C
 	@hack/need rust cc images
 	@$(XTASK) tcp-demo
 
@@ -97,6 +97,7 @@ test: ## everything that CI runs: lints, Rust tests with simulation, pages in a 
 	@$(MAKE) test-sim
 	@$(MAKE) test-pages
 	@$(MAKE) test-cluster
+	@$(MAKE) test-chart
 	@$(MAKE) test-operator
 	@echo "==> all passed"
 
@@ -130,10 +131,24 @@ test-cluster: ## the built-in cluster and what runs in it, as root or by sudo: m
 	@cargo test --locked -p xtask --test demos -- --ignored
 
 .PHONY: test-operator
-test-operator: ## the operator against a real cluster, as root or by sudo: minutes
+test-operator: ## the operator on a real cluster of its own, also under faults, as root or by sudo: minutes
 	@hack/need rust cc openssl busybox cluster images pip
 	@echo "==> the operator in a cluster of its own"
-	@hack/with-cluster optest cargo test --locked -p operator --test validation --test live -- --ignored --test-threads=8
+	@hack/with-cluster operator $(MAKE) operator-tests
+
+# On the cluster that KUBECONFIG points at. Side by side, but for those that need the machine for themselves.
+.PHONY: operator-tests
+operator-tests:
+	@cargo test --locked -p operator --test validation --test live -- --ignored --test-threads=6
+	@cargo test --locked -p operator --test faults -- --ignored --test-threads=1
+
+.PHONY: test-chart
+test-chart: ## the operator's chart by a real helm, and its life on a built-in cluster of its own: CHART_TESTS= chooses
+	@hack/need rust cc openssl busybox cluster images pip
+	@echo "==> helm"
+	@$(XTASK) helm
+	@echo "==> the chart, on a cluster of its own"
+	@hack/with-cluster chart cargo test --locked -p xtask --test chart -- --include-ignored --test-threads=1 $(CHART_TESTS)
 
 .PHONY: test-images
 test-images: ## our images, compiled from nothing in another folder, are the same: 15 minutes

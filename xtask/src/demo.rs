@@ -22,8 +22,8 @@ pub struct Arguments {
 /// In what the demos differ.
 pub struct Demo {
     pub destination: Destination,
-    /// The image of its pods.
-    pub image: &'static str,
+    /// The images of its pods, and of what makes them.
+    pub images: &'static [&'static str],
     pub deploy: fn(&Kube) -> Result<()>,
     /// What is printed when its ports are open.
     pub next_steps: fn(&Ports) -> String,
@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments, demo: &Demo) -> Result<ExitCode> {
     }
     let selection = &arguments.up.selection;
     let kube = Kube::of(selection)?;
-    deploy::images(selection, &["redis", "postgres", demo.image])?;
+    deploy::images(selection, &[&["redis", "postgres"], demo.images].concat())?;
     deploy::databases(&kube)?;
     (demo.deploy)(&kube)?;
     let Some(ports) = ports else { return Ok(ExitCode::SUCCESS) };

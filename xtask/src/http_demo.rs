@@ -5,7 +5,7 @@ use crate::deploy;
 use crate::forward::{Destination, Ports};
 
 pub const DEMO: Demo =
-    Demo { destination: Destination::HttpDemo, image: "http-demo", deploy: deploy::http_demo, next_steps };
+    Demo { destination: Destination::HttpDemo, images: &["http-demo"], deploy: deploy::http_demo, next_steps };
 
 fn next_steps(ports: &Ports) -> String {
     let address = format!("http://localhost:{}", ports.local(8080));

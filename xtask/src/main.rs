@@ -13,6 +13,8 @@ mod env;
 mod external;
 mod facts;
 mod forward;
+mod go_program;
+mod helm;
 mod http_demo;
 mod images;
 mod kubectl;
@@ -39,6 +41,8 @@ enum Command {
     Down(down::Arguments),
     /// Runs kubectl on the cluster; standard input and the exit code are passed on.
     Kubectl(kubectl::Arguments),
+    /// Runs helm on the cluster, built from its Go module; standard input and the exit code are passed on.
+    Helm(helm::Arguments),
     /// Prints the lines that point a shell at the cluster: eval "$(make -s env)".
     Env(env::Arguments),
     /// Brings image archives (OCI) into every node of the cluster.
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => up::run(&arguments),
         Command::Down(arguments) => down::run(&arguments),
         Command::Kubectl(arguments) => kubectl::run(&arguments),
+        Command::Helm(arguments) => helm::run(&arguments),
         Command::Env(arguments) => env::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Images(arguments) => images::run(&arguments),

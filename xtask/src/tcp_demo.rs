@@ -1,23 +1,32 @@
-//! The command `tcp-demo`: a cluster if there is none, its databases, three chatd replicas, and ports to them until Ctrl-C.
+//! The command `tcp-demo`: a cluster if there is none, its databases, the operator, a ChatDeployment of three pods, and ports to them
+//! until Ctrl-C.
 
 use crate::demo::Demo;
 use crate::deploy;
 use crate::forward::{Destination, Ports};
 
-pub const DEMO: Demo = Demo { destination: Destination::Chatd, image: "chatd", deploy: deploy::chatd, next_steps };
+pub const DEMO: Demo = Demo {
+    destination: Destination::Chatd,
+    images: &["chatd", "chatd-operator", "valkey"],
+    deploy: deploy::chatd,
+    next_steps,
+};
 
 fn next_steps(ports: &Ports) -> String {
     let (web, lines) = (ports.local(8081), ports.local(7654));
     format!(
         "
-Rooms for four, in three pods behind one Service:
+Rooms for four, in three pods that the operator made of the ChatDeployment `chat`:
 
   page    http://localhost:{web}
   lines   nc localhost {lines}      then CREATE_ROOM, JOIN <room> alice RELAY, any text, LEAVE
-  pods    make -s kubectl ARGS=\"get pods -n chatd -o wide\"
+  state   make -s kubectl ARGS=\"get chatd,pods -n chatd -o wide\"
 
 Make a room on the page, join it with nc, and delete the pod that has it: the room goes on.
-  make -s kubectl ARGS=\"delete pod chatd-0 -n chatd\"
+  make -s kubectl ARGS=\"delete pod chat-0 -n chatd\"
+Take a pod away, and more: the operator hands rooms over first, and puts back what is deleted.
+  make -s kubectl ARGS=\"scale chatd/chat -n chatd --replicas=2\"
+  make -s kubectl ARGS=\"delete service chat -n chatd\"
 With RELAY a pod carries you to the room's own; without it you are told its address, which only pods can reach.
 Ctrl-C closes the ports; make down takes everything away.
 "

@@ -23,6 +23,21 @@ fn check(name: &str, text: &str) {
     assert!(stored == text, "{name}: differs from its snapshot; if that is meant, run with UPDATE_SNAPSHOTS=1\n{text}");
 }
 
+/// An upgrade of the operator rolls every pod whose template is another than that of the last release.
+fn check_templates(name: &str, children: &[Child]) {
+    let released = include_str!("../../tests/released/templates.txt");
+    let sets = children.iter().filter(|child| child.kind == Kind::StatefulSet);
+    let lines =
+        sets.map(|set| format!("{name} {} {}", set.name, crate::hash::of_value(&set.object["spec"]["template"])));
+    let others: Vec<String> = lines.filter(|line| !released.lines().any(|known| known == line)).collect();
+    assert!(
+        others.is_empty(),
+        "an upgrade would roll the pods of deployments like {name}; if that is meant, say so in docs/operations.md and change \
+         tests/released/templates.txt:\n{}",
+        others.join("\n")
+    );
+}
+
 fn snapshot(name: &str, spec: Value) {
     let spec = self::spec(spec);
     let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "uid-1".into() };
@@ -43,6 +58,7 @@ fn snapshot(name: &str, spec: Value) {
     let context = Context { owner: &owner, spec: &spec, installed: &installed, facts: &facts };
     let mut text = String::new();
     let mut children = children(&context);
+    check_templates(name, &children);
     children.push(new_token_keys(&context, "20261124010203", &[7; 32]));
     if context.is_managed_redis() {
         children.push(new_valkey_secret(&context, &[8; 32]));

@@ -35,7 +35,7 @@ fn chatd_image() -> String {
 }
 
 fn redis_image() -> String {
-    variable("VALKEY_TEST_IMAGE", "chatd.local/redis:7")
+    variable("VALKEY_TEST_IMAGE", "chatd.local/valkey:9")
 }
 
 /// A program that reaches pods if it is to, and else this machine's loopback.

@@ -14,7 +14,7 @@ mod network;
 mod nodes;
 mod pause;
 mod pki;
-mod processes;
+pub mod processes;
 mod state;
 pub mod supervisor;
 

@@ -1,5 +1,6 @@
-//! What the demos put into a cluster: databases, chatd and the HTTP demo, each applied and waited for. Does I/O.
+//! What the demos put into a cluster: databases, the operator, chat rooms and the HTTP demo, each applied and waited for. Does I/O.
 
+mod chat_deployment;
 pub mod kube;
 pub mod pods;
 mod secrets;
@@ -18,18 +19,25 @@ use kube::Kube;
 use waiting::{Workload, rolled_out};
 
 /// Pods' templates hold this, so that a changed image under the same name makes new pods.
-const IMAGE_NOTE: &str = "{chatd.local/image: \"\"}";
+const IMAGE_NOTE: &str = "chatd.local/image: \"\"";
 const DATABASES_LIMIT: Duration = Duration::from_mins(4);
 const DEMO_LIMIT: Duration = Duration::from_mins(3);
 
 const DATABASES: &[Workload] = &[
-    Workload { namespace: "databases", name: "statefulset/redis", selector: "app.kubernetes.io/name=redis" },
-    Workload { namespace: "databases", name: "statefulset/postgres", selector: "app.kubernetes.io/name=postgres" },
+    workload("databases", "statefulset/redis", "app.kubernetes.io/name=redis"),
+    workload("databases", "statefulset/postgres", "app.kubernetes.io/name=postgres"),
 ];
-const CHATD: &[Workload] =
-    &[Workload { namespace: "chatd", name: "statefulset/chatd", selector: "app.kubernetes.io/name=chatd" }];
-const HTTP_DEMO: &[Workload] =
-    &[Workload { namespace: "http-demo", name: "deployment/http-demo", selector: "app.kubernetes.io/name=http-demo" }];
+const OPERATOR: Workload =
+    workload("chatd-operator", "deployment/chatd-operator", "app.kubernetes.io/name=chatd-operator");
+const CHAT: Workload = Workload { maker: Some(&OPERATOR), ..workload("chatd", "chatdeployment/chat", CHAT_PODS) };
+const HTTP_DEMO: &[Workload] = &[workload("http-demo", "deployment/http-demo", "app.kubernetes.io/name=http-demo")];
+
+/// The label of the chat pods of deploy/chatd.
+pub const CHAT_PODS: &str = "app.kubernetes.io/component=chat,app.kubernetes.io/instance=chat";
+
+const fn workload(namespace: &'static str, name: &'static str, selector: &'static str) -> Workload {
+    Workload { namespace, name, selector, maker: None }
+}
 
 /// Builds what is old of these images and brings to the cluster's nodes what is not there yet.
 pub fn images(selection: &Selection, names: &[&str]) -> Result<()> {
@@ -79,14 +87,22 @@ pub fn databases(kube: &Kube) -> Result<()> {
     })
 }
 
+/// The operator, and one ChatDeployment on the Redis of the databases.
 pub fn chatd(kube: &Kube) -> Result<()> {
+    step("operator", || {
+        let folder = repository().join("deploy/operator");
+        kube.apply(namespace(&folder)?.as_bytes())?;
+        kube.apply_folder(&folder, |text| noted(text, images::identity))?;
+        let crd = "customresourcedefinition/chatdeployments.chatd.dev";
+        kube.run(&["wait", "--for=condition=Established", "--timeout=30s", crd])?;
+        rolled_out(kube, &[OPERATOR], DEMO_LIMIT)
+    })?;
     step("chatd", || {
         let folder = repository().join("deploy/chatd");
         kube.apply(namespace(&folder)?.as_bytes())?;
         copy_password(kube, "redis", "chatd", "chatd")?;
-        secrets::made_once(kube, "chatd", "token-key", || secrets::token_key(secrets::random))?;
         kube.apply_folder(&folder, |text| noted(text, images::identity))?;
-        rolled_out(kube, CHATD, DEMO_LIMIT)
+        rolled_out(kube, &[CHAT], DEMO_LIMIT)
     })
 }
 
@@ -136,9 +152,10 @@ fn role_statements(superuser: &str, demo: &str) -> String {
 /// Manifests with each template's note filled in: what the image that it names was made of.
 fn noted(text: &str, identity: impl Fn(&str) -> Option<String>) -> String {
     let filled = text.split("\n---\n").map(|manifest| {
-        let image = manifest.split("image: chatd.local/").nth(1).and_then(|rest| rest.split(':').next());
+        let mut images = manifest.split("image: ").map(|rest| rest.trim_start_matches('"'));
+        let image = images.find_map(|rest| rest.strip_prefix("chatd.local/")?.split(':').next());
         match image.and_then(&identity) {
-            Some(identity) => manifest.replace(IMAGE_NOTE, &format!("{{chatd.local/image: \"{identity}\"}}")),
+            Some(identity) => manifest.replace(IMAGE_NOTE, &format!("chatd.local/image: \"{identity}\"")),
             None => manifest.to_owned(),
         }
     });
@@ -159,15 +176,15 @@ mod tests {
 
     #[test]
     fn each_template_notes_its_own_image_and_nothing_else_changes() {
-        let text = "kind: Service\n---\nannotations: {chatd.local/image: \"\"}\nimage: chatd.local/redis:7\n---\n\
-            annotations: {chatd.local/image: \"\"}\nimage: chatd.local/postgres:15\n";
+        let text = "kind: Service\n---\nannotations: {chatd.local/image: \"\"}\nimage: \"chatd.local/redis:7\"\n---\n\
+            image: chatd.local/postgres:15\nannotations:\n  chatd.local/image: \"\"\n";
         let noted = noted(text, |name| (name == "redis").then(|| "abc".to_owned()));
         assert_eq!(noted, text.replacen("image: \"\"", "image: \"abc\"", 1));
     }
 
     #[test]
     fn every_manifest_s_template_has_a_note_beside_an_image_of_ours() {
-        for folder in ["databases", "chatd", "http-demo"] {
+        for folder in ["databases", "operator", "chatd", "http-demo"] {
             let folder = crate::cluster::repository().join("deploy").join(folder);
             let text = kube::manifests(&folder).unwrap_or_default();
             let noted = noted(&text, |_| Some("abc".to_owned()));

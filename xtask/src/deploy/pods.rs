@@ -87,7 +87,7 @@ mod tests {
     use serde_json::json;
 
     fn object(status: Value) -> Value {
-        json!({"metadata": {"name": "chatd-0", "uid": "u"}, "spec": {"nodeName": "one"}, "status": status})
+        json!({"metadata": {"name": "chat-0", "uid": "u"}, "spec": {"nodeName": "one"}, "status": status})
     }
 
     #[test]

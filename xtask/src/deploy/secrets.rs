@@ -55,11 +55,6 @@ pub fn postgres(mut random: impl FnMut() -> Result<Random>) -> Result<Content> {
     Ok(content)
 }
 
-/// chatd's keys by id: the greatest id signs, so a later one is to be a greater one.
-pub fn token_key(mut random: impl FnMut() -> Result<Random>) -> Result<Content> {
-    Ok(Content::from([("001".to_owned(), STANDARD.encode(random()?))]))
-}
-
 /// From the kernel.
 pub fn random() -> Result<Random> {
     let mut bytes = Random::default();
@@ -162,11 +157,5 @@ mod tests {
     fn a_secret_is_read_as_it_was_written() {
         let content = postgres(counting()).unwrap();
         assert_eq!(decoded(&secret("databases", "postgres", &content)).unwrap(), content);
-    }
-
-    #[test]
-    fn a_token_key_is_32_bytes_in_base64() {
-        let content = token_key(counting()).unwrap();
-        assert_eq!(STANDARD.decode(&content["001"]).unwrap(), [1; 32]);
     }
 }

@@ -17,7 +17,7 @@ use anyhow::Result;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::cluster::Selection;
-use crate::deploy::kube::Kube;
+use crate::deploy::{self, kube::Kube};
 use child::Child;
 use choice::{Choice, choose};
 use relay::Route;
@@ -52,6 +52,14 @@ impl Destination {
         match self {
             Self::Chatd => "chatd",
             Self::HttpDemo => "http-demo",
+        }
+    }
+
+    /// The label of its pods.
+    fn selector(self) -> &'static str {
+        match self {
+            Self::Chatd => deploy::CHAT_PODS,
+            Self::HttpDemo => "app.kubernetes.io/name=http-demo",
         }
     }
 
@@ -110,8 +118,7 @@ impl Ports {
         for (port, listener) in self.listeners {
             relay::serve(listener, port, route.clone());
         }
-        let selector = format!("app.kubernetes.io/name={}", self.to.namespace());
-        let watch = Watch::start(kube.clone(), self.to.namespace().to_owned(), selector);
+        let watch = Watch::start(kube.clone(), self.to.namespace().to_owned(), self.to.selector().to_owned());
         let mut tunnels = Tunnels { kube, to: self.to, route, open: Vec::new(), pause: FIRST_PAUSE, not_before: None };
         while !stop.load(Ordering::Relaxed) {
             tunnels.turn(&watch)?;

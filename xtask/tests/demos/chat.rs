@@ -60,7 +60,7 @@ pub fn a_redirect_is_followed_by_the_address_that_it_names(world: &World) {
     lost.say(&format!("JOIN {room} bob"));
     let redirect = lost.read("REDIRECT ", SOON);
     let words: Vec<&str> = redirect.split(' ').collect();
-    assert_eq!(words, ["REDIRECT", "chatd-2.chatd.chatd.svc.cluster.local:7654", &room]);
+    assert_eq!(words, ["REDIRECT", "chat-2.chat-pods.chatd.svc:7654", &room]);
     let mut found = world.player(words[1]);
     found.say(&format!("JOIN {room} bob"));
     found.read(&format!("JOINED {room} bob bob"), SOON);
@@ -71,13 +71,13 @@ pub fn the_owner_is_deleted_and_the_room_goes_on(world: &World) {
     let room = room_at(world, 1);
     let (mut ana, mut bob) = (join(world, 0, &room, "ana"), join(world, 2, &room, "bob"));
     talk(&mut ana, &mut bob, "before", SOON);
-    let uid = world.uid("chatd", "chatd-1");
-    world.kubectl(&["delete", "pod", "chatd-1", "--namespace=chatd", "--wait=false"]);
+    let uid = world.uid("chatd", "chat-1");
+    world.kubectl(&["delete", "pod", "chat-1", "--namespace=chatd", "--wait=false"]);
     for player in [&ana, &bob] {
         player.read(&format!("MOVED {room}"), SOON);
     }
     talk(&mut ana, &mut bob, "after", SOON);
-    world.await_successor("chatd", "chatd-1", &uid);
+    world.await_successor("chatd", "chat-1", &uid);
     let carl = join(world, 1, &room, "carl");
     ana.say("SAY welcome");
     said(&carl, "welcome", SOON);
@@ -88,7 +88,7 @@ pub fn the_owner_crashes_and_the_room_goes_on(world: &World) {
     let room = room_at(world, 1);
     let (mut ana, mut bob) = (join(world, 0, &room, "ana"), join(world, 2, &room, "bob"));
     talk(&mut ana, &mut bob, "before", SOON);
-    world.kill("chatd", "chatd-1", "chatd");
+    world.kill("chatd", "chat-1", "chatd");
     for player in [&ana, &bob] {
         player.read(&format!("MOVED {room}"), TAKEOVER);
     }
@@ -126,9 +126,9 @@ pub fn a_node_is_drained_and_rooms_go_on(world: &World) {
     let nodes = world.get(&["nodes"]);
     let names = nodes["items"].as_array().unwrap().iter().map(|node| node["metadata"]["name"].as_str().unwrap());
     let drained = names.into_iter().find(|name| *name != stays).expect("there are two nodes").to_owned();
-    let on_it: Vec<u32> = (0..3).filter(|pod| world.node_of("chatd", &format!("chatd-{pod}")) == drained).collect();
+    let on_it: Vec<u32> = (0..3).filter(|pod| world.node_of("chatd", &format!("chat-{pod}")) == drained).collect();
     let on_other: Vec<u32> = (0..3).filter(|pod| !on_it.contains(pod)).collect();
-    assert!(!on_it.is_empty() && !on_other.is_empty(), "chatd is spread over both nodes: {on_it:?} {on_other:?}");
+    assert!(!on_it.is_empty() && !on_other.is_empty(), "chat pods are spread over both nodes: {on_it:?} {on_other:?}");
     let room = room_at(world, on_it[0]);
     let (mut ana, mut bob) = (join(world, on_other[0], &room, "ana"), join(world, on_other[0], &room, "bob"));
     talk(&mut ana, &mut bob, "before", SOON);
@@ -139,12 +139,13 @@ pub fn a_node_is_drained_and_rooms_go_on(world: &World) {
     talk(&mut ana, &mut bob, "after", SOON);
     world.await_chatd();
     for pod in 0..3 {
-        assert_eq!(world.node_of("chatd", &format!("chatd-{pod}")), stays);
+        assert_eq!(world.node_of("chatd", &format!("chat-{pod}")), stays);
     }
     for database in ["statefulset/redis", "statefulset/postgres"] {
         world.await_rollout("databases", database);
     }
     world.await_rollout("http-demo", "deployment/http-demo");
+    world.await_rollout("chatd-operator", "deployment/chatd-operator");
 }
 
 /// Whatever became of the test, the next one has two nodes.

@@ -41,12 +41,25 @@ pub fn passwords_are_made_once(world: &World) {
     let data =
         |name: &str, namespace: &str| world.get(&["secret", name, &format!("--namespace={namespace}")])["data"].clone();
     let all = || {
-        [data("redis", "databases"), data("postgres", "databases"), data("token-key", "chatd"), data("redis", "chatd")]
+        [
+            data("redis", "databases"),
+            data("postgres", "databases"),
+            data("chat-token-keys", "chatd"),
+            data("redis", "chatd"),
+        ]
     };
     let before = all();
     assert_eq!(before[0]["chatd"], before[3]["password"], "chatd has its user's password");
-    let uids = || ["redis-0", "postgres-0"].map(|pod| world.uid("databases", pod));
+    let uids = || {
+        let databases = world.uids("databases", "app.kubernetes.io/name");
+        [
+            databases,
+            world.uids("chatd", "app.kubernetes.io/name"),
+            world.uids("chatd-operator", "app.kubernetes.io/name"),
+        ]
+    };
     let pods = uids();
+    assert_eq!(pods.each_ref().map(Vec::len), [2, 3, 2]);
     world.xtask(&["databases"]);
     world.xtask(&["tcp-demo", "--no-forward"]);
     assert_eq!(all(), before);

@@ -10,6 +10,7 @@ mod chat;
 mod databases;
 mod http;
 mod images;
+mod operator;
 mod page;
 mod world;
 
@@ -30,6 +31,11 @@ const TESTS: &[Test] = &[
     ("the_page_goes_on_when_its_pod_and_the_owner_are_deleted", page::goes_on_when_its_pod_and_the_owner_are_deleted),
     ("the_owner_is_deleted_and_the_room_goes_on", chat::the_owner_is_deleted_and_the_room_goes_on),
     ("the_owner_crashes_and_the_room_goes_on", chat::the_owner_crashes_and_the_room_goes_on),
+    ("what_is_deleted_comes_back", operator::what_is_deleted_comes_back),
+    (
+        "a_changed_image_under_the_same_name_makes_new_pods",
+        operator::a_changed_image_under_the_same_name_makes_new_pods,
+    ),
     ("databases_keep_their_data", databases::keep_their_data),
     ("passwords_are_made_once", databases::passwords_are_made_once),
     ("redis_refuses_whoever_has_no_password_and_what_a_user_has_no_right_to", databases::redis_refuses),

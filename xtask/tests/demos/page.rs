@@ -44,7 +44,7 @@ impl Page {
 
 /// One of the pods that a forward does not go to.
 fn other_than(pod: &str) -> u32 {
-    (0..3).find(|number| format!("chatd-{number}") != pod).unwrap()
+    (0..3).find(|number| format!("chat-{number}") != pod).unwrap()
 }
 
 pub fn shares_a_room_of_another_pod(world: &World) {
@@ -66,11 +66,11 @@ pub fn goes_on_when_its_pod_and_the_owner_are_deleted(world: &World) {
     let forward = Forward::start(world, "chatd", 2);
     let entry = forward.pod();
     let owner = other_than(&entry);
-    let third = (0..3).find(|number| *number != owner && format!("chatd-{number}") != entry).unwrap();
+    let third = (0..3).find(|number| *number != owner && format!("chat-{number}") != entry).unwrap();
     let room = room_at(world, owner);
     let mut bob = join(world, third, &room, "bob");
     let mut page = Page::open(forward.ports[1], &room, "ana");
-    for pod in [format!("chatd-{owner}"), entry.clone()] {
+    for pod in [format!("chat-{owner}"), entry.clone()] {
         let uid = world.uid("chatd", &pod);
         world.kubectl(&["delete", "pod", &pod, "--namespace=chatd", "--wait=false"]);
         world.await_successor("chatd", &pod, &uid);

@@ -122,7 +122,7 @@ impl World {
 
     /// At one of chatd's pods.
     pub fn player_at(&self, pod: u32) -> Player {
-        self.player(&format!("chatd-{pod}.chatd.chatd.svc.cluster.local:7654"))
+        self.player(&format!("chat-{pod}.chat-pods.chatd.svc.cluster.local:7654"))
     }
 
     /// A name that no test has used.
@@ -151,9 +151,19 @@ impl World {
         self.kubectl(&["rollout", "status", "--timeout=180s", "--namespace", namespace, workload]);
     }
 
-    /// Until all of chatd is ready, and holds its leases.
+    /// Until all chat pods are ready, and hold their leases. The set is asked first: the operator hears of a pod's end a moment later.
     pub fn await_chatd(&self) {
-        self.await_rollout("chatd", "statefulset/chatd");
+        self.await_rollout("chatd", "statefulset/chat");
+        self.kubectl(&["wait", "--for=condition=Ready", "--timeout=180s", "--namespace=chatd", "chatdeployment/chat"]);
+    }
+
+    /// The uids of all pods with these labels.
+    pub fn uids(&self, namespace: &str, selector: &str) -> Vec<String> {
+        let list = self.get(&["pods", "--namespace", namespace, "--selector", selector]);
+        let uid = |pod: &Value| pod["metadata"]["uid"].as_str().unwrap().to_owned();
+        let mut uids: Vec<String> = list["items"].as_array().unwrap().iter().map(uid).collect();
+        uids.sort();
+        uids
     }
 
     /// The pods' uids by name.
@@ -176,17 +186,12 @@ impl World {
     pub fn show_state(&self) {
         if self.clustered {
             println!("{}", self.try_kubectl(&["get", "pods", "--all-namespaces", "--output=wide"]).1);
-            println!(
-                "{}",
-                self.try_kubectl(&[
-                    "logs",
-                    "--namespace=chatd",
-                    "--selector=app.kubernetes.io/name=chatd",
-                    "--prefix",
-                    "--tail=15"
-                ])
-                .1
-            );
+            println!("{}", self.try_kubectl(&["describe", "chatdeployment/chat", "--namespace=chatd"]).1);
+            for (namespace, name) in [("chatd", "chatd"), ("chatd-operator", "chatd-operator")] {
+                let selector = format!("--selector=app.kubernetes.io/name={name}");
+                let words = ["logs", "--namespace", namespace, &selector, "--prefix", "--tail=15"];
+                println!("{}", self.try_kubectl(&words).1);
+            }
         }
     }
 }
