@@ -134,7 +134,7 @@ test-cluster: ## the built-in cluster and what runs in it, as root or by sudo: m
 test-operator: ## the operator on a real cluster of its own, also under faults, as root or by sudo: minutes
 	@hack/need rust cc openssl busybox cluster images pip
 	@echo "==> the operator in a cluster of its own"
-	@hack/with-cluster operator $(MAKE) operator-tests
+	@CHATD_CLUSTER_AUDIT=1 hack/with-cluster operator $(MAKE) operator-tests
 
 # On the cluster that KUBECONFIG points at. Side by side, but for those that need the machine for themselves.
 .PHONY: operator-tests

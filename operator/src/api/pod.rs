@@ -68,7 +68,7 @@ pub struct Pod {
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
 
-    /// How evenly the pods are spread. Unset: over hosts and zones where that is possible. What is given replaces that.
+    /// How evenly the pods are spread. Unset: over hosts, and over zones unless `pod.affinity` is given, where that is possible. What is given replaces both.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8))]
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction, KeyToPath, LocalObjectReference,
-    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
-    SecretProjection, SecretVolumeSource, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
-    VolumeProjection,
+    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction, KeyToPath,
+    LocalObjectReference, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecretProjection, SecretVolumeSource, SecurityContext,
+    TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -43,10 +43,10 @@ pub fn chat(context: &Context<'_>) -> PodTemplateSpec {
             image_pull_secrets: some(image_pull_secrets),
             node_selector: (!settings.node_selector.is_empty()).then(|| settings.node_selector.clone()),
             tolerations: some(settings.tolerations.clone()),
-            affinity: settings.affinity.clone(),
+            affinity: settings.affinity.clone().or_else(|| over_zones(context)),
             priority_class_name: settings.priority_class_name.clone(),
             topology_spread_constraints: some(
-                settings.topology_spread_constraints.clone().unwrap_or_else(|| spread(context)),
+                settings.topology_spread_constraints.clone().unwrap_or_else(|| over_hosts(context)),
             ),
             containers: vec![container(context, &directory, mounts)],
             volumes: Some(volumes),
@@ -125,19 +125,37 @@ fn mount(name: &str, path: &str) -> VolumeMount {
     VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), read_only: Some(true), ..VolumeMount::default() }
 }
 
-fn spread(context: &Context<'_>) -> Vec<TopologySpreadConstraint> {
-    ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
-        .map(|key| TopologySpreadConstraint {
-            max_skew: 1,
-            topology_key: key.to_owned(),
-            when_unsatisfiable: "ScheduleAnyway".to_owned(),
-            label_selector: Some(LabelSelector {
-                match_labels: Some(context.selector(CHAT)),
-                ..LabelSelector::default()
-            }),
-            ..TopologySpreadConstraint::default()
-        })
-        .into()
+fn chat_pods(context: &Context<'_>) -> LabelSelector {
+    LabelSelector { match_labels: Some(context.selector(CHAT)), ..LabelSelector::default() }
+}
+
+/// Over hosts alone: the scheduler passes over all constraints of a pod on nodes that lack the label of one, and many have no zone.
+fn over_hosts(context: &Context<'_>) -> Vec<TopologySpreadConstraint> {
+    vec![TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        label_selector: Some(chat_pods(context)),
+        ..TopologySpreadConstraint::default()
+    }]
+}
+
+/// Over zones, where nodes have them.
+fn over_zones(context: &Context<'_>) -> Option<Affinity> {
+    let other_zone = WeightedPodAffinityTerm {
+        weight: 50,
+        pod_affinity_term: PodAffinityTerm {
+            topology_key: "topology.kubernetes.io/zone".to_owned(),
+            label_selector: Some(chat_pods(context)),
+            ..PodAffinityTerm::default()
+        },
+    };
+    let anti_affinity = PodAntiAffinity {
+        preferred_during_scheduling_ignored_during_execution: Some(vec![other_zone]),
+        ..PodAntiAffinity::default()
+    };
+    let replaced = context.spec.pod.topology_spread_constraints.is_some();
+    (!replaced).then(|| Affinity { pod_anti_affinity: Some(anti_affinity), ..Affinity::default() })
 }
 
 fn probe(path: &str) -> Probe {
