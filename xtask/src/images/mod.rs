@@ -13,11 +13,13 @@ mod sbom;
 mod tree;
 
 use std::cell::OnceCell;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use rustix::fs::FlockOperation;
 
 use engine::{Build, Engine};
 use inputs::Inputs;
@@ -90,6 +92,8 @@ enum Compiled {
 
 /// What makes images: what serves several of them is done once, and only if something is to be made.
 struct Maker {
+    /// Another process of this checkout would write into the same folders.
+    _alone: File,
     root: PathBuf,
     folder: PathBuf,
     engine: OnceCell<Engine>,
@@ -101,8 +105,10 @@ impl Maker {
     fn new(engine: Option<Engine>, pull: engine::Pull) -> Result<Self> {
         let folder = folder();
         std::fs::create_dir_all(&folder)?;
+        let alone = File::create(folder.join("lock"))?;
+        rustix::fs::flock(&alone, FlockOperation::LockExclusive).context("waiting for another making of images")?;
         let engine = engine.map_or_else(OnceCell::new, OnceCell::from);
-        Ok(Self { root: repository(), folder, engine, pull, compiled: OnceCell::new() })
+        Ok(Self { _alone: alone, root: repository(), folder, engine, pull, compiled: OnceCell::new() })
     }
 
     fn archive(&self, image: &Image) -> Result<PathBuf> {
