@@ -97,8 +97,6 @@ test: ## everything that CI runs: lints, Rust tests with simulation, pages in a 
 	@$(MAKE) test-sim
 	@$(MAKE) test-pages
 	@$(MAKE) test-cluster
-	@$(MAKE) test-chart
-	@$(MAKE) test-operator
 	@echo "==> all passed"
 
 .PHONY: lint

@@ -229,9 +229,19 @@ impl Reconciler {
         let names = Names::new(&key.name);
         let silent: Vec<&PodRecord> =
             pods.iter().filter(|pod| !pod.is_ready && !pod.is_terminating && pod.problem.is_none()).collect();
-        let missing = usize::try_from(plan.step.replicas).unwrap_or_default()
+        let lacks_chat = usize::try_from(plan.step.replicas).unwrap_or_default()
             > pods.iter().filter(|pod| pod.component == CHAT).count();
-        if silent.is_empty() && !missing {
+        let lacks_valkey = observed.valkey_pod.is_none();
+        let sets = [(names.chat(), lacks_chat), (names.valkey(), lacks_valkey)].into_iter();
+        // What keeps a pod from being made is told of its StatefulSet.
+        let lacking: Vec<(String, String)> = sets
+            .filter(|(_, lacks)| *lacks)
+            .filter_map(|(name, _)| {
+                let set = observed.children.get(&(Kind::StatefulSet, name.clone()))?;
+                Some((set.record.uid.clone(), format!("StatefulSet {name}")))
+            })
+            .collect();
+        if silent.is_empty() && lacking.is_empty() && !lacks_chat {
             notes.away_since = None;
             return Ok((None, Vec::new()));
         }
@@ -239,11 +249,8 @@ impl Reconciler {
         if since.elapsed() < LOOK_FOR_REASONS_AFTER {
             return Ok((Some(LOOK_FOR_REASONS_AFTER), Vec::new()));
         }
-        let mut asked: Vec<(String, String)> =
-            silent.iter().take(3).map(|pod| (pod.uid.clone(), format!("pod {}", pod.name))).collect();
-        if missing && let Some(set) = observed.children.get(&(Kind::StatefulSet, names.chat())) {
-            asked.push((set.record.uid.clone(), format!("StatefulSet {}", names.chat())));
-        }
+        let silent = silent.iter().take(3).map(|pod| (pod.uid.clone(), format!("pod {}", pod.name)));
+        let asked: Vec<(String, String)> = lacking.into_iter().chain(silent).collect();
         let mut problems = Vec::new();
         for (uid, what) in asked {
             let events = self.client.warnings(&key.namespace, &uid).await?;

@@ -78,9 +78,13 @@ impl Chat {
 
     /// The lines of an answer to an HTTP request.
     pub fn page(host: &str, port: i32, path: &str) -> Vec<String> {
-        let mut chat = Self::connect(host, port);
-        chat.send(&format!("GET {path} HTTP/1.0\r\n\r"));
-        std::iter::from_fn(|| chat.next()).collect()
+        let mut nc = enter("nc");
+        nc.args([host, &port.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut nc = nc.spawn().unwrap();
+        // nc ends when both sides have: its input is closed by waiting for it.
+        write!(nc.stdin.as_mut().unwrap(), "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        let output = nc.wait_with_output().unwrap();
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
     /// A new room.

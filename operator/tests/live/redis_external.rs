@@ -147,12 +147,12 @@ async fn a_user_with_few_rights_sentinels_with_a_password_and_a_cluster() {
     assert_eq!(world.redis_cli("limited", &words), "OK");
     assert_eq!(world.redis_cli("limited", &["acl", "setuser", "default", "off"]), "OK");
     let auth = json!({ "auth": { "username": "chat", "passwordSecretRef": key("password") } });
-    world.apply_as("limited", external(&format!("redis://{}:6379/3", world.host("limited")), "chat:", &auth)).await;
+    world.apply_as("by-limited", external(&format!("redis://{}:6379/3", world.host("limited")), "chat:", &auth)).await;
 
     world.redis("cluster", 6379, &server(&["--cluster-enabled", "yes"]), None).await;
     world.redis_cli("cluster", &["cluster", "addslotsrange", "0", "16383"]);
     let cluster = format!("redis+cluster://{}:6379", world.host("cluster"));
-    world.apply_as("cluster", external(&cluster, "chat:", &json!({}))).await;
+    world.apply_as("by-cluster", external(&cluster, "chat:", &json!({}))).await;
 
     let with_password = ["--requirepass", "secret", "--masterauth", "secret"];
     world.redis("first", 6379, &server(&with_password), None).await;
@@ -174,7 +174,7 @@ async fn a_user_with_few_rights_sentinels_with_a_password_and_a_cluster() {
         small(&json!({ "type": "External", "external": { "sentinel": sentinel, "auth": auth } }))
     };
     world.apply_as("watched", external_of(sentinel)).await;
-    for name in ["limited", "cluster", "watched"] {
+    for name in ["by-limited", "by-cluster", "watched"] {
         world.ready_as(name).await;
     }
 

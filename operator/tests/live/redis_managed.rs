@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::chat::{Chat, Talker};
 use super::servers::small;
-use super::world::{World, eventually};
+use super::world::{World, eventually, redis_image};
 
 const VALKEY: &str = "chat-valkey-0";
 
@@ -48,7 +48,10 @@ impl World {
 async fn a_volume_keeps_what_valkey_holds_and_stays_when_it_is_to_be_retained() {
     let world = World::new("volume").await;
     let with_volume = |when_deleted: &str| {
-        small(&json!({ "managed": { "persistence": { "size": "64Mi", "whenDeleted": when_deleted } } }))
+        // Redis' image, for the program that asks it.
+        small(
+            &json!({ "managed": { "image": redis_image(), "persistence": { "size": "64Mi", "whenDeleted": when_deleted } } }),
+        )
     };
     world.apply(with_volume("Retain")).await;
     world.ready().await;

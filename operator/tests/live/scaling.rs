@@ -43,7 +43,7 @@ async fn an_autoscaler_follows_real_work_up_and_down() {
     let world = World::new("hpa").await;
     let mut spec = small(&json!({}));
     spec["pod"]["resources"]["requests"]["cpu"] = "30m".into();
-    spec["limits"] = json!({ "messagesPerSecond": 100_000, "burst": 100_000 });
+    spec["limits"] = json!({ "messagesPerSecond": 10_000, "burst": 10_000 });
     // As fast as an autoscaler goes; the defaults look back at five minutes.
     let rules =
         json!({ "stabilizationWindowSeconds": 0, "policies": [{ "type": "Pods", "value": 5, "periodSeconds": 1 }] });

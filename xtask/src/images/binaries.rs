@@ -58,6 +58,12 @@ fn compile(root: &Path, target_folder: &Path, triple: &str, programs: &[Program]
     let toolchain = succeed(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root), SHORT)?;
     // These would be other flags than ours, or be put in their place.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_BUILD_RUSTFLAGS");
+    // What an outer cargo says of its own package: build scripts that look at it would run again, and all that depends on them.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes())) {
+            command.env_remove(name);
+        }
+    }
     command.env("CARGO_ENCODED_RUSTFLAGS", flags(&root.to_string_lossy(), &home, toolchain.trim()).join(SEPARATOR));
     succeed(&mut command, BUILD_LIMIT)?;
     Ok(())
