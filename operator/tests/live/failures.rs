@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::servers::small;
 use super::world::{World, within};
 
+/// Refused at once: to find out that a host has no address takes a node without a network longer than all the rest.
+const NOWHERE: &str = "127.0.0.1:1/is-not-there:1";
 /// From the apply to the words in the status.
 const TOLD_WITHIN: Duration = Duration::from_secs(15);
 
@@ -37,7 +39,7 @@ async fn what_keeps_a_pod_from_being_is_told_within_15_s_and_heals() {
     let world = World::new("failing").await;
     let missing_secret = json!({ "type": "External", "external": { "url": "redis://nowhere:6379", "auth": { "passwordSecretRef": { "name": "none", "key": "password" } } } });
     let cases = [
-        ("image", "ImagePullFailed", "chat", changed(|spec| spec["image"] = "chatd.local/is-not-there:1".into())),
+        ("image", "ImagePullFailed", "pod image-0", changed(|spec| spec["image"] = NOWHERE.into())),
         (
             "node",
             "Unschedulable",
@@ -63,7 +65,7 @@ async fn what_keeps_a_pod_from_being_is_told_within_15_s_and_heals() {
             "valkey",
             "ImagePullFailed",
             "pod valkey-valkey-0",
-            changed(|spec| spec["redis"] = json!({ "managed": { "image": "chatd.local/is-not-there:1" } })),
+            changed(|spec| spec["redis"] = json!({ "managed": { "image": NOWHERE } })),
         ),
     ];
     let since = Instant::now();
