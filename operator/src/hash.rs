@@ -65,9 +65,14 @@ impl std::io::Write for Fnv {
 
 /// As hexadecimal digits.
 pub fn of_text(text: &str) -> String {
+    format!("{:016x}", number_of_text(text))
+}
+
+/// The same as a number.
+pub fn number_of_text(text: &str) -> u64 {
     let mut hash = Fnv::START;
     hash.text(text);
-    format!("{:016x}", hash.0)
+    hash.0
 }
 
 /// The hash of a value, whatever the order of its keys in memory, as hexadecimal digits.

@@ -395,11 +395,11 @@ fn selector_text(deployment: &str) -> String {
 /// Something that changes when anything goes on.
 fn progress(observed: &Observed, plan: &Plan) -> u64 {
     let so_far = format!("{:?} {:?} {:?} {}", plan.step, observed.pods, observed.valkey_pod, plan.writes.len());
-    u64::from_str_radix(&hash::of_text(&so_far), 16).unwrap_or_default()
+    hash::number_of_text(&so_far)
 }
 
 /// Something that changes when a roll-out goes on.
 fn hash_of_pods(observed: &Observed) -> u64 {
     let pods: Vec<String> = observed.pods.values().map(|pod| format!("{}{}", pod.uid, pod.ready)).collect();
-    u64::from_str_radix(&hash::of_text(&pods.join(" ")), 16).unwrap_or_default()
+    hash::number_of_text(&pods.join(" "))
 }
