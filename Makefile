@@ -90,13 +90,15 @@ forward: ## those ports again: TO=chatd or TO=http-demo
 	@$(XTASK) forward $(TO)
 
 .PHONY: test
-test: ## everything that CI runs: lints, Rust tests with simulation, pages in a browser, a real cluster
+test: ## everything that CI runs: lints, Rust tests with simulation, pages in a browser, a real cluster, the operator and its chart
 	@hack/need rust cc redis postgres nc node chromium shellcheck openssl busybox cluster images pip
 	@$(MAKE) lint
 	@$(MAKE) test-rust
 	@$(MAKE) test-sim
 	@$(MAKE) test-pages
 	@$(MAKE) test-cluster
+	@$(MAKE) test-operator
+	@$(MAKE) test-chart
 	@echo "==> all passed"
 
 .PHONY: lint

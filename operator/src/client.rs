@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Event, Pod, Secret};
+use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::Resource;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GetParams, GroupVersionKind, ListParams, Patch, PatchParams,
@@ -18,6 +18,7 @@ use crate::desired::{Child, Kind, MANAGER};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::record;
+use crate::trimmed::TrimmedPod;
 
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
@@ -163,7 +164,7 @@ impl Client {
     }
 
     pub async fn delete_pod(&self, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
-        let api: Api<Pod> = Api::namespaced(self.kube.clone(), namespace);
+        let api: Api<TrimmedPod> = Api::namespaced(self.kube.clone(), namespace);
         let result = self.call("delete", api.delete(name, &only(uid))).await;
         gone_is_good(result.map(drop))
     }
@@ -203,8 +204,8 @@ impl Client {
         Ok((list.items.into_iter().filter_map(|object| serde_json::to_value(object).ok()).collect(), version))
     }
 
-    pub async fn pods(&self, namespace: &str, labels: &str) -> Result<(Vec<Pod>, u64), CallError> {
-        let api: Api<Pod> = Api::namespaced(self.kube.clone(), namespace);
+    pub async fn pods(&self, namespace: &str, labels: &str) -> Result<(Vec<TrimmedPod>, u64), CallError> {
+        let api: Api<TrimmedPod> = Api::namespaced(self.kube.clone(), namespace);
         let list = self.call("list", api.list(&ListParams::default().labels(labels))).await?;
         Ok((list.items, record::list_version(&list.metadata)))
     }

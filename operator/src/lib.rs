@@ -25,5 +25,6 @@ pub mod run;
 pub mod settings;
 pub mod status;
 pub mod tell;
+pub mod trimmed;
 pub mod watch;
 pub mod yaml;

@@ -1,7 +1,8 @@
 //! What is kept of the objects that are watched: a few words each, not whole objects. Pure: no I/O.
 
-use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service};
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ContainerStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use crate::desired::{ADOPTED_UID, DEPLOYMENT_UID, DIRECTORY, Kind};
 use crate::hash;
 use crate::status::Problem;
+use crate::trimmed::{TrimmedPod, TrimmedService, TrimmedSet};
 
 /// The namespace and name of a ChatDeployment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,38 +139,35 @@ impl Child {
         }
     }
 
-    pub fn of_set(set: &StatefulSet) -> Self {
-        let annotation = |metadata: Option<&ObjectMeta>, key: &str| {
-            metadata.and_then(|metadata| metadata.annotations.as_ref()?.get(key).cloned()).unwrap_or_default()
+    pub fn of_set(set: &TrimmedSet) -> Self {
+        let annotation = |annotations: Option<&BTreeMap<String, String>>, key: &str| {
+            annotations.and_then(|annotations| annotations.get(key).cloned()).unwrap_or_default()
         };
-        let spec = set.spec.as_ref();
-        let status = set.status.clone().unwrap_or_default();
-        let rolling = spec.and_then(|spec| spec.update_strategy.as_ref()?.rolling_update.as_ref());
-        let child = Self::of_metadata(Kind::StatefulSet, &set.metadata);
-        let kept = Some(annotation(Some(&set.metadata), ADOPTED_UID)).filter(|uid| !uid.is_empty());
+        let (metadata, spec, status) = (&set.metadata, &set.spec, &set.status);
+        let child = Self::of_metadata(Kind::StatefulSet, metadata);
+        let kept = Some(annotation(metadata.annotations.as_ref(), ADOPTED_UID)).filter(|uid| !uid.is_empty());
         // Whoever edits the setting by hand gets it put back: it is taken over from an orphan only.
         let orphaned = || deployment_uid(set).filter(|_| child.owner == Owner::Nobody);
         let detail = Set {
-            replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
-            partition: rolling.and_then(|rolling| rolling.partition).unwrap_or(0),
-            generation: set.metadata.generation.unwrap_or_default(),
+            replicas: spec.replicas.unwrap_or(1),
+            partition: spec.update_strategy.rolling_update.as_ref().and_then(|rolling| rolling.partition).unwrap_or(0),
+            generation: metadata.generation.unwrap_or_default(),
             observed_generation: status.observed_generation.unwrap_or_default(),
-            current_revision: status.current_revision.unwrap_or_default(),
-            update_revision: status.update_revision.unwrap_or_default(),
-            template: annotation(Some(&set.metadata), TEMPLATE),
-            directory: annotation(spec.and_then(|spec| spec.template.metadata.as_ref()), DIRECTORY),
+            current_revision: status.current_revision.clone().unwrap_or_default(),
+            update_revision: status.update_revision.clone().unwrap_or_default(),
+            template: annotation(metadata.annotations.as_ref(), TEMPLATE),
+            directory: annotation(spec.template.metadata.annotations.as_ref(), DIRECTORY),
             adopted_uid: kept.or_else(orphaned),
         };
         Self { detail: Detail::Set(Box::new(detail)), ..child }
     }
 
-    pub fn of_service(service: &Service) -> Self {
-        let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_ref());
+    pub fn of_service(service: &TrimmedService) -> Self {
         let node_port = |name: &str| {
-            let port = ports?.iter().find(|port| port.name.as_deref() == Some(name))?;
+            let port = service.spec.ports.iter().flatten().find(|port| port.name.as_deref() == Some(name))?;
             port.node_port.filter(|port| *port != 0)
         };
-        let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+        let balancer = service.status.load_balancer.as_ref();
         let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref()?.first());
         let detail = ServiceDetail {
             ingress: ingress.and_then(|ingress| ingress.hostname.clone().or_else(|| ingress.ip.clone())),
@@ -185,18 +184,18 @@ impl Child {
             Self::of_metadata(kind, &metadata.unwrap_or_default())
         };
         match kind {
-            Kind::StatefulSet => StatefulSet::deserialize(object).map_or_else(|_| plain(), |set| Self::of_set(&set)),
+            Kind::StatefulSet => TrimmedSet::deserialize(object).map_or_else(|_| plain(), |set| Self::of_set(&set)),
             Kind::Service => {
-                Service::deserialize(object).map_or_else(|_| plain(), |service| Self::of_service(&service))
+                TrimmedService::deserialize(object).map_or_else(|_| plain(), |service| Self::of_service(&service))
             }
             _ => plain(),
         }
     }
 }
 
-fn deployment_uid(set: &StatefulSet) -> Option<String> {
-    let containers = &set.spec.as_ref()?.template.spec.as_ref()?.containers;
-    let mut variables = containers.iter().flat_map(|container| container.env.iter().flatten());
+fn deployment_uid(set: &TrimmedSet) -> Option<String> {
+    let containers = set.spec.template.spec.containers.iter();
+    let mut variables = containers.flat_map(|container| container.env.iter().flatten());
     variables.find(|variable| variable.name == DEPLOYMENT_UID)?.value.clone()
 }
 
@@ -219,13 +218,12 @@ fn fingerprint(metadata: &ObjectMeta) -> u64 {
 }
 
 impl PodRecord {
-    pub fn of(pod: &Pod) -> Self {
-        let metadata = &pod.metadata;
+    pub fn of(pod: &TrimmedPod) -> Self {
+        let (metadata, status) = (&pod.metadata, &pod.status);
         let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key).cloned());
         let annotation = |key: &str| metadata.annotations.as_ref().and_then(|all| all.get(key).cloned());
-        let status = pod.status.clone().unwrap_or_default();
-        let conditions = status.conditions.clone().unwrap_or_default();
-        let condition = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
+        let condition = |type_: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == type_);
+        let address = |ip: &Option<String>| ip.clone().filter(|ip| !ip.is_empty());
         let is_ready = condition("Ready").is_some_and(|condition| condition.status == "True");
         let unscheduled = condition("PodScheduled").filter(|condition| condition.status == "False");
         let problem = if is_ready {
@@ -243,8 +241,8 @@ impl PodRecord {
             directory: annotation(DIRECTORY).unwrap_or_default(),
             is_ready,
             is_terminating: metadata.deletion_timestamp.is_some(),
-            ip: status.pod_ip.filter(|ip| !ip.is_empty()),
-            host: status.host_ip.filter(|ip| !ip.is_empty()),
+            ip: address(&status.pod_ip),
+            host: address(&status.host_ip),
             problem,
             version: version(metadata),
         }

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::Api;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::DeserializeGuard;
 use kube::runtime::watcher as full_watcher;
 use kube::runtime::watcher::{self, Config, Event};
 use kube::{Resource, ResourceExt};
@@ -26,6 +25,7 @@ use crate::desired::Kind;
 use crate::memory::{backoff, random};
 use crate::queue::Queue;
 use crate::record::{Child, Key, PodRecord, deployment_of, version};
+use crate::trimmed::{Trimmed, TrimmedPod, TrimmedService, TrimmedSet};
 
 /// Small, so that a list of thousands never stands in memory as a whole.
 const PAGE: u32 = 100;
@@ -100,9 +100,9 @@ impl Watches {
         let ours = all.clone().labels(OURS);
         let deployments: Api<DeserializeGuard<ChatDeployment>> = api(client, namespace.as_deref());
         self.tasks.spawn(watch_deployments(full_watcher(deployments, all), feed(Source::Deployments)));
-        let pods: Api<Pod> = api(client, namespace.as_deref());
+        let pods: Api<TrimmedPod> = api(client, namespace.as_deref());
         self.tasks.spawn(watch_pods(full_watcher(pods, ours.clone()), feed(Source::Pods)));
-        let sets: Api<StatefulSet> = api(client, namespace.as_deref());
+        let sets: Api<TrimmedSet> = api(client, namespace.as_deref());
         let stream = full_watcher(sets, ours.clone());
         self.tasks.spawn(watch_children(
             stream,
@@ -110,7 +110,7 @@ impl Watches {
             Kind::StatefulSet,
             Child::of_set,
         ));
-        let services: Api<Service> = api(client, namespace.as_deref());
+        let services: Api<TrimmedService> = api(client, namespace.as_deref());
         let stream = full_watcher(services, ours.clone());
         self.tasks.spawn(watch_children(
             stream,
@@ -143,7 +143,7 @@ impl Watches {
             + Sync
             + 'static,
     {
-        let api: Api<PartialObjectMeta<K>> = api(client, feed.namespace.as_deref());
+        let api: Api<Trimmed<K>> = api(client, feed.namespace.as_deref());
         let stream = full_watcher(api, config.clone());
         self.tasks.spawn(watch_children(stream, feed, kind, move |object| Child::of_metadata(kind, &object.metadata)));
     }
@@ -256,8 +256,8 @@ async fn watch_deployments(
     follow(stream, feed, put, remove).await;
 }
 
-async fn watch_pods(stream: impl Stream<Item = watcher::Result<Event<Pod>>> + Send + 'static, feed: Feed) {
-    let put = |feed: &Feed, pod: Pod| {
+async fn watch_pods(stream: impl Stream<Item = watcher::Result<Event<TrimmedPod>>> + Send + 'static, feed: Feed) {
+    let put = |feed: &Feed, pod: TrimmedPod| {
         let Some(key) = deployment_of(&pod.metadata) else { return };
         let record = PodRecord::of(&pod);
         feed.cache.listed(feed.source, feed.namespace.as_deref(), &key, &record.name);
@@ -265,7 +265,7 @@ async fn watch_pods(stream: impl Stream<Item = watcher::Result<Event<Pod>>> + Se
             feed.queue.add(&key);
         }
     };
-    let remove = |feed: &Feed, pod: Pod| {
+    let remove = |feed: &Feed, pod: TrimmedPod| {
         let Some(key) = deployment_of(&pod.metadata) else { return };
         feed.cache.remove_pod(&key, &pod.name_any());
         feed.queue.add(&key);
