@@ -1,0 +1,302 @@
+//! The hub's doors: all that its driver tells it, asks it and collects from it. Each calls the part that decides. Pure: no I/O.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::session::Session;
+use super::{Advertised, Carried, Effect, Hub, LeaseView, Purpose, RoomView, SessionId, Target, Ticket, Time, Timer};
+use crate::directory::{Answer, NoAnswer};
+use crate::frame::{Drop, Frame};
+use crate::protocol::token::Keyring;
+use crate::protocol::{Encoding, ErrorCode, PodBoot, RoomId};
+
+impl Hub {
+    // ---- clients
+
+    /// A client has connected. Every session that is opened or adopted is ended by exactly one [`Hub::dropped`] or [`Hub::take`].
+    pub fn open(&mut self, time: Time, encoding: Encoding) -> SessionId {
+        self.begin(time);
+        let deadline = match encoding {
+            Encoding::Lines => time.now + self.settings.first_line_timeout,
+            Encoding::Json => time.now + self.settings.idle_timeout,
+        };
+        let session = Session::new(encoding, deadline, &self.settings, time.now);
+        self.insert_session(session)
+    }
+
+    /// Bytes came from a client that speaks lines.
+    pub fn receive(&mut self, time: Time, session: SessionId, bytes: &[u8]) {
+        self.begin(time);
+        self.received_lines(time, session, bytes);
+        self.finish(time);
+    }
+
+    /// A text message came from a client that speaks JSON.
+    pub fn receive_message(&mut self, time: Time, session: SessionId, text: &str) {
+        self.begin(time);
+        self.received_message(time, session, text);
+        self.finish(time);
+    }
+
+    /// A client that speaks JSON sent, or announced, a message of more than [`crate::protocol::MAX_JSON`].
+    pub fn too_long(&mut self, time: Time, session: SessionId) {
+        self.begin(time);
+        self.fail(time, session, ErrorCode::LineTooLong);
+        self.finish(time);
+    }
+
+    /// A client that speaks JSON sent a frame that is no message, which costs as much as one. False: it has sent too many.
+    pub fn receive_idle_frame(&mut self, time: Time, session: SessionId) -> bool {
+        self.begin(time);
+        let paid = self.charge_frame(time, session);
+        self.finish(time);
+        paid
+    }
+
+    /// The client has ended its input, and may still read (`nc` at its end of file).
+    pub fn end_of_input(&mut self, time: Time, session: SessionId) {
+        self.begin(time);
+        self.input_ended(time, session);
+        self.finish(time);
+    }
+
+    /// The client's connection is gone. The session does not exist any more.
+    pub fn dropped(&mut self, time: Time, session: SessionId, drop: Drop) {
+        self.begin(time);
+        self.session_dropped(time, session, drop);
+        self.finish(time);
+    }
+
+    /// Whether the driver should read from this client: not while what it sent earlier still waits.
+    pub fn wants_input(&self, session: SessionId) -> bool {
+        self.session(session).is_some_and(Session::wants_input)
+    }
+
+    /// What is to be written to the client now.
+    pub fn output(&self, session: SessionId) -> &[u8] {
+        match self.session(session) {
+            Some(found) if !self.output_waits(found) => found.output.bytes(),
+            _ => &[],
+        }
+    }
+
+    /// So many bytes of [`Hub::output`] have been written.
+    pub fn wrote(&mut self, time: Time, session: SessionId, bytes: usize) {
+        if let Some(found) = self.session_mut(session) {
+            found.output.written(bytes, found.encoding);
+            self.credit(time, session);
+        }
+    }
+
+    /// Takes a session that [`Effect::Migrate`] names out of this hub.
+    pub fn take(&mut self, session: SessionId) -> Option<Carried> {
+        self.session(session)?;
+        let mut carried = self.sessions.remove(session.index as usize);
+        // It stands in this hub's list; the next one's has it not yet.
+        carried.dirty = false;
+        Some(Carried(carried))
+    }
+
+    /// Goes on with a session of another thread.
+    pub fn adopt(&mut self, time: Time, carried: Carried) -> SessionId {
+        self.begin(time);
+        let session = self.insert_session(carried.0);
+        self.mark_dirty(session);
+        self.run_carried(time, session);
+        self.finish(time);
+        session
+    }
+
+    /// Makes a room for the HTTP interface; answered by [`Effect::Created`] with `query`.
+    pub fn create_room(&mut self, time: Time, query: u64) {
+        self.begin(time);
+        self.create_for_query(time, query);
+        self.finish(time);
+    }
+
+    /// Counts the players of a room of this shard; answered by [`Effect::LookedUp`] with `query`.
+    pub fn look_up(&mut self, time: Time, query: u64, room: RoomId) {
+        self.begin(time);
+        self.look_up_for_query(time, query, room);
+        self.finish(time);
+    }
+
+    // ---- the directory and the lease
+
+    /// The directory has answered a request of [`Effect::Directory`], or not.
+    pub fn answered(&mut self, time: Time, ticket: Ticket, answer: Result<Answer, NoAnswer>) {
+        self.begin(time);
+        match self.tickets.remove(&ticket) {
+            Some(Purpose::Own(room)) => {
+                self.own_requests -= 1;
+                self.own_record_answered(time, room, ticket, answer);
+            }
+            Some(Purpose::Find(room)) => self.find_answered(time, room, ticket, answer),
+            Some(Purpose::Lease(room, boot)) => self.lease_answered(time, room, boot, answer),
+            Some(Purpose::Moving(room)) => self.arrival_answered(time, room, ticket, answer),
+            Some(Purpose::LookUp(query, room)) => self.look_up_answered(query, room, answer),
+            None => {}
+        }
+        self.pump_checks(time);
+        self.finish(time);
+    }
+
+    /// The connection to the directory was lost: what was written last may be gone, so every record is checked.
+    pub fn directory_reset(&mut self, time: Time) {
+        self.begin(time);
+        self.check_all(time);
+        self.finish(time);
+    }
+
+    /// The lease's state has changed, or was confirmed again.
+    pub fn lease(&mut self, time: Time, view: LeaseView) {
+        // By the lease as it was: the news may be the first thing that comes after a freeze.
+        self.begin(time);
+        let held_before = self.holds_lease(time);
+        self.lease = view;
+        if !held_before && self.holds_lease(time) {
+            self.confirm_again(time);
+        }
+        self.finish(time);
+    }
+
+    /// The lease had been lost and is held again: every room is claimed again.
+    pub fn lease_lost(&mut self, time: Time) {
+        self.begin(time);
+        self.claim_all(time);
+        self.finish(time);
+    }
+
+    // ---- peers
+
+    /// A link to the pod with `boot` is up, dialled by either side. `address`: what was dialled, if this side did.
+    pub fn peer_up(&mut self, time: Time, boot: PodBoot, address: Option<&str>) {
+        self.begin(time);
+        self.peer_is_up(time, boot, address);
+        self.finish(time);
+    }
+
+    /// The link to `boot` broke: frames on their way may be lost.
+    pub fn peer_down(&mut self, time: Time, boot: PodBoot) {
+        self.begin(time);
+        self.peer_is_down(time, boot);
+        self.finish(time);
+    }
+
+    /// Nobody who knows the deployment's key answers at `address`.
+    pub fn peer_unreachable(&mut self, time: Time, address: &str) {
+        self.begin(time);
+        self.peer_is_unreachable(time, address);
+        self.finish(time);
+    }
+
+    /// A frame came over the link from `boot`.
+    pub fn frame(&mut self, time: Time, from: PodBoot, frame: Frame<'_>) {
+        self.begin(time);
+        self.frame_came(time, from, frame);
+        self.finish(time);
+    }
+
+    // ---- life cycle and settings
+
+    /// The pod is to end by `deadline` (ms): moves every room to one of the targets, and its clients after them.
+    pub fn drain(&mut self, time: Time, deadline: u64) {
+        self.begin(time);
+        self.start_drain(time, deadline);
+        self.finish(time);
+    }
+
+    /// The pods that rooms can be moved to, as the directory knows them now.
+    pub fn targets(&mut self, time: Time, targets: Vec<Target>) {
+        self.begin(time);
+        self.set_targets(time, targets);
+        self.finish(time);
+    }
+
+    /// Nothing is left to do: no rooms, no sessions, nobody's link is needed.
+    pub fn drained(&self) -> bool {
+        self.rooms.is_empty() && self.sessions.is_empty() && self.arriving.is_empty()
+    }
+
+    pub fn set_keys(&mut self, keys: Arc<Keyring>) {
+        self.keys = keys;
+    }
+
+    pub fn set_advertised(&mut self, advertised: Option<Arc<HashMap<String, Advertised>>>) {
+        self.advertised = advertised;
+    }
+
+    /// When [`Hub::tick`] has something to do next (ms).
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, time: Time) {
+        self.begin(time);
+        while let Some(&(at, timer)) = self.timers.first()
+            && at <= time.now
+        {
+            self.timers.pop_first();
+            match timer {
+                Timer::Session(session) => self.session_due(time, session),
+                Timer::Room(room) => self.room_due(time, room),
+                Timer::Find(room) => self.find_due(time, room),
+                Timer::Arrival(room) => self.arrival_due(room),
+                Timer::Peers => self.peers_due(time),
+                Timer::Drain => self.drain_due(time),
+                Timer::Owners => self.forget_old_owners(time),
+            }
+        }
+        self.finish(time);
+    }
+
+    // ---- what the driver collects after each batch
+
+    /// Moves what is to be done to the end of `into`, in order.
+    pub fn take_effects(&mut self, into: &mut Vec<Effect>) {
+        into.append(&mut self.effects);
+    }
+
+    /// Moves the sessions that have something to write to the end of `into`; a session may stand there twice.
+    pub fn take_dirty(&mut self, into: &mut Vec<SessionId>) {
+        for session in self.dirty.drain(..) {
+            if let Some(found) = self.sessions.get_mut(session.index as usize) {
+                found.dirty = false;
+            }
+            into.push(session);
+        }
+    }
+
+    /// Hands each peer's frames, encoded one after the other, to `send`.
+    pub fn take_frames(&mut self, send: impl FnMut(PodBoot, Vec<u8>)) {
+        self.peers.take_frames(send);
+    }
+
+    // ---- what others may see
+
+    /// The rooms that this hub owns.
+    pub fn rooms(&self) -> impl Iterator<Item = RoomView> + '_ {
+        self.rooms.iter().map(|(_, owned)| owned.view())
+    }
+
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub fn player_count(&self) -> usize {
+        self.rooms.iter().map(|(_, owned)| owned.room.seats.len()).sum()
+    }
+
+    pub fn guest_count(&self) -> usize {
+        self.guests.len()
+    }
+
+    pub fn relay_count(&self) -> usize {
+        self.relays.len()
+    }
+}
