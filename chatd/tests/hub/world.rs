@@ -42,6 +42,8 @@ pub struct World {
     pub store: HashMap<Key, Bytes>,
     pub alive: Vec<bool>,
     pub now: u64,
+    /// The directory cannot be reached.
+    pub away: bool,
     /// The directory answers no swap, and carries none out yet.
     pub slow: bool,
     /// The swaps that it was asked for meanwhile.
@@ -72,6 +74,7 @@ impl World {
             store: HashMap::new(),
             alive: vec![true; pods],
             now: 1000,
+            away: false,
             slow: false,
             late: Vec::new(),
         }
@@ -105,7 +108,9 @@ impl World {
         let time = self.time();
         match effect {
             Effect::Directory { ticket, request } => {
-                let answer = if self.slow && matches!(request, Request::Swap { .. }) {
+                let answer = if self.away {
+                    Err(NoAnswer::Refused)
+                } else if self.slow && matches!(request, Request::Swap { .. }) {
                     self.late.push(request);
                     Err(NoAnswer::Timeout)
                 } else {

@@ -19,8 +19,8 @@ use crate::room::Connection;
 const COMMANDS: usize = 64;
 /// Bytes written to the client after which the owner is told so: a quarter of the window.
 const CREDIT: usize = (super::guests::WINDOW / 4) as usize;
-/// How long an owner may take to attach a session (ms).
-const ATTACH: u64 = 2_000;
+/// How long an owner may take to attach a session (ms): it may wait 2 s for the write of a new seat.
+const ATTACH: u64 = 3_000;
 
 /// A command on its way.
 #[derive(Debug)]

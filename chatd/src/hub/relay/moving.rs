@@ -116,6 +116,11 @@ impl Hub {
         let encountered = std::mem::replace(&mut session.place, Place::Outside);
         self.relays.remove(&relay_id);
         if let Place::Relayed(relay) = encountered {
+            // Whoever was asked to take it on may have done so, and said so too late.
+            if let Some(owner) = &relay.owner {
+                let frame = Frame::Closed { room: relay.room, relay: relay_id, drop: Drop::Lost };
+                self.peers.send(owner.ownership.boot, &frame);
+            }
             for pending in relay.pending {
                 // What was sent may have been carried out.
                 let code = if pending.sent { ErrorCode::Unavailable } else { code };
