@@ -24,6 +24,7 @@ pub struct Arrival {
     owner: Owner,
     bytes: Bytes,
     ticket: Ticket,
+    asked: u64,
     give_up: u64,
 }
 
@@ -60,6 +61,7 @@ impl Hub {
             owner,
             bytes,
             ticket,
+            asked: time.now,
             give_up: time.now + DETACHED,
         };
         self.arriving.insert(room, arrival);
@@ -92,12 +94,13 @@ impl Hub {
         };
         let taken = mine.then(|| arrival.owner.clone());
         if mine && self.owned_key(room).is_none() {
-            let Arrival { from, basis, room: restored, slot, owner, bytes, .. } = arrival;
+            let Arrival { from, basis, room: restored, slot, owner, bytes, asked, .. } = arrival;
             let stored = Some(bytes.clone());
             let key = self.own(Owned::new(restored, owner.ownership, Phase::Serving, stored, time.now, slot));
             self.tell_named(time, room, &bytes, &owner);
             self.counters.arrivals += 1;
             self.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });
+            self.suspend_if_lapsed(time, key, asked);
             self.arm_room(time, key);
             self.peers.send(from, &Frame::Offered { room, from: basis, taken });
             for waiter in self.waiters_of_search(room) {

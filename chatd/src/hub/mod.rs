@@ -90,6 +90,8 @@ pub struct Hub {
     keys: Arc<Keyring>,
     random: StdRng,
     lease: LeaseView,
+    /// When the lease was last found not to be held.
+    lapsed: Option<u64>,
     /// Without the directory's word the rooms go on until then; see [`Hub::begin`].
     excused_until: u64,
     /// Where clients reach each pod, if the deployment says so. `Some` and lacking the owner: relay.
@@ -140,6 +142,7 @@ impl Hub {
             keys,
             random,
             lease: LeaseView::default(),
+            lapsed: None,
             excused_until: 0,
             advertised: None,
             sessions: Slab::new(),

@@ -6,7 +6,7 @@ use chatd::hub::{LeaseView, Target};
 use chatd::protocol::{Encoding, Ownership, RoomId};
 use chatd::record::Record;
 
-use crate::world::{Client, World, boot};
+use crate::world::{World, boot};
 
 #[test]
 fn a_room_that_comes_to_its_client_and_goes_again_answers_every_line() {
@@ -60,50 +60,6 @@ fn who_resumes_over_another_pod_than_the_one_that_was_lost_hears_what_came_meanw
     let alice = world.open(0);
     let answer = world.ask(alice, &format!("RESUME {room} {token}\n"));
     assert_eq!(answer, format!("JOINED {room} alice bob,alice\nTOKEN {token}\nMSG bob not heard\n"));
-}
-
-/// Alice was in a room of the first pod, which was cut off; bob is in it on the second. The directory is away as the two meet again.
-fn a_client_whose_room_was_taken_over() -> (World, Client) {
-    let mut world = World::new(2);
-    let alice = world.open(0);
-    let room = world.create(alice);
-    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
-    world.kill(0);
-    let bob = world.open(1);
-    world.say(bob, &format!("JOIN {room} bob\n"));
-    world.pass(500);
-    world.alive[0] = true;
-    world.away = true;
-    for _ in 0..30 {
-        world.pass(100);
-        if world.pods[0].room_count() == 0 {
-            assert_eq!(world.pods[1].guest_count(), 1, "alice is on her way");
-            return (world, alice);
-        }
-    }
-    panic!("the first pod keeps its room");
-}
-
-#[test]
-fn a_client_is_taken_on_by_the_new_owner_though_the_directory_is_away() {
-    let (mut world, alice) = a_client_whose_room_was_taken_over();
-    world.pass(3_000);
-    assert!(world.hear(alice).ends_with(" alice bob,alice\n"));
-    assert_eq!(world.ask(alice, "hello\n"), "MSG alice hello\n");
-}
-
-#[test]
-fn the_owner_hears_of_a_client_that_has_given_it_up() {
-    let (mut world, alice) = a_client_whose_room_was_taken_over();
-    // The owner is frozen, and its link stays.
-    world.alive[1] = false;
-    world.pass(16_000);
-    assert!(world.hear(alice).ends_with("BYE unavailable\n"));
-    world.alive[1] = true;
-    world.away = false;
-    world.pass(5_000);
-    assert_eq!(world.pods[1].guest_count(), 0);
-    assert_eq!(world.pods[1].player_count(), 1, "bob is alone");
 }
 
 #[test]

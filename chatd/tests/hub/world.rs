@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, NoAnswer, Request};
 use chatd::frame::{self, Frame};
-use chatd::hub::{Effect, Hub, HubSettings, LeaseView, RoomSlots, Rules, SessionId, Time};
+use chatd::hub::{Effect, Hub, HubSettings, LeaseView, RoomSlots, Rules, SessionId, Ticket, Time};
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot};
 use chatd::record::Owner;
@@ -48,6 +48,9 @@ pub struct World {
     pub slow: bool,
     /// The swaps that it was asked for meanwhile.
     pub late: Vec<Request>,
+    /// The directory carries out what this pod asks for, and its answers are on their way until they are handed over.
+    pub waits_for_answers: Option<usize>,
+    pub answers: Vec<(Ticket, Answer)>,
 }
 
 pub fn boot(pod: usize) -> PodBoot {
@@ -77,6 +80,8 @@ impl World {
             away: false,
             slow: false,
             late: Vec::new(),
+            waits_for_answers: None,
+            answers: Vec::new(),
         }
     }
 
@@ -116,6 +121,9 @@ impl World {
                 } else {
                     Ok(self.answer(request))
                 };
+                if self.waits_for_answers == Some(pod) {
+                    return self.answers.extend(answer.ok().map(|answer| (ticket, answer)));
+                }
                 self.pods[pod].answered(time, ticket, answer);
             }
             Effect::Dial { address } => {
@@ -129,6 +137,15 @@ impl World {
             }
             other => println!("{} {pod}: {other:?}", self.now),
         }
+    }
+
+    /// What the directory answered to a pod that waits for it.
+    pub fn hand_over_answers(&mut self, pod: usize) {
+        let time = self.time();
+        for (ticket, answer) in std::mem::take(&mut self.answers) {
+            self.pods[pod].answered(time, ticket, Ok(answer));
+        }
+        self.run();
     }
 
     /// Carries out everything that the pods ask for, until they ask for nothing.

@@ -145,6 +145,8 @@ struct Attempt {
     ownership: Ownership,
     basis: Record,
     slot: RoomSlot,
+    /// When the swap was asked for.
+    asked: u64,
 }
 
 /// One search.

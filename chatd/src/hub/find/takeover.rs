@@ -40,7 +40,7 @@ impl Hub {
         let held = record.held_seats(self.settings.max_players);
         let new = Record::new(&me, held.into_iter()).naming(former).to_bytes();
         if let Some(find) = self.finds.get_mut(&room) {
-            find.attempt = Some(Attempt { bytes: new.clone(), ownership, basis: record, slot });
+            find.attempt = Some(Attempt { bytes: new.clone(), ownership, basis: record, slot, asked: time.now });
         }
         let ttl = Duration::from_millis(self.settings.record_ttl);
         let ticket = self.ask(TicketPurpose::Find(room), Request::Swap { key: Key::Room(room), expected, new, ttl });
@@ -64,7 +64,7 @@ impl Hub {
 
     /// The record says that this pod has the room: it does.
     pub(super) fn take_over(&mut self, time: Time, room: RoomId, attempt: Attempt) {
-        let Attempt { bytes: stored, ownership, basis, slot } = attempt;
+        let Attempt { bytes: stored, ownership, basis, slot, asked } = attempt;
         let Some(find) = self.finds.remove(&room) else {
             return;
         };
@@ -77,6 +77,7 @@ impl Hub {
         self.log(Notice::TookOver { room, from: basis.pod_id, epoch: ownership.epoch });
         let me = self.me_as(ownership);
         self.tell_named(time, room, &stored, &me);
+        self.suspend_if_lapsed(time, key, asked);
         self.arm_room(time, key);
         for waiter in find.waiters {
             self.serve_waiter(time, key, &waiter);

@@ -16,6 +16,7 @@ impl Hub {
         if self.lease.confirmed.is_none() || self.holds_lease(time) {
             return;
         }
+        self.lapsed = Some(time.now);
         if time.now > self.excused_until && self.settings.rules.check_after_thaw {
             let rooms: Vec<usize> = self.rooms.iter().map(|(key, _)| key).collect();
             if !rooms.is_empty() {
@@ -44,6 +45,14 @@ impl Hub {
             self.checks.push_back(owned.room.id);
         }
         self.pump_checks(time);
+    }
+
+    /// A room has come here by a swap that was asked for at `asked`. If the lease has lapsed since, others may have taken it again
+    /// before the answer was looked at: it waits like the rooms that were here before.
+    pub(in crate::hub) fn suspend_if_lapsed(&mut self, time: Time, key: usize, asked: u64) {
+        if self.settings.rules.check_after_thaw && self.lapsed.is_some_and(|lapsed| lapsed >= asked) {
+            self.suspend(time, key);
+        }
     }
 
     pub(super) fn suspend(&mut self, time: Time, key: usize) {

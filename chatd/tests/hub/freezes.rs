@@ -1,0 +1,112 @@
+//! Answers that come late: after a freeze, or when who waited for them has given up. No I/O.
+
+use chatd::directory::Key;
+use chatd::hub::Target;
+use chatd::record::Record;
+
+use crate::world::{Client, World, boot};
+
+/// Alice was in a room of the first pod, which was cut off; bob is in it on the second. The directory is away as the two meet again.
+fn a_client_whose_room_was_taken_over() -> (World, Client) {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+    world.kill(0);
+    let bob = world.open(1);
+    world.say(bob, &format!("JOIN {room} bob\n"));
+    world.pass(500);
+    world.alive[0] = true;
+    world.away = true;
+    for _ in 0..30 {
+        world.pass(100);
+        if world.pods[0].room_count() == 0 {
+            assert_eq!(world.pods[1].guest_count(), 1, "alice is on her way");
+            return (world, alice);
+        }
+    }
+    panic!("the first pod keeps its room");
+}
+
+#[test]
+fn a_client_is_taken_on_by_the_new_owner_though_the_directory_is_away() {
+    let (mut world, alice) = a_client_whose_room_was_taken_over();
+    world.pass(3_000);
+    assert!(world.hear(alice).ends_with(" alice bob,alice\n"));
+    assert_eq!(world.ask(alice, "hello\n"), "MSG alice hello\n");
+}
+
+#[test]
+fn the_owner_hears_of_a_client_that_has_given_it_up() {
+    let (mut world, alice) = a_client_whose_room_was_taken_over();
+    // The owner is frozen, and its link stays.
+    world.alive[1] = false;
+    world.pass(16_000);
+    assert!(world.hear(alice).ends_with("BYE unavailable\n"));
+    world.alive[1] = true;
+    world.away = false;
+    world.pass(5_000);
+    assert_eq!(world.pods[1].guest_count(), 0);
+    assert_eq!(world.pods[1].player_count(), 1, "bob is alone");
+}
+
+/// The second pod asks for the room's record by `ask` and is frozen while the answer is on its way; the third takes the room over.
+fn frozen_with_a_swap(world: &mut World, room: &str, ask: impl FnOnce(&mut World)) {
+    world.waits_for_answers = Some(1);
+    ask(world);
+    let owner = |world: &World| Record::parse(&world.store[&Key::Room(room.parse().unwrap())]).unwrap().boot;
+    while owner(world) != boot(1) {
+        world.hand_over_answers(1);
+        world.pass(100);
+    }
+    world.kill(0);
+    world.alive[1] = false;
+    world.pass(15_000);
+    let bob = world.open(2);
+    world.say(bob, &format!("JOIN {room} bob\n"));
+    world.pass(5_000);
+    assert!(world.hear(bob).starts_with("JOINED"));
+    assert_eq!(owner(world), boot(2));
+    world.alive[1] = true;
+}
+
+#[test]
+fn a_room_that_came_here_before_a_freeze_is_served_only_once_its_record_is_confirmed() {
+    let mut world = World::new(3);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let carol = world.open(1);
+    world.ask(carol, &format!("JOIN {room} carol RELAY\n"));
+    frozen_with_a_swap(&mut world, &room, |world| {
+        let time = world.time();
+        world.pods[0].drain(time, time.now + 25_000);
+        let target = Target { pod_id: "chat-1".to_owned(), boot: boot(1), peer: "1".to_owned(), rooms: 0 };
+        world.pods[0].targets(time, vec![target]);
+        world.run();
+    });
+    world.hand_over_answers(1);
+    assert_eq!(world.ask(carol, "hello\n"), "");
+    world.waits_for_answers = None;
+    world.hand_over_answers(1);
+    world.pass(1_000);
+    assert_eq!(world.hear(carol), format!("MOVED {room}\nMISSED ?\nMSG carol hello\n"), "by the third pod");
+}
+
+#[test]
+fn a_room_that_was_taken_over_before_a_freeze_is_served_only_once_its_record_is_confirmed() {
+    let mut world = World::new(3);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let joined = world.ask(alice, &format!("JOIN {room} alice RESUMABLE\n"));
+    let token = joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned();
+    world.kill(0);
+    let alice = world.open(1);
+    frozen_with_a_swap(&mut world, &room, |world| world.say(alice, &format!("RESUME {room} {token} RELAY\n")));
+    world.hand_over_answers(1);
+    assert_eq!(world.hear(alice), "");
+    world.waits_for_answers = None;
+    world.hand_over_answers(1);
+    world.pass(1_000);
+    let heard = world.hear(alice);
+    assert!(heard.starts_with(&format!("JOINED {room} alice alice,bob\n")), "{heard}");
+}
