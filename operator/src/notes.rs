@@ -15,7 +15,7 @@ pub struct Notes {
     pub memory: Memory,
     pub secrets: Secrets,
     pub away_since: Option<Instant>,
-    unseen_since: Option<Instant>,
+    unsure_since: Option<Instant>,
 }
 
 impl Notes {
@@ -25,28 +25,28 @@ impl Notes {
             memory: Memory::new(Instant::now()),
             secrets: Secrets::default(),
             away_since: None,
-            unseen_since: None,
+            unsure_since: None,
         }
     }
 
-    /// For how long the last change has not been looked at.
-    pub fn unseen_for(&mut self, is_unseen: bool) -> Option<Duration> {
-        self.unseen_since = is_unseen.then(|| self.unseen_since.unwrap_or_else(Instant::now));
-        self.unseen_since.map(|since| since.elapsed())
+    /// For how long it has not been sure what is to be said.
+    pub fn unsure_for(&mut self, is_unsure: bool) -> Option<Duration> {
+        self.unsure_since = is_unsure.then(|| self.unsure_since.unwrap_or_else(Instant::now));
+        self.unsure_since.map(|since| since.elapsed())
     }
 }
 
-/// The notes of all; whoever looks at one takes them out.
+/// The notes of all; whoever looks at one takes them out. Boxed, since a table that grows has room for twice as many.
 #[derive(Debug, Default)]
-pub struct Notebook(Mutex<HashMap<Key, Notes>>);
+pub struct Notebook(Mutex<HashMap<Key, Box<Notes>>>);
 
 impl Notebook {
-    pub fn take(&self, key: &Key, uid: &str) -> Notes {
+    pub fn take(&self, key: &Key, uid: &str) -> Box<Notes> {
         let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-        notes.filter(|notes| notes.uid == uid).unwrap_or_else(|| Notes::new(uid))
+        notes.filter(|notes| notes.uid == uid).unwrap_or_else(|| Box::new(Notes::new(uid)))
     }
 
-    pub fn put(&self, key: &Key, notes: Notes) {
+    pub fn put(&self, key: &Key, notes: Box<Notes>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), notes);
     }
 

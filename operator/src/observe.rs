@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::ByteString;
 
 use crate::cache::Cache;
 use crate::client::{CallError, Client};
-use crate::desired::{CHAT, Kind, Names, VALKEY};
+use crate::desired::{CHAT, Kind, Names, VALKEY, has_token_key, is_whole_valkey_secret};
 use crate::memory::Memory;
 use crate::plan::{Content, Observed, Seen, SeenSecret};
 use crate::record::{self, Key, PodRecord};
@@ -23,18 +23,12 @@ pub struct Secrets {
     pub valkey: Option<SeenSecret>,
 }
 
-/// Which Secrets of the operator's own the spec needs, or may have left behind.
-#[derive(Clone, Copy, Debug)]
-pub struct Needs {
-    pub token_keys: bool,
-    pub valkey: bool,
-}
-
+/// `token_keys`: whether they are the operator's own. Valkey's Secret may be one that a spec of before left behind.
 pub async fn observe(
     client: &Client,
     cache: &Cache,
     key: &Key,
-    needs: Needs,
+    token_keys: bool,
     memory: &mut Memory,
     secrets: &mut Secrets,
 ) -> Result<Observed, CallError> {
@@ -67,8 +61,9 @@ pub async fn observe(
     }
     let is_due = memory.secrets_seen.is_none_or(|seen| seen.elapsed() >= SECRETS_EVERY);
     if is_due {
-        secrets.token_keys = read(client, key, &names.token_keys(), needs.token_keys).await?;
-        secrets.valkey = read(client, key, &names.valkey(), needs.valkey).await?;
+        secrets.token_keys =
+            if token_keys { read(client, key, &names.token_keys(), has_token_key).await? } else { None };
+        secrets.valkey = read(client, key, &names.valkey(), is_whole_valkey_secret).await?;
         memory.secrets_seen = Some(Instant::now());
     }
     let pods = cache.pods(key);
@@ -109,15 +104,16 @@ fn counted(pod: &PodRecord) -> rollout::Pod {
     }
 }
 
-async fn read(client: &Client, key: &Key, name: &str, is_needed: bool) -> Result<Option<SeenSecret>, CallError> {
-    if !is_needed {
-        return Ok(None);
-    }
-    Ok(client.get_secret(&key.namespace, name).await?.map(seen))
-}
-
 /// The values themselves are dropped here.
-fn seen(secret: Secret) -> SeenSecret {
-    let keys = secret.data.into_iter().flatten().map(|(key, value)| (key, value.0.len())).collect();
-    SeenSecret { record: record::Child::of_metadata(Kind::Secret, &secret.metadata), keys }
+async fn read(
+    client: &Client,
+    key: &Key,
+    name: &str,
+    is_whole: fn(&BTreeMap<String, ByteString>) -> bool,
+) -> Result<Option<SeenSecret>, CallError> {
+    let secret = client.get_secret(&key.namespace, name).await?;
+    Ok(secret.map(|secret| SeenSecret {
+        record: record::Child::of_metadata(Kind::Secret, &secret.metadata),
+        is_whole: secret.data.is_some_and(|data| is_whole(&data)),
+    }))
 }

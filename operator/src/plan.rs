@@ -27,11 +27,12 @@ pub struct Seen {
     pub content: Content,
 }
 
-/// A Secret of ours that is there: the lengths of its values, never the values.
+/// A Secret of ours that is there, without its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenSecret {
     pub record: record::Child,
-    pub keys: BTreeMap<String, usize>,
+    /// Whether all that is needed is in it.
+    pub is_whole: bool,
 }
 
 /// The cluster, as far as it is about one ChatDeployment.
@@ -181,7 +182,7 @@ pub fn plan(
         addresses: BTreeMap::new(),
         ordinals: 0,
         deployment_uid: adopted_uid(observed, &names.chat()),
-        valkey_secret: usable_secret(owner, observed.valkey_secret.as_ref(), desired::is_whole_valkey_secret),
+        valkey_secret: usable_secret(owner, observed.valkey_secret.as_ref()),
     };
     let context = Context { owner, spec, installed, facts: &facts };
     let wish = wish(&context);
@@ -297,32 +298,31 @@ fn difference(child: &Child, content: &Content) -> Option<String> {
     }
 }
 
-fn usable_secret(owner: &Owner, secret: Option<&SeenSecret>, is_whole: IsWhole) -> Option<String> {
-    let secret = secret.filter(|secret| standing(owner, &secret.record) == Standing::Ours)?;
-    is_whole(&secret.keys).then(|| secret.record.uid.clone())
+fn usable_secret(owner: &Owner, secret: Option<&SeenSecret>) -> Option<String> {
+    secret.filter(|secret| is_usable(owner, secret)).map(|secret| secret.record.uid.clone())
 }
 
-/// Says of a Secret's keys whether all that is needed is there.
-type IsWhole = fn(&BTreeMap<String, usize>) -> bool;
-type WantedSecret<'a> = (NewSecret, Option<&'a SeenSecret>, IsWhole);
+fn is_usable(owner: &Owner, secret: &SeenSecret) -> bool {
+    standing(owner, &secret.record) == Standing::Ours && secret.is_whole
+}
 
 /// Which of our Secrets are wanted, as they are.
-fn wanted_secrets<'a>(context: &Context<'_>, observed: &'a Observed) -> Vec<WantedSecret<'a>> {
-    let mut wanted: Vec<WantedSecret<'a>> = Vec::new();
+fn wanted_secrets<'a>(context: &Context<'_>, observed: &'a Observed) -> Vec<(NewSecret, Option<&'a SeenSecret>)> {
+    let mut wanted = Vec::new();
     if context.spec.token_keys.secret_ref.is_none() {
-        wanted.push((NewSecret::TokenKeys, observed.token_keys.as_ref(), desired::has_token_key));
+        wanted.push((NewSecret::TokenKeys, observed.token_keys.as_ref()));
     }
     if context.is_managed_redis() {
-        wanted.push((NewSecret::Valkey, observed.valkey_secret.as_ref(), desired::is_whole_valkey_secret));
+        wanted.push((NewSecret::Valkey, observed.valkey_secret.as_ref()));
     }
     wanted
 }
 
 fn secrets(context: &Context<'_>, observed: &Observed) -> Vec<Write> {
-    let write = |(which, seen, is_whole): WantedSecret<'_>| {
+    let write = |(which, seen): (NewSecret, Option<&SeenSecret>)| {
         let Some(seen) = seen else { return Some(Write::Secret(which)) };
         let is_ours = standing(context.owner, &seen.record) == Standing::Ours;
-        match (is_ours, is_whole(&seen.keys), &seen.record.owner, which) {
+        match (is_ours, seen.is_whole, &seen.record.owner, which) {
             (false, ..) | (true, true, record::Owner::Controller { .. }, _) => None,
             (true, true, record::Owner::Nobody, _) => Some(Write::AdoptSecret(which)),
             (true, false, _, NewSecret::TokenKeys) => Some(Write::FillTokenKeys),
@@ -338,15 +338,14 @@ fn secrets(context: &Context<'_>, observed: &Observed) -> Vec<Write> {
 
 /// One that a deleted ChatDeployment of the same name left behind goes away by itself, and no watch says when.
 fn secrets_are_there(context: &Context<'_>, observed: &Observed) -> bool {
-    wanted_secrets(context, observed).into_iter().all(|(_, seen, is_whole)| {
-        seen.is_some_and(|seen| standing(context.owner, &seen.record) == Standing::Ours && is_whole(&seen.keys))
-    })
+    let is_there = |seen: Option<&SeenSecret>| seen.is_some_and(|seen| is_usable(context.owner, seen));
+    wanted_secrets(context, observed).into_iter().all(|(_, seen)| is_there(seen))
 }
 
 fn secret_conflicts(context: &Context<'_>, observed: &Observed) -> Vec<Conflict> {
     let wanted = wanted_secrets(context, observed).into_iter();
     wanted
-        .filter_map(|(_, seen, _)| {
+        .filter_map(|(_, seen)| {
             let record = &seen?.record;
             let Standing::Foreign(holder) = standing(context.owner, record) else { return None };
             Some(Conflict { kind: Kind::Secret, name: record.name.clone(), holder })

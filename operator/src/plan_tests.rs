@@ -102,9 +102,7 @@ impl Cluster {
         for ((kind, name), object) in &self.objects {
             let record = record::Child::of_object(*kind, object);
             if *kind == Kind::Secret {
-                let data = object["data"].as_object().unwrap();
-                let keys = data.iter().map(|(key, value)| (key.clone(), value.as_str().unwrap().len())).collect();
-                let secret = Some(SeenSecret { record, keys });
+                let secret = Some(SeenSecret { record, is_whole: true });
                 if name == "chat-valkey" {
                     observed.valkey_secret = secret;
                 } else {
@@ -301,7 +299,7 @@ fn secrets_are_made_once_and_mended_without_losing_keys() {
         writes.into_iter().filter(|write| !matches!(write, Write::Apply { .. })).collect::<Vec<_>>()
     };
     let orphan = |secret: &mut Option<SeenSecret>| secret.as_mut().unwrap().record.owner = record::Owner::Nobody;
-    let empty = |secret: &mut Option<SeenSecret>| secret.as_mut().unwrap().keys.clear();
+    let empty = |secret: &mut Option<SeenSecret>| secret.as_mut().unwrap().is_whole = false;
     assert_eq!(writes(&|seen| seen.token_keys = None), [Write::Secret(NewSecret::TokenKeys)]);
     assert_eq!(writes(&|seen| orphan(&mut seen.token_keys)), [Write::AdoptSecret(NewSecret::TokenKeys)]);
     assert_eq!(writes(&|seen| empty(&mut seen.token_keys)), [Write::FillTokenKeys]);

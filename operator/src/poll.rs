@@ -37,6 +37,8 @@ struct Entry {
     pod: String,
     uid: String,
     next: Instant,
+    /// It has answered, or had its time to.
+    asked: bool,
     report: Option<(Instant, Report)>,
 }
 
@@ -49,6 +51,14 @@ impl Reports {
             (at.elapsed() < FRESH).then(|| (entry.pod.clone(), report.clone()))
         });
         fresh.collect()
+    }
+
+    /// Whether each of these pods that can be asked has been: before that, silence means nothing.
+    pub fn are_asked(&self, key: &Key, pods: &[PodRecord]) -> bool {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = entries.get(key).map_or(&[][..], Vec::as_slice);
+        let is_asked = |pod: &PodRecord| entries.iter().any(|entry| entry.asked && entry.uid == pod.uid);
+        pods.iter().filter(|pod| address(pod).is_some()).all(is_asked)
     }
 }
 
@@ -89,14 +99,14 @@ impl Reports {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.get_mut(key).and_then(|entries| entries.iter_mut().find(|entry| entry.pod == pod));
         let Some(entry) = entry else { return News::None };
+        let is_first = !std::mem::replace(&mut entry.asked, true);
         let Some(report) = report else {
             entry.next = now + PERIOD_AFTER_FAILURE;
             let was_fresh = entry.report.as_ref().is_some_and(|(at, _)| at.elapsed() >= FRESH);
             if was_fresh {
                 entry.report = None;
-                return News::State;
             }
-            return News::None;
+            return if was_fresh || is_first { News::State } else { News::None };
         };
         let before = entry.report.replace((now, report.clone())).map(|(_, before)| before);
         let is_ok = report.state == "ok";
@@ -128,7 +138,10 @@ fn due(cache: &Cache, reports: &Reports) -> Vec<(Key, String, String)> {
             let Some(address) = address(pod) else { continue };
             let place = entries.binary_search_by(|entry| entry.pod.cmp(&pod.name)).unwrap_or_else(|place| {
                 entries.reserve_exact(1);
-                entries.insert(place, Entry { pod: pod.name.clone(), uid: pod.uid.clone(), next: now, report: None });
+                entries.insert(
+                    place,
+                    Entry { pod: pod.name.clone(), uid: pod.uid.clone(), next: now, asked: false, report: None },
+                );
                 place
             });
             if entries[place].next <= now {
@@ -175,6 +188,33 @@ mod tests {
         assert_eq!(body(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n{}"), Some(&b"{}"[..]));
         assert_eq!(body(b"HTTP/1.1 503 No\r\n\r\n{}"), None);
         assert_eq!(body(b"HTTP/1.1 200 OK\r\n"), None);
+    }
+
+    #[test]
+    fn a_pods_silence_counts_once_it_has_been_asked() {
+        let key = Key { namespace: "games".into(), name: "chat".into() };
+        let pod = PodRecord {
+            name: "chat-0".into(),
+            uid: "u".into(),
+            component: CHAT.into(),
+            revision: String::new(),
+            directory: String::new(),
+            is_ready: false,
+            is_terminating: false,
+            ip: Some("127.0.0.1".into()),
+            host: None,
+            problem: None,
+            version: 1,
+        };
+        let (cache, reports) = (Cache::default(), Reports::default());
+        cache.put_deployment(&key, 1, crate::cache::Deployment::Unreadable { generation: 1, why: String::new() });
+        cache.put_pod(&key, pod.clone());
+        assert!(!reports.are_asked(&key, std::slice::from_ref(&pod)), "it is not known yet");
+        assert_eq!(due(&cache, &reports).len(), 1);
+        assert!(!reports.are_asked(&key, std::slice::from_ref(&pod)), "the answer is on its way");
+        assert!(matches!(reports.learn(&key, "chat-0", None), News::State), "it is silent");
+        assert!(reports.are_asked(&key, &[pod]));
+        assert!(matches!(reports.learn(&key, "chat-0", None), News::None), "as it was");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use crate::hash;
 use crate::memory::{Memory, Slots, backoff, random, unique};
 use crate::metrics::Metrics;
 use crate::notes::{Notebook, Notes};
-use crate::observe::{self, Needs};
+use crate::observe;
 use crate::plan::{self, Observed, Plan, Write};
 use crate::poll::Reports;
 use crate::queue::Queue;
@@ -31,8 +31,8 @@ const RESYNC: Duration = Duration::from_mins(5);
 /// Pods that are away for this long without a known reason are looked up in Kubernetes' Events.
 const LOOK_FOR_REASONS_AFTER: Duration = Duration::from_secs(4);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Kubernetes takes this long to look at a change; after that its silence is said.
-const SEEN_WITHIN: Duration = Duration::from_secs(2);
+/// Kubernetes takes this long to look at a change, and pods to answer for the first time; after that their silence is said.
+const SURE_WITHIN: Duration = Duration::from_secs(3);
 const COUNTS_EVERY: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -128,9 +128,9 @@ impl Reconciler {
         let uid = deployment.metadata.uid.clone().unwrap_or_default();
         let owner = Owner { name: key.name.clone(), namespace: key.namespace.clone(), uid };
         let spec = &deployment.spec;
-        let needs = Needs { token_keys: spec.token_keys.secret_ref.is_none(), valkey: true };
+        let token_keys = spec.token_keys.secret_ref.is_none();
         let observed =
-            observe::observe(&self.client, &self.cache, key, needs, &mut notes.memory, &mut notes.secrets).await?;
+            observe::observe(&self.client, &self.cache, key, token_keys, &mut notes.memory, &mut notes.secrets).await?;
         let (permission, patience) = self.permission(key, &owner, deployment, &observed, &mut notes.memory);
         let plan = plan::plan(&owner, spec, &self.installed, &observed, permission);
         for (child, hash) in &plan.same {
@@ -149,10 +149,10 @@ impl Reconciler {
         let pods = self.cache.pods(key);
         let looks = self.reasons(key, &observed, &pods, &plan, notes).await?;
         let problems = problems(&context, &outcome, &pods, looks.1);
-        let unseen_for = notes.unseen_for(plan.step.phase == Phase::Unseen);
-        if unseen_for.is_some_and(|time| time < SEEN_WITHIN) && outcome.failure.is_none() {
+        let is_unsure = plan.step.phase == Phase::Unseen || !self.reports.are_asked(key, &pods);
+        if notes.unsure_for(is_unsure).is_some_and(|time| time < SURE_WITHIN) && outcome.failure.is_none() {
             // What could be said would be another thing in an instant.
-            return Ok(SEEN_WITHIN);
+            return Ok(SURE_WITHIN);
         }
         let later = self.say(key, deployment, &context, &plan, &pods, &problems, &mut notes.memory).await?;
         if let Some(failure) = outcome.failure {

@@ -21,8 +21,8 @@ pub fn new_token_keys(context: &Context<'_>, id: &str, random: &[u8; 32]) -> Chi
 }
 
 /// Whether a Secret holds a token key at all. Their form is chatd's business.
-pub fn has_token_key(keys: &BTreeMap<String, usize>) -> bool {
-    keys.iter().any(|(name, length)| !name.starts_with('.') && *length > 0)
+pub fn has_token_key(data: &BTreeMap<String, ByteString>) -> bool {
+    data.iter().any(|(name, value)| !name.starts_with('.') && !value.0.is_empty())
 }
 
 /// The password, for the pods, and the access control list with it, for Valkey.
@@ -33,9 +33,9 @@ pub fn new_valkey_secret(context: &Context<'_>, random: &[u8; 32]) -> Child {
     secret(context, context.names().valkey(), VALKEY, [("password", password), ("users.acl", list)].into())
 }
 
-/// Whether a Secret, given by its keys and the lengths of their values, has all that Valkey and the pods need.
-pub fn is_whole_valkey_secret(keys: &BTreeMap<String, usize>) -> bool {
-    ["password", "users.acl"].iter().all(|key| keys.get(*key).is_some_and(|length| *length > 0))
+/// Whether a Secret has all that Valkey and the pods need.
+pub fn is_whole_valkey_secret(data: &BTreeMap<String, ByteString>) -> bool {
+    ["password", "users.acl"].iter().all(|key| data.get(*key).is_some_and(|value| !value.0.is_empty()))
 }
 
 fn secret(context: &Context<'_>, name: String, component: &str, data: BTreeMap<&str, String>) -> Child {

@@ -11,10 +11,16 @@ use serde_json::json;
 
 use super::world::{World, eventually};
 
+/// Of each condition, since when it has been as it is.
+async fn since(world: &World) -> Vec<(String, String)> {
+    let conditions = world.status_of("chat").await.conditions.into_iter();
+    conditions.map(|condition| (condition.type_, condition.last_transition_time)).collect()
+}
+
 #[tokio::test]
 #[ignore = "needs a cluster"]
 async fn a_deployment_lives_from_apply_to_delete() {
-    let world = World::new("life").await;
+    let mut world = World::new("life").await;
     let started = Instant::now();
     world.apply(json!({})).await;
     world.ready().await;
@@ -42,6 +48,13 @@ async fn a_deployment_lives_from_apply_to_delete() {
     })
     .await;
     assert!(started.elapsed() < Duration::from_secs(5), "put back after {:?}", started.elapsed());
+
+    // An operator that finds it all there says nothing else for a moment.
+    let before = since(&world).await;
+    world.restart_operator();
+    world.apply(json!({ "rollout": { "paused": true } })).await;
+    world.ready().await;
+    assert_eq!(since(&world).await, before);
 
     // A bad image stops at one pod, and its correction heals it.
     let good = world.pods().await;
