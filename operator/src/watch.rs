@@ -28,7 +28,7 @@ use crate::record::{Child, Key, PodRecord, deployment_of, version};
 use crate::trimmed::{Trimmed, TrimmedPod, TrimmedService, TrimmedSet};
 
 /// Small, so that a list of thousands never stands in memory as a whole.
-const PAGE: u32 = 100;
+const PAGE: u32 = 25;
 /// The labels by which children and pods are watched.
 pub const OURS: &str = "app.kubernetes.io/managed-by=chatd-operator,app.kubernetes.io/name=chatd";
 const TIME_LIMIT_SECONDS: u32 = 240;
