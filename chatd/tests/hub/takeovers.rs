@@ -63,6 +63,22 @@ fn who_resumes_over_another_pod_than_the_one_that_was_lost_hears_what_came_meanw
 }
 
 #[test]
+fn a_pod_that_ends_sends_those_away_whose_rooms_owner_is_gone() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let bob = world.open(1);
+    world.ask(bob, &format!("JOIN {room} bob RELAY RESUMABLE\n"));
+    let time = world.time();
+    world.pods[1].drain(time, time.now + 25_000);
+    world.kill(0);
+    world.say(bob, "hello\n");
+    world.pass(3_000);
+    let heard = world.hear(bob);
+    assert!(heard.starts_with("ERR shutting_down ") && heard.ends_with("\nBYE shutting_down\n"), "{heard}");
+}
+
+#[test]
 fn time_alone_sets_no_more_and_more_timers() {
     let mut world = World::new(3);
     let client = world.open(0);

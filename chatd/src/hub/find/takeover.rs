@@ -12,12 +12,14 @@ impl Hub {
             // It is being moved to here: a takeover would throw away what comes with it.
             return self.pause(time, room);
         }
-        let slot = if self.drain.is_some() {
-            Err(ErrorCode::ShuttingDown)
-        } else if !self.settled() {
-            Err(ErrorCode::Unavailable)
-        } else {
+        if self.drain.is_some() {
+            // Another pod has to do it: whoever has a seat there comes by that one.
+            return self.give_up(time, room, ErrorCode::ShuttingDown);
+        }
+        let slot = if self.settled() {
             self.settings.slots.take().ok_or(ErrorCode::TooManyRooms)
+        } else {
+            Err(ErrorCode::Unavailable)
         };
         let slot = match slot {
             Ok(slot) => slot,
