@@ -17,7 +17,7 @@ use operator::api::ChatDeployment;
 use serde_json::json;
 
 use super::account::{ACCOUNT, Operator, Request, Right, everything, requests_of, rights};
-use super::world::{PATIENCE, World, eventually};
+use super::world::{Object, PATIENCE, World, eventually};
 
 /// How many stories run side by side.
 const AT_ONCE: usize = 12;
@@ -146,41 +146,20 @@ impl World {
     }
 
     /// Writes over a label of one child of this kind.
-    async fn edit<K>(&self)
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-        K::DynamicType: Default,
-    {
+    async fn edit<K: Object>(&self) {
         if let Some(name) = self.ours::<K>().await.first() {
             self.merge::<PartialObjectMeta<K>>(name, json!({ "metadata": { "labels": { LABEL: EDITED } } })).await;
         }
     }
 
     /// The names of the operator's children of this kind.
-    async fn ours<K>(&self) -> Vec<String>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-        K::DynamicType: Default,
-    {
+    async fn ours<K: Object>(&self) -> Vec<String> {
         let ours = ListParams::default().labels("app.kubernetes.io/managed-by=chatd-operator");
         let found = self.api::<K>().list_metadata(&ours).await.unwrap();
         found.items.into_iter().filter_map(|object| object.metadata.name).collect()
     }
 
-    async fn has_owner<K>(&self, name: &str) -> bool
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-        K::DynamicType: Default,
-    {
+    async fn has_owner<K: Object>(&self, name: &str) -> bool {
         let object = self.api::<K>().get_metadata_opt(name).await.unwrap();
         object.is_some_and(|object| object.metadata.owner_references.is_some())
     }

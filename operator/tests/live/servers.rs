@@ -7,7 +7,7 @@ use kube::api::{DeleteParams, ListParams};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
-use super::world::{World, eventually, redis_image};
+use super::world::{Object, World, eventually, redis_image};
 
 impl World {
     /// A Secret, with what it holds as text.
@@ -86,14 +86,7 @@ impl World {
         String::from_utf8(secret.data.unwrap()[key].0.clone()).unwrap()
     }
 
-    pub async fn names<K>(&self) -> Vec<String>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-        K::DynamicType: Default,
-    {
+    pub async fn names<K: Object>(&self) -> Vec<String> {
         let objects = self.api::<K>().list(&ListParams::default()).await.unwrap();
         objects.into_iter().filter_map(|object| object.meta().name.clone()).collect()
     }

@@ -1,11 +1,13 @@
 //! A namespace with an operator that watches it, and what tests ask of both. Does I/O: the API server, kubectl, processes.
 
+use std::fmt::Debug;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use operator::api::{ChatDeployment, ChatDeploymentStatus, Condition};
@@ -15,6 +17,17 @@ use serde_json::{Value, json};
 
 /// What has not come after this long will not come.
 pub const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Any kind of object that stands in a namespace.
+pub trait Object:
+    kube::Resource<DynamicType: Default, Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned
+{
+}
+
+impl<K> Object for K where
+    K: kube::Resource<DynamicType: Default, Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned
+{
+}
 
 /// Ends the process by its id, however the test ends.
 struct Process(Child);
@@ -127,11 +140,7 @@ impl World {
         self.start_operator(&[]);
     }
 
-    pub fn api<K>(&self) -> Api<K>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
+    pub fn api<K: Object>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
@@ -149,12 +158,7 @@ impl World {
     }
 
     /// Makes an object, or makes it what it should be.
-    pub async fn put<K>(&self, object: Value) -> K
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
-        K: Serialize,
-        K::DynamicType: Default,
-    {
+    pub async fn put<K: Object + Serialize>(&self, object: Value) -> K {
         let kind = K::DynamicType::default();
         let mut object = object;
         object["apiVersion"] = K::api_version(&kind).into();
@@ -164,11 +168,7 @@ impl World {
         self.api::<K>().patch(&name, &parameters, &Patch::Apply(object)).await.unwrap()
     }
 
-    pub async fn merge<K>(&self, name: &str, patch: Value) -> K
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
-        K::DynamicType: Default,
-    {
+    pub async fn merge<K: Object>(&self, name: &str, patch: Value) -> K {
         self.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap()
     }
 
