@@ -42,7 +42,7 @@ impl Player {
             sleep(Duration::from_millis(20));
             self.said += 1;
             let said = format!("MSG {} {}", self.name, self.said);
-            if std::io::Write::write_all(&mut client.stream, format!("SAY {}\n", self.said).as_bytes()).is_err() {
+            if client.try_send(&format!("SAY {}", self.said)).is_err() {
                 client = self.come_back();
                 continue;
             }
@@ -80,17 +80,18 @@ impl Player {
         for address in self.addresses.clone().iter().cycle() {
             assert!(self.may_wait(), "{} cannot come back to {}: {words:#?}", self.name, self.room);
             sleep(Duration::from_millis(100));
-            if std::net::TcpStream::connect_timeout(address, Duration::from_millis(500)).is_err() {
+            let Ok(mut client) = Client::try_connect(*address, Duration::from_millis(500)) else { continue };
+            if client.try_send(&format!("RESUME {} {} RELAY", self.room, self.token)).is_err() {
                 continue;
             }
-            let mut client = Client::connect(*address);
-            client.send(&format!("RESUME {} {} RELAY", self.room, self.token));
             let mut answer = client.next(Duration::from_secs(6));
             if matches!(&answer, Got::Line(line) if line.starts_with("ERR bad_token ") || line.starts_with("ERR room_not_found "))
             {
                 // The seat was held for 30 s, and that has passed.
                 words.push(format!("{answer:?}"));
-                client.send(&format!("JOIN {} {} RESUMABLE RELAY", self.room, self.name));
+                if client.try_send(&format!("JOIN {} {} RESUMABLE RELAY", self.room, self.name)).is_err() {
+                    continue;
+                }
                 answer = client.next(Duration::from_secs(6));
             }
             if matches!(&answer, Got::Line(line) if line.starts_with("JOINED "))
@@ -108,8 +109,9 @@ impl Player {
     }
 }
 
-/// Before Redis loses everything each room needs an owner that lives. A room whose owner has died stands in Redis alone until a
-/// settled pod takes it over (10 s after the last reset connection); emptied in that time, it is lost, as the contract says.
+/// A room that stands in one place alone is lost with it, as the contract says. So before Redis loses everything each room needs an
+/// owner that lives: one whose owner has died is taken over by a settled pod, 10 s after the last reset connection. And before an owner is
+/// killed, Redis needs its rooms again, which it gets with the next renewal of its lease.
 fn wait_until_owned(town: &mut Town, rooms: &[String]) {
     for pod in &mut town.pods {
         pod.ready();
@@ -149,14 +151,18 @@ fn after_any_faults_every_room_is_whole() {
         }
         rooms.push(room);
     }
+    let mut is_emptied = false;
     for step in 0..steps {
         let pod = dice.random_range(0..3);
         let pause = Duration::from_millis(dice.random_range(0..4_000));
         let kind = dice.random_range(0..7);
         println!("step {step}: fault {kind} at chat-{pod}, then {pause:?}");
-        if matches!(kind, 4 | 5) {
+        let (empties, kills) = (matches!(kind, 4 | 5), matches!(kind, 0 | 6));
+        if empties || (is_emptied && kills) {
             wait_until_owned(&mut town, &rooms);
+            is_emptied = false;
         }
+        is_emptied |= empties;
         match kind {
             0 => {
                 town.pods[pod].kill();

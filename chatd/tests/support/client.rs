@@ -25,10 +25,14 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, read: Vec::new(), taken: 0 }
+        Self::try_connect(address, PATIENCE).unwrap()
+    }
+
+    pub fn try_connect(address: SocketAddr, limit: Duration) -> std::io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, limit)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { stream, read: Vec::new(), taken: 0 })
     }
 
     /// Another handle of the connection, to write from another thread.
@@ -44,6 +48,11 @@ impl Client {
     /// Sends one line.
     pub fn send(&mut self, line: &str) {
         self.send_bytes(format!("{line}\n"));
+    }
+
+    /// To a process that may be killed at any moment.
+    pub fn try_send(&mut self, line: &str) -> std::io::Result<()> {
+        self.stream.write_all(format!("{line}\n").as_bytes())
     }
 
     pub fn end_input(&mut self) {
