@@ -1,13 +1,15 @@
-//! Changes under people who talk: roll-outs, scale-in, paused and partitioned, a broken pod in the way, new token keys. Does I/O.
+//! Changes under people who talk: roll-outs, scale-in, paused and partitioned, a broken pod in the way, new token keys, a drain of nodes.
+//! Does I/O.
 
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, EvictParams};
 use serde_json::{Value, json};
 
 use super::chat::{Chat, Talker};
+use super::servers::small;
 use super::world::{ChatPod, World, eventually, stays, within};
 
 /// What a change of this number does to the pods: a new template and nothing else.
@@ -195,5 +197,27 @@ async fn a_token_key_that_is_added_reaches_the_pods_and_the_old_ones_stay_good()
     let keys = world.api::<Secret>().get("chat-token-keys").await.unwrap().data.unwrap();
     assert_eq!(keys.len(), 2, "what the user adds stays");
     assert_eq!(world.pods().await, pods, "no pod was touched");
+    world.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn a_drain_gets_one_pod_at_a_time() {
+    let world = World::new("drain").await;
+    let mut spec = small(&json!({}));
+    spec["replicas"] = 2.into();
+    world.apply(spec).await;
+    world.ready().await;
+    let pods = world.pods().await;
+    let room = Chat::create(&pods[0].ip, 7654);
+    let evict = async |name: &str| world.api::<Pod>().evict(name, &EvictParams::default()).await;
+    evict("chat-0").await.unwrap();
+    eventually("chat-0 has gone", async || world.pods().await.iter().all(|pod| pod.uid != pods[0].uid)).await;
+    Chat::join(&pods[1].ip, 7654, &room, "alice");
+    // Refused with 429, on which the client asks again, until another chat-0 is in its place.
+    eventually("chat-1 may go", async || evict("chat-1").await.is_ok()).await;
+    assert!(world.pods().await.iter().any(|pod| pod.name == "chat-0" && pod.is_ready));
+    eventually("chat-1 has gone", async || world.pods().await.iter().all(|pod| pod.uid != pods[1].uid)).await;
+    world.ready().await;
     world.end().await;
 }

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod account;
+mod autoscaling;
 mod chat;
 mod day_two;
 mod election;
@@ -20,6 +21,5 @@ mod prefix;
 mod redis_external;
 mod redis_managed;
 mod rights;
-mod scaling;
 mod servers;
 mod world;
