@@ -1,8 +1,8 @@
 //! Relayed sessions whose owner changes or cannot be found, and clients that are sent on to it. Pure: no I/O.
 
 use super::{
-    ATTACH_PATIENCE, Asked, Drop, ErrorCode, Event, Frame, Hub, OnWrongPod, Owner, Place, PodBoot, RelayId, RoomId,
-    SessionId, State, Time, Waiter,
+    ATTACH_PATIENCE, Asked, Drop, ErrorCode, Event, Frame, Hub, OnWrongPod, Owner, Place, PodBoot, Relay, RelayId,
+    RoomId, SessionId, State, Time, Waiter,
 };
 
 impl Hub {
@@ -117,10 +117,7 @@ impl Hub {
         self.relays.remove(&relay_id);
         if let Place::Relayed(relay) = encountered {
             // Whoever was asked to take it on may have done so, and said so too late.
-            if let Some(owner) = &relay.owner {
-                let frame = Frame::Closed { room: relay.room, relay: relay_id, drop: Drop::Lost };
-                self.peers.send(owner.ownership.boot, &frame);
-            }
+            self.close_there(&relay, relay_id, Drop::Lost);
             for pending in relay.pending {
                 // What was sent may have been carried out.
                 let code = if pending.sent { ErrorCode::Unavailable } else { code };
@@ -137,13 +134,18 @@ impl Hub {
             return;
         };
         let relay_id = session.relay;
-        if let Place::Relayed(relay) = std::mem::replace(&mut session.place, Place::Outside)
-            && let Some(owner) = &relay.owner
-        {
+        if let Place::Relayed(relay) = std::mem::replace(&mut session.place, Place::Outside) {
+            self.close_there(&relay, relay_id, drop);
+        }
+        self.relays.remove(&relay_id);
+    }
+
+    /// Tells the owner that has, or may have, the session that its client is gone.
+    fn close_there(&mut self, relay: &Relay, relay_id: RelayId, drop: Drop) {
+        if let Some(owner) = &relay.owner {
             let frame = Frame::Closed { room: relay.room, relay: relay_id, drop };
             self.peers.send(owner.ownership.boot, &frame);
         }
-        self.relays.remove(&relay_id);
     }
 
     /// A relayed session's time is up: JOIN was not answered, or the owner did not take it on.
