@@ -1,7 +1,6 @@
 //! Answers that come late: after a freeze, or when who waited for them has given up. No I/O.
 
 use chatd::directory::Key;
-use chatd::hub::Target;
 use chatd::record::Record;
 
 use crate::world::{Client, World, boot};
@@ -78,10 +77,7 @@ fn a_room_that_came_here_before_a_freeze_is_served_only_once_its_record_is_confi
     let carol = world.open(1);
     world.ask(carol, &format!("JOIN {room} carol RELAY\n"));
     frozen_with_a_swap(&mut world, &room, |world| {
-        let time = world.time();
-        world.pods[0].drain(time, time.now + 25_000);
-        let target = Target { pod_id: "chat-1".to_owned(), boot: boot(1), peer: "1".to_owned(), rooms: 0 };
-        world.pods[0].targets(time, vec![target]);
+        world.drain_to(0, 1);
         world.run();
     });
     world.hand_over_answers(1);
@@ -97,8 +93,7 @@ fn a_room_that_was_taken_over_before_a_freeze_is_served_only_once_its_record_is_
     let mut world = World::new(3);
     let alice = world.open(0);
     let room = world.create(alice);
-    let joined = world.ask(alice, &format!("JOIN {room} alice RESUMABLE\n"));
-    let token = joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned();
+    let token = world.join_resumable(alice, &room, "alice");
     world.kill(0);
     let alice = world.open(1);
     frozen_with_a_swap(&mut world, &room, |world| world.say(alice, &format!("RESUME {room} {token} RELAY\n")));

@@ -1,9 +1,8 @@
 //! The ordinary course of things: sessions, relaying, a takeover, a planned move. No I/O.
 
 use chatd::frame::Drop;
-use chatd::hub::Target;
 
-use crate::world::{World, boot};
+use crate::world::World;
 
 #[test]
 fn a_session_as_the_protocol_tells_it() {
@@ -27,8 +26,7 @@ fn a_dropped_seat_is_held_and_resumed() {
     let mut world = World::new(1);
     let alice = world.open(0);
     let room = world.create(alice);
-    let joined = world.ask(alice, &format!("JOIN {room} alice RESUMABLE\n"));
-    let token = joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned();
+    let token = world.join_resumable(alice, &room, "alice");
     let bob = world.open(0);
     world.ask(bob, &format!("JOIN {room} bob\n"));
     let time = world.time();
@@ -87,10 +85,7 @@ fn a_drained_pod_hands_its_rooms_over() {
     let bob = world.open(1);
     world.ask(bob, &format!("JOIN {room} bob RELAY\n"));
     world.hear(alice);
-    let time = world.time();
-    world.pods[0].drain(time, time.now + 25_000);
-    let target = Target { pod_id: "chat-1".into(), boot: boot(1), peer: "1".into(), rooms: 0 };
-    world.pods[0].targets(time, vec![target]);
+    world.drain_to(0, 1);
     world.say(alice, "still here\n");
     world.pass(1_000);
     assert_eq!(world.hear(alice), format!("MOVED {room}\nMSG alice still here\n"));

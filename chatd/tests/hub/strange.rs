@@ -89,8 +89,7 @@ fn who_takes_a_seat_from_a_connection_that_seems_to_live_is_told_that_something_
     let mut world = World::new(1);
     let alice = world.open(0);
     let room = world.create(alice);
-    let joined = world.ask(alice, &format!("JOIN {room} alice RESUMABLE\n"));
-    let token = joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned();
+    let token = world.join_resumable(alice, &room, "alice");
     let again = world.open(0);
     let answer = world.ask(again, &format!("RESUME {room} {token}\n"));
     assert_eq!(answer, format!("JOINED {room} alice alice\nTOKEN {token}\nMISSED ?\n"));

@@ -19,10 +19,7 @@ fn a_room_that_comes_to_its_client_and_goes_again_answers_every_line() {
     world.ask(bob, "one\ntwo\nthree\n");
     // To the pod that bob is connected to, and on to a third.
     for (from, to) in [(1, 0), (0, 2)] {
-        let time = world.time();
-        world.pods[from].drain(time, time.now + 25_000);
-        let target = Target { pod_id: format!("chat-{to}"), boot: boot(to), peer: to.to_string(), rooms: 0 };
-        world.pods[from].targets(time, vec![target]);
+        world.drain_to(from, to);
         world.pass(500);
         assert_eq!(world.pods[to].room_count(), 1);
         assert_eq!(world.hear(bob), format!("MOVED {room}\n"));
@@ -152,10 +149,7 @@ fn a_planned_move_takes_along_who_has_still_to_be_told() {
     let bob = world.open(1);
     world.say(bob, &format!("JOIN {room} bob\n"));
     world.pass(500);
-    let time = world.time();
-    world.pods[1].drain(time, time.now + 25_000);
-    let target = Target { pod_id: "chat-2".into(), boot: boot(2), peer: "2".into(), rooms: 0 };
-    world.pods[1].targets(time, vec![target]);
+    world.drain_to(1, 2);
     world.pass(500);
     assert_eq!(world.pods[2].room_count(), 1);
     world.kill(1);
@@ -233,9 +227,7 @@ fn a_claim_does_not_hold_up_a_room_that_is_offered() {
         let time = world.time();
         world.pods[0].peer_up(time, boot(1), None);
         world.pods[1].peer_up(time, boot(0), None);
-        world.pods[0].drain(time, time.now + 25_000);
-        let target = Target { pod_id: "chat-1".into(), boot: boot(1), peer: "1".into(), rooms: 0 };
-        world.pods[0].targets(time, vec![target]);
+        world.drain_to(0, 1);
         // The offer is on its way.
         if claim == "lease lost" {
             world.pods[0].lease_lost(time);
@@ -259,9 +251,7 @@ fn a_room_is_moved_though_the_directory_has_lost_its_record() {
     let time = world.time();
     world.pods[0].peer_up(time, boot(1), None);
     world.pods[1].peer_up(time, boot(0), None);
-    world.pods[0].drain(time, time.now + 25_000);
-    let target = Target { pod_id: "chat-1".into(), boot: boot(1), peer: "1".into(), rooms: 0 };
-    world.pods[0].targets(time, vec![target]);
+    world.drain_to(0, 1);
     world.pass(500);
     assert_eq!([0, 1].map(|pod| world.pods[pod].room_count()), [0, 1]);
     assert_eq!(world.ask(alice, "hello\n"), format!("MOVED {room}\nMSG alice hello\n"));

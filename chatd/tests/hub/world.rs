@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, NoAnswer, Request};
 use chatd::frame::{self, Frame};
-use chatd::hub::{Effect, Hub, HubSettings, LeaseView, RoomSlots, Rules, SessionId, Ticket, Time};
+use chatd::hub::{Effect, Hub, HubSettings, LeaseView, RoomSlots, Rules, SessionId, Target, Ticket, Time};
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot};
 use chatd::record::Owner;
@@ -226,6 +226,20 @@ impl World {
     pub fn ask(&mut self, client: Client, text: &str) -> String {
         self.say(client, text);
         self.hear(client)
+    }
+
+    /// A pod is to end, and knows of one other that takes its rooms.
+    pub fn drain_to(&mut self, from: usize, to: usize) {
+        let time = self.time();
+        self.pods[from].drain(time, time.now + 25_000);
+        let target = Target { pod_id: format!("chat-{to}"), boot: boot(to), peer: to.to_string(), rooms: 0 };
+        self.pods[from].targets(time, vec![target]);
+    }
+
+    /// Joins a room with a seat that can be resumed; returns its token.
+    pub fn join_resumable(&mut self, client: Client, room: &str, name: &str) -> String {
+        let joined = self.ask(client, &format!("JOIN {room} {name} RESUMABLE\n"));
+        joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned()
     }
 
     pub fn create(&mut self, client: Client) -> String {

@@ -47,7 +47,7 @@ impl Client {
 
     /// Sends one line.
     pub fn send(&mut self, line: &str) {
-        self.send_bytes(format!("{line}\n"));
+        self.try_send(line).unwrap();
     }
 
     /// To a process that may be killed at any moment.
