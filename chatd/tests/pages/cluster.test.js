@@ -82,7 +82,7 @@ describe('over three pods', { skip: needsChatd }, () => {
     await ana.say('after');
     await bob.hears('ana: after', TAKEOVER_MS);
     await bob.say('me too');
-    await ana.hears('bob: me too', TAKEOVER_MS);
+    await waitForAll([ana, bob], 4, TAKEOVER_MS);
     for (const person of [ana, bob]) {
       assert.deepEqual(await person.heard(), ['ana: before', 'bob: before', 'ana: after', 'bob: me too']);
     }
