@@ -77,7 +77,7 @@ summed! {
         pub takeovers: u64,
         /// Rooms that were handed to another pod as planned.
         pub handovers: u64,
-        /// Planned moves that came to nothing and were tried elsewhere or given up.
+        /// Planned moves that came to nothing: offers of a room that were not taken, and rooms that were given up.
         pub handovers_failed: u64,
         /// Rooms that left this pod since another one has them, planned or not.
         pub yields: u64,
@@ -85,7 +85,7 @@ summed! {
         pub arrivals: u64,
         /// Rooms that were claimed again after a lost lease, a reset or a lost record.
         pub claims: u64,
-        /// Messages that were replayed to those who resumed.
+        /// Messages that were told again: to those who resumed, and to relayed sessions that came back to their owner.
         pub replayed: u64,
         /// Messages that could not be replayed, where their number is known.
         pub missed: u64,

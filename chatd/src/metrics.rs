@@ -240,11 +240,19 @@ impl Writer<'_> {
         self.counter("chatd_rooms_closed", "Empty rooms closed after their time", *rooms_closed)?;
         self.counter("chatd_takeovers", "Rooms taken over from a dead pod", *takeovers)?;
         self.counter("chatd_handovers", "Rooms handed to another pod as planned", *handovers)?;
-        self.counter("chatd_handovers_failed", "Planned moves that came to nothing", *handovers_failed)?;
+        self.counter(
+            "chatd_handovers_failed",
+            "Offers of rooms to other pods that were not taken, and rooms given up at the end",
+            *handovers_failed,
+        )?;
         self.counter("chatd_arrivals", "Rooms that other pods handed to this one", *arrivals)?;
         self.counter("chatd_yields", "Rooms that left this pod since another one has them, planned or not", *yields)?;
         self.counter("chatd_claims", "Rooms claimed again after a lost lease, reset or record", *claims)?;
-        self.counter("chatd_messages_replayed", "Messages replayed to those who resumed", *replayed)?;
+        self.counter(
+            "chatd_messages_replayed",
+            "Messages told again to those who resumed or came back over a peer link",
+            *replayed,
+        )?;
         self.counter(
             "chatd_messages_missed",
             "Messages that could not be replayed, where their number is known",

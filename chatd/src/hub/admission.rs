@@ -224,9 +224,10 @@ impl Hub {
         let missed = since.map(|since| self.rooms.get(key).map_or(0, |owned| owned.room.ring.missed(since, last)));
         self.counters.joined(Ok(()));
         self.counters.resumed += 1;
+        self.counters.missed += missed.unwrap_or_default();
         self.welcome(time, key, asked, seat, true, missed);
-        if let Some(since) = since {
-            self.replay_messages(key, asked.by, since, last);
+        if let (Some(since), Some(name)) = (since, name) {
+            self.replay_messages(key, asked.by, name, since, last);
         }
         if self.encoding_of(asked.by) == Some(Encoding::Lines) && missed != Some(0) {
             self.answer_event(time, asked.by, &Event::Missed { count: missed });

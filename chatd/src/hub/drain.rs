@@ -178,6 +178,7 @@ impl Hub {
         match moving.step {
             Step::Checking if written => {
                 // The target has not got it: nobody else will, once this is written.
+                self.counters.handovers_failed += u64::from(!moving.tried.is_empty());
                 moving.step = Step::Reclaiming;
                 moving.until = time.now + PATIENCE;
                 moving.claim = false;
@@ -325,6 +326,7 @@ impl Hub {
         let Some(mut owned) = self.disown(key) else {
             return;
         };
+        self.counters.handovers_failed += 1;
         let room = owned.room.id;
         for seat in &owned.room.seats {
             match seat.reach {

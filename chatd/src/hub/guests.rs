@@ -316,49 +316,6 @@ impl Hub {
         Some(Settled { processed })
     }
 
-    /// Tells an attached session what it has not heard, or that it cannot be told.
-    fn catch_up(&mut self, time: Time, key: usize, to: Reach, connection: Connection, same: bool, attach: &Attach) {
-        let Some(owned) = self.rooms.get(key) else {
-            return;
-        };
-        let room = &owned.room;
-        let (id, timeline, seq) = (room.id, room.timeline, room.seq);
-        let missed = same.then(|| room.ring.missed(attach.seq, seq));
-        let items: Vec<_> = if same { room.ring.since(attach.position).cloned().collect() } else { Vec::new() };
-        if attach.moved {
-            self.answer_event(time, to, &Event::Moved { room: id, timeline, seq });
-        }
-        if missed != Some(0) {
-            self.answer_event(time, to, &Event::Missed { count: missed });
-        }
-        for item in items {
-            let event = item.told.event(false);
-            // What answers a command of this session, whose reply was lost on the way.
-            let (own, own_id) = match &item.told {
-                Told::Message { answers: Some((from, number, own_id)), .. } if *from == connection => {
-                    (*number, *own_id)
-                }
-                _ => (0, None),
-            };
-            let message_seq = match &item.told {
-                Told::Message { seq, .. } => *seq,
-                _ => 0,
-            };
-            match to {
-                Reach::Guest(connection) => {
-                    let asked = Asked { by: to, number: own, id: own_id };
-                    self.deliver_event(connection, asked, &event, (item.position, message_seq), None);
-                }
-                Reach::Local(session) => {
-                    if own > 0 {
-                        self.replied(time, session, own);
-                    }
-                    self.say(time, session, own_id, &event);
-                }
-            }
-        }
-    }
-
     /// A session whose seat this owner does not know: admitted as a join would be, with a new seat.
     fn admit_stranger(&mut self, time: Time, key: usize, asked: Asked, attach: &Attach) {
         let Some(owned) = self.rooms.get(key) else {

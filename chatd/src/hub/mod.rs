@@ -19,6 +19,7 @@ mod metering;
 mod ownership;
 mod peers;
 mod relay;
+mod replay;
 mod seated;
 mod seen;
 mod session;

@@ -6,7 +6,7 @@ use super::session::Place;
 use super::{Hub, SessionId, Time};
 use crate::frame::{After, Drop};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, ExitReason, RoomId, SeatId};
-use crate::room::{Connection, Reach, RingItem, RingLimits, SeatState, Told};
+use crate::room::{Connection, Reach, SeatState, Told};
 
 /// How long a seat is held whose tab was closed or loaded again (ms; protocol.md section 4).
 const GOING_AWAY_HOLD: u64 = 10_000;
@@ -88,6 +88,7 @@ impl Hub {
                 Err(code) => return self.refuse(time, asked, code),
             },
         };
+        let answers = self.what_it_answers(asked);
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
@@ -99,10 +100,6 @@ impl Hub {
         room.position += 1;
         let seq = room.seq;
         self.counters.messages_in += 1;
-        let answers = match asked.by {
-            Reach::Guest(connection) => Some((connection, asked.number, asked.id)),
-            Reach::Local(_) => None,
-        };
         // Before it is told: telling may end a slow reader's seat, which is an event of its own, and a later one.
         self.remember(time, key, Told::Message { from, text: (*text).into(), seq, at: time.wall, answers });
         let event = Event::Message { from, text: &text, seq, at: time.wall, replay: false };
@@ -121,19 +118,6 @@ impl Hub {
 
     pub(super) fn tell_others(&mut self, time: Time, key: usize, seat: SeatId, told: Told) {
         self.tell(time, key, Some(seat), told);
-    }
-
-    fn remember(&mut self, time: Time, key: usize, told: Told) {
-        let settings = &self.settings;
-        let limits = RingLimits { age: settings.ring.age, ..settings.ring };
-        if let Some(owned) = self.rooms.get_mut(key) {
-            let grown = owned.room.ring.push(RingItem { position: owned.room.position, told, time: time.now }, limits);
-            self.ring_bytes = self.ring_bytes.saturating_add_signed(grown);
-            if self.ring_bytes > settings.ring_total {
-                self.ring_bytes -= owned.room.ring.bytes();
-                owned.room.ring.clear();
-            }
-        }
     }
 
     /// Encodes `event` at most once for each encoding and gives it to everyone who is connected. `sender`: gets it as the reply
@@ -232,35 +216,6 @@ impl Hub {
     /// Says something to one client that is no reply.
     pub(super) fn answer_event(&mut self, time: Time, to: Reach, event: &Event<'_>) {
         self.reply(time, Asked { by: to, number: 0, id: None }, event);
-    }
-
-    /// Gives one client the messages from `since` on.
-    pub(super) fn replay_messages(&mut self, key: usize, to: Reach, since: u64, last: u64) {
-        let Some(encoding) = self.encoding_of(to) else {
-            return;
-        };
-        let Some(owned) = self.rooms.get(key) else {
-            return;
-        };
-        let mut bytes = Vec::new();
-        for item in owned.room.ring.messages_since(since) {
-            if matches!(item.told, Told::Message { seq, .. } if seq <= last) {
-                encoding.encode(&item.told.event(true), None, &mut bytes);
-            }
-        }
-        self.say_bytes(to, &bytes);
-    }
-
-    fn say_bytes(&mut self, to: Reach, bytes: &[u8]) {
-        match to {
-            Reach::Local(id) => {
-                if let Some(session) = self.session_mut(id) {
-                    session.output.buffer().extend_from_slice(bytes);
-                    self.mark_dirty(id);
-                }
-            }
-            Reach::Guest(connection) => self.deliver_bytes(connection, None, (0, 0), bytes, None),
-        }
     }
 
     // ---- leaving

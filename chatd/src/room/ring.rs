@@ -27,7 +27,8 @@ pub enum Told {
         seq: u64,
         /// Unix milliseconds.
         at: u64,
-        /// The relayed command that this answers for its sender, and the client's own number for it.
+        /// The command that this answers for its sender: the connection, the command's number there (0: not a relayed one),
+        /// and the client's own number for it.
         answers: Option<(Connection, u64, Option<u64>)>,
     },
     Entered(PlayerName),
@@ -37,6 +38,14 @@ pub enum Told {
 }
 
 impl Told {
+    /// The number that `name` gave the command that this answers, if it was its own.
+    pub fn id_for(&self, name: PlayerName) -> Option<u64> {
+        match self {
+            Told::Message { from, answers, .. } if *from == name => answers.and_then(|(_, _, id)| id),
+            _ => None,
+        }
+    }
+
     pub fn event(&self, replay: bool) -> Event<'_> {
         match self {
             Told::Message { from, text, seq, at, .. } => {

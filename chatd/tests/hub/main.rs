@@ -5,6 +5,7 @@
 mod freezes;
 mod limits;
 mod ordinary;
+mod replays;
 mod strange;
 mod takeovers;
 mod world;

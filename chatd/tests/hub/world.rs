@@ -11,6 +11,7 @@ use chatd::protocol::token::Keyring;
 use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot};
 use chatd::record::Owner;
 use chatd::room::RingLimits;
+use serde_json::Value;
 
 pub fn settings() -> HubSettings {
     HubSettings {
@@ -207,6 +208,36 @@ impl World {
     pub fn open(&mut self, pod: usize) -> Client {
         let time = self.time();
         (pod, self.pods[pod].open(time, Encoding::Lines))
+    }
+
+    /// A client that speaks JSON: [`World::send`] and [`World::events`].
+    pub fn open_json(&mut self, pod: usize) -> Client {
+        let time = self.time();
+        (pod, self.pods[pod].open(time, Encoding::Json))
+    }
+
+    pub fn send(&mut self, (pod, id): Client, message: &Value) {
+        let time = self.time();
+        self.pods[pod].receive_message(time, id, &message.to_string());
+        self.run();
+    }
+
+    pub fn events(&mut self, (pod, id): Client) -> Vec<Value> {
+        let time = self.time();
+        let bytes = self.pods[pod].output(id).to_vec();
+        self.pods[pod].wrote(time, id, bytes.len());
+        self.run();
+        let mut events = Vec::new();
+        let mut rest = &bytes[..];
+        while let [0x81, short, ..] = rest {
+            let (start, length) = match short {
+                126 => (4, usize::from(u16::from_be_bytes([rest[2], rest[3]]))),
+                short => (2, usize::from(*short)),
+            };
+            events.push(serde_json::from_slice(&rest[start..start + length]).unwrap());
+            rest = &rest[start + length..];
+        }
+        events
     }
 
     pub fn say(&mut self, (pod, id): Client, text: &str) {

@@ -290,6 +290,22 @@ describe('room', () => {
     assert.deepEqual(await logged(ana), []);
   });
 
+  test('a line that arrived, and whose return was lost with the connection, is not said again', async () => {
+    const gate = await cluster.gate();
+    const ana = await enter('ana', {}, gate.url);
+    const bob = await enter('bob');
+    gate.deafen();
+    await ana.say('said once');
+    await bob.hears('ana: said once');
+    gate.drop();
+    await ana.hears('ana: said once');
+    await ana.say('the next');
+    for (const person of [ana, bob]) {
+      await person.hears('ana: the next');
+      assert.deepEqual(await person.heard(), ['ana: said once', 'ana: the next']);
+    }
+  });
+
   test('a dead connection is found by silence, and what was said into it is sent again, once', async () => {
     const gate = await cluster.gate();
     const ana = await Person.open(browser);

@@ -99,11 +99,30 @@ impl Client {
         self.texts += 1;
         let long = if self.dice.chance(3) { self.dice.below(1_500) } else { 0 };
         let text = format!("{}.{}{}", self.number, self.texts, "-".repeat(long));
+        self.say_this(net, town, text);
+    }
+
+    /// The replay was whole and is over: what it has not brought back was not delivered.
+    pub fn send_again(&mut self, net: &mut Net, town: &mut Town) {
+        let place = self.heard.place.as_ref().and_then(|place| place.seq);
+        if self.replay_ends.is_some_and(|end| place.is_some_and(|seq| seq >= end)) {
+            self.replay_ends = None;
+            for text in std::mem::take(&mut self.under_way) {
+                town.sent_again += 1;
+                self.say_this(net, town, text);
+            }
+        }
+    }
+
+    fn say_this(&mut self, net: &mut Net, town: &mut Town, text: String) {
         if let Some((room, name)) = &self.seated {
             town.sent(&text, room, name);
         }
         let json = serde_json::json!({"type": "say", "text": text});
         let line = if self.dice.chance(50) { format!("SAY {text}") } else { text.clone() };
+        if self.json {
+            self.said.insert(text.clone(), self.last_id + 1);
+        }
         self.command(net, What::Say(text), &line, &json);
     }
 
@@ -150,6 +169,7 @@ impl Client {
         let room = self.dice.pick(&town.rooms);
         let name = self.dice.pick(&NAMES);
         self.heard = Heard::default();
+        self.under_way.clear();
         let mut json = serde_json::json!({"type": "join", "room": room, "name": name, "resumable": self.resumable});
         json["on_wrong_pod"] = wrong;
         let resumable = if self.resumable { "RESUMABLE " } else { "" };

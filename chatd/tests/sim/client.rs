@@ -1,6 +1,6 @@
 //! One made-up client: it speaks lines or JSON through bytes, and follows protocol.md: redirects, resumes, retries. No I/O.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::dice::Dice;
 use crate::heard::Heard;
@@ -25,6 +25,15 @@ pub enum What {
     Quit,
     /// Nothing that the server knows.
     Rubbish,
+}
+
+impl What {
+    fn said(self) -> Option<String> {
+        match self {
+            What::Say(text) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -81,6 +90,12 @@ pub struct Client {
     /// Says RESUME with a token that must not work any more.
     pub stale: Option<Seat>,
     pub heard: Heard,
+    /// What it has said with which number, wherever: JSON only.
+    pub said: BTreeMap<String, u64>,
+    /// What it has said and heard nothing of, when its connection ended.
+    pub under_way: Vec<String>,
+    /// The replay ends with this message: what is under way then was not delivered, and is sent again.
+    pub replay_ends: Option<u64>,
     /// An error that may be a reply, or the first half of something else.
     pub error: Option<(String, Micros)>,
     pub awaits_token: bool,
@@ -132,6 +147,9 @@ impl Client {
             seat: None,
             stale: None,
             heard: Heard::default(),
+            said: BTreeMap::new(),
+            under_way: Vec::new(),
+            replay_ends: None,
             error: None,
             awaits_token: false,
             keeps_seat: false,
@@ -195,7 +213,9 @@ impl Client {
     /// The connection is over, for whatever reason.
     fn disconnected(&mut self, net: &mut Net, town: &mut Town) {
         self.pipe = None;
-        self.pending.clear();
+        let pending = std::mem::take(&mut self.pending);
+        self.under_way.extend(pending.into_iter().filter(|_| self.json).filter_map(|asked| asked.what.said()));
+        self.replay_ends = None;
         self.error = None;
         self.bytes.clear();
         self.unread.clear();

@@ -57,10 +57,12 @@ impl Client {
                 self.seat = None;
                 self.leave_room(town);
             }
-            Told::Message { from, text, seq, .. } => {
+            Told::Message { from, text, seq, replay } => {
                 let said = What::Say(text.clone());
                 let mine = self.seated.as_ref().is_some_and(|(_, name)| *name == from);
-                if mine && front.as_ref() == Some(&said) && (!self.json || ours) {
+                if replay {
+                    self.replayed(town, &text, mine, id);
+                } else if mine && front.as_ref() == Some(&said) && (!self.json || ours) {
                     self.reply(net, town, &said, id);
                 } else if ours {
                     return town
@@ -70,6 +72,7 @@ impl Client {
                 town.verdict(self.number, verdict);
                 let place = self.heard.place.clone();
                 town.message(self.number, &from, &text, seq.zip(place.map(|place| place.timeline)));
+                self.send_again(net, town);
             }
             Told::Presence(_) => {}
             Told::Players(players) => {
@@ -124,6 +127,12 @@ impl Client {
         let verdict = self.heard.joined(joined, said);
         town.verdict(self.number, verdict);
         self.seated = Some((joined.room.clone(), joined.name.clone()));
+        // All that was missed comes now: what it has said is in it, or was not delivered. Otherwise nobody knows.
+        self.replay_ends =
+            joined.place.as_ref().filter(|_| said && joined.missed == Some(Some(0))).map(|(_, seq)| *seq);
+        if entering && self.replay_ends.is_none() {
+            self.under_way.clear();
+        }
         self.outcome.get_or_insert_with(|| "joined".into());
         self.redirects = 0;
         if entering {
@@ -135,6 +144,16 @@ impl Client {
         if self.json && self.keeps_seat != self.seat.is_some() {
             town.fail("I7", format!("client {}: a token is missing or too many: {joined:?}", self.number));
         }
+        self.send_again(net, town);
+    }
+
+    /// Own messages have their number in a replay, and nobody else's have one. (A seat's may have been said by another client.)
+    fn replayed(&mut self, town: &mut Town, text: &str, mine: bool, id: Option<u64>) {
+        let known = self.said.get(text).copied();
+        if id != known && (known.is_some() || !mine && id.is_some()) {
+            town.fail("I7", format!("client {}: {text:.20} is replayed with #{id:?}, not #{known:?}", self.number));
+        }
+        self.under_way.retain(|own| own != text);
     }
 
     pub fn redirected(&mut self, net: &mut Net, town: &mut Town, address: String, id: Option<u64>) {

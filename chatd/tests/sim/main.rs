@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
+use chatd::counters::Counters;
 use chatd::hub::Rules;
 use faults::Plan;
 use town::Failure;
@@ -37,6 +38,8 @@ use world::{Options, Outcome};
 
 const ALL: Options = Options { rules: Rules::ALL, mask: None, keep: None };
 const TAIL: usize = 200;
+/// Counters of what does not happen here: sockets are made up, and the directory holds no rubbish.
+const STILL: [&str; 5] = ["connections_tcp", "connections_web", "bytes_in", "bytes_out", "unreadable_records"];
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())
@@ -70,8 +73,10 @@ fn run(seed: u64, options: &Options) -> Outcome {
         hash: 0,
         steps: 0,
         messages: 0,
+        sent_again: 0,
         takeovers: 0,
         moves: 0,
+        counters: Counters::default(),
     })
 }
 
@@ -115,8 +120,10 @@ struct Tally {
     run: u64,
     steps: u64,
     messages: u64,
+    sent_again: u64,
     takeovers: u64,
     moves: u64,
+    counters: Counters,
     failed: Vec<(u64, Failure)>,
 }
 
@@ -140,8 +147,10 @@ fn stretch(first: u64, count: u64, options: &Options, enough: usize) -> Tally {
                         tally.run += 1;
                         tally.steps += outcome.steps;
                         tally.messages += outcome.messages;
+                        tally.sent_again += outcome.sent_again;
                         tally.takeovers += u64::from(outcome.takeovers);
                         tally.moves += u64::from(outcome.moves);
+                        tally.counters += &outcome.counters;
                         tally.failed.extend(outcome.failure.map(|failure| (seed, failure)));
                     }
                 })
@@ -172,11 +181,12 @@ fn every_invariant_holds_for_every_seed() {
     let enough = setting("CHATD_SIM_ENOUGH").map_or(1, |enough| enough as usize);
     let tally = stretch(first, count, &ALL, enough);
     println!(
-        "{} seeds from {first} in {:.1} s: {} steps, {} messages heard, {} takeovers, {} moves",
+        "{} seeds from {first} in {:.1} s: {} steps, {} messages heard, {} sent again, {} takeovers, {} moves",
         tally.run,
         started.elapsed().as_secs_f64(),
         tally.steps,
         tally.messages,
+        tally.sent_again,
         tally.takeovers,
         tally.moves
     );
@@ -196,6 +206,11 @@ fn every_invariant_holds_for_every_seed() {
             tally.run
         );
     }
+    // A figure that never moves is not counted anywhere.
+    let text = format!("{:#?}", tally.counters);
+    let still = text.lines().filter_map(|line| line.trim().strip_suffix(": 0,"));
+    let still: Vec<_> = still.filter(|name| !STILL.contains(name)).collect();
+    assert!(still.is_empty() || count < 1_000, "counters that nothing has moved: {still:?}");
 }
 
 #[test]

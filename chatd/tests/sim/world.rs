@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chatd::counters::Counters;
 use chatd::hub::{HubSettings, RoomSlots, Rules};
 use chatd::protocol::OnWrongPod;
 use chatd::protocol::token::Keyring;
@@ -40,8 +41,11 @@ pub struct Outcome {
     pub hash: u64,
     pub steps: u64,
     pub messages: u64,
+    pub sent_again: u64,
     pub takeovers: u32,
     pub moves: u32,
+    /// Of all hubs together.
+    pub counters: Counters,
 }
 
 #[derive(Debug)]
@@ -93,13 +97,17 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
     if world.town.failure.is_none() {
         world.town.check_stays();
     }
+    let mut counters = Counters::default();
+    world.pods.iter().flat_map(|pod| &pod.hubs).for_each(|hub| counters += &hub.counters);
     Outcome {
+        counters,
         failure: world.town.failure,
         at: world.net.now,
         trace: world.net.trace.lines.iter().flatten().map(ToString::to_string).collect(),
         hash: world.net.trace.hash,
         steps: world.net.trace.steps,
         messages: world.town.messages,
+        sent_again: world.town.sent_again,
         takeovers: world.takeovers,
         moves: world.moves,
     }

@@ -41,6 +41,11 @@ export class Gate {
     for (const pair of this.#pairs) pair.hang();
   }
 
+  /** What a client says arrives, what is said to it is lost. */
+  deafen() {
+    for (const pair of this.#pairs) pair.deafen();
+  }
+
   /** New connections pass again; hung ones stay hung. */
   open() {
     this.#mode = 'open';
@@ -78,6 +83,10 @@ export class Gate {
         client.unpipe();
         server?.unpipe();
         for (const socket of sockets) socket.resume();
+      },
+      deafen: () => {
+        server?.unpipe();
+        server?.resume();
       },
     };
     for (const socket of sockets) socket.on('error', pair.end).on('close', pair.end);

@@ -1,0 +1,115 @@
+//! What a room has said is kept for a while, and told to those who missed it: who resumes a seat, and a relayed session that
+//! comes back to its owner. Pure: no I/O.
+
+use super::input::Asked;
+use super::{Hub, Time};
+use crate::frame::Attach;
+use crate::protocol::{Event, PlayerName};
+use crate::room::{Connection, Reach, RingItem, RingLimits, Told};
+
+impl Hub {
+    pub(super) fn remember(&mut self, time: Time, key: usize, told: Told) {
+        let settings = &self.settings;
+        let limits = RingLimits { age: settings.ring.age, ..settings.ring };
+        if let Some(owned) = self.rooms.get_mut(key) {
+            let grown = owned.room.ring.push(RingItem { position: owned.room.position, told, time: time.now }, limits);
+            self.ring_bytes = self.ring_bytes.saturating_add_signed(grown);
+            if self.ring_bytes > settings.ring_total {
+                self.ring_bytes -= owned.room.ring.bytes();
+                owned.room.ring.clear();
+            }
+        }
+    }
+
+    /// How a message that was `asked` for is known again by its sender, should the reply be lost: see [`Told::Message`].
+    pub(super) fn what_it_answers(&self, asked: Asked) -> Option<(Connection, u64, Option<u64>)> {
+        match asked.by {
+            Reach::Guest(connection) => Some((connection, asked.number, asked.id)),
+            Reach::Local(_) => self.connection(asked.by).filter(|_| asked.id.is_some()).map(|me| (me, 0, asked.id)),
+        }
+    }
+
+    /// Gives the player `name`, who resumes, the messages after number `since` up to number `last`. Its own have the number that
+    /// it gave them: those that have not come back by the end were not delivered, and it sends them again (protocol.md section 3).
+    pub(super) fn replay_messages(&mut self, key: usize, to: Reach, name: PlayerName, since: u64, last: u64) {
+        let Some(encoding) = self.encoding_of(to) else {
+            return;
+        };
+        let Some(owned) = self.rooms.get(key) else {
+            return;
+        };
+        let mut bytes = Vec::new();
+        for item in owned.room.ring.messages_since(since) {
+            if matches!(item.told, Told::Message { seq, .. } if seq <= last) {
+                encoding.encode(&item.told.event(true), item.told.id_for(name), &mut bytes);
+                self.counters.replayed += 1;
+                self.counters.messages_out += 1;
+            }
+        }
+        match to {
+            Reach::Local(id) => {
+                if let Some(session) = self.session_mut(id) {
+                    session.output.buffer().extend_from_slice(&bytes);
+                    self.mark_dirty(id);
+                }
+            }
+            Reach::Guest(connection) => self.deliver_bytes(connection, None, (0, 0), &bytes, None),
+        }
+    }
+
+    /// Tells an attached session what it has not heard, or that it cannot be told. `same`: it had the room's timeline before.
+    pub(super) fn catch_up(
+        &mut self,
+        time: Time,
+        key: usize,
+        to: Reach,
+        connection: Connection,
+        same: bool,
+        attach: &Attach,
+    ) {
+        let Some(owned) = self.rooms.get(key) else {
+            return;
+        };
+        let room = &owned.room;
+        let (id, timeline, seq) = (room.id, room.timeline, room.seq);
+        let missed = same.then(|| room.ring.missed(attach.seq, seq));
+        let items: Vec<_> = if same { room.ring.since(attach.position).cloned().collect() } else { Vec::new() };
+        self.counters.missed += missed.unwrap_or_default();
+        if attach.moved {
+            self.answer_event(time, to, &Event::Moved { room: id, timeline, seq });
+        }
+        if missed != Some(0) {
+            self.answer_event(time, to, &Event::Missed { count: missed });
+        }
+        for item in items {
+            let event = item.told.event(false);
+            // What answers a command of this session, whose reply was lost on the way.
+            let (own, own_id) = match &item.told {
+                Told::Message { answers: Some((from, number, own_id)), .. } if *from == connection => {
+                    (*number, *own_id)
+                }
+                _ => (0, None),
+            };
+            let message_seq = match &item.told {
+                Told::Message { seq, .. } => {
+                    self.counters.replayed += 1;
+                    self.counters.messages_out += 1;
+                    *seq
+                }
+                _ => 0,
+            };
+            match to {
+                Reach::Guest(connection) => {
+                    let asked = Asked { by: to, number: own, id: own_id };
+                    self.deliver_event(connection, asked, &event, (item.position, message_seq), None);
+                }
+                Reach::Local(session) => {
+                    if own > 0 {
+                        self.replied(time, session, own);
+                    }
+                    self.say(time, session, own_id, &event);
+                }
+            }
+        }
+    }
+}

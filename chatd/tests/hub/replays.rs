@@ -1,0 +1,85 @@
+//! What a player who comes back is told of its own lines: protocol.md, "Was my last message delivered?". No I/O.
+
+use serde_json::{Value, json};
+
+use crate::world::{Client, World};
+
+/// What is said in a replay: text and, with the sender's own number, whose it is.
+fn replayed(events: &[Value]) -> Vec<(&str, Option<u64>)> {
+    let replays = events.iter().filter(|event| event["replay"] == true);
+    replays.map(|event| (event["text"].as_str().unwrap(), event["id"].as_u64())).collect()
+}
+
+struct Room {
+    world: World,
+    id: String,
+    ana: Client,
+    /// As `joined` gave them to ana.
+    token: Value,
+    timeline: Value,
+}
+
+/// Ana by way of pod `entry`, and bob, in a room of pod 0.
+fn room(pods: usize, entry: usize) -> Room {
+    let mut world = World::new(pods);
+    let bob = world.open(0);
+    let room = world.create(bob);
+    world.ask(bob, &format!("JOIN {room} bob\n"));
+    let ana = world.open_json(entry);
+    world.send(ana, &json!({"type": "join", "room": room, "name": "ana", "resumable": true, "on_wrong_pod": "relay"}));
+    let joined = world.events(ana).remove(0);
+    world.send(ana, &json!({"type": "say", "text": "no number"}));
+    world.send(ana, &json!({"type": "say", "text": "the fifth", "id": 5}));
+    world.say(bob, "from bob\n");
+    Room { world, id: room, ana, token: joined["token"].clone(), timeline: joined["timeline"].clone() }
+}
+
+impl Room {
+    /// Ana comes back by way of pod `entry`, having heard nothing.
+    fn resume(&mut self, entry: usize) -> Vec<Value> {
+        let ana = self.world.open_json(entry);
+        let (room, token, timeline) = (&self.id, &self.token, &self.timeline);
+        let mut resume =
+            json!({"type": "resume", "room": room, "token": token, "last_seq": 0, "on_wrong_pod": "relay"});
+        resume["timeline"] = timeline.clone();
+        self.world.send(ana, &resume);
+        self.world.events(ana)
+    }
+}
+
+const SAID: [(&str, Option<u64>); 3] = [("no number", None), ("the fifth", Some(5)), ("from bob", None)];
+
+#[test]
+fn own_lines_come_back_with_their_number_by_whichever_pod() {
+    for (before, after) in [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)] {
+        let mut it = room(3, before);
+        let told = it.world.pods[0].counters.messages_out;
+        assert_eq!(replayed(&it.resume(after)), SAID, "by pod {before}, then {after}");
+        let counters = &it.world.pods[0].counters;
+        assert_eq!((counters.replayed, counters.missed, counters.messages_out - told), (3, 0, 3));
+    }
+}
+
+#[test]
+fn own_lines_come_back_with_their_number_from_the_next_owner() {
+    for entry in [0, 1, 2] {
+        let mut it = room(3, entry);
+        it.world.drain_to(0, 1);
+        it.world.pass(500);
+        assert_eq!(it.world.pods[1].room_count(), 1);
+        for after in [1, 2] {
+            assert_eq!(replayed(&it.resume(after)), SAID, "by pod {entry}, then {after}");
+        }
+    }
+}
+
+#[test]
+fn the_numbers_of_others_stay_theirs() {
+    let mut it = room(1, 0);
+    let cleo = it.world.open_json(0);
+    it.world.send(cleo, &json!({"type": "join", "room": it.id, "name": "cleo"}));
+    it.world.send(cleo, &json!({"type": "say", "text": "from cleo", "id": 5}));
+    it.world.events(it.ana);
+    let numbers = [SAID.as_slice(), &[("from cleo", None)]].concat();
+    assert_eq!(replayed(&it.resume(0)), numbers);
+}
