@@ -149,8 +149,8 @@ impl Client {
 
     /// Own messages have their number in a replay, and nobody else's have one. (A seat's may have been said by another client.)
     fn replayed(&mut self, town: &mut Town, text: &str, mine: bool, id: Option<u64>) {
-        let known = self.said.get(text).copied();
-        if id != known && (known.is_some() || !mine && id.is_some()) {
+        let known = self.said.get(text).copied().filter(|_| mine);
+        if id != known && (known.is_some() || !mine) {
             town.fail("I7", format!("client {}: {text:.20} is replayed with #{id:?}, not #{known:?}", self.number));
         }
         self.under_way.retain(|own| own != text);
