@@ -1,10 +1,8 @@
 //! What the operator remembers between two looks at a ChatDeployment: for how long something has been so, and what was said.
 //! Nothing that is lost with a restart is needed for a right decision; it only takes a little longer. No I/O, but for random numbers.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-
-use crate::record::Key;
 
 /// Pods of the old version that are unready or missing for this long are not waited for. A process that ends and starts again is ready
 /// after some 3 s, a pod that is replaced after 10 s: in that time a roll-out would take a second pod, at two replicas the last one.
@@ -14,8 +12,6 @@ const STUCK_AFTER: Duration = Duration::from_mins(1);
 /// While changes are expected and none come for this long, everything is read anew, lest a watch has missed something. Later and later.
 const STILL: Duration = Duration::from_secs(15);
 const STILL_AT_MOST: Duration = Duration::from_mins(5);
-/// A roll-out that does not go on for this long no longer keeps others from rolling.
-const STALLED_AFTER: Duration = Duration::from_mins(1);
 const EVENTS_AT_ONCE: f64 = 10.0;
 const SECONDS_FOR_AN_EVENT: f64 = 20.0;
 
@@ -115,40 +111,6 @@ impl Memory {
     }
 }
 
-/// Which deployments roll now: no more than so many at once.
-#[derive(Debug)]
-pub struct Slots {
-    most: usize,
-    held: HashMap<Key, (u64, Instant)>,
-}
-
-impl Slots {
-    pub fn new(most: usize) -> Self {
-        Self { most, held: HashMap::new() }
-    }
-
-    /// Whether `key` may roll. `progress` is anything that changes when its roll-out goes on.
-    pub fn take(&mut self, key: &Key, progress: u64, now: Instant) -> bool {
-        let goes_on = |(_, since): &(u64, Instant)| now.saturating_duration_since(*since) < STALLED_AFTER;
-        if let Some(held) = self.held.get_mut(key) {
-            if held.0 != progress {
-                *held = (progress, now);
-            }
-            return true;
-        }
-        let busy = self.held.values().filter(|held| goes_on(held)).count();
-        let may = busy < self.most;
-        if may {
-            self.held.insert(key.clone(), (progress, now));
-        }
-        may
-    }
-
-    pub fn give_back(&mut self, key: &Key) {
-        self.held.remove(key);
-    }
-}
-
 /// How long to wait after so many failures in a row. `random` is from 0 to 1, so that not all come back at once.
 pub fn backoff(failures: u32, random: f64) -> Duration {
     let base = 0.5 * f64::from(2_u32.saturating_pow(failures.min(7)));
@@ -203,20 +165,6 @@ mod tests {
         assert_eq!(memory.goes_on(Some(2), at(146)), Some(STILL), "it goes on");
         assert_eq!(memory.goes_on(None, at(150)), None);
         assert!(!memory.reads_anew(at(999)));
-    }
-
-    #[test]
-    fn slots_are_few_and_a_stalled_roll_out_holds_up_nobody() {
-        let key = |name: &str| Key { namespace: "n".into(), name: name.into() };
-        let start = Instant::now();
-        let mut slots = Slots::new(1);
-        assert!(slots.take(&key("a"), 1, start));
-        assert!(!slots.take(&key("b"), 1, start));
-        assert!(slots.take(&key("b"), 1, start + Duration::from_secs(61)));
-        assert!(slots.take(&key("a"), 2, start + Duration::from_secs(62)));
-        slots.give_back(&key("a"));
-        slots.give_back(&key("b"));
-        assert!(slots.take(&key("c"), 1, start));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::desired::{self, Child, Context, Directory, Facts, Installed, Kind, Na
 use crate::hash;
 use crate::record::{self, APPLIED, TEMPLATE};
 use crate::rollout::{self, Permission, Phase, Pod, Set, Step, Wait, Wish};
+use crate::valkey;
 
 /// What is known of a child's content.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,10 +133,19 @@ pub fn set_of(observed: &Observed, name: &str) -> Option<Set> {
 }
 
 /// The uid that the pods of an adopted StatefulSet go by.
-pub fn adopted_uid(observed: &Observed, name: &str) -> Option<String> {
+fn adopted_uid(observed: &Observed, name: &str) -> Option<String> {
     let seen = observed.children.get(&(Kind::StatefulSet, name.to_owned()))?;
     let record::Detail::Set(set) = &seen.record.detail else { return None };
     set.adopted_uid.clone()
+}
+
+/// What was seen, before it is known how far the chat pods are.
+pub fn facts(owner: &Owner, observed: &Observed) -> Facts {
+    Facts {
+        deployment_uid: adopted_uid(observed, &Names::new(&owner.name).chat()),
+        valkey_secret: usable_secret(owner, observed.valkey_secret.as_ref()),
+        ..Facts::default()
+    }
 }
 
 /// Where the spec wants the chat pods to go. It does not depend on how far they are: `context.facts` need not know that yet.
@@ -149,21 +159,8 @@ pub fn wish(context: &Context<'_>) -> Wish {
     }
 }
 
-/// Whether the managed Valkey, if there is one, is as the spec says and ready.
-fn redis_is_settled(context: &Context<'_>, observed: &Observed) -> bool {
-    if !context.is_managed_redis() {
-        return true;
-    }
-    let name = context.names().valkey();
-    let Some(set) = set_of(observed, &name) else { return false };
-    let Some(pod) = &observed.valkey_pod else { return false };
-    let is_settled = set.is_observed && pod.ready && !pod.terminating && pod.revision == set.update_revision;
-    // Without its Secret it cannot be as it should be.
-    is_settled && context.facts.valkey_secret.is_some() && template(&desired::valkey_set(context)) == set.template
-}
-
 /// The hash of a StatefulSet's pod template.
-fn template(set: &Child) -> String {
+pub fn template(set: &Child) -> String {
     set.object.pointer("/spec/template").map(hash::of_value).unwrap_or_default()
 }
 
@@ -176,20 +173,17 @@ pub fn plan(
     permission: Permission,
 ) -> Plan {
     let names = Names::new(&owner.name);
-    let mut facts = Facts {
-        replicas: 0,
-        partition: 0,
-        addresses: BTreeMap::new(),
-        ordinals: 0,
-        deployment_uid: adopted_uid(observed, &names.chat()),
-        valkey_secret: usable_secret(owner, observed.valkey_secret.as_ref()),
-    };
+    let mut facts = facts(owner, observed);
     let context = Context { owner, spec, installed, facts: &facts };
     let wish = wish(&context);
-    let redis_is_settled = permission.redis_is_settled && redis_is_settled(&context, observed);
+    let redis_is_settled = permission.redis_is_settled && valkey::is_settled(&context, observed);
     let set = set_of(observed, &names.chat());
     let permission = Permission { redis_is_settled, ..permission };
-    let step = rollout::next(set.as_ref(), &observed.pods, &wish, permission);
+    let mut step = rollout::next(set.as_ref(), &observed.pods, &wish, permission);
+    let holds_valkey = (wish.paused || !permission.slot) && valkey::changes(&context, observed);
+    if holds_valkey && step.phase == Phase::Settled {
+        step.phase = Phase::Waiting { why: if wish.paused { Wait::Paused } else { Wait::Slot } };
+    }
     let highest = observed.pods.keys().next_back().map_or(0, |ordinal| ordinal + 1);
     let addresses = desired::addresses(&context, &outside(&names, observed));
     facts.replicas = step.replicas;
@@ -211,11 +205,16 @@ pub fn plan(
                 // Its successor is made when it is gone.
                 Standing::Leaving => {}
                 Standing::Ours => {
-                    if let Some(why) = difference(child, &seen.content) {
-                        let uid = seen.record.uid.clone();
-                        writes.push(Write::Apply { child: child.clone(), uid, why });
+                    let is_valkey = (child.kind, &child.name) == (Kind::StatefulSet, &names.valkey());
+                    let uid = seen.record.uid.clone();
+                    let child = if is_valkey && holds_valkey { valkey::held(child, seen) } else { Some(child.clone()) };
+                    let Some(child) = child else { continue };
+                    if is_valkey && !holds_valkey && valkey::must_make_way(&context, seen) {
+                        writes.push(Write::Delete { kind: child.kind, name: child.name, uid });
+                    } else if let Some(why) = difference(&child, &seen.content) {
+                        writes.push(Write::Apply { child, uid, why });
                     } else if matches!(seen.content, Content::Object(_)) {
-                        same.push((seen.record.clone(), seal(child)));
+                        same.push((seen.record.clone(), seal(&child)));
                     }
                 }
             },
@@ -225,8 +224,8 @@ pub fn plan(
     if let Some((name, uid)) = &step.delete {
         writes.push(Write::DeletePod { name: name.clone(), uid: uid.clone() });
     }
-    writes.extend(stuck_valkey(&names, observed));
-    let is_under_way = is_under_way(&step, observed, redis_is_settled);
+    writes.extend(valkey::stuck(&names, observed));
+    let is_under_way = is_under_way(&step, observed, redis_is_settled || (holds_valkey && wish.paused));
     let secrets_are_there = secrets_are_there(&context, observed);
     Plan { writes, conflicts, same, wish, step, facts, secrets_are_there, is_under_way }
 }
@@ -398,14 +397,6 @@ fn unwanted(context: &Context<'_>, observed: &Observed, wanted: &[Child], step: 
         writes.push(Write::Delete { kind: Kind::Secret, name, uid });
     }
     writes
-}
-
-/// Valkey's pod of an old version that is not ready: some versions of Kubernetes would wait for it for good.
-fn stuck_valkey(names: &Names<'_>, observed: &Observed) -> Option<Write> {
-    let set = set_of(observed, &names.valkey())?;
-    let pod = observed.valkey_pod.as_ref()?;
-    let is_stuck = set.is_observed && pod.revision != set.update_revision && !pod.ready && !pod.terminating;
-    is_stuck.then(|| Write::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() })
 }
 
 #[cfg(test)]

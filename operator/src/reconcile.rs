@@ -10,9 +10,9 @@ use crate::api::{ChatDeployment, ChatDeploymentStatus, Endpoints, ServiceType};
 use crate::apply::{self, Outcome};
 use crate::cache::{Cache, Deployment};
 use crate::client::{CallError, Client};
-use crate::desired::{CHAT, Context, Directory, Facts, Installed, Kind, Names, Owner, VALKEY, selector};
+use crate::desired::{CHAT, Context, Directory, Installed, Kind, Names, Owner, VALKEY, selector};
 use crate::hash;
-use crate::memory::{Memory, Slots, backoff, random, unique};
+use crate::memory::{Memory, backoff, random, unique};
 use crate::metrics::Metrics;
 use crate::notes::{Notebook, Notes};
 use crate::observe;
@@ -21,8 +21,10 @@ use crate::poll::Reports;
 use crate::queue::Queue;
 use crate::record::{self, Key, PodRecord};
 use crate::rollout::{self, Permission, Phase};
+use crate::slots::{Rolling, Slots};
 use crate::status::{self, Problem, Reason};
 use crate::tell;
+use crate::valkey;
 
 /// While something is under way: a slot may have become free.
 const UNDER_WAY: Duration = Duration::from_secs(20);
@@ -192,8 +194,7 @@ impl Reconciler {
         observed: &Observed,
         memory: &mut Memory,
     ) -> (Permission, Option<Duration>) {
-        let deployment_uid = plan::adopted_uid(observed, &owner.name);
-        let facts = Facts { deployment_uid, ..Facts::default() };
+        let facts = plan::facts(owner, observed);
         let spec = &deployment.spec;
         let context = Context { owner, spec, installed: &self.installed, facts: &facts };
         let wish = plan::wish(&context);
@@ -207,12 +208,14 @@ impl Reconciler {
         let grace = Duration::from_secs(u64::try_from(spec.drain.deadline_seconds).unwrap_or_default() + 10);
         let (is_stuck, ends) = memory.is_stuck(ending, grace, now);
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = if rollout::needs_slot(set.as_ref(), &observed.pods, &wish) {
-            slots.take(key, hash_of_pods(observed), now)
-        } else {
-            slots.give_back(key);
-            true
+        let chat = &observed.pods;
+        let rolling = Rolling {
+            needs_slot: rollout::needs_slot(set.as_ref(), chat, &wish) || valkey::needs_slot(&context, observed),
+            is_unfinished: rollout::is_unfinished(set.as_ref(), chat, &wish)
+                || valkey::is_unfinished(&context, observed),
+            progress: hash_of_pods(observed),
         };
+        let slot = slots.take(key, rolling, now);
         let wait = [patience, ends].into_iter().flatten().min();
         (Permission { slot, redis_is_settled: true, patience_is_over, is_stuck }, wait)
     }
@@ -400,6 +403,7 @@ fn progress(observed: &Observed, plan: &Plan) -> u64 {
 
 /// Something that changes when a roll-out goes on.
 fn hash_of_pods(observed: &Observed) -> u64 {
-    let pods: Vec<String> = observed.pods.values().map(|pod| format!("{}{}", pod.uid, pod.ready)).collect();
+    let pods: Vec<String> =
+        observed.pods.values().chain(&observed.valkey_pod).map(|pod| format!("{}{}", pod.uid, pod.ready)).collect();
     hash::number_of_text(&pods.join(" "))
 }

@@ -7,10 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::desired::{ADOPTED_UID, DEPLOYMENT_UID, DIRECTORY, Kind};
+use crate::desired::{ADOPTED_UID, DEPLOYMENT_UID, DIRECTORY, Kind, VALKEY_SECRET};
 use crate::hash;
 use crate::status::Problem;
-use crate::trimmed::{TrimmedPod, TrimmedService, TrimmedSet};
+use crate::trimmed::{ClaimTemplate, TrimmedPod, TrimmedService, TrimmedSet};
 
 /// The namespace and name of a ChatDeployment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +80,17 @@ pub struct Set {
     pub directory: String,
     /// The uid that the pods go by, if it is one that is to be kept.
     pub adopted_uid: Option<String>,
+    /// The uid of the Secret that Valkey's pod took its password from.
+    pub secret: String,
+    /// The volume that each pod gets.
+    pub claim: Option<Claim>,
+}
+
+/// What of a volume's claim the spec decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    pub size: String,
+    pub class: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -158,6 +169,8 @@ impl Child {
             template: annotation(metadata.annotations.as_ref(), TEMPLATE),
             directory: annotation(spec.template.metadata.annotations.as_ref(), DIRECTORY),
             adopted_uid: kept.or_else(orphaned),
+            secret: annotation(spec.template.metadata.annotations.as_ref(), VALKEY_SECRET),
+            claim: spec.volume_claim_templates.iter().flatten().next().map(claim),
         };
         Self { detail: Detail::Set(Box::new(detail)), ..child }
     }
@@ -191,6 +204,11 @@ impl Child {
             _ => plain(),
         }
     }
+}
+
+fn claim(template: &ClaimTemplate) -> Claim {
+    let size = template.spec.resources.requests.get("storage").cloned().unwrap_or_default();
+    Claim { size, class: template.spec.storage_class_name.clone() }
 }
 
 fn deployment_uid(set: &TrimmedSet) -> Option<String> {

@@ -113,6 +113,15 @@ pub fn needs_slot(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> 
     !wish.paused && pods.iter().any(|(ordinal, pod)| reached.contains(ordinal) && is_old(pod))
 }
 
+/// Whether pods that an update has reached are not ready with it yet: whoever has a slot keeps it until they are.
+pub fn is_unfinished(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> bool {
+    let Some(set) = set else { return false };
+    let is_new = |pod: &Pod| !pod.terminating && pod.revision == set.update_revision;
+    let is_awaited = |ordinal: i32| pods.get(&ordinal).is_none_or(|pod| is_new(pod) && !pod.ready);
+    let mut reached = set.partition.max(wish.partition)..set.replicas.min(wish.replicas);
+    !wish.paused && (!set.is_observed || reached.any(is_awaited))
+}
+
 /// Pods that are missing or not ready, of whatever version: for how long is remembered, so that patience has run out for what has long
 /// been broken when a roll-out begins.
 pub fn away(set: Option<&Set>, pods: &BTreeMap<i32, Pod>) -> BTreeSet<i32> {
@@ -197,10 +206,11 @@ fn hold(set: &Set, wish: &Wish, permission: Permission, replicas: i32) -> Option
         Some(Wait::Paused)
     } else if wish.replicas < replicas.max(set.replicas) {
         Some(Wait::ScaleIn)
+    } else if !permission.slot {
+        // Valkey waits for it too.
+        Some(Wait::Slot)
     } else if !permission.redis_is_settled {
         Some(Wait::Redis)
-    } else if !permission.slot {
-        Some(Wait::Slot)
     } else {
         None
     }

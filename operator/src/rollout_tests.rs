@@ -106,6 +106,36 @@ fn the_users_partition_and_pause_hold_and_permissions_are_needed() {
 }
 
 #[test]
+fn a_slot_is_needed_for_old_pods_and_kept_for_new_ones() {
+    // set's partition and template, pods, wished template -> needed, kept if held
+    let table = [
+        ((0, "a"), "A", "a", false, false),
+        ((0, "a"), "A", "b", true, false),
+        ((0, "b"), "A", "b", true, false),
+        ((0, "b"), "-", "b", true, false),
+        ((0, "b"), ".", "b", false, true),
+        ((0, "b"), "b", "b", false, true),
+        ((0, "b"), "B", "b", false, false),
+        // What the update has not reached is of no account.
+        ((2, "b"), "a.B", "b", true, false),
+        ((2, "b"), "AAb", "b", true, true),
+        ((2, "b"), "AAb", "c", true, true),
+    ];
+    for ((partition, template), text, wished, needed, kept) in table {
+        let pods = pods(text);
+        let set = set(i32::try_from(text.len()).unwrap(), partition, template);
+        let wish = wish(set.replicas, wished);
+        let name = format!("{partition} {template} {text} {wished}");
+        assert_eq!(needs_slot(Some(&set), &pods, &wish), needed, "{name}");
+        assert_eq!(is_unfinished(Some(&set), &pods, &wish), kept, "{name}");
+        let paused = Wish { paused: true, ..wish.clone() };
+        assert!(!needs_slot(Some(&set), &pods, &paused) && !is_unfinished(Some(&set), &pods, &paused), "{name}");
+        let unseen = Set { is_observed: false, ..set };
+        assert!(is_unfinished(Some(&unseen), &pods, &wish), "which pods are old is not known yet: {name}");
+    }
+}
+
+#[test]
 fn scaling_goes_up_at_once_and_down_one_by_one() {
     let step = |replicas, text: &str, wished| next(Some(&set(replicas, 0, "a")), &pods(text), &wish(wished, "a"), GO);
     assert_eq!(step(3, "AAA", 9).replicas, 9);

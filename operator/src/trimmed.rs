@@ -91,6 +91,26 @@ pub struct SetSpec {
     pub replicas: Option<i32>,
     pub template: PodTemplate,
     pub update_strategy: UpdateStrategy,
+    pub volume_claim_templates: Option<Vec<ClaimTemplate>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ClaimTemplate {
+    pub spec: ClaimSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimSpec {
+    pub storage_class_name: Option<String>,
+    pub resources: ClaimResources,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ClaimResources {
+    pub requests: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -185,7 +185,9 @@ impl Verdict<'_> {
             Phase::Waiting { why: Wait::Paused } => {
                 ("False", Reason::Paused, with_remedy(Reason::Paused.meaning(), Reason::Paused))
             }
-            Phase::Waiting { why: Wait::Slot } => ("True", Reason::WaitingForSlot, of(Reason::WaitingForSlot)),
+            Phase::Waiting { why: Wait::Slot } => {
+                ("True", Reason::WaitingForSlot, with_remedy(Reason::WaitingForSlot.meaning(), Reason::WaitingForSlot))
+            }
             Phase::Waiting { why: Wait::Redis } => going(Reason::WaitingForRedis, of(Reason::WaitingForRedis)),
             Phase::Waiting { why: Wait::OtherPods } => going(Reason::WaitingForPods, of(Reason::WaitingForPods)),
             Phase::Unseen | Phase::Waiting { why: Wait::ScaleIn } => going(Reason::Scaling, of(Reason::Scaling)),

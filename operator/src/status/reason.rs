@@ -34,7 +34,7 @@ reasons! {
     RollingOut: "a change reaches the pods, one at a time", "";
     Partitioned: "pods below rollout.partition keep their version, as asked", "Lower rollout.partition to let the change reach them.";
     Paused: "a change waits, as asked", "Set rollout.paused to false to go on.";
-    WaitingForSlot: "as many deployments as --max-rollouts allows are rolling", "";
+    WaitingForSlot: "as many deployments as --max-rollouts allows are rolling", "If that does not end, correct or pause those whose new pods do not come up.";
     WaitingForRedis: "the managed Valkey is changed first", "";
     WaitingForPods: "a change waits until other pods are ready", "";
     DirectoryChanged: "the directory is another one: all pods stop, then start with it", "";

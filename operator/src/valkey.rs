@@ -1,0 +1,101 @@
+//! The managed Valkey's StatefulSet: whether it is as it should be, and what of it may change now. Pure: no I/O.
+
+use serde_json::Value;
+
+use crate::api::quantity_value;
+use crate::desired::{self, Child, Context, Kind, Names};
+use crate::plan::{Content, Observed, Seen, Write, set_of, template};
+use crate::record::{self, APPLIED, Claim, TEMPLATE};
+
+/// What of the set cannot change without another pod, and of what a new set is made.
+const CHANGES_ITS_POD: [&str; 2] = ["template", "volumeClaimTemplates"];
+
+fn record_of<'a>(context: &Context<'_>, observed: &'a Observed) -> Option<&'a record::Set> {
+    match &observed.children.get(&(Kind::StatefulSet, context.names().valkey()))?.record.detail {
+        record::Detail::Set(set) if context.is_managed_redis() => Some(set),
+        _ => None,
+    }
+}
+
+/// Whether the managed Valkey, if there is one, is as the spec says and ready.
+pub fn is_settled(context: &Context<'_>, observed: &Observed) -> bool {
+    if !context.is_managed_redis() {
+        return true;
+    }
+    let name = context.names().valkey();
+    let Some(set) = set_of(observed, &name) else { return false };
+    let Some(pod) = &observed.valkey_pod else { return false };
+    let is_settled = set.is_observed && pod.ready && !pod.terminating && pod.revision == set.update_revision;
+    // Without its Secret it cannot be as it should be.
+    is_settled && context.facts.valkey_secret.is_some() && template(&desired::valkey_set(context)) == set.template
+}
+
+/// Whether the spec asks for another pod than the set that is there makes. A new password does not count, since the chat pods already
+/// read it: nothing may hold that back.
+pub fn changes(context: &Context<'_>, observed: &Observed) -> bool {
+    let Some(set) = record_of(context, observed) else { return false };
+    let is_of_this_secret = context.facts.valkey_secret.as_deref() == Some(set.secret.as_str());
+    let is_another = template(&desired::valkey_set(context)) != set.template || has_another_volume(context, set);
+    is_of_this_secret && is_another
+}
+
+/// Whether it is to be replaced, or is of an old version still: then a slot is needed.
+pub fn needs_slot(context: &Context<'_>, observed: &Observed) -> bool {
+    let is_old = || {
+        let (set, pod) = (record_of(context, observed)?, observed.valkey_pod.as_ref()?);
+        Some(pod.revision != set.update_revision)
+    };
+    !context.spec.rollout.paused && (changes(context, observed) || is_old().unwrap_or_default())
+}
+
+/// Whether the new version of it is not ready yet.
+pub fn is_unfinished(context: &Context<'_>, observed: &Observed) -> bool {
+    let Some(set) = record_of(context, observed) else { return false };
+    let is_new = |revision: &str| revision == set.update_revision;
+    let is_awaited =
+        observed.valkey_pod.as_ref().is_none_or(|pod| is_new(&pod.revision) && !pod.ready && !pod.terminating);
+    !context.spec.rollout.paused && (set.observed_generation < set.generation || is_awaited)
+}
+
+/// Whether the set has to make way for another one: its volumes cannot change.
+pub fn must_make_way(context: &Context<'_>, seen: &Seen) -> bool {
+    matches!(&seen.record.detail, record::Detail::Set(set) if has_another_volume(context, set))
+}
+
+fn has_another_volume(context: &Context<'_>, set: &record::Set) -> bool {
+    let wanted = context.spec.redis.managed.as_ref().and_then(|managed| managed.persistence.as_ref());
+    let is_same = |size: &str, claim: &Claim| {
+        let quantities = (quantity_value(size), quantity_value(&claim.size));
+        size == claim.size || (quantities.0.is_some() && quantities.0 == quantities.1)
+    };
+    match (wanted, &set.claim) {
+        (None, None) => false,
+        (Some(wanted), Some(claim)) => wanted.storage_class_name != claim.class || !is_same(&wanted.size.0, claim),
+        _ => true,
+    }
+}
+
+/// The set as it may be applied while a change of its pod is held back: with what its pods are made of as it is. Nothing if that is not
+/// known, since it has not changed since it was applied.
+pub fn held(child: &Child, seen: &Seen) -> Option<Child> {
+    let Content::Object(object) = &seen.content else { return None };
+    let mut held = child.clone();
+    let spec = held.object["spec"].as_object_mut()?;
+    for field in CHANGES_ITS_POD {
+        spec.remove(field);
+        spec.extend(object["spec"].get(field).map(|value| (field.to_owned(), value.clone())));
+    }
+    for annotation in [APPLIED, TEMPLATE] {
+        let seen = object["metadata"]["annotations"].get(annotation).and_then(Value::as_str).unwrap_or_default();
+        held.object["metadata"]["annotations"][annotation] = seen.into();
+    }
+    Some(held)
+}
+
+/// Its pod, if it is of an old version and not ready: some versions of Kubernetes would wait for it for good.
+pub fn stuck(names: &Names<'_>, observed: &Observed) -> Option<Write> {
+    let set = set_of(observed, &names.valkey())?;
+    let pod = observed.valkey_pod.as_ref()?;
+    let is_stuck = set.is_observed && pod.revision != set.update_revision && !pod.ready && !pod.terminating;
+    is_stuck.then(|| Write::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() })
+}
