@@ -171,9 +171,9 @@ pub struct DirectoryCounters {
     pub latency: Histogram,
     /// Requests without an answer, by kind in the order of [`NoAnswer::ALL`].
     pub errors: [u64; NoAnswer::ALL.len()],
-    /// How often a connection to the store was lost.
+    /// How often a connection to the store was lost, or replaced since a file of the settings had changed.
     pub resets: u64,
-    /// How often something that was there before was found missing or older.
+    /// How often something that was there before was found missing or older; all that is found in 30 s is once.
     pub went_back: u64,
 }
 

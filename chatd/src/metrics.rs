@@ -28,7 +28,8 @@ pub struct Snapshot {
     pub draining: bool,
     /// The pod may take over rooms and say `room_not_found`.
     pub settled: bool,
-    pub directory: DirectoryState,
+    /// `None`: no request to it has been answered yet, or has had its time to be.
+    pub directory: Option<DirectoryState>,
     /// When `directory` last changed, in Unix seconds.
     pub directory_since: u64,
     /// A sentence for a person; empty if all is well. Holds no address with a password and nothing of any client.
@@ -265,9 +266,14 @@ impl Writer<'_> {
     }
 
     fn directory(&mut self, snapshot: &Snapshot) -> fmt::Result {
-        let states = DirectoryState::all().map(|state| (state.as_str(), u64::from(state == snapshot.directory)));
-        self.gauges("chatd_directory_state", "1 for the state that the directory is in", "state", states)?;
-        let prefix_in_use = snapshot.directory == DirectoryState::PrefixInUse;
+        let states = DirectoryState::all().map(|state| (state.as_str(), u64::from(Some(state) == snapshot.directory)));
+        self.gauges(
+            "chatd_directory_state",
+            "1 for the state that the directory is in; 0 for all until it has had its time to answer",
+            "state",
+            states,
+        )?;
+        let prefix_in_use = snapshot.directory == Some(DirectoryState::PrefixInUse);
         self.gauge(
             "chatd_prefix_in_use",
             "1 while another deployment lives under the key prefix",
@@ -288,7 +294,11 @@ impl Writer<'_> {
         metric.encode_histogram(sum, counters.latency.count(), &buckets, exemplars)?;
         let errors = NoAnswer::ALL.into_iter().map(NoAnswer::as_str).zip(counters.errors);
         self.counters("chatd_directory_errors", "Requests to Redis without an answer, by kind", "kind", errors)?;
-        self.counter("chatd_directory_resets", "Connections to Redis that were lost", counters.resets)?;
+        self.counter(
+            "chatd_directory_resets",
+            "Connections to Redis that were lost, or replaced since a password or certificate had changed",
+            counters.resets,
+        )?;
         self.counter(
             "chatd_directory_went_back",
             "Times that Redis was found emptied or rolled back",
@@ -318,7 +328,7 @@ mod tests {
     #[test]
     fn figures_come_out_under_their_names() {
         let mut snapshot =
-            Snapshot { ready: true, directory: DirectoryState::Away(NoAnswer::Timeout), ..Snapshot::default() };
+            Snapshot { ready: true, directory: Some(DirectoryState::Away(NoAnswer::Timeout)), ..Snapshot::default() };
         snapshot.counters.joined(Err(crate::protocol::ErrorCode::RoomFull));
         snapshot.counters.messages_out = u64::MAX;
         snapshot.gauges.connections_web = 3;

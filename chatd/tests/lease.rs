@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use chatd::directory::{Answer, NoAnswer, Request};
+use chatd::directory::{Answer, Key, NoAnswer, Request};
 use chatd::hub::{LeaseView, Ticket, Time};
-use chatd::lease::{DirectoryState, Lease, LeaseEffect, LeaseIdentity, LeaseRecord};
+use chatd::lease::{DirectoryState, Lease, LeaseEffect, LeaseIdentity, LeaseNotice, LeaseRecord};
 use chatd::protocol::PodBoot;
 
 struct World {
@@ -15,6 +17,10 @@ struct World {
     others: Vec<(String, Bytes)>,
     /// Requests are carried out, or not, and not answered.
     silent: Option<bool>,
+    /// Why there is no answer then.
+    why: NoAnswer,
+    /// What was asked, in order.
+    asked: Vec<Request>,
     effects: Vec<LeaseEffect>,
 }
 
@@ -48,6 +54,8 @@ impl World {
             stored: None,
             others: Vec::new(),
             silent: None,
+            why: NoAnswer::Timeout,
+            asked: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -99,13 +107,14 @@ impl World {
             let Some((ticket, request)) = open.pop() else {
                 return;
             };
+            self.asked.push(request.clone());
             let answer = match self.silent {
                 None => Ok(self.carry_out(request)),
                 Some(acts) => {
                     if acts {
                         self.carry_out(request);
                     }
-                    Err(NoAnswer::Timeout)
+                    Err(self.why)
                 }
             };
             let time = self.time();
@@ -123,6 +132,25 @@ impl World {
 
     fn heard(&mut self, effect: &LeaseEffect) -> bool {
         self.effects.contains(effect)
+    }
+
+    /// What the log was told of, in order.
+    fn log(&self) -> Vec<LeaseNotice> {
+        let notices = self.effects.iter().filter_map(|effect| match effect {
+            LeaseEffect::Log(notice) => Some(notice.clone()),
+            _ => None,
+        });
+        notices.collect()
+    }
+
+    fn went_back(&self) -> usize {
+        self.log().iter().filter(|notice| **notice == LeaseNotice::DirectoryWentBack).count()
+    }
+
+    fn end(&mut self) {
+        let time = self.time();
+        self.lease.end(time);
+        self.serve();
     }
 }
 
@@ -176,9 +204,7 @@ fn a_newer_process_of_the_same_name_supersedes_this_one() {
     let theirs = world.stored.clone();
     world.pass(10_000);
     assert_eq!(world.stored, theirs, "a superseded process writes nothing");
-    let time = world.time();
-    world.lease.end(time);
-    world.serve();
+    world.end();
     assert!(world.heard(&LeaseEffect::Ended));
     assert_eq!(world.stored, theirs, "and takes nothing away");
 }
@@ -189,12 +215,12 @@ fn another_deployment_s_lease_keeps_this_pod_from_serving() {
     world.others = vec![("party-0".into(), record("theirs", 1))];
     world.pass(5_000);
     assert!(!world.lease.status().ready);
-    assert_eq!(world.lease.status().state, DirectoryState::PrefixInUse);
+    assert_eq!(world.lease.status().state, Some(DirectoryState::PrefixInUse));
     assert_eq!(world.stored, None);
     world.others.clear();
     world.pass(2_100);
     assert!(world.lease.status().ready);
-    assert_eq!(world.lease.status().state, DirectoryState::Ok);
+    assert_eq!(world.lease.status().state, Some(DirectoryState::Ok));
 }
 
 #[test]
@@ -216,8 +242,90 @@ fn without_the_directory_it_is_not_settled_and_says_why() {
     world.silent = Some(false);
     world.pass(11_000);
     assert!(!world.view().settled);
-    assert_eq!(world.lease.status().state, DirectoryState::Away(NoAnswer::Timeout));
+    assert_eq!(world.lease.status().state, Some(DirectoryState::Away(NoAnswer::Timeout)));
     assert!(world.lease.status().ready, "rooms go on talking");
+}
+
+#[test]
+fn nothing_is_said_of_a_directory_that_has_not_had_its_time_to_answer() {
+    let mut world = World::new();
+    let time = world.time();
+    world.lease.tick(time);
+    assert_eq!(world.lease.status().state, None);
+    world.serve();
+    assert_eq!(world.lease.status().state, Some(DirectoryState::Ok));
+}
+
+#[test]
+fn the_state_dates_from_its_last_change_of_any_kind() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.silent = Some(false);
+    world.pass(3_000);
+    let timeouts = world.lease.status().since;
+    world.pass(20_000);
+    assert_eq!(world.lease.status().since, timeouts);
+    world.why = NoAnswer::Refused;
+    world.pass(3_000);
+    assert_eq!(world.lease.status().state, Some(DirectoryState::Away(NoAnswer::Refused)));
+    assert!(world.lease.status().since > timeouts + 19_000);
+    let log = world.log();
+    let told: Vec<_> = [NoAnswer::Timeout, NoAnswer::Refused].map(|why| LeaseNotice::DirectoryAway { why }).into();
+    assert_eq!(log[log.len() - 2..], told);
+}
+
+#[test]
+fn a_directory_that_comes_and_goes_does_not_fill_the_log() {
+    let mut world = World::new();
+    world.pass(3_000);
+    let before = world.log().len();
+    for round in 0..60 {
+        world.silent = (round % 2 == 0).then_some(false);
+        let time = world.time();
+        world.lease.reset(time);
+        world.pass(1_000);
+    }
+    world.silent = None;
+    world.pass(15_000);
+    let told = world.log().split_off(before);
+    assert!((2..=8).contains(&told.len()), "{told:?}");
+    assert_eq!(told.last(), Some(&LeaseNotice::DirectoryBack), "what it has come to is told");
+}
+
+#[test]
+fn one_loss_of_the_directory_is_told_once_however_much_is_found_missing() {
+    let mut world = World::new();
+    world.pass(3_000);
+    let mine = world.stored.clone();
+    for _ in 0..100 {
+        let time = world.time();
+        world.lease.went_back(time);
+        world.pass(100);
+    }
+    assert_eq!(world.went_back(), 1);
+    world.pass(30_000);
+    // The store was rolled back: the lease is an older one of mine.
+    let mut older = LeaseRecord::parse(mine.as_ref().unwrap()).unwrap();
+    older.rooms = 99;
+    world.stored = Some(serde_json::to_vec(&older).unwrap().into());
+    world.pass(2_100);
+    assert_eq!(world.went_back(), 2);
+    // Or emptied: the lease is gone before its time.
+    world.pass(30_000);
+    world.stored = None;
+    world.pass(2_100);
+    assert_eq!(world.went_back(), 3);
+}
+
+#[test]
+fn a_lease_that_ran_out_is_no_loss_of_the_directory() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.now += 20_000;
+    world.stored = None;
+    world.pass(2_100);
+    assert!(world.heard(&LeaseEffect::Lost));
+    assert_eq!(world.went_back(), 0);
 }
 
 #[test]
@@ -249,11 +357,45 @@ fn a_draining_pod_lists_the_others_and_then_gives_its_lease_up() {
     });
     assert_eq!(targets.unwrap()[0].pod_id, "chat-1");
     assert!(LeaseRecord::parse(world.stored.as_ref().unwrap()).unwrap().draining);
-    let time = world.time();
-    world.lease.end(time);
-    world.serve();
-    assert!(world.heard(&LeaseEffect::Ended));
+    world.end();
+    assert_eq!(world.effects.last(), Some(&LeaseEffect::Ended));
+    assert_eq!(world.log().last(), Some(&LeaseNotice::GivenUp));
     assert_eq!(world.stored, None);
+}
+
+#[test]
+fn a_draining_pod_marks_its_lease_before_it_asks_for_the_others() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.asked.clear();
+    let time = world.time();
+    world.lease.drain(time);
+    world.serve();
+    assert!(LeaseRecord::parse(world.stored.as_ref().unwrap()).unwrap().draining);
+    world.pass(100);
+    assert!(matches!(world.asked[..2], [Request::Swap { .. }, Request::Pods]), "{:?}", world.asked);
+}
+
+#[test]
+fn an_own_lease_that_was_not_known_of_is_given_up_too() {
+    let mut world = World::new();
+    world.pass(3_000);
+    // As a renewal left it that was never answered.
+    world.stored = Some(record("ours", 7));
+    world.end();
+    assert_eq!(world.stored, None);
+    assert_eq!(world.log().last(), Some(&LeaseNotice::GivenUp));
+    assert_eq!(world.effects.last(), Some(&LeaseEffect::Ended));
+}
+
+#[test]
+fn a_lease_that_could_not_be_given_up_is_told_of() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.silent = Some(false);
+    world.end();
+    assert_eq!(world.log().last(), Some(&LeaseNotice::NotGivenUp));
+    assert_eq!(world.effects.last(), Some(&LeaseEffect::Ended));
 }
 
 #[test]
@@ -262,4 +404,113 @@ fn rubbish_is_written_over() {
     world.stored = Some(Bytes::from_static(b"\xff rubbish"));
     world.pass(100);
     assert!(world.lease.status().ready);
+}
+
+#[test]
+fn a_lease_that_cannot_be_read_is_told_of_once() {
+    let mut world = World::new();
+    world.others = vec![("chat-1".into(), Bytes::from_static(b"{}"))];
+    world.pass(3_000);
+    let time = world.time();
+    world.lease.drain(time);
+    world.pass(10_000);
+    let told = world.log().into_iter().filter(|notice| matches!(notice, LeaseNotice::Unreadable { .. }));
+    assert_eq!(told.collect::<Vec<_>>(), [LeaseNotice::Unreadable { pod_id: "chat-1".into() }]);
+}
+
+#[test]
+fn what_a_later_version_says_in_a_lease_is_no_rubbish() {
+    let mut lease: serde_json::Value = serde_json::from_slice(&record("ours", 8)).unwrap();
+    lease["zone"] = serde_json::json!({"name": "b", "nodes": [1, 2]});
+    let read = LeaseRecord::parse(&serde_json::to_vec(&lease).unwrap());
+    assert_eq!(read, LeaseRecord::parse(&record("ours", 8)));
+}
+
+#[test]
+fn a_pod_that_served_and_lost_its_lease_to_another_deployment_says_so() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.stored = Some(record("theirs", 1));
+    world.pass(2_100);
+    assert!(!world.lease.status().ready);
+    assert!(!world.view().settled && world.view().confirmed.is_some(), "its rooms go on");
+    assert_eq!(world.log().last(), Some(&LeaseNotice::Ousted));
+    assert_eq!(world.stored, Some(record("theirs", 1)));
+}
+
+/// Pods of two deployments on one store. What they ask is carried out in the same instant, then answered.
+struct Rivals {
+    pods: Vec<Lease>,
+    stored: BTreeMap<String, Bytes>,
+}
+
+impl Rivals {
+    fn new(boots: [u64; 2]) -> Self {
+        let pods = boots.map(|boot| {
+            let identity = LeaseIdentity {
+                pod_id: format!("chat-{boot}"),
+                uid: format!("deployment-{boot}"),
+                boot: PodBoot(boot),
+                tcp: "h:7654".into(),
+                web: "h:8081".into(),
+                peer: "h:7755".into(),
+            };
+            Lease::new(identity)
+        });
+        Self { pods: pods.into(), stored: BTreeMap::new() }
+    }
+
+    fn carry_out(&mut self, request: Request) -> Answer {
+        match request {
+            Request::Pods => Answer::Pods(self.stored.clone().into_iter().collect()),
+            Request::Swap { key: Key::Pod(pod), expected, new, .. } if self.stored.get(&pod) == expected.as_ref() => {
+                self.stored.insert(pod, new);
+                Answer::Done
+            }
+            Request::Delete { key: Key::Pod(pod), expected } if self.stored.get(&pod) == Some(&expected) => {
+                self.stored.remove(&pod);
+                Answer::Done
+            }
+            Request::Swap { key: Key::Pod(pod), .. } | Request::Delete { key: Key::Pod(pod), .. } => {
+                Answer::Found(self.stored.get(&pod).cloned())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn step(&mut self, now: u64) {
+        let time = Time { now, wall: now };
+        let mut asked = Vec::new();
+        for (index, lease) in self.pods.iter_mut().enumerate() {
+            lease.tick(time);
+            let mut effects = Vec::new();
+            lease.take_effects(&mut effects);
+            asked.extend(effects.into_iter().filter_map(|effect| match effect {
+                LeaseEffect::Directory { ticket, request } => Some((index, ticket, request)),
+                _ => None,
+            }));
+        }
+        let answers: Vec<_> =
+            asked.into_iter().map(|(index, ticket, request)| (index, ticket, self.carry_out(request))).collect();
+        for (index, ticket, answer) in answers {
+            self.pods[index].answered(time, ticket, Ok(answer));
+        }
+    }
+
+    fn ready(&self) -> usize {
+        self.pods.iter().filter(|lease| lease.status().ready).count()
+    }
+}
+
+#[test]
+fn of_two_deployments_that_start_in_the_same_instant_one_serves() {
+    for boot in 1..50 {
+        let mut rivals = Rivals::new([boot, boot.wrapping_mul(0x9e37_79b9_7f4a_7c15)]);
+        for now in (1_000..120_000).step_by(10) {
+            rivals.step(now);
+            assert!(rivals.ready() <= 1, "boot {boot}: both serve");
+        }
+        assert_eq!(rivals.ready(), 1, "boot {boot}: nobody serves");
+        assert_eq!(rivals.stored.len(), 1, "the other has left nothing behind");
+    }
 }

@@ -3,14 +3,20 @@
 //! One request is under way at a time. A lease is compared and swapped as a whole, so that two processes of one name cannot both
 //! believe that they hold it (design.md section 5).
 
+mod effect;
+mod ending;
+mod health;
 mod state;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::hub::{LeaseView, Target, Ticket, Time};
+pub use effect::{LeaseEffect, LeaseNotice};
+use health::Health;
 pub use state::{DirectoryState, LeaseIdentity, LeaseRecord, LeaseStatus};
 
 /// How long a lease lives without being renewed (ms; design.md section 5). Fixed: pods must agree.
@@ -21,54 +27,23 @@ const RENEW: u64 = 2_000;
 const RETRY: u64 = 250;
 /// How long nothing may have gone wrong before this pod says that a room does not exist (ms).
 const SETTLE: u64 = 10_000;
-
-/// What the driver has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LeaseEffect {
-    /// Ask the directory; give the answer to [`Lease::answered`].
-    Directory { ticket: Ticket, request: Request },
-    /// For every hub: [`crate::hub::Hub::lease`].
-    View(LeaseView),
-    /// The lease had been lost and is held again; for every hub: [`crate::hub::Hub::lease_lost`], after the view.
-    Lost,
-    /// A newer process has this pod's name: drain and end.
-    Superseded,
-    /// For every hub: [`crate::hub::Hub::targets`].
-    Targets(Vec<Target>),
-    /// The lease is given up: the process may end.
-    Ended,
-    /// For the log.
-    Log(LeaseNotice),
-}
-
-/// What happened, for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LeaseNotice {
-    Taken,
-    /// A living lease of another deployment: `pod_id` under the same prefix.
-    PrefixInUse {
-        pod_id: String,
-    },
-    Lost,
-    Superseded,
-    Unreadable {
-        pod_id: String,
-    },
-    DirectoryAway {
-        why: NoAnswer,
-    },
-    DirectoryBack,
-}
+/// All that is found missing or rolled back in this time (ms) is one loss: every record is looked at once in it.
+const ONE_LOSS: u64 = 30_000;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
-    /// All leases, before the first of ours, or for targets.
+    /// All leases: before the first of ours, and behind it; or for targets.
     Pods,
     Swap {
         bytes: Bytes,
         sent: u64,
     },
-    Delete,
+    /// At a start: another deployment has come in the same instant.
+    Withdraw,
+    /// At the end. `again`: what was there was mine, but not what I knew of.
+    Delete {
+        again: bool,
+    },
 }
 
 /// See the module's documentation.
@@ -77,7 +52,7 @@ pub struct Lease {
     identity: LeaseIdentity,
     /// The bytes that are in the directory, as far as is known.
     stored: Option<Bytes>,
-    /// It has been held at least once.
+    /// It has been held at least once, with no other deployment under the prefix.
     taken: bool,
     /// It was missing, and has not been taken again yet.
     lost: bool,
@@ -92,11 +67,16 @@ pub struct Lease {
     next: u64,
     targets_at: u64,
     draining: bool,
+    /// A lease that says so has been sent.
+    marked: bool,
     ending: bool,
     rooms: u64,
     players: u64,
-    state: DirectoryState,
-    state_since: u64,
+    health: Health,
+    /// When a loss of what the directory held was last told.
+    loss_told: Option<u64>,
+    /// The pods whose leases could not be read when all were listed last.
+    unreadable: BTreeSet<String>,
     view: LeaseView,
     /// When the view has to be looked at again.
     look_at: u64,
@@ -120,11 +100,13 @@ impl Lease {
             next: 0,
             targets_at: 0,
             draining: false,
+            marked: false,
             ending: false,
             rooms: 0,
             players: 0,
-            state: DirectoryState::Ok,
-            state_since: 0,
+            health: Health::default(),
+            loss_told: None,
+            unreadable: BTreeSet::new(),
             view: LeaseView::default(),
             look_at: u64::MAX,
             last_ticket: 0,
@@ -135,16 +117,20 @@ impl Lease {
     /// Time has passed.
     pub fn tick(&mut self, time: Time) {
         if self.asked.is_none() && time.now >= self.next {
-            if self.draining && self.taken && time.now >= self.targets_at && !self.ending {
+            let renews = self.taken && !self.prefix_in_use && !self.superseded;
+            let lists = self.draining && self.taken && time.now >= self.targets_at;
+            if self.ending {
+                self.next = u64::MAX;
+            } else if lists && (self.marked || !renews) {
                 self.targets_at = time.now + RENEW / 2;
                 self.ask(Asked::Pods, Request::Pods);
-            } else if self.superseded || self.ending {
+            } else if self.superseded {
                 // Nothing is renewed any more; who takes the rooms is still asked.
-                self.next = if self.draining && !self.ending { self.targets_at } else { u64::MAX };
-            } else if !self.taken || self.prefix_in_use {
-                self.ask(Asked::Pods, Request::Pods);
-            } else {
+                self.next = if self.draining { self.targets_at } else { u64::MAX };
+            } else if renews {
                 self.swap(time);
+            } else {
+                self.ask(Asked::Pods, Request::Pods);
             }
         }
         self.look(time);
@@ -166,7 +152,8 @@ impl Lease {
             Ok(_) => {}
         }
         match (asked, answer) {
-            (Asked::Delete, _) => return self.effects.push(LeaseEffect::Ended),
+            (Asked::Delete { again }, answer) => return self.deleted(again, answer),
+            (Asked::Withdraw, _) => {}
             (Asked::Swap { bytes, sent }, Ok(Answer::Done)) => self.renewed(time, bytes, sent),
             (Asked::Swap { bytes, .. }, Ok(Answer::Found(found))) => self.differs(time, bytes, found),
             (Asked::Pods, Ok(Answer::Pods(pods))) => self.listed(time, &pods),
@@ -196,6 +183,10 @@ impl Lease {
     /// A hub has found something missing or rolled back.
     pub fn went_back(&mut self, time: Time) {
         self.steady_since = Some(time.now);
+        if self.loss_told.is_none_or(|told| time.now >= told + ONE_LOSS) {
+            self.loss_told = Some(time.now);
+            self.effects.push(LeaseEffect::Log(LeaseNotice::DirectoryWentBack));
+        }
         self.look(time);
     }
 
@@ -204,28 +195,12 @@ impl Lease {
         self.players = players;
     }
 
-    /// From now on the lease says that this pod is going, and other pods are listed.
+    /// From now on the lease says that this pod is going, and then other pods are listed.
     pub fn drain(&mut self, time: Time) {
         self.draining = true;
         self.next = time.now;
         self.targets_at = time.now;
         self.tick(time);
-    }
-
-    /// Gives the lease up; [`LeaseEffect::Ended`] follows.
-    pub fn end(&mut self, time: Time) {
-        self.ending = true;
-        if self.asked.is_some() {
-            return;
-        }
-        match self.stored.clone().filter(|_| self.taken && !self.superseded) {
-            Some(expected) => {
-                let key = Key::Pod(self.identity.pod_id.clone());
-                self.ask(Asked::Delete, Request::Delete { key, expected });
-            }
-            None => self.effects.push(LeaseEffect::Ended),
-        }
-        self.look(time);
     }
 
     pub fn take_effects(&mut self, into: &mut Vec<LeaseEffect>) {
@@ -237,8 +212,8 @@ impl Lease {
             ready: self.taken && !self.prefix_in_use,
             settled: self.view.settled,
             draining: self.draining,
-            state: self.state,
-            since: self.state_since,
+            state: self.health.state(),
+            since: self.health.since(),
         }
     }
 
@@ -252,6 +227,7 @@ impl Lease {
     }
 
     fn swap(&mut self, time: Time) {
+        self.marked = self.draining;
         let identity = &self.identity;
         let record = LeaseRecord {
             uid: identity.uid.clone(),
@@ -282,8 +258,8 @@ impl Lease {
             self.next = self.next.min(self.targets_at.max(time.now));
         }
         if !self.taken {
-            self.taken = true;
-            self.effects.push(LeaseEffect::Log(LeaseNotice::Taken));
+            // Another deployment may have looked in the same instant, and found nothing either.
+            return self.ask(Asked::Pods, Request::Pods);
         }
         if std::mem::take(&mut self.lost) {
             self.steady_since = Some(time.now);
@@ -302,6 +278,9 @@ impl Lease {
             return self.swap(time);
         }
         let Some(bytes) = found else {
+            if self.taken && self.is_held(time) {
+                self.went_back(time);
+            }
             self.lost |= self.taken;
             self.stored = None;
             return self.swap(time);
@@ -319,7 +298,7 @@ impl Lease {
             Some(lease) => {
                 // An earlier process of this name, at the start; or my own lease as it was before: the store went back.
                 if lease.boot == self.identity.boot && self.taken {
-                    self.steady_since = Some(time.now);
+                    self.went_back(time);
                 }
                 self.stored = Some(bytes);
                 self.swap(time);
@@ -335,15 +314,25 @@ impl Lease {
     }
 
     fn refused(&mut self, time: Time, pod_id: String) {
-        if !self.prefix_in_use {
-            self.effects.push(LeaseEffect::Log(LeaseNotice::PrefixInUse { pod_id }));
+        if !std::mem::replace(&mut self.prefix_in_use, true) {
+            let notice = if self.taken { LeaseNotice::Ousted } else { LeaseNotice::PrefixInUse { pod_id } };
+            self.effects.push(LeaseEffect::Log(notice));
         }
-        self.prefix_in_use = true;
         self.set_state(time, DirectoryState::PrefixInUse);
         self.next = time.now + RENEW;
+        if !self.taken
+            && self.confirmed.take().is_some()
+            && let Some(expected) = self.stored.take()
+        {
+            // Both have written, and neither serves: whoever comes back first has the prefix, so not both at once.
+            self.next += self.identity.boot.0.rotate_left(time.now as u32 % u64::BITS) % RENEW;
+            let key = Key::Pod(self.identity.pod_id.clone());
+            self.ask(Asked::Withdraw, Request::Delete { key, expected });
+        }
     }
 
     fn listed(&mut self, time: Time, pods: &[(String, Bytes)]) {
+        self.note_unreadable(pods);
         let leases = pods.iter().filter_map(|(pod_id, bytes)| Some((pod_id, LeaseRecord::parse(bytes)?, bytes)));
         if self.taken && !self.prefix_in_use {
             let others = leases.filter(|(_, lease, _)| {
@@ -371,6 +360,10 @@ impl Lease {
         }
         match foreign {
             Some(pod_id) => self.refused(time, pod_id),
+            None if !self.taken && self.is_held(time) => {
+                self.taken = true;
+                self.effects.push(LeaseEffect::Log(LeaseNotice::Taken));
+            }
             None => {
                 self.prefix_in_use = false;
                 self.set_state(time, DirectoryState::Ok);
@@ -382,30 +375,36 @@ impl Lease {
         }
     }
 
+    /// Leases that cannot be read are told of once; of an own one, whoever writes over it tells.
+    fn note_unreadable(&mut self, pods: &[(String, Bytes)]) {
+        let unreadable = pods.iter().filter(|(_, bytes)| LeaseRecord::parse(bytes).is_none());
+        let others = unreadable.map(|(pod_id, _)| pod_id.clone()).filter(|pod_id| *pod_id != self.identity.pod_id);
+        let before = std::mem::replace(&mut self.unreadable, others.collect());
+        let new = self.unreadable.difference(&before).cloned();
+        self.effects.extend(new.map(|pod_id| LeaseEffect::Log(LeaseNotice::Unreadable { pod_id })));
+    }
+
     fn set_state(&mut self, time: Time, state: DirectoryState) {
-        if self.state_since == 0 || std::mem::discriminant(&self.state) != std::mem::discriminant(&state) {
-            match state {
-                DirectoryState::Away(why) => self.effects.push(LeaseEffect::Log(LeaseNotice::DirectoryAway { why })),
-                DirectoryState::Ok if self.state_since != 0 => {
-                    self.effects.push(LeaseEffect::Log(LeaseNotice::DirectoryBack));
-                }
-                _ => {}
-            }
-            self.state_since = time.wall;
-        }
-        self.state = state;
+        self.effects.extend(self.health.heard(time, state).map(LeaseEffect::Log));
+    }
+
+    /// The last confirmed renewal is not so long ago that the directory may have dropped the lease.
+    fn is_held(&self, time: Time) -> bool {
+        self.confirmed.is_some_and(|sent| time.now.saturating_sub(sent) < LEASE)
     }
 
     /// Passes on what the hubs have to know, if it has changed.
     fn look(&mut self, time: Time) {
-        let held = self.confirmed.is_some_and(|sent| time.now.saturating_sub(sent) < LEASE);
+        // Before it is taken, a lease that is written is nobody's business.
+        let confirmed = self.confirmed.filter(|_| self.taken);
+        let held = self.taken && self.is_held(time);
         let steady = self.steady_since.is_none_or(|since| time.now >= since + SETTLE);
         let settled = held && steady && !self.lost && !self.prefix_in_use && !self.superseded;
         // What time alone will change; nothing that is past, or the driver would turn without end.
         let settles = self.steady_since.map(|since| since + SETTLE);
-        let lapses = self.confirmed.map(|sent| sent + LEASE);
+        let lapses = confirmed.map(|sent| sent + LEASE);
         self.look_at = settles.into_iter().chain(lapses).filter(|at| *at > time.now).min().unwrap_or(u64::MAX);
-        let view = LeaseView { confirmed: self.confirmed, settled };
+        let view = LeaseView { confirmed, settled };
         if view != self.view {
             self.view = view;
             self.effects.push(LeaseEffect::View(view));

@@ -47,12 +47,11 @@ pub struct LeaseIdentity {
 }
 
 /// How the directory is, as this pod sees it. The names are those of `/status` and of the metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DirectoryState {
-    #[default]
     Ok,
     Away(NoAnswer),
-    /// Another deployment lives under the key prefix: this pod does not serve.
+    /// Another deployment lives under the key prefix.
     PrefixInUse,
 }
 
@@ -79,7 +78,8 @@ pub struct LeaseStatus {
     pub ready: bool,
     pub settled: bool,
     pub draining: bool,
-    pub state: DirectoryState,
+    /// `None`: no request to the directory has been answered yet, or has had its time to be.
+    pub state: Option<DirectoryState>,
     /// Since when the state is so (Unix ms).
     pub since: u64,
 }

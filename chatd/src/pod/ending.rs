@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Pod;
 use crate::hub::Time;
+use crate::lease::LEASE;
 use crate::mail::{Report, ShardMail};
 
 /// After the deadline, what the hubs have said last still has to leave: the second that a closing connection has, and a moment.
@@ -94,7 +95,7 @@ impl Pod {
                 }
             }
             Phase::Leaving { deadline } if time.now >= deadline => {
-                tracing::warn!("the lease could not be given up: it runs out by itself");
+                lease_is_left();
                 self.phase = Phase::Over(Ended::Drained);
             }
             _ => {}
@@ -118,7 +119,6 @@ impl Pod {
 
     pub(super) fn lease_ended(&mut self) {
         if matches!(self.phase, Phase::Leaving { .. }) {
-            tracing::info!("the lease is given up");
             self.phase = Phase::Over(Ended::Drained);
         }
     }
@@ -138,4 +138,9 @@ impl Pod {
             sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// For the log.
+pub(super) fn lease_is_left() {
+    tracing::warn!(seconds = LEASE / 1_000, "the lease could not be given up: others wait until it has run out");
 }

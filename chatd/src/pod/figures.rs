@@ -11,7 +11,7 @@ use crate::admin;
 use crate::counters::DirectoryCounters;
 use crate::directory::NoAnswer;
 use crate::files::ReloadFailures;
-use crate::lease::{DirectoryState, LeaseStatus};
+use crate::lease::{DirectoryState, LeaseNotice, LeaseStatus};
 use crate::mail::{Places, Report, ShardMail};
 use crate::metrics::Snapshot;
 use crate::process::Process;
@@ -34,6 +34,7 @@ struct Inner {
 struct Own {
     status: Option<LeaseStatus>,
     directory: DirectoryCounters,
+    unreadable_leases: u64,
     peer_links: u64,
     peer_links_lost: u64,
     token_keys: u64,
@@ -80,9 +81,13 @@ impl Figures {
         self.own().directory.resets = resets;
     }
 
-    /// The directory was found to have gone back on something.
-    pub fn went_back(&self) {
-        self.own().directory.went_back += 1;
+    /// Counts what the lease has come upon.
+    pub fn count(&self, notice: &LeaseNotice) {
+        match notice {
+            LeaseNotice::DirectoryWentBack => self.own().directory.went_back += 1,
+            LeaseNotice::Unreadable { .. } => self.own().unreadable_leases += 1,
+            _ => {}
+        }
     }
 
     /// The sum of all shards' reports, once each has come. `None`: a shard has ended.
@@ -132,15 +137,16 @@ impl admin::Pod for Figures {
             process: Process::read(),
             ..Snapshot::default()
         };
+        snapshot.counters.unreadable_records += own.unreadable_leases;
         if let Some(status) = own.status {
             snapshot.draining = status.draining;
             snapshot.settled = status.settled;
             snapshot.directory_since = status.since / 1_000;
             snapshot.directory = status.state;
             snapshot.directory_detail = match status.state {
-                DirectoryState::Ok => String::new(),
-                DirectoryState::Away(why) => why.to_string(),
-                DirectoryState::PrefixInUse => {
+                None | Some(DirectoryState::Ok) => String::new(),
+                Some(DirectoryState::Away(why)) => why.to_string(),
+                Some(DirectoryState::PrefixInUse) => {
                     "another deployment (--deployment-uid) lives under this --redis-key-prefix".to_owned()
                 }
             };

@@ -144,10 +144,7 @@ impl Pod {
             PodMail::Directory { shard, ticket, request } => self.asking.for_shard(shard, ticket, request),
             PodMail::Dial { address } => self.peers.dial(&address),
             PodMail::Frames { to, link, bytes } => self.peers.send(to, link, bytes),
-            PodMail::DirectoryWentBack => {
-                self.figures.went_back();
-                self.lease.went_back(shard::now());
-            }
+            PodMail::DirectoryWentBack => self.lease.went_back(shard::now()),
         }
     }
 
@@ -238,7 +235,10 @@ impl Pod {
             LeaseEffect::Superseded => self.start_drain(shard::now()),
             LeaseEffect::Targets(targets) => self.tell_all(|| ShardMail::Targets(targets.clone())),
             LeaseEffect::Ended => self.lease_ended(),
-            LeaseEffect::Log(notice) => log(&notice),
+            LeaseEffect::Log(notice) => {
+                self.figures.count(&notice);
+                log(&notice);
+            }
         }
     }
 
@@ -270,12 +270,20 @@ fn log(notice: &LeaseNotice) {
                 "another deployment (--deployment-uid) lives under this --redis-key-prefix: this pod does not serve"
             );
         }
+        LeaseNotice::Ousted => tracing::error!(
+            "another deployment (--deployment-uid) has taken this pod's lease: no new clients come here, its rooms go on"
+        ),
         LeaseNotice::Lost => tracing::warn!("the lease was lost and is held again: every room is claimed again"),
         LeaseNotice::Superseded => tracing::warn!("a newer process has this pod's name: this one ends"),
         LeaseNotice::Unreadable { pod_id } => tracing::warn!(pod = pod_id, "a lease in the directory cannot be read"),
+        LeaseNotice::DirectoryWentBack => {
+            tracing::warn!("the directory was found emptied or rolled back: what it lacks is written again");
+        }
         LeaseNotice::DirectoryAway { why } => {
             tracing::warn!(why = why.as_str(), reason = %why, "the directory does not answer: rooms go on talking");
         }
         LeaseNotice::DirectoryBack => tracing::info!("the directory answers again"),
+        LeaseNotice::GivenUp => tracing::info!("the lease is given up"),
+        LeaseNotice::NotGivenUp => ending::lease_is_left(),
     }
 }

@@ -26,9 +26,9 @@ pub const MAX_UNFINISHED_LINE: usize = 64 * 1024;
 /// A WebSocket message is at most this many bytes.
 pub const MAX_JSON: usize = 32 * 1024;
 
-/// The most players that a room may be set to have: with 24 bytes a name, JOINED still fits into [`MAX_LINE`]
-/// (`JOINED <8> <24> ` and 25 bytes a player).
-pub const MAX_PLAYERS: u32 = 160;
+/// The most players that a room may be set to have. Each costs a message one more write; JOINED (25 bytes a player) and the room's
+/// record fit into their limits by far.
+pub const MAX_PLAYERS: u32 = 64;
 
 /// How a client's bytes are read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

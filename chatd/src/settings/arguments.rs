@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::values::{self, Cidr, HostPort, Origin};
+use crate::protocol::MAX_PLAYERS;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -174,7 +175,7 @@ pub(super) struct ClientArguments {
 #[derive(Debug, Args)]
 pub(super) struct RoomArguments {
     /// Players in a room, held seats included.
-    #[arg(long, env = "CHATD_MAX_PLAYERS", value_name = "COUNT", default_value = "4", value_parser = |text: &str| values::count(text, 1, 64))]
+    #[arg(long, env = "CHATD_MAX_PLAYERS", value_name = "COUNT", default_value = "4", value_parser = |text: &str| values::count(text, 1, MAX_PLAYERS))]
     pub(super) max_players: u32,
     /// How long a dropped connection's seat is held.
     #[arg(long, env = "CHATD_SEAT_HOLD", value_name = "SECONDS", default_value = "30", value_parser = |text: &str| values::seconds(text, 0, 600))]

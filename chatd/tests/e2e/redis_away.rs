@@ -129,7 +129,7 @@ fn redis_accepts_and_never_answers() {
         crate::support::pod::get(late.admin, "/livez").filter(|answer| answer.status == 200)
     });
     assert_eq!(late.probe("/readyz"), 503);
-    wait_for("the late pod says why", PATIENCE, || (late.directory_state() == "timeout").then_some(()));
+    wait_for("the late pod says why", PATIENCE, || (late.try_directory_state()? == "timeout").then_some(()));
     proxy.flow();
     late.ready();
     works_again(&town, &room, &mut alice, &mut bob);

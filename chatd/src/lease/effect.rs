@@ -1,0 +1,50 @@
+//! What a lease wants done, and what is said of it in the log. Pure data: no I/O.
+
+use crate::directory::{NoAnswer, Request};
+use crate::hub::{LeaseView, Target, Ticket};
+
+/// What the driver has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseEffect {
+    /// Ask the directory; give the answer to [`super::Lease::answered`].
+    Directory { ticket: Ticket, request: Request },
+    /// For every hub: [`crate::hub::Hub::lease`].
+    View(LeaseView),
+    /// The lease had been lost and is held again; for every hub: [`crate::hub::Hub::lease_lost`], after the view.
+    Lost,
+    /// A newer process has this pod's name: drain and end.
+    Superseded,
+    /// For every hub: [`crate::hub::Hub::targets`].
+    Targets(Vec<Target>),
+    /// The lease is given up: the process may end.
+    Ended,
+    /// For the log.
+    Log(LeaseNotice),
+}
+
+/// What happened, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseNotice {
+    Taken,
+    /// A living lease of another deployment: `pod_id` under the same prefix. This pod does not serve.
+    PrefixInUse {
+        pod_id: String,
+    },
+    /// Another deployment has this pod's lease, which it had lost. It served already, and its rooms go on.
+    Ousted,
+    Lost,
+    Superseded,
+    /// A lease that cannot be read, and counts as missing.
+    Unreadable {
+        pod_id: String,
+    },
+    /// Something was found missing or rolled back: once for all that is found in a while.
+    DirectoryWentBack,
+    DirectoryAway {
+        why: NoAnswer,
+    },
+    DirectoryBack,
+    GivenUp,
+    /// It is there yet, or may be: others wait until it has run out.
+    NotGivenUp,
+}

@@ -1,0 +1,47 @@
+//! The end of a lease: it is given up. Pure: no I/O.
+
+use bytes::Bytes;
+
+use super::{Asked, Lease, LeaseEffect, LeaseNotice, LeaseRecord};
+use crate::directory::{Answer, Key, NoAnswer, Request};
+use crate::hub::Time;
+
+impl Lease {
+    /// Gives the lease up; [`LeaseEffect::Ended`] follows.
+    pub fn end(&mut self, time: Time) {
+        self.ending = true;
+        if self.asked.is_some() {
+            return;
+        }
+        let written = self.stored.clone().filter(|_| self.confirmed.is_some());
+        match self.unanswered.clone().or(written).filter(|_| !self.superseded) {
+            Some(expected) => self.delete(expected, false),
+            None => self.effects.push(LeaseEffect::Ended),
+        }
+        self.look(time);
+    }
+
+    fn delete(&mut self, expected: Bytes, again: bool) {
+        let key = Key::Pod(self.identity.pod_id.clone());
+        self.ask(Asked::Delete { again }, Request::Delete { key, expected });
+    }
+
+    /// The end. What a renewal left that was never answered, or answered too early, is taken away too; no more than that.
+    pub(super) fn deleted(&mut self, again: bool, answer: Result<Answer, NoAnswer>) {
+        let left = match answer {
+            Ok(Answer::Found(Some(bytes))) => self.is_mine(&bytes).then_some(Some(bytes)),
+            Ok(_) => None,
+            Err(_) => Some(None),
+        };
+        match left {
+            Some(Some(bytes)) if !again => return self.delete(bytes, true),
+            Some(_) => self.effects.push(LeaseEffect::Log(LeaseNotice::NotGivenUp)),
+            None => self.effects.push(LeaseEffect::Log(LeaseNotice::GivenUp)),
+        }
+        self.effects.push(LeaseEffect::Ended);
+    }
+
+    fn is_mine(&self, bytes: &Bytes) -> bool {
+        LeaseRecord::parse(bytes).is_some_and(|lease| lease.boot == self.identity.boot)
+    }
+}
