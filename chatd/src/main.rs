@@ -1,5 +1,6 @@
 //! The program `chatd`: settings, logs, and then `run` until it ends. Does I/O.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -17,8 +18,10 @@ fn main() -> ExitCode {
         },
         Invocation::Serve(settings) => {
             let logs = logging::start(settings.log_format, settings.log_level);
-            let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
-            for warning in settings::unknown_variables(names.iter().map(String::as_str)) {
+            let text = |(name, value): (OsString, OsString)| {
+                Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+            };
+            for warning in settings::unknown_variables(&std::env::vars_os().filter_map(text).collect()) {
                 tracing::warn!(reason = warning, "a variable that looks like a setting is none");
             }
             let code = match run::run(*settings).context("chatd cannot start") {

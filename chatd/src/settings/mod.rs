@@ -8,6 +8,7 @@ mod check;
 mod environment;
 mod values;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -150,12 +151,12 @@ pub fn from_process() -> Invocation {
     parse(std::env::args_os(), host_name.trim()).unwrap_or_else(|error| error.exit())
 }
 
-/// One sentence for each of `names` that looks like a setting and is none: to be logged as warnings.
-pub fn unknown_variables<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+/// One sentence for each of `variables`, by name, that looks like a setting and is none: to be logged as warnings.
+pub fn unknown_variables(variables: &BTreeMap<String, String>) -> Vec<String> {
     let command = command();
-    let variables = command.get_arguments().filter_map(clap::Arg::get_env);
-    let known: Vec<String> = variables.map(|name| name.to_string_lossy().into_owned()).collect();
-    environment::unknown(names, &known)
+    let known = command.get_arguments().filter_map(clap::Arg::get_env);
+    let known: Vec<String> = known.map(|name| name.to_string_lossy().into_owned()).collect();
+    environment::unknown(variables, &known)
 }
 
 #[cfg(test)]

@@ -195,7 +195,8 @@ fn help_teaches() {
 
 #[test]
 fn unknown_variables_are_warned_of() {
-    assert_eq!(unknown_variables(["CHATD_RATE", "HOME", "CHATD_REDIS_URI"].into_iter()).len(), 1);
+    let variables = ["CHATD_RATE", "HOME", "CHATD_REDIS_URI"].map(|name| (name.to_owned(), "1".to_owned()));
+    assert_eq!(unknown_variables(&variables.into()).len(), 1);
 }
 
 /// Run by the test below, in a process that has variables: prints what they set.
