@@ -200,6 +200,7 @@ fn listen(
         allowed_origins: settings.clients.allowed_origins.clone(),
         trusted_proxies: settings.clients.trusted_proxies.clone(),
         max_players: settings.limits.max_players,
+        max_misses: settings.limits.max_misses,
         limits,
         first_line_timeout: settings.limits.first_line_timeout,
     };

@@ -8,13 +8,13 @@ mod upgrade;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -49,6 +49,8 @@ pub struct WebOptions {
     pub trusted_proxies: Vec<Cidr>,
     /// Told to whoever asks about a room.
     pub max_players: u32,
+    /// Wrong rooms on one connection before it is closed.
+    pub max_misses: u32,
     /// With `--per-ip-limits`.
     pub limits: Option<SharedLimits>,
     /// From connecting, or from one answer, to the next request's whole header (protocol.md section 5).
@@ -88,6 +90,7 @@ struct Web {
     gate: Gate,
     trusted_proxies: Vec<Cidr>,
     max_players: u32,
+    max_misses: u32,
     shards: Vec<UnboundedSender<ShardMail>>,
     turn: AtomicUsize,
     first_line_timeout: Duration,
@@ -100,6 +103,8 @@ struct Client {
     socket: IpAddr,
     /// Goes along to the shard with the socket. `None`: over the limit.
     permit: Mutex<Option<Permit>>,
+    /// Rooms that it asked for and that do not exist.
+    misses: AtomicU32,
 }
 
 impl Client {
@@ -120,6 +125,7 @@ pub async fn serve(
         gate: Gate { allowed: options.allowed_origins, loopback: is_loopback(&listener) },
         trusted_proxies: options.trusted_proxies,
         max_players: options.max_players,
+        max_misses: options.max_misses,
         shards,
         turn: AtomicUsize::new(0),
         first_line_timeout: options.first_line_timeout,
@@ -141,7 +147,7 @@ pub async fn serve(
                 }
             },
         };
-        let client = |permit| Arc::new(Client { socket, permit: Mutex::new(permit) });
+        let client = |permit| Arc::new(Client { socket, permit: Mutex::new(permit), misses: AtomicU32::new(0) });
         match options.places.take() {
             Some(permit) => {
                 let client = client(Some(permit));
@@ -188,6 +194,9 @@ impl Web {
         let headers = response.headers_mut();
         headers.extend(SECURITY);
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        if self.has_missed_too_often(client) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 
@@ -255,6 +264,10 @@ impl Web {
         let players = ask(shard, ShardMail::LookUp { room, reply }, players).await;
         if players == Err(ErrorCode::RoomNotFound.into()) {
             self.charge(address);
+            client.misses.fetch_add(1, Ordering::Relaxed);
+            if self.has_missed_too_often(client) {
+                return Err(ErrorCode::RateLimited.into());
+            }
         }
         let players = players?;
         Ok(Json(json!({"room": room, "players": players, "max_players": self.max_players})).into_response())
@@ -272,6 +285,10 @@ impl Web {
     fn next_shard(&self) -> Result<&UnboundedSender<ShardMail>, Failure> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         self.shards.get(turn % self.shards.len().max(1)).ok_or(Failure::from(ErrorCode::ShuttingDown))
+    }
+
+    fn has_missed_too_often(&self, client: &Client) -> bool {
+        client.misses.load(Ordering::Relaxed) >= self.max_misses
     }
 
     /// Whether this address may still make rooms and ask for them.

@@ -1,6 +1,9 @@
 //! The pod's limit on connections, shared by both ports.
 
-use crate::client::{Lines, http, wait_until};
+use std::io::Read;
+use std::net::TcpStream;
+
+use crate::client::{Lines, http, http_over, wait_until};
 use crate::pod::{Options, Pod};
 use crate::websocket::Browser;
 
@@ -24,6 +27,24 @@ fn one_connection_too_many_is_told_so_and_a_place_comes_back() {
     wait_until("a place on the web port", || http(pod.web, "GET", "/", &[]).status == 200);
     drop(first);
     wait_until("a place on the TCP port", || Lines::connect(pod.tcp).ask("PING") == "PONG");
+}
+
+#[test]
+fn a_connection_that_asks_for_too_many_wrong_rooms_is_closed() {
+    let hub = chatd::hub::HubSettings { max_misses: 3, ..Options::default().hub };
+    let pod = Pod::start(Options { hub, ..Options::default() });
+    let room = Lines::connect(pod.tcp).create_room();
+    let mut stream = TcpStream::connect(pod.web).unwrap();
+    let mut look_up = |room: &str| {
+        let answer = http_over(&mut stream, &format!("GET /api/rooms/{room} HTTP/1.1\r\nHost: {}\r\n\r\n", pod.web));
+        (answer.status, answer.header("connection") == Some("close"))
+    };
+    assert_eq!(look_up("aaaaaaaa"), (404, false));
+    assert_eq!(look_up("aaaaaaab"), (404, false));
+    assert_eq!(look_up(&room), (200, false));
+    assert_eq!(look_up("aaaaaaac"), (429, true));
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "it is closed");
+    assert_eq!(http(pod.web, "GET", "/api/rooms/aaaaaaaa", &[]).status, 404, "another one is not");
 }
 
 #[test]

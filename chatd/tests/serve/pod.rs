@@ -170,6 +170,7 @@ async fn serve(
         allowed_origins: options.allowed_origins,
         trusted_proxies: options.trusted_proxies,
         max_players: options.hub.max_players,
+        max_misses: options.hub.max_misses,
         limits,
         first_line_timeout,
     };
