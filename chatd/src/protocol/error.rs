@@ -168,6 +168,7 @@ mod tests {
             (Some(ErrorCode::ShuttingDown), 1012),
             (Some(ErrorCode::Moved), 1012),
             (Some(ErrorCode::TooManyConnections), 1013),
+            (Some(ErrorCode::TooManyRooms), 1013),
             (Some(ErrorCode::Unavailable), 1013),
             (Some(ErrorCode::Replaced), 4001),
         ] {

@@ -11,7 +11,7 @@ use super::connection::{Connection, Due, Leaving, Web, ping_again_after};
 use super::{LEAVING, Shard, websocket};
 use crate::frame::Drop;
 use crate::hub::SessionId;
-use crate::protocol::ErrorCode;
+use crate::protocol::{ErrorCode, close_code};
 
 /// How long a closed connection has to take its last words, and to close its side (ms; protocol.md section 2).
 const LAST_WORDS: u64 = 1000;
@@ -232,18 +232,6 @@ fn next_bytes<'a>(web: Option<&'a mut Web>, output: &'a [u8]) -> (&'a [u8], bool
         (output.get(..web.unsent).unwrap_or_default(), false)
     } else {
         (&web.control, true)
-    }
-}
-
-/// The WebSocket close code that goes with the end of a session (protocol.md section 6).
-fn close_code(code: Option<ErrorCode>) -> u16 {
-    match code {
-        None => 1000,
-        Some(ErrorCode::LineTooLong) => 1009,
-        Some(ErrorCode::TooManyConnections | ErrorCode::Unavailable) => 1013,
-        Some(ErrorCode::ShuttingDown | ErrorCode::Moved) => 1012,
-        Some(ErrorCode::Replaced) => 4001,
-        Some(_) => 1008,
     }
 }
 
