@@ -7,7 +7,7 @@
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ const FLUSH_TIME: Duration = Duration::from_secs(1);
 pub fn start(format: LogFormat, level: LogLevel) -> LogGuard {
     let terminal = std::io::stdout().is_terminal();
     let text = format == LogFormat::Text || format == LogFormat::Auto && terminal;
-    let (lines, guard) = Lines::start(std::io::stdout());
+    let (lines, guard) = Lines::start(std::io::stdout(), move |lost| lines_were_lost(text, terminal, lost));
     // Fails only if the process has set one before, which is then the one that counts.
     let _ = tracing::subscriber::set_global_default(subscriber(text, terminal, level, lines));
     std::panic::set_hook(Box::new(|panic| {
@@ -60,6 +60,55 @@ where
     Registry::default().with(layer.with_filter(own))
 }
 
+/// The line that says so, in the form of the others.
+fn lines_were_lost(text: bool, terminal: bool, lines: u64) -> Vec<u8> {
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let subscriber = subscriber(text, terminal, LogLevel::Warn, move || writer.clone());
+    tracing::subscriber::with_default(subscriber, || tracing::warn!(lines, "log lines were lost"));
+    kept.take()
+}
+
+/// Keeps what is written, for all clones.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        // Plain bytes: no panic can leave them half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.bytes())
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lets an event through once a minute: for what may come many times a second.
+#[derive(Debug, Default)]
+pub struct OnceAMinute(Option<Instant>);
+
+impl OnceAMinute {
+    pub fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.0.is_none_or(|last| now >= last + Duration::from_mins(1));
+        if due {
+            self.0 = Some(now);
+        }
+        due
+    }
+}
+
 /// Gives each event's line to the thread that writes; never waits.
 #[derive(Clone)]
 struct Lines {
@@ -76,7 +125,11 @@ pub struct LogGuard {
 }
 
 impl Lines {
-    fn start(mut output: impl Write + Send + 'static) -> (Self, LogGuard) {
+    /// `lost_line`: the line that says how many were lost.
+    fn start(
+        mut output: impl Write + Send + 'static,
+        lost_line: impl Fn(u64) -> Vec<u8> + Send + 'static,
+    ) -> (Self, LogGuard) {
         let (sender, receiver) = sync_channel::<Vec<u8>>(WAITING_LINES);
         let (done, written) = sync_channel(1);
         let lost = Arc::new(AtomicU64::new(0));
@@ -90,9 +143,7 @@ impl Lines {
                 let _ = output.write_all(&line);
                 let missing = lost.swap(0, Ordering::Relaxed);
                 if missing > 0 {
-                    let note =
-                        format!("{{\"level\":\"WARN\",\"message\":\"log lines were lost\",\"lines\":{missing}}}\n");
-                    let _ = output.write_all(note.as_bytes());
+                    let _ = output.write_all(&lost_line(missing));
                 }
                 let _ = output.flush();
             }
@@ -153,28 +204,12 @@ impl Drop for LogGuard {
 mod tests {
     use super::*;
 
-    /// What was written, for all clones.
-    #[derive(Clone, Default)]
-    struct Output(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Output {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn logged(text: bool, level: LogLevel, log: impl FnOnce()) -> String {
-        let output = Output::default();
-        let (lines, guard) = Lines::start(output.clone());
+        let output = Kept::default();
+        let (lines, guard) = Lines::start(output.clone(), |_| Vec::new());
         tracing::subscriber::with_default(subscriber(text, false, level, lines), log);
         drop(guard);
-        let bytes = output.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        String::from_utf8(output.take()).unwrap()
     }
 
     #[test]
@@ -207,7 +242,7 @@ mod tests {
     #[test]
     fn a_reader_that_stands_still_holds_nobody_up() {
         /// Takes nothing until it is let go.
-        struct Stuck(std::sync::mpsc::Receiver<()>, Output);
+        struct Stuck(std::sync::mpsc::Receiver<()>, Kept);
         impl Write for Stuck {
             fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
                 let _ = self.0.recv();
@@ -218,8 +253,8 @@ mod tests {
             }
         }
         let (go, gate) = sync_channel(0);
-        let output = Output::default();
-        let (lines, guard) = Lines::start(Stuck(gate, output.clone()));
+        let output = Kept::default();
+        let (lines, guard) = Lines::start(Stuck(gate, output.clone()), |lost| lines_were_lost(false, false, lost));
         let extra = 7;
         // One may be with the writer, the queue is full, and the rest is lost.
         tracing::subscriber::with_default(subscriber(false, false, LogLevel::Info, lines.clone()), || {
@@ -231,7 +266,25 @@ mod tests {
         assert!((extra..=extra + 1).contains(&lost), "{lost}");
         drop(go);
         drop(guard);
-        let written = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
-        assert!(written.contains(&format!("\"lines\":{lost}}}")), "the loss is said");
+        let written = String::from_utf8(output.take()).unwrap();
+        let events = written.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let losses: Vec<_> = events.filter(|event| event["message"] == "log lines were lost").collect();
+        assert_eq!(losses.len(), 1, "the loss is said");
+        assert_eq!(losses[0]["lines"], lost);
+        assert!(losses[0]["level"] == "WARN" && losses[0]["timestamp"].is_string(), "{}", losses[0]);
+    }
+
+    #[test]
+    fn lost_lines_are_told_of_as_text_where_all_is_text() {
+        let line = String::from_utf8(lines_were_lost(true, false, 7)).unwrap();
+        assert!(line.contains(" WARN ") && line.contains("log lines were lost") && line.contains("lines=7"), "{line}");
+        assert!(line.ends_with('\n') && !line.starts_with('{'), "{line}");
+    }
+
+    #[test]
+    fn what_comes_all_the_time_is_told_once_a_minute() {
+        let (mut once, start) = (OnceAMinute::default(), Instant::now());
+        let told = (0..150).filter(|second| once.is_due(start + Duration::from_secs(*second))).count();
+        assert_eq!(told, 3);
     }
 }

@@ -123,13 +123,14 @@ pub struct Permit(pub tokio::sync::OwnedSemaphorePermit);
 /// The pod's places for connections, which its ports share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Places {
+    count: usize,
     free: Arc<Semaphore>,
     refused: Arc<AtomicU64>,
 }
 
 impl Places {
     pub fn new(count: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(count)), refused: Arc::default() }
+        Self { count, free: Arc::new(Semaphore::new(count)), refused: Arc::default() }
     }
 
     /// `None`, which is counted: all are taken.
@@ -141,8 +142,28 @@ impl Places {
         place
     }
 
+    /// How many are taken: by clients, by HTTP connections, and by those that are being closed.
+    pub fn used(&self) -> u64 {
+        self.count.saturating_sub(self.free.available_permits()) as u64
+    }
+
     /// How many connections have found no place.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_used_until_it_is_given_back() {
+        let places = Places::new(2);
+        let held = [places.take(), places.clone().take(), places.take()];
+        assert!(held[1].is_some() && held[2].is_none());
+        assert_eq!((places.used(), places.refused()), (2, 1));
+        drop(held);
+        assert_eq!(places.used(), 0);
     }
 }

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub counters: Counters,
     pub gauges: Gauges,
     pub directory_counters: DirectoryCounters,
+    /// Places for connections that are taken; `--max-connections` is how many there are.
+    pub connection_places_used: u64,
     /// Connections that were turned away since the pod was full.
     pub connections_refused: u64,
     /// Links to other pods that are up.
@@ -124,7 +126,8 @@ impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut write = Writer(encoder);
         write.pod(self)?;
-        write.shards(&self.counters, &self.gauges, self.connections_refused)?;
+        write.places(self.connection_places_used, self.connections_refused)?;
+        write.shards(&self.counters, &self.gauges)?;
         write.directory(self)?;
         write.process(self.process)
     }
@@ -152,8 +155,14 @@ impl Writer<'_> {
         self.counter("chatd_peer_links_lost", "Links to other pods that broke", snapshot.peer_links_lost)
     }
 
+    fn places(&mut self, used: u64, refused: u64) -> fmt::Result {
+        let help = "Places of --max-connections that are taken: by clients, HTTP connections and those being closed";
+        self.gauge("chatd_connection_places_used", help, used)?;
+        self.counter("chatd_connections_refused", "Connections turned away since the pod was full", refused)
+    }
+
     /// All shards' sums. Taken apart by name, so that a figure that is not shown does not compile.
-    fn shards(&mut self, counters: &Counters, gauges: &Gauges, refused: u64) -> fmt::Result {
+    fn shards(&mut self, counters: &Counters, gauges: &Gauges) -> fmt::Result {
         let Counters {
             connections_tcp: accepted_tcp,
             connections_web: accepted_web,
@@ -201,7 +210,6 @@ impl Writer<'_> {
             "kind",
             kinds.into_iter(),
         )?;
-        self.counter("chatd_connections_refused", "Connections turned away since the pod was full", refused)?;
         self.counter("chatd_commands_in", "Commands and chat lines from clients, wrong ones too", *commands_in)?;
         self.counter("chatd_messages_in", "Messages given a place in a room's order here", *messages_in)?;
         self.counter(

@@ -5,7 +5,7 @@ mod proxy_header;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,6 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::logging::OnceAMinute;
 use crate::mail::{ClientSocket, Permit, Places, ShardMail};
 use crate::protocol::{Encoding, ErrorCode, Event};
 use proxy_header::Step;
@@ -48,6 +49,7 @@ pub async fn serve(
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let mut shards = shards.into_iter().cycle();
     let mut under_way = JoinSet::new();
+    let mut failures = OnceAMinute::default();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let (stream, address) = tokio::select! {
@@ -56,7 +58,7 @@ pub async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => (stream, address.ip().to_canonical()),
                 Err(error) => {
-                    accept_failed(&error).await;
+                    accept_failed(&error, &mut failures).await;
                     continue;
                 }
             },
@@ -106,8 +108,10 @@ pub(crate) fn keep_alive(listener: &TcpListener) {
 }
 
 /// Waits a little: the error is most often that there are no descriptors left, and would come back at once.
-pub(crate) async fn accept_failed(error: &io::Error) {
-    tracing::warn!(%error, "a connection could not be accepted");
+pub(crate) async fn accept_failed(error: &io::Error, log: &mut OnceAMinute) {
+    if log.is_due(Instant::now()) {
+        tracing::warn!(%error, "a connection could not be accepted");
+    }
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 

@@ -31,6 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::limits::SharedLimits;
+use crate::logging::OnceAMinute;
 use crate::mail::{Permit, Places, ShardMail};
 use crate::protocol::{ErrorCode, RoomId};
 use crate::settings::{Cidr, Origin};
@@ -134,6 +135,7 @@ pub async fn serve(
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let (end, ending) = watch::channel(());
     let mut connections = JoinSet::new();
+    let mut failures = OnceAMinute::default();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let (stream, socket) = tokio::select! {
@@ -142,7 +144,7 @@ pub async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => (stream, address.ip().to_canonical()),
                 Err(error) => {
-                    accept_failed(&error).await;
+                    accept_failed(&error, &mut failures).await;
                     continue;
                 }
             },
