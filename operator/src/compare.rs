@@ -81,11 +81,12 @@ fn last(place: &str) -> &str {
     place.rsplit('.').next().unwrap_or(place)
 }
 
-/// What the API server leaves out when it is written.
+/// What the API server leaves out when it is written. It keeps `false`: each field that we send so is a pointer in Kubernetes' types, to
+/// which a test in `desired/snapshots.rs` holds them.
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::Bool(value) => !value,
+        Value::Bool(_) => false,
         Value::Number(number) => number.as_i64() == Some(0),
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
@@ -117,7 +118,7 @@ mod tests {
     fn what_the_api_server_writes_otherwise_is_the_same() {
         let desired = json!({
             "resources": { "requests": { "cpu": "1000m", "memory": "1024Mi" } },
-            "emptyDir": {}, "affinity": { "nodeAffinity": {} }, "off": false, "list": [],
+            "emptyDir": {}, "affinity": { "nodeAffinity": {} }, "list": [],
         });
         same(&desired, &json!({ "resources": { "requests": { "cpu": "1", "memory": "1Gi" } }, "emptyDir": {} }));
     }
@@ -128,6 +129,8 @@ mod tests {
             (json!({ "replicas": 3 }), json!({ "replicas": 2 }), ".replicas"),
             (json!({ "replicas": 3 }), json!({}), ".replicas"),
             (json!({ "replicas": 0 }), json!({ "replicas": 1 }), ".replicas"),
+            (json!({ "automount": false }), json!({}), ".automount"),
+            (json!({ "security": { "escalation": false } }), json!({}), ".security"),
             (json!({ "selector": { "a": "1" } }), json!({ "selector": { "a": "1", "b": "2" } }), ".selector"),
             (json!({ "ingress": [{}] }), json!({ "ingress": [{}, {}] }), ".ingress"),
             (json!({ "args": ["a", "b"] }), json!({ "args": ["b", "a"] }), ".args[0]"),
