@@ -27,14 +27,6 @@ pub use rooms::{Drain, Limits, OnWrongPod, Requirement, Rollout, Rooms, Switch, 
 pub use rules::{RULES, Rule};
 pub use status::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
 
-/// The label keys and the prefix that belong to the operator: `pod.labels` may not hold them.
-pub const OWN_LABELS: [&str; 4] = [
-    "app.kubernetes.io/name",
-    "app.kubernetes.io/instance",
-    "app.kubernetes.io/component",
-    "app.kubernetes.io/managed-by",
-];
-
 /// What a deployment of chat rooms should be. Every field has a default: `{}` gives three chat pods that share a Valkey which the
 /// operator runs.
 // The derived root object repeats attributes, which is not ours to change.

@@ -100,7 +100,8 @@ impl Default for Service {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PerPod {
-    /// What kind of Service each pod gets. None: pods have no address outside of the cluster, and sessions are relayed between pods.
+    /// What kind of Service each pod gets. None: pods have no address outside of the cluster. Sessions of browsers are then relayed
+    /// between pods, and those of raw TCP clients as `tcp.onWrongPod` says: unset and with `service.type: ClusterIP`, they get a REDIRECT.
     #[serde(rename = "type")]
     pub type_: PerPodType,
 

@@ -71,7 +71,8 @@ pub struct Limits {
     pub burst: i32,
 
     /// Limits wrong rooms, wrong tokens and new rooms to 30 a minute for each client address. Only of use where the pods see the
-    /// clients' own addresses: `service.externalTrafficPolicy: Local`, `tcp.proxyProtocol` or `web.trustedProxies`.
+    /// clients' own addresses: `service.externalTrafficPolicy: Local`, `tcp.proxyProtocol` or `web.trustedProxies`. The Services of
+    /// `perPod` do not get that policy: who follows a REDIRECT through one may share the address of a node with others.
     #[serde(rename = "perClientIP")]
     pub per_client_ip: Switch,
 }

@@ -23,7 +23,7 @@ pub struct ChatDeploymentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
 
-    /// The image of chatd that is in use, or being rolled out.
+    /// The image of chatd that is in use, or being rolled out. One that waits, as while paused, is not said before a pod has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
 
