@@ -18,11 +18,11 @@ pub struct Outcome {
     pub problems: Vec<Problem>,
     /// Secrets were written: what they are has to be read again.
     pub secrets_changed: bool,
-    /// Services were written: their node ports go into the addresses of pods, and the watch tells nothing new of what is known already.
-    pub services_changed: bool,
+    /// Services were written, whose node ports go into the addresses of pods, or a child was found to be there already: the next look
+    /// has to begin at once, and the watch tells nothing new of what is known already.
+    pub seen_anew: bool,
     /// The first failure that is nobody's fault but the moment's.
     pub failure: Option<CallError>,
-    pub told: Vec<(&'static str, String)>,
 }
 
 pub async fn apply(client: &Client, cache: &Cache, key: &Key, context: &Context<'_>, writes: &[Write]) -> Outcome {
@@ -43,6 +43,7 @@ pub async fn apply(client: &Client, cache: &Cache, key: &Key, context: &Context<
                     403 => Reason::Forbidden,
                     _ => Reason::WriteRefused,
                 };
+                tracing::warn!(deployment = %key, code, reason = reason.as_str(), message, "a write was refused");
                 outcome.problems.push(Problem::new(reason, message));
             }
             Err(error @ CallError::NotLeading) => {
@@ -125,12 +126,12 @@ async fn create(
     };
     let record = record::Child::of_object(child.kind, &object);
     match plan::standing(owner, &record) {
+        // Whoever took its labels off hid it from the watches. What was planned without it may be far from what it is: of a StatefulSet
+        // all pods would be updated at once. It is known now, and looked at again.
         Standing::Ours => {
-            if compare::first_difference(&child.object, &object).is_none() {
-                outcome.services_changed |= cache.put_child(key, record) && child.kind == Kind::Service;
-                return Ok(());
-            }
-            put(client, cache, key, child, Some(&record.uid), outcome).await
+            cache.put_child(key, record);
+            outcome.seen_anew = true;
+            Ok(())
         }
         Standing::Leaving => Ok(()),
         Standing::Foreign(holder) => {
@@ -161,7 +162,7 @@ async fn put(
     let object = result?;
     let record = record::Child::of_object(child.kind, &object);
     let is_new = cache.put_child(key, record.clone());
-    outcome.services_changed |= is_new && child.kind == Kind::Service;
+    outcome.seen_anew |= is_new && child.kind == Kind::Service;
     match compare::first_difference(&child.object, &object) {
         None => cache.verify(key, &record, plan::seal(child)),
         Some(place) => {
@@ -183,4 +184,74 @@ fn new_secret(context: &Context<'_>, which: NewSecret) -> Result<Child, CallErro
         }
         NewSecret::Valkey => desired::new_valkey_secret(context, &random),
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::api::ChatDeploymentSpec;
+    use crate::desired::{Facts, Installed};
+    use crate::leader::Leadership;
+
+    /// An API server that answers every request with this, and the requests that it got.
+    async fn server(code: u16, answer: serde_json::Value) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let requests = Arc::<Mutex<Vec<String>>>::default();
+        let heard = Arc::clone(&requests);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = vec![0; 64 * 1024];
+                let length = stream.read(&mut request).await.unwrap();
+                let text = String::from_utf8_lossy(&request[..length]);
+                heard.lock().unwrap().push(text.split(' ').next().unwrap_or_default().to_owned());
+                let body = answer.to_string();
+                let head = format!("HTTP/1.1 {code} X\r\nContent-Type: application/json\r\nConnection: close\r\n");
+                let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let kube = kube::Client::try_from(kube::Config::new(url)).unwrap();
+        (Client::new(kube, Arc::default(), Leadership::always()), requests)
+    }
+
+    fn key() -> Key {
+        Key { namespace: "games".into(), name: "chat".into() }
+    }
+
+    async fn carried_out(client: &Client, cache: &Cache, write: fn(Child) -> Write) -> Outcome {
+        let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "uid-1".into() };
+        let installed =
+            Installed { chatd_image: "c".into(), valkey_image: "v".into(), operator_namespace: "system".into() };
+        let (spec, facts) = (ChatDeploymentSpec::default(), Facts::default());
+        let context = Context { owner: &owner, spec: &spec, installed: &installed, facts: &facts };
+        apply(client, cache, &key(), &context, &[write(desired::chat_set(&context))]).await
+    }
+
+    #[tokio::test]
+    async fn a_set_that_is_there_after_all_is_looked_at_before_it_is_written() {
+        let owners = json!([{ "apiVersion": desired::API_VERSION, "kind": desired::KIND, "name": "chat", "uid": "uid-1", "controller": true }]);
+        let metadata = json!({ "name": "chat", "namespace": "games", "uid": "u", "ownerReferences": owners });
+        let (client, requests) = server(200, json!({ "metadata": metadata, "spec": { "replicas": 3 } })).await;
+        let cache = Cache::default();
+        let outcome = carried_out(&client, &cache, Write::Create).await;
+        assert!(outcome.seen_anew && outcome.failure.is_none(), "{outcome:?}");
+        assert_eq!(*requests.lock().unwrap(), ["GET"], "nothing was written");
+        assert_eq!(cache.children(&key())[0].uid, "u", "the next plan knows it");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_refused_is_a_problem() {
+        let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "exceeded quota: q", "code": 403 });
+        let (client, _) = server(403, status).await;
+        let write = |child| Write::Apply { child, uid: "u".into(), why: String::new() };
+        let outcome = carried_out(&client, &Cache::default(), write).await;
+        assert_eq!(outcome.problems[0].reason, Reason::QuotaExceeded, "{outcome:?}");
+    }
 }

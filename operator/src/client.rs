@@ -11,6 +11,7 @@ use kube::api::{
     PostParams, Preconditions, Request,
 };
 use kube::core::DeserializeGuard;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::{ChatDeployment, ChatDeploymentStatus};
@@ -121,7 +122,7 @@ impl Client {
         }
     }
 
-    /// A Secret with its values' lengths in place of the values: nothing else of it is needed.
+    /// A Secret, values and all: whoever asks drops them as soon as it knows whether all is in it.
     pub async fn get_secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, CallError> {
         let api: Api<Secret> = Api::namespaced(self.kube.clone(), namespace);
         self.call("get", api.get_opt(name)).await
@@ -169,31 +170,47 @@ impl Client {
         gone_is_good(result.map(drop))
     }
 
+    /// Writes a status, and returns the ChatDeployment with it if this version can read it.
     pub async fn status(
         &self,
         namespace: &str,
         name: &str,
         uid: &str,
         status: &ChatDeploymentStatus,
-    ) -> Result<ChatDeployment, CallError> {
-        let api: Api<ChatDeployment> = Api::namespaced(self.kube.clone(), namespace);
+    ) -> Result<Option<ChatDeployment>, CallError> {
+        let api: Api<DeserializeGuard<ChatDeployment>> = Api::namespaced(self.kube.clone(), namespace);
         let patch = json!({
             "apiVersion": crate::desired::API_VERSION,
             "kind": crate::desired::KIND,
             // With the uid: a status of one that was deleted must not make or mark its successor.
-            "metadata": { "name": name, "namespace": namespace, "uid": (!uid.is_empty()).then_some(uid) },
+            "metadata": { "name": name, "namespace": namespace, "uid": uid },
             "status": status,
         });
         let parameters = PatchParams { force: true, ..PatchParams::apply(MANAGER) };
-        self.call("apply", api.patch_status(name, &parameters, &Patch::Apply(&patch))).await
+        let written = self.call("apply", api.patch_status(name, &parameters, &Patch::Apply(&patch))).await?;
+        Ok(written.0.ok())
+    }
+
+    /// The uid and the status of a ChatDeployment whose spec this version cannot read.
+    pub async fn status_of(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<(String, ChatDeploymentStatus)>, CallError> {
+        let kind = ApiResource::erase::<ChatDeployment>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.kube.clone(), namespace, &kind);
+        let found = self.call("list", api.list(&only_this(name))).await?.items.into_iter().next();
+        Ok(found.map(|found| {
+            let status = found.data.get("status").and_then(|status| ChatDeploymentStatus::deserialize(status).ok());
+            (found.metadata.uid.unwrap_or_default(), status.unwrap_or_default())
+        }))
     }
 
     /// The ChatDeployment of this name, if there is one; one that this version cannot read counts as none. By a list: the operator has
     /// no other use for the right to get one.
     pub async fn deployment(&self, namespace: &str, name: &str) -> Result<Option<ChatDeployment>, CallError> {
         let api: Api<DeserializeGuard<ChatDeployment>> = Api::namespaced(self.kube.clone(), namespace);
-        let parameters = ListParams::default().fields(&format!("metadata.name={name}"));
-        let found = self.call("list", api.list(&parameters)).await?.items;
+        let found = self.call("list", api.list(&only_this(name))).await?.items;
         Ok(found.into_iter().find_map(|deployment| deployment.0.ok()))
     }
 
@@ -245,6 +262,10 @@ fn request(kind: Kind, namespace: &str) -> Request {
 
 fn unfit(error: &impl std::error::Error) -> CallError {
     CallError::Other(format!("no request can be made: {error}"))
+}
+
+fn only_this(name: &str) -> ListParams {
+    ListParams::default().fields(&format!("metadata.name={name}"))
 }
 
 fn only(uid: &str) -> DeleteParams {

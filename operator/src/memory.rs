@@ -4,11 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::rollout::Pod;
+
 /// Pods of the old version that are unready or missing for this long are not waited for. A process that ends and starts again is ready
 /// after some 3 s, a pod that is replaced after 10 s: in that time a roll-out would take a second pod, at two replicas the last one.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Beyond its grace period a pod may take this long to end before it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_mins(1);
+/// A pod that has served is lost when it is away for this long.
+const LOST_AFTER: Duration = Duration::from_mins(1);
+/// A pod that has not served yet may take this long: its image may have to be fetched.
+const STARTS_WITHIN: Duration = Duration::from_mins(3);
+/// Secrets are not watched, so that the operator needs no right to list them. They are read at least this often.
+const SECRETS_WITHIN: Duration = Duration::from_mins(5);
 /// While changes are expected and none come for this long, everything is read anew, lest a watch has missed something. Later and later.
 const STILL: Duration = Duration::from_secs(15);
 const STILL_AT_MOST: Duration = Duration::from_mins(5);
@@ -21,12 +29,24 @@ pub struct Memory {
     away_since: BTreeMap<i32, Instant>,
     ending: BTreeSet<String>,
     ending_since: Instant,
-    pub secrets_seen: Option<Instant>,
+    served: BTreeSet<i32>,
+    absent: BTreeMap<i32, Absent>,
+    /// When the Secrets are to be read again; nothing means now.
+    secrets_due: Option<Instant>,
     pub counts_written: Option<Instant>,
     pub failures: u32,
     still: Option<Still>,
     events: f64,
     events_counted: Instant,
+}
+
+/// What is in the place of a pod that would serve, and since when.
+#[derive(Debug)]
+struct Absent {
+    /// Nothing if no pod is there.
+    uid: Option<String>,
+    is_ending: bool,
+    since: Instant,
 }
 
 /// Something is under way and does not go on.
@@ -43,7 +63,9 @@ impl Memory {
             away_since: BTreeMap::new(),
             ending: BTreeSet::new(),
             ending_since: now,
-            secrets_seen: None,
+            served: BTreeSet::new(),
+            absent: BTreeMap::new(),
+            secrets_due: None,
             counts_written: None,
             failures: 0,
             still: None,
@@ -67,6 +89,21 @@ impl Memory {
         let since = laggards.iter().filter_map(|ordinal| self.away_since.get(ordinal)).max();
         let waited = since.map(|since| now.saturating_duration_since(*since));
         (waited.is_some_and(|waited| waited >= PATIENCE), waited.and_then(|waited| PATIENCE.checked_sub(waited)))
+    }
+
+    /// Secrets were read: they are read again after a time that differs, so that not all are read at once. `random` is from 0 to 1.
+    pub fn secrets_are_read(&mut self, now: Instant, random: f64) {
+        self.secrets_due = Some(now + SECRETS_WITHIN.mul_f64(0.8 + random * 0.15));
+    }
+
+    /// They were written, or are expected to change.
+    pub fn secrets_are_stale(&mut self) {
+        self.secrets_due = None;
+    }
+
+    /// How long they need not be read.
+    pub fn secrets_are_good_for(&self, now: Instant) -> Duration {
+        self.secrets_due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now))
     }
 
     /// Whether to read everything anew in this look.
@@ -96,6 +133,43 @@ impl Memory {
         let waited = now.saturating_duration_since(self.ending_since);
         let most = grace + STUCK_AFTER;
         if self.ending.is_empty() { (false, None) } else { (waited >= most, most.checked_sub(waited)) }
+    }
+
+    /// Which of the `expected` pods have been away for so long that this is no start, no restart and no drain any more, and when the next
+    /// of them has.
+    pub fn lost(
+        &mut self,
+        expected: &BTreeSet<i32>,
+        pods: &BTreeMap<i32, Pod>,
+        grace: Duration,
+        now: Instant,
+    ) -> (BTreeSet<i32>, Option<Duration>) {
+        let is_ready = |ordinal: &i32| pods.get(ordinal).is_some_and(|pod| pod.ready && !pod.terminating);
+        self.served.retain(|ordinal| expected.contains(ordinal));
+        self.served.extend(expected.iter().filter(|ordinal| is_ready(ordinal)));
+        self.absent.retain(|ordinal, _| expected.contains(ordinal) && !is_ready(ordinal));
+        let (mut lost, mut next) = (BTreeSet::new(), None::<Duration>);
+        for ordinal in expected.iter().filter(|ordinal| !is_ready(ordinal)) {
+            let pod = pods.get(ordinal);
+            let uid = pod.map(|pod| pod.uid.clone());
+            let is_ending = pod.is_some_and(|pod| pod.terminating);
+            let known = self.absent.remove(ordinal);
+            let known = known.filter(|absent| absent.uid == uid && absent.is_ending == is_ending);
+            let absent = known.unwrap_or(Absent { uid, is_ending, since: now });
+            let most = match (is_ending, self.served.contains(ordinal)) {
+                (true, _) => grace + LOST_AFTER,
+                (false, true) => LOST_AFTER,
+                (false, false) => STARTS_WITHIN,
+            };
+            let left = most.saturating_sub(now.saturating_duration_since(absent.since));
+            if left.is_zero() {
+                lost.insert(*ordinal);
+            } else {
+                next = Some(next.map_or(left, |next| next.min(left)));
+            }
+            self.absent.insert(*ordinal, absent);
+        }
+        (lost, next)
     }
 
     /// Whether one more Event may be told now.
@@ -165,6 +239,59 @@ mod tests {
         assert_eq!(memory.goes_on(Some(2), at(146)), Some(STILL), "it goes on");
         assert_eq!(memory.goes_on(None, at(150)), None);
         assert!(!memory.reads_anew(at(999)));
+    }
+
+    #[test]
+    fn secrets_are_read_within_five_minutes_whatever_chance_says() {
+        let start = Instant::now();
+        let mut memory = Memory::new(start);
+        assert_eq!(memory.secrets_are_good_for(start), Duration::ZERO);
+        for chance in [0.0, 0.5, 1.0] {
+            memory.secrets_are_read(start, chance);
+            let time = memory.secrets_are_good_for(start);
+            assert!((Duration::from_mins(4)..Duration::from_mins(5)).contains(&time), "{time:?}");
+            assert_eq!(memory.secrets_are_good_for(start + time), Duration::ZERO, "a look then finds them due");
+        }
+        memory.secrets_are_stale();
+        assert_eq!(memory.secrets_are_good_for(start), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_pod_is_lost_when_it_is_away_for_longer_than_its_state_allows() {
+        let start = Instant::now();
+        let grace = Duration::from_secs(35);
+        let pod = |uid: &str, ready, terminating| Pod {
+            name: String::new(),
+            uid: uid.into(),
+            revision: String::new(),
+            directory: String::new(),
+            ready,
+            terminating,
+        };
+        let mut memory = Memory::new(start);
+        let mut lost = |seconds, second: Option<Pod>| {
+            let first = pod("u0", true, false);
+            let pods = [(0, Some(first)), (1, second)].into_iter().filter_map(|(at, pod)| Some((at, pod?))).collect();
+            let (lost, next) = memory.lost(&[0, 1].into(), &pods, grace, start + Duration::from_secs(seconds));
+            (!lost.is_empty(), next.map(|next| next.as_secs()))
+        };
+        // It starts for the first time.
+        assert_eq!(lost(0, Some(pod("u1", false, false))), (false, Some(180)));
+        assert_eq!(lost(179, Some(pod("u1", false, false))), (false, Some(1)));
+        assert_eq!(lost(180, Some(pod("u1", false, false))), (true, None));
+        assert_eq!(lost(200, Some(pod("u1", true, false))), (false, None));
+        // It has served and is no longer ready.
+        assert_eq!(lost(300, Some(pod("u1", false, false))), (false, Some(60)));
+        assert_eq!(lost(360, Some(pod("u1", false, false))), (true, None));
+        // It drains, and its node has died.
+        assert_eq!(lost(400, Some(pod("u1", true, true))), (false, Some(95)));
+        assert_eq!(lost(495, Some(pod("u1", true, true))), (true, None));
+        // It is gone, its successor hangs, and comes up at last.
+        assert_eq!(lost(500, None), (false, Some(60)));
+        assert_eq!(lost(560, None), (true, None));
+        assert_eq!(lost(570, Some(pod("u2", false, false))), (false, Some(60)));
+        assert_eq!(lost(630, Some(pod("u2", false, false))), (true, None));
+        assert_eq!(lost(631, Some(pod("u2", true, false))), (false, None));
     }
 
     #[test]

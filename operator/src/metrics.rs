@@ -55,7 +55,12 @@ impl Metrics {
     pub fn text(&self, gauges: Gauges) -> String {
         let state = self.state();
         let mut text = String::new();
-        head(&mut text, "chatd_operator_reconciles", "counter", "Looks at a ChatDeployment, by result");
+        head(
+            &mut text,
+            "chatd_operator_reconciles",
+            "counter",
+            "Looks at a ChatDeployment, by result; error: failed, or a write was refused",
+        );
         for result in ["ok", "error", "gone"] {
             let count = state.reconciles.get(result).copied().unwrap_or_default();
             let _ = writeln!(text, "chatd_operator_reconciles_total{{result=\"{result}\"}} {count}");
@@ -71,7 +76,7 @@ impl Metrics {
             &mut text,
             "chatd_operator_api_calls",
             "counter",
-            "Calls to the API server but for watches, by verb and code; 0: no answer",
+            "Calls to the API server about ChatDeployments and their children, without watches and their lists and without the Lease, by verb and code; 0: no answer",
         );
         for ((verb, code), count) in &state.calls {
             let _ = writeln!(text, "chatd_operator_api_calls_total{{verb=\"{verb}\",code=\"{code}\"}} {count}");

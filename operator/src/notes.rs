@@ -64,11 +64,11 @@ mod tests {
         let key = Key { namespace: "games".into(), name: "chat".into() };
         let book = Notebook::default();
         let mut notes = book.take(&key, "u1");
-        notes.memory.secrets_seen = Some(Instant::now());
+        notes.memory.secrets_are_read(Instant::now(), 0.0);
         book.put(&key, notes);
         let notes = book.take(&key, "u1");
-        assert!(notes.memory.secrets_seen.is_some());
+        assert!(!notes.memory.secrets_are_good_for(Instant::now()).is_zero());
         book.put(&key, notes);
-        assert!(book.take(&key, "u2").memory.secrets_seen.is_none());
+        assert!(book.take(&key, "u2").memory.secrets_are_good_for(Instant::now()).is_zero());
     }
 }

@@ -1,20 +1,18 @@
 //! What there is of one ChatDeployment: from the cache, and from the API server what changed since it was last looked at. Does I/O.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use k8s_openapi::ByteString;
 
+use crate::api::{ChatDeploymentSpec, RedisType};
 use crate::cache::Cache;
 use crate::client::{CallError, Client};
 use crate::desired::{CHAT, Kind, Names, VALKEY, has_token_key, is_whole_valkey_secret};
-use crate::memory::Memory;
+use crate::memory::{Memory, random};
 use crate::plan::{Content, Observed, Seen, SeenSecret};
 use crate::record::{self, Key, PodRecord};
 use crate::rollout;
-
-/// Secrets are not watched, so that the operator needs no right to list them. They are looked at this often.
-const SECRETS_EVERY: Duration = Duration::from_mins(5);
 
 /// What was read of the Secrets, kept between two looks.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +21,12 @@ pub struct Secrets {
     pub valkey: Option<SeenSecret>,
 }
 
-/// `token_keys`: whether they are the operator's own. Valkey's Secret may be one that a spec of before left behind.
+/// Valkey's Secret may be one that a spec of before left behind: it is asked for as long as something of Valkey is known to be there.
 pub async fn observe(
     client: &Client,
     cache: &Cache,
     key: &Key,
-    token_keys: bool,
+    spec: &ChatDeploymentSpec,
     memory: &mut Memory,
     secrets: &mut Secrets,
 ) -> Result<Observed, CallError> {
@@ -59,12 +57,19 @@ pub async fn observe(
         };
         children.insert((record.kind, record.name.clone()), Seen { record, content });
     }
-    let is_due = memory.secrets_seen.is_none_or(|seen| seen.elapsed() >= SECRETS_EVERY);
-    if is_due {
-        secrets.token_keys =
-            if token_keys { read(client, key, &names.token_keys(), has_token_key).await? } else { None };
-        secrets.valkey = read(client, key, &names.valkey(), is_whole_valkey_secret).await?;
-        memory.secrets_seen = Some(Instant::now());
+    if memory.secrets_are_good_for(Instant::now()).is_zero() {
+        let of_valkey = |(_, name): &(Kind, String)| *name == names.valkey();
+        let has_valkey = secrets.valkey.is_some() || children.keys().any(of_valkey);
+        let (token_keys, valkey) = (names.token_keys(), names.valkey());
+        secrets.token_keys = match spec.token_keys.secret_ref {
+            None => read(client, key, &token_keys, has_token_key).await?,
+            Some(_) => None,
+        };
+        secrets.valkey = match spec.redis.type_ {
+            RedisType::External if !has_valkey => None,
+            _ => read(client, key, &valkey, is_whole_valkey_secret).await?,
+        };
+        memory.secrets_are_read(Instant::now(), random());
     }
     let pods = cache.pods(key);
     let chat = pods.iter().filter(|pod| pod.component == CHAT);

@@ -382,12 +382,8 @@ fn unwanted(context: &Context<'_>, observed: &Observed, wanted: &[Child], step: 
         matches!(&record.owner, record::Owner::Controller { uid, .. } if *uid == context.owner.uid)
             && !record.is_deleting
     };
-    let mut writes: Vec<Write> = observed
-        .children
-        .iter()
-        .filter(|((kind, name), seen)| is_ours(&seen.record) && !is_wanted(*kind, name) && !waits(*kind, name))
-        .map(|((kind, name), seen)| Write::Delete { kind: *kind, name: name.clone(), uid: seen.record.uid.clone() })
-        .collect();
+    let mut writes = Vec::new();
+    // First, since nobody looks for it any more once nothing else of Valkey is there.
     if let Some(secret) = &observed.valkey_secret
         && !context.is_managed_redis()
         && step.phase != Phase::ChangingDirectory
@@ -396,6 +392,11 @@ fn unwanted(context: &Context<'_>, observed: &Observed, wanted: &[Child], step: 
         let (name, uid) = (secret.record.name.clone(), secret.record.uid.clone());
         writes.push(Write::Delete { kind: Kind::Secret, name, uid });
     }
+    let children = observed.children.iter();
+    let gone = children
+        .filter(|((kind, name), seen)| is_ours(&seen.record) && !is_wanted(*kind, name) && !waits(*kind, name))
+        .map(|((kind, name), seen)| Write::Delete { kind: *kind, name: name.clone(), uid: seen.record.uid.clone() });
+    writes.extend(gone);
     writes
 }
 

@@ -22,8 +22,8 @@ const PERIOD: Duration = Duration::from_secs(8);
 const PERIOD_AFTER_FAILURE: Duration = Duration::from_secs(2);
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 const FRESH: Duration = Duration::from_secs(20);
-/// Changed counts alone are worth a look this often.
-const COUNTS_EVERY: Duration = Duration::from_secs(30);
+/// Changed counts alone are worth a look this much later: with the time between two questions that makes 30 s.
+const COUNTS_AFTER: Duration = Duration::from_secs(22);
 const TICK: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 32;
 const LONGEST_ANSWER: usize = 64 * 1024;
@@ -78,7 +78,7 @@ pub async fn poll(cache: Arc<Cache>, queue: Arc<Queue>, reports: Arc<Reports>, p
                 let report = answer.ok().and_then(Result::ok).and_then(|body| Report::parse(&body));
                 match reports.learn(&key, &pod, report) {
                     News::None => {}
-                    News::Counts => queue.add_after(&key, COUNTS_EVERY),
+                    News::Counts => queue.add_after(&key, COUNTS_AFTER),
                     News::State => queue.add(&key),
                 }
                 drop(permit);

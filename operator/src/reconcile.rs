@@ -1,41 +1,41 @@
 //! One look at one ChatDeployment: observe, plan, apply, say. Does I/O; what is decided is decided in pure modules.
 
+mod say;
+
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{ChatDeployment, ChatDeploymentStatus, Endpoints, ServiceType};
+use crate::api::ChatDeployment;
 use crate::apply::{self, Outcome};
 use crate::cache::{Cache, Deployment};
 use crate::client::{CallError, Client};
-use crate::desired::{CHAT, Context, Directory, Installed, Kind, Names, Owner, VALKEY, selector};
+use crate::desired::{CHAT, Context, Installed, Kind, Names, Owner, VALKEY};
 use crate::hash;
-use crate::memory::{Memory, backoff, random, unique};
+use crate::memory::{Memory, backoff, random};
 use crate::metrics::Metrics;
 use crate::notes::{Notebook, Notes};
 use crate::observe;
 use crate::plan::{self, Observed, Plan, Write};
 use crate::poll::Reports;
 use crate::queue::Queue;
-use crate::record::{self, Key, PodRecord};
+use crate::record::{Key, PodRecord};
 use crate::rollout::{self, Permission, Phase};
 use crate::slots::{Rolling, Slots};
-use crate::status::{self, Problem, Reason};
-use crate::tell;
+use crate::status::{Problem, Reason};
 use crate::valkey;
 
 /// While something is under way: a slot may have become free.
 const UNDER_WAY: Duration = Duration::from_secs(20);
-/// With nothing happening: Secrets are looked at.
+/// With nothing happening.
 const RESYNC: Duration = Duration::from_mins(5);
 /// Pods that are away for this long without a known reason are looked up in Kubernetes' Events.
 const LOOK_FOR_REASONS_AFTER: Duration = Duration::from_secs(4);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Kubernetes takes this long to look at a change, and pods to answer for the first time; after that their silence is said.
 const SURE_WITHIN: Duration = Duration::from_secs(3);
-const COUNTS_EVERY: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub struct Reconciler {
@@ -47,6 +47,14 @@ pub struct Reconciler {
     installed: Installed,
     slots: Mutex<Slots>,
     notebook: Notebook,
+}
+
+/// What came of a look that went through.
+#[derive(Clone, Copy, Debug)]
+struct Looked {
+    again_in: Duration,
+    /// The API server refused writes.
+    is_refused: bool,
 }
 
 /// Takes from the queue until `shutdown`.
@@ -76,6 +84,10 @@ impl Reconciler {
         Self { client, cache, queue, reports, metrics, installed, slots, notebook: Notebook::default() }
     }
 
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn look(&self, key: &Key) {
         let started = Instant::now();
         let deployment = self.cache.deployment(key);
@@ -89,13 +101,17 @@ impl Reconciler {
                 result
             }
             Some(Deployment::Unreadable { generation, why }) => {
-                self.say_unreadable(key, generation, &why).await;
+                self.slots().give_back(key);
+                if let Err(error) = self.say_unreadable(key, generation, &why).await {
+                    tracing::warn!(deployment = %key, %error, "its status could not be written; it is tried again");
+                    self.queue.add_after(key, LOOK_AGAIN);
+                }
                 "error"
             }
             _ => {
                 // Kubernetes deletes the children, by their owner references.
                 self.notebook.forget(key);
-                self.slots.lock().unwrap_or_else(PoisonError::into_inner).give_back(key);
+                self.slots().give_back(key);
                 "gone"
             }
         };
@@ -103,12 +119,12 @@ impl Reconciler {
     }
 
     /// When to look again.
-    fn schedule(&self, key: &Key, result: Result<Duration, CallError>, memory: &mut Memory) -> &'static str {
+    fn schedule(&self, key: &Key, result: Result<Looked, CallError>, memory: &mut Memory) -> &'static str {
         match result {
-            Ok(delay) => {
+            Ok(looked) => {
                 memory.failures = 0;
-                self.queue.add_after(key, delay);
-                "ok"
+                self.queue.add_after(key, looked.again_in);
+                if looked.is_refused { "error" } else { "ok" }
             }
             Err(CallError::NotLeading) => "error",
             Err(error) => {
@@ -121,18 +137,12 @@ impl Reconciler {
         }
     }
 
-    async fn reconcile(
-        &self,
-        key: &Key,
-        deployment: &ChatDeployment,
-        notes: &mut Notes,
-    ) -> Result<Duration, CallError> {
+    async fn reconcile(&self, key: &Key, deployment: &ChatDeployment, notes: &mut Notes) -> Result<Looked, CallError> {
         let uid = deployment.metadata.uid.clone().unwrap_or_default();
         let owner = Owner { name: key.name.clone(), namespace: key.namespace.clone(), uid };
         let spec = &deployment.spec;
-        let token_keys = spec.token_keys.secret_ref.is_none();
         let observed =
-            observe::observe(&self.client, &self.cache, key, token_keys, &mut notes.memory, &mut notes.secrets).await?;
+            observe::observe(&self.client, &self.cache, key, spec, &mut notes.memory, &mut notes.secrets).await?;
         let (permission, patience) = self.permission(key, &owner, deployment, &observed, &mut notes.memory);
         let plan = plan::plan(&owner, spec, &self.installed, &observed, permission);
         for (child, hash) in &plan.same {
@@ -141,12 +151,13 @@ impl Reconciler {
         let context = Context { owner: &owner, spec, installed: &self.installed, facts: &plan.facts };
         if plan.writes.iter().any(Write::makes) && !self.is_still_there(key, &owner).await? {
             self.queue.add(key);
-            return Ok(RESYNC);
+            return Ok(Looked { again_in: RESYNC, is_refused: false });
         }
         let mut outcome = apply::apply(&self.client, &self.cache, key, &context, &plan.writes).await;
         outcome.conflicts.extend(plan.conflicts.iter().cloned());
+        let looked = |again_in| Ok(Looked { again_in, is_refused: !outcome.problems.is_empty() });
         if outcome.secrets_changed || !plan.secrets_are_there {
-            notes.memory.secrets_seen = None;
+            notes.memory.secrets_are_stale();
         }
         let pods = self.cache.pods(key);
         let looks = self.reasons(key, &observed, &pods, &plan, notes).await?;
@@ -154,22 +165,24 @@ impl Reconciler {
         let is_unsure = plan.step.phase == Phase::Unseen || !self.reports.are_asked(key, &pods);
         if notes.unsure_for(is_unsure).is_some_and(|time| time < SURE_WITHIN) && outcome.failure.is_none() {
             // What could be said would be another thing in an instant.
-            return Ok(SURE_WITHIN);
+            return looked(SURE_WITHIN);
         }
-        let later = self.say(key, deployment, &context, &plan, &pods, &problems, &mut notes.memory).await?;
+        let (lost, lost_in) = lost(&context, &observed, &plan, &mut notes.memory);
+        let later = self.say(key, deployment, &context, &plan, &pods, (&problems, &lost), &mut notes.memory).await?;
         if let Some(failure) = outcome.failure {
             return Err(failure);
         }
-        if outcome.secrets_changed || outcome.services_changed {
-            return Ok(Duration::ZERO);
+        if outcome.secrets_changed || outcome.seen_anew {
+            return looked(Duration::ZERO);
         }
         let progress = plan.is_under_way.then(|| progress(&observed, &plan));
         let still = notes.memory.goes_on(progress, Instant::now());
         if !outcome.problems.is_empty() || !outcome.conflicts.is_empty() || !plan.secrets_are_there {
-            return Ok(LOOK_AGAIN * 2);
+            return looked(LOOK_AGAIN * 2);
         }
-        let base = if plan.is_under_way { UNDER_WAY } else { RESYNC.mul_f64(0.8 + random() * 0.4) };
-        Ok([patience, looks.0, later, still].into_iter().flatten().fold(base, Duration::min))
+        let base = if plan.is_under_way { UNDER_WAY } else { RESYNC };
+        let secrets = Some(notes.memory.secrets_are_good_for(Instant::now()));
+        looked([patience, looks.0, lost_in, later, still, secrets].into_iter().flatten().fold(base, Duration::min))
     }
 
     /// The children may be gone because it is: its own watch is another one, and may be late. Asked before anything is made, since
@@ -205,9 +218,7 @@ impl Reconciler {
         let (patience_is_over, patience) = memory.patience_is_over(&away, &laggards, now);
         let ending: BTreeSet<String> =
             observed.pods.values().filter(|pod| pod.terminating).map(|pod| pod.uid.clone()).collect();
-        let grace = Duration::from_secs(u64::try_from(spec.drain.deadline_seconds).unwrap_or_default() + 10);
-        let (is_stuck, ends) = memory.is_stuck(ending, grace, now);
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let (is_stuck, ends) = memory.is_stuck(ending, grace(&context), now);
         let chat = &observed.pods;
         let rolling = Rolling {
             needs_slot: rollout::needs_slot(set.as_ref(), chat, &wish) || valkey::needs_slot(&context, observed),
@@ -215,7 +226,7 @@ impl Reconciler {
                 || valkey::is_unfinished(&context, observed),
             progress: hash_of_pods(observed),
         };
-        let slot = slots.take(key, rolling, now);
+        let slot = self.slots().take(key, rolling, now);
         let wait = [patience, ends].into_iter().flatten().min();
         (Permission { slot, redis_is_settled: true, patience_is_over, is_stuck }, wait)
     }
@@ -265,101 +276,24 @@ impl Reconciler {
         }
         Ok((Some(LOOK_AGAIN), problems))
     }
+}
 
-    #[allow(clippy::too_many_arguments)]
-    async fn say(
-        &self,
-        key: &Key,
-        deployment: &ChatDeployment,
-        context: &Context<'_>,
-        plan: &Plan,
-        pods: &[PodRecord],
-        problems: &[Problem],
-        memory: &mut Memory,
-    ) -> Result<Option<Duration>, CallError> {
-        let reports = self.reports.of(key);
-        let now = jiff::Timestamp::now();
-        let none = ChatDeploymentStatus::default();
-        let previous = deployment.status.as_ref().unwrap_or(&none);
-        let set = self.cache.children(key).into_iter().find_map(|child| match child.detail {
-            record::Detail::Set(set) if child.name == key.name => Some(set),
-            _ => None,
-        });
-        let wish = &plan.wish;
-        let is_updated = |pod: &PodRecord| {
-            set.as_ref().is_some_and(|set| {
-                set.template == wish.template
-                    && set.observed_generation >= set.generation
-                    && pod.revision == set.update_revision
-            })
-        };
-        let chat: Vec<status::Pod> = pods
-            .iter()
-            .filter(|pod| pod.component == CHAT)
-            .map(|pod| status::Pod {
-                name: pod.name.clone(),
-                is_ready: pod.is_ready,
-                is_updated: is_updated(pod),
-                is_terminating: pod.is_terminating,
-                problem: pod.problem.clone(),
-            })
-            .collect();
-        let input = status::Input {
-            generation: deployment.metadata.generation.unwrap_or_default(),
-            desired: wish.replicas,
-            step: &plan.step,
-            pods: &chat,
-            reports: &reports,
-            problems,
-            selector: selector_text(&context.owner.name),
-            image: context.chatd_image().to_owned(),
-            endpoints: endpoints(context, &self.cache.children(key)),
-            redis_endpoint: Directory::of(context).endpoint(),
-            counts_may_change: memory.counts_written.is_none_or(|written| written.elapsed() >= COUNTS_EVERY),
-            now: &now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            previous,
-        };
-        let said = status::status(&input);
-        let up_to_date = status::status(&status::Input { counts_may_change: true, ..input.clone() });
-        let later = status::differs(&said, &up_to_date).then_some(COUNTS_EVERY);
-        if !status::differs(previous, &said) {
-            return Ok(later);
-        }
-        if (said.rooms, said.players) != (previous.rooms, previous.players) {
-            memory.counts_written = Some(Instant::now());
-        }
-        let owner = context.owner;
-        match self.client.status(&key.namespace, &key.name, &owner.uid, &said).await {
-            Ok(deployment) => {
-                self.cache.put_readable(key, deployment);
-            }
-            // Deleted meanwhile: the watch will say so.
-            Err(CallError::Refused { code: 404 | 409, .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        for (type_, reason, message) in tell::news(previous, &said) {
-            if memory.may_tell(Instant::now()) {
-                let event = tell::event(owner, type_, &reason, &message, now, unique());
-                if let Err(error) = self.client.tell(&event, &key.namespace).await {
-                    tracing::warn!(deployment = %key, %error, "an Event could not be written");
-                }
-            }
-        }
-        Ok(later)
-    }
+/// Pods that would serve and have been away for too long, and when to look for more.
+fn lost(
+    context: &Context<'_>,
+    observed: &Observed,
+    plan: &Plan,
+    memory: &mut Memory,
+) -> (Vec<String>, Option<Duration>) {
+    let there = observed.pods.keys().copied().filter(|ordinal| *ordinal < plan.wish.replicas);
+    let expected: BTreeSet<i32> = (0..plan.step.replicas).chain(there).collect();
+    let (lost, next) = memory.lost(&expected, &observed.pods, grace(context), Instant::now());
+    (lost.into_iter().map(|ordinal| context.names().pod(ordinal)).collect(), next)
+}
 
-    async fn say_unreadable(&self, key: &Key, generation: i64, why: &str) {
-        tracing::error!(deployment = %key, why, "this ChatDeployment cannot be read");
-        let problem = Problem::new(Reason::InvalidSpec, why);
-        let status = status::unreadable(
-            generation,
-            &problem,
-            &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        );
-        if let Err(error) = self.client.status(&key.namespace, &key.name, "", &status).await {
-            tracing::warn!(deployment = %key, %error, "its status could not be written");
-        }
-    }
+/// How long Kubernetes lets a pod end.
+fn grace(context: &Context<'_>) -> Duration {
+    Duration::from_secs(u64::try_from(context.spec.drain.deadline_seconds).unwrap_or_default() + 10)
 }
 
 /// What is wrong beside single chat pods.
@@ -376,25 +310,6 @@ fn problems(context: &Context<'_>, outcome: &Outcome, pods: &[PodRecord], found:
     outcome.problems.iter().cloned().chain(conflicts).chain(of_valkey).chain(found).collect()
 }
 
-fn endpoints(context: &Context<'_>, children: &[record::Child]) -> Endpoints {
-    let service = &context.spec.service;
-    let host = if service.type_ == ServiceType::LoadBalancer {
-        children.iter().find_map(|child| match &child.detail {
-            record::Detail::Service(detail) if child.name == context.names().chat() => detail.ingress.clone(),
-            _ => None,
-        })
-    } else {
-        Some(format!("{}.{}.svc", context.names().chat(), context.owner.namespace))
-    };
-    let at = |port: i32| host.as_ref().map(|host| format!("{host}:{port}"));
-    Endpoints { tcp: at(service.tcp_port), web: at(service.web_port) }
-}
-
-fn selector_text(deployment: &str) -> String {
-    let labels = selector(deployment, CHAT);
-    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
-}
-
 /// Something that changes when anything goes on.
 fn progress(observed: &Observed, plan: &Plan) -> u64 {
     let so_far = format!("{:?} {:?} {:?} {}", plan.step, observed.pods, observed.valkey_pod, plan.writes.len());
@@ -406,4 +321,44 @@ fn hash_of_pods(observed: &Observed) -> u64 {
     let pods: Vec<String> =
         observed.pods.values().chain(&observed.valkey_pod).map(|pod| format!("{}{}", pod.uid, pod.ready)).collect();
     hash::number_of_text(&pods.join(" "))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::leader::Leadership;
+
+    /// Of an operator whose API server does not answer.
+    fn reconciler() -> Reconciler {
+        let kube = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let client = Client::new(kube, Arc::default(), Leadership::always());
+        let installed =
+            Installed { chatd_image: "c".into(), valkey_image: "v".into(), operator_namespace: "system".into() };
+        Reconciler::new(client, Arc::default(), Arc::default(), Arc::default(), Arc::default(), installed, 1)
+    }
+
+    fn key() -> Key {
+        Key { namespace: "games".into(), name: "chat".into() }
+    }
+
+    #[tokio::test]
+    async fn a_status_that_could_not_be_written_is_tried_again() {
+        let reconciler = reconciler();
+        let unreadable = Deployment::Unreadable { generation: 1, why: "unknown variant".into() };
+        reconciler.cache.put_deployment(&key(), 1, unreadable);
+        reconciler.look(&key()).await;
+        tokio::time::pause();
+        let again = tokio::time::timeout(LOOK_AGAIN * 2, reconciler.queue.next()).await;
+        assert_eq!(again.unwrap(), key());
+    }
+
+    #[tokio::test]
+    async fn a_look_whose_writes_were_refused_counts_as_an_error() {
+        let reconciler = reconciler();
+        let mut memory = Memory::new(Instant::now());
+        let looked = |is_refused| Ok(Looked { again_in: RESYNC, is_refused });
+        assert_eq!(reconciler.schedule(&key(), looked(true), &mut memory), "error");
+        assert_eq!(reconciler.schedule(&key(), looked(false), &mut memory), "ok");
+    }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Serialize;
 
+use crate::api::{Endpoints, ServiceType};
+
 use super::{CHAT, Child, Context, Kind, pod_services};
 
 /// The file in the ConfigMap, which chatd reads again when it changes.
@@ -54,7 +56,19 @@ pub fn addresses(context: &Context<'_>, seen: &BTreeMap<i32, Seen>) -> BTreeMap<
         .collect()
 }
 
-pub fn join(host: &str, port: i32) -> String {
+/// Where clients come in, for the status. `ingress`: the address of the load balancer, once it has one.
+pub fn endpoints(context: &Context<'_>, ingress: Option<&str>) -> Endpoints {
+    let service = &context.spec.service;
+    let host = if service.type_ == ServiceType::LoadBalancer {
+        ingress.map(str::to_owned)
+    } else {
+        Some(format!("{}.{}.svc", context.names().chat(), context.owner.namespace))
+    };
+    let at = |port: i32| host.as_ref().map(|host| join(host, port));
+    Endpoints { tcp: at(service.tcp_port), web: at(service.web_port) }
+}
+
+fn join(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
@@ -68,4 +82,28 @@ pub fn config_map(context: &Context<'_>) -> Option<Child> {
         ..ConfigMap::default()
     };
     Some(super::child(Kind::ConfigMap, &config_map))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Facts, Installed, Owner};
+    use super::*;
+    use crate::api::ChatDeploymentSpec;
+
+    #[test]
+    fn an_address_of_ipv6_stands_in_brackets() {
+        let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "u".into() };
+        let installed =
+            Installed { chatd_image: "c".into(), valkey_image: "v".into(), operator_namespace: "system".into() };
+        let mut spec = ChatDeploymentSpec::default();
+        let facts = Facts::default();
+        let tcp = |spec: &ChatDeploymentSpec, ingress| {
+            endpoints(&Context { owner: &owner, spec, installed: &installed, facts: &facts }, ingress).tcp
+        };
+        assert_eq!(tcp(&spec, None).as_deref(), Some("chat.games.svc:7654"));
+        spec.service.type_ = ServiceType::LoadBalancer;
+        assert_eq!(tcp(&spec, None), None);
+        assert_eq!(tcp(&spec, Some("fd00::1")).as_deref(), Some("[fd00::1]:7654"));
+        assert_eq!(tcp(&spec, Some("lb.example.org")).as_deref(), Some("lb.example.org:7654"));
+    }
 }

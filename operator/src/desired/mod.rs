@@ -24,7 +24,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use serde::Serialize;
 use serde_json::Value;
 
-pub use addresses::{PodAddress, Seen as SeenAddress, addresses};
+pub use addresses::{PodAddress, Seen as SeenAddress, addresses, endpoints};
 pub use configuration::DEPLOYMENT_UID;
 pub use directory::{Directory, SecretFile};
 pub use names::Names;

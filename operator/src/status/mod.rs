@@ -42,7 +42,10 @@ pub struct Input<'a> {
     pub reports: &'a BTreeMap<String, Report>,
     /// What is wrong beside single chat pods: writes refused, names taken, Valkey's own trouble.
     pub problems: &'a [Problem],
+    /// Pods that have been away for too long.
+    pub lost: &'a [String],
     pub selector: String,
+    /// The one that the spec asks for.
     pub image: String,
     pub endpoints: Endpoints,
     pub redis_endpoint: String,
@@ -58,27 +61,31 @@ pub fn status(input: &Input<'_>) -> ChatDeploymentStatus {
     let count = |which: &dyn Fn(&Pod) -> bool| as_i32(living.iter().filter(|pod| which(pod)).count());
     let (rooms, players) = counts(input, &living);
     let redis = redis_ready(input.reports, living.len(), input.desired);
-    let problems = problems(input, &living);
+    let mut problems = problems(input, &living);
+    // Pods that start while Redis is away do not get ready: then that is what is wrong.
+    problems.extend(lost(input.lost).filter(|_| redis.0 != "False"));
     let verdict = Verdict {
         input,
+        there: as_i32(living.len()),
         problem: problems.first(),
         redis: (redis.0, redis.1),
         ready: count(&|pod| pod.is_ready),
         fine: count(&|pod| pod.is_ready && pod.is_updated),
     };
+    let condition = |type_: &str, said: Said| condition(input.previous, input.generation, input.now, type_, said);
     let conditions = vec![
-        condition(input, READY, verdict.ready()),
-        condition(input, PROGRESSING, verdict.progressing()),
-        condition(input, DEGRADED, verdict.degraded()),
-        condition(input, REDIS_READY, redis),
+        condition(READY, verdict.ready()),
+        condition(PROGRESSING, verdict.progressing()),
+        condition(DEGRADED, verdict.degraded()),
+        condition(REDIS_READY, redis),
     ];
     ChatDeploymentStatus {
         observed_generation: Some(input.generation),
-        replicas: as_i32(living.len()),
+        replicas: verdict.there,
         ready_replicas: verdict.ready,
         updated_replicas: count(&|pod| pod.is_updated),
         selector: Some(input.selector.clone()),
-        image: Some(input.image.clone()),
+        image: Some(image(input, &living)),
         // Never an empty one: server-side apply would make it null, which the API server refuses.
         endpoints: Some(input.endpoints.clone()).filter(|endpoints| *endpoints != Endpoints::default()),
         redis: Some(RedisStatus { endpoint: input.redis_endpoint.clone() }),
@@ -91,16 +98,22 @@ pub fn status(input: &Input<'_>) -> ChatDeploymentStatus {
 /// Status, reason and message of a condition.
 type Said = (&'static str, Reason, String);
 
-fn condition(input: &Input<'_>, type_: &str, (status, reason, message): Said) -> Condition {
-    let before = input.previous.conditions.iter().find(|condition| condition.type_ == type_);
+fn condition(
+    previous: &ChatDeploymentStatus,
+    generation: i64,
+    now: &str,
+    type_: &str,
+    (status, reason, message): Said,
+) -> Condition {
+    let before = previous.conditions.iter().find(|condition| condition.type_ == type_);
     let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
     Condition {
         type_: type_.to_owned(),
         status: status.to_owned(),
         reason: reason.as_str().to_owned(),
         message,
-        last_transition_time: since.unwrap_or_else(|| input.now.to_owned()),
-        observed_generation: Some(input.generation),
+        last_transition_time: since.unwrap_or_else(|| now.to_owned()),
+        observed_generation: Some(generation),
     }
 }
 
@@ -125,9 +138,27 @@ fn problems(input: &Input<'_>, living: &[&Pod]) -> Vec<Problem> {
     input.problems.iter().cloned().chain(of_pods).collect()
 }
 
+/// Pods that are away without a known reason, and have been for too long.
+fn lost(pods: &[String]) -> Option<Problem> {
+    let message = match pods {
+        [] => return None,
+        [pod] => format!("pod {pod} has been away for a minute or longer"),
+        pods => format!("pods {} have been away for a minute or longer", pods.join(", ")),
+    };
+    Some(Problem::new(Reason::PodsNotReady, message))
+}
+
+/// The one that is in use, or being rolled out: while a change waits and no pod has it, the one that was said before.
+fn image(input: &Input<'_>, living: &[&Pod]) -> String {
+    let is_out = living.is_empty() || living.iter().any(|pod| pod.is_updated);
+    let before = input.previous.image.as_ref().filter(|_| !is_out);
+    before.unwrap_or(&input.image).clone()
+}
+
 struct Verdict<'a> {
     input: &'a Input<'a>,
     problem: Option<&'a Problem>,
+    there: i32,
     redis: (&'static str, Reason),
     ready: i32,
     fine: i32,
@@ -172,9 +203,7 @@ impl Verdict<'_> {
             }
             Phase::Settled => going(Reason::Starting, of(Reason::Starting)),
             Phase::Scaling { to } if self.ready == 0 => going(Reason::Starting, format!("{to} pods are started")),
-            Phase::Scaling { to } => {
-                going(Reason::Scaling, format!("from {} to {to} pods", self.input.step.replicas.max(self.ready)))
-            }
+            Phase::Scaling { to } => going(Reason::Scaling, format!("from {} to {to} pods", self.there)),
             Phase::Rolling { .. } if self.is_all_new() || self.ready == 0 => {
                 going(Reason::Starting, of(Reason::Starting))
             }
@@ -239,19 +268,21 @@ fn as_i32(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// Of a ChatDeployment that this version cannot read at all.
-pub fn unreadable(generation: i64, problem: &Problem, now: &str) -> ChatDeploymentStatus {
-    let condition = |type_: &str, status: &str| Condition {
-        type_: type_.to_owned(),
-        status: status.to_owned(),
-        reason: problem.reason.as_str().to_owned(),
-        message: said(problem),
-        last_transition_time: now.to_owned(),
-        observed_generation: Some(generation),
-    };
-    ChatDeploymentStatus {
-        observed_generation: Some(generation),
-        conditions: vec![condition(READY, "False"), condition(DEGRADED, "True")],
-        ..ChatDeploymentStatus::default()
+/// Of a ChatDeployment that this version cannot read at all: what was said of its pods before may still be so.
+pub fn unreadable(
+    generation: i64,
+    problem: &Problem,
+    now: &str,
+    previous: &ChatDeploymentStatus,
+) -> ChatDeploymentStatus {
+    let mut said = previous.clone();
+    said.observed_generation = Some(generation);
+    for (type_, status) in [(READY, "False"), (DEGRADED, "True")] {
+        let condition = condition(previous, generation, now, type_, (status, problem.reason, self::said(problem)));
+        match said.conditions.iter_mut().find(|said| said.type_ == type_) {
+            Some(said) => *said = condition,
+            None => said.conditions.push(condition),
+        }
     }
+    said
 }

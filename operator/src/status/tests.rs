@@ -28,6 +28,15 @@ struct Case<'a> {
 
 /// The four conditions as `status/reason`.
 fn conditions(case: Case<'_>, previous: &ChatDeploymentStatus) -> (Vec<String>, ChatDeploymentStatus) {
+    conditions_with(case, &[], previous)
+}
+
+/// The same with pods that have been away for too long.
+fn conditions_with(
+    case: Case<'_>,
+    lost: &[String],
+    previous: &ChatDeploymentStatus,
+) -> (Vec<String>, ChatDeploymentStatus) {
     let step = step(case.phase);
     let reports = reports(case.states);
     let input = Input {
@@ -37,6 +46,7 @@ fn conditions(case: Case<'_>, previous: &ChatDeploymentStatus) -> (Vec<String>, 
         pods: &case.pods,
         reports: &reports,
         problems: &case.problems,
+        lost,
         selector: "a=b".into(),
         image: "chatd:1".into(),
         endpoints: Endpoints::default(),
@@ -139,6 +149,98 @@ fn each_situation_has_its_words() {
     for (name, case, expected) in table {
         assert_eq!(conditions(case, &none).0, expected, "{name}");
     }
+}
+
+#[test]
+fn a_pod_that_is_away_for_too_long_is_told_by_name() {
+    let none = ChatDeploymentStatus::default();
+    let lost = ["chat-2".to_owned()];
+    let table: [(&str, Case<'_>, [&str; 4]); 4] = [
+        (
+            "a pod lost after all were ready",
+            Case {
+                phase: Phase::Rolling { ordinal: 2 },
+                pods: vec![pod(0, true, true), pod(1, true, true), pod(2, false, true)],
+                states: &["ok", "ok"],
+                problems: vec![],
+            },
+            ["False/PodsNotReady", "False/Stalled", "True/PodsNotReady", "True/Reachable"],
+        ),
+        (
+            "one that does not end, on a node that is gone",
+            Case {
+                phase: Phase::Rolling { ordinal: 2 },
+                pods: vec![pod(0, true, true), pod(1, true, true), Pod { is_terminating: true, ..pod(2, true, true) }],
+                states: &["ok", "ok"],
+                problems: vec![],
+            },
+            ["False/PodsNotReady", "False/Stalled", "True/PodsNotReady", "True/Reachable"],
+        ),
+        (
+            "the new pod of a roll-out hangs",
+            Case {
+                phase: Phase::Rolling { ordinal: 2 },
+                pods: vec![pod(0, true, false), pod(1, true, false), pod(2, false, true)],
+                states: &["ok", "ok"],
+                problems: vec![],
+            },
+            ["False/PodsNotReady", "False/Stalled", "True/PodsNotReady", "True/Reachable"],
+        ),
+        (
+            "a pod that starts while Redis is away",
+            Case {
+                phase: Phase::Rolling { ordinal: 2 },
+                pods: vec![pod(0, true, true), pod(1, true, true), pod(2, false, true)],
+                states: &["timeout", "timeout", "timeout"],
+                problems: vec![],
+            },
+            ["False/Starting", "True/Starting", "True/RedisNotReady", "False/Timeout"],
+        ),
+    ];
+    for (name, case, expected) in table {
+        let (said, status) = conditions_with(case, &lost, &none);
+        assert_eq!(said, expected, "{name}");
+        let message = &status.conditions[2].message;
+        assert!(expected[2] != "True/PodsNotReady" || message.contains("chat-2"), "{name}: {message}");
+    }
+}
+
+#[test]
+fn scaling_out_is_told_from_what_is_there() {
+    let pods = vec![pod(0, true, true)];
+    let case = Case { phase: Phase::Scaling { to: 3 }, pods, states: &["ok"], problems: vec![] };
+    let message = conditions(case, &ChatDeploymentStatus::default()).1.conditions[1].message.clone();
+    assert_eq!(message, "from 1 to 3 pods");
+}
+
+#[test]
+fn the_image_is_the_one_in_use_until_a_pod_has_the_next() {
+    let before = ChatDeploymentStatus { image: Some("chatd:0".into()), ..ChatDeploymentStatus::default() };
+    let image = |phase, pods, previous: &ChatDeploymentStatus| {
+        conditions(Case { phase, pods, states: &[], problems: vec![] }, previous).1.image.unwrap()
+    };
+    let paused = || Phase::Waiting { why: Wait::Paused };
+    assert_eq!(image(paused(), all(true, false), &before), "chatd:0");
+    assert_eq!(image(paused(), all(true, false), &ChatDeploymentStatus::default()), "chatd:1", "nothing else is known");
+    let some = vec![pod(0, true, false), pod(1, true, false), pod(2, false, true)];
+    assert_eq!(image(Phase::Rolling { ordinal: 2 }, some, &before), "chatd:1");
+    assert_eq!(image(Phase::Settled, vec![], &before), "chatd:1");
+}
+
+#[test]
+fn a_spec_that_cannot_be_read_leaves_the_rest_as_it_was_said() {
+    let case = Case { phase: Phase::Settled, pods: all(true, true), states: &["ok"; 3], problems: vec![] };
+    let before = conditions(case, &ChatDeploymentStatus::default()).1;
+    let problem = Problem::new(Reason::InvalidSpec, "unknown variant");
+    let once = unreadable(8, &problem, "2026-11-25T00:00:00Z", &before);
+    assert_eq!((once.replicas, &once.selector, once.rooms), (3, &before.selector, before.rooms));
+    assert_eq!(once.observed_generation, Some(8));
+    let said: Vec<_> = once.conditions.iter().map(|it| (it.status.as_str(), it.reason.as_str())).collect();
+    let invalid = [("False", "InvalidSpec"), ("False", "Complete"), ("True", "InvalidSpec"), ("True", "Reachable")];
+    assert_eq!(said, invalid);
+    assert_eq!(once.conditions[0].last_transition_time, "2026-11-25T00:00:00Z");
+    let again = unreadable(8, &problem, "2026-11-26T00:00:00Z", &once);
+    assert!(!differs(&once, &again), "nothing new is said, at no other time");
 }
 
 #[test]

@@ -1,0 +1,126 @@
+//! What a look has come to, in words: the status and the Events. Does I/O; the words are decided in `crate::status` and `crate::tell`.
+
+use std::time::{Duration, Instant};
+
+use crate::api::{ChatDeployment, ChatDeploymentStatus};
+use crate::client::CallError;
+use crate::desired::{CHAT, Context, Directory, endpoints, selector};
+use crate::memory::{Memory, unique};
+use crate::plan::Plan;
+use crate::record::{self, Key, PodRecord};
+use crate::status::{self, Problem, Reason};
+use crate::tell;
+
+/// Rooms and players alone are worth a write this often.
+const COUNTS_EVERY: Duration = Duration::from_secs(30);
+
+impl super::Reconciler {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) async fn say(
+        &self,
+        key: &Key,
+        deployment: &ChatDeployment,
+        context: &Context<'_>,
+        plan: &Plan,
+        pods: &[PodRecord],
+        (problems, lost): (&[Problem], &[String]),
+        memory: &mut Memory,
+    ) -> Result<Option<Duration>, CallError> {
+        let reports = self.reports.of(key);
+        let now = jiff::Timestamp::now();
+        let none = ChatDeploymentStatus::default();
+        let previous = deployment.status.as_ref().unwrap_or(&none);
+        let set = self.cache.children(key).into_iter().find_map(|child| match child.detail {
+            record::Detail::Set(set) if child.name == key.name => Some(set),
+            _ => None,
+        });
+        let ingress = self.cache.children(key).into_iter().find_map(|child| match child.detail {
+            record::Detail::Service(service) if child.name == context.names().chat() => service.ingress,
+            _ => None,
+        });
+        let wish = &plan.wish;
+        let is_updated = |pod: &PodRecord| {
+            set.as_ref().is_some_and(|set| {
+                set.template == wish.template
+                    && set.observed_generation >= set.generation
+                    && pod.revision == set.update_revision
+            })
+        };
+        let chat: Vec<status::Pod> = pods
+            .iter()
+            .filter(|pod| pod.component == CHAT)
+            .map(|pod| status::Pod {
+                name: pod.name.clone(),
+                is_ready: pod.is_ready,
+                is_updated: is_updated(pod),
+                is_terminating: pod.is_terminating,
+                problem: pod.problem.clone(),
+            })
+            .collect();
+        let counts_wait = memory.counts_written.map_or(Duration::ZERO, |at| COUNTS_EVERY.saturating_sub(at.elapsed()));
+        let input = status::Input {
+            generation: deployment.metadata.generation.unwrap_or_default(),
+            desired: wish.replicas,
+            step: &plan.step,
+            pods: &chat,
+            reports: &reports,
+            problems,
+            lost,
+            selector: selector_text(&context.owner.name),
+            image: context.chatd_image().to_owned(),
+            endpoints: endpoints(context, ingress.as_deref()),
+            redis_endpoint: Directory::of(context).endpoint(),
+            counts_may_change: counts_wait.is_zero(),
+            now: &time(now),
+            previous,
+        };
+        let said = status::status(&input);
+        let up_to_date = status::status(&status::Input { counts_may_change: true, ..input.clone() });
+        let later = status::differs(&said, &up_to_date).then_some(counts_wait);
+        if !status::differs(previous, &said) {
+            return Ok(later);
+        }
+        if (said.rooms, said.players) != (previous.rooms, previous.players) {
+            memory.counts_written = Some(Instant::now());
+        }
+        let owner = context.owner;
+        match self.client.status(&key.namespace, &key.name, &owner.uid, &said).await {
+            Ok(Some(deployment)) => {
+                self.cache.put_readable(key, deployment);
+            }
+            // It cannot be read any more, or was deleted: the watch will say so.
+            Ok(None) | Err(CallError::Refused { code: 404 | 409, .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        for (type_, reason, message) in tell::news(previous, &said) {
+            if memory.may_tell(Instant::now()) {
+                let event = tell::event(owner, type_, &reason, &message, now, unique());
+                if let Err(error) = self.client.tell(&event, &key.namespace).await {
+                    tracing::warn!(deployment = %key, %error, "an Event could not be written");
+                }
+            }
+        }
+        Ok(later)
+    }
+
+    pub(super) async fn say_unreadable(&self, key: &Key, generation: i64, why: &str) -> Result<(), CallError> {
+        tracing::error!(deployment = %key, why, "this ChatDeployment cannot be read");
+        let problem = Problem::new(Reason::InvalidSpec, why);
+        let Some((uid, previous)) = self.client.status_of(&key.namespace, &key.name).await? else { return Ok(()) };
+        let said = status::unreadable(generation, &problem, &time(jiff::Timestamp::now()), &previous);
+        if status::differs(&previous, &said) {
+            self.client.status(&key.namespace, &key.name, &uid, &said).await?;
+        }
+        Ok(())
+    }
+}
+
+/// As Kubernetes writes it.
+fn time(now: jiff::Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn selector_text(deployment: &str) -> String {
+    let labels = selector(deployment, CHAT);
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
