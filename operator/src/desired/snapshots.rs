@@ -45,9 +45,8 @@ fn check_false(place: &str, value: &Value) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| check_false(name, value)),
         Value::Array(items) => items.iter().for_each(|item| check_false(place, item)),
-        _ => {
-            assert!(*value != Value::Bool(false) || KEPT.contains(&place), "is {place} a pointer in Kubernetes' types?")
-        }
+        Value::Bool(false) => assert!(KEPT.contains(&place), "is {place} a pointer in Kubernetes' types?"),
+        _ => {}
     }
 }
 
