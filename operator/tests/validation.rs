@@ -12,7 +12,8 @@ fn refused() -> Vec<(Value, &'static str)> {
     let sentinel = |addresses: Value, master: &str| {
         external(json!({ "sentinel": { "masterName": master, "addresses": addresses } }))
     };
-    vec![
+    let mut cases = forms().into_iter().flat_map(|form| form.refused()).collect::<Vec<_>>();
+    cases.extend([
         (json!({ "replicas": 501 }), "should be less than or equal to 500"),
         (json!({ "replicas": -1 }), "should be greater than or equal to 0"),
         (json!({ "imagePullPolicy": "Sometimes" }), "supported values"),
@@ -62,6 +63,106 @@ fn refused() -> Vec<(Value, &'static str)> {
         (json!({ "autoscaling": { "minReplicas": 5, "maxReplicas": 4 } }), "must be at most autoscaling.maxReplicas"),
         (json!({ "autoscaling": {} }), "Required value"),
         (json!({ "drain": { "deadlineSeconds": 5 } }), "should be greater than or equal to 6"),
+    ]);
+    cases
+}
+
+/// A text of one form: what chatd takes at its start is let in, and nothing else.
+struct Form {
+    spec: fn(&str) -> Value,
+    sentence: &'static str,
+    accepted: &'static [&'static str],
+    refused: &'static [&'static str],
+}
+
+impl Form {
+    fn refused(&self) -> Vec<(Value, &'static str)> {
+        self.refused.iter().map(|text| ((self.spec)(text), self.sentence)).collect()
+    }
+
+    fn accepted(&self) -> Vec<Value> {
+        self.accepted.iter().map(|text| (self.spec)(text)).collect()
+    }
+}
+
+fn forms() -> [Form; 4] {
+    [
+        Form {
+            spec: |url| json!({ "redis": { "type": "External", "external": { "url": url } } }),
+            sentence: "redis.external.url must be redis://",
+            accepted: &[
+                "redis://r:1",
+                "redis://r_1.a-b.:65535/",
+                "rediss://10.0.0.7:6379/15",
+                "redis://[fd00::7]:6379/999999999",
+                "redis://[::1]:6379",
+                "redis://[1:2:3:4:5:6:7:8]:6379",
+                "rediss+cluster://a:1,[fd00::1]:2,b:3",
+            ],
+            refused: &[
+                "redis://r:0",
+                "redis://r:65536",
+                "redis://r:99999",
+                "redis://r:",
+                "redis://a b:1",
+                "redis://fd00::7:6379",
+                "redis://[fd00::7:6379",
+                "redis://[10.0.0.7]:6379",
+                "redis://[1]:6379",
+                "redis://[1::2::3]:6379",
+                "redis://r:1/9999999999",
+                "redis://r:1/x",
+                "redis://a:1,b:2",
+                "redis+cluster://a:1,",
+                "redis+cluster://a:1/0",
+                "redis+cluster://a:1,b:70000",
+                "redis+sentinel://a:1/m",
+            ],
+        },
+        Form {
+            spec: |address| {
+                let sentinel = json!({ "masterName": "m", "addresses": ["a:1", address] });
+                json!({ "redis": { "type": "External", "external": { "sentinel": sentinel } } })
+            },
+            sentence: "redis.external.sentinel.addresses must each be host:port",
+            accepted: &["s-0.s:26379", "[fd00::7]:1", "10.0.0.7:65535"],
+            refused: &["a:0", "a:65536", "a b:1", "fd00::7:1", "[1]:1", "a"],
+        },
+        Form {
+            spec: |origin| json!({ "web": { "allowedOrigins": ["https://a.example", origin] } }),
+            sentence: "web.allowedOrigins must be origins",
+            accepted: &["http://localhost:3000", "https://a-b.c_d.example", "http://[fd00::7]:65535", "https://[::1]"],
+            refused: &[
+                "https://a..b",
+                "https://.a",
+                "https://a:99999",
+                "https://a:0",
+                "https://[1]",
+                "https://[1::2::3]",
+                "https://a/",
+                "https://*.a",
+                "wss://a",
+                "https://a b",
+            ],
+        },
+        Form {
+            spec: |template| json!({ "perPod": { "type": "NodePort", "hostnameTemplate": template } }),
+            sentence: "perPod.hostnameTemplate must be a host name",
+            accepted: &["{ordinal}", "chat-{ordinal}.example.org", "a.{ordinal}-b.c", "a.b.c{ordinal}"],
+            refused: &[
+                "..{ordinal}",
+                "a..b.{ordinal}",
+                ".{ordinal}",
+                "{ordinal}.",
+                "-{ordinal}.a",
+                "{ordinal}-.a",
+                "{ordinal}.a-.b",
+                "{ordinal}{ordinal}",
+                "Chat-{ordinal}",
+                "{ordinal}.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                "{ordinal}aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            ],
+        },
     ]
 }
 
@@ -121,11 +222,11 @@ async fn what_is_wrong_is_refused_with_a_sentence() {
         let message = said(api.create(&dry, &object(name, json!({}))).await);
         assert!(message.contains("metadata.name") || message.contains("RFC 1123"), "{name}: {message}");
     }
-    for spec in [
+    let accepted = forms().into_iter().flat_map(|form| form.accepted());
+    for spec in accepted.chain([
         json!({ "pod": { "resources": { "requests": { "cpu": 1, "memory": "64Mi" } } } }),
-        json!({ "redis": { "type": "External", "external": { "url": "redis+cluster://a:1,[fd00::1]:2" } } }),
-        json!({ "web": { "allowedOrigins": ["https://a.example", "http://localhost:3000"], "trustedProxies": ["fd00::/8"] } }),
-    ] {
+        json!({ "web": { "trustedProxies": ["fd00::/8"] } }),
+    ]) {
         assert_eq!(said(api.create(&dry, &object("validation", spec.clone())).await), "accepted", "{spec}");
     }
 }

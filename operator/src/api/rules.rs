@@ -13,6 +13,28 @@ const fn rule(at: &'static str, cel: &'static str, message: &'static str) -> Rul
     Rule { at, cel, message }
 }
 
+// Parts of patterns, as CEL writes them; together they let in what chatd takes at its start (`redis/url.rs` and `settings/values.rs` there).
+macro_rules! port {
+    () => {
+        ":([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+    };
+}
+macro_rules! ipv6 {
+    () => {
+        "\\\\[([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){7}|([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){0,6})?::([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){0,6})?)\\\\]"
+    };
+}
+macro_rules! server {
+    () => {
+        concat!("([A-Za-z0-9._-]+|", ipv6!(), ")", port!())
+    };
+}
+macro_rules! label {
+    () => {
+        "[A-Za-z0-9_-]{1,63}"
+    };
+}
+
 pub const RULES: &[Rule] = &[
     rule(
         "",
@@ -56,8 +78,18 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "spec.web.allowedOrigins",
-        "self.all(origin, origin.matches('^https?://([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\\\\[[0-9a-fA-F:.]+\\\\])(:[1-9][0-9]{0,4})?$'))",
-        "web.allowedOrigins must be origins such as https://chat.example.org or http://localhost:3000: no path, no '*'",
+        concat!(
+            "self.all(origin, origin.matches('^https?://(",
+            label!(),
+            "([.]",
+            label!(),
+            ")*|",
+            ipv6!(),
+            ")(",
+            port!(),
+            ")?$'))"
+        ),
+        "web.allowedOrigins must be origins such as https://chat.example.org, http://localhost:3000 or http://[fd00::7]:3000: no path, no '*', and a port from 1 to 65535",
     ),
     rule(
         "spec.web.trustedProxies",
@@ -82,8 +114,8 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "spec.perPod",
-        "!has(self.hostnameTemplate) || self.hostnameTemplate.matches('^[a-z0-9.-]*[{]ordinal[}][a-z0-9.-]*$')",
-        "perPod.hostnameTemplate must be a host name with {ordinal} in it, once, for the number of the pod, such as chat-{ordinal}.example.org",
+        "!has(self.hostnameTemplate) || (self.hostnameTemplate.matches('^([a-z0-9]([a-z0-9-]*[a-z0-9])?[.])*([a-z0-9][a-z0-9-]*)?[{]ordinal[}]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$') && !self.hostnameTemplate.matches('[a-z0-9-]{64}|[a-z0-9{}-]{70}'))",
+        "perPod.hostnameTemplate must be a host name with {ordinal} in it, once, for the number of the pod, such as chat-{ordinal}.example.org; between its dots are 1 to 63 characters of a-z, 0-9 and '-'",
     ),
     rule(
         "spec.perPod",
@@ -137,8 +169,16 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "spec.redis.external.url",
-        "self.contains('@') || self.matches('^rediss?://[^/,?#@]+:[0-9]{1,5}(/[0-9]*)?$') || self.matches('^rediss?[+]cluster://[^/,?#@]+:[0-9]{1,5}(,[^/,?#@]+:[0-9]{1,5}){0,15}$')",
-        "redis.external.url must be redis://host:port, redis://host:port/database, rediss://host:port for TLS, or redis+cluster://host:port,host:port; for Sentinels use redis.external.sentinel",
+        concat!(
+            "self.contains('@') || ((self.matches('^rediss?://",
+            server!(),
+            "(/[0-9]{0,9})?$') || self.matches('^rediss?[+]cluster://",
+            server!(),
+            "(,",
+            server!(),
+            "){0,15}$')) && !self.matches('[A-Za-z0-9._-]{254}'))"
+        ),
+        "redis.external.url must be redis://host:port, redis://host:port/database, rediss://host:port for TLS, or redis+cluster://host:port,host:port, with ports from 1 to 65535, IPv6 addresses in brackets and a database of at most 9 digits; for Sentinels use redis.external.sentinel",
     ),
     rule(
         "spec.redis.external",
@@ -152,8 +192,8 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "spec.redis.external.sentinel.addresses",
-        "self.all(address, address.matches('^([A-Za-z0-9._-]+|\\\\[[0-9a-fA-F:.]+\\\\]):[1-9][0-9]{0,4}$'))",
-        "redis.external.sentinel.addresses must each be host:port, such as sentinel-0.sentinel:26379",
+        concat!("self.all(address, address.matches('^", server!(), "$') && !address.matches('[A-Za-z0-9._-]{254}'))"),
+        "redis.external.sentinel.addresses must each be host:port, such as sentinel-0.sentinel:26379 or [fd00::7]:26379, with a port from 1 to 65535",
     ),
     rule(
         "spec.autoscaling",

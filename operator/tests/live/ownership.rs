@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use kube::api::DeleteParams;
 use operator::api::ChatDeployment;
 use serde_json::json;
@@ -111,5 +111,37 @@ async fn children_that_an_owner_left_behind_are_adopted_and_others_are_not_touch
     })
     .await;
     assert!(world.names::<ConfigMap>().await.contains(&"chat-notes".to_owned()));
+    world.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn what_is_taken_out_of_a_child_comes_back_and_costs_no_pod() {
+    let world = World::new("stripped").await;
+    world.apply(small(&json!({}))).await;
+    world.ready().await;
+    let mut changed = small(&json!({}));
+    changed["rooms"] = json!({ "maxPlayers": 9 });
+    changed["rollout"] = json!({ "paused": true });
+    world.apply(changed).await;
+    world.said("chat", "Progressing", "False/Paused").await;
+    let pods = world.pods().await;
+
+    // Without this label the operator's watch does not know the StatefulSet any more.
+    let label = "app.kubernetes.io/managed-by";
+    world.merge::<StatefulSet>("chat", json!({ "metadata": { "labels": { label: null } } })).await;
+    world.merge::<ServiceAccount>("chat-chatd", json!({ "automountServiceAccountToken": null })).await;
+    eventually("the label is back", async || {
+        let labels = world.api::<StatefulSet>().get("chat").await.unwrap().metadata.labels.unwrap_or_default();
+        labels.get(label).is_some_and(|manager| manager == "chatd-operator")
+    })
+    .await;
+    eventually("no token is mounted again", async || {
+        world.api::<ServiceAccount>().get("chat-chatd").await.unwrap().automount_service_account_token == Some(false)
+    })
+    .await;
+    stays(AT_REST, "every pod", async || world.pods().await).await;
+    assert_eq!(world.pods().await, pods, "a pause holds for a set that was hidden, too");
+    stays(Duration::from_secs(2), "nothing is written at rest", async || world.versions()).await;
     world.end().await;
 }
