@@ -48,7 +48,7 @@ pub struct Snapshot {
     pub peer_links_lost: u64,
     /// Token keys that are accepted now.
     pub token_keys: u64,
-    /// Changed files (keys, passwords, addresses) that could not be used: the old content still counts.
+    /// Changed files (keys, passwords, certificates, addresses) that could not be used: the old content still counts.
     pub file_reload_failures: u64,
     pub process: Process,
 }
@@ -148,7 +148,7 @@ impl Writer<'_> {
         self.gauge("chatd_token_keys", "Token keys that are accepted", snapshot.token_keys)?;
         self.counter(
             "chatd_file_reload_failures",
-            "Changed files (keys, passwords, addresses) that could not be used; the old content still counts",
+            "Changed files (keys, passwords, certificates, addresses) that could not be used; the old content still counts",
             snapshot.file_reload_failures,
         )?;
         self.gauge("chatd_peer_links", "Links to other pods that are up", snapshot.peer_links)?;

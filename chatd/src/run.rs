@@ -118,7 +118,7 @@ async fn serve(settings: Settings) -> Result<Ended, StartError> {
         advertise_file.map(|path| Watcher::start_or(path, read_addresses, HashMap::new(), failures.clone()));
     let addresses = addresses.transpose().map_err(StartError::AdvertiseFile)?;
     let advertised = addresses.as_ref().map(|watcher| Arc::new(watcher.current().clone()));
-    let directory = directory(settings.redis.as_ref()).await?;
+    let directory = directory(settings.redis.as_ref(), &failures).await?;
 
     let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_SHARDS);
     let (shards, mailboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded_channel()).unzip();
@@ -264,12 +264,12 @@ fn identify(settings: &Settings, boot: PodBoot, ports: &Ports) -> Result<Me, Sta
     })
 }
 
-async fn directory(redis: Option<&RedisSettings>) -> Result<AnyDirectory, StartError> {
+async fn directory(redis: Option<&RedisSettings>, failures: &ReloadFailures) -> Result<AnyDirectory, StartError> {
     let Some(redis) = redis else {
         return Ok(AnyDirectory::Memory(MemoryDirectory::new()));
     };
     RedisDirectory::check_files(redis).await?;
-    Ok(AnyDirectory::Redis(RedisDirectory::start(redis.clone())?))
+    Ok(AnyDirectory::Redis(RedisDirectory::start(redis.clone(), failures.clone())?))
 }
 
 /// One shard's part of the settings.

@@ -87,6 +87,10 @@ impl ReloadFailures {
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    pub fn count_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// How a path becomes a value.
@@ -166,7 +170,7 @@ impl<T: Clone + PartialEq + Send + 'static> Watcher<T> {
             Err(error) => {
                 if self.wrong.as_ref() != Some(&error) {
                     tracing::error!(reason = %error, "the old content of a file still counts");
-                    self.failures.0.fetch_add(1, Ordering::Relaxed);
+                    self.failures.count_one();
                     self.wrong = Some(error);
                 }
                 false

@@ -195,6 +195,34 @@ fn a_password_is_read_again_when_its_file_changes() {
 }
 
 #[test]
+fn a_password_file_that_cannot_be_used_changes_nothing() {
+    let redis = Server::start(&["--requirepass", "right"]);
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("password");
+    fs::write(&file, "right").unwrap();
+    let pod = Pod::start("chat-0", &redis.url(), &["--redis-password-file", file.to_str().unwrap()]);
+    fs::write(&file, "").unwrap();
+    pod.metric_becomes("chatd_file_reload_failures_total", 1);
+    // Not even for the next connection.
+    let login = redis.url().replace("redis://", "redis://:right@");
+    let mut connection = redis::Client::open(login).unwrap().get_connection().unwrap();
+    let _: redis::Value = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").query(&mut connection).unwrap();
+    pod.metric_becomes("chatd_directory_resets_total", 1);
+    wait_for("the old password is used", PATIENCE, || {
+        Client::connect(pod.tcp).ask("CREATE_ROOM").starts_with("ROOM ").then_some(())
+    });
+    // What Redis refuses counts too.
+    for (count, password) in [(2, "wrong"), (3, "wrong too")] {
+        fs::write(&file, password).unwrap();
+        pod.metric_becomes("chatd_file_reload_failures_total", count);
+    }
+    assert_eq!(pod.directory_state(), "ok");
+    let said = |words: &str| pod.log().lines().filter(|line| line.contains(words)).count();
+    assert_eq!(said("a file of the Redis settings cannot be used"), 1, "{}", pod.log());
+    assert_eq!(said("the old connection stays"), 2, "{}", pod.log());
+}
+
+#[test]
 fn what_is_said_and_what_is_secret_is_not_in_the_log() {
     let town = Town::start_with(2, &["--log-level", "trace", "--log-format", "json"]);
     let mut alice = town.client(0);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chatd::directory::redis::{RedisDirectory, RedisSettings};
 use chatd::directory::{Answer, Directory, Key, NoAnswer, Request};
+use chatd::files::ReloadFailures;
 
 use super::eventually;
 
@@ -22,7 +23,7 @@ pub fn settings(url: &str) -> RedisSettings {
 }
 
 pub fn start(settings: RedisSettings) -> RedisDirectory {
-    RedisDirectory::start(settings).unwrap()
+    RedisDirectory::start(settings, ReloadFailures::default()).unwrap()
 }
 
 pub fn get(room: &str) -> Request {

@@ -1,6 +1,5 @@
 //! Opens a connection to one Redis server: TCP, TLS, password, database. Does I/O.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -12,18 +11,19 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::complaint::{self, Complaint, Verdict};
+use super::credentials::{CredentialFiles, Credentials};
 use super::secrets::Secrets;
 use super::settings::RedisSettings;
 use super::task::Task;
-use super::tls::{self, SystemAuthorities};
 use super::url::Address;
 use crate::directory::{ANSWER_TIME, NoAnswer};
+use crate::files::ReloadFailures;
 
 /// Opens connections as the settings say.
 #[derive(Debug)]
 pub struct Dialer {
-    pub settings: RedisSettings,
-    authorities: SystemAuthorities,
+    settings: RedisSettings,
+    files: CredentialFiles,
 }
 
 /// What a connection is for.
@@ -102,24 +102,27 @@ pub async fn check_master(connection: &mut MultiplexedConnection) -> Result<(), 
 }
 
 impl Dialer {
-    pub fn new(settings: RedisSettings) -> Self {
-        Self { settings, authorities: SystemAuthorities::default() }
+    pub fn new(settings: RedisSettings, failures: ReloadFailures) -> Self {
+        Self { settings, files: CredentialFiles::new(failures) }
+    }
+
+    /// What a connection would be opened with now.
+    pub async fn secrets(&self) -> Result<Secrets, NoAnswer> {
+        self.files.read(&self.settings).await.map(|credentials| credentials.secrets)
+    }
+
+    /// See [`CredentialFiles::refused`].
+    pub fn refused(&self, secrets: &Secrets, reason: NoAnswer) -> bool {
+        self.files.refused(secrets, reason)
     }
 
     /// Opens a connection. The caller bounds the time.
     pub async fn dial(&self, address: &Address, purpose: Purpose) -> Result<Dialled, NoAnswer> {
-        let secrets = Secrets::read(&self.settings).await.map_err(|error| {
-            tracing::warn!(%error, "a file of the Redis settings cannot be used");
-            error.reason()
-        })?;
+        let Credentials { secrets, tls } = self.files.read(&self.settings).await?;
         let socket = connect(address, Instant::now() + ANSWER_TIME).await?;
-        let (mut connection, driver) = if self.settings.url.tls {
-            let config = tls::client_config(&secrets, &self.authorities).map_err(|error| {
-                tracing::warn!(%error, "a file of the Redis settings cannot be used");
-                error.reason()
-            })?;
+        let (mut connection, driver) = if let Some(config) = tls {
             let name = ServerName::try_from(address.host.clone()).map_err(|_| NoAnswer::UnknownHost)?;
-            let connector = TlsConnector::from(Arc::new(config));
+            let connector = TlsConnector::from(config);
             let stream = connector.connect(name, socket).await.map_err(|error| {
                 tracing::debug!(server = %address, %error, "TLS with Redis failed");
                 complaint::of_connection(&error)

@@ -272,18 +272,17 @@ impl Keeper {
     /// A connection made with the files as they are now, if they have changed and it can be made. The old connection serves on
     /// meanwhile, so that a file that is wrong, or ahead of the server, harms nobody.
     async fn follow_files(&mut self, secrets: &Secrets) -> Option<(Address, Dialled)> {
-        let now = Secrets::read(&self.dialer.settings).await;
-        if now.as_ref().is_ok_and(|now| now == secrets) {
-            return None;
-        }
+        let now = self.dialer.secrets().await.ok().filter(|now| now != secrets)?;
         match self.connect().await {
             Ok(new) => Some(new),
             Err(reason) => {
-                tracing::warn!(
-                    server = %self.source,
-                    reason = reason.as_str(),
-                    "the files of the Redis settings have changed, but cannot be used; the old connection stays"
-                );
+                if self.dialer.refused(&now, reason) {
+                    tracing::warn!(
+                        server = %self.source,
+                        reason = reason.as_str(),
+                        "the files of the Redis settings have changed, but cannot be used; the old connection stays"
+                    );
+                }
                 None
             }
         }

@@ -8,6 +8,7 @@ mod backoff;
 mod cluster;
 mod command;
 mod complaint;
+mod credentials;
 mod dial;
 mod link;
 mod secrets;
@@ -39,6 +40,7 @@ use self::dial::{Dialer, Purpose};
 use self::link::{Link, Source};
 use self::secrets::Secrets;
 use super::{ANSWER_TIME, Answer, Directory, Key, NoAnswer, Request};
+use crate::files::ReloadFailures;
 
 /// Requests under way at most; one more is told [`NoAnswer::Timeout`] at once.
 pub const MOST_REQUESTS: usize = 10_000;
@@ -72,13 +74,14 @@ enum Route {
 }
 
 impl RedisDirectory {
-    /// Starts to connect, and goes on in the background until the last clone is gone. Must be called inside a runtime.
-    pub fn start(settings: RedisSettings) -> Result<Self, RedisSettingsError> {
+    /// Starts to connect, and goes on in the background until the last clone is gone. Must be called inside a runtime. `failures`:
+    /// of files that have changed and cannot be used.
+    pub fn start(settings: RedisSettings, failures: ReloadFailures) -> Result<Self, RedisSettingsError> {
         settings.check()?;
         let losses = Arc::new(AtomicU64::new(0));
         let prefix = settings.key_prefix.clone();
         let servers = settings.url.servers.clone();
-        let dialer = Arc::new(Dialer::new(settings));
+        let dialer = Arc::new(Dialer::new(settings, failures));
         let servers = match servers {
             Servers::Single { address, database } => {
                 Route::One(Link::start(dialer, Source::Fixed(address), database, losses.clone()))
