@@ -201,3 +201,26 @@ pub fn next_epoch(stored: Option<Epoch>, seen: Option<Epoch>, wall: u64) -> Epoc
     let known = stored.max(seen).map_or(0, |epoch| epoch.saturating_add(1000));
     known.max(wall)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_later_version_says_in_a_record_is_no_rubbish() {
+        let owner = Owner {
+            ownership: Ownership { epoch: 7, boot: PodBoot(1) },
+            pod_id: "chat-0".into(),
+            tcp: "h:7654".into(),
+            web: "h:8081".into(),
+            peer: "h:7755".into(),
+        };
+        let seat = RecordedSeat { seat: SeatId(5), hold: true };
+        let record = Record::new(&owner, std::iter::once(("alice".parse().unwrap(), seat)));
+        let mut later: serde_json::Value = serde_json::from_slice(&record.to_bytes()).unwrap();
+        later["topic"] = serde_json::json!({"text": "x"});
+        later["seats"]["alice"]["role"] = serde_json::json!("host");
+        assert_eq!(Record::parse(later.to_string().as_bytes()), Some(record));
+    }
+}

@@ -100,6 +100,23 @@ fn keys_are_changed_while_it_runs() {
     assert_eq!(town.pods[0].metric("chatd_token_keys"), 1);
 }
 
+#[test]
+fn clients_are_sent_where_the_file_of_addresses_says() {
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("addresses.json");
+    let town = Town::start_with(2, &["--advertise-file", file.to_str().unwrap()]);
+    let room = town.client(0).create_room();
+    let join = format!("JOIN {room} alice REDIRECT");
+    // The file is not there yet, and then lacks the owner: nobody is sent anywhere.
+    assert_eq!(town.client(1).ask(&join), format!("JOINED {room} alice alice"));
+    fs::write(&file, r#"{"chat-0":{"tcp":"chat.example.org:30001","web":"chat.example.org:30002","zone":"b"}}"#)
+        .unwrap();
+    let to = format!("REDIRECT chat.example.org:30001 {room}");
+    until_answered(town.pods[1].tcp, &join, &to, PATIENCE);
+    // The pod itself has not changed.
+    assert_eq!(town.record(&room)["addr"], town.pods[0].tcp.to_string());
+}
+
 /// Runs the program with these arguments until it ends: its exit code and what it says on the error stream.
 fn ended(arguments: &[&str]) -> (i32, String) {
     let mut child = pod::program()

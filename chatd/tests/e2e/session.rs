@@ -1,5 +1,7 @@
 //! The session that the README tells, by hand, over two pods.
 
+use crate::support::client::{Client, PATIENCE};
+use crate::support::pod::Pod;
 use crate::town::{Town, redirected};
 
 #[test]
@@ -39,13 +41,19 @@ fn a_room_is_created_joined_talked_in_and_left() {
 
 #[test]
 fn a_pod_alone_needs_no_redis() {
-    let mut pod = crate::support::pod::Pod::launch("alone", None, &[]);
+    let mut pod = Pod::launch("alone", None, &[]);
     pod.ready();
-    let mut alice = crate::support::client::Client::connect(pod.tcp);
+    let mut alice = Client::connect(pod.tcp);
     let room = alice.create_room();
     assert_eq!(alice.ask(&format!("JOIN {room} alice")), format!("JOINED {room} alice alice"));
     assert_eq!(alice.ask("hello"), "MSG alice hello");
     assert_eq!(alice.ask("LEAVE"), format!("LEFT {room}"));
     let unknown = alice.ask("JOIN zzzzzzzz alice");
     assert!(unknown.starts_with("ERR room_not_found "), "{unknown}");
+    // Ctrl-C ends it as SIGTERM does.
+    pod.interrupt();
+    let words = alice.rest(PATIENCE);
+    assert_eq!(words.last().unwrap(), "BYE shutting_down", "{words:?}");
+    assert_eq!(pod.exit_code(PATIENCE), 0);
+    assert!(pod.log().contains("the lease is given up"), "{}", pod.log());
 }

@@ -158,6 +158,10 @@ impl Pod {
         self.signal(Signal::TERM);
     }
 
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
     pub fn process_id(&self) -> u32 {
         self.child.as_ref().expect("is running").id()
     }
