@@ -127,6 +127,7 @@ fn rubbish_leases_are_no_pods() {
     let _: i64 = town.redis.run("ZADD chat:pods 99999999999999 rubbish 1 gone");
     put(&town, "chat:pod:rubbish", b"\xff not a lease");
     let mut pod = crate::support::pod::Pod::start("chat-1", &town.redis.url(), &[]);
+    assert_eq!(pod.metric("chatd_unreadable_records_total"), 1);
     let mut alice = Client::connect(pod.tcp);
     let room = alice.create_room();
     alice.join_resumable(&room, "alice", "");

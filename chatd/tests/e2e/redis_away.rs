@@ -110,8 +110,13 @@ fn redis_dies_and_comes_back_empty() {
 fn redis_is_emptied_under_way() {
     let town = Town::start(3);
     let (room, mut alice, mut bob) = town.room_of_two();
+    let more: Vec<String> = (0..5).map(|_| town.client(0).create_room()).collect();
     let _: String = town.redis.run("FLUSHALL");
     works_again(&town, &room, &mut alice, &mut bob);
+    for room in &more {
+        wait_for("it is written again", PATIENCE, || (town.owner(room) == "chat-0").then_some(()));
+    }
+    assert_eq!(town.pods[0].metric("chatd_directory_went_back_total"), 1, "once, not once a room");
 }
 
 #[test]
