@@ -1,0 +1,111 @@
+//! Tests of plans that are about the managed Valkey.
+
+use super::*;
+
+fn valkey_set() -> (Kind, String) {
+    (Kind::StatefulSet, "chat-valkey".to_owned())
+}
+
+#[test]
+fn a_changed_valkey_waits_while_paused_and_for_a_slot() {
+    let mut cluster = Cluster::default();
+    cluster.converge(&spec(json!({})));
+    let changed = |paused: bool| {
+        spec(json!({ "redis": { "managed": { "image": "valkey:10" } }, "rollout": { "paused": paused } }))
+    };
+    let cases = [(changed(true), GO, Wait::Paused), (changed(false), Permission { slot: false, ..GO }, Wait::Slot)];
+    for (spec, permission, why) in cases {
+        let mut cluster = cluster.clone();
+        let of = |cluster: &Cluster| plan(&owner(), &spec, &installed(), &cluster.observe(), permission);
+        assert_eq!((of(&cluster).writes, of(&cluster).step.phase), (vec![], Phase::Waiting { why }));
+
+        // What else is in the set is put back, with the template as it is.
+        let before = cluster.objects[&valkey_set()].clone();
+        cluster.objects.get_mut(&valkey_set()).unwrap()["metadata"]["labels"]["app.kubernetes.io/part-of"] = "x".into();
+        cluster.objects.get_mut(&valkey_set()).unwrap()["spec"]["replicas"] = 0.into();
+        let writes = of(&cluster).writes;
+        let [Write::Apply { child, .. }] = &writes[..] else { panic!("{writes:?}") };
+        assert_eq!(child.object["spec"]["template"], before["spec"]["template"]);
+        assert_eq!(child.object["metadata"]["annotations"], before["metadata"]["annotations"]);
+        assert_eq!(child.object["spec"]["replicas"], 1);
+        cluster.put(child);
+        assert_eq!(of(&cluster).writes, vec![]);
+
+        let mut observed = cluster.observe();
+        observed.valkey_secret.as_mut().unwrap().record.uid = "another password".into();
+        let writes = plan(&owner(), &spec, &installed(), &observed, permission).writes;
+        assert!(matches!(&writes[..], [Write::Apply { child, .. }] if child.name == "chat-valkey"), "{writes:?}");
+    }
+    let context = Context { owner: &owner(), spec: &changed(false), installed: &installed(), facts: &Facts::default() };
+    let facts = facts(context.owner, &cluster.observe());
+    assert!(valkey::needs_slot(&Context { facts: &facts, ..context }, &cluster.observe()));
+    assert!(!valkey::needs_slot(&Context { facts: &facts, spec: &spec(json!({})), ..context }, &cluster.observe()));
+    cluster.converge(&changed(false));
+    let image = cluster.objects[&valkey_set()].pointer("/spec/template/spec/containers/0/image").unwrap();
+    assert_eq!(image, "valkey:10");
+}
+
+#[test]
+fn a_new_valkey_that_does_not_come_up_keeps_its_slot() {
+    let mut cluster = Cluster::default();
+    let minimal = spec(json!({}));
+    cluster.converge(&minimal);
+    let is_unfinished = |change: &dyn Fn(&mut Observed)| {
+        let mut observed = cluster.observe();
+        change(&mut observed);
+        let (owner, installed, facts) = (owner(), installed(), facts(&owner(), &observed));
+        let context = Context { owner: &owner, spec: &minimal, installed: &installed, facts: &facts };
+        valkey::is_unfinished(&context, &observed)
+    };
+    assert!(!is_unfinished(&|_| {}));
+    assert!(is_unfinished(&|seen| seen.valkey_pod = None));
+    assert!(is_unfinished(&|seen| seen.valkey_pod.as_mut().unwrap().ready = false));
+    let old = |seen: &mut Observed| {
+        let pod = seen.valkey_pod.as_mut().unwrap();
+        (pod.ready, pod.revision) = (false, "of before".into());
+    };
+    assert!(!is_unfinished(&old), "an old one that is unready holds up nobody for long");
+}
+
+#[test]
+fn a_valkey_with_other_volumes_makes_way_for_a_new_one() {
+    let with = |persistence: Value| spec(json!({ "redis": { "managed": { "persistence": persistence } } }));
+    let before = with(json!({ "size": "1Gi", "storageClassName": "fast" }));
+    let mut cluster = Cluster::default();
+    cluster.converge(&before);
+    let deletes = |spec: &ChatDeploymentSpec, permission: Permission| {
+        let writes = plan(&owner(), spec, &installed(), &cluster.observe(), permission).writes;
+        writes.iter().any(|write| matches!(write, Write::Delete { kind: Kind::StatefulSet, .. }))
+    };
+    for other in [
+        json!(null),
+        json!({ "size": "1Gi" }),
+        json!({ "size": "2Gi", "storageClassName": "fast" }),
+        json!({ "size": "1Gi", "storageClassName": "slow" }),
+    ] {
+        let other = with(other);
+        assert!(deletes(&other, GO), "{other:?}");
+        assert!(!deletes(&other, Permission { slot: false, ..GO }), "it waits as other changes do");
+        let mut cluster = cluster.clone();
+        cluster.converge(&other);
+        let mut fresh = Cluster::default();
+        fresh.converge(&other);
+        let claims = |cluster: &Cluster| cluster.objects[&valkey_set()]["spec"]["volumeClaimTemplates"].clone();
+        assert_eq!(claims(&cluster), claims(&fresh));
+    }
+    assert!(!deletes(&with(json!({ "size": "1024Mi", "storageClassName": "fast" })), GO), "as much, in other words");
+    assert!(!deletes(&with(json!({ "size": "1Gi", "storageClassName": "fast", "whenDeleted": "Retain" })), GO));
+}
+
+#[test]
+fn valkey_goes_only_when_no_pod_uses_it_any_more() {
+    let mut cluster = Cluster::default();
+    cluster.converge(&spec(json!({})));
+    let external = spec(json!({ "redis": { "type": "External", "external": { "url": "redis://r:6379" } } }));
+    let plan = cluster.round(&external, usize::MAX);
+    assert_eq!((plan.step.phase, plan.facts.replicas), (Phase::ChangingDirectory, 0));
+    assert!(!plan.writes.iter().any(|write| matches!(write, Write::Delete { .. })));
+    cluster.converge(&external);
+    assert!(cluster.objects.keys().all(|(_, name)| name != "chat-valkey"), "{:?}", cluster.objects.keys());
+    assert_eq!(cluster.pods.len(), 3);
+}
