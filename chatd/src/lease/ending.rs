@@ -28,16 +28,17 @@ impl Lease {
 
     /// The end. What a renewal left that was never answered, or answered too early, is taken away too; no more than that.
     pub(super) fn deleted(&mut self, again: bool, answer: Result<Answer, NoAnswer>) {
-        let left = match answer {
-            Ok(Answer::Found(Some(bytes))) => self.is_mine(&bytes).then_some(Some(bytes)),
-            Ok(_) => None,
-            Err(_) => Some(None),
+        let notice = match answer {
+            Ok(Answer::Found(Some(bytes))) if self.is_mine(&bytes) => {
+                if !again {
+                    return self.delete(bytes, true);
+                }
+                LeaseNotice::NotGivenUp
+            }
+            Ok(_) => LeaseNotice::GivenUp,
+            Err(_) => LeaseNotice::NotGivenUp,
         };
-        match left {
-            Some(Some(bytes)) if !again => return self.delete(bytes, true),
-            Some(_) => self.effects.push(LeaseEffect::Log(LeaseNotice::NotGivenUp)),
-            None => self.effects.push(LeaseEffect::Log(LeaseNotice::GivenUp)),
-        }
+        self.effects.push(LeaseEffect::Log(notice));
         self.effects.push(LeaseEffect::Ended);
     }
 
