@@ -20,6 +20,7 @@ const SECRETS_WITHIN: Duration = Duration::from_mins(5);
 /// While changes are expected and none come for this long, everything is read anew, lest a watch has missed something. Later and later.
 const STILL: Duration = Duration::from_secs(15);
 const STILL_AT_MOST: Duration = Duration::from_mins(5);
+const COUNTS_EVERY: Duration = Duration::from_secs(30);
 const EVENTS_AT_ONCE: f64 = 10.0;
 const SECONDS_FOR_AN_EVENT: f64 = 20.0;
 
@@ -33,7 +34,7 @@ pub struct Memory {
     absent: BTreeMap<i32, Absent>,
     /// When the Secrets are to be read again; nothing means now.
     secrets_due: Option<Instant>,
-    pub counts_written: Option<Instant>,
+    counts_written: Option<Instant>,
     pub failures: u32,
     still: Option<Still>,
     events: f64,
@@ -104,6 +105,15 @@ impl Memory {
     /// How long they need not be read.
     pub fn secrets_are_good_for(&self, now: Instant) -> Duration {
         self.secrets_due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now))
+    }
+
+    /// How long changed rooms and players have to wait: alone they are worth a write now and then.
+    pub fn counts_wait(&self, now: Instant) -> Duration {
+        self.counts_written.map_or(Duration::ZERO, |at| COUNTS_EVERY.saturating_sub(now.saturating_duration_since(at)))
+    }
+
+    pub fn counts_are_written(&mut self, now: Instant) {
+        self.counts_written = Some(now);
     }
 
     /// Whether to read everything anew in this look.
@@ -254,6 +264,16 @@ mod tests {
         }
         memory.secrets_are_stale();
         assert_eq!(memory.secrets_are_good_for(start), Duration::ZERO);
+    }
+
+    #[test]
+    fn changed_counts_wait_for_what_is_left_of_half_a_minute() {
+        let start = Instant::now();
+        let mut memory = Memory::new(start);
+        assert_eq!(memory.counts_wait(start), Duration::ZERO);
+        memory.counts_are_written(start);
+        assert_eq!(memory.counts_wait(start + Duration::from_secs(29)), Duration::from_secs(1));
+        assert_eq!(memory.counts_wait(start + Duration::from_secs(31)), Duration::ZERO);
     }
 
     #[test]

@@ -21,7 +21,6 @@ pub struct Secrets {
     pub valkey: Option<SeenSecret>,
 }
 
-/// Valkey's Secret may be one that a spec of before left behind: it is asked for as long as something of Valkey is known to be there.
 pub async fn observe(
     client: &Client,
     cache: &Cache,
@@ -58,16 +57,15 @@ pub async fn observe(
         children.insert((record.kind, record.name.clone()), Seen { record, content });
     }
     if memory.secrets_are_good_for(Instant::now()).is_zero() {
-        let of_valkey = |(_, name): &(Kind, String)| *name == names.valkey();
-        let has_valkey = secrets.valkey.is_some() || children.keys().any(of_valkey);
         let (token_keys, valkey) = (names.token_keys(), names.valkey());
         secrets.token_keys = match spec.token_keys.secret_ref {
             None => read(client, key, &token_keys, has_token_key).await?,
             Some(_) => None,
         };
-        secrets.valkey = match spec.redis.type_ {
-            RedisType::External if !has_valkey => None,
-            _ => read(client, key, &valkey, is_whole_valkey_secret).await?,
+        secrets.valkey = if may_have_valkey(spec, &valkey, &children, secrets) {
+            read(client, key, &valkey, is_whole_valkey_secret).await?
+        } else {
+            None
         };
         memory.secrets_are_read(Instant::now(), random());
     }
@@ -83,6 +81,17 @@ pub async fn observe(
         token_keys: secrets.token_keys.clone(),
         valkey_secret: secrets.valkey.clone(),
     })
+}
+
+/// Whether the Secret of this name is to be looked at. A spec of before may have left it behind, but not alone: it goes before the rest.
+fn may_have_valkey(
+    spec: &ChatDeploymentSpec,
+    name: &str,
+    children: &BTreeMap<(Kind, String), Seen>,
+    secrets: &Secrets,
+) -> bool {
+    let is_managed = spec.redis.type_ == RedisType::Managed;
+    is_managed || secrets.valkey.is_some() || children.keys().any(|(_, child)| child == name)
 }
 
 /// What the watches should have told, from the API server itself.
@@ -121,4 +130,28 @@ async fn read(
         record: record::Child::of_metadata(Kind::Secret, &secret.metadata),
         is_whole: secret.data.is_some_and(|data| is_whole(&data)),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+    use super::*;
+
+    #[test]
+    fn valkeys_secret_is_looked_at_only_where_there_may_be_one() {
+        let managed = ChatDeploymentSpec::default();
+        let mut external = managed.clone();
+        external.redis.type_ = RedisType::External;
+        let record = |kind| record::Child::of_metadata(kind, &ObjectMeta::default());
+        let set = Seen { record: record(Kind::StatefulSet), content: Content::Verified(1) };
+        let rest = [((Kind::StatefulSet, "chat-valkey".to_owned()), set)].into();
+        let left =
+            Secrets { valkey: Some(SeenSecret { record: record(Kind::Secret), is_whole: true }), ..Secrets::default() };
+        let (nothing, none) = (BTreeMap::new(), Secrets::default());
+        assert!(may_have_valkey(&managed, "chat-valkey", &nothing, &none));
+        assert!(!may_have_valkey(&external, "chat-valkey", &nothing, &none));
+        assert!(may_have_valkey(&external, "chat-valkey", &rest, &none), "the set is still there");
+        assert!(may_have_valkey(&external, "chat-valkey", &nothing, &left), "it is known to be there");
+    }
 }

@@ -105,6 +105,17 @@ fn valkey_goes_only_when_no_pod_uses_it_any_more() {
     let plan = cluster.round(&external, usize::MAX);
     assert_eq!((plan.step.phase, plan.facts.replicas), (Phase::ChangingDirectory, 0));
     assert!(!plan.writes.iter().any(|write| matches!(write, Write::Delete { .. })));
+    let gone = std::iter::repeat_with(|| {
+        cluster.settle();
+        cluster.round(&external, usize::MAX).writes
+    });
+    let deletes = |writes: &Vec<Write>| writes.iter().any(|write| matches!(write, Write::Delete { .. }));
+    let writes = gone.take(60).find(deletes).unwrap();
+    let kinds = writes.iter().filter_map(|write| match write {
+        Write::Delete { kind, .. } => Some(*kind),
+        _ => None,
+    });
+    assert_eq!(kinds.into_iter().next(), Some(Kind::Secret), "nobody looks for it once the rest is gone: {writes:?}");
     cluster.converge(&external);
     assert!(cluster.objects.keys().all(|(_, name)| name != "chat-valkey"), "{:?}", cluster.objects.keys());
     assert_eq!(cluster.pods.len(), 3);

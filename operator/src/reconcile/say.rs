@@ -11,9 +11,6 @@ use crate::record::{self, Key, PodRecord};
 use crate::status::{self, Problem, Reason};
 use crate::tell;
 
-/// Rooms and players alone are worth a write this often.
-const COUNTS_EVERY: Duration = Duration::from_secs(30);
-
 impl super::Reconciler {
     #[allow(clippy::too_many_arguments)]
     pub(super) async fn say(
@@ -57,7 +54,7 @@ impl super::Reconciler {
                 problem: pod.problem.clone(),
             })
             .collect();
-        let counts_wait = memory.counts_written.map_or(Duration::ZERO, |at| COUNTS_EVERY.saturating_sub(at.elapsed()));
+        let counts_wait = memory.counts_wait(Instant::now());
         let input = status::Input {
             generation: deployment.metadata.generation.unwrap_or_default(),
             desired: wish.replicas,
@@ -81,7 +78,7 @@ impl super::Reconciler {
             return Ok(later);
         }
         if (said.rooms, said.players) != (previous.rooms, previous.players) {
-            memory.counts_written = Some(Instant::now());
+            memory.counts_are_written(Instant::now());
         }
         let owner = context.owner;
         match self.client.status(&key.namespace, &key.name, &owner.uid, &said).await {

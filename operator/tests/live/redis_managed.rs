@@ -2,16 +2,24 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::api::DeleteParams;
 use operator::api::ChatDeployment;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::chat::{Chat, Talker};
 use super::servers::small;
 use super::world::{World, eventually, redis_image};
 
 const VALKEY: &str = "chat-valkey-0";
+
+fn with_volume(when_deleted: &str) -> Value {
+    // Redis' image, for the program that asks it.
+    small(
+        &json!({ "managed": { "image": redis_image(), "persistence": { "size": "64Mi", "whenDeleted": when_deleted } } }),
+    )
+}
 
 impl World {
     /// Asks the managed Valkey as chatd's own user.
@@ -47,12 +55,6 @@ impl World {
 #[ignore = "needs a cluster"]
 async fn a_volume_keeps_what_valkey_holds_and_stays_when_it_is_to_be_retained() {
     let world = World::new("volume").await;
-    let with_volume = |when_deleted: &str| {
-        // Redis' image, for the program that asks it.
-        small(
-            &json!({ "managed": { "image": redis_image(), "persistence": { "size": "64Mi", "whenDeleted": when_deleted } } }),
-        )
-    };
     world.apply(with_volume("Retain")).await;
     world.ready().await;
 
@@ -77,6 +79,25 @@ async fn a_volume_keeps_what_valkey_holds_and_stays_when_it_is_to_be_retained() 
     world.ready().await;
     world.delete_chat().await;
     eventually("the volume goes too", async || world.names::<PersistentVolumeClaim>().await.is_empty()).await;
+    world.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn a_valkey_gets_a_volume_by_way_of_an_external_redis_however_short_that_way() {
+    let world = World::new("way").await;
+    world.apply(small(&json!({}))).await;
+    world.ready().await;
+    let before = world.api::<StatefulSet>().get("chat-valkey").await.unwrap().metadata.uid;
+    world.apply(small(&json!({ "type": "External", "external": { "url": "redis://nowhere:6379" } }))).await;
+    world.apply(with_volume("Delete")).await;
+    eventually("the set has made way", async || {
+        let set = world.api::<StatefulSet>().get_opt("chat-valkey").await.unwrap();
+        set.is_some_and(|set| set.metadata.uid != before && set.spec.unwrap().volume_claim_templates.is_some())
+    })
+    .await;
+    world.ready().await;
+    assert_eq!(world.names::<PersistentVolumeClaim>().await, [format!("data-{VALKEY}")]);
     world.end().await;
 }
 
