@@ -41,13 +41,13 @@ pub struct Memory {
     events_counted: Instant,
 }
 
-/// What is in the place of a pod that would serve, and since when.
+/// What is in the place of a pod that would serve, and when it counts as lost.
 #[derive(Debug)]
 struct Absent {
     /// Nothing if no pod is there.
     uid: Option<String>,
     is_ending: bool,
-    since: Instant,
+    lost_at: Instant,
 }
 
 /// Something is under way and does not go on.
@@ -146,14 +146,17 @@ impl Memory {
     }
 
     /// Which of the `expected` pods have been away for so long that this is no start, no restart and no drain any more, and when the next
-    /// of them has.
+    /// of them has. One that is lost stays so until a pod is ready in its place. `is_known`: the status says already that some are, which
+    /// an operator that has just started need not find out again.
     pub fn lost(
         &mut self,
         expected: &BTreeSet<i32>,
         pods: &BTreeMap<i32, Pod>,
         grace: Duration,
+        is_known: bool,
         now: Instant,
     ) -> (BTreeSet<i32>, Option<Duration>) {
+        let is_known = is_known && self.served.is_empty() && self.absent.is_empty();
         let is_ready = |ordinal: &i32| pods.get(ordinal).is_some_and(|pod| pod.ready && !pod.terminating);
         self.served.retain(|ordinal| expected.contains(ordinal));
         self.served.extend(expected.iter().filter(|ordinal| is_ready(ordinal)));
@@ -163,15 +166,16 @@ impl Memory {
             let pod = pods.get(ordinal);
             let uid = pod.map(|pod| pod.uid.clone());
             let is_ending = pod.is_some_and(|pod| pod.terminating);
-            let known = self.absent.remove(ordinal);
-            let known = known.filter(|absent| absent.uid == uid && absent.is_ending == is_ending);
-            let absent = known.unwrap_or(Absent { uid, is_ending, since: now });
             let most = match (is_ending, self.served.contains(ordinal)) {
+                _ if is_known => Duration::ZERO,
                 (true, _) => grace + LOST_AFTER,
                 (false, true) => LOST_AFTER,
                 (false, false) => STARTS_WITHIN,
             };
-            let left = most.saturating_sub(now.saturating_duration_since(absent.since));
+            let is_same = |before: &Absent| before.uid == uid && before.is_ending == is_ending;
+            let before = self.absent.remove(ordinal).filter(|before| before.lost_at <= now || is_same(before));
+            let absent = before.unwrap_or(Absent { uid, is_ending, lost_at: now + most });
+            let left = absent.lost_at.saturating_duration_since(now);
             if left.is_zero() {
                 lost.insert(*ordinal);
             } else {
@@ -292,7 +296,7 @@ mod tests {
         let mut lost = |seconds, second: Option<Pod>| {
             let first = pod("u0", true, false);
             let pods = [(0, Some(first)), (1, second)].into_iter().filter_map(|(at, pod)| Some((at, pod?))).collect();
-            let (lost, next) = memory.lost(&[0, 1].into(), &pods, grace, start + Duration::from_secs(seconds));
+            let (lost, next) = memory.lost(&[0, 1].into(), &pods, grace, false, start + Duration::from_secs(seconds));
             (!lost.is_empty(), next.map(|next| next.as_secs()))
         };
         // It starts for the first time.
@@ -303,15 +307,22 @@ mod tests {
         // It has served and is no longer ready.
         assert_eq!(lost(300, Some(pod("u1", false, false))), (false, Some(60)));
         assert_eq!(lost(360, Some(pod("u1", false, false))), (true, None));
+        assert_eq!(lost(370, Some(pod("u1", false, true))), (true, None), "its node is given up: it is still away");
+        assert_eq!(lost(380, Some(pod("u2", true, false))), (false, None));
         // It drains, and its node has died.
-        assert_eq!(lost(400, Some(pod("u1", true, true))), (false, Some(95)));
-        assert_eq!(lost(495, Some(pod("u1", true, true))), (true, None));
-        // It is gone, its successor hangs, and comes up at last.
-        assert_eq!(lost(500, None), (false, Some(60)));
-        assert_eq!(lost(560, None), (true, None));
-        assert_eq!(lost(570, Some(pod("u2", false, false))), (false, Some(60)));
-        assert_eq!(lost(630, Some(pod("u2", false, false))), (true, None));
-        assert_eq!(lost(631, Some(pod("u2", true, false))), (false, None));
+        assert_eq!(lost(400, Some(pod("u2", true, true))), (false, Some(95)));
+        assert_eq!(lost(480, Some(pod("u2", true, true))), (false, Some(15)));
+        // It is gone, and its successor hangs, and comes up at last.
+        assert_eq!(lost(490, None), (false, Some(60)));
+        assert_eq!(lost(500, Some(pod("u3", false, false))), (false, Some(60)));
+        assert_eq!(lost(560, Some(pod("u3", false, false))), (true, None));
+        assert_eq!(lost(561, Some(pod("u3", true, false))), (false, None));
+
+        let mut started = Memory::new(start);
+        let mut lost = |is_known| started.lost(&[0].into(), &BTreeMap::new(), grace, is_known, start).0.len();
+        assert_eq!((lost(true), lost(false)), (1, 1), "the status has said it before this operator started");
+        let mut started = Memory::new(start);
+        assert_eq!(started.lost(&[0].into(), &BTreeMap::new(), grace, false, start).0.len(), 0);
     }
 
     #[test]

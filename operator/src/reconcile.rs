@@ -24,7 +24,7 @@ use crate::queue::Queue;
 use crate::record::{Key, PodRecord};
 use crate::rollout::{self, Permission, Phase};
 use crate::slots::{Rolling, Slots};
-use crate::status::{Problem, Reason};
+use crate::status::{self, Problem, Reason};
 use crate::valkey;
 
 /// While something is under way: a slot may have become free.
@@ -167,7 +167,7 @@ impl Reconciler {
             // What could be said would be another thing in an instant.
             return looked(SURE_WITHIN);
         }
-        let (lost, lost_in) = lost(&context, &observed, &plan, &mut notes.memory);
+        let (lost, lost_in) = lost(deployment, &context, &observed, &plan, &mut notes.memory);
         let later = self.say(key, deployment, &context, &plan, &pods, (&problems, &lost), &mut notes.memory).await?;
         if let Some(failure) = outcome.failure {
             return Err(failure);
@@ -280,6 +280,7 @@ impl Reconciler {
 
 /// Pods that would serve and have been away for too long, and when to look for more.
 fn lost(
+    deployment: &ChatDeployment,
     context: &Context<'_>,
     observed: &Observed,
     plan: &Plan,
@@ -287,7 +288,8 @@ fn lost(
 ) -> (Vec<String>, Option<Duration>) {
     let there = observed.pods.keys().copied().filter(|ordinal| *ordinal < plan.wish.replicas);
     let expected: BTreeSet<i32> = (0..plan.step.replicas).chain(there).collect();
-    let (lost, next) = memory.lost(&expected, &observed.pods, grace(context), Instant::now());
+    let is_known = deployment.status.as_ref().is_some_and(status::says_lost);
+    let (lost, next) = memory.lost(&expected, &observed.pods, grace(context), is_known, Instant::now());
     (lost.into_iter().map(|ordinal| context.names().pod(ordinal)).collect(), next)
 }
 

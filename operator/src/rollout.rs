@@ -116,7 +116,7 @@ pub fn needs_slot(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> 
 /// Whether pods that an update has reached are not ready with it yet: whoever has a slot keeps it until they are.
 pub fn is_unfinished(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> bool {
     let Some(set) = set else { return false };
-    let is_new = |pod: &Pod| !pod.terminating && pod.revision == set.update_revision;
+    let is_new = |pod: &Pod| pod.revision == set.update_revision;
     let is_awaited = |ordinal: i32| pods.get(&ordinal).is_none_or(|pod| is_new(pod) && !pod.ready);
     let mut reached = set.partition.max(wish.partition)..set.replicas.min(wish.replicas);
     !wish.paused && (!set.is_observed || reached.any(is_awaited))

@@ -130,6 +130,9 @@ fn a_slot_is_needed_for_old_pods_and_kept_for_new_ones() {
         assert_eq!(is_unfinished(Some(&set), &pods, &wish), kept, "{name}");
         let paused = Wish { paused: true, ..wish.clone() };
         assert!(!needs_slot(Some(&set), &pods, &paused) && !is_unfinished(Some(&set), &pods, &paused), "{name}");
+        let mut ending = pods.clone();
+        ending.values_mut().filter(|pod| !pod.ready).for_each(|pod| pod.terminating = true);
+        assert_eq!(is_unfinished(Some(&set), &ending, &wish), kept, "one that is deleted comes back no better: {name}");
         let unseen = Set { is_observed: false, ..set };
         assert!(is_unfinished(Some(&unseen), &pods, &wish), "which pods are old is not known yet: {name}");
     }

@@ -6,6 +6,7 @@ use crate::api::quantity_value;
 use crate::desired::{self, Child, Context, Kind, Names};
 use crate::plan::{Content, Observed, Seen, Write, set_of, template};
 use crate::record::{self, APPLIED, Claim, TEMPLATE};
+use crate::rollout::Pod;
 
 /// What of the set cannot change without another pod, and of what a new set is made.
 const CHANGES_ITS_POD: [&str; 2] = ["template", "volumeClaimTemplates"];
@@ -51,9 +52,8 @@ pub fn needs_slot(context: &Context<'_>, observed: &Observed) -> bool {
 /// Whether the new version of it is not ready yet.
 pub fn is_unfinished(context: &Context<'_>, observed: &Observed) -> bool {
     let Some(set) = record_of(context, observed) else { return false };
-    let is_new = |revision: &str| revision == set.update_revision;
-    let is_awaited =
-        observed.valkey_pod.as_ref().is_none_or(|pod| is_new(&pod.revision) && !pod.ready && !pod.terminating);
+    let is_new = |pod: &Pod| pod.revision == set.update_revision;
+    let is_awaited = observed.valkey_pod.as_ref().is_none_or(|pod| is_new(pod) && !pod.ready);
     !context.spec.rollout.paused && (set.observed_generation < set.generation || is_awaited)
 }
 

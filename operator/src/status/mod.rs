@@ -148,6 +148,15 @@ fn lost(pods: &[String]) -> Option<Problem> {
     Some(Problem::new(Reason::PodsNotReady, message))
 }
 
+/// Whether a status says that pods are away for too long.
+pub fn says_lost(status: &ChatDeploymentStatus) -> bool {
+    let says = |condition: &Condition| {
+        let said = (condition.type_.as_str(), condition.status.as_str(), condition.reason.as_str());
+        said == (DEGRADED, "True", Reason::PodsNotReady.as_str())
+    };
+    status.conditions.iter().any(says)
+}
+
 /// The one that is in use, or being rolled out: while a change waits and no pod has it, the one that was said before.
 fn image(input: &Input<'_>, living: &[&Pod]) -> String {
     let is_out = living.is_empty() || living.iter().any(|pod| pod.is_updated);

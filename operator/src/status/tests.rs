@@ -200,6 +200,7 @@ fn a_pod_that_is_away_for_too_long_is_told_by_name() {
     for (name, case, expected) in table {
         let (said, status) = conditions_with(case, &lost, &none);
         assert_eq!(said, expected, "{name}");
+        assert_eq!(says_lost(&status), expected[2] == "True/PodsNotReady", "{name}");
         let message = &status.conditions[2].message;
         assert!(expected[2] != "True/PodsNotReady" || message.contains("chat-2"), "{name}: {message}");
     }
