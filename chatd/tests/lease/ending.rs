@@ -1,0 +1,62 @@
+//! The end: draining, and giving the lease up.
+
+use chatd::directory::Request;
+use chatd::lease::{LeaseEffect, LeaseNotice, LeaseRecord};
+
+use crate::world::{World, record};
+
+#[test]
+fn a_draining_pod_lists_the_others_and_then_gives_its_lease_up() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.others = vec![("chat-1".into(), record("ours", 8))];
+    let time = world.time();
+    world.lease.drain(time);
+    world.serve();
+    world.pass(2_100);
+    let targets = world.effects.iter().find_map(|effect| match effect {
+        LeaseEffect::Targets(targets) => Some(targets.clone()),
+        _ => None,
+    });
+    assert_eq!(targets.unwrap()[0].pod_id, "chat-1");
+    assert!(LeaseRecord::parse(world.stored.as_ref().unwrap()).unwrap().draining);
+    world.end();
+    assert_eq!(world.effects.last(), Some(&LeaseEffect::Ended));
+    assert_eq!(world.log().last(), Some(&LeaseNotice::GivenUp));
+    assert_eq!(world.stored, None);
+}
+
+#[test]
+fn a_draining_pod_marks_its_lease_before_it_asks_for_the_others() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.asked.clear();
+    let time = world.time();
+    world.lease.drain(time);
+    world.serve();
+    assert!(LeaseRecord::parse(world.stored.as_ref().unwrap()).unwrap().draining);
+    world.pass(100);
+    assert!(matches!(world.asked[..2], [Request::Swap { .. }, Request::Pods]), "{:?}", world.asked);
+}
+
+#[test]
+fn an_own_lease_that_was_not_known_of_is_given_up_too() {
+    let mut world = World::new();
+    world.pass(3_000);
+    // As a renewal left it that was never answered.
+    world.stored = Some(record("ours", 7));
+    world.end();
+    assert_eq!(world.stored, None);
+    assert_eq!(world.log().last(), Some(&LeaseNotice::GivenUp));
+    assert_eq!(world.effects.last(), Some(&LeaseEffect::Ended));
+}
+
+#[test]
+fn a_lease_that_could_not_be_given_up_is_told_of() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.silent = Some(false);
+    world.end();
+    assert_eq!(world.log().last(), Some(&LeaseNotice::NotGivenUp));
+    assert_eq!(world.effects.last(), Some(&LeaseEffect::Ended));
+}

@@ -1,0 +1,130 @@
+//! Taken, renewed, lost, refused, superseded.
+
+use bytes::Bytes;
+use chatd::lease::{DirectoryState, LeaseEffect, LeaseNotice, LeaseRecord};
+use chatd::protocol::PodBoot;
+
+use crate::world::{World, record};
+
+#[test]
+fn a_fresh_start_is_settled_with_its_first_lease() {
+    let mut world = World::new();
+    assert!(!world.lease.status().ready);
+    world.pass(50);
+    assert!(world.lease.status().ready);
+    assert!(world.view().settled);
+    assert_eq!(LeaseRecord::parse(world.stored.as_ref().unwrap()).unwrap().boot, PodBoot(7));
+}
+
+#[test]
+fn it_is_renewed_every_two_seconds() {
+    let mut world = World::new();
+    world.pass(20_000);
+    let confirmed = world.view().confirmed.unwrap();
+    assert!(world.now - confirmed <= 2_050, "{confirmed} at {}", world.now);
+}
+
+#[test]
+fn an_earlier_process_of_the_same_name_is_replaced_at_once() {
+    let mut world = World::new();
+    world.stored = Some(record("ours", 1));
+    world.pass(50);
+    assert!(world.lease.status().ready);
+    assert!(world.view().settled);
+}
+
+#[test]
+fn a_lost_lease_is_taken_again_and_every_room_claimed() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.stored = None;
+    world.pass(2_100);
+    assert!(world.heard(&LeaseEffect::Lost));
+    assert!(world.stored.is_some());
+    assert!(!world.view().settled);
+    world.pass(10_000);
+    assert!(world.view().settled);
+}
+
+#[test]
+fn a_newer_process_of_the_same_name_supersedes_this_one() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.stored = Some(record("ours", 8));
+    world.pass(2_100);
+    assert!(world.heard(&LeaseEffect::Superseded));
+    let theirs = world.stored.clone();
+    world.pass(10_000);
+    assert_eq!(world.stored, theirs, "a superseded process writes nothing");
+    world.end();
+    assert!(world.heard(&LeaseEffect::Ended));
+    assert_eq!(world.stored, theirs, "and takes nothing away");
+}
+
+#[test]
+fn another_deployment_s_lease_keeps_this_pod_from_serving() {
+    let mut world = World::new();
+    world.others = vec![("party-0".into(), record("theirs", 1))];
+    world.pass(5_000);
+    assert!(!world.lease.status().ready);
+    assert_eq!(world.lease.status().state, Some(DirectoryState::PrefixInUse));
+    assert_eq!(world.stored, None);
+    world.others.clear();
+    world.pass(2_100);
+    assert!(world.lease.status().ready);
+    assert_eq!(world.lease.status().state, Some(DirectoryState::Ok));
+}
+
+#[test]
+fn a_renewal_whose_answer_was_lost_is_no_loss() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.silent = Some(true);
+    world.pass(3_000);
+    world.silent = None;
+    world.pass(1_000);
+    assert!(!world.heard(&LeaseEffect::Lost));
+    assert!(world.view().settled);
+}
+
+#[test]
+fn a_reset_connection_unsettles_for_ten_seconds() {
+    let mut world = World::new();
+    world.pass(3_000);
+    let time = world.time();
+    world.lease.reset(time);
+    world.serve();
+    assert!(!world.view().settled);
+    world.pass(9_900);
+    assert!(!world.view().settled);
+    world.pass(150);
+    assert!(world.view().settled);
+}
+
+#[test]
+fn rubbish_is_written_over() {
+    let mut world = World::new();
+    world.stored = Some(Bytes::from_static(b"\xff rubbish"));
+    world.pass(100);
+    assert!(world.lease.status().ready);
+}
+
+#[test]
+fn what_a_later_version_says_in_a_lease_is_no_rubbish() {
+    let mut lease: serde_json::Value = serde_json::from_slice(&record("ours", 8)).unwrap();
+    lease["zone"] = serde_json::json!({"name": "b", "nodes": [1, 2]});
+    let read = LeaseRecord::parse(&serde_json::to_vec(&lease).unwrap());
+    assert_eq!(read, LeaseRecord::parse(&record("ours", 8)));
+}
+
+#[test]
+fn a_pod_that_served_and_lost_its_lease_to_another_deployment_says_so() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.stored = Some(record("theirs", 1));
+    world.pass(2_100);
+    assert!(!world.lease.status().ready);
+    assert!(!world.view().settled && world.view().confirmed.is_some(), "its rooms go on");
+    assert_eq!(world.log().last(), Some(&LeaseNotice::Ousted));
+    assert_eq!(world.stored, Some(record("theirs", 1)));
+}

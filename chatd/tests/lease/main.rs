@@ -1,0 +1,9 @@
+//! The lease against a made-up directory. No I/O.
+
+#![allow(clippy::unwrap_used)]
+
+mod ending;
+mod held;
+mod rivals;
+mod told;
+mod world;
