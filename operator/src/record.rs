@@ -207,8 +207,8 @@ impl Child {
 }
 
 fn claim(template: &ClaimTemplate) -> Claim {
-    let size = template.spec.resources.requests.get("storage").cloned().unwrap_or_default();
-    Claim { size, class: template.spec.storage_class_name.clone() }
+    let size = template.spec.resources.requests.as_ref().and_then(|requests| requests.get("storage").cloned());
+    Claim { size: size.unwrap_or_default(), class: template.spec.storage_class_name.clone() }
 }
 
 fn deployment_uid(set: &TrimmedSet) -> Option<String> {

@@ -110,7 +110,7 @@ pub struct ClaimSpec {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ClaimResources {
-    pub requests: BTreeMap<String, String>,
+    pub requests: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -215,7 +215,9 @@ mod tests {
 
     #[test]
     fn an_object_without_a_status_is_one_all_the_same() {
-        let set = json!({ "metadata": { "name": "chat" }, "spec": { "replicas": 2, "template": {} } });
+        let claim = json!({ "metadata": { "creationTimestamp": null }, "spec": { "resources": { "requests": null } } });
+        let spec = json!({ "replicas": 2, "template": {}, "volumeClaimTemplates": [claim] });
+        let set = json!({ "metadata": { "name": "chat" }, "spec": spec });
         let set: TrimmedSet = serde_json::from_value(set).unwrap();
         assert_eq!((set.spec.replicas, set.status.update_revision), (Some(2), None));
         assert_eq!(TrimmedSet::url_path(&(), Some("games")), "/apis/apps/v1/namespaces/games/statefulsets");
