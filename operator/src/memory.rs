@@ -92,6 +92,12 @@ impl Memory {
         (waited.is_some_and(|waited| waited >= PATIENCE), waited.and_then(|waited| PATIENCE.checked_sub(waited)))
     }
 
+    /// Pods that have been away for longer than one takes to start.
+    pub fn given_up(&self, now: Instant) -> BTreeSet<i32> {
+        let is_over = |since: &Instant| now.saturating_duration_since(*since) >= STARTS_WITHIN;
+        self.away_since.iter().filter(|(_, since)| is_over(since)).map(|(ordinal, _)| *ordinal).collect()
+    }
+
     /// Secrets were read: they are read again after a time that differs, so that not all are read at once. `random` is from 0 to 1.
     pub fn secrets_are_read(&mut self, now: Instant, random: f64) {
         self.secrets_due = Some(now + SECRETS_WITHIN.mul_f64(0.8 + random * 0.15));
@@ -236,6 +242,9 @@ mod tests {
         assert!(over(&[0, 2], &[0, 2], 32));
         assert!(!over(&[], &[], 33));
         assert!(!over(&[0], &[0], 34), "it was back in between");
+        assert!(over(&[0, 1], &[0], 100));
+        assert_eq!(memory.given_up(at(213)), [].into());
+        assert_eq!(memory.given_up(at(214)), [0].into());
     }
 
     #[test]

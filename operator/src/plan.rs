@@ -180,7 +180,8 @@ pub fn plan(
     let set = set_of(observed, &names.chat());
     let permission = Permission { redis_is_settled, ..permission };
     let mut step = rollout::next(set.as_ref(), &observed.pods, &wish, permission);
-    let holds_valkey = (wish.paused || !permission.slot) && valkey::changes(&context, observed);
+    let lacks_slot = !permission.slot && valkey::has_ready_pod(observed);
+    let holds_valkey = (wish.paused || lacks_slot) && valkey::changes(&context, observed);
     if holds_valkey && step.phase == Phase::Settled {
         step.phase = Phase::Waiting { why: if wish.paused { Wait::Paused } else { Wait::Slot } };
     }

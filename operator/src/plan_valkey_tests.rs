@@ -40,6 +40,12 @@ fn a_changed_valkey_waits_while_paused_and_for_a_slot() {
     let facts = facts(context.owner, &cluster.observe());
     assert!(valkey::needs_slot(&Context { facts: &facts, ..context }, &cluster.observe()));
     assert!(!valkey::needs_slot(&Context { facts: &facts, spec: &spec(json!({})), ..context }, &cluster.observe()));
+    let mut down = cluster.observe();
+    down.valkey_pod.as_mut().unwrap().ready = false;
+    assert!(!valkey::needs_slot(&Context { facts: &facts, ..context }, &down), "there is nothing to lose");
+    let writes = |spec: &ChatDeploymentSpec, permission| plan(&owner(), spec, &installed(), &down, permission).writes;
+    assert_eq!(writes(&changed(false), Permission { slot: false, ..GO }).len(), 1, "its correction does not wait");
+    assert_eq!(writes(&changed(true), GO), vec![], "but while paused");
     cluster.converge(&changed(false));
     let image = cluster.objects[&valkey_set()].pointer("/spec/template/spec/containers/0/image").unwrap();
     assert_eq!(image, "valkey:10");
@@ -57,10 +63,25 @@ fn a_new_valkey_that_does_not_come_up_keeps_its_slot() {
         let context = Context { owner: &owner, spec: &minimal, installed: &installed, facts: &facts };
         valkey::is_unfinished(&context, &observed)
     };
-    assert!(!is_unfinished(&|_| {}));
-    assert!(is_unfinished(&|seen| seen.valkey_pod = None));
-    assert!(is_unfinished(&|seen| seen.valkey_pod.as_mut().unwrap().ready = false));
+    let rolls = |seen: &mut Observed| {
+        let record::Detail::Set(set) = &mut seen.children.get_mut(&valkey_set()).unwrap().record.detail else {
+            panic!()
+        };
+        set.current_revision = "of before".into();
+    };
+    let dies = |seen: &mut Observed| seen.valkey_pod.as_mut().unwrap().ready = false;
+    assert!(!is_unfinished(&|_| {}) && !is_unfinished(&rolls));
+    assert!(!is_unfinished(&dies) && !is_unfinished(&|seen| seen.valkey_pod = None), "nothing of it changes");
+    assert!(is_unfinished(&|seen| {
+        rolls(seen);
+        seen.valkey_pod = None;
+    }));
+    assert!(is_unfinished(&|seen| {
+        rolls(seen);
+        dies(seen);
+    }));
     let old = |seen: &mut Observed| {
+        rolls(seen);
         let pod = seen.valkey_pod.as_mut().unwrap();
         (pod.ready, pod.revision) = (false, "of before".into());
     };

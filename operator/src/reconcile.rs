@@ -29,6 +29,8 @@ use crate::valkey;
 
 /// While something is under way: a slot may have become free.
 const UNDER_WAY: Duration = Duration::from_secs(20);
+/// Until an operator that starts has looked at the other ChatDeployments.
+const OTHERS_LOOK: Duration = Duration::from_secs(1);
 /// With nothing happening.
 const RESYNC: Duration = Duration::from_mins(5);
 /// Pods that are away for this long without a known reason are looked up in Kubernetes' Events.
@@ -82,6 +84,11 @@ impl Reconciler {
     ) -> Self {
         let slots = Mutex::new(Slots::new(max_rollouts));
         Self { client, cache, queue, reports, metrics, installed, slots, notebook: Notebook::default() }
+    }
+
+    /// All lists are read, and looks begin.
+    pub fn starts(&self) {
+        self.slots().start(self.cache.deployments(), Instant::now());
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
@@ -219,15 +226,19 @@ impl Reconciler {
         let ending: BTreeSet<String> =
             observed.pods.values().filter(|pod| pod.terminating).map(|pod| pod.uid.clone()).collect();
         let (is_stuck, ends) = memory.is_stuck(ending, grace(&context), now);
-        let chat = &observed.pods;
+        let chat = (set.as_ref(), &observed.pods);
+        let mut slots = self.slots();
         let rolling = Rolling {
-            needs_slot: rollout::needs_slot(set.as_ref(), chat, &wish) || valkey::needs_slot(&context, observed),
-            is_unfinished: rollout::is_unfinished(set.as_ref(), chat, &wish)
+            needs_slot: rollout::needs_slot(chat.0, chat.1, &wish, &memory.given_up(now))
+                || valkey::needs_slot(&context, observed),
+            is_unfinished: rollout::is_unfinished(chat.0, chat.1, &wish, slots.began_with(key))
                 || valkey::is_unfinished(&context, observed),
+            replicas: set.as_ref().map_or(0, |set| set.replicas),
             progress: hash_of_pods(observed),
         };
-        let slot = self.slots().take(key, rolling, now);
-        let wait = [patience, ends].into_iter().flatten().min();
+        let slot = slots.take(key, rolling, now);
+        let starts = (!slot && slots.are_starting(now)).then_some(OTHERS_LOOK);
+        let wait = [patience, ends, starts].into_iter().flatten().min();
         (Permission { slot, redis_is_settled: true, patience_is_over, is_stuck }, wait)
     }
 

@@ -32,6 +32,13 @@ pub struct Set {
     pub directory: String,
 }
 
+impl Set {
+    /// Whether Kubernetes takes the new revision for the current one: it does when all pods are ready with it.
+    pub fn is_renewed(&self) -> bool {
+        self.current_revision == self.update_revision
+    }
+}
+
 /// Where things are to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
@@ -105,21 +112,29 @@ enum State {
     New { ready: bool },
 }
 
-/// Whether pods wait for an update that `rollout` lets through: then a slot is needed.
-pub fn needs_slot(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> bool {
+/// Whether pods wait for an update that `rollout` lets through, and there is something to lose: then a slot is needed. What is `given_up`
+/// has not been ready for minutes, and cannot come to harm by an update.
+pub fn needs_slot(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish, given_up: &BTreeSet<i32>) -> bool {
     let Some(set) = set else { return false };
-    let is_old = |pod: &Pod| set.template != wish.template || pod.revision != set.update_revision;
-    let reached = wish.partition..set.replicas.min(wish.replicas);
-    !wish.paused && pods.iter().any(|(ordinal, pod)| reached.contains(ordinal) && is_old(pod))
+    let changes = set.template != wish.template;
+    let is_old = |ordinal: i32| match pods.get(&ordinal) {
+        Some(pod) => changes || pod.revision != set.update_revision,
+        // It comes back as the old version until it is let through.
+        None => changes || !set.is_renewed(),
+    };
+    let mut reached = wish.partition..set.replicas.min(wish.replicas);
+    !wish.paused && reached.any(|ordinal| is_old(ordinal) && !given_up.contains(&ordinal))
 }
 
-/// Whether pods that an update has reached are not ready with it yet: whoever has a slot keeps it until they are.
-pub fn is_unfinished(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> bool {
+/// Whether pods that an update has reached are not ready with it yet: whoever has a slot keeps it until they are. Not so once Kubernetes
+/// has called the update complete, whatever becomes of pods after it, nor for pods that were added to the `began_with` of before.
+pub fn is_unfinished(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish, began_with: Option<i32>) -> bool {
     let Some(set) = set else { return false };
     let is_new = |pod: &Pod| pod.revision == set.update_revision;
     let is_awaited = |ordinal: i32| pods.get(&ordinal).is_none_or(|pod| is_new(pod) && !pod.ready);
-    let mut reached = set.partition.max(wish.partition)..set.replicas.min(wish.replicas);
-    !wish.paused && (!set.is_observed || reached.any(is_awaited))
+    let replicas = set.replicas.min(wish.replicas).min(began_with.unwrap_or(i32::MAX));
+    let mut reached = set.partition.max(wish.partition)..replicas;
+    !wish.paused && (!set.is_observed || (!set.is_renewed() && reached.any(is_awaited)))
 }
 
 /// Pods that are missing or not ready, of whatever version: for how long is remembered, so that patience has run out for what has long
@@ -148,7 +163,7 @@ pub fn next(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish, permissio
         return Step::new(0, 0, Phase::ChangingDirectory);
     }
     // Until Kubernetes has taken the new revision for the current one, pods below the partition would be of the one before.
-    let is_renewed = set.is_observed && set.current_revision == set.update_revision;
+    let is_renewed = set.is_observed && set.is_renewed();
     if set.replicas == 0 && wish.replicas > 0 && !is_renewed && set.template == wish.template {
         return Step::new(0, 0, Phase::ChangingDirectory);
     }
@@ -185,13 +200,16 @@ fn partition(set: &Set, pods: &BTreeMap<i32, Pod>, wish: &Wish, permission: Perm
     let states: Vec<State> = (0..replicas).map(state).collect();
     let has_old = states.iter().any(|state| matches!(state, State::Old { .. }));
     let lowest = wish.partition.min(replicas);
-    if !has_old && !changes {
+    let hold = hold(set, wish, permission, replicas);
+    // What is away comes back as the old version while the new one is held back.
+    let returns = |state: &State| matches!(state, State::Missing | State::Ending);
+    let is_held = hold.is_some() && !set.is_renewed() && states.iter().any(returns);
+    if !has_old && !changes && !is_held {
         let is_new = |state: &State| matches!(state, State::New { ready: true });
         let unready = states.iter().rposition(|state| !is_new(state));
         let phase = unready.map_or(Phase::Settled, |ordinal| Phase::Rolling { ordinal: as_ordinal(ordinal) });
         return Step::new(replicas, wish.partition, phase);
     }
-    let hold = hold(set, wish, permission, replicas);
     if let Some(why) = hold {
         let highest = states.iter().rposition(|state| !matches!(state, State::New { .. }));
         let partition = highest.map_or(lowest, |ordinal| as_ordinal(ordinal) + 1).max(lowest);

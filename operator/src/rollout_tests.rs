@@ -113,7 +113,9 @@ fn a_slot_is_needed_for_old_pods_and_kept_for_new_ones() {
         ((0, "a"), "A", "b", true, false),
         ((0, "b"), "A", "b", true, false),
         ((0, "b"), "-", "b", true, false),
-        ((0, "b"), ".", "b", false, true),
+        ((0, "b"), ".", "b", true, true),
+        ((0, "a"), ".", "b", true, false),
+        ((1, "b"), ".", "b", true, false),
         ((0, "b"), "b", "b", false, true),
         ((0, "b"), "B", "b", false, false),
         // What the update has not reached is of no account.
@@ -126,15 +128,49 @@ fn a_slot_is_needed_for_old_pods_and_kept_for_new_ones() {
         let set = set(i32::try_from(text.len()).unwrap(), partition, template);
         let wish = wish(set.replicas, wished);
         let name = format!("{partition} {template} {text} {wished}");
-        assert_eq!(needs_slot(Some(&set), &pods, &wish), needed, "{name}");
-        assert_eq!(is_unfinished(Some(&set), &pods, &wish), kept, "{name}");
+        let needs_slot = |wish: &Wish, given_up| needs_slot(Some(&set), &pods, wish, &given_up);
+        let is_unfinished = |set: &Set, pods, wish: &Wish| is_unfinished(Some(set), pods, wish, None);
+        assert_eq!(needs_slot(&wish, [].into()), needed, "{name}");
+        assert!(!needs_slot(&wish, (0..3).collect()), "nothing is lost by what has long been away: {name}");
+        assert_eq!(is_unfinished(&set, &pods, &wish), kept, "{name}");
         let paused = Wish { paused: true, ..wish.clone() };
-        assert!(!needs_slot(Some(&set), &pods, &paused) && !is_unfinished(Some(&set), &pods, &paused), "{name}");
+        assert!(!needs_slot(&paused, [].into()) && !is_unfinished(&set, &pods, &paused), "{name}");
         let mut ending = pods.clone();
         ending.values_mut().filter(|pod| !pod.ready).for_each(|pod| pod.terminating = true);
-        assert_eq!(is_unfinished(Some(&set), &ending, &wish), kept, "one that is deleted comes back no better: {name}");
-        let unseen = Set { is_observed: false, ..set };
-        assert!(is_unfinished(Some(&unseen), &pods, &wish), "which pods are old is not known yet: {name}");
+        assert_eq!(is_unfinished(&set, &ending, &wish), kept, "one that is deleted comes back no better: {name}");
+        let complete = Set { current_revision: set.update_revision.clone(), ..set.clone() };
+        assert!(!is_unfinished(&complete, &pods, &wish), "what becomes of pods after it is no update: {name}");
+        let unseen = Set { is_observed: false, ..set.clone() };
+        assert!(is_unfinished(&unseen, &pods, &wish), "which pods are old is not known yet: {name}");
+    }
+}
+
+#[test]
+fn pods_that_are_added_during_a_roll_out_keep_no_slot() {
+    let is_unfinished = |text: &str, partition, began_with| {
+        let set = set(i32::try_from(text.len()).unwrap(), partition, "b");
+        is_unfinished(Some(&set), &pods(text), &wish(set.replicas, "b"), began_with)
+    };
+    assert!(is_unfinished("AABb.", 2, None), "of which it is not known");
+    assert!(!is_unfinished("AABb.", 2, Some(3)), "one finds no node, one exceeds the quota");
+    assert!(is_unfinished("AAbB.", 2, Some(3)), "the one that is updated");
+}
+
+#[test]
+fn a_pod_that_is_away_comes_back_as_the_old_version_while_the_new_one_is_held_back() {
+    let complete = |set: Set| Set { current_revision: set.update_revision.clone(), ..set };
+    let paused = |replicas| Wish { paused: true, ..wish(replicas, "b") };
+    let without_slot = Permission { slot: false, ..GO };
+    for text in [".", "-", "..."] {
+        let replicas = i32::try_from(text.len()).unwrap();
+        let waiting = set(replicas, replicas, "b");
+        let step = next(Some(&waiting), &pods(text), &paused(replicas), GO);
+        assert_eq!((step.partition, step.phase), (replicas, Phase::Waiting { why: Wait::Paused }), "{text}");
+        let step = next(Some(&waiting), &pods(text), &wish(replicas, "b"), without_slot);
+        assert_eq!((step.partition, step.phase), (replicas, Phase::Waiting { why: Wait::Slot }), "{text}");
+        assert_eq!(next(Some(&waiting), &pods(text), &wish(replicas, "b"), GO).partition, 0, "{text}");
+        let step = next(Some(&complete(waiting)), &pods(text), &paused(replicas), GO);
+        assert_eq!(step.partition, 0, "no change waits: {text}");
     }
 }
 

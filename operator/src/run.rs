@@ -80,6 +80,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
     let reconciler = Arc::new(reconciler);
     let result = async {
         wait_for_start(&watches, &leadership, &mut election, &shutdown).await?;
+        reconciler.starts();
         let mut workers = JoinSet::new();
         for _ in 0..WORKERS {
             workers.spawn(work(Arc::clone(&reconciler), shutdown.clone()));

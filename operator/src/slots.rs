@@ -1,12 +1,14 @@
 //! Which ChatDeployments roll now: no more than so many at once. In memory; no I/O.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::record::Key;
 
 /// A roll-out that waits for pods of the old version, and does not go on for this long, no longer keeps others from rolling.
 const STALLED_AFTER: Duration = Duration::from_mins(1);
+/// An operator that starts gives no slot before it has looked at all ChatDeployments for who rolls already, but for no longer than this.
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// How far the roll-out of one ChatDeployment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct Rolling {
     pub needs_slot: bool,
     /// The new version has reached pods that are not ready with it yet.
     pub is_unfinished: bool,
+    /// How many chat pods there are to be at the time.
+    pub replicas: i32,
     /// Anything that changes when it goes on.
     pub progress: u64,
 }
@@ -23,11 +27,16 @@ pub struct Rolling {
 pub struct Slots {
     most: usize,
     held: HashMap<Key, Held>,
+    /// Those that were there when the operator started and have not been looked at yet.
+    unseen: HashSet<Key>,
+    starts_until: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Held {
     rolling: Rolling,
+    /// The fewest chat pods since it took its slot: what is above was added meanwhile.
+    began_with: i32,
     since: Instant,
 }
 
@@ -41,27 +50,57 @@ impl Held {
 
 impl Slots {
     pub fn new(most: usize) -> Self {
-        Self { most, held: HashMap::new() }
+        Self { most, held: HashMap::new(), unseen: HashSet::new(), starts_until: None }
     }
 
-    /// Whether `key` may roll. Whoever has a slot keeps it until all pods are ready with the new version.
+    /// Of an operator that starts, with these ChatDeployments.
+    pub fn start(&mut self, keys: Vec<Key>, now: Instant) {
+        self.unseen = keys.into_iter().collect();
+        self.starts_until = Some(now + STARTS_WITHIN);
+    }
+
+    /// Whether it is not known yet who rolls.
+    pub fn are_starting(&self, now: Instant) -> bool {
+        !self.unseen.is_empty() && self.starts_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether `key` may roll. Whoever has a slot keeps it until all pods are ready with the new version. Whoever an operator that starts
+    /// finds half-way has had one, and counts, even if that makes more than there are.
     pub fn take(&mut self, key: &Key, rolling: Rolling, now: Instant) -> bool {
+        let is_first_look = self.unseen.remove(key);
         let held = self.held.get(key);
-        let goes_on = held.is_some() && rolling.is_unfinished;
+        let goes_on = rolling.is_unfinished && (held.is_some() || is_first_look);
         if !rolling.needs_slot && !goes_on {
             self.give_back(key);
             return true;
         }
-        if held.is_none() && self.held.values().filter(|held| held.counts(now)).count() >= self.most {
+        let is_full = || self.held.values().filter(|held| held.counts(now)).count() >= self.most;
+        if held.is_none() && !goes_on && (self.are_starting(now) || is_full()) {
             return false;
         }
         let since = held.filter(|held| held.rolling.progress == rolling.progress).map_or(now, |held| held.since);
-        self.held.insert(key.clone(), Held { rolling, since });
+        let began_with = held.map_or(rolling.replicas, |held| held.began_with.min(rolling.replicas));
+        self.held.insert(key.clone(), Held { rolling, began_with, since });
         true
+    }
+
+    /// How many chat pods there were when `key` took its slot.
+    pub fn began_with(&self, key: &Key) -> Option<i32> {
+        self.held.get(key).map(|held| held.began_with)
+    }
+
+    /// Who has a slot, keeps it and does not go on, by name: these are in the way of others.
+    pub fn stalled(&self, now: Instant) -> Vec<String> {
+        let is_stalled = |held: &Held| held.counts(now) && now.saturating_duration_since(held.since) >= STALLED_AFTER;
+        let stalled = self.held.iter().filter(|(_, held)| is_stalled(held));
+        let mut names: Vec<String> = stalled.map(|(key, _)| key.to_string()).collect();
+        names.sort();
+        names
     }
 
     pub fn give_back(&mut self, key: &Key) {
         self.held.remove(key);
+        self.unseen.remove(key);
     }
 }
 
@@ -69,9 +108,9 @@ impl Slots {
 mod tests {
     use super::*;
 
-    const OLD: Rolling = Rolling { needs_slot: true, is_unfinished: false, progress: 1 };
-    const NEW: Rolling = Rolling { needs_slot: false, is_unfinished: true, progress: 2 };
-    const DONE: Rolling = Rolling { needs_slot: false, is_unfinished: false, progress: 3 };
+    const OLD: Rolling = Rolling { needs_slot: true, is_unfinished: false, replicas: 3, progress: 1 };
+    const NEW: Rolling = Rolling { needs_slot: false, is_unfinished: true, replicas: 3, progress: 2 };
+    const DONE: Rolling = Rolling { needs_slot: false, is_unfinished: false, replicas: 3, progress: 3 };
 
     fn key(name: &str) -> Key {
         Key { namespace: "n".into(), name: name.into() }
@@ -108,5 +147,44 @@ mod tests {
         assert!(slots.take(&key("c"), NEW, at(10_004)), "pods that only start need no slot");
         slots.give_back(&key("b"));
         assert!(slots.take(&key("d"), OLD, at(10_005)), "and take none");
+    }
+    #[test]
+    fn an_operator_that_starts_finds_out_who_rolls_before_it_lets_others() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let began = || {
+            let mut slots = Slots::new(1);
+            slots.start(["a", "b", "c"].map(key).into(), start);
+            slots
+        };
+        let mut slots = began();
+        assert!(!slots.take(&key("c"), OLD, at(1)), "it is not known whether another one rolls");
+        assert!(slots.take(&key("a"), Rolling { needs_slot: true, ..NEW }, at(1)), "half-way");
+        assert!(slots.are_starting(at(1)));
+        assert!(slots.take(&key("b"), NEW, at(1)), "half-way too, above the number");
+        assert!(!slots.are_starting(at(1)) && !slots.take(&key("c"), OLD, at(2)), "both count");
+        assert_eq!(slots.stalled(at(60)), Vec::<String>::new());
+        assert_eq!(slots.stalled(at(61)), ["n/a", "n/b"]);
+        slots.give_back(&key("a"));
+        assert!(slots.take(&key("b"), DONE, at(70)) && slots.take(&key("c"), OLD, at(70)));
+
+        let mut slots = began();
+        assert!(!slots.take(&key("c"), OLD, at(29)) && slots.take(&key("c"), OLD, at(30)), "whatever the others do");
+        let mut slots = began();
+        slots.give_back(&key("a"));
+        assert!(slots.take(&key("b"), DONE, start) && slots.take(&key("c"), OLD, start), "nobody rolls");
+    }
+
+    #[test]
+    fn what_is_added_during_a_roll_out_is_told_from_what_is_updated() {
+        let start = Instant::now();
+        let mut slots = Slots::new(1);
+        let mut began_with = |replicas| {
+            assert!(slots.take(&key("a"), Rolling { replicas, ..OLD }, start));
+            slots.began_with(&key("a"))
+        };
+        assert_eq!([3, 5, 2, 5].map(&mut began_with), [Some(3), Some(3), Some(2), Some(2)]);
+        slots.give_back(&key("a"));
+        assert_eq!(slots.began_with(&key("a")), None);
     }
 }

@@ -40,21 +40,28 @@ pub fn changes(context: &Context<'_>, observed: &Observed) -> bool {
     is_of_this_secret && is_another
 }
 
-/// Whether it is to be replaced, or is of an old version still: then a slot is needed.
+/// Whether there is something to lose by a change of it.
+pub fn has_ready_pod(observed: &Observed) -> bool {
+    observed.valkey_pod.as_ref().is_some_and(|pod| pod.ready)
+}
+
+/// Whether a ready one is to be replaced, or is of an old version still: then a slot is needed.
 pub fn needs_slot(context: &Context<'_>, observed: &Observed) -> bool {
     let is_old = || {
         let (set, pod) = (record_of(context, observed)?, observed.valkey_pod.as_ref()?);
         Some(pod.revision != set.update_revision)
     };
-    !context.spec.rollout.paused && (changes(context, observed) || is_old().unwrap_or_default())
+    let is_ready = has_ready_pod(observed);
+    !context.spec.rollout.paused && is_ready && (changes(context, observed) || is_old().unwrap_or_default())
 }
 
-/// Whether the new version of it is not ready yet.
+/// Whether the new version of it is not ready yet. One that dies after Kubernetes has called the update complete is no such thing.
 pub fn is_unfinished(context: &Context<'_>, observed: &Observed) -> bool {
     let Some(set) = record_of(context, observed) else { return false };
     let is_new = |pod: &Pod| pod.revision == set.update_revision;
+    let is_changing = set.current_revision != set.update_revision;
     let is_awaited = observed.valkey_pod.as_ref().is_none_or(|pod| is_new(pod) && !pod.ready);
-    !context.spec.rollout.paused && (set.observed_generation < set.generation || is_awaited)
+    !context.spec.rollout.paused && (set.observed_generation < set.generation || (is_changing && is_awaited))
 }
 
 /// Whether the set has to make way for another one: its volumes cannot change.
