@@ -16,7 +16,7 @@ pub struct Outcome {
     pub conflicts: Vec<Conflict>,
     /// Writes that the API server refused: they are told in the status and tried again.
     pub problems: Vec<Problem>,
-    /// Secrets were written: what they are has to be read again.
+    /// Secrets were written, or may have been: what they are has to be read again.
     pub secrets_changed: bool,
     /// Services were written, whose node ports go into the addresses of pods, or a child was found to be there already: the next look
     /// has to begin at once, and the watch tells nothing new of what is known already.
@@ -29,6 +29,7 @@ pub async fn apply(client: &Client, cache: &Cache, key: &Key, context: &Context<
     let mut outcome = Outcome::default();
     for write in writes {
         let result = carry_out(client, cache, key, context, write, &mut outcome).await;
+        outcome.secrets_changed |= write.is_of_secret() && may_have_written(&result);
         match result {
             Ok(()) => {}
             Err(error @ CallError::Refused { code: 409, .. }) => {
@@ -74,19 +75,18 @@ async fn carry_out(
             put(client, cache, key, child, Some(uid), outcome).await
         }
         Write::Secret(which) => {
-            outcome.secrets_changed = true;
             let child = new_secret(context, *which)?;
             match client.create(&child, namespace).await {
                 // It has come since it was last looked at: look again.
                 Err(CallError::Refused { code: 409, .. }) => Ok(()),
-                result => {
+                Ok(()) => {
                     tracing::info!(deployment = %key, name = child.name, "Secret made");
-                    result
+                    Ok(())
                 }
+                refused => refused,
             }
         }
         Write::AdoptSecret(which) => {
-            outcome.secrets_changed = true;
             let child = new_secret(context, *which)?;
             let metadata = &child.object["metadata"];
             let patch =
@@ -94,12 +94,10 @@ async fn carry_out(
             client.merge(Kind::Secret, namespace, &child.name, &patch).await
         }
         Write::FillTokenKeys => {
-            outcome.secrets_changed = true;
             let child = new_secret(context, NewSecret::TokenKeys)?;
             client.merge(Kind::Secret, namespace, &child.name, &json!({ "data": child.object["data"] })).await
         }
         Write::Delete { kind, name, uid } => {
-            outcome.secrets_changed |= *kind == Kind::Secret;
             tracing::info!(deployment = %key, kind = kind.as_str(), name, "deleted, since it is no longer wanted");
             client.delete(*kind, namespace, name, uid).await
         }
@@ -108,6 +106,11 @@ async fn carry_out(
             client.delete_pod(namespace, name, uid).await
         }
     }
+}
+
+/// Whether something is other than before: not if the API server has refused it, but for want of being up to date.
+fn may_have_written(result: &Result<(), CallError>) -> bool {
+    !matches!(result, Err(CallError::Refused { code, .. }) if *code != 409)
 }
 
 /// Nothing of this name was seen among what carries our labels. Somebody else's must not be taken over.
@@ -225,7 +228,7 @@ mod tests {
         Key { namespace: "games".into(), name: "chat".into() }
     }
 
-    async fn carried_out(client: &Client, cache: &Cache, write: fn(Child) -> Write) -> Outcome {
+    async fn carried_out(client: &Client, cache: &Cache, write: impl Fn(Child) -> Write) -> Outcome {
         let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "uid-1".into() };
         let installed =
             Installed { chatd_image: "c".into(), valkey_image: "v".into(), operator_namespace: "system".into() };
@@ -253,5 +256,17 @@ mod tests {
         let write = |child| Write::Apply { child, uid: "u".into(), why: String::new() };
         let outcome = carried_out(&client, &Cache::default(), write).await;
         assert_eq!(outcome.problems[0].reason, Reason::QuotaExceeded, "{outcome:?}");
+    }
+    #[tokio::test]
+    async fn a_secret_that_could_not_be_written_is_not_read_again_at_once() {
+        for (code, changed) in [(403, false), (422, false), (409, true), (201, true)] {
+            let kind = if code == 201 { "Secret" } else { "Status" };
+            let answer = json!({ "kind": kind, "apiVersion": "v1", "metadata": {}, "message": "m", "code": code });
+            for write in [Write::Secret(NewSecret::Valkey), Write::FillTokenKeys] {
+                let (client, _) = server(code, answer.clone()).await;
+                let outcome = carried_out(&client, &Cache::default(), |_| write.clone()).await;
+                assert_eq!(outcome.secrets_changed, changed, "{code} {write:?}: {outcome:?}");
+            }
+        }
     }
 }

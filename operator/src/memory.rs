@@ -11,7 +11,7 @@ use crate::rollout::Pod;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Beyond its grace period a pod may take this long to end before it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_mins(1);
-/// A pod that has served is lost when it is away for this long.
+/// A pod that has served is lost when it is away for this long, and one that is missing.
 const LOST_AFTER: Duration = Duration::from_mins(1);
 /// A pod that has not served yet may take this long: its image may have to be fetched.
 const STARTS_WITHIN: Duration = Duration::from_mins(3);
@@ -30,7 +30,8 @@ pub struct Memory {
     away_since: BTreeMap<i32, Instant>,
     ending: BTreeSet<String>,
     ending_since: Instant,
-    served: BTreeSet<i32>,
+    /// The pod that was last ready, by ordinal.
+    served: BTreeMap<i32, String>,
     absent: BTreeMap<i32, Absent>,
     /// When the Secrets are to be read again; nothing means now.
     secrets_due: Option<Instant>,
@@ -64,7 +65,7 @@ impl Memory {
             away_since: BTreeMap::new(),
             ending: BTreeSet::new(),
             ending_since: now,
-            served: BTreeSet::new(),
+            served: BTreeMap::new(),
             absent: BTreeMap::new(),
             secrets_due: None,
             counts_written: None,
@@ -164,19 +165,21 @@ impl Memory {
     ) -> (BTreeSet<i32>, Option<Duration>) {
         let is_known = is_known && self.served.is_empty() && self.absent.is_empty();
         let is_ready = |ordinal: &i32| pods.get(ordinal).is_some_and(|pod| pod.ready && !pod.terminating);
-        self.served.retain(|ordinal| expected.contains(ordinal));
-        self.served.extend(expected.iter().filter(|ordinal| is_ready(ordinal)));
+        self.served.retain(|ordinal, _| expected.contains(ordinal));
+        let ready = pods.iter().filter(|(ordinal, _)| expected.contains(ordinal) && is_ready(ordinal));
+        self.served.extend(ready.map(|(ordinal, pod)| (*ordinal, pod.uid.clone())));
         self.absent.retain(|ordinal, _| expected.contains(ordinal) && !is_ready(ordinal));
         let (mut lost, mut next) = (BTreeSet::new(), None::<Duration>);
         for ordinal in expected.iter().filter(|ordinal| !is_ready(ordinal)) {
             let pod = pods.get(ordinal);
             let uid = pod.map(|pod| pod.uid.clone());
             let is_ending = pod.is_some_and(|pod| pod.terminating);
-            let most = match (is_ending, self.served.contains(ordinal)) {
+            let starts = uid.is_some() && self.served.get(ordinal) != uid.as_ref();
+            let most = match (is_ending, starts) {
                 _ if is_known => Duration::ZERO,
                 (true, _) => grace + LOST_AFTER,
-                (false, true) => LOST_AFTER,
-                (false, false) => STARTS_WITHIN,
+                (false, true) => STARTS_WITHIN,
+                (false, false) => LOST_AFTER,
             };
             let is_same = |before: &Absent| before.uid == uid && before.is_ending == is_ending;
             let before = self.absent.remove(ordinal).filter(|before| before.lost_at <= now || is_same(before));
@@ -321,11 +324,14 @@ mod tests {
         // It drains, and its node has died.
         assert_eq!(lost(400, Some(pod("u2", true, true))), (false, Some(95)));
         assert_eq!(lost(480, Some(pod("u2", true, true))), (false, Some(15)));
-        // It is gone, and its successor hangs, and comes up at last.
+        // It is gone, and its successor fetches its image, and comes up at last.
         assert_eq!(lost(490, None), (false, Some(60)));
-        assert_eq!(lost(500, Some(pod("u3", false, false))), (false, Some(60)));
-        assert_eq!(lost(560, Some(pod("u3", false, false))), (true, None));
-        assert_eq!(lost(561, Some(pod("u3", true, false))), (false, None));
+        assert_eq!(lost(500, Some(pod("u3", false, false))), (false, Some(180)));
+        assert_eq!(lost(680, Some(pod("u3", false, false))), (true, None));
+        assert_eq!(lost(681, Some(pod("u3", true, false))), (false, None));
+        assert_eq!(lost(690, Some(pod("u3", false, false))), (false, Some(60)), "it has served");
+        assert_eq!(lost(700, None), (false, Some(60)));
+        assert_eq!(lost(760, None), (true, None));
 
         let mut started = Memory::new(start);
         let mut lost = |is_known| started.lost(&[0].into(), &BTreeMap::new(), grace, is_known, start).0.len();

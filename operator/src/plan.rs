@@ -92,6 +92,15 @@ impl Write {
     pub fn makes(&self) -> bool {
         matches!(self, Self::Create(_) | Self::Secret(_))
     }
+
+    /// Whether it is about a Secret, which no watch tells of.
+    pub fn is_of_secret(&self) -> bool {
+        match self {
+            Self::Secret(_) | Self::AdoptSecret(_) | Self::FillTokenKeys => true,
+            Self::Delete { kind, .. } => *kind == Kind::Secret,
+            Self::Create(_) | Self::Apply { .. } | Self::DeletePod { .. } => false,
+        }
+    }
 }
 
 /// A child's name that is somebody else's.

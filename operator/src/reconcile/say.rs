@@ -24,6 +24,7 @@ impl super::Reconciler {
         memory: &mut Memory,
     ) -> Result<Option<Duration>, CallError> {
         let reports = self.reports.of(key);
+        let stalled = self.slots().stalled(Instant::now());
         let now = jiff::Timestamp::now();
         let none = ChatDeploymentStatus::default();
         let previous = deployment.status.as_ref().unwrap_or(&none);
@@ -63,6 +64,7 @@ impl super::Reconciler {
             reports: &reports,
             problems,
             lost,
+            stalled: &stalled,
             selector: selector_text(&context.owner.name),
             image: context.chatd_image().to_owned(),
             endpoints: endpoints(context, ingress.as_deref()),

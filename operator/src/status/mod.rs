@@ -44,6 +44,8 @@ pub struct Input<'a> {
     pub problems: &'a [Problem],
     /// Pods that have been away for too long.
     pub lost: &'a [String],
+    /// ChatDeployments whose roll-outs have stopped and are in the way of others.
+    pub stalled: &'a [String],
     pub selector: String,
     /// The one that the spec asks for.
     pub image: String,
@@ -148,13 +150,13 @@ fn lost(pods: &[String]) -> Option<Problem> {
     Some(Problem::new(Reason::PodsNotReady, message))
 }
 
-/// Whether a status says that pods are away for too long.
+/// Whether a status says that pods are away for too long. A roll-out that waits for other pods says much the same of itself.
 pub fn says_lost(status: &ChatDeploymentStatus) -> bool {
-    let says = |condition: &Condition| {
-        let said = (condition.type_.as_str(), condition.status.as_str(), condition.reason.as_str());
-        said == (DEGRADED, "True", Reason::PodsNotReady.as_str())
+    let says = |type_: &str, reason: Reason| {
+        let mut conditions = status.conditions.iter().filter(|condition| condition.type_ == type_);
+        conditions.any(|condition| (condition.status.as_str(), condition.reason.as_str()) == ("True", reason.as_str()))
     };
-    status.conditions.iter().any(says)
+    says(DEGRADED, Reason::PodsNotReady) && !says(PROGRESSING, Reason::WaitingForPods)
 }
 
 /// The one that is in use, or being rolled out: while a change waits and no pod has it, the one that was said before.
@@ -224,7 +226,12 @@ impl Verdict<'_> {
                 ("False", Reason::Paused, with_remedy(Reason::Paused.meaning(), Reason::Paused))
             }
             Phase::Waiting { why: Wait::Slot } => {
-                ("True", Reason::WaitingForSlot, with_remedy(Reason::WaitingForSlot.meaning(), Reason::WaitingForSlot))
+                let stalled = match self.input.stalled {
+                    [] => String::new(),
+                    names => format!("; for a minute or longer nothing has changed in {}", names.join(", ")),
+                };
+                let message = format!("{}{stalled}", Reason::WaitingForSlot.meaning());
+                ("True", Reason::WaitingForSlot, with_remedy(&message, Reason::WaitingForSlot))
             }
             Phase::Waiting { why: Wait::Redis } => going(Reason::WaitingForRedis, of(Reason::WaitingForRedis)),
             Phase::Waiting { why: Wait::OtherPods } => going(Reason::WaitingForPods, of(Reason::WaitingForPods)),

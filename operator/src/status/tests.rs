@@ -19,6 +19,7 @@ fn step(phase: Phase) -> Step {
     Step { replicas: 3, partition: 0, delete: None, phase }
 }
 
+#[derive(Clone)]
 struct Case<'a> {
     phase: Phase,
     pods: Vec<Pod>,
@@ -47,6 +48,7 @@ fn conditions_with(
         reports: &reports,
         problems: &case.problems,
         lost,
+        stalled: &["games/other".to_owned(), "games/third".to_owned()],
         selector: "a=b".into(),
         image: "chatd:1".into(),
         endpoints: Endpoints::default(),
@@ -286,4 +288,25 @@ fn what_kubernetes_says_has_a_reason() {
     assert_eq!(event("Pulled", ""), None);
     assert_eq!(Problem::unscheduled("unbound immediate PersistentVolumeClaims").reason, Reason::VolumePending);
     assert!(Problem::new(Reason::Full, "é".repeat(1000)).message.len() < 410);
+}
+
+#[test]
+fn whoever_waits_for_a_slot_is_told_who_is_in_the_way() {
+    let phase = Phase::Waiting { why: Wait::Slot };
+    let case = Case { phase, pods: all(true, false), states: &["ok"; 3], problems: vec![] };
+    let (said, status) = conditions(case, &ChatDeploymentStatus::default());
+    assert_eq!(said[1], "True/WaitingForSlot");
+    assert!(status.conditions[1].message.contains("games/other, games/third. If"), "{status:?}");
+}
+
+#[test]
+fn a_roll_out_that_waits_for_other_pods_has_lost_none() {
+    let phase = Phase::Waiting { why: Wait::OtherPods };
+    let pods = vec![pod(0, true, false), pod(1, false, false), pod(2, true, true)];
+    let case = Case { phase, pods, states: &["ok"; 3], problems: vec![] };
+    let (said, status) = conditions(case.clone(), &ChatDeploymentStatus::default());
+    assert_eq!(said[1..3], ["True/WaitingForPods", "True/PodsNotReady"]);
+    assert!(!says_lost(&status));
+    let (_, status) = conditions_with(case, &["chat-1".to_owned()], &ChatDeploymentStatus::default());
+    assert!(says_lost(&status));
 }
