@@ -1,6 +1,8 @@
 //! What has to be written so that the cluster is as the spec says. Pure: (owner, spec, what was seen) -> writes; no I/O.
 //! With nothing to do the list is empty: planning twice over the same cluster gives nothing the second time.
 
+mod secrets;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -152,7 +154,7 @@ fn adopted_uid(observed: &Observed, name: &str) -> Option<String> {
 pub fn facts(owner: &Owner, observed: &Observed) -> Facts {
     Facts {
         deployment_uid: adopted_uid(observed, &Names::new(&owner.name).chat()),
-        valkey_secret: usable_secret(owner, observed.valkey_secret.as_ref()),
+        valkey_secret: secrets::usable(owner, observed.valkey_secret.as_ref()),
         ..Facts::default()
     }
 }
@@ -201,10 +203,11 @@ pub fn plan(
     facts.ordinals = wish.replicas.max(step.replicas).max(highest);
     facts.addresses = addresses;
     let context = Context { owner, spec, installed, facts: &facts };
-    let mut writes = secrets(&context, observed);
-    let mut conflicts = secret_conflicts(&context, observed);
+    let mut writes = secrets::writes(&context, observed);
+    let mut conflicts = secrets::conflicts(&context, observed);
     let mut same = Vec::new();
-    let wanted: Vec<Child> = desired::children(&context).into_iter().map(sealed).collect();
+    let children = desired::children(&context).into_iter();
+    let wanted: Vec<Child> = children.map(|child| valkey::marked(&context, sealed(child))).collect();
     for child in &wanted {
         match observed.children.get(&(child.kind, child.name.clone())) {
             None => writes.push(Write::Create(child.clone())),
@@ -217,7 +220,11 @@ pub fn plan(
                 Standing::Ours => {
                     let is_valkey = (child.kind, &child.name) == (Kind::StatefulSet, &names.valkey());
                     let uid = seen.record.uid.clone();
-                    let child = if is_valkey && holds_valkey { valkey::held(child, seen) } else { Some(child.clone()) };
+                    let child = match (is_valkey, holds_valkey) {
+                        (false, _) => Some(child.clone()),
+                        (true, false) => Some(valkey::with_its_claim(child, seen)),
+                        (true, true) => valkey::held(child, seen),
+                    };
                     let Some(child) = child else { continue };
                     if is_valkey && !holds_valkey && valkey::must_make_way(&context, seen) {
                         writes.push(Write::Delete { kind: child.kind, name: child.name, uid });
@@ -236,7 +243,7 @@ pub fn plan(
     }
     writes.extend(valkey::stuck(&names, observed));
     let is_under_way = is_under_way(&step, observed, redis_is_settled || (holds_valkey && wish.paused));
-    let secrets_are_there = secrets_are_there(&context, observed);
+    let secrets_are_there = secrets::are_there(&context, observed);
     Plan { writes, conflicts, same, wish, step, facts, secrets_are_there, is_under_way }
 }
 
@@ -305,61 +312,6 @@ fn difference(child: &Child, content: &Content) -> Option<String> {
         Content::Verified(hash) => (*hash != seal(child)).then(|| "spec".to_owned()),
         Content::Object(object) => compare::first_difference(&child.object, object),
     }
-}
-
-fn usable_secret(owner: &Owner, secret: Option<&SeenSecret>) -> Option<String> {
-    secret.filter(|secret| is_usable(owner, secret)).map(|secret| secret.record.uid.clone())
-}
-
-fn is_usable(owner: &Owner, secret: &SeenSecret) -> bool {
-    standing(owner, &secret.record) == Standing::Ours && secret.is_whole
-}
-
-/// Which of our Secrets are wanted, as they are.
-fn wanted_secrets<'a>(context: &Context<'_>, observed: &'a Observed) -> Vec<(NewSecret, Option<&'a SeenSecret>)> {
-    let mut wanted = Vec::new();
-    if context.spec.token_keys.secret_ref.is_none() {
-        wanted.push((NewSecret::TokenKeys, observed.token_keys.as_ref()));
-    }
-    if context.is_managed_redis() {
-        wanted.push((NewSecret::Valkey, observed.valkey_secret.as_ref()));
-    }
-    wanted
-}
-
-fn secrets(context: &Context<'_>, observed: &Observed) -> Vec<Write> {
-    let write = |(which, seen): (NewSecret, Option<&SeenSecret>)| {
-        let Some(seen) = seen else { return Some(Write::Secret(which)) };
-        let is_ours = standing(context.owner, &seen.record) == Standing::Ours;
-        match (is_ours, seen.is_whole, &seen.record.owner, which) {
-            (false, ..) | (true, true, record::Owner::Controller { .. }, _) => None,
-            (true, true, record::Owner::Nobody, _) => Some(Write::AdoptSecret(which)),
-            (true, false, _, NewSecret::TokenKeys) => Some(Write::FillTokenKeys),
-            // By way of a new Secret: its uid makes Valkey start again with the new password.
-            (true, false, _, NewSecret::Valkey) => {
-                let (name, uid) = (seen.record.name.clone(), seen.record.uid.clone());
-                Some(Write::Delete { kind: Kind::Secret, name, uid })
-            }
-        }
-    };
-    wanted_secrets(context, observed).into_iter().filter_map(write).collect()
-}
-
-/// One that a deleted ChatDeployment of the same name left behind goes away by itself, and no watch says when.
-fn secrets_are_there(context: &Context<'_>, observed: &Observed) -> bool {
-    let is_there = |seen: Option<&SeenSecret>| seen.is_some_and(|seen| is_usable(context.owner, seen));
-    wanted_secrets(context, observed).into_iter().all(|(_, seen)| is_there(seen))
-}
-
-fn secret_conflicts(context: &Context<'_>, observed: &Observed) -> Vec<Conflict> {
-    let wanted = wanted_secrets(context, observed).into_iter();
-    wanted
-        .filter_map(|(_, seen)| {
-            let record = &seen?.record;
-            let Standing::Foreign(holder) = standing(context.owner, record) else { return None };
-            Some(Conflict { kind: Kind::Secret, name: record.name.clone(), holder })
-        })
-        .collect()
 }
 
 /// What was seen of the pods' own Services.

@@ -119,6 +119,43 @@ fn a_valkey_with_other_volumes_makes_way_for_a_new_one() {
 }
 
 #[test]
+fn a_volume_that_an_admission_policy_has_changed_is_left_alone() {
+    let with = |persistence: Value, image: &str| {
+        spec(json!({ "redis": { "managed": { "persistence": persistence, "image": image } } }))
+    };
+    let wanted = with(json!({ "size": "1.5Gi" }), "valkey:9");
+    let mut cluster = Cluster::default();
+    cluster.converge(&wanted);
+    let set = cluster.objects.get_mut(&valkey_set()).unwrap();
+    let claim = set.pointer_mut("/spec/volumeClaimTemplates/0/spec").unwrap();
+    claim["storageClassName"] = "of the policy".into();
+    claim["resources"]["requests"]["storage"] = "2Gi".into();
+    let claim = claim.clone();
+    let writes = |cluster: &Cluster, spec: &ChatDeploymentSpec| {
+        plan(&owner(), spec, &installed(), &cluster.observe(), GO).writes
+    };
+    assert_eq!(writes(&cluster, &wanted), vec![]);
+    let writes_apply = |cluster: &Cluster, spec: &ChatDeploymentSpec| {
+        let writes = writes(cluster, spec);
+        let [Write::Apply { child, .. }] = &writes[..] else { panic!("{writes:?}") };
+        assert_eq!(child.object.pointer("/spec/volumeClaimTemplates/0/spec"), Some(&claim), "it cannot change");
+    };
+    writes_apply(&cluster, &with(json!({ "size": "1.5Gi" }), "valkey:10"));
+
+    // An older version has made it.
+    let set = cluster.objects.get_mut(&valkey_set()).unwrap();
+    set["metadata"]["annotations"].as_object_mut().unwrap().remove(record::CLAIM);
+    writes_apply(&cluster, &wanted);
+    let mut marked = cluster.clone();
+    marked.round(&wanted, usize::MAX);
+    assert_eq!(writes(&marked, &wanted), vec![]);
+    for other in [json!(null), json!({ "size": "3Gi" }), json!({ "size": "1.5Gi", "storageClassName": "fast" })] {
+        let writes = writes(&cluster, &with(other, "valkey:9"));
+        assert!(matches!(&writes[..], [Write::Delete { kind: Kind::StatefulSet, .. }]), "{writes:?}");
+    }
+}
+
+#[test]
 fn valkey_goes_only_when_no_pod_uses_it_any_more() {
     let mut cluster = Cluster::default();
     cluster.converge(&spec(json!({})));

@@ -27,6 +27,8 @@ impl std::fmt::Display for Key {
 
 /// On a StatefulSet: the hash of the pod template that was applied.
 pub const TEMPLATE: &str = "chatd.dev/template";
+/// On Valkey's StatefulSet: the hash of what its volume was asked to be.
+pub const CLAIM: &str = "chatd.dev/claim";
 /// On every child: the hash of all that was applied, so that what is no longer wanted is noticed and taken out.
 pub const APPLIED: &str = "chatd.dev/applied";
 
@@ -84,6 +86,8 @@ pub struct Set {
     pub secret: String,
     /// The volume that each pod gets.
     pub claim: Option<Claim>,
+    /// The hash of what it was asked to be; empty if an older version has made the set.
+    pub wanted_claim: String,
 }
 
 /// What of a volume's claim the spec decides.
@@ -171,6 +175,7 @@ impl Child {
             adopted_uid: kept.or_else(orphaned),
             secret: annotation(spec.template.metadata.annotations.as_ref(), VALKEY_SECRET),
             claim: spec.volume_claim_templates.iter().flatten().next().map(claim),
+            wanted_claim: annotation(metadata.annotations.as_ref(), CLAIM),
         };
         Self { detail: Detail::Set(Box::new(detail)), ..child }
     }

@@ -1,11 +1,12 @@
 //! The managed Valkey's StatefulSet: whether it is as it should be, and what of it may change now. Pure: no I/O.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::api::quantity_value;
+use crate::api::{Persistence, quantity_value};
 use crate::desired::{self, Child, Context, Kind, Names};
+use crate::hash;
 use crate::plan::{Content, Observed, Seen, Write, set_of, template};
-use crate::record::{self, APPLIED, Claim, TEMPLATE};
+use crate::record::{self, APPLIED, CLAIM, Claim, TEMPLATE};
 use crate::rollout::Pod;
 
 /// What of the set cannot change without another pod, and of what a new set is made.
@@ -69,17 +70,58 @@ pub fn must_make_way(context: &Context<'_>, seen: &Seen) -> bool {
     matches!(&seen.record.detail, record::Detail::Set(set) if has_another_volume(context, set))
 }
 
+/// What the spec wants of the volume, as a hash. It is kept on the set, since what the cluster holds may be what an admission policy made
+/// of it.
+fn wanted_claim(persistence: Option<&Persistence>) -> String {
+    let size =
+        |wanted: &Persistence| quantity_value(&wanted.size.0).map_or(wanted.size.0.clone(), |size| size.to_string());
+    hash::of_value(&json!(persistence.map(|wanted| (size(wanted), &wanted.storage_class_name))))
+}
+
+/// Whether the set was made under another wish for its volume. One of an older version does not say so: it is left alone but for what
+/// can only be another wish. More room than was asked for may be a policy's.
 fn has_another_volume(context: &Context<'_>, set: &record::Set) -> bool {
     let wanted = context.spec.redis.managed.as_ref().and_then(|managed| managed.persistence.as_ref());
-    let is_same = |size: &str, claim: &Claim| {
-        let quantities = (quantity_value(size), quantity_value(&claim.size));
-        size == claim.size || (quantities.0.is_some() && quantities.0 == quantities.1)
+    if !set.wanted_claim.is_empty() {
+        return set.wanted_claim != wanted_claim(wanted);
+    }
+    let is_another = |wanted: &Persistence, claim: &Claim| {
+        let (size, asked) = (quantity_value(&claim.size), quantity_value(&wanted.size.0));
+        let is_smaller = size.zip(asked).is_some_and(|(size, asked)| size < asked);
+        is_smaller || (wanted.storage_class_name.is_some() && wanted.storage_class_name != claim.class)
     };
     match (wanted, &set.claim) {
         (None, None) => false,
-        (Some(wanted), Some(claim)) => wanted.storage_class_name != claim.class || !is_same(&wanted.size.0, claim),
+        (Some(wanted), Some(claim)) => is_another(wanted, claim),
         _ => true,
     }
+}
+
+/// Valkey's set with the wish for its volume on it; any other child as it is.
+pub fn marked(context: &Context<'_>, mut child: Child) -> Child {
+    if (child.kind, &child.name) == (Kind::StatefulSet, &context.names().valkey()) {
+        let managed = context.spec.redis.managed.as_ref();
+        child.object["metadata"]["annotations"][CLAIM] =
+            wanted_claim(managed.and_then(|managed| managed.persistence.as_ref())).into();
+    }
+    child
+}
+
+/// The set with the claim as it is there: it cannot change, and need not be what was asked for.
+pub fn with_its_claim(child: &Child, seen: &Seen) -> Child {
+    let mut child = child.clone();
+    if let record::Detail::Set(set) = &seen.record.detail
+        && let Some(claim) = &set.claim
+        && let Some(wanted) = child.object.pointer_mut("/spec/volumeClaimTemplates/0/spec")
+    {
+        if let Some(class) = &claim.class {
+            wanted["storageClassName"] = class.as_str().into();
+        }
+        if !claim.size.is_empty() {
+            wanted["resources"]["requests"]["storage"] = claim.size.as_str().into();
+        }
+    }
+    child
 }
 
 /// The set as it may be applied while a change of its pod is held back: with what its pods are made of as it is. Nothing if that is not
@@ -92,7 +134,7 @@ pub fn held(child: &Child, seen: &Seen) -> Option<Child> {
         spec.remove(field);
         spec.extend(object["spec"].get(field).map(|value| (field.to_owned(), value.clone())));
     }
-    for annotation in [APPLIED, TEMPLATE] {
+    for annotation in [APPLIED, TEMPLATE, CLAIM] {
         let seen = object["metadata"]["annotations"].get(annotation).and_then(Value::as_str).unwrap_or_default();
         held.object["metadata"]["annotations"][annotation] = seen.into();
     }

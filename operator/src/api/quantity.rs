@@ -62,6 +62,7 @@ pub fn thousandths(text: &str) -> Option<i128> {
     let digits = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
     let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+    let decimals = decimals.trim_end_matches('0');
     // Beyond these lengths nothing is a quantity that Kubernetes would take, and the sums below stay far from overflow.
     if number.is_empty() || number == "." || whole.len() > 19 || decimals.len() > 9 || decimals.contains('.') {
         return None;
@@ -108,9 +109,15 @@ mod tests {
 
     #[test]
     fn values_do_not_depend_on_how_they_are_written() {
-        for (one, other) in
-            [("1", "1000m"), ("0.1", "100m"), ("1Gi", "1024Mi"), ("1e3", "1k"), ("1.5Gi", "1536Mi"), ("100e-3", "0.1")]
-        {
+        for (one, other) in [
+            ("1", "1000m"),
+            ("0.1", "100m"),
+            ("1Gi", "1024Mi"),
+            ("1e3", "1k"),
+            ("1.5Gi", "1536Mi"),
+            ("100e-3", "0.1"),
+            ("1.0000000000Gi", "1Gi"),
+        ] {
             assert_eq!(thousandths(one).unwrap(), thousandths(other).unwrap(), "{one} {other}");
         }
         assert!(thousandths("1G").unwrap() < thousandths("1Gi").unwrap());
