@@ -19,9 +19,22 @@ macro_rules! port {
         ":([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
     };
 }
+macro_rules! byte {
+    () => {
+        "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+    };
+}
 macro_rules! ipv6 {
     () => {
-        "\\\\[([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){7}|([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){0,6})?::([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){0,6})?)\\\\]"
+        concat!(
+            "\\\\[(([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){0,6})?::([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){0,6})?",
+            // An IPv4 address as the end of one.
+            "|(([0-9a-fA-F]{1,4}:){6}|([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){0,4})?::([0-9a-fA-F]{1,4}:){0,5})",
+            byte!(),
+            "([.]",
+            byte!(),
+            "){3})\\\\]"
+        )
     };
 }
 macro_rules! server {
@@ -83,7 +96,7 @@ pub const RULES: &[Rule] = &[
             label!(),
             "([.]",
             label!(),
-            ")*|",
+            ")*[.]?|",
             ipv6!(),
             ")(",
             port!(),
@@ -114,7 +127,7 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "spec.perPod",
-        "!has(self.hostnameTemplate) || (self.hostnameTemplate.matches('^([a-z0-9]([a-z0-9-]*[a-z0-9])?[.])*([a-z0-9][a-z0-9-]*)?[{]ordinal[}]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$') && !self.hostnameTemplate.matches('[a-z0-9-]{64}|[a-z0-9{}-]{70}'))",
+        "!has(self.hostnameTemplate) || (self.hostnameTemplate.matches('^([a-z0-9]([a-z0-9-]*[a-z0-9])?[.])*([a-z0-9][a-z0-9-]*)?[{]ordinal[}]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*[.]?$') && !self.hostnameTemplate.matches('[a-z0-9-]{64}|[a-z0-9{}-]{70}'))",
         "perPod.hostnameTemplate must be a host name with {ordinal} in it, once, for the number of the pod, such as chat-{ordinal}.example.org; between its dots are 1 to 63 characters of a-z, 0-9 and '-'",
     ),
     rule(
