@@ -35,7 +35,8 @@ pub async fn observe(
     let names = Names::new(&key.name);
     let mut children = BTreeMap::new();
     for record in cache.children(key) {
-        let content = match cache.verified(key, &record) {
+        let verified = cache.verified(key, &record).filter(|_| may_stay_unread(&record, secrets));
+        let content = match verified {
             Some(hash) => Content::Verified(hash),
             // Changed since it was last looked at, or never looked at.
             None => match client.get(record.kind, &key.namespace, &record.name).await? {
@@ -81,6 +82,13 @@ pub async fn observe(
         token_keys: secrets.token_keys.clone(),
         valkey_secret: secrets.valkey.clone(),
     })
+}
+
+/// Valkey's set is read whole when its password is another one, or is being made: where a change of it is held back, that alone is put into it.
+fn may_stay_unread(record: &record::Child, secrets: &Secrets) -> bool {
+    let record::Detail::Set(set) = &record.detail else { return true };
+    let is_same = || secrets.valkey.as_ref().is_some_and(|secret| secret.record.uid == set.secret);
+    set.secret.is_empty() || is_same()
 }
 
 /// Whether the Secret of this name is to be looked at. A spec of before may have left it behind, but not alone: it goes before the rest.
@@ -153,5 +161,20 @@ mod tests {
         assert!(!may_have_valkey(&external, "chat-valkey", &nothing, &none));
         assert!(may_have_valkey(&external, "chat-valkey", &rest, &none), "the set is still there");
         assert!(may_have_valkey(&external, "chat-valkey", &nothing, &left), "it is known to be there");
+    }
+    #[test]
+    fn valkeys_set_is_read_when_its_password_is_another_one() {
+        let of = |secret: &str| {
+            let detail = record::Set { secret: secret.into(), ..record::Set::default() };
+            let record = record::Child::of_metadata(Kind::StatefulSet, &ObjectMeta::default());
+            record::Child { detail: record::Detail::Set(Box::new(detail)), ..record }
+        };
+        let metadata = ObjectMeta { uid: Some("u1".into()), ..ObjectMeta::default() };
+        let seen = SeenSecret { record: record::Child::of_metadata(Kind::Secret, &metadata), is_whole: true };
+        let secrets = Secrets { valkey: Some(seen), ..Secrets::default() };
+        assert!(may_stay_unread(&of("u1"), &secrets));
+        assert!(!may_stay_unread(&of("u0"), &secrets), "it is another one");
+        assert!(!may_stay_unread(&of("u1"), &Secrets::default()), "another one is being made");
+        assert!(may_stay_unread(&of(""), &Secrets::default()), "the set of the chat pods");
     }
 }

@@ -223,7 +223,7 @@ pub fn plan(
                     let child = match (is_valkey, holds_valkey) {
                         (false, _) => Some(child.clone()),
                         (true, false) => Some(valkey::with_its_claim(child, seen)),
-                        (true, true) => valkey::held(child, seen),
+                        (true, true) => valkey::held(&context, child, seen),
                     };
                     let Some(child) = child else { continue };
                     if is_valkey && !holds_valkey && valkey::must_make_way(&context, seen) {

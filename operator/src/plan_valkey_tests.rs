@@ -34,7 +34,10 @@ fn a_changed_valkey_waits_while_paused_and_for_a_slot() {
         let mut observed = cluster.observe();
         observed.valkey_secret.as_mut().unwrap().record.uid = "another password".into();
         let writes = plan(&owner(), &spec, &installed(), &observed, permission).writes;
-        assert!(matches!(&writes[..], [Write::Apply { child, .. }] if child.name == "chat-valkey"), "{writes:?}");
+        let [Write::Apply { child, .. }] = &writes[..] else { panic!("{writes:?}") };
+        let template = &child.object["spec"]["template"];
+        assert_eq!(template["metadata"]["annotations"][desired::VALKEY_SECRET], "another password");
+        assert_eq!(template["spec"], before["spec"]["template"]["spec"], "it takes nothing else with it");
     }
     let context = Context { owner: &owner(), spec: &changed(false), installed: &installed(), facts: &Facts::default() };
     let facts = facts(context.owner, &cluster.observe());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::api::{Persistence, quantity_value};
-use crate::desired::{self, Child, Context, Kind, Names};
+use crate::desired::{self, Child, Context, Facts, Kind, Names, VALKEY_SECRET};
 use crate::hash;
 use crate::plan::{Content, Observed, Seen, Write, set_of, template};
 use crate::record::{self, APPLIED, CLAIM, Claim, TEMPLATE};
@@ -36,9 +36,9 @@ pub fn is_settled(context: &Context<'_>, observed: &Observed) -> bool {
 /// read it: nothing may hold that back.
 pub fn changes(context: &Context<'_>, observed: &Observed) -> bool {
     let Some(set) = record_of(context, observed) else { return false };
-    let is_of_this_secret = context.facts.valkey_secret.as_deref() == Some(set.secret.as_str());
-    let is_another = template(&desired::valkey_set(context)) != set.template || has_another_volume(context, set);
-    is_of_this_secret && is_another
+    let facts = Facts { valkey_secret: Some(set.secret.clone()), ..context.facts.clone() };
+    let of_this_password = desired::valkey_set(&Context { facts: &facts, ..*context });
+    template(&of_this_password) != set.template || has_another_volume(context, set)
 }
 
 /// Whether there is something to lose by a change of it.
@@ -124,9 +124,9 @@ pub fn with_its_claim(child: &Child, seen: &Seen) -> Child {
     child
 }
 
-/// The set as it may be applied while a change of its pod is held back: with what its pods are made of as it is. Nothing if that is not
-/// known, since it has not changed since it was applied.
-pub fn held(child: &Child, seen: &Seen) -> Option<Child> {
+/// The set as it may be applied while a change of its pod is held back: with what its pods are made of as it is, but for a new password. Nothing
+/// if that is not known, since it has not changed since it was applied.
+pub fn held(context: &Context<'_>, child: &Child, seen: &Seen) -> Option<Child> {
     let Content::Object(object) = &seen.content else { return None };
     let mut held = child.clone();
     let spec = held.object["spec"].as_object_mut()?;
@@ -134,6 +134,7 @@ pub fn held(child: &Child, seen: &Seen) -> Option<Child> {
         spec.remove(field);
         spec.extend(object["spec"].get(field).map(|value| (field.to_owned(), value.clone())));
     }
+    spec["template"]["metadata"]["annotations"][VALKEY_SECRET] = context.facts.valkey_secret.as_deref()?.into();
     for annotation in [APPLIED, TEMPLATE, CLAIM] {
         let seen = object["metadata"]["annotations"].get(annotation).and_then(Value::as_str).unwrap_or_default();
         held.object["metadata"]["annotations"][annotation] = seen.into();
