@@ -1,5 +1,6 @@
 //! What the operator remembers between two looks at a ChatDeployment: for how long something has been so, and what was said.
-//! Nothing that is lost with a restart is needed for a right decision; it only takes a little longer. No I/O, but for random numbers.
+//! Nothing of it that is lost with a restart is needed for a right decision; it only takes a little longer. Who rolls is in `slots`.
+//! No I/O, but for random numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! Which ChatDeployments roll now: no more than so many at once. In memory; no I/O.
+//! Which ChatDeployments roll now: no more than so many at once. In memory; what of it a restart loses is found again in the cluster,
+//! but for who had a slot and had not begun. No I/O.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
