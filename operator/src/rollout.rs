@@ -201,17 +201,23 @@ fn partition(set: &Set, pods: &BTreeMap<i32, Pod>, wish: &Wish, permission: Perm
     let has_old = states.iter().any(|state| matches!(state, State::Old { .. }));
     let lowest = wish.partition.min(replicas);
     let hold = hold(set, wish, permission, replicas);
-    // What is away comes back as the old version while the new one is held back.
-    let returns = |state: &State| matches!(state, State::Missing | State::Ending);
-    let is_held = hold.is_some() && !set.is_renewed() && states.iter().any(returns);
-    if !has_old && !changes && !is_held {
+    // What is away comes back as the old version while the new one is held back, but for what had been let through before.
+    let waits = |(ordinal, state): (usize, &State)| match state {
+        State::New { .. } => false,
+        State::Old { .. } => true,
+        State::Missing | State::Ending => {
+            let ordinal = as_ordinal(ordinal);
+            changes || (!set.is_renewed() && (ordinal < set.partition || ordinal >= set.replicas))
+        }
+    };
+    let highest = states.iter().enumerate().rposition(waits);
+    if !has_old && !changes && (hold.is_none() || highest.is_none()) {
         let is_new = |state: &State| matches!(state, State::New { ready: true });
         let unready = states.iter().rposition(|state| !is_new(state));
         let phase = unready.map_or(Phase::Settled, |ordinal| Phase::Rolling { ordinal: as_ordinal(ordinal) });
         return Step::new(replicas, wish.partition, phase);
     }
     if let Some(why) = hold {
-        let highest = states.iter().rposition(|state| !matches!(state, State::New { .. }));
         let partition = highest.map_or(lowest, |ordinal| as_ordinal(ordinal) + 1).max(lowest);
         return Step::new(replicas, partition, Phase::Waiting { why });
     }

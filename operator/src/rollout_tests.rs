@@ -172,6 +172,12 @@ fn a_pod_that_is_away_comes_back_as_the_old_version_while_the_new_one_is_held_ba
         let step = next(Some(&complete(waiting)), &pods(text), &paused(replicas), GO);
         assert_eq!(step.partition, 0, "no change waits: {text}");
     }
+    // What the update had reached before stays with it.
+    for (text, partition) in [("AA-", 2), ("AA.", 2), ("A.B", 1), ("B-.", 0), ("AB.", 1)] {
+        assert_eq!(next(Some(&set(3, partition, "b")), &pods(text), &paused(3), GO).partition, partition, "{text}");
+    }
+    assert_eq!(next(Some(&set(3, 3, "b")), &pods("AAA"), &paused(5), GO).partition, 5, "pods are added");
+    assert_eq!(next(Some(&set(5, 5, "b")), &pods("AAA"), &paused(5), GO).partition, 5);
 }
 
 #[test]
@@ -297,6 +303,7 @@ enum Event {
     Template(char),
     Partition(i32),
     Pause(bool),
+    Slot(bool),
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -309,6 +316,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => prop_oneof![Just('a'), Just('b'), Just('c'), Just('x')].prop_map(Event::Template),
         1 => (0..4).prop_map(Event::Partition),
         1 => any::<bool>().prop_map(Event::Pause),
+        1 => any::<bool>().prop_map(Event::Slot),
     ];
     prop::collection::vec(event, 1..120)
 }
@@ -335,6 +343,13 @@ fn operate(model: &mut Model, wish: &Wish, permission: Permission) {
             }
         }
     }
+    // While it is held back, an update reaches nothing that it has not reached.
+    let is_held = (wish.paused || !permission.slot) && model.spec.is_observed && !model.spec.is_renewed();
+    if is_held && step.replicas > 0 && model.spec.template == wish.template {
+        let has_it = |ordinal: &i32| model.pods.get(ordinal).is_some_and(|pod| !pod.terminating && !is_old(pod));
+        let mut reached = (step.partition..step.replicas).filter(|ordinal| *ordinal < was || *ordinal >= replicas);
+        assert!(reached.all(|ordinal| has_it(&ordinal)), "{step:?} {model:?}");
+    }
     model.apply(&step, wish);
     let again = next(Some(&model.spec), &model.pods, wish, permission);
     if step.delete.is_none() {
@@ -349,10 +364,10 @@ proptest! {
     #[test]
     fn any_walk_takes_one_pod_at_a_time_and_ends_where_it_should(events in events(), waits: bool) {
         let mut model = Model::new();
-        let mut wish = wish(3, "a");
+        let (mut wish, mut permission) = (wish(3, "a"), GO);
         for event in events {
             match event {
-                Event::Operate => operate(&mut model, &wish, GO),
+                Event::Operate => operate(&mut model, &wish, permission),
                 Event::Control => model.control(waits),
                 Event::Turn(index) => model.turn(index),
                 Event::Break(index) => {
@@ -365,6 +380,7 @@ proptest! {
                 Event::Template(letter) => wish.template = letter.into(),
                 Event::Partition(partition) => wish.partition = partition,
                 Event::Pause(paused) => wish.paused = paused,
+                Event::Slot(slot) => permission.slot = slot,
             }
         }
         // The user settles for a good version; everything must come true without a hand, patience included.
