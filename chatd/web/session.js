@@ -272,7 +272,9 @@ function moved(state, message, now) {
   const sameTimeline = state.seat?.timeline === message.timeline;
   if (!state.seat || sameTimeline) return [state, []];
   const seat = { ...state.seat, timeline: message.timeline, lastSeq: message.seq };
-  return [note({ ...state, seat }, { code: 'took_over' }, now), [{ type: 'save' }]];
+  // What is under way may have been delivered in the old timeline, which nobody can replay. Who is there may be another than before.
+  const next = note({ ...state, seat, outbox: unsure(state.outbox) }, { code: 'took_over' }, now);
+  return [next, [{ type: 'send', message: { type: 'who' } }, { type: 'save' }]];
 }
 
 function arrival(state, name, now) {

@@ -24,6 +24,9 @@ export class View {
     this.#dispatch = dispatch;
     this.#invite = invite;
     this.#room = room;
+    // The button hides itself: the focus goes back to where one writes, and a pointer does not take it from there.
+    byId('newer').addEventListener('mousedown', (event) => event.preventDefault());
+    byId('newer').addEventListener('click', () => document.activeElement === byId('newer') && byId('draft').focus());
     this.#messages = new Messages(byId('messages'), byId('scroller'), byId('newer'), (event) => {
       dispatch(event);
       byId('draft').focus();

@@ -145,6 +145,7 @@ describe('recovery', () => {
     await ana.page.clock.runFor(120_000);
     assert.equal(double.upgrades, before);
     assert.equal(await ana.page.textContent('#status'), 'Not connected');
+    assert.equal(await ana.page.locator('[role=alert] #stopped-title').count(), 1, 'it is read out');
   });
 
   test('a refused upgrade is explained by what the room’s address answers, and is tried again', async () => {
@@ -240,8 +241,19 @@ describe('recovery', () => {
     say(hundred, 'bob', { text: 'one more' });
     await ana.page.waitForSelector('#newer:not([hidden])');
     assert.equal(await ana.page.$eval('#scroller', (element) => element.scrollTop), 0);
+    const focused = () => ana.page.evaluate(() => document.activeElement.id);
+    await ana.page.focus('#draft');
     await ana.page.click('#newer');
     assert.ok((await toEnd()) < 2);
     assert.equal(await ana.page.isHidden('#newer'), true);
+    assert.equal(await focused(), 'draft');
+    await ana.page.$eval('#scroller', (element) => element.scrollTo(0, 0));
+    await ana.page.waitForFunction(() => document.getElementById('scroller').scrollTop === 0);
+    await ana.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    say(hundred, 'bob', { text: 'and another' });
+    await ana.page.waitForSelector('#newer:not([hidden])');
+    await ana.page.focus('#newer');
+    await ana.page.keyboard.press('Enter');
+    await ana.until(async () => (await focused()) === 'draft', 'the focus to be where one writes');
   });
 });

@@ -284,6 +284,15 @@ describe('coming back', () => {
     assert.deepEqual(it.state.seat, { token: 'secret', timeline: 't9', lastSeq: 3 });
   });
 
+  test('a takeover makes what is under way unsure, and asks who is there', () => {
+    const it = seated().feed({ type: 'say', text: 'hm' });
+    it.receive({ type: 'moved', room: 'abcd1234', timeline: 't9', seq: 0 });
+    assert.deepEqual(it.state.outbox.map(({ delivery }) => delivery), ['unsure']);
+    assert.deepEqual(it.sent().at(-1), { type: 'who' });
+    it.receive(message(1, 'hm', { from: 'ana', id: 100 }));
+    assert.deepEqual(it.state.outbox, [], 'it came after all');
+  });
+
   test('what a reload keeps is enough to go on, and is for that name only', () => {
     const kept = JSON.parse(JSON.stringify(toKeep(seated().receive(message(11, 'hi')).feed({ type: 'say', text: 'hm' }).state)));
     const it = session({ kept, name: null, firstId: 900 }).feed({ type: 'begin' }, { type: 'opened' });

@@ -178,7 +178,7 @@ class Session {
     const replay = known ? room.ring.filter(({ seq }) => seq > lastSeq) : [];
     const missed = known ? room.seq - lastSeq - replay.length : null;
     this.#joined(room, seat, id, { resumed: true, missed });
-    for (const message of replay) this.send(forSeat(message, seat, true));
+    for (const message of replay) this.send({ type: 'message', ...message, replay: true });
     if (wasAway) broadcast(room, { type: 'back', name: seat.name }, seat);
   }
 
@@ -219,17 +219,12 @@ function end(room, seat, reason) {
   broadcast(room, { type: 'exited', name: seat.name, reason });
 }
 
-function forSeat({ id, ...message }, seat, replay) {
-  const own = message.from === seat.name && id !== undefined ? { id } : {};
-  return { type: 'message', ...message, ...own, ...(replay ? { replay } : {}) };
-}
-
 /** Also for tests: somebody says something without a page. */
 export function say(room, from, { text, id }) {
   room.seq += 1;
   const message = { from, text, seq: room.seq, at: Date.now(), id };
   room.ring = [...room.ring, message].slice(-RING);
-  for (const seat of room.seats.values()) seat.session?.send(forSeat(message, seat, false));
+  for (const seat of room.seats.values()) seat.session?.send({ type: 'message', ...message });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
