@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const BURST: u64 = 30;
 /// The time in which one of them is forgiven (ms).
 const EACH: u64 = 60_000 / BURST;
+/// More than this (ms) nobody owes.
+const MOST_OWED: u64 = 600_000;
 /// Addresses that are remembered, in some 2 MiB; beyond that, all others share one account.
 const MOST: usize = 64 * 1024;
 
@@ -47,8 +49,8 @@ impl AddressLimits {
     pub fn charge(&mut self, address: IpAddr, now: u64) -> u64 {
         let account = self.account(address, now);
         let forgiven = self.forgiven.entry(account).or_insert(now);
-        // Who is past the limit already (several threads charge at once) owes no more than a full minute.
-        *forgiven = ((*forgiven).max(now) + EACH).min(now + BURST * EACH);
+        // Many connections at once go past the limit before any of them is charged: that is paid back.
+        *forgiven = ((*forgiven).max(now) + EACH).min(now + MOST_OWED);
         from(*forgiven, now)
     }
 
@@ -133,6 +135,16 @@ mod tests {
     }
 
     #[test]
+    fn what_many_connections_take_at_once_is_paid_back() {
+        let mut limits = AddressLimits::default();
+        let one = address("192.0.2.1");
+        (0..130).for_each(|_| _ = limits.charge(one, 0));
+        assert_eq!(limits.allowed_from(one, 1_000), 101 * EACH);
+        (0..3_000).for_each(|_| _ = limits.charge(one, 0));
+        assert_eq!(limits.allowed_from(one, 1_000), MOST_OWED - 29 * EACH, "and no more than that");
+    }
+
+    #[test]
     fn a_network_of_64_bits_is_one_address_and_so_is_ipv4_in_ipv6_clothes() {
         assert!(same(address("2001:db8::1"), address("2001:db8::ffff:1")));
         assert!(!same(address("2001:db8::1"), address("2001:db8:0:1::1")));
@@ -150,8 +162,8 @@ mod tests {
         // Whoever does not fit shares an account that is used up; who is known keeps its own.
         assert!(limits.allowed_from(nth(4 * MOST), 0) > 0);
         assert_eq!(limits.allowed_from(nth(1), 0), 0);
-        // A minute later all is forgiven, and forgotten with the next new one.
-        limits.charge(nth(5 * MOST), 60_000);
+        // When all is forgiven, it is forgotten with the next new one.
+        limits.charge(nth(5 * MOST), MOST_OWED);
         assert_eq!(limits.forgiven.len(), 1);
     }
 }

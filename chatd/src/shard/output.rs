@@ -22,6 +22,8 @@ impl Shard {
     /// Carries out what the hub wants done, and writes what it has for its clients, until it has nothing more.
     pub(super) fn settle(&mut self) {
         loop {
+            // Before its session ends or goes to another thread, whose it is would not be known any more.
+            self.charge();
             self.carry_out_effects();
             self.hub.take_dirty(&mut self.dirty);
             if self.dirty.is_empty() {

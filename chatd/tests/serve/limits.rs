@@ -77,3 +77,19 @@ fn misses_and_creations_of_one_address_are_limited_on_all_its_connections() {
     // Pages are not rooms.
     assert_eq!(http(pod.web, "GET", "/", &[]).status, 200);
 }
+
+#[test]
+fn who_leaves_right_after_a_guess_is_charged_all_the_same() {
+    let pod = Pod::start(Options { per_ip_limits: true, ..Options::default() });
+    let start = std::time::Instant::now();
+    let guess = || {
+        let mut guesser = Lines::connect(pod.tcp);
+        guesser.send("JOIN aaaaaaaa alice\nQUIT\n");
+        guesser.line()
+    };
+    let answers: Vec<String> = (0..60).map(|_| guess()).collect();
+    let found = answers.iter().filter(|answer| answer.starts_with("ERR room_not_found")).count();
+    // One more is forgiven each two seconds.
+    let most = 31 + usize::try_from(start.elapsed().as_secs()).unwrap() / 2;
+    assert!((30..=most).contains(&found), "{found} guesses: {:?}", answers.last());
+}
