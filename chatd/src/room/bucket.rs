@@ -55,17 +55,23 @@ impl Strikes {
     /// Notes the outcome of a command. True: enough is enough.
     pub fn note(&mut self, outcome: Result<(), ErrorCode>, now: u64) -> bool {
         match outcome {
-            Err(ErrorCode::BadCommand) => self.bad_commands = self.bad_commands.saturating_add(1),
+            Err(ErrorCode::BadCommand) => {
+                self.bad_commands = self.bad_commands.saturating_add(1);
+                self.bad_commands >= BAD_COMMANDS
+            }
             Err(ErrorCode::RateLimited) => {
                 if now.saturating_sub(self.limited_since) > 60_000 {
                     self.limited = 0;
                     self.limited_since = now;
                 }
                 self.limited = self.limited.saturating_add(1);
+                self.limited >= LIMITED
             }
-            _ => self.bad_commands = 0,
+            _ => {
+                self.bad_commands = 0;
+                false
+            }
         }
-        self.bad_commands >= BAD_COMMANDS || self.limited >= LIMITED
     }
 }
 
@@ -96,5 +102,19 @@ mod tests {
         assert!(bucket.take(1000).is_ok());
         assert!(bucket.take(0).is_err());
         assert!(bucket.take(1000).is_err());
+    }
+
+    #[test]
+    fn each_kind_of_strike_counts_for_itself() {
+        let mut strikes = Strikes::default();
+        let mut limited =
+            |times: u32, now| (0..times).map(|_| strikes.note(Err(ErrorCode::RateLimited), now)).any(|end| end);
+        assert!(!limited(99, 0));
+        assert!(limited(1, 60_000));
+        assert!(!strikes.note(Err(ErrorCode::BadText), 60_001), "what is wrong with this one closes nothing");
+        assert!(!(0..9).any(|_| strikes.note(Err(ErrorCode::BadCommand), 0)));
+        assert!(strikes.note(Err(ErrorCode::BadCommand), 0));
+        assert!(!strikes.note(Ok(()), 0));
+        assert!(!(0..99).any(|_| strikes.note(Err(ErrorCode::RateLimited), 120_001)));
     }
 }
