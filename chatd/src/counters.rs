@@ -62,9 +62,9 @@ summed! {
         pub bytes_out: u64,
         /// Answers to JOIN and RESUME in this shard's rooms and of its sessions; see [`Counters::joined`].
         pub joins: [u64; JOIN_RESULTS],
-        /// Those of the joined that took a held seat back.
+        /// Those of the joined that took a seat back.
         pub resumed: u64,
-        /// Error replies, whatever their code.
+        /// Error replies, whatever their code, but for those that close a connection.
         pub errors: u64,
         /// Clients that were told to go to another pod.
         pub redirects: u64,
@@ -79,7 +79,7 @@ summed! {
         pub handovers: u64,
         /// Planned moves that came to nothing: offers of a room that were not taken, and rooms that were given up.
         pub handovers_failed: u64,
-        /// Rooms that left this pod since another one has them, planned or not.
+        /// Rooms that left this pod since another one has them, planned or not: the handovers are among them.
         pub yields: u64,
         /// Rooms that other pods moved here.
         pub arrivals: u64,
@@ -130,9 +130,9 @@ summed! {
         pub relayed_sessions: u64,
         /// Sessions that are connected to another pod and whose room is here.
         pub guest_sessions: u64,
-        /// Text that is kept for replays, in bytes.
+        /// What the events that are kept for replays take, roughly, in bytes.
         pub replay_bytes: u64,
-        /// What waits to be sent to clients, in bytes.
+        /// What waits to be sent to clients, or to the pods that carry them, in bytes.
         pub queued_bytes: u64,
     }
 }

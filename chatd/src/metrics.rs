@@ -219,7 +219,11 @@ impl Writer<'_> {
         )?;
         self.counter("chatd_received_bytes", "Bytes from clients", *bytes_in)?;
         self.counter("chatd_sent_bytes", "Bytes to clients", *bytes_out)?;
-        self.gauge("chatd_queued_bytes", "Bytes that wait to be sent to clients", *queued_bytes)?;
+        self.gauge(
+            "chatd_queued_bytes",
+            "Bytes that wait to be sent to clients, or to the pods that carry them",
+            *queued_bytes,
+        )?;
         self.counter(
             "chatd_slow_consumers",
             "Connections ended since their send queue was full; it was dropped",
@@ -227,12 +231,16 @@ impl Writer<'_> {
         )?;
         self.counters(
             "chatd_joins",
-            "JOIN and RESUME by result: joined, or the error's code",
+            "JOIN and RESUME that came to a room or a search for one, by result: joined, or the error's code",
             "result",
             join_results().zip(*joins),
         )?;
-        self.counter("chatd_resumes", "Those of the joined that took a held seat back", *resumed)?;
-        self.counter("chatd_error_replies", "Error replies, whatever their code", *errors)?;
+        self.counter("chatd_resumes", "Those of the joined that took a seat back", *resumed)?;
+        self.counter(
+            "chatd_error_replies",
+            "Error replies, whatever their code; errors that only close a connection are not in it",
+            *errors,
+        )?;
         self.counter("chatd_redirects", "Clients told to go to another pod", *redirects)?;
         self.counter("chatd_relays", "Sessions that this pod began to carry to another one", *relays)?;
         self.gauge(
@@ -244,10 +252,14 @@ impl Writer<'_> {
         self.gauge("chatd_rooms", "Rooms that this pod owns", *rooms)?;
         self.gauge("chatd_players", "Seats in this pod's rooms, held ones too", *players)?;
         self.gauge("chatd_held_seats", "Seats that wait for a dropped connection to come back", *held_seats)?;
-        self.gauge("chatd_replay_bytes", "Bytes of text kept for replays", *replay_bytes)?;
+        self.gauge("chatd_replay_bytes", "Bytes that the events kept for replays take, roughly", *replay_bytes)?;
         self.counter("chatd_rooms_created", "Rooms created", *rooms_created)?;
         self.counter("chatd_rooms_closed", "Empty rooms closed after their time", *rooms_closed)?;
-        self.counter("chatd_takeovers", "Rooms taken over from a dead pod", *takeovers)?;
+        self.counter(
+            "chatd_takeovers",
+            "Rooms taken over from a pod that is dead or does not have them any more",
+            *takeovers,
+        )?;
         self.counter("chatd_handovers", "Rooms handed to another pod as planned", *handovers)?;
         self.counter(
             "chatd_handovers_failed",
@@ -256,7 +268,11 @@ impl Writer<'_> {
         )?;
         self.counter("chatd_arrivals", "Rooms that other pods handed to this one", *arrivals)?;
         self.counter("chatd_yields", "Rooms that left this pod since another one has them, planned or not", *yields)?;
-        self.counter("chatd_claims", "Rooms claimed again after a lost lease, reset or record", *claims)?;
+        self.counter(
+            "chatd_claims",
+            "Rooms claimed again after a lost lease, or above the claim of a pod that is dead",
+            *claims,
+        )?;
         self.counter(
             "chatd_messages_replayed",
             "Messages told again to those who resumed or came back over a peer link",
@@ -269,7 +285,7 @@ impl Writer<'_> {
         )?;
         let help = "Records and leases in Redis that could not be read, taken as missing";
         self.counter("chatd_unreadable_records", help, *unreadable_records)?;
-        let help = "Times that this process found itself frozen for longer than its lease";
+        let help = "Times that a thread's rooms waited for their records, since the lease had lapsed by a freeze or with Redis away";
         self.counter("chatd_thaws", help, *thaws)
     }
 

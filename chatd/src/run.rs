@@ -293,7 +293,8 @@ fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSl
             bytes: limits.replay_bytes,
             age: millis(limits.seat_hold + REPLAY_EXTRA),
         },
-        ring_total: limits.replay_pod_bytes / shards,
+        // A room is on one thread: it may have all that one room may.
+        ring_total: (limits.replay_pod_bytes / shards).max(limits.replay_bytes),
         tcp_on_wrong_pod: settings.tcp_on_wrong_pod,
         shard,
         shards,

@@ -174,7 +174,10 @@ impl Hub {
         if let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) {
             found.state = SeatState::Live;
         }
-        self.welcome(time, key, asked, seat, false, Some(0));
+        // Who was in the room before, and whose seat its owner does not know, may have missed anything.
+        let missed = counts.then_some(0);
+        self.welcome(time, key, asked, seat, false, missed);
+        self.tell_lines_of_missed(time, asked, missed);
     }
 
     /// Takes a held seat, or one that another connection has, with the token that was given for it.
@@ -213,22 +216,37 @@ impl Hub {
             found.holder = connection;
             found.processed = asked.number;
         }
-        // Whoever says nothing (lines) is given what came after the connection was lost.
-        let since = match heard {
-            Some(heard) if heard.timeline != timeline => None,
-            Some(heard) => Some(heard.last_seq.min(last)),
-            // What went to a connection that seems to live may have been read or not: nobody can tell.
-            None if reach.is_some() || owned_is_new(state, left_at) => None,
-            None => Some(left_at),
+        self.forget_old(time, key);
+        let Some(ring) = self.rooms.get(key).map(|owned| &owned.room.ring) else {
+            return;
         };
-        let missed = since.map(|since| self.rooms.get(key).map_or(0, |owned| owned.room.ring.missed(since, last)));
+        // What nobody in this seat can have heard: after a takeover, or since the connection was lost. What went to a connection
+        // that seems to live may have been read or not.
+        let unheard = if owned_is_new(state, left_at) { Some(0) } else { Some(left_at).filter(|_| reach.is_none()) };
+        // Up to where it has heard all, and from where on it is given what is there still.
+        let (heard_up_to, since) = match heard {
+            Some(heard) if heard.timeline == timeline => {
+                let came = name.and_then(|name| ring.before(name)).unwrap_or_default();
+                let since = heard.last_seq.max(came).min(last);
+                (Some(since), Some(since))
+            }
+            // Whoever says nothing (lines) has heard all until its connection was lost.
+            None if !owned_is_new(state, left_at) => (unheard, unheard),
+            _ => (None, unheard),
+        };
+        let missed = heard_up_to.map(|since| ring.missed(since, last));
         self.counters.joined(Ok(()));
         self.counters.resumed += 1;
         self.counters.missed += missed.unwrap_or_default();
         self.welcome(time, key, asked, seat, true, missed);
-        if let (Some(since), Some(name)) = (since, name) {
-            self.replay_messages(key, asked.by, name, since, last);
+        self.tell_lines_of_missed(time, asked, missed);
+        if let Some(since) = since {
+            self.replay_messages(key, asked.by, since, last);
         }
+    }
+
+    /// JSON has it in `joined`.
+    fn tell_lines_of_missed(&mut self, time: Time, asked: Asked, missed: Option<u64>) {
         if self.encoding_of(asked.by) == Some(Encoding::Lines) && missed != Some(0) {
             self.answer_event(time, asked.by, &Event::Missed { count: missed });
         }
@@ -304,6 +322,7 @@ impl Hub {
                 self.wake(id);
             }
             Reach::Guest(connection) => {
+                self.counters.errors += 1;
                 let event = Event::Error { code, retry_after_ms: None };
                 self.deliver_event(connection, asked, &event, (0, 0), Some(After::Outside { miss }));
                 self.guests.remove(&connection);

@@ -3,7 +3,7 @@
 //! The source freezes the room, settles its record, offers a snapshot; the target swaps the record in and then serves; the
 //! source yields. Whatever fails in between, the record says whose the room is (design.md section 5).
 
-use super::ownership::{PATIENCE, Phase};
+use super::ownership::{Owned, PATIENCE, Phase};
 use super::session::Place;
 use super::{Hub, Notice, SessionId, Target, Time, Timer};
 use crate::frame::Frame;
@@ -57,6 +57,11 @@ impl Move {
     /// The record is not to be written: the target may be swapping it.
     pub fn offered(&self) -> bool {
         matches!(self.step, Step::Offering(_) | Step::Checking)
+    }
+
+    /// Whether the room was offered to this pod.
+    pub fn tried(&self, boot: PodBoot) -> bool {
+        self.tried.contains(&boot)
     }
 
     /// The record turned out to be another than was offered, and not the target's: with what is written now those who have
@@ -237,11 +242,8 @@ impl Hub {
 
     /// The target does not take it: what the record says is looked at before another one is tried.
     fn move_failed(&mut self, time: Time, key: usize) {
-        if let Some(owned) = self.rooms.get(key)
-            && let Phase::Moving(Move { step: Step::Offering(target), .. }) = &owned.phase
-        {
-            let (room, to) = (owned.room.id, target.pod_id.clone());
-            self.log(Notice::MoveFailed { room, to });
+        let offering = |owned: &Owned| matches!(&owned.phase, Phase::Moving(Move { step: Step::Offering(_), .. }));
+        if self.rooms.get(key).is_some_and(offering) {
             self.check_move(time, key);
         }
     }
@@ -263,7 +265,7 @@ impl Hub {
         let offered =
             matches!(&owned.phase, Phase::Moving(Move { step: Step::Offering(target), .. }) if target.boot == from);
         match taken {
-            Some(owner) if owner.ownership > owned.ownership => self.yield_to(time, key, owner, true),
+            Some(owner) if owner.ownership > owned.ownership => self.yield_to(time, key, owner),
             None if offered => self.move_failed(time, key),
             _ => {}
         }
@@ -294,9 +296,13 @@ impl Hub {
         if let Some(owned) = self.rooms.get_mut(key)
             && let Phase::Moving(moving) = &mut owned.phase
         {
-            moving.step = Step::Checking;
+            let before = std::mem::replace(&mut moving.step, Step::Checking);
             moving.until = time.now + PATIENCE;
             moving.checked = true;
+            if let Step::Offering(target) = before {
+                let room = owned.room.id;
+                self.log(Notice::MoveFailed { room, to: target.pod_id });
+            }
             self.read_own_record(time, key);
             self.arm_room(time, key);
         }
@@ -326,8 +332,9 @@ impl Hub {
         let Some(mut owned) = self.disown(key) else {
             return;
         };
-        self.counters.handovers_failed += 1;
         let room = owned.room.id;
+        self.counters.handovers_failed += 1;
+        self.log(Notice::GivenUp { room });
         for seat in &owned.room.seats {
             match seat.reach {
                 Some(Reach::Local(id)) => {
@@ -351,6 +358,7 @@ impl Hub {
                 }
             }
         }
+        self.refuse_frames(std::mem::take(&mut owned.frames));
     }
 
     /// Clients that can be told where to go need not wait for the balancers.

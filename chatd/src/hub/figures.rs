@@ -1,6 +1,7 @@
 //! What is in a hub now, as figures. Pure: no I/O.
 
 use super::Hub;
+use super::guests::Guest;
 use crate::counters::Gauges;
 use crate::protocol::Encoding;
 use crate::room::SeatState;
@@ -27,6 +28,7 @@ impl Hub {
             }
             gauges.queued_bytes += session.output.len() as u64;
         }
+        gauges.queued_bytes += self.guests.values().map(Guest::queued).sum::<usize>() as u64;
         gauges
     }
 }

@@ -71,6 +71,11 @@ impl Guest {
         self.queued
     }
 
+    /// Bytes that wait for the window.
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+
     /// Sends what is queued for as long as the window allows; all of it if `all`.
     fn flush(&mut self, peers: &mut Peers, to: Connection, all: bool) {
         while (all || self.credit > 0)
@@ -200,7 +205,6 @@ impl Hub {
             return;
         }
         let asked = Asked { by: Reach::Guest(to), number, id };
-        self.counters.commands_in += 1;
         self.command_in_room(time, key, seat, asked, command);
     }
 
@@ -334,7 +338,7 @@ impl Hub {
                 self.join(time, key, asked, Joining { name, resumable, counts: false, since: time.now });
             }
             Err(code) => {
-                self.reply(time, asked, &Event::Error { code, retry_after_ms: None });
+                self.refuse(time, asked, code);
                 match asked.by {
                     Reach::Local(id) => {
                         self.reply(time, asked, &Event::Left { room });

@@ -22,11 +22,10 @@ impl Asked {
     }
 }
 
-/// The first line in `bytes`, without its end, and the bytes that it takes.
+/// The first line in `bytes`, without its LF, and the bytes that it takes.
 fn first_line(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let end = memchr::memchr(b'\n', bytes)?;
-    let line = &bytes[..end];
-    Some((line.strip_suffix(b"\r").unwrap_or(line), end + 1))
+    Some((&bytes[..end], end + 1))
 }
 
 impl Hub {
@@ -100,7 +99,10 @@ impl Hub {
     }
 
     pub(super) fn run_carried(&mut self, time: Time, id: SessionId) {
-        if let Some((number, command)) = self.session_mut(id).and_then(|session| session.waiting.carried.take()) {
+        if let Some(session) = self.session_mut(id)
+            && let Some((number, command)) = session.waiting.carried.take()
+        {
+            session.place = Place::Outside;
             self.command_outside(time, Asked::here(id, number), command);
         }
         self.run(time, id);
@@ -141,7 +143,9 @@ impl Hub {
                 }
                 self.arm_deadline(id);
             }
-            if skipped + taken > MAX_LINE {
+            if skipped + taken > MAX_UNFINISHED_LINE {
+                self.fail(time, id, ErrorCode::LineTooLong);
+            } else if skipped + taken > MAX_LINE {
                 if let Some(session) = self.session_mut(id) {
                     session.waiting.skipped = 0;
                 }

@@ -4,7 +4,8 @@
 use super::input::Asked;
 use super::{Hub, Time};
 use crate::frame::Attach;
-use crate::protocol::{Event, PlayerName};
+use crate::protocol::{Event, ExitReason};
+use crate::record::Record;
 use crate::room::{Connection, Reach, RingItem, RingLimits, Told};
 
 impl Hub {
@@ -21,6 +22,27 @@ impl Hub {
         }
     }
 
+    /// Who was in the room of `basis`, whose owner is gone, waits now or is gone too: those who come back to the room are told.
+    pub(super) fn remember_takeover(&mut self, time: Time, key: usize, basis: &Record) {
+        for (name, _) in basis.seats() {
+            let Some(owned) = self.rooms.get_mut(key) else {
+                return;
+            };
+            owned.room.position += 1;
+            let is_held = owned.room.seats.iter().any(|seat| seat.name == name);
+            let told = if is_held { Told::Away(name) } else { Told::Exited(name, ExitReason::Disconnected) };
+            self.remember(time, key, told);
+        }
+    }
+
+    /// Nobody is given what is too old.
+    pub(super) fn forget_old(&mut self, time: Time, key: usize) {
+        if let Some(owned) = self.rooms.get_mut(key) {
+            let shrunk = owned.room.ring.expire(time.now, self.settings.ring);
+            self.ring_bytes = self.ring_bytes.saturating_add_signed(shrunk);
+        }
+    }
+
     /// How a message that was `asked` for is known again by its sender, should the reply be lost: see [`Told::Message`].
     pub(super) fn what_it_answers(&self, asked: Asked) -> Option<(Connection, u64, Option<u64>)> {
         match asked.by {
@@ -29,9 +51,9 @@ impl Hub {
         }
     }
 
-    /// Gives the player `name`, who resumes, the messages after number `since` up to number `last`. Its own have the number that
-    /// it gave them: those that have not come back by the end were not delivered, and it sends them again (protocol.md section 3).
-    pub(super) fn replay_messages(&mut self, key: usize, to: Reach, name: PlayerName, since: u64, last: u64) {
+    /// Gives a player who resumes the messages after number `since` up to number `last`, each with its sender's own number: those of
+    /// its own that have not come back by the end were not delivered, and it sends them again (protocol.md section 3).
+    pub(super) fn replay_messages(&mut self, key: usize, to: Reach, since: u64, last: u64) {
         let Some(encoding) = self.encoding_of(to) else {
             return;
         };
@@ -41,7 +63,7 @@ impl Hub {
         let mut bytes = Vec::new();
         for item in owned.room.ring.messages_since(since) {
             if matches!(item.told, Told::Message { seq, .. } if seq <= last) {
-                encoding.encode(&item.told.event(true), item.told.id_for(name), &mut bytes);
+                encoding.encode(&item.told.event(true), item.told.id(), &mut bytes);
                 self.counters.replayed += 1;
                 self.counters.messages_out += 1;
             }
@@ -67,13 +89,17 @@ impl Hub {
         same: bool,
         attach: &Attach,
     ) {
+        self.forget_old(time, key);
         let Some(owned) = self.rooms.get(key) else {
             return;
         };
         let room = &owned.room;
-        let (id, timeline, seq) = (room.id, room.timeline, room.seq);
-        let missed = same.then(|| room.ring.missed(attach.seq, seq));
-        let items: Vec<_> = if same { room.ring.since(attach.position).cloned().collect() } else { Vec::new() };
+        let (id, timeline) = (room.id, room.timeline);
+        let missed = same.then(|| room.ring.missed(attach.seq, room.seq));
+        // Of another timeline it has heard nothing.
+        let (position, seq) = if same { (attach.position, attach.seq) } else { (0, 0) };
+        let items: Vec<_> =
+            room.ring.since(position).filter(|item| !item.told.is_about(attach.name)).cloned().collect();
         self.counters.missed += missed.unwrap_or_default();
         if attach.moved {
             self.answer_event(time, to, &Event::Moved { room: id, timeline, seq });
@@ -84,11 +110,9 @@ impl Hub {
         for item in items {
             let event = item.told.event(false);
             // What answers a command of this session, whose reply was lost on the way.
-            let (own, own_id) = match &item.told {
-                Told::Message { answers: Some((from, number, own_id)), .. } if *from == connection => {
-                    (*number, *own_id)
-                }
-                _ => (0, None),
+            let number = match &item.told {
+                Told::Message { answers: Some((from, number, _)), .. } if *from == connection => *number,
+                _ => 0,
             };
             let message_seq = match &item.told {
                 Told::Message { seq, .. } => {
@@ -98,16 +122,17 @@ impl Hub {
                 }
                 _ => 0,
             };
+            let id = item.told.id();
             match to {
                 Reach::Guest(connection) => {
-                    let asked = Asked { by: to, number: own, id: own_id };
+                    let asked = Asked { by: to, number, id };
                     self.deliver_event(connection, asked, &event, (item.position, message_seq), None);
                 }
                 Reach::Local(session) => {
-                    if own > 0 {
-                        self.replied(time, session, own);
+                    if number > 0 {
+                        self.replied(time, session, number);
                     }
-                    self.say(time, session, own_id, &event);
+                    self.say(time, session, id, &event);
                 }
             }
         }

@@ -121,7 +121,7 @@ impl Hub {
     }
 
     /// Encodes `event` at most once for each encoding and gives it to everyone who is connected. `sender`: gets it as the reply
-    /// to what it asked.
+    /// to what it asked; its own number for that goes to all.
     fn broadcast(
         &mut self,
         time: Time,
@@ -139,24 +139,19 @@ impl Hub {
         json.clear();
         let (position, seq) = (owned.room.position, owned.room.seq);
         let id = owned.room.id;
+        let own = sender.and_then(|(_, asked)| asked.id);
         let mut deliveries = 0;
         for seat in &owned.room.seats {
             if seat.state != SeatState::Live || Some(seat.id) == except {
                 continue;
             }
-            let asked = sender.filter(|(from, _)| *from == seat.id).map(|(_, asked)| asked);
             match seat.reach {
                 Some(Reach::Local(to)) => {
                     let Some(session) = sessions.get_mut(to.index as usize).filter(|session| session.id == to) else {
                         continue;
                     };
-                    match asked.and_then(|asked| asked.id) {
-                        Some(number) => session.encoding.encode(event, Some(number), session.output.buffer()),
-                        None => {
-                            let bytes = encoded(session.encoding, event, line, json);
-                            session.output.buffer().extend_from_slice(bytes);
-                        }
-                    }
+                    let bytes = encoded(session.encoding, event, own, line, json);
+                    session.output.buffer().extend_from_slice(bytes);
                     deliveries += 1;
                     if !session.dirty {
                         session.dirty = true;
@@ -171,18 +166,9 @@ impl Hub {
                         continue;
                     };
                     deliveries += 1;
-                    let number = asked.map(|asked| asked.number);
-                    let kept = match asked.and_then(|asked| asked.id) {
-                        Some(own) => {
-                            let mut bytes = Vec::new();
-                            guest.encoding.encode(event, Some(own), &mut bytes);
-                            guest.deliver(peers, id, to, number, (position, seq), &bytes, None)
-                        }
-                        None => {
-                            let bytes = encoded(guest.encoding, event, line, json);
-                            guest.deliver(peers, id, to, number, (position, seq), bytes, None)
-                        }
-                    };
+                    let number = sender.filter(|(from, _)| *from == seat.id).map(|(_, asked)| asked.number);
+                    let bytes = encoded(guest.encoding, event, own, line, json);
+                    let kept = guest.deliver(peers, id, to, number, (position, seq), bytes, None);
                     if kept > settings.send_queue {
                         slow.push(Reach::Guest(to));
                     }
@@ -391,13 +377,19 @@ impl Hub {
 }
 
 /// `event` in `encoding`, encoded now if it was not before.
-fn encoded<'a>(encoding: Encoding, event: &Event<'_>, line: &'a mut Vec<u8>, json: &'a mut Vec<u8>) -> &'a [u8] {
+fn encoded<'a>(
+    encoding: Encoding,
+    event: &Event<'_>,
+    id: Option<u64>,
+    line: &'a mut Vec<u8>,
+    json: &'a mut Vec<u8>,
+) -> &'a [u8] {
     let buffer = match encoding {
         Encoding::Lines => line,
         Encoding::Json => json,
     };
     if buffer.is_empty() {
-        encoding.encode(event, None, buffer);
+        encoding.encode(event, id, buffer);
     }
     buffer
 }

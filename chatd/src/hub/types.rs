@@ -137,6 +137,8 @@ pub enum Notice {
     Yielded { room: RoomId, to: String, epoch: u64 },
     MovedHere { room: RoomId, epoch: u64 },
     MoveFailed { room: RoomId, to: String },
+    // Nobody took it: it stays in the directory for whoever is asked for it next.
+    GivenUp { room: RoomId },
     Closed { room: RoomId },
     UnreadableRecord { room: RoomId },
     Thawed { rooms: usize },

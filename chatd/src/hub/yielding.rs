@@ -4,7 +4,7 @@
 //! themselves, so that no session crosses two links.
 
 use super::find::ATTACH_PATIENCE;
-use super::ownership::Answer;
+use super::ownership::{Answer, Phase};
 use super::relay::{Relay, Stay};
 use super::session::Place;
 use super::{Hub, Notice, SessionId, Time};
@@ -14,15 +14,16 @@ use crate::room::{Reach, SeatState};
 
 impl Hub {
     /// Gives the room up to `owner`, whose ownership is higher.
-    pub(super) fn yield_to(&mut self, time: Time, key: usize, owner: Owner, planned: bool) {
+    pub(super) fn yield_to(&mut self, time: Time, key: usize, owner: Owner) {
         let Some(mut owned) = self.disown(key) else {
             return;
         };
         let room = owned.room.id;
-        if planned {
+        self.counters.yields += 1;
+        // Its answer may have been lost, and the record tells.
+        let is_move = |moving: &super::drain::Move| moving.tried(owner.ownership.boot);
+        if matches!(&owned.phase, Phase::Moving(moving) if is_move(moving)) {
             self.counters.handovers += 1;
-        } else {
-            self.counters.yields += 1;
         }
         self.log(Notice::Yielded { room, to: owner.pod_id.clone(), epoch: owner.ownership.epoch });
         self.learn(time, room, &owner);
@@ -88,6 +89,7 @@ impl Hub {
             session.room = Some(room);
             let number = session.relay;
             self.relays.insert(number, id);
+            self.counters.relays += 1;
             // What had to wait for the room's record waits no more.
             self.mark_dirty(id);
         }

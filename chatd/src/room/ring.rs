@@ -38,11 +38,19 @@ pub enum Told {
 }
 
 impl Told {
-    /// The number that `name` gave the command that this answers, if it was its own.
-    pub fn id_for(&self, name: PlayerName) -> Option<u64> {
+    /// The number that its sender gave the command that this answers.
+    pub fn id(&self) -> Option<u64> {
         match self {
-            Told::Message { from, answers, .. } if *from == name => answers.and_then(|(_, _, id)| id),
+            Told::Message { answers, .. } => answers.and_then(|(_, _, id)| id),
             _ => None,
+        }
+    }
+
+    /// Whether it says that `name` has come, gone, or come back.
+    pub fn is_about(&self, name: PlayerName) -> bool {
+        match self {
+            Told::Message { .. } => false,
+            Told::Entered(who) | Told::Exited(who, _) | Told::Away(who) | Told::Back(who) => *who == name,
         }
     }
 
@@ -58,16 +66,18 @@ impl Told {
         }
     }
 
-    fn size(&self) -> usize {
+    fn text_bytes(&self) -> usize {
         match self {
-            Told::Message { text, .. } => text.len() + OVERHEAD,
-            _ => OVERHEAD,
+            Told::Message { text, .. } => text.len(),
+            _ => 0,
         }
     }
 }
 
 /// What an item costs besides its text, roughly.
 const OVERHEAD: usize = 64;
+/// Changes of who is there that are kept for each message that may be.
+const CHANGES: usize = 4;
 
 /// One event with its place in the room's order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,38 +93,43 @@ pub struct RingItem {
 pub struct Ring {
     items: VecDeque<RingItem>,
     messages: usize,
-    bytes: usize,
+    /// Of the messages.
+    text_bytes: usize,
 }
 
 impl Ring {
     /// Adds an event, and drops what is over the limits. Returns by how many bytes the ring has grown or shrunk.
     pub fn push(&mut self, item: RingItem, limits: RingLimits) -> isize {
-        let before = self.bytes;
-        self.bytes += item.told.size();
+        let before = self.bytes();
+        self.text_bytes += item.told.text_bytes();
         self.messages += usize::from(matches!(item.told, Told::Message { .. }));
         let now = item.time;
         self.items.push_back(item);
-        // Changes of who is there cost bytes too, but may not push out messages: four times as many fit.
-        let bytes = limits.bytes + limits.messages * OVERHEAD * 2;
-        while self.messages > limits.messages || self.bytes > bytes {
+        while self.messages > limits.messages || self.text_bytes > limits.bytes {
             self.pop();
         }
+        // Who comes and goes often pushes out no messages.
+        if self.items.len() - self.messages > limits.messages * CHANGES
+            && let Some(oldest) = self.items.iter().position(|item| !matches!(item.told, Told::Message { .. }))
+        {
+            self.items.remove(oldest);
+        }
         self.expire(now, limits);
-        self.bytes.cast_signed() - before.cast_signed()
+        self.bytes().cast_signed() - before.cast_signed()
     }
 
     /// Drops what is too old at `now`. Returns by how many bytes the ring has shrunk, as a negative number.
     pub fn expire(&mut self, now: u64, limits: RingLimits) -> isize {
-        let before = self.bytes;
+        let before = self.bytes();
         while self.items.front().is_some_and(|item| item.time.saturating_add(limits.age) < now) {
             self.pop();
         }
-        self.bytes.cast_signed() - before.cast_signed()
+        self.bytes().cast_signed() - before.cast_signed()
     }
 
     fn pop(&mut self) {
         if let Some(item) = self.items.pop_front() {
-            self.bytes -= item.told.size();
+            self.text_bytes -= item.told.text_bytes();
             self.messages -= usize::from(matches!(item.told, Told::Message { .. }));
         }
     }
@@ -124,8 +139,22 @@ impl Ring {
         *self = Self::default();
     }
 
+    /// What it takes, roughly.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.text_bytes + self.items.len() * OVERHEAD
+    }
+
+    /// The last message before `name` came, if that is known still: what was said until then is not for it.
+    pub fn before(&self, name: PlayerName) -> Option<u64> {
+        let entered = |item: &RingItem| matches!(item.told, Told::Entered(who) if who == name);
+        let entered = self.items.iter().rposition(entered)?;
+        let seq = |item: &RingItem| match item.told {
+            Told::Message { seq, .. } => Some(seq),
+            _ => None,
+        };
+        let said_before = || self.items.range(..entered).rev().find_map(seq);
+        let said_after = || self.items.range(entered..).find_map(seq).map(|seq| seq - 1);
+        said_after().or_else(said_before)
     }
 
     /// The events after `position`.
@@ -146,11 +175,15 @@ impl Ring {
 
     /// The newest events that are not more than `bytes` together, oldest first.
     pub fn newest(&self, bytes: usize) -> impl Iterator<Item = &RingItem> {
-        let mut left = self.bytes;
+        let mut left = self.bytes();
         self.items.iter().skip_while(move |item| {
             let too_much = left > bytes;
-            left -= item.told.size();
+            left -= item.told.text_bytes() + OVERHEAD;
             too_much
         })
     }
 }
+
+#[cfg(test)]
+#[path = "ring_tests.rs"]
+mod tests;

@@ -11,7 +11,10 @@ pub(super) fn log(notice: &Notice) {
         Notice::Yielded { room, to, epoch } => tracing::info!(%room, to, epoch, "room is another pod's now"),
         Notice::MovedHere { room, epoch } => tracing::info!(%room, epoch, "room moved to this pod"),
         Notice::MoveFailed { room, to } => tracing::warn!(%room, to, "room could not be moved"),
+        Notice::GivenUp { room } => tracing::warn!(%room, "room was given up: no other pod took it"),
         Notice::UnreadableRecord { room } => tracing::warn!(%room, "room has a record that cannot be read"),
-        Notice::Thawed { rooms } => tracing::warn!(rooms, "process was frozen for longer than its lease"),
+        Notice::Thawed { rooms } => {
+            tracing::warn!(rooms, "rooms wait for their records: the lease had lapsed, by a freeze or with Redis away");
+        }
     }
 }

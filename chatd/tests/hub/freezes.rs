@@ -31,7 +31,7 @@ fn a_client_whose_room_was_taken_over() -> (World, Client) {
 fn a_client_is_taken_on_by_the_new_owner_though_the_directory_is_away() {
     let (mut world, alice) = a_client_whose_room_was_taken_over();
     world.pass(3_000);
-    assert!(world.hear(alice).ends_with(" alice bob,alice\n"));
+    assert!(world.hear(alice).ends_with(" alice bob,alice\nMISSED ?\n"));
     assert_eq!(world.ask(alice, "hello\n"), "MSG alice hello\n");
 }
 
@@ -85,7 +85,11 @@ fn a_room_that_came_here_before_a_freeze_is_served_only_once_its_record_is_confi
     world.waits_for_answers = None;
     world.hand_over_answers(1);
     world.pass(1_000);
-    assert_eq!(world.hear(carol), format!("MOVED {room}\nMISSED ?\nMSG carol hello\n"), "by the third pod");
+    assert_eq!(
+        world.hear(carol),
+        format!("MOVED {room}\nMISSED ?\nENTERED bob\nMSG carol hello\n"),
+        "by the third pod"
+    );
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn a_dead_owner_s_room_is_taken_over() {
     world.say(bob, "anyone?\n");
     world.pass(3_000);
     let heard = world.hear(bob);
-    assert_eq!(heard, format!("MOVED {room}\nMISSED ?\nMSG bob anyone?\n"));
+    assert_eq!(heard, format!("MOVED {room}\nMISSED ?\nEXITED alice disconnected\nMSG bob anyone?\n"));
     let carol = world.open(1);
     assert_eq!(world.ask(carol, &format!("JOIN {room} carol\n")), format!("JOINED {room} carol bob,carol\n"));
 }

@@ -1,5 +1,6 @@
 //! What a player who comes back is told of its own lines: protocol.md, "Was my last message delivered?". No I/O.
 
+use chatd::frame::Drop;
 use serde_json::{Value, json};
 
 use crate::world::{Client, World};
@@ -74,12 +75,82 @@ fn own_lines_come_back_with_their_number_from_the_next_owner() {
 }
 
 #[test]
-fn the_numbers_of_others_stay_theirs() {
+fn everyone_has_the_number_that_the_sender_gave() {
     let mut it = room(1, 0);
     let cleo = it.world.open_json(0);
     it.world.send(cleo, &json!({"type": "join", "room": it.id, "name": "cleo"}));
     it.world.send(cleo, &json!({"type": "say", "text": "from cleo", "id": 5}));
     it.world.events(it.ana);
-    let numbers = [SAID.as_slice(), &[("from cleo", None)]].concat();
+    let numbers = [SAID.as_slice(), &[("from cleo", Some(5))]].concat();
     assert_eq!(replayed(&it.resume(0)), numbers);
+}
+
+#[test]
+fn what_was_said_before_a_player_came_is_not_for_it() {
+    let mut it = room(1, 0);
+    let cleo = it.world.open_json(0);
+    it.world.send(cleo, &json!({"type": "join", "room": it.id, "name": "cleo", "resumable": true}));
+    it.token = it.world.events(cleo)[0]["token"].clone();
+    it.world.send(it.ana, &json!({"type": "say", "text": "to all"}));
+    let resumed = it.resume(0);
+    assert_eq!(replayed(&resumed), [("to all", None)]);
+    assert_eq!(resumed[0]["missed"], 0);
+}
+
+#[test]
+fn what_is_too_old_is_not_replayed() {
+    let mut it = room(1, 0);
+    it.world.pass(90_100);
+    let resumed = it.resume(0);
+    assert_eq!((replayed(&resumed), &resumed[0]["missed"]), (Vec::new(), &json!(3)));
+    assert_eq!(it.world.pods[0].counters.missed, 3);
+}
+
+#[test]
+fn who_resumes_after_a_takeover_hears_what_the_new_owner_has() {
+    let mut it = room(2, 1);
+    let time = it.world.time();
+    it.world.pods[1].dropped(time, it.ana.1, Drop::Lost);
+    it.world.kill(0);
+    let bob = it.world.open(1);
+    it.world.say(bob, &format!("JOIN {} bob2\n", it.id));
+    it.world.pass(3_000);
+    it.world.say(bob, "anyone there?\n");
+    let resumed = it.resume(1);
+    assert_eq!((&resumed[0]["resumed"], &resumed[0]["missed"]), (&json!(true), &Value::Null));
+    assert_eq!(replayed(&resumed), [("anyone there?", None)]);
+}
+
+#[test]
+fn what_happens_is_counted_once_in_the_deployment() {
+    let mut it = room(3, 1);
+    let sum = |it: &Room, of: fn(&chatd::counters::Counters) -> u64| {
+        it.world.pods.iter().map(|pod| of(&pod.counters)).sum::<u64>()
+    };
+    // CREATE_ROOM, two JOINs, three lines.
+    assert_eq!((sum(&it, |counters| counters.commands_in), sum(&it, |counters| counters.relays)), (6, 1));
+    it.world.send(it.ana, &json!({"type": "join", "room": it.id, "name": "ana"}));
+    assert_eq!(sum(&it, |counters| counters.errors), 1);
+    let cleo = it.world.open_json(2);
+    it.world.send(cleo, &json!({"type": "join", "room": it.id, "name": "ana", "on_wrong_pod": "relay"}));
+    assert_eq!((sum(&it, |counters| counters.errors), sum(&it, |counters| counters.relays)), (2, 1), "name_taken");
+    it.world.drain_to(0, 2);
+    it.world.pass(500);
+    let moved: [fn(&chatd::counters::Counters) -> u64; 4] = [
+        |counters| counters.handovers,
+        |counters| counters.yields,
+        |counters| counters.arrivals,
+        |counters| counters.handovers_failed,
+    ];
+    assert_eq!(moved.map(|of| sum(&it, of)), [1, 1, 1, 0]);
+}
+
+#[test]
+fn a_room_that_nobody_takes_is_counted_and_its_relayed_clients_look_for_it_at_once() {
+    let mut it = room(2, 1);
+    let time = it.world.time();
+    it.world.pods[0].drain(time, time.now + 25_000);
+    it.world.pods[0].targets(time, Vec::new());
+    it.world.pass(500);
+    assert_eq!((it.world.pods[0].room_count(), it.world.pods[0].counters.handovers_failed), (0, 1));
 }

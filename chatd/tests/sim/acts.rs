@@ -121,7 +121,7 @@ impl Client {
         let json = serde_json::json!({"type": "say", "text": text});
         let line = if self.dice.chance(50) { format!("SAY {text}") } else { text.clone() };
         if self.json {
-            self.said.insert(text.clone(), self.last_id + 1);
+            town.ids.insert(text.clone(), self.last_id + 1);
         }
         self.command(net, What::Say(text), &line, &json);
     }

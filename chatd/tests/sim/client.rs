@@ -1,6 +1,6 @@
 //! One made-up client: it speaks lines or JSON through bytes, and follows protocol.md: redirects, resumes, retries. No I/O.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::dice::Dice;
 use crate::heard::Heard;
@@ -90,8 +90,6 @@ pub struct Client {
     /// Says RESUME with a token that must not work any more.
     pub stale: Option<Seat>,
     pub heard: Heard,
-    /// What it has said with which number, wherever: JSON only.
-    pub said: BTreeMap<String, u64>,
     /// What it has said and heard nothing of, when its connection ended.
     pub under_way: Vec<String>,
     /// The replay ends with this message: what is under way then was not delivered, and is sent again.
@@ -147,7 +145,6 @@ impl Client {
             seat: None,
             stale: None,
             heard: Heard::default(),
-            said: BTreeMap::new(),
             under_way: Vec::new(),
             replay_ends: None,
             error: None,

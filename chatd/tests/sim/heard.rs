@@ -70,6 +70,13 @@ impl Heard {
             (true, None) if said && same => {
                 Err(("I2", "resumed in the same timeline, and not told what was missed".into()))
             }
+            (true, None) => {
+                // All that the new timeline has comes next, from wherever it is kept.
+                self.arrive(timeline, None);
+                self.unknown = true;
+                self.left.clear();
+                Ok(())
+            }
             _ => {
                 // Another connection may reach an owner that is cut off, and its older timeline.
                 self.arrive(timeline, Some(*seq));

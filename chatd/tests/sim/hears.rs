@@ -60,11 +60,20 @@ impl Client {
             Told::Message { from, text, seq, replay } => {
                 let said = What::Say(text.clone());
                 let mine = self.seated.as_ref().is_some_and(|(_, name)| *name == from);
+                if self.json && id != town.ids.get(&text).copied() {
+                    town.fail(
+                        "I7",
+                        format!("client {}: {text:.20} has #{id:?}, which is not its sender's", self.number),
+                    );
+                }
                 if replay {
-                    self.replayed(town, &text, mine, id);
-                } else if mine && front.as_ref() == Some(&said) && (!self.json || ours) {
+                    self.under_way.retain(|own| *own != text);
+                } else if mine
+                    && front.as_ref() == Some(&said)
+                    && (!self.json || id == self.pending.front().map(|front| front.id))
+                {
                     self.reply(net, town, &said, id);
-                } else if ours {
+                } else if mine && ours && self.pending.iter().any(|asked| Some(asked.id) == id) {
                     return town
                         .fail("I7", format!("client {}: {text:.20} comes with #{id:?}, out of order", self.number));
                 }
@@ -102,6 +111,8 @@ impl Client {
                 let said = *said;
                 if let Some(stale) = self.stale.take() {
                     town.stale_worked(net.now, &stale);
+                    // It is in another seat now, which may not have heard what it has.
+                    self.heard = Heard::default();
                 } else if self.seat.as_ref().is_some_and(|seat| !seat.name.eq_ignore_ascii_case(&joined.name)) {
                     town.fail("I5", format!("client {} resumed as {}", self.number, joined.name));
                 }
@@ -145,15 +156,6 @@ impl Client {
             town.fail("I7", format!("client {}: a token is missing or too many: {joined:?}", self.number));
         }
         self.send_again(net, town);
-    }
-
-    /// Own messages have their number in a replay, and nobody else's have one. (A seat's may have been said by another client.)
-    fn replayed(&mut self, town: &mut Town, text: &str, mine: bool, id: Option<u64>) {
-        let known = self.said.get(text).copied().filter(|_| mine);
-        if id != known && (known.is_some() || !mine) {
-            town.fail("I7", format!("client {}: {text:.20} is replayed with #{id:?}, not #{known:?}", self.number));
-        }
-        self.under_way.retain(|own| own != text);
     }
 
     pub fn redirected(&mut self, net: &mut Net, town: &mut Town, address: String, id: Option<u64>) {

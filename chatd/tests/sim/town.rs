@@ -49,6 +49,8 @@ pub struct Town {
     /// When each room last had two owners: the one that is cut off does not know who has left at the other.
     pub contested: BTreeMap<String, Micros>,
     pub messages: u64,
+    /// The number that its sender gave a message, if it speaks JSON.
+    pub ids: BTreeMap<String, u64>,
     /// What was sent again since a replay had not brought it back.
     pub sent_again: u64,
     pub resumed_stale: u64,

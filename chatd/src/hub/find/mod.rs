@@ -388,7 +388,7 @@ impl Hub {
         if let Some(key) = self.owned_key(room) {
             let higher = self.rooms.get(key).is_some_and(|owned| owner.ownership > owned.ownership);
             if higher && self.settings.rules.yield_to_higher {
-                self.yield_to(time, key, owner.clone(), false);
+                self.yield_to(time, key, owner.clone());
             }
             return;
         }

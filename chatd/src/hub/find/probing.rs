@@ -92,7 +92,11 @@ impl Hub {
             probe.lease = match answer {
                 Ok(Answer::Found(Some(bytes))) => match crate::lease::LeaseRecord::parse(&bytes) {
                     Some(lease) if lease.boot == boot => Lease::Held,
-                    _ => Lease::Gone,
+                    Some(_) => Lease::Gone,
+                    None => {
+                        self.counters.unreadable_records += 1;
+                        Lease::Gone
+                    }
                 },
                 Ok(Answer::Found(None)) => Lease::Gone,
                 _ => Lease::Unknown,

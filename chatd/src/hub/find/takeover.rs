@@ -76,9 +76,10 @@ impl Hub {
         let taken = Room::taken_over(room, held, until, bucket, &mut self.random);
         let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored.clone()), time.now, slot));
         self.counters.takeovers += 1;
-        self.log(Notice::TookOver { room, from: basis.pod_id, epoch: ownership.epoch });
+        self.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
         let me = self.me_as(ownership);
         self.tell_named(time, room, &stored, &me);
+        self.remember_takeover(time, key, &basis);
         self.suspend_if_lapsed(time, key, asked);
         self.arm_room(time, key);
         for waiter in find.waiters {

@@ -213,7 +213,7 @@ impl Hub {
             (Outstanding::Delete, Ok(Reply::Found(found))) => {
                 if let Verdict::Higher(record) = judge(found.as_deref(), owned.ownership, b"") {
                     // Another pod has taken the empty room over: the record is its own.
-                    return self.yield_to(time, key, record.owner(), false);
+                    return self.yield_to(time, key, record.owner());
                 }
                 let again = owned.stored != found && found.is_some();
                 owned.stored = found;
@@ -272,7 +272,7 @@ impl Hub {
         let surprise = found != owned.stored;
         match verdict {
             Verdict::Higher(record) if self.settings.rules.yield_to_higher && !founding => {
-                return self.yield_to(time, key, record.owner(), false);
+                return self.yield_to(time, key, record.owner());
             }
             Verdict::Higher(_) | Verdict::Lower if founding => {
                 // Somebody has this id already: another one is made.

@@ -28,6 +28,10 @@ impl Hub {
         };
         // An attach that was sent twice brings twice what came in between.
         let known = |stay: &Stay| after.is_none() && position > 0 && position <= stay.position;
+        if after == Some(After::Close { code: Some(ErrorCode::SlowConsumer) }) {
+            // What is queued is dropped, wherever it is.
+            session.output.keep_only_what_is_under_way(session.encoding);
+        }
         let twice = matches!(&session.place, Place::Relayed(relay) if relay.stay.as_ref().is_some_and(known));
         if !twice {
             session.output.buffer().extend_from_slice(bytes);
@@ -56,7 +60,10 @@ impl Hub {
                     relay.stay = Some(Stay { name, seat, resumable, timeline, position, seq });
                     relay.moved = false;
                     match &mut relay.state {
-                        State::Opening { .. } => relay.state = State::Live,
+                        State::Opening { .. } => {
+                            relay.state = State::Live;
+                            self.counters.relays += 1;
+                        }
                         State::Attaching { admitted, .. } => *admitted = true,
                         State::Searching | State::Live => {}
                     }

@@ -186,7 +186,6 @@ impl Hub {
             uncredited: 0,
         }));
         self.relays.insert(relay, waiter.session);
-        self.counters.relays += 1;
         let command = entry.command(room);
         let frame = Frame::Open { room, relay, encoding, number: 1, id: waiter.id, command };
         self.peers.send(owner.ownership.boot, &frame);
