@@ -15,6 +15,7 @@ mod moving;
 mod records;
 mod redis_away;
 mod session;
+mod settings;
 mod stores;
 mod takeover;
 mod town;

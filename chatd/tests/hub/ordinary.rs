@@ -95,3 +95,36 @@ fn a_drained_pod_hands_its_rooms_over() {
     world.pass(6_000);
     assert_eq!(world.hear(alice), "BYE moved\n");
 }
+
+#[test]
+fn a_closed_tab_holds_its_seat_for_ten_seconds() {
+    for entry in [0, 1] {
+        let mut world = World::new(2);
+        let alice = world.open(0);
+        let room = world.create(alice);
+        world.ask(alice, &format!("JOIN {room} alice\n"));
+        let bob = world.open(entry);
+        world.ask(bob, &format!("JOIN {room} bob RELAY RESUMABLE\n"));
+        world.hear(alice);
+        let time = world.time();
+        world.pods[entry].dropped(time, bob.1, Drop::GoingAway);
+        world.pass(9_900);
+        assert_eq!(world.hear(alice), "AWAY bob\n", "by pod {entry}");
+        world.pass(300);
+        assert_eq!(world.hear(alice), "EXITED bob timeout\n", "by pod {entry}");
+    }
+}
+
+#[test]
+fn coming_back_brings_no_new_burst() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let token = world.join_resumable(alice, &room, "alice");
+    assert_eq!(world.ask(alice, &"hi\n".repeat(20)), "MSG alice hi\n".repeat(20));
+    let time = world.time();
+    world.pods[0].dropped(time, alice.1, Drop::Lost);
+    let alice = world.open(0);
+    world.ask(alice, &format!("RESUME {room} {token}\n"));
+    assert!(world.ask(alice, "hi\n").starts_with("ERR rate_limited"));
+}
