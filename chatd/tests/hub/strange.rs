@@ -139,3 +139,28 @@ fn an_unfinished_line_keeps_nobody_on_a_pod_that_is_to_end() {
     world.pass(1_000);
     assert_eq!(world.hear(client), "BYE shutting_down\n");
 }
+
+#[test]
+fn who_has_left_and_was_not_told_does_not_come_back() {
+    for (word, answer) in [("LEAVE", "LEFT "), ("QUIT", "BYE quit\n")] {
+        let mut world = World::new(2);
+        let alice = world.open(0);
+        let room = world.create(alice);
+        world.ask(alice, &format!("JOIN {room} alice\n"));
+        let bob = world.open(1);
+        world.ask(bob, &format!("JOIN {room} bob RELAY\n"));
+        world.hear(alice);
+        world.mute = Some(0);
+        assert_eq!(world.ask(bob, &format!("{word}\n")), "");
+        assert_eq!(world.hear(alice), "EXITED bob left\n");
+        world.mute = None;
+        world.break_link(0, 1);
+        world.pass(2_000);
+        let heard = world.hear(bob);
+        assert!(
+            heard.lines().last().is_some_and(|line| answer.starts_with(line) || line.starts_with(answer)),
+            "{heard}"
+        );
+        assert_eq!(world.ask(alice, "WHO\n").lines().last(), Some("PLAYERS alice"));
+    }
+}

@@ -52,6 +52,8 @@ pub struct World {
     /// The directory carries out what this pod asks for, and its answers are on their way until they are handed over.
     pub waits_for_answers: Option<usize>,
     pub answers: Vec<(Ticket, Answer)>,
+    /// What this pod sends to others is lost on the way.
+    pub mute: Option<usize>,
 }
 
 pub fn boot(pod: usize) -> PodBoot {
@@ -83,6 +85,7 @@ impl World {
             late: Vec::new(),
             waits_for_answers: None,
             answers: Vec::new(),
+            mute: None,
         }
     }
 
@@ -164,6 +167,9 @@ impl World {
                 self.pods[pod].take_frames(|to, bytes| sent.push((to, bytes)));
                 for (to, bytes) in sent {
                     idle = false;
+                    if self.mute == Some(pod) {
+                        continue;
+                    }
                     let other = to.0 as usize - 1;
                     let mut rest = &bytes[..];
                     while let Some((payload, next)) = frame::split(rest).unwrap() {
@@ -203,6 +209,14 @@ impl World {
         for other in (0..self.pods.len()).filter(|other| self.alive[*other]).collect::<Vec<_>>() {
             self.pods[other].peer_down(time, boot(pod));
         }
+    }
+
+    /// A link breaks, and both sides notice.
+    pub fn break_link(&mut self, one: usize, other: usize) {
+        let time = self.time();
+        self.pods[one].peer_down(time, boot(other));
+        self.pods[other].peer_down(time, boot(one));
+        self.run();
     }
 
     pub fn open(&mut self, pod: usize) -> Client {

@@ -290,14 +290,18 @@ impl World {
                     self.quiet = self.net.now;
                 }
                 let draining = self.pods.iter().find(|pod| pod.state != State::Gone && pod.terminating.is_some());
-                if draining.is_none() {
+                let draining = draining.map(|pod| pod.setup.number);
+                if draining.is_none() && self.town.entries.is_empty() {
+                    // The last one had another of its name beside it, found that out, and ended.
+                    self.start_pod(0, "h0z".into());
+                } else if draining.is_none() {
                     self.net.note(|| "faults have ended, quiet begins".into());
                     return self.net.at(self.net.now, Event::Phase(Phase::Quiet));
                 }
                 if let Some(pod) = draining
                     && self.net.now > self.quiet + 40 * SECOND
                 {
-                    return self.town.fail("I10", format!("pod {} does not come to its end", pod.setup.number));
+                    return self.town.fail("I10", format!("pod {pod} does not come to its end"));
                 }
                 self.net.after(SECOND, Event::Phase(Phase::Healed));
             }
@@ -371,6 +375,9 @@ impl World {
     fn probe(&mut self) {
         let up: Vec<usize> =
             self.pods.iter().filter(|pod| pod.state == State::Up).map(|pod| pod.setup.number).collect();
+        if up.is_empty() {
+            return;
+        }
         self.probe_ended(&up);
         for room in self.store.rooms(self.net.now) {
             for pod in &up {

@@ -121,7 +121,7 @@ impl Hub {
         };
         let mut lost = Vec::new();
         relay.pending.retain(|pending| {
-            let carried_out = processed.map_or(pending.sent, |processed| pending.number <= processed);
+            let carried_out = pending.is_carried_out(processed);
             if carried_out {
                 lost.push(pending.id);
             }

@@ -32,6 +32,18 @@ struct Pending {
     sent: bool,
 }
 
+impl Pending {
+    fn ends(&self) -> bool {
+        matches!(self.command, Ok(Command::Leave | Command::Quit))
+    }
+
+    /// Whether it has been carried out, or may have been, before the session attached. Where nobody knows, a LEAVE or QUIT has not:
+    /// if it has, the session is in a new seat now, and leaves that.
+    fn is_carried_out(&self, processed: Option<u64>) -> bool {
+        processed.map_or(self.sent && !self.ends(), |processed| self.number <= processed)
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     /// JOIN or RESUME has been sent, and not answered.
@@ -125,7 +137,7 @@ impl Relay {
 
     /// A command that ends the stay is on its way.
     fn ends(&self) -> bool {
-        self.pending.iter().any(|pending| matches!(pending.command, Ok(Command::Leave | Command::Quit)))
+        self.pending.iter().any(Pending::ends)
     }
 
     /// Attached, and nothing is in flight.
@@ -259,9 +271,8 @@ impl Hub {
             session.place = Place::Seated { key, seat: stay.seat };
         }
         for pending in pending {
-            let carried_out = processed.map_or(pending.sent, |processed| pending.number <= processed);
             let asked = Asked::here(id, pending.id);
-            if carried_out {
+            if pending.is_carried_out(processed) {
                 self.refuse(time, asked, ErrorCode::Unavailable);
             } else if matches!(self.session(id).map(|session| &session.place), Some(Place::Seated { .. })) {
                 self.command_in_room(time, key, stay.seat, asked, pending.command);
