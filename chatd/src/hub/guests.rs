@@ -10,7 +10,7 @@ use super::peers::Peers;
 use super::{Hub, Time};
 use crate::frame::{After, Attach, Drop, Frame};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, PodBoot, RoomId, SeatId};
-use crate::room::{Connection, Reach, SeatState, Told};
+use crate::room::{Connection, Reach, Seat, SeatState, Told};
 
 /// Bytes of deliveries that may be on their way to one session: what an entry pod holds for a slow reader.
 pub const WINDOW: i64 = 64 * 1024;
@@ -251,6 +251,11 @@ impl Hub {
         let Some(key) = self.owned_key(room) else {
             return self.refuse_guest(to, room);
         };
+        let newer = |seat: &Seat| seat.holder == Some(to) && seat.id != attach.seat && seat.reach.is_some();
+        if self.rooms.get(key).is_some_and(|owned| owned.room.seats.iter().any(newer)) {
+            // Asked twice. The first time it got a new seat: that answer is on its way, or waits for a write.
+            return;
+        }
         self.guests.insert(to, Guest::new(attach.encoding, room));
         let asked = Asked { by: Reach::Guest(to), number: 0, id: None };
         self.attach(time, key, asked, to, attach);
@@ -269,7 +274,10 @@ impl Hub {
     ) -> Option<Settled> {
         let owned = self.rooms.get_mut(key)?;
         let same = owned.room.timeline == attach.timeline;
-        let seat = owned.room.seat(attach.seat).filter(|seat| seat.name == attach.name).map(|seat| seat.id);
+        // Its own, or the one that it was given when it attached before, if the answer was lost with a link.
+        let given = |seat: &Seat| seat.holder == Some(connection) && seat.state != SeatState::Joining;
+        let its = |seat: &&Seat| seat.id == attach.seat || given(seat);
+        let seat = owned.room.seats.iter().filter(its).find(|seat| seat.name == attach.name).map(|seat| seat.id);
         let Some(seat) = seat else {
             self.admit_stranger(time, key, asked, attach);
             return None;

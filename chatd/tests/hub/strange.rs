@@ -1,7 +1,7 @@
 //! Records and snapshots of pods with other limits, or full of rubbish; clients at awkward moments. No I/O.
 
 use chatd::directory::{Key, Request};
-use chatd::frame::Frame;
+use chatd::frame::{Attach, Frame, RelayId};
 use chatd::protocol::{Encoding, Ownership, RoomId, SeatId, Timeline};
 use chatd::record::{Owner, Record, RecordedSeat};
 use chatd::room::{SeatSnapshot, Snapshot};
@@ -162,5 +162,43 @@ fn who_has_left_and_was_not_told_does_not_come_back() {
             "{heard}"
         );
         assert_eq!(world.ask(alice, "WHO\n").lines().last(), Some("PLAYERS alice"));
+    }
+}
+
+#[test]
+fn an_attach_that_comes_twice_to_an_owner_that_does_not_know_the_seat_takes_one_seat() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room: RoomId = world.create(alice).parse().unwrap();
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    let attach = Attach {
+        name: "bob".parse().unwrap(),
+        seat: SeatId(7),
+        resumable: false,
+        encoding: Encoding::Lines,
+        timeline: Timeline(7),
+        position: 5,
+        seq: 5,
+        moved: true,
+    };
+    world.mute = Some(0);
+    // The owner was frozen: both arrive in one go, or the second when the first has been answered.
+    for wait in [false, true] {
+        let time = world.time();
+        world.pods[0].peer_up(time, boot(1), None);
+        for _ in 0..2 {
+            let frame = Frame::Attach { room, relay: RelayId(1), attach: attach.clone() };
+            world.pods[0].frame(time, boot(1), frame);
+            if wait {
+                world.run();
+            }
+        }
+        world.run();
+        assert_eq!((world.pods[0].player_count(), world.pods[0].guest_count()), (2, 1));
+        assert_eq!(world.hear(alice), "ENTERED bob\n");
+        let time = world.time();
+        world.pods[0].peer_down(time, boot(1));
+        world.pass(16_000);
+        assert_eq!(world.hear(alice), "EXITED bob disconnected\n");
     }
 }
