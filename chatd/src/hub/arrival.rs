@@ -30,7 +30,9 @@ pub struct Arrival {
 
 impl Hub {
     pub(super) fn offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
-        let refuse = snapshot.is_nonsense()
+        // Its lease may be seen by others before it knows itself that it has one, by which it would notice a freeze.
+        let refuse = !self.serves()
+            || snapshot.is_nonsense()
             || self.drain.is_some()
             || self.owned_key(room).is_some()
             || self.arriving.contains_key(&room);

@@ -109,3 +109,15 @@ fn a_room_that_was_taken_over_before_a_freeze_is_served_only_once_its_record_is_
     let heard = world.hear(alice);
     assert!(heard.starts_with(&format!("JOINED {room} alice alice,bob\n")), "{heard}");
 }
+
+#[test]
+fn a_pod_that_does_not_know_of_its_lease_yet_takes_no_room() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+    world.start_without_lease(1);
+    world.drain_to(0, 1);
+    world.run();
+    assert_eq!(world.pods[1].room_count(), 0);
+}

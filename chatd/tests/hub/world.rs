@@ -60,18 +60,23 @@ pub fn boot(pod: usize) -> PodBoot {
     PodBoot(pod as u64 + 1)
 }
 
+/// A pod that knows of no lease yet.
+fn hub(index: usize) -> Hub {
+    let keys = Arc::new(Keyring::new(vec![("k".into(), vec![7; 32])], "k").unwrap());
+    let me = Owner {
+        ownership: Ownership { epoch: 0, boot: boot(index) },
+        pod_id: format!("chat-{index}"),
+        tcp: format!("pod{index}:7654"),
+        web: format!("pod{index}:8081"),
+        peer: format!("{index}"),
+    };
+    Hub::new(settings(), me, keys, [index as u8; 32])
+}
+
 impl World {
     pub fn new(pods: usize) -> Self {
-        let keys = Arc::new(Keyring::new(vec![("k".into(), vec![7; 32])], "k").unwrap());
         let hub = |index: usize| {
-            let me = Owner {
-                ownership: Ownership { epoch: 0, boot: boot(index) },
-                pod_id: format!("chat-{index}"),
-                tcp: format!("pod{index}:7654"),
-                web: format!("pod{index}:8081"),
-                peer: format!("{index}"),
-            };
-            let mut hub = Hub::new(settings(), me, keys.clone(), [index as u8; 32]);
+            let mut hub = hub(index);
             hub.lease(Time { now: 1000, wall: 1_000_000 }, LeaseView { confirmed: Some(1000), settled: true });
             hub
         };
@@ -209,6 +214,11 @@ impl World {
         for other in (0..self.pods.len()).filter(|other| self.alive[*other]).collect::<Vec<_>>() {
             self.pods[other].peer_down(time, boot(pod));
         }
+    }
+
+    /// The pod has just started: others may have seen its lease already.
+    pub fn start_without_lease(&mut self, pod: usize) {
+        self.pods[pod] = hub(pod);
     }
 
     /// A link breaks, and both sides notice.
