@@ -214,7 +214,9 @@ impl Client {
     /// JOIN and RESUME are answered within 5 s, everything else within 15 s of the loss of a link (found within 6 s), if nothing stands between client and pod.
     pub fn check_wait(&self, net: &Net, town: &mut Town, asked: &Pending, limit: Micros) {
         let entering = matches!(asked.what, What::Join | What::Resume { .. });
-        let limit = if entering { limit } else { 25 * SECOND };
+        // What ends the stay is asked again where its answer was lost, and may be lost again.
+        let again = matches!(asked.what, What::Leave | What::Quit);
+        let limit = if entering { limit } else { 25 * SECOND * if again { 2 } else { 1 } };
         let Some(pipe) = self.pipe.filter(|_| net.now > asked.at + limit && self.read_since < asked.at) else {
             return;
         };
