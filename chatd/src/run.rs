@@ -276,6 +276,11 @@ async fn directory(redis: Option<&RedisSettings>, failures: &ReloadFailures) -> 
 fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSlots) -> HubSettings {
     let limits = &settings.limits;
     let millis = |duration: Duration| duration.as_millis() as u64;
+    let ring = RingLimits {
+        messages: limits.replay_messages as usize,
+        bytes: limits.replay_bytes,
+        age: millis(limits.seat_hold + REPLAY_EXTRA),
+    };
     HubSettings {
         max_players: limits.max_players,
         seat_hold: millis(limits.seat_hold),
@@ -288,13 +293,9 @@ fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSl
         first_line_timeout: millis(limits.first_line_timeout),
         idle_timeout: millis(limits.idle_timeout),
         send_queue: limits.send_queue,
-        ring: RingLimits {
-            messages: limits.replay_messages as usize,
-            bytes: limits.replay_bytes,
-            age: millis(limits.seat_hold + REPLAY_EXTRA),
-        },
+        ring,
         // A room is on one thread: it may have all that one room may.
-        ring_total: (limits.replay_pod_bytes / shards).max(limits.replay_bytes),
+        ring_total: (limits.replay_pod_bytes / shards).max(ring.most()),
         tcp_on_wrong_pod: settings.tcp_on_wrong_pod,
         shard,
         shards,

@@ -130,7 +130,8 @@ function received(state, message, env) {
     case 'away': return [presence(state, message.name, true, env.now), []];
     case 'back': return [presence(state, message.name, false, env.now), []];
     case 'moved': return moved(state, message, env.now);
-    case 'missed': return [note(state, { code: 'gap', count: message.count ?? null }, env.now), []];
+    // Who came and went meanwhile may be missing too.
+    case 'missed': return [note(state, { code: 'gap', count: message.count ?? null }, env.now), [{ type: 'send', message: { type: 'who' } }]];
     // pong: that something came is all it says. redirect: `bye moved` follows, and the way back is the same address.
     default: return [state, []];
   }
@@ -273,8 +274,9 @@ function moved(state, message, now) {
   if (!state.seat || sameTimeline) return [state, []];
   const seat = { ...state.seat, timeline: message.timeline, lastSeq: message.seq };
   // What is under way may have been delivered in the old timeline, which nobody can replay. Who is there may be another than before.
-  const next = note({ ...state, seat, outbox: unsure(state.outbox) }, { code: 'took_over' }, now);
-  return [next, [{ type: 'send', message: { type: 'who' } }, { type: 'save' }]];
+  const next = note({ ...state, seat, settling: null, outbox: unsure(state.outbox) }, { code: 'took_over' }, now);
+  const [flushed, effects] = flush(next);
+  return [flushed, [{ type: 'send', message: { type: 'who' } }, ...effects, { type: 'save' }]];
 }
 
 function arrival(state, name, now) {

@@ -246,14 +246,22 @@ impl Hub {
     }
 
     /// JSON has it in `joined`.
-    fn tell_lines_of_missed(&mut self, time: Time, asked: Asked, missed: Option<u64>) {
+    pub(super) fn tell_lines_of_missed(&mut self, time: Time, asked: Asked, missed: Option<u64>) {
         if self.encoding_of(asked.by) == Some(Encoding::Lines) && missed != Some(0) {
             self.answer_event(time, asked.by, &Event::Missed { count: missed });
         }
     }
 
     /// Says `JOINED`, and seats the session.
-    fn welcome(&mut self, time: Time, key: usize, asked: Asked, seat: SeatId, resumed: bool, missed: Option<u64>) {
+    pub(super) fn welcome(
+        &mut self,
+        time: Time,
+        key: usize,
+        asked: Asked,
+        seat: SeatId,
+        resumed: bool,
+        missed: Option<u64>,
+    ) {
         let Some(owned) = self.rooms.get(key) else {
             return;
         };

@@ -251,9 +251,9 @@ impl Hub {
         let Some(key) = self.owned_key(room) else {
             return self.refuse_guest(to, room);
         };
-        let newer = |seat: &Seat| seat.holder == Some(to) && seat.id != attach.seat && seat.reach.is_some();
-        if self.rooms.get(key).is_some_and(|owned| owned.room.seats.iter().any(newer)) {
-            // Asked twice. The first time it got a new seat: that answer is on its way, or waits for a write.
+        let joining = |seat: &Seat| seat.reach == Some(Reach::Guest(to)) && seat.state == SeatState::Joining;
+        if self.rooms.get(key).is_some_and(|owned| owned.room.seats.iter().any(joining)) {
+            // Asked twice. The first time it was given a new seat: that is answered once it is written.
             return;
         }
         self.guests.insert(to, Guest::new(attach.encoding, room));
@@ -274,12 +274,14 @@ impl Hub {
     ) -> Option<Settled> {
         let owned = self.rooms.get_mut(key)?;
         let same = owned.room.timeline == attach.timeline;
-        // Its own, or the one that it was given when it attached before, if the answer was lost with a link.
-        let given = |seat: &Seat| seat.holder == Some(connection) && seat.state != SeatState::Joining;
-        let its = |seat: &&Seat| seat.id == attach.seat || given(seat);
-        let seat = owned.room.seats.iter().filter(its).find(|seat| seat.name == attach.name).map(|seat| seat.id);
+        let seat = owned.room.seat(attach.seat).filter(|seat| seat.name == attach.name).map(|seat| seat.id);
         let Some(seat) = seat else {
-            self.admit_stranger(time, key, asked, attach);
+            // Or the one that it was given when it attached before, and has not heard of.
+            let given = |seat: &&Seat| seat.holder == Some(connection) && seat.name == attach.name;
+            match owned.room.seats.iter().find(given).map(|seat| seat.id) {
+                Some(seat) => self.seat_again(time, key, asked, seat),
+                None => self.admit_stranger(time, key, asked, attach),
+            }
             return None;
         };
         let found = owned.room.seat_mut(seat)?;
@@ -326,6 +328,20 @@ impl Hub {
         }
         self.arm_room(time, key);
         Some(Settled { processed })
+    }
+
+    /// A session that has this seat and does not know it: it is told as if it had just joined.
+    fn seat_again(&mut self, time: Time, key: usize, asked: Asked, seat: SeatId) {
+        let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) else {
+            return;
+        };
+        let (name, was_away) = (found.name, matches!(found.state, SeatState::Away { .. }));
+        (found.state, found.reach, found.processed) = (SeatState::Live, Some(asked.by), 0);
+        if was_away {
+            self.tell_others(time, key, seat, Told::Back(name));
+        }
+        self.welcome(time, key, asked, seat, false, None);
+        self.tell_lines_of_missed(time, asked, None);
     }
 
     /// A session whose seat this owner does not know: admitted as a join would be, with a new seat.

@@ -237,7 +237,8 @@ impl Lease {
             web: identity.web.clone(),
             rooms: self.rooms,
             players: self.players,
-            draining: self.draining,
+            // Nobody is to give it a room before it serves.
+            draining: self.draining || !self.taken,
         };
         let bytes = record.to_bytes();
         let request = Request::Swap {
@@ -362,6 +363,7 @@ impl Lease {
             Some(pod_id) => self.refused(time, pod_id),
             None if !self.taken && self.is_held(time) => {
                 self.taken = true;
+                self.next = time.now;
                 self.effects.push(LeaseEffect::Log(LeaseNotice::Taken));
             }
             None => {

@@ -18,6 +18,18 @@ pub struct RingLimits {
     pub age: u64,
 }
 
+impl RingLimits {
+    /// Changes of who is there that are kept: some also where no messages are.
+    fn changes(self) -> usize {
+        self.messages.max(32) * CHANGES
+    }
+
+    /// The most that a ring takes, as [`Ring::bytes`] counts it.
+    pub fn most(self) -> usize {
+        self.bytes + (self.messages + self.changes() + 1) * OVERHEAD
+    }
+}
+
 /// Something that everyone in the room was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Told {
@@ -109,7 +121,7 @@ impl Ring {
             self.pop();
         }
         // Who comes and goes often pushes out no messages.
-        if self.items.len() - self.messages > limits.messages * CHANGES
+        if self.items.len() - self.messages > limits.changes()
             && let Some(oldest) = self.items.iter().position(|item| !matches!(item.told, Told::Message { .. }))
         {
             self.items.remove(oldest);
@@ -153,7 +165,7 @@ impl Ring {
             _ => None,
         };
         let said_before = || self.items.range(..entered).rev().find_map(seq);
-        let said_after = || self.items.range(entered..).find_map(seq).map(|seq| seq - 1);
+        let said_after = || self.items.range(entered..).find_map(seq).map(|seq| seq.saturating_sub(1));
         said_after().or_else(said_before)
     }
 

@@ -63,7 +63,8 @@ fn who_comes_and_goes_pushes_out_no_messages() {
         it.tell(Told::Back(name("bob")), LIMITS);
     }
     assert_eq!(it.kept().len(), 32);
-    assert!(it.ring.since(0).count() <= 32 + 32 * CHANGES);
+    assert_eq!(it.ring.since(0).count(), 32 + 32 * CHANGES);
+    assert!(it.ring.bytes() <= LIMITS.most());
 }
 
 #[test]

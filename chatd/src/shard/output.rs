@@ -100,6 +100,7 @@ impl Shard {
 
     /// Ends a WebSocket session for a reason of its own: the client closed it, or broke its rules.
     pub(super) fn close_web(&mut self, id: SessionId, code: Option<u16>, reason: &str, drop: Drop) {
+        self.charge();
         self.flush(id);
         let output = self.hub.output(id);
         let Some(connection) = self.connections.get_mut(id.index as usize).and_then(Option::as_mut) else {
@@ -174,6 +175,7 @@ impl Shard {
 
     /// The connection is of no use any more: it broke, or is not worth a word.
     pub(super) fn gone(&mut self, id: SessionId, drop: Drop) {
+        self.charge();
         if self.remove(id).is_some() {
             self.hub.dropped(self.time, id, drop);
         }

@@ -246,8 +246,11 @@ impl Web {
         let address = self.address(client, parts);
         self.check_limit(address)?;
         let (reply, room) = oneshot::channel();
-        let room = ask(self.next_shard()?, ShardMail::CreateRoom { reply }, room).await?;
-        self.charge(address);
+        // Also for who is gone before the answer: the room is there.
+        let mut charge = Charge { web: self, address, is_due: true };
+        let room = ask(self.next_shard()?, ShardMail::CreateRoom { reply }, room).await;
+        charge.is_due = room.is_ok();
+        let room = room?;
         let place = HeaderValue::try_from(format!("/api/rooms/{room}"));
         let mut response = (StatusCode::CREATED, Json(json!({"room": room}))).into_response();
         response.headers_mut().extend(place.map(|place| (LOCATION, place)));
@@ -263,9 +266,10 @@ impl Web {
         let address = self.address(client, parts);
         self.check_limit(address)?;
         let (reply, players) = oneshot::channel();
+        let mut charge = Charge { web: self, address, is_due: true };
         let players = ask(shard, ShardMail::LookUp { room, reply }, players).await;
-        if players == Err(ErrorCode::RoomNotFound.into()) {
-            self.charge(address);
+        charge.is_due = players == Err(ErrorCode::RoomNotFound.into());
+        if charge.is_due {
             client.misses.fetch_add(1, Ordering::Relaxed);
             if self.has_missed_too_often(client) {
                 return Err(ErrorCode::RateLimited.into());
@@ -312,6 +316,21 @@ impl Web {
 
     fn address(&self, client: &Client, parts: &Parts) -> IpAddr {
         address::client_address(client.socket, &parts.headers, &self.trusted_proxies)
+    }
+}
+
+/// Counts a miss or a creation for an address when the answer is known, and also if nobody waits for it any more.
+struct Charge<'a> {
+    web: &'a Web,
+    address: IpAddr,
+    is_due: bool,
+}
+
+impl Drop for Charge<'_> {
+    fn drop(&mut self) {
+        if self.is_due {
+            self.web.charge(self.address);
+        }
     }
 }
 

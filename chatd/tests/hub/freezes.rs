@@ -121,3 +121,23 @@ fn a_pod_that_does_not_know_of_its_lease_yet_takes_no_room() {
     world.run();
     assert_eq!(world.pods[1].room_count(), 0);
 }
+
+#[test]
+fn a_client_that_does_not_know_its_new_seat_is_told_of_it_again() {
+    for breaks in [false, true] {
+        let (mut world, alice) = a_client_whose_room_was_taken_over();
+        world.away = false;
+        world.mute = Some(1);
+        world.pass(3_000);
+        assert_eq!(world.hear(alice), "");
+        world.mute = None;
+        if breaks {
+            world.break_link(0, 1);
+        }
+        world.pass(4_000);
+        let heard = world.hear(alice);
+        assert!(heard.ends_with(" alice bob,alice\nMISSED ?\n"), "{heard}");
+        assert_eq!(world.ask(alice, "hello\n"), "MSG alice hello\n");
+        assert_eq!((world.pods[1].player_count(), world.pods[1].guest_count()), (2, 1));
+    }
+}

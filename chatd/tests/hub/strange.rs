@@ -202,3 +202,22 @@ fn an_attach_that_comes_twice_to_an_owner_that_does_not_know_the_seat_takes_one_
         assert_eq!(world.hear(alice), "EXITED bob disconnected\n");
     }
 }
+
+#[test]
+fn who_has_left_and_was_not_told_stays_away_where_its_own_pod_takes_the_room_over() {
+    for (word, answer) in [("LEAVE", "LEFT "), ("QUIT", "BYE quit")] {
+        let mut world = World::new(2);
+        let alice = world.open(0);
+        let room = world.create(alice);
+        world.ask(alice, &format!("JOIN {room} alice\n"));
+        let bob = world.open(1);
+        world.ask(bob, &format!("JOIN {room} bob RELAY RESUMABLE\n"));
+        world.mute = Some(0);
+        assert_eq!(world.ask(bob, &format!("{word}\n")), "");
+        world.kill(0);
+        world.pass(3_000);
+        let heard = world.hear(bob);
+        assert!(heard.starts_with(answer) && heard.lines().count() == 1, "{heard}");
+        assert_eq!(world.pods[1].player_count(), 0);
+    }
+}

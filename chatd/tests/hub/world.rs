@@ -52,7 +52,7 @@ pub struct World {
     /// The directory carries out what this pod asks for, and its answers are on their way until they are handed over.
     pub waits_for_answers: Option<usize>,
     pub answers: Vec<(Ticket, Answer)>,
-    /// What this pod sends to others is lost on the way.
+    /// What this pod delivers to others' clients is lost on the way.
     pub mute: Option<usize>,
 }
 
@@ -172,17 +172,17 @@ impl World {
                 self.pods[pod].take_frames(|to, bytes| sent.push((to, bytes)));
                 for (to, bytes) in sent {
                     idle = false;
-                    if self.mute == Some(pod) {
-                        continue;
-                    }
                     let other = to.0 as usize - 1;
                     let mut rest = &bytes[..];
                     while let Some((payload, next)) = frame::split(rest).unwrap() {
                         let frame = Frame::decode(payload).unwrap();
                         println!("{} {pod}>{other}: {frame:?}", self.now);
                         let time = self.time();
-                        self.pods[other].frame(time, boot(pod), frame);
                         rest = next;
+                        if self.mute == Some(pod) && matches!(frame, Frame::Deliver { .. }) {
+                            continue;
+                        }
+                        self.pods[other].frame(time, boot(pod), frame);
                     }
                 }
             }

@@ -58,7 +58,6 @@ impl Hub {
                     let known = relay.stay.filter(|_| !fresh).map(|stay| (stay.position, stay.seq));
                     let (position, seq) = known.unwrap_or((position, seq));
                     relay.stay = Some(Stay { name, seat, resumable, timeline, position, seq });
-                    relay.moved = false;
                     match &mut relay.state {
                         State::Opening { .. } => {
                             relay.state = State::Live;
@@ -74,6 +73,8 @@ impl Hub {
                 }
                 self.wake(id);
             }
+            // An attach that was sent twice is answered twice: what was asked since the first answer is under way as it should be.
+            Some(After::CaughtUp { .. }) if self.relay(id).is_none_or(|relay| relay.state == State::Live) => {}
             Some(After::CaughtUp { processed }) => self.caught_up(time, id, processed),
             Some(After::Outside { miss }) => {
                 self.answer_rest(time, id);
@@ -131,6 +132,7 @@ impl Hub {
             pending.sent = false;
         }
         relay.ending = relay.ends();
+        relay.moved = false;
         relay.state = State::Live;
         for own in lost {
             self.refuse(time, Asked::here(id, own), ErrorCode::Unavailable);

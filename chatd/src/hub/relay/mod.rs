@@ -245,7 +245,10 @@ impl Hub {
             self.relays.remove(&relay_id);
             return self.now_outside(time, id);
         };
-        let seat = self.rooms.get(key).and_then(|owned| owned.room.seat(stay.seat));
+        let Some(owned) = self.rooms.get(key) else {
+            return;
+        };
+        let (room, seat) = (owned.room.id, owned.room.seat(stay.seat));
         let fits =
             |seat: &crate::room::Seat| seat.name == stay.name && seat.holder.is_none_or(|holder| holder == connection);
         // In its own seat it stays as it is while it catches up: what is replayed may answer what it has asked.
@@ -253,6 +256,9 @@ impl Hub {
         let mut pending = VecDeque::new();
         if !stays {
             pending = self.leave_relay(id);
+            if pending.iter().any(Pending::ends) {
+                return self.leave_unseated(time, id, room, pending);
+            }
         }
         let attach = stay.attach(encoding, true);
         let asked = Asked::here(id, None);
@@ -276,6 +282,22 @@ impl Hub {
                 self.refuse(time, asked, ErrorCode::Unavailable);
             } else if matches!(self.session(id).map(|session| &session.place), Some(Place::Seated { .. })) {
                 self.command_in_room(time, key, stay.seat, asked, pending.command);
+            }
+        }
+        self.wake(id);
+    }
+
+    /// A session that is to leave a room in which it has no seat any more: it has left.
+    fn leave_unseated(&mut self, time: Time, id: SessionId, room: RoomId, pending: VecDeque<Pending>) {
+        for pending in pending {
+            let asked = Asked::here(id, pending.id);
+            match pending.command {
+                Ok(Command::Leave) => {
+                    self.now_outside(time, id);
+                    self.reply(time, asked, &Event::Left { room });
+                }
+                Ok(Command::Quit) => return self.goodbye(time, id, asked.id, None),
+                _ => self.refuse(time, asked, ErrorCode::Unavailable),
             }
         }
         self.wake(id);
