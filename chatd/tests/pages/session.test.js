@@ -291,6 +291,8 @@ describe('coming back', () => {
     assert.deepEqual(it.sent().at(-1), { type: 'who' });
     it.receive(message(1, 'hm', { from: 'ana', id: 100 }));
     assert.deepEqual(it.state.outbox, [], 'it came after all');
+    it.receive({ type: 'missed', count: 2 });
+    assert.deepEqual(it.sent(), [{ type: 'who' }], 'and where something was missed');
   });
 
   test('what a reload keeps is enough to go on, and is for that name only', () => {
