@@ -94,13 +94,17 @@ impl World {
     /// I3: nobody else delivers for this room.
     fn check_alone(&mut self, number: usize, view: RoomView) {
         for other in 0..self.pods.len() {
-            if other == number || self.pods[other].state != State::Up {
+            if other == number || self.pods[other].state == State::Gone {
                 continue;
             }
             let Some(theirs) = self.pods[other].views.iter().find(|theirs| theirs.room == view.room && theirs.ready)
             else {
                 continue;
             };
+            if self.pods[other].state == State::Frozen {
+                self.town.contested.insert(view.room.to_string(), self.net.now);
+                continue;
+            }
             let (lower, higher) = if theirs.ownership < view.ownership { (other, number) } else { (number, other) };
             let may = theirs.ownership != view.ownership && self.may_overlap(view.room, lower, higher).is_some();
             self.town.contested.insert(view.room.to_string(), self.net.now);
