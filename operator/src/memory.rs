@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::hash;
 use crate::rollout::Pod;
 
 /// Pods of the old version that are unready or missing for this long are not waited for. A process that ends and starts again is ready
@@ -31,8 +32,8 @@ pub struct Memory {
     away_since: BTreeMap<i32, Instant>,
     ending: BTreeSet<String>,
     ending_since: Instant,
-    /// The pod that was last ready, by ordinal.
-    served: BTreeMap<i32, String>,
+    /// The pod that was last ready, by ordinal, as a hash of its uid: there are many, and they are only compared.
+    served: BTreeMap<i32, u64>,
     absent: BTreeMap<i32, Absent>,
     /// When the Secrets are to be read again; nothing means now.
     secrets_due: Option<Instant>,
@@ -89,6 +90,7 @@ impl Memory {
         for ordinal in away {
             self.away_since.entry(*ordinal).or_insert(now);
         }
+        free_if_empty(&mut self.away_since);
         let since = laggards.iter().filter_map(|ordinal| self.away_since.get(ordinal)).max();
         let waited = since.map(|since| now.saturating_duration_since(*since));
         (waited.is_some_and(|waited| waited >= PATIENCE), waited.and_then(|waited| PATIENCE.checked_sub(waited)))
@@ -168,14 +170,14 @@ impl Memory {
         let is_ready = |ordinal: &i32| pods.get(ordinal).is_some_and(|pod| pod.ready && !pod.terminating);
         self.served.retain(|ordinal, _| expected.contains(ordinal));
         let ready = pods.iter().filter(|(ordinal, _)| expected.contains(ordinal) && is_ready(ordinal));
-        self.served.extend(ready.map(|(ordinal, pod)| (*ordinal, pod.uid.clone())));
+        self.served.extend(ready.map(|(ordinal, pod)| (*ordinal, hash::number_of_text(&pod.uid))));
         self.absent.retain(|ordinal, _| expected.contains(ordinal) && !is_ready(ordinal));
         let (mut lost, mut next) = (BTreeSet::new(), None::<Duration>);
         for ordinal in expected.iter().filter(|ordinal| !is_ready(ordinal)) {
             let pod = pods.get(ordinal);
             let uid = pod.map(|pod| pod.uid.clone());
             let is_ending = pod.is_some_and(|pod| pod.terminating);
-            let starts = uid.is_some() && self.served.get(ordinal) != uid.as_ref();
+            let starts = uid.as_deref().is_some_and(|uid| self.served.get(ordinal) != Some(&hash::number_of_text(uid)));
             let most = match (is_ending, starts) {
                 _ if is_known => Duration::ZERO,
                 (true, _) => grace + LOST_AFTER,
@@ -193,6 +195,7 @@ impl Memory {
             }
             self.absent.insert(*ordinal, absent);
         }
+        free_if_empty(&mut self.absent);
         (lost, next)
     }
 
@@ -206,6 +209,13 @@ impl Memory {
             self.events -= 1.0;
         }
         may
+    }
+}
+
+/// A map that was emptied keeps room for eleven entries, which adds up over a thousand deployments.
+fn free_if_empty<K, V>(map: &mut BTreeMap<K, V>) {
+    if map.is_empty() {
+        *map = BTreeMap::new();
     }
 }
 
