@@ -254,7 +254,8 @@ impl Lease {
         self.stored = Some(bytes);
         self.unanswered = None;
         self.confirmed = Some(sent);
-        self.next = time.now + RENEW;
+        // Counted from when it was asked for: an answer that lay there during a freeze may be of a lease that has run out since.
+        self.next = (sent + RENEW).max(time.now);
         if self.draining {
             self.next = self.next.min(self.targets_at.max(time.now));
         }

@@ -1,6 +1,7 @@
 //! Taken, renewed, lost, refused, superseded.
 
 use bytes::Bytes;
+use chatd::directory::{Answer, Request};
 use chatd::lease::{DirectoryState, LeaseEffect, LeaseNotice, LeaseRecord};
 use chatd::protocol::PodBoot;
 
@@ -127,4 +128,25 @@ fn a_pod_that_served_and_lost_its_lease_to_another_deployment_says_so() {
     assert!(!world.view().settled && world.view().confirmed.is_some(), "its rooms go on");
     assert_eq!(world.log().last(), Some(&LeaseNotice::Ousted));
     assert_eq!(world.stored, Some(record("theirs", 1)));
+}
+
+#[test]
+fn an_answer_that_lay_there_during_a_freeze_leads_to_a_renewal_at_once() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.now += 2_000;
+    world.lease.tick(world.time());
+    let mut effects = Vec::new();
+    world.lease.take_effects(&mut effects);
+    let [LeaseEffect::Directory { ticket, request: Request::Swap { new, .. } }] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    world.stored = Some(new.clone());
+    // The process is frozen, and the lease runs out.
+    world.now += 11_000;
+    world.stored = None;
+    world.lease.answered(world.time(), *ticket, Ok(Answer::Done));
+    assert!(world.lease.next_deadline() <= world.now);
+    world.pass(50);
+    assert!(world.stored.is_some() && world.heard(&LeaseEffect::Lost));
 }
