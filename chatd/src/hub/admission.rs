@@ -177,7 +177,6 @@ impl Hub {
         // Who was in the room before, and whose seat its owner does not know, may have missed anything.
         let missed = counts.then_some(0);
         self.welcome(time, key, asked, seat, false, missed);
-        self.tell_lines_of_missed(time, asked, missed);
     }
 
     /// Takes a held seat, or one that another connection has, with the token that was given for it.
@@ -239,20 +238,12 @@ impl Hub {
         self.counters.resumed += 1;
         self.counters.missed += missed.unwrap_or_default();
         self.welcome(time, key, asked, seat, true, missed);
-        self.tell_lines_of_missed(time, asked, missed);
         if let Some(since) = since {
             self.replay_messages(key, asked.by, since, last);
         }
     }
 
-    /// JSON has it in `joined`.
-    pub(super) fn tell_lines_of_missed(&mut self, time: Time, asked: Asked, missed: Option<u64>) {
-        if self.encoding_of(asked.by) == Some(Encoding::Lines) && missed != Some(0) {
-            self.answer_event(time, asked.by, &Event::Missed { count: missed });
-        }
-    }
-
-    /// Says `JOINED`, and seats the session.
+    /// Says `JOINED`, and seats the session. `missed`: JSON has it in `joined`, lines are told after it.
     pub(super) fn welcome(
         &mut self,
         time: Time,
@@ -302,6 +293,9 @@ impl Hub {
             }
         }
         self.arm_room(time, key);
+        if self.encoding_of(asked.by) == Some(Encoding::Lines) && missed != Some(0) {
+            self.answer_event(time, asked.by, &Event::Missed { count: missed });
+        }
     }
 
     /// The connection loses its seat to another one that resumed it.

@@ -3,7 +3,7 @@
 //! The source freezes the room, settles its record, offers a snapshot; the target swaps the record in and then serves; the
 //! source yields. Whatever fails in between, the record says whose the room is (design.md section 5).
 
-use super::ownership::{Owned, PATIENCE, Phase};
+use super::ownership::{PATIENCE, Phase};
 use super::session::Place;
 use super::{Hub, Notice, SessionId, Target, Time, Timer};
 use crate::frame::Frame;
@@ -236,14 +236,6 @@ impl Hub {
             self.peers.send_or_queue(target.boot, &target.peer, &Frame::Offer { room, snapshot });
             self.arm_room(time, key);
         } else {
-            self.move_failed(time, key);
-        }
-    }
-
-    /// The target does not take it: what the record says is looked at before another one is tried.
-    fn move_failed(&mut self, time: Time, key: usize) {
-        let offering = |owned: &Owned| matches!(&owned.phase, Phase::Moving(Move { step: Step::Offering(_), .. }));
-        if self.rooms.get(key).is_some_and(offering) {
             self.check_move(time, key);
         }
     }
@@ -266,7 +258,7 @@ impl Hub {
             matches!(&owned.phase, Phase::Moving(Move { step: Step::Offering(target), .. }) if target.boot == from);
         match taken {
             Some(owner) if owner.ownership > owned.ownership => self.yield_to(time, key, owner),
-            None if offered => self.move_failed(time, key),
+            None if offered => self.check_move(time, key),
             _ => {}
         }
     }
@@ -292,6 +284,7 @@ impl Hub {
         }
     }
 
+    /// The target does not take the room, or there is none: what the record says is looked at before anything else is tried.
     fn check_move(&mut self, time: Time, key: usize) {
         if let Some(owned) = self.rooms.get_mut(key)
             && let Phase::Moving(moving) = &mut owned.phase
@@ -316,7 +309,7 @@ impl Hub {
 
     pub(super) fn move_peer_unreachable(&mut self, time: Time, address: &str) {
         for key in self.moves_to(|target| target.peer == address) {
-            self.move_failed(time, key);
+            self.check_move(time, key);
         }
     }
 

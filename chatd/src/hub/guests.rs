@@ -341,7 +341,6 @@ impl Hub {
             self.tell_others(time, key, seat, Told::Back(name));
         }
         self.welcome(time, key, asked, seat, false, None);
-        self.tell_lines_of_missed(time, asked, None);
     }
 
     /// A session whose seat this owner does not know: admitted as a join would be, with a new seat.

@@ -62,11 +62,7 @@ fn the_wrong_pod_redirects_or_relays() {
 #[test]
 fn a_dead_owner_s_room_is_taken_over() {
     let mut world = World::new(2);
-    let alice = world.open(0);
-    let room = world.create(alice);
-    world.ask(alice, &format!("JOIN {room} alice\n"));
-    let bob = world.open(1);
-    world.ask(bob, &format!("JOIN {room} bob RELAY RESUMABLE\n"));
+    let (room, _, bob) = world.room_of_two(1, " RESUMABLE");
     world.kill(0);
     world.say(bob, "anyone?\n");
     world.pass(3_000);
@@ -79,12 +75,7 @@ fn a_dead_owner_s_room_is_taken_over() {
 #[test]
 fn a_drained_pod_hands_its_rooms_over() {
     let mut world = World::new(2);
-    let alice = world.open(0);
-    let room = world.create(alice);
-    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
-    let bob = world.open(1);
-    world.ask(bob, &format!("JOIN {room} bob RELAY\n"));
-    world.hear(alice);
+    let (room, alice, bob) = world.room_of_two(1, "");
     world.drain_to(0, 1);
     world.say(alice, "still here\n");
     world.pass(1_000);
@@ -100,12 +91,7 @@ fn a_drained_pod_hands_its_rooms_over() {
 fn a_closed_tab_holds_its_seat_for_ten_seconds() {
     for entry in [0, 1] {
         let mut world = World::new(2);
-        let alice = world.open(0);
-        let room = world.create(alice);
-        world.ask(alice, &format!("JOIN {room} alice\n"));
-        let bob = world.open(entry);
-        world.ask(bob, &format!("JOIN {room} bob RELAY RESUMABLE\n"));
-        world.hear(alice);
+        let (_, alice, bob) = world.room_of_two(entry, " RESUMABLE");
         let time = world.time();
         world.pods[entry].dropped(time, bob.1, Drop::GoingAway);
         world.pass(9_900);

@@ -144,12 +144,7 @@ fn an_unfinished_line_keeps_nobody_on_a_pod_that_is_to_end() {
 fn who_has_left_and_was_not_told_does_not_come_back() {
     for (word, answer) in [("LEAVE", "LEFT "), ("QUIT", "BYE quit\n")] {
         let mut world = World::new(2);
-        let alice = world.open(0);
-        let room = world.create(alice);
-        world.ask(alice, &format!("JOIN {room} alice\n"));
-        let bob = world.open(1);
-        world.ask(bob, &format!("JOIN {room} bob RELAY\n"));
-        world.hear(alice);
+        let (_, alice, bob) = world.room_of_two(1, "");
         world.mute = Some(0);
         assert_eq!(world.ask(bob, &format!("{word}\n")), "");
         assert_eq!(world.hear(alice), "EXITED bob left\n");
@@ -207,11 +202,7 @@ fn an_attach_that_comes_twice_to_an_owner_that_does_not_know_the_seat_takes_one_
 fn who_has_left_and_was_not_told_stays_away_where_its_own_pod_takes_the_room_over() {
     for (word, answer) in [("LEAVE", "LEFT "), ("QUIT", "BYE quit")] {
         let mut world = World::new(2);
-        let alice = world.open(0);
-        let room = world.create(alice);
-        world.ask(alice, &format!("JOIN {room} alice\n"));
-        let bob = world.open(1);
-        world.ask(bob, &format!("JOIN {room} bob RELAY RESUMABLE\n"));
+        let (_, _, bob) = world.room_of_two(1, " RESUMABLE");
         world.mute = Some(0);
         assert_eq!(world.ask(bob, &format!("{word}\n")), "");
         world.kill(0);

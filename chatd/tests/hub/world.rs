@@ -216,6 +216,17 @@ impl World {
         }
     }
 
+    /// A room of the first pod with alice, who is connected there, and bob by way of pod `entry`; `words` go on with bob's JOIN.
+    pub fn room_of_two(&mut self, entry: usize, words: &str) -> (String, Client, Client) {
+        let alice = self.open(0);
+        let room = self.create(alice);
+        self.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+        let bob = self.open(entry);
+        self.ask(bob, &format!("JOIN {room} bob RELAY{words}\n"));
+        self.hear(alice);
+        (room, alice, bob)
+    }
+
     /// The pod has just started: others may have seen its lease already.
     pub fn start_without_lease(&mut self, pod: usize) {
         self.pods[pod] = hub(pod);
