@@ -1,7 +1,8 @@
 //! Planned moves, at the source: a pod that is to end hands each room to another, and its clients after them. Pure: no I/O.
 //!
 //! The source freezes the room, settles its record, offers a snapshot; the target swaps the record in and then serves; the
-//! source yields. Whatever fails in between, the record says whose the room is (design.md section 5).
+//! source yields. Whatever fails in between, the record says whose the room is (design.md section 5). While the directory is
+//! away nothing begins: rooms go on here until it is back, or the deadline comes.
 
 use super::ownership::{PATIENCE, Phase};
 use super::session::Place;
@@ -25,7 +26,7 @@ const FINISH_LINE: u64 = 1_000;
 pub struct Drain {
     since: u64,
     deadline: u64,
-    /// `None`: not known yet.
+    /// `None`: the directory has not told them yet, or has not answered something since.
     targets: Option<Vec<Target>>,
 }
 
@@ -112,8 +113,7 @@ impl Hub {
             return;
         };
         let over = time.now >= drain.deadline;
-        let targets_known = drain.targets.is_some() || time.now >= drain.since + PATIENCE;
-        if targets_known {
+        if drain.targets.is_some() {
             let moving = self.rooms.iter().filter(|(_, owned)| matches!(owned.phase, Phase::Moving(_))).count();
             let next: Vec<usize> = self
                 .rooms
@@ -275,13 +275,29 @@ impl Hub {
         }
         match moving.step {
             Step::Offering(_) => self.check_move(time, key),
-            // The directory is away.
-            Step::Settling => self.abandon(time, key, ErrorCode::ShuttingDown),
-            Step::Checking | Step::Reclaiming if moving.tried.is_empty() => {
-                self.abandon(time, key, ErrorCode::ShuttingDown);
+            // A target may have it.
+            Step::Checking | Step::Reclaiming if !moving.tried.is_empty() => {
+                self.abandon(time, key, ErrorCode::Unavailable);
             }
-            Step::Checking | Step::Reclaiming => self.abandon(time, key, ErrorCode::Unavailable),
+            Step::Settling | Step::Checking | Step::Reclaiming => self.stay(time, key),
         }
+    }
+
+    /// The directory is away, and nobody has been offered the room: it goes on here until targets are told again.
+    fn stay(&mut self, time: Time, key: usize) {
+        if let Some(drain) = &mut self.drain {
+            drain.targets = None;
+        }
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        if let Phase::Moving(Move { claim: true, .. }) = std::mem::replace(&mut owned.phase, Phase::Serving) {
+            owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
+            owned.changed();
+        }
+        self.write(time, key);
+        self.ready_again(time, key);
+        self.arm_room(time, key);
     }
 
     /// The target does not take the room, or there is none: what the record says is looked at before anything else is tried.

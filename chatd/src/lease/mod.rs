@@ -347,7 +347,11 @@ impl Lease {
                     peer: lease.peer,
                     rooms: lease.rooms,
                 })
-                .collect();
+                .collect::<Vec<_>>();
+            // After a lost connection leases may have run out, or been lost, that will be renewed.
+            if targets.is_empty() && !self.is_steady(time) && !self.superseded {
+                return;
+            }
             self.effects.push(LeaseEffect::Targets(targets));
             return;
         }
@@ -396,13 +400,17 @@ impl Lease {
         self.confirmed.is_some_and(|sent| time.now.saturating_sub(sent) < LEASE)
     }
 
+    /// For so long nothing was lost that leases which were there before have been renewed.
+    fn is_steady(&self, time: Time) -> bool {
+        self.steady_since.is_none_or(|since| time.now >= since + SETTLE)
+    }
+
     /// Passes on what the hubs have to know, if it has changed.
     fn look(&mut self, time: Time) {
         // Before it is taken, a lease that is written is nobody's business.
         let confirmed = self.confirmed.filter(|_| self.taken);
         let held = self.taken && self.is_held(time);
-        let steady = self.steady_since.is_none_or(|since| time.now >= since + SETTLE);
-        let settled = held && steady && !self.lost && !self.prefix_in_use && !self.superseded;
+        let settled = held && self.is_steady(time) && !self.lost && !self.prefix_in_use && !self.superseded;
         // What time alone will change; nothing that is past, or the driver would turn without end.
         let settles = self.steady_since.map(|since| since + SETTLE);
         let lapses = confirmed.map(|sent| sent + LEASE);

@@ -237,6 +237,32 @@ fn everyone_ends_at_once_and_starts_again() {
 }
 
 #[test]
+fn a_room_is_handed_over_once_redis_is_back() {
+    let mut town = Town::start(2);
+    let (mut alice, mut bob) = (town.client(1), town.client(0));
+    let room = bob.create_room();
+    alice.join(&room, "alice", "RELAY");
+    bob.join(&room, "bob", "RELAY");
+    alice.expect("ENTERED bob");
+    town.redis.freeze();
+    town.pods[0].terminate();
+    // As one node that is drained ends both: longer than anything else waits for Redis.
+    let asked = Instant::now();
+    while asked.elapsed() < Duration::from_secs(6) {
+        alice.send("SAY still here");
+        for player in [&mut alice, &mut bob] {
+            player.expect("MSG alice still here");
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+    town.redis.thaw();
+    alice.expect(&format!("MOVED {room}"));
+    assert_eq!(alice.ask("SAY and here"), "MSG alice and here");
+    assert_eq!(town.owner(&room), "chat-1");
+    assert_eq!(town.pods[0].exit_code(DRAINED), 0);
+}
+
+#[test]
 fn a_pod_ends_in_time_without_redis() {
     let mut town = Town::start_with(2, &["--drain-deadline", "7"]);
     let mut alice = town.client(0);

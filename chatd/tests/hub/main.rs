@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod drains;
 mod freezes;
 mod limits;
 mod ordinary;

@@ -40,6 +40,21 @@ fn a_draining_pod_marks_its_lease_before_it_asks_for_the_others() {
 }
 
 #[test]
+fn nobody_listed_after_a_lost_connection_may_be_somebody_who_has_not_renewed_yet() {
+    let mut world = World::new();
+    world.pass(3_000);
+    let time = world.time();
+    world.lease.reset(time);
+    world.lease.drain(time);
+    world.serve();
+    let told = |world: &World| world.effects.iter().filter(|effect| matches!(effect, LeaseEffect::Targets(_))).count();
+    world.pass(9_000);
+    assert_eq!(told(&world), 0);
+    world.pass(2_000);
+    assert!(told(&world) > 0);
+}
+
+#[test]
 fn an_own_lease_that_was_not_known_of_is_given_up_too() {
     let mut world = World::new();
     world.pass(3_000);
