@@ -3,6 +3,7 @@
 use super::find::{Purpose as Wanted, Waiter};
 use super::input::Asked;
 use super::ownership::{Answer as Held, Owned};
+use super::replay::{MOST_REPLAY, Unheard};
 use super::session::Place;
 use super::{Effect, Hub, SessionId, Time};
 use crate::frame::After;
@@ -176,7 +177,7 @@ impl Hub {
         }
         // Who was in the room before, and whose seat its owner does not know, may have missed anything.
         let missed = counts.then_some(0);
-        self.welcome(time, key, asked, seat, false, missed);
+        self.welcome(time, key, asked, seat, false, Unheard { missed, since: None });
     }
 
     /// Takes a held seat, or one that another connection has, with the token that was given for it.
@@ -233,17 +234,16 @@ impl Hub {
             None if !owned_is_new(state, left_at) => (unheard, unheard),
             _ => (None, unheard),
         };
-        let missed = heard_up_to.map(|since| ring.missed(since, last));
+        let since = since.map(|since| since.max(ring.start_within(MOST_REPLAY)).min(last));
+        let missed =
+            heard_up_to.zip(since).map(|(heard, since)| since.saturating_sub(heard) + ring.missed(since, last));
         self.counters.joined(Ok(()));
         self.counters.resumed += 1;
         self.counters.missed += missed.unwrap_or_default();
-        self.welcome(time, key, asked, seat, true, missed);
-        if let Some(since) = since {
-            self.replay_messages(key, asked.by, since, last);
-        }
+        self.welcome(time, key, asked, seat, true, Unheard { missed, since });
     }
 
-    /// Says `JOINED`, and seats the session. `missed`: JSON has it in `joined`, lines are told after it.
+    /// Says `JOINED` and what was not heard before it, in one piece, and seats the session.
     pub(super) fn welcome(
         &mut self,
         time: Time,
@@ -251,7 +251,7 @@ impl Hub {
         asked: Asked,
         seat: SeatId,
         resumed: bool,
-        missed: Option<u64>,
+        unheard: Unheard,
     ) {
         let Some(owned) = self.rooms.get(key) else {
             return;
@@ -271,15 +271,21 @@ impl Hub {
             timeline,
             seq: room.seq,
             resumed,
-            missed,
+            missed: unheard.missed,
             token: token.as_deref(),
             hold_ms: resumable.then_some(self.settings.seat_hold),
         });
-        let (position, seq) = (room.position, room.seq);
+        let place = (room.position, room.seq);
+        self.arm_room(time, key);
+        let Some(encoding) = self.encoding_of(asked.by) else {
+            return;
+        };
         match asked.by {
             Reach::Local(id) => {
                 self.say(time, id, asked.id, &event);
+                let rest = self.encode_unheard(key, encoding, unheard);
                 if let Some(session) = self.session_mut(id) {
+                    session.output.buffer().extend_from_slice(&rest);
                     session.place = Place::Seated { key, seat };
                     self.wake(id);
                 }
@@ -289,12 +295,13 @@ impl Hub {
                 if let Some(guest) = self.guests.get_mut(&connection) {
                     guest.seat = Some(seat);
                 }
-                self.deliver_event(connection, asked, &event, (position, seq), Some(after));
+                // In one frame: who has had JOINED is not told again what should have come after it.
+                let mut bytes = Vec::new();
+                encoding.encode(&event, asked.id, &mut bytes);
+                bytes.extend(self.encode_unheard(key, encoding, unheard));
+                let replies = (asked.number > 0).then_some(asked.number);
+                self.deliver_bytes(connection, replies, place, &bytes, Some(after));
             }
-        }
-        self.arm_room(time, key);
-        if self.encoding_of(asked.by) == Some(Encoding::Lines) && missed != Some(0) {
-            self.answer_event(time, asked.by, &Event::Missed { count: missed });
         }
     }
 

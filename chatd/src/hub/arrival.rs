@@ -10,7 +10,7 @@ use super::slots::RoomSlot;
 use super::{Hub, Notice, Purpose, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::Frame;
-use crate::protocol::{Ownership, PodBoot, RoomId};
+use crate::protocol::{ErrorCode, Ownership, PodBoot, RoomId};
 use crate::record::{Owner, Record, next_epoch};
 use crate::room::{Bucket, Room, Snapshot};
 
@@ -105,7 +105,7 @@ impl Hub {
             self.suspend_if_lapsed(time, key, asked);
             self.arm_room(time, key);
             self.peers.send(from, &Frame::Offered { room, from: basis, taken });
-            for waiter in self.waiters_of_search(room) {
+            for waiter in self.end_search(room, ErrorCode::Unavailable) {
                 self.serve_waiter(time, key, &waiter);
             }
         } else {

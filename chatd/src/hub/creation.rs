@@ -1,13 +1,11 @@
-//! Making rooms, and counting the players of one: for CREATE_ROOM and for the HTTP API. Pure: no I/O.
+//! Making rooms: for CREATE_ROOM and for the HTTP API. Pure: no I/O.
 
 use super::input::Asked;
 use super::ownership::Released;
 use super::session::Place;
 use super::slots::RoomSlot;
-use super::{Effect, Hub, Purpose, Time};
-use crate::directory::{Answer, Key, NoAnswer, Request};
+use super::{Effect, Hub, Time};
 use crate::protocol::{ErrorCode, Event, RoomId};
-use crate::record::Record;
 use crate::room::Reach;
 
 impl Hub {
@@ -69,31 +67,5 @@ impl Hub {
                 }
             }
         }
-    }
-
-    pub(super) fn look_up_for_query(&mut self, _time: Time, query: u64, room: RoomId) {
-        if let Some(owned) = self.owned_key(room).and_then(|key| self.rooms.get(key)) {
-            let result = Ok(owned.room.seats.len() as u32);
-            self.effects.push(Effect::LookedUp { query, result });
-        } else if !self.serves() {
-            self.effects.push(Effect::LookedUp { query, result: Err(ErrorCode::Unavailable) });
-        } else {
-            self.ask(Purpose::LookUp(query, room), Request::Get { key: Key::Room(room) });
-        }
-    }
-
-    pub(super) fn look_up_answered(&mut self, query: u64, room: RoomId, answer: Result<Answer, NoAnswer>) {
-        let result = match answer {
-            Ok(Answer::Found(Some(bytes))) => match Record::parse(&bytes) {
-                Some(record) => Ok(record.players.len() as u32),
-                None => Err(ErrorCode::Unavailable),
-            },
-            Ok(Answer::Found(None)) if self.settled() => {
-                let seen = self.seen.get(room).is_some() || self.index.contains_key(&room);
-                Err(if seen { ErrorCode::Unavailable } else { ErrorCode::RoomNotFound })
-            }
-            _ => Err(ErrorCode::Unavailable),
-        };
-        self.effects.push(Effect::LookedUp { query, result });
     }
 }

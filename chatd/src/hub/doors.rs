@@ -134,7 +134,6 @@ impl Hub {
             Some(Purpose::Find(room)) => self.find_answered(time, room, ticket, answer),
             Some(Purpose::Lease(room, boot)) => self.lease_answered(time, room, boot, answer),
             Some(Purpose::Moving(room)) => self.arrival_answered(time, room, ticket, answer),
-            Some(Purpose::LookUp(query, room)) => self.look_up_answered(query, room, answer),
             None => {}
         }
         self.pump_checks(time);

@@ -197,7 +197,10 @@ impl Hub {
     }
 
     fn offer(&mut self, time: Time, key: usize) {
-        let targets = self.drain.as_ref().and_then(|drain| drain.targets.clone()).unwrap_or_default();
+        let Some(targets) = self.drain.as_ref().and_then(|drain| drain.targets.clone()) else {
+            // Forgotten since another room's move began: nothing of this one is under way.
+            return self.stay(time, key);
+        };
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use super::admission::{Entry, Joining};
 use super::input::Asked;
 use super::peers::Peers;
+use super::replay::Unheard;
 use super::{Hub, Time};
 use crate::frame::{After, Attach, Drop, Frame};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, PodBoot, RoomId, SeatId};
@@ -340,7 +341,7 @@ impl Hub {
         if was_away {
             self.tell_others(time, key, seat, Told::Back(name));
         }
-        self.welcome(time, key, asked, seat, false, None);
+        self.welcome(time, key, asked, seat, false, Unheard::UNKNOWN);
     }
 
     /// A session whose seat this owner does not know: admitted as a join would be, with a new seat.

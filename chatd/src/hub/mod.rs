@@ -79,7 +79,6 @@ enum Purpose {
     Lease(RoomId, PodBoot),
     /// A move to here: the swap, or the read that settles it.
     Moving(RoomId),
-    LookUp(u64, RoomId),
 }
 
 /// See the module's documentation.

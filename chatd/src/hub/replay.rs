@@ -3,10 +3,27 @@
 
 use super::input::Asked;
 use super::{Hub, Time};
-use crate::frame::Attach;
-use crate::protocol::{Event, ExitReason};
+use crate::frame::{Attach, MAX_FRAME};
+use crate::protocol::{Encoding, Event, ExitReason};
 use crate::record::Record;
 use crate::room::{Connection, Reach, RingItem, RingLimits, Told};
+
+/// How much is told again after `JOINED`, in bytes as the ring counts them: encoded it is at most three times that, which has to fit
+/// into one frame of a peer link, whatever the ring's limit is.
+pub(super) const MOST_REPLAY: usize = MAX_FRAME / 4;
+
+/// What a player who comes to a seat has not heard of the room.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unheard {
+    /// How many messages cannot be told any more, `None`: nobody knows. JSON has it in `joined`; lines are told after it.
+    pub missed: Option<u64>,
+    /// The messages after this number are told now.
+    pub since: Option<u64>,
+}
+
+impl Unheard {
+    pub const UNKNOWN: Self = Self { missed: None, since: None };
+}
 
 impl Hub {
     pub(super) fn remember(&mut self, time: Time, key: usize, told: Told) {
@@ -51,32 +68,24 @@ impl Hub {
         }
     }
 
-    /// Gives a player who resumes the messages after number `since` up to number `last`, each with its sender's own number: those of
-    /// its own that have not come back by the end were not delivered, and it sends them again (protocol.md section 3).
-    pub(super) fn replay_messages(&mut self, key: usize, to: Reach, since: u64, last: u64) {
-        let Some(encoding) = self.encoding_of(to) else {
-            return;
-        };
-        let Some(owned) = self.rooms.get(key) else {
-            return;
-        };
+    /// What a player who comes to a seat is told after `JOINED`: the messages that it has not heard, each with its sender's own
+    /// number. Those of its own that have not come back by the end were not delivered, and it sends them again (protocol.md section 3).
+    pub(super) fn encode_unheard(&mut self, key: usize, encoding: Encoding, unheard: Unheard) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for item in owned.room.ring.messages_since(since) {
-            if matches!(item.told, Told::Message { seq, .. } if seq <= last) {
+        let Unheard { missed, since } = unheard;
+        if encoding == Encoding::Lines && missed != Some(0) {
+            encoding.encode(&Event::Missed { count: missed }, None, &mut bytes);
+        }
+        if let Some(owned) = self.rooms.get(key)
+            && let Some(since) = since
+        {
+            for item in owned.room.ring.messages_since(since) {
                 encoding.encode(&item.told.event(true), item.told.id(), &mut bytes);
                 self.counters.replayed += 1;
                 self.counters.messages_out += 1;
             }
         }
-        match to {
-            Reach::Local(id) => {
-                if let Some(session) = self.session_mut(id) {
-                    session.output.buffer().extend_from_slice(&bytes);
-                    self.mark_dirty(id);
-                }
-            }
-            Reach::Guest(connection) => self.deliver_bytes(connection, None, (0, 0), &bytes, None),
-        }
+        bytes
     }
 
     /// Tells an attached session what it has not heard, or that it cannot be told. `same`: it had the room's timeline before.

@@ -185,6 +185,15 @@ impl Ring {
         last.saturating_sub(after).saturating_sub(kept)
     }
 
+    /// The number after which all messages fit into `bytes` together, as the ring counts them.
+    pub fn start_within(&self, bytes: usize) -> u64 {
+        let first = self.newest(bytes).find_map(|item| match item.told {
+            Told::Message { seq, .. } => Some(seq),
+            _ => None,
+        });
+        first.map_or(u64::MAX, |first| first.saturating_sub(1))
+    }
+
     /// The newest events that are not more than `bytes` together, oldest first.
     pub fn newest(&self, bytes: usize) -> impl Iterator<Item = &RingItem> {
         let mut left = self.bytes();

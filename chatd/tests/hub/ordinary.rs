@@ -1,6 +1,7 @@
 //! The ordinary course of things: sessions, relaying, a takeover, a planned move. No I/O.
 
 use chatd::frame::Drop;
+use chatd::protocol::ErrorCode;
 
 use crate::world::World;
 
@@ -85,6 +86,36 @@ fn a_drained_pod_hands_its_rooms_over() {
     assert_eq!(world.pods[1].room_count(), 1);
     world.pass(6_000);
     assert_eq!(world.hear(alice), "BYE moved\n");
+}
+
+#[test]
+fn a_room_that_is_gone_is_not_found_by_who_remembers_its_owner_either() {
+    let mut world = World::new(2);
+    let (room, alice, bob) = world.room_of_two(1, "");
+    assert_eq!([0, 1].map(|pod| world.look_up(pod, &room)), [Some(Ok(2)); 2]);
+    let record = std::mem::take(&mut world.store);
+    assert_eq!(world.look_up(1, &room), Some(Err(ErrorCode::Unavailable)), "it is there, and has lost its record");
+    world.store = record;
+    for client in [alice, bob] {
+        assert!(world.ask(client, "LEAVE\n").contains("LEFT"));
+    }
+    assert_eq!(world.look_up(1, &room), Some(Ok(0)));
+    world.pass(600_500);
+    assert!(world.store.is_empty());
+    assert_eq!(world.look_up(1, &room), Some(Err(ErrorCode::RoomNotFound)));
+    world.away = true;
+    assert_eq!(world.look_up(1, &room), Some(Err(ErrorCode::Unavailable)));
+}
+
+#[test]
+fn a_room_is_counted_in_time_though_its_owner_says_nothing() {
+    let mut world = World::new(2);
+    let (room, ..) = world.room_of_two(1, "");
+    world.store.clear();
+    world.alive[0] = false;
+    assert_eq!(world.look_up(1, &room), None);
+    world.pass(2_100);
+    assert_eq!(world.looked_up, [Err(ErrorCode::Unavailable)]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a player who comes back is told of its own lines: protocol.md, "Was my last message delivered?". No I/O.
 
 use chatd::frame::Drop;
+use chatd::room::RingLimits;
 use serde_json::{Value, json};
 
 use crate::world::{Client, World};
@@ -59,6 +60,46 @@ fn own_lines_come_back_with_their_number_by_whichever_pod() {
         let counters = &it.world.pods[0].counters;
         assert_eq!((counters.replayed, counters.missed, counters.messages_out - told), (3, 0, 3));
     }
+}
+
+#[test]
+fn a_link_that_breaks_after_joined_loses_nothing_that_follows_it() {
+    let mut it = room(2, 1);
+    let time = it.world.time();
+    it.world.pods[1].dropped(time, it.ana.1, Drop::Lost);
+    it.world.pass(100);
+    (it.world.mute, it.world.before_mute) = (Some(0), 1);
+    let ana = it.world.open_json(1);
+    let resume = json!({"type": "resume", "room": it.id, "token": it.token, "last_seq": 0, "timeline": it.timeline});
+    it.world.send(ana, &resume);
+    it.world.mute = None;
+    it.world.break_link(0, 1);
+    it.world.pass(3_000);
+    assert_eq!(replayed(&it.world.events(ana)), SAID);
+}
+
+#[test]
+fn what_does_not_fit_into_a_frame_is_missed() {
+    let mut world = World::with_ring(2, RingLimits { messages: 10_000, bytes: 1 << 20, age: 90_000 });
+    let bob = world.open(0);
+    let room = world.create(bob);
+    world.ask(bob, &format!("JOIN {room} bob\n"));
+    let ana = world.open_json(1);
+    world.send(ana, &json!({"type": "join", "room": room, "name": "ana", "resumable": true}));
+    let joined = world.events(ana).remove(0);
+    let time = world.time();
+    world.pods[1].dropped(time, ana.1, Drop::Lost);
+    for number in 1..=250 {
+        world.ask(bob, &format!("{number} {}\n", "\"".repeat(1_000)));
+        world.pass(100);
+    }
+    let ana = world.open_json(1);
+    let heard = json!({"type": "resume", "room": room, "token": joined["token"], "last_seq": 0, "timeline": joined["timeline"]});
+    world.send(ana, &heard);
+    let events = world.events(ana);
+    let told = replayed(&events);
+    assert_eq!(events[0]["missed"], 250 - told.len());
+    assert!(told.len() > 50 && told.last().unwrap().0.starts_with("250 "), "{}", told.len());
 }
 
 #[test]

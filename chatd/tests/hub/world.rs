@@ -8,7 +8,7 @@ use chatd::directory::{Answer, Key, NoAnswer, Request};
 use chatd::frame::{self, Frame};
 use chatd::hub::{Effect, Hub, HubSettings, LeaseView, RoomSlots, Rules, SessionId, Target, Ticket, Time};
 use chatd::protocol::token::Keyring;
-use chatd::protocol::{Encoding, OnWrongPod, Ownership, PodBoot};
+use chatd::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot};
 use chatd::record::Owner;
 use chatd::room::RingLimits;
 use serde_json::Value;
@@ -54,6 +54,10 @@ pub struct World {
     pub answers: Vec<(Ticket, Answer)>,
     /// What this pod delivers to others' clients is lost on the way.
     pub mute: Option<usize>,
+    /// But for so many of its deliveries.
+    pub before_mute: usize,
+    /// What the HTTP API was told of rooms.
+    pub looked_up: Vec<Result<u32, ErrorCode>>,
 }
 
 pub fn boot(pod: usize) -> PodBoot {
@@ -61,7 +65,7 @@ pub fn boot(pod: usize) -> PodBoot {
 }
 
 /// A pod that knows of no lease yet.
-fn hub(index: usize) -> Hub {
+fn hub(index: usize, ring: RingLimits) -> Hub {
     let keys = Arc::new(Keyring::new(vec![("k".into(), vec![7; 32])], "k").unwrap());
     let me = Owner {
         ownership: Ownership { epoch: 0, boot: boot(index) },
@@ -70,13 +74,17 @@ fn hub(index: usize) -> Hub {
         web: format!("pod{index}:8081"),
         peer: format!("{index}"),
     };
-    Hub::new(settings(), me, keys, [index as u8; 32])
+    Hub::new(HubSettings { ring, ..settings() }, me, keys, [index as u8; 32])
 }
 
 impl World {
     pub fn new(pods: usize) -> Self {
+        Self::with_ring(pods, settings().ring)
+    }
+
+    pub fn with_ring(pods: usize, ring: RingLimits) -> Self {
         let hub = |index: usize| {
-            let mut hub = hub(index);
+            let mut hub = hub(index, ring);
             hub.lease(Time { now: 1000, wall: 1_000_000 }, LeaseView { confirmed: Some(1000), settled: true });
             hub
         };
@@ -91,6 +99,8 @@ impl World {
             waits_for_answers: None,
             answers: Vec::new(),
             mute: None,
+            before_mute: 0,
+            looked_up: Vec::new(),
         }
     }
 
@@ -144,8 +154,17 @@ impl World {
                     self.pods[pod].peer_unreachable(time, &address);
                 }
             }
+            Effect::LookedUp { result, .. } => self.looked_up.push(result),
             other => println!("{} {pod}: {other:?}", self.now),
         }
+    }
+
+    /// How many players the HTTP API of a pod says that the room has; `None`: it does not say at once.
+    pub fn look_up(&mut self, pod: usize, room: &str) -> Option<Result<u32, ErrorCode>> {
+        let time = self.time();
+        self.pods[pod].look_up(time, 1, room.parse().unwrap());
+        self.run();
+        self.looked_up.pop()
     }
 
     /// What the directory answered to a pod that waits for it.
@@ -180,7 +199,10 @@ impl World {
                         let time = self.time();
                         rest = next;
                         if self.mute == Some(pod) && matches!(frame, Frame::Deliver { .. }) {
-                            continue;
+                            if self.before_mute == 0 {
+                                continue;
+                            }
+                            self.before_mute -= 1;
                         }
                         self.pods[other].frame(time, boot(pod), frame);
                     }
@@ -229,7 +251,7 @@ impl World {
 
     /// The pod has just started: others may have seen its lease already.
     pub fn start_without_lease(&mut self, pod: usize) {
-        self.pods[pod] = hub(pod);
+        self.pods[pod] = hub(pod, settings().ring);
     }
 
     /// A link breaks, and both sides notice.

@@ -3,12 +3,15 @@
 //! All who ask for one room share one search: read the record; ask its owner, and the highest owner seen, whether they serve the
 //! room; then send everyone there, or take the room over (design.md section 5).
 
+mod counting;
 mod probing;
 mod takeover;
 
 use std::time::Duration;
 
 use bytes::Bytes;
+
+use counting::Query;
 
 use super::admission::Entry;
 use super::input::Asked;
@@ -153,12 +156,19 @@ struct Attempt {
 #[derive(Debug)]
 pub struct Find {
     waiters: Vec<Waiter>,
+    queries: Vec<Query>,
     step: Step,
     until: u64,
     stored: Option<Bytes>,
     record: Option<Record>,
     /// What this search has tried to write: if it is there, the room is ours.
     attempt: Option<Attempt>,
+}
+
+impl Find {
+    fn new(step: Step) -> Self {
+        Self { waiters: Vec::new(), queries: Vec::new(), step, until: 0, stored: None, record: None, attempt: None }
+    }
 }
 
 impl Hub {
@@ -172,8 +182,7 @@ impl Hub {
             find.waiters.push(waiter);
             return;
         }
-        let find =
-            Find { waiters: vec![waiter], step: Step::Pausing, until: 0, stored: None, record: None, attempt: None };
+        let find = Find { waiters: vec![waiter], ..Find::new(Step::Pausing) };
         self.finds.insert(room, find);
         self.read_record(time, room);
     }
@@ -244,6 +253,10 @@ impl Hub {
         let recorded = record.as_ref().map(Record::owner);
         find.stored = stored;
         find.record = record;
+        if self.answer_by_record(room) {
+            self.finds.remove(&room);
+            return;
+        }
         if let Some(owner) = &recorded {
             self.learn(time, room, owner);
         }
@@ -269,10 +282,7 @@ impl Hub {
     // ---- ends of a search
 
     fn found(&mut self, time: Time, room: RoomId, owner: &Owner) {
-        let Some(find) = self.finds.remove(&room) else {
-            return;
-        };
-        for waiter in find.waiters {
+        for waiter in self.end_search(room, ErrorCode::Unavailable) {
             self.send_to(time, room, &waiter, owner);
         }
     }
@@ -308,15 +318,14 @@ impl Hub {
 
     /// Nobody gets in.
     fn give_up(&mut self, time: Time, room: RoomId, code: ErrorCode) {
-        if let Some(find) = self.finds.remove(&room) {
-            for waiter in find.waiters {
-                self.turn_away(time, &waiter, code);
-            }
+        for waiter in self.end_search(room, code) {
+            self.turn_away(time, &waiter, code);
         }
     }
 
     /// Those who want in are told no; those with a seat go on looking.
     fn give_up_entering(&mut self, time: Time, room: RoomId, code: ErrorCode) {
+        self.answer_queries(room, Err(code));
         if let Some(find) = self.finds.get_mut(&room) {
             let all = std::mem::take(&mut find.waiters);
             let (entering, attaching) =
@@ -359,11 +368,12 @@ impl Hub {
         for waiter in late {
             self.turn_away(time, &waiter, ErrorCode::Unavailable);
         }
+        self.queries_due(time, room);
         let Some(find) = self.finds.get(&room) else {
             return;
         };
         // A takeover that is under way is seen to its end even if nobody waits for it any more.
-        if find.waiters.is_empty() && find.attempt.is_none() {
+        if find.waiters.is_empty() && find.queries.is_empty() && find.attempt.is_none() {
             self.finds.remove(&room);
             return;
         }
@@ -397,8 +407,9 @@ impl Hub {
         }
     }
 
-    /// Ends the search for a room that has come here by itself; those who waited for it.
-    pub(in crate::hub) fn waiters_of_search(&mut self, room: RoomId) -> Vec<Waiter> {
+    /// Ends a search; those who waited for the room. Where it is, no record says how many are in it.
+    pub(in crate::hub) fn end_search(&mut self, room: RoomId, code: ErrorCode) -> Vec<Waiter> {
+        self.answer_queries(room, Err(code));
         self.finds.remove(&room).map(|find| find.waiters).unwrap_or_default()
     }
 

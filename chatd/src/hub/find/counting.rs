@@ -1,0 +1,64 @@
+//! How many players a room has, for the HTTP API: what its record says, or that there is no such room. Pure: no I/O.
+
+use super::{ErrorCode, Find, Hub, PATIENCE, RoomId, Step, Time, Timer};
+use crate::hub::Effect;
+
+/// A question of the HTTP API that waits for a search.
+#[derive(Debug)]
+pub(super) struct Query {
+    number: u64,
+    deadline: u64,
+}
+
+impl Hub {
+    pub(in crate::hub) fn look_up_for_query(&mut self, time: Time, number: u64, room: RoomId) {
+        if let Some(owned) = self.owned_key(room).and_then(|key| self.rooms.get(key)) {
+            let result = Ok(owned.room.seats.len() as u32);
+            return self.effects.push(Effect::LookedUp { query: number, result });
+        }
+        if !self.serves() {
+            return self.effects.push(Effect::LookedUp { query: number, result: Err(ErrorCode::Unavailable) });
+        }
+        let query = Query { number, deadline: time.now + PATIENCE };
+        self.arm(query.deadline, Timer::Find(room));
+        match self.finds.get_mut(&room) {
+            Some(find) => {
+                find.queries.push(query);
+                self.answer_by_record(room);
+            }
+            None => {
+                let find = Find { queries: vec![query], ..Find::new(Step::Pausing) };
+                self.finds.insert(room, find);
+                self.read_record(time, room);
+            }
+        }
+    }
+
+    /// Answers all who ask how many players there are, if there is a record. True: nobody else waits for this search.
+    pub(super) fn answer_by_record(&mut self, room: RoomId) -> bool {
+        let Some(find) = self.finds.get(&room).filter(|find| !find.queries.is_empty()) else {
+            return false;
+        };
+        let Some(record) = &find.record else {
+            return false;
+        };
+        let (players, idle) = (record.players.len() as u32, find.waiters.is_empty() && find.attempt.is_none());
+        self.answer_queries(room, Ok(players));
+        idle
+    }
+
+    pub(super) fn answer_queries(&mut self, room: RoomId, result: Result<u32, ErrorCode>) {
+        if let Some(find) = self.finds.get_mut(&room) {
+            let queries = find.queries.drain(..);
+            self.effects.extend(queries.map(|query| Effect::LookedUp { query: query.number, result }));
+        }
+    }
+
+    pub(super) fn queries_due(&mut self, time: Time, room: RoomId) {
+        if let Some(find) = self.finds.get_mut(&room) {
+            let late = find.queries.extract_if(.., |query| query.deadline <= time.now);
+            let result = Err(ErrorCode::Unavailable);
+            self.effects.extend(late.map(|query| Effect::LookedUp { query: query.number, result }));
+        }
+    }
+}
