@@ -93,6 +93,9 @@ impl World {
 
     /// I3: nobody else delivers for this room.
     fn check_alone(&mut self, number: usize, view: RoomView) {
+        if self.town.contested.contains_key(&view.room.to_string()) && self.is_behind(number, view) {
+            self.town.contested.insert(view.room.to_string(), self.net.now);
+        }
         for other in 0..self.pods.len() {
             if other == number || self.pods[other].state == State::Gone {
                 continue;
@@ -117,6 +120,14 @@ impl World {
                 return self.town.fail("I3", detail);
             }
         }
+    }
+
+    /// The room was taken over from the pod, which cannot know: it is cut off, and who took the room may be gone again.
+    fn is_behind(&self, number: usize, view: RoomView) -> bool {
+        let now = self.net.now;
+        let cut_off = self.reaches_directory(&self.pods[number]).is_none_or(|since| now < since + YIELDS);
+        let record = self.store.record(view.room, now).and_then(|bytes| Record::parse(bytes));
+        cut_off && record.is_some_and(|record| record.ownership() > view.ownership)
     }
 
     /// Whether, and until when, two pods may deliver for one room.
