@@ -280,10 +280,10 @@ impl Hub {
         let Some(encoding) = self.encoding_of(asked.by) else {
             return;
         };
+        let rest = self.encode_unheard(key, encoding, unheard);
         match asked.by {
             Reach::Local(id) => {
                 self.say(time, id, asked.id, &event);
-                let rest = self.encode_unheard(key, encoding, unheard);
                 if let Some(session) = self.session_mut(id) {
                     session.output.buffer().extend_from_slice(&rest);
                     session.place = Place::Seated { key, seat };
@@ -298,9 +298,8 @@ impl Hub {
                 // In one frame: who has had JOINED is not told again what should have come after it.
                 let mut bytes = Vec::new();
                 encoding.encode(&event, asked.id, &mut bytes);
-                bytes.extend(self.encode_unheard(key, encoding, unheard));
-                let replies = (asked.number > 0).then_some(asked.number);
-                self.deliver_bytes(connection, replies, place, &bytes, Some(after));
+                bytes.extend_from_slice(&rest);
+                self.deliver_bytes(connection, asked.replies(), place, &bytes, Some(after));
             }
         }
     }

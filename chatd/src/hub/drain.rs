@@ -187,8 +187,7 @@ impl Hub {
                 moving.step = Step::Reclaiming;
                 moving.until = time.now + PATIENCE;
                 moving.claim = false;
-                owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
-                owned.changed();
+                owned.claim();
                 self.write(time, key);
             }
             Step::Settling | Step::Reclaiming if written => self.offer(time, key),
@@ -286,7 +285,7 @@ impl Hub {
         }
     }
 
-    /// The directory is away, and nobody has been offered the room: it goes on here until targets are told again.
+    /// The directory is away, and no other pod can have the room: it goes on here until targets are told again.
     fn stay(&mut self, time: Time, key: usize) {
         if let Some(drain) = &mut self.drain {
             drain.targets = None;
@@ -295,8 +294,7 @@ impl Hub {
             return;
         };
         if let Phase::Moving(Move { claim: true, .. }) = std::mem::replace(&mut owned.phase, Phase::Serving) {
-            owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
-            owned.changed();
+            owned.claim();
         }
         self.write(time, key);
         self.ready_again(time, key);

@@ -105,8 +105,7 @@ impl Hub {
         if let Some(guest) = self.guests.get(&to) {
             let mut bytes = Vec::new();
             guest.encoding.encode(event, asked.id, &mut bytes);
-            let replies = (asked.number > 0).then_some(asked.number);
-            self.deliver_bytes(to, replies, place, &bytes, after);
+            self.deliver_bytes(to, asked.replies(), place, &bytes, after);
         }
     }
 

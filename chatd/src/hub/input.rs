@@ -20,6 +20,11 @@ impl Asked {
     pub fn here(session: SessionId, id: Option<u64>) -> Self {
         Self { by: Reach::Local(session), number: 0, id }
     }
+
+    /// The relayed command that is answered.
+    pub fn replies(self) -> Option<u64> {
+        (self.number > 0).then_some(self.number)
+    }
 }
 
 /// The first line in `bytes`, without its LF, and the bytes that it takes.

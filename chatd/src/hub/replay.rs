@@ -123,19 +123,15 @@ impl Hub {
                 Told::Message { answers: Some((from, number, _)), .. } if *from == connection => *number,
                 _ => 0,
             };
-            let message_seq = match &item.told {
-                Told::Message { seq, .. } => {
-                    self.counters.replayed += 1;
-                    self.counters.messages_out += 1;
-                    *seq
-                }
-                _ => 0,
-            };
+            let message_seq = item.told.seq();
+            self.counters.replayed += u64::from(message_seq.is_some());
+            self.counters.messages_out += u64::from(message_seq.is_some());
             let id = item.told.id();
             match to {
                 Reach::Guest(connection) => {
                     let asked = Asked { by: to, number, id };
-                    self.deliver_event(connection, asked, &event, (item.position, message_seq), None);
+                    let place = (item.position, message_seq.unwrap_or_default());
+                    self.deliver_event(connection, asked, &event, place, None);
                 }
                 Reach::Local(session) => {
                     if number > 0 {

@@ -58,6 +58,14 @@ impl Told {
         }
     }
 
+    /// The number of a message.
+    pub fn seq(&self) -> Option<u64> {
+        match self {
+            Told::Message { seq, .. } => Some(*seq),
+            _ => None,
+        }
+    }
+
     /// Whether it says that `name` has come, gone, or come back.
     pub fn is_about(&self, name: PlayerName) -> bool {
         match self {
@@ -160,10 +168,7 @@ impl Ring {
     pub fn before(&self, name: PlayerName) -> Option<u64> {
         let entered = |item: &RingItem| matches!(item.told, Told::Entered(who) if who == name);
         let entered = self.items.iter().rposition(entered)?;
-        let seq = |item: &RingItem| match item.told {
-            Told::Message { seq, .. } => Some(seq),
-            _ => None,
-        };
+        let seq = |item: &RingItem| item.told.seq();
         let said_before = || self.items.range(..entered).rev().find_map(seq);
         let said_after = || self.items.range(entered..).find_map(seq).map(|seq| seq.saturating_sub(1));
         said_after().or_else(said_before)
@@ -176,7 +181,7 @@ impl Ring {
 
     /// The messages after number `seq`.
     pub fn messages_since(&self, after: u64) -> impl Iterator<Item = &RingItem> {
-        self.items.iter().filter(move |item| matches!(item.told, Told::Message { seq, .. } if seq > after))
+        self.items.iter().filter(move |item| item.told.seq().is_some_and(|seq| seq > after))
     }
 
     /// How many of the messages with numbers from `after + 1` to `last` are not here any more.
@@ -187,10 +192,7 @@ impl Ring {
 
     /// The number after which all messages fit into `bytes` together, as the ring counts them.
     pub fn start_within(&self, bytes: usize) -> u64 {
-        let first = self.newest(bytes).find_map(|item| match item.told {
-            Told::Message { seq, .. } => Some(seq),
-            _ => None,
-        });
+        let first = self.newest(bytes).find_map(|item| item.told.seq());
         first.map_or(u64::MAX, |first| first.saturating_sub(1))
     }
 

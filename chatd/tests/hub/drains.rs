@@ -7,8 +7,7 @@ fn a_room_goes_on_until_the_directory_is_back_and_then_it_moves() {
     let mut world = World::new(2);
     let (room, alice, bob) = world.room_of_two(1, "");
     world.away = true;
-    let time = world.time();
-    world.pods[0].drain(time, time.now + 25_000);
+    world.drain(0);
     world.pass(8_000);
     assert_eq!(world.ask(bob, "still here\n"), "MSG bob still here\n");
     assert_eq!(world.hear(alice), "MSG bob still here\n");
@@ -49,8 +48,7 @@ fn what_could_not_be_moved_by_the_deadline_is_given_up() {
     let mut world = World::new(2);
     let (_, alice, bob) = world.room_of_two(1, "");
     world.away = true;
-    let time = world.time();
-    world.pods[0].drain(time, time.now + 25_000);
+    world.drain(0);
     world.pass(24_900);
     assert_eq!((world.hear(alice), world.hear(bob)), (String::new(), String::new()));
     world.pass(200);

@@ -39,13 +39,19 @@ fn room(pods: usize, entry: usize) -> Room {
 impl Room {
     /// Ana comes back by way of pod `entry`, having heard nothing.
     fn resume(&mut self, entry: usize) -> Vec<Value> {
+        let ana = self.come_back(entry);
+        self.world.events(ana)
+    }
+
+    /// The same; what she hears then is to be read yet.
+    fn come_back(&mut self, entry: usize) -> Client {
         let ana = self.world.open_json(entry);
         let (room, token, timeline) = (&self.id, &self.token, &self.timeline);
         let mut resume =
             json!({"type": "resume", "room": room, "token": token, "last_seq": 0, "on_wrong_pod": "relay"});
         resume["timeline"] = timeline.clone();
         self.world.send(ana, &resume);
-        self.world.events(ana)
+        ana
     }
 }
 
@@ -69,9 +75,7 @@ fn a_link_that_breaks_after_joined_loses_nothing_that_follows_it() {
     it.world.pods[1].dropped(time, it.ana.1, Drop::Lost);
     it.world.pass(100);
     (it.world.mute, it.world.before_mute) = (Some(0), 1);
-    let ana = it.world.open_json(1);
-    let resume = json!({"type": "resume", "room": it.id, "token": it.token, "last_seq": 0, "timeline": it.timeline});
-    it.world.send(ana, &resume);
+    let ana = it.come_back(1);
     it.world.mute = None;
     it.world.break_link(0, 1);
     it.world.pass(3_000);
@@ -93,10 +97,8 @@ fn what_does_not_fit_into_a_frame_is_missed() {
         world.ask(bob, &format!("{number} {}\n", "\"".repeat(1_000)));
         world.pass(100);
     }
-    let ana = world.open_json(1);
-    let heard = json!({"type": "resume", "room": room, "token": joined["token"], "last_seq": 0, "timeline": joined["timeline"]});
-    world.send(ana, &heard);
-    let events = world.events(ana);
+    let (token, timeline) = (joined["token"].clone(), joined["timeline"].clone());
+    let events = Room { world, id: room, ana, token, timeline }.resume(1);
     let told = replayed(&events);
     assert_eq!(events[0]["missed"], 250 - told.len());
     assert!(told.len() > 50 && told.last().unwrap().0.starts_with("250 "), "{}", told.len());
@@ -190,7 +192,7 @@ fn what_happens_is_counted_once_in_the_deployment() {
 fn a_room_that_nobody_takes_is_counted_and_its_relayed_clients_look_for_it_at_once() {
     let mut it = room(2, 1);
     let time = it.world.time();
-    it.world.pods[0].drain(time, time.now + 25_000);
+    it.world.drain(0);
     it.world.pods[0].targets(time, Vec::new());
     it.world.pass(500);
     assert_eq!((it.world.pods[0].room_count(), it.world.pods[0].counters.handovers_failed), (0, 1));

@@ -132,7 +132,7 @@ fn an_unfinished_line_keeps_nobody_on_a_pod_that_is_to_end() {
     world.ask(client, "PING\n");
     world.say(client, "JOIN abcd");
     let time = world.time();
-    world.pods[0].drain(time, time.now + 25_000);
+    world.drain(0);
     world.pods[0].targets(time, Vec::new());
     world.pass(5_500);
     assert_eq!(world.hear(client), "");

@@ -66,8 +66,7 @@ fn a_pod_that_ends_sends_those_away_whose_rooms_owner_is_gone() {
     let room = world.create(alice);
     let bob = world.open(1);
     world.ask(bob, &format!("JOIN {room} bob RELAY RESUMABLE\n"));
-    let time = world.time();
-    world.pods[1].drain(time, time.now + 25_000);
+    world.drain(1);
     world.kill(0);
     world.say(bob, "hello\n");
     world.pass(3_000);
@@ -265,7 +264,7 @@ fn a_room_that_nobody_takes_stands_in_the_directory_though_that_had_lost_it() {
     world.ask(alice, &format!("JOIN {room} alice RESUMABLE\n"));
     world.store.clear();
     let time = world.time();
-    world.pods[0].drain(time, time.now + 25_000);
+    world.drain(0);
     world.pods[0].targets(time, Vec::new());
     world.pass(300);
     assert!(world.hear(alice).ends_with("BYE shutting_down\n"));

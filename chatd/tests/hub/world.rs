@@ -316,10 +316,16 @@ impl World {
         self.hear(client)
     }
 
+    /// A pod is to end, and knows of no other yet.
+    pub fn drain(&mut self, pod: usize) {
+        let time = self.time();
+        self.pods[pod].drain(time, time.now + 25_000);
+    }
+
     /// A pod is to end, and knows of one other that takes its rooms.
     pub fn drain_to(&mut self, from: usize, to: usize) {
         let time = self.time();
-        self.pods[from].drain(time, time.now + 25_000);
+        self.drain(from);
         let target = Target { pod_id: format!("chat-{to}"), boot: boot(to), peer: to.to_string(), rooms: 0 };
         self.pods[from].targets(time, vec![target]);
     }

@@ -93,8 +93,8 @@ impl World {
 
     /// I3: nobody else delivers for this room.
     fn check_alone(&mut self, number: usize, view: RoomView) {
-        if self.town.contested.contains_key(&view.room.to_string()) && self.is_behind(number, view) {
-            self.town.contested.insert(view.room.to_string(), self.net.now);
+        if self.town.contested.contains_key(&view.room) && self.is_behind(number, view) {
+            self.town.contested.insert(view.room, self.net.now);
         }
         for other in 0..self.pods.len() {
             if other == number || self.pods[other].state == State::Gone {
@@ -105,12 +105,12 @@ impl World {
                 continue;
             };
             if self.pods[other].state == State::Frozen {
-                self.town.contested.insert(view.room.to_string(), self.net.now);
+                self.town.contested.insert(view.room, self.net.now);
                 continue;
             }
             let (lower, higher) = if theirs.ownership < view.ownership { (other, number) } else { (number, other) };
             let may = theirs.ownership != view.ownership && self.may_overlap(view.room, lower, higher).is_some();
-            self.town.contested.insert(view.room.to_string(), self.net.now);
+            self.town.contested.insert(view.room, self.net.now);
             if !may {
                 let theirs = self.pods[other].views.iter().find(|theirs| theirs.room == view.room);
                 let theirs = theirs.map(|theirs| theirs.ownership);

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chatd::protocol::RoomId;
+
 use crate::client::{Seat, What};
 use crate::dice::Dice;
 use crate::heard::{Item, Said, Verdict};
@@ -47,7 +49,7 @@ pub struct Town {
     /// Rooms that were closed: a former owner that was away meanwhile knows nothing of it.
     pub closed: BTreeSet<String>,
     /// When each room last had two owners: the one that is cut off does not know who has left at the other.
-    pub contested: BTreeMap<String, Micros>,
+    pub contested: BTreeMap<RoomId, Micros>,
     pub messages: u64,
     /// The number that its sender gave a message, if it speaks JSON.
     pub ids: BTreeMap<String, u64>,
@@ -162,7 +164,8 @@ impl Town {
         };
         self.resumed_stale += 1;
         // The answer to RESUME was on its way for some milliseconds.
-        let contested = self.contested.get(&seat.room).is_some_and(|at| at + SECOND > now);
+        let contested =
+            seat.room.parse().is_ok_and(|room: RoomId| self.contested.get(&room).is_some_and(|at| at + SECOND > now));
         let excused = contested || self.closed.contains(&seat.room);
         if ended.surely && !excused && self.went_back.is_none_or(|when| when < ended.at) {
             let when = ended.at as f64 / 1e6;

@@ -1,6 +1,6 @@
 //! How many players a room has, for the HTTP API: what its record says, or that there is no such room. Pure: no I/O.
 
-use super::{ErrorCode, Find, Hub, PATIENCE, RoomId, Step, Time, Timer};
+use super::{ErrorCode, Hub, PATIENCE, RoomId, Time, Timer};
 use crate::hub::Effect;
 
 /// A question of the HTTP API that waits for a search.
@@ -21,17 +21,9 @@ impl Hub {
         }
         let query = Query { number, deadline: time.now + PATIENCE };
         self.arm(query.deadline, Timer::Find(room));
-        match self.finds.get_mut(&room) {
-            Some(find) => {
-                find.queries.push(query);
-                self.answer_by_record(room);
-            }
-            None => {
-                let find = Find { queries: vec![query], ..Find::new(Step::Pausing) };
-                self.finds.insert(room, find);
-                self.read_record(time, room);
-            }
-        }
+        self.join_search(time, room, |find| find.queries.push(query));
+        // A search that was under way may have read it.
+        self.answer_by_record(room);
     }
 
     /// Answers all who ask how many players there are, if there is a record. True: nobody else waits for this search.

@@ -166,7 +166,8 @@ pub struct Find {
 }
 
 impl Find {
-    fn new(step: Step) -> Self {
+    fn new() -> Self {
+        let step = Step::Pausing;
         Self { waiters: Vec::new(), queries: Vec::new(), step, until: 0, stored: None, record: None, attempt: None }
     }
 }
@@ -178,13 +179,16 @@ impl Hub {
             return self.serve_waiter(time, key, &waiter);
         }
         self.arm(waiter.deadline, Timer::Find(room));
-        if let Some(find) = self.finds.get_mut(&room) {
-            find.waiters.push(waiter);
-            return;
+        self.join_search(time, room, |find| find.waiters.push(waiter));
+    }
+
+    /// `join` adds who waits for the room to its search, which begins now if there was none.
+    fn join_search(&mut self, time: Time, room: RoomId, join: impl FnOnce(&mut Find)) {
+        let begins = !self.finds.contains_key(&room);
+        join(self.finds.entry(room).or_insert_with(Find::new));
+        if begins {
+            self.read_record(time, room);
         }
-        let find = Find { waiters: vec![waiter], ..Find::new(Step::Pausing) };
-        self.finds.insert(room, find);
-        self.read_record(time, room);
     }
 
     fn read_record(&mut self, time: Time, room: RoomId) {
@@ -407,7 +411,7 @@ impl Hub {
         }
     }
 
-    /// Ends a search; those who waited for the room. Where it is, no record says how many are in it.
+    /// Ends a search: those who waited for the room. Who asked how many are in it is answered with `code`.
     pub(in crate::hub) fn end_search(&mut self, room: RoomId, code: ErrorCode) -> Vec<Waiter> {
         self.answer_queries(room, Err(code));
         self.finds.remove(&room).map(|find| find.waiters).unwrap_or_default()

@@ -203,6 +203,12 @@ impl Owned {
         self.version += 1;
     }
 
+    /// The ownership is claimed again, one higher.
+    pub fn claim(&mut self) {
+        self.ownership.epoch = self.ownership.epoch.saturating_add(1);
+        self.changed();
+    }
+
     /// The answer to what is under way will not count; a swap among it may be carried out all the same.
     fn give_up_request(&mut self) {
         if let Some((_, Outstanding::Swap { bytes, version })) = self.outstanding.take() {

@@ -81,8 +81,7 @@ impl Hub {
             {
                 continue;
             }
-            owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
-            owned.version += 1;
+            owned.claim();
             self.counters.claims += 1;
         }
         self.check_all(time);
