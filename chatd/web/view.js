@@ -1,13 +1,13 @@
 // The room's document: shows a session's state and turns what a person does into events. I/O: the document.
 
-import { MAX_TEXT_BYTES, byteLength, nameFrom } from './protocol.js';
+import { Composer } from './composer.js';
+import { nameFrom } from './protocol.js';
 import { connectionStatus } from './session.js';
 import { errorWords, statusWords, stopWords } from './words.js';
 import { Messages } from './messages.js';
 import { playerRows } from './players.js';
 
 const LOG_LINES = 10;
-const NEAR_LIMIT_BYTES = 500;
 const COPIED_MS = 2500;
 
 const byId = (id) => document.getElementById(id);
@@ -16,6 +16,7 @@ export class View {
   #dispatch;
   #invite;
   #messages;
+  #composer;
   #phase = null;
   #unread = 0;
   #room;
@@ -31,6 +32,7 @@ export class View {
       dispatch(event);
       byId('draft').focus();
     });
+    this.#composer = new Composer(byId('composer'), byId('draft'), byId('bytes'), (text) => dispatch({ type: 'say', text }));
     byId('room-code').textContent = room ?? '–';
     byId('copy').disabled = !invite;
     byId('name').value = suggestedName;
@@ -38,21 +40,21 @@ export class View {
   }
 
   get draft() {
-    return byId('draft').value;
+    return this.#composer.text;
   }
 
   clearDraft() {
-    this.#setDraft('');
+    this.#composer.set('');
   }
 
   restoreDraft(text) {
-    if (text) this.#setDraft(text);
+    if (text) this.#composer.set(text);
   }
 
   /** A refused text goes back to the input, if nothing else is being written there. */
   giveBack(text) {
     if (this.draft !== '') return false;
-    this.#setDraft(text);
+    this.#composer.set(text);
     return true;
   }
 
@@ -123,17 +125,6 @@ export class View {
   }
 
   #listen() {
-    byId('composer').addEventListener('submit', (event) => {
-      event.preventDefault();
-      this.#dispatch({ type: 'say', text: this.draft });
-      byId('draft').focus();
-    });
-    byId('draft').addEventListener('keydown', (event) => {
-      if (event.key !== 'Enter' || event.isComposing) return;
-      event.preventDefault();
-      byId('composer').requestSubmit();
-    });
-    byId('draft').addEventListener('input', () => this.#setDraft(this.draft));
     byId('ask').addEventListener('submit', (event) => {
       event.preventDefault();
       const name = nameFrom(byId('name').value);
@@ -154,17 +145,6 @@ export class View {
       this.#title();
     });
     this.#title();
-  }
-
-  // A message is one line, so a pasted text's line ends become spaces.
-  #setDraft(text) {
-    const draft = byId('draft');
-    const line = text.replace(/[\r\n\u0085\u2028\u2029]+/g, ' ');
-    if (draft.value !== line) draft.value = line;
-    const left = MAX_TEXT_BYTES - byteLength(line);
-    byId('bytes').classList.toggle('over', left < 0);
-    setText(byId('bytes'), left > NEAR_LIMIT_BYTES ? '' : `${bytes(Math.abs(left))} ${left < 0 ? 'too long' : 'left'}`);
-    setInvalid(draft, left < 0);
   }
 
   async #copy() {
@@ -196,8 +176,6 @@ function bidi(text) {
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
-
-const bytes = (count) => (count === 1 ? '1 byte' : `${count} bytes`);
 
 function setInvalid(input, invalid) {
   if (invalid) input.setAttribute('aria-invalid', 'true');

@@ -36,6 +36,7 @@ static PAGES: &[Page] = pages! {
     "/room" => HTML "room.html",
     "/style.css" => STYLE "style.css",
     "/favicon.svg" => PICTURE "favicon.svg",
+    "/composer.js" => SCRIPT "composer.js",
     "/connection.js" => SCRIPT "connection.js",
     "/lobby.js" => SCRIPT "lobby.js",
     "/messages.js" => SCRIPT "messages.js",
