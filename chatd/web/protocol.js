@@ -34,10 +34,13 @@ export function textProblem(text) {
   return byteLength(text) > MAX_TEXT_BYTES ? 'text_too_long' : null;
 }
 
-/** The first message of a connection: back into the held seat where there is one, else a new one. */
-export function entry(room, name, seat) {
+/**
+ * The first message of a connection: back into the held seat where there is one, else a new one. With the same `key` JOIN finds the
+ * seat of a JOIN whose answer was lost, or of a tab that was closed.
+ */
+export function entry(room, name, seat, key) {
   // A page has one address, whichever pod answers there: it always asks to be relayed.
-  if (!seat) return { type: 'join', room, name, resumable: true, on_wrong_pod: 'relay' };
+  if (!seat) return { type: 'join', room, name, resumable: true, on_wrong_pod: 'relay', ...(key && { key }) };
   const { token, timeline, lastSeq } = seat;
   return { type: 'resume', room, token, timeline, last_seq: lastSeq, on_wrong_pod: 'relay' };
 }

@@ -3,11 +3,12 @@
 import { Connection } from './connection.js';
 import { nameFrom, roomFrom } from './protocol.js';
 import { create, reduce, toKeep } from './session.js';
-import { forgetRoom, loadRoom, rememberName, rememberedName, saveRoom } from './storage.js';
+import { forgetKey, forgetRoom, loadKey, loadRoom, rememberName, rememberedName, saveKey, saveRoom } from './storage.js';
 import { View } from './view.js';
 
 const LEAVE_MS = 2000;
 const PROBE_MS = 8000;
+const SAVE_KEY_MS = 10_000;
 
 const query = new URLSearchParams(location.search);
 const room = roomFrom(query.get('room') ?? '');
@@ -19,7 +20,8 @@ const socketAddress = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${loca
 const connection = new Connection(socketAddress, dispatch);
 const view = new View({ room, invite, dispatch, suggestedName: askedName ?? rememberedName() });
 let waiting = null;
-let state = create({ room, name: nameFrom(askedName ?? ''), kept, firstId: firstId() });
+let state = create({ room, name: nameFrom(askedName ?? ''), kept, firstId: firstId(), key: room && loadKey(room, Date.now()) });
+let keySavedAt = 0;
 
 // 2^20 ids are left below 2^53 after the greatest start.
 function firstId() {
@@ -32,6 +34,15 @@ function dispatch(event) {
   state = next;
   view.render(state);
   for (const effect of effects) perform(effect);
+  if (event.type === 'opened' || event.type === 'received') keepKey(SAVE_KEY_MS);
+}
+
+// Whoever speaks with the room may have a seat there from now on.
+function keepKey(every) {
+  const now = Date.now();
+  if (!['joining', 'joined'].includes(state.phase) || now - keySavedAt < every) return;
+  keySavedAt = now;
+  saveKey(room, state.key, state.holdMs, now);
 }
 
 function perform(effect) {
@@ -48,7 +59,7 @@ function perform(effect) {
     case 'giveBack': if (view.giveBack(effect.text)) dispatch({ type: 'discard', id: effect.id }); break;
     case 'remember': remember(); break;
     case 'save': save(); break;
-    case 'forget': forgetRoom(room); location.replace('/'); break;
+    case 'forget': forgetRoom(room); forgetKey(room); location.replace('/'); break;
   }
 }
 
@@ -75,7 +86,10 @@ function save() {
 }
 
 // Leaving the page is not leaving the room: a reload and the way back find the seat.
-addEventListener('pagehide', save);
+addEventListener('pagehide', () => {
+  keepKey(0);
+  save();
+});
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible') dispatch({ type: 'woken' });
   else save();

@@ -12,14 +12,19 @@ export const MAX_ITEMS = 300;
 export const MAX_OUTBOX = 20;
 const STABLE_MS = 10_000;
 
-/** `firstId` is random, so that ids of two tabs in one seat do not meet. `kept` is what `toKeep` gave before a reload. */
-export function create({ room, name, kept, firstId }) {
+/**
+ * `firstId` is random, so that ids of two tabs in one seat do not meet. `kept` is what `toKeep` gave before a reload. `key` is what
+ * this browser shows for its seats in the room.
+ */
+export function create({ room, name, kept, firstId, key }) {
   const known = kept && (!name || sameName(kept.name, name)) ? kept : null;
   return {
     phase: 'asking',
     room,
     name: known?.name ?? name,
     seat: known?.seat ?? null,
+    key,
+    holdMs: 0,
     players: [],
     maxPlayers: 0,
     items: known?.items ?? [],
@@ -79,7 +84,7 @@ function connect(state) {
 
 function opened(state) {
   if (state.phase !== 'connecting') return [state, []];
-  return [{ ...state, phase: 'joining' }, [{ type: 'send', message: entry(state.room, state.name, state.seat) }]];
+  return [{ ...state, phase: 'joining' }, [{ type: 'send', message: entry(state.room, state.name, state.seat, state.key) }]];
 }
 
 function woken(state) {
@@ -139,15 +144,17 @@ function received(state, message, env) {
 
 function joined(state, message, env) {
   const goesOn = message.resumed && state.seat?.timeline === message.timeline;
-  const missed = goesOn ? message.missed : null;
+  // Without a seat the key has found it: what is replayed then has not been heard here, from wherever it begins.
+  const missed = goesOn || !state.seat ? message.missed : null;
   const seen = state.seat?.lastSeq ?? 0;
-  const remaining = missed === null ? 0 : Math.max(0, message.seq - seen - missed);
+  const remaining = !goesOn || missed === null ? 0 : Math.max(0, message.seq - seen - missed);
   let next = {
     ...state,
     phase: 'joined',
     name: message.name,
     players: message.players,
     maxPlayers: message.max_players,
+    holdMs: message.hold_ms ?? 0,
     joinedAt: env.now,
     error: state.error?.about === 'connection' ? null : state.error,
     settling: { remaining, sure: missed === 0 },
@@ -159,7 +166,7 @@ function joined(state, message, env) {
     },
   };
   if (!message.resumed && state.wasIn) next = note(next, { code: 'rejoined' }, env.now);
-  if (message.resumed && missed !== 0) next = note(next, { code: 'gap', count: missed }, env.now);
+  if (message.resumed && missed !== 0 && (state.wasIn || missed !== null)) next = note(next, { code: 'gap', count: missed }, env.now);
   const [settled, effects] = remaining === 0 ? settle(next) : [next, []];
   return [settled, [{ type: 'remember' }, ...effects, { type: 'save' }]];
 }

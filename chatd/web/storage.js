@@ -1,6 +1,10 @@
-// What the browser keeps: the name for good, and a room's seat and talk for as long as its tab. I/O: web storage.
+// What the browser keeps: the name for good, a room's seat and talk for as long as its tab, and the key of its seats for as long as
+// one of them can be held. I/O: web storage.
 
 const NAME = 'chatd.name';
+const KEY = 'chatd.key.v1.';
+// A held seat outlives its connection by the hold, and by what it takes until a dead connection or a dead pod is noticed.
+const NOTICED_MS = 60_000;
 const seatKey = (room) => `chatd.room.v1.${room}`;
 
 // Storage may be forbidden or full. The page works without it; it only forgets.
@@ -18,3 +22,20 @@ export const rememberName = (name) => attempt(() => localStorage.setItem(NAME, n
 export const loadRoom = (room) => attempt(() => JSON.parse(sessionStorage.getItem(seatKey(room))));
 export const saveRoom = (room, kept) => attempt(() => sessionStorage.setItem(seatKey(room), JSON.stringify(kept)));
 export const forgetRoom = (room) => attempt(() => sessionStorage.removeItem(seatKey(room)));
+
+/** The key that makes JOIN find this browser's own seat in `room` again: 128 random bits, new where no seat can be held with the old. */
+export function loadKey(room, now) {
+  attempt(() => Object.keys(localStorage).filter((name) => name.startsWith(KEY)).forEach((name) => dropIfOld(name, now)));
+  const kept = attempt(() => JSON.parse(localStorage.getItem(KEY + room)));
+  return kept?.key ?? [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function dropIfOld(name, now) {
+  const kept = attempt(() => JSON.parse(localStorage.getItem(name)));
+  if (!(kept?.until > now)) localStorage.removeItem(name);
+}
+
+export const saveKey = (room, key, holdMs, now) => attempt(() => (
+  localStorage.setItem(KEY + room, JSON.stringify({ key, until: now + holdMs + NOTICED_MS }))
+));
+export const forgetKey = (room) => attempt(() => localStorage.removeItem(KEY + room));

@@ -95,10 +95,24 @@ describe('joining', () => {
     it.feed({ type: 'named', name: 'ana' });
     assert.deepEqual(it.kinds(), ['connect']);
     it.feed({ type: 'opened' });
-    assert.deepEqual(it.sent(), [{ type: 'join', room: 'abcd1234', name: 'ana', resumable: true, on_wrong_pod: 'relay' }]);
+    const join = { type: 'join', room: 'abcd1234', name: 'ana', resumable: true, on_wrong_pod: 'relay' };
+    assert.deepEqual(it.sent(), [join]);
+    const keyed = session({ key: 'k'.repeat(32) }).feed({ type: 'begin' }, { type: 'opened' });
+    assert.deepEqual(keyed.sent(), [{ ...join, key: 'k'.repeat(32) }]);
     it.receive(JOINED);
     assert.equal(connectionStatus(it.state), 'connected');
     assert.deepEqual(it.state.seat, { token: 'secret', timeline: 't1', lastSeq: 10 });
+  });
+
+  test('a seat that the key has found is taken up where it is', () => {
+    const it = session({ key: 'k'.repeat(32) }).feed({ type: 'begin' }, { type: 'opened' });
+    const text = { ...message(12, 'said meanwhile'), replay: true };
+    it.receive({ ...JOINED, seq: 12, resumed: true, missed: 3 }, text).receive(message(13, 'live'));
+    assert.deepEqual(it.state.items.map(({ code, count, text: said }) => code ? [code, count] : said), [['gap', 3], 'said meanwhile', 'live']);
+    assert.deepEqual([it.state.phase, it.state.settling, it.state.seat.lastSeq], ['joined', null, 13]);
+    const lost = session({ key: 'k'.repeat(32) }).feed({ type: 'begin' }, { type: 'opened' });
+    lost.receive({ ...JOINED, resumed: true, missed: null });
+    assert.deepEqual(lost.state.items, [], 'nothing of the room was here before');
   });
 
   for (const code of ['name_taken', 'bad_name']) {
