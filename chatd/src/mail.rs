@@ -58,13 +58,13 @@ pub enum ShardMail {
     PeerUp {
         boot: PodBoot,
         link: LinkId,
-        address: Option<String>,
     },
     PeerDown {
         boot: PodBoot,
     },
     PeerUnreachable {
-        address: String,
+        boot: PodBoot,
+        gone: bool,
     },
     /// Whole encoded frames (each with its length) of rooms of this shard.
     Frames {
@@ -95,6 +95,7 @@ pub enum PodMail {
         request: Request,
     },
     Dial {
+        boot: PodBoot,
         address: String,
     },
     /// Whole encoded frames for the pod with boot `to`, over the link that the shard knows: on another one, that has come

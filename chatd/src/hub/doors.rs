@@ -168,10 +168,10 @@ impl Hub {
 
     // ---- peers
 
-    /// A link to the pod with `boot` is up, dialled by either side. `address`: what was dialled, if this side did.
-    pub fn peer_up(&mut self, time: Time, boot: PodBoot, address: Option<&str>) {
+    /// A link to the pod with `boot` is up, dialled by either side.
+    pub fn peer_up(&mut self, time: Time, boot: PodBoot) {
         self.begin(time);
-        self.peer_is_up(time, boot, address);
+        self.peer_is_up(boot);
         self.finish(time);
     }
 
@@ -182,10 +182,10 @@ impl Hub {
         self.finish(time);
     }
 
-    /// Nobody who knows the deployment's key answers at `address`.
-    pub fn peer_unreachable(&mut self, time: Time, address: &str) {
+    /// The process with `boot` does not answer at its address. `gone`: another of the deployment has the address now.
+    pub fn peer_unreachable(&mut self, time: Time, boot: PodBoot, gone: bool) {
         self.begin(time);
-        self.peer_is_unreachable(time, address);
+        self.peer_is_unreachable(time, boot, gone);
         self.finish(time);
     }
 

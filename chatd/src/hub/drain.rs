@@ -235,7 +235,7 @@ impl Hub {
                 .for_each(|chosen| chosen.rooms = chosen.rooms.saturating_add(1));
         }
         if self.reach(time, target.boot, &target.peer) {
-            self.peers.send_or_queue(target.boot, &target.peer, &Frame::Offer { room, snapshot });
+            self.peers.send_or_queue(target.boot, &Frame::Offer { room, snapshot });
             self.arm_room(time, key);
         } else {
             self.check_move(time, key);
@@ -318,14 +318,9 @@ impl Hub {
         }
     }
 
-    pub(super) fn move_peer_down(&mut self, time: Time, boot: PodBoot) {
+    /// The link to the process with `boot` is down, or it cannot be reached.
+    pub(super) fn move_peer_away(&mut self, time: Time, boot: PodBoot) {
         for key in self.moves_to(|target| target.boot == boot) {
-            self.check_move(time, key);
-        }
-    }
-
-    pub(super) fn move_peer_unreachable(&mut self, time: Time, address: &str) {
-        for key in self.moves_to(|target| target.peer == address) {
             self.check_move(time, key);
         }
     }

@@ -17,13 +17,15 @@ const TELL_AGAIN: u64 = 2_000;
 const TELL_FOR: u64 = 600_000;
 /// Former owners that have still to be told; more are not remembered: they learn it from the record.
 const TELLS: usize = 10_000;
-/// Frames that wait for a dial, of one address.
+/// Frames that wait for a dial.
 const QUEUE: usize = 10_000;
 
+/// A dial that is under way.
 #[derive(Debug, Default)]
 struct Dial {
-    /// Encoded frames, and the process that they are meant for.
-    queue: Vec<(PodBoot, Vec<u8>)>,
+    frames: usize,
+    /// Encoded.
+    queue: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -44,9 +46,9 @@ fn tell_next(time: Time) -> u64 {
 pub struct Peers {
     /// Links that are up, with what is to be sent.
     up: BTreeMap<PodBoot, Vec<u8>>,
-    dials: BTreeMap<String, Dial>,
-    /// Addresses where nobody answered, until when that is believed.
-    failed: BTreeMap<String, u64>,
+    dials: BTreeMap<PodBoot, Dial>,
+    /// Processes that could not be reached, until when that is believed.
+    failed: BTreeMap<PodBoot, u64>,
     tells: BTreeMap<(RoomId, PodBoot), Tell>,
 }
 
@@ -62,16 +64,15 @@ impl Peers {
         }
     }
 
-    /// Sends a frame now, or when the dial that is under way has reached the process that it is for.
-    pub fn send_or_queue(&mut self, to: PodBoot, address: &str, frame: &Frame<'_>) {
-        if self.is_up(to) {
-            self.send(to, frame);
-        } else if let Some(dial) = self.dials.get_mut(address)
-            && dial.queue.len() < QUEUE
+    /// Sends a frame now, or when the dial that is under way has come to a link.
+    pub fn send_or_queue(&mut self, to: PodBoot, frame: &Frame<'_>) {
+        if let Some(out) = self.up.get_mut(&to) {
+            frame.encode(out);
+        } else if let Some(dial) = self.dials.get_mut(&to)
+            && dial.frames < QUEUE
         {
-            let mut bytes = Vec::new();
-            frame.encode(&mut bytes);
-            dial.queue.push((to, bytes));
+            dial.frames += 1;
+            frame.encode(&mut dial.queue);
         }
     }
 
@@ -88,44 +89,21 @@ impl Hub {
     /// Sees to a link to the process with `boot`, which listens at `address`. False: it cannot be reached now.
     pub(super) fn reach(&mut self, time: Time, boot: PodBoot, address: &str) -> bool {
         let peers = &mut self.peers;
-        if peers.is_up(boot) || peers.dials.contains_key(address) {
+        if peers.is_up(boot) || peers.dials.contains_key(&boot) {
             return true;
         }
-        if peers.failed.get(address).is_some_and(|until| *until > time.now) {
+        if peers.failed.get(&boot).is_some_and(|until| *until > time.now) {
             return false;
         }
-        peers.failed.remove(address);
-        peers.dials.insert(address.to_owned(), Dial::default());
-        self.effects.push(Effect::Dial { address: address.to_owned() });
+        peers.failed.remove(&boot);
+        peers.dials.insert(boot, Dial::default());
+        self.effects.push(Effect::Dial { boot, address: address.to_owned() });
         true
     }
 
-    pub(super) fn peer_is_up(&mut self, time: Time, boot: PodBoot, address: Option<&str>) {
-        self.peers.up.entry(boot).or_default();
-        let mut absent = Vec::new();
-        if let Some(address) = address
-            && let Some(dial) = self.peers.dials.remove(address)
-        {
-            for (to, bytes) in dial.queue {
-                match self.peers.up.get_mut(&to) {
-                    Some(out) => out.extend_from_slice(&bytes),
-                    None => absent.push(to),
-                }
-            }
-            // Whoever had this address before is gone, and needs not be told.
-            self.peers.tells.retain(|_, tell| tell.former.peer != address || tell.former.boot == boot);
-        }
-        // The other side dialled: what waits for it need not wait any longer.
-        for dial in self.peers.dials.values_mut() {
-            for (_, bytes) in dial.queue.extract_if(.., |(to, _)| *to == boot) {
-                self.peers.up.entry(boot).or_default().extend_from_slice(&bytes);
-            }
-        }
-        absent.sort_unstable();
-        absent.dedup();
-        for gone in absent {
-            self.owner_is_silent(time, Some(gone), None);
-        }
+    pub(super) fn peer_is_up(&mut self, boot: PodBoot) {
+        let waiting = self.peers.dials.remove(&boot).map(|dial| dial.queue).unwrap_or_default();
+        self.peers.up.entry(boot).or_default().extend_from_slice(&waiting);
     }
 
     pub(super) fn peer_is_down(&mut self, time: Time, boot: PodBoot) {
@@ -143,16 +121,20 @@ impl Hub {
             self.detach(time, guest);
         }
         self.relays_cut(time, boot);
-        self.owner_is_silent(time, Some(boot), None);
-        self.move_peer_down(time, boot);
+        self.owner_is_silent(time, boot);
+        self.move_peer_away(time, boot);
     }
 
-    pub(super) fn peer_is_unreachable(&mut self, time: Time, address: &str) {
-        self.peers.dials.remove(address);
+    pub(super) fn peer_is_unreachable(&mut self, time: Time, boot: PodBoot, gone: bool) {
+        self.peers.dials.remove(&boot);
         self.peers.failed.retain(|_, until| *until > time.now);
-        self.peers.failed.insert(address.to_owned(), time.now + DIAL_AGAIN);
-        self.owner_is_silent(time, None, Some(address));
-        self.move_peer_unreachable(time, address);
+        self.peers.failed.insert(boot, time.now + DIAL_AGAIN);
+        if gone {
+            // It needs not be told any more.
+            self.peers.tells.retain(|_, tell| tell.former.boot != boot);
+        }
+        self.owner_is_silent(time, boot);
+        self.move_peer_away(time, boot);
     }
 
     // ---- telling former owners
@@ -179,7 +161,7 @@ impl Hub {
 
     fn tell_former(&mut self, time: Time, room: RoomId, former: &Former, owner: Owner) {
         if self.reach(time, former.boot, &former.peer) {
-            self.peers.send_or_queue(former.boot, &former.peer, &Frame::Tell { room, owner });
+            self.peers.send_or_queue(former.boot, &Frame::Tell { room, owner });
         }
     }
 

@@ -109,8 +109,9 @@ pub struct Target {
 pub enum Effect {
     /// Ask the directory; give the answer to [`super::Hub::answered`].
     Directory { ticket: Ticket, request: Request },
-    /// Make a peer link to `address`; then [`super::Hub::peer_up`] or [`super::Hub::peer_unreachable`], within 2 s.
-    Dial { address: String },
+    /// Make a peer link to the process with `boot`, which listens at `address`; then [`super::Hub::peer_up`] or
+    /// [`super::Hub::peer_unreachable`], within 2 s.
+    Dial { boot: PodBoot, address: String },
     /// Write the session's output, within 1 s, and close its socket; then [`super::Hub::dropped`]. `code`: why, for the WebSocket close;
     /// `None`: after QUIT, or at the end of the client's own input.
     Close { session: SessionId, code: Option<ErrorCode> },

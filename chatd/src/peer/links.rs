@@ -4,6 +4,9 @@
 //! boot's stays. But a pod that dials because its link broke, while the other side has not noticed, must get through. The two
 //! are told apart by what a dialler says with its proof: the last link with this peer that it has seen end. Whoever names the
 //! link that is up here has seen it end; whoever does not has dialled before it knew of it.
+//!
+//! A dial is for one process, named by its boot, and an address says only where to look for it: another process that answers
+//! there does not become the link, whatever it can prove.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -35,15 +38,17 @@ pub enum Action {
     Close {
         link: LinkId,
     },
+    /// A link came up, or somebody dialled a process that has one.
     Up {
         boot: PodBoot,
-        address: Option<String>,
     },
     Down {
         boot: PodBoot,
     },
+    /// A dial came to nothing. `gone`: another process of the deployment has its address now.
     Unreachable {
-        address: String,
+        boot: PodBoot,
+        gone: bool,
     },
 }
 
@@ -59,15 +64,16 @@ pub enum Choice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Connecting,
-    /// The commit is on its way to this peer.
-    Committed(PodBoot),
+    /// The commit is on its way.
+    Committed,
     /// The peer is dialling, and its connection stays.
-    Awaited(PodBoot),
+    Awaited,
 }
 
 #[derive(Debug)]
 struct Dial {
     id: LinkId,
+    address: String,
     started: u64,
     nonce: Nonce,
     stage: Stage,
@@ -86,12 +92,10 @@ struct Link {
 pub struct Links {
     me: PodBoot,
     last_id: u64,
-    dials: HashMap<String, Dial>,
+    dials: HashMap<PodBoot, Dial>,
     by_boot: HashMap<PodBoot, Link>,
-    /// Where the peers with a link have been dialled, or say that they are.
-    addresses: HashMap<String, PodBoot>,
-    /// When the last dial to each address that failed was started.
-    failed: HashMap<String, u64>,
+    /// When the last dial of each process that failed was started, and whether another has its address.
+    failed: HashMap<PodBoot, (u64, bool)>,
     ended: VecDeque<(PodBoot, Nonce)>,
     actions: Vec<Action>,
 }
@@ -103,7 +107,6 @@ impl Links {
             last_id: 0,
             dials: HashMap::new(),
             by_boot: HashMap::new(),
-            addresses: HashMap::new(),
             failed: HashMap::new(),
             ended: VecDeque::new(),
             actions: Vec::new(),
@@ -121,96 +124,82 @@ impl Links {
         LinkId(self.last_id)
     }
 
-    /// Somebody wants a link to whoever listens at `address`. `nonce`: for the handshake, if it comes to one.
-    pub fn dial(&mut self, now: u64, address: &str, nonce: Nonce) {
-        if let Some(boot) = self.addresses.get(address) {
-            self.actions.push(Action::Up { boot: *boot, address: Some(address.to_owned()) });
+    /// Somebody wants a link to the process with `boot`, which listens at `address`. `nonce`: for the handshake, if it comes to
+    /// one.
+    pub fn dial(&mut self, now: u64, boot: PodBoot, address: &str, nonce: Nonce) {
+        if self.by_boot.contains_key(&boot) {
+            self.actions.push(Action::Up { boot });
             return;
         }
-        if self.dials.contains_key(address) {
+        if self.dials.contains_key(&boot) {
             return;
         }
-        let failed = self.failed.get(address).is_some_and(|started| now < started + SHARED_FOR);
-        if failed || self.dials.len() >= MAX_DIALS {
-            self.actions.push(Action::Unreachable { address: address.to_owned() });
+        let failed = self.failed.get(&boot).filter(|(started, _)| now < started + SHARED_FOR);
+        if failed.is_some() || boot == self.me || self.dials.len() >= MAX_DIALS {
+            let gone = failed.is_some_and(|(_, gone)| *gone);
+            self.actions.push(Action::Unreachable { boot, gone });
             return;
+        }
+        if self.failed.len() >= MAX_DIALS {
+            self.failed.retain(|_, (started, _)| now < *started + SHARED_FOR);
         }
         let link = self.arrived();
-        self.dials.insert(address.to_owned(), Dial { id: link, started: now, nonce, stage: Stage::Connecting });
+        let dial = Dial { id: link, address: address.to_owned(), started: now, nonce, stage: Stage::Connecting };
+        self.dials.insert(boot, dial);
         self.actions.push(Action::Connect { link, address: address.to_owned() });
     }
 
-    /// The nonce of a dial.
-    pub fn nonce(&self, link: LinkId) -> Option<Nonce> {
-        self.dials.values().find(|dial| dial.id == link).map(|dial| dial.nonce)
+    /// What a dial's handshake needs: the process that it is for, and its nonce.
+    pub fn dialled(&self, link: LinkId) -> Option<(PodBoot, Nonce)> {
+        self.dials.iter().find(|(_, dial)| dial.id == link).map(|(boot, dial)| (*boot, dial.nonce))
     }
 
-    /// A connection that this side dialled has reached the pod with `boot`.
-    pub fn greeted(&mut self, link: LinkId, boot: PodBoot) -> Choice {
-        let Some(address) = self.dialled(link) else {
+    /// A connection that this side dialled has reached the process with `boot`, which says that it listens at `address`.
+    pub fn greeted(&mut self, link: LinkId, boot: PodBoot, address: &str) -> Choice {
+        let Some((wanted, _)) = self.dialled(link) else {
             return Choice::Leave;
         };
-        if boot == self.me {
-            self.give_up(&address);
-            return Choice::Leave;
-        }
-        if self.by_boot.contains_key(&boot) {
-            self.dials.remove(&address);
-            self.addresses.insert(address.clone(), boot);
-            self.actions.push(Action::Up { boot, address: Some(address) });
-            return Choice::Leave;
-        }
-        let under_way = self.dials.values().any(|dial| dial.stage == Stage::Committed(boot));
-        let Some(dial) = self.dials.get_mut(&address) else {
+        let Some(dial) = self.dials.get_mut(&wanted) else {
             return Choice::Leave;
         };
-        if under_way {
-            dial.stage = Stage::Awaited(boot);
+        if boot != wanted {
+            // It may also be that packets were led astray: then the one that was dialled has its address still.
+            let gone = dial.address == address;
+            self.give_up(wanted, gone);
             return Choice::Leave;
         }
-        dial.stage = Stage::Committed(boot);
+        dial.stage = Stage::Committed;
         let last = self.ended.iter().rev().find(|(ended, _)| *ended == boot).map(|(_, nonce)| *nonce);
         Choice::Commit { last }
     }
 
     /// The peer takes the link that this side dialled. `false`: too late, close it.
     pub fn accepted(&mut self, link: LinkId) -> bool {
-        let Some((address, boot)) = self.committed(link) else {
+        let Some((boot, nonce)) = self.committed(link) else {
             return false;
         };
-        let Some(dial) = self.dials.get(&address) else {
-            return false;
-        };
-        let up = Link { id: link, mine: true, nonce: dial.nonce };
-        self.come_up(boot, up, None);
+        self.come_up(boot, Link { id: link, mine: true, nonce });
         true
     }
 
     /// The peer is dialling itself, and its connection stays: this one ends.
     pub fn declined(&mut self, link: LinkId) {
-        if let Some((address, boot)) = self.committed(link)
-            && let Some(dial) = self.dials.get_mut(&address)
+        if let Some((boot, _)) = self.committed(link)
+            && let Some(dial) = self.dials.get_mut(&boot)
         {
-            dial.stage = Stage::Awaited(boot);
+            dial.stage = Stage::Awaited;
         }
     }
 
-    /// The pod with `boot` has dialled here and proven itself. `last`: the last link with this process that it has seen end;
-    /// `address`: where it says that it listens. `false`: this side's own connection stays.
-    pub fn offered(
-        &mut self,
-        link: LinkId,
-        boot: PodBoot,
-        nonce: Nonce,
-        last: Option<Nonce>,
-        address: Option<&str>,
-    ) -> bool {
+    /// The pod with `boot` has dialled here and proven itself. `last`: the last link with this process that it has seen end.
+    /// `false`: this side's own connection stays.
+    pub fn offered(&mut self, link: LinkId, boot: PodBoot, nonce: Nonce, last: Option<Nonce>) -> bool {
         if boot == self.me {
             return false;
         }
         let mine_stays = match self.by_boot.get(&boot) {
             Some(current) => current.mine && last != Some(current.nonce) && self.me < boot,
-            None => self.me < boot && self.dials.values().any(|dial| dial.stage == Stage::Committed(boot)),
+            None => self.me < boot && self.dials.get(&boot).is_some_and(|dial| dial.stage == Stage::Committed),
         };
         if mine_stays {
             return false;
@@ -219,16 +208,14 @@ impl Links {
             self.actions.push(Action::Close { link: current });
             self.broken(current);
         }
-        let abandoned = self.dials.values().filter(|dial| dial.stage == Stage::Committed(boot));
-        self.actions.extend(abandoned.map(|dial| Action::Close { link: dial.id }));
-        self.come_up(boot, Link { id: link, mine: false, nonce }, address);
+        self.come_up(boot, Link { id: link, mine: false, nonce });
         true
     }
 
     /// A dial came to nothing: nobody there, no proof, the peer hung up.
     pub fn failed(&mut self, link: LinkId) {
-        if let Some(address) = self.dialled(link) {
-            self.give_up(&address);
+        if let Some((boot, _)) = self.dialled(link) {
+            self.give_up(boot, false);
         }
     }
 
@@ -240,7 +227,6 @@ impl Links {
         let Some(up) = self.by_boot.remove(&boot) else {
             return;
         };
-        self.addresses.retain(|_, at| *at != boot);
         self.ended.retain(|(ended, _)| *ended != boot);
         self.ended.push_back((boot, up.nonce));
         if self.ended.len() > MAX_ENDED {
@@ -251,13 +237,13 @@ impl Links {
 
     /// Time has passed (ms).
     pub fn tick(&mut self, now: u64) {
-        self.failed.retain(|_, started| now < *started + SHARED_FOR);
+        self.failed.retain(|_, (started, _)| now < *started + SHARED_FOR);
         let late = self.dials.iter().filter(|(_, dial)| dial.started + DIAL_TIME <= now);
-        let mut late: Vec<_> = late.map(|(address, dial)| (address.clone(), dial.id)).collect();
-        late.sort();
-        for (address, link) in late {
+        let mut late: Vec<_> = late.map(|(boot, dial)| (*boot, dial.id)).collect();
+        late.sort_unstable();
+        for (boot, link) in late {
             self.actions.push(Action::Close { link });
-            self.give_up(&address);
+            self.give_up(boot, false);
         }
     }
 
@@ -280,49 +266,23 @@ impl Links {
         self.by_boot.is_empty()
     }
 
-    fn dialled(&self, link: LinkId) -> Option<String> {
-        self.dials.iter().find(|(_, dial)| dial.id == link).map(|(address, _)| address.clone())
+    fn committed(&self, link: LinkId) -> Option<(PodBoot, Nonce)> {
+        self.dialled(link).filter(|(boot, _)| self.dials.get(boot).is_some_and(|dial| dial.stage == Stage::Committed))
     }
 
-    fn committed(&self, link: LinkId) -> Option<(String, PodBoot)> {
-        self.dials.iter().find(|(_, dial)| dial.id == link).and_then(|(address, dial)| match dial.stage {
-            Stage::Committed(boot) => Some((address.clone(), boot)),
-            _ => None,
-        })
-    }
-
-    fn give_up(&mut self, address: &str) {
-        if let Some(dial) = self.dials.remove(address) {
-            self.failed.insert(address.to_owned(), dial.started);
-            self.actions.push(Action::Unreachable { address: address.to_owned() });
+    fn give_up(&mut self, boot: PodBoot, gone: bool) {
+        if let Some(dial) = self.dials.remove(&boot) {
+            self.failed.insert(boot, (dial.started, gone));
+            self.actions.push(Action::Unreachable { boot, gone });
         }
     }
 
-    /// Everyone who waits for this peer, at whatever address, is answered.
-    fn come_up(&mut self, boot: PodBoot, up: Link, listens_at: Option<&str>) {
+    fn come_up(&mut self, boot: PodBoot, up: Link) {
+        let dial = self.dials.remove(&boot).filter(|dial| dial.id != up.id && dial.stage != Stage::Awaited);
+        self.actions.extend(dial.map(|dial| Action::Close { link: dial.id }));
+        self.failed.remove(&boot);
         self.by_boot.insert(boot, up);
-        let waiting = self.dials.iter().filter(|(address, dial)| match dial.stage {
-            Stage::Committed(other) | Stage::Awaited(other) => other == boot,
-            // Its handshake goes on and finds out who is there, unless the peer has just said so.
-            Stage::Connecting => listens_at == Some(address.as_str()),
-        });
-        let mut waiting: Vec<_> = waiting.map(|(address, dial)| (address.clone(), dial.id, dial.stage)).collect();
-        waiting.sort_by(|one, other| one.0.cmp(&other.0));
-        if let Some(address) = listens_at {
-            self.addresses.insert(address.to_owned(), boot);
-            self.failed.remove(address);
-        }
-        if waiting.is_empty() {
-            self.actions.push(Action::Up { boot, address: None });
-        }
-        for (address, link, stage) in waiting {
-            self.dials.remove(&address);
-            if stage == Stage::Connecting {
-                self.actions.push(Action::Close { link });
-            }
-            self.addresses.insert(address.clone(), boot);
-            self.actions.push(Action::Up { boot, address: Some(address) });
-        }
+        self.actions.push(Action::Up { boot });
     }
 }
 

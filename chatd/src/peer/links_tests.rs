@@ -11,72 +11,101 @@ use super::*;
 const LOW: PodBoot = PodBoot(1);
 const HIGH: PodBoot = PodBoot(2);
 
-fn up(boot: PodBoot, address: &str) -> Action {
-    Action::Up { boot, address: Some(address.to_owned()) }
+const UP: Action = Action::Up { boot: HIGH };
+const UNREACHABLE: Action = Action::Unreachable { boot: HIGH, gone: false };
+
+/// Dials the other pod; the connection to make.
+fn dialled(links: &mut Links) -> LinkId {
+    links.dial(0, HIGH, "b:1", Nonce(1));
+    let actions = links.take_actions();
+    let [Action::Connect { link, .. }] = actions[..] else { panic!("{actions:?}") };
+    link
 }
 
 #[test]
 fn dials_are_shared_and_answered_at_once_while_up() {
     let mut links = Links::new(LOW);
-    links.dial(0, "b:1", Nonce(1));
-    links.dial(10, "b:1", Nonce(2));
-    let actions = links.take_actions();
-    let [Action::Connect { link, .. }] = actions[..] else { panic!("{actions:?}") };
-    assert_eq!(links.greeted(link, HIGH), Choice::Commit { last: None });
+    let link = dialled(&mut links);
+    links.dial(10, HIGH, "b:1", Nonce(2));
+    assert_eq!(links.take_actions(), []);
+    assert_eq!(links.greeted(link, HIGH, "b:1"), Choice::Commit { last: None });
     assert!(links.accepted(link));
-    assert_eq!(links.take_actions(), [up(HIGH, "b:1")]);
-    links.dial(20, "b:1", Nonce(3));
-    assert_eq!(links.take_actions(), [up(HIGH, "b:1")]);
+    assert_eq!(links.take_actions(), [UP]);
+    links.dial(20, HIGH, "b:1", Nonce(3));
+    assert_eq!(links.take_actions(), [UP]);
     links.broken(link);
     assert_eq!(links.take_actions(), [Action::Down { boot: HIGH }]);
-    links.dial(30, "b:1", Nonce(4));
+    links.dial(30, HIGH, "b:1", Nonce(4));
     assert!(matches!(links.take_actions()[..], [Action::Connect { .. }]));
 }
 
 #[test]
 fn a_failed_dial_counts_for_a_second() {
     let mut links = Links::new(LOW);
-    let unreachable = [Action::Unreachable { address: "b:1".to_owned() }];
-    links.dial(0, "b:1", Nonce(1));
-    let [Action::Connect { link, .. }] = links.take_actions()[..] else { panic!() };
+    let link = dialled(&mut links);
     links.failed(link);
-    assert_eq!(links.take_actions(), unreachable);
-    links.dial(SHARED_FOR - 1, "b:1", Nonce(2));
-    assert_eq!(links.take_actions(), unreachable);
-    links.dial(SHARED_FOR, "b:1", Nonce(3));
+    assert_eq!(links.take_actions(), [UNREACHABLE]);
+    links.dial(SHARED_FOR - 1, HIGH, "b:1", Nonce(2));
+    assert_eq!(links.take_actions(), [UNREACHABLE]);
+    links.dial(SHARED_FOR, HIGH, "b:1", Nonce(3));
     assert!(matches!(links.take_actions()[..], [Action::Connect { .. }]));
 }
 
 #[test]
 fn a_dial_ends_after_its_time() {
     let mut links = Links::new(LOW);
-    links.dial(5, "b:1", Nonce(1));
-    let [Action::Connect { link, .. }] = links.take_actions()[..] else { panic!() };
-    assert_eq!(links.next_deadline(), Some(5 + DIAL_TIME));
-    links.tick(4 + DIAL_TIME);
+    let link = dialled(&mut links);
+    assert_eq!(links.next_deadline(), Some(DIAL_TIME));
+    links.tick(DIAL_TIME - 1);
     assert_eq!(links.take_actions(), []);
-    links.tick(5 + DIAL_TIME);
-    assert_eq!(links.take_actions(), [Action::Close { link }, Action::Unreachable { address: "b:1".to_owned() }]);
-    assert_eq!(links.greeted(link, HIGH), Choice::Leave);
+    links.tick(DIAL_TIME);
+    assert_eq!(links.take_actions(), [Action::Close { link }, UNREACHABLE]);
+    assert_eq!(links.greeted(link, HIGH, "b:1"), Choice::Leave);
     assert!(!links.accepted(link));
+}
+
+/// Its successor listens at its address; or packets to it are led to another pod, and it lives on.
+#[test]
+fn another_process_than_was_dialled_does_not_become_the_link() {
+    for (address, gone) in [("b:1", true), ("c:1", false)] {
+        let mut links = Links::new(LOW);
+        let link = dialled(&mut links);
+        assert_eq!(links.greeted(link, PodBoot(3), address), Choice::Leave);
+        assert_eq!(links.take_actions(), [Action::Unreachable { boot: HIGH, gone }]);
+        assert!(!links.accepted(link) && links.is_empty());
+        // Whoever asks within the second is told the same; the successor can be dialled at once.
+        links.dial(0, HIGH, "b:1", Nonce(2));
+        links.dial(0, PodBoot(3), "b:1", Nonce(3));
+        let actions = links.take_actions();
+        assert!(matches!(actions[..], [Action::Unreachable { .. }, Action::Connect { .. }]), "{actions:?}");
+        assert_eq!(actions[0], Action::Unreachable { boot: HIGH, gone });
+    }
+}
+
+#[test]
+fn a_link_that_the_other_side_has_made_answers_the_dial() {
+    let mut links = Links::new(LOW);
+    let link = dialled(&mut links);
+    let theirs = links.arrived();
+    assert!(links.offered(theirs, HIGH, Nonce(2), None));
+    assert_eq!(links.take_actions(), [Action::Close { link }, UP]);
+    assert_eq!(links.next_deadline(), None);
 }
 
 #[test]
 fn oneself_is_unreachable() {
     let mut links = Links::new(LOW);
-    links.dial(0, "me:1", Nonce(1));
-    let [Action::Connect { link, .. }] = links.take_actions()[..] else { panic!() };
-    assert_eq!(links.greeted(link, LOW), Choice::Leave);
-    assert_eq!(links.take_actions(), [Action::Unreachable { address: "me:1".to_owned() }]);
+    links.dial(0, LOW, "me:1", Nonce(1));
+    assert_eq!(links.take_actions(), [Action::Unreachable { boot: LOW, gone: false }]);
     let link = links.arrived();
-    assert!(!links.offered(link, LOW, Nonce(2), None, None));
+    assert!(!links.offered(link, LOW, Nonce(2), None));
 }
 
 #[test]
 fn dials_are_bounded() {
     let mut links = Links::new(LOW);
-    for number in 0..=MAX_DIALS {
-        links.dial(0, &format!("b:{number}"), Nonce(number as u128));
+    for number in 0..=MAX_DIALS as u64 {
+        links.dial(0, PodBoot(10 + number), "b:1", Nonce(number.into()));
     }
     assert!(matches!(links.take_actions().last(), Some(Action::Unreachable { .. })));
 }
@@ -85,15 +114,14 @@ fn dials_are_bounded() {
 fn a_fresh_link_replaces_one_that_only_this_side_believes_in() {
     for (me, other) in [(LOW, HIGH), (HIGH, LOW)] {
         let mut links = Links::new(me);
-        links.dial(0, "b:1", Nonce(1));
+        links.dial(0, other, "b:1", Nonce(1));
         let [Action::Connect { link: old, .. }] = links.take_actions()[..] else { panic!() };
-        links.greeted(old, other);
+        links.greeted(old, other, "b:1");
         assert!(links.accepted(old));
         links.take_actions();
         let fresh = links.arrived();
-        assert!(links.offered(fresh, other, Nonce(2), Some(Nonce(1)), Some("b:1")));
-        let expected =
-            [Action::Close { link: old }, Action::Down { boot: other }, Action::Up { boot: other, address: None }];
+        assert!(links.offered(fresh, other, Nonce(2), Some(Nonce(1))));
+        let expected = [Action::Close { link: old }, Action::Down { boot: other }, Action::Up { boot: other }];
         assert_eq!(links.take_actions(), expected);
         assert_eq!(links.to(other), Some(fresh));
         links.broken(old);
@@ -139,7 +167,10 @@ impl World {
 
     fn dial(&mut self, pod: usize) {
         self.nonces += 1;
-        self.pods[pod].dial(self.now, "other:1", Nonce(self.nonces));
+        self.pods[pod].dial(self.now, Self::boot(1 - pod), "other:1", Nonce(self.nonces));
+        if self.believed[pod] {
+            return assert_eq!(self.pods[pod].take_actions(), [Action::Up { boot: Self::boot(1 - pod) }]);
+        }
         self.act(pod);
     }
 
@@ -148,14 +179,14 @@ impl World {
             match action {
                 Action::Connect { link, .. } => {
                     let ids = [link, self.pods[1 - pod].arrived()];
-                    let nonce = self.pods[pod].nonce(link).unwrap();
+                    let (_, nonce) = self.pods[pod].dialled(link).unwrap();
                     let queues = [VecDeque::new(), VecDeque::from([Message::Hello])];
                     self.wires.push(Wire { ids, dialler: pod, nonce, queues, closed: [false; 2] });
                 }
                 Action::Close { link } => self.close(pod, link),
-                Action::Up { boot, address } => {
+                Action::Up { boot } => {
                     assert_eq!(boot, Self::boot(1 - pod));
-                    assert!(address.is_some() || !self.believed[pod], "up twice without a reason");
+                    assert!(!self.believed[pod], "up twice without a reason");
                     self.believed[pod] = true;
                 }
                 Action::Down { .. } => {
@@ -200,12 +231,12 @@ impl World {
         let other = Self::boot(1 - pod);
         match message {
             Message::Hello => self.send(index, 0, Message::Greeting),
-            Message::Greeting => match self.pods[pod].greeted(link, other) {
+            Message::Greeting => match self.pods[pod].greeted(link, other, "other:1") {
                 Choice::Commit { last } => self.send(index, 1, Message::Commit(last)),
                 Choice::Leave => self.close(pod, link),
             },
             Message::Commit(last) => {
-                let taken = self.pods[pod].offered(link, other, nonce, last, None);
+                let taken = self.pods[pod].offered(link, other, nonce, last);
                 self.send(index, 0, Message::Verdict(taken));
                 if !taken {
                     self.close(pod, link);

@@ -99,10 +99,10 @@ impl Peers {
         }
     }
 
-    /// Sees to a link to whoever listens at `address`; all shards hear what came of it, within 2 s.
-    pub fn dial(&self, address: &str) {
+    /// Sees to a link to the process with `boot`, which listens at `address`; all shards hear what came of it, within 2 s.
+    pub fn dial(&self, boot: PodBoot, address: &str) {
         let nonce = self.nonce();
-        self.change(|links, now| links.dial(now, address, nonce));
+        self.change(|links, now| links.dial(now, boot, address, nonce));
     }
 
     /// Sends whole frames over this link to the pod with boot `to`; if it is gone they are lost, as the shards will hear.
@@ -185,18 +185,16 @@ impl Peers {
                 self.spawn(link, async move { peers.reach(link, &address).await });
             }
             Action::Close { link } => self.close(link),
-            Action::Up { boot, address } => {
+            Action::Up { boot } => {
                 // None: it has broken since, and that is the next thing that the shards hear. No link has this number.
                 let link = self.0.links.borrow().to(boot).unwrap_or(LinkId(0));
-                self.tell_all(|| ShardMail::PeerUp { boot, link, address: address.clone() });
+                self.tell_all(|| ShardMail::PeerUp { boot, link });
             }
             Action::Down { boot } => {
                 self.0.lost.set(self.0.lost.get() + 1);
                 self.tell_all(|| ShardMail::PeerDown { boot });
             }
-            Action::Unreachable { address } => {
-                self.tell_all(|| ShardMail::PeerUnreachable { address: address.clone() });
-            }
+            Action::Unreachable { boot, gone } => self.tell_all(|| ShardMail::PeerUnreachable { boot, gone }),
         }
     }
 
@@ -253,7 +251,7 @@ impl Peers {
     }
 
     async fn shake_as_dialler(&self, link: LinkId, address: &str) -> Result<Option<(TcpStream, Peer)>, LinkError> {
-        let Some(nonce) = self.0.links.borrow().nonce(link) else {
+        let Some((_, nonce)) = self.0.links.borrow().dialled(link) else {
             return Ok(None);
         };
         let mut stream = TcpStream::connect(address).await?;
@@ -264,8 +262,8 @@ impl Peers {
         let proof = read_message(&mut stream).await?;
         let keys = self.0.keys.borrow().clone();
         let greeted = dialling.greeted(&keys, &hello, &proof)?;
-        let boot = greeted.peer.identity.boot;
-        let Choice::Commit { last } = self.change(|links, _| links.greeted(link, boot)) else {
+        let they = &greeted.peer.identity;
+        let Choice::Commit { last } = self.change(|links, _| links.greeted(link, they.boot, &they.peer)) else {
             return Ok(None);
         };
         send_message(&mut stream, &greeted.commit(&keys, last)).await?;
@@ -302,10 +300,9 @@ impl Peers {
         send_message(stream, &hello).await?;
         send_message(stream, &proof).await?;
         let (peer, last) = listening.committed(&keys, &read_message(stream).await?)?;
-        let listens_at = Some(peer.identity.peer.as_str()).filter(|address| !address.is_empty());
         let boot = peer.identity.boot;
         self.0.outboxes.borrow_mut().entry(link).or_default();
-        let taken = self.change(|links, _| links.offered(link, boot, peer.link, last, listens_at));
+        let taken = self.change(|links, _| links.offered(link, boot, peer.link, last));
         if let Err(error) = send_message(stream, &verdict(taken)).await {
             self.broken(link);
             return Err(error);

@@ -53,7 +53,7 @@ impl Pod {
         let mut heard = Vec::new();
         for shard in &mut self.shards {
             heard.push(match shard.recv().await.unwrap() {
-                ShardMail::PeerUp { boot, address, .. } => heard_up(boot, address.as_deref()),
+                ShardMail::PeerUp { boot, .. } => heard_up(boot),
                 mail => format!("{mail:?}"),
             });
         }
@@ -62,12 +62,12 @@ impl Pod {
     }
 }
 
-fn heard_up(boot: PodBoot, address: Option<&str>) -> String {
-    format!("{boot} is up, {address:?}")
+fn heard_up(boot: PodBoot) -> String {
+    format!("{boot} is up")
 }
 
-fn heard_unreachable(address: &str) -> String {
-    format!("{:?}", ShardMail::PeerUnreachable { address: address.to_owned() })
+fn heard_unreachable(boot: PodBoot, gone: bool) -> String {
+    format!("{:?}", ShardMail::PeerUnreachable { boot, gone })
 }
 
 /// A frame of a room that the given shard has.
@@ -83,9 +83,9 @@ fn frame_for(shard: usize, bytes: u32) -> Vec<u8> {
 fn frames_reach_the_shard_that_has_their_room() {
     on_one_thread(async {
         let (mut one, mut two) = (pod(1, 1).await, pod(2, 1).await);
-        one.peers.dial(&two.address);
-        assert_eq!(one.all_hear().await, heard_up(two.boot, Some(&two.address)));
-        assert_eq!(two.all_hear().await, heard_up(one.boot, None));
+        one.peers.dial(two.boot, &two.address);
+        assert_eq!(one.all_hear().await, heard_up(two.boot));
+        assert_eq!(two.all_hear().await, heard_up(one.boot));
         let frames: Vec<Vec<u8>> = (0..200).map(|number| frame_for(number % 3 % SHARDS, number as u32)).collect();
         one.peers.send(two.boot, one.link_to(two.boot), frames.concat());
         for (shard, mailbox) in two.shards.iter_mut().enumerate() {
@@ -100,8 +100,8 @@ fn frames_reach_the_shard_that_has_their_room() {
             assert_eq!(got, expected);
         }
         // The other direction uses the same link, and who dials again is answered at once.
-        two.peers.dial(&one.address);
-        assert_eq!(two.all_hear().await, heard_up(one.boot, Some(&one.address)));
+        two.peers.dial(one.boot, &one.address);
+        assert_eq!(two.all_hear().await, heard_up(one.boot));
         assert_eq!((one.peers.count(), two.peers.count()), (1, 1));
         two.peers.send(one.boot, two.link_to(one.boot), frame_for(0, 7));
         assert!(matches!(one.shards[0].recv().await, Some(ShardMail::Frames { .. })));
@@ -112,10 +112,10 @@ fn frames_reach_the_shard_that_has_their_room() {
 fn dialled_at_once_there_is_one_link() {
     on_one_thread(async {
         let (mut one, mut two) = (pod(1, 1).await, pod(2, 1).await);
-        one.peers.dial(&two.address);
-        two.peers.dial(&one.address);
-        assert_eq!(one.all_hear().await, heard_up(two.boot, Some(&two.address)));
-        assert_eq!(two.all_hear().await, heard_up(one.boot, Some(&one.address)));
+        one.peers.dial(two.boot, &two.address);
+        two.peers.dial(one.boot, &one.address);
+        assert_eq!(one.all_hear().await, heard_up(two.boot));
+        assert_eq!(two.all_hear().await, heard_up(one.boot));
         for (from, to) in [(&one, two.boot), (&two, one.boot)] {
             // What was meant for an earlier link does not go out on this one.
             from.peers.send(to, LinkId(u64::MAX), frame_for(0, 1));
@@ -141,15 +141,31 @@ fn strangers_and_oneself_are_unreachable() {
             closed.local_addr().unwrap().to_string()
         };
         let own = one.address.clone();
-        for address in [&other.address, &own, &closed_address, &"no-such-host.invalid:1".to_owned()] {
-            one.peers.dial(address);
-            assert_eq!(one.all_hear().await, heard_unreachable(address));
+        let addresses = [&other.address, &own, &closed_address, &"no-such-host.invalid:1".to_owned()];
+        for (boot, address) in (10..).map(PodBoot).zip(addresses) {
+            one.peers.dial(boot, address);
+            assert_eq!(one.all_hear().await, heard_unreachable(boot, false));
         }
         let started = std::time::Instant::now();
-        one.peers.dial(&silent_address);
-        assert_eq!(one.all_hear().await, heard_unreachable(&silent_address));
+        one.peers.dial(PodBoot(20), &silent_address);
+        assert_eq!(one.all_hear().await, heard_unreachable(PodBoot(20), false));
         assert!(started.elapsed() < Duration::from_millis(DIAL_TIME + 1_000), "{:?}", started.elapsed());
         assert_eq!(one.peers.count(), 0);
+    });
+}
+
+/// It knows the key, and packets to another are led to it, or it has the address of one that is gone.
+#[test]
+fn another_pod_than_was_dialled_does_not_become_the_link() {
+    on_one_thread(async {
+        let (mut one, mut two) = (pod(1, 1).await, pod(2, 1).await);
+        one.peers.dial(PodBoot(3), &two.address);
+        assert_eq!(one.all_hear().await, heard_unreachable(PodBoot(3), true));
+        assert_eq!((one.peers.count(), two.peers.count()), (0, 0));
+        assert!(two.shards[0].try_recv().is_err());
+        // It can be dialled by its own name.
+        one.peers.dial(two.boot, &two.address);
+        assert_eq!(one.all_hear().await, heard_up(two.boot));
     });
 }
 
@@ -200,15 +216,15 @@ fn what_waits_for_a_peer_is_bounded() {
 fn an_ended_process_is_noticed_and_its_successor_linked() {
     on_one_thread(async {
         let (mut one, two) = (pod(1, 1).await, pod(2, 1).await);
-        one.peers.dial(&two.address);
+        one.peers.dial(two.boot, &two.address);
         one.all_hear().await;
         for task in two.peers.0.tasks.borrow().values() {
             task.abort();
         }
         assert_eq!(one.all_hear().await, format!("{:?}", ShardMail::PeerDown { boot: two.boot }));
         let three = pod(3, 1).await;
-        one.peers.dial(&three.address);
-        assert_eq!(one.all_hear().await, heard_up(three.boot, Some(&three.address)));
+        one.peers.dial(three.boot, &three.address);
+        assert_eq!(one.all_hear().await, heard_up(three.boot));
     });
 }
 
@@ -222,8 +238,8 @@ fn silent_strangers_keep_no_pod_out() {
             tokio::task::yield_now().await;
         }
         let started = std::time::Instant::now();
-        one.peers.dial(&two.address);
-        assert_eq!(one.all_hear().await, heard_up(two.boot, Some(&two.address)));
+        one.peers.dial(two.boot, &two.address);
+        assert_eq!(one.all_hear().await, heard_up(two.boot));
         assert!(started.elapsed() < Duration::from_millis(DIAL_TIME), "{:?}", started.elapsed());
         // The first of them had to go for the last.
         assert_eq!(strangers[0].read(&mut [0; 8]).await.unwrap_or(0), 0);
@@ -235,8 +251,8 @@ fn silent_strangers_keep_no_pod_out() {
 fn a_link_ends_with_the_key_that_it_was_made_with() {
     on_one_thread(async {
         let (mut one, two) = (pod(1, 1).await, pod(2, 1).await);
-        one.peers.dial(&two.address);
-        assert_eq!(one.all_hear().await, heard_up(two.boot, Some(&two.address)));
+        one.peers.dial(two.boot, &two.address);
+        assert_eq!(one.all_hear().await, heard_up(two.boot));
         let both = |signs: &str| {
             let keys = vec![("1".to_owned(), vec![1; 32]), ("2".to_owned(), vec![2; 32])];
             Arc::new(Keyring::new(keys, signs).unwrap())
@@ -251,7 +267,7 @@ fn a_link_ends_with_the_key_that_it_was_made_with() {
         }
         assert_eq!(one.all_hear().await, format!("{:?}", ShardMail::PeerDown { boot: two.boot }));
         assert_eq!(one.peers.count(), 0);
-        one.peers.dial(&two.address);
-        assert_eq!(one.all_hear().await, heard_up(two.boot, Some(&two.address)));
+        one.peers.dial(two.boot, &two.address);
+        assert_eq!(one.all_hear().await, heard_up(two.boot));
     });
 }

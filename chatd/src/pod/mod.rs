@@ -142,7 +142,7 @@ impl Pod {
     fn mail(&mut self, mail: PodMail) {
         match mail {
             PodMail::Directory { shard, ticket, request } => self.asking.for_shard(shard, ticket, request),
-            PodMail::Dial { address } => self.peers.dial(&address),
+            PodMail::Dial { boot, address } => self.peers.dial(boot, &address),
             PodMail::Frames { to, link, bytes } => self.peers.send(to, link, bytes),
             PodMail::DirectoryWentBack => self.lease.went_back(shard::now()),
         }

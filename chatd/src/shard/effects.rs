@@ -29,7 +29,7 @@ impl Shard {
             Effect::Directory { ticket, request } => {
                 self.tell_pod(PodMail::Directory { shard: self.index, ticket, request });
             }
-            Effect::Dial { address } => self.tell_pod(PodMail::Dial { address }),
+            Effect::Dial { boot, address } => self.tell_pod(PodMail::Dial { boot, address }),
             Effect::DirectoryWentBack => self.tell_pod(PodMail::DirectoryWentBack),
             Effect::Close { session, code } => self.close(session, code),
             Effect::Abort { session } => self.gone(session, Drop::Lost),

@@ -69,15 +69,15 @@ impl Shard {
             ShardMail::DirectoryReset => self.hub.directory_reset(time),
             ShardMail::Lease(view) => self.hub.lease(time, view),
             ShardMail::LeaseLost => self.hub.lease_lost(time),
-            ShardMail::PeerUp { boot, link, address } => {
+            ShardMail::PeerUp { boot, link } => {
                 self.links.insert(boot, link);
-                self.hub.peer_up(time, boot, address.as_deref());
+                self.hub.peer_up(time, boot);
             }
             ShardMail::PeerDown { boot } => {
                 self.links.remove(&boot);
                 self.hub.peer_down(time, boot);
             }
-            ShardMail::PeerUnreachable { address } => self.hub.peer_unreachable(time, &address),
+            ShardMail::PeerUnreachable { boot, gone } => self.hub.peer_unreachable(time, boot, gone),
             ShardMail::Frames { from, bytes } => self.frames_from(from, &bytes),
             ShardMail::Keys(keys) => self.hub.set_keys(keys),
             ShardMail::Advertised(advertised) => self.hub.set_advertised(advertised),

@@ -47,7 +47,7 @@ fn a_join_over_a_link_that_breaks_while_the_room_waits_takes_no_seat() {
     let room = world.create(alice);
     // Frozen for longer than its lease: the room waits for its record.
     let frozen = Time { now: world.now + 20_000, wall: 1_000_000 };
-    world.pods[0].peer_up(frozen, boot(1), None);
+    world.pods[0].peer_up(frozen, boot(1));
     let command = Command::Join {
         room: room.parse().unwrap(),
         name: "bob".parse().unwrap(),
@@ -93,7 +93,7 @@ fn numbers_that_nobody_can_go_above_are_not_believed() {
     let room = world.create(alice);
     let room_id: RoomId = room.parse().unwrap();
     let time = world.time();
-    world.pods[0].peer_up(time, boot(1), None);
+    world.pods[0].peer_up(time, boot(1));
     let highest = Ownership { epoch: u64::MAX, boot: boot(1) };
     world.pods[0].frame(time, boot(1), Frame::Ask { room: room_id, ticket: 0, dead: Some(highest) });
     let owner =

@@ -28,7 +28,7 @@ fn offer(world: &mut World, seats: Vec<SeatSnapshot>) -> Record {
     let snapshot =
         Snapshot { ownership: owner.ownership, record: record.to_vec(), timeline, seq: 0, position: 0, seats, ring };
     let time = world.time();
-    world.pods[0].peer_up(time, boot(1), None);
+    world.pods[0].peer_up(time, boot(1));
     world.pods[0].frame(time, boot(1), Frame::Offer { room, snapshot });
     world.run();
     Record::parse(&world.store[&Key::Room(room)]).unwrap()
@@ -180,7 +180,7 @@ fn an_attach_that_comes_twice_to_an_owner_that_does_not_know_the_seat_takes_one_
     // The owner was frozen: both arrive in one go, or the second when the first has been answered.
     for wait in [false, true] {
         let time = world.time();
-        world.pods[0].peer_up(time, boot(1), None);
+        world.pods[0].peer_up(time, boot(1));
         for _ in 0..2 {
             let frame = Frame::Attach { room, relay: RelayId(1), attach: attach.clone() };
             world.pods[0].frame(time, boot(1), frame);

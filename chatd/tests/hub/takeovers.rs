@@ -224,8 +224,8 @@ fn a_claim_does_not_hold_up_a_room_that_is_offered() {
         let room = world.create(alice);
         world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
         let time = world.time();
-        world.pods[0].peer_up(time, boot(1), None);
-        world.pods[1].peer_up(time, boot(0), None);
+        world.pods[0].peer_up(time, boot(1));
+        world.pods[1].peer_up(time, boot(0));
         world.drain_to(0, 1);
         // The offer is on its way.
         if claim == "lease lost" {
@@ -248,8 +248,8 @@ fn a_room_is_moved_though_the_directory_has_lost_its_record() {
     world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
     world.store.clear();
     let time = world.time();
-    world.pods[0].peer_up(time, boot(1), None);
-    world.pods[1].peer_up(time, boot(0), None);
+    world.pods[0].peer_up(time, boot(1));
+    world.pods[1].peer_up(time, boot(0));
     world.drain_to(0, 1);
     world.pass(500);
     assert_eq!([0, 1].map(|pod| world.pods[pod].room_count()), [0, 1]);
@@ -303,8 +303,8 @@ fn a_room_that_stays_is_claimed_again_all_the_same() {
     let key = Key::Room(room.parse().unwrap());
     let before = Record::parse(&world.store[&key]).unwrap().epoch;
     let time = world.time();
-    world.pods[0].peer_up(time, boot(1), None);
-    world.pods[1].peer_up(time, boot(0), None);
+    world.pods[0].peer_up(time, boot(1));
+    world.pods[1].peer_up(time, boot(0));
     // Both are to end: the target refuses, and there is no other.
     for pod in &mut world.pods {
         pod.drain(time, time.now + 25_000);

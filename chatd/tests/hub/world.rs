@@ -145,13 +145,13 @@ impl World {
                 }
                 self.pods[pod].answered(time, ticket, answer);
             }
-            Effect::Dial { address } => {
+            Effect::Dial { boot: wanted, address } => {
                 let other: usize = address.parse().unwrap();
-                if self.alive[other] && other != pod {
-                    self.pods[pod].peer_up(time, boot(other), Some(&address));
-                    self.pods[other].peer_up(time, boot(pod), None);
+                if self.alive[other] && boot(other) == wanted {
+                    self.pods[pod].peer_up(time, boot(other));
+                    self.pods[other].peer_up(time, boot(pod));
                 } else {
-                    self.pods[pod].peer_unreachable(time, &address);
+                    self.pods[pod].peer_unreachable(time, wanted, self.alive[other]);
                 }
             }
             Effect::LookedUp { result, .. } => self.looked_up.push(result),

@@ -83,9 +83,9 @@ impl Pod {
                 }
                 self.ask(net, Asker::Hub(shard), ticket, request);
             }
-            Effect::Dial { address } => {
+            Effect::Dial { boot, address } => {
                 let nonce = Nonce(u128::from(self.dice.next()) << 64 | u128::from(self.dice.next()));
-                self.links.dial(time.now, &address, nonce);
+                self.links.dial(time.now, boot, &address, nonce);
             }
             Effect::Close { session, code } => self.closing(net, shard, session, code),
             Effect::Abort { session } => self.abort(net, shard, session),

@@ -88,12 +88,12 @@ pub enum Cargo {
     /// The peer handshake: who listens; what the dialler then says; the listener's word.
     Greeting {
         boot: PodBoot,
+        address: String,
     },
     Commit {
         boot: PodBoot,
         nonce: Nonce,
         last: Option<Nonce>,
-        address: String,
     },
     Verdict {
         accepted: bool,

@@ -30,17 +30,19 @@ impl Pod {
                         net.close(pipe, self.end_of(net, pipe), End::Closed, false);
                     }
                 }
-                Action::Up { boot, address } => {
-                    net.note(|| format!("pod {}   link to {boot:.4} up ({address:?})", self.setup.number));
-                    self.hubs.iter_mut().for_each(|hub| hub.peer_up(time, boot, address.as_deref()));
+                Action::Up { boot } => {
+                    net.note(|| format!("pod {}   link to {boot:.4} up", self.setup.number));
+                    self.hubs.iter_mut().for_each(|hub| hub.peer_up(time, boot));
                 }
                 Action::Down { boot } => {
                     net.note(|| format!("pod {}   link to {boot:.4} down", self.setup.number));
                     self.hubs.iter_mut().for_each(|hub| hub.peer_down(time, boot));
                 }
-                Action::Unreachable { address } => {
-                    net.note(|| format!("pod {}   {address} unreachable", self.setup.number));
-                    self.hubs.iter_mut().for_each(|hub| hub.peer_unreachable(time, &address));
+                Action::Unreachable { boot, gone } => {
+                    net.note(|| {
+                        format!("pod {}   {boot:.4} unreachable{}", self.setup.number, if gone { ", gone" } else { "" })
+                    });
+                    self.hubs.iter_mut().for_each(|hub| hub.peer_unreachable(time, boot, gone));
                 }
             }
         }
@@ -77,17 +79,19 @@ impl Pod {
         let time = self.time(net);
         let end = self.end_of(net, pipe);
         match cargo {
-            Cargo::Open => net.send(pipe, end, Cargo::Greeting { boot: self.boot }),
-            Cargo::Greeting { boot } => {
+            Cargo::Open => {
+                let address = format!("{}:7755", self.setup.host);
+                net.send(pipe, end, Cargo::Greeting { boot: self.boot, address });
+            }
+            Cargo::Greeting { boot, address } => {
                 let Some(link) = self.link_of(pipe) else {
                     return;
                 };
-                let nonce = self.links.nonce(link);
-                match (self.links.greeted(link, boot), nonce) {
-                    (Choice::Commit { last }, Some(nonce)) => {
+                let dialled = self.links.dialled(link);
+                match (self.links.greeted(link, boot, &address), dialled) {
+                    (Choice::Commit { last }, Some((_, nonce))) => {
                         self.wires.insert(link, (pipe, Some(boot)));
-                        let address = format!("{}:7755", self.setup.host);
-                        net.send(pipe, end, Cargo::Commit { boot: self.boot, nonce, last, address });
+                        net.send(pipe, end, Cargo::Commit { boot: self.boot, nonce, last });
                     }
                     _ => {
                         self.wires.remove(&link);
@@ -95,9 +99,9 @@ impl Pod {
                     }
                 }
             }
-            Cargo::Commit { boot, nonce, last, address } => {
+            Cargo::Commit { boot, nonce, last } => {
                 let link = self.links.arrived();
-                let accepted = self.links.offered(link, boot, nonce, last, Some(&address));
+                let accepted = self.links.offered(link, boot, nonce, last);
                 net.send(pipe, end, Cargo::Verdict { accepted });
                 if accepted {
                     self.wires.insert(link, (pipe, Some(boot)));

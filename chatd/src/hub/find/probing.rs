@@ -63,7 +63,7 @@ impl Hub {
             Said::Silent
         } else if self.reach(time, boot, &owner.peer) {
             let ask = Frame::Ask { room, ticket: 0, dead };
-            self.peers.send_or_queue(boot, &owner.peer, &ask);
+            self.peers.send_or_queue(boot, &ask);
             Said::Nothing { until: time.now + PATIENCE }
         } else {
             Said::Silent
@@ -130,14 +130,13 @@ impl Hub {
         }
     }
 
-    /// The pods with `boot`, or at `address`, cannot be asked.
-    pub(in crate::hub) fn owner_is_silent(&mut self, time: Time, boot: Option<PodBoot>, address: Option<&str>) {
+    /// The pod with `boot` cannot be asked.
+    pub(in crate::hub) fn owner_is_silent(&mut self, time: Time, boot: PodBoot) {
         let mut rooms: Vec<RoomId> = Vec::new();
         for (room, find) in &mut self.finds {
             if let Step::Asking(probes) = &mut find.step {
                 for probe in probes.iter_mut() {
-                    let meant = boot == Some(probe.owner.ownership.boot) || address == Some(probe.owner.peer.as_str());
-                    if meant && matches!(probe.said, Said::Nothing { .. }) {
+                    if probe.owner.ownership.boot == boot && matches!(probe.said, Said::Nothing { .. }) {
                         probe.said = Said::Silent;
                         rooms.push(*room);
                     }
