@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use crate::counters::{BUCKETS, Counters, DirectoryCounters, Gauges, join_results};
 use crate::directory::NoAnswer;
 use crate::lease::DirectoryState;
+use crate::peer::handshake::REASONS;
 use crate::process::Process;
 
 /// The media type of [`Snapshot::encode`].
@@ -46,6 +47,8 @@ pub struct Snapshot {
     pub peer_links: u64,
     /// Links to other pods that broke.
     pub peer_links_lost: u64,
+    /// Connections that did not become links, by [`REASONS`].
+    pub peer_links_refused: [u64; REASONS.len()],
     /// Token keys that are accepted now.
     pub token_keys: u64,
     /// Changed files (keys, passwords, certificates, addresses) that could not be used: the old content still counts.
@@ -152,7 +155,13 @@ impl Writer<'_> {
             snapshot.file_reload_failures,
         )?;
         self.gauge("chatd_peer_links", "Links to other pods that are up", snapshot.peer_links)?;
-        self.counter("chatd_peer_links_lost", "Links to other pods that broke", snapshot.peer_links_lost)
+        self.counter("chatd_peer_links_lost", "Links to other pods that broke", snapshot.peer_links_lost)?;
+        self.counters(
+            "chatd_peer_links_refused",
+            "Connections, dialled or accepted, that did not become links to pods, by what was wrong; version: of the link",
+            "reason",
+            REASONS.into_iter().zip(snapshot.peer_links_refused),
+        )
     }
 
     fn places(&mut self, used: u64, refused: u64) -> fmt::Result {

@@ -24,6 +24,7 @@ use crate::lease::LeaseIdentity;
 use crate::limits::SharedLimits;
 use crate::mail::{Places, ShardMail};
 use crate::peer::Peers;
+use crate::peer::channel::ChannelError;
 use crate::peer::handshake::Identity;
 use crate::pod::figures::Figures;
 use crate::pod::{self, Ended, PodStart};
@@ -63,6 +64,8 @@ pub enum StartError {
     RedisFiles(#[from] SecretsError),
     #[error("the system's secure random source does not work: {0}")]
     Random(rand::rngs::SysError),
+    #[error("links to other pods: {0}")]
+    Peers(#[from] ChannelError),
     #[error("the system refuses a thread or what it needs: {0}")]
     Thread(std::io::Error),
 }
@@ -141,7 +144,7 @@ async fn serve(settings: Settings) -> Result<Ended, StartError> {
 
     let places = Places::new(settings.limits.max_connections as usize);
     let figures = Figures::new(shards.clone(), failures, places, key_count as u64);
-    let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone());
+    let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone())?;
     let (accepting, accept) = watch::channel(true);
     listen(ports, &settings, &shards, &peers, &figures, limits.clone(), &accept);
     tracing::info!(

@@ -1,30 +1,35 @@
 //! How two pods prove to each other that they know the deployment's key, before a link carries anything. Pure: no I/O.
 //!
-//! The side that dialled speaks first:
+//! The handshake is carried by an encrypted [`super::channel`]. The side that dialled speaks first:
 //!
 //! ```text
 //! dialler                                   listener
 //!   Hello                            ->
-//!                                    <-     Hello, Proof (role "listener", over both hellos)
-//!   Commit (role "dialler", over both
-//!   hellos and the commit's content) ->
+//!                                    <-     Hello, Proof (role "listener", over the channel's
+//!                                           binding and both hellos)
+//!   Commit (role "dialler", over the
+//!   same and the commit's content)   ->
 //!                                    <-     Verdict
 //! ```
 //!
-//! Each hello has a fresh nonce, so an old proof never fits (replay); each proof names its role, so one's own proof sent back
-//! never fits (reflection); both boots are in what is proven, so a link belongs to two processes. Each message is a 4-byte
-//! big-endian length and JSON, whose unknown fields are ignored: later versions add fields.
+//! The channel's binding is in what is proven, so a proof is good for the channel that it came over and for no other: who passes
+//! it on between two channels gets nowhere (a process in the middle). Each hello has a fresh nonce, so an old proof never fits
+//! (replay); each proof names its role, so one's own proof sent back never fits (reflection). A hello names both processes, so a
+//! link belongs to these two. Each message is a 4-byte big-endian length and JSON, whose unknown fields are ignored: later
+//! versions add fields.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::channel::Binding;
 use crate::protocol::PodBoot;
 use crate::protocol::token::{KeyPrint, Keyring};
 
 /// The version of the frames that this process speaks, and the oldest that it can speak with an older pod.
-pub const VERSION: u32 = 1;
-pub const OLDEST_VERSION: u32 = 1;
+/// Version 1 was without encryption.
+pub const VERSION: u32 = 2;
+pub const OLDEST_VERSION: u32 = 2;
 
 /// The longest message of a handshake, in bytes: a hello with three names of 253 characters (DNS's limit) and room to spare.
 pub const MAX_MESSAGE: usize = 4 * 1024;
@@ -55,6 +60,8 @@ struct Hello {
     uid: String,
     boot: PodBoot,
     peer: String,
+    /// Whom it is for.
+    to: PodBoot,
     /// 32 hexadecimal digits.
     nonce: String,
 }
@@ -96,18 +103,47 @@ pub struct Peer {
 }
 
 /// Why a handshake came to nothing. For the log of the pod that found it; the other side only sees the connection close.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("what answers is not chatd's peer port, or is of a version without a common one")]
+    #[error("it does not speak the peer protocol")]
     NotAPeer,
+    #[error("it hung up without a word of TLS: a pod of an older version, or no pod at all")]
+    HungUp,
+    #[error("it is a pod of an older version, whose links are not encrypted")]
+    Unencrypted,
     #[error("it speaks version {0} of the peer protocol at most, this pod {OLDEST_VERSION} at least")]
     TooOld(u32),
     #[error("it belongs to another deployment (another --deployment-uid)")]
     OtherDeployment,
     #[error("it is this process itself")]
     Oneself,
-    #[error("it does not know the deployment's key (another --token-key-file?)")]
+    #[error("it has dialled, or is, another process than was meant")]
+    OtherProcess,
+    #[error(
+        "it does not know the deployment's key (another --token-key-file?), or a process in the middle has its channel"
+    )]
     WrongKey,
+}
+
+/// What refusals are counted by. All of them, with what they are called in metrics.
+pub const REASONS: [&str; 5] = ["version", "deployment", "process", "key", "protocol"];
+
+impl Refusal {
+    /// Index into [`REASONS`].
+    pub fn reason(self) -> usize {
+        match self {
+            Self::Unencrypted | Self::TooOld(_) => 0,
+            Self::OtherDeployment => 1,
+            Self::Oneself | Self::OtherProcess => 2,
+            Self::WrongKey => 3,
+            Self::NotAPeer | Self::HungUp => 4,
+        }
+    }
+}
+
+/// What the first bytes of a connection from a pod of version 1 look like: a message's length, and its hello.
+pub fn is_unencrypted(first: &[u8]) -> bool {
+    first.len() > 4 && first[4..].starts_with(b"{\"chatd_peer\"")
 }
 
 /// A dialler that has said hello.
@@ -115,6 +151,7 @@ pub enum Refusal {
 pub struct Dialling {
     me: Identity,
     nonce: Nonce,
+    binding: Binding,
     hello: Vec<u8>,
 }
 
@@ -122,23 +159,25 @@ pub struct Dialling {
 #[derive(Debug)]
 pub struct Greeted {
     pub peer: Peer,
-    hellos: Vec<u8>,
+    /// What both proofs are over.
+    said: Vec<u8>,
 }
 
 /// A listener that has answered.
 #[derive(Debug)]
 pub struct Listening {
     identity: Identity,
+    meant: bool,
     version: u32,
     link: Nonce,
-    hellos: Vec<u8>,
+    said: Vec<u8>,
 }
 
 impl Dialling {
-    /// `nonce`: from the system's secure random source.
-    pub fn new(me: Identity, nonce: Nonce) -> Self {
-        let hello = hello(&me, nonce);
-        Self { me, nonce, hello }
+    /// `to`: the process that is dialled; `nonce`: from the system's secure random source; `binding`: the channel's.
+    pub fn new(me: Identity, to: PodBoot, nonce: Nonce, binding: Binding) -> Self {
+        let hello = hello(&me, to, nonce);
+        Self { me, nonce, binding, hello }
     }
 
     /// The first message.
@@ -146,13 +185,16 @@ impl Dialling {
         &self.hello
     }
 
-    /// Checks the listener's two messages.
+    /// Checks the listener's two messages. Whether it is the one that was dialled is for [`super::links`] to say.
     pub fn greeted(self, keys: &Keyring, hello: &[u8], proof: &[u8]) -> Result<Greeted, Refusal> {
-        let (identity, version, _) = read_hello(&self.me, hello)?;
+        let (identity, to, version, _) = read_hello(&self.me, hello)?;
         let proof: Proof = read(proof)?;
-        let hellos = both(&self.hello, hello);
-        let key = check_mac(keys, LISTENER, &hellos, &proof.mac)?;
-        Ok(Greeted { peer: Peer { identity, version, link: self.nonce, key }, hellos })
+        let said = said(&self.binding, &self.hello, hello);
+        let key = check_mac(keys, LISTENER, &said, &proof.mac)?;
+        if to != self.me.boot {
+            return Err(Refusal::OtherProcess);
+        }
+        Ok(Greeted { peer: Peer { identity, version, link: self.nonce, key }, said })
     }
 }
 
@@ -160,25 +202,40 @@ impl Greeted {
     /// The dialler's last message. `last`: the link with this peer that was the last to end here.
     pub fn commit(&self, keys: &Keyring, last: Option<Nonce>) -> Vec<u8> {
         let content = write(&CommitContent { last: last.map(|last| format!("{:032x}", last.0)) });
-        let mac = STANDARD.encode(keys.mac(DIALLER, &both(&self.hellos, &content)));
+        let mac = STANDARD.encode(keys.mac(DIALLER, &both(&self.said, &content)));
         write(&Commit { content: String::from_utf8(content).unwrap_or_default(), mac })
     }
 }
 
 impl Listening {
-    /// Answers a hello: the state to go on with, and the two messages to send.
-    pub fn answer(me: &Identity, keys: &Keyring, nonce: Nonce, theirs: &[u8]) -> Result<(Self, [Vec<u8>; 2]), Refusal> {
-        let (identity, version, link) = read_hello(me, theirs)?;
-        let mine = hello(me, nonce);
-        let hellos = both(theirs, &mine);
-        let proof = write(&Proof { mac: STANDARD.encode(keys.mac(LISTENER, &hellos)) });
-        Ok((Self { identity, version, link, hellos }, [mine, proof]))
+    /// Answers a hello: the state to go on with, and the two messages to send. One that is for another process is answered too:
+    /// the dialler learns from it who has the address now.
+    pub fn answer(
+        me: &Identity,
+        keys: &Keyring,
+        nonce: Nonce,
+        binding: &Binding,
+        theirs: &[u8],
+    ) -> Result<(Self, [Vec<u8>; 2]), Refusal> {
+        let (identity, to, version, link) = read_hello(me, theirs)?;
+        let mine = hello(me, identity.boot, nonce);
+        let said = said(binding, theirs, &mine);
+        let proof = write(&Proof { mac: STANDARD.encode(keys.mac(LISTENER, &said)) });
+        Ok((Self { identity, meant: to == me.boot, version, link, said }, [mine, proof]))
+    }
+
+    /// This process is the one that was dialled. If not, nothing follows.
+    pub fn meant(&self) -> bool {
+        self.meant
     }
 
     /// Checks the dialler's last message: who it is, and the last link with this process that it has seen end.
     pub fn committed(self, keys: &Keyring, commit: &[u8]) -> Result<(Peer, Option<Nonce>), Refusal> {
         let commit: Commit = read(commit)?;
-        let key = check_mac(keys, DIALLER, &both(&self.hellos, commit.content.as_bytes()), &commit.mac)?;
+        let key = check_mac(keys, DIALLER, &both(&self.said, commit.content.as_bytes()), &commit.mac)?;
+        if !self.meant {
+            return Err(Refusal::OtherProcess);
+        }
         let content: CommitContent = read(commit.content.as_bytes())?;
         let last = content.last.map(|last| parse_nonce(&last).ok_or(Refusal::NotAPeer)).transpose()?;
         Ok((Peer { identity: self.identity, version: self.version, link: self.link, key }, last))
@@ -199,18 +256,19 @@ fn check_mac(keys: &Keyring, role: &str, message: &[u8], mac: &str) -> Result<Ke
     keys.verify_mac(role, message, &mac).ok_or(Refusal::WrongKey)
 }
 
-fn hello(me: &Identity, nonce: Nonce) -> Vec<u8> {
+fn hello(me: &Identity, to: PodBoot, nonce: Nonce) -> Vec<u8> {
     write(&Hello {
         chatd_peer: VERSION,
         pod_id: me.pod_id.clone(),
         uid: me.uid.clone(),
         boot: me.boot,
         peer: me.peer.clone(),
+        to,
         nonce: format!("{:032x}", nonce.0),
     })
 }
 
-fn read_hello(me: &Identity, message: &[u8]) -> Result<(Identity, u32, Nonce), Refusal> {
+fn read_hello(me: &Identity, message: &[u8]) -> Result<(Identity, PodBoot, u32, Nonce), Refusal> {
     let hello: Hello = read(message)?;
     let nonce = parse_nonce(&hello.nonce).ok_or(Refusal::NotAPeer)?;
     if hello.chatd_peer < OLDEST_VERSION {
@@ -223,7 +281,12 @@ fn read_hello(me: &Identity, message: &[u8]) -> Result<(Identity, u32, Nonce), R
         return Err(Refusal::OtherDeployment);
     }
     let identity = Identity { pod_id: hello.pod_id, uid: hello.uid, boot: hello.boot, peer: hello.peer };
-    Ok((identity, hello.chatd_peer.min(VERSION), nonce))
+    Ok((identity, hello.to, hello.chatd_peer.min(VERSION), nonce))
+}
+
+/// What proofs are over.
+fn said(binding: &Binding, dialler: &[u8], listener: &[u8]) -> Vec<u8> {
+    both(binding, &both(dialler, listener))
 }
 
 /// Two parts so that neither can grow at the other's cost.

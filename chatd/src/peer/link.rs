@@ -1,35 +1,27 @@
-//! One connection to another pod: its handshake, and then frames both ways. Does I/O; which connections stay is for `links` to say.
+//! One connection to another pod: its channel and the messages of the handshake, then frames both ways. Does I/O; which
+//! connections stay is for `links` to say.
 
-use std::cell::{Cell, RefCell};
-use std::io;
-use std::time::Duration;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, IoSlice, Write};
+use std::pin::Pin;
+use std::task::{Poll, ready};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::handshake::{MAX_MESSAGE, Refusal};
+use super::channel::{Channel, ChannelError};
+use super::handshake::{MAX_MESSAGE, Refusal, is_unencrypted};
+use super::outbox::{Outbox, WRITE_TIME};
 use crate::frame::{FrameTooLong, MAX_FRAME, split};
 
-/// A frame without content: it says only that the sender is alive.
-const PING: [u8; 4] = [0; 4];
-/// A pod that has nothing to say for so long sends a ping.
-const PING_AFTER: Duration = Duration::from_secs(1);
-/// Silence is counted in looks of this length, so that a process which was stopped itself reads first what has come meanwhile.
-const LOOK: Duration = Duration::from_millis(500);
-/// Looks without a byte from the peer before the link is broken: 3 s, and 5 s while there is much to do.
-const SILENT_LOOKS: u32 = 6;
-const SILENT_LOOKS_LOADED: u32 = 10;
-/// A look that came so late is a sign of load on this side.
-const LATE_LOOK: Duration = Duration::from_millis(750);
-/// A peer that reads nothing for so long is given up.
-const WRITE_TIME: Duration = Duration::from_secs(5);
-/// Bytes that may wait for a peer before it is given up.
-pub const MAX_QUEUE: usize = 64 * 1024 * 1024;
+/// Bytes that a connection may send before it has proven itself: the channel's keys and certificate, a hello, and a proof.
+pub const MAX_UNPROVEN: usize = 32 * 1024;
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
+/// Bytes that are encrypted at once: what waits is kept twice no longer than it takes to write this.
+const PIECE: usize = 256 * 1024;
 /// A buffer that has grown past this is not kept.
 const KEPT: usize = 1024 * 1024;
 
@@ -39,9 +31,13 @@ pub enum LinkError {
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
+    Channel(#[from] ChannelError),
+    #[error("{0}")]
     Refused(#[from] Refusal),
     #[error("a message of the handshake is longer than {MAX_MESSAGE} bytes")]
     MessageTooLong,
+    #[error("it sent more than {MAX_UNPROVEN} bytes and had not proven itself")]
+    TooMuch,
     #[error("{0}")]
     Frame(#[from] FrameTooLong),
     #[error("a frame that names no room")]
@@ -52,64 +48,176 @@ pub enum LinkError {
     NotReading,
 }
 
-/// What is to be sent to a peer.
-#[derive(Debug, Default)]
-pub struct Outbox {
-    queue: RefCell<Vec<u8>>,
-    /// Of the batch that is being written.
-    unwritten: Cell<usize>,
-    filled: Notify,
-}
-
-impl Outbox {
-    /// Queues whole frames. `false`: the peer is too far behind.
-    pub fn push(&self, bytes: Vec<u8>) -> bool {
-        let mut queue = self.queue.borrow_mut();
-        if queue.len() + bytes.len() + self.unwritten.get() > MAX_QUEUE {
-            return false;
+impl LinkError {
+    /// Why nobody has been proven to be there; `None`: the connection just broke.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(*refusal),
+            Self::Channel(_) | Self::MessageTooLong | Self::TooMuch => Some(Refusal::NotAPeer),
+            _ => None,
         }
-        if queue.is_empty() {
-            *queue = bytes;
-        } else {
-            queue.extend_from_slice(&bytes);
+    }
+}
+
+/// What all links of a pod read into, one after the other, so that an idle one has no buffer.
+#[derive(Debug)]
+pub struct Scratch(RefCell<Box<[u8]>>);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self(RefCell::new(vec![0; READ].into_boxed_slice()))
+    }
+}
+
+/// A connection with a channel over it.
+#[derive(Debug)]
+pub struct Wire {
+    stream: TcpStream,
+    channel: Channel,
+    /// Has been read, and not been taken yet.
+    said: Vec<u8>,
+    received: usize,
+}
+
+impl Wire {
+    /// Agrees on the channel's keys with the side that was dialled.
+    pub async fn dial(stream: TcpStream, channel: Channel) -> Result<Self, LinkError> {
+        let mut wire = Self::new(stream, channel)?;
+        match wire.agree().await {
+            Ok(()) => Ok(wire),
+            Err(LinkError::Io(error)) if wire.received == 0 && hung_up(&error) => Err(Refusal::HungUp.into()),
+            Err(error) => Err(error),
         }
-        self.filled.notify_one();
-        true
     }
 
-    fn waiting(&self) -> usize {
-        self.queue.borrow().len() + self.unwritten.get()
+    /// Agrees on the channel's keys with the side that dialled.
+    pub async fn listen(stream: TcpStream, channel: Channel) -> Result<Self, LinkError> {
+        let mut wire = Self::new(stream, channel)?;
+        wire.agree().await?;
+        Ok(wire)
+    }
+
+    fn new(stream: TcpStream, channel: Channel) -> Result<Self, LinkError> {
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, channel, said: Vec::new(), received: 0 })
+    }
+
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    async fn agree(&mut self) -> Result<(), LinkError> {
+        loop {
+            self.flush().await?;
+            if !self.channel.is_new() {
+                return Ok(());
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Sends one message of the handshake.
+    pub async fn send_message(&mut self, message: &[u8]) -> Result<(), LinkError> {
+        self.send(&[&(message.len() as u32).to_be_bytes(), message].concat()).await
+    }
+
+    /// Sends bytes in one record.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        self.channel.say(bytes)?;
+        self.flush().await
+    }
+
+    /// Reads one message of the handshake.
+    pub async fn read_message(&mut self) -> Result<Vec<u8>, LinkError> {
+        loop {
+            if let Some((length, rest)) = self.said.split_first_chunk::<4>() {
+                let length = u32::from_be_bytes(*length) as usize;
+                if length > MAX_MESSAGE {
+                    return Err(LinkError::MessageTooLong);
+                }
+                if let Some(message) = rest.get(..length) {
+                    let message = message.to_vec();
+                    self.said.drain(..4 + length);
+                    return Ok(message);
+                }
+            }
+            self.fill().await?;
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), LinkError> {
+        let mut bytes = [0; 4096];
+        let count = self.stream.read(&mut bytes).await?;
+        if count == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        if self.received == 0 && is_unencrypted(&bytes[..count]) {
+            return Err(Refusal::Unencrypted.into());
+        }
+        self.received += count;
+        if self.received > MAX_UNPROVEN {
+            return Err(LinkError::TooMuch);
+        }
+        let received = self.channel.receive(&bytes[..count], &mut self.said);
+        if received.is_err() {
+            // The other side is told what is wrong, if it can be told at once.
+            let _ = self.channel.send(&mut Direct(|slices: &[IoSlice<'_>]| self.stream.try_write_vectored(slices)));
+        }
+        Ok(received?)
+    }
+
+    async fn flush(&mut self) -> Result<(), LinkError> {
+        while self.channel.wants_to_send() {
+            let sent = self.channel.send(&mut Direct(|slices: &[IoSlice<'_>]| self.stream.try_write_vectored(slices)));
+            match sent {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.writable().await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 }
 
-/// Sends one message of the handshake.
-pub async fn send_message(stream: &mut TcpStream, message: &[u8]) -> Result<(), LinkError> {
-    let mut bytes = (message.len() as u32).to_be_bytes().to_vec();
-    bytes.extend_from_slice(message);
-    Ok(stream.write_all(&bytes).await?)
+fn hung_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-/// Reads one message of the handshake.
-pub async fn read_message(stream: &mut TcpStream) -> Result<Vec<u8>, LinkError> {
-    let length = stream.read_u32().await? as usize;
-    if length > MAX_MESSAGE {
-        return Err(LinkError::MessageTooLong);
+/// Writes to a socket what it takes at once.
+struct Direct<W>(W);
+
+impl<W: FnMut(&[IoSlice<'_>]) -> io::Result<usize>> Write for Direct<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (self.0)(&[IoSlice::new(bytes)])
     }
-    let mut message = vec![0; length];
-    stream.read_exact(&mut message).await?;
-    Ok(message)
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        (self.0)(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Carries frames both ways until the connection ends. `take`: is given whole frames, each with its length, in batches.
 pub async fn run(
-    mut stream: TcpStream,
+    wire: Wire,
     outbox: &Outbox,
+    scratch: &Scratch,
     take: impl FnMut(&[u8]) -> Result<(), LinkError>,
 ) -> LinkError {
+    let Wire { mut stream, channel, said, .. } = wire;
+    let channel = RefCell::new(channel);
     let (reader, writer) = stream.split();
+    outbox.heard();
     let ended = tokio::select! {
-        ended = read(reader, outbox, take) => ended,
-        ended = write(writer, outbox) => ended,
+        // What has come counts before the time that has passed.
+        biased;
+        ended = read(reader, &channel, said, outbox, scratch, take) => ended,
+        ended = write(writer, &channel, outbox) => ended,
+        error = outbox.given_up() => Err(error),
     };
     match ended {
         Ok(()) => LinkError::Io(io::ErrorKind::UnexpectedEof.into()),
@@ -119,41 +227,36 @@ pub async fn run(
 
 async fn read(
     mut reader: ReadHalf<'_>,
+    channel: &RefCell<Channel>,
+    mut said: Vec<u8>,
     outbox: &Outbox,
+    scratch: &Scratch,
     mut take: impl FnMut(&[u8]) -> Result<(), LinkError>,
 ) -> Result<(), LinkError> {
-    let mut buffer = Vec::with_capacity(READ);
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut looked = Instant::now();
-    let mut silent = 0;
     loop {
-        tokio::select! {
-            // What has come counts before the time that has passed.
-            biased;
-            read = reader.read_buf(&mut buffer) => {
-                if read? == 0 {
-                    return Ok(());
-                }
-                silent = 0;
-                let whole = whole_frames(&buffer)?;
-                take(&buffer[..whole])?;
-                buffer.drain(..whole);
-                if buffer.is_empty() && buffer.capacity() > KEPT {
-                    buffer = Vec::with_capacity(READ);
-                }
-                buffer.reserve(READ);
-            }
-            _ = looks.tick() => {
-                silent += 1;
-                let now = Instant::now();
-                let loaded = outbox.waiting() > 0 || now - looked > LATE_LOOK;
-                looked = now;
-                if silent > if loaded { SILENT_LOOKS_LOADED } else { SILENT_LOOKS } {
-                    return Err(LinkError::Silent);
-                }
-            }
+        let whole = whole_frames(&said)?;
+        if whole > 0 {
+            take(&said[..whole])?;
+            said.drain(..whole);
         }
+        if said.is_empty() && said.capacity() > READ {
+            said = Vec::new();
+        }
+        let count = poll_fn(|context| {
+            let mut bytes = scratch.0.borrow_mut();
+            let mut bytes = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut reader).poll_read(context, &mut bytes))?;
+            let mut channel = channel.borrow_mut();
+            channel.receive(bytes.filled(), &mut said)?;
+            if channel.wants_to_send() {
+                outbox.wake();
+            }
+            Poll::Ready(Ok::<usize, LinkError>(bytes.filled().len()))
+        });
+        if count.await? == 0 {
+            return Ok(());
+        }
+        outbox.heard();
     }
 }
 
@@ -166,32 +269,41 @@ fn whole_frames(bytes: &[u8]) -> Result<usize, FrameTooLong> {
     Ok(bytes.len() - rest.len())
 }
 
-async fn write(mut writer: WriteHalf<'_>, outbox: &Outbox) -> Result<(), LinkError> {
+async fn write(writer: WriteHalf<'_>, channel: &RefCell<Channel>, outbox: &Outbox) -> Result<(), LinkError> {
     let mut batch = Vec::new();
     loop {
-        std::mem::swap(&mut batch, &mut outbox.queue.borrow_mut());
-        if batch.is_empty() {
-            match timeout(PING_AFTER, outbox.filled.notified()).await {
-                Ok(()) => continue,
-                Err(_) => batch.extend_from_slice(&PING),
-            }
+        outbox.take(&mut batch);
+        if batch.is_empty() && !channel.borrow().wants_to_send() {
+            outbox.filled().await;
+            continue;
         }
-        let mut written = 0;
-        while written < batch.len() {
-            outbox.unwritten.set(batch.len() - written);
-            match timeout(WRITE_TIME, writer.write(&batch[written..])).await {
-                Ok(Ok(0)) => return Ok(()),
-                Ok(Ok(count)) => written += count,
-                Ok(Err(error)) => return Err(error.into()),
-                Err(_) => return Err(LinkError::NotReading),
-            }
+        let mut unwritten = batch.len();
+        flush(&writer, channel, outbox).await?;
+        for piece in batch.chunks(PIECE) {
+            outbox.writing(unwritten);
+            channel.borrow_mut().say(piece)?;
+            flush(&writer, channel, outbox).await?;
+            unwritten -= piece.len();
         }
-        outbox.unwritten.set(0);
+        outbox.writing(0);
         batch.clear();
         if batch.capacity() > KEPT {
             batch = Vec::new();
         }
     }
+}
+
+async fn flush(writer: &WriteHalf<'_>, channel: &RefCell<Channel>, outbox: &Outbox) -> Result<(), LinkError> {
+    while channel.borrow().wants_to_send() {
+        let sent = channel.borrow_mut().send(&mut Direct(|slices: &[IoSlice<'_>]| writer.try_write_vectored(slices)));
+        match sent {
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+            Ok(_) => outbox.wrote(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => writer.writable().await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 // The longest frame, and what is read beyond it, bound the read buffer.

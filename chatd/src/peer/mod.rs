@@ -1,11 +1,13 @@
 //! Links to the other pods: one for each pair of processes, for all their rooms. Does I/O; it runs on the pod's thread.
 //!
-//! `handshake` (pure) says who may talk, `links` (pure) which connection is the link, `link` carries bytes. This file joins them
-//! to sockets and to the shards' mailboxes.
+//! `channel` encrypts, `handshake` (pure) says who may talk, `links` (pure) which connection is the link, `link` carries bytes.
+//! This file joins them to sockets and to the shards' mailboxes.
 
+pub mod channel;
 pub mod handshake;
 pub mod link;
 pub mod links;
+mod outbox;
 mod strangers;
 
 use std::cell::{Cell, RefCell};
@@ -19,16 +21,18 @@ use rand::rngs::StdRng;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::frame;
 use crate::mail::ShardMail;
 use crate::protocol::PodBoot;
 use crate::protocol::token::{KeyPrint, Keyring};
 use crate::shard;
-use handshake::{Dialling, Identity, Listening, Nonce, Peer, Refusal, read_verdict, verdict};
-use link::{LinkError, Outbox, read_message, send_message};
+use channel::{ChannelError, Channels};
+use handshake::{Dialling, Identity, Listening, Nonce, Peer, REASONS, Refusal, read_verdict, verdict};
+use link::{LinkError, Scratch, Wire};
 use links::{Action, Choice, DIAL_TIME, LinkId, Links};
+use outbox::{LATE_LOOK, LOOK, Outbox};
 use strangers::Strangers;
 
 /// What strangers do is logged this often at most (ms).
@@ -42,6 +46,8 @@ pub struct Peers(Rc<Inner>);
 struct Inner {
     me: Identity,
     keys: RefCell<Arc<Keyring>>,
+    channels: Channels,
+    scratch: Scratch,
     random: RefCell<StdRng>,
     shards: Vec<UnboundedSender<ShardMail>>,
     links: RefCell<Links>,
@@ -54,15 +60,28 @@ struct Inner {
     /// When strangers may be complained of again (ms).
     complain_from: Cell<u64>,
     lost: Cell<u64>,
+    /// Connections that did not become links since nobody was proven to be there, by [`REASONS`].
+    refused: Cell<[u64; REASONS.len()]>,
 }
 
 impl Peers {
     /// `random`: seeded from the system's secure random source.
-    pub fn new(me: Identity, keys: Arc<Keyring>, random: StdRng, shards: Vec<UnboundedSender<ShardMail>>) -> Self {
-        Self(Rc::new(Inner {
+    ///
+    /// # Errors
+    ///
+    /// The process's certificate cannot be made.
+    pub fn new(
+        me: Identity,
+        keys: Arc<Keyring>,
+        random: StdRng,
+        shards: Vec<UnboundedSender<ShardMail>>,
+    ) -> Result<Self, ChannelError> {
+        Ok(Self(Rc::new(Inner {
             links: RefCell::new(Links::new(me.boot)),
             me,
             keys: RefCell::new(keys),
+            channels: Channels::new()?,
+            scratch: Scratch::default(),
             random: RefCell::new(random),
             shards,
             outboxes: RefCell::default(),
@@ -71,11 +90,32 @@ impl Peers {
             strangers: RefCell::default(),
             complain_from: Cell::new(0),
             lost: Cell::new(0),
-        }))
+            refused: Cell::default(),
+        })))
     }
 
-    /// Accepts links until the future is dropped. Has to run inside a `LocalSet`, as everything here.
+    /// Accepts links, and looks after all of them, until the future is dropped. Has to run inside a `LocalSet`, as everything here.
     pub async fn serve(&self, listener: TcpListener) {
+        tokio::join!(self.accept(listener), self.look_after());
+    }
+
+    /// One timer for all links: pings go out together, and who is silent is given up.
+    async fn look_after(&self) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looked = Instant::now();
+        loop {
+            looks.tick().await;
+            let now = Instant::now();
+            let late = now - looked > LATE_LOOK;
+            looked = now;
+            for outbox in self.0.outboxes.borrow().values() {
+                outbox.look(late);
+            }
+        }
+    }
+
+    async fn accept(&self, listener: TcpListener) {
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => {
@@ -149,6 +189,17 @@ impl Peers {
     /// How many links have broken so far.
     pub fn lost(&self) -> u64 {
         self.0.lost.get()
+    }
+
+    /// How many connections did not become links since nobody was proven to be there, by [`REASONS`].
+    pub fn refused(&self) -> [u64; REASONS.len()] {
+        self.0.refused.get()
+    }
+
+    fn count_refusal(&self, refusal: Refusal) {
+        let mut refused = self.0.refused.get();
+        refused[refusal.reason()] += 1;
+        self.0.refused.set(refused);
     }
 
     /// Strangers can make as many refusals as they like: their log lines must not push others out.
@@ -233,16 +284,17 @@ impl Peers {
     async fn reach(&self, link: LinkId, address: &str) {
         let dialled = timeout(Duration::from_millis(DIAL_TIME), self.shake_as_dialler(link, address)).await;
         match dialled {
-            Ok(Ok(Some((stream, peer)))) => self.carry(link, stream, &peer).await,
+            Ok(Ok(Some((wire, peer)))) => self.carry(link, wire, &peer).await,
             // Another connection to the same pod stays: the table knows.
             Ok(Ok(None)) => {}
             Ok(Err(error)) => {
                 // Most often a pod that is gone: its rooms are taken over, and that is said where it happens.
                 tracing::debug!(address, %error, "a pod cannot be reached");
-                if let LinkError::Refused(refusal) = &error
-                    && *refusal != Refusal::Oneself
-                {
-                    tracing::warn!(address, reason = %refusal, "what answers for a pod is not one of this deployment's");
+                if let Some(refusal) = error.refusal().filter(|refusal| *refusal != Refusal::Oneself) {
+                    self.count_refusal(refusal);
+                    if refusal != Refusal::OtherProcess && self.may_complain() {
+                        tracing::warn!(address, reason = %refusal, "what answers for a pod is not one of this deployment's");
+                    }
                 }
                 self.change(|links, _| links.failed(link));
             }
@@ -250,67 +302,79 @@ impl Peers {
         }
     }
 
-    async fn shake_as_dialler(&self, link: LinkId, address: &str) -> Result<Option<(TcpStream, Peer)>, LinkError> {
-        let Some((_, nonce)) = self.0.links.borrow().dialled(link) else {
+    async fn shake_as_dialler(&self, link: LinkId, address: &str) -> Result<Option<(Wire, Peer)>, LinkError> {
+        let Some((boot, nonce)) = self.0.links.borrow().dialled(link) else {
             return Ok(None);
         };
-        let mut stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let dialling = Dialling::new(self.0.me.clone(), nonce);
-        send_message(&mut stream, dialling.hello()).await?;
-        let hello = read_message(&mut stream).await?;
-        let proof = read_message(&mut stream).await?;
+        let stream = TcpStream::connect(address).await?;
+        let mut wire = Wire::dial(stream, self.0.channels.dial()?).await?;
+        let dialling = Dialling::new(self.0.me.clone(), boot, nonce, wire.channel().binding()?);
+        wire.send_message(dialling.hello()).await?;
+        let hello = wire.read_message().await?;
+        let proof = wire.read_message().await?;
         let keys = self.0.keys.borrow().clone();
         let greeted = dialling.greeted(&keys, &hello, &proof)?;
         let they = &greeted.peer.identity;
         let Choice::Commit { last } = self.change(|links, _| links.greeted(link, they.boot, &they.peer)) else {
-            return Ok(None);
+            return if they.boot == boot { Ok(None) } else { Err(Refusal::OtherProcess.into()) };
         };
-        send_message(&mut stream, &greeted.commit(&keys, last)).await?;
-        if !read_verdict(&read_message(&mut stream).await?)? {
+        wire.send_message(&greeted.commit(&keys, last)).await?;
+        if !read_verdict(&wire.read_message().await?)? {
             self.change(|links, _| links.declined(link));
             return Ok(None);
         }
         self.0.outboxes.borrow_mut().entry(link).or_default();
-        Ok(self.change(|links, _| links.accepted(link)).then_some((stream, greeted.peer)))
+        Ok(self.change(|links, _| links.accepted(link)).then_some((wire, greeted.peer)))
     }
 
     /// A connection that came in, from its start to the link's end.
-    async fn welcome(&self, link: LinkId, mut stream: TcpStream) {
-        let greeted = timeout(Duration::from_millis(DIAL_TIME), self.shake_as_listener(link, &mut stream)).await;
+    async fn welcome(&self, link: LinkId, stream: TcpStream) {
+        let address = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+        let greeted = timeout(Duration::from_millis(DIAL_TIME), self.shake_as_listener(link, stream)).await;
         self.0.strangers.borrow_mut().left(link);
         match greeted {
-            Ok(Ok(Some(peer))) => self.carry(link, stream, &peer).await,
+            Ok(Ok(Some((wire, peer)))) => self.carry(link, wire, &peer).await,
             Ok(Ok(None) | Err(LinkError::Refused(Refusal::Oneself))) => {}
-            Ok(Err(error)) if self.may_complain() => {
-                let address = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
-                tracing::warn!(address, %error, "a connection to the peer port was refused");
+            Ok(Err(error)) => {
+                let refusal = error.refusal();
+                if let Some(refusal) = refusal {
+                    self.count_refusal(refusal);
+                }
+                // A process that is gone is dialled as long as its rooms have not been taken over.
+                if refusal == Some(Refusal::OtherProcess) {
+                    tracing::debug!(address, %error, "a connection to the peer port was refused");
+                } else if self.may_complain() {
+                    tracing::warn!(address, %error, "a connection to the peer port was refused");
+                }
             }
-            Ok(Err(_)) => {}
             // It may have been taken, and the verdict not been read.
             Err(_) => self.broken(link),
         }
     }
 
-    async fn shake_as_listener(&self, link: LinkId, stream: &mut TcpStream) -> Result<Option<Peer>, LinkError> {
-        stream.set_nodelay(true)?;
-        let hello = read_message(stream).await?;
+    async fn shake_as_listener(&self, link: LinkId, stream: TcpStream) -> Result<Option<(Wire, Peer)>, LinkError> {
+        let mut wire = Wire::listen(stream, self.0.channels.listen()?).await?;
+        let hello = wire.read_message().await?;
         let keys = self.0.keys.borrow().clone();
-        let (listening, [hello, proof]) = Listening::answer(&self.0.me, &keys, self.nonce(), &hello)?;
-        send_message(stream, &hello).await?;
-        send_message(stream, &proof).await?;
-        let (peer, last) = listening.committed(&keys, &read_message(stream).await?)?;
+        let binding = wire.channel().binding()?;
+        let (listening, [hello, proof]) = Listening::answer(&self.0.me, &keys, self.nonce(), &binding, &hello)?;
+        wire.send_message(&hello).await?;
+        wire.send_message(&proof).await?;
+        if !listening.meant() {
+            return Err(Refusal::OtherProcess.into());
+        }
+        let (peer, last) = listening.committed(&keys, &wire.read_message().await?)?;
         let boot = peer.identity.boot;
         self.0.outboxes.borrow_mut().entry(link).or_default();
         let taken = self.change(|links, _| links.offered(link, boot, peer.link, last));
-        if let Err(error) = send_message(stream, &verdict(taken)).await {
+        if let Err(error) = wire.send_message(&verdict(taken)).await {
             self.broken(link);
             return Err(error);
         }
-        Ok(taken.then_some(peer))
+        Ok(taken.then_some((wire, peer)))
     }
 
-    async fn carry(&self, link: LinkId, stream: TcpStream, peer: &Peer) {
+    async fn carry(&self, link: LinkId, wire: Wire, peer: &Peer) {
         let boot = peer.identity.boot;
         let Some(outbox) = self.0.outboxes.borrow().get(&link).cloned() else {
             return;
@@ -321,7 +385,7 @@ impl Peers {
         }
         self.0.proven.borrow_mut().insert(link, peer.key);
         tracing::info!(pod = peer.identity.pod_id, boot = %boot, "a link to another pod is up");
-        let error = link::run(stream, &outbox, |frames| self.route(link, boot, frames)).await;
+        let error = link::run(wire, &outbox, &self.0.scratch, |frames| self.route(link, boot, frames)).await;
         tracing::info!(pod = peer.identity.pod_id, boot = %boot, reason = %error, "a link to another pod has ended");
         self.broken(link);
     }

@@ -14,6 +14,8 @@ use crate::files::ReloadFailures;
 use crate::lease::{DirectoryState, LeaseNotice, LeaseStatus};
 use crate::mail::{Places, Report, ShardMail};
 use crate::metrics::Snapshot;
+use crate::peer::Peers;
+use crate::peer::handshake::REASONS;
 use crate::process::Process;
 
 /// The pod's figures; cheap to clone. The pod's thread writes them, the admin port reads them.
@@ -37,6 +39,7 @@ struct Own {
     unreadable_leases: u64,
     peer_links: u64,
     peer_links_lost: u64,
+    peer_links_refused: [u64; REASONS.len()],
     token_keys: u64,
 }
 
@@ -62,10 +65,11 @@ impl Figures {
         self.own().status = Some(status);
     }
 
-    pub fn set_links(&self, up: usize, lost: u64) {
+    pub fn set_links(&self, peers: &Peers) {
         let mut own = self.own();
-        own.peer_links = up as u64;
-        own.peer_links_lost = lost;
+        own.peer_links = peers.count() as u64;
+        own.peer_links_lost = peers.lost();
+        own.peer_links_refused = peers.refused();
     }
 
     pub fn set_token_keys(&self, count: usize) {
@@ -133,6 +137,7 @@ impl admin::Pod for Figures {
             connections_refused: self.0.places.refused(),
             peer_links: own.peer_links,
             peer_links_lost: own.peer_links_lost,
+            peer_links_refused: own.peer_links_refused,
             token_keys: own.token_keys,
             file_reload_failures: self.0.failures.count(),
             process: Process::read(),

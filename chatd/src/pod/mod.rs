@@ -193,7 +193,7 @@ impl Pod {
         let draining = !matches!(self.phase, Phase::Serving);
         self.next_round = Instant::now() + if draining { DRAINING_ROUND } else { ROUND };
         self.asking.look_for_resets();
-        self.figures.set_links(self.peers.count(), self.peers.lost());
+        self.figures.set_links(&self.peers);
         if !std::mem::replace(&mut self.asked, true) {
             let (figures, events) = (self.figures.clone(), self.events.clone());
             spawn_local(async move {
