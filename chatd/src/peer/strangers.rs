@@ -8,10 +8,10 @@ use std::net::IpAddr;
 
 use super::links::LinkId;
 
-/// Strangers at a time.
-pub const MAX_STRANGERS: usize = 256;
-/// Strangers of one address: more than the pods that can come from behind one, all at once.
-pub const MAX_OF_ONE_ADDRESS: usize = 16;
+/// Strangers at a time: as many as the other pods of a large deployment, which all come at once when this one has started.
+pub const MAX_STRANGERS: usize = 512;
+/// Strangers of one address: more than the pods of a node, which all come from behind one where the network hides them.
+pub const MAX_OF_ONE_ADDRESS: usize = 128;
 
 /// In the order in which they came: numbers of connections rise.
 #[derive(Debug, Default)]
@@ -53,9 +53,23 @@ mod tests {
             assert_eq!(strangers.came(LinkId(10 + number), address(2)), None);
         }
         for number in 0..1_000 {
-            assert!(strangers.came(LinkId(100 + number), address(2)).is_some());
+            assert!(strangers.came(LinkId(1_000 + number), address(2)).is_some());
             assert!(strangers.0.contains_key(&LinkId(1)));
             assert_eq!(strangers.0.len(), 1 + MAX_OF_ONE_ADDRESS);
+        }
+    }
+
+    #[test]
+    fn the_pods_of_a_node_come_at_once_from_behind_one_address() {
+        let mut strangers = Strangers::default();
+        let flood = |strangers: &mut Strangers, from: u64| {
+            (from..from + 40).filter_map(|number| strangers.came(LinkId(number), address(1))).collect::<Vec<_>>()
+        };
+        assert_eq!(flood(&mut strangers, 0), []);
+        // They find room beside as many others that say nothing, since the oldest go.
+        for from in [100, 200, 300, 400] {
+            let left = flood(&mut strangers, from);
+            assert!(left.iter().all(|left| left.0 < from), "{left:?}");
         }
     }
 
@@ -66,8 +80,8 @@ mod tests {
             assert_eq!(strangers.came(LinkId(number as u64), address(number)), None);
         }
         strangers.left(LinkId(0));
-        assert_eq!(strangers.came(LinkId(300), address(300)), None);
-        assert_eq!(strangers.came(LinkId(301), address(301)), Some(LinkId(1)));
+        assert_eq!(strangers.came(LinkId(1_000), address(1_000)), None);
+        assert_eq!(strangers.came(LinkId(1_001), address(1_001)), Some(LinkId(1)));
         assert_eq!(strangers.0.len(), MAX_STRANGERS);
     }
 }
