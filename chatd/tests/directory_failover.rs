@@ -3,14 +3,17 @@
 
 mod support;
 
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chatd::directory::redis::RedisDirectory;
+use chatd::directory::redis::{Names, RedisDirectory};
 use chatd::directory::{Answer, Directory, Key, NoAnswer, Request};
+use chatd::files::ReloadFailures;
 use support::directory::{get, resets_beyond, settings, start, works, write};
 use support::eventually;
-use support::redis::{ClusterServers, SentinelServers};
+use support::redis::{ClusterServers, SentinelServers, Server};
 
 #[tokio::test]
 async fn a_failover_by_sentinel() {
@@ -122,4 +125,72 @@ async fn a_slot_that_moves_to_another_node_of_the_cluster() {
     resets_beyond(&directory, 0).await;
     assert_eq!(directory.ask(get(&there)).await, Ok(Answer::Found(Some(value("three")))));
     assert_eq!(directory.resets(), 1);
+}
+
+/// A directory behind the name `redis`, which leads to what is in the list.
+fn start_named(url: &str, leads_to: &Arc<Mutex<Vec<SocketAddr>>>) -> RedisDirectory {
+    let leads_to = leads_to.clone();
+    let names = Names::given(
+        move |address| match address.host.as_str() {
+            "redis" => leads_to.lock().unwrap().clone(),
+            other => vec![format!("{other}:{}", address.port).parse().unwrap()],
+        },
+        Duration::from_millis(200),
+    );
+    RedisDirectory::start_with(settings(url), names, ReloadFailures::default()).unwrap()
+}
+
+fn address(server: &Server) -> SocketAddr {
+    server.address().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_lives_on_is_left_when_its_name_leads_to_another() {
+    let (old, new) = (Server::start(&[]), Server::start(&[]));
+    let leads_to = Arc::new(Mutex::new(vec![address(&old)]));
+    let directory = start_named("redis://redis:6379", &leads_to);
+    works(&directory).await;
+    // One more address, or none for a moment, is no move.
+    for still in [vec![address(&new), address(&old)], vec![]] {
+        *leads_to.lock().unwrap() = still;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        works(&directory).await;
+        assert_eq!(directory.resets(), 0);
+    }
+    assert_eq!(new.run::<i64>("DBSIZE"), 0);
+    *leads_to.lock().unwrap() = vec![address(&new)];
+    eventually("the new one is written to", Duration::from_secs(30), async || {
+        let _ = write(&directory).await;
+        (new.run::<i64>("DBSIZE") > 0).then_some(())
+    })
+    .await;
+    assert_eq!(directory.resets(), 1);
+    let before = old.run::<i64>("DBSIZE");
+    works(&directory).await;
+    assert_eq!(old.run::<i64>("DBSIZE"), before);
+}
+
+#[tokio::test]
+async fn sentinels_and_clusters_that_live_on_are_left_when_their_name_leads_to_others() {
+    let (old, new) = (ClusterServers::start(1), ClusterServers::start(1));
+    let leads_to = Arc::new(Mutex::new(vec![address(&old.masters[0])]));
+    let directory = start_named("redis+cluster://redis:6379", &leads_to);
+    all_slots_work(&directory).await;
+    *leads_to.lock().unwrap() = vec![address(&new.masters[0])];
+    eventually("the new cluster is written to", Duration::from_secs(30), async || {
+        let _ = write(&directory).await;
+        (new.masters[0].run::<i64>("DBSIZE") > 0).then_some(())
+    })
+    .await;
+
+    let (old, new) = (SentinelServers::start(1, &[]), SentinelServers::start(1, &[]));
+    let leads_to = Arc::new(Mutex::new(vec![address(&old.sentinels[0])]));
+    let directory = start_named("redis+sentinel://redis:26379/mymaster", &leads_to);
+    works(&directory).await;
+    *leads_to.lock().unwrap() = vec![address(&new.sentinels[0])];
+    eventually("the new master is written to", Duration::from_secs(30), async || {
+        let _ = write(&directory).await;
+        (new.master.run::<i64>("DBSIZE") > 0).then_some(())
+    })
+    .await;
 }

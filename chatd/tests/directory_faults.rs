@@ -115,7 +115,7 @@ async fn error_replies_are_no_answers() {
         ("-MASTERDOWN Link with MASTER is down", NoAnswer::ReadOnly),
         ("-NOAUTH Authentication required.", NoAnswer::Auth),
         ("-OOM command not allowed when used memory > 'maxmemory'.", NoAnswer::Full),
-        ("-ERR unknown command", NoAnswer::Refused),
+        ("-ERR unknown command", NoAnswer::Auth),
         ("+OK", NoAnswer::Refused),
         ("HTTP/1.1 400 Bad Request", NoAnswer::Refused),
         ("-MOVED 1 127.0.0.1:1", NoAnswer::Refused),

@@ -1,5 +1,7 @@
 //! The directory that the settings ask for. Does I/O through what it holds.
 
+use std::sync::Arc;
+
 use super::memory::MemoryDirectory;
 use super::redis::RedisDirectory;
 use super::{Answer, Directory, NoAnswer, Request};
@@ -16,6 +18,13 @@ impl Directory for AnyDirectory {
         match self {
             Self::Memory(directory) => directory.ask(request).await,
             Self::Redis(directory) => directory.ask(request).await,
+        }
+    }
+
+    fn words(&self, reason: NoAnswer) -> Option<Arc<str>> {
+        match self {
+            Self::Memory(directory) => directory.words(reason),
+            Self::Redis(directory) => directory.words(reason),
         }
     }
 

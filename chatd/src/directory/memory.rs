@@ -48,6 +48,10 @@ impl Directory for MemoryDirectory {
         Ok(self.values().answer(request, Instant::now()))
     }
 
+    fn words(&self, _: NoAnswer) -> Option<Arc<str>> {
+        None
+    }
+
     fn resets(&self) -> u64 {
         0
     }

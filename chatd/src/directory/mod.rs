@@ -8,6 +8,7 @@ pub mod memory;
 pub mod redis;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -112,6 +113,9 @@ impl NoAnswer {
 pub trait Directory: Clone + 'static {
     /// Answers within [`ANSWER_TIME`], or says that there was no answer.
     fn ask(&self, request: Request) -> impl Future<Output = Result<Answer, NoAnswer>>;
+
+    /// What was said when there was last no answer for this reason: by the store, by TLS or by the system.
+    fn words(&self, reason: NoAnswer) -> Option<Arc<str>>;
 
     /// How often a connection to the store was lost so far. A change means that what was written last may be gone (failover).
     fn resets(&self) -> u64;

@@ -68,7 +68,11 @@ impl Asking {
     async fn ask(&self, request: Request) -> Result<Answer, NoAnswer> {
         let started = Instant::now();
         let answer = self.0.directory.ask(request).await;
-        self.0.figures.asked(started.elapsed(), answer.as_ref().err().copied());
+        let reason = answer.as_ref().err().copied();
+        self.0.figures.asked(started.elapsed(), reason);
+        if let Some(reason) = reason {
+            self.0.figures.set_words(reason, self.0.directory.words(reason));
+        }
         // Before the answer: whoever gets it has to know how far it can be trusted.
         self.look_for_resets();
         answer

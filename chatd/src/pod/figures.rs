@@ -1,5 +1,6 @@
 //! What the pod tells of itself on its admin port. Asks the shards by mail; no other I/O but reading `/proc` for the process.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,6 +37,8 @@ struct Inner {
 struct Own {
     status: Option<LeaseStatus>,
     directory: DirectoryCounters,
+    /// What was said when there was last no answer, by the reason.
+    words: HashMap<NoAnswer, Arc<str>>,
     unreadable_leases: u64,
     peer_links: u64,
     peer_links_lost: u64,
@@ -81,6 +84,20 @@ impl Figures {
         self.own().directory.asked(time, error);
     }
 
+    /// What was said when there was last no answer for this reason.
+    pub fn set_words(&self, reason: NoAnswer, words: Option<Arc<str>>) {
+        let mut own = self.own();
+        match words {
+            Some(words) => own.words.insert(reason, words),
+            None => own.words.remove(&reason),
+        };
+    }
+
+    /// Why the directory does not answer, as well as it is known.
+    pub fn why(&self, reason: NoAnswer) -> Arc<str> {
+        self.own().why(reason)
+    }
+
     pub fn set_resets(&self, resets: u64) {
         self.own().directory.resets = resets;
     }
@@ -117,6 +134,12 @@ impl Figures {
     }
 }
 
+impl Own {
+    fn why(&self, reason: NoAnswer) -> Arc<str> {
+        self.words.get(&reason).cloned().unwrap_or_else(|| reason.to_string().into())
+    }
+}
+
 impl admin::Pod for Figures {
     fn ready(&self) -> bool {
         self.0.ready.load(Ordering::Relaxed)
@@ -128,6 +151,13 @@ impl admin::Pod for Figures {
             return std::future::pending().await;
         };
         let own = self.own().clone();
+        let detail = match own.status.and_then(|status| status.state) {
+            None | Some(DirectoryState::Ok) => String::new(),
+            Some(DirectoryState::Away(reason)) => own.why(reason).as_ref().to_owned(),
+            Some(DirectoryState::PrefixInUse) => {
+                "another deployment (--deployment-uid) lives under this --redis-key-prefix".to_owned()
+            }
+        };
         let mut snapshot = Snapshot {
             ready: self.ready(),
             counters: report.counters,
@@ -149,13 +179,7 @@ impl admin::Pod for Figures {
             snapshot.settled = status.settled;
             snapshot.directory_since = status.since / 1_000;
             snapshot.directory = status.state;
-            snapshot.directory_detail = match status.state {
-                None | Some(DirectoryState::Ok) => String::new(),
-                Some(DirectoryState::Away(why)) => why.to_string(),
-                Some(DirectoryState::PrefixInUse) => {
-                    "another deployment (--deployment-uid) lives under this --redis-key-prefix".to_owned()
-                }
-            };
+            snapshot.directory_detail = detail;
         }
         snapshot
     }

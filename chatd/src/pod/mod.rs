@@ -237,7 +237,7 @@ impl Pod {
             LeaseEffect::Ended => self.lease_ended(),
             LeaseEffect::Log(notice) => {
                 self.figures.count(&notice);
-                log(&notice);
+                log(&notice, &self.figures);
             }
         }
     }
@@ -261,7 +261,7 @@ impl Pod {
     }
 }
 
-fn log(notice: &LeaseNotice) {
+fn log(notice: &LeaseNotice, figures: &Figures) {
     match notice {
         LeaseNotice::Taken => tracing::info!("the lease is held: this pod is ready"),
         LeaseNotice::PrefixInUse { pod_id } => {
@@ -280,7 +280,8 @@ fn log(notice: &LeaseNotice) {
             tracing::warn!("the directory was found emptied or rolled back: what it lacks is written again");
         }
         LeaseNotice::DirectoryAway { why } => {
-            tracing::warn!(why = why.as_str(), reason = %why, "the directory does not answer: rooms go on talking");
+            let reason = figures.why(*why);
+            tracing::warn!(why = why.as_str(), %reason, "the directory does not answer: rooms go on talking");
         }
         LeaseNotice::DirectoryBack => tracing::info!("the directory answers again"),
         LeaseNotice::GivenUp => tracing::info!("the lease is given up"),

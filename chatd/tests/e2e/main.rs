@@ -14,6 +14,7 @@ mod mixed;
 mod moving;
 mod records;
 mod redis_away;
+mod redis_words;
 mod session;
 mod settings;
 mod stores;

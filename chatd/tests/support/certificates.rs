@@ -13,6 +13,11 @@ pub struct Certificates {
 
 impl Certificates {
     pub fn new() -> Self {
+        Self::with(&["127.0.0.1"], |_| {})
+    }
+
+    /// The server's certificate is for these names, and is otherwise as `change` makes it.
+    pub fn with(names: &[&str], change: impl Fn(&mut CertificateParams)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, text: String| fs::write(directory.path().join(name), text).unwrap();
 
@@ -23,9 +28,13 @@ impl Certificates {
         write("ca.pem", ca.self_signed(&ca_key).unwrap().pem());
         let ca = Issuer::new(ca, ca_key);
 
-        for (name, subjects) in [("server", vec!["127.0.0.1".to_owned()]), ("client", vec!["client".to_owned()])] {
+        for (name, subjects) in [("server", names), ("client", &["client"])] {
             let key = KeyPair::generate().unwrap();
-            let params = CertificateParams::new(subjects).unwrap();
+            let subjects: Vec<String> = subjects.iter().map(|&subject| subject.to_owned()).collect();
+            let mut params = CertificateParams::new(subjects).unwrap();
+            if name == "server" {
+                change(&mut params);
+            }
             write(&format!("{name}.pem"), params.signed_by(&key, &ca).unwrap().pem());
             write(&format!("{name}.key"), key.serialize_pem());
         }

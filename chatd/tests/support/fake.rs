@@ -44,6 +44,13 @@ impl FakeServer {
         })
     }
 
+    /// Says `line` to everyone who connects, unasked, and closes: as Redis in protected mode, or without a place, does.
+    pub fn turning_away(line: &'static str) -> Self {
+        Self::start(move |mut socket| {
+            let _ = socket.write_all(format!("{line}\r\n").as_bytes());
+        })
+    }
+
     /// Reads, and never answers.
     pub fn silent() -> Self {
         Self::start(|mut socket| {

@@ -210,9 +210,12 @@ impl Pod {
 
     /// The same of a pod that may not have started yet.
     pub fn try_directory_state(&self) -> Option<String> {
+        Some(self.try_status()?["directory"]["state"].as_str()?.to_owned())
+    }
+
+    pub fn try_status(&self) -> Option<serde_json::Value> {
         let answer = self.try_get("/status").filter(|answer| answer.status == 200)?;
-        let status: serde_json::Value = serde_json::from_str(&answer.body).ok()?;
-        Some(status["directory"]["state"].as_str()?.to_owned())
+        serde_json::from_str(&answer.body).ok()
     }
 
     /// Waits until a series has this value: some are only looked at once a second.

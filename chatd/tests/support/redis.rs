@@ -178,6 +178,10 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
+    pub fn tls_address(&self) -> String {
+        format!("127.0.0.1:{}", self.tls_port.expect("was started with TLS"))
+    }
+
     pub fn url(&self) -> String {
         format!("redis://{}", self.address())
     }

@@ -56,12 +56,12 @@ reasons! {
     InvalidSpec: "the spec cannot be read by this version of the operator", "Upgrade the operator, or take out what it does not know.";
     RedisNotReady: "Redis cannot be used", "See the condition RedisReady.";
     Reachable: "every pod that was asked reaches Redis", "";
-    Refused: "nothing answers at the address, or the connection broke", "Check redis.external.url, that Redis runs, and that network policies let the pods through.";
+    Refused: "nothing answers at the address, the connection broke, or Redis serves nobody", "See the message; if nothing answers, check redis.external.url, that Redis runs, and that network policies let the pods through.";
     UnknownHost: "the host name has no address", "Correct the host in redis.external.";
     Timeout: "Redis does not answer within 2 s", "Check that Redis is not overloaded, and that network policies let the pods through.";
     AuthFailed: "the user or password is wrong, or the user may not run a command", "Correct the Secret of redis.external.auth, or the user's rights in Redis.";
-    TlsFailed: "no TLS session can be set up", "Correct redis.external.tls: the CA must have signed Redis' certificate, and the host name must be in it.";
-    ReadOnly: "it is a replica, or still loads its data", "Give the address of the master, or use redis.external.sentinel.";
+    TlsFailed: "no TLS session can be set up", "See the message, and correct redis.external.tls or Redis' certificate: the CA must have signed it, and the host name must be in it.";
+    ReadOnly: "it takes no writes: a replica, still loading its data, or unable to save", "See the message; of a replica, give the address of the master, or use redis.external.sentinel.";
     Full: "Redis has no memory left", "Raise its maxmemory, or redis.managed.resources.limits.memory.";
     PrefixInUse: "another deployment lives under the key prefix", "Give this one its own redis.keyPrefix.";
     NoPods: "there is no pod that could be asked", "";

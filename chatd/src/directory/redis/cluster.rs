@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::adviser::Adviser;
 use super::complaint::{Complaint, Verdict};
 use super::dial::{Dialer, Purpose};
+use super::failure::Failure;
 use super::link::{Link, Source, patience};
 use super::slots::{SlotMap, slot};
 use super::task::Task;
@@ -56,7 +57,7 @@ struct Shared {
 struct Map {
     slots: Arc<SlotMap>,
     /// Since when nobody has told, and why not.
-    silence: Option<(Instant, Option<NoAnswer>)>,
+    silence: Option<(Instant, Option<Failure>)>,
 }
 
 impl Cluster {
@@ -71,8 +72,8 @@ impl Cluster {
             runtime: tokio::runtime::Handle::current(),
             read_now: Notify::new(),
         });
-        let adviser = Adviser::new(dialer, Purpose::Slots, nodes.clone());
-        let task = Task::spawn(shared.clone().follow(adviser, nodes));
+        let adviser = Adviser::new(dialer, Purpose::Slots, nodes);
+        let task = Task::spawn(shared.clone().follow(adviser));
         Self(Arc::new(Handle { shared, _task: task }))
     }
 
@@ -87,7 +88,7 @@ impl Cluster {
                 Some(there) => there,
                 None => (shared.master(slot, &mut maps, deadline).await.map_err(no_answer)?, false),
             };
-            let link = shared.link(&address).ok_or(no_answer(NoAnswer::Refused))?;
+            let link = shared.link(&address).ok_or_else(|| no_answer(NoAnswer::Refused))?;
             if !link.is_up() {
                 shared.read_now.notify_one();
             }
@@ -104,7 +105,7 @@ impl Cluster {
                 }
                 Err(Complaint::Ask(to)) => sent_to = Some((named(to, &address), true)),
                 Err(Complaint::TryAgain) => sleep(TRY_AGAIN_AFTER).await,
-                Err(complaint @ Complaint::None(NoAnswer::ReadOnly, _)) => {
+                Err(complaint @ Complaint::None(Failure { reason: NoAnswer::ReadOnly, .. }, _)) => {
                     shared.read_now.notify_one();
                     return Err(complaint);
                 }
@@ -118,8 +119,8 @@ impl Cluster {
     }
 }
 
-fn no_answer(reason: NoAnswer) -> Complaint {
-    Complaint::None(reason, Verdict::Keep)
+fn no_answer(failure: impl Into<Failure>) -> Complaint {
+    Complaint::None(failure.into(), Verdict::Keep)
 }
 
 /// A node that is sent to without a host's name is on the host that sends.
@@ -148,46 +149,50 @@ impl Shared {
     }
 
     /// Who has the slot, waiting for a cluster that is not known yet as [`patience`] says.
-    async fn master(&self, slot: u16, maps: &mut watch::Receiver<Map>, deadline: Instant) -> Result<Address, NoAnswer> {
+    async fn master(&self, slot: u16, maps: &mut watch::Receiver<Map>, deadline: Instant) -> Result<Address, Failure> {
         loop {
             let silence = {
                 let map = maps.borrow_and_update();
                 if let Some(master) = map.slots.master(slot) {
                     return Ok(master.clone());
                 }
-                map.silence
+                map.silence.clone()
             };
             self.read_now.notify_one();
             // The cluster tells, and nobody has the slot.
-            let (since, reason) = silence.ok_or(NoAnswer::ReadOnly)?;
-            let give_up = reason.unwrap_or(NoAnswer::Timeout);
+            let (since, failure) =
+                silence.ok_or_else(|| Failure::new(NoAnswer::ReadOnly, "no master of the cluster has this slot"))?;
+            let reason = failure.as_ref().map(|failure| failure.reason);
+            let give_up = failure.unwrap_or(NoAnswer::Timeout.into());
             let until = patience(since, reason, Instant::now(), deadline).ok_or(give_up)?;
             if let Ok(Err(_)) = timeout_at(until, maps.changed()).await {
-                return Err(NoAnswer::Refused);
+                return Err(NoAnswer::Refused.into());
             }
         }
     }
 
     /// Reads the map again and again.
-    async fn follow(self: Arc<Self>, mut adviser: Adviser, seeds: Vec<Address>) {
+    async fn follow(self: Arc<Self>, mut adviser: Adviser) {
         let mut said = None;
         loop {
             match self.read(&mut adviser).await {
                 Ok(slots) => {
                     said = None;
-                    let known = slots.masters().into_iter().cloned();
-                    adviser.set_addresses(seeds.iter().cloned().chain(known).collect());
+                    adviser.set_found(slots.masters().into_iter().cloned().collect());
                     self.adopt(slots);
                 }
-                Err(reason) => {
+                Err(failure) => {
                     self.map.send_if_modified(|map| {
-                        let since = map.silence.map_or_else(Instant::now, |(since, _)| since);
-                        let silence = Some((since, Some(reason)));
-                        std::mem::replace(&mut map.silence, silence) != silence
+                        let since = map.silence.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+                        let silence = Some((since, Some(failure.clone())));
+                        let changed = map.silence != silence;
+                        map.silence = silence;
+                        changed
                     });
-                    if said.replace(reason) != Some(reason) {
+                    if said.replace(failure.reason) != Some(failure.reason) {
                         tracing::warn!(
-                            reason = reason.as_str(),
+                            reason = failure.reason.as_str(),
+                            said = failure.words(),
                             "no node of the Redis Cluster says who has which slots"
                         );
                     }
@@ -198,12 +203,13 @@ impl Shared {
         }
     }
 
-    async fn read(&self, adviser: &mut Adviser) -> Result<SlotMap, NoAnswer> {
+    async fn read(&self, adviser: &mut Adviser) -> Result<SlotMap, Failure> {
         let mut command = cmd("CLUSTER");
         command.arg("SLOTS");
         let answer = timeout(ANSWER_TIME, adviser.ask(&command)).await.map_err(|_| NoAnswer::Timeout)?;
         let (asked, reply) = answer?;
-        SlotMap::parse(reply, &asked).ok_or(NoAnswer::Refused)
+        SlotMap::parse(reply, &asked)
+            .ok_or_else(|| Failure::new(NoAnswer::Refused, "it is no node of a cluster").at(&asked))
     }
 
     fn adopt(&self, slots: SlotMap) {

@@ -1,10 +1,8 @@
 //! What an error reply of Redis, or a broken connection, means for the request and for the connection. Pure: no I/O.
 
-use std::error::Error;
-use std::io;
+use redis::ServerError;
 
-use redis::{RedisError, ServerError};
-
+use super::failure::Failure;
 use super::url::Address;
 use crate::directory::NoAnswer;
 
@@ -20,7 +18,7 @@ pub enum Complaint {
     /// Cluster: the key is on its way from one node to another.
     TryAgain,
     /// There is no answer.
-    None(NoAnswer, Verdict),
+    None(Failure, Verdict),
 }
 
 /// What becomes of the connection.
@@ -34,44 +32,27 @@ pub enum Verdict {
 /// Judges an error reply.
 pub fn of_reply(error: &ServerError) -> Complaint {
     let details = error.details().unwrap_or_default();
-    match error.code() {
-        "NOSCRIPT" => Complaint::NoScript,
-        "TRYAGAIN" => Complaint::TryAgain,
-        "MOVED" => redirect(details).map_or(broken(), Complaint::Moved),
-        "ASK" => redirect(details).map_or(broken(), Complaint::Ask),
-        // Redis before 7 wraps what a script ran into: `ERR Error running script (...): @user_script:1: -OOM command ...`.
-        "ERR" => wrapped(details).map_or(broken(), |(reason, verdict)| Complaint::None(reason, verdict)),
-        code => known(code).map_or(broken(), |(reason, verdict)| Complaint::None(reason, verdict)),
-    }
+    let redirected = match error.code() {
+        "NOSCRIPT" => return Complaint::NoScript,
+        "TRYAGAIN" => return Complaint::TryAgain,
+        "MOVED" => redirect(details).map(Complaint::Moved),
+        "ASK" => redirect(details).map(Complaint::Ask),
+        _ => None,
+    };
+    redirected.unwrap_or_else(|| {
+        let judged = match error.code() {
+            "ERR" => plain(details),
+            code => known(code),
+        };
+        let (reason, verdict) = judged.unwrap_or((NoAnswer::Refused, Verdict::Keep));
+        Complaint::None(Failure::of_reply(reason, error), verdict)
+    })
 }
 
-/// Judges an error below the replies: the connection is gone whatever it says.
-pub fn of_connection(error: &(dyn Error + 'static)) -> NoAnswer {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<rustls::Error>() {
-            return NoAnswer::Tls;
-        }
-        // An io::Error's `source` skips the very error that it wraps.
-        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            return of_connection(inner);
-        }
-        // The Redis client shares the error between all requests that it ends.
-        if let Some(inner) = error.downcast_ref::<std::sync::Arc<dyn Error + Send + Sync>>() {
-            return of_connection(inner.as_ref());
-        }
-        cause = error.source();
-    }
-    NoAnswer::Refused
-}
-
-/// As [`of_connection`], for the type that the Redis client has.
-pub fn of_redis_error(error: &RedisError) -> NoAnswer {
-    of_connection(error)
-}
-
-const fn broken() -> Complaint {
-    Complaint::None(NoAnswer::Refused, Verdict::Keep)
+/// Whether the user may not run this one command, or the server does not have it: then others may work.
+pub fn is_of_one_command(error: &ServerError) -> bool {
+    let lower = error.details().unwrap_or_default().to_ascii_lowercase();
+    error.code() == "NOPERM" || (error.code() == "ERR" && lower.starts_with("unknown command"))
 }
 
 fn known(code: &str) -> Option<(NoAnswer, Verdict)> {
@@ -87,11 +68,18 @@ fn known(code: &str) -> Option<(NoAnswer, Verdict)> {
     })
 }
 
-/// What a command inside a script complained of, which comes as the script's own error.
-fn wrapped(details: &str) -> Option<(NoAnswer, Verdict)> {
-    if details.starts_with("The user executing the script can't run this command") {
+/// What has no code of its own.
+fn plain(details: &str) -> Option<(NoAnswer, Verdict)> {
+    let lower = details.to_ascii_lowercase();
+    let has = |part: &str| lower.contains(part);
+    if has("unknown command") || has("unknown redis command") || has("can't run this command") {
         return known("NOPERM");
     }
+    // A password is given, and the server has none.
+    if has("without any password configured") || has("no password is set") {
+        return known("WRONGPASS");
+    }
+    // Redis before 7 wraps what a script ran into: `Error running script (...): @user_script:1: -OOM command ...`.
     let (_, inner) = details.split_once(": -")?;
     known(inner.split_ascii_whitespace().next()?)
 }
@@ -142,11 +130,17 @@ mod tests {
                 Auth,
                 Keep,
             ),
+            ("ERR unknown command 'EVALSHA', with args beginning with: '4c1f' '1'", Auth, Keep),
+            ("ERR Unknown Redis command called from script script: 4c1f, on @user_script:3.", Auth, Keep),
+            ("ERR AUTH <password> called without any password configured for the default user.", Auth, Replace),
+            ("ERR max number of clients reached", Refused, Keep),
+            ("BUSY Redis is busy running a script.", Refused, Keep),
             ("ERR syntax error", Refused, Keep),
             ("WRONGTYPE Operation against a key holding the wrong kind of value", Refused, Keep),
             ("MOVED nonsense", Refused, Keep),
         ] {
-            assert_eq!(complaint(line), Complaint::None(reason, verdict), "{line}");
+            let Complaint::None(failure, judged) = complaint(line) else { panic!("{line}") };
+            assert_eq!((failure.reason, judged), (reason, verdict), "{line}");
         }
     }
 
@@ -158,13 +152,5 @@ mod tests {
         assert_eq!(complaint("MOVED 3999 :6381"), Complaint::Moved(address("", 6381)));
         assert_eq!(complaint("NOSCRIPT No matching script."), Complaint::NoScript);
         assert_eq!(complaint("TRYAGAIN Multiple keys request"), Complaint::TryAgain);
-    }
-
-    #[test]
-    fn errors_of_tls_are_found_however_deep() {
-        let tls = || io::Error::new(io::ErrorKind::InvalidData, rustls::Error::HandshakeNotComplete);
-        assert_eq!(of_connection(&tls()), NoAnswer::Tls);
-        assert_eq!(of_redis_error(&RedisError::from(tls())), NoAnswer::Tls);
-        assert_eq!(of_redis_error(&RedisError::from(io::Error::from(io::ErrorKind::BrokenPipe))), NoAnswer::Refused);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::ClientConfig;
 
+use super::failure::Failure;
 use super::secrets::{Secrets, SecretsError};
 use super::settings::RedisSettings;
 use super::tls::{self, SystemAuthorities};
@@ -41,7 +42,7 @@ impl CredentialFiles {
     }
 
     /// What the files say now, or said before they were spoilt.
-    pub async fn read(&self, settings: &RedisSettings) -> Result<Credentials, NoAnswer> {
+    pub async fn read(&self, settings: &RedisSettings) -> Result<Credentials, Failure> {
         let read = Secrets::read(settings).await;
         let mut known = self.known();
         match read.and_then(|secrets| self.credentials(secrets, settings, known.usable.as_ref())) {
@@ -59,7 +60,7 @@ impl CredentialFiles {
                     }
                     known.wrong = wrong;
                 }
-                known.usable.clone().ok_or(error.reason())
+                known.usable.clone().ok_or_else(|| Failure::new(error.reason(), &error.to_string()))
             }
         }
     }
@@ -110,7 +111,7 @@ mod tests {
         let failures = ReloadFailures::default();
         let files = CredentialFiles::new(failures.clone());
         assert_eq!(
-            files.read(&settings).await.unwrap_err(),
+            files.read(&settings).await.unwrap_err().reason,
             NoAnswer::Auth,
             "it is empty, and was never anything else"
         );

@@ -1,17 +1,20 @@
 //! Opens a connection to one Redis server: TCP, TLS, password, database. Does I/O.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value, cmd};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::complaint::{self, Complaint, Verdict};
 use super::credentials::{CredentialFiles, Credentials};
+use super::failure::{self, Failure};
+use super::names::Names;
 use super::secrets::Secrets;
 use super::settings::RedisSettings;
 use super::task::Task;
@@ -24,6 +27,7 @@ use crate::files::ReloadFailures;
 pub struct Dialer {
     settings: RedisSettings,
     files: CredentialFiles,
+    names: Names,
 }
 
 /// What a connection is for.
@@ -42,6 +46,8 @@ pub enum Purpose {
 pub struct Dialled {
     pub connection: MultiplexedConnection,
     pub driver: Driver,
+    /// Where it leads.
+    pub peer: SocketAddr,
     /// What the connection was opened with.
     pub secrets: Secrets,
 }
@@ -67,6 +73,10 @@ impl Driver {
 
 /// Requests that may wait to be written at once. More wait in their callers, whose number is limited.
 const WRITE_QUEUE: usize = 1_024;
+/// How long TLS, or a server's first answers, may take: less than an attempt as a whole, so that it can be told what took too long.
+const STEP_TIME: Duration = Duration::from_millis(1_500);
+/// The longest reply that is read while a connection is opened: that to `ROLE` names every replica.
+const MOST_INTRODUCTION: usize = 1 << 20;
 
 /// Asks one thing on a connection, without a limit of time.
 pub async fn send(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value, Complaint> {
@@ -85,29 +95,39 @@ fn judge(reply: Result<Value, redis::RedisError>) -> Result<Value, Complaint> {
     match reply {
         Ok(Value::ServerError(error)) => Err(complaint::of_reply(&error)),
         Ok(value) => Ok(value),
-        Err(error) => Err(Complaint::None(complaint::of_redis_error(&error), Verdict::Replace)),
+        Err(error) => Err(Complaint::None(Failure::of_connection(&error), Verdict::Replace)),
     }
 }
 
-/// Says whether a connection leads to a master. A user who may not ask is believed to have given the right address.
-pub async fn check_master(connection: &mut MultiplexedConnection) -> Result<(), NoAnswer> {
+/// Says whether a connection that was opened for data still leads to a master.
+pub async fn check_master(connection: &mut MultiplexedConnection) -> Result<(), Failure> {
     match send(connection, &cmd("ROLE")).await {
-        Ok(Value::Array(parts)) => match parts.first() {
-            Some(Value::BulkString(role)) if role == b"slave" => Err(NoAnswer::ReadOnly),
-            _ => Ok(()),
-        },
-        Err(Complaint::None(reason, Verdict::Replace)) => Err(reason),
-        Ok(_) | Err(_) => Ok(()),
+        Ok(role) => is_master(&role),
+        Err(Complaint::None(failure, Verdict::Replace)) => Err(failure),
+        Err(_) => Ok(()),
+    }
+}
+
+fn is_master(role: &Value) -> Result<(), Failure> {
+    match role {
+        Value::Array(parts) if matches!(parts.first(), Some(Value::BulkString(role)) if role == b"slave") => {
+            Err(Failure::new(NoAnswer::ReadOnly, "it is a replica, and the master is needed"))
+        }
+        _ => Ok(()),
     }
 }
 
 impl Dialer {
-    pub fn new(settings: RedisSettings, failures: ReloadFailures) -> Self {
-        Self { settings, files: CredentialFiles::new(failures) }
+    pub fn new(settings: RedisSettings, names: Names, failures: ReloadFailures) -> Self {
+        Self { settings, files: CredentialFiles::new(failures), names }
+    }
+
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// What a connection would be opened with now.
-    pub async fn secrets(&self) -> Result<Secrets, NoAnswer> {
+    pub async fn secrets(&self) -> Result<Secrets, Failure> {
         self.files.read(&self.settings).await.map(|credentials| credentials.secrets)
     }
 
@@ -117,30 +137,80 @@ impl Dialer {
     }
 
     /// Opens a connection. The caller bounds the time.
-    pub async fn dial(&self, address: &Address, purpose: Purpose) -> Result<Dialled, NoAnswer> {
+    pub async fn dial(&self, address: &Address, purpose: Purpose) -> Result<Dialled, Failure> {
         let Credentials { secrets, tls } = self.files.read(&self.settings).await?;
-        let socket = connect(address, Instant::now() + ANSWER_TIME).await?;
-        let (mut connection, driver) = if let Some(config) = tls {
-            let name = ServerName::try_from(address.host.clone()).map_err(|_| NoAnswer::UnknownHost)?;
-            let connector = TlsConnector::from(config);
-            let stream = connector.connect(name, socket).await.map_err(|error| {
-                tracing::debug!(server = %address, %error, "TLS with Redis failed");
-                complaint::of_connection(&error)
+        let (socket, peer) = self.connect(address, Instant::now() + ANSWER_TIME).await?;
+        let opened = if let Some(config) = tls {
+            let name = ServerName::try_from(address.host.clone()).map_err(|_| {
+                Failure::new(NoAnswer::UnknownHost, "no certificate can hold this host name").at(address)
             })?;
-            open(stream).await?
+            match timeout(STEP_TIME, TlsConnector::from(config).connect(name, socket)).await {
+                Ok(Ok(stream)) => self.open(stream, purpose, &secrets).await,
+                Ok(Err(error)) => Err(Failure::of_handshake(&error)),
+                // A Redis without TLS waits for the end of the line.
+                Err(_) => Err(Failure::new(
+                    NoAnswer::Timeout,
+                    "it accepts connections, but sets up no TLS session: does it speak TLS at this port?",
+                )),
+            }
         } else {
-            open(socket).await?
+            self.open(socket, purpose, &secrets).await.map_err(Failure::without_tls)
         };
-        self.introduce(&mut connection, purpose, &secrets).await?;
-        Ok(Dialled { connection, driver, secrets })
+        let (connection, driver) = opened.map_err(|failure| failure.at(address))?;
+        Ok(Dialled { connection, driver, peer, secrets })
     }
 
-    async fn introduce(
+    /// Tries the host's addresses in turn; each has its share of the time, so that a dead one does not use up that of the others.
+    async fn connect(&self, address: &Address, deadline: Instant) -> Result<(TcpStream, SocketAddr), Failure> {
+        let found = timeout_at(deadline, self.names.look_up(address))
+            .await
+            .map_err(|_| {
+                Failure::new(NoAnswer::Timeout, "the look-up of its name has not ended within 2 s").at(address)
+            })?
+            .map_err(|error| Failure::new(NoAnswer::UnknownHost, &error.to_string()).at(address))?;
+        let mut outcome = Err(Failure::new(NoAnswer::UnknownHost, "the name has no address").at(address));
+        for (index, &peer) in found.iter().enumerate() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let share = left / u32::try_from(found.len() - index).unwrap_or(u32::MAX);
+            outcome = match timeout(share.max(Duration::from_millis(1)), TcpStream::connect(peer)).await {
+                Ok(Ok(stream)) => {
+                    // Every request is written at once; a kernel that refuses only makes them slower.
+                    let _ = stream.set_nodelay(true);
+                    return Ok((stream, peer));
+                }
+                Ok(Err(error)) => Err(Failure::new(NoAnswer::Refused, &format!("no connection to {peer}: {error}"))),
+                Err(_) => Err(Failure::new(NoAnswer::Timeout, &format!("no connection to {peer} in time"))),
+            };
+        }
+        outcome
+    }
+
+    async fn open<S>(
         &self,
-        connection: &mut MultiplexedConnection,
+        mut stream: S,
         purpose: Purpose,
         secrets: &Secrets,
-    ) -> Result<(), NoAnswer> {
+    ) -> Result<(MultiplexedConnection, Driver), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        timeout(STEP_TIME, self.introduce(&mut stream, purpose, secrets))
+            .await
+            .unwrap_or_else(|_| Err(Failure::new(NoAnswer::Timeout, "it accepts connections, but does not answer")))?;
+        // The callers bound each request's time.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_pipeline_buffer_size(WRITE_QUEUE);
+        let nothing = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let (connection, driver) = MultiplexedConnection::new_with_config(&nothing, stream, config)
+            .await
+            .map_err(|error| Failure::of_connection(&error))?;
+        Ok((connection, Driver(Task::spawn(driver))))
+    }
+
+    /// Says who asks, and hears whether the server is the one that is wanted, or why it serves nobody.
+    async fn introduce<S>(&self, stream: &mut S, purpose: Purpose, secrets: &Secrets) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let (username, password) = match purpose {
             Purpose::Sentinel => (None, &secrets.sentinel_password),
             Purpose::Data { .. } | Purpose::Slots => (self.settings.username.as_deref(), &secrets.password),
@@ -151,66 +221,69 @@ impl Dialer {
                 auth.arg(username);
             }
             auth.arg(&password[..]);
-            send(connection, &auth).await.map_err(|complaint| match complaint {
-                // Also a plain ERR: a password is given, and the server has none.
-                Complaint::None(NoAnswer::Refused, Verdict::Keep) => NoAnswer::Auth,
-                complaint => reason(&complaint),
-            })?;
+            accepted(exchange(stream, &auth).await?).map_err(|failure| failure.without(password))?;
         }
-        if let Purpose::Data { database } = purpose {
-            if database != 0 {
-                let mut select = cmd("SELECT");
-                select.arg(database);
-                send(connection, &select).await.map_err(|complaint| reason(&complaint))?;
-            }
-            check_master(connection).await?;
+        if let Purpose::Data { database: database @ 1.. } = purpose {
+            let mut select = cmd("SELECT");
+            select.arg(database);
+            accepted(exchange(stream, &select).await?)?;
         }
-        Ok(())
+        match exchange(stream, &cmd("ROLE")).await? {
+            // A user who may not ask is believed to have given the right address.
+            Value::ServerError(error) if complaint::is_of_one_command(&error) => Ok(()),
+            role @ Value::ServerError(_) => accepted(role),
+            role if matches!(purpose, Purpose::Data { .. }) => is_master(&role),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn accepted(reply: Value) -> Result<(), Failure> {
+    match reply {
+        Value::ServerError(error) => Err(failure(complaint::of_reply(&error))),
+        _ => Ok(()),
     }
 }
 
 /// What a request is told that cannot follow a redirection.
-pub fn reason(complaint: &Complaint) -> NoAnswer {
+pub fn failure(complaint: Complaint) -> Failure {
     match complaint {
-        Complaint::None(reason, _) => *reason,
-        Complaint::NoScript | Complaint::Moved(_) | Complaint::Ask(_) | Complaint::TryAgain => NoAnswer::Refused,
+        Complaint::None(failure, _) => failure,
+        Complaint::Moved(_) | Complaint::Ask(_) => Failure::new(
+            NoAnswer::Refused,
+            "it is part of a cluster: write redis+cluster:// in the URL, or rediss+cluster://",
+        ),
+        Complaint::NoScript => Failure::new(NoAnswer::Refused, "it does not keep scripts"),
+        Complaint::TryAgain => Failure::new(NoAnswer::Refused, "slots are on their way from one node to another"),
     }
 }
 
-/// Tries the host's addresses in turn; each has its share of the time, so that a dead one does not use up that of the others.
-async fn connect(address: &Address, deadline: Instant) -> Result<TcpStream, NoAnswer> {
-    let lookup = tokio::net::lookup_host((address.host.as_str(), address.port));
-    let found: Vec<_> = timeout_at(deadline, lookup)
-        .await
-        .map_err(|_| NoAnswer::Timeout)?
-        .map_err(|_| NoAnswer::UnknownHost)?
-        .collect();
-    let mut outcome = Err(NoAnswer::UnknownHost);
-    for (index, socket_address) in found.iter().enumerate() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let share = left / u32::try_from(found.len() - index).unwrap_or(u32::MAX);
-        outcome = match timeout(share.max(Duration::from_millis(1)), TcpStream::connect(socket_address)).await {
-            Ok(Ok(stream)) => {
-                // Every request is written at once; a kernel that refuses only makes them slower.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(_)) => Err(NoAnswer::Refused),
-            Err(_) => Err(NoAnswer::Timeout),
-        };
-    }
-    outcome
-}
-
-async fn open<S>(stream: S) -> Result<(MultiplexedConnection, Driver), NoAnswer>
+/// Asks one thing on a connection that nobody else uses yet. A server that wants to hear nothing says why before it has been asked,
+/// and closes: that is the answer then, which a pipeline of requests would drop.
+async fn exchange<S>(stream: &mut S, command: &Cmd) -> Result<Value, Failure>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
-    // The callers bound each request's time, and password and database are sent by `introduce`, which sees the plain replies.
-    let config = AsyncConnectionConfig::new().set_response_timeout(None).set_pipeline_buffer_size(WRITE_QUEUE);
-    let nothing = RedisConnectionInfo::default().set_skip_set_lib_name();
-    let (connection, driver) = MultiplexedConnection::new_with_config(&nothing, stream, config)
-        .await
-        .map_err(|error| complaint::of_redis_error(&error))?;
-    Ok((connection, Driver(Task::spawn(driver))))
+    let mut written = stream.write_all(&command.get_packed_command()).await;
+    if written.is_ok() {
+        written = stream.flush().await;
+    }
+    let mut bytes = Vec::new();
+    loop {
+        let read = stream.read_buf(&mut bytes).await;
+        if let Ok(value) = redis::parse_redis_value(&bytes) {
+            return Ok(value);
+        }
+        let is_reply = bytes.first().is_none_or(|first| b"+-:$*_#,(!=%~>|".contains(first));
+        let ended = !matches!(read, Ok(1..));
+        if bytes.len() > MOST_INTRODUCTION || (!is_reply && (ended || bytes.contains(&b'\n'))) {
+            return Err(failure::not_redis(&bytes));
+        }
+        if let Err(error) = read.and(written.as_ref().map_err(|error| error.kind().into())) {
+            return Err(Failure::of_connection(&error));
+        }
+        if ended {
+            return Err(Failure::closed());
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! Keeps one connection to one master, and makes another when it is lost. Does I/O.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rand::TryRng;
@@ -16,6 +17,8 @@ use super::adviser::{self, Adviser};
 use super::backoff;
 use super::complaint::{Complaint, Verdict};
 use super::dial::{self, Dialer, Dialled, Purpose};
+use super::failure::Failure;
+use super::names::Names;
 use super::secrets::Secrets;
 use super::task::Task;
 use super::url::Address;
@@ -27,6 +30,8 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 const FILES_EVERY: u32 = 3;
 /// A connection that held for less than this counts as one more failure.
 const STEADY: Duration = Duration::from_secs(5);
+/// Of the same reason the log hears new words this often at most: several servers may have their own, in turn.
+const TELL_WORDS_EVERY: Duration = Duration::from_secs(10);
 
 /// A connection to one master, kept up by a task that ends with the last clone.
 #[derive(Debug, Clone)]
@@ -43,7 +48,7 @@ struct Handle {
 struct Shared {
     state: watch::Sender<State>,
     /// The number of a connection that a request found unusable, and why.
-    unusable: watch::Sender<(u64, NoAnswer)>,
+    unusable: watch::Sender<(u64, Failure)>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,7 +57,7 @@ enum State {
     /// Since when, and what the last attempt to connect ran into, if there was one.
     Down {
         since: Instant,
-        reason: Option<NoAnswer>,
+        failure: Option<Failure>,
     },
 }
 
@@ -62,6 +67,22 @@ pub struct Up {
     connection: MultiplexedConnection,
     /// Counts the link's connections.
     number: u64,
+    first_answer: Arc<FirstAnswer>,
+}
+
+/// A server may let everyone connect and serve nobody: it counts as connected once it has given an answer.
+#[derive(Debug)]
+struct FirstAnswer {
+    server: Address,
+    came: AtomicBool,
+}
+
+impl FirstAnswer {
+    fn note(&self) {
+        if !self.came.load(Ordering::Relaxed) && !self.came.swap(true, Ordering::Relaxed) {
+            tracing::info!(server = %self.server, "connected to Redis");
+        }
+    }
 }
 
 /// Where the master is.
@@ -72,7 +93,7 @@ pub enum Source {
 }
 
 impl Source {
-    async fn address(&mut self) -> Result<Address, NoAnswer> {
+    async fn address(&mut self) -> Result<Address, Failure> {
         match self {
             Source::Fixed(address) => Ok(address.clone()),
             Source::Sentinel { sentinels, master } => adviser::master_address(sentinels, master).await,
@@ -101,9 +122,9 @@ impl Link {
     /// Starts to connect. `losses` is raised for each connection that is lost. Must be called inside a runtime, which does the
     /// work; requests may come from any.
     pub fn start(dialer: Arc<Dialer>, source: Source, database: u32, losses: Arc<AtomicU64>) -> Self {
-        let down = State::Down { since: Instant::now(), reason: None };
-        let shared =
-            Arc::new(Shared { state: watch::Sender::new(down), unusable: watch::Sender::new((0, NoAnswer::Refused)) });
+        let down = State::Down { since: Instant::now(), failure: None };
+        let unusable = watch::Sender::new((0, NoAnswer::Refused.into()));
+        let shared = Arc::new(Shared { state: watch::Sender::new(down), unusable });
         let keeper = Keeper { dialer, source, purpose: Purpose::Data { database }, shared: shared.clone(), losses };
         Self(Arc::new(Handle { shared, _task: Task::spawn(keeper.run()) }))
     }
@@ -114,28 +135,29 @@ impl Link {
     }
 
     /// A connection to send on, waiting for it as [`patience`] says.
-    pub async fn ready(&self, deadline: Instant) -> Result<Up, NoAnswer> {
+    pub async fn ready(&self, deadline: Instant) -> Result<Up, Failure> {
         if let State::Up(up) = &*self.0.shared.state.borrow() {
             return Ok(up.clone());
         }
         let mut states = self.0.shared.state.subscribe();
         loop {
-            let (since, reason) = match &*states.borrow_and_update() {
+            let (since, failure) = match &*states.borrow_and_update() {
                 State::Up(up) => return Ok(up.clone()),
-                State::Down { since, reason } => (*since, *reason),
+                State::Down { since, failure } => (*since, failure.clone()),
             };
-            let give_up = reason.unwrap_or(NoAnswer::Timeout);
+            let reason = failure.as_ref().map(|failure| failure.reason);
+            let give_up = failure.unwrap_or(NoAnswer::Timeout.into());
             let until = patience(since, reason, Instant::now(), deadline).ok_or(give_up)?;
             // An error: the keeper's runtime has ended.
             if let Ok(Err(_)) = timeout_at(until, states.changed()).await {
-                return Err(NoAnswer::Refused);
+                return Err(NoAnswer::Refused.into());
             }
         }
     }
 
     /// Asks one thing on a connection that was ready.
     pub async fn send(&self, up: Up, command: &Cmd, asking: bool, deadline: Instant) -> Result<Value, Complaint> {
-        let Up { mut connection, number } = up;
+        let Up { mut connection, number, first_answer } = up;
         let sent = Instant::now();
         let reply = async {
             if asking {
@@ -147,18 +169,25 @@ impl Link {
         let reply = timeout_at(deadline, reply).await.unwrap_or_else(|_| {
             // Replies come in order. A request that was sent late says little; one that had time says that the other end is gone.
             let verdict = if sent.elapsed() >= ANSWER_TIME / 2 { Verdict::Replace } else { Verdict::Keep };
-            Err(Complaint::None(NoAnswer::Timeout, verdict))
+            Err(Complaint::None(NoAnswer::Timeout.into(), verdict))
         });
-        if let Err(Complaint::None(reason, Verdict::Replace)) = reply {
-            self.0.shared.unusable.send_if_modified(|worst| {
-                let newer = worst.0 < number;
-                if newer {
-                    *worst = (number, reason);
-                }
-                newer
-            });
+        match &reply {
+            Ok(_) => first_answer.note(),
+            Err(Complaint::None(failure, Verdict::Replace)) => {
+                self.0.shared.unusable.send_if_modified(|worst| {
+                    let newer = worst.0 < number;
+                    if newer {
+                        *worst = (number, failure.clone());
+                    }
+                    newer
+                });
+            }
+            Err(_) => {}
         }
-        reply
+        reply.map_err(|complaint| match complaint {
+            Complaint::None(failure, verdict) => Complaint::None(failure.at(&first_answer.server), verdict),
+            complaint => complaint,
+        })
     }
 }
 
@@ -173,68 +202,96 @@ struct Keeper {
 
 /// How the watch over a connection ends.
 enum End {
-    Lost(NoAnswer),
+    Lost(Failure),
     Replaced(Address, Box<Dialled>),
+}
+
+/// What the log was told last of a server that cannot be used, and when.
+struct Told {
+    failure: Failure,
+    at: Instant,
 }
 
 impl Keeper {
     async fn run(mut self) {
         let mut failures = 0_u32;
         let mut number = 0;
-        let mut said = None;
+        let mut told = None;
         loop {
             match self.connect().await {
                 Ok((address, dialled)) => {
                     let since = Instant::now();
-                    let reason = self.hold(address, dialled, &mut number).await;
-                    said = None;
+                    let (failure, served) = self.hold(address, dialled, &mut number).await;
                     failures = if since.elapsed() >= STEADY { 0 } else { failures.saturating_add(1) };
-                    self.shared.state.send_replace(State::Down { since: Instant::now(), reason: Some(reason) });
-                    tracing::warn!(server = %self.source, reason = reason.as_str(), "connection to Redis lost");
+                    self.shared
+                        .state
+                        .send_replace(State::Down { since: Instant::now(), failure: Some(failure.clone()) });
+                    if served {
+                        told = None;
+                        let (reason, said) = (failure.reason.as_str(), failure.words());
+                        tracing::warn!(server = %self.source, reason, said, "connection to Redis lost");
+                    } else {
+                        self.tell(&mut told, failure);
+                    }
                 }
-                Err(reason) => {
+                Err(failure) => {
                     failures = failures.saturating_add(1);
                     self.shared.state.send_modify(|state| {
-                        if let State::Down { reason: last, .. } = state {
-                            *last = Some(reason);
+                        if let State::Down { failure: last, .. } = state {
+                            *last = Some(failure.clone());
                         }
                     });
-                    if said.replace(reason) != Some(reason) {
-                        tracing::warn!(server = %self.source, reason = reason.as_str(), "cannot connect to Redis");
-                    }
+                    self.tell(&mut told, failure);
                 }
             }
             sleep(backoff::pause(failures, random())).await;
         }
     }
 
-    async fn connect(&mut self) -> Result<(Address, Dialled), NoAnswer> {
+    /// Tells the log why there is no connection: once, and again when the reason is another one, or the words are after a while.
+    fn tell(&self, told: &mut Option<Told>, failure: Failure) {
+        let is_known = |told: &Told| {
+            told.failure == failure || (told.failure.reason == failure.reason && told.at.elapsed() < TELL_WORDS_EVERY)
+        };
+        if !told.as_ref().is_some_and(is_known) {
+            let (reason, said) = (failure.reason.as_str(), failure.words());
+            tracing::warn!(server = %self.source, reason, said, "cannot connect to Redis");
+            *told = Some(Told { failure, at: Instant::now() });
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(Address, Dialled), Failure> {
         let attempt = async {
             let address = self.source.address().await?;
             let dialled = self.dialer.dial(&address, self.purpose).await?;
             Ok((address, dialled))
         };
-        timeout(ANSWER_TIME, attempt).await.unwrap_or(Err(NoAnswer::Timeout))
+        timeout(ANSWER_TIME, attempt).await.unwrap_or(Err(NoAnswer::Timeout.into()))
     }
 
-    /// Offers a connection, and those that take its place, until there is none. Says why.
-    async fn hold(&mut self, mut address: Address, mut dialled: Dialled, number: &mut u64) -> NoAnswer {
+    /// Offers a connection, and those that take its place, until there is none. Says why, and whether any was answered on.
+    async fn hold(&mut self, mut address: Address, mut dialled: Dialled, number: &mut u64) -> (Failure, bool) {
         let mut unusable = self.shared.unusable.subscribe();
+        let dialer = self.dialer.clone();
+        let mut served = false;
         loop {
             *number += 1;
-            let up = Up { connection: dialled.connection.clone(), number: *number };
+            let first_answer = Arc::new(FirstAnswer { server: address.clone(), came: AtomicBool::new(false) });
+            let connection = dialled.connection.clone();
+            let up = Up { connection, number: *number, first_answer: first_answer.clone() };
             self.shared.state.send_replace(State::Up(up));
-            tracing::info!(server = %address, "connected to Redis");
-            let Dialled { connection, mut driver, secrets } = dialled;
+            let Dialled { connection, mut driver, peer, secrets } = dialled;
             let end = tokio::select! {
-                () = driver.ended() => End::Lost(NoAnswer::Refused),
-                reason = found_unusable(&mut unusable, *number) => End::Lost(reason),
+                () = driver.ended() => End::Lost(Failure::new(NoAnswer::Refused, "the connection ended").at(&address)),
+                failure = found_unusable(&mut unusable, *number) => End::Lost(failure.at(&address)),
+                failure = moved_away(dialer.names(), &address, peer) => End::Lost(failure),
                 end = self.watch(&address, connection, &secrets) => end,
             };
             self.losses.fetch_add(1, Ordering::Relaxed);
+            served |= first_answer.came.load(Ordering::Relaxed);
             match end {
                 // The driver ends here, and with it every request that still waits.
-                End::Lost(reason) => return reason,
+                End::Lost(failure) => return (failure, served),
                 End::Replaced(new_address, new) => {
                     driver.retire();
                     (address, dialled) = (new_address, *new);
@@ -249,8 +306,8 @@ impl Keeper {
             sleep(CHECK_EVERY).await;
             match timeout(ANSWER_TIME, dial::check_master(&mut connection)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(reason)) => return End::Lost(reason),
-                Err(_) => return End::Lost(NoAnswer::Timeout),
+                Ok(Err(failure)) => return End::Lost(failure.at(address)),
+                Err(_) => return End::Lost(NoAnswer::Timeout.into()),
             }
             if let Source::Sentinel { sentinels, master } = &mut self.source
                 // Sentinels that do not answer are no reason to leave a master that does.
@@ -258,7 +315,10 @@ impl Keeper {
                 && now != *address
             {
                 tracing::warn!(from = %address, to = %now, "the Sentinels name another master");
-                return End::Lost(NoAnswer::ReadOnly);
+                return End::Lost(Failure::new(
+                    NoAnswer::ReadOnly,
+                    &format!("the Sentinels name another master, {now}"),
+                ));
             }
             if check % FILES_EVERY == 0
                 && let Some((address, dialled)) = self.follow_files(secrets).await
@@ -266,7 +326,7 @@ impl Keeper {
                 return End::Replaced(address, Box::new(dialled));
             }
         }
-        End::Lost(NoAnswer::Refused)
+        End::Lost(NoAnswer::Refused.into())
     }
 
     /// A connection made with the files as they are now, if they have changed and it can be made. The old connection serves on
@@ -275,11 +335,12 @@ impl Keeper {
         let now = self.dialer.secrets().await.ok().filter(|now| now != secrets)?;
         match self.connect().await {
             Ok(new) => Some(new),
-            Err(reason) => {
-                if self.dialer.refused(&now, reason) {
+            Err(failure) => {
+                if self.dialer.refused(&now, failure.reason) {
                     tracing::warn!(
                         server = %self.source,
-                        reason = reason.as_str(),
+                        reason = failure.reason.as_str(),
+                        said = failure.words(),
                         "the files of the Redis settings have changed, but cannot be used; the old connection stays"
                     );
                 }
@@ -289,10 +350,31 @@ impl Keeper {
     }
 }
 
-async fn found_unusable(unusable: &mut watch::Receiver<(u64, NoAnswer)>, number: u64) -> NoAnswer {
-    let found = unusable.wait_for(|(found, _)| *found >= number).await.map(|found| found.1).ok();
+/// Waits until the server's name leads elsewhere, seen twice in a row: the server that it led to may live on, but the others of the
+/// deployment go to another one.
+async fn moved_away(names: &Names, address: &Address, peer: SocketAddr) -> Failure {
+    loop {
+        sleep(names.every()).await;
+        if names.leads_elsewhere(address, peer).await.is_none() {
+            continue;
+        }
+        sleep(CHECK_EVERY.min(names.every())).await;
+        if let Some(found) = names.leads_elsewhere(address, peer).await {
+            let now = found.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
+            tracing::warn!(server = %address, from = %peer, to = now, "the name of Redis leads elsewhere: the old connection ends");
+            return Failure::new(
+                NoAnswer::Refused,
+                &format!("its name does not lead to {peer} any more, but to {now}"),
+            )
+            .at(address);
+        }
+    }
+}
+
+async fn found_unusable(unusable: &mut watch::Receiver<(u64, Failure)>, number: u64) -> Failure {
+    let found = unusable.wait_for(|(found, _)| *found >= number).await.map(|found| found.1.clone()).ok();
     match found {
-        Some(reason) => reason,
+        Some(failure) => failure,
         // Nobody is left who could ask.
         None => std::future::pending().await,
     }

@@ -10,7 +10,9 @@ mod command;
 mod complaint;
 mod credentials;
 mod dial;
+mod failure;
 mod link;
+mod names;
 mod secrets;
 mod settings;
 mod slots;
@@ -18,8 +20,9 @@ mod task;
 mod tls;
 mod url;
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -28,6 +31,7 @@ use redis::{Cmd, Value};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+pub use names::Names;
 pub use secrets::SecretsError;
 pub use settings::{RedisSettings, RedisSettingsError};
 pub use url::{Address, RedisUrl, RedisUrlError, Servers};
@@ -37,6 +41,7 @@ use self::cluster::Cluster;
 use self::command::Form;
 use self::complaint::{Complaint, Verdict};
 use self::dial::{Dialer, Purpose};
+use self::failure::Failure;
 use self::link::{Link, Source};
 use self::secrets::Secrets;
 use super::{ANSWER_TIME, Answer, Directory, Key, NoAnswer, Request};
@@ -65,6 +70,8 @@ struct Inner {
     servers: Route,
     losses: Arc<AtomicU64>,
     under_way: Semaphore,
+    /// The words of the last failure, by its reason.
+    words: Mutex<HashMap<NoAnswer, Option<Arc<str>>>>,
 }
 
 #[derive(Debug)]
@@ -77,11 +84,20 @@ impl RedisDirectory {
     /// Starts to connect, and goes on in the background until the last clone is gone. Must be called inside a runtime. `failures`:
     /// of files that have changed and cannot be used.
     pub fn start(settings: RedisSettings, failures: ReloadFailures) -> Result<Self, RedisSettingsError> {
+        Self::start_with(settings, Names::of_the_system(), failures)
+    }
+
+    /// As [`RedisDirectory::start`], with another source of addresses.
+    pub fn start_with(
+        settings: RedisSettings,
+        names: Names,
+        failures: ReloadFailures,
+    ) -> Result<Self, RedisSettingsError> {
         settings.check()?;
         let losses = Arc::new(AtomicU64::new(0));
         let prefix = settings.key_prefix.clone();
         let servers = settings.url.servers.clone();
-        let dialer = Arc::new(Dialer::new(settings, failures));
+        let dialer = Arc::new(Dialer::new(settings, names, failures));
         let servers = match servers {
             Servers::Single { address, database } => {
                 Route::One(Link::start(dialer, Source::Fixed(address), database, losses.clone()))
@@ -93,7 +109,8 @@ impl RedisDirectory {
             Servers::Cluster { nodes } => Route::Cluster(Cluster::start(dialer, nodes, losses.clone())),
         };
         let pods = command::pods_name(&prefix);
-        Ok(Self(Arc::new(Inner { prefix, pods, servers, losses, under_way: Semaphore::new(MOST_REQUESTS) })))
+        let under_way = Semaphore::new(MOST_REQUESTS);
+        Ok(Self(Arc::new(Inner { prefix, pods, servers, losses, under_way, words: Mutex::default() })))
     }
 
     /// Reads the files that the settings name once, so that a wrong one can be refused at start.
@@ -109,7 +126,14 @@ impl RedisDirectory {
 impl Directory for RedisDirectory {
     async fn ask(&self, request: Request) -> Result<Answer, NoAnswer> {
         let _permit = self.0.under_way.try_acquire().map_err(|_| NoAnswer::Timeout)?;
-        self.0.answer(request, Instant::now() + ANSWER_TIME).await
+        self.0.answer(request, Instant::now() + ANSWER_TIME).await.map_err(|Failure { reason, words }| {
+            self.0.words().insert(reason, words);
+            reason
+        })
+    }
+
+    fn words(&self, reason: NoAnswer) -> Option<Arc<str>> {
+        self.0.words().get(&reason).cloned().flatten()
     }
 
     fn resets(&self) -> u64 {
@@ -118,7 +142,12 @@ impl Directory for RedisDirectory {
 }
 
 impl Inner {
-    async fn answer(&self, request: Request, deadline: Instant) -> Result<Answer, NoAnswer> {
+    fn words(&self) -> MutexGuard<'_, HashMap<NoAnswer, Option<Arc<str>>>> {
+        // No panic can leave the map half changed.
+        self.words.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, request: Request, deadline: Instant) -> Result<Answer, Failure> {
         match request {
             Request::Get { key } => {
                 let name = command::key_name(&self.prefix, &key);
@@ -151,28 +180,24 @@ impl Inner {
         match &self.servers {
             Route::Cluster(cluster) => cluster.call(key, command, deadline).await,
             Route::One(link) => {
-                let up = link.ready(deadline).await.map_err(|reason| Complaint::None(reason, Verdict::Keep))?;
-                let reply = link.send(up, command, false, deadline).await;
-                if let Err(Complaint::Moved(_) | Complaint::Ask(_)) = reply {
-                    tracing::warn!("this Redis is part of a cluster: use --redis-url redis+cluster://host:port");
-                }
-                reply
+                let up = link.ready(deadline).await.map_err(|failure| Complaint::None(failure, Verdict::Keep))?;
+                link.send(up, command, false, deadline).await
             }
         }
     }
 
-    async fn script(&self, key: &[u8], command: impl Fn(Form) -> Cmd, deadline: Instant) -> Result<Answer, NoAnswer> {
+    async fn script(&self, key: &[u8], command: impl Fn(Form) -> Cmd, deadline: Instant) -> Result<Answer, Failure> {
         let mut reply = self.call(key, &command(Form::Hash), deadline).await;
         if reply == Err(Complaint::NoScript) {
             reply = self.call(key, &command(Form::Source), deadline).await;
         }
-        command::compared(reply.map_err(|complaint| dial::reason(&complaint))?)
+        Ok(command::compared(reply.map_err(dial::failure)?)?)
     }
 
-    async fn read(&self, key: &[u8], deadline: Instant) -> Result<Option<Bytes>, NoAnswer> {
+    async fn read(&self, key: &[u8], deadline: Instant) -> Result<Option<Bytes>, Failure> {
         match self.script(key, |form| command::get(form, key), deadline).await? {
             Answer::Found(found) => Ok(found),
-            _ => Err(NoAnswer::Refused),
+            _ => Err(NoAnswer::Refused.into()),
         }
     }
 
@@ -192,9 +217,9 @@ impl Inner {
         }
     }
 
-    async fn pods(&self, deadline: Instant) -> Result<Vec<(String, Bytes)>, NoAnswer> {
+    async fn pods(&self, deadline: Instant) -> Result<Vec<(String, Bytes)>, Failure> {
         let reply = self.call(&self.pods, &command::list_pods(&self.pods, MOST_PODS), deadline).await;
-        let listed = command::listed(reply.map_err(|complaint| dial::reason(&complaint))?)?;
+        let listed = command::listed(reply.map_err(dial::failure)?)?;
         let oldest = now().saturating_sub(FORGET_POD_AFTER.as_millis() as u64);
         let leases = stream::iter(listed)
             // A name that is not text is nobody's of ours.
