@@ -52,6 +52,7 @@ function perform(effect) {
     case 'send': connection.send(effect.message); break;
     case 'check': connection.check(); break;
     case 'wait': clearTimeout(waiting); waiting = setTimeout(dispatch, effect.ms, { type: 'due' }); break;
+    case 'rest': setTimeout(dispatch, effect.ms, { type: 'rested' }); break;
     case 'hurry': setTimeout(dispatch, LEAVE_MS, { type: 'closed', code: 1006, opened: true }); break;
     case 'probe': probe(); break;
     case 'announce': view.announce(effect); break;

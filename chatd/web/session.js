@@ -3,7 +3,8 @@
 // phase: asking (for a name) | connecting | joining | joined | waiting (to reconnect) | probing (why the upgrade was
 // refused) | leaving | stopped (only the person can go on).
 // items: what the room has said, in its order. outbox: own messages whose id has not come back; each is queued (not on
-// the wire), sent, unsure (may or may not have arrived) or failed (has not arrived).
+// the wire), sent, unsure (may or may not have arrived) or failed (has not arrived). One is on the wire at a time, so that
+// one which has to wait cannot be overtaken. resting: too fast, so nothing is sent for a moment.
 
 import { entry, sameName, textProblem } from './protocol.js';
 import { delay, outcomeOfClose, outcomeOfProbe, outcomeOfJoinError } from './recovery.js';
@@ -11,6 +12,7 @@ import { delay, outcomeOfClose, outcomeOfProbe, outcomeOfJoinError } from './rec
 export const MAX_ITEMS = 300;
 export const MAX_OUTBOX = 20;
 const STABLE_MS = 10_000;
+const WHO = { type: 'send', message: { type: 'who' } };
 
 /**
  * `firstId` is random, so that ids of two tabs in one seat do not meet. `kept` is what `toKeep` gave before a reload. `key` is what
@@ -32,6 +34,9 @@ export function create({ room, name, kept, firstId, key }) {
     nextId: firstId,
     nextKey: known?.nextKey ?? 1,
     settling: null,
+    resting: false,
+    refusals: 0,
+    asksWho: false,
     error: null,
     stop: null,
     attempt: 0,
@@ -57,6 +62,12 @@ export function connectionStatus(state) {
 
 /** `env`: `now` in Unix milliseconds, `random` in [0, 1). Gives `[state, effects]`. */
 export function reduce(state, event, env) {
+  const [next, effects] = happened(state, event, env);
+  const [flushed, more] = flush(next);
+  return [flushed, more.length > 0 ? [...effects, ...more] : effects];
+}
+
+function happened(state, event, env) {
   switch (event.type) {
     case 'begin': return state.name ? connect(state) : [state, []];
     case 'named': return state.phase !== 'asking' ? [state, []] : connect({ ...state, name: event.name, error: null });
@@ -70,8 +81,9 @@ export function reduce(state, event, env) {
     case 'retry': return state.phase !== 'stopped' ? [state, []] : connect({ ...state, attempt: 0, error: null });
     case 'refused': return [{ ...state, error: { code: event.code, about: 'message' } }, []];
     case 'say': return say(state, event.text, env);
-    case 'resend': return flush(redeliver(state, event.id, 'queued'));
+    case 'resend': return [redeliver(state, event.id, 'queued'), []];
     case 'discard': return [{ ...state, outbox: state.outbox.filter((own) => own.id !== event.id) }, [{ type: 'save' }]];
+    case 'rested': return [{ ...state, resting: false }, state.phase === 'joined' && state.asksWho ? [WHO] : []];
     case 'dismiss': return [{ ...state, error: null }, []];
     case 'leave': return leave(state);
     default: return [state, []];
@@ -104,7 +116,7 @@ function closed(state, event, env) {
 function carryOut(state, outcome, env) {
   const { code, sentence } = outcome;
   const error = code ? { code, sentence, about: outcome.about ?? 'connection' } : state.error;
-  const next = { ...state, settling: null, joinedAt: null };
+  const next = { ...state, settling: null, resting: false, joinedAt: null };
   switch (outcome.act) {
     case 'stop':
       return [{ ...next, phase: 'stopped', stop: { code, sentence }, error: null }, [{ type: 'disconnect' }, { type: 'save' }]];
@@ -129,14 +141,14 @@ function received(state, message, env) {
     case 'error': return refused(state, message, env);
     case 'bye': return bye(state, message, env);
     case 'left': return state.phase === 'leaving' ? gone(state) : lost(state, env);
-    case 'players': return [{ ...state, players: message.players, maxPlayers: message.max_players }, []];
+    case 'players': return [{ ...state, players: message.players, maxPlayers: message.max_players, asksWho: false }, []];
     case 'entered': return [arrival(state, message.name, env.now), []];
     case 'exited': return [exit(state, message, env.now), []];
     case 'away': return [presence(state, message.name, true, env.now), []];
     case 'back': return [presence(state, message.name, false, env.now), []];
     case 'moved': return moved(state, message, env.now);
     // Who came and went meanwhile may be missing too.
-    case 'missed': return [note(state, { code: 'gap', count: message.count ?? null }, env.now), [{ type: 'send', message: { type: 'who' } }]];
+    case 'missed': return [note({ ...state, asksWho: true }, { code: 'gap', count: message.count ?? null }, env.now), [WHO]];
     // pong: that something came is all it says. redirect: `bye moved` follows, and the way back is the same address.
     default: return [state, []];
   }
@@ -156,6 +168,7 @@ function joined(state, message, env) {
     maxPlayers: message.max_players,
     holdMs: message.hold_ms ?? 0,
     joinedAt: env.now,
+    asksWho: false,
     error: state.error?.about === 'connection' ? null : state.error,
     settling: { remaining, sure: missed === 0 },
     wasIn: true,
@@ -167,8 +180,7 @@ function joined(state, message, env) {
   };
   if (!message.resumed && state.wasIn) next = note(next, { code: 'rejoined' }, env.now);
   if (message.resumed && missed !== 0 && (state.wasIn || missed !== null)) next = note(next, { code: 'gap', count: missed }, env.now);
-  const [settled, effects] = remaining === 0 ? settle(next) : [next, []];
-  return [settled, [{ type: 'remember' }, ...effects, { type: 'save' }]];
+  return [remaining === 0 ? settle(next) : next, [{ type: 'remember' }, { type: 'save' }]];
 }
 
 /** The replay has ended: an own message that was not in it did not arrive, if the replay was whole. */
@@ -176,20 +188,19 @@ function settle(state) {
   const outbox = state.settling.sure
     ? state.outbox.map((own) => (own.delivery === 'sent' ? { ...own, delivery: 'queued' } : own))
     : unsure(state.outbox);
-  return flush({ ...state, outbox, settling: null });
+  return { ...state, outbox, settling: null };
 }
 
 function unsure(outbox) {
   return outbox.map((own) => (own.delivery === 'sent' ? { ...own, delivery: 'unsure' } : own));
 }
 
-/** Sends what waits, in its order, unless a replay may still bring it back. */
+/** Sends the next one that waits, unless one is on the wire or a replay may still bring it back. */
 function flush(state) {
-  if (state.phase !== 'joined' || state.settling) return [state, []];
-  const waiting = state.outbox.filter((own) => own.delivery === 'queued');
-  const effects = waiting.map(({ text, id }) => ({ type: 'send', message: { type: 'say', text, id } }));
-  const outbox = state.outbox.map((own) => (own.delivery === 'queued' ? { ...own, delivery: 'sent' } : own));
-  return [{ ...state, outbox }, effects];
+  if (state.phase !== 'joined' || state.settling || state.resting || state.outbox.some(({ delivery }) => delivery === 'sent')) return [state, []];
+  const next = state.outbox.find(({ delivery }) => delivery === 'queued');
+  if (!next) return [state, []];
+  return [redeliver(state, next.id, 'sent'), [{ type: 'send', message: { type: 'say', text: next.text, id: next.id } }]];
 }
 
 function spoken(state, message) {
@@ -203,24 +214,31 @@ function spoken(state, message) {
     nextKey: own ? state.nextKey : state.nextKey + 1,
     outbox: own ? state.outbox.filter((other) => other !== own) : state.outbox,
     error: own && state.error?.about !== 'connection' ? null : state.error,
+    refusals: own ? 0 : state.refusals,
     seat: state.seat && { ...state.seat, lastSeq: Math.max(state.seat.lastSeq, message.seq) },
   };
   const effects = mine || message.replay ? [] : [{ type: 'announce', from: message.from, text: message.text }];
   if (!next.settling) return [next, effects];
   const settling = { ...next.settling, remaining: next.settling.remaining - 1 };
-  if (settling.remaining > 0) return [{ ...next, settling }, effects];
-  const [settled, more] = settle({ ...next, settling });
-  return [settled, [...effects, ...more]];
+  return [settling.remaining > 0 ? { ...next, settling } : settle({ ...next, settling }), effects];
 }
 
 function refused(state, message, env) {
   const own = state.outbox.find(({ id }) => id === message.id && message.id !== undefined);
+  if (message.code === 'rate_limited' && state.phase === 'joined') return rest(state, own, message, env);
   if (own) return unsent(state, own, message);
   if (state.phase === 'joining') return carryOut(state, outcomeOfJoinError(message, state.seat !== null), env);
   if (state.phase !== 'joined') return [state, []];
   const { code, message: sentence } = message;
   if (code === 'not_in_room') return carryOut(state, { act: 'reconnect', atOnce: true, code, sentence }, env);
   return [{ ...state, error: { code, sentence, about: 'message' } }, []];
+}
+
+/** Too fast: what was refused goes out by itself after the server's time, and later each time that this was too early. */
+function rest(state, own, { retry_after_ms: atLeastMs }, env) {
+  const ms = Math.max(atLeastMs ?? 0, delay(state.refusals, env.random));
+  const next = { ...state, resting: true, refusals: state.refusals + 1 };
+  return [own ? redeliver(next, own.id, 'queued') : next, state.resting ? [] : [{ type: 'rest', ms }]];
 }
 
 /** An own message was refused. Its text goes back to where it was written, where that is empty: the view decides. */
@@ -263,8 +281,7 @@ function say(state, text, env) {
     nextKey: state.nextKey + 1,
     error: state.error?.about === 'message' ? null : state.error,
   };
-  const [flushed, effects] = flush(next);
-  return [flushed, [{ type: 'accepted' }, ...effects]];
+  return [next, [{ type: 'accepted' }]];
 }
 
 function leave(state) {
@@ -281,9 +298,8 @@ function moved(state, message, now) {
   if (!state.seat || sameTimeline) return [state, []];
   const seat = { ...state.seat, timeline: message.timeline, lastSeq: message.seq };
   // What is under way may have been delivered in the old timeline, which nobody can replay. Who is there may be another than before.
-  const next = note({ ...state, seat, settling: null, outbox: unsure(state.outbox) }, { code: 'took_over' }, now);
-  const [flushed, effects] = flush(next);
-  return [flushed, [{ type: 'send', message: { type: 'who' } }, ...effects, { type: 'save' }]];
+  const next = note({ ...state, seat, settling: null, asksWho: true, outbox: unsure(state.outbox) }, { code: 'took_over' }, now);
+  return [next, [WHO, { type: 'save' }]];
 }
 
 function arrival(state, name, now) {

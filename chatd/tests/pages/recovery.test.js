@@ -35,7 +35,7 @@ describe('recovery', () => {
   const saidTexts = () => double.rooms.get(room).ring.map(({ text }) => text);
 
   test('each error on a message has its own words and keeps the draft', async () => {
-    for (const code of ['bad_text', 'line_too_long', 'rate_limited', 'bad_command']) {
+    for (const code of ['bad_text', 'line_too_long', 'bad_command']) {
       double.intercept = (its, message) => message.type === 'say' && (its.fail(code, message.id), true);
       await ana.say(`refused for ${code}`);
       await alerted(code);
@@ -50,18 +50,35 @@ describe('recovery', () => {
 
   test('a refused message does not overwrite what is being written', async () => {
     let refuse;
-    double.intercept = (its, message) => message.type === 'say' && ((refuse = () => its.fail('rate_limited', message.id)), true);
+    double.intercept = (its, message) => message.type === 'say' && ((refuse = () => its.fail('line_too_long', message.id)), true);
     await ana.say('first');
     await ana.until(() => refuse, 'the message to arrive');
     await ana.page.fill('#draft', 'second');
     refuse();
-    await alerted('rate_limited');
+    await alerted('line_too_long');
     assert.equal(await ana.page.inputValue('#draft'), 'second');
     double.intercept = () => false;
     await ana.page.click('.message.failed .text-button:text("Send again")');
     await ana.hears('ana: first');
     assert.equal(await ana.page.inputValue('#draft'), 'second');
     assert.equal(await ana.page.evaluate(() => document.activeElement.id), 'draft');
+  });
+
+  test('what was too fast goes by itself when its time has come, in the order in which it was written', async () => {
+    const refusedAt = [];
+    double.intercept = (its, message) => {
+      if (message.type !== 'say' || refusedAt.length === 2) return false;
+      refusedAt.push([message.text, Date.now()]);
+      its.fail('rate_limited', message.id, { retry_after_ms: 700 });
+      return true;
+    };
+    for (const text of ['one', 'two', 'three']) await ana.say(text);
+    await ana.hears('ana: three');
+    assert.deepEqual(saidTexts(), ['one', 'two', 'three']);
+    assert.deepEqual(refusedAt.map(([text]) => text), ['one', 'one']);
+    assert.ok(refusedAt[1][1] - refusedAt[0][1] >= 700, 'not before its time');
+    assert.equal(await ana.alert(), '');
+    assert.equal(await ana.page.inputValue('#draft'), '');
   });
 
   test('unavailable: it may have arrived, so the person decides', async () => {

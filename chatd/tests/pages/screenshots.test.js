@@ -82,7 +82,7 @@ for (const colorScheme of ['light', 'dark']) {
       const cluster = await startCluster({ double: true });
       t.after(() => cluster.stop());
       const { ana, ines, mateo } = await seats(cluster, looks);
-      let code = 'rate_limited';
+      let code = 'line_too_long';
       cluster.double.intercept = (session, { type, id }) => type === 'say' && (session.fail(code, id), true);
       await ana.page.fill('#draft', 'Shall I bring');
       await ana.page.press('#draft', 'Enter');

@@ -166,12 +166,41 @@ describe('talking', () => {
 
   test('a refused message goes back; one that may have arrived asks', () => {
     const it = seated().feed({ type: 'say', text: 'one' }, { type: 'say', text: 'two' });
-    it.receive({ type: 'error', code: 'rate_limited', id: 100 });
-    assert.deepEqual(it.effects, [{ type: 'giveBack', id: 100, text: 'one' }]);
+    assert.deepEqual(it.sent().map(({ text }) => text), ['one'], 'the next one waits for the answer');
+    it.receive({ type: 'error', code: 'bad_text', id: 100 });
+    assert.deepEqual(it.effects[0], { type: 'giveBack', id: 100, text: 'one' });
     it.receive({ type: 'error', code: 'unavailable', id: 101 });
     assert.deepEqual(it.state.outbox.map(({ delivery }) => delivery), ['failed', 'unsure']);
     assert.deepEqual(it.feed({ type: 'resend', id: 101 }).sent(), [{ type: 'say', text: 'two', id: 101 }]);
     assert.deepEqual(it.feed({ type: 'discard', id: 100 }).state.outbox.map(({ id }) => id), [101]);
+  });
+
+  test('what was too fast waits for the server’s time and goes by itself, before what was written after it', () => {
+    const it = seated().feed({ type: 'say', text: 'one' }, { type: 'say', text: 'two' });
+    const tooFast = { type: 'error', code: 'rate_limited', retry_after_ms: 1700, id: 100 };
+    it.receive(tooFast);
+    assert.deepEqual(it.effects, [{ type: 'rest', ms: 1700 }]);
+    assert.deepEqual([it.state.error, it.state.outbox.map(({ delivery }) => delivery)], [null, ['queued', 'queued']]);
+    assert.deepEqual(it.feed({ type: 'say', text: 'three' }).sent(), [], 'nothing before its time');
+    assert.deepEqual(it.feed({ type: 'rested' }).sent().map(({ text }) => text), ['one']);
+    for (let n = 0; n < 200; n += 1) {
+      it.receive({ ...tooFast, retry_after_ms: 1 });
+      if (n === 10) assert.ok(it.effects[0].ms >= 2500, 'a server that goes on refusing is asked less often');
+      it.feed({ type: 'rested' });
+    }
+    for (const id of [100, 101, 102]) it.receive(message(id, 'x', { from: 'ana', id }));
+    assert.deepEqual([it.state.outbox, it.state.refusals], [[], 0]);
+  });
+
+  test('a rest ends with the connection; a question of who is there that was too fast is asked again', () => {
+    const it = seated().feed({ type: 'say', text: 'one' }).receive({ type: 'error', code: 'rate_limited', retry_after_ms: 900, id: 100 });
+    it.feed(dropped, ...back).receive({ ...JOINED, resumed: true, seq: 10 });
+    assert.deepEqual(it.sent().map(({ text }) => text), ['one'], 'after the resume, with the seat’s own rate');
+    it.receive({ type: 'missed', count: 1 }, { type: 'error', code: 'rate_limited', retry_after_ms: 900 });
+    assert.equal(it.state.error, null);
+    assert.deepEqual(it.feed({ type: 'rested' }).sent(), [{ type: 'who' }]);
+    it.receive({ type: 'players', players: [], max_players: 4 }, { type: 'error', code: 'rate_limited' });
+    assert.deepEqual(it.feed({ type: 'rested' }).sent(), []);
   });
 
   test('texts over the limit and an overfull outbox are refused before they are sent', () => {
@@ -227,7 +256,9 @@ describe('coming back', () => {
     it.receive(message(11, 'a', { replay: true }));
     assert.deepEqual(it.sent(), []);
     it.receive(message(12, 'b', { replay: true }));
-    assert.deepEqual(it.sent().map(({ text }) => text), ['lost', 'later']);
+    assert.deepEqual(it.sent().map(({ text }) => text), ['lost']);
+    it.receive(message(13, 'lost', { from: 'ana', id: 100 }));
+    assert.deepEqual(it.sent().map(({ text }) => text), ['later']);
   });
 
   test('a replay with the id: delivered, not sent again', () => {
@@ -345,7 +376,7 @@ test('no order of events breaks a session', () => {
     () => ({ type: 'closed', code: [1000, 1001, 1006, 1008, 1012, 1013, 4001][random(7)], opened: random(2) === 0 }),
     () => ({ type: 'probed', status: [0, 200, 404, 503][random(4)] }),
     () => ({ type: 'say', text: `${random(1000)}` }), () => ({ type: 'resend', id: 100 + random(50) }), () => ({ type: 'discard', id: 100 + random(50) }),
-    () => ({ type: 'network', online: random(2) === 0 }), () => ({ type: 'dismiss' }),
+    () => ({ type: 'network', online: random(2) === 0 }), () => ({ type: 'dismiss' }), () => ({ type: 'rested' }),
     ...[
       () => ({ ...JOINED, resumed: random(2) === 0, missed: [0, 2, null][random(3)], timeline: `t${random(2)}`, seq: random(40) }),
       () => message(random(60), 'x', { from: ['ana', 'bob'][random(2)], id: 100 + random(50), replay: random(2) === 0 }),
@@ -367,6 +398,7 @@ test('no order of events breaks a session', () => {
       assert.ok(it.kinds().filter((kind) => kind === 'connect').length <= 1, where);
       if (phase === 'waiting' && before.phase !== 'waiting') assert.ok(it.kinds().includes('wait'), `${where}: waits without an end`);
       if (it.sent().some(({ type }) => type === 'say')) assert.equal(phase, 'joined', `${where}: says something outside the room`);
+      assert.ok(outbox.filter(({ delivery }) => delivery === 'sent').length <= 1, `${where}: one is on the wire`);
       const keys = [...items, ...outbox].map(({ key }) => key);
       assert.equal(new Set(keys).size, keys.length, `${where}: two rows share a key`);
     }
