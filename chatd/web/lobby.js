@@ -70,6 +70,8 @@ roomInput.addEventListener('input', () => {
 });
 
 form.addEventListener('input', clear);
+// A link that lost its path.
+roomInput.value = roomInput.value || roomFrom(location.search) || '';
 nameInput.value = nameInput.value || rememberedName();
 nameInput.focus();
 nameInput.select();

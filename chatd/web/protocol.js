@@ -5,12 +5,29 @@ export const MAX_TEXT_BYTES = 4000;
 
 const encoder = new TextEncoder();
 
-/** The room id in what somebody typed or pasted: an id in any case, or an invite link. `null` where there is none. */
+// A link as people pass it on: its room follows `room=` or `/room/`, and ends where letters and digits do.
+const LINKED = /(?:[?&;]room=|\/room\/)[^\p{L}\p{N}\s]*([a-z0-9]{8})(?![a-z0-9])/iu;
+// Alone, with whatever punctuation came along.
+const ALONE = /^[^\p{L}\p{N}]*([a-z0-9]{8})[^\p{L}\p{N}]*$/iu;
+
+/**
+ * The room id in what somebody typed, pasted or opened: an id in any case, an invite link, or a text with one in it. `null`
+ * where there is none. The server reads links in the same way (web/invite.rs): tests/pages/links.json holds for both.
+ */
 export function roomFrom(input) {
-  const text = input.trim();
-  const linked = /[?&]room=([A-Za-z0-9]+)/.exec(text);
-  const room = (linked ? linked[1] : text).toLowerCase();
-  return /^[a-z0-9]{8}$/.test(room) ? room : null;
+  const text = decoded(input).replace(/\p{Cf}/gu, '');
+  return (LINKED.exec(text) ?? ALONE.exec(text))?.[1].toLowerCase() ?? null;
+}
+
+// What is not percent-encoded stays as it is, such as a lone % in a sentence.
+function decoded(text) {
+  return text.replace(/(?:%[0-9a-f]{2})+/gi, (bytes) => {
+    try {
+      return decodeURIComponent(bytes);
+    } catch {
+      return bytes;
+    }
+  });
 }
 
 /** A name as the server takes it, or `null`. */

@@ -11,7 +11,7 @@ const PROBE_MS = 8000;
 const SAVE_KEY_MS = 10_000;
 
 const query = new URLSearchParams(location.search);
-const room = roomFrom(query.get('room') ?? '');
+const room = roomFrom(location.search);
 const askedName = query.get('name');
 const kept = room && loadRoom(room);
 const invite = room && `${location.origin}/room?room=${room}`;

@@ -51,6 +51,10 @@ impl Failure {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "A body is at most 4096 bytes.")
     }
 
+    pub fn message(&self) -> &'static str {
+        self.message
+    }
+
     /// `retry_after`: seconds.
     pub fn rate_limited(retry_after: u64) -> Self {
         Self { retry_after: Some(retry_after.max(1)), ..ErrorCode::RateLimited.into() }

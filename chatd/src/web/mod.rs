@@ -3,6 +3,7 @@
 mod address;
 mod failure;
 mod gate;
+mod invite;
 mod pages;
 mod upgrade;
 
@@ -192,7 +193,8 @@ async fn connection(web: Arc<Web>, client: Arc<Client>, stream: TcpStream, mut e
 
 impl Web {
     async fn answer(&self, client: &Client, request: Request<Incoming>) -> Response {
-        let mut response = self.respond(client, request).await.unwrap_or_else(IntoResponse::into_response);
+        let explain = if pages::is_for_people(&request) { pages::of_failure } else { IntoResponse::into_response };
+        let mut response = self.respond(client, request).await.unwrap_or_else(explain);
         let headers = response.headers_mut();
         headers.extend(SECURITY);
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -214,7 +216,7 @@ impl Web {
             "/api/rooms" => self.create_room(client, &parts, body).await,
             path => match path.strip_prefix("/api/rooms/") {
                 Some(room) => self.look_up(client, &parts, room).await,
-                None => Self::page(&parts),
+                None => pages::answer(&parts),
             },
         }
     }
@@ -275,17 +277,9 @@ impl Web {
                 return Err(ErrorCode::RateLimited.into());
             }
         }
-        let players = players?;
-        Ok(Json(json!({"room": room, "players": players, "max_players": self.max_players})).into_response())
-    }
-
-    fn page(parts: &Parts) -> Result<Response, Failure> {
-        let page = pages::find(parts.uri.path(), &parts.headers).ok_or(Failure::not_found())?;
-        if parts.method == Method::GET || parts.method == Method::HEAD {
-            Ok(page)
-        } else {
-            Err(Failure::method_not_allowed("GET, HEAD"))
-        }
+        let names: Vec<_> = players?.iter().map(PlayerName::to_string).collect();
+        let about = json!({"room": room, "players": names.len(), "max_players": self.max_players, "names": names});
+        Ok(Json(about).into_response())
     }
 
     fn next_shard(&self) -> Result<&UnboundedSender<ShardMail>, Failure> {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
 import { Person, launch } from './support/browser.js';
-import { startCluster } from './support/cluster.js';
+import { needsChatd, startCluster } from './support/cluster.js';
 
 let browser;
 before(async () => {
@@ -110,5 +110,27 @@ test('what the server says against a new room is shown, and it can be tried agai
   cluster.double.refusal = null;
   await person.page.click('#create');
   await person.seated();
+  await person.close();
+});
+
+test('a link opens the room whatever came along with it, and an address where nothing is has a page', { skip: needsChatd }, async (t) => {
+  const cluster = await startCluster();
+  t.after(() => cluster.stop());
+  const { url } = cluster.pods[0];
+  const room = await cluster.createRoom();
+  const person = await Person.open(browser);
+  for (const link of [`/room?room=${room})`, `/room?room=${room}。`, `/room?room=\u200b${room}`, `/room/?room=${room}`, `/room/${room}`, `/room/${room}.`]) {
+    await person.page.goto(url + link);
+    await person.page.waitForSelector('#ask:not([hidden])');
+    assert.equal(await person.page.textContent('#room-code'), room, link);
+  }
+  await person.page.goto(url);
+  await person.page.fill('#room', `Come to ${url}/room?room=${room}, it is open!`);
+  assert.equal(await person.page.inputValue('#room'), room);
+  const response = await person.page.goto(`${url}/rooms`);
+  assert.equal(response.status(), 404);
+  await person.shot('not-here');
+  await person.page.click('text=To the lobby');
+  await person.page.waitForURL(`${url}/`);
   await person.close();
 });

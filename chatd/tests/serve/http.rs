@@ -100,6 +100,42 @@ fn errors_are_json_with_their_codes() {
 }
 
 #[test]
+#[test]
+fn people_get_a_page_where_nothing_is_and_a_link_to_a_room_leads_there_whatever_came_along() {
+    let pod = Pod::start(Options::default());
+    let browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
+    for (path, status, words) in
+        [("/nothing", 404, "There is nothing here."), ("/room/", 404, "lobby"), ("/Room)", 404, "lobby")]
+    {
+        let page = http(pod.web, "GET", path, &[browser]);
+        assert_eq!((page.status, page.header("content-type")), (status, Some("text/html; charset=utf-8")), "{path}");
+        assert!(page.body.starts_with("<!doctype html>") && page.body.contains(words), "{path}");
+        assert!(!page.body.contains("{{"), "{path}");
+        for (name, value) in SECURITY {
+            assert_eq!(page.header(name), Some(value), "{path}");
+        }
+    }
+    assert_eq!(
+        http(pod.web, "GET", "/", &[browser, "Host: evil.example"]).header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    for path in ["/api/rooms/abcd1234", "/ws", "/api/rooms/"] {
+        assert_eq!(http(pod.web, "GET", path, &[browser]).header("content-type"), Some("application/json"), "{path}");
+    }
+    for path in [
+        "/room/?room=abcd1234",
+        "/room/abcd1234",
+        "/room/ABCD1234%E3%80%82",
+        "/room.?room=abcd1234)",
+        "/chat/room?room=abcd1234",
+    ] {
+        let moved = http(pod.web, "GET", path, &[]);
+        assert_eq!((moved.status, moved.header("location")), (307, Some("/room?room=abcd1234")), "{path}");
+        assert_eq!(http(pod.web, "POST", path, &["Content-Length: 0"]).status, 404, "{path}");
+    }
+    assert_eq!(http(pod.web, "GET", "/room?room=abcd1234.", &[browser]).status, 200);
+}
+
 fn bodies_and_headers_have_their_limits() {
     let pod = Pod::start(Options::default());
     let post = |length: usize| {
