@@ -15,7 +15,7 @@ use crate::directory::{Answer, NoAnswer, Request};
 use crate::hub::{Advertised, Carried, LeaseView, Target, Ticket};
 use crate::peer::links::LinkId;
 use crate::protocol::token::Keyring;
-use crate::protocol::{ErrorCode, PodBoot, RoomId};
+use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
 use crate::shard::Connection;
 
 /// A client's socket, as it goes from thread to thread: not registered with any runtime.
@@ -46,7 +46,7 @@ pub enum ShardMail {
     },
     LookUp {
         room: RoomId,
-        reply: oneshot::Sender<Result<u32, ErrorCode>>,
+        reply: oneshot::Sender<Result<Vec<PlayerName>, ErrorCode>>,
     },
     Answered {
         ticket: Ticket,

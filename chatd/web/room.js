@@ -3,12 +3,14 @@
 import { Connection } from './connection.js';
 import { nameFrom, roomFrom } from './protocol.js';
 import { create, reduce, toKeep } from './session.js';
-import { forgetKey, forgetRoom, loadKey, loadRoom, rememberName, rememberedName, saveKey, saveRoom } from './storage.js';
+import { forgetKey, forgetRoom, hasKey, loadKey, loadRoom, rememberName, rememberedName, saveKey, saveRoom } from './storage.js';
 import { View } from './view.js';
 
 const LEAVE_MS = 2000;
 const PROBE_MS = 8000;
 const SAVE_KEY_MS = 10_000;
+// Somebody waits for the question after their name.
+const LOOK_MS = 2500;
 
 const query = new URLSearchParams(location.search);
 const room = roomFrom(location.search);
@@ -20,7 +22,8 @@ const socketAddress = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${loca
 const connection = new Connection(socketAddress, dispatch);
 const view = new View({ room, invite, dispatch, suggestedName: askedName ?? rememberedName() });
 let waiting = null;
-let state = create({ room, name: nameFrom(askedName ?? ''), kept, firstId: firstId(), key: room && loadKey(room, Date.now()) });
+const key = room && loadKey(room, Date.now());
+let state = create({ room, name: nameFrom(askedName ?? ''), kept, firstId: firstId(), key, mayHaveSeat: hasKey(room) });
 let keySavedAt = 0;
 
 // 2^20 ids are left below 2^53 after the greatest start.
@@ -54,7 +57,8 @@ function perform(effect) {
     case 'wait': clearTimeout(waiting); waiting = setTimeout(dispatch, effect.ms, { type: 'due' }); break;
     case 'rest': setTimeout(dispatch, effect.ms, { type: 'rested' }); break;
     case 'hurry': setTimeout(dispatch, LEAVE_MS, { type: 'closed', code: 1006, opened: true }); break;
-    case 'probe': probe(); break;
+    case 'probe': ask('probed', PROBE_MS); break;
+    case 'look': ask('looked', LOOK_MS); break;
     case 'announce': view.announce(effect); break;
     case 'accepted': view.clearDraft(); break;
     case 'giveBack': if (view.giveBack(effect.text)) dispatch({ type: 'discard', id: effect.id }); break;
@@ -64,15 +68,17 @@ function perform(effect) {
   }
 }
 
-async function probe() {
+/** What the room's own address says, in the words of the session: it also tells why an upgrade was refused. */
+async function ask(type, patience) {
   try {
-    const response = await fetch(`/api/rooms/${room}`, { cache: 'no-store', signal: AbortSignal.timeout(PROBE_MS) });
-    const { error } = await response.json().catch(() => ({}));
+    const response = await fetch(`/api/rooms/${room}`, { cache: 'no-store', signal: AbortSignal.timeout(patience) });
+    const { error, players, max_players: maxPlayers, names } = await response.json().catch(() => ({}));
     const seconds = Number(response.headers.get('retry-after'));
     const retryAfterMs = Number.isFinite(seconds) ? seconds * 1000 : 0;
-    dispatch({ type: 'probed', status: response.status, code: error?.code, sentence: error?.message, retryAfterMs });
+    const answer = { status: response.status, code: error?.code, sentence: error?.message, retryAfterMs, players, maxPlayers, names };
+    dispatch({ type, ...answer });
   } catch {
-    dispatch({ type: 'probed', status: 0 });
+    dispatch({ type, status: 0 });
   }
 }
 

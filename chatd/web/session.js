@@ -1,6 +1,6 @@
 // One player's stay in one room: what happened in, the new state and what to do out. Pure: no I/O.
 //
-// phase: asking (for a name) | connecting | joining | joined | waiting (to reconnect) | probing (why the upgrade was
+// phase: looking (who is there, before a name is asked for) | asking (for a name) | connecting | joining | joined | waiting (to reconnect) | probing (why the upgrade was
 // refused) | leaving | stopped (only the person can go on).
 // items: what the room has said, in its order. outbox: own messages whose id has not come back; each is queued (not on
 // the wire), sent, unsure (may or may not have arrived) or failed (has not arrived). One is on the wire at a time, so that
@@ -16,9 +16,9 @@ const WHO = { type: 'send', message: { type: 'who' } };
 
 /**
  * `firstId` is random, so that ids of two tabs in one seat do not meet. `kept` is what `toKeep` gave before a reload. `key` is what
- * this browser shows for its seats in the room.
+ * this browser shows for its seats in the room; `mayHaveSeat`: it has shown it a short while ago.
  */
-export function create({ room, name, kept, firstId, key }) {
+export function create({ room, name, kept, firstId, key, mayHaveSeat = false }) {
   const known = kept && (!name || sameName(kept.name, name)) ? kept : null;
   return {
     phase: 'asking',
@@ -26,9 +26,12 @@ export function create({ room, name, kept, firstId, key }) {
     name: known?.name ?? name,
     seat: known?.seat ?? null,
     key,
+    mayHaveSeat,
     holdMs: 0,
     players: [],
     maxPlayers: 0,
+    // Who is there, as the room's address says from outside: {count, maxPlayers, names}; an older server gives no names.
+    present: null,
     items: known?.items ?? [],
     outbox: known?.outbox ?? [],
     nextId: firstId,
@@ -52,7 +55,7 @@ export function toKeep({ name, seat, items, outbox, nextKey }) {
 }
 
 export function connectionStatus(state) {
-  if (state.phase === 'asking') return 'asking';
+  if (state.phase === 'looking' || state.phase === 'asking') return 'asking';
   if (state.phase === 'stopped' || state.phase === 'leaving') return 'stopped';
   if (state.phase === 'joined') return state.online ? 'connected' : 'offline';
   if (!state.online) return 'offline';
@@ -69,7 +72,8 @@ export function reduce(state, event, env) {
 
 function happened(state, event, env) {
   switch (event.type) {
-    case 'begin': return state.name ? connect(state) : [state, []];
+    case 'begin': return state.name ? connect(state) : look(state);
+    case 'looked': return looked(state, event);
     case 'named': return state.phase !== 'asking' ? [state, []] : connect({ ...state, name: event.name, error: null });
     case 'opened': return opened(state);
     case 'received': return received(state, event.message, env);
@@ -78,7 +82,7 @@ function happened(state, event, env) {
     case 'due': return state.phase === 'waiting' ? connect(state) : [state, []];
     case 'woken': return woken(state);
     case 'network': return event.online ? woken({ ...state, online: true }) : [{ ...state, online: false }, []];
-    case 'retry': return state.phase !== 'stopped' ? [state, []] : connect({ ...state, attempt: 0, error: null });
+    case 'retry': return retry(state);
     case 'refused': return [{ ...state, error: { code: event.code, about: 'message' } }, []];
     case 'say': return say(state, event.text, env);
     case 'resend': return [redeliver(state, event.id, 'queued'), []];
@@ -94,6 +98,31 @@ function connect(state) {
   return [{ ...state, phase: 'connecting', stop: null, settling: null }, [{ type: 'connect' }]];
 }
 
+/** Without a name yet: whether there is a place is known before one is asked for. */
+function look(state) {
+  return [{ ...state, phase: 'looking', stop: null }, [{ type: 'look' }]];
+}
+
+function looked(state, { status, code, sentence, players, maxPlayers, names }) {
+  const present = status === 200 ? { names: names ?? null, count: players, maxPlayers } : null;
+  const next = { ...state, present };
+  if (state.phase !== 'looking') return [next, []];
+  if (present && players >= maxPlayers && !state.mayHaveSeat) return stopped(next, 'room_full');
+  const outcome = outcomeOfProbe({ status, code, sentence });
+  // What else it may be is found out by joining.
+  return outcome.act === 'stop' ? stopped(next, outcome.code, outcome.sentence) : [{ ...next, phase: 'asking' }, []];
+}
+
+function stopped(state, code, sentence) {
+  return [{ ...state, phase: 'stopped', stop: { code, sentence }, error: null }, []];
+}
+
+function retry(state) {
+  if (state.phase !== 'stopped') return [state, []];
+  const next = { ...state, attempt: 0, error: null };
+  return state.name ? connect(next) : look(next);
+}
+
 function opened(state) {
   if (state.phase !== 'connecting') return [state, []];
   return [{ ...state, phase: 'joining' }, [{ type: 'send', message: entry(state.room, state.name, state.seat, state.key) }]];
@@ -105,7 +134,7 @@ function woken(state) {
 }
 
 function closed(state, event, env) {
-  if (['asking', 'stopped', 'waiting', 'probing'].includes(state.phase)) return [state, []];
+  if (['looking', 'asking', 'stopped', 'waiting', 'probing'].includes(state.phase)) return [state, []];
   if (state.phase === 'leaving') return gone(state);
   if (!event.opened) return [{ ...state, phase: 'probing' }, [{ type: 'probe' }]];
   const stable = state.joinedAt !== null && env.now - state.joinedAt > STABLE_MS;
@@ -119,9 +148,12 @@ function carryOut(state, outcome, env) {
   const next = { ...state, settling: null, resting: false, joinedAt: null };
   switch (outcome.act) {
     case 'stop':
-      return [{ ...next, phase: 'stopped', stop: { code, sentence }, error: null }, [{ type: 'disconnect' }, { type: 'save' }]];
+      return [
+        { ...next, phase: 'stopped', stop: { code, sentence }, error: null },
+        [{ type: 'disconnect' }, { type: 'save' }, ...(code === 'room_full' ? [{ type: 'look' }] : [])],
+      ];
     case 'ask':
-      return [{ ...next, phase: 'asking', seat: null, error }, [{ type: 'disconnect' }]];
+      return [{ ...next, phase: 'asking', seat: null, error }, [{ type: 'disconnect' }, { type: 'look' }]];
     case 'rejoin':
       return opened({ ...next, phase: 'connecting', seat: null, outbox: unsure(state.outbox) });
     case 'reconnect': {
@@ -271,7 +303,7 @@ function say(state, text, env) {
   const refuse = (code) => [{ ...state, error: { code, about: 'message' } }, []];
   const problem = textProblem(text);
   if (problem) return refuse(problem);
-  if (state.phase === 'stopped' || state.phase === 'asking' || state.phase === 'leaving') return refuse('not_here');
+  if (['looking', 'asking', 'stopped', 'leaving'].includes(state.phase)) return refuse('not_here');
   if (state.outbox.length >= MAX_OUTBOX) return refuse('outbox_full');
   const own = { key: state.nextKey, id: state.nextId, from: state.name, mine: true, text, at: env.now, delivery: 'queued' };
   const next = {

@@ -30,6 +30,9 @@ export function loadKey(room, now) {
   return kept?.key ?? [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+/** Whether a seat of this browser may be held in `room`; asked after `loadKey` has dropped what is too old. */
+export const hasKey = (room) => attempt(() => localStorage.getItem(KEY + room)) !== null;
+
 function dropIfOld(name, now) {
   const kept = attempt(() => JSON.parse(localStorage.getItem(name)));
   if (!(kept?.until > now)) localStorage.removeItem(name);

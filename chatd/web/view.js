@@ -3,7 +3,7 @@
 import { Composer } from './composer.js';
 import { nameFrom } from './protocol.js';
 import { connectionStatus } from './session.js';
-import { errorWords, statusWords, stopWords } from './words.js';
+import { errorWords, presentWords, statusWords, stopWords } from './words.js';
 import { Messages } from './messages.js';
 import { playerRows } from './players.js';
 
@@ -76,6 +76,7 @@ export class View {
     this.#renderSeats(state);
     this.#messages.render(state);
     this.#renderNotice(state);
+    this.#renderPresent(state);
     this.#renderPanels(state);
   }
 
@@ -83,6 +84,14 @@ export class View {
     byId('players').replaceChildren(...playerRows(players, maxPlayers, name));
     byId('players').classList.toggle('stale', phase !== 'joined');
     setText(byId('seats-count'), maxPlayers ? `${players.length} of ${maxPlayers}` : '');
+  }
+
+  #renderPresent({ phase, present, stop }) {
+    const shown = { asking: 'ask-present', stopped: stop?.code === 'room_full' ? 'stopped-present' : null }[phase];
+    for (const id of ['ask-present', 'stopped-present']) {
+      const rows = id === shown && present ? presentRows(present) : [];
+      byId(id).replaceChildren(...rows);
+    }
   }
 
   #renderNotice({ error }) {
@@ -97,8 +106,8 @@ export class View {
     byId('composer').hidden = !wasIn;
     byId('ask').hidden = phase !== 'asking';
     byId('stopped').hidden = phase !== 'stopped';
-    byId('leave').hidden = phase === 'asking' || phase === 'stopped';
-    document.body.classList.toggle('outside', !wasIn && (phase === 'asking' || phase === 'stopped'));
+    byId('leave').hidden = ['looking', 'asking', 'stopped'].includes(phase);
+    document.body.classList.toggle('outside', !wasIn && ['looking', 'asking', 'stopped'].includes(phase));
     if (stop) {
       const words = stopWords(stop.code, stop.sentence);
       setText(byId('stopped-title'), words.title);
@@ -164,6 +173,16 @@ export class View {
     const unread = this.#unread > 0 ? `(${this.#unread}) ` : '';
     document.title = `${unread}${this.#room ? `Room ${this.#room}` : 'No such room'} · chatd`;
   }
+}
+
+function presentRows(present) {
+  const words = document.createElement('p');
+  words.textContent = presentWords(present);
+  if (!present.names?.length) return [words];
+  const list = document.createElement('ul');
+  list.className = 'players';
+  list.append(...playerRows(present.names.map((name) => ({ name, away: false })), present.names.length, null));
+  return [words, list];
 }
 
 function bidi(text) {

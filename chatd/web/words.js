@@ -54,6 +54,13 @@ export function statusWords(status) {
   return STATUS[status];
 }
 
+/** Who is in the room, to somebody who is not: the line above their names, or alone where the names are not known. */
+export function presentWords({ count, maxPlayers, names }) {
+  if (count === 0) return 'Nobody is here yet. You would be the first.';
+  const seats = `${count} of ${maxPlayers} seats ${count === 1 ? 'is' : 'are'} taken`;
+  return names ? `${seats}:` : `${seats}.`;
+}
+
 const EXITS = {
   left: 'left',
   disconnected: 'lost the connection and did not come back',

@@ -114,7 +114,7 @@ impl Hub {
         self.finish(time);
     }
 
-    /// Counts the players of a room of this shard; answered by [`Effect::LookedUp`] with `query`.
+    /// Asks who is in a room of this shard; answered by [`Effect::LookedUp`] with `query`.
     pub fn look_up(&mut self, time: Time, query: u64, room: RoomId) {
         self.begin(time);
         self.look_up_for_query(time, query, room);

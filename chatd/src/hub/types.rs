@@ -2,7 +2,7 @@
 
 use super::RoomSlots;
 use crate::directory::Request;
-use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId, Timeline};
+use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PlayerName, PodBoot, RoomId, Timeline};
 use crate::room::RingLimits;
 
 /// The clocks, read by the driver.
@@ -121,8 +121,8 @@ pub enum Effect {
     Migrate { session: SessionId, shard: usize },
     /// The answer to [`super::Hub::create_room`].
     Created { query: u64, result: Result<RoomId, ErrorCode> },
-    /// The answer to [`super::Hub::look_up`]: how many players.
-    LookedUp { query: u64, result: Result<u32, ErrorCode> },
+    /// The answer to [`super::Hub::look_up`]: whose places are taken.
+    LookedUp { query: u64, result: Result<Vec<PlayerName>, ErrorCode> },
     /// The directory turned out to lack, or to have gone back on, something that was written: the pod is not settled.
     DirectoryWentBack,
     /// Something for the log.

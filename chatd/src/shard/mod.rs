@@ -31,7 +31,7 @@ use crate::limits::SharedLimits;
 use crate::mail::{PodMail, ShardMail};
 use crate::peer::links::LinkId;
 use crate::protocol::token::Keyring;
-use crate::protocol::{ErrorCode, PodBoot, RoomId};
+use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
 use crate::record::Owner;
 
 pub use clock::now;
@@ -93,7 +93,7 @@ impl std::task::Wake for MailWaker {
 #[derive(Debug)]
 enum Query {
     Create(oneshot::Sender<Result<RoomId, ErrorCode>>),
-    LookUp(oneshot::Sender<Result<u32, ErrorCode>>),
+    LookUp(oneshot::Sender<Result<Vec<PlayerName>, ErrorCode>>),
 }
 
 #[derive(Debug)]

@@ -34,7 +34,7 @@ use tokio::time::{sleep, timeout};
 use crate::limits::SharedLimits;
 use crate::logging::OnceAMinute;
 use crate::mail::{Permit, Places, ShardMail};
-use crate::protocol::{ErrorCode, RoomId};
+use crate::protocol::{ErrorCode, PlayerName, RoomId};
 use crate::settings::{Cidr, Origin};
 use crate::shard;
 use crate::tcp::{accept_failed, is_loopback, keep_alive};
@@ -270,7 +270,7 @@ impl Web {
         let (reply, players) = oneshot::channel();
         let mut charge = Charge { web: self, address, is_due: true };
         let players = ask(shard, ShardMail::LookUp { room, reply }, players).await;
-        charge.is_due = players == Err(ErrorCode::RoomNotFound.into());
+        charge.is_due = players.as_ref().is_err_and(|failure| *failure == ErrorCode::RoomNotFound.into());
         if charge.is_due {
             client.misses.fetch_add(1, Ordering::Relaxed);
             if self.has_missed_too_often(client) {

@@ -154,7 +154,7 @@ impl World {
                     self.pods[pod].peer_unreachable(time, wanted, self.alive[other]);
                 }
             }
-            Effect::LookedUp { result, .. } => self.looked_up.push(result),
+            Effect::LookedUp { result, .. } => self.looked_up.push(result.map(|names| names.len() as u32)),
             other => println!("{} {pod}: {other:?}", self.now),
         }
     }

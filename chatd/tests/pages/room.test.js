@@ -116,6 +116,7 @@ describe('room', () => {
     const guest = await Person.open(browser);
     people.push(guest);
     await guest.page.goto(link);
+    await guest.page.waitForSelector('#ask:not([hidden])');
     assert.equal(await guest.page.evaluate(() => document.activeElement.id), 'name');
     await guest.page.keyboard.type('a b');
     await guest.page.keyboard.press('Enter');
@@ -165,6 +166,34 @@ describe('room', () => {
     await seated[0].page.waitForURL(`${url}/`);
     await fifth.page.click('#again');
     await fifth.seated();
+  });
+
+  test('without a name: who is there is shown before it is asked for, and a full or unknown room says so instead', async () => {
+    const first = await enter('first');
+    const guest = await Person.open(browser);
+    people.push(guest);
+    const present = (where) => guest.page.$$eval(`#${where}-present .player-name`, (names) => names.map(({ textContent }) => textContent));
+    await guest.page.goto(`${url}/room?room=${room}`);
+    await guest.page.waitForSelector('#ask:not([hidden])');
+    assert.deepEqual(await present('ask'), ['first']);
+    assert.match(await guest.page.textContent('#ask-present'), /1 of 4 seats is taken/);
+    for (const name of ['second', 'third', 'fourth']) await enter(name);
+    await guest.page.reload();
+    await guest.page.waitForSelector('#stopped:not([hidden])');
+    assert.equal(await guest.page.textContent('#stopped-title'), 'The room is full');
+    assert.deepEqual((await present('stopped')).sort(), ['first', 'fourth', 'second', 'third']);
+    await first.page.click('#leave');
+    await first.page.waitForURL(`${url}/`);
+    await guest.page.click('#again');
+    await guest.page.waitForSelector('#ask:not([hidden])');
+    await first.join(url, room, 'again');
+    await guest.page.fill('#name', 'fifth');
+    await guest.page.keyboard.press('Enter');
+    await guest.page.waitForSelector('#stopped:not([hidden])');
+    await guest.until(async () => (await present('stopped')).length === 4, 'who is there');
+    await guest.page.goto(`${url}/room?room=zzzzzzzz`);
+    await guest.page.waitForSelector('#stopped:not([hidden])');
+    assert.equal(await guest.page.textContent('#stopped-title'), 'No such room');
   });
 
   test('an unknown room and a code that is none say so', async () => {

@@ -90,7 +90,9 @@ describe('words', () => {
 describe('joining', () => {
   test('without a name it asks, and with one it joins for a held seat, always by relay', () => {
     const it = session({ name: null }).feed({ type: 'begin' });
-    assert.equal(it.state.phase, 'asking');
+    assert.deepEqual([it.state.phase, it.kinds()], ['looking', ['look']]);
+    it.feed({ type: 'looked', status: 200, players: 1, maxPlayers: 4, names: ['bob'] });
+    assert.deepEqual([it.state.phase, it.state.present], ['asking', { names: ['bob'], count: 1, maxPlayers: 4 }]);
     it.feed({ type: 'named', name: 'ana' });
     assert.deepEqual(it.kinds(), ['connect']);
     it.feed({ type: 'opened' });
@@ -112,6 +114,24 @@ describe('joining', () => {
     const lost = session({ key: 'k'.repeat(32) }).feed({ type: 'begin' }, { type: 'opened' });
     lost.receive({ ...JOINED, resumed: true, missed: null });
     assert.deepEqual(lost.state.items, [], 'nothing of the room was here before');
+  });
+
+  test('a room that is full or unknown says so before a name is asked for, and is looked at again', () => {
+    const full = { type: 'looked', status: 200, players: 4, maxPlayers: 4, names: ['a', 'b', 'c', 'd'] };
+    const it = session({ name: null }).feed({ type: 'begin' }, full);
+    assert.deepEqual([it.state.phase, it.state.stop.code, it.state.present.names.length], ['stopped', 'room_full', 4]);
+    assert.deepEqual(it.feed({ type: 'retry' }).kinds(), ['look']);
+    assert.equal(it.feed({ ...full, players: 3 }).state.phase, 'asking');
+    const own = session({ name: null, mayHaveSeat: true }).feed({ type: 'begin' }, full);
+    assert.equal(own.state.phase, 'asking', 'one of those seats may be the own one');
+    const unknown = session({ name: null }).feed({ type: 'begin' }, { type: 'looked', status: 404, code: 'room_not_found' });
+    assert.deepEqual([unknown.state.phase, unknown.state.stop.code], ['stopped', 'room_not_found']);
+    for (const status of [0, 429, 500, 503]) {
+      assert.equal(session({ name: null }).feed({ type: 'begin' }, { type: 'looked', status }).state.phase, 'asking', 'joining will tell');
+    }
+    const late = seated();
+    late.feed({ ...full, status: 404 });
+    assert.equal(late.state.phase, 'joined', 'who is inside does not care');
   });
 
   for (const code of ['name_taken', 'bad_name']) {
@@ -373,6 +393,7 @@ test('no order of events breaks a session', () => {
   const makers = [
     () => ({ type: 'opened' }), () => ({ type: 'due' }), () => ({ type: 'woken' }), () => ({ type: 'retry' }), () => ({ type: 'named', name: 'ana' }),
     () => ({ type: 'closed', code: [1000, 1001, 1006, 1008, 1012, 1013, 4001][random(7)], opened: random(2) === 0 }),
+    () => ({ type: 'looked', status: [0, 200, 404, 503][random(4)], players: random(5), maxPlayers: 4 }),
     () => ({ type: 'probed', status: [0, 200, 404, 503][random(4)] }),
     () => ({ type: 'say', text: `${random(1000)}` }), () => ({ type: 'resend', id: 100 + random(50) }), () => ({ type: 'discard', id: 100 + random(50) }),
     () => ({ type: 'network', online: random(2) === 0 }), () => ({ type: 'dismiss' }), () => ({ type: 'rested' }),
@@ -385,7 +406,7 @@ test('no order of events breaks a session', () => {
     ].map((make) => () => ({ type: 'received', message: make() })),
   ];
   for (let round = 0; round < 300; round += 1) {
-    const it = session().feed({ type: 'begin' });
+    const it = session({ name: random(4) === 0 ? null : 'ana' }).feed({ type: 'begin' });
     for (let step = 0; step < 60; step += 1) {
       const before = it.state;
       const event = makers[random(makers.length)]();

@@ -52,16 +52,17 @@ fn rooms_are_made_and_looked_up() {
         let room = body["room"].as_str().unwrap();
         let path = format!("/api/rooms/{room}");
         assert_eq!(made.header("location"), Some(path.as_str()));
-        let expect = |players: u32| {
+        let expect = |names: &[&str]| {
             let found = http(pod.web, "GET", &path, &[]);
             assert_eq!((found.status, found.header("cache-control")), (200, Some("no-store")));
             let body: serde_json::Value = serde_json::from_str(&found.body).unwrap();
-            assert_eq!(body, serde_json::json!({"room": room, "players": players, "max_players": 4}));
+            let expected = serde_json::json!({"room": room, "players": names.len(), "max_players": 4, "names": names});
+            assert_eq!(body, expected);
         };
-        expect(0);
+        expect(&[]);
         let mut alice = Lines::connect(pod.tcp);
         alice.join(room, "alice");
-        expect(1);
+        expect(&["alice"]);
     }
 }
 
@@ -100,7 +101,6 @@ fn errors_are_json_with_their_codes() {
 }
 
 #[test]
-#[test]
 fn people_get_a_page_where_nothing_is_and_a_link_to_a_room_leads_there_whatever_came_along() {
     let pod = Pod::start(Options::default());
     let browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
@@ -136,6 +136,7 @@ fn people_get_a_page_where_nothing_is_and_a_link_to_a_room_leads_there_whatever_
     assert_eq!(http(pod.web, "GET", "/room?room=abcd1234.", &[browser]).status, 200);
 }
 
+#[test]
 fn bodies_and_headers_have_their_limits() {
     let pod = Pod::start(Options::default());
     let post = |length: usize| {

@@ -1,7 +1,8 @@
-//! How many players a room has, for the HTTP API: what its record says, or that there is no such room. Pure: no I/O.
+//! Who is in a room, for the HTTP API: what its record says, or that there is no such room. Pure: no I/O.
 
 use super::{ErrorCode, Hub, PATIENCE, RoomId, Time, Timer};
 use crate::hub::Effect;
+use crate::protocol::PlayerName;
 
 /// A question of the HTTP API that waits for a search.
 #[derive(Debug)]
@@ -13,7 +14,7 @@ pub(super) struct Query {
 impl Hub {
     pub(in crate::hub) fn look_up_for_query(&mut self, time: Time, number: u64, room: RoomId) {
         if let Some(owned) = self.owned_key(room).and_then(|key| self.rooms.get(key)) {
-            let result = Ok(owned.room.seats.len() as u32);
+            let result = Ok(owned.room.seats.iter().map(|seat| seat.name).collect());
             return self.effects.push(Effect::LookedUp { query: number, result });
         }
         if !self.serves() {
@@ -26,7 +27,7 @@ impl Hub {
         self.answer_by_record(room);
     }
 
-    /// Answers all who ask how many players there are, if there is a record. True: nobody else waits for this search.
+    /// Answers all who ask who is there, if there is a record. True: nobody else waits for this search.
     pub(super) fn answer_by_record(&mut self, room: RoomId) -> bool {
         let Some(find) = self.finds.get(&room).filter(|find| !find.queries.is_empty()) else {
             return false;
@@ -34,23 +35,23 @@ impl Hub {
         let Some(record) = &find.record else {
             return false;
         };
-        let (players, idle) = (record.players.len() as u32, find.waiters.is_empty() && find.attempt.is_none());
+        let (players, idle) = (record.players.clone(), find.waiters.is_empty() && find.attempt.is_none());
         self.answer_queries(room, Ok(players));
         idle
     }
 
-    pub(super) fn answer_queries(&mut self, room: RoomId, result: Result<u32, ErrorCode>) {
+    pub(super) fn answer_queries(&mut self, room: RoomId, result: Result<Vec<PlayerName>, ErrorCode>) {
         if let Some(find) = self.finds.get_mut(&room) {
             let queries = find.queries.drain(..);
-            self.effects.extend(queries.map(|query| Effect::LookedUp { query: query.number, result }));
+            self.effects.extend(queries.map(|query| Effect::LookedUp { query: query.number, result: result.clone() }));
         }
     }
 
     pub(super) fn queries_due(&mut self, time: Time, room: RoomId) {
         if let Some(find) = self.finds.get_mut(&room) {
             let late = find.queries.extract_if(.., |query| query.deadline <= time.now);
-            let result = Err(ErrorCode::Unavailable);
-            self.effects.extend(late.map(|query| Effect::LookedUp { query: query.number, result }));
+            let result = |query: Query| Effect::LookedUp { query: query.number, result: Err(ErrorCode::Unavailable) };
+            self.effects.extend(late.map(result));
         }
     }
 }

@@ -103,7 +103,7 @@ export class Double {
     if (request.method === 'POST') return answer(response, 201, { room: this.createRoom() });
     const room = this.rooms.get(url.pathname.slice('/api/rooms/'.length));
     if (!room) return answer(response, 404, { error: { code: 'room_not_found', message: 'No such room.' } });
-    answer(response, 200, { room: room.id, players: room.seats.size, max_players: this.maxPlayers });
+    answer(response, 200, { room: room.id, players: room.seats.size, max_players: this.maxPlayers, names: views(room).map(({ name }) => name) });
   }
 }
 
