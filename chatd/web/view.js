@@ -1,6 +1,7 @@
 // The room's document: shows a session's state and turns what a person does into events. I/O: the document.
 
 import { Composer } from './composer.js';
+import { offerInvite } from './invite.js';
 import { nameFrom } from './protocol.js';
 import { connectionStatus } from './session.js';
 import { errorWords, presentWords, statusWords, stopWords } from './words.js';
@@ -8,13 +9,11 @@ import { Messages } from './messages.js';
 import { playerRows } from './players.js';
 
 const LOG_LINES = 10;
-const COPIED_MS = 2500;
 
 const byId = (id) => document.getElementById(id);
 
 export class View {
   #dispatch;
-  #invite;
   #messages;
   #composer;
   #phase = null;
@@ -23,7 +22,6 @@ export class View {
 
   constructor({ room, invite, dispatch, suggestedName }) {
     this.#dispatch = dispatch;
-    this.#invite = invite;
     this.#room = room;
     // The button hides itself: the focus goes back to where one writes, and a pointer does not take it from there.
     byId('newer').addEventListener('mousedown', (event) => event.preventDefault());
@@ -34,7 +32,7 @@ export class View {
     });
     this.#composer = new Composer(byId('composer'), byId('draft'), byId('bytes'), (text) => dispatch({ type: 'say', text }));
     byId('room-code').textContent = room ?? '–';
-    byId('copy').disabled = !invite;
+    offerInvite(invite, () => dispatch({ type: 'refused', code: 'copy_failed' }));
     byId('name').value = suggestedName;
     this.#listen();
   }
@@ -77,6 +75,7 @@ export class View {
     this.#messages.render(state);
     this.#renderNotice(state);
     this.#renderPresent(state);
+    this.#renderEmpty(state);
     this.#renderPanels(state);
   }
 
@@ -101,8 +100,15 @@ export class View {
     setInvalid(byId('name'), nameIsWrong);
   }
 
-  #renderPanels({ phase, stop, wasIn, items, outbox }) {
-    byId('empty').hidden = phase !== 'joined' || items.length + outbox.length > 0;
+  #renderEmpty({ phase, items, outbox, players }) {
+    const quiet = outbox.length === 0 && !items.some(({ kind }) => kind === 'message');
+    byId('empty').hidden = phase !== 'joined' || !quiet;
+    const alone = players.length <= 1;
+    setText(byId('empty-title'), alone ? 'Nobody else is here yet.' : 'Nobody has said anything yet.');
+    byId('invite').hidden = !alone;
+  }
+
+  #renderPanels({ phase, stop, wasIn }) {
     byId('composer').hidden = !wasIn;
     byId('ask').hidden = phase !== 'asking';
     byId('stopped').hidden = phase !== 'stopped';
@@ -148,25 +154,11 @@ export class View {
       (byId('composer').hidden ? byId('name') : byId('draft')).focus();
     });
     byId('leave').addEventListener('click', () => this.#dispatch({ type: 'leave' }));
-    byId('copy').addEventListener('click', () => this.#copy());
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible') this.#unread = 0;
       this.#title();
     });
     this.#title();
-  }
-
-  async #copy() {
-    const copied = await copyText(this.#invite);
-    if (!copied) return this.#dispatch({ type: 'refused', code: 'copy_failed' });
-    byId('copy').classList.add('done');
-    setText(byId('copy-text'), 'Copied');
-    setText(byId('copied'), 'Invite link copied');
-    setTimeout(() => {
-      byId('copy').classList.remove('done');
-      setText(byId('copy-text'), 'Copy invite link');
-      setText(byId('copied'), '');
-    }, COPIED_MS);
   }
 
   #title() {
@@ -199,23 +191,4 @@ function setText(element, text) {
 function setInvalid(input, invalid) {
   if (invalid) input.setAttribute('aria-invalid', 'true');
   else input.removeAttribute('aria-invalid');
-}
-
-// The clipboard is only there on https and loopback; the older way needs a selection of its own.
-async function copyText(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const field = document.createElement('textarea');
-    const focused = document.activeElement;
-    field.value = text;
-    field.className = 'visually-hidden';
-    document.body.append(field);
-    field.select();
-    const copied = document.execCommand('copy');
-    field.remove();
-    focused?.focus();
-    return copied;
-  }
 }

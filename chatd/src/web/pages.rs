@@ -42,6 +42,7 @@ static PAGES: &[Page] = pages! {
     "/favicon.svg" => PICTURE "favicon.svg",
     "/composer.js" => SCRIPT "composer.js",
     "/connection.js" => SCRIPT "connection.js",
+    "/invite.js" => SCRIPT "invite.js",
     "/lobby.js" => SCRIPT "lobby.js",
     "/messages.js" => SCRIPT "messages.js",
     "/players.js" => SCRIPT "players.js",

@@ -129,6 +129,32 @@ describe('room', () => {
     assert.equal(await guest.page.evaluate(() => document.activeElement.id), 'draft');
   });
 
+  test('the empty room shows its one action: the link, to copy or to share', async () => {
+    const ana = await enter('ana', { permissions: ['clipboard-read', 'clipboard-write'] });
+    const { page } = ana;
+    assert.equal(await page.textContent('#empty-title'), 'Nobody else is here yet.');
+    assert.equal(await page.inputValue('#invite-link'), `${url}/room?room=${room}`);
+    await page.focus('#invite-link');
+    assert.equal(await page.evaluate(() => getSelection().toString()), `${url}/room?room=${room}`);
+    await page.click('#invite-copy');
+    await ana.until(async () => (await page.textContent('#invite-copy')) === 'Copied', 'the copy to be confirmed');
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `${url}/room?room=${room}`);
+    assert.equal(await page.textContent('#copied'), 'Invite link copied');
+    assert.ok(await page.isHidden('#invite-share'), 'this browser has nothing to share with');
+    const phone = await Person.open(browser);
+    people.push(phone);
+    await phone.page.addInitScript(() => { navigator.share = async ({ url: link }) => { document.body.dataset.shared = link; }; });
+    await phone.join(url, await cluster.createRoom(), 'ana');
+    await phone.page.click('#invite-share');
+    assert.match(await phone.page.getAttribute('body', 'data-shared'), /room\?room=[a-z0-9]{8}$/);
+    const bob = await enter('bob');
+    await page.waitForSelector('#empty-title:text("Nobody has said")');
+    assert.ok(await page.isHidden('#invite'), 'with company nobody has to be invited');
+    await bob.say('hi');
+    await ana.hears('bob: hi');
+    assert.ok(await page.isHidden('#empty'));
+  });
+
   test('without a clipboard the link is copied the older way', async () => {
     const ana = await enter('ana');
     await ana.page.evaluate(() => {
