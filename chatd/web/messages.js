@@ -1,5 +1,6 @@
 // The list of messages: one row for each message or note, made once and kept in the room's order. I/O: the document.
 
+import { partsOf } from './links.js';
 import { avatar, hueOf } from './players.js';
 import { deliveryWords, noteWords } from './words.js';
 
@@ -76,7 +77,8 @@ export class Messages {
     const name = bidi(item.from);
     name.className = item.mine ? 'visually-hidden' : `message-from ${hue}`;
     head.append(name, ' ', timeOf(item.at));
-    const text = bidi(item.text);
+    const text = document.createElement('bdi');
+    text.append(...partsOf(item.text).map(partOf));
     text.className = 'message-text';
     row.append(avatar(item.from, hue), head, text);
     if (item.delivery) row.append(this.#delivery(item));
@@ -123,6 +125,13 @@ function bidi(text) {
   const element = document.createElement('bdi');
   element.textContent = text;
   return element;
+}
+
+function partOf({ text, href }) {
+  if (!href) return text;
+  const link = document.createElement('a');
+  Object.assign(link, { href, target: '_blank', rel: 'noopener noreferrer nofollow', title: href, textContent: text });
+  return link;
 }
 
 function timeOf(at) {

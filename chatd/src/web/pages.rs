@@ -43,6 +43,7 @@ static PAGES: &[Page] = pages! {
     "/composer.js" => SCRIPT "composer.js",
     "/connection.js" => SCRIPT "connection.js",
     "/invite.js" => SCRIPT "invite.js",
+    "/links.js" => SCRIPT "links.js",
     "/lobby.js" => SCRIPT "lobby.js",
     "/messages.js" => SCRIPT "messages.js",
     "/players.js" => SCRIPT "players.js",

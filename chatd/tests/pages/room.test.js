@@ -75,6 +75,15 @@ describe('room', () => {
     assert.equal(await ana.page.locator('#log p bdi').count(), 6);
   });
 
+  test('links in messages open elsewhere and tell nothing about the room', async () => {
+    const ana = await enter('ana');
+    const bob = await enter('bob');
+    await bob.say('look: https://example.org/a?b=1. javascript:alert(1)');
+    await ana.hears('bob: look: https://example.org/a?b=1. javascript:alert(1)');
+    const links = await ana.page.$$eval('.message-text a', (all) => all.map(({ href, rel, target, textContent }) => ({ href, rel, target, textContent })));
+    assert.deepEqual(links, [{ href: 'https://example.org/a?b=1', rel: 'noopener noreferrer nofollow', target: '_blank', textContent: 'https://example.org/a?b=1' }]);
+  });
+
   test('a reload goes on in the same seat: the talk is there, nothing is read out again, nobody joins anew', async () => {
     const ana = await enter('ana');
     const bob = await enter('bob');

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
+import { partsOf } from '../../web/links.js';
 import { byteLength, nameFrom, parse, roomFrom, textProblem } from '../../web/protocol.js';
 import { delay, outcomeOfProbe } from '../../web/recovery.js';
 import { MAX_ITEMS, MAX_OUTBOX, connectionStatus, create, reduce, toKeep } from '../../web/session.js';
@@ -61,6 +62,28 @@ describe('protocol', () => {
 
   test('what is no message is nothing', () => {
     for (const rubbish of ['', 'null', '[]', '{"type":1}', '{', '7']) assert.equal(parse(rubbish), null);
+  });
+});
+
+describe('links', () => {
+  const shown = (text) => partsOf(text).map(({ text: words, href }) => (href ? [words, href] : words));
+
+  test('http and https are links, and what stands around them is not', () => {
+    assert.deepEqual(shown('see https://a.example/x?y=1#z, or not'), ['see ', ['https://a.example/x?y=1#z', 'https://a.example/x?y=1#z'], ', or not']);
+    assert.deepEqual(shown('(HTTP://a.example/b_(c)).'), ['(', ['HTTP://a.example/b_(c)', 'http://a.example/b_(c)'], ').']);
+    assert.deepEqual(shown('http://a.example http://b.example。'), [['http://a.example', 'http://a.example/'], ' ', ['http://b.example', 'http://b.example/'], '。']);
+    assert.deepEqual(shown('<https://пример.example/>'), ['<', ['https://пример.example/', 'https://xn--e1afmkfd.example/'], '>']);
+    for (const text of ['a\u200bhttp://', 'https://', 'nothing', 'javascript:alert(1)', 'ftp://a.example', 'data:text/html,x', 'xhttp://a.example', 'https://bank.example@evil.example/', 'https://a:b@c.example', 'http://[', 'http://a.example:99999', '']) {
+      assert.deepEqual(shown(text).filter(Array.isArray), [], text);
+    }
+  });
+
+  test('no text is lost, and the longest is taken apart in no time', () => {
+    for (const text of ['https://'.repeat(500), `https://a.example/${')'.repeat(3900)}`, `https://a.example/${'.'.repeat(3900)}`, 'http://a.example/ '.repeat(200), '(['.repeat(2000)]) {
+      const began = performance.now();
+      assert.equal(partsOf(text).map(({ text: words }) => words).join(''), text);
+      assert.ok(performance.now() - began < 500);
+    }
   });
 });
 
