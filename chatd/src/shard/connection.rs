@@ -27,6 +27,8 @@ pub struct Connection {
     pub(super) closing: bool,
     /// Stands in the list of connections that are not wanted to be read.
     pub(super) paused: bool,
+    /// Stands in the batch of writes that is being made.
+    pub(super) in_batch: bool,
 }
 
 impl Connection {
@@ -42,6 +44,7 @@ impl Connection {
             ended: false,
             closing: false,
             paused: false,
+            in_batch: false,
         }
     }
 }

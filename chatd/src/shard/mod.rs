@@ -13,6 +13,7 @@ mod mailbox;
 mod notice;
 mod output;
 mod websocket;
+mod write;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use aio::WriteBatch;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -129,6 +131,8 @@ struct Shard {
     effects: Vec<Effect>,
     dirty: Vec<SessionId>,
     charges: Vec<SessionId>,
+    batch: WriteBatch,
+    results: Vec<io::Result<usize>>,
 }
 
 impl Shard {
@@ -159,6 +163,8 @@ impl Shard {
             effects: Vec::new(),
             dirty: Vec::new(),
             charges: Vec::new(),
+            batch: write_batch(index),
+            results: Vec::new(),
         }
     }
 
@@ -221,4 +227,15 @@ impl Shard {
     fn remove(&mut self, id: SessionId) -> Option<Connection> {
         self.connections.get_mut(id.index as usize)?.take_if(|connection| connection.id == id)
     }
+}
+
+/// Says once for the process whether the writes of a batch share system calls.
+fn write_batch(shard: usize) -> WriteBatch {
+    let (batch, refused) = WriteBatch::new();
+    match refused {
+        _ if shard > 0 => {}
+        None => tracing::info!("client writes share system calls (io_submit)"),
+        Some(error) => tracing::info!(%error, "io_setup is refused; each client write is a system call of its own"),
+    }
+    batch
 }

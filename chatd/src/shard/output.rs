@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::{Interest, Token};
 use socket2::SockRef;
 
-use super::connection::{Connection, Due, Leaving, Web, ping_again_after};
+use super::connection::{Connection, Due, Leaving, ping_again_after};
 use super::{LEAVING, Shard, websocket};
 use crate::frame::Drop;
 use crate::hub::SessionId;
@@ -30,9 +30,7 @@ impl Shard {
                 break;
             }
             let mut dirty = std::mem::take(&mut self.dirty);
-            for id in dirty.drain(..) {
-                self.flush(id);
-            }
+            self.flush_all(&mut dirty);
             // What flushing made dirty meanwhile comes next.
             dirty.append(&mut self.dirty);
             self.dirty = dirty;
@@ -40,49 +38,6 @@ impl Shard {
         self.send_frames();
         self.charge();
         self.unpause();
-    }
-
-    /// Writes all that the client is to have, or as much as its socket takes.
-    pub(super) fn flush(&mut self, id: SessionId) {
-        let Some(connection) = self.connections.get_mut(id.index as usize).and_then(Option::as_mut) else {
-            return;
-        };
-        if connection.id != id || connection.blocked {
-            return;
-        }
-        loop {
-            let output = self.hub.output(id);
-            let (bytes, ours) = next_bytes(connection.web.as_deref_mut(), output);
-            if bytes.is_empty() {
-                break;
-            }
-            let wanted = bytes.len();
-            let written = match (&connection.stream).write(bytes) {
-                Ok(count) => count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-                Err(_) => return self.gone(id, Drop::Lost),
-            };
-            // A short write means that the socket is full; it makes an event when it is not.
-            connection.blocked = written < wanted;
-            if let Some(web) = &mut connection.web {
-                if ours {
-                    web.control.drain(..written);
-                } else {
-                    web.unsent = websocket::unsent_after(output, written, web.unsent);
-                }
-            }
-            if !ours && written > 0 {
-                self.hub.counters.bytes_out += written as u64;
-                self.hub.wrote(self.time, id, written);
-            }
-            if connection.blocked {
-                return;
-            }
-        }
-        if connection.closing {
-            self.finish(id);
-        }
     }
 
     /// The hub is done with this client: its last words are to be written, and then the socket closed.
@@ -130,7 +85,7 @@ impl Shard {
     }
 
     /// The last words are written.
-    fn finish(&mut self, id: SessionId) {
+    pub(super) fn finish(&mut self, id: SessionId) {
         let Some(connection) = self.remove(id) else {
             return;
         };
@@ -216,40 +171,5 @@ impl Shard {
     /// Starts to look after a WebSocket client.
     pub(super) fn keep_alive(&mut self, id: SessionId) {
         self.arm(ping_again_after(0).unwrap_or_default(), Due::Alive(id));
-    }
-}
-
-/// What to write next: the hub's output, or control frames of our own where no frame is under way. True: ours.
-fn next_bytes<'a>(web: Option<&'a mut Web>, output: &'a [u8]) -> (&'a [u8], bool) {
-    let Some(web) = web else {
-        return (output, false);
-    };
-    if output.is_empty()
-        && let Some((code, reason)) = web.close.take()
-    {
-        websocket::close(Some(code), reason, &mut web.control);
-    }
-    if web.control.is_empty() {
-        (output, false)
-    } else if web.unsent > 0 {
-        // The hub may hold the rest back for a while: then nothing goes out.
-        (output.get(..web.unsent).unwrap_or_default(), false)
-    } else {
-        (&web.control, true)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_control_frame_waits_for_the_frame_that_is_under_way() {
-        let mut web = Web { unsent: 3, control: vec![0x8a, 0], ..Web::default() };
-        assert_eq!(next_bytes(Some(&mut web), b"endnext"), (&b"end"[..], false));
-        // The hub holds its output back, in the middle of a frame.
-        assert_eq!(next_bytes(Some(&mut web), b""), (&b""[..], false));
-        web.unsent = 0;
-        assert_eq!(next_bytes(Some(&mut web), b"next"), (&[0x8a, 0][..], true));
     }
 }

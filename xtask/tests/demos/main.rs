@@ -26,6 +26,7 @@ type Test = (&'static str, fn(&World));
 const TESTS: &[Test] = &[
     ("images_are_the_same_when_made_again", images::are_the_same_when_made_again),
     ("a_room_is_made_and_joined_through_every_pod", chat::a_room_is_made_and_joined_through_every_pod),
+    ("client_writes_share_system_calls_in_a_pod", chat::client_writes_share_system_calls_in_a_pod),
     ("a_redirect_is_followed_by_the_address_that_it_names", chat::a_redirect_is_followed_by_the_address_that_it_names),
     ("a_page_behind_one_port_shares_a_room_of_another_pod", page::shares_a_room_of_another_pod),
     ("the_page_goes_on_when_its_pod_and_the_owner_are_deleted", page::goes_on_when_its_pod_and_the_owner_are_deleted),
