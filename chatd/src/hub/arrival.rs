@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::ownership::{Owned, Phase, RETRY};
+use super::ownership::{LATE, Owned, Phase, RETRY};
 use super::seated::DETACHED;
 use super::slots::RoomSlot;
 use super::{Hub, Notice, Purpose, Ticket, Time, Timer};
@@ -22,10 +22,18 @@ pub struct Arrival {
     room: Room,
     slot: RoomSlot,
     owner: Owner,
+    /// The record before the swap, and after it.
+    expected: Option<Bytes>,
     bytes: Bytes,
-    ticket: Ticket,
+    /// The request that is under way.
+    ticket: Option<Ticket>,
     asked: u64,
     give_up: u64,
+    /// The swap was not answered.
+    unanswered: bool,
+    /// The source has been told that the room stays its own. The swap may yet be carried out before the source has written that:
+    /// until then (ms) the record is looked at once more.
+    refused: Option<u64>,
 }
 
 impl Hub {
@@ -48,9 +56,10 @@ impl Hub {
         let restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, self.settings.ring);
         let former = Record::parse(&snapshot.record).map(|record| record.former).unwrap_or_default();
         let bytes = Record::new(&owner, restored.recorded()).naming(former).to_bytes();
+        let expected = Some(Bytes::from(snapshot.record));
         let request = Request::Swap {
             key: Key::Room(room),
-            expected: Some(Bytes::from(snapshot.record)),
+            expected: expected.clone(),
             new: bytes.clone(),
             ttl: Duration::from_millis(self.settings.record_ttl),
         };
@@ -61,10 +70,13 @@ impl Hub {
             room: restored,
             slot,
             owner,
+            expected,
             bytes,
-            ticket,
+            ticket: Some(ticket),
             asked: time.now,
             give_up: time.now + DETACHED,
+            unanswered: false,
+            refused: None,
         };
         self.arriving.insert(room, arrival);
     }
@@ -76,26 +88,44 @@ impl Hub {
         ticket: Ticket,
         answer: Result<Answer, NoAnswer>,
     ) {
-        let Some(arrival) = self.arriving.remove(&room) else {
+        let Some(arrival) = self.arriving.get_mut(&room) else {
             return;
         };
-        if arrival.ticket != ticket {
-            self.arriving.insert(room, arrival);
+        if arrival.ticket.take_if(|expected| *expected == ticket).is_none() {
             return;
         }
         let mine = match answer {
             Ok(Answer::Done) => true,
-            Ok(Answer::Found(found)) => found.as_ref() == Some(&arrival.bytes),
-            _ if time.now < arrival.give_up => {
-                // A directory that is away may say so at once: it is asked again a little later.
-                self.arriving.insert(room, arrival);
-                self.arm(time.now + RETRY, Timer::Arrival(room));
+            Ok(Answer::Found(found)) if found.as_ref() == Some(&arrival.bytes) => true,
+            Ok(Answer::Found(found))
+                if arrival.unanswered
+                    && found == arrival.expected
+                    && arrival.refused.is_none_or(|until| time.now < until) =>
+            {
+                if arrival.refused.is_none() {
+                    arrival.refused = Some(time.now + LATE);
+                    let refusal = Frame::Offered { room, from: arrival.basis, taken: None };
+                    self.peers.send(arrival.from, &refusal);
+                    self.arm(time.now + LATE, Timer::Arrival(room));
+                }
                 return;
             }
-            _ => false,
+            Ok(_) => false,
+            Err(_) => {
+                arrival.unanswered = true;
+                if time.now < arrival.give_up {
+                    // A directory that is away may say so at once: it is asked again a little later.
+                    self.arm(time.now + RETRY, Timer::Arrival(room));
+                    return;
+                }
+                false
+            }
         };
-        let taken = mine.then(|| arrival.owner.clone());
+        let Some(arrival) = self.arriving.remove(&room) else {
+            return;
+        };
         if mine && self.owned_key(room).is_none() {
+            let taken = Some(arrival.owner.clone());
             let Arrival { from, basis, room: restored, slot, owner, bytes, asked, .. } = arrival;
             let stored = Some(bytes.clone());
             let key = self.own(Owned::new(restored, owner.ownership, Phase::Serving, stored, time.now, slot));
@@ -108,17 +138,24 @@ impl Hub {
             for waiter in self.end_search(room, ErrorCode::Unavailable) {
                 self.serve_waiter(time, key, &waiter);
             }
-        } else {
+        } else if arrival.refused.is_none() {
             self.peers.send(arrival.from, &Frame::Offered { room, from: arrival.basis, taken: None });
+        }
+    }
+
+    /// Somebody looks for the room at this pod, whose swap may have been carried out late.
+    pub(super) fn arrival_asked_for(&mut self, room: RoomId) {
+        if self.arriving.get(&room).is_some_and(|arrival| arrival.refused.is_some()) {
+            self.arrival_due(room);
         }
     }
 
     /// Whether the swap was carried out shows in the record.
     pub(super) fn arrival_due(&mut self, room: RoomId) {
-        if self.arriving.contains_key(&room) {
+        if self.arriving.get(&room).is_some_and(|arrival| arrival.ticket.is_none()) {
             let ticket = self.ask(Purpose::Moving(room), Request::Get { key: Key::Room(room) });
             if let Some(arrival) = self.arriving.get_mut(&room) {
-                arrival.ticket = ticket;
+                arrival.ticket = Some(ticket);
             }
         }
     }

@@ -316,3 +316,20 @@ fn a_room_that_stays_is_claimed_again_all_the_same() {
     let record = Record::parse(&world.store[&key]).unwrap();
     assert_eq!((record.boot, record.epoch, world.pods[0].room_count()), (boot(0), before + 1, 0));
 }
+
+#[test]
+fn a_swap_that_the_target_of_a_move_has_given_up_and_that_comes_late_still_counts() {
+    let mut world = World::new(2);
+    let (room, alice, _) = world.room_of_two(0, "");
+    world.break_link(0, 1);
+    world.slow = true;
+    world.drain_to(0, 1);
+    // The target's swap is not answered and the room is the source's still, which writes that: the target's comes first.
+    world.pass(400);
+    let late = world.late.remove(0);
+    world.answer(late);
+    world.slow = false;
+    world.pass(3_000);
+    assert_eq!([0, 1].map(|pod| world.pods[pod].room_count()), [0, 1]);
+    assert_eq!(world.ask(alice, "hello\n"), format!("MOVED {room}\nMSG alice hello\n"));
+}

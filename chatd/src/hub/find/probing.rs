@@ -226,6 +226,7 @@ impl Hub {
             },
         };
         self.peers.send(from, &Frame::Answer { room, ticket, served });
+        self.arrival_asked_for(room);
     }
 }
 

@@ -31,7 +31,7 @@ const CHECK: u64 = 30_000;
 const CHECKS_UNDER_WAY: usize = 128;
 /// A write that was not answered and turned out not to be there is looked for once more, after this pause (ms): a server that
 /// comes to itself reads its connections in no particular order.
-const LATE: u64 = 3_000;
+pub const LATE: u64 = 3_000;
 /// Pauses between tries at a directory that does not answer (ms).
 pub const RETRY: u64 = 250;
 
