@@ -272,7 +272,8 @@ impl Hub {
         let Phase::Moving(moving) = &mut owned.phase else {
             return;
         };
-        if moving.until > time.now {
+        // What passed its time during a freeze has to wait for the record like all else.
+        if moving.until > time.now || owned.unconfirmed.is_some() {
             return;
         }
         match moving.step {

@@ -141,3 +141,54 @@ fn a_client_that_does_not_know_its_new_seat_is_told_of_it_again() {
         assert_eq!((world.pods[1].player_count(), world.pods[1].guest_count()), (2, 1));
     }
 }
+
+#[test]
+fn what_passed_its_deadline_during_a_freeze_is_not_said_before_the_directory_was_asked() {
+    let mut world = World::new(2);
+    let (room, alice, bob) = world.room_of_two(0, "");
+    let carol = world.open(1);
+    world.ask(carol, &format!("JOIN {room} carol RELAY\n"));
+    world.hear(bob);
+    world.hear(alice);
+    // The write without bob is not answered, and then the pod is frozen.
+    world.slow = true;
+    world.say(bob, "LEAVE\n");
+    world.now += 20_000;
+    let time = world.time();
+    world.pods[0].tick(time);
+    let said = |world: &World, client: Client| world.pods[client.0].output(client.1).to_vec();
+    assert_eq!((said(&world, alice), said(&world, bob)), (Vec::new(), Vec::new()));
+    let mut frames = 0;
+    world.pods[0].take_frames(|_, _| frames += 1);
+    assert_eq!(frames, 0, "something went to the other pod's clients");
+    world.slow = false;
+    world.run();
+    world.pass(1_000);
+    assert_eq!(world.hear(bob), format!("LEFT {room}\n"));
+    assert_eq!([world.hear(alice), world.hear(carol)], ["EXITED bob left\n", "EXITED bob left\n"]);
+}
+
+#[test]
+fn who_was_leaving_when_its_pod_was_frozen_leaves_the_room_where_it_is_now() {
+    let mut world = World::new(2);
+    let (room, alice, bob) = world.room_of_two(0, " RESUMABLE");
+    world.hear(bob);
+    world.slow = true;
+    world.say(bob, "LEAVE\n");
+    // Frozen: another pod takes the room over.
+    world.kill(0);
+    world.slow = false;
+    world.pass(12_000);
+    let carol = world.open(1);
+    world.say(carol, &format!("JOIN {room} carol\n"));
+    world.pass(3_000);
+    assert!(world.hear(carol).contains(" bob,carol\n") || world.pods[1].player_count() == 2);
+    world.alive[0] = true;
+    let time = world.time();
+    world.pods[0].tick(time);
+    assert_eq!(world.pods[0].output(bob.1), b"");
+    world.pass(3_000);
+    assert!(world.hear(bob).ends_with(&format!("LEFT {room}\n")));
+    assert!(world.ask(carol, "WHO\n").ends_with("PLAYERS carol,alice\n"));
+    world.hear(alice);
+}

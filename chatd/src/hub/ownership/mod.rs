@@ -14,6 +14,7 @@ use super::admission::Entry;
 use super::drain::Move;
 use super::find::{Waiter, answer_by};
 use super::input::Asked;
+use super::session::Place;
 use super::slots::RoomSlot;
 use super::{Effect, Hub, Notice, Purpose, RoomView, SessionId, Ticket, Time, Timer};
 use crate::directory::{Answer as Reply, Key, NoAnswer, Request};
@@ -379,12 +380,13 @@ impl Hub {
 
     /// Whether what is queued for a session has to wait: its room's owner is not sure that it still is.
     pub(in crate::hub) fn output_waits(&self, session: &super::session::Session) -> bool {
-        match session.place {
-            super::session::Place::Seated { key, .. } => {
-                self.rooms.get(key).is_some_and(|owned| owned.unconfirmed.is_some())
-            }
-            _ => false,
-        }
+        let key = match session.place {
+            Place::Seated { key, .. } => Some(key),
+            // What it was told before it wanted to leave.
+            Place::Leaving { .. } => session.room.and_then(|room| self.owned_key(room)),
+            _ => None,
+        };
+        key.and_then(|key| self.rooms.get(key)).is_some_and(|owned| owned.unconfirmed.is_some())
     }
 
     /// Commands that waited are carried out, and output that waited goes out.

@@ -356,8 +356,10 @@ impl Hub {
         self.arm_room(time, key);
     }
 
+    /// Gives the answers whose write is done, or that have waited long enough; none while it is not sure that the room is here.
     pub(super) fn release(&mut self, time: Time, key: usize) {
         while let Some(owned) = self.rooms.get_mut(key)
+            && owned.unconfirmed.is_none()
             && owned.answers.front().is_some_and(|held| held.version <= owned.written || held.deadline <= time.now)
             && let Some(held) = owned.answers.pop_front()
         {
