@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Command, Encoding, ErrorCode, Ownership, PlayerName, RoomId, SeatId, Timeline};
+use crate::protocol::{Command, Encoding, ErrorCode, Heard, Ownership, PlayerName, RoomId, SeatId, Timeline};
 use crate::record::Owner;
 use crate::room::Snapshot;
 
@@ -52,8 +52,9 @@ pub struct Attach {
 /// What a delivery does to the session besides its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum After {
-    /// Seated: by JOIN, RESUME or [`Frame::Attach`].
-    Admitted { name: PlayerName, seat: SeatId, resumable: bool, timeline: Timeline },
+    /// Seated. `joined`: the bytes are JOINED and all that goes with it. If not, they say what an attach has changed, and what was
+    /// missed follows.
+    Admitted { name: PlayerName, seat: SeatId, resumable: bool, timeline: Timeline, joined: bool },
     /// The replay after an attach is over. Commands up to `processed` were carried out, `None`: unknown (another timeline).
     CaughtUp { processed: Option<u64> },
     /// No longer in the room, or never was; the connection stays. `miss`: it counts as one (protocol.md section 7).
@@ -130,11 +131,12 @@ pub enum Frame<'a> {
         relay: RelayId,
         bytes: u32,
     },
-    /// Entry to owner: the client is gone.
+    /// Entry to owner: the client is gone. `heard`: up to where it was given the room's messages, if that is known.
     Closed {
         room: RoomId,
         relay: RelayId,
         drop: Drop,
+        heard: Option<Heard>,
     },
 
     /// Owner to entry: bytes for the client, in its encoding. `replies`: the number of the command that they answer. The room's
@@ -221,7 +223,7 @@ impl Frame<'_> {
             Frame::Told { room, told, higher } => Frame::Told { room, told, higher },
             Frame::Attach { room, relay, attach } => Frame::Attach { room, relay, attach },
             Frame::Credit { room, relay, bytes } => Frame::Credit { room, relay, bytes },
-            Frame::Closed { room, relay, drop } => Frame::Closed { room, relay, drop },
+            Frame::Closed { room, relay, drop, heard } => Frame::Closed { room, relay, drop, heard },
             Frame::Refused { room, relay, seen } => Frame::Refused { room, relay, seen },
             Frame::Yielded { room, relay, owner, processed } => Frame::Yielded { room, relay, owner, processed },
             Frame::Offer { room, snapshot } => Frame::Offer { room, snapshot },

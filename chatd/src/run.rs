@@ -19,7 +19,7 @@ use crate::directory::any::AnyDirectory;
 use crate::directory::memory::MemoryDirectory;
 use crate::directory::redis::{RedisDirectory, RedisSettings, RedisSettingsError, SecretsError};
 use crate::files::{FileError, KeyWatch, ReloadFailures, Watcher, read_addresses};
-use crate::hub::{HubSettings, RoomSlots, Rules};
+use crate::hub::{HubLimits, HubSettings, RoomSlots, Rules};
 use crate::lease::LeaseIdentity;
 use crate::limits::SharedLimits;
 use crate::mail::{Places, ShardMail};
@@ -302,6 +302,7 @@ fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSl
         tcp_on_wrong_pod: settings.tcp_on_wrong_pod,
         shard,
         shards,
+        limits: HubLimits::USUAL,
         rules: Rules::ALL,
     }
 }

@@ -3,12 +3,12 @@
 use super::find::{Purpose as Wanted, Waiter};
 use super::input::Asked;
 use super::ownership::{Answer as Held, Owned};
-use super::replay::{MOST_REPLAY, Unheard};
+use super::replay::Unheard;
 use super::session::Place;
 use super::{Effect, Hub, SessionId, Time};
 use crate::frame::After;
 use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, RoomId, SeatId};
-use crate::room::{Bucket, Connection, Reach, Seat, SeatState, Strikes, Told};
+use crate::room::{Bucket, Connection, Given, Reach, Seat, SeatState, Strikes, Told};
 
 /// What JOIN and RESUME ask for, as it is kept while the owner is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl Hub {
             reach: Some(asked.by),
             holder: connection,
             processed: asked.number,
-            left_at: 0,
+            given: Given::UpTo(0),
             bucket,
             strikes: Strikes::default(),
         });
@@ -178,69 +178,6 @@ impl Hub {
         // Who was in the room before, and whose seat its owner does not know, may have missed anything.
         let missed = counts.then_some(0);
         self.welcome(time, key, asked, seat, false, Unheard { missed, since: None });
-    }
-
-    /// Takes a held seat, or one that another connection has, with the token that was given for it.
-    fn resume(&mut self, time: Time, key: usize, asked: Asked, token: &str, heard: Option<Heard>) {
-        let connection = self.connection(asked.by);
-        let Some(owned) = self.rooms.get(key) else {
-            return;
-        };
-        let verified = self.keys.verify(owned.room.id, token);
-        let seat = match verified {
-            Ok((name, seat)) => owned
-                .room
-                .seat(seat)
-                .filter(|seat| seat.resumable && seat.name == name && seat.state != SeatState::Joining)
-                .ok_or(ErrorCode::BadToken),
-            Err(code) => Err(code),
-        };
-        let (seat, reach, state, left_at) = match seat {
-            Ok(seat) => (seat.id, seat.reach, seat.state, seat.left_at),
-            Err(code) => {
-                self.counters.joined(Err(code));
-                return self.refuse_entry(time, asked, code);
-            }
-        };
-        let (timeline, last) = (owned.room.timeline, owned.room.seq);
-        if let Some(old) = reach {
-            self.replaced(time, old);
-        }
-        let name = self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).map(|seat| seat.name);
-        if let (SeatState::Away { .. }, Some(name)) = (state, name) {
-            self.tell_others(time, key, seat, Told::Back(name));
-        }
-        if let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) {
-            found.state = SeatState::Live;
-            found.reach = Some(asked.by);
-            found.holder = connection;
-            found.processed = asked.number;
-        }
-        self.forget_old(time, key);
-        let Some(ring) = self.rooms.get(key).map(|owned| &owned.room.ring) else {
-            return;
-        };
-        // What nobody in this seat can have heard: after a takeover, or since the connection was lost. What went to a connection
-        // that seems to live may have been read or not.
-        let unheard = if owned_is_new(state, left_at) { Some(0) } else { Some(left_at).filter(|_| reach.is_none()) };
-        // Up to where it has heard all, and from where on it is given what is there still.
-        let (heard_up_to, since) = match heard {
-            Some(heard) if heard.timeline == timeline => {
-                let came = name.and_then(|name| ring.before(name)).unwrap_or_default();
-                let since = heard.last_seq.max(came).min(last);
-                (Some(since), Some(since))
-            }
-            // Whoever says nothing (lines) has heard all until its connection was lost.
-            None if !owned_is_new(state, left_at) => (unheard, unheard),
-            _ => (None, unheard),
-        };
-        let since = since.map(|since| since.max(ring.start_within(MOST_REPLAY)).min(last));
-        let missed =
-            heard_up_to.zip(since).map(|(heard, since)| since.saturating_sub(heard) + ring.missed(since, last));
-        self.counters.joined(Ok(()));
-        self.counters.resumed += 1;
-        self.counters.missed += missed.unwrap_or_default();
-        self.welcome(time, key, asked, seat, true, Unheard { missed, since });
     }
 
     /// Says `JOINED` and what was not heard before it, in one piece, and seats the session.
@@ -283,15 +220,16 @@ impl Hub {
         let rest = self.encode_unheard(key, encoding, unheard);
         match asked.by {
             Reach::Local(id) => {
-                self.say(time, id, asked.id, &event);
+                // Before it is told: what is too much for it ends the seat as well.
                 if let Some(session) = self.session_mut(id) {
-                    session.output.buffer().extend_from_slice(&rest);
                     session.place = Place::Seated { key, seat };
-                    self.wake(id);
                 }
+                self.say(time, id, asked.id, &event);
+                self.say_bytes(time, id, &rest);
+                self.wake(id);
             }
             Reach::Guest(connection) => {
-                let after = After::Admitted { name, seat, resumable, timeline };
+                let after = After::Admitted { name, seat, resumable, timeline, joined: true };
                 if let Some(guest) = self.guests.get_mut(&connection) {
                     guest.seat = Some(seat);
                 }
@@ -333,7 +271,7 @@ impl Hub {
                 self.counters.errors += 1;
                 let event = Event::Error { code, retry_after_ms: None };
                 self.deliver_event(connection, asked, &event, (0, 0), Some(After::Outside { miss }));
-                self.guests.remove(&connection);
+                self.part_from(connection);
             }
         }
     }
@@ -405,9 +343,4 @@ impl Hub {
             Wanted::Attach => self.attach_here(time, key, waiter.session),
         }
     }
-}
-
-/// Nothing is known of when the seat's connection was lost: it was lost at another owner.
-fn owned_is_new(state: SeatState, left_at: u64) -> bool {
-    matches!(state, SeatState::Away { .. }) && left_at == u64::MAX
 }

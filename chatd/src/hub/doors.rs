@@ -69,7 +69,8 @@ impl Hub {
 
     /// Whether the driver should read from this client: not while what it sent earlier still waits.
     pub fn wants_input(&self, session: SessionId) -> bool {
-        self.session(session).is_some_and(Session::wants_input)
+        let most = self.settings.limits.waiting;
+        self.session(session).is_some_and(|session| session.wants_input(most))
     }
 
     /// What is to be written to the client now.

@@ -356,6 +356,9 @@ impl Hub {
         for waiter in owned.waiters.drain(..) {
             self.turn_away(time, &waiter, code);
         }
+        for resuming in owned.resuming.drain(..) {
+            self.refuse_entry(time, resuming.asked, code);
+        }
         for answer in owned.take_answers() {
             if let super::ownership::Answer::Left { asked, quit } = answer {
                 match asked.by {

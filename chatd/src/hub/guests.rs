@@ -10,11 +10,8 @@ use super::peers::Peers;
 use super::replay::Unheard;
 use super::{Hub, Time};
 use crate::frame::{After, Attach, Drop, Frame};
-use crate::protocol::{Command, Encoding, ErrorCode, Event, PodBoot, RoomId, SeatId};
-use crate::room::{Connection, Reach, Seat, SeatState, Told};
-
-/// Bytes of deliveries that may be on their way to one session: what an entry pod holds for a slow reader.
-pub const WINDOW: i64 = 64 * 1024;
+use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, PodBoot, RoomId, SeatId};
+use crate::room::{Connection, Given, Reach, Seat, SeatState, Told};
 
 /// A delivery that waits for the session's window.
 #[derive(Debug)]
@@ -36,6 +33,8 @@ pub struct Guest {
     credit: i64,
     queue: VecDeque<Queued>,
     queued: usize,
+    /// Its last word waits for the window: it is forgotten once that has gone out.
+    parting: bool,
 }
 
 /// Up to where the commands of a session that attached were carried out; `None`: unknown, another owner had them.
@@ -45,8 +44,16 @@ pub struct Settled {
 }
 
 impl Guest {
-    pub fn new(encoding: Encoding, room: RoomId) -> Self {
-        Self { encoding, room, seat: None, credit: WINDOW, queue: VecDeque::new(), queued: 0 }
+    pub fn new(encoding: Encoding, room: RoomId, window: usize) -> Self {
+        Self {
+            encoding,
+            room,
+            seat: None,
+            credit: window.cast_signed() as i64,
+            queue: VecDeque::new(),
+            queued: 0,
+            parting: false,
+        }
     }
 
     /// Sends, or queues where the window is full. Returns how many bytes are queued.
@@ -124,6 +131,20 @@ impl Hub {
         }
     }
 
+    /// The last word to a relayed session has been given to it, and keeps its place behind what waits for the window.
+    pub(super) fn part_from(&mut self, to: Connection) {
+        if let Some(guest) = self.guests.get_mut(&to) {
+            guest.parting = true;
+            self.forget_parted(to);
+        }
+    }
+
+    fn forget_parted(&mut self, to: Connection) {
+        if self.guests.get(&to).is_some_and(|guest| guest.parting && guest.queue.is_empty()) {
+            self.guests.remove(&to);
+        }
+    }
+
     /// Ends a relayed session with an error: what is queued is dropped for a slow reader, sent otherwise.
     pub(super) fn end_guest(&mut self, to: Connection, code: ErrorCode) {
         self.end_guest_saying(to, code, true);
@@ -176,7 +197,7 @@ impl Hub {
             Command::Resume { token, heard, .. } => Entry::Resume { token: token.into_owned(), heard },
             _ => return,
         };
-        self.guests.insert(to, Guest::new(encoding, room));
+        self.guests.insert(to, Guest::new(encoding, room, self.settings.limits.window));
         self.admit(time, key, asked, &entry, time.now);
     }
 
@@ -209,41 +230,55 @@ impl Hub {
     }
 
     pub(super) fn guest_credits(&mut self, to: Connection, bytes: u32) {
+        let window = self.settings.limits.window.cast_signed() as i64;
         if let Some(guest) = self.guests.get_mut(&to) {
-            guest.credit = (guest.credit + i64::from(bytes)).min(WINDOW);
+            guest.credit = (guest.credit + i64::from(bytes)).min(window);
             guest.flush(&mut self.peers, to, false);
+            self.forget_parted(to);
         }
     }
 
     /// The client of a relayed session is gone.
-    pub(super) fn guest_closed(&mut self, time: Time, to: Connection, room: RoomId, drop: Drop) {
-        if self.guests.contains_key(&to) {
-            self.guest_dropped(time, to, drop);
+    pub(super) fn guest_closed(&mut self, time: Time, to: Connection, room: RoomId, drop: Drop, heard: Option<Heard>) {
+        let Some(key) = self.owned_key(room) else {
             self.guests.remove(&to);
-        } else if let Some(key) = self.owned_key(room) {
-            // It was on its way here, or on its way back.
-            let seat = self.rooms.get(key).and_then(|owned| {
-                owned
-                    .room
-                    .seats
-                    .iter()
-                    .find(|seat| seat.holder == Some(to) && matches!(seat.state, SeatState::Detached { .. }))
-            });
-            if let Some(seat) = seat.map(|seat| seat.id) {
-                self.seat_dropped(time, key, seat, drop);
-            }
+            return;
+        };
+        let given = self.rooms.get(key).map(|owned| match heard {
+            Some(heard) if heard.timeline == owned.room.timeline => Given::UpTo(heard.last_seq.min(owned.room.seq)),
+            Some(_) => Given::Nothing,
+            None => Given::Unknown(owned.room.seq),
+        });
+        if self.guests.contains_key(&to) {
+            self.guest_dropped(time, to, drop, given);
+            self.guests.remove(&to);
+            return;
+        }
+        // It was on its way here, or on its way back, or somebody resumes its seat.
+        let its = |seat: &&mut Seat| seat.holder == Some(to) && matches!(seat.state, SeatState::Detached { .. });
+        let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seats.iter_mut().find(its)) else {
+            return;
+        };
+        if let Some(given) = given.filter(|_| heard.is_some()) {
+            found.given = given;
+        }
+        let (seat, given) = (found.id, found.given);
+        match self.end_asking(key, seat) {
+            Some(resuming) => self.take_seat(time, key, seat, resuming.asked, None),
+            None => self.seat_dropped(time, key, seat, drop, given),
         }
     }
 
-    /// The seat of a relayed session that ends.
-    pub(super) fn guest_dropped(&mut self, time: Time, to: Connection, drop: Drop) {
+    /// The seat of a relayed session that ends. `given`: what it was given, if not everything.
+    pub(super) fn guest_dropped(&mut self, time: Time, to: Connection, drop: Drop, given: Option<Given>) {
         let Some(guest) = self.guests.get_mut(&to) else {
             return;
         };
         let (room, seat) = (guest.room, guest.seat.take());
         self.forget_joining(time, Some(room), Reach::Guest(to));
         if let (Some(key), Some(seat)) = (self.owned_key(room), seat) {
-            self.seat_dropped(time, key, seat, drop);
+            let given = given.unwrap_or_else(|| self.given_all(key, drop));
+            self.seat_dropped(time, key, seat, drop, given);
         }
     }
 
@@ -256,7 +291,7 @@ impl Hub {
             // Asked twice. The first time it was given a new seat: that is answered once it is written.
             return;
         }
-        self.guests.insert(to, Guest::new(attach.encoding, room));
+        self.guests.insert(to, Guest::new(attach.encoding, room, self.settings.limits.window));
         let asked = Asked { by: Reach::Guest(to), number: 0, id: None };
         self.attach(time, key, asked, to, attach);
     }
@@ -284,8 +319,9 @@ impl Hub {
             }
             return None;
         };
+        let is_resumed = owned.resuming.iter().any(|resuming| resuming.seat == seat);
         let found = owned.room.seat_mut(seat)?;
-        if found.holder.is_some_and(|holder| holder != connection) {
+        if is_resumed || found.holder.is_some_and(|holder| holder != connection) {
             self.replaced(time, asked.by);
             return None;
         }
@@ -313,13 +349,18 @@ impl Hub {
             owned.changed();
             self.write(time, key);
         }
+        let news = self.encode_attached(time, key, same, attach);
         if let Reach::Guest(connection) = asked.by {
             let timeline = self.rooms.get(key)?.room.timeline;
             if let Some(guest) = self.guests.get_mut(&connection) {
                 guest.seat = Some(seat);
             }
-            let after = After::Admitted { name, seat, resumable: attach.resumable, timeline };
-            self.deliver_bytes(connection, None, (0, 0), &[], Some(after));
+            let resumable = attach.resumable;
+            let after = After::Admitted { name, seat, resumable, timeline, joined: false };
+            // In one frame: who has the new timeline knows that it is another, and that nobody knows what was missed.
+            self.deliver_bytes(connection, None, (0, 0), &news, Some(after));
+        } else if let Reach::Local(id) = asked.by {
+            self.say_bytes(time, id, &news);
         }
         self.catch_up(time, key, asked.by, connection, same, attach);
         if let Reach::Guest(connection) = asked.by {
@@ -371,7 +412,7 @@ impl Hub {
                     Reach::Guest(connection) => {
                         let after = Some(After::Outside { miss: false });
                         self.deliver_event(connection, asked, &Event::Left { room }, (0, 0), after);
-                        self.guests.remove(&connection);
+                        self.part_from(connection);
                     }
                 }
             }

@@ -118,7 +118,7 @@ impl Hub {
         match &session.place {
             Place::Outside => true,
             Place::Seated { key, .. } => self.rooms.get(*key).is_some_and(super::ownership::Owned::ready),
-            Place::Relayed(relay) => relay.takes_commands(),
+            Place::Relayed(relay) => relay.takes_commands(self.settings.limits.commands),
             Place::Busy | Place::Leaving { .. } | Place::Closing => false,
         }
     }
@@ -261,14 +261,29 @@ impl Hub {
 
     /// Says `event` to a client of this hub.
     pub(super) fn say(&mut self, time: Time, id: SessionId, number: Option<u64>, event: &Event<'_>) {
+        let limit = self.settings.send_queue;
+        self.say_with(time, id, limit, |encoding, out| encoding.encode(event, number, out));
+    }
+
+    /// Says one of the last words, which are said to a slow reader too.
+    fn say_at_last(&mut self, time: Time, id: SessionId, number: Option<u64>, event: &Event<'_>) {
+        self.say_with(time, id, usize::MAX, |encoding, out| encoding.encode(event, number, out));
+    }
+
+    /// Says what is encoded already.
+    pub(super) fn say_bytes(&mut self, time: Time, id: SessionId, bytes: &[u8]) {
+        let limit = self.settings.send_queue;
+        self.say_with(time, id, limit, |_, out| out.extend_from_slice(bytes));
+    }
+
+    fn say_with(&mut self, time: Time, id: SessionId, limit: usize, write: impl FnOnce(Encoding, &mut Vec<u8>)) {
         if let Some(session) = self.session_mut(id)
             && !matches!(session.place, Place::Closing)
         {
-            let encoding = session.encoding;
-            encoding.encode(event, number, session.output.buffer());
-            let queued = session.output.len();
+            write(session.encoding, session.output.buffer());
+            let is_slow = session.output.is_over(limit);
             self.mark_dirty(id);
-            if queued > self.settings.send_queue {
+            if is_slow {
                 self.too_slow(time, id);
             }
         }
@@ -276,7 +291,7 @@ impl Hub {
 
     /// Ends a connection with an error as its last words.
     pub(super) fn fail(&mut self, time: Time, id: SessionId, code: ErrorCode) {
-        self.say(time, id, None, &Event::Error { code, retry_after_ms: None });
+        self.say_at_last(time, id, None, &Event::Error { code, retry_after_ms: None });
         self.fail_quietly(time, id, Some(code));
     }
 
@@ -297,7 +312,7 @@ impl Hub {
 
     /// `BYE`, flush, close, for a session that has no seat any more.
     pub(super) fn goodbye(&mut self, time: Time, id: SessionId, number: Option<u64>, code: Option<ErrorCode>) {
-        self.say(time, id, number, &Event::Bye { code });
+        self.say_at_last(time, id, number, &Event::Bye { code });
         self.close(id, code);
     }
 

@@ -20,6 +20,7 @@ mod ownership;
 mod peers;
 mod relay;
 mod replay;
+mod resuming;
 mod seated;
 mod seen;
 mod session;
@@ -50,7 +51,9 @@ use seen::SeenOwners;
 use session::Session;
 
 pub use slots::RoomSlots;
-pub use types::{Advertised, Effect, HubSettings, LeaseView, Notice, RoomView, Rules, SessionId, Target, Ticket, Time};
+pub use types::{
+    Advertised, Effect, HubLimits, HubSettings, LeaseView, Notice, RoomView, Rules, SessionId, Target, Ticket, Time,
+};
 
 /// A session on its way from one thread to another.
 #[derive(Debug)]
@@ -137,7 +140,6 @@ impl Hub {
         let mut random = StdRng::from_seed(seed);
         Self {
             last_relay: u64::from(random.random::<u32>()),
-            settings,
             me,
             keys,
             random,
@@ -152,9 +154,9 @@ impl Hub {
             rooms: Slab::new(),
             index: HashMap::new(),
             finds: HashMap::new(),
-            seen: SeenOwners::default(),
+            seen: SeenOwners::new(settings.limits),
             arriving: HashMap::new(),
-            peers: Peers::default(),
+            peers: Peers::new(settings.limits),
             drain: None,
             checks: VecDeque::new(),
             tickets: HashMap::new(),
@@ -169,6 +171,7 @@ impl Hub {
             line: Vec::new(),
             json: Vec::new(),
             counters: Counters::default(),
+            settings,
         }
     }
 

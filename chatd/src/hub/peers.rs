@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::input::Asked;
 use super::ownership::Owned;
-use super::{Effect, Hub, Time, Timer};
+use super::{Effect, Hub, HubLimits, Time, Timer};
 use crate::frame::Frame;
 use crate::protocol::{Ownership, PodBoot, RoomId};
 use crate::record::{Former, Owner, Record};
@@ -12,13 +12,8 @@ use crate::room::{Connection, Reach};
 
 /// How long a failed dial counts for everyone (ms): one dial a peer and second (design.md section 5).
 const DIAL_AGAIN: u64 = 1_000;
-/// A former owner is told of a takeover this often, and for so long (ms; design.md section 5).
+/// A former owner is told of a takeover this often (ms; design.md section 5).
 const TELL_AGAIN: u64 = 2_000;
-const TELL_FOR: u64 = 600_000;
-/// Former owners that have still to be told; more are not remembered: they learn it from the record.
-const TELLS: usize = 10_000;
-/// Frames that wait for a dial.
-const QUEUE: usize = 10_000;
 
 /// A dial that is under way.
 #[derive(Debug, Default)]
@@ -42,8 +37,9 @@ fn tell_next(time: Time) -> u64 {
 }
 
 /// See the module's documentation. Ordered maps, so that the same input gives the same output.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Peers {
+    limits: HubLimits,
     /// Links that are up, with what is to be sent.
     up: BTreeMap<PodBoot, Vec<u8>>,
     dials: BTreeMap<PodBoot, Dial>,
@@ -53,6 +49,11 @@ pub struct Peers {
 }
 
 impl Peers {
+    pub fn new(limits: HubLimits) -> Self {
+        let (up, dials, failed, tells) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { limits, up, dials, failed, tells }
+    }
+
     pub fn is_up(&self, boot: PodBoot) -> bool {
         self.up.contains_key(&boot)
     }
@@ -69,7 +70,7 @@ impl Peers {
         if let Some(out) = self.up.get_mut(&to) {
             frame.encode(out);
         } else if let Some(dial) = self.dials.get_mut(&to)
-            && dial.frames < QUEUE
+            && dial.frames < self.limits.dialled
         {
             dial.frames += 1;
             frame.encode(&mut dial.queue);
@@ -120,6 +121,7 @@ impl Hub {
         for guest in guests {
             self.detach(time, guest);
         }
+        self.resume_unasked(time, |holder| holder.boot == boot);
         self.relays_cut(time, boot);
         self.owner_is_silent(time, boot);
         self.move_peer_away(time, boot);
@@ -148,12 +150,12 @@ impl Hub {
 
     /// Tells the pod that had the room, at once and until it answers.
     fn tell_until_heard(&mut self, time: Time, room: RoomId, former: Former, owner: &Owner) {
-        let me = &self.me;
-        if former.boot == me.ownership.boot || former.peer == me.peer || self.peers.tells.len() >= TELLS {
+        let (me, limits) = (&self.me, self.settings.limits);
+        if former.boot == me.ownership.boot || former.peer == me.peer || self.peers.tells.len() >= limits.tells {
             return;
         }
         let next = tell_next(time);
-        let tell = Tell { former: former.clone(), owner: owner.clone(), next, until: time.now + TELL_FOR };
+        let tell = Tell { former: former.clone(), owner: owner.clone(), next, until: time.now + limits.tell_for };
         self.peers.tells.insert((room, former.boot), tell);
         self.arm(next, Timer::Peers);
         self.tell_former(time, room, &former, owner.clone());
@@ -240,8 +242,8 @@ impl Hub {
                 self.guest_commands(time, Connection { boot: from, relay }, number, id, command);
             }
             Frame::Credit { relay, bytes, .. } => self.guest_credits(Connection { boot: from, relay }, bytes),
-            Frame::Closed { room, relay, drop } => {
-                self.guest_closed(time, Connection { boot: from, relay }, room, drop);
+            Frame::Closed { room, relay, drop, heard } => {
+                self.guest_closed(time, Connection { boot: from, relay }, room, drop, heard);
             }
             Frame::Deliver { relay, replies, position, seq, bytes, after, .. } => {
                 self.delivery_came(time, from, relay, (replies, position, seq), &bytes, after);

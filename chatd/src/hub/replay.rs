@@ -2,6 +2,7 @@
 //! comes back to its owner. Pure: no I/O.
 
 use super::input::Asked;
+use super::ownership::Owned;
 use super::{Hub, Time};
 use crate::frame::{Attach, MAX_FRAME};
 use crate::protocol::{Encoding, Event, ExitReason};
@@ -88,7 +89,27 @@ impl Hub {
         bytes
     }
 
-    /// Tells an attached session what it has not heard, or that it cannot be told. `same`: it had the room's timeline before.
+    /// What an attach has changed for its session, and how much of what it has not heard cannot be told any more. `same`: it had
+    /// the room's timeline before; of another one it has heard nothing.
+    pub(super) fn encode_attached(&mut self, time: Time, key: usize, same: bool, attach: &Attach) -> Vec<u8> {
+        self.forget_old(time, key);
+        let mut bytes = Vec::new();
+        if let Some(Owned { room, .. }) = self.rooms.get(key) {
+            let missed = same.then(|| room.ring.missed(attach.seq, room.seq));
+            let seq = if same { attach.seq } else { 0 };
+            if attach.moved {
+                let moved = Event::Moved { room: room.id, timeline: room.timeline, seq };
+                attach.encoding.encode(&moved, None, &mut bytes);
+            }
+            if missed != Some(0) {
+                attach.encoding.encode(&Event::Missed { count: missed }, None, &mut bytes);
+            }
+            self.counters.missed += missed.unwrap_or_default();
+        }
+        bytes
+    }
+
+    /// Tells an attached session what it has not heard.
     pub(super) fn catch_up(
         &mut self,
         time: Time,
@@ -98,24 +119,11 @@ impl Hub {
         same: bool,
         attach: &Attach,
     ) {
-        self.forget_old(time, key);
         let Some(owned) = self.rooms.get(key) else {
             return;
         };
-        let room = &owned.room;
-        let (id, timeline) = (room.id, room.timeline);
-        let missed = same.then(|| room.ring.missed(attach.seq, room.seq));
-        // Of another timeline it has heard nothing.
-        let (position, seq) = if same { (attach.position, attach.seq) } else { (0, 0) };
-        let items: Vec<_> =
-            room.ring.since(position).filter(|item| !item.told.is_about(attach.name)).cloned().collect();
-        self.counters.missed += missed.unwrap_or_default();
-        if attach.moved {
-            self.answer_event(time, to, &Event::Moved { room: id, timeline, seq });
-        }
-        if missed != Some(0) {
-            self.answer_event(time, to, &Event::Missed { count: missed });
-        }
+        let since = owned.room.ring.since(if same { attach.position } else { 0 });
+        let items: Vec<_> = since.filter(|item| !item.told.is_about(attach.name)).cloned().collect();
         for item in items {
             let event = item.told.event(false);
             // What answers a command of this session, whose reply was lost on the way.

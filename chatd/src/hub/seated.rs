@@ -6,7 +6,7 @@ use super::session::Place;
 use super::{Hub, SessionId, Time};
 use crate::frame::{After, Drop};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, ExitReason, RoomId, SeatId};
-use crate::room::{Connection, Reach, SeatState, Told};
+use crate::room::{Connection, Given, Reach, SeatState, Told};
 
 /// How long a seat is held whose tab was closed or loaded again (ms; protocol.md section 4).
 const GOING_AWAY_HOLD: u64 = 10_000;
@@ -71,7 +71,7 @@ impl Hub {
             match asked.by {
                 Reach::Local(id) => self.fail_quietly(time, id, Some(code)),
                 Reach::Guest(connection) => {
-                    self.guest_dropped(time, connection, Drop::Limit);
+                    self.guest_dropped(time, connection, Drop::Limit, None);
                     self.end_guest_saying(connection, code, false);
                 }
             }
@@ -157,7 +157,7 @@ impl Hub {
                         session.dirty = true;
                         dirty.push(to);
                     }
-                    if session.output.len() > settings.send_queue {
+                    if session.output.is_over(settings.send_queue) {
                         slow.push(Reach::Local(to));
                     }
                 }
@@ -184,7 +184,7 @@ impl Hub {
                 Reach::Local(id) => self.too_slow(time, id),
                 Reach::Guest(connection) => {
                     self.counters.slow_consumers += 1;
-                    self.guest_dropped(time, connection, Drop::Slow);
+                    self.guest_dropped(time, connection, Drop::Slow, None);
                     self.end_guest(connection, ErrorCode::SlowConsumer);
                 }
             }
@@ -197,11 +197,6 @@ impl Hub {
             Reach::Local(id) => self.say(time, id, asked.id, event),
             Reach::Guest(connection) => self.deliver_event(connection, asked, event, (0, 0), None),
         }
-    }
-
-    /// Says something to one client that is no reply.
-    pub(super) fn answer_event(&mut self, time: Time, to: Reach, event: &Event<'_>) {
-        self.reply(time, Asked { by: to, number: 0, id: None }, event);
     }
 
     // ---- leaving
@@ -250,7 +245,7 @@ impl Hub {
                     (Event::Left { room }, After::Outside { miss: false })
                 };
                 self.deliver_event(connection, asked, &event, (0, 0), Some(after));
-                self.guests.remove(&connection);
+                self.part_from(connection);
             }
         }
     }
@@ -264,7 +259,8 @@ impl Hub {
             Place::Seated { key, seat } => {
                 let (key, seat) = (*key, *seat);
                 session.place = Place::Outside;
-                self.seat_dropped(time, key, seat, drop);
+                let given = self.given_all(key, drop);
+                self.seat_dropped(time, key, seat, drop, given);
             }
             Place::Relayed(_) => self.relay_dropped(time, id, drop),
             Place::Busy => {
@@ -276,7 +272,7 @@ impl Hub {
         }
     }
 
-    /// A JOIN whose client is gone before its answer leaves nothing behind.
+    /// A JOIN or RESUME whose client is gone before its answer leaves nothing behind.
     pub(super) fn forget_joining(&mut self, time: Time, room: Option<RoomId>, reach: Reach) {
         let Some(key) = room.and_then(|room| self.owned_key(room)) else {
             return;
@@ -284,6 +280,7 @@ impl Hub {
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
+        owned.resuming.retain(|resuming| resuming.asked.by != reach);
         let before = owned.room.seats.len();
         owned.room.seats.retain(|seat| !(seat.state == SeatState::Joining && seat.reach == Some(reach)));
         if owned.room.seats.len() < before {
@@ -293,8 +290,14 @@ impl Hub {
         }
     }
 
+    /// What a connection that ends now has been given: everything, but what is dropped of a slow reader's queue.
+    pub(super) fn given_all(&self, key: usize, drop: Drop) -> Given {
+        let last = self.rooms.get(key).map_or(0, |owned| owned.room.seq);
+        if drop == Drop::Slow { Given::Unknown(last) } else { Given::UpTo(last) }
+    }
+
     /// A seated client's connection is gone.
-    pub(super) fn seat_dropped(&mut self, time: Time, key: usize, seat: SeatId, drop: Drop) {
+    pub(super) fn seat_dropped(&mut self, time: Time, key: usize, seat: SeatId, drop: Drop, given: Given) {
         let hold = if drop == Drop::GoingAway {
             GOING_AWAY_HOLD.min(self.settings.seat_hold)
         } else {
@@ -303,16 +306,12 @@ impl Hub {
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
-        let seq = owned.room.seq;
         let ready = owned.ready();
         let Some(found) = owned.room.seat_mut(seat) else {
             return;
         };
-        let detached = matches!(found.state, SeatState::Detached { .. });
         found.reach = None;
-        if !detached {
-            found.left_at = seq;
-        }
+        found.given = given;
         if !ready {
             // The room is on its way to another pod, or it is not sure that it is here: nobody is told now.
             found.state = SeatState::Detached { until: time.now };
@@ -344,11 +343,13 @@ impl Hub {
         let Some(owned) = self.rooms.get(key).filter(|owned| owned.ready()) else {
             return;
         };
-        let due: Vec<(SeatId, SeatState)> = owned.room.seats.iter().map(|seat| (seat.id, seat.state)).collect();
-        for (seat, state) in due {
+        let due: Vec<_> = owned.room.seats.iter().map(|seat| (seat.id, seat.state, seat.given)).collect();
+        for (seat, state, given) in due {
             match state {
                 SeatState::Away { until } if until <= time.now => self.end_seat(time, key, seat, ExitReason::Timeout),
-                SeatState::Detached { until } if until <= time.now => self.seat_dropped(time, key, seat, Drop::Lost),
+                SeatState::Detached { until } if until <= time.now => {
+                    self.seat_dropped(time, key, seat, Drop::Lost, given);
+                }
                 _ => {}
             }
         }
@@ -364,15 +365,20 @@ impl Hub {
         let (Some(key), Some(seat)) = (self.owned_key(guest.room), guest.seat) else {
             return;
         };
-        if let Some(owned) = self.rooms.get_mut(key) {
-            let seq = owned.room.seq;
-            if let Some(found) = owned.room.seat_mut(seat).filter(|seat| seat.reach == Some(reach)) {
-                found.reach = None;
-                found.state = SeatState::Detached { until: time.now + DETACHED };
-                found.left_at = seq;
-            }
-            self.arm_room(time, key);
+        if self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).is_some_and(|seat| seat.reach == Some(reach)) {
+            let given = self.given_all(key, Drop::Lost);
+            self.detach_seat(time, key, seat, given);
         }
+    }
+
+    /// The seat's connection is not there, and may come back. Nobody is told.
+    pub(super) fn detach_seat(&mut self, time: Time, key: usize, seat: SeatId, given: Given) {
+        if let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) {
+            found.reach = None;
+            found.state = SeatState::Detached { until: time.now + DETACHED };
+            found.given = given;
+        }
+        self.arm_room(time, key);
     }
 }
 

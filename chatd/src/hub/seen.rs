@@ -4,12 +4,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::HubLimits;
 use crate::protocol::RoomId;
 use crate::record::Owner;
 
-/// How long an owner is remembered past its last use (ms; design.md section 5), and of how many rooms.
-const REMEMBERED: u64 = 600_000;
-const MOST_ROOMS: usize = 100_000;
 /// Times of use are kept this exactly (ms): what is used often is not moved each time.
 const GRAIN: u64 = 1_000;
 
@@ -20,13 +18,21 @@ struct Seen {
 }
 
 /// See the module's documentation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SeenOwners {
+    /// Of how many rooms, and how long past its last use (ms).
+    most: usize,
+    kept_for: u64,
     rooms: HashMap<RoomId, Seen>,
     by_use: BTreeSet<(u64, RoomId)>,
 }
 
 impl SeenOwners {
+    pub fn new(limits: HubLimits) -> Self {
+        let (most, kept_for) = (limits.owners, limits.owner_for);
+        Self { most, kept_for, rooms: HashMap::new(), by_use: BTreeSet::new() }
+    }
+
     pub fn get(&self, room: RoomId) -> Option<&Owner> {
         self.rooms.get(&room).map(|seen| &seen.owner)
     }
@@ -54,10 +60,10 @@ impl SeenOwners {
             }
             return true;
         }
-        if self.rooms.len() >= MOST_ROOMS {
+        if self.rooms.len() >= self.most {
             self.forget_old(now);
         }
-        if self.rooms.len() >= MOST_ROOMS {
+        if self.rooms.len() >= self.most {
             return false;
         }
         self.rooms.insert(room, Seen { owner: owner.clone(), used: now });
@@ -74,7 +80,7 @@ impl SeenOwners {
     /// Forgets owners that nobody has asked for in a long time.
     pub fn forget_old(&mut self, now: u64) {
         while let Some((used, room)) = self.by_use.first().copied()
-            && used + REMEMBERED <= now
+            && used + self.kept_for <= now
         {
             self.by_use.pop_first();
             self.rooms.remove(&room);
@@ -82,9 +88,9 @@ impl SeenOwners {
     }
 
     /// When there is something to forget, at the latest: on round times only, so that there is one timer however often it is set.
-    pub fn next_look(now: u64) -> u64 {
-        const STEP: u64 = REMEMBERED / 10;
-        (now / STEP + 1) * STEP
+    pub fn next_look(&self, now: u64) -> u64 {
+        let step = (self.kept_for / 10).max(1);
+        (now / step + 1) * step
     }
 }
 
@@ -93,6 +99,8 @@ impl SeenOwners {
 mod tests {
     use super::*;
     use crate::protocol::{Ownership, PodBoot};
+
+    const USUAL: HubLimits = HubLimits::USUAL;
 
     fn owner(epoch: u64) -> Owner {
         let (pod_id, tcp, web, peer) = ("chat-0".into(), String::new(), String::new(), String::new());
@@ -105,32 +113,32 @@ mod tests {
 
     #[test]
     fn the_higher_owner_is_remembered_for_as_long_as_it_is_used() {
-        let mut seen = SeenOwners::default();
+        let mut seen = SeenOwners::new(USUAL);
         for epoch in [5, 7, 6] {
             assert!(seen.learn(0, room(1), &owner(epoch)));
         }
         assert!(seen.learn(0, room(2), &owner(1)));
         assert_eq!(seen.used(500_000, room(1)), Some(&owner(7)));
-        seen.forget_old(REMEMBERED);
+        seen.forget_old(USUAL.owner_for);
         assert_eq!((seen.get(room(1)), seen.get(room(2))), (Some(&owner(7)), None));
-        seen.forget_old(500_000 + REMEMBERED);
+        seen.forget_old(500_000 + USUAL.owner_for);
         assert!(seen.is_empty() && seen.by_use.is_empty());
     }
 
     #[test]
     fn a_full_memory_looks_at_the_oldest_only() {
-        let mut seen = SeenOwners::default();
-        for number in 0..MOST_ROOMS {
+        let mut seen = SeenOwners::new(USUAL);
+        for number in 0..USUAL.owners {
             assert!(seen.learn(number as u64, room(number), &owner(1)));
         }
         // Each of these would look through all rooms, were they not in order: that would take minutes.
         for number in 0..20_000 {
-            assert!(!seen.learn(MOST_ROOMS as u64, room(MOST_ROOMS + number), &owner(1)));
+            assert!(!seen.learn(USUAL.owners as u64, room(USUAL.owners + number), &owner(1)));
         }
-        let later = REMEMBERED + 10;
-        assert!(seen.learn(later, room(MOST_ROOMS), &owner(1)));
-        assert_eq!((seen.get(room(10)), seen.rooms.len()), (None, MOST_ROOMS - 10));
-        seen.remove(room(MOST_ROOMS));
-        assert_eq!((seen.rooms.len(), seen.by_use.len()), (MOST_ROOMS - 11, MOST_ROOMS - 11));
+        let later = USUAL.owner_for + 10;
+        assert!(seen.learn(later, room(USUAL.owners), &owner(1)));
+        assert_eq!((seen.get(room(10)), seen.rooms.len()), (None, USUAL.owners - 10));
+        seen.remove(room(USUAL.owners));
+        assert_eq!((seen.rooms.len(), seen.by_use.len()), (USUAL.owners - 11, USUAL.owners - 11));
     }
 }

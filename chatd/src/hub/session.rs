@@ -46,6 +46,8 @@ pub struct Output {
     bytes: Vec<u8>,
     /// So much of it has been written.
     sent: usize,
+    /// So much of it had waited at another pod, and came here in one go when the room went elsewhere.
+    brought: usize,
 }
 
 impl Output {
@@ -57,6 +59,15 @@ impl Output {
         self.bytes.len() - self.sent
     }
 
+    /// More waits than `limit` allows; twice that where it had waited at two pods.
+    pub fn is_over(&self, limit: usize) -> bool {
+        self.len() > limit.saturating_add(self.brought.min(limit))
+    }
+
+    pub fn was_brought(&mut self, bytes: usize) {
+        self.brought += bytes;
+    }
+
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
@@ -65,6 +76,7 @@ impl Output {
     pub fn written(&mut self, count: usize, encoding: Encoding) {
         const KEEP: usize = 4096;
         self.sent += count;
+        self.brought = self.brought.saturating_sub(count);
         self.compact(encoding);
         if self.sent >= self.bytes.len() {
             self.sent = 0;
@@ -179,12 +191,11 @@ impl Session {
         }
     }
 
-    pub fn wants_input(&self) -> bool {
-        /// Messages and lines that wait for their turn before reading stops.
-        const MESSAGES: usize = 16;
+    /// `most`: messages that wait for their turn.
+    pub fn wants_input(&self, most: usize) -> bool {
         let waiting = &self.waiting;
         let bytes = waiting.bytes.len() + waiting.messages.iter().map(|message| message.len()).sum::<usize>();
-        !waiting.ended && bytes < 4 * MAX_LINE && waiting.messages.len() < MESSAGES
+        !waiting.ended && bytes < 4 * MAX_LINE && waiting.messages.len() < most
     }
 
     /// Nothing that has come waits. `patient`: nor is a line unfinished.

@@ -51,7 +51,45 @@ pub struct HubSettings {
     /// This hub's number among the pod's `shards`.
     pub shard: usize,
     pub shards: usize,
+    pub limits: HubLimits,
     pub rules: Rules,
+}
+
+/// How much of what is under way a hub keeps, and for how long. No setting of the process changes them: the simulation makes them
+/// small, so that each of them is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HubLimits {
+    /// Bytes of deliveries that may be on their way to one relayed session: what an entry pod holds for a slow reader.
+    pub window: usize,
+    /// Commands of one relayed session that may be on their way to the owner, or wait for one.
+    pub commands: usize,
+    /// Messages of one client that wait for their turn before reading stops.
+    pub waiting: usize,
+    /// Requests of checks of records under way at a time: ten thousand rooms are checked in well under a second.
+    pub checks: usize,
+    /// Frames that wait for a dial, of one process.
+    pub dialled: usize,
+    /// Former owners that have still to be told of a takeover, and for how long that is tried (ms; design.md section 5). More are
+    /// not remembered: they learn it from the record.
+    pub tells: usize,
+    pub tell_for: u64,
+    /// Owners of rooms that are elsewhere, and how long each is remembered past its last use (ms; design.md section 5).
+    pub owners: usize,
+    pub owner_for: u64,
+}
+
+impl HubLimits {
+    pub const USUAL: HubLimits = HubLimits {
+        window: 64 * 1024,
+        commands: 64,
+        waiting: 16,
+        checks: 128,
+        dialled: 10_000,
+        tells: 10_000,
+        tell_for: 600_000,
+        owners: 100_000,
+        owner_for: 600_000,
+    };
 }
 
 /// The rules that the simulation's negative controls break, one at a time, to show that it would notice. `chatd` keeps them all.

@@ -3,12 +3,15 @@
 //! Clients that are connected here become relayed sessions; those that other pods relay are told to go to the new owner
 //! themselves, so that no session crosses two links.
 
-use super::find::ATTACH_PATIENCE;
+use super::admission::Entry;
+use super::find::{ATTACH_PATIENCE, Waiter};
+use super::input::Asked;
 use super::ownership::{Answer, Phase};
 use super::relay::{Relay, Stay};
+use super::resuming::Resuming;
 use super::session::Place;
 use super::{Hub, Notice, SessionId, Time};
-use crate::protocol::{Command, OnWrongPod};
+use crate::protocol::{Command, OnWrongPod, RoomId};
 use crate::record::Owner;
 use crate::room::{Reach, SeatState};
 
@@ -55,20 +58,19 @@ impl Hub {
         // Those whose answer waited for a write: their commands go along as if they had not been carried out.
         for answer in answers {
             match answer {
-                Answer::Joined { asked, seat, entry, since, .. } => match asked.by {
-                    Reach::Local(id) => {
-                        let waiter = super::find::Waiter::entering(id, asked.id, entry, since).again(time.now);
-                        if owned.room.seat(seat).is_some() && self.session(id).is_some() {
-                            self.look_for(time, room, waiter);
-                        }
+                Answer::Joined { asked, seat, entry, since, .. } => {
+                    if owned.room.seat(seat).is_some() {
+                        self.enters_elsewhere(time, room, asked, entry, since, &owner);
                     }
-                    Reach::Guest(connection) => self.send_away(connection, owner.clone(), 0),
-                },
+                }
                 Answer::Left { asked, quit } => {
                     self.leaves_elsewhere(time, &owned.room, asked, quit, &owner, &mut going);
                 }
                 Answer::Exited { .. } => {}
             }
+        }
+        for Resuming { asked, entry, since, .. } in owned.resuming.drain(..) {
+            self.enters_elsewhere(time, room, asked, entry, since, &owner);
         }
         for waiter in owned.waiters.drain(..) {
             self.look_for(time, room, waiter);
@@ -80,7 +82,7 @@ impl Hub {
         self.refuse_frames(std::mem::take(&mut owned.frames));
     }
 
-    fn becomes_relayed(&mut self, time: Time, id: SessionId, room: crate::protocol::RoomId, stay: Stay) {
+    fn becomes_relayed(&mut self, time: Time, id: SessionId, room: RoomId, stay: Stay) {
         let draining = self.drain.is_some();
         if let Some(session) = self.session_mut(id) {
             let redirect = session.mode == OnWrongPod::Redirect && !draining;
@@ -95,12 +97,23 @@ impl Hub {
         }
     }
 
+    /// A JOIN or RESUME that was not answered is asked again at the new owner.
+    fn enters_elsewhere(&mut self, time: Time, room: RoomId, asked: Asked, entry: Entry, since: u64, owner: &Owner) {
+        match asked.by {
+            Reach::Local(id) if self.session(id).is_some() => {
+                self.look_for(time, room, Waiter::entering(id, asked.id, entry, since).again(time.now));
+            }
+            Reach::Local(_) => {}
+            Reach::Guest(connection) => self.send_away(connection, owner.clone(), 0),
+        }
+    }
+
     /// A LEAVE or QUIT that was not answered is asked again at the new owner, who may still have the seat.
     fn leaves_elsewhere(
         &mut self,
         time: Time,
         room: &crate::room::Room,
-        asked: super::input::Asked,
+        asked: Asked,
         quit: bool,
         owner: &Owner,
         going: &mut Vec<SessionId>,

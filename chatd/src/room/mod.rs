@@ -47,6 +47,17 @@ pub enum SeatState {
     },
 }
 
+/// Up to where a seat's last connection was given the room's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Given {
+    /// All up to this one.
+    UpTo(u64),
+    /// None: it was lost at another owner, in another timeline.
+    Nothing,
+    /// Nobody knows how much up to this one; nothing after it.
+    Unknown(u64),
+}
+
 /// One player's place.
 #[derive(Debug, Clone)]
 pub struct Seat {
@@ -60,8 +71,8 @@ pub struct Seat {
     pub holder: Option<Connection>,
     /// The number of the last command of a relayed holder that was carried out.
     pub processed: u64,
-    /// The room's last message when the connection was lost; `u64::MAX`: unknown, it was lost at another owner.
-    pub left_at: u64,
+    /// Counts once the connection is gone.
+    pub given: Given,
     pub bucket: Bucket,
     pub strikes: Strikes,
 }
@@ -113,7 +124,7 @@ impl Room {
                 reach: None,
                 holder: None,
                 processed: 0,
-                left_at: u64::MAX,
+                given: Given::Nothing,
                 bucket,
                 strikes: Strikes::default(),
             })

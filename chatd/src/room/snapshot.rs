@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bucket, Connection, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes};
+use super::{Bucket, Connection, Given, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes};
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, Timeline};
 use crate::record::MAX_EPOCH;
 
@@ -19,7 +19,7 @@ pub struct SeatSnapshot {
     pub away_for: Option<u64>,
     pub holder: Option<Connection>,
     pub processed: u64,
-    pub left_at: u64,
+    pub given: Given,
 }
 
 /// A whole room, and the record that the new owner has to swap for its own.
@@ -98,7 +98,7 @@ impl Room {
                     holder: seat.holder,
                     processed: seat.processed,
                     // Who is connected has been told everything up to here, and nothing by the new owner.
-                    left_at: if seat.state == SeatState::Live { self.seq } else { seat.left_at },
+                    given: if seat.state == SeatState::Live { Given::UpTo(self.seq) } else { seat.given },
                 })
                 .collect(),
             ring: self
@@ -126,7 +126,7 @@ impl Room {
             reach: None,
             holder: seat.holder,
             processed: seat.processed,
-            left_at: seat.left_at,
+            given: seat.given,
             bucket,
             strikes: Strikes::default(),
         });

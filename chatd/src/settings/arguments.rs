@@ -223,7 +223,7 @@ pub(super) struct LimitArguments {
     /// Wrong rooms and tokens before a connection is closed.
     #[arg(long, env = "CHATD_MAX_MISSES", value_name = "COUNT", default_value = "10", value_parser = |text: &str| values::count(text, 1, 1000))]
     pub(super) max_misses: u32,
-    /// What may wait to be sent on one connection before it counts as a slow consumer.
+    /// What may wait to be sent on one connection before it counts as a slow consumer; for a relayed client, at each of its two pods.
     #[arg(long, env = "CHATD_SEND_QUEUE", value_name = "BYTES", default_value = "256KiB", value_parser = |text: &str| values::size(text, 32 << 10, 64 << 20))]
     pub(super) send_queue: usize,
 }

@@ -4,7 +4,7 @@ use chatd::frame::Drop;
 use chatd::room::RingLimits;
 use serde_json::{Value, json};
 
-use crate::world::{Client, World};
+use crate::world::{Client, World, boot};
 
 /// What is said in a replay: text and, with the sender's own number, whose it is.
 fn replayed(events: &[Value]) -> Vec<(&str, Option<u64>)> {
@@ -196,4 +196,112 @@ fn a_room_that_nobody_takes_is_counted_and_its_relayed_clients_look_for_it_at_on
     it.world.pods[0].targets(time, Vec::new());
     it.world.pass(500);
     assert_eq!((it.world.pods[0].room_count(), it.world.pods[0].counters.handovers_failed), (0, 1));
+}
+
+/// Alice in a room of pod 0, and bob's token there, whose connection to pod `entry` speaks lines.
+fn bob_by_lines(entry: usize) -> (World, String, [Client; 2], String) {
+    let mut world = World::new(3);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    let bob = world.open(entry);
+    let token = world.join_resumable(bob, &room, "bob RELAY");
+    world.ask(alice, "heard\n");
+    world.hear(bob);
+    (world, room, [alice, bob], token)
+}
+
+#[test]
+fn what_was_said_until_the_owner_heard_that_a_connection_had_ended_is_told() {
+    // The next connection comes after the owner has heard of it, or before.
+    for soon in [false, true] {
+        for entry in [0, 1, 2] {
+            let (mut world, room, [alice, bob], token) = bob_by_lines(1);
+            let time = world.time();
+            world.pods[1].dropped(time, bob.1, Drop::Lost);
+            world.say_later(alice, "between\n");
+            let bob = world.open(entry);
+            let resume = format!("RESUME {room} {token} RELAY\n");
+            if !soon {
+                world.run();
+            }
+            world.say(bob, &resume);
+            let joined = format!("JOINED {room} bob alice,bob\nTOKEN {token}\n");
+            assert_eq!(world.hear(bob), joined + "MSG alice between\n", "by pod {entry}, soon: {soon}");
+            assert_eq!(world.ask(bob, "hello\n"), "MSG bob hello\n");
+        }
+    }
+}
+
+#[test]
+fn what_went_to_a_connection_that_seems_to_live_may_be_missed() {
+    let (mut world, room, [alice, old], token) = bob_by_lines(1);
+    world.say(alice, "on its way\n");
+    let bob = world.open(2);
+    let heard = world.ask(bob, &format!("RESUME {room} {token} RELAY\n"));
+    assert_eq!(heard, format!("JOINED {room} bob alice,bob\nTOKEN {token}\nMISSED ?\n"));
+    assert!(world.hear(old).ends_with("BYE replaced\n"));
+    assert_eq!(world.hear(alice), "MSG alice on its way\n");
+}
+
+#[test]
+fn who_resumes_is_answered_though_its_former_pod_says_nothing() {
+    for breaks in [false, true] {
+        let (mut world, room, [_, _], token) = bob_by_lines(1);
+        world.alive[1] = false;
+        let bob = world.open(2);
+        world.say(bob, &format!("RESUME {room} {token} RELAY\n"));
+        if breaks {
+            let time = world.time();
+            world.pods[0].peer_down(time, boot(1));
+        }
+        world.pass(if breaks { 100 } else { 1_500 });
+        let heard = world.hear(bob);
+        assert_eq!(heard, format!("JOINED {room} bob alice,bob\nTOKEN {token}\nMISSED ?\n"), "breaks: {breaks}");
+    }
+}
+
+#[test]
+fn of_two_who_resume_a_seat_at_once_the_later_one_has_it() {
+    let (mut world, room, [alice, _], token) = bob_by_lines(1);
+    // Its former pod says nothing for a while.
+    world.alive[1] = false;
+    let [first, second, third] = [world.open(0), world.open(2), world.open(0)];
+    for bob in [first, second] {
+        world.say(bob, &format!("RESUME {room} {token} RELAY\n"));
+    }
+    world.pass(1_500);
+    assert!(world.hear(first).ends_with("BYE replaced\n"));
+    assert!(world.hear(second).starts_with("JOINED"));
+    assert_eq!(world.hear(alice), "");
+    // The next one is gone again before it is answered.
+    world.say(third, &format!("RESUME {room} {token}\n"));
+    world.alive[2] = false;
+    world.pass(100);
+    let fourth = world.open(0);
+    world.say(fourth, &format!("RESUME {room} {token}\n"));
+    let time = world.time();
+    world.pods[0].dropped(time, fourth.1, Drop::Lost);
+    world.pass(17_000);
+    assert_eq!(world.hear(alice), "AWAY bob\n");
+    world.pass(30_000);
+    assert_eq!(world.hear(alice), "EXITED bob timeout\n");
+}
+
+#[test]
+fn what_a_slow_reader_was_not_given_is_missed() {
+    for entry in [0, 1] {
+        let (mut world, room, [alice, old], token) = bob_by_lines(entry);
+        world.say_much(alice, 90);
+        assert!(world.hear_all(old).ends_with("BYE slow_consumer\n"));
+        world.pass(2_000);
+        world.ask(alice, "since then\n");
+        let bob = world.open(0);
+        let heard = world.ask(bob, &format!("RESUME {room} {token}\n"));
+        let joined = format!("JOINED {room} bob alice,bob\nTOKEN {token}\nMISSED ?\n");
+        assert!(
+            heard.starts_with(&joined) && heard.ends_with("MSG alice since then\n"),
+            "by pod {entry}: {heard:.300}"
+        );
+    }
 }

@@ -4,13 +4,13 @@ use chatd::directory::{Key, Request};
 use chatd::frame::{Attach, Frame, RelayId};
 use chatd::protocol::{Encoding, Ownership, RoomId, SeatId, Timeline};
 use chatd::record::{Owner, Record, RecordedSeat};
-use chatd::room::{SeatSnapshot, Snapshot};
+use chatd::room::{Given, SeatSnapshot, Snapshot};
 
 use crate::world::{World, boot};
 
 fn seat(name: &str, number: u64, away_for: Option<u64>) -> SeatSnapshot {
     let (name, seat) = (name.parse().unwrap(), SeatId(number));
-    SeatSnapshot { name, seat, resumable: true, away_for, holder: None, processed: 0, left_at: 0 }
+    SeatSnapshot { name, seat, resumable: true, away_for, holder: None, processed: 0, given: Given::UpTo(0) }
 }
 
 fn another_pod() -> Owner {

@@ -318,6 +318,40 @@ fn a_room_that_stays_is_claimed_again_all_the_same() {
 }
 
 #[test]
+fn what_a_dead_owner_may_have_carried_out_stays_in_doubt_until_all_that_was_missed_has_come() {
+    // What comes of the first attach before the link breaks: nothing, that it is admitted, or more.
+    for before in 0..4 {
+        let mut world = World::new(3);
+        let (room, alice, bob) = world.room_of_two(1, "");
+        let carol = world.open(2);
+        world.ask(carol, &format!("JOIN {room} carol RELAY\n"));
+        world.hear(bob);
+        world.mute = Some(0);
+        world.say(bob, "hello\n");
+        assert!(world.hear(alice).ends_with("MSG bob hello\n"));
+        // The owner ends; the third pod is the first to notice, and takes the room over.
+        world.alive[1] = false;
+        world.kill(0);
+        world.pass(3_000);
+        assert_eq!(world.pods[2].room_count(), 1);
+        world.alive[1] = true;
+        (world.mute, world.before_mute) = (Some(2), before);
+        let time = world.time();
+        world.pods[1].peer_down(time, boot(0));
+        world.run();
+        world.mute = None;
+        world.break_link(1, 2);
+        world.pass(3_000);
+        let heard = world.hear(bob);
+        let times = |what: &str| heard.matches(what).count();
+        let told = [format!("MOVED {room}\n"), "MISSED ?\n".into(), "ERR unavailable ".into()];
+        assert_eq!(told.map(|what| times(&what)), [1, 1, 1], "{before} came: {heard}");
+        assert!(!world.hear(carol).contains("hello"), "{before} came");
+        assert_eq!(world.ask(bob, "again\n"), "MSG bob again\n");
+    }
+}
+
+#[test]
 fn a_swap_that_the_target_of_a_move_has_given_up_and_that_comes_late_still_counts() {
     let mut world = World::new(2);
     let (room, alice, _) = world.room_of_two(0, "");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, NoAnswer, Request};
 use chatd::frame::{self, Frame};
-use chatd::hub::{Effect, Hub, HubSettings, LeaseView, RoomSlots, Rules, SessionId, Target, Ticket, Time};
+use chatd::hub::{Effect, Hub, HubLimits, HubSettings, LeaseView, RoomSlots, Rules, SessionId, Target, Ticket, Time};
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot};
 use chatd::record::Owner;
@@ -31,6 +31,7 @@ pub fn settings() -> HubSettings {
         tcp_on_wrong_pod: OnWrongPod::Redirect,
         shard: 0,
         shards: 1,
+        limits: HubLimits::USUAL,
         rules: Rules::ALL,
     }
 }
@@ -65,7 +66,7 @@ pub fn boot(pod: usize) -> PodBoot {
 }
 
 /// A pod that knows of no lease yet.
-fn hub(index: usize, ring: RingLimits) -> Hub {
+fn hub(index: usize, settings: HubSettings) -> Hub {
     let keys = Arc::new(Keyring::new(vec![("k".into(), vec![7; 32])], "k").unwrap());
     let me = Owner {
         ownership: Ownership { epoch: 0, boot: boot(index) },
@@ -74,17 +75,23 @@ fn hub(index: usize, ring: RingLimits) -> Hub {
         web: format!("pod{index}:8081"),
         peer: format!("{index}"),
     };
-    Hub::new(HubSettings { ring, ..settings() }, me, keys, [index as u8; 32])
+    Hub::new(settings, me, keys, [index as u8; 32])
 }
 
 impl World {
     pub fn new(pods: usize) -> Self {
-        Self::with_ring(pods, settings().ring)
+        Self::with(pods, |_| {})
     }
 
     pub fn with_ring(pods: usize, ring: RingLimits) -> Self {
+        Self::with(pods, |settings| settings.ring = ring)
+    }
+
+    pub fn with(pods: usize, change: impl Fn(&mut HubSettings)) -> Self {
         let hub = |index: usize| {
-            let mut hub = hub(index, ring);
+            let mut settings = settings();
+            change(&mut settings);
+            let mut hub = hub(index, settings);
             hub.lease(Time { now: 1000, wall: 1_000_000 }, LeaseView { confirmed: Some(1000), settled: true });
             hub
         };
@@ -251,7 +258,7 @@ impl World {
 
     /// The pod has just started: others may have seen its lease already.
     pub fn start_without_lease(&mut self, pod: usize) {
-        self.pods[pod] = hub(pod, settings().ring);
+        self.pods[pod] = hub(pod, settings());
     }
 
     /// A link breaks, and both sides notice.
@@ -295,6 +302,36 @@ impl World {
             rest = &rest[start + length..];
         }
         events
+    }
+
+    /// The same, but what comes of it is not carried out yet.
+    pub fn say_later(&mut self, (pod, id): Client, text: &str) {
+        let time = self.time();
+        self.pods[pod].receive(time, id, text.as_bytes());
+    }
+
+    /// Says so many lines of about 4,000 bytes, as fast as it may. The text of each.
+    pub fn say_much(&mut self, client: Client, lines: usize) -> String {
+        let text = "x".repeat(3_990);
+        for line in 0..lines {
+            if line % 20 == 0 {
+                self.pass(2_000);
+            }
+            self.ask(client, &format!("{text}\n"));
+        }
+        text
+    }
+
+    /// Reads until nothing comes any more, without any time passing.
+    pub fn hear_all(&mut self, client: Client) -> String {
+        let mut all = String::new();
+        loop {
+            let heard = self.hear(client);
+            if heard.is_empty() {
+                return all;
+            }
+            all += &heard;
+        }
     }
 
     pub fn say(&mut self, (pod, id): Client, text: &str) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chatd::directory::Directory;
 use chatd::directory::memory::MemoryDirectory;
-use chatd::hub::{HubSettings, LeaseView, Rules};
+use chatd::hub::{HubLimits, HubSettings, LeaseView, Rules};
 use chatd::limits::SharedLimits;
 use chatd::mail::{Places, PodMail, Report, ShardMail};
 use chatd::protocol::token::Keyring;
@@ -54,6 +54,7 @@ impl Default for Options {
             tcp_on_wrong_pod: OnWrongPod::Redirect,
             shard: 0,
             shards: 2,
+            limits: HubLimits::USUAL,
             rules: Rules::ALL,
         };
         Self {

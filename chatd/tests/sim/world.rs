@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chatd::counters::Counters;
-use chatd::hub::{HubSettings, RoomSlots, Rules};
+use chatd::hub::{HubLimits, HubSettings, RoomSlots, Rules};
 use chatd::protocol::OnWrongPod;
 use chatd::protocol::token::Keyring;
 use chatd::room::RingLimits;
@@ -113,28 +113,47 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
     }
 }
 
+/// Limits so small that each of them is reached, in some runs.
+fn small_limits(dice: &mut Dice) -> HubLimits {
+    let usual = HubLimits::USUAL;
+    HubLimits {
+        window: dice.pick(&[usual.window, usual.window, 1024, 64]),
+        commands: dice.pick(&[usual.commands, usual.commands, 2]),
+        waiting: dice.pick(&[usual.waiting, usual.waiting, 1]),
+        checks: dice.pick(&[usual.checks, usual.checks, 1]),
+        dialled: dice.pick(&[usual.dialled, usual.dialled, 2]),
+        tells: dice.pick(&[usual.tells, usual.tells, 1]),
+        tell_for: dice.pick(&[usual.tell_for, usual.tell_for, 10_000]),
+        owners: dice.pick(&[usual.owners, usual.owners, 1]),
+        owner_for: dice.pick(&[usual.owner_for, usual.owner_for, 5_000]),
+    }
+}
+
 impl World {
     fn new(seed: u64, options: &Options) -> Self {
         let mut dice = Dice::new(seed, "world");
         let plan = Plan::new(seed);
         let tight = dice.chance(20);
+        // Apart, so that they alter nothing of what else a run draws.
+        let mut limited = Dice::new(seed, "limits");
         let settings = HubSettings {
             max_players: dice.pick(&[2, 3, 4, 4, 4]),
             seat_hold: 30_000,
-            record_ttl: 3_600_000,
+            record_ttl: limited.pick(&[3_600_000, 3_600_000, 70_000]),
             empty_ttl: dice.pick(&[600_000, 600_000, 6_000]),
             slots: RoomSlots::new(MAX_ROOMS),
             rate: if tight { 10 } else { 1_000 },
             burst: if tight { 20 } else { 1_000 },
             max_misses: 10,
             first_line_timeout: 10_000,
-            idle_timeout: 120_000,
+            idle_timeout: limited.pick(&[120_000, 120_000, 8_000]),
             send_queue: dice.pick(&[256, 256, 16, 8]) * 1024,
             ring: RingLimits { messages: dice.pick(&[32, 32, 4]), bytes: 8 * 1024, age: 90_000 },
             ring_total: dice.pick(&[32 * 1024 * 1024, 32 * 1024 * 1024, 2 * 1024]),
             tcp_on_wrong_pod: dice.pick(&[OnWrongPod::Redirect, OnWrongPod::Relay]),
             shard: 0,
             shards: 1,
+            limits: small_limits(&mut limited),
             rules: options.rules,
         };
         let keys = Keyring::new(vec![("1".into(), vec![7; 32])], "1").expect("a key of 32 bytes");

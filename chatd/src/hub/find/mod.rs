@@ -18,7 +18,7 @@ use super::input::Asked;
 use super::ownership::{Owned, PATIENCE, Phase};
 use super::session::Place;
 use super::slots::RoomSlot;
-use super::{Hub, Notice, Purpose as TicketPurpose, SeenOwners, SessionId, Ticket, Time, Timer};
+use super::{Hub, Notice, Purpose as TicketPurpose, SessionId, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
@@ -407,7 +407,7 @@ impl Hub {
             return;
         }
         if self.seen.learn(time.now, room, owner) {
-            self.arm(SeenOwners::next_look(time.now), Timer::Owners);
+            self.arm(self.seen.next_look(time.now), Timer::Owners);
         }
     }
 
@@ -421,7 +421,7 @@ impl Hub {
     pub(in crate::hub) fn forget_old_owners(&mut self, time: Time) {
         self.seen.forget_old(time.now);
         if !self.seen.is_empty() {
-            self.arm(SeenOwners::next_look(time.now), Timer::Owners);
+            self.arm(self.seen.next_look(time.now), Timer::Owners);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::admission::Entry;
 use super::drain::Move;
 use super::find::{Waiter, answer_by};
 use super::input::Asked;
+use super::resuming::Resuming;
 use super::session::Place;
 use super::slots::RoomSlot;
 use super::{Effect, Hub, Notice, Purpose, RoomView, SessionId, Ticket, Time, Timer};
@@ -28,8 +29,6 @@ use crate::room::Room;
 pub const PATIENCE: u64 = 2_000;
 /// Each record is checked, and so renewed, this often (ms; design.md section 5).
 const CHECK: u64 = 30_000;
-/// Requests of checks under way at a time: ten thousand rooms are then checked in well under a second.
-const CHECKS_UNDER_WAY: usize = 128;
 /// A write that was not answered and turned out not to be there is looked for once more, after this pause (ms): a server that
 /// comes to itself reads its connections in no particular order.
 pub const LATE: u64 = 3_000;
@@ -107,6 +106,8 @@ pub struct Owned {
     pub unconfirmed: Option<u64>,
     /// JOIN, RESUME and attaching sessions that came while the room was not ready.
     pub waiters: Vec<Waiter>,
+    /// RESUMEs that wait for what another pod knows: at most one a seat.
+    pub resuming: Vec<Resuming>,
     /// Frames of relayed sessions that came while the room was not ready.
     pub frames: Vec<(PodBoot, Frame<'static>)>,
     /// What is in the directory, as far as is known.
@@ -147,6 +148,7 @@ impl Owned {
             slot,
             unconfirmed: None,
             waiters: Vec::new(),
+            resuming: Vec::new(),
             frames: Vec::new(),
             stored,
             serial: 0,
@@ -234,7 +236,8 @@ impl Owned {
         };
         let empty = self.empty_since.filter(|_| self.may_close()).map(|since| since + settings.empty_ttl);
         // While input and output wait, so do the seats' times.
-        let seats = seats.filter(|_| self.ready()).min();
+        let resuming = self.resuming.iter().map(|resuming| resuming.until);
+        let seats = seats.chain(resuming).filter(|_| self.ready()).min();
         let waiters = self.waiters.iter().map(|waiter| waiter.deadline).min();
         let answers = self.answers.front().map(|held| held.deadline);
         [phase, empty, seats, waiters, answers, self.unconfirmed, self.retry_at]
@@ -354,6 +357,7 @@ impl Hub {
         }
         self.release(time, key);
         self.waiters_due(time, key);
+        self.resuming_due(time, key);
         self.seats_due(time, key);
         self.move_due(time, key);
         let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.room.id == room) else {

@@ -1,9 +1,9 @@
 //! Records of owned rooms are written, checked and claimed again; answers wait for the writes that hold them. Pure: no I/O.
 
 use super::{
-    Answer, Bytes, CHECK, CHECKS_UNDER_WAY, Duration, Effect, Held, Hub, Key, LATE, LEASE, MAX_EPOCH, NoAnswer, Notice,
-    Outstanding, Ownership, PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Ticket, Time, Timer,
-    Verdict, answer_by, judge,
+    Answer, Bytes, CHECK, Duration, Effect, Held, Hub, Key, LATE, LEASE, MAX_EPOCH, NoAnswer, Notice, Outstanding,
+    Ownership, PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Ticket, Time, Timer, Verdict,
+    answer_by, judge,
 };
 
 impl Hub {
@@ -105,7 +105,7 @@ impl Hub {
     }
 
     pub(in crate::hub) fn pump_checks(&mut self, time: Time) {
-        while self.own_requests < CHECKS_UNDER_WAY
+        while self.own_requests < self.settings.limits.checks
             && let Some(room) = self.checks.pop_front()
         {
             if let Some(key) = self.owned_key(room) {

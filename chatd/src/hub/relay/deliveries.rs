@@ -1,6 +1,6 @@
 //! What comes from the owner of a relayed session. Pure: no I/O.
 
-use super::{After, Asked, CREDIT, ErrorCode, Frame, Hub, Place, PodBoot, RelayId, SessionId, State, Stay, Time};
+use super::{After, Asked, Drop, ErrorCode, Frame, Hub, Place, PodBoot, RelayId, SessionId, State, Stay, Time};
 
 impl Hub {
     pub(in crate::hub) fn delivery_came(
@@ -23,38 +23,46 @@ impl Hub {
         if let Some(number) = replies {
             self.replied(time, id, number);
         }
+        let (window, send_queue) = (self.settings.limits.window, self.settings.send_queue);
         let Some(session) = self.session_mut(id) else {
             return;
         };
-        // An attach that was sent twice brings twice what came in between.
-        let known = |stay: &Stay| after.is_none() && position > 0 && position <= stay.position;
         if after == Some(After::Close { code: Some(ErrorCode::SlowConsumer) }) {
             // What is queued is dropped, wherever it is.
             session.output.keep_only_what_is_under_way(session.encoding);
         }
-        let twice = matches!(&session.place, Place::Relayed(relay) if relay.stay.as_ref().is_some_and(known));
+        // An attach that was sent twice is answered twice.
+        let twice = |relay: &super::Relay| match after {
+            None => position > 0 && relay.stay.is_some_and(|stay| position <= stay.position),
+            Some(After::Admitted { joined: false, .. }) => !early(relay),
+            Some(_) => false,
+        };
+        let twice = matches!(&session.place, Place::Relayed(relay) if twice(relay));
         if !twice {
             session.output.buffer().extend_from_slice(bytes);
         }
-        let queued = session.output.len();
         if let Place::Relayed(relay) = &mut session.place {
             relay.uncredited += bytes.len();
+            session.output.was_brought(relay.uncredited.saturating_sub(window).min(bytes.len()));
             if let Some(stay) = &mut relay.stay {
                 stay.position = stay.position.max(position);
                 stay.seq = stay.seq.max(seq);
             }
         }
-        let too_much = queued > self.settings.send_queue;
+        let too_much = session.output.is_over(send_queue);
         self.mark_dirty(id);
         if too_much {
             return self.too_slow(time, id);
         }
         match after {
             None => {}
-            Some(After::Admitted { name, seat, resumable, timeline }) => {
+            Some(After::Admitted { .. }) if twice => {}
+            Some(After::Admitted { name, seat, resumable, timeline, joined }) => {
                 if let Some(relay) = self.relay(id) {
                     let fresh = relay.stay.is_none_or(|stay| stay.timeline != timeline);
-                    let fresh = fresh || !bytes.is_empty();
+                    relay.doubt |= fresh;
+                    relay.moved = false;
+                    let fresh = fresh || joined;
                     let known = relay.stay.filter(|_| !fresh).map(|stay| (stay.position, stay.seq));
                     let (position, seq) = known.unwrap_or((position, seq));
                     relay.stay = Some(Stay { name, seat, resumable, timeline, position, seq });
@@ -67,8 +75,8 @@ impl Hub {
                         State::Searching | State::Live => {}
                     }
                 }
-                // With a word to the client: admitted as if it had joined, and nothing is replayed.
-                if !bytes.is_empty() && self.relay(id).is_some_and(|relay| relay.state != State::Live) {
+                // Admitted as if it had joined, and nothing is replayed.
+                if joined && self.relay(id).is_some_and(|relay| relay.state != State::Live) {
                     self.caught_up(time, id, None);
                 }
                 self.wake(id);
@@ -87,6 +95,12 @@ impl Hub {
             }
             Some(After::Close { code }) => {
                 self.relays.remove(&relay_id);
+                if code == Some(ErrorCode::Replaced)
+                    && let Some(room) = self.session(id).and_then(|session| session.room)
+                {
+                    // Somebody waits for this: up to here the client seemed to live, so nobody knows what it has read.
+                    self.peers.send(from, &Frame::Closed { room, relay: relay_id, drop: Drop::Lost, heard: None });
+                }
                 if let Some(session) = self.session_mut(id) {
                     session.place = Place::Outside;
                 }
@@ -117,10 +131,13 @@ impl Hub {
 
     /// Everything that was missed has come: what was in flight is settled, what waited is sent.
     pub(super) fn caught_up(&mut self, time: Time, id: SessionId, processed: Option<u64>) {
+        let numbered = self.settings.rules.number_commands;
         let Some(relay) = self.relay(id) else {
             return;
         };
         let mut lost = Vec::new();
+        let doubt = std::mem::take(&mut relay.doubt) && numbered;
+        let processed = processed.filter(|_| !doubt);
         relay.pending.retain(|pending| {
             let carried_out = pending.is_carried_out(processed);
             if carried_out {
@@ -132,7 +149,6 @@ impl Hub {
             pending.sent = false;
         }
         relay.ending = relay.ends();
-        relay.moved = false;
         relay.state = State::Live;
         for own in lost {
             self.refuse(time, Asked::here(id, own), ErrorCode::Unavailable);
@@ -151,7 +167,9 @@ impl Hub {
         }
     }
 
+    /// Tells the owner what has been written to the client, a quarter of the window at a time.
     pub(in crate::hub) fn credit(&mut self, _time: Time, id: SessionId) {
+        let quarter = self.settings.limits.window / 4;
         let Some(session) = self.session_mut(id) else {
             return;
         };
@@ -160,8 +178,8 @@ impl Hub {
             return;
         };
         let bytes = relay.uncredited.saturating_sub(queued);
-        if bytes >= CREDIT
-            && let (State::Live, Some(owner)) = (&relay.state, &relay.owner)
+        if bytes >= quarter
+            && let (State::Live | State::Attaching { admitted: true, .. }, Some(owner)) = (&relay.state, &relay.owner)
         {
             relay.uncredited -= bytes;
             let frame = Frame::Credit { room: relay.room, relay: relay_id, bytes: bytes as u32 };

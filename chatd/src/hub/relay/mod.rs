@@ -11,14 +11,12 @@ use super::input::Asked;
 use super::session::Place;
 use super::{Hub, SessionId, Time, Timer};
 use crate::frame::{After, Attach, Drop, Frame, RelayId};
-use crate::protocol::{Command, Encoding, ErrorCode, Event, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, Timeline};
+use crate::protocol::{
+    Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, Timeline,
+};
 use crate::record::Owner;
 use crate::room::Connection;
 
-/// Commands of one session that may be on their way to the owner, or wait for one.
-const COMMANDS: usize = 64;
-/// Bytes written to the client after which the owner is told so: a quarter of the window.
-const CREDIT: usize = (super::guests::WINDOW / 4) as usize;
 /// How long an owner may take to attach a session (ms): it may wait 2 s for the write of a new seat.
 const ATTACH: u64 = 3_000;
 
@@ -98,6 +96,9 @@ pub struct Relay {
     ending: bool,
     /// The client does not know yet that the owner has changed.
     moved: bool,
+    /// Another owner had the room, in another timeline: what was sent to it may have been carried out. So it stays until all that was
+    /// missed has come, however often the session attaches until then.
+    doubt: bool,
     /// The client is to go to the new owner, once nothing is in flight.
     redirect: bool,
     /// When the search for an owner is given up.
@@ -118,6 +119,7 @@ impl Relay {
             pending: VecDeque::new(),
             ending: false,
             moved: true,
+            doubt: false,
             redirect,
             give_up,
             uncredited: 0,
@@ -131,8 +133,9 @@ impl Relay {
         self.pending.push_back(Pending { number: self.last_number, id, command, sent: false });
     }
 
-    pub fn takes_commands(&self) -> bool {
-        !self.ending && self.pending.len() < COMMANDS && !matches!(self.state, State::Opening { .. })
+    /// `most`: commands under way.
+    pub fn takes_commands(&self, most: usize) -> bool {
+        !self.ending && self.pending.len() < most && !matches!(self.state, State::Opening { .. })
     }
 
     /// A command that ends the stay is on its way.
@@ -193,6 +196,7 @@ impl Hub {
             pending: VecDeque::new(),
             ending: false,
             moved: false,
+            doubt: false,
             redirect,
             give_up: 0,
             uncredited: 0,
@@ -245,6 +249,7 @@ impl Hub {
             self.relays.remove(&relay_id);
             return self.now_outside(time, id);
         };
+        let doubt = relay.doubt;
         let Some(owned) = self.rooms.get(key) else {
             return;
         };
@@ -273,6 +278,7 @@ impl Hub {
             return;
         }
         let pending = self.leave_relay(id);
+        let processed = processed.filter(|_| !doubt);
         if let Some(session) = self.session_mut(id) {
             session.place = Place::Seated { key, seat: stay.seat };
         }

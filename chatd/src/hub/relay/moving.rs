@@ -1,8 +1,8 @@
 //! Relayed sessions whose owner changes or cannot be found, and clients that are sent on to it. Pure: no I/O.
 
 use super::{
-    ATTACH_PATIENCE, Asked, Drop, ErrorCode, Event, Frame, Hub, OnWrongPod, Owner, Place, PodBoot, Relay, RelayId,
-    RoomId, SessionId, State, Time, Waiter,
+    ATTACH_PATIENCE, Asked, Drop, ErrorCode, Event, Frame, Heard, Hub, OnWrongPod, Owner, Place, PodBoot, Relay,
+    RelayId, RoomId, SessionId, State, Time, Waiter,
 };
 
 impl Hub {
@@ -143,7 +143,9 @@ impl Hub {
     /// Tells the owner that has, or may have, the session that its client is gone.
     fn close_there(&mut self, relay: &Relay, relay_id: RelayId, drop: Drop) {
         if let Some(owner) = &relay.owner {
-            let frame = Frame::Closed { room: relay.room, relay: relay_id, drop };
+            let stay = relay.stay.filter(|_| drop != Drop::Slow);
+            let heard = stay.map(|stay| Heard { timeline: stay.timeline, last_seq: stay.seq });
+            let frame = Frame::Closed { room: relay.room, relay: relay_id, drop, heard };
             self.peers.send(owner.ownership.boot, &frame);
         }
     }
@@ -160,7 +162,8 @@ impl Hub {
                 self.counters.joined(Err(ErrorCode::Unavailable));
                 self.refuse_entry(time, asked, ErrorCode::Unavailable);
             }
-            State::Attaching { until, .. } if *until <= time.now => self.search(time, id, false),
+            // Once it is admitted the owner is there, and what was missed comes as fast as the client reads.
+            State::Attaching { until, admitted: false } if *until <= time.now => self.search(time, id, false),
             _ => {}
         }
     }

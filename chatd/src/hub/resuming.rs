@@ -1,0 +1,162 @@
+//! RESUME at the room's owner: whose seat it is, and what its former connection was given. Pure: no I/O.
+
+use super::admission::Entry;
+use super::input::Asked;
+use super::replay::{MOST_REPLAY, Unheard};
+use super::{Hub, Time};
+use crate::protocol::{ErrorCode, Heard, SeatId};
+use crate::room::{Connection, Given, Reach, SeatState, Told};
+
+/// How long a pod may take to say what a connection was given whose seat is resumed (ms): RESUME is answered within 2 s.
+const ASKED: u64 = 1_000;
+
+/// A RESUME that waits until the pod of the seat's former connection has said what that was given.
+#[derive(Debug)]
+pub struct Resuming {
+    pub seat: SeatId,
+    pub asked: Asked,
+    pub entry: Entry,
+    pub since: u64,
+    pub until: u64,
+}
+
+impl Hub {
+    /// Takes a held seat, or one that another connection has, with the token that was given for it.
+    pub(super) fn resume(&mut self, time: Time, key: usize, asked: Asked, token: &str, heard: Option<Heard>) {
+        let Some(owned) = self.rooms.get(key) else {
+            return;
+        };
+        let verified = self.keys.verify(owned.room.id, token);
+        let seat = match verified {
+            Ok((name, seat)) => owned
+                .room
+                .seat(seat)
+                .filter(|seat| seat.resumable && seat.name == name && seat.state != SeatState::Joining)
+                .ok_or(ErrorCode::BadToken),
+            Err(code) => Err(code),
+        };
+        let (seat, reach) = match seat {
+            Ok(seat) => (seat.id, seat.reach),
+            Err(code) => {
+                self.counters.joined(Err(code));
+                return self.refuse_entry(time, asked, code);
+            }
+        };
+        let earlier = self.end_asking(key, seat);
+        if let Some(earlier) = &earlier {
+            self.replaced(time, earlier.asked.by);
+        }
+        if heard.is_none() {
+            let entry = Entry::Resume { token: token.to_owned(), heard };
+            let until = match reach {
+                // Who comes back at once may be here before its own pod could say that the connection has ended.
+                Some(Reach::Guest(old)) if self.peers.is_up(old.boot) => {
+                    self.replaced(time, Reach::Guest(old));
+                    let last = self.rooms.get(key).map_or(0, |owned| owned.room.seq);
+                    self.detach_seat(time, key, seat, Given::Unknown(last));
+                    Some(time.now + ASKED)
+                }
+                None => earlier.map(|earlier| earlier.until),
+                Some(_) => None,
+            };
+            if let Some(until) = until
+                && let Some(owned) = self.rooms.get_mut(key)
+            {
+                owned.resuming.push(Resuming { seat, asked, entry, since: time.now, until });
+                return self.arm_room(time, key);
+            }
+        }
+        self.take_seat(time, key, seat, asked, heard);
+    }
+
+    /// Whoever waits for what a seat's former connection was given waits no more.
+    pub(super) fn end_asking(&mut self, key: usize, seat: SeatId) -> Option<Resuming> {
+        let resuming = &mut self.rooms.get_mut(key)?.resuming;
+        let index = resuming.iter().position(|resuming| resuming.seat == seat)?;
+        Some(resuming.remove(index))
+    }
+
+    /// The pods with these connections do not say what those were given.
+    pub(super) fn resume_unasked(&mut self, time: Time, gone: impl Fn(Connection) -> bool) {
+        let mut seats = Vec::new();
+        for (key, owned) in &self.rooms {
+            for Resuming { seat, .. } in &owned.resuming {
+                let holder = owned.room.seat(*seat).and_then(|seat| seat.holder);
+                if holder.is_none_or(&gone) {
+                    seats.push((key, *seat));
+                }
+            }
+        }
+        for (key, seat) in seats {
+            if let Some(resuming) = self.end_asking(key, seat) {
+                self.take_seat(time, key, seat, resuming.asked, None);
+            }
+        }
+    }
+
+    /// The same of one room, for those whose time is over.
+    pub(super) fn resuming_due(&mut self, time: Time, key: usize) {
+        let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.ready()) else {
+            return;
+        };
+        let due: Vec<Resuming> = owned.resuming.extract_if(.., |resuming| resuming.until <= time.now).collect();
+        for Resuming { seat, asked, .. } in due {
+            self.take_seat(time, key, seat, asked, None);
+        }
+    }
+
+    /// Seats who resumes, in place of the former connection. `heard`: what the client says that it has heard.
+    pub(super) fn take_seat(&mut self, time: Time, key: usize, seat: SeatId, asked: Asked, heard: Option<Heard>) {
+        let connection = self.connection(asked.by);
+        let Some(owned) = self.rooms.get(key) else {
+            return;
+        };
+        let Some((reach, state, given)) = owned.room.seat(seat).map(|seat| (seat.reach, seat.state, seat.given)) else {
+            self.counters.joined(Err(ErrorCode::BadToken));
+            return self.refuse_entry(time, asked, ErrorCode::BadToken);
+        };
+        let (timeline, last) = (owned.room.timeline, owned.room.seq);
+        if let Some(old) = reach {
+            self.replaced(time, old);
+        }
+        let name = self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).map(|seat| seat.name);
+        if let (SeatState::Away { .. }, Some(name)) = (state, name) {
+            self.tell_others(time, key, seat, Told::Back(name));
+        }
+        if let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) {
+            found.state = SeatState::Live;
+            found.reach = Some(asked.by);
+            found.holder = connection;
+            found.processed = asked.number;
+        }
+        self.forget_old(time, key);
+        let Some(ring) = self.rooms.get(key).map(|owned| &owned.room.ring) else {
+            return;
+        };
+        // What went to a connection that seems to live may have been read or not.
+        let given = if reach.is_some() { Given::Unknown(last) } else { given };
+        // What nobody in this seat can have heard comes after this message.
+        let unheard = match given {
+            Given::UpTo(seq) | Given::Unknown(seq) => Some(seq),
+            Given::Nothing => Some(0),
+        };
+        // Up to where it has heard all, and from where on it is given what is there still.
+        let (heard_up_to, since) = match heard {
+            Some(heard) if heard.timeline == timeline => {
+                let came = name.and_then(|name| ring.before(name)).unwrap_or_default();
+                let since = heard.last_seq.max(came).min(last);
+                (Some(since), Some(since))
+            }
+            // Whoever says nothing (lines) has heard what its connection was given.
+            None if matches!(given, Given::UpTo(_)) => (unheard, unheard),
+            _ => (None, unheard),
+        };
+        let since = since.map(|since| since.max(ring.start_within(MOST_REPLAY)).min(last));
+        let missed =
+            heard_up_to.zip(since).map(|(heard, since)| since.saturating_sub(heard) + ring.missed(since, last));
+        self.counters.joined(Ok(()));
+        self.counters.resumed += 1;
+        self.counters.missed += missed.unwrap_or_default();
+        self.welcome(time, key, asked, seat, true, Unheard { missed, since });
+    }
+}
