@@ -12,10 +12,16 @@ const createButton = document.getElementById('create');
 const notice = document.getElementById('notice');
 const alertText = document.getElementById('alert');
 
+const errorOf = (input) => document.getElementById(`${input.id}-error`);
+
 function complain(code, sentence, input) {
-  alertText.textContent = errorWords(code, sentence);
-  notice.classList.add('shown');
-  if (!input) return;
+  const words = errorWords(code, sentence);
+  if (!input) {
+    alertText.textContent = words;
+    notice.classList.add('shown');
+    return;
+  }
+  errorOf(input).textContent = words;
   input.setAttribute('aria-invalid', 'true');
   input.focus();
 }
@@ -23,7 +29,10 @@ function complain(code, sentence, input) {
 function clear() {
   alertText.textContent = '';
   notice.classList.remove('shown');
-  for (const input of [nameInput, roomInput]) input.removeAttribute('aria-invalid');
+  for (const input of [nameInput, roomInput]) {
+    input.removeAttribute('aria-invalid');
+    errorOf(input).textContent = '';
+  }
 }
 
 function enter(room, name) {

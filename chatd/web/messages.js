@@ -1,5 +1,6 @@
 // The list of messages: one row for each message or note, made once and kept in the room's order. I/O: the document.
 
+import { withDays } from './days.js';
 import { partsOf } from './links.js';
 import { avatar, hueOf } from './players.js';
 import { deliveryWords, noteWords } from './words.js';
@@ -7,6 +8,8 @@ import { deliveryWords, noteWords } from './words.js';
 const SAME_TURN_MS = 3 * 60_000;
 const NEAR_END_PX = 80;
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const calendar = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
 
 export class Messages {
   #list;
@@ -35,7 +38,7 @@ export class Messages {
   }
 
   render({ items, outbox, players }) {
-    const shown = [...items, ...outbox];
+    const shown = withDays([...items, ...outbox], Date.now());
     const keys = new Set(shown.map(({ key }) => key));
     let added = false;
     let wrote = false;
@@ -46,8 +49,8 @@ export class Messages {
     }
     shown.forEach((item, index) => {
       let row = this.#rows.get(item.key);
-      if (row?.item !== item) {
-        const element = item.kind === 'note' ? noteRow(item) : this.#messageRow(item, players);
+      if (row?.item !== item && !(row && item.kind === 'day')) {
+        const element = this.#row(item, players);
         element.classList.toggle('fresh', !row);
         row?.element.replaceWith(element);
         added ||= !row;
@@ -68,9 +71,18 @@ export class Messages {
     this.#newer.hidden = true;
   }
 
+  #row(item, players) {
+    switch (item.kind) {
+      case 'day': return dayRow(item);
+      case 'note': return noteRow(item);
+      default: return this.#messageRow(item, players);
+    }
+  }
+
   #messageRow(item, players) {
     const row = document.createElement('li');
     const hue = hueOf(item.from, players);
+    row.title = moment.format(item.at);
     row.className = `message ${item.mine ? 'mine' : 'theirs'} ${item.delivery ?? 'delivered'}`;
     const head = document.createElement('p');
     head.className = 'message-head';
@@ -111,8 +123,19 @@ function continues(before, item) {
   return before?.kind === 'message' && item.from === before.from && item.at - before.at < SAME_TURN_MS;
 }
 
+function dayRow({ at }) {
+  const row = document.createElement('li');
+  row.className = 'note day';
+  const words = document.createElement('time');
+  words.dateTime = new Date(at).toISOString().slice(0, 10);
+  words.textContent = calendar.format(at);
+  row.append(words);
+  return row;
+}
+
 function noteRow(item) {
   const row = document.createElement('li');
+  row.title = moment.format(item.at);
   row.className = item.name ? 'note' : 'note wide-note';
   const words = document.createElement('span');
   if (item.name) words.append(bidi(item.name), ' ');

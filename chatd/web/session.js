@@ -346,7 +346,7 @@ function exit(state, { name, reason }, now) {
 
 function presence(state, name, away, now) {
   const players = state.players.map((player) => (sameName(player.name, name) ? { ...player, away } : player));
-  return note({ ...state, players }, { code: away ? 'away' : 'back', name }, now);
+  return note({ ...state, players }, away ? { code: 'away', name, holdMs: state.holdMs } : { code: 'back', name }, now);
 }
 
 function note(state, what, at) {

@@ -69,7 +69,7 @@ export class View {
 
   render(state) {
     const status = connectionStatus(state);
-    setText(byId('status'), statusWords(status));
+    setText(byId('status'), statusWords(status, state.holdMs));
     byId('status').dataset.status = status;
     this.#renderSeats(state);
     this.#messages.render(state);
@@ -93,10 +93,12 @@ export class View {
     }
   }
 
-  #renderNotice({ error }) {
-    setText(byId('alert'), error ? errorWords(error.code, error.sentence) : '');
-    byId('notice').classList.toggle('shown', error !== null);
-    const nameIsWrong = error?.code === 'bad_name' || error?.code === 'name_taken';
+  #renderNotice({ error, phase }) {
+    const words = error ? errorWords(error.code, error.sentence) : '';
+    const nameIsWrong = ['looking', 'asking'].includes(phase) && ['bad_name', 'name_taken'].includes(error?.code);
+    setText(byId('alert'), nameIsWrong ? '' : words);
+    byId('notice').classList.toggle('shown', words !== '' && !nameIsWrong);
+    setText(byId('name-error'), nameIsWrong ? words : '');
     setInvalid(byId('name'), nameIsWrong);
   }
 

@@ -50,8 +50,14 @@ const STATUS = {
   stopped: 'Not connected',
 };
 
-export function statusWords(status) {
-  return STATUS[status];
+/** `holdMs`: how long the own seat is held without a connection; 0: not known. */
+export function statusWords(status, holdMs = 0) {
+  const held = holdMs > 0 && (status === 'reconnecting' || status === 'offline');
+  return held ? `${STATUS[status]} Your seat is held for ${durationWords(holdMs)}.` : STATUS[status];
+}
+
+function durationWords(ms) {
+  return ms < 120_000 ? `${Math.round(ms / 1000)} seconds` : `${Math.round(ms / 60_000)} minutes`;
 }
 
 /** Who is in the room, to somebody who is not: the line above their names, or alone where the names are not known. */
@@ -74,7 +80,7 @@ export function noteWords(note) {
   switch (note.code) {
     case 'entered': return 'joined';
     case 'exited': return EXITS[note.reason] ?? 'left';
-    case 'away': return 'lost the connection; the seat is held';
+    case 'away': return `lost the connection; the seat is held for ${note.holdMs > 0 ? `up to ${durationWords(note.holdMs)}` : 'a while'}`;
     case 'back': return 'is back';
     case 'rejoined': return 'You were gone too long for your seat to be held, so this is a new one. What was said in between is not here.';
     case 'took_over': return 'Another server took the room over. What was said just before may be missing.';

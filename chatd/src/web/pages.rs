@@ -39,6 +39,7 @@ static PAGES: &[Page] = pages! {
     "/" => HTML "index.html",
     "/room" => HTML "room.html",
     "/style.css" => STYLE "style.css",
+    "/days.js" => SCRIPT "days.js",
     "/favicon.svg" => PICTURE "favicon.svg",
     "/composer.js" => SCRIPT "composer.js",
     "/connection.js" => SCRIPT "connection.js",

@@ -79,13 +79,14 @@ describe('lobby', () => {
     await page.fill('#name', 'a b');
     await page.click('#create');
     assert.match(await person.alert(), /letters, digits/);
+    assert.match(await page.textContent('#name-error'), /letters, digits/, 'beside its field');
     assert.equal(await page.getAttribute('#name', 'aria-invalid'), 'true');
     assert.equal(await page.evaluate(() => document.activeElement.id), 'name');
     await page.fill('#name', 'ana');
     assert.equal(await person.alert(), '');
     await page.fill('#room', 'nonsense here');
     await page.click('#join');
-    assert.match(await person.alert(), /not a room code/);
+    assert.match(await page.textContent('#room-error'), /not a room code/);
     assert.equal(await page.inputValue('#room'), 'nonsense here');
     assert.equal(page.url(), `${url}/`);
   });

@@ -81,6 +81,28 @@ describe('recovery', () => {
     assert.equal(await ana.page.inputValue('#draft'), '');
   });
 
+  test('every message tells its time, and a new day is marked where it begins', async () => {
+    const hours = 60 * 60_000;
+    const noon = Math.floor(Date.now() / (24 * hours)) * 24 * hours - 12 * hours;
+    const tell = (seq, at) => session().send({ type: 'message', from: 'bob', text: `${seq}`, seq, at });
+    [noon - 48 * hours, noon - 48 * hours + 1000, noon, Date.now()].forEach((at, index) => tell(index + 1, at));
+    await ana.hears('bob: 4');
+    const rows = await ana.page.$$eval('.messages > li', (all) => all.map((row) => (row.matches('.day') ? 'day' : row.querySelector('.message-text').textContent)));
+    assert.deepEqual(rows, ['day', '1', '2', 'day', '3', 'day', '4']);
+    const days = await ana.page.$$eval('.day time', (all) => all.map(({ dateTime }) => dateTime));
+    assert.deepEqual(days.slice(0, 2), [noon - 48 * hours, noon].map((at) => new Date(at).toISOString().slice(0, 10)));
+    const titles = await ana.page.$$eval('.message', (all) => all.map(({ title }) => title));
+    assert.ok(titles.every((title, index) => /\d\d:\d\d:\d\d/.test(title) && title !== titles[index - 1]), titles.join(' | '));
+  });
+
+  test('how long a held seat is held is said', async () => {
+    const bob = await Person.open(browser);
+    await bob.join(double.url, room, 'bob');
+    double.session('bob').socket.terminate();
+    await ana.page.waitForSelector('.note:has-text("the seat is held for up to 30 seconds")');
+    await bob.close();
+  });
+
   test('unavailable: it may have arrived, so the person decides', async () => {
     double.intercept = (its, message) => message.type === 'say' && (its.fail('unavailable', message.id), true);
     await ana.say('maybe');
@@ -169,7 +191,7 @@ describe('recovery', () => {
     double.refusal = { status: 503, code: 'too_many_connections', retryAfter: '1' };
     session().socket.terminate();
     await alerted('too_many_connections');
-    assert.equal(await ana.page.textContent('#status'), 'Connection lost. Reconnecting…');
+    assert.equal(await ana.page.textContent('#status'), 'Connection lost. Reconnecting… Your seat is held for 30 seconds.');
     double.refusal = { status: 503 };
     await alerted('refused');
     await ana.page.fill('#draft', 'kept');

@@ -129,7 +129,7 @@ describe('room', () => {
     assert.equal(await guest.page.evaluate(() => document.activeElement.id), 'name');
     await guest.page.keyboard.type('a b');
     await guest.page.keyboard.press('Enter');
-    assert.match(await guest.alert(), /letters, digits/);
+    assert.match(await guest.page.textContent('#name-error'), /letters, digits/, 'beside its field');
     await guest.page.fill('#name', 'guest');
     await guest.page.keyboard.press('Enter');
     await guest.seated();
@@ -182,7 +182,7 @@ describe('room', () => {
     const second = await Person.open(browser);
     people.push(second);
     await second.page.goto(`${url}/room?room=${room}&name=ANA`);
-    await second.until(async () => /that name already/.test(await second.alert()), 'the words for name_taken');
+    await second.until(async () => /that name already/.test(await second.page.textContent('#name-error')), 'the words for name_taken');
     assert.equal(await second.page.evaluate(() => document.activeElement.id), 'name');
     await second.page.keyboard.type('bea');
     await second.page.keyboard.press('Enter');

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
+import { withDays } from '../../web/days.js';
 import { partsOf } from '../../web/links.js';
 import { byteLength, nameFrom, parse, roomFrom, textProblem } from '../../web/protocol.js';
 import { delay, outcomeOfProbe } from '../../web/recovery.js';
@@ -85,6 +86,14 @@ describe('links', () => {
       assert.ok(performance.now() - began < 500);
     }
   });
+});
+
+test('days are marked where they begin, and today needs no mark', () => {
+  const at = (day, hour) => new Date(2026, 10, day, hour).getTime();
+  const rows = (...times) => withDays(times.map((time, key) => ({ key, at: time })), at(24, 12)).map(({ kind, key }) => kind ?? key);
+  assert.deepEqual(rows(at(24, 1), at(24, 11)), [0, 1]);
+  assert.deepEqual(rows(at(22, 23), at(23, 0), at(23, 23), at(24, 0)), ['day', 0, 'day', 1, 2, 'day', 3]);
+  assert.deepEqual(rows(), []);
 });
 
 describe('words', () => {

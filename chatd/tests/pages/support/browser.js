@@ -70,7 +70,8 @@ export class Person {
   }
 
   async alert() {
-    return (await this.page.textContent('#alert')).trim();
+    const alerts = await this.page.$$eval('[role="alert"]:not(#stopped *)', (all) => all.map(({ textContent }) => textContent.trim()));
+    return alerts.join('');
   }
 
   async until(check, what, timeout = 20_000) {
