@@ -18,6 +18,7 @@ export class Messages {
   #dispatch;
   #rows = new Map();
   #following = true;
+  #unseen = 0;
 
   /** `dispatch` takes what the buttons on an undelivered message ask for. */
   constructor(list, scroller, newer, dispatch) {
@@ -31,7 +32,7 @@ export class Messages {
     });
     scroller.addEventListener('scroll', () => {
       this.#following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END_PX;
-      if (this.#following) newer.hidden = true;
+      if (this.#following) this.#seen();
     }, { passive: true });
     // The end stays in sight when the window, or a phone's keyboard, changes the height.
     new ResizeObserver(() => this.#following && this.#toEnd()).observe(scroller);
@@ -40,7 +41,7 @@ export class Messages {
   render({ items, outbox, players }) {
     const shown = withDays([...items, ...outbox], Date.now());
     const keys = new Set(shown.map(({ key }) => key));
-    let added = false;
+    let added = 0;
     let wrote = false;
     for (const [key, { element }] of this.#rows) {
       if (keys.has(key)) continue;
@@ -53,7 +54,7 @@ export class Messages {
         const element = this.#row(item, players);
         element.classList.toggle('fresh', !row);
         row?.element.replaceWith(element);
-        added ||= !row;
+        if (!row && item.kind === 'message' && !item.mine) added += 1;
         wrote ||= !row && item.mine && item.delivery !== undefined;
         row = { item, element };
         this.#rows.set(item.key, row);
@@ -63,11 +64,20 @@ export class Messages {
     });
     if (wrote) this.#following = true;
     if (this.#following) this.#toEnd();
-    else if (added) this.#newer.hidden = false;
+    else if (added > 0) {
+      this.#unseen += added;
+      this.#newer.textContent = this.#unseen === 1 ? '1 new message' : `${this.#unseen} new messages`;
+      this.#newer.hidden = false;
+    }
   }
 
   #toEnd() {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#seen();
+  }
+
+  #seen() {
+    this.#unseen = 0;
     this.#newer.hidden = true;
   }
 
