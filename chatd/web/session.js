@@ -57,7 +57,8 @@ export function toKeep({ name, seat, items, outbox, nextKey }) {
 export function connectionStatus(state) {
   if (state.phase === 'looking' || state.phase === 'asking') return 'asking';
   if (state.phase === 'stopped' || state.phase === 'leaving') return 'stopped';
-  if (state.phase === 'joined') return state.online ? 'connected' : 'offline';
+  // What the browser says of the network may be wrong; what is heard from the server is not.
+  if (state.phase === 'joined') return 'connected';
   if (!state.online) return 'offline';
   if (state.wasIn) return 'reconnecting';
   return state.attempt === 0 ? 'connecting' : 'trying';
@@ -76,12 +77,12 @@ function happened(state, event, env) {
     case 'looked': return looked(state, event);
     case 'named': return state.phase !== 'asking' ? [state, []] : connect({ ...state, name: event.name, error: null });
     case 'opened': return opened(state);
-    case 'received': return received(state, event.message, env);
+    case 'received': return received(state.online ? state : { ...state, online: true }, event.message, env);
     case 'closed': return closed(state, event, env);
     case 'probed': return state.phase === 'probing' ? carryOut(state, outcomeOfProbe(event), env) : [state, []];
     case 'due': return state.phase === 'waiting' ? connect(state) : [state, []];
     case 'woken': return woken(state);
-    case 'network': return event.online ? woken({ ...state, online: true }) : [{ ...state, online: false }, []];
+    case 'network': return woken({ ...state, online: event.online }, event.online);
     case 'retry': return retry(state);
     case 'refused': return [{ ...state, error: { code: event.code, about: 'message' } }, []];
     case 'say': return say(state, event.text, env);
@@ -128,8 +129,8 @@ function opened(state) {
   return [{ ...state, phase: 'joining' }, [{ type: 'send', message: entry(state.room, state.name, state.seat, state.key) }]];
 }
 
-function woken(state) {
-  if (state.phase === 'waiting') return connect(state);
+function woken(state, mayConnect = true) {
+  if (state.phase === 'waiting' && mayConnect) return connect(state);
   return [state, state.phase === 'joined' ? [{ type: 'check' }] : []];
 }
 

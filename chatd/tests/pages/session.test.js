@@ -400,6 +400,17 @@ describe('coming back', () => {
     assert.equal(session({ kept, name: 'bob' }).feed({ type: 'begin' }, { type: 'opened' }).sent()[0].type, 'join');
   });
 
+  test('offline is what nothing is heard in, whatever the browser says', () => {
+    const it = seated().feed({ type: 'network', online: false });
+    assert.deepEqual([connectionStatus(it.state), it.kinds()], ['connected', ['check']], 'the connection is asked');
+    it.feed(dropped);
+    assert.equal(connectionStatus(it.state), 'offline');
+    assert.deepEqual(seated().feed(dropped, { type: 'network', online: false }).state.phase, 'waiting', 'no try without a network');
+    it.feed({ type: 'due' }, { type: 'opened' }).receive({ ...JOINED, resumed: true });
+    it.feed(dropped);
+    assert.equal(connectionStatus(it.state), 'reconnecting', 'something was heard: the browser is wrong');
+  });
+
   test('woken: a wait ends, a connection is asked for a sign of life', () => {
     assert.deepEqual(seated().feed({ type: 'woken' }).kinds(), ['check']);
     assert.deepEqual(seated().feed(dropped).feed({ type: 'network', online: true }).kinds(), ['connect']);
