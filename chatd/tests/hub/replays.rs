@@ -305,3 +305,27 @@ fn what_a_slow_reader_was_not_given_is_missed() {
         );
     }
 }
+
+#[test]
+fn what_was_said_while_a_pod_that_ends_sends_its_clients_away_is_told() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let bob = world.open(1);
+    let room = world.create(bob);
+    let token = world.join_resumable(bob, &room, "bob RELAY");
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+    world.hear(bob);
+    world.drain_to(1, 0);
+    world.pass(500);
+    assert_eq!(world.hear(bob), format!("MOVED {room}\n"));
+    // The pod lets bob go, and the room's owner hears of that a little later.
+    world.pass(4_400);
+    world.now += 200;
+    let time = world.time();
+    world.pods[1].tick(time);
+    assert_eq!(world.pods[1].output(bob.1), b"BYE moved\n");
+    world.say_later(alice, "between\n");
+    let bob = world.open(0);
+    let heard = world.ask(bob, &format!("RESUME {room} {token}\n"));
+    assert_eq!(heard, format!("JOINED {room} bob bob,alice\nTOKEN {token}\nMSG alice between\n"));
+}

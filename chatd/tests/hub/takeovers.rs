@@ -367,3 +367,33 @@ fn a_swap_that_the_target_of_a_move_has_given_up_and_that_comes_late_still_count
     assert_eq!([0, 1].map(|pod| world.pods[pod].room_count()), [0, 1]);
     assert_eq!(world.ask(alice, "hello\n"), format!("MOVED {room}\nMSG alice hello\n"));
 }
+
+#[test]
+fn an_owner_that_goes_before_it_took_a_session_on_says_nothing_of_what_the_dead_one_carried_out() {
+    let mut world = World::new(3);
+    let (room, alice, bob) = world.room_of_two(1, "");
+    let carol = world.open(2);
+    world.ask(carol, &format!("JOIN {room} carol RELAY\n"));
+    world.hear(bob);
+    world.mute = Some(0);
+    world.say(bob, "hello\n");
+    assert!(world.hear(alice).ends_with("MSG bob hello\n"));
+    world.alive[1] = false;
+    world.kill(0);
+    world.pass(3_000);
+    // The new owner does not know bob's seat, and hands the room on while the write of a new one is under way.
+    world.alive[1] = true;
+    world.mute = Some(2);
+    let time = world.time();
+    world.pods[1].peer_down(time, boot(0));
+    world.run();
+    world.mute = None;
+    let room: RoomId = room.parse().unwrap();
+    let record = Record::parse(&world.store[&Key::Room(room)]).unwrap();
+    let relay = world.last_attach.unwrap();
+    world.pods[1].frame(time, boot(2), Frame::Yielded { room, relay, owner: record.owner(), processed: 0 });
+    world.pass(3_000);
+    let heard = world.hear(bob);
+    assert_eq!(heard.matches("ERR unavailable ").count(), 1, "{heard}");
+    assert!(!world.hear(carol).contains("hello"));
+}

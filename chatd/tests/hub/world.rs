@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, NoAnswer, Request};
-use chatd::frame::{self, Frame};
+use chatd::frame::{self, Frame, RelayId};
 use chatd::hub::{Effect, Hub, HubLimits, HubSettings, LeaseView, RoomSlots, Rules, SessionId, Target, Ticket, Time};
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot};
@@ -57,6 +57,8 @@ pub struct World {
     pub mute: Option<usize>,
     /// But for so many of its deliveries.
     pub before_mute: usize,
+    /// The session that last attached to an owner.
+    pub last_attach: Option<RelayId>,
     /// What the HTTP API was told of rooms.
     pub looked_up: Vec<Result<u32, ErrorCode>>,
 }
@@ -107,6 +109,7 @@ impl World {
             answers: Vec::new(),
             mute: None,
             before_mute: 0,
+            last_attach: None,
             looked_up: Vec::new(),
         }
     }
@@ -210,6 +213,9 @@ impl World {
                                 continue;
                             }
                             self.before_mute -= 1;
+                        }
+                        if let Frame::Attach { relay, .. } = &frame {
+                            self.last_attach = Some(*relay);
                         }
                         self.pods[other].frame(time, boot(pod), frame);
                     }

@@ -37,7 +37,9 @@ impl Hub {
         };
         if let Some(relay) = self.relay(id) {
             relay.moved = true;
-            for pending in relay.pending.iter_mut().filter(|pending| pending.number > processed) {
+            // What was sent to another owner, before this one has taken the session on, is not this one's to know of.
+            let was_its = relay.state == State::Live;
+            for pending in relay.pending.iter_mut().filter(|pending| was_its && pending.number > processed) {
                 pending.sent = false;
             }
         }
