@@ -397,3 +397,16 @@ fn an_owner_that_goes_before_it_took_a_session_on_says_nothing_of_what_the_dead_
     assert_eq!(heard.matches("ERR unavailable ").count(), 1, "{heard}");
     assert!(!world.hear(carol).contains("hello"));
 }
+
+#[test]
+fn a_command_that_was_lost_with_the_link_is_carried_out_over_the_next_one() {
+    let mut world = World::new(2);
+    let (_, alice, bob) = world.room_of_two(1, "");
+    for text in ["hello\n", "again\n"] {
+        world.say_later(bob, text);
+        world.break_link(0, 1);
+        world.pass(1_000);
+        let said = format!("MSG bob {text}");
+        assert_eq!([world.hear(bob), world.hear(alice)], [said.clone(), said]);
+    }
+}

@@ -59,11 +59,10 @@ impl Hub {
             Some(After::Admitted { .. }) if twice => {}
             Some(After::Admitted { name, seat, resumable, timeline, joined }) => {
                 if let Some(relay) = self.relay(id) {
-                    let fresh = relay.stay.is_none_or(|stay| stay.timeline != timeline);
-                    relay.doubt |= fresh;
+                    let same = relay.stay.filter(|stay| stay.timeline == timeline);
+                    relay.doubt |= relay.stay.is_some() && same.is_none();
                     relay.moved = false;
-                    let fresh = fresh || joined;
-                    let known = relay.stay.filter(|_| !fresh).map(|stay| (stay.position, stay.seq));
+                    let known = same.filter(|_| !joined).map(|stay| (stay.position, stay.seq));
                     let (position, seq) = known.unwrap_or((position, seq));
                     relay.stay = Some(Stay { name, seat, resumable, timeline, position, seq });
                     match &mut relay.state {
