@@ -263,7 +263,7 @@ fn with_redis(start: &dyn Fn(&str) -> Result<Chatd>, redis: &Redis, rounds: usiz
         }
     }
     drop(hosted);
-    let creation = joins::create_rooms(&start("creation")?, redis, 200, 100)?;
+    let creation = joins::create_rooms(&start("creation")?, redis, 1_000, 19)?;
     eprintln!("{} rooms created in {:?}", creation.rooms, creation.elapsed);
     Ok(Directory { rooms_open, joins: all, creation })
 }

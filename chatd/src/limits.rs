@@ -1,9 +1,15 @@
-//! Misses and creations: so many a minute for each client address (protocol.md section 7). Pure: time is passed in.
+//! Misses and creations: so many a minute for each client address, and creations on each connection (protocol.md section 7).
+//! Pure: time is passed in.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::room::Bucket;
+
+/// Rooms that one connection may make at once, and in each second after.
+const CREATIONS: u32 = 20;
+const CREATIONS_EACH_SECOND: u32 = 1;
 /// Misses and creations in one go, and in each minute after.
 const BURST: u64 = 30;
 /// The time in which one of them is forgiven (ms).
@@ -12,6 +18,11 @@ const EACH: u64 = 60_000 / BURST;
 const MOST_OWED: u64 = 600_000;
 /// Addresses that are remembered, in some 2 MiB; beyond that, all others share one account.
 const MOST: usize = 64 * 1024;
+
+/// What a new connection may make, whatever it speaks.
+pub fn creations(now: u64) -> Bucket {
+    Bucket::new(CREATIONS_EACH_SECOND, CREATIONS, now)
+}
 
 /// Whose account it is: an IPv4 address, or an IPv6 network of 64 bits, which is what one customer gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,4 +1,5 @@
-//! Misses and creations of clients whose address is limited (protocol.md section 7). The driver knows the address. Pure: no I/O.
+//! Creations of each connection; misses and creations of clients whose address is limited (protocol.md section 7). The driver
+//! knows the address. Pure: no I/O.
 
 use super::input::Asked;
 use super::{Hub, SessionId, Time};
@@ -32,12 +33,22 @@ impl Hub {
 
     /// Refuses what would make or enter a room, if the session may not. True: it is refused.
     pub(super) fn refuse_limited(&mut self, time: Time, id: SessionId, asked: Asked, command: &Command<'_>) -> bool {
-        let rooms = matches!(command, Command::CreateRoom | Command::Join { .. } | Command::Resume { .. });
-        let until = self.session(id).map_or(0, |session| session.limited_until);
-        let limited = rooms && until > time.now;
-        if limited {
-            self.refuse_later(time, asked, ErrorCode::RateLimited, until - time.now);
+        let Some(session) = self.session_mut(id) else {
+            return false;
+        };
+        let by_address = session.limited_until.saturating_sub(time.now);
+        let (wait, enough) = match command {
+            Command::CreateRoom | Command::Join { .. } | Command::Resume { .. } if by_address > 0 => (by_address, false),
+            Command::CreateRoom => match session.creations.take(time.now) {
+                Ok(()) => return false,
+                Err(wait) => (wait, session.strikes.note(Err(ErrorCode::RateLimited), time.now)),
+            },
+            _ => return false,
+        };
+        self.refuse_later(time, asked, ErrorCode::RateLimited, wait);
+        if enough {
+            self.fail_quietly(time, id, Some(ErrorCode::RateLimited));
         }
-        limited
+        true
     }
 }

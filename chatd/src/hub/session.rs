@@ -154,6 +154,8 @@ pub struct Session {
     pub looked_at: Option<u64>,
     /// Before a seat's own bucket counts.
     pub bucket: Bucket,
+    /// For the rooms that it makes.
+    pub creations: Bucket,
     pub strikes: Strikes,
     pub misses: u32,
     /// Its misses and creations count for its address.
@@ -181,6 +183,7 @@ impl Session {
             deadline,
             looked_at: None,
             bucket: Bucket::new(settings.rate, settings.burst, now),
+            creations: crate::limits::creations(now),
             strikes: Strikes::default(),
             misses: 0,
             metered: false,

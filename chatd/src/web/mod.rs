@@ -31,10 +31,11 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::limits::SharedLimits;
+use crate::limits::{self, SharedLimits};
 use crate::logging::OnceAMinute;
 use crate::mail::{Permit, Places, ShardMail};
 use crate::protocol::{ErrorCode, PlayerName, RoomId};
+use crate::room::Bucket;
 use crate::settings::{Cidr, Origin};
 use crate::shard;
 use crate::tcp::{accept_failed, is_loopback, keep_alive};
@@ -107,11 +108,19 @@ struct Client {
     permit: Mutex<Option<Permit>>,
     /// Rooms that it asked for and that do not exist.
     misses: AtomicU32,
+    /// For the rooms that it makes.
+    creations: Mutex<Bucket>,
 }
 
 impl Client {
     fn over_the_limit(&self) -> bool {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Whether this connection may make one more room now, which is counted.
+    fn may_create(&self) -> Result<(), Failure> {
+        let mut creations = self.creations.lock().unwrap_or_else(PoisonError::into_inner);
+        creations.take(shard::now().now).map_err(|wait| Failure::rate_limited(wait.div_ceil(1000)))
     }
 }
 
@@ -150,7 +159,10 @@ pub async fn serve(
                 }
             },
         };
-        let client = |permit| Arc::new(Client { socket, permit: Mutex::new(permit), misses: AtomicU32::new(0) });
+        let client = |permit| {
+            let creations = Mutex::new(limits::creations(shard::now().now));
+            Arc::new(Client { socket, permit: Mutex::new(permit), misses: AtomicU32::new(0), creations })
+        };
         match options.places.take() {
             Some(permit) => {
                 let client = client(Some(permit));
@@ -247,6 +259,7 @@ impl Web {
         whole.map_err(|_| Failure::too_large())?;
         let address = self.address(client, parts);
         self.check_limit(address)?;
+        client.may_create()?;
         let (reply, room) = oneshot::channel();
         // Also for who is gone before the answer: the room is there.
         let mut charge = Charge { web: self, address, is_due: true };

@@ -93,3 +93,32 @@ fn who_leaves_right_after_a_guess_is_charged_all_the_same() {
     let most = 31 + usize::try_from(start.elapsed().as_secs()).unwrap() / 2;
     assert!((30..=most).contains(&found), "{found} guesses: {:?}", answers.last());
 }
+
+#[test]
+fn rooms_cost_a_connection_the_same_by_each_door() {
+    let hub = chatd::hub::HubSettings { rate: 1_000, burst: 1_000, ..Options::default().hub };
+    let pod = Pod::start(Options { hub, ..Options::default() });
+    let post = format!("POST /api/rooms HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", pod.web);
+    let made_by = |make: &mut dyn FnMut() -> bool| {
+        let start = std::time::Instant::now();
+        let made = (0..60).take_while(|_| make()).count();
+        let most = 20 + usize::try_from(start.elapsed().as_secs()).unwrap() + 1;
+        assert!((20..=most).contains(&made), "{made} rooms in {:?}", start.elapsed());
+    };
+    let mut lines = Lines::connect(pod.tcp);
+    made_by(&mut || lines.ask("CREATE_ROOM").starts_with("ROOM "));
+    assert_eq!(lines.ask("PING"), "PONG", "everything else goes on");
+    let mut browser = Browser::connect(&pod);
+    let mut last = String::new();
+    made_by(&mut || {
+        last = browser.ask(r#"{"type":"create_room"}"#);
+        last.contains(r#""type":"room""#)
+    });
+    assert!(last.contains(r#""code":"rate_limited""#) && last.contains(r#""retry_after_ms":"#), "{last}");
+    let mut stream = TcpStream::connect(pod.web).unwrap();
+    let mut last = None;
+    made_by(&mut || last.insert(http_over(&mut stream, &post)).status == 201);
+    let last = last.unwrap();
+    assert_eq!((last.status, last.code().as_str(), last.header("retry-after")), (429, "rate_limited", Some("1")));
+    assert_eq!(http_over(&mut TcpStream::connect(pod.web).unwrap(), &post).status, 201, "another connection may");
+}
