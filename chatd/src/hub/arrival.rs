@@ -44,7 +44,9 @@ impl Hub {
             || self.drain.is_some()
             || self.owned_key(room).is_some()
             || self.arriving.contains_key(&room);
-        let Some(slot) = self.settings.slots.take().filter(|_| !refuse) else {
+        let slots = &self.settings.slots;
+        let slot = if snapshot.seats.is_empty() { slots.take() } else { slots.take_for_people() };
+        let Some(slot) = slot.filter(|_| !refuse) else {
             let answer = Frame::Offered { room, from: snapshot.ownership, taken: None };
             return self.peers.send(from, &answer);
         };

@@ -205,7 +205,7 @@ pub(super) struct LimitArguments {
     /// Client connections, raw TCP and web together.
     #[arg(long, env = "CHATD_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000", value_parser = |text: &str| values::count(text, 1, 100_000))]
     pub(super) max_connections: u32,
-    /// Rooms in this pod.
+    /// Rooms in this pod: new ones up to this number. Rooms with people in them, whose pod has ended, are taken up to twice as many.
     #[arg(long, env = "CHATD_MAX_ROOMS", value_name = "COUNT", default_value = "10000", value_parser = |text: &str| values::count(text, 1, 100_000))]
     pub(super) max_rooms: u32,
     /// Commands and messages a second and player.

@@ -216,3 +216,30 @@ fn a_planned_move_closes_no_slow_reader_that_is_inside_the_limits() {
     assert_eq!((heard.matches(&text).count(), heard.lines().last()), (75, Some(&*format!("MOVED {room}"))));
     assert_eq!(world.ask(bob, "hello\n"), "MSG bob hello\n");
 }
+
+#[test]
+fn a_pod_that_is_full_of_new_rooms_takes_those_with_people_all_the_same() {
+    for planned in [true, false] {
+        let mut world = World::with_places(2, 2);
+        let other = world.open(1);
+        let empty = [world.create(other), world.create(other)];
+        let (room, alice, bob) = world.room_of_two(1, "");
+        if planned {
+            world.drain_to(0, 1);
+        } else {
+            world.kill(0);
+        }
+        world.pass(6_000);
+        let heard = world.hear(bob);
+        assert!(heard.starts_with(&format!("MOVED {room}\n")), "planned: {planned}: {heard}");
+        if planned {
+            assert_eq!(world.hear(alice), format!("MOVED {room}\nBYE moved\n"));
+        }
+        assert_eq!(world.ask(bob, "hi\n"), "MSG bob hi\n");
+        assert_eq!(world.pods[1].room_count(), 3);
+        for room in empty {
+            assert!(world.ask(other, &format!("JOIN {room} carol\n")).starts_with("JOINED "));
+            world.ask(other, "LEAVE\n");
+        }
+    }
+}

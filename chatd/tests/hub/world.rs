@@ -89,6 +89,11 @@ impl World {
         Self::with(pods, |settings| settings.ring = ring)
     }
 
+    /// Pods that have places for so many rooms each.
+    pub fn with_places(pods: usize, rooms: usize) -> Self {
+        Self::with(pods, |settings| settings.slots = RoomSlots::new(rooms))
+    }
+
     pub fn with(pods: usize, change: impl Fn(&mut HubSettings)) -> Self {
         let hub = |index: usize| {
             let mut settings = settings();

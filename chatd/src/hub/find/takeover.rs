@@ -16,8 +16,9 @@ impl Hub {
             // Another pod has to do it: whoever has a seat there comes by that one.
             return self.give_up(time, room, ErrorCode::ShuttingDown);
         }
+        // Whoever looks for it is in it, or is about to be.
         let slot = if self.settled() {
-            self.settings.slots.take().ok_or(ErrorCode::TooManyRooms)
+            self.settings.slots.take_for_people().ok_or(ErrorCode::TooManyRooms)
         } else {
             Err(ErrorCode::Unavailable)
         };
