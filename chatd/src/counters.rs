@@ -71,8 +71,10 @@ summed! {
         /// Sessions that this pod began to carry to another one.
         pub relays: u64,
         pub rooms_created: u64,
-        /// Empty rooms that were closed after their time.
+        /// Empty rooms that were closed: after their time, or for a new one.
         pub rooms_closed: u64,
+        /// Those that nobody had entered, and that were closed for a new one since the pod was full.
+        pub rooms_made_way: u64,
         /// Rooms that were taken over from a dead pod.
         pub takeovers: u64,
         /// Rooms that were handed to another pod as planned.

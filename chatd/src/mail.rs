@@ -44,6 +44,10 @@ pub enum ShardMail {
     CreateRoom {
         reply: oneshot::Sender<Result<RoomId, ErrorCode>>,
     },
+    /// See [`crate::hub::Effect::MakeWay`].
+    MakeWay {
+        room: RoomId,
+    },
     LookUp {
         room: RoomId,
         reply: oneshot::Sender<Result<Vec<PlayerName>, ErrorCode>>,

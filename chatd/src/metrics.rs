@@ -187,6 +187,7 @@ impl Writer<'_> {
             relays,
             rooms_created,
             rooms_closed,
+            rooms_made_way,
             takeovers,
             handovers,
             handovers_failed,
@@ -263,7 +264,9 @@ impl Writer<'_> {
         self.gauge("chatd_held_seats", "Seats that wait for a dropped connection to come back", *held_seats)?;
         self.gauge("chatd_replay_bytes", "Bytes that the events kept for replays take, roughly", *replay_bytes)?;
         self.counter("chatd_rooms_created", "Rooms created", *rooms_created)?;
-        self.counter("chatd_rooms_closed", "Empty rooms closed after their time", *rooms_closed)?;
+        self.counter("chatd_rooms_closed", "Empty rooms closed: after their time, or for a new one", *rooms_closed)?;
+        let help = "Rooms that nobody had entered, closed for a new one since the pod was full; among the closed";
+        self.counter("chatd_rooms_made_way", help, *rooms_made_way)?;
         self.counter(
             "chatd_takeovers",
             "Rooms taken over from a pod that is dead or does not have them any more",

@@ -139,6 +139,7 @@ impl Hub {
             self.counters.joined(Err(code));
             return self.refuse_entry(time, asked, code);
         }
+        owned.entered();
         owned.room.seats.push(Seat {
             name,
             id: seat,

@@ -130,7 +130,11 @@ impl Hub {
             let taken = Some(arrival.owner.clone());
             let Arrival { from, basis, room: restored, slot, owner, bytes, asked, .. } = arrival;
             let stored = Some(bytes.clone());
-            let key = self.own(Owned::new(restored, owner.ownership, Phase::Serving, stored, time.now, slot));
+            let mut owned = Owned::new(restored, owner.ownership, Phase::Serving, stored, time.now, slot);
+            if owned.room.position == 0 {
+                owned.note_unentered(self.settings.slots.note_unentered(time.now, room));
+            }
+            let key = self.own(owned);
             self.tell_named(time, room, &bytes, &owner);
             self.counters.arrivals += 1;
             self.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });

@@ -8,9 +8,12 @@ use super::{Effect, Hub, Time};
 use crate::protocol::{ErrorCode, Event, RoomId};
 use crate::room::Reach;
 
+/// A room that nobody has entered does not make way for new ones while it is this young (ms): who made it is about to enter.
+const YOUNG: u64 = 10_000;
+
 impl Hub {
     pub(super) fn create(&mut self, time: Time, asked: Asked) {
-        let slot = match self.may_create() {
+        let slot = match self.may_create(time) {
             Ok(slot) => slot,
             Err(code) => return self.refuse(time, asked, code),
         };
@@ -24,19 +27,40 @@ impl Hub {
     }
 
     pub(super) fn create_for_query(&mut self, time: Time, query: u64) {
-        match self.may_create() {
+        match self.may_create(time) {
             Ok(slot) => self.create_room_for(time, Released::Queried(query), slot),
             Err(code) => self.effects.push(Effect::Created { query, result: Err(code) }),
         }
     }
 
-    fn may_create(&self) -> Result<RoomSlot, ErrorCode> {
+    fn may_create(&mut self, time: Time) -> Result<RoomSlot, ErrorCode> {
         if self.drain.is_some() {
-            Err(ErrorCode::ShuttingDown)
-        } else if !self.serves() {
-            Err(ErrorCode::Unavailable)
+            return Err(ErrorCode::ShuttingDown);
+        }
+        if !self.serves() {
+            return Err(ErrorCode::Unavailable);
+        }
+        if let Some(slot) = self.settings.slots.take() {
+            return Ok(slot);
+        }
+        let oldest = self.settings.slots.take_from_oldest(time.now.saturating_sub(YOUNG));
+        let (slot, room) = oldest.ok_or(ErrorCode::TooManyRooms)?;
+        let shard = room.shard(self.settings.shards);
+        if shard == self.settings.shard {
+            self.room_makes_way(time, room);
         } else {
-            self.settings.slots.take().ok_or(ErrorCode::TooManyRooms)
+            self.effects.push(Effect::MakeWay { room, shard });
+        }
+        Ok(slot)
+    }
+
+    /// The room's place has been given to a new one, since nobody had entered it: it is closed, if that is still so.
+    pub(super) fn room_makes_way(&mut self, time: Time, room: RoomId) {
+        if let Some(key) = self.owned_key(room)
+            && let Some(owned) = self.rooms.get_mut(key)
+            && owned.makes_way()
+        {
+            self.arm_room(time, key);
         }
     }
 

@@ -115,6 +115,13 @@ impl Hub {
         self.finish(time);
     }
 
+    /// The place of a room of this shard that nobody has entered was given to a new one ([`Effect::MakeWay`]).
+    pub fn make_way(&mut self, time: Time, room: RoomId) {
+        self.begin(time);
+        self.room_makes_way(time, room);
+        self.finish(time);
+    }
+
     /// Asks who is in a room of this shard; answered by [`Effect::LookedUp`] with `query`.
     pub fn look_up(&mut self, time: Time, query: u64, room: RoomId) {
         self.begin(time);

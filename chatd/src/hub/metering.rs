@@ -38,7 +38,9 @@ impl Hub {
         };
         let by_address = session.limited_until.saturating_sub(time.now);
         let (wait, enough) = match command {
-            Command::CreateRoom | Command::Join { .. } | Command::Resume { .. } if by_address > 0 => (by_address, false),
+            Command::CreateRoom | Command::Join { .. } | Command::Resume { .. } if by_address > 0 => {
+                (by_address, false)
+            }
             Command::CreateRoom => match session.creations.take(time.now) {
                 Ok(()) => return false,
                 Err(wait) => (wait, session.strikes.note(Err(ErrorCode::RateLimited), time.now)),

@@ -157,6 +157,8 @@ pub enum Effect {
     Abort { session: SessionId },
     /// The session has to go on in another thread: [`super::Hub::take`] it, and [`super::Hub::adopt`] it there.
     Migrate { session: SessionId, shard: usize },
+    /// Another thread's hub is to be told [`super::Hub::make_way`].
+    MakeWay { room: RoomId, shard: usize },
     /// The answer to [`super::Hub::create_room`].
     Created { query: u64, result: Result<RoomId, ErrorCode> },
     /// The answer to [`super::Hub::look_up`]: whose places are taken.

@@ -34,6 +34,11 @@ impl Shard {
             Effect::Close { session, code } => self.close(session, code),
             Effect::Abort { session } => self.gone(session, Drop::Lost),
             Effect::Migrate { session, shard } => self.migrate(session, shard),
+            Effect::MakeWay { room, shard } => {
+                if let Some(shard) = self.shards.get(shard) {
+                    let _ = shard.send(ShardMail::MakeWay { room });
+                }
+            }
             Effect::Created { query, result } => {
                 if let Some(Query::Create(reply)) = self.queries.remove(&query) {
                     // Whoever asked may have gone.

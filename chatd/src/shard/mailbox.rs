@@ -61,6 +61,7 @@ impl Shard {
                 let query = self.ask(Query::Create(reply));
                 self.hub.create_room(time, query);
             }
+            ShardMail::MakeWay { room } => self.hub.make_way(time, room),
             ShardMail::LookUp { room, reply } => {
                 let query = self.ask(Query::LookUp(reply));
                 self.hub.look_up(time, query, room);

@@ -243,3 +243,37 @@ fn a_pod_that_is_full_of_new_rooms_takes_those_with_people_all_the_same() {
         }
     }
 }
+
+#[test]
+fn an_empty_room_that_nobody_has_entered_makes_way_for_a_new_one_the_oldest_first() {
+    let mut world = World::with_places(1, 4);
+    let alice = world.open(0);
+    let entered = world.create(alice);
+    world.ask(alice, &format!("JOIN {entered} alice\n"));
+    world.ask(alice, "LEAVE\n");
+    let mut rooms = Vec::new();
+    for _ in 0..3 {
+        world.pass(1_000);
+        rooms.push(world.create(alice));
+    }
+    world.pass(7_900);
+    assert!(world.ask(alice, "CREATE_ROOM\n").starts_with("ERR too_many_rooms "), "the oldest has come 9.9 s ago");
+    world.pass(1_000);
+    rooms.push(world.create(alice));
+    world.pass(100);
+    assert_eq!(world.pods[0].room_count(), 4);
+    // The next one is entered before it would be closed.
+    let bob = world.open(0);
+    world.pass(1_000);
+    rooms.push(world.create(alice));
+    assert!(world.ask(bob, &format!("JOIN {} bob\n", rooms[1])).starts_with("JOINED "));
+    world.ask(bob, "LEAVE\n");
+    world.pass(1_000);
+    let there: Vec<bool> = rooms
+        .iter()
+        .chain([&entered])
+        .map(|room| world.ask(bob, &format!("JOIN {room} bob\nLEAVE\n")).starts_with("JOINED "))
+        .collect();
+    assert_eq!(there, [false, true, true, true, true, true]);
+    assert_eq!(world.store.len(), 5, "a record each");
+}

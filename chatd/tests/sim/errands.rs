@@ -102,6 +102,7 @@ impl Pod {
                     net.after(self.dice.range(10, 200), Event::Pod(self.setup.number, input));
                 }
             }
+            Effect::MakeWay { room, shard } => self.hubs[shard].make_way(time, room),
             Effect::Created { query, .. } | Effect::LookedUp { query, .. } => {
                 if self.queries.remove(&query).is_none() {
                     self.broken = Some("a query is answered twice".into());

@@ -16,7 +16,7 @@ use super::find::{Waiter, answer_by};
 use super::input::Asked;
 use super::resuming::Resuming;
 use super::session::Place;
-use super::slots::RoomSlot;
+use super::slots::{RoomSlot, Unentered};
 use super::{Effect, Hub, Notice, Purpose, RoomView, SessionId, Ticket, Time, Timer};
 use crate::directory::{Answer as Reply, Key, NoAnswer, Request};
 use crate::frame::Frame;
@@ -125,6 +125,10 @@ pub struct Owned {
     retry_at: Option<u64>,
     check_at: u64,
     empty_since: Option<u64>,
+    /// `Some` while nobody has entered the room.
+    unentered: Option<Unentered>,
+    /// Its place has been given to a new room: it is closed as soon as it can be, unless somebody enters before.
+    makes_way: bool,
     answers: VecDeque<Held>,
 }
 
@@ -157,6 +161,8 @@ impl Owned {
             unanswered: None,
             retry_at: None,
             check_at: now + CHECK,
+            unentered: None,
+            makes_way: false,
             answers: VecDeque::new(),
         }
     }
@@ -197,6 +203,28 @@ impl Owned {
         }
     }
 
+    /// When it is to be closed (ms), if nothing happens until then.
+    fn closes_at(&self, empty_ttl: u64) -> Option<u64> {
+        let since = self.empty_since.filter(|_| self.may_close())?;
+        Some(if self.makes_way { since } else { since + empty_ttl })
+    }
+
+    /// Nobody has been in it, and it may make way for a new room.
+    pub fn note_unentered(&mut self, unentered: Unentered) {
+        self.unentered = Some(unentered);
+    }
+
+    /// Somebody takes a seat.
+    pub fn entered(&mut self) {
+        (self.unentered, self.makes_way) = (None, false);
+    }
+
+    /// It is to be closed for a new room. False: somebody has entered it.
+    pub fn makes_way(&mut self) -> bool {
+        self.makes_way = self.unentered.take().is_some();
+        self.makes_way
+    }
+
     pub fn stored(&self) -> Option<&Bytes> {
         self.stored.as_ref()
     }
@@ -234,7 +262,7 @@ impl Owned {
             Phase::Moving(moving) => Some(moving.until),
             Phase::Serving => None,
         };
-        let empty = self.empty_since.filter(|_| self.may_close()).map(|since| since + settings.empty_ttl);
+        let empty = self.closes_at(settings.empty_ttl);
         // While input and output wait, so do the seats' times.
         let resuming = self.resuming.iter().map(|resuming| resuming.until);
         let seats = seats.chain(resuming).filter(|_| self.ready()).min();
@@ -312,6 +340,7 @@ impl Hub {
     fn room_closed(&mut self, time: Time, key: usize) {
         if let Some(owned) = self.disown(key) {
             self.counters.rooms_closed += 1;
+            self.counters.rooms_made_way += u64::from(owned.makes_way);
             self.log(Notice::Closed { room: owned.room.id });
             for waiter in owned.waiters {
                 self.look_for(time, owned.room.id, waiter);
@@ -368,7 +397,7 @@ impl Hub {
         let limits = crate::room::RingLimits { age, ..self.settings.ring };
         let shrunk = owned.room.ring.expire(now, limits);
         self.ring_bytes = self.ring_bytes.saturating_add_signed(shrunk);
-        if owned.may_close() && owned.empty_since.is_some_and(|since| since + self.settings.empty_ttl <= now) {
+        if owned.closes_at(self.settings.empty_ttl).is_some_and(|at| at <= now) {
             return self.delete(time, key);
         }
         if owned.retry_at.is_some_and(|at| at <= now) {

@@ -319,6 +319,7 @@ impl Hub {
         let founded = match owned.phase {
             Phase::Founding { whom, .. } => {
                 owned.phase = Phase::Serving;
+                owned.note_unentered(self.settings.slots.note_unentered(time.now, owned.room.id));
                 Some((whom, owned.room.id))
             }
             _ => None,
