@@ -176,6 +176,16 @@ pub enum Frame<'a> {
         from: Ownership,
         taken: Option<Owner>,
     },
+
+    /// Make `room`, which is new and for which the sender has no place.
+    Create {
+        room: RoomId,
+    },
+    /// The answer to `Create`.
+    Created {
+        room: RoomId,
+        result: Result<(), ErrorCode>,
+    },
 }
 
 /// In one piece, not byte by byte.
@@ -200,7 +210,9 @@ impl Frame<'_> {
             | Frame::Refused { room, .. }
             | Frame::Yielded { room, .. }
             | Frame::Offer { room, .. }
-            | Frame::Offered { room, .. } => *room,
+            | Frame::Offered { room, .. }
+            | Frame::Create { room }
+            | Frame::Created { room, .. } => *room,
         }
     }
 
@@ -228,6 +240,8 @@ impl Frame<'_> {
             Frame::Yielded { room, relay, owner, processed } => Frame::Yielded { room, relay, owner, processed },
             Frame::Offer { room, snapshot } => Frame::Offer { room, snapshot },
             Frame::Offered { room, from, taken } => Frame::Offered { room, from, taken },
+            Frame::Create { room } => Frame::Create { room },
+            Frame::Created { room, result } => Frame::Created { room, result },
         }
     }
 

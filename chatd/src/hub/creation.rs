@@ -1,10 +1,11 @@
-//! Making rooms: for CREATE_ROOM and for the HTTP API. Pure: no I/O.
+//! Making rooms: for CREATE_ROOM, for the HTTP API, and for other pods that have no place (`elsewhere.rs`). Pure: no I/O.
 
 use super::input::Asked;
 use super::ownership::Released;
 use super::session::Place;
 use super::slots::RoomSlot;
 use super::{Effect, Hub, Time};
+use crate::frame::Frame;
 use crate::protocol::{ErrorCode, Event, RoomId};
 use crate::room::Reach;
 
@@ -13,27 +14,33 @@ const YOUNG: u64 = 10_000;
 
 impl Hub {
     pub(super) fn create(&mut self, time: Time, asked: Asked) {
-        let slot = match self.may_create(time) {
-            Ok(slot) => slot,
-            Err(code) => return self.refuse(time, asked, code),
+        let Reach::Local(id) = asked.by else {
+            return;
         };
-        if let Reach::Local(id) = asked.by
-            && let Some(session) = self.session_mut(id)
-        {
+        let slot = self.may_create(time);
+        if let Some(session) = self.session_mut(id) {
             session.place = Place::Busy;
+        }
+        if slot.is_ok() {
             self.charge(id);
         }
-        self.create_room_for(time, Released::Created(asked), slot);
+        self.create_with(time, Released::Created(asked), slot);
     }
 
     pub(super) fn create_for_query(&mut self, time: Time, query: u64) {
-        match self.may_create(time) {
-            Ok(slot) => self.create_room_for(time, Released::Queried(query), slot),
-            Err(code) => self.effects.push(Effect::Created { query, result: Err(code) }),
+        let slot = self.may_create(time);
+        self.create_with(time, Released::Queried(query), slot);
+    }
+
+    fn create_with(&mut self, time: Time, whom: Released, slot: Result<RoomSlot, ErrorCode>) {
+        match slot {
+            Ok(slot) => self.create_room_for(time, whom, slot),
+            Err(ErrorCode::TooManyRooms) => self.create_elsewhere(time, whom),
+            Err(code) => self.created(time, whom, Err(code)),
         }
     }
 
-    fn may_create(&mut self, time: Time) -> Result<RoomSlot, ErrorCode> {
+    pub(super) fn may_create(&mut self, time: Time) -> Result<RoomSlot, ErrorCode> {
         if self.drain.is_some() {
             return Err(ErrorCode::ShuttingDown);
         }
@@ -66,22 +73,37 @@ impl Hub {
 
     /// A room with a new id of this shard; announced once its record is written.
     pub(super) fn create_room_for(&mut self, time: Time, whom: Released, slot: RoomSlot) {
-        let room = loop {
-            let room = RoomId::random(&mut self.random);
-            let free = !self.index.contains_key(&room) && !self.finds.contains_key(&room);
-            if free && room.shard(self.settings.shards) == self.settings.shard {
-                break room;
-            }
-        };
+        let room = self.new_room();
         self.found_room(time, room, whom, slot);
+    }
+
+    /// An id of this shard that nothing here uses.
+    pub(super) fn new_room(&mut self) -> RoomId {
+        loop {
+            let room = RoomId::random(&mut self.random);
+            if self.is_new(room) && room.shard(self.settings.shards) == self.settings.shard {
+                return room;
+            }
+        }
+    }
+
+    pub(super) fn is_new(&self, room: RoomId) -> bool {
+        !self.index.contains_key(&room) && !self.finds.contains_key(&room) && !self.arriving.contains_key(&room)
     }
 
     /// The write of a new room has been answered, or not in time.
     pub(super) fn created(&mut self, time: Time, whom: Released, result: Result<RoomId, ErrorCode>) {
         match whom {
             Released::Queried(query) => self.effects.push(Effect::Created { query, result }),
+            Released::Elsewhere { from, room } => {
+                self.peers.send(from, &Frame::Created { room, result: result.map(|_| ()) });
+            }
             Released::Created(asked) => {
                 if let Reach::Local(id) = asked.by {
+                    // It may have been closed meanwhile, and flush its last words.
+                    if !self.session(id).is_some_and(|session| matches!(session.place, Place::Busy)) {
+                        return;
+                    }
                     self.now_outside(time, id);
                     self.wake(id);
                 }

@@ -142,6 +142,7 @@ impl Hub {
             Some(Purpose::Find(room)) => self.find_answered(time, room, ticket, answer),
             Some(Purpose::Lease(room, boot)) => self.lease_answered(time, room, boot, answer),
             Some(Purpose::Moving(room)) => self.arrival_answered(time, room, ticket, answer),
+            Some(Purpose::Places) => self.places_listed(time, answer),
             None => {}
         }
         self.pump_checks(time);
@@ -253,6 +254,7 @@ impl Hub {
                 Timer::Peers => self.peers_due(time),
                 Timer::Drain => self.drain_due(time),
                 Timer::Owners => self.forget_old_owners(time),
+                Timer::Elsewhere => self.elsewhere_due(time),
             }
         }
         self.finish(time);

@@ -11,6 +11,7 @@ mod arrival;
 mod creation;
 mod doors;
 mod drain;
+mod elsewhere;
 mod figures;
 mod find;
 mod guests;
@@ -69,6 +70,7 @@ enum Timer {
     Peers,
     Drain,
     Owners,
+    Elsewhere,
 }
 
 /// What a ticket was for.
@@ -82,6 +84,8 @@ enum Purpose {
     Lease(RoomId, PodBoot),
     /// A move to here: the swap, or the read that settles it.
     Moving(RoomId),
+    /// Which pods have places for new rooms.
+    Places,
 }
 
 /// See the module's documentation.
@@ -113,6 +117,7 @@ pub struct Hub {
     finds: HashMap<RoomId, Find>,
     seen: SeenOwners,
     arriving: HashMap<RoomId, arrival::Arrival>,
+    elsewhere: elsewhere::Elsewhere,
     peers: Peers,
     drain: Option<drain::Drain>,
     /// Rooms whose record is to be checked, a few at a time.
@@ -156,6 +161,7 @@ impl Hub {
             finds: HashMap::new(),
             seen: SeenOwners::new(settings.limits),
             arriving: HashMap::new(),
+            elsewhere: elsewhere::Elsewhere::default(),
             peers: Peers::new(settings.limits),
             drain: None,
             checks: VecDeque::new(),

@@ -124,6 +124,7 @@ impl Hub {
         self.resume_unasked(time, |holder| holder.boot == boot);
         self.relays_cut(time, boot);
         self.owner_is_silent(time, boot);
+        self.elsewhere_is_gone(time, boot);
         self.move_peer_away(time, boot);
     }
 
@@ -136,6 +137,7 @@ impl Hub {
             self.peers.tells.retain(|_, tell| tell.former.boot != boot);
         }
         self.owner_is_silent(time, boot);
+        self.elsewhere_is_gone(time, boot);
         self.move_peer_away(time, boot);
     }
 
@@ -252,6 +254,8 @@ impl Hub {
             Frame::Yielded { room, relay, owner, processed } => {
                 self.relay_yielded(time, from, room, relay, &owner, processed);
             }
+            Frame::Create { room } => self.create_for_pod(time, from, room),
+            Frame::Created { room, result } => self.answered_elsewhere(time, from, room, result),
             Frame::Offer { room, snapshot } => self.offered(time, from, room, snapshot),
             Frame::Offered { room, from: basis, taken } => self.offer_answered(time, from, room, basis, taken),
         }

@@ -45,6 +45,11 @@ impl RoomSlots {
         Self { most, shared: Arc::default() }
     }
 
+    /// How many places for new rooms there are.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// For a new room. `None`: all are taken.
     pub fn take(&self) -> Option<RoomSlot> {
         self.take_below(self.most)

@@ -91,7 +91,7 @@ impl ErrorCode {
             ErrorCode::NotInRoom => "You are not in a room; JOIN one first.",
             ErrorCode::RateLimited => "Too fast; wait a little. This was not carried out.",
             ErrorCode::TooManyConnections => "This pod has no room for another connection; try again later.",
-            ErrorCode::TooManyRooms => "This pod has no place for another room; try again later.",
+            ErrorCode::TooManyRooms => "There is no place for another room; try again later.",
             ErrorCode::Unavailable => "The room or the directory does not answer in time; try again.",
             ErrorCode::Timeout => "Nothing was said for too long.",
             ErrorCode::SlowConsumer => "You read too slowly for what the room sends.",

@@ -277,3 +277,47 @@ fn an_empty_room_that_nobody_has_entered_makes_way_for_a_new_one_the_oldest_firs
     assert_eq!(there, [false, true, true, true, true, true]);
     assert_eq!(world.store.len(), 5, "a record each");
 }
+
+/// Takes one of the pod's places for rooms for good.
+fn talk_at(world: &mut World, pod: usize) {
+    let client = world.open(pod);
+    let room = world.create(client);
+    assert!(world.ask(client, &format!("JOIN {room} alice\n")).starts_with("JOINED "));
+}
+
+#[test]
+fn a_full_pod_makes_new_rooms_at_another_one_that_has_place() {
+    let mut world = World::with_places(3, 2);
+    for pod in [0, 0, 2] {
+        talk_at(&mut world, pod);
+    }
+    let bob = world.open(0);
+    let room = world.create(bob);
+    assert_eq!([0, 1, 2].map(|pod| world.pods[pod].room_count()), [2, 1, 1], "where there are the fewest");
+    assert_eq!(world.ask(bob, &format!("JOIN {room} bob\n")), format!("REDIRECT pod1:7654 {room}\n"));
+    assert_eq!(world.ask(bob, &format!("JOIN {room} bob RELAY\n")), format!("JOINED {room} bob bob\n"));
+    let time = world.time();
+    world.pods[0].create_room(time, 7);
+    world.run();
+    assert!(world.made.pop().unwrap().is_ok(), "by POST");
+    let carol = world.open(0);
+    world.create(carol);
+    assert_eq!([0, 1, 2].map(|pod| world.pods[pod].room_count()), [2, 2, 2]);
+    assert!(world.ask(carol, "CREATE_ROOM\n").starts_with("ERR too_many_rooms "));
+    world.away = true;
+    world.pass(2_000);
+    assert!(world.ask(carol, "CREATE_ROOM\n").starts_with("ERR unavailable "), "which pods there are is not known");
+    assert_eq!(world.ask(carol, "PING\n"), "PONG\n");
+}
+
+#[test]
+fn a_full_pod_asks_the_next_one_where_one_is_gone_or_ends() {
+    let mut world = World::with_places(4, 1);
+    talk_at(&mut world, 0);
+    world.alive[1] = false;
+    world.drain(2);
+    let bob = world.open(0);
+    let room = world.create(bob);
+    assert_eq!(world.ask(bob, &format!("JOIN {room} bob\n")), format!("REDIRECT pod3:7654 {room}\n"));
+    assert!(world.ask(bob, "CREATE_ROOM\n").starts_with("ERR too_many_rooms "));
+}

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use chatd::directory::{Answer, Key, NoAnswer, Request};
 use chatd::frame::{self, Frame, RelayId};
 use chatd::hub::{Effect, Hub, HubLimits, HubSettings, LeaseView, RoomSlots, Rules, SessionId, Target, Ticket, Time};
+use chatd::lease::LeaseRecord;
 use chatd::protocol::token::Keyring;
-use chatd::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot};
+use chatd::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
 use chatd::record::Owner;
 use chatd::room::RingLimits;
 use serde_json::Value;
@@ -59,6 +60,8 @@ pub struct World {
     pub before_mute: usize,
     /// The session that last attached to an owner.
     pub last_attach: Option<RelayId>,
+    /// What the HTTP API was told of new rooms.
+    pub made: Vec<Result<RoomId, ErrorCode>>,
     /// What the HTTP API was told of rooms.
     pub looked_up: Vec<Result<u32, ErrorCode>>,
 }
@@ -115,6 +118,7 @@ impl World {
             mute: None,
             before_mute: 0,
             last_attach: None,
+            made: Vec::new(),
             looked_up: Vec::new(),
         }
     }
@@ -126,7 +130,7 @@ impl World {
     pub fn answer(&mut self, request: Request) -> Answer {
         let (key, expected) = match &request {
             Request::Get { key } => return Answer::Found(self.store.get(key).cloned()),
-            Request::Pods => return Answer::Pods(Vec::new()),
+            Request::Pods => return Answer::Pods(self.leases()),
             Request::Swap { key, expected, .. } => (key.clone(), expected.clone()),
             Request::Renew { key, expected, .. } | Request::Delete { key, expected } => {
                 (key.clone(), Some(expected.clone()))
@@ -141,6 +145,17 @@ impl World {
             _ => {}
         }
         Answer::Done
+    }
+
+    /// What the pods' leases say; those of pods that died a moment ago are there yet.
+    fn leases(&self) -> Vec<(String, Bytes)> {
+        let lease = |pod: usize| {
+            let (uid, addr, web) = Default::default();
+            let (boot, peer, rooms) = (boot(pod), pod.to_string(), self.pods[pod].room_count() as u64);
+            LeaseRecord { uid, boot, addr, peer, web, rooms, players: 0, draining: false }
+        };
+        let pods = 0..self.pods.len();
+        pods.map(|pod| (format!("chat-{pod}"), serde_json::to_vec(&lease(pod)).unwrap().into())).collect()
     }
 
     pub fn carry_out(&mut self, pod: usize, effect: Effect) {
@@ -170,6 +185,7 @@ impl World {
                 }
             }
             Effect::LookedUp { result, .. } => self.looked_up.push(result.map(|names| names.len() as u32)),
+            Effect::Created { result, .. } => self.made.push(result),
             other => println!("{} {pod}: {other:?}", self.now),
         }
     }

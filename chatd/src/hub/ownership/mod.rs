@@ -61,6 +61,11 @@ pub enum Answer {
 pub enum Released {
     Created(Asked),
     Queried(u64),
+    /// Another pod, which has no place for it.
+    Elsewhere {
+        from: PodBoot,
+        room: RoomId,
+    },
 }
 
 /// What the room is doing.
@@ -298,8 +303,13 @@ impl Hub {
             self.look_for(time, owned.room.id, waiter);
         }
         self.refuse_frames(owned.frames);
-        if let Phase::Founding { whom, .. } = owned.phase {
-            self.create_room_for(time, whom, owned.slot);
+        match owned.phase {
+            // Who asked has said which id it is to have.
+            Phase::Founding { whom: whom @ Released::Elsewhere { .. }, .. } => {
+                self.created(time, whom, Err(ErrorCode::Unavailable));
+            }
+            Phase::Founding { whom, .. } => self.create_room_for(time, whom, owned.slot),
+            _ => {}
         }
     }
 
