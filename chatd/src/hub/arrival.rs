@@ -44,9 +44,11 @@ impl Hub {
             || self.drain.is_some()
             || self.owned_key(room).is_some()
             || self.arriving.contains_key(&room);
-        let slots = &self.settings.slots;
-        let slot = if snapshot.seats.is_empty() { slots.take() } else { slots.take_for_people() };
-        let Some(slot) = slot.filter(|_| !refuse) else {
+        let place = |hub: &mut Self| {
+            if snapshot.seats.is_empty() { hub.settings.slots.take() } else { hub.place_for_people(time) }
+        };
+        let slot = if refuse { None } else { place(self) };
+        let Some(slot) = slot else {
             let answer = Frame::Offered { room, from: snapshot.ownership, taken: None };
             return self.peers.send(from, &answer);
         };

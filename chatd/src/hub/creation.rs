@@ -50,15 +50,24 @@ impl Hub {
         if let Some(slot) = self.settings.slots.take() {
             return Ok(slot);
         }
-        let oldest = self.settings.slots.take_from_oldest(time.now.saturating_sub(YOUNG));
-        let (slot, room) = oldest.ok_or(ErrorCode::TooManyRooms)?;
+        self.take_from_oldest(time, time.now.saturating_sub(YOUNG)).ok_or(ErrorCode::TooManyRooms)
+    }
+
+    /// A place for a room with people in it that comes from another pod.
+    pub(super) fn place_for_people(&mut self, time: Time) -> Option<RoomSlot> {
+        self.settings.slots.take_for_people().or_else(|| self.take_from_oldest(time, u64::MAX))
+    }
+
+    /// The place of the oldest room that nobody has entered, if it came before `before` (ms).
+    fn take_from_oldest(&mut self, time: Time, before: u64) -> Option<RoomSlot> {
+        let (slot, room) = self.settings.slots.take_from_oldest(before)?;
         let shard = room.shard(self.settings.shards);
         if shard == self.settings.shard {
             self.room_makes_way(time, room);
         } else {
             self.effects.push(Effect::MakeWay { room, shard });
         }
-        Ok(slot)
+        Some(slot)
     }
 
     /// The room's place has been given to a new one, since nobody had entered it: it is closed, if that is still so.

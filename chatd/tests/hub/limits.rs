@@ -321,3 +321,28 @@ fn a_full_pod_asks_the_next_one_where_one_is_gone_or_ends() {
     assert_eq!(world.ask(bob, &format!("JOIN {room} bob\n")), format!("REDIRECT pod3:7654 {room}\n"));
     assert!(world.ask(bob, "CREATE_ROOM\n").starts_with("ERR too_many_rooms "));
 }
+
+#[test]
+fn where_no_place_is_left_at_all_a_room_with_people_takes_that_of_an_empty_one() {
+    let mut world = World::with_places(3, 1);
+    let keeper = world.open(1);
+    let empty = world.create(keeper);
+    let mut talks = Vec::new();
+    for pod in [0, 2] {
+        let alice = world.open(pod);
+        let room = world.create(alice);
+        world.ask(alice, &format!("JOIN {room} alice\n"));
+        let bob = world.open(1);
+        world.ask(bob, &format!("JOIN {room} bob RELAY\n"));
+        talks.push((room, bob));
+    }
+    world.kill(0);
+    world.kill(2);
+    world.pass(6_000);
+    for (room, bob) in talks {
+        let heard = world.hear(bob);
+        assert!(heard.starts_with(&format!("MOVED {room}\n")), "{heard}");
+    }
+    assert!(world.ask(keeper, &format!("JOIN {empty} carol\n")).starts_with("ERR room_not_found "));
+    assert_eq!(world.pods[1].room_count(), 2);
+}

@@ -9,7 +9,7 @@ use chatd::record::Record;
 use crate::client::Aim;
 use crate::links::{MS, Micros, Node, SECOND};
 use crate::pod::{Pod, State};
-use crate::world::{MAX_ROOMS, World};
+use crate::world::World;
 
 /// How long a pod may go on with a room after it could have known better (design.md section 5), and what the network adds.
 const YIELDS: Micros = 5 * SECOND + 500 * MS;
@@ -82,8 +82,8 @@ impl World {
             }
         }
         let rooms = pod.room_count();
-        // Those with people in them may come beyond the limit for new ones.
-        if rooms > 2 * MAX_ROOMS {
+        // Those with people in them may come beyond the limit for new ones. Empty ones that make way are there a little longer.
+        if rooms > 3 * settings.slots.most() {
             self.town.fail("I11", format!("pod {number} has {rooms} rooms"));
         }
         let sessions = pod.hubs.iter().map(Hub::session_count).sum::<usize>();
@@ -237,7 +237,10 @@ impl World {
             };
             // An empty room's time may be over just then.
             let closed = outcome == "room_not_found" && self.town.closed.contains(&client.wanted);
-            let fine = outcome == "joined" || what == "JOIN" && (outcome == "room_full" || closed);
+            // With all its places taken by rooms with people, a pod takes no more of them over.
+            let asked = &self.pods[client.pod];
+            let full = outcome == "too_many_rooms" && asked.room_count() >= 2 * asked.setup.settings.slots.most();
+            let fine = outcome == "joined" || full || what == "JOIN" && (outcome == "room_full" || closed);
             if !fine {
                 let pod = client.pod;
                 wrong.push(format!(

@@ -103,7 +103,8 @@ impl World {
             }
             What::Query { name } => {
                 let pod = self.names[name];
-                self.pod_input(pod, Input::Create);
+                // More than one, so that a pod with few places is full of rooms that nobody enters.
+                (0..3).for_each(|_| self.pod_input(pod, Input::Create));
                 if let Some(room) = self.town.rooms.first().and_then(|room| room.parse().ok()) {
                     self.pod_input(pod, Input::LookUp { room });
                 }

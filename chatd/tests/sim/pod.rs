@@ -15,7 +15,6 @@ use chatd::record::Owner;
 use crate::dice::Dice;
 use crate::errands::show_frames;
 use crate::links::{Cargo, Event, Kind, MS, Micros, Net, Node, SECOND};
-use crate::world::MAX_ROOMS;
 
 /// A pod is settled so long after it has found the directory wanting.
 pub const SETTLES: Micros = 10 * SECOND;
@@ -158,7 +157,7 @@ impl Pod {
             web: at(8081),
             peer: at(7755),
         };
-        let slots = RoomSlots::new(MAX_ROOMS);
+        let slots = RoomSlots::new(setup.settings.slots.most());
         let hubs = (0..setup.shards).map(|shard| {
             let (shards, slots) = (setup.shards, slots.clone());
             let settings = HubSettings { shard, shards, slots, ..setup.settings.clone() };

@@ -19,8 +19,8 @@ use crate::town::{Failure, Town};
 /// Steps after which a run counts as running in circles: ordinary ones need a tenth of it.
 const MOST_STEPS: u64 = 500_000;
 
-/// Rooms that a pod may have.
-pub const MAX_ROOMS: usize = 24;
+/// Places for new rooms that a pod may have.
+const PLACES: [usize; 4] = [24, 24, 24, 2];
 
 /// How to run a seed.
 #[derive(Debug, Clone)]
@@ -141,7 +141,7 @@ impl World {
             seat_hold: 30_000,
             record_ttl: limited.pick(&[3_600_000, 3_600_000, 70_000]),
             empty_ttl: dice.pick(&[600_000, 600_000, 6_000]),
-            slots: RoomSlots::new(MAX_ROOMS),
+            slots: RoomSlots::new(Dice::new(seed, "places").pick(&PLACES)),
             rate: if tight { 10 } else { 1_000 },
             burst: if tight { 20 } else { 1_000 },
             max_misses: 10,

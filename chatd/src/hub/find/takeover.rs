@@ -18,7 +18,7 @@ impl Hub {
         }
         // Whoever looks for it is in it, or is about to be.
         let slot = if self.settled() {
-            self.settings.slots.take_for_people().ok_or(ErrorCode::TooManyRooms)
+            self.place_for_people(time).ok_or(ErrorCode::TooManyRooms)
         } else {
             Err(ErrorCode::Unavailable)
         };
