@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Command, Encoding, ErrorCode, Heard, Ownership, PlayerName, RoomId, SeatId, Timeline};
+use crate::protocol::{Command, Encoding, ErrorCode, Heard, Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::Owner;
 use crate::room::Snapshot;
 
@@ -40,6 +40,7 @@ pub struct Attach {
     pub name: PlayerName,
     pub seat: SeatId,
     pub resumable: bool,
+    pub key: Option<SeatKey>,
     /// Up to where the client was given the room's events.
     pub timeline: Timeline,
     pub position: u64,
@@ -54,7 +55,7 @@ pub struct Attach {
 pub enum After {
     /// Seated. `joined`: the bytes are JOINED and all that goes with it. If not, they say what an attach has changed, and what was
     /// missed follows.
-    Admitted { name: PlayerName, seat: SeatId, resumable: bool, timeline: Timeline, joined: bool },
+    Admitted { name: PlayerName, seat: SeatId, resumable: bool, key: Option<SeatKey>, timeline: Timeline, joined: bool },
     /// The replay after an attach is over. Commands up to `processed` were carried out, `None`: unknown (another timeline).
     CaughtUp { processed: Option<u64> },
     /// No longer in the room, or never was; the connection stays. `miss`: it counts as one (protocol.md section 7).

@@ -14,8 +14,8 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
     let (relay, ownership) = (RelayId(u64::MAX), owner(room).ownership);
     let (timeline, seat) = (Timeline(3), SeatId(4));
     let name: PlayerName = "alice".parse().unwrap();
-    let attach =
-        Attach { encoding: Encoding::Json, name, seat, resumable: true, timeline, position: 5, seq: 6, moved: true };
+    let (encoding, key) = (Encoding::Json, SeatKey::new(room, name, &"k".repeat(22)).ok());
+    let attach = Attach { encoding, name, seat, resumable: true, key, timeline, position: 5, seq: 6, moved: true };
     let snapshot = Snapshot {
         ownership,
         record: vec![0xff; 300],

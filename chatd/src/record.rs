@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Epoch, Ownership, PlayerName, PodBoot, SeatId};
+use crate::protocol::{Epoch, Ownership, PlayerName, PodBoot, SeatId, SeatKey};
 
 /// A pod as owner of a room: how it is told apart, and where it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct RecordedSeat {
     /// A new owner holds this seat; it ends the others.
     #[serde(default)]
     pub hold: bool,
+    /// What the key is known by with which its player finds it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<SeatKey>,
 }
 
 /// A pod that had the room, as long as it may not have heard that it has not any more: the next owner goes on telling it, should
@@ -216,7 +219,7 @@ mod tests {
             web: "h:8081".into(),
             peer: "h:7755".into(),
         };
-        let seat = RecordedSeat { seat: SeatId(5), hold: true };
+        let seat = RecordedSeat { seat: SeatId(5), hold: true, key: None };
         let record = Record::new(&owner, std::iter::once(("alice".parse().unwrap(), seat)));
         let mut later: serde_json::Value = serde_json::from_slice(&record.to_bytes()).unwrap();
         later["topic"] = serde_json::json!({"text": "x"});

@@ -7,13 +7,13 @@ use super::replay::Unheard;
 use super::session::Place;
 use super::{Effect, Hub, SessionId, Time};
 use crate::frame::After;
-use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, RoomId, SeatId};
+use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, RoomId, SeatId, SeatKey};
 use crate::room::{Bucket, Connection, Given, Reach, Seat, SeatState, Strikes, Told};
 
 /// What JOIN and RESUME ask for, as it is kept while the owner is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    Join { name: PlayerName, resumable: bool },
+    Join { name: PlayerName, resumable: bool, key: Option<SeatKey> },
     Resume { token: String, heard: Option<Heard> },
 }
 
@@ -22,6 +22,7 @@ pub enum Entry {
 pub struct Joining {
     pub name: PlayerName,
     pub resumable: bool,
+    pub key: Option<SeatKey>,
     /// As a JOIN, not as an attach.
     pub counts: bool,
     /// When it was asked for.
@@ -31,9 +32,13 @@ pub struct Joining {
 impl Entry {
     pub fn command(&self, room: RoomId) -> Command<'static> {
         match self {
-            Entry::Join { name, resumable } => {
-                Command::Join { room, name: *name, resumable: *resumable, on_wrong_pod: Some(OnWrongPod::Relay) }
-            }
+            Entry::Join { name, resumable, key } => Command::Join {
+                room,
+                name: *name,
+                resumable: *resumable,
+                key: *key,
+                on_wrong_pod: Some(OnWrongPod::Relay),
+            },
             Entry::Resume { token, heard } => Command::Resume {
                 room,
                 token: token.clone().into(),
@@ -54,8 +59,8 @@ impl Hub {
         }
         match command {
             Command::CreateRoom => self.create(time, asked),
-            Command::Join { room, name, resumable, on_wrong_pod } => {
-                self.enter(time, asked, room, Entry::Join { name, resumable }, on_wrong_pod);
+            Command::Join { room, name, resumable, key, on_wrong_pod } => {
+                self.enter(time, asked, room, Entry::Join { name, resumable, key }, on_wrong_pod);
             }
             Command::Resume { room, token, heard, on_wrong_pod } => {
                 let entry = Entry::Resume { token: token.into_owned(), heard };
@@ -111,17 +116,17 @@ impl Hub {
     /// JOIN or RESUME at the room's owner, of a client here or of one that another pod relays.
     pub(super) fn admit(&mut self, time: Time, key: usize, asked: Asked, entry: &Entry, since: u64) {
         match entry {
-            Entry::Join { name, resumable } => {
-                let joining = Joining { name: *name, resumable: *resumable, counts: true, since };
+            Entry::Join { name, resumable, key: seat_key } => {
+                let joining = Joining { name: *name, resumable: *resumable, key: *seat_key, counts: true, since };
                 self.join(time, key, asked, joining);
             }
             Entry::Resume { token, heard } => self.resume(time, key, asked, token, *heard),
         }
     }
 
-    /// Takes a new seat; answered once the write that holds it is done.
+    /// Takes a new seat, which is answered once the write that holds it is done; or again the one that the same key has.
     pub(super) fn join(&mut self, time: Time, key: usize, asked: Asked, joining: Joining) {
-        let Joining { name, resumable, counts, since } = joining;
+        let Joining { name, resumable, key: seat_key, counts, since } = joining;
         let connection = self.connection(asked.by);
         let seat = self.new_seat();
         let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
@@ -135,6 +140,11 @@ impl Hub {
                 && seat.holder == connection
                 && matches!(seat.state, SeatState::Joining | SeatState::Detached { .. }))
         });
+        let own = owned.room.seats.iter().find(|seat| seat.name == name && seat_key.is_some() && seat.key == seat_key);
+        if let Some(own) = own.map(|seat| seat.id) {
+            let entry = Entry::Join { name, resumable, key: seat_key };
+            return self.join_again(time, key, asked, own, entry, since);
+        }
         if let Err(code) = owned.room.admits(name, max_players) {
             self.counters.joined(Err(code));
             return self.refuse_entry(time, asked, code);
@@ -144,6 +154,7 @@ impl Hub {
             name,
             id: seat,
             resumable,
+            key: seat_key,
             state: SeatState::Joining,
             reach: Some(asked.by),
             holder: connection,
@@ -152,7 +163,7 @@ impl Hub {
             bucket,
             strikes: Strikes::default(),
         });
-        let entry = Entry::Join { name, resumable };
+        let entry = Entry::Join { name, resumable, key: seat_key };
         self.answer_after_write(time, key, Held::Joined { asked, seat, entry, counts, since });
     }
 
@@ -198,7 +209,7 @@ impl Hub {
         let Some(found) = room.seat(seat) else {
             return;
         };
-        let (name, resumable, timeline) = (found.name, found.resumable, room.timeline);
+        let (name, resumable, seat_key, timeline) = (found.name, found.resumable, found.key, room.timeline);
         let token = resumable.then(|| self.keys.sign(room.id, name, seat));
         let players = room.players();
         let event = Event::Joined(crate::protocol::Joined {
@@ -230,7 +241,7 @@ impl Hub {
                 self.wake(id);
             }
             Reach::Guest(connection) => {
-                let after = After::Admitted { name, seat, resumable, timeline, joined: true };
+                let after = After::Admitted { name, seat, resumable, key: seat_key, timeline, joined: true };
                 if let Some(guest) = self.guests.get_mut(&connection) {
                     guest.seat = Some(seat);
                 }

@@ -193,7 +193,7 @@ impl Hub {
             return self.refuse_guest(to, room);
         };
         let entry = match command {
-            Command::Join { name, resumable, .. } => Entry::Join { name, resumable },
+            Command::Join { name, resumable, key, .. } => Entry::Join { name, resumable, key },
             Command::Resume { token, heard, .. } => Entry::Resume { token: token.into_owned(), heard },
             _ => return,
         };
@@ -355,8 +355,8 @@ impl Hub {
             if let Some(guest) = self.guests.get_mut(&connection) {
                 guest.seat = Some(seat);
             }
-            let resumable = attach.resumable;
-            let after = After::Admitted { name, seat, resumable, timeline, joined: false };
+            let Attach { resumable, key, .. } = *attach;
+            let after = After::Admitted { name, seat, resumable, key, timeline, joined: false };
             // In one frame: who has the new timeline knows that it is another, and that nobody knows what was missed.
             self.deliver_bytes(connection, None, (0, 0), &news, Some(after));
         } else if let Reach::Local(id) = asked.by {
@@ -398,8 +398,9 @@ impl Hub {
                     session.place = super::session::Place::Busy;
                     session.room = Some(room);
                 }
-                let (name, resumable) = (attach.name, attach.resumable);
-                self.join(time, key, asked, Joining { name, resumable, counts: false, since: time.now });
+                let Attach { name, resumable, key: seat_key, .. } = *attach;
+                let joining = Joining { name, resumable, key: seat_key, counts: false, since: time.now };
+                self.join(time, key, asked, joining);
             }
             Err(code) => {
                 self.refuse(time, asked, code);

@@ -1,6 +1,6 @@
-//! RESUME at the room's owner: whose seat it is, and what its former connection was given. Pure: no I/O.
+//! RESUME at the room's owner, and JOIN with the key of a seat that is taken: whose seat it is, and what its former connection was given. Pure: no I/O.
 
-use super::admission::Entry;
+use super::admission::{Entry, Joining};
 use super::input::Asked;
 use super::replay::{MOST_REPLAY, Unheard};
 use super::{Hub, Time};
@@ -35,19 +35,57 @@ impl Hub {
                 .ok_or(ErrorCode::BadToken),
             Err(code) => Err(code),
         };
-        let (seat, reach) = match seat {
-            Ok(seat) => (seat.id, seat.reach),
+        match seat.map(|seat| seat.id) {
+            Ok(seat) => self.take_back(time, key, seat, asked, Entry::Resume { token: token.to_owned(), heard }),
             Err(code) => {
                 self.counters.joined(Err(code));
-                return self.refuse_entry(time, asked, code);
+                self.refuse_entry(time, asked, code);
             }
+        }
+    }
+
+    /// JOIN of who has shown the key of this seat.
+    pub(super) fn join_again(&mut self, time: Time, key: usize, asked: Asked, seat: SeatId, entry: Entry, since: u64) {
+        let Entry::Join { name, resumable, key: seat_key } = entry else {
+            return;
+        };
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let Some(found) = owned.room.seat_mut(seat) else {
+            return;
+        };
+        if found.state == SeatState::Joining {
+            // Its answer waits for the write: this one is given it instead.
+            let old = owned.room.remove(seat).and_then(|seat| seat.reach);
+            if let Some(old) = old {
+                self.replaced(time, old);
+            }
+            return self.join(time, key, asked, Joining { name, resumable, key: seat_key, counts: true, since });
+        }
+        let held = found.hold();
+        found.resumable = resumable;
+        if found.hold() != held {
+            owned.changed();
+            self.write(time, key);
+        }
+        self.take_back(time, key, seat, asked, entry);
+    }
+
+    /// A seat that is taken or held, for who has shown that it is its own.
+    fn take_back(&mut self, time: Time, key: usize, seat: SeatId, asked: Asked, entry: Entry) {
+        let heard = match &entry {
+            Entry::Resume { heard, .. } => *heard,
+            Entry::Join { .. } => None,
+        };
+        let Some(reach) = self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).map(|seat| seat.reach) else {
+            return;
         };
         let earlier = self.end_asking(key, seat);
         if let Some(earlier) = &earlier {
             self.replaced(time, earlier.asked.by);
         }
         if heard.is_none() {
-            let entry = Entry::Resume { token: token.to_owned(), heard };
             let until = match reach {
                 // Who comes back at once may be here before its own pod could say that the connection has ended.
                 Some(Reach::Guest(old)) if self.peers.is_up(old.boot) => {

@@ -42,6 +42,7 @@ impl Hub {
                 name: seat.name,
                 seat: seat.id,
                 resumable: seat.resumable,
+                key: seat.key,
                 timeline: owned.room.timeline,
                 position: owned.room.position,
                 seq: owned.room.seq,
@@ -141,6 +142,8 @@ impl Hub {
                 name: *name,
                 seat: *seat,
                 resumable: *resumable,
+                // It ends.
+                key: None,
                 timeline: room.timeline,
                 position: room.position,
                 seq: room.seq,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Command, ErrorCode, Heard, OnWrongPod, text};
+use super::{Command, ErrorCode, Heard, OnWrongPod, PlayerName, RoomId, SeatKey, text};
 
 mod write;
 
@@ -46,6 +46,7 @@ enum Field {
     LastSeq,
     Resumable,
     OnWrongPod,
+    Key,
     #[serde(other)]
     Unknown,
 }
@@ -138,12 +139,12 @@ impl<'a> Fields<'a> {
                 };
                 Ok(Command::Say { text })
             }
-            "join" => Ok(Command::Join {
-                room: self.parsed(Field::Room).ok_or(ErrorCode::BadRoom)?,
-                name: self.parsed(Field::Name).ok_or(ErrorCode::BadName)?,
-                resumable: self.resumable()?,
-                on_wrong_pod: self.on_wrong_pod()?,
-            }),
+            "join" => {
+                let room = self.parsed(Field::Room).ok_or(ErrorCode::BadRoom)?;
+                let name = self.parsed(Field::Name).ok_or(ErrorCode::BadName)?;
+                let (resumable, key) = (self.resumable()?, self.key(room, name)?);
+                Ok(Command::Join { room, name, resumable, key, on_wrong_pod: self.on_wrong_pod()? })
+            }
             "resume" => Ok(Command::Resume {
                 room: self.parsed(Field::Room).ok_or(ErrorCode::BadRoom)?,
                 token: self.string(Field::Token).ok_or(ErrorCode::BadToken)?,
@@ -165,6 +166,14 @@ impl<'a> Fields<'a> {
             Some("true") => Ok(true),
             Some(_) => Err(ErrorCode::BadCommand),
         }
+    }
+
+    fn key(&self, room: RoomId, name: PlayerName) -> Result<Option<SeatKey>, ErrorCode> {
+        if self.raw(Field::Key).is_none() {
+            return Ok(None);
+        }
+        let key = self.string(Field::Key).and_then(|key| SeatKey::new(room, name, &key).ok());
+        key.ok_or(ErrorCode::BadCommand).map(Some)
     }
 
     /// Without a word: relay, since a page cannot always reach another pod.

@@ -1,6 +1,6 @@
 //! The line encoding (raw TCP). Pure: no I/O.
 
-use super::{Command, ErrorCode, Event, MAX_LINE, OnWrongPod, PlayerView, text};
+use super::{Command, ErrorCode, Event, MAX_LINE, OnWrongPod, PlayerView, SeatKey, text};
 
 #[cfg(test)]
 mod tests;
@@ -85,14 +85,19 @@ fn join(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
     let room = words.next().and_then(parsed).ok_or(ErrorCode::BadRoom)?;
     let name = words.next().and_then(parsed).ok_or(ErrorCode::BadName)?;
     let mut resumable = false;
+    let mut key = None;
     let mut on_wrong_pod = None;
     for word in words {
-        match word {
-            b"RESUMABLE" => resumable = true,
-            _ => on_wrong_pod = on_wrong_pod.or(wrong_pod_word(word)),
+        if word == b"RESUMABLE" {
+            resumable = true;
+        } else if let Some(word) = word.strip_prefix(b"KEY=") {
+            let word = std::str::from_utf8(word).map_err(|_| ErrorCode::BadCommand)?;
+            key = Some(SeatKey::new(room, name, word).map_err(|_| ErrorCode::BadCommand)?);
+        } else {
+            on_wrong_pod = on_wrong_pod.or(wrong_pod_word(word));
         }
     }
-    Ok(Command::Join { room, name, resumable, on_wrong_pod })
+    Ok(Command::Join { room, name, resumable, key, on_wrong_pod })
 }
 
 fn resume(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
@@ -125,6 +130,7 @@ const HELP: &str = "\
 # CREATE_ROOM                  makes a room: ROOM <room>
 # JOIN <room> <name>           enters it: JOINED <room> <name> <player,player,...>
 # JOIN ... RESUMABLE           gives a TOKEN as well, which keeps your seat when the connection drops
+# JOIN ... KEY=<key>           finds your seat again when you say the same JOIN once more: 22 to 64 random characters
 # JOIN ... RELAY or REDIRECT   says what to do where another pod has the room
 # RESUME <room> <token>        takes your seat again
 # SAY <text>                   says it to everyone in the room; there any other line is said too

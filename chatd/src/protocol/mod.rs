@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 pub use error::{ErrorCode, close_code};
 pub use event::{Event, ExitReason, Joined, PlayerView};
-pub use names::{Epoch, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, Timeline};
+pub use names::{Epoch, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline};
 
 /// Chat text is at most this many bytes, in both encodings.
 pub const MAX_TEXT: usize = 4_000;
@@ -68,6 +68,8 @@ pub enum Command<'a> {
         room: RoomId,
         name: PlayerName,
         resumable: bool,
+        /// Who asks again with the same key, name and room means the same seat.
+        key: Option<SeatKey>,
         on_wrong_pod: Option<OnWrongPod>,
     },
     Resume {
@@ -107,8 +109,8 @@ impl Command<'_> {
             }
             Command::Say { text } => Command::Say { text: Cow::Owned(text.into_owned()) },
             Command::CreateRoom => Command::CreateRoom,
-            Command::Join { room, name, resumable, on_wrong_pod } => {
-                Command::Join { room, name, resumable, on_wrong_pod }
+            Command::Join { room, name, resumable, key, on_wrong_pod } => {
+                Command::Join { room, name, resumable, key, on_wrong_pod }
             }
             Command::Who => Command::Who,
             Command::Ping => Command::Ping,

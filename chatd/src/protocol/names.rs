@@ -7,6 +7,7 @@ use std::str::FromStr;
 use rand::{Rng, RngExt};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ pub enum NameError {
     Player,
     #[error("a timeline is 16 characters of 0-9 and a-f")]
     Timeline,
+    #[error("a key is 22 to 64 characters of A-Z, a-z, 0-9, _ and -")]
+    Key,
 }
 
 /// The id of a room: `[a-z0-9]{8}`.
@@ -107,6 +110,48 @@ impl Eq for PlayerName {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SeatId(pub u64);
 
+/// What the key is known by that a client has chosen for its seat: a hash, cut to 128 bits, so that who reads it (in the directory,
+/// or on its way between pods) cannot show the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SeatKey(u128);
+
+impl SeatKey {
+    /// 128 random bits need 22 characters in base64, and 32 as hexadecimal digits.
+    const LENGTH: std::ops::RangeInclusive<usize> = 22..=64;
+
+    /// `key`: as the client says it.
+    ///
+    /// # Errors
+    ///
+    /// It is not a word of the right length.
+    pub fn new(room: RoomId, name: PlayerName, key: &str) -> Result<Self, NameError> {
+        let valid = Self::LENGTH.contains(&key.len())
+            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+        if !valid {
+            return Err(NameError::Key);
+        }
+        // A name has no fixed length, and none holds a space.
+        let hash = Sha256::new()
+            .chain_update(b"seat ")
+            .chain_update(room.as_bytes())
+            .chain_update(name.as_str().to_ascii_lowercase())
+            .chain_update(b" ")
+            .chain_update(key)
+            .finalize();
+        let (half, _) = hash.split_first_chunk::<16>().ok_or(NameError::Key)?;
+        Ok(Self(u128::from_be_bytes(*half)))
+    }
+}
+
+impl FromStr for SeatKey {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let valid = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        valid.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(Self).ok_or(NameError::Key)
+    }
+}
+
 /// The name of one unbroken count of a room's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Timeline(pub u64);
@@ -168,6 +213,7 @@ text_form!(RoomId, |room, formatter| formatter.write_str(room.as_str()));
 text_form!(PlayerName, |name, formatter| formatter.write_str(name.as_str()));
 text_form!(SeatId, |seat, formatter| write!(formatter, "{:016x}", seat.0));
 text_form!(Timeline, |timeline, formatter| write!(formatter, "{:016x}", timeline.0));
+text_form!(SeatKey, |key, formatter| write!(formatter, "{:032x}", key.0));
 text_form!(PodBoot, |boot, formatter| write!(formatter, "{:016x}", boot.0));
 
 /// A number of 64 bits as exactly 16 lower-case hexadecimal digits.

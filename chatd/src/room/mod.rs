@@ -12,7 +12,7 @@ use rand::{Rng, RngExt};
 
 use crate::frame::RelayId;
 use crate::hub::SessionId;
-use crate::protocol::{ErrorCode, PlayerName, PlayerView, PodBoot, RoomId, SeatId, Timeline};
+use crate::protocol::{ErrorCode, PlayerName, PlayerView, PodBoot, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::RecordedSeat;
 
 /// One client connection, anywhere: the boot of the pod that it is connected to, and its number there.
@@ -64,6 +64,8 @@ pub struct Seat {
     pub name: PlayerName,
     pub id: SeatId,
     pub resumable: bool,
+    /// What its player has chosen to find it again by JOIN.
+    pub key: Option<SeatKey>,
     pub state: SeatState,
     /// `Some` exactly while `Joining` or `Live`.
     pub reach: Option<Reach>,
@@ -120,6 +122,7 @@ impl Room {
                 name,
                 id: seat.seat,
                 resumable: true,
+                key: seat.key,
                 state: SeatState::Away { until },
                 reach: None,
                 holder: None,
@@ -167,6 +170,7 @@ impl Room {
 
     /// The seats as the record keeps them.
     pub fn recorded(&self) -> impl Iterator<Item = (PlayerName, RecordedSeat)> + '_ {
-        self.seats.iter().map(|seat| (seat.name, RecordedSeat { seat: seat.id, hold: seat.hold() }))
+        let recorded = |seat: &Seat| RecordedSeat { seat: seat.id, hold: seat.hold(), key: seat.key };
+        self.seats.iter().map(move |seat| (seat.name, recorded(seat)))
     }
 }

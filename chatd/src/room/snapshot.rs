@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Bucket, Connection, Given, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes};
-use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, Timeline};
+use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::MAX_EPOCH;
 
 /// How much of the ring travels, in bytes as the ring counts them: a snapshot is one frame, whatever the ring's limit is.
@@ -15,6 +15,7 @@ pub struct SeatSnapshot {
     pub name: PlayerName,
     pub seat: SeatId,
     pub resumable: bool,
+    pub key: Option<SeatKey>,
     /// How much longer the seat is held, if its player is away.
     pub away_for: Option<u64>,
     pub holder: Option<Connection>,
@@ -91,6 +92,7 @@ impl Room {
                     name: seat.name,
                     seat: seat.id,
                     resumable: seat.resumable,
+                    key: seat.key,
                     away_for: match seat.state {
                         SeatState::Away { until } => Some(until.saturating_sub(now)),
                         _ => None,
@@ -119,6 +121,7 @@ impl Room {
             name: seat.name,
             id: seat.seat,
             resumable: seat.resumable,
+            key: seat.key,
             state: match seat.away_for {
                 Some(left) => SeatState::Away { until: now.saturating_add(left) },
                 None => SeatState::Detached { until },

@@ -53,6 +53,7 @@ fn a_join_over_a_link_that_breaks_while_the_room_waits_takes_no_seat() {
         room: room.parse().unwrap(),
         name: "bob".parse().unwrap(),
         resumable: true,
+        key: None,
         on_wrong_pod: None,
     };
     let (room_id, relay, encoding) = (room.parse().unwrap(), RelayId(1), Encoding::Lines);

@@ -4,6 +4,7 @@
 
 mod drains;
 mod freezes;
+mod keys;
 mod limits;
 mod ordinary;
 mod replays;

@@ -10,7 +10,7 @@ use crate::world::{World, boot};
 
 fn seat(name: &str, number: u64, away_for: Option<u64>) -> SeatSnapshot {
     let (name, seat) = (name.parse().unwrap(), SeatId(number));
-    SeatSnapshot { name, seat, resumable: true, away_for, holder: None, processed: 0, given: Given::UpTo(0) }
+    SeatSnapshot { name, seat, resumable: true, key: None, away_for, holder: None, processed: 0, given: Given::UpTo(0) }
 }
 
 fn another_pod() -> Owner {
@@ -66,12 +66,13 @@ fn a_record_with_more_seats_than_are_allowed_is_taken_over_with_as_many_as_are()
     let room: RoomId = "abcd1234".parse().unwrap();
     let owner = another_pod();
     let names = ["Bob", "bob", "c", "d", "e", "f", "g"];
-    let seats = names.map(|name| (name.parse().unwrap(), RecordedSeat { seat: SeatId(name.len() as u64), hold: true }));
+    let seats = names
+        .map(|name| (name.parse().unwrap(), RecordedSeat { seat: SeatId(name.len() as u64), hold: true, key: None }));
     let mut record = Record::new(&owner, seats.into_iter());
     record.seats = names
         .iter()
         .zip(0..)
-        .map(|(name, seat)| ((*name).into(), RecordedSeat { seat: SeatId(seat), hold: true }))
+        .map(|(name, seat)| ((*name).into(), RecordedSeat { seat: SeatId(seat), hold: true, key: None }))
         .collect();
     world.store.insert(Key::Room(room), record.to_bytes());
     world.kill(1);
@@ -170,6 +171,7 @@ fn an_attach_that_comes_twice_to_an_owner_that_does_not_know_the_seat_takes_one_
         name: "bob".parse().unwrap(),
         seat: SeatId(7),
         resumable: false,
+        key: None,
         encoding: Encoding::Lines,
         timeline: Timeline(7),
         position: 5,

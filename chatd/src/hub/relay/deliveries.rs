@@ -57,14 +57,14 @@ impl Hub {
         match after {
             None => {}
             Some(After::Admitted { .. }) if twice => {}
-            Some(After::Admitted { name, seat, resumable, timeline, joined }) => {
+            Some(After::Admitted { name, seat, resumable, key, timeline, joined }) => {
                 if let Some(relay) = self.relay(id) {
                     let same = relay.stay.filter(|stay| stay.timeline == timeline);
                     relay.doubt |= relay.stay.is_some() && same.is_none();
                     relay.moved = false;
                     let known = same.filter(|_| !joined).map(|stay| (stay.position, stay.seq));
                     let (position, seq) = known.unwrap_or((position, seq));
-                    relay.stay = Some(Stay { name, seat, resumable, timeline, position, seq });
+                    relay.stay = Some(Stay { name, seat, resumable, key, timeline, position, seq });
                     match &mut relay.state {
                         State::Opening { .. } => {
                             relay.state = State::Live;

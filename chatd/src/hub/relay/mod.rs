@@ -12,7 +12,7 @@ use super::session::Place;
 use super::{Hub, SessionId, Time, Timer};
 use crate::frame::{After, Attach, Drop, Frame, RelayId};
 use crate::protocol::{
-    Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, Timeline,
+    Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline,
 };
 use crate::record::Owner;
 use crate::room::Connection;
@@ -68,6 +68,7 @@ pub struct Stay {
     pub name: PlayerName,
     pub seat: SeatId,
     pub resumable: bool,
+    pub key: Option<SeatKey>,
     pub timeline: Timeline,
     pub position: u64,
     pub seq: u64,
@@ -76,8 +77,8 @@ pub struct Stay {
 impl Stay {
     /// What brings it to another owner. `moved`: the client is told that there is one.
     fn attach(&self, encoding: Encoding, moved: bool) -> Attach {
-        let Stay { name, seat, resumable, timeline, position, seq } = *self;
-        Attach { encoding, name, seat, resumable, timeline, position, seq, moved }
+        let Stay { name, seat, resumable, key, timeline, position, seq } = *self;
+        Attach { encoding, name, seat, resumable, key, timeline, position, seq, moved }
     }
 }
 

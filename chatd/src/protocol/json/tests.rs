@@ -40,6 +40,7 @@ fn join_reads_its_fields() {
         room: ROOM.parse().unwrap(),
         name: "alice".parse().unwrap(),
         resumable,
+        key: None,
         on_wrong_pod: Some(wrong),
     };
     let relay = OnWrongPod::Relay;
@@ -54,6 +55,11 @@ fn join_reads_its_fields() {
         (r#","on_wrong_pod":"RELAY""#, Err(ErrorCode::BadCommand)),
         (r#","on_wrong_pod":false"#, Err(ErrorCode::BadCommand)),
         (r#","name":"bob""#, Err(ErrorCode::BadCommand)),
+        (r#","key":null"#, Ok(join(false, relay))),
+        (r#","key":7"#, Err(ErrorCode::BadCommand)),
+        (r#","key":"0123456789012345678901"}"#, Err(ErrorCode::BadCommand)),
+        (r#","key":"012345678901234567890""#, Err(ErrorCode::BadCommand)),
+        (r#","key":"0123456789 0123456789012""#, Err(ErrorCode::BadCommand)),
     ] {
         let text = format!(r#"{{"type":"join","room":"abc12def","name":"alice"{more}}}"#);
         assert_eq!(command(&text), expected, "{text}");
@@ -311,7 +317,7 @@ proptest! {
         };
         let on_wrong_pod = Some(OnWrongPod::Relay);
         let text = write(json!({"type": "join", "room": room, "name": name, "resumable": resumable}));
-        prop_assert_eq!(parse(&text), (id, Ok(Command::Join { room, name, resumable, on_wrong_pod })));
+        prop_assert_eq!(parse(&text), (id, Ok(Command::Join { room, name, resumable, key: None, on_wrong_pod })));
         let text = write(json!({"type": "say", "text": said}));
         prop_assert_eq!(parse(&text), (id, say(&said)));
         let heard = Heard { timeline: Timeline(timeline), last_seq };

@@ -24,7 +24,37 @@ fn chat(text: &str) -> Result<Command<'_>, ErrorCode> {
 }
 
 fn join(resumable: bool, on_wrong_pod: Option<OnWrongPod>) -> Result<Command<'static>, ErrorCode> {
-    Ok(Command::Join { room: ROOM.parse().unwrap(), name: "alice".parse().unwrap(), resumable, on_wrong_pod })
+    Ok(Command::Join {
+        room: ROOM.parse().unwrap(),
+        name: "alice".parse().unwrap(),
+        resumable,
+        key: None,
+        on_wrong_pod,
+    })
+}
+
+#[test]
+fn a_key_is_the_same_in_both_encodings_and_another_for_each_room_and_name() {
+    let key = |line: &str| match outside(line) {
+        Ok(Command::Join { key, .. }) => key.unwrap(),
+        other => panic!("{line}: {other:?}"),
+    };
+    let word = "0123456789abcdefABCDEF_-";
+    let first = key(&format!("JOIN {ROOM} alice KEY={word} RESUMABLE"));
+    assert_eq!(key(&format!("JOIN {ROOM} Alice RELAY KEY={word}")), first);
+    let text = format!(r#"{{"type":"join","room":"{ROOM}","name":"alice","key":"{word}"}}"#);
+    assert!(matches!(crate::protocol::json::parse(&text).1, Ok(Command::Join { key, .. }) if key == Some(first)));
+    for other in [
+        format!("JOIN {ROOM} bob KEY={word}"),
+        format!("JOIN zzzzzzzz alice KEY={word}"),
+        format!("JOIN {ROOM} alice KEY={word}0"),
+    ] {
+        assert_ne!(key(&other), first, "{other}");
+    }
+    assert_eq!(first.to_string().parse(), Ok(first));
+    for wrong in ["", "short", "0123456789 0123456789", "0123456789+0123456789abc", &"x".repeat(65)] {
+        assert_eq!(outside(&format!("JOIN {ROOM} alice KEY={wrong}")), Err(ErrorCode::BadCommand), "{wrong}");
+    }
 }
 
 fn resume(token: &str, on_wrong_pod: Option<OnWrongPod>) -> Result<Command<'_>, ErrorCode> {
@@ -352,6 +382,6 @@ proptest! {
     fn join_gives_back_room_and_name(room in any_room(), name in any_name()) {
         let line = format!("JOIN {room} {name} RESUMABLE RELAY");
         let on_wrong_pod = Some(OnWrongPod::Relay);
-        prop_assert_eq!(outside(&line), Ok(Command::Join { room, name, resumable: true, on_wrong_pod }));
+        prop_assert_eq!(outside(&line), Ok(Command::Join { room, name, resumable: true, key: None, on_wrong_pod }));
     }
 }
