@@ -22,6 +22,8 @@ use crate::record;
 use crate::trimmed::TrimmedPod;
 
 const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// Of one object; the same thing told again is one Event with a count.
+const EVENTS: u32 = 500;
 
 /// Why a call came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -227,16 +229,11 @@ impl Client {
         Ok((list.items, record::list_version(&list.metadata)))
     }
 
-    /// Warnings about an object, the newest last.
-    pub async fn warnings(&self, namespace: &str, uid: &str) -> Result<Vec<Event>, CallError> {
+    /// What Kubernetes has told about an object, in no order.
+    pub async fn events(&self, namespace: &str, uid: &str) -> Result<Vec<Event>, CallError> {
         let api: Api<Event> = Api::namespaced(self.kube.clone(), namespace);
-        let parameters = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(50);
-        let mut events = self.call("list", api.list(&parameters)).await?.items;
-        events.sort_by_key(|event| {
-            let last = event.last_timestamp.as_ref().map(|time| time.0);
-            last.max(event.event_time.as_ref().map(|time| time.0))
-        });
-        Ok(events)
+        let parameters = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(EVENTS);
+        Ok(self.call("list", api.list(&parameters)).await?.items)
     }
 
     pub async fn tell(&self, event: &Event, namespace: &str) -> Result<(), CallError> {

@@ -43,12 +43,13 @@ struct Entry {
 }
 
 impl Reports {
-    /// What the pods of a deployment said of late.
-    pub fn of(&self, key: &Key) -> BTreeMap<String, Report> {
+    /// What these pods of a deployment said of late: not what others of their names did, nor what one says that ends.
+    pub fn of(&self, key: &Key, pods: &[PodRecord]) -> BTreeMap<String, Report> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_one_to_ask = |entry: &Entry| pods.iter().any(|pod| pod.uid == entry.uid && address(pod).is_some());
         let fresh = entries.get(key).into_iter().flatten().filter_map(|entry| {
             let (at, report) = entry.report.as_ref()?;
-            (at.elapsed() < FRESH).then(|| (entry.pod.clone(), report.clone()))
+            (at.elapsed() < FRESH && is_one_to_ask(entry)).then(|| (entry.pod.clone(), report.clone()))
         });
         fresh.collect()
     }
@@ -204,6 +205,8 @@ mod tests {
             ip: Some("127.0.0.1".into()),
             host: None,
             problem: None,
+            problem_until: None,
+            is_set_up: true,
             version: 1,
         };
         let (cache, reports) = (Cache::default(), Reports::default());
@@ -213,8 +216,15 @@ mod tests {
         assert_eq!(due(&cache, &reports).len(), 1);
         assert!(!reports.are_asked(&key, std::slice::from_ref(&pod)), "the answer is on its way");
         assert!(matches!(reports.learn(&key, "chat-0", None), News::State), "it is silent");
-        assert!(reports.are_asked(&key, &[pod]));
+        assert!(reports.are_asked(&key, std::slice::from_ref(&pod)));
         assert!(matches!(reports.learn(&key, "chat-0", None), News::None), "as it was");
+        let report = Report { state: "timeout".into(), detail: String::new(), rooms: 0, players: 0 };
+        reports.learn(&key, "chat-0", Some(report));
+        assert_eq!(reports.of(&key, std::slice::from_ref(&pod)).len(), 1);
+        let successor = PodRecord { uid: "u2".into(), ..pod.clone() };
+        assert_eq!(reports.of(&key, &[successor]).len(), 0, "another pod of its name did not say that");
+        let ending = PodRecord { is_terminating: true, ..pod.clone() };
+        assert_eq!(reports.of(&key, &[ending]).len(), 0, "it is being replaced");
     }
 
     #[tokio::test]

@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::ChatDeployment;
 use crate::apply::{self, Outcome};
 use crate::cache::{Cache, Deployment};
 use crate::client::{CallError, Client};
-use crate::desired::{CHAT, Context, Installed, Kind, Names, Owner, VALKEY};
+use crate::desired::{Context, Installed, Kind, Names, Owner, VALKEY};
 use crate::hash;
 use crate::memory::{Memory, backoff, random};
 use crate::metrics::Metrics;
@@ -189,7 +190,10 @@ impl Reconciler {
         }
         let base = if plan.is_under_way { UNDER_WAY } else { RESYNC };
         let secrets = Some(notes.memory.secrets_are_good_for(Instant::now()));
-        looked([patience, looks.0, lost_in, later, still, secrets].into_iter().flatten().fold(base, Duration::min))
+        let over = past_in(&pods);
+        looked(
+            [patience, looks.0, lost_in, later, still, secrets, over].into_iter().flatten().fold(base, Duration::min),
+        )
     }
 
     /// The children may be gone because it is: its own watch is another one, and may be late. Asked before anything is made, since
@@ -252,21 +256,27 @@ impl Reconciler {
         notes: &mut Notes,
     ) -> Result<(Option<Duration>, Vec<Problem>), CallError> {
         let names = Names::new(&key.name);
-        let silent: Vec<&PodRecord> =
-            pods.iter().filter(|pod| !pod.is_ready && !pod.is_terminating && pod.problem.is_none()).collect();
-        let lacks_chat = usize::try_from(plan.step.replicas).unwrap_or_default()
-            > pods.iter().filter(|pod| pod.component == CHAT).count();
-        let lacks_valkey = observed.valkey_pod.is_none();
-        let sets = [(names.chat(), lacks_chat), (names.valkey(), lacks_valkey)].into_iter();
+        let now = Timestamp::now();
+        let is_silent =
+            |pod: &&PodRecord| !pod.is_ready && !pod.is_terminating && !pod.is_set_up && pod.problem_at(now).is_none();
+        let silent: Vec<&PodRecord> = pods.iter().filter(is_silent).collect();
+        let lacks = |names: &mut dyn Iterator<Item = String>| -> BTreeSet<String> {
+            names.filter(|name| pods.iter().all(|pod| pod.name != *name)).collect()
+        };
+        let lacks_chat = lacks(&mut (0..plan.step.replicas).map(|ordinal| names.pod(ordinal)));
+        let lacks_valkey = lacks(&mut std::iter::once(names.valkey_pod()));
+        let is_short = !lacks_chat.is_empty();
         // What keeps a pod from being made is told of its StatefulSet.
-        let lacking: Vec<(String, String)> = sets
-            .filter(|(_, lacks)| *lacks)
-            .filter_map(|(name, _)| {
-                let set = observed.children.get(&(Kind::StatefulSet, name.clone()))?;
-                Some((set.record.uid.clone(), format!("StatefulSet {name}")))
-            })
-            .collect();
-        if silent.is_empty() && lacking.is_empty() && !lacks_chat {
+        let lacking: Vec<(String, String, BTreeSet<String>)> =
+            [(names.chat(), lacks_chat), (names.valkey(), lacks_valkey)]
+                .into_iter()
+                .filter(|(_, lacks)| !lacks.is_empty())
+                .filter_map(|(name, lacks)| {
+                    let set = observed.children.get(&(Kind::StatefulSet, name.clone()))?;
+                    Some((set.record.uid.clone(), format!("StatefulSet {name}"), lacks))
+                })
+                .collect();
+        if silent.is_empty() && lacking.is_empty() && !is_short {
             notes.away_since = None;
             return Ok((None, Vec::new()));
         }
@@ -274,16 +284,18 @@ impl Reconciler {
         if since.elapsed() < LOOK_FOR_REASONS_AFTER {
             return Ok((Some(LOOK_FOR_REASONS_AFTER), Vec::new()));
         }
-        let silent = silent.iter().take(3).map(|pod| (pod.uid.clone(), format!("pod {}", pod.name)));
-        let asked: Vec<(String, String)> = lacking.into_iter().chain(silent).collect();
         let mut problems = Vec::new();
-        for (uid, what) in asked {
-            let events = self.client.warnings(&key.namespace, &uid).await?;
-            let problem = events.iter().rev().find_map(|event| {
-                Problem::of_event(event.reason.as_deref()?, event.message.as_deref().unwrap_or_default())
-            });
+        let mut tell = |what: String, problem: Option<Problem>| {
             problems
                 .extend(problem.map(|problem| Problem::new(problem.reason, format!("{what}: {}", problem.message))));
+        };
+        for (uid, what, lacks) in lacking {
+            let events = self.client.events(&key.namespace, &uid).await?;
+            tell(what, status::events::of_set(&events, &lacks, now));
+        }
+        for pod in silent.into_iter().take(3) {
+            let events = self.client.events(&key.namespace, &pod.uid).await?;
+            tell(format!("pod {}", pod.name), status::events::of_pod(&events, now));
         }
         Ok((Some(LOOK_AGAIN), problems))
     }
@@ -304,6 +316,14 @@ fn lost(
     (lost.into_iter().map(|ordinal| context.names().pod(ordinal)).collect(), next)
 }
 
+/// When the first fault of a pod is past, if nothing more comes.
+fn past_in(pods: &[PodRecord]) -> Option<Duration> {
+    let now = Timestamp::now();
+    let ends = pods.iter().filter_map(|pod| pod.problem_until.filter(|until| *until > now));
+    let first = Duration::try_from(ends.min()?.duration_since(now)).ok()?;
+    Some(first + Duration::from_secs(1))
+}
+
 /// How long Kubernetes lets a pod end.
 fn grace(context: &Context<'_>) -> Duration {
     Duration::from_secs(u64::try_from(context.spec.drain.deadline_seconds).unwrap_or_default() + 10)
@@ -311,13 +331,14 @@ fn grace(context: &Context<'_>) -> Duration {
 
 /// What is wrong beside single chat pods.
 fn problems(context: &Context<'_>, outcome: &Outcome, pods: &[PodRecord], found: Vec<Problem>) -> Vec<Problem> {
+    let now = Timestamp::now();
     let conflicts = outcome.conflicts.iter().map(|conflict| {
         let message = format!("{} {} belongs to {}", conflict.kind.as_str(), conflict.name, conflict.holder);
         Problem::new(Reason::NameConflict, message)
     });
     let valkey = pods.iter().filter(|pod| context.is_managed_redis() && pod.component == VALKEY && !pod.is_ready);
     let of_valkey = valkey.filter_map(|pod| {
-        let problem = pod.problem.as_ref()?;
+        let problem = pod.problem_at(now)?;
         Some(Problem::new(problem.reason, format!("pod {}: {}", pod.name, problem.message)))
     });
     outcome.problems.iter().cloned().chain(conflicts).chain(of_valkey).chain(found).collect()

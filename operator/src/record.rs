@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ContainerStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use serde::Deserialize;
@@ -31,6 +32,10 @@ pub const TEMPLATE: &str = "chatd.dev/template";
 pub const CLAIM: &str = "chatd.dev/claim";
 /// On every child: the hash of all that was applied, so that what is no longer wanted is noticed and taken out.
 pub const APPLIED: &str = "chatd.dev/applied";
+
+/// A container that has run for this long since it last ended does not end again and again.
+const LOOPS_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+const ENDED_ONCE: SignedDuration = SignedDuration::from_mins(1);
 
 const INSTANCE: &str = "app.kubernetes.io/instance";
 const COMPONENT: &str = "app.kubernetes.io/component";
@@ -116,7 +121,11 @@ pub struct PodRecord {
     pub is_terminating: bool,
     pub ip: Option<String>,
     pub host: Option<String>,
+    /// What its own status tells, and until when that counts: a container that has run on since it last ended is no fault any more.
     pub problem: Option<Problem>,
+    pub problem_until: Option<Timestamp>,
+    /// Whether it is set up so far that its containers are made: what Events tell of before that is past.
+    pub is_set_up: bool,
     pub version: u64,
 }
 
@@ -249,13 +258,20 @@ impl PodRecord {
         let address = |ip: &Option<String>| ip.clone().filter(|ip| !ip.is_empty());
         let is_ready = condition("Ready").is_some_and(|condition| condition.status == "True");
         let unscheduled = condition("PodScheduled").filter(|condition| condition.status == "False");
-        let problem = if is_ready {
-            None
+        let is_terminating = metadata.deletion_timestamp.is_some();
+        // One that has failed as a whole, such as by an eviction, is replaced too.
+        let is_over = is_terminating || matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"));
+        let containers = || status.container_statuses.iter().flatten();
+        let (problem, problem_until) = if is_ready || is_over {
+            (None, None)
         } else if let Some(condition) = unscheduled {
-            Some(Problem::unscheduled(condition.message.as_deref().unwrap_or_default()))
+            (Some(Problem::unscheduled(condition.message.as_deref().unwrap_or_default())), None)
         } else {
-            status.container_statuses.iter().flatten().find_map(of_container)
+            containers().find_map(of_container).map_or((None, None), |(problem, until)| (Some(problem), until))
         };
+        let is_made = |container: &ContainerStatus| container.container_id.is_some();
+        let is_set_up = condition("PodReadyToStartContainers").is_some_and(|condition| condition.status == "True")
+            || containers().any(is_made);
         Self {
             name: metadata.name.clone().unwrap_or_default(),
             uid: metadata.uid.clone().unwrap_or_default(),
@@ -263,16 +279,25 @@ impl PodRecord {
             revision: label("controller-revision-hash").unwrap_or_default(),
             directory: annotation(DIRECTORY).unwrap_or_default(),
             is_ready,
-            is_terminating: metadata.deletion_timestamp.is_some(),
+            is_terminating,
             ip: address(&status.pod_ip),
             host: address(&status.host_ip),
             problem,
+            problem_until,
+            is_set_up,
             version: version(metadata),
         }
     }
+
+    /// What is wrong with it now.
+    pub fn problem_at(&self, now: Timestamp) -> Option<&Problem> {
+        self.problem.as_ref().filter(|_| self.problem_until.is_none_or(|until| now < until))
+    }
 }
 
-fn of_container(container: &ContainerStatus) -> Option<Problem> {
+/// What a container's state tells, and until when. An end counts for a while after the container has been started again: Kubernetes
+/// itself starts its back-off anew after 10 minutes. One end alone is less of a sign.
+fn of_container(container: &ContainerStatus) -> Option<(Problem, Option<Timestamp>)> {
     let state = container.state.as_ref()?;
     let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
     if let Some(waiting) = &state.waiting {
@@ -281,9 +306,73 @@ fn of_container(container: &ContainerStatus) -> Option<Problem> {
         let ended = last.map(|last| {
             (last.reason.clone().unwrap_or_default(), last.exit_code, last.message.clone().unwrap_or_default())
         });
-        return Problem::of_waiting(reason, message, ended);
+        return Problem::of_waiting(reason, message, ended).map(|problem| (problem, None));
     }
     let ended =
         state.terminated.as_ref().or(last).filter(|_| container.restart_count > 0 || state.terminated.is_some())?;
-    Some(Problem::of_ended(ended.reason.as_deref().unwrap_or_default(), ended.exit_code))
+    let counts = if container.restart_count > 1 { LOOPS_WITHIN } else { ENDED_ONCE };
+    let runs_since = state.running.as_ref().map(|running| running.started_at.as_ref().map(|time| time.0));
+    let until =
+        runs_since.map(|since| since.map_or(Timestamp::MIN, |since| since.saturating_add(counts).unwrap_or(since)));
+    Some((Problem::of_ended(ended.reason.as_deref().unwrap_or_default(), ended.exit_code), until))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::status::Reason;
+
+    fn pod(metadata: &Value, status: &Value) -> PodRecord {
+        let mut metadata = metadata.clone();
+        metadata["name"] = "chat-0".into();
+        PodRecord::of(&serde_json::from_value(json!({ "metadata": metadata, "status": status })).unwrap())
+    }
+
+    fn container(restarts: i32, state: &Value, last: &Value) -> Value {
+        json!({ "containerStatuses": [{
+            "name": "chatd", "image": "i", "imageID": "i", "ready": false, "containerID": "c", "restartCount": restarts, "state": state, "lastState": last,
+        }] })
+    }
+
+    fn at(minute: i64) -> Timestamp {
+        let start: Timestamp = "2026-11-28T10:00:00Z".parse().unwrap();
+        start + SignedDuration::from_mins(minute)
+    }
+
+    #[test]
+    fn a_pod_that_is_being_deleted_or_replaced_is_not_judged() {
+        let ended =
+            json!({ "terminated": { "exitCode": 0, "reason": "Completed", "finishedAt": "2026-11-28T10:00:00Z" } });
+        let status = container(0, &ended, &json!({}));
+        let there = pod(&json!({}), &status);
+        assert_eq!(there.problem_at(at(0)).map(|problem| problem.reason), Some(Reason::CrashLooping));
+        let leaving = pod(&json!({ "deletionTimestamp": "2026-11-28T10:00:30Z" }), &status);
+        assert_eq!(leaving.problem_at(at(0)), None);
+        let mut evicted = status;
+        evicted["phase"] = "Failed".into();
+        assert_eq!(pod(&json!({}), &evicted).problem_at(at(0)), None);
+    }
+
+    #[test]
+    fn an_end_is_past_when_the_container_has_run_on_since() {
+        let runs = json!({ "running": { "startedAt": "2026-11-28T10:00:00Z" } });
+        let ended = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+        let table = [(0, 0, false), (1, 0, true), (1, 1, false), (2, 1, true), (2, 9, true), (2, 10, false)];
+        for (restarts, minute, counts) in table {
+            let pod = pod(&json!({}), &container(restarts, &runs, &ended));
+            assert_eq!(pod.problem_at(at(minute)).is_some(), counts, "{restarts} restarts, minute {minute}");
+        }
+        let waits = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+        assert!(pod(&json!({}), &container(9, &waits, &ended)).problem_at(at(9999)).is_some(), "it is so now");
+    }
+
+    #[test]
+    fn a_pod_is_set_up_when_kubernetes_says_so_or_a_container_was_made() {
+        let condition =
+            |status: &str| json!({ "conditions": [{ "type": "PodReadyToStartContainers", "status": status }] });
+        assert!(pod(&json!({}), &condition("True")).is_set_up);
+        assert!(!pod(&json!({}), &condition("False")).is_set_up && !pod(&json!({}), &json!({})).is_set_up);
+        assert!(pod(&json!({}), &container(0, &json!({}), &json!({}))).is_set_up);
+    }
 }

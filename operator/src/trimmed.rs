@@ -184,6 +184,7 @@ pub type TrimmedPod = Trimmed<Pod, IgnoredAny, PodStatus>;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodStatus {
+    pub phase: Option<String>,
     pub conditions: Option<Vec<PodCondition>>,
     pub container_statuses: Option<Vec<ContainerStatus>>,
     #[serde(rename = "podIP")]

@@ -41,6 +41,10 @@ impl<'a> Names<'a> {
         format!("{}-valkey", self.0)
     }
 
+    pub fn valkey_pod(&self) -> String {
+        format!("{}-0", self.valkey())
+    }
+
     /// The ordinal in the name of a chat pod or of its Service.
     pub fn ordinal(&self, pod: &str) -> Option<i32> {
         let digits = pod.strip_prefix(self.0)?.strip_prefix('-')?;

@@ -23,7 +23,7 @@ impl super::Reconciler {
         (problems, lost): (&[Problem], &[String]),
         memory: &mut Memory,
     ) -> Result<Option<Duration>, CallError> {
-        let reports = self.reports.of(key);
+        let reports = self.reports.of(key, pods);
         let stalled = self.slots().stalled(Instant::now());
         let now = jiff::Timestamp::now();
         let none = ChatDeploymentStatus::default();
@@ -52,7 +52,7 @@ impl super::Reconciler {
                 is_ready: pod.is_ready,
                 is_updated: is_updated(pod),
                 is_terminating: pod.is_terminating,
-                problem: pod.problem.clone(),
+                problem: pod.problem_at(now).cloned(),
             })
             .collect();
         let counts_wait = memory.counts_wait(Instant::now());

@@ -1,5 +1,6 @@
 //! What is said in `status`. Pure: (what was seen and done) -> status, with time as an argument; no I/O.
 
+pub mod events;
 mod problem;
 mod reason;
 mod redis;

@@ -109,3 +109,18 @@ async fn a_quota_and_a_limit_range_that_refuse_pods_are_told_and_heal() {
     world.ready().await;
     world.end().await;
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn what_was_wrong_for_a_moment_is_not_told_any_more() {
+    let world = World::new("moment").await;
+    let reference = json!({ "name": "late", "key": "password" });
+    let external = json!({ "url": "redis://nowhere:6379", "auth": { "passwordSecretRef": reference } });
+    let since = Instant::now();
+    world.apply(small(&json!({ "type": "External", "external": external }))).await;
+    world.told("chat", since, "MountFailed", "secret \"late\" not found").await;
+    world.secret("late", &[("password", "x")]).await;
+    // The kubelet tries again after up to two minutes; the Event of before is kept for an hour.
+    world.said("chat", "Degraded", "True/RedisNotReady").await;
+    world.end().await;
+}

@@ -1,5 +1,6 @@
 //! The Valkey that the operator runs: with a volume and without, its pod deleted, its password rotated. Does I/O.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -7,6 +8,8 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::api::DeleteParams;
 use operator::api::ChatDeployment;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::chat::{Chat, Talker};
 use super::servers::small;
@@ -19,6 +22,18 @@ fn with_volume(when_deleted: &str) -> Value {
     small(
         &json!({ "managed": { "image": redis_image(), "persistence": { "size": "64Mi", "whenDeleted": when_deleted } } }),
     )
+}
+
+struct Reasons {
+    task: JoinHandle<BTreeSet<String>>,
+    ends: CancellationToken,
+}
+
+impl Reasons {
+    async fn end(self) -> BTreeSet<String> {
+        self.ends.cancel();
+        self.task.await.unwrap()
+    }
 }
 
 impl World {
@@ -43,6 +58,23 @@ impl World {
             now.is_some_and(|pod| pod.metadata.uid != before) && self.is_pod_ready(VALKEY).await
         })
         .await;
+    }
+
+    /// Notes every reason of Degraded from now on.
+    fn reasons_seen(&self) -> Reasons {
+        let (api, ends) = (self.api::<ChatDeployment>(), CancellationToken::new());
+        let ended = ends.clone();
+        let task = tokio::spawn(async move {
+            let mut seen = BTreeSet::new();
+            while !ended.is_cancelled() {
+                let status = api.get("chat").await.unwrap().status.unwrap_or_default();
+                let degraded = status.conditions.into_iter().filter(|condition| condition.type_ == "Degraded");
+                seen.extend(degraded.map(|condition| condition.reason));
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            seen
+        });
+        Reasons { task, ends }
     }
 
     async fn delete_chat(&self) {
@@ -114,7 +146,10 @@ async fn a_valkey_that_comes_back_empty_or_with_another_password_costs_no_room()
     let room = Chat::create(hosts[0], 7654);
     let alice = Talker::start(hosts[0], 7654, &room, "alice");
 
+    let watch = world.reasons_seen();
     world.replace_valkey().await;
+    let seen = watch.end().await;
+    assert!(!seen.iter().any(|reason| reason == "CrashLooping"), "it was replaced in good order: {seen:?}");
     // Through the other pod: so it is in the directory again.
     let (bob, _) = Chat::join(hosts[1], 7654, &room, "bob");
 
