@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{
-    Container, EmptyDirVolumeSource, KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec,
-    PodTemplateSpec, Probe, SecretVolumeSource, Service, ServiceSpec, TCPSocketAction, Volume, VolumeMount,
-    VolumeResourceRequirements,
+    Container, KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec, Probe,
+    SecretVolumeSource, Service, ServiceSpec, TCPSocketAction, Volume, VolumeMount, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -18,6 +17,8 @@ use super::{Child, Context, Kind, VALKEY, VALKEY_SECRET, pod_template, services}
 use crate::api::{Managed, Persistence, Resources};
 
 pub const VALKEY_PORT: i32 = 6379;
+
+const DATA: &str = "/data";
 
 /// The user of Valkey's own image, which would start as root otherwise; the volume is made to fit it.
 const USER: i64 = 999;
@@ -74,11 +75,6 @@ fn template(context: &Context<'_>, managed: &Managed) -> PodTemplateSpec {
         }),
         ..Volume::default()
     };
-    let mut volumes = vec![users];
-    if managed.persistence.is_none() {
-        let empty_dir = Some(EmptyDirVolumeSource::default());
-        volumes.push(Volume { name: "data".to_owned(), empty_dir, ..Volume::default() });
-    }
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(context.labels(VALKEY)),
@@ -102,7 +98,8 @@ fn template(context: &Context<'_>, managed: &Managed) -> PodTemplateSpec {
             )
             .filter(|secrets| !secrets.is_empty()),
             containers: vec![container(context, managed)],
-            volumes: Some(volumes),
+            // No emptyDir for what is never written: `kubectl drain` refuses a node with one.
+            volumes: Some(vec![users]),
             ..PodSpec::default()
         }),
     }
@@ -131,19 +128,25 @@ fn container(context: &Context<'_>, managed: &Managed) -> Container {
             ..probe()
         }),
         security_context: Some(pod_template::container_security()),
-        volume_mounts: Some(vec![mount("users", "/etc/valkey", true), mount("data", "/data", false)]),
+        volume_mounts: Some(mounts(managed)),
         ..Container::default()
     }
 }
 
+fn mounts(managed: &Managed) -> Vec<VolumeMount> {
+    let data = managed.persistence.as_ref().map(|_| mount("data", DATA, false));
+    [Some(mount("users", "/etc/valkey", true)), data].into_iter().flatten().collect()
+}
+
 fn arguments(managed: &Managed, resources: &Resources) -> Vec<String> {
-    let append_only = if managed.persistence.is_some() { "yes" } else { "no" };
+    // Without a volume nothing is written; it is in a folder that every image has.
+    let (append_only, folder) = if managed.persistence.is_some() { ("yes", DATA) } else { ("no", "/") };
     let port = VALKEY_PORT.to_string();
     let mut arguments: Vec<String> = [
         "--port",
         port.as_str(),
         "--dir",
-        "/data",
+        folder,
         "--aclfile",
         "/etc/valkey/users.acl",
         "--appendonly",
