@@ -103,7 +103,11 @@ async fn carry_out(
         }
         Write::DeletePod { name, uid } => {
             tracing::info!(deployment = %key, name, "pod deleted for the update, since Kubernetes waits for another one");
-            client.delete_pod(namespace, name, uid).await
+            client.delete_pod(namespace, name, uid, false).await
+        }
+        Write::LetPodGo { name, uid } => {
+            tracing::warn!(deployment = %key, name, "pod let go by force, since its node does not answer and it holds nothing");
+            client.delete_pod(namespace, name, uid, true).await
         }
     }
 }

@@ -166,9 +166,11 @@ impl Client {
         gone_is_good(result.map(drop))
     }
 
-    pub async fn delete_pod(&self, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
+    /// `by_force`: without waiting for its node.
+    pub async fn delete_pod(&self, namespace: &str, name: &str, uid: &str, by_force: bool) -> Result<(), CallError> {
         let api: Api<TrimmedPod> = Api::namespaced(self.kube.clone(), namespace);
-        let result = self.call("delete", api.delete(name, &only(uid))).await;
+        let parameters = DeleteParams { grace_period_seconds: by_force.then_some(0), ..only(uid) };
+        let result = self.call("delete", api.delete(name, &parameters)).await;
         gone_is_good(result.map(drop))
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::hash;
 use crate::rollout::Pod;
+use crate::valkey::{Stranded, Waits};
 
 /// Pods of the old version that are unready or missing for this long are not waited for. A process that ends and starts again is ready
 /// after some 3 s, a pod that is replaced after 10 s: in that time a roll-out would take a second pod, at two replicas the last one.
@@ -17,6 +18,10 @@ const STUCK_AFTER: Duration = Duration::from_mins(1);
 const LOST_AFTER: Duration = Duration::from_mins(1);
 /// A pod that has not served yet may take this long: its image may have to be fetched.
 const STARTS_WITHIN: Duration = Duration::from_mins(3);
+/// A node that is silent for this long, from when Kubernetes says so, is not waited for by what holds nothing.
+const SILENT_FOR: Duration = Duration::from_secs(10);
+/// Valkey has 30 s to end, and its node some more to say that it has.
+const VALKEY_ENDS_WITHIN: Duration = Duration::from_secs(36);
 /// Secrets are not watched, so that the operator needs no right to list them. They are read at least this often.
 const SECRETS_WITHIN: Duration = Duration::from_mins(5);
 /// While changes are expected and none come for this long, everything is read anew, lest a watch has missed something. Later and later.
@@ -35,6 +40,8 @@ pub struct Memory {
     /// The pod that was last ready, by ordinal, as a hash of its uid: there are many, and they are only compared.
     served: BTreeMap<i32, u64>,
     absent: BTreeMap<i32, Absent>,
+    /// The uid of a Valkey that is on a silent node or ends, what of both, and since when.
+    stranded: Option<(String, Waits, Instant)>,
     /// When the Secrets are to be read again; nothing means now.
     secrets_due: Option<Instant>,
     counts_written: Option<Instant>,
@@ -69,6 +76,7 @@ impl Memory {
             ending_since: now,
             served: BTreeMap::new(),
             absent: BTreeMap::new(),
+            stranded: None,
             secrets_due: None,
             counts_written: None,
             failures: 0,
@@ -153,6 +161,27 @@ impl Memory {
         let waited = now.saturating_duration_since(self.ending_since);
         let most = grace + STUCK_AFTER;
         if self.ending.is_empty() { (false, None) } else { (waited >= most, most.checked_sub(waited)) }
+    }
+
+    /// Whether a Valkey that holds nothing has been on a silent node for long enough, or has been ending for longer than it may; and else
+    /// when it has.
+    pub fn valkey_is_lost(&mut self, stranded: Option<Stranded>, now: Instant) -> (bool, Option<Duration>) {
+        let Some(stranded) = stranded else {
+            self.stranded = None;
+            return (false, None);
+        };
+        let before = self.stranded.take().filter(|(uid, waits, _)| (uid, *waits) == (&stranded.uid, stranded.waits));
+        let since = before.map_or(now, |(_, _, since)| since);
+        self.stranded = Some((stranded.uid, stranded.waits, since));
+        if !stranded.may_go {
+            return (false, None);
+        }
+        let most = match stranded.waits {
+            Waits::Node => SILENT_FOR,
+            Waits::End => VALKEY_ENDS_WITHIN,
+        };
+        let waited = now.saturating_duration_since(since);
+        (waited >= most, most.checked_sub(waited).filter(|left| !left.is_zero()))
     }
 
     /// Which of the `expected` pods have been away for so long that this is no start, no restart and no drain any more, and when the next
@@ -349,6 +378,27 @@ mod tests {
         assert_eq!((lost(true), lost(false)), (1, 1), "the status has said it before this operator started");
         let mut started = Memory::new(start);
         assert_eq!(started.lost(&[0].into(), &BTreeMap::new(), grace, false, start).0.len(), 0);
+    }
+
+    #[test]
+    fn a_valkey_is_let_go_when_its_node_has_been_silent_and_not_before() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let stranded = |uid: &str, waits, may_go| Some(Stranded { name: "v".into(), uid: uid.into(), may_go, waits });
+        let mut memory = Memory::new(start);
+        let mut lost = |stranded, seconds| memory.valkey_is_lost(stranded, at(seconds));
+        assert_eq!(lost(stranded("u", Waits::Node, true), 0), (false, Some(SILENT_FOR)));
+        assert_eq!(lost(None, 5), (false, None), "the node is back");
+        assert_eq!(lost(stranded("u", Waits::Node, true), 6), (false, Some(SILENT_FOR)));
+        assert_eq!(
+            lost(stranded("u", Waits::Node, false), 30),
+            (false, None),
+            "its volume holds it, or nobody is elsewhere"
+        );
+        assert!(lost(stranded("u", Waits::Node, true), 30).0);
+        assert!(!lost(stranded("u2", Waits::Node, true), 31).0, "its successor");
+        assert!(!lost(stranded("u2", Waits::End, true), 41).0, "an orderly end may take as long as it does");
+        assert!(!lost(stranded("u2", Waits::End, true), 76).0 && lost(stranded("u2", Waits::End, true), 77).0);
     }
 
     #[test]

@@ -100,10 +100,37 @@ impl Write {
         match self {
             Self::Secret(_) | Self::AdoptSecret(_) | Self::FillTokenKeys => true,
             Self::Delete { kind, .. } => *kind == Kind::Secret,
-            Self::Create(_) | Self::Apply { .. } | Self::DeletePod { .. } => false,
+            Self::Create(_) | Self::Apply { .. } | Self::DeletePod { .. } | Self::LetPodGo { .. } => false,
+    /// Its node is silent: nobody would end it in order.
+    LetPodGo {
+        name: String,
+        uid: String,
+    },
         }
     }
 }
+    /// What it does to which object: the same for two tries.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Create(child) => format!("make {} {}", child.kind.as_str(), child.name),
+            Self::Apply { child, .. } => format!("apply {} {}", child.kind.as_str(), child.name),
+            Self::Secret(which) => format!("make Secret {which:?}"),
+            Self::AdoptSecret(which) => format!("adopt Secret {which:?}"),
+            Self::FillTokenKeys => "fill Secret TokenKeys".to_owned(),
+            Self::Delete { kind, name, uid } => format!("delete {} {name} {uid}", kind.as_str()),
+            Self::DeletePod { name, uid } | Self::LetPodGo { name, uid } => format!("delete Pod {name} {uid}"),
+        }
+    }
+
+    /// Differs where two tries would write different things.
+    pub fn content(&self) -> u64 {
+        match self {
+            Self::Create(child) => seal(child),
+            Self::Apply { child, uid, .. } => hash::number_of_text(&format!("{uid} {}", hash::of_value(&child.object))),
+            _ => 0,
+        }
+    }
+
 
 /// A child's name that is somebody else's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,7 +268,11 @@ pub fn plan(
     if let Some((name, uid)) = &step.delete {
         writes.push(Write::DeletePod { name: name.clone(), uid: uid.clone() });
     }
-    writes.extend(valkey::stuck(&names, observed));
+    if permission.valkey_is_lost {
+        writes.extend(valkey::let_go(&context, observed));
+    } else {
+        writes.extend(valkey::stuck(&names, observed));
+    }
     let is_under_way = is_under_way(&step, observed, redis_is_settled || (holds_valkey && wish.paused));
     let secrets_are_there = secrets::are_there(&context, observed);
     Plan { writes, conflicts, same, wish, step, facts, secrets_are_there, is_under_way }

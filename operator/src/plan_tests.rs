@@ -8,7 +8,8 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::json;
 
-const GO: Permission = Permission { slot: true, redis_is_settled: true, patience_is_over: false, is_stuck: false };
+const GO: Permission =
+    Permission { slot: true, redis_is_settled: true, patience_is_over: false, is_stuck: false, valkey_is_lost: false };
 
 fn owner() -> Owner {
     Owner { name: "chat".into(), namespace: "games".into(), uid: "uid-1".into() }
@@ -68,6 +69,7 @@ impl Cluster {
                 self.objects.remove(&(*kind, name.clone()));
             }
             Write::DeletePod { name, .. } => self.pods.retain(|_, pod| pod.name != *name),
+            Write::LetPodGo { .. } => {}
         }
     }
 

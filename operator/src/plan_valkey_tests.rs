@@ -181,3 +181,70 @@ fn valkey_goes_only_when_no_pod_uses_it_any_more() {
     assert!(cluster.objects.keys().all(|(_, name)| name != "chat-valkey"), "{:?}", cluster.objects.keys());
     assert_eq!(cluster.pods.len(), 3);
 }
+
+#[test]
+fn a_valkey_on_a_silent_node_is_let_go_with_the_address_of_its_service() {
+    let mut cluster = Cluster::default();
+    let minimal = spec(json!({}));
+    cluster.converge(&minimal);
+    let lost = Permission { valkey_is_lost: true, ..GO };
+    let writes = plan(&owner(), &minimal, &installed(), &cluster.observe(), lost).writes;
+    let [Write::Delete { kind: Kind::Service, name, .. }, Write::LetPodGo { .. }] = &writes[..] else {
+        panic!("{writes:?}")
+    };
+    assert_eq!(name, "chat-valkey", "the Service first: else a crash in between would leave pods with what was let go");
+    // After a crash in between: the Service is made again, and the pod is let go with that.
+    let context = Context { owner: &owner(), spec: &minimal, installed: &installed(), facts: &Facts::default() };
+    cluster.carry_out(&writes[0], &context);
+    let writes = plan(&owner(), &minimal, &installed(), &cluster.observe(), lost).writes;
+    assert!(matches!(&writes[..], [Write::Create(service), Write::LetPodGo { .. }] if service.name == "chat-valkey"));
+}
+
+#[test]
+fn only_a_valkey_without_a_volume_may_go_and_only_if_a_pod_is_elsewhere() {
+    use crate::record::PodRecord;
+    let pod = |component: &str, node: &str, is_silent: bool, is_terminating: bool| PodRecord {
+        name: component.into(),
+        uid: format!("{component}-uid"),
+        component: component.into(),
+        revision: String::new(),
+        directory: String::new(),
+        is_ready: !is_silent,
+        is_terminating,
+        ip: None,
+        host: Some(node.into()),
+        problem: None,
+        problem_until: None,
+        silent_node: is_silent.then(|| node.to_owned()),
+        is_set_up: true,
+        version: 1,
+    };
+    let persistent = json!({ "redis": { "managed": { "persistence": { "size": "1Gi" } } } });
+    let of = |given: &Value, pods: &[PodRecord]| {
+        let mut cluster = Cluster::default();
+        let spec = spec(given.clone());
+        cluster.converge(&spec);
+        let context = Context { owner: &owner(), spec: &spec, installed: &installed(), facts: &Facts::default() };
+        let observed = cluster.observe();
+        let stranded = valkey::stranded(&context, &observed, pods).map(|it| (it.may_go, it.waits));
+        (stranded, valkey::held_by_its_volume(&context, &observed, pods).map(|problem| problem.message))
+    };
+    let none = || json!({});
+    let (silent, alive) = (pod("valkey", "one", true, false), pod("chat", "two", false, false));
+    let go = (Some((true, valkey::Waits::Node)), None);
+    assert_eq!(of(&none(), &[silent.clone(), alive.clone()]), go);
+    assert_eq!(
+        of(&none(), &[pod("valkey", "one", true, true), alive.clone()]),
+        go,
+        "Kubernetes has deleted it already"
+    );
+    let stays = (Some((false, valkey::Waits::Node)), None);
+    assert_eq!(of(&none(), &[silent.clone(), pod("chat", "one", false, false)]), stays, "nobody is elsewhere");
+    assert_eq!(of(&none(), &[silent.clone(), pod("chat", "two", true, false)]), stays, "all nodes are silent");
+    assert_eq!(of(&none(), &[pod("valkey", "one", false, false), alive.clone()]), (None, None));
+    let ends = (Some((true, valkey::Waits::End)), None);
+    assert_eq!(of(&none(), &[pod("valkey", "one", false, true), alive.clone()]), ends);
+    let (stranded, told) = of(&persistent, &[silent, alive]);
+    assert_eq!(stranded, Some((false, valkey::Waits::Node)));
+    assert!(told.unwrap().contains("kubectl taint nodes one node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"));
+}

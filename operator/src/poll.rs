@@ -206,6 +206,7 @@ mod tests {
             host: None,
             problem: None,
             problem_until: None,
+            silent_node: None,
             is_set_up: true,
             version: 1,
         };

@@ -169,7 +169,7 @@ impl Reconciler {
         }
         let pods = self.cache.pods(key);
         let looks = self.reasons(key, &observed, &pods, &plan, notes).await?;
-        let problems = problems(&context, &outcome, &pods, looks.1);
+        let problems = problems(&context, &outcome, &observed, &pods, looks.1);
         let is_unsure = plan.step.phase == Phase::Unseen || !self.reports.are_asked(key, &pods);
         if notes.unsure_for(is_unsure).is_some_and(|time| time < SURE_WITHIN) && outcome.failure.is_none() {
             // What could be said would be another thing in an instant.
@@ -242,8 +242,8 @@ impl Reconciler {
         };
         let slot = slots.take(key, rolling, now);
         let starts = (!slot && slots.are_starting(now)).then_some(OTHERS_LOOK);
-        let wait = [patience, ends, starts].into_iter().flatten().min();
-        (Permission { slot, redis_is_settled: true, patience_is_over, is_stuck }, wait)
+        let wait = [patience, ends, starts, silent].into_iter().flatten().min();
+        (Permission { slot, redis_is_settled: true, patience_is_over, is_stuck, valkey_is_lost }, wait)
     }
 
     /// What Kubernetes says about pods that are away for no reason that their status tells.
@@ -288,6 +288,8 @@ impl Reconciler {
         let mut tell = |what: String, problem: Option<Problem>| {
             problems
                 .extend(problem.map(|problem| Problem::new(problem.reason, format!("{what}: {}", problem.message))));
+        let stranded = valkey::stranded(&context, observed, &self.cache.pods(key));
+        let (valkey_is_lost, silent) = memory.valkey_is_lost(stranded, now);
         };
         for (uid, what, lacks) in lacking {
             let events = self.client.events(&key.namespace, &uid).await?;
@@ -330,7 +332,13 @@ fn grace(context: &Context<'_>) -> Duration {
 }
 
 /// What is wrong beside single chat pods.
-fn problems(context: &Context<'_>, outcome: &Outcome, pods: &[PodRecord], found: Vec<Problem>) -> Vec<Problem> {
+fn problems(
+    context: &Context<'_>,
+    outcome: &Outcome,
+    observed: &Observed,
+    pods: &[PodRecord],
+    found: Vec<Problem>,
+) -> Vec<Problem> {
     let now = Timestamp::now();
     let conflicts = outcome.conflicts.iter().map(|conflict| {
         let message = format!("{} {} belongs to {}", conflict.kind.as_str(), conflict.name, conflict.holder);
@@ -341,7 +349,8 @@ fn problems(context: &Context<'_>, outcome: &Outcome, pods: &[PodRecord], found:
         let problem = pod.problem_at(now)?;
         Some(Problem::new(problem.reason, format!("pod {}: {}", pod.name, problem.message)))
     });
-    outcome.problems.iter().cloned().chain(conflicts).chain(of_valkey).chain(found).collect()
+    let held = valkey::held_by_its_volume(context, observed, pods);
+    outcome.problems.iter().cloned().chain(conflicts).chain(held).chain(of_valkey).chain(found).collect()
 }
 
 /// Something that changes when anything goes on.

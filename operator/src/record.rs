@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::ContainerStatus;
+use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -124,6 +124,8 @@ pub struct PodRecord {
     /// What its own status tells, and until when that counts: a container that has run on since it last ended is no fault any more.
     pub problem: Option<Problem>,
     pub problem_until: Option<Timestamp>,
+    /// Its node, if Kubernetes does not hear of that any more.
+    pub silent_node: Option<String>,
     /// Whether it is set up so far that its containers are made: what Events tell of before that is past.
     pub is_set_up: bool,
     pub version: u64,
@@ -262,7 +264,11 @@ impl PodRecord {
         // One that has failed as a whole, such as by an eviction, is replaced too.
         let is_over = is_terminating || matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"));
         let containers = || status.container_statuses.iter().flatten();
-        let (problem, problem_until) = if is_ready || is_over {
+        let is_cut_off = condition("Ready").is_some_and(|ready| is_cut_off(ready, condition("ContainersReady")));
+        let silent_node = is_cut_off.then(|| pod.spec.node_name.clone().unwrap_or_default());
+        let (problem, problem_until) = if let Some(node) = &silent_node {
+            (Some(Problem::cut_off(node)), None)
+        } else if is_ready || is_over {
             (None, None)
         } else if let Some(condition) = unscheduled {
             (Some(Problem::unscheduled(condition.message.as_deref().unwrap_or_default())), None)
@@ -284,6 +290,7 @@ impl PodRecord {
             host: address(&status.host_ip),
             problem,
             problem_until,
+            silent_node,
             is_set_up,
             version: version(metadata),
         }
@@ -293,6 +300,14 @@ impl PodRecord {
     pub fn problem_at(&self, now: Timestamp) -> Option<&Problem> {
         self.problem.as_ref().filter(|_| self.problem_until.is_none_or(|until| now < until))
     }
+}
+
+/// The kubelet says that a pod is not ready together with its containers. Whoever takes a pod of a silent node for unready leaves what was
+/// last heard of the containers as it was. A pod's own gates are the one other thing that says so.
+fn is_cut_off(ready: &PodCondition, containers: Option<&PodCondition>) -> bool {
+    ready.status != "True"
+        && containers.is_some_and(|containers| containers.status == "True")
+        && ready.reason.as_deref() != Some("ReadinessGatesNotReady")
 }
 
 /// What a container's state tells, and until when. An end counts for a while after the container has been started again: Kubernetes
@@ -365,6 +380,20 @@ mod tests {
         }
         let waits = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
         assert!(pod(&json!({}), &container(9, &waits, &ended)).problem_at(at(9999)).is_some(), "it is so now");
+    }
+
+    #[test]
+    fn a_pod_whose_node_is_silent_is_told_from_one_that_is_not_ready() {
+        let of = |ready: &str, reason: &str, containers: &str| {
+            let conditions = json!([
+                { "type": "Ready", "status": ready, "reason": reason }, { "type": "ContainersReady", "status": containers },
+            ]);
+            pod(&json!({}), &json!({ "conditions": conditions })).silent_node.is_some()
+        };
+        assert!(of("False", "", "True") && of("Unknown", "", "True"));
+        assert!(!of("True", "", "True") && !of("False", "ContainersNotReady", "False"));
+        assert!(!of("False", "ReadinessGatesNotReady", "True"));
+        assert_eq!(pod(&json!({}), &json!({})).silent_node, None);
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct Permission {
     pub patience_is_over: bool,
     /// A pod has been ending for longer than it may.
     pub is_stuck: bool,
+    /// The managed Valkey holds nothing, and its node has been silent for long enough.
+    pub valkey_is_lost: bool,
 }
 
 /// What is under way, for the status.

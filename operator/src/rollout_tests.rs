@@ -4,7 +4,8 @@
 use super::*;
 use proptest::prelude::*;
 
-const GO: Permission = Permission { slot: true, redis_is_settled: true, patience_is_over: false, is_stuck: false };
+const GO: Permission =
+    Permission { slot: true, redis_is_settled: true, patience_is_over: false, is_stuck: false, valkey_is_lost: false };
 
 fn wish(replicas: i32, template: &str) -> Wish {
     Wish { replicas, partition: 0, paused: false, template: template.into(), directory: "d".into() }

@@ -179,7 +179,13 @@ pub struct ServiceStatus {
     pub load_balancer: Option<LoadBalancerStatus>,
 }
 
-pub type TrimmedPod = Trimmed<Pod, IgnoredAny, PodStatus>;
+pub type TrimmedPod = Trimmed<Pod, PlacedSpec, PodStatus>;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PlacedSpec {
+    pub node_name: Option<String>,
+}
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

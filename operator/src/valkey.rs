@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use crate::api::{Persistence, quantity_value};
 use crate::desired::{self, Child, Context, Facts, Kind, Names, VALKEY_SECRET};
 use crate::hash;
-use crate::plan::{Content, Observed, Seen, Write, set_of, template};
-use crate::record::{self, APPLIED, CLAIM, Claim, TEMPLATE};
+use crate::plan::{self, Content, Observed, Seen, Write, set_of, template};
+use crate::record::{self, APPLIED, CLAIM, Claim, PodRecord, TEMPLATE};
 use crate::rollout::Pod;
+use crate::status::{Problem, Reason};
 
 /// What of the set cannot change without another pod, and of what a new set is made.
 const CHANGES_ITS_POD: [&str; 2] = ["template", "volumeClaimTemplates"];
@@ -148,4 +149,67 @@ pub fn stuck(names: &Names<'_>, observed: &Observed) -> Option<Write> {
     let pod = observed.valkey_pod.as_ref()?;
     let is_stuck = set.is_observed && pod.revision != set.update_revision && !pod.ready && !pod.terminating;
     is_stuck.then(|| Write::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() })
+}
+
+/// How its pod stands to a node that may be away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranded {
+    pub name: String,
+    pub uid: String,
+    /// Without a volume, and with another pod elsewhere that would use it: then it can be let go.
+    pub may_go: bool,
+    pub waits: Waits,
+}
+
+/// What is waited for before it is let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// Its node is silent, and may come back.
+    Node,
+    /// It was deleted, and its node may still end it.
+    End,
+}
+
+/// The managed Valkey's pod, if it is on a node that is silent, or ends. Pods whose node is silent too say nothing of other nodes: if all
+/// are, it is the API server that is cut off.
+pub fn stranded(context: &Context<'_>, observed: &Observed, pods: &[PodRecord]) -> Option<Stranded> {
+    let set = record_of(context, observed)?;
+    let pod = pods.iter().find(|pod| pod.component == desired::VALKEY)?;
+    let waits = match (pod.silent_node.is_some(), pod.is_terminating) {
+        (true, _) => Waits::Node,
+        (false, true) => Waits::End,
+        (false, false) => return None,
+    };
+    let is_there = |other: &PodRecord| other.host.is_some() && other.silent_node.is_none() && !other.is_terminating;
+    let is_elsewhere =
+        |other: &PodRecord| other.component == desired::CHAT && is_there(other) && other.host != pod.host;
+    let may_go = set.claim.is_none() && pods.iter().any(is_elsewhere);
+    Some(Stranded { name: pod.name.clone(), uid: pod.uid.clone(), may_go, waits })
+}
+
+/// What is told of a Valkey whose node is silent and whose volume holds it there.
+pub fn held_by_its_volume(context: &Context<'_>, observed: &Observed, pods: &[PodRecord]) -> Option<Problem> {
+    record_of(context, observed)?.claim.as_ref()?;
+    let pod = pods.iter().find(|pod| pod.component == desired::VALKEY)?;
+    let (name, node) = (&pod.name, pod.silent_node.as_ref()?);
+    let message = format!(
+        "pod {name}: its node {node} does not answer, and its volume may be in use there. If the node is surely off: \
+         kubectl taint nodes {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+    );
+    Some(Problem::new(Reason::NodeAway, message))
+}
+
+/// The pod goes by force, and its Service is made again, under another address. What it left behind may run on where only Kubernetes is
+/// not heard: pods that are connected to it find by the new address that they have to leave it.
+pub fn let_go(context: &Context<'_>, observed: &Observed) -> Vec<Write> {
+    let name = context.names().valkey();
+    let service = observed
+        .children
+        .get(&(Kind::Service, name.clone()))
+        .filter(|seen| plan::standing(context.owner, &seen.record) == plan::Standing::Ours);
+    let service =
+        service.map(|seen| Write::Delete { kind: Kind::Service, name: name.clone(), uid: seen.record.uid.clone() });
+    let pod = observed.valkey_pod.as_ref().map(|pod| Write::LetPodGo { name: pod.name.clone(), uid: pod.uid.clone() });
+    // In this order: a pod that is still there is let go again, with its Service.
+    service.into_iter().chain(pod).collect()
 }

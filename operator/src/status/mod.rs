@@ -64,7 +64,7 @@ pub fn status(input: &Input<'_>) -> ChatDeploymentStatus {
     let count = |which: &dyn Fn(&Pod) -> bool| as_i32(living.iter().filter(|pod| which(pod)).count());
     let (rooms, players) = counts(input, &living);
     let redis = redis_ready(input.reports, living.len(), input.desired);
-    let mut problems = problems(input, &living);
+    let mut problems = problems(input);
     // Pods that start while Redis is away do not get ready: then that is what is wrong.
     problems.extend(lost(input.lost).filter(|_| redis.0 != "False"));
     let verdict = Verdict {
@@ -133,8 +133,9 @@ fn counts(input: &Input<'_>, living: &[&Pod]) -> (Option<i64>, Option<i64>) {
 }
 
 /// All that is wrong, what hinders most first, each with the words for the user.
-fn problems(input: &Input<'_>, living: &[&Pod]) -> Vec<Problem> {
-    let of_pods = living.iter().filter(|pod| !pod.is_ready).filter_map(|pod| {
+fn problems(input: &Input<'_>) -> Vec<Problem> {
+    // Of one that ends only what keeps it from ending is a problem at all.
+    let of_pods = input.pods.iter().filter(|pod| !pod.is_ready).filter_map(|pod| {
         let problem = pod.problem.as_ref()?;
         Some(Problem::new(problem.reason, format!("pod {}: {}", pod.name, problem.message)))
     });

@@ -27,6 +27,11 @@ impl Problem {
         Self::new(if volume { Reason::VolumePending } else { Reason::Unschedulable }, message)
     }
 
+    /// Kubernetes does not hear of the pod's node.
+    pub fn cut_off(node: &str) -> Self {
+        Self::new(Reason::NodeAway, format!("its node {node} does not answer"))
+    }
+
     /// A container that waits; nothing if that is how containers start.
     pub fn of_waiting(reason: &str, message: &str, ended: Option<(String, i32, String)>) -> Option<Self> {
         let reason = match reason {

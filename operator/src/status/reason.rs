@@ -48,6 +48,7 @@ reasons! {
     Unschedulable: "no node has room, or fits", "Add nodes, or lower pod.resources, or loosen nodeSelector, tolerations and affinity.";
     VolumePending: "Valkey's volume is not there", "Check redis.managed.persistence.storageClassName and that the cluster can make volumes.";
     MountFailed: "a Secret or ConfigMap that a pod needs is missing", "Make the Secret that the message names, with the key that the spec names.";
+    NodeAway: "the node of a pod does not answer", "Bring the node back. If it is off for good, delete it (kubectl delete node): its pods then come up elsewhere.";
     QuotaExceeded: "the namespace's quota allows no more pods", "Raise the quota, or lower spec.replicas or pod.resources.";
     CreateRefused: "the cluster refuses to make pods", "See the message: an admission policy or a limit range says no.";
     NameConflict: "an object of somebody else has the name of a child", "Rename or delete that object, or use another metadata.name.";

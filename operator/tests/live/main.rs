@@ -23,3 +23,4 @@ mod redis_managed;
 mod rights;
 mod servers;
 mod world;
+mod silent_node;
