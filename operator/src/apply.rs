@@ -1,20 +1,24 @@
 //! Carries a plan out, write by write. Does I/O. A write that is refused does not keep the others from being tried.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use crate::cache::Cache;
 use crate::client::{CallError, Client};
 use crate::compare;
 use crate::desired::{self, Child, Context, Kind, Owner};
+use crate::ledger::Ledger;
+use crate::memory::random;
 use crate::plan::{self, Conflict, NewSecret, Standing, Write};
 use crate::record::{self, Key};
-use crate::status::{Problem, Reason};
+use crate::status::Problem;
 
 /// What came of a plan.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub conflicts: Vec<Conflict>,
-    /// Writes that the API server refused: they are told in the status and tried again.
+    /// Why the API server refused writes: they are told in the status, and tried again later and later.
     pub problems: Vec<Problem>,
     /// Secrets were written, or may have been: what they are has to be read again.
     pub secrets_changed: bool,
@@ -25,13 +29,26 @@ pub struct Outcome {
     pub failure: Option<CallError>,
 }
 
-pub async fn apply(client: &Client, cache: &Cache, key: &Key, context: &Context<'_>, writes: &[Write]) -> Outcome {
+pub async fn apply(
+    client: &Client,
+    cache: &Cache,
+    key: &Key,
+    context: &Context<'_>,
+    writes: &[Write],
+    ledger: &mut Ledger,
+) -> Outcome {
     let mut outcome = Outcome::default();
-    for write in writes {
+    let names: Vec<String> = writes.iter().map(Write::name).collect();
+    ledger.keep_refusals_of(&names, Instant::now());
+    for (write, name) in writes.iter().zip(&names) {
+        let content = write.content();
+        if ledger.waits(name, content, Instant::now()) {
+            continue;
+        }
         let result = carry_out(client, cache, key, context, write, &mut outcome).await;
         outcome.secrets_changed |= write.is_of_secret() && may_have_written(&result);
         match result {
-            Ok(()) => {}
+            Ok(()) => ledger.done(name, content, Instant::now(), random()),
             Err(error @ CallError::Refused { code: 409, .. }) => {
                 // Somebody else wrote at the same time: look again.
                 outcome.failure.get_or_insert(error);
@@ -39,13 +56,9 @@ pub async fn apply(client: &Client, cache: &Cache, key: &Key, context: &Context<
             // The namespace goes away, and the ChatDeployment with it.
             Err(CallError::Refused { code: 403, message }) if message.contains("being terminated") => {}
             Err(CallError::Refused { code, message }) => {
-                let reason = match code {
-                    403 if message.contains("exceeded quota") => Reason::QuotaExceeded,
-                    403 => Reason::Forbidden,
-                    _ => Reason::WriteRefused,
-                };
-                tracing::warn!(deployment = %key, code, reason = reason.as_str(), message, "a write was refused");
-                outcome.problems.push(Problem::new(reason, message));
+                let problem = Problem::of_refusal(code, &message);
+                tracing::warn!(deployment = %key, write = name, code, reason = problem.reason.as_str(), message, "a write was refused");
+                ledger.refused(name, content, problem, Instant::now(), random());
             }
             Err(error @ CallError::NotLeading) => {
                 outcome.failure = Some(error);
@@ -56,6 +69,7 @@ pub async fn apply(client: &Client, cache: &Cache, key: &Key, context: &Context<
             }
         }
     }
+    outcome.problems = ledger.refusals().cloned().collect();
     outcome
 }
 
@@ -173,7 +187,8 @@ async fn put(
     match compare::first_difference(&child.object, &object) {
         None => cache.verify(key, &record, plan::seal(child)),
         Some(place) => {
-            // Something changes it on its way in, such as an admission webhook. It is not fought over.
+            // Something changes it on its way in, such as an admission policy. It is not fought over.
+            cache.accept(key, &record, plan::accepted(child, &object));
             tracing::warn!(deployment = %key, kind = child.kind.as_str(), name = child.name, place, "the API server holds something else than what was applied");
             cache.verify(key, &record, plan::seal(child));
         }
@@ -205,6 +220,7 @@ mod tests {
     use crate::api::ChatDeploymentSpec;
     use crate::desired::{Facts, Installed};
     use crate::leader::Leadership;
+    use crate::status::Reason;
 
     /// An API server that answers every request with this, and the requests that it got.
     async fn server(code: u16, answer: serde_json::Value) -> (Client, Arc<Mutex<Vec<String>>>) {
@@ -238,7 +254,7 @@ mod tests {
             Installed { chatd_image: "c".into(), valkey_image: "v".into(), operator_namespace: "system".into() };
         let (spec, facts) = (ChatDeploymentSpec::default(), Facts::default());
         let context = Context { owner: &owner, spec: &spec, installed: &installed, facts: &facts };
-        apply(client, cache, &key(), &context, &[write(desired::chat_set(&context))]).await
+        apply(client, cache, &key(), &context, &[write(desired::chat_set(&context))], &mut Ledger::default()).await
     }
 
     #[tokio::test]
@@ -261,6 +277,24 @@ mod tests {
         let outcome = carried_out(&client, &Cache::default(), write).await;
         assert_eq!(outcome.problems[0].reason, Reason::QuotaExceeded, "{outcome:?}");
     }
+    #[tokio::test]
+    async fn a_write_that_was_refused_is_not_sent_again_at_once_and_told_all_the_same() {
+        let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "x denied request: y", "code": 422 });
+        let (client, requests) = server(422, status).await;
+        let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "uid-1".into() };
+        let installed =
+            Installed { chatd_image: "c".into(), valkey_image: "v".into(), operator_namespace: "system".into() };
+        let (spec, facts) = (ChatDeploymentSpec::default(), Facts::default());
+        let context = Context { owner: &owner, spec: &spec, installed: &installed, facts: &facts };
+        let (cache, mut ledger) = (Cache::default(), Ledger::default());
+        for _ in 0..5 {
+            let writes = [Write::Apply { child: desired::chat_set(&context), uid: "u".into(), why: String::new() }];
+            let outcome = apply(&client, &cache, &key(), &context, &writes, &mut ledger).await;
+            assert_eq!(outcome.problems[0].reason, Reason::Denied, "{outcome:?}");
+        }
+        assert_eq!(requests.lock().unwrap().len(), 1);
+    }
+
     #[tokio::test]
     async fn a_secret_that_could_not_be_written_is_not_read_again_at_once() {
         for (code, changed) in [(403, false), (422, false), (409, true), (201, true)] {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::api::ChatDeployment;
 use crate::desired::Kind;
+use crate::plan::Accepted;
 use crate::record::{Child, Key, PodRecord, version};
 
 /// A ChatDeployment, or why it cannot be read.
@@ -45,6 +46,8 @@ struct Known {
     child: Child,
     /// The hash of what was applied, if the content is known to be that since the child last changed.
     verified: Option<u64>,
+    /// What the API server made of what was last applied to it.
+    accepted: Option<Accepted>,
 }
 
 impl State {
@@ -105,6 +108,21 @@ impl Cache {
         }
     }
 
+    /// The API server holds something else than what was applied to this child.
+    pub fn accept(&self, key: &Key, child: &Child, accepted: Accepted) {
+        let mut state = self.state();
+        let known = state.known(key, child.kind, &child.name);
+        if let Some(known) = known.filter(|known| known.child.uid == child.uid) {
+            known.accepted = Some(accepted);
+        }
+    }
+
+    pub fn accepted(&self, key: &Key, child: &Child) -> Option<Accepted> {
+        let mut state = self.state();
+        let known = state.known(key, child.kind, &child.name)?;
+        known.accepted.filter(|_| known.child.uid == child.uid)
+    }
+
     /// Returns whether it says anything new.
     pub fn put_deployment(&self, key: &Key, metadata_version: u64, deployment: Deployment) -> bool {
         let mut state = self.state();
@@ -139,7 +157,7 @@ impl Cache {
             Err(place) => {
                 // There are thousands of these lists, which hardly ever grow.
                 children.reserve_exact(1);
-                children.insert(place, Known { child, verified: None });
+                children.insert(place, Known { child, verified: None, accepted: None });
                 true
             }
             Ok(place) => {

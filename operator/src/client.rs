@@ -55,6 +55,10 @@ impl From<kube::Error> for CallError {
             kube::Error::Api(status) if matches!(status.code, 400..=428) => {
                 Self::Refused { code: status.code, message: status.message.clone() }
             }
+            // A webhook that has to agree is not there: that is told as its refusal is.
+            kube::Error::Api(status) if status.code == 500 && status.message.contains("calling webhook ") => {
+                Self::Refused { code: status.code, message: status.message.clone() }
+            }
             other => Self::Other(other.to_string()),
         }
     }

@@ -47,6 +47,35 @@ fn difference(place: &str, desired: &Value, observed: &Value) -> Option<String> 
     }
 }
 
+/// Of `observed` what stands where `desired` says something, as it is. Two readings with the same are alike in all that is the operator's.
+pub fn projection(desired: &Value, observed: &Value) -> Value {
+    project("", desired, observed)
+}
+
+fn project(place: &str, desired: &Value, observed: &Value) -> Value {
+    match (desired, observed) {
+        (Value::Object(_), Value::Object(_)) if WHOLE_MAPS.contains(&last(place)) => observed.clone(),
+        (Value::Object(desired), Value::Object(observed)) => {
+            let of = |(key, value): (&String, &Value)| {
+                let seen = observed.get(key).unwrap_or(&Value::Null);
+                (key.clone(), project(&format!("{place}.{key}"), value, seen))
+            };
+            Value::Object(desired.iter().map(of).collect())
+        }
+        (Value::Array(desired), Value::Array(items)) => match keys_of(place, desired) {
+            None => observed.clone(),
+            Some(keys) => {
+                let of = |item: &Value| {
+                    let same = |other: &&Value| keys.iter().all(|key| item.get(key) == other.get(key));
+                    project(place, item, items.iter().find(same).unwrap_or(&Value::Null))
+                };
+                Value::Array(desired.iter().map(of).collect())
+            }
+        },
+        (_, observed) => observed.clone(),
+    }
+}
+
 fn lists(place: &str, desired: &[Value], observed: &[Value]) -> Option<String> {
     let Some(keys) = keys_of(place, desired) else {
         if desired.len() != observed.len() {
@@ -121,6 +150,29 @@ mod tests {
             "emptyDir": {}, "affinity": { "nodeAffinity": {} }, "list": [],
         });
         same(&desired, &json!({ "resources": { "requests": { "cpu": "1", "memory": "1Gi" } }, "emptyDir": {} }));
+    }
+
+    #[test]
+    fn two_readings_are_alike_if_they_are_where_the_operator_says_something() {
+        let desired = json!({ "metadata": { "labels": { "a": "1" } }, "spec": {
+            "selector": { "a": "1" }, "args": ["x"], "containers": [{ "name": "chatd", "image": "chatd:1" }],
+        } });
+        let reading = |image: &str, status: u32, sidecar: &str, arguments: &Value, selector: &Value| {
+            json!({ "metadata": { "labels": { "a": "1" }, "resourceVersion": status.to_string() }, "status": status, "spec": {
+                "selector": selector, "args": arguments,
+                "containers": [{ "name": "sidecar", "image": sidecar }, { "name": "chatd", "image": image, "added": status }],
+            } })
+        };
+        let (arguments, selector) = (json!(["y"]), json!({ "a": "1" }));
+        let one = projection(&desired, &reading("mirror/chatd:1", 1, "s:1", &arguments, &selector));
+        assert_eq!(one, projection(&desired, &reading("mirror/chatd:1", 2, "s:2", &arguments, &selector)));
+        for other in [
+            reading("chatd:2", 1, "s:1", &arguments, &selector),
+            reading("mirror/chatd:1", 1, "s:1", &json!(["z"]), &selector),
+            reading("mirror/chatd:1", 1, "s:1", &arguments, &json!({ "a": "1", "b": "2" })),
+        ] {
+            assert_ne!(one, projection(&desired, &other), "{other}");
+        }
     }
 
     #[test]

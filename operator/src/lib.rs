@@ -11,6 +11,7 @@ pub mod desired;
 pub mod docs;
 pub mod hash;
 pub mod leader;
+pub mod ledger;
 pub mod memory;
 pub mod metrics;
 pub mod notes;

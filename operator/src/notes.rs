@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::ledger::Ledger;
 use crate::memory::Memory;
 use crate::observe::Secrets;
 use crate::record::Key;
@@ -14,6 +15,7 @@ pub struct Notes {
     uid: String,
     pub memory: Memory,
     pub secrets: Secrets,
+    pub ledger: Ledger,
     pub away_since: Option<Instant>,
     unsure_since: Option<Instant>,
 }
@@ -24,6 +26,7 @@ impl Notes {
             uid: uid.to_owned(),
             memory: Memory::new(Instant::now()),
             secrets: Secrets::default(),
+            ledger: Ledger::default(),
             away_since: None,
             unsure_since: None,
         }

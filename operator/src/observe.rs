@@ -45,7 +45,7 @@ pub async fn observe(
                     cache.put_child(key, fresh.clone());
                     children.insert(
                         (record.kind, record.name.clone()),
-                        Seen { record: fresh, content: Content::Object(object) },
+                        Seen { accepted: cache.accepted(key, &fresh), record: fresh, content: Content::Object(object) },
                     );
                     continue;
                 }
@@ -55,7 +55,7 @@ pub async fn observe(
                 }
             },
         };
-        children.insert((record.kind, record.name.clone()), Seen { record, content });
+        children.insert((record.kind, record.name.clone()), Seen { record, content, accepted: None });
     }
     if memory.secrets_are_good_for(Instant::now()).is_zero() {
         let (token_keys, valkey) = (names.token_keys(), names.valkey());
@@ -152,7 +152,7 @@ mod tests {
         let mut external = managed.clone();
         external.redis.type_ = RedisType::External;
         let record = |kind| record::Child::of_metadata(kind, &ObjectMeta::default());
-        let set = Seen { record: record(Kind::StatefulSet), content: Content::Verified(1) };
+        let set = Seen { record: record(Kind::StatefulSet), content: Content::Verified(1), accepted: None };
         let rest = [((Kind::StatefulSet, "chat-valkey".to_owned()), set)].into();
         let left =
             Secrets { valkey: Some(SeenSecret { record: record(Kind::Secret), is_whole: true }), ..Secrets::default() };

@@ -28,6 +28,20 @@ pub enum Content {
 pub struct Seen {
     pub record: record::Child,
     pub content: Content,
+    /// What the API server made of what was last applied.
+    pub accepted: Option<Accepted>,
+}
+
+/// Something changes a child on its way in, such as an admission policy: what was applied, and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    applied: u64,
+    became: u64,
+}
+
+pub fn accepted(child: &Child, object: &Value) -> Accepted {
+    let became = hash::number_of(&compare::projection(&child.object, object));
+    Accepted { applied: hash::number_of(&child.object), became }
 }
 
 /// A Secret of ours that is there, without its values.
@@ -255,7 +269,7 @@ pub fn plan(
                     let Some(child) = child else { continue };
                     if is_valkey && !holds_valkey && valkey::must_make_way(&context, seen) {
                         writes.push(Write::Delete { kind: child.kind, name: child.name, uid });
-                    } else if let Some(why) = difference(&child, &seen.content) {
+                    } else if let Some(why) = difference(&child, seen) {
                         writes.push(Write::Apply { child, uid, why });
                     } else if matches!(seen.content, Content::Object(_)) {
                         same.push((seen.record.clone(), seal(&child)));
@@ -338,10 +352,13 @@ pub fn seal(child: &Child) -> u64 {
     annotation.and_then(|hash| u64::from_str_radix(hash, 16).ok()).unwrap_or_default()
 }
 
-fn difference(child: &Child, content: &Content) -> Option<String> {
-    match content {
+fn difference(child: &Child, seen: &Seen) -> Option<String> {
+    match &seen.content {
         Content::Verified(hash) => (*hash != seal(child)).then(|| "spec".to_owned()),
-        Content::Object(object) => compare::first_difference(&child.object, object),
+        Content::Object(object) => {
+            let place = compare::first_difference(&child.object, object)?;
+            (seen.accepted != Some(accepted(child, object))).then_some(place)
+        }
     }
 }
 

@@ -29,6 +29,7 @@ struct Cluster {
     objects: BTreeMap<(Kind, String), Value>,
     pods: BTreeMap<i32, Pod>,
     next_uid: u32,
+    accepted: BTreeMap<(Kind, String), Accepted>,
 }
 
 impl Cluster {
@@ -126,7 +127,14 @@ impl Cluster {
                     terminating: false,
                 });
             }
-            observed.children.insert((*kind, name.clone()), Seen { record, content: Content::Object(object.clone()) });
+            observed.children.insert(
+                (*kind, name.clone()),
+                Seen {
+                    record,
+                    content: Content::Object(object.clone()),
+                    accepted: self.accepted.get(&(*kind, name.clone())).copied(),
+                },
+            );
         }
         observed
     }
@@ -353,4 +361,34 @@ proptest! {
         }
         prop_assert_eq!(left, fresh.content());
     }
+}
+
+#[test]
+fn what_a_policy_makes_of_a_child_is_not_fought_and_what_people_make_of_it_is_put_back() {
+    let mut cluster = Cluster::default();
+    let minimal = spec(json!({}));
+    cluster.converge(&minimal);
+    let set = (Kind::StatefulSet, "chat".to_owned());
+    let image = "/spec/template/spec/containers/0/image";
+    let mutate = |cluster: &mut Cluster, image_is: &str| {
+        let object = cluster.objects.get_mut(&set).unwrap();
+        *object.pointer_mut(image).unwrap() = image_is.into();
+        object["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap().push(json!({ "name": "sidecar" }));
+    };
+    mutate(&mut cluster, "mirror.example/chatd:1");
+    let applied = |cluster: &Cluster| plan(&owner(), &minimal, &installed(), &cluster.observe(), GO).writes;
+    let writes = applied(&cluster);
+    let [Write::Apply { child, .. }] = &writes[..] else { panic!("{writes:?}") };
+    // Applied, the policy changes it again: from then on it is taken as it is.
+    cluster.accepted.insert(set.clone(), accepted(child, &cluster.objects[&set]));
+    assert_eq!(applied(&cluster), vec![]);
+    // Its status changes, and another policy adds something: nothing of ours.
+    cluster.objects.get_mut(&set).unwrap()["status"]["readyReplicas"] = 1.into();
+    cluster.objects.get_mut(&set).unwrap()["metadata"]["annotations"]["cost"] = "low".into();
+    assert_eq!(applied(&cluster), vec![]);
+    mutate(&mut cluster, "evil.example/chatd:1");
+    assert_eq!(applied(&cluster).len(), 1, "somebody has edited it");
+    mutate(&mut cluster, "mirror.example/chatd:1");
+    let other = spec(json!({ "image": "chatd:2" }));
+    assert_eq!(plan(&owner(), &other, &installed(), &cluster.observe(), GO).writes.len(), 1, "another wish is written");
 }

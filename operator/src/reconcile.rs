@@ -161,7 +161,7 @@ impl Reconciler {
             self.queue.add(key);
             return Ok(Looked { again_in: RESYNC, is_refused: false });
         }
-        let mut outcome = apply::apply(&self.client, &self.cache, key, &context, &plan.writes).await;
+        let mut outcome = apply::apply(&self.client, &self.cache, key, &context, &plan.writes, &mut notes.ledger).await;
         outcome.conflicts.extend(plan.conflicts.iter().cloned());
         let looked = |again_in| Ok(Looked { again_in, is_refused: !outcome.problems.is_empty() });
         if outcome.secrets_changed || !plan.secrets_are_there {
@@ -185,14 +185,18 @@ impl Reconciler {
         }
         let progress = plan.is_under_way.then(|| progress(&observed, &plan));
         let still = notes.memory.goes_on(progress, Instant::now());
-        if !outcome.problems.is_empty() || !outcome.conflicts.is_empty() || !plan.secrets_are_there {
-            return looked(LOOK_AGAIN * 2);
+        let tries = notes.ledger.next_in(Instant::now());
+        if !outcome.conflicts.is_empty() || (!plan.secrets_are_there && outcome.problems.is_empty()) {
+            return looked(tries.unwrap_or(RESYNC).min(LOOK_AGAIN * 2));
         }
         let base = if plan.is_under_way { UNDER_WAY } else { RESYNC };
         let secrets = Some(notes.memory.secrets_are_good_for(Instant::now()));
         let over = past_in(&pods);
         looked(
-            [patience, looks.0, lost_in, later, still, secrets, over].into_iter().flatten().fold(base, Duration::min),
+            [patience, looks.0, lost_in, later, still, secrets, over, tries]
+                .into_iter()
+                .flatten()
+                .fold(base, Duration::min),
         )
     }
 

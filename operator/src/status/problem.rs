@@ -62,6 +62,24 @@ impl Problem {
         Self::new(Reason::CrashLooping, format!("it ended with code {code} ({reason}); see its log"))
     }
 
+    /// A write that the API server refused, by its code and in its words.
+    pub fn of_refusal(code: u16, message: &str) -> Self {
+        let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
+        let is_of_policy = says(&["denied request: ", "denied the request", "admission webhook ", "calling webhook "]);
+        // Who sets an owner needs rights on it, which an admission plugin looks at.
+        let is_of_rights = (says(&[" cannot "]) && says(&[" resource \""]))
+            || says(&["cannot set blockOwnerDeletion", "cannot set an ownerRef"]);
+        let reason = match code {
+            _ if is_of_policy => Reason::Denied,
+            403 if says(&["exceeded quota"]) => Reason::QuotaExceeded,
+            403 if is_of_rights => Reason::Forbidden,
+            // Whoever lacks no right is forbidden something by an admission plugin, such as Pod Security's or a LimitRange's.
+            403 => Reason::Denied,
+            _ => Reason::WriteRefused,
+        };
+        Self::new(reason, message)
+    }
+
     /// A warning that Kubernetes gave about a pod or StatefulSet, as an Event.
     pub fn of_event(reason: &str, message: &str) -> Option<Self> {
         let kind = match reason {
@@ -72,5 +90,57 @@ impl Problem {
             _ => return None,
         };
         Some(Self::new(kind, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_by_who_refuses() {
+        let table = [
+            (
+                403,
+                "statefulsets.apps \"chat\" is forbidden: User \"system:serviceaccount:a:b\" cannot patch resource \"statefulsets\" in API group \"apps\" in the namespace \"games\"",
+                Reason::Forbidden,
+            ),
+            (
+                403,
+                "services \"chat\" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: , <nil>",
+                Reason::Forbidden,
+            ),
+            (403, "services \"chat\" is forbidden: exceeded quota: few, requested: services=1", Reason::QuotaExceeded),
+            (
+                422,
+                "services \"chat\" is forbidden: ValidatingAdmissionPolicy 'owners' with binding 'all' denied request: every object needs a label owner",
+                Reason::Denied,
+            ),
+            (
+                403,
+                "services \"chat\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: x cannot use resource \"y\"",
+                Reason::Denied,
+            ),
+            (
+                403,
+                "admission webhook \"validate.kyverno.svc-fail\" denied the request: policy Service/games/chat",
+                Reason::Denied,
+            ),
+            (
+                500,
+                "Internal error occurred: failed calling webhook \"x.example\": no endpoints available",
+                Reason::Denied,
+            ),
+            (403, "pods \"chat-0\" is forbidden: violates PodSecurity \"restricted:latest\"", Reason::Denied),
+            (
+                422,
+                "Service \"chat\" is invalid: spec.ports[0].nodePort: provided port is already allocated",
+                Reason::WriteRefused,
+            ),
+        ];
+        for (code, message, reason) in table {
+            let problem = Problem::of_refusal(code, message);
+            assert_eq!((problem.reason, problem.message.as_str()), (reason, message));
+        }
     }
 }

@@ -53,6 +53,7 @@ reasons! {
     CreateRefused: "the cluster refuses to make pods", "See the message: an admission policy or a limit range says no.";
     NameConflict: "an object of somebody else has the name of a child", "Rename or delete that object, or use another metadata.name.";
     Forbidden: "the operator may not write something in this namespace", "Bind its ClusterRole in this namespace, or put the namespace in its --watch-namespace.";
+    Denied: "an admission policy or webhook of the cluster denies what the operator writes", "See the message: change what the policy asks for, or let the operator and this namespace be exempt from it. It is tried again within 5 minutes.";
     WriteRefused: "the API server refuses a child", "See the message, and correct the field that it names.";
     InvalidSpec: "the spec cannot be read by this version of the operator", "Upgrade the operator, or take out what it does not know.";
     RedisNotReady: "Redis cannot be used", "See the condition RedisReady.";
