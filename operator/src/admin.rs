@@ -1,7 +1,6 @@
 //! The operator's own admin port: /livez, /readyz and /metrics. Serves HTTP on a bound listener.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,6 +12,7 @@ use crate::cache::Cache;
 use crate::leader::Leadership;
 use crate::metrics::{Gauges, Metrics};
 use crate::queue::Queue;
+use crate::scopes::Scopes;
 
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 const LONGEST_REQUEST: usize = 8 * 1024;
@@ -25,8 +25,7 @@ pub struct Admin {
     pub cache: Arc<Cache>,
     pub queue: Arc<Queue>,
     pub leadership: Leadership,
-    /// Lists that have not been read yet.
-    pub waiting: Arc<AtomicUsize>,
+    pub scopes: Scopes,
 }
 
 /// Serves until `shutdown`.
@@ -83,13 +82,14 @@ impl Admin {
         match path.split('?').next().unwrap_or_default() {
             // That it answers is the proof: one thread does all the work.
             "/livez" => ("200 OK", plain, "ok\n".to_owned()),
-            "/readyz" if self.waiting.load(Ordering::Acquire) == 0 => ("200 OK", plain, "ok\n".to_owned()),
+            "/readyz" if self.scopes.are_synced() => ("200 OK", plain, "ok\n".to_owned()),
             "/readyz" => ("503 Service Unavailable", plain, "The first lists are being read.\n".to_owned()),
             "/metrics" => {
                 let gauges = Gauges {
                     queue_depth: self.queue.depth(),
                     is_leader: self.leadership.may_write(),
                     deployments: self.cache.deployments().len(),
+                    left_out: self.scopes.left_out(),
                 };
                 let type_ = "application/openmetrics-text; version=1.0.0; charset=utf-8";
                 ("200 OK", type_, self.metrics.text(gauges))
@@ -103,16 +103,17 @@ impl Admin {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::scopes::List;
 
     #[tokio::test]
     async fn it_is_ready_when_the_first_lists_are_read() {
-        let waiting = Arc::new(AtomicUsize::new(1));
+        let scopes = Scopes::new(&[], 1);
         let admin = Admin {
             metrics: Arc::default(),
             cache: Arc::default(),
             queue: Arc::default(),
             leadership: Leadership::always(),
-            waiting: Arc::clone(&waiting),
+            scopes: scopes.clone(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -127,7 +128,7 @@ mod tests {
         };
         assert!(ask("/livez").await.starts_with("HTTP/1.1 200"));
         assert!(ask("/readyz").await.starts_with("HTTP/1.1 503"));
-        waiting.store(0, Ordering::Release);
+        scopes.list_is(None, List::Unread, List::Read);
         assert!(ask("/readyz").await.starts_with("HTTP/1.1 200"));
         assert!(ask("/metrics").await.contains("chatd_operator_leader 1"));
         assert!(ask("/other").await.starts_with("HTTP/1.1 404"));

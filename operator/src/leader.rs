@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 const DURATION: Duration = Duration::from_secs(15);
 const DEADLINE: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_secs(2);
-pub const LEASE: &str = "chatd-operator";
 
 /// Whether this process may write, as all its parts see it.
 #[derive(Clone, Debug)]
@@ -75,7 +74,7 @@ pub fn judge(seen: &Sighting, me: &str, duration: Duration, now: Instant) -> Jud
 /// Takes part until `shutdown`; then gives the Lease up. Returns early if it was lost: the process should end then.
 pub async fn lead(
     client: kube::Client,
-    namespace: &str,
+    (namespace, name): (&str, &str),
     me: &str,
     leadership: &Leadership,
     shutdown: CancellationToken,
@@ -86,7 +85,7 @@ pub async fn lead(
     let result = loop {
         let started = Instant::now();
         let mut pause = PERIOD;
-        match tokio::time::timeout(PERIOD * 2, attempt(&api, me, &mut sighting)).await {
+        match tokio::time::timeout(PERIOD * 2, attempt(&api, name, me, &mut sighting)).await {
             Ok(Ok(Attempt::Held)) => {
                 if !led {
                     tracing::info!(identity = me, "this process leads");
@@ -112,7 +111,7 @@ pub async fn lead(
     // What is still under way in this process must not be written any more, whichever way it ends.
     leadership.set(None);
     if led && result.is_ok() {
-        release(&api, me).await;
+        release(&api, name, me).await;
     }
     result
 }
@@ -130,10 +129,15 @@ enum Attempt {
     Raced,
 }
 
-async fn attempt(api: &Api<Lease>, me: &str, sighting: &mut Option<Sighting>) -> Result<Attempt, kube::Error> {
+async fn attempt(
+    api: &Api<Lease>,
+    name: &str,
+    me: &str,
+    sighting: &mut Option<Sighting>,
+) -> Result<Attempt, kube::Error> {
     let now = Instant::now();
-    let Some(lease) = api.get_opt(LEASE).await? else {
-        return settled(api.create(&PostParams::default(), &lease(me, None)).await);
+    let Some(lease) = api.get_opt(name).await? else {
+        return settled(api.create(&PostParams::default(), &lease(name, me, None)).await);
     };
     let spec = lease.spec.clone().unwrap_or_default();
     let holder = spec.holder_identity.clone().unwrap_or_default();
@@ -145,7 +149,9 @@ async fn attempt(api: &Api<Lease>, me: &str, sighting: &mut Option<Sighting>) ->
     let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(15);
     match judge(sighting.insert(seen), me, Duration::from_secs(seconds), now) {
         Judgement::Wait(left) => Ok(Attempt::Others(left)),
-        Judgement::Take => settled(api.replace(LEASE, &PostParams::default(), &self::lease(me, Some(&lease))).await),
+        Judgement::Take => {
+            settled(api.replace(name, &PostParams::default(), &self::lease(name, me, Some(&lease))).await)
+        }
     }
 }
 
@@ -157,12 +163,12 @@ fn settled(result: Result<Lease, kube::Error>) -> Result<Attempt, kube::Error> {
     }
 }
 
-fn lease(me: &str, before: Option<&Lease>) -> Lease {
+fn lease(name: &str, me: &str, before: Option<&Lease>) -> Lease {
     let now = MicroTime(Timestamp::now());
     let spec = before.and_then(|lease| lease.spec.clone()).unwrap_or_default();
     let is_mine = spec.holder_identity.as_deref() == Some(me);
     let metadata = before.map_or_else(
-        || ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() },
+        || ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
         |lease| lease.metadata.clone(),
     );
     Lease {
@@ -179,14 +185,14 @@ fn lease(me: &str, before: Option<&Lease>) -> Lease {
 }
 
 /// At a clean end the next one need not wait.
-async fn release(api: &Api<Lease>, me: &str) {
+async fn release(api: &Api<Lease>, name: &str, me: &str) {
     let work = async {
-        let Some(mut lease) = api.get_opt(LEASE).await? else { return Ok(()) };
+        let Some(mut lease) = api.get_opt(name).await? else { return Ok(()) };
         let spec = lease.spec.get_or_insert_default();
         if spec.holder_identity.as_deref() == Some(me) {
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
-            api.replace(LEASE, &PostParams::default(), &lease).await?;
+            api.replace(name, &PostParams::default(), &lease).await?;
         }
         Ok::<(), kube::Error>(())
     };

@@ -27,6 +27,7 @@ pub struct Gauges {
     pub queue_depth: usize,
     pub is_leader: bool,
     pub deployments: usize,
+    pub left_out: usize,
 }
 
 impl Metrics {
@@ -87,6 +88,11 @@ impl Metrics {
             ("chatd_operator_queue_depth", "ChatDeployments that are due and wait", gauges.queue_depth),
             ("chatd_operator_leader", "1 if this process is the one that writes", usize::from(gauges.is_leader)),
             ("chatd_operator_deployments", "ChatDeployments that are known", gauges.deployments),
+            (
+                "chatd_operator_namespaces_left_out",
+                "Namespaces of --watch-namespace that cannot be read and are left out",
+                gauges.left_out,
+            ),
         ];
         for (name, help, value) in gauges {
             head(&mut text, name, "gauge", help);
@@ -111,7 +117,7 @@ mod tests {
         metrics.reconciled("ok", Duration::from_millis(7));
         metrics.called("get", 404);
         metrics.called("apply", 200);
-        let text = metrics.text(Gauges { queue_depth: 2, is_leader: true, deployments: 1 });
+        let text = metrics.text(Gauges { queue_depth: 2, is_leader: true, deployments: 1, left_out: 0 });
         for line in [
             "chatd_operator_reconciles_total{result=\"ok\"} 1",
             "chatd_operator_reconcile_seconds_bucket{le=\"0.005\"} 0",

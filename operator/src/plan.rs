@@ -101,28 +101,14 @@ pub enum Write {
         name: String,
         uid: String,
     },
-}
-
-impl Write {
-    /// Whether something comes into being by it.
-    pub fn makes(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::Secret(_))
-    }
-
-    /// Whether it is about a Secret, which no watch tells of.
-    pub fn is_of_secret(&self) -> bool {
-        match self {
-            Self::Secret(_) | Self::AdoptSecret(_) | Self::FillTokenKeys => true,
-            Self::Delete { kind, .. } => *kind == Kind::Secret,
-            Self::Create(_) | Self::Apply { .. } | Self::DeletePod { .. } | Self::LetPodGo { .. } => false,
     /// Its node is silent: nobody would end it in order.
     LetPodGo {
         name: String,
         uid: String,
     },
-        }
-    }
 }
+
+impl Write {
     /// What it does to which object: the same for two tries.
     pub fn name(&self) -> String {
         match self {
@@ -145,6 +131,20 @@ impl Write {
         }
     }
 
+    /// Whether something comes into being by it.
+    pub fn makes(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Secret(_))
+    }
+
+    /// Whether it is about a Secret, which no watch tells of.
+    pub fn is_of_secret(&self) -> bool {
+        match self {
+            Self::Secret(_) | Self::AdoptSecret(_) | Self::FillTokenKeys => true,
+            Self::Delete { kind, .. } => *kind == Kind::Secret,
+            Self::Create(_) | Self::Apply { .. } | Self::DeletePod { .. } | Self::LetPodGo { .. } => false,
+        }
+    }
+}
 
 /// A child's name that is somebody else's.
 #[derive(Clone, Debug, PartialEq, Eq)]

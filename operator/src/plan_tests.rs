@@ -69,8 +69,8 @@ impl Cluster {
             Write::Delete { kind, name, .. } => {
                 self.objects.remove(&(*kind, name.clone()));
             }
-            Write::DeletePod { name, .. } => self.pods.retain(|_, pod| pod.name != *name),
             Write::LetPodGo { .. } => {}
+            Write::DeletePod { name, .. } => self.pods.retain(|_, pod| pod.name != *name),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::desired::{Context, Installed, Kind, Names, Owner, VALKEY};
 use crate::hash;
 use crate::memory::{Memory, backoff, random};
 use crate::metrics::Metrics;
+use crate::neighbour::Neighbours;
 use crate::notes::{Notebook, Notes};
 use crate::observe;
 use crate::plan::{self, Observed, Plan, Write};
@@ -24,9 +25,11 @@ use crate::poll::Reports;
 use crate::queue::Queue;
 use crate::record::{Key, PodRecord};
 use crate::rollout::{self, Permission, Phase};
+use crate::scopes::Scopes;
 use crate::slots::{Rolling, Slots};
 use crate::status::{self, Problem, Reason};
 use crate::valkey;
+use say::Ours;
 
 /// While something is under way: a slot may have become free.
 const UNDER_WAY: Duration = Duration::from_secs(20);
@@ -50,6 +53,23 @@ pub struct Reconciler {
     installed: Installed,
     slots: Mutex<Slots>,
     notebook: Notebook,
+    scopes: Scopes,
+    neighbours: Neighbours,
+    stopped: Stopped,
+}
+
+/// Why the operator has to end, once it has.
+#[derive(Clone, Debug, Default)]
+pub struct Stopped {
+    token: CancellationToken,
+    why: Arc<Mutex<Option<String>>>,
+}
+
+impl Stopped {
+    pub async fn reason(&self) -> String {
+        self.token.cancelled().await;
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+    }
 }
 
 /// What came of a look that went through.
@@ -74,6 +94,7 @@ pub async fn work(reconciler: Arc<Reconciler>, shutdown: CancellationToken) {
 }
 
 impl Reconciler {
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         client: Client,
         cache: Arc<Cache>,
@@ -82,9 +103,24 @@ impl Reconciler {
         metrics: Arc<Metrics>,
         installed: Installed,
         max_rollouts: usize,
+        scopes: Scopes,
+        neighbours: Neighbours,
+        stopped: Stopped,
     ) -> Self {
         let slots = Mutex::new(Slots::new(max_rollouts));
-        Self { client, cache, queue, reports, metrics, installed, slots, notebook: Notebook::default() }
+        Self {
+            client,
+            cache,
+            queue,
+            reports,
+            metrics,
+            installed,
+            slots,
+            notebook: Notebook::default(),
+            scopes,
+            neighbours,
+            stopped,
+        }
     }
 
     /// All lists are read, and looks begin.
@@ -92,11 +128,22 @@ impl Reconciler {
         self.slots().start(self.cache.deployments(), Instant::now());
     }
 
+    /// For a reason that the whole operator has to end for.
+    fn stop(&self, why: String) {
+        *self.stopped.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.stopped.token.cancel();
+    }
+
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn look(&self, key: &Key) {
+        if !self.scopes.is_readable(&key.namespace) {
+            // By half of what there is nothing may be done. When it can be read again, that calls.
+            self.slots().give_back(key);
+            return;
+        }
         let started = Instant::now();
         let deployment = self.cache.deployment(key);
         let result = match deployment {
@@ -119,6 +166,7 @@ impl Reconciler {
             _ => {
                 // Kubernetes deletes the children, by their owner references.
                 self.notebook.forget(key);
+                self.neighbours.forget(key);
                 self.slots().give_back(key);
                 "gone"
             }
@@ -146,6 +194,12 @@ impl Reconciler {
     }
 
     async fn reconcile(&self, key: &Key, deployment: &ChatDeployment, notes: &mut Notes) -> Result<Looked, CallError> {
+        let looked = |again_in| Ok(Looked { again_in, is_refused: false });
+        match self.is_ours(key, deployment).await? {
+            Ours::Yes => {}
+            Ours::NotYet(left) => return looked(left),
+            Ours::No => return looked(RESYNC),
+        }
         let uid = deployment.metadata.uid.clone().unwrap_or_default();
         let owner = Owner { name: key.name.clone(), namespace: key.namespace.clone(), uid };
         let spec = &deployment.spec;
@@ -234,6 +288,8 @@ impl Reconciler {
         let ending: BTreeSet<String> =
             observed.pods.values().filter(|pod| pod.terminating).map(|pod| pod.uid.clone()).collect();
         let (is_stuck, ends) = memory.is_stuck(ending, grace(&context), now);
+        let stranded = valkey::stranded(&context, observed, &self.cache.pods(key));
+        let (valkey_is_lost, silent) = memory.valkey_is_lost(stranded, now);
         let chat = (set.as_ref(), &observed.pods);
         let mut slots = self.slots();
         let rolling = Rolling {
@@ -292,8 +348,6 @@ impl Reconciler {
         let mut tell = |what: String, problem: Option<Problem>| {
             problems
                 .extend(problem.map(|problem| Problem::new(problem.reason, format!("{what}: {}", problem.message))));
-        let stranded = valkey::stranded(&context, observed, &self.cache.pods(key));
-        let (valkey_is_lost, silent) = memory.valkey_is_lost(stranded, now);
         };
         for (uid, what, lacks) in lacking {
             let events = self.client.events(&key.namespace, &uid).await?;
@@ -382,7 +436,19 @@ mod tests {
         let client = Client::new(kube, Arc::default(), Leadership::always());
         let installed =
             Installed { chatd_image: "c".into(), valkey_image: "v".into(), operator_namespace: "system".into() };
-        Reconciler::new(client, Arc::default(), Arc::default(), Arc::default(), Arc::default(), installed, 1)
+        let scopes = Scopes::new(&[], 0);
+        Reconciler::new(
+            client,
+            Arc::default(),
+            Arc::default(),
+            Arc::default(),
+            Arc::default(),
+            installed,
+            1,
+            scopes,
+            Neighbours::new("system/chatd-operator".into()),
+            Stopped::default(),
+        )
     }
 
     fn key() -> Key {

@@ -13,9 +13,11 @@ use crate::client::Client;
 use crate::desired::Installed;
 use crate::leader::{self, Leadership};
 use crate::metrics::Metrics;
+use crate::neighbour::Neighbours;
 use crate::poll::{self, Reports};
 use crate::queue::Queue;
-use crate::reconcile::{Reconciler, work};
+use crate::reconcile::{Reconciler, Stopped, work};
+use crate::scopes::Scopes;
 use crate::settings::Settings;
 use crate::watch::{SLOW_START, Watches};
 
@@ -30,6 +32,8 @@ pub enum RunError {
     Client(#[source] Box<kube::Error>),
     #[error(transparent)]
     Lost(#[from] leader::Lost),
+    #[error("{0}; one of the two has to be uninstalled, or bound to other namespaces by --watch-namespace")]
+    Second(String),
     #[error("a watch ended, which none should")]
     WatchEnded,
 }
@@ -48,7 +52,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         cache: Arc::clone(&cache),
         queue: Arc::clone(&queue),
         leadership: leadership.clone(),
-        waiting: watches.waiting(),
+        scopes: watches.scopes(),
     };
     let admin_ends = CancellationToken::new();
     tasks.spawn(admin::serve(listener, admin, admin_ends.clone()));
@@ -58,10 +62,11 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
     let election = {
         let identity = settings.identity.clone().unwrap_or_else(identity);
         let (kube, namespace, leadership) = (kube.clone(), namespace.clone(), leadership.clone());
+        let lease = settings.lease_name.clone();
         let (elects, ends) = (settings.leader_elect, election_ends.clone());
         async move {
             if elects {
-                leader::lead(kube, &namespace, &identity, &leadership, ends).await
+                leader::lead(kube, (&namespace, &lease), &identity, &leadership, ends).await
             } else {
                 ends.cancelled().await;
                 Ok(())
@@ -69,6 +74,8 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         }
     };
     let mut election = tokio::spawn(election);
+    let neighbours = Neighbours::new(format!("{namespace}/{}", settings.lease_name));
+    let stopped = Stopped::default();
     let installed = Installed {
         chatd_image: settings.chatd_image.clone(),
         valkey_image: settings.valkey_image.clone(),
@@ -76,10 +83,22 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
     };
     let client = Client::new(kube, Arc::clone(&metrics), leadership.clone());
     let most = usize::from(settings.max_rollouts);
-    let reconciler = Reconciler::new(client, cache, Arc::clone(&queue), reports, metrics, installed, most);
+    let scopes = watches.scopes();
+    let reconciler = Reconciler::new(
+        client,
+        cache,
+        Arc::clone(&queue),
+        reports,
+        metrics,
+        installed,
+        most,
+        scopes.clone(),
+        neighbours,
+        stopped.clone(),
+    );
     let reconciler = Arc::new(reconciler);
     let result = async {
-        wait_for_start(&watches, &leadership, &mut election, &shutdown).await?;
+        wait_for_start(&scopes, &leadership, &mut election, &shutdown).await?;
         reconciler.starts();
         let mut workers = JoinSet::new();
         for _ in 0..WORKERS {
@@ -92,6 +111,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
             () = shutdown.cancelled() => Ok(()),
             lost = &mut election => lost.unwrap_or(Err(leader::Lost)).map_err(RunError::from),
             () = watches.ended() => Err(RunError::WatchEnded),
+            why = stopped.reason() => Err(RunError::Second(why)),
         };
         shutdown.cancel();
         let _ = tokio::time::timeout(LAST_LOOK, async { while workers.join_next().await.is_some() {} }).await;
@@ -111,15 +131,15 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
 
 /// Until every list has been read and this process leads.
 async fn wait_for_start(
-    watches: &Watches,
+    scopes: &Scopes,
     leadership: &Leadership,
     election: &mut tokio::task::JoinHandle<Result<(), leader::Lost>>,
     shutdown: &CancellationToken,
 ) -> Result<(), RunError> {
     let started = tokio::time::Instant::now();
     let mut warned = false;
-    while !(watches.are_synced() && leadership.may_write()) {
-        if !warned && !watches.are_synced() && started.elapsed() > SLOW_START {
+    while !(scopes.are_synced() && leadership.may_write()) {
+        if !warned && !scopes.are_synced() && started.elapsed() > SLOW_START {
             warned = true;
             tracing::warn!(
                 "the first lists are not read yet: is the CustomResourceDefinition there, and may the operator list?"

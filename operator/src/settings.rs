@@ -54,6 +54,10 @@ pub struct Settings {
     #[arg(long, env = "CHATD_OPERATOR_LEADER_ELECT", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub leader_elect: bool,
 
+    /// The Lease of that election, by which this installation is told from others too.
+    #[arg(long, env = "CHATD_OPERATOR_LEASE_NAME", default_value = "chatd-operator")]
+    pub lease_name: String,
+
     /// One JSON object an event, or text for people.
     #[arg(long, env = "CHATD_OPERATOR_LOG_FORMAT", value_enum, default_value = "json")]
     pub log_format: LogFormat,

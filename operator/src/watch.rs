@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
@@ -25,6 +24,7 @@ use crate::desired::Kind;
 use crate::memory::{backoff, random};
 use crate::queue::Queue;
 use crate::record::{Child, Key, PodRecord, deployment_of, version};
+use crate::scopes::{List, Scopes};
 use crate::trimmed::{Trimmed, TrimmedPod, TrimmedService, TrimmedSet};
 
 /// Small, so that a list of thousands never stands in memory as a whole.
@@ -38,7 +38,7 @@ const LONGEST_REASON: usize = 400;
 #[derive(Debug)]
 pub struct Watches {
     tasks: JoinSet<()>,
-    waiting: Arc<AtomicUsize>,
+    scopes: Scopes,
 }
 
 struct Feed {
@@ -46,13 +46,16 @@ struct Feed {
     queue: Arc<Queue>,
     source: Source,
     namespace: Option<String>,
-    waiting: Arc<AtomicUsize>,
+    scopes: Scopes,
 }
+
+/// Pods, ChatDeployments and the kinds of their children, but for Secrets.
+const LISTS: usize = Kind::ALL.len() + 1;
 
 impl Watches {
     /// `namespaces`: none means all.
     pub fn start(client: &kube::Client, namespaces: &[String], cache: &Arc<Cache>, queue: &Arc<Queue>) -> Self {
-        let mut watches = Self { tasks: JoinSet::new(), waiting: Arc::new(AtomicUsize::new(0)) };
+        let mut watches = Self { tasks: JoinSet::new(), scopes: Scopes::new(namespaces, LISTS) };
         let mut scopes: Vec<Option<String>> = namespaces.iter().cloned().map(Some).collect();
         if scopes.is_empty() {
             scopes.push(None);
@@ -63,14 +66,8 @@ impl Watches {
         watches
     }
 
-    /// Whether every list has been read once.
-    pub fn are_synced(&self) -> bool {
-        self.waiting.load(Ordering::Acquire) == 0
-    }
-
-    /// The same, for whoever does not hold the watches.
-    pub fn waiting(&self) -> Arc<AtomicUsize> {
-        Arc::clone(&self.waiting)
+    pub fn scopes(&self) -> Scopes {
+        self.scopes.clone()
     }
 
     /// Ends with the first watch that ends: none should.
@@ -85,51 +82,38 @@ impl Watches {
         cache: &Arc<Cache>,
         queue: &Arc<Queue>,
     ) {
-        let waiting = Arc::clone(&self.waiting);
-        let feed = |source| {
-            waiting.fetch_add(1, Ordering::AcqRel);
-            Feed {
-                cache: Arc::clone(cache),
-                queue: Arc::clone(queue),
-                source,
-                namespace: namespace.clone(),
-                waiting: Arc::clone(&waiting),
-            }
+        let scopes = self.scopes.clone();
+        let feed = |source| Feed {
+            cache: Arc::clone(cache),
+            queue: Arc::clone(queue),
+            source,
+            namespace: namespace.clone(),
+            scopes: scopes.clone(),
         };
         let all = Config::default().page_size(PAGE).timeout(TIME_LIMIT_SECONDS);
         let ours = all.clone().labels(OURS);
         let deployments: Api<DeserializeGuard<ChatDeployment>> = api(client, namespace.as_deref());
-        self.tasks.spawn(watch_deployments(full_watcher(deployments, all), feed(Source::Deployments)));
-        let pods: Api<TrimmedPod> = api(client, namespace.as_deref());
-        self.tasks.spawn(watch_pods(full_watcher(pods, ours.clone()), feed(Source::Pods)));
-        let sets: Api<TrimmedSet> = api(client, namespace.as_deref());
-        let stream = full_watcher(sets, ours.clone());
-        self.tasks.spawn(watch_children(
-            stream,
-            feed(Source::Children(Kind::StatefulSet)),
-            Kind::StatefulSet,
-            Child::of_set,
-        ));
-        let services: Api<TrimmedService> = api(client, namespace.as_deref());
-        let stream = full_watcher(services, ours.clone());
-        self.tasks.spawn(watch_children(
-            stream,
-            feed(Source::Children(Kind::Service)),
-            Kind::Service,
-            Child::of_service,
-        ));
-        self.metadata::<ServiceAccount>(
-            client,
-            feed(Source::Children(Kind::ServiceAccount)),
-            Kind::ServiceAccount,
-            &ours,
-        );
-        self.metadata::<ConfigMap>(client, feed(Source::Children(Kind::ConfigMap)), Kind::ConfigMap, &ours);
-        self.metadata::<NetworkPolicy>(client, feed(Source::Children(Kind::NetworkPolicy)), Kind::NetworkPolicy, &ours);
+        let stream = move || full_watcher(deployments.clone(), all.clone());
+        self.tasks.spawn(watch_deployments(stream, feed(Source::Deployments)));
+        let (pods, config): (Api<TrimmedPod>, _) = (api(client, namespace.as_deref()), ours.clone());
+        let stream = move || full_watcher(pods.clone(), config.clone());
+        self.tasks.spawn(watch_pods(stream, feed(Source::Pods)));
+        let (sets, config): (Api<TrimmedSet>, _) = (api(client, namespace.as_deref()), ours.clone());
+        let stream = move || full_watcher(sets.clone(), config.clone());
+        let kind = Kind::StatefulSet;
+        self.tasks.spawn(watch_children(stream, feed(Source::Children(kind)), kind, Child::of_set));
+        let (services, config): (Api<TrimmedService>, _) = (api(client, namespace.as_deref()), ours.clone());
+        let stream = move || full_watcher(services.clone(), config.clone());
+        let kind = Kind::Service;
+        self.tasks.spawn(watch_children(stream, feed(Source::Children(kind)), kind, Child::of_service));
+        let of = |kind| feed(Source::Children(kind));
+        self.metadata::<ServiceAccount>(client, of(Kind::ServiceAccount), Kind::ServiceAccount, &ours);
+        self.metadata::<ConfigMap>(client, of(Kind::ConfigMap), Kind::ConfigMap, &ours);
+        self.metadata::<NetworkPolicy>(client, of(Kind::NetworkPolicy), Kind::NetworkPolicy, &ours);
         let kind = Kind::PodDisruptionBudget;
-        self.metadata::<PodDisruptionBudget>(client, feed(Source::Children(kind)), kind, &ours);
+        self.metadata::<PodDisruptionBudget>(client, of(kind), kind, &ours);
         let kind = Kind::HorizontalPodAutoscaler;
-        self.metadata::<HorizontalPodAutoscaler>(client, feed(Source::Children(kind)), kind, &ours);
+        self.metadata::<HorizontalPodAutoscaler>(client, of(kind), kind, &ours);
     }
 
     /// Of these kinds the metadata is enough: their content is read only when it has changed.
@@ -144,7 +128,8 @@ impl Watches {
             + 'static,
     {
         let api: Api<Trimmed<K>> = api(client, feed.namespace.as_deref());
-        let stream = full_watcher(api, config.clone());
+        let config = config.clone();
+        let stream = move || full_watcher(api.clone(), config.clone());
         self.tasks.spawn(watch_children(stream, feed, kind, move |object| Child::of_metadata(kind, &object.metadata)));
     }
 }
@@ -172,27 +157,59 @@ impl Feed {
         }
     }
 
-    fn list_is_read(&self, progress: &mut Progress) {
-        progress.failures = 0;
-        if !std::mem::replace(&mut progress.was_read, true) {
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
+    fn list_is(&self, progress: &mut Progress, now: List, why: &str) {
+        let namespace = self.namespace.as_deref();
+        let before = std::mem::replace(&mut progress.list, now);
+        match (namespace, self.scopes.list_is(namespace, before, now)) {
+            (Some(namespace), Some(false)) => {
+                tracing::error!(
+                    namespace,
+                    why,
+                    "a namespace cannot be read and is left out: is it gone, or are the operator's rights in it?"
+                );
+            }
+            (Some(namespace), Some(true)) => {
+                tracing::info!(namespace, "a namespace is looked after");
+                // What was asked for while it could not be read.
+                for key in self.cache.deployments().iter().filter(|key| key.namespace == namespace) {
+                    self.queue.add(key);
+                }
+            }
+            _ => {}
         }
     }
 
-    /// Waits longer after each failure in a row. A list that only begins is no success yet.
-    async fn failed(&self, error: &watcher::Error, progress: &mut Progress) {
+    /// Waits longer after each failure in a row. A list that only begins is no success yet. Returns whether the API server refused it.
+    async fn failed(&self, error: &watcher::Error, progress: &mut Progress) -> bool {
         let delay = backoff(progress.failures, random());
         progress.failures = progress.failures.saturating_add(1);
         let why: String = error.to_string().chars().take(LONGEST_REASON).collect();
-        tracing::warn!(watch = ?self.source, why, again_in_seconds = delay.as_secs_f64(), "a watch failed; it is tried again");
+        let is_refused = is_refusal(error);
+        if is_refused {
+            self.list_is(progress, List::Refused, &why);
+        }
+        tracing::warn!(watch = ?self.source, namespace = self.namespace, why, again_in_seconds = delay.as_secs_f64(), "a watch failed; it is tried again");
         tokio::time::sleep(delay).await;
+        is_refused
     }
+}
+
+/// Whether there is no such namespace, or no right to read in it.
+fn is_refusal(error: &watcher::Error) -> bool {
+    let code = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code,
+        watcher::Error::WatchError(status) => status.code,
+        _ => 0,
+    };
+    matches!(code, 403 | 404)
 }
 
 /// Of one watch.
 #[derive(Default)]
 struct Progress {
-    was_read: bool,
+    list: List,
     failures: u32,
 }
 
@@ -202,33 +219,39 @@ enum Mark {
     Ends,
 }
 
-/// Takes one watch's events to the end of its stream: the marks of its lists and its failures are alike for all kinds.
-async fn follow<K: Send + 'static>(
-    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+/// Takes one watch's events to the end of its stream: the marks of its lists and its failures are alike for all kinds. One that was
+/// refused begins anew with its list: that it is let in again would not be heard from a watch in which nothing happens.
+async fn follow<K: Send + 'static, S: Stream<Item = watcher::Result<Event<K>>> + Send + 'static>(
+    stream: impl Fn() -> S + Send,
     feed: Feed,
     put: impl Fn(&Feed, K) + Send,
     remove: impl Fn(&Feed, K) + Send,
 ) {
-    let mut stream = std::pin::pin!(stream);
     let mut progress = Progress::default();
-    while let Some(event) = stream.next().await {
+    let mut events = Box::pin(stream());
+    while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => feed.mark(Mark::Begins),
             Ok(Event::InitDone) => {
                 feed.mark(Mark::Ends);
-                feed.list_is_read(&mut progress);
+                progress.failures = 0;
+                feed.list_is(&mut progress, List::Read, "");
             }
             Ok(Event::InitApply(object) | Event::Apply(object)) => put(&feed, object),
             Ok(Event::Delete(object)) => remove(&feed, object),
-            Err(error) => feed.failed(&error, &mut progress).await,
+            Err(error) => {
+                if feed.failed(&error, &mut progress).await {
+                    events = Box::pin(stream());
+                }
+            }
         }
     }
 }
 
-async fn watch_deployments(
-    stream: impl Stream<Item = watcher::Result<Event<DeserializeGuard<ChatDeployment>>>> + Send + 'static,
-    feed: Feed,
-) {
+async fn watch_deployments<S>(stream: impl Fn() -> S + Send, feed: Feed)
+where
+    S: Stream<Item = watcher::Result<Event<DeserializeGuard<ChatDeployment>>>> + Send + 'static,
+{
     let key_of = |object: &DeserializeGuard<ChatDeployment>| Key {
         namespace: object.namespace().unwrap_or_default(),
         name: object.name_any(),
@@ -256,7 +279,10 @@ async fn watch_deployments(
     follow(stream, feed, put, remove).await;
 }
 
-async fn watch_pods(stream: impl Stream<Item = watcher::Result<Event<TrimmedPod>>> + Send + 'static, feed: Feed) {
+async fn watch_pods<S>(stream: impl Fn() -> S + Send, feed: Feed)
+where
+    S: Stream<Item = watcher::Result<Event<TrimmedPod>>> + Send + 'static,
+{
     let put = |feed: &Feed, pod: TrimmedPod| {
         let Some(key) = deployment_of(&pod.metadata) else { return };
         let record = PodRecord::of(&pod);
@@ -273,12 +299,15 @@ async fn watch_pods(stream: impl Stream<Item = watcher::Result<Event<TrimmedPod>
     follow(stream, feed, put, remove).await;
 }
 
-async fn watch_children<K: Resource + Send + 'static>(
-    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+async fn watch_children<K, S>(
+    stream: impl Fn() -> S + Send,
     feed: Feed,
     kind: Kind,
     record: impl Fn(&K) -> Child + Send,
-) {
+) where
+    K: Resource + Send + 'static,
+    S: Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+{
     let put = move |feed: &Feed, object: K| {
         let Some(key) = deployment_of(object.meta()) else { return };
         let child = record(&object);

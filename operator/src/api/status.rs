@@ -10,6 +10,14 @@ pub struct ChatDeploymentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
+    /// The operator that looks after it, by its namespace and Lease.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+
+    /// Another operator that would, and waits for this one to answer. The second of two stops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contender: Option<String>,
+
     /// Chat pods that are there.
     pub replicas: i32,
 

@@ -6,10 +6,19 @@ use crate::api::{ChatDeployment, ChatDeploymentStatus};
 use crate::client::CallError;
 use crate::desired::{CHAT, Context, Directory, endpoints, selector};
 use crate::memory::{Memory, unique};
+use crate::neighbour::{Named, Verdict};
 use crate::plan::Plan;
 use crate::record::{self, Key, PodRecord};
 use crate::status::{self, Problem, Reason};
 use crate::tell;
+
+/// Whether this operator may write the children of a ChatDeployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ours {
+    Yes,
+    NotYet(Duration),
+    No,
+}
 
 impl super::Reconciler {
     #[allow(clippy::too_many_arguments)]
@@ -57,6 +66,7 @@ impl super::Reconciler {
             .collect();
         let counts_wait = memory.counts_wait(Instant::now());
         let input = status::Input {
+            operator: self.neighbours.me(),
             generation: deployment.metadata.generation.unwrap_or_default(),
             desired: wish.replicas,
             step: &plan.step,
@@ -100,6 +110,41 @@ impl super::Reconciler {
             }
         }
         Ok(later)
+    }
+
+    /// Whether this operator is the one to look after it; else when to look again, or nothing if it is to stop.
+    pub(super) async fn is_ours(&self, key: &Key, deployment: &ChatDeployment) -> Result<Ours, CallError> {
+        let none = ChatDeploymentStatus::default();
+        let before = deployment.status.as_ref().unwrap_or(&none);
+        let named = Named { operator: before.operator.as_deref(), contender: before.contender.as_deref() };
+        let me = self.neighbours.me();
+        let contender = match self.neighbours.judge(key, named, Instant::now()) {
+            Verdict::Work => return Ok(Ours::Yes),
+            Verdict::Wait(left) => return Ok(Ours::NotYet(left)),
+            Verdict::Stop { operator } => {
+                self.stop(format!("{key} is looked after by the operator {operator} already, and that one lives"));
+                return Ok(Ours::No);
+            }
+            Verdict::Defend { contender } => {
+                tracing::warn!(deployment = %key, contender, "another operator would look after this ChatDeployment: it is told that this one does");
+                None
+            }
+            Verdict::Contend { operator } => {
+                tracing::warn!(deployment = %key, operator, "another operator looked after this ChatDeployment: it is waited for whether that one lives");
+                Some(me.to_owned())
+            }
+        };
+        let is_mine = contender.is_none();
+        let uid = deployment.metadata.uid.as_deref().unwrap_or_default();
+        let said = ChatDeploymentStatus { contender, ..before.clone() };
+        let written = self.client.status(&key.namespace, &key.name, uid, &said).await;
+        if written.is_err() {
+            self.neighbours.forget(key);
+        }
+        if let Some(deployment) = written? {
+            self.cache.put_readable(key, deployment);
+        }
+        Ok(if is_mine { Ours::Yes } else { Ours::NotYet(Duration::from_secs(1)) })
     }
 
     pub(super) async fn say_unreadable(&self, key: &Key, generation: i64, why: &str) -> Result<(), CallError> {

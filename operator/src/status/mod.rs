@@ -34,6 +34,8 @@ pub struct Pod {
 /// What the status is made of.
 #[derive(Clone, Debug)]
 pub struct Input<'a> {
+    /// The name of the operator that says it.
+    pub operator: &'a str,
     pub generation: i64,
     /// The effective replicas.
     pub desired: i32,
@@ -84,6 +86,8 @@ pub fn status(input: &Input<'_>) -> ChatDeploymentStatus {
     ];
     ChatDeploymentStatus {
         observed_generation: Some(input.generation),
+        operator: Some(input.operator.to_owned()),
+        contender: None,
         replicas: verdict.there,
         ready_replicas: verdict.ready,
         updated_replicas: count(&|pod| pod.is_updated),

@@ -41,6 +41,7 @@ fn conditions_with(
     let step = step(case.phase);
     let reports = reports(case.states);
     let input = Input {
+        operator: "system/chatd-operator",
         generation: 7,
         desired: 3,
         step: &step,

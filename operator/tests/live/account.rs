@@ -62,7 +62,7 @@ impl Right {
 /// The rules in the chart's template, of the ClusterRole and of the Role for the election. `kubectl` reads them as YAML.
 pub fn rights() -> Vec<Right> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/chatd-operator/templates/rbac.yaml");
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = std::fs::read_to_string(path).unwrap().replace("{{ .Release.Name }}", "chatd-operator");
     let roles = text.split("\n---\n").filter_map(|document| document.split_once("\nrules:\n"));
     let mut rights = Vec::new();
     for (_, rules) in roles {
@@ -201,6 +201,10 @@ impl World {
 
     /// An operator that takes part in the election of this namespace, as `identity`.
     pub fn candidate(&self, identity: &str, kubeconfig: Option<&Path>) -> Operator {
+        self.candidate_with(identity, kubeconfig, &[])
+    }
+
+    pub fn candidate_with(&self, identity: &str, kubeconfig: Option<&Path>, arguments: &[&str]) -> Operator {
         let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{identity}.log", self.namespace));
         let port = free_port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_chatd-operator"));
@@ -208,6 +212,7 @@ impl World {
             .args(["run", "--leader-elect", "--identity", identity, "--admin-listen", &format!("127.0.0.1:{port}")])
             .args(["--namespace", &self.namespace, "--watch-namespace", &self.namespace])
             .args(["--chatd-image", &chatd_image(), "--valkey-image", &redis_image()])
+            .args(arguments)
             .stdout(std::fs::File::create(&log).unwrap());
         if let Some(path) = kubeconfig {
             command.env("KUBECONFIG", path);

@@ -34,14 +34,14 @@ impl World {
     }
 
     /// A child that is missing is made again: somebody works.
-    async fn is_worked_on(&self) {
+    pub async fn is_worked_on(&self) {
         self.api::<Service>().delete("chat-pods", &DeleteParams::default()).await.unwrap();
         eventually("the Service is back", async || self.api::<Service>().get_opt("chat-pods").await.unwrap().is_some())
             .await;
     }
 }
 
-async fn ends(operator: &mut Operator, limit: Duration) -> Option<i32> {
+pub async fn ends(operator: &mut Operator, limit: Duration) -> Option<i32> {
     let mut code = None;
     within(limit, "the operator ends", async || {
         let status = operator.has_ended();

@@ -43,6 +43,7 @@ pub struct World {
     pub client: kube::Client,
     pub namespace: String,
     operator: Option<Process>,
+    log: PathBuf,
 }
 
 /// A chat pod, as tests look at it. Two readings are equal if it was not touched in between.
@@ -112,7 +113,7 @@ impl World {
         let object = json!({ "metadata": { "name": namespace, "labels": labels } });
         let object: Namespace = serde_json::from_value(object).unwrap();
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
-        Self { client, namespace, operator: None }
+        Self { client, namespace, operator: None, log: PathBuf::new() }
     }
 
     /// Its log is in target/tmp, under the namespace's name.
@@ -124,10 +125,16 @@ impl World {
             .args(["run", "--admin-listen", "127.0.0.1:0", "--watch-namespace", &self.namespace])
             .args(["--chatd-image", &chatd_image(), "--valkey-image", &valkey_image()])
             .args(arguments)
-            .stdout(File::create(log).unwrap())
+            .stdout(File::create(&log).unwrap())
             .spawn()
             .unwrap();
         self.operator = Some(Process(operator));
+        self.log = log;
+    }
+
+    /// What the operator has said since it was last started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     pub fn stop_operator(&mut self) {

@@ -94,6 +94,22 @@ fn two_releases_share_no_name_of_what_has_no_namespace() {
     assert!(one.iter().all(|name| !other.contains(name)), "{one:?} {other:?}");
 }
 
+/// Each elects its own leader: with one Lease the second release would never work.
+#[test]
+#[ignore = "needs helm"]
+fn two_releases_in_one_namespace_have_a_lease_each() {
+    let lease_of = |release: &str| {
+        let all = objects(&helm(&["template", release, CHART, "--namespace", RELEASE]));
+        let deployment = named(&all, "Deployment", release).unwrap();
+        let variables = deployment.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
+        let lease = variables.iter().find(|one| one["name"] == "CHATD_OPERATOR_LEASE_NAME").unwrap()["value"].clone();
+        let rules = named(&all, "Role", release).unwrap()["rules"].as_array().unwrap().clone();
+        assert!(rules.iter().any(|rule| rule["resourceNames"] == json!([lease])), "it may write it: {rules:?}");
+        lease
+    };
+    assert_eq!((lease_of(RELEASE), lease_of("second")), (json!(RELEASE), json!("second")));
+}
+
 #[test]
 #[ignore = "needs helm"]
 fn monitoring_selects_the_pods_by_a_service() {
