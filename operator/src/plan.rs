@@ -2,6 +2,7 @@
 //! With nothing to do the list is empty: planning twice over the same cluster gives nothing the second time.
 
 mod secrets;
+mod write;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,8 @@ use crate::hash;
 use crate::record::{self, APPLIED, TEMPLATE};
 use crate::rollout::{self, Permission, Phase, Pod, Set, Step, Wait, Wish};
 use crate::valkey;
+
+pub use write::{NewSecret, Write};
 
 /// What is known of a child's content.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,86 +67,6 @@ pub struct Observed {
     pub valkey_pod: Option<Pod>,
     pub token_keys: Option<SeenSecret>,
     pub valkey_secret: Option<SeenSecret>,
-}
-
-/// Which of the Secrets that hold random values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NewSecret {
-    TokenKeys,
-    Valkey,
-}
-
-/// One write.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Write {
-    /// Nothing of this name is known: look first whether it is somebody else's.
-    Create(Child),
-    /// It is ours; `why` is the first place that differs. Only that very object: one that is gone meanwhile, such as with a deleted
-    /// ChatDeployment, does not come back by it.
-    Apply {
-        child: Child,
-        uid: String,
-        why: String,
-    },
-    /// Make the Secret, with new random values.
-    Secret(NewSecret),
-    /// Take one that an owner left behind, values as they are.
-    AdoptSecret(NewSecret),
-    /// Give a Secret that has lost all token keys a new one.
-    FillTokenKeys,
-    /// Ours, and no longer wanted.
-    Delete {
-        kind: Kind,
-        name: String,
-        uid: String,
-    },
-    DeletePod {
-        name: String,
-        uid: String,
-    },
-    /// Its node is silent: nobody would end it in order.
-    LetPodGo {
-        name: String,
-        uid: String,
-    },
-}
-
-impl Write {
-    /// What it does to which object: the same for two tries.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Create(child) => format!("make {} {}", child.kind.as_str(), child.name),
-            Self::Apply { child, .. } => format!("apply {} {}", child.kind.as_str(), child.name),
-            Self::Secret(which) => format!("make Secret {which:?}"),
-            Self::AdoptSecret(which) => format!("adopt Secret {which:?}"),
-            Self::FillTokenKeys => "fill Secret TokenKeys".to_owned(),
-            Self::Delete { kind, name, uid } => format!("delete {} {name} {uid}", kind.as_str()),
-            Self::DeletePod { name, uid } | Self::LetPodGo { name, uid } => format!("delete Pod {name} {uid}"),
-        }
-    }
-
-    /// Differs where two tries would write different things.
-    pub fn content(&self) -> u64 {
-        match self {
-            Self::Create(child) => seal(child),
-            Self::Apply { child, uid, .. } => hash::number_of_text(&format!("{uid} {}", hash::of_value(&child.object))),
-            _ => 0,
-        }
-    }
-
-    /// Whether something comes into being by it.
-    pub fn makes(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::Secret(_))
-    }
-
-    /// Whether it is about a Secret, which no watch tells of.
-    pub fn is_of_secret(&self) -> bool {
-        match self {
-            Self::Secret(_) | Self::AdoptSecret(_) | Self::FillTokenKeys => true,
-            Self::Delete { kind, .. } => *kind == Kind::Secret,
-            Self::Create(_) | Self::Apply { .. } | Self::DeletePod { .. } | Self::LetPodGo { .. } => false,
-        }
-    }
 }
 
 /// A child's name that is somebody else's.

@@ -1,19 +1,19 @@
 //! One look at one ChatDeployment: observe, plan, apply, say. Does I/O; what is decided is decided in pure modules.
 
+mod faults;
 mod say;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::ChatDeployment;
-use crate::apply::{self, Outcome};
+use crate::apply;
 use crate::cache::{Cache, Deployment};
 use crate::client::{CallError, Client};
-use crate::desired::{Context, Installed, Kind, Names, Owner, VALKEY};
+use crate::desired::{Context, Installed, Owner};
 use crate::hash;
 use crate::memory::{Memory, backoff, random};
 use crate::metrics::Metrics;
@@ -23,12 +23,12 @@ use crate::observe;
 use crate::plan::{self, Observed, Plan, Write};
 use crate::poll::Reports;
 use crate::queue::Queue;
-use crate::record::{Key, PodRecord};
+use crate::record::Key;
 use crate::rollout::{self, Permission, Phase};
 use crate::scopes::Scopes;
 use crate::slots::{Rolling, Slots};
-use crate::status::{self, Problem, Reason};
 use crate::valkey;
+use faults::{grace, lost, past_in, problems};
 use say::Ours;
 
 /// While something is under way: a slot may have become free.
@@ -240,18 +240,15 @@ impl Reconciler {
         let progress = plan.is_under_way.then(|| progress(&observed, &plan));
         let still = notes.memory.goes_on(progress, Instant::now());
         let tries = notes.ledger.next_in(Instant::now());
-        if !outcome.conflicts.is_empty() || (!plan.secrets_are_there && outcome.problems.is_empty()) {
-            return looked(tries.unwrap_or(RESYNC).min(LOOK_AGAIN * 2));
-        }
+        let waits_for_others =
+            !outcome.conflicts.is_empty() || (!plan.secrets_are_there && outcome.problems.is_empty());
+        let others = waits_for_others.then_some(LOOK_AGAIN * 2);
         let base = if plan.is_under_way { UNDER_WAY } else { RESYNC };
-        let secrets = Some(notes.memory.secrets_are_good_for(Instant::now()));
+        // What is not there is read at each look anyway.
+        let secrets = plan.secrets_are_there.then(|| notes.memory.secrets_are_good_for(Instant::now()));
         let over = past_in(&pods);
-        looked(
-            [patience, looks.0, lost_in, later, still, secrets, over, tries]
-                .into_iter()
-                .flatten()
-                .fold(base, Duration::min),
-        )
+        let all = [patience, looks.0, lost_in, later, still, secrets, over, tries, others];
+        looked(all.into_iter().flatten().fold(base, Duration::min))
     }
 
     /// The children may be gone because it is: its own watch is another one, and may be late. Asked before anything is made, since
@@ -305,110 +302,6 @@ impl Reconciler {
         let wait = [patience, ends, starts, silent].into_iter().flatten().min();
         (Permission { slot, redis_is_settled: true, patience_is_over, is_stuck, valkey_is_lost }, wait)
     }
-
-    /// What Kubernetes says about pods that are away for no reason that their status tells.
-    async fn reasons(
-        &self,
-        key: &Key,
-        observed: &Observed,
-        pods: &[PodRecord],
-        plan: &Plan,
-        notes: &mut Notes,
-    ) -> Result<(Option<Duration>, Vec<Problem>), CallError> {
-        let names = Names::new(&key.name);
-        let now = Timestamp::now();
-        let is_silent =
-            |pod: &&PodRecord| !pod.is_ready && !pod.is_terminating && !pod.is_set_up && pod.problem_at(now).is_none();
-        let silent: Vec<&PodRecord> = pods.iter().filter(is_silent).collect();
-        let lacks = |names: &mut dyn Iterator<Item = String>| -> BTreeSet<String> {
-            names.filter(|name| pods.iter().all(|pod| pod.name != *name)).collect()
-        };
-        let lacks_chat = lacks(&mut (0..plan.step.replicas).map(|ordinal| names.pod(ordinal)));
-        let lacks_valkey = lacks(&mut std::iter::once(names.valkey_pod()));
-        let is_short = !lacks_chat.is_empty();
-        // What keeps a pod from being made is told of its StatefulSet.
-        let lacking: Vec<(String, String, BTreeSet<String>)> =
-            [(names.chat(), lacks_chat), (names.valkey(), lacks_valkey)]
-                .into_iter()
-                .filter(|(_, lacks)| !lacks.is_empty())
-                .filter_map(|(name, lacks)| {
-                    let set = observed.children.get(&(Kind::StatefulSet, name.clone()))?;
-                    Some((set.record.uid.clone(), format!("StatefulSet {name}"), lacks))
-                })
-                .collect();
-        if silent.is_empty() && lacking.is_empty() && !is_short {
-            notes.away_since = None;
-            return Ok((None, Vec::new()));
-        }
-        let since = *notes.away_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < LOOK_FOR_REASONS_AFTER {
-            return Ok((Some(LOOK_FOR_REASONS_AFTER), Vec::new()));
-        }
-        let mut problems = Vec::new();
-        let mut tell = |what: String, problem: Option<Problem>| {
-            problems
-                .extend(problem.map(|problem| Problem::new(problem.reason, format!("{what}: {}", problem.message))));
-        };
-        for (uid, what, lacks) in lacking {
-            let events = self.client.events(&key.namespace, &uid).await?;
-            tell(what, status::events::of_set(&events, &lacks, now));
-        }
-        for pod in silent.into_iter().take(3) {
-            let events = self.client.events(&key.namespace, &pod.uid).await?;
-            tell(format!("pod {}", pod.name), status::events::of_pod(&events, now));
-        }
-        Ok((Some(LOOK_AGAIN), problems))
-    }
-}
-
-/// Pods that would serve and have been away for too long, and when to look for more.
-fn lost(
-    deployment: &ChatDeployment,
-    context: &Context<'_>,
-    observed: &Observed,
-    plan: &Plan,
-    memory: &mut Memory,
-) -> (Vec<String>, Option<Duration>) {
-    let there = observed.pods.keys().copied().filter(|ordinal| *ordinal < plan.wish.replicas);
-    let expected: BTreeSet<i32> = (0..plan.step.replicas).chain(there).collect();
-    let is_known = deployment.status.as_ref().is_some_and(status::says_lost);
-    let (lost, next) = memory.lost(&expected, &observed.pods, grace(context), is_known, Instant::now());
-    (lost.into_iter().map(|ordinal| context.names().pod(ordinal)).collect(), next)
-}
-
-/// When the first fault of a pod is past, if nothing more comes.
-fn past_in(pods: &[PodRecord]) -> Option<Duration> {
-    let now = Timestamp::now();
-    let ends = pods.iter().filter_map(|pod| pod.problem_until.filter(|until| *until > now));
-    let first = Duration::try_from(ends.min()?.duration_since(now)).ok()?;
-    Some(first + Duration::from_secs(1))
-}
-
-/// How long Kubernetes lets a pod end.
-fn grace(context: &Context<'_>) -> Duration {
-    Duration::from_secs(u64::try_from(context.spec.drain.deadline_seconds).unwrap_or_default() + 10)
-}
-
-/// What is wrong beside single chat pods.
-fn problems(
-    context: &Context<'_>,
-    outcome: &Outcome,
-    observed: &Observed,
-    pods: &[PodRecord],
-    found: Vec<Problem>,
-) -> Vec<Problem> {
-    let now = Timestamp::now();
-    let conflicts = outcome.conflicts.iter().map(|conflict| {
-        let message = format!("{} {} belongs to {}", conflict.kind.as_str(), conflict.name, conflict.holder);
-        Problem::new(Reason::NameConflict, message)
-    });
-    let valkey = pods.iter().filter(|pod| context.is_managed_redis() && pod.component == VALKEY && !pod.is_ready);
-    let of_valkey = valkey.filter_map(|pod| {
-        let problem = pod.problem_at(now)?;
-        Some(Problem::new(problem.reason, format!("pod {}: {}", pod.name, problem.message)))
-    });
-    let held = valkey::held_by_its_volume(context, observed, pods);
-    outcome.problems.iter().cloned().chain(conflicts).chain(held).chain(of_valkey).chain(found).collect()
 }
 
 /// Something that changes when anything goes on.

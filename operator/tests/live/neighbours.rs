@@ -68,7 +68,7 @@ async fn the_second_of_two_operators_stops_with_a_reason_and_takes_over_when_the
     eventually("it is done", async || world.names::<StatefulSet>().await.len() == 2).await;
 
     let mut second = world.candidate_with("second", None, &["--lease-name", "two"]);
-    assert_eq!(ends(&mut second, Duration::from_secs(60)).await, Some(1));
+    assert_eq!(ends(&mut second, Duration::from_mins(1)).await, Some(1));
     let log = second.log();
     assert!(log.contains(&format!("is looked after by the operator {} already", name("one"))), "{log}");
     assert_eq!(operator().await, name("one"));

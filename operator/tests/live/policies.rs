@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use super::account::everything;
 use super::servers::small;
 use super::world::{World, eventually, redis_image, stays, within};
 
@@ -138,5 +139,30 @@ async fn what_a_policy_changes_is_not_fought_and_roll_outs_go_on() {
     let applied = world.log().matches("\"applied\"").count();
     assert!(applied < 12, "{applied} writes:\n{}", world.log());
     world.no_policy("Mutating").await;
+    world.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn a_secret_that_is_denied_is_not_looked_for_all_the_time() {
+    let world = World::without_operator("nosecret", json!({})).await;
+    let secrets =
+        json!([{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"] }]);
+    let rule = json!({ "validations": [{ "expression": "false", "message": "Secrets come from the vault" }] });
+    world.policy("Validating", secrets, rule).await;
+    eventually("the policy denies", async || {
+        !world.kubectl(&["create", "secret", "generic", "x", "--dry-run=server"]).status.success()
+    })
+    .await;
+    let operator = world.candidate("operator", None);
+    world.apply(everything()).await;
+    let message = world.said("chat", "Degraded", "True/Denied").await;
+    assert!(message.contains("Secrets come from the vault"), "{message}");
+    let looks = || operator.metric("chatd_operator_reconcile_seconds_count").unwrap();
+    let before = looks();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let more = looks() - before;
+    assert!(more < 10, "{more} looks in 20 s");
+    world.no_policy("Validating").await;
     world.end().await;
 }

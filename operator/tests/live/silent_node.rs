@@ -13,7 +13,7 @@ use super::world::{World, eventually};
 
 const VALKEY: &str = "chat-valkey-0";
 /// From when Kubernetes calls the node silent.
-const ELSEWHERE_WITHIN: Duration = Duration::from_secs(60);
+const ELSEWHERE_WITHIN: Duration = Duration::from_mins(1);
 
 impl World {
     fn nodes(&self) -> Api<Node> {
