@@ -14,6 +14,8 @@ use crate::mail::{Report, ShardMail};
 const FLUSH: u64 = 1_500;
 /// The lease's end may take as long as the directory takes to answer; then the process ends all the same.
 const LEASE_END: u64 = 2_500;
+/// The same where it ends at once.
+const LEASE_END_AT_ONCE: u64 = 500;
 /// How long the shards' threads have to end.
 const STOP_TIME: Duration = Duration::from_secs(1);
 
@@ -39,6 +41,7 @@ pub(super) enum Phase {
     /// The lease is being given up.
     Leaving {
         deadline: u64,
+        ended: Ended,
     },
     Over(Ended),
 }
@@ -48,7 +51,7 @@ impl Pod {
         // A pod that ends already, since a newer process has its name, hears its first signal as any other does.
         if std::mem::replace(&mut self.signalled, true) {
             tracing::warn!(signal = name, "ended at once by a second signal");
-            self.phase = Phase::Over(Ended::Aborted);
+            self.break_off(time, Ended::Aborted);
         } else {
             tracing::info!(signal = name, "handing over every room; a second signal ends this process at once");
             self.start_drain(time);
@@ -62,6 +65,8 @@ impl Pod {
         let millis = |duration: Duration| duration.as_millis() as u64;
         let deadline = time.now + millis(self.drain_deadline);
         self.phase = Phase::Draining { accept_until: time.now + millis(self.linger), deadline };
+        // Alone there is nobody to wait for.
+        let deadline = if self.linger.is_zero() { time.now } else { deadline };
         // The lease first: no pod should choose this one as a target any more, and targets are asked for.
         self.lease.drain(time);
         self.tell_all(|| ShardMail::Drain { deadline });
@@ -73,15 +78,27 @@ impl Pod {
             && report.drained
             && time.now >= accept_until
         {
-            self.leave(time);
+            self.leave(time, LEASE_END, Ended::Drained);
         }
     }
 
-    pub(super) fn shard_ended(&mut self) {
-        if !matches!(self.phase, Phase::Over(_)) {
+    pub(super) fn shard_ended(&mut self, time: Time) {
+        if !matches!(self.phase, Phase::Leaving { .. } | Phase::Over(_)) {
             tracing::error!("a thread with rooms has died: this process ends, and other pods take its rooms over");
-            self.phase = Phase::Over(Ended::Broken);
+            self.break_off(time, Ended::Broken);
         }
+    }
+
+    /// The end, with rooms that others have to take over: they need not wait for the lease to run out. A second time, or where
+    /// the directory takes long: the end all the same.
+    fn break_off(&mut self, time: Time, ended: Ended) {
+        if matches!(self.phase, Phase::Leaving { ended: Ended::Aborted | Ended::Broken, .. }) {
+            self.phase = Phase::Over(ended);
+            return;
+        }
+        // First the rooms, so that none is served here while another pod has it.
+        self.tell_all(|| ShardMail::Stop);
+        self.leave(time, LEASE_END_AT_ONCE, ended);
     }
 
     pub(super) fn ending_due(&mut self, time: Time) {
@@ -91,12 +108,12 @@ impl Pod {
                     self.accepting.send_if_modified(|accepting| std::mem::replace(accepting, false));
                 }
                 if time.now >= deadline + FLUSH {
-                    self.leave(time);
+                    self.leave(time, LEASE_END, Ended::Drained);
                 }
             }
-            Phase::Leaving { deadline } if time.now >= deadline => {
+            Phase::Leaving { deadline, ended } if time.now >= deadline => {
                 lease_is_left();
-                self.phase = Phase::Over(Ended::Drained);
+                self.phase = Phase::Over(ended);
             }
             _ => {}
         }
@@ -107,19 +124,19 @@ impl Pod {
         match self.phase {
             Phase::Draining { accept_until, .. } if *self.accepting.borrow() => Some(accept_until),
             Phase::Draining { deadline, .. } => Some(deadline + FLUSH),
-            Phase::Leaving { deadline } => Some(deadline),
+            Phase::Leaving { deadline, .. } => Some(deadline),
             Phase::Serving | Phase::Over(_) => None,
         }
     }
 
-    fn leave(&mut self, time: Time) {
-        self.phase = Phase::Leaving { deadline: time.now + LEASE_END };
+    fn leave(&mut self, time: Time, within: u64, ended: Ended) {
+        self.phase = Phase::Leaving { deadline: time.now + within, ended };
         self.lease.end(time);
     }
 
     pub(super) fn lease_ended(&mut self) {
-        if matches!(self.phase, Phase::Leaving { .. }) {
-            self.phase = Phase::Over(Ended::Drained);
+        if let Phase::Leaving { ended, .. } = self.phase {
+            self.phase = Phase::Over(ended);
         }
     }
 
@@ -143,4 +160,75 @@ impl Pod {
 /// For the log.
 pub(super) fn lease_is_left() {
     tracing::warn!(seconds = LEASE / 1_000, "the lease could not be given up: others wait until it has run out");
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use tokio::sync::mpsc::unbounded_channel;
+    use tokio::sync::watch;
+    use tokio::task::{LocalSet, spawn_local};
+
+    use super::*;
+    use crate::directory::any::AnyDirectory;
+    use crate::directory::memory::MemoryDirectory;
+    use crate::directory::{Answer, Directory, Key, Request};
+    use crate::files::ReloadFailures;
+    use crate::lease::LeaseIdentity;
+    use crate::mail::Places;
+    use crate::peer::Peers;
+    use crate::peer::handshake::Identity;
+    use crate::pod::figures::Figures;
+    use crate::pod::{PodStart, run};
+    use crate::protocol::PodBoot;
+    use crate::protocol::token::Keyring;
+
+    async fn lease(directory: &MemoryDirectory) -> bool {
+        let request = Request::Get { key: Key::Pod("chat-0".into()) };
+        !matches!(directory.ask(request).await, Ok(Answer::Found(None)))
+    }
+
+    async fn ends_with_a_dead_shard() {
+        let directory = MemoryDirectory::new();
+        let (shard, mailbox) = unbounded_channel();
+        let (_mails, mail) = unbounded_channel();
+        let (pod_id, uid, boot) = ("chat-0".to_owned(), "uid".to_owned(), PodBoot(7));
+        let (tcp, web, peer) = ("h:1".to_owned(), "h:2".to_owned(), "h:3".to_owned());
+        let me = Identity { pod_id: pod_id.clone(), uid: uid.clone(), boot, peer: peer.clone() };
+        let mut random = StdRng::seed_from_u64(1);
+        let keys = Arc::new(Keyring::generate(&mut random));
+        let start = PodStart {
+            identity: LeaseIdentity { pod_id, uid, boot, tcp, web, peer },
+            directory: AnyDirectory::Memory(directory.clone()),
+            peers: Peers::new(me, keys, random, vec![shard.clone()]).unwrap(),
+            figures: Figures::new(vec![shard.clone()], ReloadFailures::default(), Places::new(1), 1),
+            shards: vec![shard],
+            threads: Vec::new(),
+            mail,
+            keys: None,
+            advertised: None,
+            drain_deadline: Duration::from_secs(25),
+            linger: Duration::from_secs(5),
+            accepting: watch::channel(true).0,
+        };
+        let running = spawn_local(run(start));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !lease(&directory).await {
+            assert!(Instant::now() < deadline, "no lease");
+            sleep(Duration::from_millis(5)).await;
+        }
+        drop(mailbox);
+        assert_eq!(running.await.unwrap(), Ended::Broken);
+        assert!(!lease(&directory).await, "the lease outlives its pod");
+    }
+
+    #[test]
+    fn a_pod_whose_thread_has_died_gives_its_lease_up() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, ends_with_a_dead_shard());
+    }
 }

@@ -256,7 +256,7 @@ impl Pod {
                 self.lease.counts(report.gauges.rooms, report.gauges.players);
                 self.shards_reported(time, report);
             }
-            None => self.shard_ended(),
+            None => self.shard_ended(time),
         }
     }
 }

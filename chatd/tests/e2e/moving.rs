@@ -170,11 +170,28 @@ fn a_second_signal_ends_at_once() {
     town.pods[0].interrupt();
     assert_eq!(town.pods[0].exit_code(Duration::from_secs(3)), 1);
     println!("a second signal: ended after {:?}", again.elapsed());
+    // Who takes its rooms over need not wait for the lease to run out.
+    let lease: bool = town.redis.run("EXISTS chat:pod:chat-0");
+    assert!(!lease, "the lease outlives its pod");
+    let mut bob = town.client(1);
+    bob.send(&format!("JOIN {room} bob RELAY"));
+    bob.expect_start(&format!("JOINED {room} bob "));
+}
+
+#[test]
+fn a_second_signal_waits_for_no_redis() {
+    let mut town = Town::start(1);
+    town.redis.freeze();
+    town.pods[0].terminate();
+    wait_for("it drains", PATIENCE, || (town.pods[0].status()["draining"] == true).then_some(()));
+    town.pods[0].terminate();
+    assert_eq!(town.pods[0].exit_code(Duration::from_secs(3)), 1);
+    town.redis.thaw();
 }
 
 #[test]
 fn the_last_pod_keeps_the_seats_for_the_next() {
-    let mut town = Town::start(1);
+    let mut town = Town::start_with(1, &["--drain-deadline", "7"]);
     let mut alice = town.client(0);
     let room = alice.create_room();
     let token = alice.join_resumable(&room, "alice", "");
@@ -209,7 +226,7 @@ fn a_pod_that_ends_takes_no_new_rooms_and_still_relays() {
 
 #[test]
 fn everyone_ends_at_once_and_starts_again() {
-    let mut town = Town::start(3);
+    let mut town = Town::start_with(3, &["--drain-deadline", "7"]);
     let mut alice = town.client(0);
     let room = alice.create_room();
     let token = alice.join_resumable(&room, "alice", "");
@@ -257,7 +274,8 @@ fn a_room_is_handed_over_once_redis_is_back() {
     }
     town.redis.thaw();
     alice.expect(&format!("MOVED {room}"));
-    assert_eq!(alice.ask("SAY and here"), "MSG alice and here");
+    alice.send("SAY and here");
+    alice.until("MSG alice and here", PATIENCE);
     assert_eq!(town.owner(&room), "chat-1");
     assert_eq!(town.pods[0].exit_code(DRAINED), 0);
 }
