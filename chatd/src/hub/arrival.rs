@@ -40,6 +40,7 @@ impl Hub {
     pub(super) fn offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
         // Its lease may be seen by others before it knows itself that it has one, by which it would notice a freeze.
         let refuse = !self.serves()
+            || !self.directory_answers
             || snapshot.is_nonsense()
             || self.drain.is_some()
             || self.owned_key(room).is_some()

@@ -134,6 +134,7 @@ impl Hub {
     /// The directory has answered a request of [`Effect::Directory`], or not.
     pub fn answered(&mut self, time: Time, ticket: Ticket, answer: Result<Answer, NoAnswer>) {
         self.begin(time);
+        self.directory_answers = answer.is_ok();
         match self.tickets.remove(&ticket) {
             Some(Purpose::Own(room)) => {
                 self.own_requests -= 1;
@@ -161,6 +162,7 @@ impl Hub {
         // By the lease as it was: the news may be the first thing that comes after a freeze.
         self.begin(time);
         let held_before = self.holds_lease(time);
+        self.directory_answers |= view.confirmed > self.lease.confirmed;
         self.lease = view;
         if !held_before && self.holds_lease(time) {
             self.confirm_again(time);
@@ -180,7 +182,7 @@ impl Hub {
     /// A link to the pod with `boot` is up, dialled by either side.
     pub fn peer_up(&mut self, time: Time, boot: PodBoot) {
         self.begin(time);
-        self.peer_is_up(boot);
+        self.peer_is_up(time, boot);
         self.finish(time);
     }
 

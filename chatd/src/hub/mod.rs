@@ -101,6 +101,8 @@ pub struct Hub {
     lapsed: Option<u64>,
     /// Without the directory's word the rooms go on until then; see [`Hub::begin`].
     excused_until: u64,
+    /// The last that was heard of the directory is an answer: while it is away no move begins.
+    directory_answers: bool,
     /// Where clients reach each pod, if the deployment says so. `Some` and lacking the owner: relay.
     advertised: Option<Arc<HashMap<String, Advertised>>>,
 
@@ -151,6 +153,7 @@ impl Hub {
             lease: LeaseView::default(),
             lapsed: None,
             excused_until: 0,
+            directory_answers: false,
             advertised: None,
             sessions: Slab::new(),
             generation: 0,

@@ -58,6 +58,15 @@ impl Peers {
         self.up.contains_key(&boot)
     }
 
+    pub fn linked(&self) -> impl Iterator<Item = PodBoot> + '_ {
+        self.up.keys().copied()
+    }
+
+    /// No other pod is linked.
+    pub fn is_alone(&self) -> bool {
+        self.up.is_empty()
+    }
+
     /// Sends a frame, if the link is up.
     pub fn send(&mut self, to: PodBoot, frame: &Frame<'_>) {
         if let Some(out) = self.up.get_mut(&to) {
@@ -102,9 +111,10 @@ impl Hub {
         true
     }
 
-    pub(super) fn peer_is_up(&mut self, boot: PodBoot) {
+    pub(super) fn peer_is_up(&mut self, time: Time, boot: PodBoot) {
         let waiting = self.peers.dials.remove(&boot).map(|dial| dial.queue).unwrap_or_default();
         self.peers.up.entry(boot).or_default().extend_from_slice(&waiting);
+        self.move_rooms(time);
     }
 
     pub(super) fn peer_is_down(&mut self, time: Time, boot: PodBoot) {
@@ -138,7 +148,6 @@ impl Hub {
         }
         self.owner_is_silent(time, boot);
         self.elsewhere_is_gone(time, boot);
-        self.move_peer_away(time, boot);
     }
 
     // ---- telling former owners

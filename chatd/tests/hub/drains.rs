@@ -1,6 +1,6 @@
-//! A pod that is to end while the directory is away: rooms go on, and move when it is back.
+//! A pod that is to end: its rooms move as soon as another pod can take them, and go on here until then; its clients go after them.
 
-use crate::world::World;
+use crate::world::{Client, World};
 
 #[test]
 fn a_room_goes_on_until_the_directory_is_back_and_then_it_moves() {
@@ -56,4 +56,107 @@ fn what_could_not_be_moved_by_the_deadline_is_given_up() {
         assert!(world.hear(client).ends_with("BYE shutting_down\n"));
     }
     assert_eq!(world.pods[0].room_count(), 0);
+}
+
+/// A word that has to come back, though it may have to wait.
+fn talk(world: &mut World, from: Client, to: Client, number: u32) {
+    world.say(from, &format!("SAY {number}\n"));
+    for _ in 0..25 {
+        world.pass(100);
+        let heard = world.hear(to);
+        if heard.contains(&format!(" {number}\n")) {
+            return;
+        }
+        assert!(heard.is_empty() || heard.starts_with("MSG "), "{heard}");
+    }
+    panic!("{number} is not heard");
+}
+
+#[test]
+fn a_room_that_another_pod_cannot_take_yet_goes_on_and_is_offered_again() {
+    let mut world = World::new(2);
+    let (room, alice, bob) = world.room_of_two(1, "");
+    // The directory is slow for the pod that is to take it.
+    world.slow_at = Some(1);
+    world.drain_to(0, 1);
+    for number in 0..10 {
+        talk(&mut world, bob, alice, number);
+        world.hear(bob);
+    }
+    let failed = world.pods[0].counters.handovers_failed;
+    assert!((2..10).contains(&failed), "{failed} offers have failed in {} ms", world.now);
+    world.slow_at = None;
+    world.pass(4_000);
+    assert_eq!(world.hear(bob), format!("MOVED {room}\nEXITED alice moved\n"));
+    assert_eq!(world.hear(alice), format!("MOVED {room}\nBYE moved\n"));
+    assert_eq!([0, 1].map(|pod| world.pods[pod].room_count()), [0, 1]);
+}
+
+#[test]
+fn a_room_moves_to_a_linked_pod_whose_lease_is_not_there() {
+    let mut world = World::new(2);
+    let (room, _, bob) = world.room_of_two(1, "");
+    world.drain(0);
+    let time = world.time();
+    // The directory came back empty, and the others have not renewed their leases yet.
+    world.pods[0].targets(time, Vec::new());
+    world.pass(200);
+    assert_eq!(world.hear(bob), format!("MOVED {room}\n"));
+    assert_eq!([0, 1].map(|pod| world.pods[pod].room_count()), [0, 1]);
+}
+
+#[test]
+fn only_the_deadline_ends_a_room_with_people_in_it() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let empty = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    world.drain(0);
+    for _ in 0..24 {
+        let time = world.time();
+        world.pods[0].targets(time, Vec::new());
+        world.pass(1_000);
+    }
+    // An empty one has not waited.
+    let left: Vec<String> = world.pods[0].rooms().map(|view| view.room.to_string()).collect();
+    assert!(left == [room] && left != [empty]);
+    assert_eq!(world.ask(alice, "still here\n"), "MSG alice still here\n");
+    world.pass(1_100);
+    assert!(world.hear(alice).ends_with("BYE shutting_down\n"));
+}
+
+#[test]
+fn rooms_are_offered_as_fast_as_they_are_taken() {
+    let mut world = World::new(2);
+    for _ in 0..9 {
+        let client = world.open(0);
+        for _ in 0..10 {
+            world.create(client);
+        }
+    }
+    world.drain_to(0, 1);
+    // No time passes.
+    world.run();
+    assert_eq!([0, 1].map(|pod| world.pods[pod].room_count()), [0, 90]);
+}
+
+#[test]
+fn clients_are_sent_away_one_after_the_other() {
+    let mut world = World::new(2);
+    let clients: Vec<Client> = (0..100).map(|_| world.open_json(0)).collect();
+    world.drain_to(0, 1);
+    world.pass(4_950);
+    let mut gone = Vec::new();
+    for _ in 0..19 {
+        let before = gone.len();
+        world.pass(1_000);
+        for client in &clients {
+            if !world.events(*client).is_empty() {
+                gone.push(*client);
+            }
+        }
+        assert!(gone.len() - before <= 10, "{} in one second", gone.len() - before);
+    }
+    assert_eq!(gone.len(), 100);
 }

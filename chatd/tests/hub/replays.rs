@@ -192,8 +192,7 @@ fn what_happens_is_counted_once_in_the_deployment() {
 fn a_room_that_nobody_takes_is_counted_and_its_relayed_clients_look_for_it_at_once() {
     let mut it = room(2, 1);
     let time = it.world.time();
-    it.world.drain(0);
-    it.world.pods[0].targets(time, Vec::new());
+    it.world.pods[0].drain(time, time.now);
     it.world.pass(500);
     assert_eq!((it.world.pods[0].room_count(), it.world.pods[0].counters.handovers_failed), (0, 1));
 }

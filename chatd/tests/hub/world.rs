@@ -49,6 +49,8 @@ pub struct World {
     pub away: bool,
     /// The directory answers no swap, and carries none out yet.
     pub slow: bool,
+    /// The same, only of this pod.
+    pub slow_at: Option<usize>,
     /// The swaps that it was asked for meanwhile.
     pub late: Vec<Request>,
     /// The directory carries out what this pod asks for, and its answers are on their way until they are handed over.
@@ -62,6 +64,8 @@ pub struct World {
     pub last_attach: Option<RelayId>,
     /// What the HTTP API was told of new rooms.
     pub made: Vec<Result<RoomId, ErrorCode>>,
+    /// How often the directory was asked for something.
+    pub requests: usize,
     /// What the HTTP API was told of rooms.
     pub looked_up: Vec<Result<u32, ErrorCode>>,
 }
@@ -112,6 +116,7 @@ impl World {
             now: 1000,
             away: false,
             slow: false,
+            slow_at: None,
             late: Vec::new(),
             waits_for_answers: None,
             answers: Vec::new(),
@@ -119,12 +124,20 @@ impl World {
             before_mute: 0,
             last_attach: None,
             made: Vec::new(),
+            requests: 0,
             looked_up: Vec::new(),
         }
     }
 
     pub fn time(&self) -> Time {
         Time { now: self.now, wall: 1_000_000 + self.now }
+    }
+
+    /// The leases are in the directory, until the test takes them away.
+    pub fn lease_all(&mut self) {
+        for (pod, lease) in self.leases() {
+            self.store.insert(Key::Pod(pod), lease);
+        }
     }
 
     pub fn answer(&mut self, request: Request) -> Answer {
@@ -147,8 +160,16 @@ impl World {
         Answer::Done
     }
 
-    /// What the pods' leases say; those of pods that died a moment ago are there yet.
+    /// What the pods' leases say; those of pods that died a moment ago are there yet, if the test has not put them there itself.
     fn leases(&self) -> Vec<(String, Bytes)> {
+        let stored = self.store.iter().filter_map(|(key, bytes)| match key {
+            Key::Pod(pod) => Some((pod.clone(), bytes.clone())),
+            Key::Room(_) => None,
+        });
+        let stored: Vec<_> = stored.collect();
+        if !stored.is_empty() {
+            return stored;
+        }
         let lease = |pod: usize| {
             let (uid, addr, web) = Default::default();
             let (boot, peer, rooms) = (boot(pod), pod.to_string(), self.pods[pod].room_count() as u64);
@@ -162,9 +183,10 @@ impl World {
         let time = self.time();
         match effect {
             Effect::Directory { ticket, request } => {
+                self.requests += 1;
                 let answer = if self.away {
                     Err(NoAnswer::Refused)
-                } else if self.slow && matches!(request, Request::Swap { .. }) {
+                } else if (self.slow || self.slow_at == Some(pod)) && matches!(request, Request::Swap { .. }) {
                     self.late.push(request);
                     Err(NoAnswer::Timeout)
                 } else {
@@ -256,7 +278,9 @@ impl World {
             let time = self.time();
             for pod in 0..self.pods.len() {
                 if self.alive[pod] {
-                    self.pods[pod].lease(time, LeaseView { confirmed: Some(time.now), settled: true });
+                    if !self.away {
+                        self.pods[pod].lease(time, LeaseView { confirmed: Some(time.now), settled: true });
+                    }
                     self.pods[pod].tick(time);
                 }
             }

@@ -194,6 +194,23 @@ impl Owned {
         self.written == self.version && self.outstanding.is_none() && self.unanswered.is_none()
     }
 
+    /// It can be offered to another pod, once a write that may be under way is answered.
+    pub fn can_move(&self) -> bool {
+        self.ready() && self.unanswered.is_none() && self.retry_at.is_none()
+    }
+
+    /// What the directory holds is known, though it may not be all that it should.
+    pub fn is_known(&self) -> bool {
+        self.outstanding.is_none() && self.unanswered.is_none()
+    }
+
+    /// Nobody is connected to it or waits for anything, and the directory knows of all who may come back.
+    pub fn is_deserted(&self) -> bool {
+        let away = |seat: &crate::room::Seat| matches!(seat.state, crate::room::SeatState::Away { .. });
+        let idle = self.answers.is_empty() && self.waiters.is_empty() && self.resuming.is_empty();
+        self.ready() && self.is_written() && idle && self.frames.is_empty() && self.room.seats.iter().all(away)
+    }
+
     /// Nobody is in it, nobody waits for anything, and the directory knows.
     fn may_close(&self) -> bool {
         self.ready() && self.is_written() && self.answers.is_empty() && self.room.seats.is_empty()
@@ -328,6 +345,7 @@ impl Hub {
     pub(in crate::hub) fn disown(&mut self, key: usize) -> Option<Owned> {
         let owned = self.rooms.try_remove(key)?;
         self.index.remove(&owned.room.id);
+        self.move_is_over(owned.room.id);
         self.ring_bytes -= owned.room.ring.bytes();
         Some(owned)
     }

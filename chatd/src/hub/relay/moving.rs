@@ -172,16 +172,16 @@ impl Hub {
 
     /// Sends the client on, if it is to go and nothing is in flight.
     pub(in crate::hub) fn leave_if_idle(&mut self, time: Time, id: SessionId) {
-        let draining = self.drain_sends_away(time);
+        let draining = self.drain_sends_away(time, id);
         let Some(session) = self.session(id) else {
             return;
         };
         let mode = session.mode;
-        let quiet = session.quiet(self.drain_is_patient(time));
+        let quiet = session.quiet(self.drain_is_patient(time, id));
         let Place::Relayed(relay) = &session.place else {
             return;
         };
-        if !quiet || !relay.idle() || !(relay.redirect || draining || self.goes_at_once(mode)) {
+        if !quiet || !relay.idle() || !(relay.redirect || draining || self.goes_at_once(time, id, mode)) {
             return;
         }
         let (room, owner) = (relay.room, relay.owner.clone());
