@@ -78,7 +78,8 @@ pub enum Served {
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Frame<'a> {
-    /// Do you serve `room`? `dead`: a higher ownership whose pod is dead; claim again above it if you do.
+    /// Do you serve `room`? `dead`: an ownership whose pod is dead; claim again above it if you do and yours is lower, take the room
+    /// over if you do not.
     Ask {
         room: RoomId,
         ticket: u64,

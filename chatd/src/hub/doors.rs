@@ -141,7 +141,8 @@ impl Hub {
                 self.own_record_answered(time, room, ticket, answer);
             }
             Some(Purpose::Find(room)) => self.find_answered(time, room, ticket, answer),
-            Some(Purpose::Lease(room, boot)) => self.lease_answered(time, room, boot, answer),
+            Some(Purpose::Lease(boot)) => self.lease_answered(time, boot, ticket, answer),
+            Some(Purpose::Heirs(boot)) => self.heirs_answered(time, boot, answer),
             Some(Purpose::Moving(room)) => self.arrival_answered(time, room, ticket, answer),
             Some(Purpose::Places) => self.places_listed(time, answer),
             None => {}
@@ -254,6 +255,7 @@ impl Hub {
                 Timer::Find(room) => self.find_due(time, room),
                 Timer::Arrival(room) => self.arrival_due(room),
                 Timer::Peers => self.peers_due(time),
+                Timer::Watches => self.watches_due(time),
                 Timer::Drain => self.drain_due(time),
                 Timer::Owners => self.forget_old_owners(time),
                 Timer::Elsewhere => self.elsewhere_due(time),

@@ -29,7 +29,7 @@ mod slots;
 mod types;
 mod yielding;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
@@ -68,6 +68,7 @@ enum Timer {
     Find(RoomId),
     Arrival(RoomId),
     Peers,
+    Watches,
     Drain,
     Owners,
     Elsewhere,
@@ -80,8 +81,10 @@ enum Purpose {
     Own(RoomId),
     /// Finding a room: its record, or the swap of a takeover.
     Find(RoomId),
-    /// Finding a room: a lease of the pod with this boot.
-    Lease(RoomId, PodBoot),
+    /// Finding rooms: the lease of the pod with this boot, which does not answer.
+    Lease(PodBoot),
+    /// Finding rooms: the pods that live, to share those of the pod with this boot.
+    Heirs(PodBoot),
     /// A move to here: the swap, or the read that settles it.
     Moving(RoomId),
     /// Which pods have places for new rooms.
@@ -117,6 +120,8 @@ pub struct Hub {
     rooms: Slab<Owned>,
     index: HashMap<RoomId, usize>,
     finds: HashMap<RoomId, Find>,
+    /// Pods that do not answer, whose rooms are looked for.
+    watches: BTreeMap<PodBoot, find::Watch>,
     seen: SeenOwners,
     arriving: HashMap<RoomId, arrival::Arrival>,
     elsewhere: elsewhere::Elsewhere,
@@ -162,6 +167,7 @@ impl Hub {
             rooms: Slab::new(),
             index: HashMap::new(),
             finds: HashMap::new(),
+            watches: BTreeMap::new(),
             seen: SeenOwners::new(settings.limits),
             arriving: HashMap::new(),
             elsewhere: elsewhere::Elsewhere::default(),

@@ -114,6 +114,7 @@ impl Hub {
     pub(super) fn peer_is_up(&mut self, time: Time, boot: PodBoot) {
         let waiting = self.peers.dials.remove(&boot).map(|dial| dial.queue).unwrap_or_default();
         self.peers.up.entry(boot).or_default().extend_from_slice(&waiting);
+        self.owner_is_back(time, boot);
         self.move_rooms(time);
     }
 
@@ -145,6 +146,8 @@ impl Hub {
         if gone {
             // It needs not be told any more.
             self.peers.tells.retain(|_, tell| tell.former.boot != boot);
+            // If it has started again under its name, its lease is gone.
+            self.look_soon(time, boot);
         }
         self.owner_is_silent(time, boot);
         self.elsewhere_is_gone(time, boot);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod crashes;
 mod drains;
 mod freezes;
 mod keys;

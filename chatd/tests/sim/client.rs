@@ -302,8 +302,8 @@ impl Client {
     /// An error that nothing followed was the reply to the first command.
     pub fn settle_error(&mut self, net: &mut Net, town: &mut Town) {
         // In JSON a reply carries its id.
-        if let Some((code, _)) = self.error.take().filter(|_| !self.json) {
-            self.refused(net, town, &code);
+        if let Some((code, heard)) = self.error.take().filter(|_| !self.json) {
+            self.refused(net, town, &code, heard);
         }
     }
 }

@@ -96,7 +96,7 @@ impl Client {
             Told::Redirect(address) => self.redirected(net, town, address, id),
             Told::Pong => self.reply(net, town, &What::Ping, id),
             Told::Help => self.reply(net, town, &What::Help, id),
-            Told::Error(code) if ours => self.refused(net, town, &code),
+            Told::Error(code) if ours => self.refused(net, town, &code, net.now),
             Told::Error(code) => self.error = Some((code, net.now)),
             Told::Bye(code) => self.bye(net, town, &code, id),
             Told::Unknown(what) => town.fail("I7", format!("client {} cannot read {what:?}", self.number)),
@@ -175,11 +175,12 @@ impl Client {
         }
     }
 
-    pub fn refused(&mut self, net: &mut Net, town: &mut Town, code: &str) {
+    /// `heard`: when; that it was a reply shows a little later.
+    pub fn refused(&mut self, net: &mut Net, town: &mut Town, code: &str, heard: Micros) {
         let Some(front) = self.pending.pop_front() else {
             return town.fail("I7", format!("client {}: error {code}, and nothing was asked", self.number));
         };
-        self.check_wait(net, town, &front, SECOND * 11 / 2);
+        self.check_wait(net, town, &front, SECOND * 11 / 2 + (net.now - heard));
         town.refused(self.number, &front.what, code);
         self.last_word = net.now;
         if matches!(front.what, What::Join | What::Resume { .. }) {

@@ -35,7 +35,8 @@ impl Hub {
         let Some(record) = &find.record else {
             return false;
         };
-        let (players, idle) = (record.players.clone(), find.waiters.is_empty() && find.attempt.is_none());
+        let idle = find.waiters.is_empty() && find.askers.is_empty() && find.attempt.is_none();
+        let players = record.players.clone();
         self.answer_queries(room, Ok(players));
         idle
     }

@@ -1,17 +1,23 @@
 //! Finding a room's owner for those who ask for a room that is not here, and taking it over if its owner is gone. Pure: no I/O.
 //!
 //! All who ask for one room share one search: read the record; ask its owner, and the highest owner seen, whether they serve the
-//! room; then send everyone there, or take the room over (design.md section 5).
+//! room; then send everyone there, or take the room over (design.md section 5). All searches for rooms of one pod that does not
+//! answer share one look at its lease, and all living pods share its rooms.
 
 mod counting;
+mod ends;
 mod probing;
+mod sharing;
 mod takeover;
+mod watch;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use counting::Query;
+use sharing::{Asker, Turn};
+pub use watch::Watch;
 
 use super::admission::Entry;
 use super::input::Asked;
@@ -33,6 +39,8 @@ pub const ATTACH_PATIENCE: u64 = 15_000;
 const LEASE_AFTER: u64 = 1_000;
 /// Pause before asking again (ms).
 const PAUSE: u64 = 200;
+/// How long a search that waits for a lease is kept when nobody waits for it (ms): who was turned away comes back.
+const KEPT: u64 = 3_000;
 
 /// When a JOIN that came at `since` is answered at the latest, if it begins to wait for the directory now (ms).
 pub fn answer_by(now: u64, since: u64) -> u64 {
@@ -157,18 +165,50 @@ struct Attempt {
 pub struct Find {
     waiters: Vec<Waiter>,
     queries: Vec<Query>,
+    /// Pods that have asked for a takeover by this one.
+    askers: Vec<Asker>,
     step: Step,
     until: u64,
+    /// Nobody waits for it any more, and it is kept until then.
+    kept_until: Option<u64>,
+    /// It has waited for a lease already: the next look at that will do.
+    patient: bool,
+    /// The last request that was made when the record had been read: what is asked later is answered later.
+    read: Ticket,
     stored: Option<Bytes>,
     record: Option<Record>,
     /// What this search has tried to write: if it is there, the room is ours.
     attempt: Option<Attempt>,
+    /// Another pod has been asked to take the room over.
+    turn: Option<Turn>,
+    /// It is this pod's to take over.
+    own_turn: bool,
 }
 
 impl Find {
     fn new() -> Self {
-        let step = Step::Pausing;
-        Self { waiters: Vec::new(), queries: Vec::new(), step, until: 0, stored: None, record: None, attempt: None }
+        Self {
+            waiters: Vec::new(),
+            queries: Vec::new(),
+            askers: Vec::new(),
+            step: Step::Pausing,
+            until: 0,
+            kept_until: None,
+            patient: false,
+            read: Ticket(0),
+            stored: None,
+            record: None,
+            attempt: None,
+            turn: None,
+            own_turn: false,
+        }
+    }
+}
+
+impl Find {
+    /// Nobody waits for it.
+    fn is_idle(&self) -> bool {
+        self.waiters.is_empty() && self.queries.is_empty() && self.askers.is_empty()
     }
 }
 
@@ -185,9 +225,14 @@ impl Hub {
     /// `join` adds who waits for the room to its search, which begins now if there was none.
     fn join_search(&mut self, time: Time, room: RoomId, join: impl FnOnce(&mut Find)) {
         let begins = !self.finds.contains_key(&room);
-        join(self.finds.entry(room).or_insert_with(Find::new));
+        let find = self.finds.entry(room).or_insert_with(Find::new);
+        join(find);
+        find.kept_until = None;
+        let parked = find.is_parked();
         if begins {
             self.read_record(time, room);
+        } else if parked {
+            self.wait_for_takeover(room);
         }
     }
 
@@ -255,8 +300,14 @@ impl Hub {
             return self.take_over(time, room, attempt);
         }
         let recorded = record.as_ref().map(Record::owner);
+        let before = std::mem::replace(&mut find.record, record).map(|record| record.boot);
         find.stored = stored;
-        find.record = record;
+        find.read = Ticket(self.last_ticket);
+        if let Some(before) =
+            before.filter(|before| recorded.as_ref().is_some_and(|owner| owner.ownership.boot != *before))
+        {
+            self.owner_has_changed(time, before);
+        }
         if self.answer_by_record(room) {
             self.finds.remove(&room);
             return;
@@ -283,87 +334,6 @@ impl Hub {
         self.evaluate(time, room);
     }
 
-    // ---- ends of a search
-
-    fn found(&mut self, time: Time, room: RoomId, owner: &Owner) {
-        for waiter in self.end_search(room, ErrorCode::Unavailable) {
-            self.send_to(time, room, &waiter, owner);
-        }
-    }
-
-    /// Sends one session to the owner: by an address, or over the peer link.
-    fn send_to(&mut self, time: Time, room: RoomId, waiter: &Waiter, owner: &Owner) {
-        let open = self.session(waiter.session).filter(|session| !matches!(session.place, Place::Closing));
-        let Some(mode) = open.map(|session| session.mode) else {
-            return;
-        };
-        let Purpose::Enter(entry) = &waiter.wanted else {
-            return self.attach_there(time, room, waiter.session, owner);
-        };
-        if mode == OnWrongPod::Redirect
-            && let Some((tcp, web)) = self.address_of(owner)
-        {
-            self.counters.redirects += 1;
-            self.now_outside(time, waiter.session);
-            let asked = Asked::here(waiter.session, waiter.id);
-            self.reply(time, asked, &Event::Redirect { room, tcp: &tcp, web: &web });
-            return self.wake(waiter.session);
-        }
-        self.open_there(time, room, waiter, entry, owner);
-    }
-
-    /// Where clients reach a pod; `None`: the deployment has not said (yet), so they are relayed.
-    pub(in crate::hub) fn address_of(&self, owner: &Owner) -> Option<(String, String)> {
-        match &self.advertised {
-            Some(pods) => pods.get(&owner.pod_id).map(|pod| (pod.tcp.clone(), pod.web.clone())),
-            None => Some((owner.tcp.clone(), owner.web.clone())),
-        }
-    }
-
-    /// Nobody gets in.
-    fn give_up(&mut self, time: Time, room: RoomId, code: ErrorCode) {
-        for waiter in self.end_search(room, code) {
-            self.turn_away(time, &waiter, code);
-        }
-    }
-
-    /// Those who want in are told no; those with a seat go on looking.
-    fn give_up_entering(&mut self, time: Time, room: RoomId, code: ErrorCode) {
-        self.answer_queries(room, Err(code));
-        if let Some(find) = self.finds.get_mut(&room) {
-            let all = std::mem::take(&mut find.waiters);
-            let (entering, attaching) =
-                all.into_iter().partition::<Vec<_>, _>(|waiter| matches!(waiter.wanted, Purpose::Enter(_)));
-            find.waiters = attaching;
-            for waiter in entering {
-                self.turn_away(time, &waiter, code);
-            }
-        }
-    }
-
-    pub(in crate::hub) fn turn_away(&mut self, time: Time, waiter: &Waiter, code: ErrorCode) {
-        let asked = Asked::here(waiter.session, waiter.id);
-        match waiter.wanted {
-            Purpose::Enter(_) => {
-                if self.session(waiter.session).is_some_and(|session| matches!(session.place, Place::Busy)) {
-                    self.counters.joined(Err(code));
-                    self.refuse_entry(time, asked, code);
-                }
-            }
-            Purpose::Attach => self.lost_for_good(time, waiter.session, code),
-        }
-    }
-
-    pub(in crate::hub) fn waiters_due(&mut self, time: Time, key: usize) {
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
-        let late: Vec<Waiter> = owned.waiters.extract_if(.., |waiter| waiter.deadline <= time.now).collect();
-        for waiter in late {
-            self.turn_away(time, &waiter, ErrorCode::Unavailable);
-        }
-    }
-
     pub(in crate::hub) fn find_due(&mut self, time: Time, room: RoomId) {
         let Some(find) = self.finds.get_mut(&room) else {
             return;
@@ -373,11 +343,16 @@ impl Hub {
             self.turn_away(time, &waiter, ErrorCode::Unavailable);
         }
         self.queries_due(time, room);
-        let Some(find) = self.finds.get(&room) else {
+        let Some(find) = self.finds.get_mut(&room) else {
             return;
         };
+        find.askers.retain(|asker| asker.deadline > time.now);
         // A takeover that is under way is seen to its end even if nobody waits for it any more.
-        if find.waiters.is_empty() && find.queries.is_empty() && find.attempt.is_none() {
+        if find.is_idle() && find.attempt.is_none() {
+            let kept_until = *find.kept_until.get_or_insert(time.now + KEPT);
+            if find.is_parked() && time.now < kept_until {
+                return self.arm(kept_until, Timer::Find(room));
+            }
             self.finds.remove(&room);
             return;
         }
@@ -414,6 +389,7 @@ impl Hub {
     /// Ends a search: those who waited for the room. Who asked how many are in it is answered with `code`.
     pub(in crate::hub) fn end_search(&mut self, room: RoomId, code: ErrorCode) -> Vec<Waiter> {
         self.answer_queries(room, Err(code));
+        self.tell_askers(room, None);
         self.finds.remove(&room).map(|find| find.waiters).unwrap_or_default()
     }
 

@@ -1,8 +1,8 @@
 //! Asking the possible owners of a room, and what their answers come to. Pure: no I/O.
 
 use super::{
-    Answer, ErrorCode, Find, Former, Frame, Hub, Key, LEASE_AFTER, Lease, NoAnswer, Owner, Ownership, PATIENCE, Phase,
-    PodBoot, Probe, Request, RoomId, Said, Served, Step, TicketPurpose, Time, Timer,
+    ErrorCode, Find, Former, Frame, Hub, LEASE_AFTER, Lease, Owner, Ownership, PATIENCE, Phase, PodBoot, Probe, RoomId,
+    Said, Served, Step, Time, Timer,
 };
 
 /// What the answers of a room's possible owners come to.
@@ -15,7 +15,9 @@ enum Outcome {
     ServedBelow(Owner, Ownership),
     /// Somebody is about to serve it, or somebody knows of a higher owner than those who were asked.
     Again,
-    /// One has its lease and does not answer, or the directory does not say whether it has.
+    /// One has its lease and does not answer: it may be lost yet.
+    Parked,
+    /// The directory does not say whether one that does not answer has its lease.
     Unavailable,
     /// Nobody serves it, or will.
     Nobody,
@@ -45,6 +47,8 @@ fn outcome(probes: &[Probe], highest_seen: Option<Ownership>, me: PodBoot, check
         Outcome::Wait
     } else if probes.iter().all(|probe| probe.is_out(check_lease)) {
         Outcome::Nobody
+    } else if probes.iter().any(|probe| probe.said == Said::Silent && probe.lease == Lease::Held) {
+        Outcome::Parked
     } else {
         Outcome::Unavailable
     }
@@ -68,44 +72,10 @@ impl Hub {
         } else {
             Said::Silent
         };
-        let lease = if linked { Lease::Unasked } else { self.ask_lease(room, &owner) };
+        let soon = self.finds.get(&room).is_none_or(|find| !find.patient);
+        let lease = if linked { Lease::Unasked } else { self.ask_lease(time, &owner, soon) };
         self.arm(time.now + PATIENCE - LEASE_AFTER, Timer::Find(room));
         Probe { owner, said, lease }
-    }
-
-    fn ask_lease(&mut self, room: RoomId, owner: &Owner) -> Lease {
-        let request = Request::Get { key: Key::Pod(owner.pod_id.clone()) };
-        self.ask(TicketPurpose::Lease(room, owner.ownership.boot), request);
-        Lease::Asked
-    }
-
-    pub(in crate::hub) fn lease_answered(
-        &mut self,
-        time: Time,
-        room: RoomId,
-        boot: PodBoot,
-        answer: Result<Answer, NoAnswer>,
-    ) {
-        if let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room)
-            && let Some(probe) = probes.iter_mut().find(|probe| probe.owner.ownership.boot == boot)
-        {
-            probe.lease = match answer {
-                Ok(Answer::Found(Some(bytes))) => match crate::lease::LeaseRecord::parse(&bytes) {
-                    Some(lease) if lease.boot == boot => Lease::Held,
-                    Some(_) => Lease::Gone,
-                    None => {
-                        self.counters.unreadable_records += 1;
-                        Lease::Gone
-                    }
-                },
-                Ok(Answer::Found(None)) => Lease::Gone,
-                _ => Lease::Unknown,
-            };
-            if probe.lease == Lease::Gone {
-                self.wait_for_takeover(room);
-            }
-            self.evaluate(time, room);
-        }
     }
 
     /// A pod has answered `Ask`.
@@ -117,6 +87,9 @@ impl Hub {
         };
         if let Some(owner) = seen {
             self.learn(time, room, &owner);
+        }
+        if self.turn_answered(time, room, from, &served) {
+            return;
         }
         if let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) {
             for probe in probes.iter_mut().filter(|probe| probe.owner.ownership.boot == from) {
@@ -134,6 +107,10 @@ impl Hub {
     pub(in crate::hub) fn owner_is_silent(&mut self, time: Time, boot: PodBoot) {
         let mut rooms: Vec<RoomId> = Vec::new();
         for (room, find) in &mut self.finds {
+            if find.turn.as_ref().is_some_and(|turn| turn.to == boot) {
+                find.own_turn = true;
+                rooms.push(*room);
+            }
             if let Step::Asking(probes) = &mut find.step {
                 for probe in probes.iter_mut() {
                     if probe.owner.ownership.boot == boot && matches!(probe.said, Said::Nothing { .. }) {
@@ -144,6 +121,7 @@ impl Hub {
             }
         }
         rooms.sort_unstable();
+        rooms.dedup();
         for room in rooms {
             self.evaluate(time, room);
         }
@@ -157,30 +135,41 @@ impl Hub {
         for probe in probes.iter_mut() {
             probe.note_silence(time.now);
         }
-        if !probes.iter().any(|probe| matches!(probe.said, Said::Here(_))) {
+        let late = probes.iter().any(|probe| probe.is_late(time.now));
+        if late && !probes.iter().any(|probe| matches!(probe.said, Said::Here(_))) {
             self.ask_leases_of_the_late(time, room);
+            self.wait_for_takeover(room);
         }
         let highest_seen = self.seen.get(room).map(|owner| owner.ownership);
         let Some(Find { step: Step::Asking(probes), record, .. }) = self.finds.get(&room) else {
             return;
         };
         match outcome(probes, highest_seen, self.me.ownership.boot, self.settings.rules.check_lease) {
-            Outcome::Wait => {}
+            Outcome::Wait | Outcome::Parked => {}
             Outcome::Served(owner) => self.found(time, room, &owner),
             Outcome::ServedBelow(owner, dead) => {
                 let again = self.probe(time, room, owner, Some(dead));
                 self.step(time, room, Step::Asking(vec![again]), PATIENCE);
             }
             Outcome::Again => self.pause(time, room),
-            Outcome::Unavailable => {
-                self.give_up_entering(time, room, ErrorCode::Unavailable);
-                self.pause(time, room);
-            }
+            // The next look at the lease may say more.
+            Outcome::Unavailable => self.give_up_entering(time, room, ErrorCode::Unavailable),
             Outcome::Nobody if record.is_none() => {
                 let code = if self.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable };
                 self.give_up(time, room, code);
             }
+            // Who waited has given up.
+            Outcome::Nobody if self.finds.get(&room).is_some_and(Find::is_idle) => drop(self.finds.remove(&room)),
             Outcome::Nobody => {
+                let gone = probes.iter().filter(|probe| probe.said == Said::Silent).map(|probe| probe.owner.ownership);
+                if let Some(dead) = gone.max()
+                    && self.is_others_turn(time, room, dead)
+                {
+                    return;
+                }
+                let Some(Find { step: Step::Asking(probes), record, .. }) = self.finds.get(&room) else {
+                    return;
+                };
                 let untold = record.iter().flat_map(|record| record.former.iter().cloned());
                 let former = probes.iter().map(|probe| Former::from(&probe.owner)).chain(untold).collect();
                 self.try_to_take_over(time, room, former);
@@ -199,7 +188,7 @@ impl Hub {
             late.push(probe.owner.clone());
         }
         for owner in late {
-            self.ask_lease(room, &owner);
+            self.ask_lease(time, &owner, true);
         }
     }
 
@@ -220,11 +209,11 @@ impl Hub {
             Some(owned) if matches!(owned.phase, Phase::Moving(_)) => Served::Soon,
             Some(_) => Served::Not { seen: None },
             None if self.arriving.contains_key(&room) => Served::Soon,
-            None => match self.finds.get(&room) {
-                Some(Find { attempt: Some(_), .. }) => Served::Soon,
-                _ => Served::Not { seen: self.seen.get(room).cloned() },
-            },
+            None if self.finds.get(&room).is_some_and(|find| find.attempt.is_some()) => Served::Soon,
+            None => Served::Not { seen: self.seen.get(room).cloned() },
         };
+        let free = matches!(served, Served::Not { .. }) && self.owned_key(room).is_none();
+        let served = if free && dead.is_some() && self.takes_for(time, from, room) { Served::Soon } else { served };
         self.peers.send(from, &Frame::Answer { room, ticket, served });
         self.arrival_asked_for(room);
     }
@@ -261,7 +250,7 @@ mod tests {
             (vec![probe(1, here(1), Lease::Unasked), probe(2, here(2), Lease::Unasked)], Outcome::Served(owner(2))),
             (vec![probe(1, Said::Soon, Lease::Unasked)], Outcome::Again),
             (vec![probe(1, Said::Silent, Lease::Asked)], Outcome::Wait),
-            (vec![probe(1, Said::Silent, Lease::Held)], Outcome::Unavailable),
+            (vec![probe(1, Said::Silent, Lease::Held)], Outcome::Parked),
             (vec![probe(1, Said::Silent, Lease::Unknown)], Outcome::Unavailable),
             (vec![probe(1, Said::Silent, Lease::Gone)], Outcome::Nobody),
             (vec![probe(1, Said::Not, Lease::Held), probe(2, Said::Silent, Lease::Gone)], Outcome::Nobody),

@@ -68,6 +68,7 @@ impl Hub {
     /// The record says that this pod has the room: it does.
     pub(super) fn take_over(&mut self, time: Time, room: RoomId, attempt: Attempt) {
         let Attempt { bytes: stored, ownership, basis, slot, asked } = attempt;
+        self.tell_askers(room, Some(self.me_as(ownership)));
         let Some(find) = self.finds.remove(&room) else {
             return;
         };

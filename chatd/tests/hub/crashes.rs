@@ -1,0 +1,105 @@
+//! A pod dies with many rooms: what that costs the directory, who takes them over, and how long clients wait. No I/O.
+
+use chatd::directory::Key;
+
+use crate::world::{Client, World};
+
+/// Rooms of the first pod, which has just died. Its lease is still there.
+fn crash(pods: usize, rooms: usize) -> (World, Vec<String>) {
+    let mut world = World::new(pods);
+    world.lease_all();
+    let mut made = Vec::new();
+    while made.len() < rooms {
+        let client = world.open(0);
+        made.extend((0..10).map(|_| world.create(client)));
+    }
+    world.kill(0);
+    world.requests = 0;
+    (world, made)
+}
+
+fn join(world: &mut World, pod: usize, room: &str) -> Client {
+    let client = world.open(pod);
+    world.say(client, &format!("JOIN {room} alice RELAY\n"));
+    client
+}
+
+fn runs_out(world: &mut World) {
+    world.store.remove(&Key::Pod("chat-0".into()));
+}
+
+#[test]
+fn a_crash_costs_little_and_its_rooms_are_shared() {
+    const ROOMS: usize = 90;
+    let (mut world, rooms) = crash(4, ROOMS);
+    // All are asked for at one pod.
+    let clients: Vec<Client> = rooms.iter().map(|room| join(&mut world, 1, room)).collect();
+    world.pass(3_400);
+    assert!(world.requests <= ROOMS + 4 * 3, "{} requests while the lease is there", world.requests);
+    runs_out(&mut world);
+    world.pass(1_590);
+    for client in clients {
+        let heard = world.hear(client);
+        assert!(heard.starts_with("JOINED "), "{heard}");
+    }
+    let taken = [1, 2, 3].map(|pod| world.pods[pod].room_count());
+    assert_eq!(taken.iter().sum::<usize>(), ROOMS);
+    assert!(taken.iter().all(|taken| *taken <= ROOMS / 3 * 3 / 2), "{taken:?}");
+    // The record is read by the pod that is asked and by the one that takes the room over, and swapped once. Each JOIN is a write.
+    assert!(world.requests <= (3 + 1) * ROOMS + 5 * 3 + 2 * 3, "{} requests in all", world.requests);
+}
+
+#[test]
+fn a_join_for_a_dead_pods_room_is_held_for_five_seconds() {
+    let (mut world, rooms) = crash(2, 10);
+    let client = join(&mut world, 1, &rooms[0]);
+    world.pass(4_900);
+    assert_eq!(world.hear(client), "");
+    world.pass(200);
+    assert!(world.hear(client).starts_with("ERR unavailable "));
+    // It comes back a moment later: the record needs not be read again.
+    let before = world.requests;
+    let client = join(&mut world, 1, &rooms[0]);
+    assert_eq!(world.requests, before);
+    world.pass(500);
+    assert_eq!(world.hear(client), "");
+    runs_out(&mut world);
+    world.pass(1_500);
+    assert!(world.hear(client).starts_with("JOINED "));
+}
+
+#[test]
+fn a_room_whose_turn_another_pod_misses_is_taken_by_the_one_that_is_asked() {
+    let (mut world, rooms) = crash(3, 20);
+    // It has its lease, and nobody answers at its address.
+    world.alive[2] = false;
+    runs_out(&mut world);
+    let clients: Vec<Client> = rooms.iter().map(|room| join(&mut world, 1, room)).collect();
+    world.pass(1_000);
+    assert!(clients.iter().all(|client| world.hear(*client).starts_with("JOINED ")));
+    assert_eq!(world.pods[1].room_count(), 20);
+}
+
+#[test]
+fn a_pod_that_may_not_take_a_room_over_says_so_to_the_one_that_asks_it() {
+    let (mut world, rooms) = crash(3, 20);
+    // It is to end, and its lease does not say so yet.
+    world.drain(2);
+    runs_out(&mut world);
+    let clients: Vec<Client> = rooms.iter().map(|room| join(&mut world, 1, room)).collect();
+    world.pass(1_000);
+    assert!(clients.iter().all(|client| world.hear(*client).starts_with("JOINED ")));
+    assert_eq!(world.pods[1].room_count(), 20);
+}
+
+#[test]
+fn a_pod_that_is_only_cut_off_is_found_again_when_it_can_be_reached() {
+    let (mut world, rooms) = crash(2, 10);
+    let client = join(&mut world, 1, &rooms[0]);
+    world.pass(2_000);
+    assert_eq!(world.hear(client), "");
+    world.alive[0] = true;
+    world.pass(1_500);
+    assert!(world.hear(client).starts_with("JOINED "));
+    assert_eq!([0, 1].map(|pod| world.pods[pod].room_count()), [10, 0]);
+}
