@@ -202,6 +202,7 @@ fn listen(
         places: figures.places(),
         allowed_origins: settings.clients.allowed_origins.clone(),
         trusted_proxies: settings.clients.trusted_proxies.clone(),
+        base_path: settings.clients.web_base_path.clone(),
         max_players: settings.limits.max_players,
         max_misses: settings.limits.max_misses,
         limits,

@@ -1,5 +1,6 @@
 // The lobby: a name, and a room made or joined. I/O: the document, one POST, and the way to the room's page.
 
+import { addressOf } from './address.js';
 import { nameFrom, roomFrom } from './protocol.js';
 import { rememberName, rememberedName } from './storage.js';
 import { errorWords } from './words.js';
@@ -36,13 +37,13 @@ function clear() {
 }
 
 function enter(room, name) {
-  location.assign(`/room?${new URLSearchParams({ room, name })}`);
+  location.assign(`${addressOf('room')}?${new URLSearchParams({ room, name })}`);
 }
 
 async function create(name) {
   createButton.disabled = true;
   try {
-    const response = await fetch('/api/rooms', { method: 'POST', signal: AbortSignal.timeout(10_000) });
+    const response = await fetch(addressOf('api/rooms'), { method: 'POST', signal: AbortSignal.timeout(10_000) });
     const answer = await response.json().catch(() => ({}));
     if (response.ok && answer.room) enter(answer.room, name);
     else complain(answer.error?.code ?? 'unavailable', answer.error?.message);

@@ -1,5 +1,6 @@
 // The room's page: joins the pure session to the socket, the document, the storage and the browser's events. I/O.
 
+import { addressOf } from './address.js';
 import { Connection } from './connection.js';
 import { nameFrom, roomFrom } from './protocol.js';
 import { create, reduce, toKeep } from './session.js';
@@ -16,8 +17,8 @@ const query = new URLSearchParams(location.search);
 const room = roomFrom(location.search);
 const askedName = query.get('name');
 const kept = room && loadRoom(room);
-const invite = room && `${location.origin}/room?room=${room}`;
-const socketAddress = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`;
+const invite = room && `${addressOf('room')}?room=${room}`;
+const socketAddress = addressOf('ws').replace(/^http/, 'ws');
 
 const connection = new Connection(socketAddress, dispatch);
 const view = new View({ room, invite, dispatch, suggestedName: askedName ?? rememberedName() });
@@ -64,14 +65,14 @@ function perform(effect) {
     case 'giveBack': if (view.giveBack(effect.text)) dispatch({ type: 'discard', id: effect.id }); break;
     case 'remember': remember(); break;
     case 'save': save(); break;
-    case 'forget': forgetRoom(room); forgetKey(room); location.replace('/'); break;
+    case 'forget': forgetRoom(room); forgetKey(room); location.replace(addressOf('./')); break;
   }
 }
 
 /** What the room's own address says, in the words of the session: it also tells why an upgrade was refused. */
 async function ask(type, patience) {
   try {
-    const response = await fetch(`/api/rooms/${room}`, { cache: 'no-store', signal: AbortSignal.timeout(patience) });
+    const response = await fetch(addressOf(`api/rooms/${room}`), { cache: 'no-store', signal: AbortSignal.timeout(patience) });
     const { error, players, max_players: maxPlayers, names } = await response.json().catch(() => ({}));
     const seconds = Number(response.headers.get('retry-after'));
     const retryAfterMs = Number.isFinite(seconds) ? seconds * 1000 : 0;
@@ -85,7 +86,7 @@ async function ask(type, patience) {
 // The name leaves the address, so that what is copied from there is an invitation too. A reload has it from the storage.
 function remember() {
   rememberName(state.name);
-  history.replaceState(null, '', `/room?room=${room}`);
+  history.replaceState(null, '', invite);
 }
 
 function save() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::base_path::BasePath;
 use super::values::{self, Cidr, HostPort, Origin};
 use crate::protocol::MAX_PLAYERS;
 
@@ -159,9 +160,12 @@ pub(super) struct ClientArguments {
     /// Origins of pages that may use /ws and the API beside the pod's own, such as https://chat.example.org.
     #[arg(long, env = "CHATD_ALLOWED_ORIGINS", value_name = "ORIGIN,...", value_delimiter = ',')]
     pub(super) allowed_origins: Vec<Origin>,
-    /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8.
+    /// Networks of proxies whose X-Forwarded-For and X-Forwarded-Prefix are believed, such as 10.0.0.0/8.
     #[arg(long, env = "CHATD_TRUSTED_PROXIES", value_name = "CIDR,...", value_delimiter = ',')]
     pub(super) trusted_proxies: Vec<Cidr>,
+    /// The path before /room in the pages' addresses, such as /chat; a proxy may take it away or leave it.
+    #[arg(long, env = "CHATD_WEB_BASE_PATH", value_name = "PATH")]
+    pub(super) web_base_path: Option<BasePath>,
     /// Each raw TCP connection must start with a PROXY header (version 1 or 2), whose client address counts.
     #[arg(long, env = "CHATD_PROXY_PROTOCOL", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, require_equals = true, value_parser = values::switch)]
     pub(super) proxy_protocol: bool,

@@ -106,6 +106,7 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
         clients: Clients {
             allowed_origins: clients.allowed_origins,
             trusted_proxies: clients.trusted_proxies,
+            web_base_path: clients.web_base_path.unwrap_or_default(),
             proxy_protocol: clients.proxy_protocol,
             per_ip_limits: clients.per_ip_limits,
         },

@@ -4,6 +4,7 @@
 //! setting: a field in `arguments`, one in [`Settings`], one line in `check`, one row in `docs/operations.md`.
 
 mod arguments;
+mod base_path;
 mod check;
 mod environment;
 mod values;
@@ -20,6 +21,7 @@ use crate::directory::redis::RedisSettings;
 use crate::protocol::OnWrongPod;
 
 pub use arguments::{LogFormat, LogLevel};
+pub use base_path::BasePath;
 pub use check::SettingsError;
 pub use values::{Cidr, HostPort, Origin, ValueError};
 
@@ -91,6 +93,7 @@ impl Advertise {
 pub struct Clients {
     pub allowed_origins: Vec<Origin>,
     pub trusted_proxies: Vec<Cidr>,
+    pub web_base_path: BasePath,
     pub proxy_protocol: bool,
     pub per_ip_limits: bool,
 }

@@ -56,7 +56,7 @@ fn alone_it_needs_no_flag() {
 fn what_is_given_is_what_is_set() {
     let settings = serve(&format!(
         "{REDIS} --redis-key-prefix other: --pod-id chat-7 --deployment-uid u --tcp-listen [::]:1 --advertise-tcp chat.example:9 \
-         --tcp-on-wrong-pod relay --trusted-proxies 10.0.0.0/8,fd00::/8 --proxy-protocol --per-ip-limits=on \
+         --tcp-on-wrong-pod relay --trusted-proxies 10.0.0.0/8,fd00::/8 --web-base-path /chat/ --proxy-protocol --per-ip-limits=on \
          --allowed-origins https://a.example,http://localhost:3000 --send-queue 1MiB --seat-hold 0.5 --rate 20 \
          --drain-deadline 6 --log-format json --log-level debug --advertise-file map.json"
     ))
@@ -67,6 +67,7 @@ fn what_is_given_is_what_is_set() {
     assert_eq!(settings.advertise.tcp.unwrap().to_string(), "chat.example:9");
     assert_eq!(settings.tcp_on_wrong_pod, OnWrongPod::Relay);
     assert_eq!((settings.clients.trusted_proxies.len(), settings.clients.allowed_origins.len()), (2, 2));
+    assert_eq!(settings.clients.web_base_path.to_string(), "/chat");
     assert!(settings.clients.proxy_protocol && settings.clients.per_ip_limits);
     assert_eq!((settings.limits.send_queue, settings.limits.seat_hold), (1 << 20, Duration::from_millis(500)));
     assert_eq!((settings.log_format, settings.log_level), (LogFormat::Json, LogLevel::Debug));
@@ -120,6 +121,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("--replay-bytes 1MiB --replay-pod-bytes 1KiB", "--replay-pod-bytes"),
     ("--send-queue 1KiB", "32768"),
     ("--trusted-proxies 10.0.0.1/8", "10.0.0.0/8"),
+    ("--web-base-path //evil.example", "/chat"),
     ("--allowed-origins chat.example.org", "https://chat.example.org"),
     ("--redis-key-prefix {a}", "chat:"),
     ("--pod-id a/b", "chat-0"),

@@ -10,8 +10,14 @@ use std::time::Duration;
 #[error("{0}")]
 pub struct ValueError(String);
 
+impl ValueError {
+    pub(super) fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+}
+
 fn refuse<T>(sentence: impl Into<String>) -> Result<T, ValueError> {
-    Err(ValueError(sentence.into()))
+    Err(ValueError::new(sentence))
 }
 
 /// A host name or IP address with a port, as it is told to others. IPv6 is `[a]:port`.

@@ -1,6 +1,7 @@
 //! The web port: pages, the two API calls and the way to `/ws`. Does I/O: accepts connections, answers HTTP/1.1.
 
 mod address;
+mod assets;
 mod failure;
 mod gate;
 mod invite;
@@ -17,7 +18,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONNECTION, LOCATION};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -36,11 +37,12 @@ use crate::logging::OnceAMinute;
 use crate::mail::{Permit, Places, ShardMail};
 use crate::protocol::{ErrorCode, PlayerName, RoomId};
 use crate::room::Bucket;
-use crate::settings::{Cidr, Origin};
+use crate::settings::{BasePath, Cidr, Origin};
 use crate::shard;
 use crate::tcp::{accept_failed, is_loopback, keep_alive};
 use failure::Failure;
 pub(crate) use gate::Gate;
+use pages::Pages;
 
 /// What the web port is told at its start.
 #[derive(Debug, Clone)]
@@ -48,8 +50,9 @@ pub struct WebOptions {
     /// The pod's places for connections, shared with the raw TCP port.
     pub places: Places,
     pub allowed_origins: Vec<Origin>,
-    /// Whose X-Forwarded-For is believed.
+    /// Whose X-Forwarded-For and X-Forwarded-Prefix are believed.
     pub trusted_proxies: Vec<Cidr>,
+    pub base_path: BasePath,
     /// Told to whoever asks about a room.
     pub max_players: u32,
     /// Wrong rooms on one connection before it is closed.
@@ -92,6 +95,7 @@ const SECURITY: [(HeaderName, HeaderValue); 3] = [
 struct Web {
     gate: Gate,
     trusted_proxies: Vec<Cidr>,
+    pages: Pages,
     max_players: u32,
     max_misses: u32,
     shards: Vec<UnboundedSender<ShardMail>>,
@@ -135,6 +139,7 @@ pub async fn serve(
     let web = Arc::new(Web {
         gate: Gate { allowed: options.allowed_origins, loopback: is_loopback(&listener) },
         trusted_proxies: options.trusted_proxies,
+        pages: Pages::new(options.base_path),
         max_players: options.max_players,
         max_misses: options.max_misses,
         shards,
@@ -205,8 +210,11 @@ async fn connection(web: Arc<Web>, client: Arc<Client>, stream: TcpStream, mut e
 
 impl Web {
     async fn answer(&self, client: &Client, request: Request<Incoming>) -> Response {
-        let explain = if pages::is_for_people(&request) { pages::of_failure } else { IntoResponse::into_response };
-        let mut response = self.respond(client, request).await.unwrap_or_else(explain);
+        let base = self.base(client, request.headers());
+        let is_for_people = pages::is_for_people(base.strip(request.uri().path()), request.headers());
+        let mut response = self.respond(client, &base, request).await.unwrap_or_else(|failure| {
+            if is_for_people { pages::of_failure(failure, &base) } else { failure.into_response() }
+        });
         let headers = response.headers_mut();
         headers.extend(SECURITY);
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -216,19 +224,24 @@ impl Web {
         response
     }
 
-    async fn respond(&self, client: &Client, mut request: Request<Incoming>) -> Result<Response, Failure> {
+    async fn respond(
+        &self,
+        client: &Client,
+        base: &BasePath,
+        mut request: Request<Incoming>,
+    ) -> Result<Response, Failure> {
         if client.over_the_limit() {
             return Err(ErrorCode::TooManyConnections.into());
         }
         let upgrade = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
         self.gate.check_host(&parts)?;
-        match parts.uri.path() {
+        match base.strip(parts.uri.path()) {
             "/ws" => self.web_socket(client, &parts, upgrade),
-            "/api/rooms" => self.create_room(client, &parts, body).await,
+            "/api/rooms" => self.create_room(client, base, &parts, body).await,
             path => match path.strip_prefix("/api/rooms/") {
                 Some(room) => self.look_up(client, &parts, room).await,
-                None => pages::answer(&parts),
+                None => self.pages.answer(base, path, &parts.uri, &parts.method, &parts.headers),
             },
         }
     }
@@ -248,7 +261,13 @@ impl Web {
         Ok(handshake.into_response())
     }
 
-    async fn create_room(&self, client: &Client, parts: &Parts, body: Incoming) -> Result<Response, Failure> {
+    async fn create_room(
+        &self,
+        client: &Client,
+        base: &BasePath,
+        parts: &Parts,
+        body: Incoming,
+    ) -> Result<Response, Failure> {
         if parts.method != Method::POST {
             return Err(Failure::method_not_allowed("POST"));
         }
@@ -266,7 +285,7 @@ impl Web {
         let room = ask(self.next_shard()?, ShardMail::CreateRoom { reply }, room).await;
         charge.is_due = room.is_ok();
         let room = room?;
-        let place = HeaderValue::try_from(format!("/api/rooms/{room}"));
+        let place = HeaderValue::try_from(format!("{base}/api/rooms/{room}"));
         let mut response = (StatusCode::CREATED, Json(json!({"room": room}))).into_response();
         response.headers_mut().extend(place.map(|place| (LOCATION, place)));
         Ok(response)
@@ -293,6 +312,13 @@ impl Web {
         let names: Vec<_> = players?.iter().map(PlayerName::to_string).collect();
         let about = json!({"room": room, "players": names.len(), "max_players": self.max_players, "names": names});
         Ok(Json(about).into_response())
+    }
+
+    /// The path under which the client sees this server.
+    fn base(&self, client: &Client, headers: &HeaderMap) -> BasePath {
+        let is_trusted = self.trusted_proxies.iter().any(|network| network.contains(client.socket));
+        let forwarded = is_trusted.then(|| pages::forwarded_prefix(headers)).flatten();
+        forwarded.unwrap_or_else(|| self.pages.base().clone())
     }
 
     fn next_shard(&self) -> Result<&UnboundedSender<ShardMail>, Failure> {

@@ -154,7 +154,7 @@ pub fn http_over(stream: &mut TcpStream, request: &str) -> Answer {
         assert_ne!(count, 0, "closed within an answer");
         read.extend_from_slice(&buffer[..count]);
     }
-    Answer { status, headers, body: String::from_utf8(read[head..head + length].to_vec()).unwrap() }
+    Answer { status, headers, body: String::from_utf8_lossy(&read[head..head + length]).into_owned() }
 }
 
 /// One request on a connection of its own. `lines`: more header lines.

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::client::{Lines, PATIENCE, http, http_over};
+use crate::client::{Answer, Lines, PATIENCE, http, http_over};
 use crate::pod::{Options, Pod};
 
 const SECURITY: [(&str, &str); 3] = [
@@ -40,6 +40,85 @@ fn pages_are_served_and_known_ones_are_not_sent_again() {
         assert_eq!((again.status, again.header("etag")), (304, Some(tag)));
         assert_eq!(http(pod.web, "GET", path, &["If-None-Match: \"x\""]).status, 200);
     }
+}
+
+/// The addresses of what a page loads, which it names itself.
+fn assets(page: &str) -> Vec<String> {
+    let named = page.split(['"', '\'']).filter(|text| text.contains("/assets/"));
+    named.map(str::to_owned).collect()
+}
+
+#[test]
+fn assets_are_compressed_and_kept_for_ever_under_the_name_of_their_version() {
+    let pod = Pod::start(Options::default());
+    let gzip = "Accept-Encoding: br, gzip";
+    for (path, least) in [("/", 6), ("/room", 17)] {
+        let page = http(pod.web, "GET", path, &[]);
+        let compressed = http(pod.web, "GET", path, &[gzip]);
+        assert_eq!(compressed.header("content-encoding"), Some("gzip"), "{path}");
+        assert_ne!(compressed.header("etag"), page.header("etag"), "one tag for each of the two");
+        let assets = assets(&page.body);
+        assert!(assets.len() >= least, "{path}: {assets:?}");
+        for asset in assets {
+            let whole = http(pod.web, "GET", &asset, &["Accept-Encoding: gzip;q=0, br"]);
+            assert_eq!((whole.status, whole.header("content-encoding")), (200, None), "{asset}");
+            assert_eq!(whole.header("cache-control"), Some("public, max-age=31536000, immutable"), "{asset}");
+            assert!(whole.header("vary").is_some_and(|vary| vary.contains("accept-encoding")), "{asset}");
+            let small = http(pod.web, "GET", &asset, &[gzip]);
+            let length = |answer: &Answer| answer.header("content-length").unwrap().parse::<usize>().unwrap();
+            assert_eq!((small.status, small.header("content-encoding")), (200, Some("gzip")), "{asset}");
+            assert!(length(&small) < length(&whole), "{asset}");
+            let tag = format!("If-None-Match: {}", small.header("etag").unwrap());
+            assert_eq!(http(pod.web, "GET", &asset, &[gzip, &tag]).status, 304, "{asset}");
+            // Another version's name, and a plain one: what is there, and not for ever.
+            let name = asset.rsplit('/').next().unwrap();
+            for other in [format!("/assets/older/{name}"), format!("/{name}")] {
+                let found = http(pod.web, "GET", &other, &[]);
+                assert_eq!((found.status, found.header("cache-control")), (200, Some("no-cache")), "{other}");
+                assert_eq!(found.body, whole.body);
+            }
+        }
+    }
+    for path in ["/assets/older/nothing.js", "/assets/older", "/assets/", "/assets//room.js/x"] {
+        assert_eq!(http(pod.web, "GET", path, &[]).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn everything_works_under_a_path_whether_a_proxy_takes_it_away_or_not() {
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let pod = Pod::start(Options { base_path: "/chat".parse().unwrap(), trusted_proxies, ..Options::default() });
+    let untrusted = Pod::start(Options::default());
+    let forwarded = "X-Forwarded-Prefix: /a/b/";
+    // Where it is asked, with which header, and under which path the client sees it.
+    for (asked, header, seen) in
+        [("/chat", "X: y", "/chat"), ("", "X: y", "/chat"), ("", forwarded, "/a/b"), ("/a/b", forwarded, "/a/b")]
+    {
+        let get = |path: &str| http(pod.web, "GET", &format!("{asked}{path}"), &[header]);
+        for path in ["/", "/room?room=abcd1234"] {
+            let page = get(path);
+            assert_eq!(page.status, 200, "{asked} {path}");
+            assert!(page.body.contains(&format!("name=\"base\" content=\"{seen}/\"")), "{asked} {path}");
+            let assets = assets(&page.body);
+            assert!(assets.len() > 5 && assets.iter().all(|asset| asset.starts_with(&format!("{seen}/assets/"))));
+            assert_eq!(get(assets[0].strip_prefix(seen).unwrap()).status, 200);
+        }
+        let made = http(pod.web, "POST", &format!("{asked}/api/rooms"), &["Content-Length: 0", header]);
+        assert_eq!(made.status, 201);
+        let place = made.header("location").unwrap();
+        assert!(place.starts_with(&format!("{seen}/api/rooms/")), "{place}");
+        assert_eq!(get(place.strip_prefix(seen).unwrap()).status, 200);
+        assert_eq!(get("/room/abcd1234").header("location"), Some(format!("{seen}/room?room=abcd1234").as_str()));
+        let error = http(pod.web, "GET", &format!("{asked}/nothing"), &[header, "Accept: text/html"]);
+        assert!(error.body.contains(&format!("href=\"{seen}/\"")), "{asked}");
+    }
+    assert_eq!(http(pod.web, "GET", "/chat", &[]).header("location"), Some("/chat/"));
+    assert_eq!(http(pod.web, "GET", "/chatter", &[]).status, 404);
+    for wrong in ["X-Forwarded-Prefix: //evil.example", "X-Forwarded-Prefix: /\"><script>", "X-Forwarded-Prefix: evil"]
+    {
+        assert!(http(pod.web, "GET", "/", &[wrong]).body.contains("content=\"/chat/\""), "{wrong}");
+    }
+    assert!(http(untrusted.web, "GET", "/", &[forwarded]).body.contains("content=\"/\""), "nobody is trusted here");
 }
 
 #[test]

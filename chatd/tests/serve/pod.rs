@@ -14,7 +14,7 @@ use chatd::protocol::token::Keyring;
 use chatd::protocol::{OnWrongPod, Ownership, PodBoot};
 use chatd::record::Owner;
 use chatd::room::RingLimits;
-use chatd::settings::{Cidr, Origin};
+use chatd::settings::{BasePath, Cidr, Origin};
 use chatd::shard::{self, ShardStart};
 use chatd::tcp::{self, TcpOptions};
 use chatd::web::{self, WebOptions};
@@ -32,6 +32,7 @@ pub struct Options {
     pub proxy_protocol: bool,
     pub allowed_origins: Vec<Origin>,
     pub trusted_proxies: Vec<Cidr>,
+    pub base_path: BasePath,
     pub per_ip_limits: bool,
 }
 
@@ -64,6 +65,7 @@ impl Default for Options {
             proxy_protocol: false,
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            base_path: BasePath::default(),
             per_ip_limits: false,
         }
     }
@@ -170,6 +172,7 @@ async fn serve(
         places,
         allowed_origins: options.allowed_origins,
         trusted_proxies: options.trusted_proxies,
+        base_path: options.base_path,
         max_players: options.hub.max_players,
         max_misses: options.hub.max_misses,
         limits,
