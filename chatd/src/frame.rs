@@ -7,7 +7,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Command, Encoding, ErrorCode, Heard, Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
+use crate::protocol::{
+    Command, Encoding, ErrorCode, Heard, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline,
+};
 use crate::record::Owner;
 use crate::room::Snapshot;
 
@@ -133,12 +135,14 @@ pub enum Frame<'a> {
         relay: RelayId,
         bytes: u32,
     },
-    /// Entry to owner: the client is gone. `heard`: up to where it was given the room's messages, if that is known.
+    /// Entry to owner: the client is gone. `heard`: up to where it was given the room's messages, if that is known. `entry`: the pod
+    /// that it was connected to, where the former owner passes it on.
     Closed {
         room: RoomId,
         relay: RelayId,
         drop: Drop,
         heard: Option<Heard>,
+        entry: Option<PodBoot>,
     },
 
     /// Owner to entry: bytes for the client, in its encoding. `replies`: the number of the command that they answer. The room's
@@ -237,7 +241,7 @@ impl Frame<'_> {
             Frame::Told { room, told, higher } => Frame::Told { room, told, higher },
             Frame::Attach { room, relay, attach } => Frame::Attach { room, relay, attach },
             Frame::Credit { room, relay, bytes } => Frame::Credit { room, relay, bytes },
-            Frame::Closed { room, relay, drop, heard } => Frame::Closed { room, relay, drop, heard },
+            Frame::Closed { room, relay, drop, heard, entry } => Frame::Closed { room, relay, drop, heard, entry },
             Frame::Refused { room, relay, seen } => Frame::Refused { room, relay, seen },
             Frame::Yielded { room, relay, owner, processed } => Frame::Yielded { room, relay, owner, processed },
             Frame::Offer { room, snapshot } => Frame::Offer { room, snapshot },

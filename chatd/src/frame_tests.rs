@@ -34,7 +34,13 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
         Frame::Attach { room, relay, attach },
         Frame::Command { room, relay, number: 2, id: Some(3), command: Ok(Command::Say { text: "hi".into() }) },
         Frame::Credit { room, relay, bytes: 70_000 },
-        Frame::Closed { room, relay, drop: Drop::GoingAway, heard: Some(Heard { timeline: Timeline(7), last_seq: 3 }) },
+        Frame::Closed {
+            room,
+            relay,
+            drop: Drop::GoingAway,
+            heard: Some(Heard { timeline: Timeline(7), last_seq: 3 }),
+            entry: None,
+        },
         Frame::Deliver {
             room,
             relay,

@@ -256,8 +256,9 @@ impl Hub {
                 self.guest_commands(time, Connection { boot: from, relay }, number, id, command);
             }
             Frame::Credit { relay, bytes, .. } => self.guest_credits(Connection { boot: from, relay }, bytes),
-            Frame::Closed { room, relay, drop, heard } => {
-                self.guest_closed(time, Connection { boot: from, relay }, room, drop, heard);
+            Frame::Closed { room, relay, drop, heard, entry } => {
+                let to = Connection { boot: entry.unwrap_or(from), relay };
+                self.guest_closed(time, to, room, drop, heard);
             }
             Frame::Deliver { relay, replies, position, seq, bytes, after, .. } => {
                 self.delivery_came(time, from, relay, (replies, position, seq), &bytes, after);

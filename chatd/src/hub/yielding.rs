@@ -11,9 +11,10 @@ use super::relay::{Relay, Stay};
 use super::resuming::Resuming;
 use super::session::Place;
 use super::{Hub, Notice, SessionId, Time};
-use crate::protocol::{Command, OnWrongPod, RoomId};
+use crate::frame::{Drop, Frame};
+use crate::protocol::{Command, Heard, OnWrongPod, RoomId};
 use crate::record::Owner;
-use crate::room::{Reach, SeatState};
+use crate::room::{Given, Reach, Room, Seat, SeatState};
 
 impl Hub {
     /// Gives the room up to `owner`, whose ownership is higher.
@@ -36,6 +37,7 @@ impl Hub {
         // Those who are seated.
         for seat in &owned.room.seats {
             if seat.state != SeatState::Live {
+                self.pass_on_end(&owned.room, seat, &owner);
                 continue;
             }
             let stay = Stay {
@@ -79,8 +81,26 @@ impl Hub {
         for id in going {
             self.search_for_yielded(time, id);
         }
-        // What waits of relayed sessions is in their entry pods as well: they send it again.
+        // What waits of relayed sessions is in their entry pods as well, and they send it again; but for those that have ended.
+        for (from, frame) in &mut owned.frames {
+            if let Frame::Closed { entry, .. } = frame {
+                *entry = entry.or(Some(*from));
+                self.peers.send(owner.ownership.boot, frame);
+            }
+        }
         self.refuse_frames(std::mem::take(&mut owned.frames));
+    }
+
+    /// A client of this pod whose connection has ended since the room began to move: the new owner waits for it.
+    fn pass_on_end(&mut self, room: &Room, seat: &Seat, owner: &Owner) {
+        if let (SeatState::Detached { .. }, Some(holder), Given::UpTo(last_seq)) = (seat.state, seat.holder, seat.given)
+            && holder.boot == self.me.ownership.boot
+        {
+            let heard = Some(Heard { timeline: room.timeline, last_seq });
+            let entry = Some(holder.boot);
+            let frame = Frame::Closed { room: room.id, relay: holder.relay, drop: Drop::Lost, heard, entry };
+            self.peers.send(owner.ownership.boot, &frame);
+        }
     }
 
     fn becomes_relayed(&mut self, time: Time, id: SessionId, room: RoomId, stay: Stay) {
@@ -113,7 +133,7 @@ impl Hub {
     fn leaves_elsewhere(
         &mut self,
         time: Time,
-        room: &crate::room::Room,
+        room: &Room,
         asked: Asked,
         quit: bool,
         owner: &Owner,
@@ -136,7 +156,7 @@ impl Hub {
         }
     }
 
-    fn leaving_stay(&self, id: SessionId, room: &crate::room::Room) -> Option<Stay> {
+    fn leaving_stay(&self, id: SessionId, room: &Room) -> Option<Stay> {
         match &self.session(id)?.place {
             Place::Leaving { name, seat, resumable } => Some(Stay {
                 name: *name,

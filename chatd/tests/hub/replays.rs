@@ -202,7 +202,7 @@ fn bob_by_lines(entry: usize) -> (World, String, [Client; 2], String) {
     let mut world = World::new(3);
     let alice = world.open(0);
     let room = world.create(alice);
-    world.ask(alice, &format!("JOIN {room} alice\n"));
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
     let bob = world.open(entry);
     let token = world.join_resumable(bob, &room, "bob RELAY");
     world.ask(alice, "heard\n");
@@ -327,4 +327,33 @@ fn what_was_said_while_a_pod_that_ends_sends_its_clients_away_is_told() {
     let bob = world.open(0);
     let heard = world.ask(bob, &format!("RESUME {room} {token}\n"));
     assert_eq!(heard, format!("JOINED {room} bob bob,alice\nTOKEN {token}\nMSG alice between\n"));
+}
+
+#[test]
+fn a_connection_that_ends_while_its_room_moves_has_ended_for_the_new_owner_too() {
+    for entry in [0, 1] {
+        let (mut world, room, [alice, bob], token) = bob_by_lines(entry);
+        let carol = world.open(2);
+        world.ask(carol, &format!("JOIN {room} carol RELAY\n"));
+        world.hear_all(bob);
+        if entry == 0 {
+            world.ask(alice, "before\n");
+            assert_eq!(world.hear(bob), "MSG alice before\n");
+            world.drain_to(0, 2);
+        }
+        let time = world.time();
+        world.pods[entry].dropped(time, bob.1, Drop::Lost);
+        if entry == 1 {
+            world.say_later(alice, "between\n");
+            world.drain_to(0, 2);
+        }
+        world.run();
+        world.pass(100);
+        assert_eq!(world.pods[2].room_count(), 1);
+        assert!(world.hear(carol).contains("AWAY bob\n"), "entry {entry}");
+        let bob = world.open(2);
+        let heard = world.ask(bob, &format!("RESUME {room} {token}\n"));
+        let between = if entry == 1 { "MSG alice between\n" } else { "" };
+        assert_eq!(heard, format!("JOINED {room} bob alice,bob,carol\nTOKEN {token}\n{between}"), "entry {entry}");
+    }
 }

@@ -98,7 +98,10 @@ impl Hub {
                     && let Some(room) = self.session(id).and_then(|session| session.room)
                 {
                     // Somebody waits for this: up to here the client seemed to live, so nobody knows what it has read.
-                    self.peers.send(from, &Frame::Closed { room, relay: relay_id, drop: Drop::Lost, heard: None });
+                    self.peers.send(
+                        from,
+                        &Frame::Closed { room, relay: relay_id, drop: Drop::Lost, heard: None, entry: None },
+                    );
                 }
                 if let Some(session) = self.session_mut(id) {
                     session.place = Place::Outside;

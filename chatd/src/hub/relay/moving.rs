@@ -147,7 +147,7 @@ impl Hub {
         if let Some(owner) = &relay.owner {
             let stay = relay.stay.filter(|_| drop != Drop::Slow);
             let heard = stay.map(|stay| Heard { timeline: stay.timeline, last_seq: stay.seq });
-            let frame = Frame::Closed { room: relay.room, relay: relay_id, drop, heard };
+            let frame = Frame::Closed { room: relay.room, relay: relay_id, drop, heard, entry: None };
             self.peers.send(owner.ownership.boot, &frame);
         }
     }
