@@ -30,9 +30,10 @@ pub enum NameError {
 pub struct RoomId([u8; 8]);
 
 impl RoomId {
-    const ALPHABET: &'static [u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    /// Of new ids: without what is taken for another character when it is read or heard (0 and o, 1 and l). Older ids have them.
+    const ALPHABET: &'static [u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-    /// A room id that nobody can guess, if `random` is secure.
+    /// A room id that nobody can guess, if `random` is secure: 40 bits.
     pub fn random(random: &mut impl Rng) -> Self {
         Self(std::array::from_fn(|_| Self::ALPHABET[random.random_range(0..Self::ALPHABET.len())]))
     }

@@ -47,12 +47,14 @@ fn numbers_have_sixteen_digits_and_come_back() {
 }
 
 #[test]
-fn random_rooms_use_the_whole_alphabet_and_every_shard() {
+fn random_rooms_use_every_clear_character_and_every_shard() {
     let seed = 7;
     let mut random = StdRng::seed_from_u64(seed);
     let rooms: Vec<RoomId> = (0..1000).map(|_| RoomId::random(&mut random)).collect();
     let letters: std::collections::BTreeSet<u8> = rooms.iter().flat_map(|room| *room.as_bytes()).collect();
-    assert_eq!(letters.len(), 36, "seed {seed}");
+    let clear: std::collections::BTreeSet<u8> = "abcdefghijkmnpqrstuvwxyz23456789".bytes().collect();
+    assert_eq!(letters, clear, "seed {seed}: no 0, o, 1 and l");
+    assert!("0o1l0o1l".parse::<RoomId>().is_ok(), "ids that were made before are good");
     for shards in [1, 2, 3, 8] {
         let mut counts = vec![0; shards];
         for room in &rooms {
