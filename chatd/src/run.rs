@@ -42,6 +42,8 @@ const MAX_SHARDS: usize = 16;
 const LINGER: Duration = Duration::from_secs(5);
 /// Replays keep nothing older than the seat hold and this (protocol.md section 3).
 const REPLAY_EXTRA: Duration = Duration::from_mins(1);
+/// The exit code of a process whose --pod-id another one has too: starting it again does not help.
+const TWIN: u8 = 3;
 /// Descriptors besides the clients' sockets: listeners, links to other pods, the directory, files, admin connections.
 const OTHER_FILES: u64 = 1_024;
 /// Threads for look-ups of names and reading of files: a resolver that hangs must not bring up hundreds.
@@ -82,6 +84,7 @@ pub fn run(settings: Settings) -> Result<u8, StartError> {
     Ok(match ended? {
         Ended::Drained => 0,
         Ended::Aborted | Ended::Broken => 1,
+        Ended::Twin => TWIN,
     })
 }
 
@@ -264,7 +267,7 @@ fn identify(settings: &Settings, boot: PodBoot, ports: &Ports) -> Result<Me, Sta
             peer: peer.clone(),
         },
         peer: Identity { pod_id: pod_id.clone(), uid: uid.clone(), boot, peer: peer.clone() },
-        lease: LeaseIdentity { pod_id, uid, boot, tcp, web, peer },
+        lease: LeaseIdentity { pod_id, uid, pod_uid: settings.pod_uid.clone(), boot, tcp, web, peer },
     })
 }
 

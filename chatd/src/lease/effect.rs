@@ -14,6 +14,8 @@ pub enum LeaseEffect {
     Lost,
     /// A newer process has this pod's name: drain and end.
     Superseded,
+    /// Two processes put each other out. If this one serves, [`LeaseEffect::Superseded`] follows; else it has to end at once.
+    Twin,
     /// For every hub: [`crate::hub::Hub::targets`].
     Targets(Vec<Target>),
     /// The lease is given up: the process may end.
@@ -34,6 +36,10 @@ pub enum LeaseNotice {
     Ousted,
     Lost,
     Superseded,
+    /// The same, for the second time within a minute.
+    SupersededAgain,
+    /// A later pod of this name has put the pod of this process out before.
+    Earlier,
     /// A lease that cannot be read, and counts as missing.
     Unreadable {
         pod_id: String,

@@ -7,6 +7,7 @@ mod effect;
 mod ending;
 mod health;
 mod state;
+mod twins;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::hub::{LeaseView, Target, Ticket, Time};
 pub use effect::{LeaseEffect, LeaseNotice};
 use health::Health;
 pub use state::{DirectoryState, LeaseIdentity, LeaseRecord, LeaseStatus};
+use twins::Twins;
 
 /// How long a lease lives without being renewed (ms; design.md section 5). Fixed: pods must agree.
 pub const LEASE: u64 = 10_000;
@@ -58,6 +60,7 @@ pub struct Lease {
     lost: bool,
     prefix_in_use: bool,
     superseded: bool,
+    twins: Twins,
     /// When the last confirmed renewal was sent.
     confirmed: Option<u64>,
     /// Since when nothing has gone wrong; `None`: since always (a fresh start is settled with its first lease).
@@ -93,6 +96,7 @@ impl Lease {
             lost: false,
             prefix_in_use: false,
             superseded: false,
+            twins: Twins::default(),
             confirmed: None,
             steady_since: None,
             asked: None,
@@ -119,7 +123,7 @@ impl Lease {
         if self.asked.is_none() && time.now >= self.next {
             let renews = self.taken && !self.prefix_in_use && !self.superseded;
             let lists = self.draining && self.taken && time.now >= self.targets_at;
-            if self.ending {
+            if self.ending || self.twins.has_to_end() {
                 self.next = u64::MAX;
             } else if lists && (self.marked || !renews) {
                 self.targets_at = time.now + RENEW / 2;
@@ -239,6 +243,8 @@ impl Lease {
             players: self.players,
             // Nobody is to give it a room before it serves.
             draining: self.draining || !self.taken,
+            pod_uid: identity.pod_uid.clone(),
+            earlier: self.twins.earlier.clone(),
         };
         let bytes = record.to_bytes();
         let request = Request::Swap {
@@ -292,12 +298,11 @@ impl Lease {
                 let pod_id = self.identity.pod_id.clone();
                 self.refused(time, pod_id);
             }
-            Some(lease) if lease.boot != self.identity.boot && self.taken => {
-                self.superseded = true;
-                self.effects.push(LeaseEffect::Log(LeaseNotice::Superseded));
-                self.effects.push(LeaseEffect::Superseded);
-            }
+            Some(lease) if lease.boot != self.identity.boot && self.taken => self.replaced(time),
             Some(lease) => {
+                if !self.may_replace(time, &lease) {
+                    return;
+                }
                 // An earlier process of this name, at the start; or my own lease as it was before: the store went back.
                 if lease.boot == self.identity.boot && self.taken {
                     self.went_back(time);
@@ -361,7 +366,7 @@ impl Lease {
             if lease.uid != self.identity.uid {
                 foreign = Some(pod_id.clone());
             } else if *pod_id == self.identity.pod_id {
-                own = Some(bytes.clone());
+                own = Some((lease, bytes.clone()));
             }
         }
         match foreign {
@@ -375,7 +380,10 @@ impl Lease {
                 self.prefix_in_use = false;
                 self.set_state(time, DirectoryState::Ok);
                 if !self.taken {
-                    self.stored = own;
+                    if own.as_ref().is_some_and(|(lease, _)| !self.may_replace(time, lease)) {
+                        return;
+                    }
+                    self.stored = own.map(|(_, bytes)| bytes);
                 }
                 self.swap(time);
             }

@@ -21,6 +21,12 @@ pub struct LeaseRecord {
     pub players: u64,
     #[serde(default)]
     pub draining: bool,
+    /// Which of several pods of this name wrote it; empty: not told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pod_uid: String,
+    /// The pods of this name that were put out by a later one, the last ones last: they do not come back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<String>,
 }
 
 impl LeaseRecord {
@@ -40,6 +46,8 @@ impl LeaseRecord {
 pub struct LeaseIdentity {
     pub pod_id: String,
     pub uid: String,
+    /// See [`LeaseRecord::pod_uid`].
+    pub pod_uid: String,
     pub boot: PodBoot,
     pub tcp: String,
     pub web: String,

@@ -24,6 +24,8 @@ const STOP_TIME: Duration = Duration::from_secs(1);
 pub enum Ended {
     /// In order: every room was handed over, or the deadline was reached.
     Drained,
+    /// Another process of its name stays: in order, or before it has served.
+    Twin,
     /// By a second signal.
     Aborted,
     /// A shard has died.
@@ -140,8 +142,20 @@ impl Pod {
         }
     }
 
+    /// A process that serves is told to drain next; one that has not served has nothing to hand over.
+    pub(super) fn twin_found(&mut self) {
+        self.twin = true;
+        if !self.lease.status().ready {
+            self.phase = Phase::Over(Ended::Drained);
+        }
+    }
+
     pub(super) fn ended(&self) -> Option<Ended> {
-        if let Phase::Over(ended) = self.phase { Some(ended) } else { None }
+        match self.phase {
+            Phase::Over(Ended::Drained) if self.twin => Some(Ended::Twin),
+            Phase::Over(ended) => Some(ended),
+            _ => None,
+        }
     }
 
     /// Ends the shards' threads, and waits a moment for them to close their sockets properly.
@@ -202,7 +216,7 @@ mod tests {
         let mut random = StdRng::seed_from_u64(1);
         let keys = Arc::new(Keyring::generate(&mut random));
         let start = PodStart {
-            identity: LeaseIdentity { pod_id, uid, boot, tcp, web, peer },
+            identity: LeaseIdentity { pod_id, uid, pod_uid: String::new(), boot, tcp, web, peer },
             directory: AnyDirectory::Memory(directory.clone()),
             peers: Peers::new(me, keys, random, vec![shard.clone()]).unwrap(),
             figures: Figures::new(vec![shard.clone()], ReloadFailures::default(), Places::new(1), 1),

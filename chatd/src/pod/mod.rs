@@ -88,6 +88,8 @@ struct Pod {
     phase: Phase,
     /// A signal has asked this process to end.
     signalled: bool,
+    /// Another process has this pod's name, and is not to be put out again.
+    twin: bool,
     next_round: Instant,
     /// A round's reports are on their way.
     asked: bool,
@@ -118,6 +120,7 @@ pub async fn run(start: PodStart) -> Ended {
         accepting: start.accepting,
         phase: Phase::Serving,
         signalled: false,
+        twin: false,
         next_round: Instant::now(),
         asked: false,
         effects: Vec::new(),
@@ -233,6 +236,7 @@ impl Pod {
             LeaseEffect::View(view) => self.tell_all(|| ShardMail::Lease(view)),
             LeaseEffect::Lost => self.tell_all(|| ShardMail::LeaseLost),
             LeaseEffect::Superseded => self.start_drain(shard::now()),
+            LeaseEffect::Twin => self.twin_found(),
             LeaseEffect::Targets(targets) => self.tell_all(|| ShardMail::Targets(targets.clone())),
             LeaseEffect::Ended => self.lease_ended(),
             LeaseEffect::Log(notice) => {
@@ -275,6 +279,13 @@ fn log(notice: &LeaseNotice, figures: &Figures) {
         ),
         LeaseNotice::Lost => tracing::warn!("the lease was lost and is held again: every room is claimed again"),
         LeaseNotice::Superseded => tracing::warn!("a newer process has this pod's name: this one ends"),
+        LeaseNotice::SupersededAgain => tracing::error!(
+            "two processes have this --pod-id and put each other out, twice within a minute: this one, the older, ends with code 3; \
+             give each a --pod-id of its own"
+        ),
+        LeaseNotice::Earlier => tracing::error!(
+            "a pod of this name that was made later has put this one out (--pod-uid): this process does not serve and ends with code 3"
+        ),
         LeaseNotice::Unreadable { pod_id } => tracing::warn!(pod = pod_id, "a lease in the directory cannot be read"),
         LeaseNotice::DirectoryWentBack => {
             tracing::warn!("the directory was found emptied or rolled back: what it lacks is written again");

@@ -147,6 +147,11 @@ pub(super) struct IdentityArguments {
     /// Which deployment this pod is of. A pod does not serve while another deployment lives under its key prefix.
     #[arg(long, env = "CHATD_DEPLOYMENT_UID", value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(super) deployment_uid: String,
+    /// Which of several pods of this name it is, such as Kubernetes' metadata.uid.
+    ///
+    /// One that a later pod of its name has put out does not serve again, and ends with code 3.
+    #[arg(long, env = "CHATD_POD_UID", value_name = "TEXT", value_parser = values::pod_id)]
+    pub(super) pod_uid: Option<String>,
     /// The deployment's secret key, the same for all its pods: a file, or a directory of keys by id. Needed with Redis.
     ///
     /// Each is 32 random bytes or more in base64 or hex. Ids sort bytewise; the greatest signs once it has been loaded for 180 s,

@@ -101,6 +101,7 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
         redis,
         pod_id,
         deployment_uid: identity.deployment_uid,
+        pod_uid: identity.pod_uid.unwrap_or_default(),
         token_key_file: identity.token_key_file,
         tcp_on_wrong_pod,
         clients: Clients {

@@ -51,6 +51,8 @@ pub struct Settings {
     pub redis: Option<RedisSettings>,
     pub pod_id: String,
     pub deployment_uid: String,
+    /// Empty: not told.
+    pub pod_uid: String,
     /// A file, or a directory of keys by id. `None`: a key is made at start.
     pub token_key_file: Option<PathBuf>,
     /// What a raw TCP client gets that says nothing itself.

@@ -247,7 +247,7 @@ pub(super) fn switch(text: &str) -> Result<bool, ValueError> {
     }
 }
 
-/// A name under which a pod's lease is kept.
+/// A name under which a pod's lease is kept, or its uid.
 pub(super) fn pod_id(text: &str) -> Result<String, ValueError> {
     let character = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if (1..=253).contains(&text.len()) && text.bytes().all(character) {

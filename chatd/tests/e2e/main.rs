@@ -20,3 +20,4 @@ mod settings;
 mod stores;
 mod takeover;
 mod town;
+mod twins;

@@ -173,7 +173,18 @@ impl World {
         let lease = |pod: usize| {
             let (uid, addr, web) = Default::default();
             let (boot, peer, rooms) = (boot(pod), pod.to_string(), self.pods[pod].room_count() as u64);
-            LeaseRecord { uid, boot, addr, peer, web, rooms, players: 0, draining: false }
+            LeaseRecord {
+                uid,
+                boot,
+                addr,
+                peer,
+                web,
+                rooms,
+                players: 0,
+                draining: false,
+                pod_uid: String::new(),
+                earlier: Vec::new(),
+            }
         };
         let pods = 0..self.pods.len();
         pods.map(|pod| (format!("chat-{pod}"), serde_json::to_vec(&lease(pod)).unwrap().into())).collect()

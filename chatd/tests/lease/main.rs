@@ -6,4 +6,5 @@ mod ending;
 mod held;
 mod rivals;
 mod told;
+mod twins;
 mod world;

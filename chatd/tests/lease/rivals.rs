@@ -20,6 +20,7 @@ impl Rivals {
             let identity = LeaseIdentity {
                 pod_id: format!("chat-{boot}"),
                 uid: format!("deployment-{boot}"),
+                pod_uid: String::new(),
                 boot: PodBoot(boot),
                 tcp: "h:7654".into(),
                 web: "h:8081".into(),

@@ -30,16 +30,24 @@ pub fn record(uid: &str, boot: u64) -> Bytes {
         rooms: 3,
         players: 4,
         draining: false,
+        pod_uid: String::new(),
+        earlier: Vec::new(),
     };
     serde_json::to_vec(&record).unwrap().into()
 }
 
 impl World {
     pub fn new() -> Self {
+        Self::of(7, "")
+    }
+
+    /// A process with this boot, in the pod with this uid.
+    pub fn of(boot: u64, pod_uid: &str) -> Self {
         let identity = LeaseIdentity {
             pod_id: "chat-0".into(),
             uid: "ours".into(),
-            boot: PodBoot(7),
+            pod_uid: pod_uid.into(),
+            boot: PodBoot(boot),
             tcp: "h:7654".into(),
             web: "h:8081".into(),
             peer: "h:7755".into(),

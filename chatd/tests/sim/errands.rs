@@ -57,6 +57,8 @@ impl Pod {
                 self.hubs.iter_mut().for_each(|hub| hub.lease_lost(time));
             }
             LeaseEffect::Superseded => self.terminate(net),
+            // Pods of the simulation have no uid, and whoever is put out ends anyway.
+            LeaseEffect::Twin => {}
             LeaseEffect::Targets(targets) => {
                 self.hubs.iter_mut().for_each(|hub| hub.targets(time, targets.clone()));
             }

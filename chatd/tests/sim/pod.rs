@@ -152,6 +152,7 @@ impl Pod {
         let identity = LeaseIdentity {
             pod_id: setup.name.clone(),
             uid: "uid".into(),
+            pod_uid: String::new(),
             boot,
             tcp: at(7654),
             web: at(8081),

@@ -20,6 +20,7 @@ pub fn environment(context: &Context<'_>, directory: &Directory) -> Vec<EnvVar> 
         field("POD_NAME", "metadata.name"),
         field("POD_IP", "status.podIP"),
         set("CHATD_POD_ID", "$(POD_NAME)"),
+        field("CHATD_POD_UID", "metadata.uid"),
         set(DEPLOYMENT_UID, context.deployment_uid()),
         set("CHATD_TCP_LISTEN", &format!("0.0.0.0:{TCP_PORT}")),
         set("CHATD_HTTP_LISTEN", &format!("0.0.0.0:{WEB_PORT}")),
