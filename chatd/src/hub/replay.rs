@@ -1,6 +1,9 @@
 //! What a room has said is kept for a while, and told to those who missed it: who resumes a seat, and a relayed session that
 //! comes back to its owner. Pure: no I/O.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use super::input::Asked;
 use super::ownership::Owned;
 use super::{Hub, Time};
@@ -12,6 +15,9 @@ use crate::room::{Connection, Reach, RingItem, RingLimits, Told};
 /// How much is told again after `JOINED`, in bytes as the ring counts them: encoded it is at most three times that, which has to fit
 /// into one frame of a peer link, whatever the ring's limit is.
 pub(super) const MOST_REPLAY: usize = MAX_FRAME / 4;
+
+/// The part of the budget of all rings that is freed when it is passed.
+const BUDGET_STEP: usize = 16;
 
 /// What a player who comes to a seat has not heard of the room.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +39,25 @@ impl Hub {
         if let Some(owned) = self.rooms.get_mut(key) {
             let grown = owned.room.ring.push(RingItem { position: owned.room.position, told, time: time.now }, limits);
             self.ring_bytes = self.ring_bytes.saturating_add_signed(grown);
-            if self.ring_bytes > settings.ring_total {
-                self.ring_bytes -= owned.room.ring.bytes();
-                owned.room.ring.clear();
-            }
+            self.keep_to_the_budget();
+        }
+    }
+
+    /// Over the budget the oldest events of all rooms go, whoever speaks: some at once, since each look goes over all rooms.
+    pub(super) fn keep_to_the_budget(&mut self) {
+        let most = self.settings.ring_total;
+        if self.ring_bytes <= most {
+            return;
+        }
+        let of_room = |(key, owned): (usize, &Owned)| Some(Reverse((owned.room.ring.oldest()?, key)));
+        let mut oldest: BinaryHeap<_> = self.rooms.iter().filter_map(of_room).collect();
+        while self.ring_bytes > most - most / BUDGET_STEP
+            && let Some(Reverse((_, key))) = oldest.pop()
+            && let Some(owned) = self.rooms.get_mut(key)
+        {
+            let ring = &mut owned.room.ring;
+            self.ring_bytes -= ring.drop_oldest();
+            oldest.extend(ring.oldest().map(|next| Reverse((next, key))));
         }
     }
 

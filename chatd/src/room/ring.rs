@@ -154,9 +154,16 @@ impl Ring {
         }
     }
 
-    /// Drops everything.
-    pub fn clear(&mut self) {
-        *self = Self::default();
+    /// When the oldest event happened.
+    pub fn oldest(&self) -> Option<u64> {
+        self.items.front().map(|item| item.time)
+    }
+
+    /// Drops the oldest event. Returns by how many bytes the ring has shrunk.
+    pub fn drop_oldest(&mut self) -> usize {
+        let before = self.bytes();
+        self.pop();
+        before - self.bytes()
     }
 
     /// What it takes, roughly.

@@ -23,7 +23,10 @@ struct Room {
 
 /// Ana by way of pod `entry`, and bob, in a room of pod 0.
 fn room(pods: usize, entry: usize) -> Room {
-    let mut world = World::new(pods);
+    room_in(World::new(pods), entry)
+}
+
+fn room_in(mut world: World, entry: usize) -> Room {
     let bob = world.open(0);
     let room = world.create(bob);
     world.ask(bob, &format!("JOIN {room} bob\n"));
@@ -147,6 +150,29 @@ fn what_is_too_old_is_not_replayed() {
     let resumed = it.resume(0);
     assert_eq!((replayed(&resumed), &resumed[0]["missed"]), (Vec::new(), &json!(3)));
     assert_eq!(it.world.pods[0].counters.missed, 3);
+}
+
+#[test]
+fn over_the_budget_of_the_pod_the_oldest_of_all_rooms_goes() {
+    const BUDGET: usize = 1_000;
+    let mut world = World::with(1, |settings| settings.ring_total = BUDGET);
+    let quiet = world.open(0);
+    let room = world.create(quiet);
+    world.ask(quiet, &format!("JOIN {room} quiet\n"));
+    for number in 0..6 {
+        world.say(quiet, &format!("long ago {number}\n"));
+    }
+    world.pass(100);
+    let mut it = room_in(world, 0);
+    let texts = ["one", "two", "three", "four", "five"];
+    for text in texts {
+        it.world.send(it.ana, &json!({"type": "say", "text": text}));
+        it.world.pass(100);
+    }
+    assert!(it.world.pods[0].gauges().replay_bytes <= BUDGET as u64);
+    let resumed = it.resume(0);
+    let expected: Vec<_> = SAID.into_iter().chain(texts.map(|text| (text, None))).collect();
+    assert_eq!((replayed(&resumed), &resumed[0]["missed"]), (expected, &json!(0)), "who speaks keeps what was said");
 }
 
 #[test]

@@ -330,13 +330,11 @@ impl Hub {
         }
     }
 
-    pub(in crate::hub) fn own(&mut self, mut owned: Owned) -> usize {
+    pub(in crate::hub) fn own(&mut self, owned: Owned) -> usize {
         let room = owned.room.id;
-        if self.ring_bytes + owned.room.ring.bytes() > self.settings.ring_total {
-            owned.room.ring.clear();
-        }
         self.ring_bytes += owned.room.ring.bytes();
         let key = self.rooms.insert(owned);
+        self.keep_to_the_budget();
         self.index.insert(room, key);
         self.seen.remove(room);
         key
