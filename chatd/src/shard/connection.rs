@@ -65,10 +65,18 @@ pub(super) struct Web {
     pub close: Option<(u16, &'static str)>,
 }
 
-/// A WebSocket client is pinged this often (ms; protocol.md section 5).
+/// A WebSocket client is pinged this often at least (ms; protocol.md section 5).
 const PING: u64 = 25_000;
 /// And taken for dead when nothing has come for this long (ms).
 const DEAD: u64 = 60_000;
+
+/// When to ping a WebSocket client first (ms), between half of [`PING`] and the whole: clients that came in one moment are not to be
+/// pinged in one moment for as long as they stay.
+pub(super) fn first_ping_after(index: u32) -> u64 {
+    // The multiples of the golden ratio (here as a part of 2^32) fill an interval evenly.
+    let part = u64::from(index.wrapping_mul(0x9e37_79b9));
+    PING - ((part * (PING / 2)) >> u32::BITS)
+}
 
 /// What to do about a WebSocket client from which nothing has come for `silent` ms: ping it and look again after so long (ms).
 /// `None`: it is dead.
@@ -101,6 +109,17 @@ pub(super) enum Due {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clients_that_came_in_one_moment_are_pinged_one_after_the_other() {
+        let mut a_second = [0; 26];
+        for index in 0..10_000 {
+            let after = first_ping_after(index);
+            assert!((PING / 2..=PING).contains(&after), "{after}");
+            a_second[(after / 1_000) as usize] += 1;
+        }
+        assert!(a_second.iter().all(|pings| *pings <= 1_000), "{a_second:?}");
+    }
 
     #[test]
     fn a_silent_client_is_pinged_twice_and_dead_after_a_minute() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::{Interest, Token};
 use socket2::SockRef;
 
-use super::connection::{Connection, Due, Leaving, ping_again_after};
+use super::connection::{Connection, Due, Leaving, first_ping_after, ping_again_after};
 use super::{LEAVING, Shard, websocket};
 use crate::frame::Drop;
 use crate::hub::SessionId;
@@ -170,6 +170,6 @@ impl Shard {
 
     /// Starts to look after a WebSocket client.
     pub(super) fn keep_alive(&mut self, id: SessionId) {
-        self.arm(ping_again_after(0).unwrap_or_default(), Due::Alive(id));
+        self.arm(first_ping_after(id.index), Due::Alive(id));
     }
 }

@@ -4,6 +4,7 @@ mod proxy_header;
 
 use std::io;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     keep_alive(&listener);
+    let mut spread = Spread::default();
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let mut shards = shards.into_iter().cycle();
     let mut under_way = JoinSet::new();
@@ -66,6 +68,7 @@ pub async fn serve(
         let Some(shard) = shards.next() else {
             return;
         };
+        spread.set_probes(&stream);
         match options.places.take() {
             Some(permit) if options.proxy_protocol => {
                 let client = behind_a_proxy(stream, address, permit, shard);
@@ -93,15 +96,49 @@ pub(crate) fn is_loopback(listener: &TcpListener) -> bool {
     listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback())
 }
 
+/// After so much silence (s) a client is probed first, and then after so much again, until [`DEAD`]: at least three times.
+const FIRST_PROBE: RangeInclusive<u64> = 20..=28;
+const NEXT_PROBE: RangeInclusive<u64> = 8..=16;
+/// A client that has not answered for so long is dead.
+const DEAD: Duration = Duration::from_mins(1);
+
+/// Gives each connection its own times for probes. The kernel rounds timers so far away to a second or two: those of clients that
+/// came in one moment would leave in one moment each time, more than the queue of an interface takes, and living clients be cut off.
+#[derive(Debug, Default)]
+pub(crate) struct Spread(u64);
+
+impl Spread {
+    /// Sets the times of the next connection.
+    pub fn set_probes(&mut self, stream: &TcpStream) {
+        let probes = probes(self.0);
+        self.0 = self.0.wrapping_add(1);
+        if let Err(error) = SockRef::from(stream).set_tcp_keepalive(&probes) {
+            // It has those of the listener.
+            tracing::debug!(%error, "a connection's own times for probes were refused");
+        }
+    }
+}
+
+/// When the connection with this number is probed: all pairs of times in turn, so that each is as frequent as the others.
+fn probes(number: u64) -> TcpKeepalive {
+    let (first, next) = probe_times(number);
+    TcpKeepalive::new().with_time(Duration::from_secs(first)).with_interval(Duration::from_secs(next))
+}
+
+fn probe_times(number: u64) -> (u64, u64) {
+    let count = |times: &RangeInclusive<u64>| times.end() - times.start() + 1;
+    let (firsts, nexts) = (count(&FIRST_PROBE), count(&NEXT_PROBE));
+    (FIRST_PROBE.start() + number % firsts, NEXT_PROBE.start() + (number / firsts) % nexts)
+}
+
 /// Sets what finds dead clients (protocol.md section 5), and no delay for small writes. Linux gives it on to accepted sockets.
 pub(crate) fn keep_alive(listener: &TcpListener) {
     let socket = SockRef::from(listener);
-    let probes =
-        TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)).with_retries(3);
+    let probes = probes(0).with_retries(3);
     let set = socket
         .set_tcp_nodelay(true)
         .and_then(|()| socket.set_tcp_keepalive(&probes))
-        .and_then(|()| socket.set_tcp_user_timeout(Some(Duration::from_mins(1))));
+        .and_then(|()| socket.set_tcp_user_timeout(Some(DEAD)));
     if let Err(error) = set {
         tracing::warn!(%error, "dead clients will be found late: the system refuses keepalive");
     }
@@ -168,6 +205,17 @@ async fn refuse(mut stream: TcpStream) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn every_connection_is_probed_three_times_before_it_counts_as_dead() {
+        let mut seen = std::collections::BTreeSet::new();
+        for number in 0..81 {
+            let (first, next) = probe_times(number);
+            assert!(first + 2 * next <= DEAD.as_secs(), "{first}, {next}");
+            seen.insert((first, next));
+        }
+        assert_eq!(seen.len(), 81);
+    }
+
     #[tokio::test]
     async fn accepted_sockets_find_dead_clients_and_do_not_wait_to_send() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -176,9 +224,11 @@ mod tests {
         let (accepted, _) = listener.accept().await.unwrap();
         let socket = SockRef::from(&accepted);
         assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
-        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        let mut spread = Spread(80);
+        spread.set_probes(&accepted);
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(28));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(16));
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_mins(1)));
     }
 }

@@ -39,7 +39,7 @@ use crate::protocol::{ErrorCode, PlayerName, RoomId};
 use crate::room::Bucket;
 use crate::settings::{BasePath, Cidr, Origin};
 use crate::shard;
-use crate::tcp::{accept_failed, is_loopback, keep_alive};
+use crate::tcp::{Spread, accept_failed, is_loopback, keep_alive};
 use failure::Failure;
 pub(crate) use gate::Gate;
 use pages::Pages;
@@ -136,6 +136,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     keep_alive(&listener);
+    let mut spread = Spread::default();
     let web = Arc::new(Web {
         gate: Gate { allowed: options.allowed_origins, loopback: is_loopback(&listener) },
         trusted_proxies: options.trusted_proxies,
@@ -164,6 +165,7 @@ pub async fn serve(
                 }
             },
         };
+        spread.set_probes(&stream);
         let client = |permit| {
             let creations = Mutex::new(limits::creations(shard::now().now));
             Arc::new(Client { socket, permit: Mutex::new(permit), misses: AtomicU32::new(0), creations })

@@ -12,6 +12,7 @@ mod limits;
 mod many_rooms;
 mod mixed;
 mod moving;
+mod probes;
 mod records;
 mod redis_away;
 mod redis_words;
