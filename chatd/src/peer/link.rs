@@ -13,7 +13,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::channel::{Channel, ChannelError};
 use super::handshake::{MAX_MESSAGE, Refusal, is_unencrypted};
-use super::outbox::{Outbox, WRITE_TIME};
+use super::outbox::{Outbox, PING, WRITE_TIME};
 use crate::frame::{FrameTooLong, MAX_FRAME, split};
 
 /// Bytes that a connection may send before it has proven itself: the channel's keys and certificate, a hello, and a proof.
@@ -236,7 +236,9 @@ async fn read(
     loop {
         let whole = whole_frames(&said)?;
         if whole > 0 {
-            take(&said[..whole])?;
+            if said[..whole] != PING {
+                take(&said[..whole])?;
+            }
             said.drain(..whole);
         }
         if said.is_empty() && said.capacity() > READ {

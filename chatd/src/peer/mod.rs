@@ -4,6 +4,7 @@
 //! This file joins them to sockets and to the shards' mailboxes.
 
 pub mod channel;
+mod connecting;
 pub mod handshake;
 pub mod link;
 pub mod links;
@@ -18,10 +19,10 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::frame;
 use crate::mail::ShardMail;
@@ -29,9 +30,9 @@ use crate::protocol::PodBoot;
 use crate::protocol::token::{KeyPrint, Keyring};
 use crate::shard;
 use channel::{ChannelError, Channels};
-use handshake::{Dialling, Identity, Listening, Nonce, Peer, REASONS, Refusal, read_verdict, verdict};
-use link::{LinkError, Scratch, Wire};
-use links::{Action, Choice, DIAL_TIME, LinkId, Links};
+use handshake::{Identity, Nonce, REASONS, Refusal};
+use link::{LinkError, Scratch};
+use links::{Action, LinkId, Links};
 use outbox::{LATE_LOOK, LOOK, Outbox};
 use strangers::Strangers;
 
@@ -278,118 +279,6 @@ impl Peers {
         self.change(|links, _| links.broken(link));
     }
 
-    // ---- one connection
-
-    /// A dial, from its start to the link's end.
-    async fn reach(&self, link: LinkId, address: &str) {
-        let dialled = timeout(Duration::from_millis(DIAL_TIME), self.shake_as_dialler(link, address)).await;
-        match dialled {
-            Ok(Ok(Some((wire, peer)))) => self.carry(link, wire, &peer).await,
-            // Another connection to the same pod stays: the table knows.
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => {
-                // Most often a pod that is gone: its rooms are taken over, and that is said where it happens.
-                tracing::debug!(address, %error, "a pod cannot be reached");
-                if let Some(refusal) = error.refusal().filter(|refusal| *refusal != Refusal::Oneself) {
-                    self.count_refusal(refusal);
-                    if refusal != Refusal::OtherProcess && self.may_complain() {
-                        tracing::warn!(address, reason = %refusal, "what answers for a pod is not one of this deployment's");
-                    }
-                }
-                self.change(|links, _| links.failed(link));
-            }
-            Err(_) => self.change(|links, _| links.failed(link)),
-        }
-    }
-
-    async fn shake_as_dialler(&self, link: LinkId, address: &str) -> Result<Option<(Wire, Peer)>, LinkError> {
-        let Some((boot, nonce)) = self.0.links.borrow().dialled(link) else {
-            return Ok(None);
-        };
-        let stream = TcpStream::connect(address).await?;
-        let mut wire = Wire::dial(stream, self.0.channels.dial()?).await?;
-        let dialling = Dialling::new(self.0.me.clone(), boot, nonce, wire.channel().binding()?);
-        wire.send_message(dialling.hello()).await?;
-        let hello = wire.read_message().await?;
-        let proof = wire.read_message().await?;
-        let keys = self.0.keys.borrow().clone();
-        let greeted = dialling.greeted(&keys, &hello, &proof)?;
-        let they = &greeted.peer.identity;
-        let Choice::Commit { last } = self.change(|links, _| links.greeted(link, they.boot, &they.peer)) else {
-            return if they.boot == boot { Ok(None) } else { Err(Refusal::OtherProcess.into()) };
-        };
-        wire.send_message(&greeted.commit(&keys, last)).await?;
-        if !read_verdict(&wire.read_message().await?)? {
-            self.change(|links, _| links.declined(link));
-            return Ok(None);
-        }
-        self.0.outboxes.borrow_mut().entry(link).or_default();
-        Ok(self.change(|links, _| links.accepted(link)).then_some((wire, greeted.peer)))
-    }
-
-    /// A connection that came in, from its start to the link's end.
-    async fn welcome(&self, link: LinkId, stream: TcpStream) {
-        let address = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
-        let greeted = timeout(Duration::from_millis(DIAL_TIME), self.shake_as_listener(link, stream)).await;
-        self.0.strangers.borrow_mut().left(link);
-        match greeted {
-            Ok(Ok(Some((wire, peer)))) => self.carry(link, wire, &peer).await,
-            Ok(Ok(None) | Err(LinkError::Refused(Refusal::Oneself))) => {}
-            Ok(Err(error)) => {
-                let refusal = error.refusal();
-                if let Some(refusal) = refusal {
-                    self.count_refusal(refusal);
-                }
-                // A process that is gone is dialled as long as its rooms have not been taken over.
-                if refusal == Some(Refusal::OtherProcess) {
-                    tracing::debug!(address, %error, "a connection to the peer port was refused");
-                } else if self.may_complain() {
-                    tracing::warn!(address, %error, "a connection to the peer port was refused");
-                }
-            }
-            // It may have been taken, and the verdict not been read.
-            Err(_) => self.broken(link),
-        }
-    }
-
-    async fn shake_as_listener(&self, link: LinkId, stream: TcpStream) -> Result<Option<(Wire, Peer)>, LinkError> {
-        let mut wire = Wire::listen(stream, self.0.channels.listen()?).await?;
-        let hello = wire.read_message().await?;
-        let keys = self.0.keys.borrow().clone();
-        let binding = wire.channel().binding()?;
-        let (listening, [hello, proof]) = Listening::answer(&self.0.me, &keys, self.nonce(), &binding, &hello)?;
-        wire.send_message(&hello).await?;
-        wire.send_message(&proof).await?;
-        if !listening.meant() {
-            return Err(Refusal::OtherProcess.into());
-        }
-        let (peer, last) = listening.committed(&keys, &wire.read_message().await?)?;
-        let boot = peer.identity.boot;
-        self.0.outboxes.borrow_mut().entry(link).or_default();
-        let taken = self.change(|links, _| links.offered(link, boot, peer.link, last));
-        if let Err(error) = wire.send_message(&verdict(taken)).await {
-            self.broken(link);
-            return Err(error);
-        }
-        Ok(taken.then_some((wire, peer)))
-    }
-
-    async fn carry(&self, link: LinkId, wire: Wire, peer: &Peer) {
-        let boot = peer.identity.boot;
-        let Some(outbox) = self.0.outboxes.borrow().get(&link).cloned() else {
-            return;
-        };
-        if !self.0.keys.borrow().has(peer.key) {
-            // It was removed during the handshake.
-            return self.broken(link);
-        }
-        self.0.proven.borrow_mut().insert(link, peer.key);
-        tracing::info!(pod = peer.identity.pod_id, boot = %boot, "a link to another pod is up");
-        let error = link::run(wire, &outbox, &self.0.scratch, |frames| self.route(link, boot, frames)).await;
-        tracing::info!(pod = peer.identity.pod_id, boot = %boot, reason = %error, "a link to another pod has ended");
-        self.broken(link);
-    }
-
     /// Hands whole frames to the shards that have their rooms; neighbours for one shard stay in one piece.
     fn route(&self, link: LinkId, from: PodBoot, frames: &[u8]) -> Result<(), LinkError> {
         if self.0.links.borrow().to(from) != Some(link) {
@@ -425,6 +314,9 @@ impl Inner {
     }
 }
 
+#[cfg(test)]
+#[path = "middle_tests.rs"]
+mod middle_tests;
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::link::LinkError;
 
 /// A frame without content: it says only that the sender is alive.
-const PING: [u8; 4] = [0; 4];
+pub const PING: [u8; 4] = [0; 4];
 /// All links are looked at this often. Time is counted in looks, so that a process which was stopped itself reads first what has
 /// come meanwhile.
 pub const LOOK: Duration = Duration::from_millis(500);

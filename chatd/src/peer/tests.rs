@@ -3,9 +3,13 @@
 
 use rand::SeedableRng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
+use tokio::time::timeout;
 
+use super::link::Wire;
+use super::links::DIAL_TIME;
 use super::*;
 use crate::frame::{Frame, RelayId};
 use crate::protocol::RoomId;
@@ -14,18 +18,18 @@ const SHARDS: usize = 2;
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Pod {
-    peers: Peers,
-    shards: Vec<UnboundedReceiver<ShardMail>>,
-    address: String,
-    boot: PodBoot,
+pub(super) struct Pod {
+    pub(super) peers: Peers,
+    pub(super) shards: Vec<UnboundedReceiver<ShardMail>>,
+    pub(super) address: String,
+    pub(super) boot: PodBoot,
 }
 
 fn ring(secret: u8) -> Arc<Keyring> {
     Arc::new(Keyring::new(vec![("key".to_owned(), vec![secret; 32])], "key").unwrap())
 }
 
-async fn pod(boot: u64, key: u8) -> Pod {
+pub(super) async fn pod(boot: u64, key: u8) -> Pod {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (senders, shards) = (0..SHARDS).map(|_| unbounded_channel()).unzip();
@@ -38,18 +42,18 @@ async fn pod(boot: u64, key: u8) -> Pod {
 }
 
 /// Runs a test on one thread, as the pod's thread does.
-fn on_one_thread(test: impl Future<Output = ()>) {
+pub(super) fn on_one_thread(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async { timeout(PATIENCE, test).await.unwrap() });
 }
 
 impl Pod {
-    fn link_to(&self, boot: PodBoot) -> LinkId {
+    pub(super) fn link_to(&self, boot: PodBoot) -> LinkId {
         self.peers.0.links.borrow().to(boot).unwrap()
     }
 
     /// The next mail of each shard, which has to be the same for all.
-    async fn all_hear(&mut self) -> String {
+    pub(super) async fn all_hear(&mut self) -> String {
         let mut heard = Vec::new();
         for shard in &mut self.shards {
             heard.push(match shard.recv().await.unwrap() {
@@ -62,74 +66,16 @@ impl Pod {
     }
 }
 
-fn heard_up(boot: PodBoot) -> String {
+pub(super) fn heard_up(boot: PodBoot) -> String {
     format!("{boot} is up")
 }
 
-fn heard_unreachable(boot: PodBoot, gone: bool) -> String {
+pub(super) fn heard_unreachable(boot: PodBoot, gone: bool) -> String {
     format!("{:?}", ShardMail::PeerUnreachable { boot, gone })
 }
 
-/// What a process in the middle does with what it reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum As {
-    Is,
-    Nothing,
-    /// With one byte changed, near the end: behind a frame's room.
-    Changed,
-    Twice,
-    /// To where it came from.
-    Reflected,
-}
-
-/// A process between two pods, which knows no key.
-struct Middle {
-    address: String,
-    begins: Rc<Cell<bool>>,
-}
-
-impl Middle {
-    /// Passes on one connection to `to`; what it does once it begins with what the dialler and the listener say.
-    async fn start(to: &str, does: [As; 2]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let middle = Self { address: listener.local_addr().unwrap().to_string(), begins: Rc::default() };
-        let (to, begins) = (to.to_owned(), middle.begins.clone());
-        spawn_local(async move {
-            let (mut one, _) = listener.accept().await.unwrap();
-            let mut two = TcpStream::connect(&to).await.unwrap();
-            let mut buffers = [[0; 4096]; 2];
-            let [from_one, from_two] = &mut buffers;
-            loop {
-                let (count, side) = tokio::select! {
-                    read = one.read(from_one) => (read.unwrap_or(0), 0),
-                    read = two.read(from_two) => (read.unwrap_or(0), 1),
-                };
-                if count == 0 {
-                    return;
-                }
-                let bytes = if side == 0 { &mut from_one[..count] } else { &mut from_two[..count] };
-                let does = if begins.get() { does[side] } else { As::Is };
-                let out = if (side == 0) == (does == As::Reflected) { &mut one } else { &mut two };
-                if does == As::Changed {
-                    bytes[count - 1] ^= 1;
-                }
-                for _ in 0..[1, 0, 1, 2, 1][does as usize] {
-                    if out.write_all(bytes).await.is_err() {
-                        return;
-                    }
-                }
-            }
-        });
-        middle
-    }
-
-    fn begin(&self) {
-        self.begins.set(true);
-    }
-}
-
 /// A frame of a room that the given shard has.
-fn frame_for(shard: usize, bytes: u32) -> Vec<u8> {
+pub(super) fn frame_for(shard: usize, bytes: u32) -> Vec<u8> {
     let rooms = (0..).map(|number| format!("room{number:04}").parse::<RoomId>().unwrap());
     let room = rooms.into_iter().find(|room| room.shard(SHARDS) == shard).unwrap();
     let mut out = Vec::new();
@@ -227,60 +173,6 @@ fn another_pod_than_was_dialled_does_not_become_the_link() {
     });
 }
 
-/// A process without the key, at an address where a pod was: it passes the handshake on, and then does with what the two say as
-/// it likes.
-#[test]
-fn a_process_in_the_middle_changes_nothing_that_is_said() {
-    on_one_thread(async {
-        for does in [As::Changed, As::Twice, As::Reflected] {
-            let (mut one, mut two) = (pod(1, 1).await, pod(2, 1).await);
-            let middle = Middle::start(&two.address, [does, As::Is]).await;
-            one.peers.dial(two.boot, &middle.address);
-            assert_eq!(one.all_hear().await, heard_up(two.boot));
-            assert_eq!(two.all_hear().await, heard_up(one.boot));
-            middle.begin();
-            let frame = frame_for(0, 7);
-            one.peers.send(two.boot, one.link_to(two.boot), frame.clone());
-            // The link breaks; before that comes at most what was said.
-            let (victim, other) = if does == As::Reflected { (&mut one, two.boot) } else { (&mut two, one.boot) };
-            let mut frames = Vec::new();
-            loop {
-                match victim.shards[0].recv().await.unwrap() {
-                    ShardMail::Frames { bytes, .. } => frames.extend_from_slice(&bytes),
-                    ShardMail::PeerDown { boot } => break assert_eq!(boot, other),
-                    mail => panic!("{mail:?}"),
-                }
-            }
-            let expected = if does == As::Twice { frame } else { Vec::new() };
-            assert_eq!(frames, expected, "{does:?}");
-        }
-    });
-}
-
-/// It speaks TLS with both, and so could read and change everything, were proofs not bound to their channel.
-#[test]
-fn a_process_with_a_channel_to_each_of_two_pods_does_not_become_their_link() {
-    on_one_thread(async {
-        let (mut one, two) = (pod(1, 1).await, pod(2, 1).await);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        one.peers.dial(two.boot, &listener.local_addr().unwrap().to_string());
-        let channels = Channels::new().unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        let mut to_one = Wire::listen(stream, channels.listen().unwrap()).await.unwrap();
-        let stream = TcpStream::connect(&two.address).await.unwrap();
-        let mut to_two = Wire::dial(stream, channels.dial().unwrap()).await.unwrap();
-        to_two.send_message(&to_one.read_message().await.unwrap()).await.unwrap();
-        for _ in 0..2 {
-            to_one.send_message(&to_two.read_message().await.unwrap()).await.unwrap();
-        }
-        assert_eq!(one.all_hear().await, heard_unreachable(two.boot, false));
-        assert!(to_one.read_message().await.is_err(), "a commit");
-        assert_eq!((one.peers.count(), two.peers.count()), (0, 0));
-        assert_eq!(REASONS[3], "key");
-        assert_eq!(one.peers.refused()[3], 1);
-    });
-}
-
 #[test]
 fn a_pod_of_the_last_version_is_refused_for_that() {
     on_one_thread(async {
@@ -333,20 +225,6 @@ fn who_speaks_something_else_is_hung_up_on() {
             // At most TLS's word for what is wrong with it.
             assert!(answer.is_empty() || answer.starts_with(&[21, 3, 3]), "{answer:?}");
         }
-    });
-}
-
-#[test]
-fn a_silent_peer_is_given_up() {
-    on_one_thread(async {
-        let (mut one, two) = (pod(1, 1).await, pod(2, 1).await);
-        let middle = Middle::start(&two.address, [As::Is, As::Nothing]).await;
-        one.peers.dial(two.boot, &middle.address);
-        assert_eq!(one.all_hear().await, heard_up(two.boot));
-        let started = std::time::Instant::now();
-        middle.begin();
-        assert_eq!(one.all_hear().await, format!("{:?}", ShardMail::PeerDown { boot: two.boot }));
-        assert!(started.elapsed() > Duration::from_millis(2_500), "{:?}", started.elapsed());
     });
 }
 
