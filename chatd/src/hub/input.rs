@@ -157,6 +157,9 @@ impl Hub {
                 self.command(time, Asked::here(id, None), Err(ErrorCode::LineTooLong));
             } else if let Some(command) = lines::parse(line, !outside) {
                 self.command(time, Asked::here(id, None), command);
+            } else {
+                self.counters.commands_in += 1;
+                self.charge_frame(time, id);
             }
         }
         used
@@ -225,7 +228,7 @@ impl Hub {
         }
     }
 
-    /// A frame that is no message: from the connection's own bucket.
+    /// An empty line, or a frame that is no message: from the connection's own bucket.
     pub(super) fn charge_frame(&mut self, time: Time, id: SessionId) -> bool {
         let Some(session) = self.session_mut(id) else {
             return false;

@@ -198,7 +198,8 @@ impl Session {
     pub fn wants_input(&self, most: usize) -> bool {
         let waiting = &self.waiting;
         let bytes = waiting.bytes.len() + waiting.messages.iter().map(|message| message.len()).sum::<usize>();
-        !waiting.ended && bytes < 4 * MAX_LINE && waiting.messages.len() < most
+        let open = !waiting.ended && !matches!(self.place, Place::Closing);
+        open && bytes < 4 * MAX_LINE && waiting.messages.len() < most
     }
 
     /// Nothing that has come waits. `patient`: nor is a line unfinished.

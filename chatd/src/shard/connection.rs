@@ -29,6 +29,10 @@ pub struct Connection {
     pub(super) paused: bool,
     /// Stands in the batch of writes that is being made.
     pub(super) in_batch: bool,
+    /// Stands in the list of connections that have more to do in the next turn.
+    pub(super) queued: bool,
+    /// Lines that were read and wait for the next turn: then the connection is queued or paused.
+    pub(super) rest: Vec<u8>,
 }
 
 impl Connection {
@@ -45,6 +49,8 @@ impl Connection {
             closing: false,
             paused: false,
             in_batch: false,
+            queued: false,
+            rest: Vec::new(),
         }
     }
 }
@@ -89,6 +95,8 @@ pub(super) fn ping_again_after(silent: u64) -> Option<u64> {
 #[derive(Debug)]
 pub(super) struct Leaving {
     pub stream: TcpStream,
+    /// So many bytes more are read and forgotten.
+    pub left: usize,
     /// Tells later users of the entry apart.
     pub generation: u32,
     /// Given back with the socket.

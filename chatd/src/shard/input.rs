@@ -6,12 +6,23 @@ use mio::event::Event;
 
 use super::connection::Web;
 use super::websocket::{self, Incoming, Violation};
-use super::{LEAVING, MAIL, Shard};
+use super::{EVENTS, LEAVING, MAIL, Shard};
 use crate::frame::Drop;
 use crate::hub::SessionId;
 
 /// A smaller part of a message costs as much as a message: else a message could be had in tens of thousands of frames.
 const SCRAP: usize = 256;
+
+/// Lines or frames of one connection that one turn carries out, however few bytes they have.
+const TURN: usize = 256;
+
+/// How many bytes of these lines one turn carries out.
+fn one_turn(lines: &[u8]) -> usize {
+    if lines.len() <= TURN {
+        return lines.len();
+    }
+    memchr::memchr_iter(b'\n', lines).nth(TURN - 1).map_or(lines.len(), |end| end + 1)
+}
 
 /// What came of one read.
 enum Came {
@@ -64,9 +75,22 @@ impl Shard {
 
     /// Goes on with what one turn did not finish.
     pub(super) fn read_again(&mut self) {
-        for id in std::mem::take(&mut self.again) {
-            self.read_pending(id);
-            self.read(id);
+        let count = self.again.len().min(EVENTS);
+        for id in self.again.drain(..count).collect::<Vec<_>>() {
+            if let Some(connection) = self.connection(id) {
+                connection.queued = false;
+                self.read_pending(id);
+                self.read(id);
+            }
+        }
+    }
+
+    /// Gives the connection another turn.
+    fn queue(&mut self, id: SessionId) {
+        if let Some(connection) = self.connection(id)
+            && !std::mem::replace(&mut connection.queued, true)
+        {
+            self.again.push_back(id);
         }
     }
 
@@ -81,7 +105,7 @@ impl Shard {
                 Some(connection) => {
                     connection.paused = false;
                     self.paused.swap_remove(index);
-                    self.again.push(id);
+                    self.queue(id);
                 }
                 None => {
                     self.paused.swap_remove(index);
@@ -105,7 +129,7 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(id.index as usize).and_then(Option::as_mut) else {
             return;
         };
-        if connection.id != id || connection.ended || connection.paused {
+        if connection.id != id || connection.ended || connection.paused || connection.queued {
             return;
         }
         if !wanted && !connection.closing {
@@ -114,18 +138,20 @@ impl Shard {
         let came = read(&mut connection.stream, &mut self.buffer);
         match came {
             Came::Bytes(count) => {
-                let more = count == self.buffer.len() || connection.hung_up;
+                let mut more = count == self.buffer.len() || connection.hung_up;
+                if !connection.closing {
+                    self.hub.counters.bytes_in += count as u64;
+                    if connection.web.is_some() {
+                        self.read_frames(id, count);
+                    } else {
+                        let turn = one_turn(&self.buffer[..count]);
+                        connection.rest.extend_from_slice(&self.buffer[turn..count]);
+                        more |= turn < count;
+                        self.hub.receive(self.time, id, &self.buffer[..turn]);
+                    }
+                }
                 if more {
-                    self.again.push(id);
-                }
-                if connection.closing {
-                    return;
-                }
-                self.hub.counters.bytes_in += count as u64;
-                if connection.web.is_some() {
-                    self.read_frames(id, count);
-                } else {
-                    self.hub.receive(self.time, id, &self.buffer[..count]);
+                    self.queue(id);
                 }
             }
             Came::End => {
@@ -167,10 +193,10 @@ impl Shard {
         }
     }
 
-    /// Carries out the frames that were read and had to wait.
+    /// Carries out what was read and had to wait.
     pub(super) fn read_pending(&mut self, id: SessionId) {
         let Some(web) = web_of(&mut self.connections, id) else {
-            return;
+            return self.read_rest(id);
         };
         let mut pending = std::mem::take(&mut web.pending);
         let used = self.frames(id, &mut pending);
@@ -182,14 +208,46 @@ impl Shard {
         }
     }
 
-    /// Carries out the whole frames in `bytes`, for as long as the hub wants them. Returns how many bytes that took.
+    /// Carries out the lines that were read and had to wait, as many as one turn takes.
+    fn read_rest(&mut self, id: SessionId) {
+        let wanted = self.hub.wants_input(id);
+        let Some(connection) = self.connection(id).filter(|connection| !connection.rest.is_empty()) else {
+            return;
+        };
+        if connection.closing {
+            connection.rest = Vec::new();
+            return;
+        }
+        if !wanted {
+            return self.pause(id);
+        }
+        let mut lines = std::mem::take(&mut connection.rest);
+        let turn = one_turn(&lines);
+        self.hub.receive(self.time, id, &lines[..turn]);
+        if turn < lines.len()
+            && let Some(connection) = self.connection(id)
+        {
+            lines.drain(..turn);
+            connection.rest = lines;
+            self.queue(id);
+        }
+    }
+
+    /// Carries out the whole frames in `bytes`, for as long as the hub wants them and the turn lasts. Returns how many bytes that
+    /// took.
     fn frames(&mut self, id: SessionId, bytes: &mut [u8]) -> usize {
         let mut used = 0;
+        let mut count = 0;
         loop {
             if !self.hub.wants_input(id) {
                 self.pause(id);
                 return used;
             }
+            if count == TURN {
+                self.queue(id);
+                return used;
+            }
+            count += 1;
             let Some(connection) = self.connections.get_mut(id.index as usize).and_then(Option::as_mut) else {
                 return bytes.len();
             };
@@ -238,4 +296,19 @@ impl Shard {
 fn web_of(connections: &mut [Option<super::Connection>], id: SessionId) -> Option<&mut Web> {
     let connection = connections.get_mut(id.index as usize)?.as_mut()?;
     connection.web.as_deref_mut().filter(|_| connection.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_so_many_lines_and_not_so_many_bytes() {
+        assert_eq!(one_turn(&b"\n".repeat(65_536)), TURN);
+        assert_eq!(one_turn(&b"PING\n".repeat(13_000)), 5 * TURN);
+        let long = [&[b'x'; 4_000][..], b"\n"].concat();
+        for lines in [&b""[..], b"PING\n", &b"PING\n".repeat(TURN), &long.repeat(16), &b"x".repeat(65_536)] {
+            assert_eq!(one_turn(lines), lines.len());
+        }
+    }
 }

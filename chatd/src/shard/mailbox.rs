@@ -55,6 +55,7 @@ impl Shard {
                 connection.id = self.hub.adopt(time, *carried);
                 connection.blocked = false;
                 connection.paused = false;
+                connection.queued = false;
                 self.begin(connection);
             }
             ShardMail::CreateRoom { reply } => {
@@ -95,8 +96,10 @@ impl Shard {
     fn begin(&mut self, connection: Connection) {
         let id = connection.id;
         let web = connection.web.is_some();
-        if self.insert(connection) && web {
-            self.keep_alive(id);
+        if self.insert(connection) {
+            if web {
+                self.keep_alive(id);
+            }
             self.read_pending(id);
         }
     }

@@ -16,7 +16,7 @@ mod websocket;
 mod write;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -119,8 +119,8 @@ struct Shard {
     leaving: Slab<Leaving>,
     last_leaving: u32,
     deadlines: BinaryHeap<Reverse<(u64, Due)>>,
-    /// Connections with more to read than one turn takes.
-    again: Vec<SessionId>,
+    /// Connections with more to do than one turn takes, in the order of their turns.
+    again: VecDeque<SessionId>,
     /// Connections that have something to read, and are not wanted to.
     paused: Vec<SessionId>,
     queries: HashMap<u64, Query>,
@@ -155,7 +155,7 @@ impl Shard {
             leaving: Slab::new(),
             last_leaving: 0,
             deadlines: BinaryHeap::new(),
-            again: Vec::new(),
+            again: VecDeque::new(),
             paused: Vec::new(),
             queries: HashMap::new(),
             last_query: 0,

@@ -15,8 +15,9 @@ use crate::protocol::{ErrorCode, close_code};
 
 /// How long a closed connection has to take its last words, and to close its side (ms; protocol.md section 2).
 const LAST_WORDS: u64 = 1000;
-/// Reads of forgotten input in one turn of a leaving socket; whoever sends more is not listening.
+/// Reads of forgotten input in one turn of a leaving socket, and bytes in all: whoever sends more is not listening.
 const LEAVING_READS: usize = 16;
+const LEAVING_BYTES: usize = 1 << 20;
 
 impl Shard {
     /// Carries out what the hub wants done, and writes what it has for its clients, until it has nothing more.
@@ -109,7 +110,7 @@ impl Shard {
         }
         self.last_leaving = self.last_leaving.wrapping_add(1);
         let generation = self.last_leaving;
-        entry.insert(Leaving { stream, generation, _permit: permit });
+        entry.insert(Leaving { stream, left: LEAVING_BYTES, generation, _permit: permit });
         self.arm(LAST_WORDS, Due::Leave { key: key as u32, generation });
     }
 
@@ -120,7 +121,7 @@ impl Shard {
         };
         for _ in 0..LEAVING_READS {
             match std::io::Read::read(&mut leaving.stream, &mut self.buffer) {
-                Ok(count) if count > 0 => {}
+                Ok(count) if count > 0 && count < leaving.left => leaving.left -= count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 _ => break,
             }

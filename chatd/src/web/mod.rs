@@ -63,6 +63,10 @@ pub struct WebOptions {
     pub first_line_timeout: Duration,
 }
 
+/// Requests on one connection that are answered at once, and so many a second after that: the next ones wait. A page takes some
+/// ten, and a proxy has several connections.
+const REQUESTS_AT_ONCE: u32 = 100;
+const REQUESTS_A_SECOND: u32 = 50;
 const MAX_HEADERS: usize = 16 * 1024;
 const MAX_BODY: usize = 4096;
 /// From the header to the whole body.
@@ -114,9 +118,25 @@ struct Client {
     misses: AtomicU32,
     /// For the rooms that it makes.
     creations: Mutex<Bucket>,
+    /// What is left of its requests.
+    pace: Mutex<Bucket>,
 }
 
 impl Client {
+    fn new(socket: IpAddr, permit: Option<Permit>) -> Self {
+        let pace = Bucket::new(REQUESTS_A_SECOND, REQUESTS_AT_ONCE, shard::now().now);
+        let creations = Mutex::new(limits::creations(shard::now().now));
+        Self { socket, permit: Mutex::new(permit), misses: AtomicU32::new(0), creations, pace: Mutex::new(pace) }
+    }
+
+    /// Waits until the connection may have another answer.
+    async fn keep_pace(&self) {
+        let take = || self.pace.lock().unwrap_or_else(PoisonError::into_inner).take(shard::now().now);
+        while let Err(wait) = take() {
+            sleep(Duration::from_millis(wait)).await;
+        }
+    }
+
     fn over_the_limit(&self) -> bool {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
@@ -166,10 +186,7 @@ pub async fn serve(
             },
         };
         spread.set_probes(&stream);
-        let client = |permit| {
-            let creations = Mutex::new(limits::creations(shard::now().now));
-            Arc::new(Client { socket, permit: Mutex::new(permit), misses: AtomicU32::new(0), creations })
-        };
+        let client = |permit| Arc::new(Client::new(socket, permit));
         match options.places.take() {
             Some(permit) => {
                 let client = client(Some(permit));
@@ -212,6 +229,7 @@ async fn connection(web: Arc<Web>, client: Arc<Client>, stream: TcpStream, mut e
 
 impl Web {
     async fn answer(&self, client: &Client, request: Request<Incoming>) -> Response {
+        client.keep_pace().await;
         let base = self.base(client, request.headers());
         let is_for_people = pages::is_for_people(base.strip(request.uri().path()), request.headers());
         let mut response = self.respond(client, &base, request).await.unwrap_or_else(|failure| {

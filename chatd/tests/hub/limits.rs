@@ -347,3 +347,23 @@ fn where_no_place_is_left_at_all_a_room_with_people_takes_that_of_an_empty_one()
     assert!(world.ask(keeper, &format!("JOIN {empty} carol\n")).starts_with("ERR room_not_found "));
     assert_eq!(world.pods[1].room_count(), 2);
 }
+
+#[test]
+fn an_empty_line_costs_as_much_as_any_other() {
+    for in_room in [false, true] {
+        let mut world = World::new(1);
+        let alice = world.open(0);
+        if in_room {
+            let room = world.create(alice);
+            assert!(world.ask(alice, &format!("JOIN {room} alice\n")).starts_with("JOINED"));
+        }
+        world.pass(5_000);
+        // The burst, then a hundred that are too many.
+        assert_eq!(world.ask(alice, &"\n".repeat(119)), "");
+        let last = world.ask(alice, &"\r\n".repeat(50_000));
+        let [error, bye] = last.lines().collect::<Vec<_>>()[..] else { panic!("{last}") };
+        assert!(error.starts_with("ERR rate_limited "), "{error}");
+        assert_eq!(bye, "BYE rate_limited");
+        assert!(world.pods[0].counters.commands_in < 150);
+    }
+}

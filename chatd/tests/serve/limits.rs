@@ -1,9 +1,10 @@
 //! The pod's limit on connections, shared by both ports.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
-use crate::client::{Lines, http, http_over, wait_until};
+use crate::client::{Lines, PATIENCE, http, http_over, wait_until};
 use crate::pod::{Options, Pod};
 use crate::websocket::Browser;
 
@@ -121,4 +122,45 @@ fn rooms_cost_a_connection_the_same_by_each_door() {
     let last = last.unwrap();
     assert_eq!((last.status, last.code().as_str(), last.header("retry-after")), (429, "rate_limited", Some("1")));
     assert_eq!(http_over(&mut TcpStream::connect(pod.web).unwrap(), &post).status, 201, "another connection may");
+}
+
+#[test]
+fn floods_of_what_costs_little_are_ended_and_hold_up_nobody() {
+    let hub = chatd::hub::HubSettings { rate: 10, burst: 20, ..Options::default().hub };
+    let pod = Pod::start(Options { shards: 1, hub, ..Options::default() });
+    let mut bystander = Lines::connect(pod.tcp);
+    assert_eq!(bystander.ask("PING"), "PONG");
+    let floods: Vec<_> = (0..40)
+        .map(|_| {
+            let mut client = Lines::connect(pod.tcp);
+            std::thread::spawn(move || {
+                let lines = [b'\n'; 64 * 1024];
+                (0..128).all(|_| client.stream.write_all(&lines).is_ok())
+            })
+        })
+        .collect();
+    for flood in floods {
+        assert!(!flood.join().unwrap(), "all of it was taken");
+    }
+    assert_eq!(bystander.ask("PING"), "PONG");
+    wait_until("the sessions end", || pod.sessions() == 1);
+    assert!(pod.report().counters.commands_in < 40 * 150);
+}
+
+#[test]
+fn requests_on_one_connection_have_their_pace_and_others_do_not_wait() {
+    let pod = Pod::start(Options::default());
+    let mut stream = TcpStream::connect(pod.web).unwrap();
+    let started = Instant::now();
+    let many = format!("GET /favicon.svg HTTP/1.1\r\nHost: {}\r\n\r\n", pod.web).repeat(149);
+    let last = format!("GET /favicon.svg HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", pod.web);
+    stream.write_all(many.as_bytes()).unwrap();
+    stream.write_all(last.as_bytes()).unwrap();
+    assert_eq!(http(pod.web, "GET", "/", &[]).status, 200);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut all = String::new();
+    stream.read_to_string(&mut all).unwrap();
+    assert_eq!(all.matches("HTTP/1.1 200 OK").count(), 150);
+    // A hundred at once, and fifty a second after that.
+    assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());
 }
