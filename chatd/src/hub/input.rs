@@ -1,5 +1,7 @@
 //! From a client's bytes to its commands, one at a time and in order. Pure: no I/O.
 
+use std::borrow::Cow;
+
 use super::session::{Place, Session};
 use super::{Effect, Hub, SessionId, Time, Timer};
 use crate::frame::Drop;
@@ -33,6 +35,15 @@ fn first_line(bytes: &[u8]) -> Option<(&[u8], usize)> {
     Some((&bytes[..end], end + 1))
 }
 
+/// With LF for the NUL that telnet sends after CR. `before`: the byte that came before.
+fn line_ends(bytes: &[u8], mut before: Option<u8>) -> Cow<'_, [u8]> {
+    if memchr::memchr(0, bytes).is_none() {
+        return Cow::Borrowed(bytes);
+    }
+    let end = |byte: &u8| if before.replace(*byte) == Some(b'\r') && *byte == 0 { b'\n' } else { *byte };
+    Cow::Owned(bytes.iter().map(end).collect())
+}
+
 impl Hub {
     pub(super) fn received_lines(&mut self, time: Time, id: SessionId, bytes: &[u8]) {
         let Some(session) = self.session_mut(id) else {
@@ -41,9 +52,11 @@ impl Hub {
         if matches!(session.place, Place::Closing) {
             return;
         }
-        if session.fresh && bytes.first() == Some(&0x16) && session.waiting.bytes.is_empty() {
+        let unfinished = &session.waiting.bytes;
+        if session.fresh && unfinished.is_empty() && bytes.first().is_some_and(|byte| lines::is_foreign_byte(*byte)) {
             return self.abort(id);
         }
+        let bytes = &*line_ends(bytes, unfinished.last().copied());
         // Most often nothing waits, and lines are taken from what was read without a copy.
         let used = if session.waiting.bytes.is_empty() { self.take_lines(time, id, bytes) } else { 0 };
         if let Some(session) = self.session_mut(id) {
@@ -136,8 +149,9 @@ impl Hub {
                 break;
             };
             used += taken;
+            let line = if fresh { lines::without_preamble(line) } else { line };
             if fresh {
-                if lines::is_foreign(line) {
+                if skipped + taken > MAX_LINE || lines::is_foreign(line) {
                     self.abort(id);
                     break;
                 }
@@ -174,7 +188,10 @@ impl Hub {
         if waiting.skipped + waiting.bytes.len() > MAX_LINE && memchr::memchr(b'\n', &waiting.bytes).is_none() {
             waiting.skipped += waiting.bytes.len();
             waiting.bytes = Vec::new();
-            if waiting.skipped > MAX_UNFINISHED_LINE {
+            if session.fresh {
+                // Not of this protocol; what follows would be taken for commands.
+                self.abort(id);
+            } else if waiting.skipped > MAX_UNFINISHED_LINE {
                 self.fail(time, id, ErrorCode::LineTooLong);
             }
         }

@@ -24,12 +24,65 @@ pub fn parse(line: &[u8], in_room: bool) -> Option<Result<Command<'_>, ErrorCode
     })
 }
 
-/// Whether a connection's first bytes are not of this protocol, so that it is closed at once and without a word: TLS, or a
-/// whole first line of HTTP, which a web page could otherwise use to drive this port.
+/// Whether no line of this protocol begins with this byte: TLS, STUN and other binary protocols do.
+pub fn is_foreign_byte(first: u8) -> bool {
+    first.is_ascii_control() && !matches!(first, b'\t' | b'\n' | b'\r')
+}
+
+/// What other protocols begin with: methods of HTTP, greetings of SMTP and SSH, a command of Redis.
+const FOREIGN: [&[u8]; 13] = [
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"CONNECT ",
+    b"OPTIONS ",
+    b"TRACE ",
+    b"PATCH ",
+    b"EHLO ",
+    b"HELO ",
+    b"SSH-",
+    b"*",
+];
+
+/// Whether a connection's first line is of another protocol, so that it is closed at once and without a word: a web page could
+/// otherwise use this port.
 pub fn is_foreign(first_line: &[u8]) -> bool {
     let line = first_line.strip_suffix(b"\n").unwrap_or(first_line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    line.first() == Some(&0x16) || line.ends_with(b" HTTP/1.0") || line.ends_with(b" HTTP/1.1")
+    let last = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
+        || FOREIGN.iter().any(|start| line.starts_with(start))
+        || (last.len() < line.len() && is_version(last))
+}
+
+/// `HTTP/1.1`, `RTSP/1.0`, `SIP/2.0` and the like.
+fn is_version(word: &[u8]) -> bool {
+    let mut parts = word.splitn(2, |byte| *byte == b'/');
+    let (Some(name), Some(version)) = (parts.next(), parts.next()) else {
+        return false;
+    };
+    let number = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    !name.is_empty() && name.iter().all(u8::is_ascii_uppercase) && !version.is_empty() && version.iter().all(number)
+}
+
+/// A connection's first line without what terminals put before it: telnet's negotiation (RFC 854) and a byte order mark.
+pub fn without_preamble(first_line: &[u8]) -> &[u8] {
+    const INTERPRET: u8 = 255;
+    const END: [u8; 2] = [INTERPRET, 240];
+    let mut line = first_line;
+    loop {
+        line = match line {
+            // Subnegotiation; an option; another command.
+            [INTERPRET, 250, rest @ ..] => match memchr::memmem::find(rest, &END) {
+                Some(end) => &rest[end + END.len()..],
+                None => return &[],
+            },
+            [INTERPRET, 251..=254, _, rest @ ..] | [INTERPRET, ..=249, rest @ ..] => rest,
+            _ => return line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line),
+        };
+    }
 }
 
 fn parse_in_room(line: &[u8]) -> Result<Command<'_>, ErrorCode> {

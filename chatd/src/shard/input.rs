@@ -21,7 +21,8 @@ fn one_turn(lines: &[u8]) -> usize {
     if lines.len() <= TURN {
         return lines.len();
     }
-    memchr::memchr_iter(b'\n', lines).nth(TURN - 1).map_or(lines.len(), |end| end + 1)
+    // A NUL may end a line too.
+    memchr::memchr2_iter(b'\n', 0, lines).nth(TURN - 1).map_or(lines.len(), |end| end + 1)
 }
 
 /// What came of one read.

@@ -1,12 +1,12 @@
 //! The raw TCP port: sessions, ends of connections, and what is not ours.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use chatd::hub::HubSettings;
 
-use crate::client::{Lines, room_of, wait_until};
+use crate::client::{Lines, PATIENCE, room_of, wait_until};
 use crate::pod::{Options, Pod};
 
 #[test]
@@ -99,19 +99,106 @@ fn a_reset_connection_is_a_drop() {
     players[0].expect("EXITED bob disconnected");
 }
 
+/// Sends these parts, one packet each, and reads to the end.
+fn all_that_is_said_to(pod: &Pod, parts: &[&[u8]]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(pod.tcp).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    for part in parts {
+        // It may be closed before all of it is sent.
+        let _ = stream.write_all(part);
+        std::thread::yield_now();
+    }
+    let mut read = Vec::new();
+    // Closed with input unread, the connection may be reset.
+    if let Err(error) = stream.read_to_end(&mut read) {
+        let start = parts[0].escape_ascii().take(60).collect::<Vec<_>>();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{:?}", String::from_utf8_lossy(&start));
+    }
+    read
+}
+
 #[test]
-fn tls_and_http_are_closed_at_once_and_without_a_word() {
+fn the_first_words_of_other_protocols_are_closed_at_once_and_without_a_word() {
     let pod = Pod::start(Options::default());
-    for words in ["\u{16}\u{3}\u{1}", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST /x HTTP/1.0\n"] {
-        let mut stream = TcpStream::connect(pod.tcp).unwrap();
-        stream.set_read_timeout(Some(crate::client::PATIENCE)).unwrap();
-        stream.write_all(words.as_bytes()).unwrap();
-        let mut read = Vec::new();
-        // Closed with input unread, the connection may be reset.
-        let _ = stream.read_to_end(&mut read);
-        assert_eq!(read, b"", "{words:?}");
+    let table: &[&[u8]] = &[
+        b"\x16\x03\x01",
+        b"\0\x03\0\x08\x21\x12\xa4\x42",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /x HTTP/1.0\n",
+        b"JOIN /x HTTP/1.1\r\n",
+        b"GET /\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"OPTIONS * RTSP/1.0\r\n",
+        b"INVITE sip:a@b SIP/2.0\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"EHLO a.example\r\n",
+        b"*1\r\n$4\r\nPING\r\n",
+        b"PI\x07NG\r\n",
+    ];
+    for words in table {
+        let said = all_that_is_said_to(&pod, &[words, b"\r\n\r\nCREATE_ROOM\r\n"]);
+        assert_eq!(said, b"", "{:?}", words.escape_ascii().to_string());
     }
     wait_until("the sessions end", || pod.sessions() == 0);
+    // What a person types wrongly at first is answered, and names of other protocols may be said in a room.
+    let mut client = Lines::connect(pod.tcp);
+    assert!(client.ask("hello").starts_with("ERR bad_command "));
+    let room = client.create_room();
+    client.join(&room, "alice");
+    assert_eq!(client.ask("GET / HTTP/1.1"), "MSG alice GET / HTTP/1.1");
+}
+
+#[test]
+fn a_web_page_cannot_cut_its_request_so_that_the_rest_is_taken_for_commands() {
+    let pod = Pod::start(Options::default());
+    let rest = b"TP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\nCREATE_ROOM\n";
+    // The path fills what is sent first, whatever that holds, and the limit of a line.
+    for length in [1_448 - 6, 4_096 - 6, 4_096, 8_192, 14_600 - 6, 60_000] {
+        let path = [b"GET /", &b"a".repeat(length)[..], b" HT"].concat();
+        assert_eq!(all_that_is_said_to(&pod, &[&path, rest]), b"", "{length}");
+        assert_eq!(all_that_is_said_to(&pod, &[&[&path[..], rest].concat()]), b"", "{length}");
+    }
+    let nothing_known = [&b"x".repeat(5_000)[..], b"\nCREATE_ROOM\n"].concat();
+    assert_eq!(all_that_is_said_to(&pod, &[&nothing_known]), b"");
+    assert_eq!(pod.report().gauges.rooms, 0);
+}
+
+#[test]
+fn terminals_may_negotiate_mark_their_encoding_and_end_lines_with_nul() {
+    let pod = Pod::start(Options::default());
+    let table: &[&[u8]] = &[
+        b"\xff\xfb\x1f\xff\xfd\x03\xff\xfa\x1f\0\x50\0\x18\xff\xf0PING\r\n",
+        b"\xff\xf1PING\r\0",
+        b"\xef\xbb\xbfPING\n",
+        b"\xff\xfd\x01\xef\xbb\xbfPING\r\n",
+        b"PING\r\0",
+        b"\r\0PING\r\0",
+    ];
+    for bytes in table {
+        let mut whole = Lines::connect(pod.tcp);
+        whole.send(bytes);
+        whole.expect("PONG");
+        let mut pieces = Lines::connect(pod.tcp);
+        for byte in *bytes {
+            pieces.send([*byte]);
+            std::thread::yield_now();
+        }
+        pieces.expect("PONG");
+        pieces.send(b"PING\r\0PING\r\0");
+        pieces.expect("PONG");
+        pieces.expect("PONG");
+    }
+    // Only as they are meant: elsewhere both are no text.
+    let mut client = Lines::connect(pod.tcp);
+    let room = client.create_room();
+    client.join(&room, "alice");
+    assert!(client.ask("a\0b").starts_with("ERR bad_text "));
+    client.send(b"a\xff\xfdb\n");
+    client.expect_start("ERR bad_text ");
+    client.send(b"hello\r\0there\r\0");
+    client.expect("MSG alice hello");
+    client.expect("MSG alice there");
 }
 
 #[test]

@@ -192,12 +192,44 @@ fn the_longest_text_and_line_pass_and_one_byte_more_does_not() {
 }
 
 #[test]
-fn tls_and_http_are_known_by_their_first_line() {
-    for foreign in [&b"\x16\x03\x01\x02\x00"[..], b"GET / HTTP/1.1\r\n", b"POST /x HTTP/1.0", b"QUIT HTTP/1.1\n"] {
-        assert!(is_foreign(foreign), "{foreign:?}");
+fn other_protocols_are_known_by_their_first_line() {
+    let foreign: [&[u8]; 10] = [
+        b"\x16\x03\x01\x02\x00",
+        b"GET / HTTP/1.1\r\n",
+        b"GET /",
+        b"POST /x HTTP/1.0",
+        b"QUIT HTTP/1.1\n",
+        b"PRI * HTTP/2.0",
+        b"DESCRIBE rtsp://a RTSP/1.0\r",
+        b"SSH-2.0-x",
+        b"EHLO a",
+        b"PI\0NG",
+    ];
+    for line in foreign {
+        assert!(is_foreign(line), "{line:?}");
     }
-    for own in [&b""[..], b"PING", b"JOIN abc12def alice", b"GET / HTTP/1.1 x", b"HTTP/1.1"] {
+    for own in
+        [&b""[..], b"PING", b"JOIN abc12def alice", b"GETTING on", b"HTTP/1.1", b"and/or 1/2", b"a HTTP/", b"\thi\r"]
+    {
         assert!(!is_foreign(own), "{own:?}");
+    }
+}
+
+#[test]
+fn what_terminals_put_before_the_first_line_is_no_part_of_it() {
+    let table: [(&[u8], &[u8]); 9] = [
+        (b"PING", b"PING"),
+        (b"\xff\xfb\x1f\xff\xfe\x03PING", b"PING"),
+        (b"\xff\xfa\x1f\0\xff\xff\0\xff\xf0PING\r", b"PING\r"),
+        (b"\xff\xf1PING", b"PING"),
+        (b"\xff\xfd\x01\xef\xbb\xbfPING", b"PING"),
+        (b"\xef\xbb\xbf\xef\xbb\xbfPING", b"\xef\xbb\xbfPING"),
+        (b"\xff\xfa\x1fPING", b""),
+        (b"\xff\xffPING", b"\xff\xffPING"),
+        (b"\xff", b"\xff"),
+    ];
+    for (bytes, line) in table {
+        assert_eq!(without_preamble(bytes), line, "{bytes:?}");
     }
 }
 
