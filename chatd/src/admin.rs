@@ -1,5 +1,7 @@
 //! The admin port: /livez, /readyz, /metrics and /status. Serves HTTP; what it says is a [`Snapshot`].
 
+mod table;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,22 +12,21 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::lease::DirectoryState;
 use crate::metrics::{self, Snapshot};
 use crate::tcp::{is_loopback, keep_alive};
 use crate::web::Gate;
+use table::Table;
 
 /// A pod that has not told how it is within this time does not turn over.
 pub const ANSWER_TIME: Duration = Duration::from_secs(1);
-/// Connections to the admin port; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 64;
 /// From connecting, or from one answer, to the next request's whole header.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 const MAX_HEADER: usize = 16 * 1024;
@@ -60,16 +61,12 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
     // Else somebody who asks and does not read, or is cut off, would keep a place.
     keep_alive(&listener);
     let router = if is_loopback(&listener) { router.layer(middleware::from_fn(own_names_only)) } else { router };
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let table = Arc::new(Table::default());
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let accept = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            accepted = accept => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
             () = &mut shutdown => return,
         };
@@ -78,14 +75,26 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
+        let place = table.make_place();
+        let key = place.key;
         let service = TowerToHyperService::new(router.clone());
-        connections.spawn(async move {
-            let _place = place;
+        let connection = connections.spawn(async move {
+            let service = service_fn(|request| {
+                let asked = place.ask();
+                let answer = service.call(request);
+                async move {
+                    let _asked = asked;
+                    answer.await
+                }
+            });
             let mut server = hyper::server::conn::http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEADER);
             // How a connection of a scraper ends is of no interest.
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
+        table.entered(key, connection);
+        // What has asked already is heard before the next one may push it out.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -167,6 +176,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
+    use super::table::MAX_CONNECTIONS;
     use super::*;
     use crate::directory::NoAnswer;
 
@@ -212,6 +222,45 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(10), server).await.unwrap().unwrap();
             answers
         })
+    }
+
+    /// What comes without having to wait until silent connections end by themselves.
+    async fn within<T>(what: impl Future<Output = T>) -> T {
+        tokio::time::timeout(HEADER_TIME / 2, what).await.expect("in time")
+    }
+
+    #[test]
+    fn of_silent_connections_the_oldest_makes_way() {
+        let snapshot = Snapshot { ready: true, ..Snapshot::default() };
+        let figures = Figures { snapshot, stuck: false };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            tokio::spawn(serve(listener, router(figures), std::future::pending()));
+            // Silent from the start, in the middle of a header, and after an answer.
+            let words = ["", "GET /livez HT", "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"];
+            let mut silent = Vec::new();
+            for number in 0..3 * MAX_CONNECTIONS {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.write_all(words[number % 3].as_bytes()).await.unwrap();
+                silent.push(stream);
+            }
+            for _ in 0..2 {
+                let mut probe = TcpStream::connect(address).await.unwrap();
+                probe.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+                let mut answer = String::new();
+                within(probe.read_to_string(&mut answer)).await.unwrap();
+                assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            }
+            let closed = within(silent[0].read(&mut [0; 1])).await;
+            assert!(closed.is_err() || closed.is_ok_and(|count| count == 0));
+            let last = silent.last_mut().unwrap();
+            let _ = within(last.read(&mut [0; 200])).await;
+            last.write_all(words[2].as_bytes()).await.unwrap();
+            let mut answers = [0; 200];
+            assert!(within(last.read(&mut answers)).await.unwrap() > 0);
+        });
     }
 
     fn body(answer: &str) -> serde_json::Value {
