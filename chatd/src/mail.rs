@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{Semaphore, oneshot};
 
@@ -131,11 +131,21 @@ pub struct Places {
     count: usize,
     free: Arc<Semaphore>,
     refused: Arc<AtomicU64>,
+    draining: Arc<AtomicBool>,
 }
 
 impl Places {
     pub fn new(count: usize) -> Self {
-        Self { count, free: Arc::new(Semaphore::new(count)), refused: Arc::default() }
+        Self { count, free: Arc::new(Semaphore::new(count)), refused: Arc::default(), draining: Arc::default() }
+    }
+
+    /// New connections are to go to other pods from now on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// `None`, which is counted: all are taken.

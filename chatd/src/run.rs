@@ -210,6 +210,7 @@ fn listen(
         max_misses: settings.limits.max_misses,
         limits,
         first_line_timeout: settings.limits.first_line_timeout,
+        keep_alive: settings.limits.http_keep_alive,
     };
     spawn_local(web::serve(ports.http, shards.to_vec(), options, stopped(accept.clone())));
     let options = tcp::TcpOptions {

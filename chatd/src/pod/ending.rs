@@ -69,6 +69,7 @@ impl Pod {
         self.phase = Phase::Draining { accept_until: time.now + millis(self.linger), deadline };
         // Alone there is nobody to wait for.
         let deadline = if self.linger.is_zero() { time.now } else { deadline };
+        self.figures.places().drain();
         // The lease first: no pod should choose this one as a target any more, and targets are asked for.
         self.lease.drain(time);
         self.tell_all(|| ShardMail::Drain { deadline });

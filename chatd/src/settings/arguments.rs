@@ -226,6 +226,9 @@ pub(super) struct LimitArguments {
     /// From connecting to the first complete line or HTTP header.
     #[arg(long, env = "CHATD_FIRST_LINE_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = |text: &str| values::seconds(text, 1, 3600))]
     pub(super) first_line_timeout: Duration,
+    /// Silence on an HTTP connection after an answer. More than the proxies in front of it allow theirs, which is often 60 s.
+    #[arg(long, env = "CHATD_HTTP_KEEP_ALIVE", value_name = "SECONDS", default_value = "75", value_parser = |text: &str| values::seconds(text, 1, 3600))]
+    pub(super) http_keep_alive: Duration,
     /// Silence outside a room before a connection is closed.
     #[arg(long, env = "CHATD_IDLE_TIMEOUT", value_name = "SECONDS", default_value = "120", value_parser = |text: &str| values::seconds(text, 1, 86_400))]
     pub(super) idle_timeout: Duration,

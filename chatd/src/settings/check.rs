@@ -84,6 +84,7 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
         rate: limits.rate,
         burst: limits.burst,
         first_line_timeout: limits.first_line_timeout,
+        http_keep_alive: limits.http_keep_alive,
         idle_timeout: limits.idle_timeout,
         max_misses: limits.max_misses,
         send_queue: limits.send_queue,

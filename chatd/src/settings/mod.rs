@@ -113,6 +113,7 @@ pub struct Limits {
     pub rate: u32,
     pub burst: u32,
     pub first_line_timeout: Duration,
+    pub http_keep_alive: Duration,
     pub idle_timeout: Duration,
     pub max_misses: u32,
     /// Bytes that may wait on one connection.

@@ -37,6 +37,7 @@ fn alone_it_needs_no_flag() {
         rate,
         burst,
         first_line_timeout,
+        http_keep_alive,
         idle_timeout,
         max_misses,
         send_queue,
@@ -46,6 +47,7 @@ fn alone_it_needs_no_flag() {
     } = settings.limits;
     let times = [seat_hold, empty_ttl, record_ttl, first_line_timeout, idle_timeout, settings.drain_deadline];
     assert_eq!(times.map(|time| time.as_secs()), [30, 600, 3600, 10, 120, 25]);
+    assert_eq!(http_keep_alive.as_secs(), 75);
     assert_eq!([max_players, max_connections, max_rooms, rate, burst, max_misses], [4, 10_000, 10_000, 10, 20, 10]);
     assert_eq!(replay_messages, 32);
     assert_eq!([send_queue, replay_bytes, replay_pod_bytes], [256 << 10, 8 << 10, 32 << 20]);

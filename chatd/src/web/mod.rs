@@ -30,7 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::limits::{self, SharedLimits};
 use crate::logging::OnceAMinute;
@@ -59,8 +59,11 @@ pub struct WebOptions {
     pub max_misses: u32,
     /// With `--per-ip-limits`.
     pub limits: Option<SharedLimits>,
-    /// From connecting, or from one answer, to the next request's whole header (protocol.md section 5).
+    /// From connecting to the first request's whole header (protocol.md section 5).
     pub first_line_timeout: Duration,
+    /// From one answer to the next request's whole header. Longer than proxies keep their connections, or they would send a
+    /// request into one that is being closed.
+    pub keep_alive: Duration,
 }
 
 /// Requests on one connection that are answered at once, and so many a second after that: the next ones wait. A page takes some
@@ -73,8 +76,9 @@ const MAX_BODY: usize = 4096;
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// The longest that a shard takes to answer: a takeover, and some more.
 const ANSWER_TIME: Duration = Duration::from_secs(6);
-/// A connection that is not upgraded is used for so long, and then has so long to end.
+/// A connection that is not upgraded is used for so long: the first answer after that is its last, and says so.
 const LIFE: Duration = Duration::from_mins(2);
+/// What stands still so much longer than a connection may be silent has an answer that nobody takes.
 const GRACE: Duration = Duration::from_secs(20);
 /// Connections over the limit that are being told so, at one time; more are closed without a word.
 const REFUSALS: usize = 64;
@@ -105,6 +109,8 @@ struct Web {
     shards: Vec<UnboundedSender<ShardMail>>,
     turn: AtomicUsize,
     first_line_timeout: Duration,
+    keep_alive: Duration,
+    places: Places,
     limits: Option<SharedLimits>,
 }
 
@@ -120,17 +126,26 @@ struct Client {
     creations: Mutex<Bucket>,
     /// What is left of its requests.
     pace: Mutex<Bucket>,
+    since: Instant,
+    /// When it last asked for something.
+    asked: Mutex<Option<Instant>>,
 }
 
 impl Client {
     fn new(socket: IpAddr, permit: Option<Permit>) -> Self {
         let pace = Bucket::new(REQUESTS_A_SECOND, REQUESTS_AT_ONCE, shard::now().now);
         let creations = Mutex::new(limits::creations(shard::now().now));
-        Self { socket, permit: Mutex::new(permit), misses: AtomicU32::new(0), creations, pace: Mutex::new(pace) }
+        let (permit, pace, asked) = (Mutex::new(permit), Mutex::new(pace), Mutex::new(None));
+        Self { socket, permit, misses: AtomicU32::new(0), creations, pace, since: Instant::now(), asked }
     }
 
-    /// Waits until the connection may have another answer.
+    fn asked(&self) -> Option<Instant> {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a request, and waits until the connection may have another answer.
     async fn keep_pace(&self) {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let take = || self.pace.lock().unwrap_or_else(PoisonError::into_inner).take(shard::now().now);
         while let Err(wait) = take() {
             sleep(Duration::from_millis(wait)).await;
@@ -166,6 +181,8 @@ pub async fn serve(
         shards,
         turn: AtomicUsize::new(0),
         first_line_timeout: options.first_line_timeout,
+        keep_alive: options.keep_alive,
+        places: options.places.clone(),
         limits: options.limits,
     });
     let refusals = Arc::new(Semaphore::new(REFUSALS));
@@ -210,18 +227,25 @@ pub async fn serve(
 
 async fn connection(web: Arc<Web>, client: Arc<Client>, stream: TcpStream, mut ending: watch::Receiver<()>) {
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(web.first_line_timeout).max_buf_size(MAX_HEADERS);
+    server.timer(TokioTimer::new()).header_read_timeout(web.keep_alive).max_buf_size(MAX_HEADERS);
     server.keep_alive(!client.over_the_limit());
     let service = service_fn(|request| {
         let (web, client) = (web.clone(), client.clone());
         async move { Ok::<_, Infallible>(web.answer(&client, request).await) }
     });
     let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    tokio::select! {
-        // How it ends is the client's affair.
-        _ = &mut connection => return,
-        _ = ending.changed() => {}
-        () = sleep(LIFE) => {}
+    let mut due = client.since + web.first_line_timeout;
+    loop {
+        tokio::select! {
+            // How it ends is the client's affair.
+            _ = &mut connection => return,
+            _ = ending.changed() => break,
+            () = sleep_until(due) => {}
+        }
+        match client.asked().map(|at| at + web.keep_alive + GRACE) {
+            Some(at) if at > Instant::now() => due = at,
+            _ => return,
+        }
     }
     connection.as_mut().graceful_shutdown();
     let _ = timeout(GRACE, connection).await;
@@ -235,10 +259,12 @@ impl Web {
         let mut response = self.respond(client, &base, request).await.unwrap_or_else(|failure| {
             if is_for_people { pages::of_failure(failure, &base) } else { failure.into_response() }
         });
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.extend(SECURITY);
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        if self.has_missed_too_often(client) {
+        let is_last = self.places.draining() || client.since.elapsed() >= LIFE || self.has_missed_too_often(client);
+        if is_last && !switches {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use crate::client::{Answer, Lines, PATIENCE, http, http_over};
 use crate::pod::{Options, Pod};
@@ -262,6 +263,35 @@ fn a_connection_is_used_again_and_many_requests_may_come_at_once() {
     let mut all = String::new();
     stream.read_to_string(&mut all).unwrap();
     assert_eq!(all.matches("HTTP/1.1 200 OK").count(), 3);
+}
+
+#[test]
+fn a_connection_that_was_answered_may_be_silent_for_longer_than_one_that_asked_nothing() {
+    let hub = chatd::hub::HubSettings { first_line_timeout: 200, ..Options::default().hub };
+    let pod = Pod::start(Options { hub, keep_alive: Duration::from_millis(2_000), ..Options::default() });
+    let mut stream = TcpStream::connect(pod.web).unwrap();
+    let request = format!("GET /favicon.svg HTTP/1.1\r\nHost: {}\r\n\r\n", pod.web);
+    for _ in 0..3 {
+        let answer = http_over(&mut stream, &request);
+        assert_eq!((answer.status, answer.header("connection")), (200, None));
+        // Silence is what is tried here.
+        std::thread::sleep(Duration::from_millis(600));
+    }
+    assert_eq!(http_over(&mut stream, &request).status, 200);
+    let silent = Instant::now();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "it is closed");
+    assert!(silent.elapsed() >= Duration::from_millis(1_900), "{:?}", silent.elapsed());
+}
+
+#[test]
+fn the_last_answer_of_a_pod_that_ends_says_so() {
+    let pod = Pod::start(Options::default());
+    let mut stream = TcpStream::connect(pod.web).unwrap();
+    let request = format!("GET /favicon.svg HTTP/1.1\r\nHost: {}\r\n\r\n", pod.web);
+    assert_eq!(http_over(&mut stream, &request).header("connection"), None);
+    pod.drains();
+    assert_eq!(http_over(&mut stream, &request).header("connection"), Some("close"));
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "it is closed");
 }
 
 #[test]

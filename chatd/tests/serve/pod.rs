@@ -34,6 +34,7 @@ pub struct Options {
     pub trusted_proxies: Vec<Cidr>,
     pub base_path: BasePath,
     pub per_ip_limits: bool,
+    pub keep_alive: Duration,
 }
 
 impl Default for Options {
@@ -67,6 +68,7 @@ impl Default for Options {
             trusted_proxies: Vec::new(),
             base_path: BasePath::default(),
             per_ip_limits: false,
+            keep_alive: Duration::from_secs(75),
         }
     }
 }
@@ -76,6 +78,7 @@ pub struct Pod {
     pub web: SocketAddr,
     shards: Vec<UnboundedSender<ShardMail>>,
     threads: Vec<JoinHandle<()>>,
+    places: Places,
     end: watch::Sender<()>,
 }
 
@@ -112,15 +115,16 @@ impl Pod {
             let confirmed = Some(shard::now().now);
             shard.send(ShardMail::Lease(LeaseView { confirmed, settled: true })).unwrap();
         }
+        let places = Places::new(options.max_connections);
         let (end, ending) = watch::channel(());
         let (bound, addresses) = std::sync::mpsc::channel();
-        let of_thread = shards.clone();
+        let (of_thread, of_pod) = (shards.clone(), places.clone());
         threads.push(std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(options, limits, of_thread, mail, ending, bound));
+            runtime.block_on(serve(options, limits, of_pod, of_thread, mail, ending, bound));
         }));
         let (tcp, web) = addresses.recv().unwrap();
-        Self { tcp, web, shards, threads, end }
+        Self { tcp, web, shards, threads, places, end }
     }
 
     pub fn report(&self) -> Report {
@@ -133,6 +137,11 @@ impl Pod {
             sum.gauges += &report.gauges;
         }
         sum
+    }
+
+    /// New connections are to go to other pods from now on.
+    pub fn drains(&self) {
+        self.places.drain();
     }
 
     pub fn sessions(&self) -> u64 {
@@ -157,6 +166,7 @@ impl Drop for Pod {
 async fn serve(
     options: Options,
     limits: Option<SharedLimits>,
+    places: Places,
     shards: Vec<UnboundedSender<ShardMail>>,
     mut mail: UnboundedReceiver<PodMail>,
     ending: watch::Receiver<()>,
@@ -165,7 +175,6 @@ async fn serve(
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
     bound.send((tcp.local_addr().unwrap(), web.local_addr().unwrap())).unwrap();
-    let places = Places::new(options.max_connections);
     let first_line_timeout = Duration::from_millis(options.hub.first_line_timeout);
     let tcp_options = TcpOptions { places: places.clone(), proxy_protocol: options.proxy_protocol, first_line_timeout };
     let web_options = WebOptions {
@@ -177,6 +186,7 @@ async fn serve(
         max_misses: options.hub.max_misses,
         limits,
         first_line_timeout,
+        keep_alive: options.keep_alive,
     };
     let ended = || {
         let mut ending = ending.clone();
