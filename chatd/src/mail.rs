@@ -157,6 +157,16 @@ impl Places {
         place
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.count as u64
+    }
+
+    /// How many connections over the limit may be told so at one time, of each port: they take files too.
+    pub fn refusals(&self) -> usize {
+        (self.count / 16).clamp(4, 64)
+    }
+
     /// How many are taken: by clients, by HTTP connections, and by those that are being closed.
     pub fn used(&self) -> u64 {
         self.count.saturating_sub(self.free.available_permits()) as u64

@@ -39,7 +39,9 @@ pub struct Snapshot {
     pub counters: Counters,
     pub gauges: Gauges,
     pub directory_counters: DirectoryCounters,
-    /// Places for connections that are taken; `--max-connections` is how many there are.
+    /// Places for connections: `--max-connections`, or what the limit of open files allows.
+    pub connection_places: u64,
+    /// Those of them that are taken.
     pub connection_places_used: u64,
     /// Connections that were turned away since the pod was full.
     pub connections_refused: u64,
@@ -129,7 +131,7 @@ impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut write = Writer(encoder);
         write.pod(self)?;
-        write.places(self.connection_places_used, self.connections_refused)?;
+        write.places(self)?;
         write.shards(&self.counters, &self.gauges)?;
         write.directory(self)?;
         write.process(self.process)
@@ -164,10 +166,13 @@ impl Writer<'_> {
         )
     }
 
-    fn places(&mut self, used: u64, refused: u64) -> fmt::Result {
-        let help = "Places of --max-connections that are taken: by clients, HTTP connections and those being closed";
-        self.gauge("chatd_connection_places_used", help, used)?;
-        self.counter("chatd_connections_refused", "Connections turned away since the pod was full", refused)
+    fn places(&mut self, snapshot: &Snapshot) -> fmt::Result {
+        let help = "Places for connections: --max-connections, or fewer where the limit of open files allows no more";
+        self.gauge("chatd_connection_places", help, snapshot.connection_places)?;
+        let help = "Those of them that are taken: by clients, HTTP connections and those being closed";
+        self.gauge("chatd_connection_places_used", help, snapshot.connection_places_used)?;
+        let help = "Connections turned away since the pod was full";
+        self.counter("chatd_connections_refused", help, snapshot.connections_refused)
     }
 
     /// All shards' sums. Taken apart by name, so that a figure that is not shown does not compile.

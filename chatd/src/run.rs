@@ -74,11 +74,11 @@ pub enum StartError {
 
 /// Runs a pod until a signal has ended it; returns the exit code.
 pub fn run(settings: Settings) -> Result<u8, StartError> {
-    raise_file_limit(u64::from(settings.limits.max_connections) + OTHER_FILES);
+    let places = places(u64::from(settings.limits.max_connections));
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().max_blocking_threads(HELPER_THREADS);
     let runtime = runtime.build().map_err(StartError::Thread)?;
-    let ended = LocalSet::new().block_on(&runtime, serve(settings));
+    let ended = LocalSet::new().block_on(&runtime, serve(settings, places));
     // Name look-ups may still block a helper thread; nobody waits for them.
     runtime.shutdown_background();
     Ok(match ended? {
@@ -103,9 +103,9 @@ struct Me {
     peer: Identity,
 }
 
-async fn serve(settings: Settings) -> Result<Ended, StartError> {
+async fn serve(settings: Settings, places: Places) -> Result<Ended, StartError> {
     let mut random = StdRng::from_seed(seed()?);
-    let ports = bind(&settings).await?;
+    let ports = bind(&settings)?;
     let me = identify(&settings, PodBoot(random.random()), &ports)?;
     let failures = ReloadFailures::default();
     let key_watch = settings.token_key_file.as_deref().map(|path| KeyWatch::start(path, failures.clone()));
@@ -145,7 +145,6 @@ async fn serve(settings: Settings) -> Result<Ended, StartError> {
     let threads = spawn_shards(mailboxes, start)?;
     drop(pod_sender);
 
-    let places = Places::new(settings.limits.max_connections as usize);
     let figures = Figures::new(shards.clone(), failures, places, key_count as u64);
     let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone())?;
     let (accepting, accept) = watch::channel(true);
@@ -224,18 +223,18 @@ fn listen(
     spawn_local(async move { peers.serve(ports.peer).await });
 }
 
-async fn bind(settings: &Settings) -> Result<Ports, StartError> {
+fn bind(settings: &Settings) -> Result<Ports, StartError> {
     let listen = settings.listen;
     Ok(Ports {
-        tcp: bind_one("--tcp-listen", listen.tcp).await?,
-        http: bind_one("--http-listen", listen.http).await?,
-        peer: bind_one("--peer-listen", listen.peer).await?,
-        admin: bind_one("--admin-listen", listen.admin).await?,
+        tcp: bind_one("--tcp-listen", listen.tcp)?,
+        http: bind_one("--http-listen", listen.http)?,
+        peer: bind_one("--peer-listen", listen.peer)?,
+        admin: bind_one("--admin-listen", listen.admin)?,
     })
 }
 
-async fn bind_one(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|error| {
+fn bind_one(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    tcp::listen(address).map_err(|error| {
         let hint = match error.kind() {
             std::io::ErrorKind::AddrInUse => "the port is taken; end what listens there, or give another port",
             std::io::ErrorKind::PermissionDenied => "the system forbids it; give a port from 1024 on",
@@ -312,7 +311,29 @@ fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSl
     }
 }
 
-/// Sees to it that there are enough descriptors, or says how many clients there can be.
+/// So many places for connections, or as many as the system lets this process have.
+fn places(wanted: u64) -> Places {
+    let needed = wanted + OTHER_FILES;
+    raise_file_limit(needed);
+    let allowed = getrlimit(Resource::Nofile).current;
+    let places = allowed.map_or(wanted, |allowed| wanted.min(places_of(allowed)));
+    if places < wanted {
+        tracing::warn!(
+            limit = allowed,
+            needed,
+            places,
+            "too few open files for --max-connections: raise the limit (ulimit -n), or lower the flag"
+        );
+    }
+    Places::new(places as usize)
+}
+
+/// What is left for clients of so many open files: Redis, peers and probes must always find some.
+fn places_of(open_files: u64) -> u64 {
+    open_files - OTHER_FILES.min(open_files / 2)
+}
+
+/// Sees to it that there are enough descriptors, as far as the system allows.
 fn raise_file_limit(needed: u64) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {
@@ -322,15 +343,6 @@ fn raise_file_limit(needed: u64) {
         Rlimit { current: Some(limit.maximum.map_or(needed, |most| most.min(needed))), maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit of open files cannot be raised");
-    }
-    if let Some(current) = getrlimit(Resource::Nofile).current
-        && current < needed
-    {
-        tracing::warn!(
-            limit = current,
-            needed,
-            "too few open files for --max-connections: raise the limit (ulimit -n), or lower the flag"
-        );
     }
 }
 

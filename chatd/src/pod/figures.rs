@@ -163,6 +163,7 @@ impl admin::Pod for Figures {
             counters: report.counters,
             gauges: report.gauges,
             directory_counters: own.directory,
+            connection_places: self.0.places.count(),
             connection_places_used: self.0.places.used(),
             connections_refused: self.0.places.refused(),
             peer_links: own.peer_links,

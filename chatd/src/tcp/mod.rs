@@ -3,14 +3,14 @@
 mod proxy_header;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
@@ -32,10 +32,10 @@ pub struct TcpOptions {
     pub first_line_timeout: Duration,
 }
 
-/// Connections over the limit that are being told so, at one time; more are closed without a word.
-const REFUSALS: usize = 64;
-/// How long one of them has to take it.
+/// How long a connection over the limit has to take its words; more than [`Places::refusals`] are closed without any.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
+/// Connections that the system keeps until they are accepted; net.core.somaxconn may allow fewer.
+const BACKLOG: u32 = 4_096;
 /// After an error of accept (no descriptors left, most often) it is tried again this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -48,7 +48,7 @@ pub async fn serve(
 ) {
     keep_alive(&listener);
     let mut spread = Spread::default();
-    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let refusals = Arc::new(Semaphore::new(options.places.refusals()));
     let mut shards = shards.into_iter().cycle();
     let mut under_way = JoinSet::new();
     let mut failures = OnceAMinute::default();
@@ -89,6 +89,14 @@ pub async fn serve(
             }
         }
     }
+}
+
+/// Listens on an address, with a queue for all who come back at once after a restart.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Whether only this machine can connect.

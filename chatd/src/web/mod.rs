@@ -80,8 +80,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(6);
 const LIFE: Duration = Duration::from_mins(2);
 /// What stands still so much longer than a connection may be silent has an answer that nobody takes.
 const GRACE: Duration = Duration::from_secs(20);
-/// Connections over the limit that are being told so, at one time; more are closed without a word.
-const REFUSALS: usize = 64;
+/// How long a connection over the limit has to take its answer; more than [`Places::refusals`] are closed without one.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// What is open at the end of the port has so long to get its answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -185,7 +184,7 @@ pub async fn serve(
         places: options.places.clone(),
         limits: options.limits,
     });
-    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let refusals = Arc::new(Semaphore::new(options.places.refusals()));
     let (end, ending) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut failures = OnceAMinute::default();

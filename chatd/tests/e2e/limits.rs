@@ -306,14 +306,65 @@ fn silence_is_ended() {
     assert!(pod::get(pod.web, "/").is_some_and(|answer| answer.status == 200));
 }
 
-#[test]
-fn ten_thousand_connections_and_one_more() {
-    const MANY: usize = 10_000;
+/// Lets this process have so many connections.
+fn allow_open_files(connections: usize) {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
-    let enough = limit.maximum.is_none_or(|most| most >= MANY as u64 + 1_000);
+    let enough = limit.maximum.is_none_or(|most| most >= connections as u64 + 1_000);
     assert!(enough, "this machine allows too few open files: {limit:?}");
+}
+
+#[test]
+fn all_who_come_at_once_are_let_in_without_being_asked_again() {
+    const MANY: usize = 1_500;
+    allow_open_files(4 * MANY);
+    let town = Town::start(1);
+    let pod = &town.pods[0];
+    // Whoever comes meanwhile has to wait in the system's queue.
+    pod.freeze();
+    let second = Duration::from_secs(1);
+    for port in [pod.tcp, pod.web, pod.peer, pod.admin] {
+        let come =
+            |number| TcpStream::connect_timeout(&port, second).unwrap_or_else(|error| panic!("{number}: {error}"));
+        let all: Vec<TcpStream> = (0..MANY).map(come).collect();
+        assert_eq!(all.len(), MANY);
+    }
+    pod.thaw();
+    assert_eq!(town.client(0).ask("PING"), "PONG");
+}
+
+#[test]
+fn where_the_system_allows_few_open_files_there_are_fewer_places_and_all_else_goes_on() {
+    let mut pod = Pod::launch_with_open_files("chat-0", 400, &[]);
+    pod.ready();
+    assert_eq!(pod.metric("chatd_connection_places"), 200);
+    let mut clients: Vec<Client> = (0..200).map(|_| Client::connect(pod.tcp)).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("PING"), "PONG");
+    }
+    let mut more: Vec<Client> = (0..300).map(|_| Client::connect(pod.tcp)).collect();
+    more[0].expect_start("ERR too_many_connections ");
+    more[0].expect("BYE too_many_connections");
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(pod.probe(path), 200);
+    }
+    let room = clients[0].create_room();
+    clients[199].join(&room, "alice", "");
+    assert!(pod.log().contains("too few open files"), "{}", pod.log());
+    drop(more);
+    drop(clients);
+    wait_for("the places are free", PATIENCE, || {
+        let mut client = Client::connect(pod.tcp);
+        client.send("PING");
+        (client.line() == "PONG").then_some(())
+    });
+}
+
+#[test]
+fn ten_thousand_connections_and_one_more() {
+    const MANY: usize = 10_000;
+    allow_open_files(MANY);
     let pod = alone(&["--first-line-timeout", "300", "--idle-timeout", "300"]);
     let started = Instant::now();
     // In lots, so that the queue of connections to accept does not run over.

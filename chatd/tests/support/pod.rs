@@ -30,6 +30,8 @@ pub struct Pod {
     pub peer: SocketAddr,
     pub admin: SocketAddr,
     arguments: Vec<String>,
+    /// What the system allows it; unset: what it allows this process.
+    open_files: Option<u32>,
     child: Option<Child>,
     files: TempDir,
 }
@@ -40,7 +42,11 @@ fn loopback(port: u16) -> SocketAddr {
 
 /// The built program, with nothing of the environment that could change its settings.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chatd"));
+    without_settings(env!("CARGO_BIN_EXE_chatd"))
+}
+
+fn without_settings(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CHATD_") {
             command.env_remove(name);
@@ -53,6 +59,15 @@ pub fn program() -> Command {
 impl Pod {
     /// Starts `name` with more arguments; [`Pod::ready`] waits for it. `redis_url`: none for a pod alone.
     pub fn launch(name: &str, redis_url: Option<&str>, more: &[&str]) -> Self {
+        Self::launch_limited(name, redis_url, None, more)
+    }
+
+    /// The same without Redis, of which the system lets open only so many files.
+    pub fn launch_with_open_files(name: &str, open_files: u32, more: &[&str]) -> Self {
+        Self::launch_limited(name, None, Some(open_files), more)
+    }
+
+    fn launch_limited(name: &str, redis_url: Option<&str>, open_files: Option<u32>, more: &[&str]) -> Self {
         let files = tempfile::tempdir().unwrap();
         let [tcp, web, peer, admin] = std::array::from_fn(|_| loopback(free_port()));
         let mut arguments: Vec<String> = Vec::new();
@@ -72,7 +87,8 @@ impl Pod {
             add("--token-key-file", key.to_str().unwrap());
         }
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
-        let mut pod = Self { name: name.to_owned(), tcp, web, peer, admin, arguments, child: None, files };
+        let name = name.to_owned();
+        let mut pod = Self { name, tcp, web, peer, admin, arguments, open_files, child: None, files };
         pod.spawn();
         pod
     }
@@ -91,7 +107,12 @@ impl Pod {
     fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
         let errors = log.try_clone().unwrap();
-        let child = program().args(&self.arguments).stdout(log).stderr(errors).spawn().unwrap();
+        let mut command = program();
+        if let Some(open_files) = self.open_files {
+            command = without_settings("sh");
+            command.args(["-c", &format!("ulimit -n {open_files} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_chatd")]);
+        }
+        let child = command.args(&self.arguments).stdout(log).stderr(errors).spawn().unwrap();
         self.child = Some(child);
     }
 
@@ -156,6 +177,10 @@ impl Pod {
 
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     pub fn interrupt(&self) {
