@@ -14,7 +14,16 @@ use crate::protocol::token::Keyring;
 
 /// Watches for the signals that end a pod. A first one drains, a second one aborts.
 pub(super) fn signals(events: &UnboundedSender<PodEvent>) {
-    for (kind, name) in [(SignalKind::terminate(), "SIGTERM"), (SignalKind::interrupt(), "SIGINT")] {
+    let all = [
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::interrupt(), "SIGINT"),
+        // What a terminal sends that is closed.
+        (SignalKind::hangup(), "SIGHUP"),
+    ];
+    for (kind, name) in all {
+        if is_ignored(kind) {
+            continue;
+        }
         match signal(kind) {
             Ok(mut signals) => {
                 let events = events.clone();
@@ -27,6 +36,14 @@ pub(super) fn signals(events: &UnboundedSender<PodEvent>) {
             Err(error) => tracing::error!(%error, signal = name, "cannot be waited for: it will kill this process"),
         }
     }
+}
+
+/// Whether this process was started so that the signal does nothing, as `nohup` does with SIGHUP.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
+    ignored >> (kind.as_raw_value() - 1) & 1 == 1
 }
 
 pub(super) async fn keys(mut keys: KeyWatch, events: UnboundedSender<PodEvent>) {

@@ -27,8 +27,8 @@ Examples:
     chatd healthcheck
 
 Each flag can be given by the variable beside it; a flag wins over its variable. Times are seconds (0.5 works), sizes are
-bytes (262144, 256KiB, 32MiB), lists have commas. SIGTERM and SIGINT hand every room to another pod and end chatd; a second
-one ends it at once. Exit code 2: a setting is wrong.";
+bytes (262144, 256KiB, 32MiB), lists have commas. SIGTERM, SIGINT and SIGHUP hand every room to another pod and end chatd; a
+second one ends it at once. Exit code 2: a setting is wrong.";
 
 /// Chat rooms of up to four, found and joined through any pod.
 ///

@@ -41,8 +41,15 @@ fn a_room_is_created_joined_talked_in_and_left() {
 
 #[test]
 fn a_pod_alone_needs_no_redis() {
-    let mut pod = Pod::launch("alone", None, &[]);
-    pod.ready();
+    // Ctrl-C and the end of the terminal end it as SIGTERM does.
+    for end in [Pod::interrupt, Pod::hang_up] {
+        let mut pod = Pod::launch("alone", None, &[]);
+        pod.ready();
+        talk_until(&mut pod, end);
+    }
+}
+
+fn talk_until(pod: &mut Pod, end: fn(&Pod)) {
     let mut alice = Client::connect(pod.tcp);
     let room = alice.create_room();
     assert_eq!(alice.ask(&format!("JOIN {room} alice")), format!("JOINED {room} alice alice"));
@@ -50,8 +57,7 @@ fn a_pod_alone_needs_no_redis() {
     assert_eq!(alice.ask("LEAVE"), format!("LEFT {room}"));
     let unknown = alice.ask("JOIN zzzzzzzz alice");
     assert!(unknown.starts_with("ERR room_not_found "), "{unknown}");
-    // Ctrl-C ends it as SIGTERM does.
-    pod.interrupt();
+    end(pod);
     let words = alice.rest(PATIENCE);
     assert_eq!(words.last().unwrap(), "BYE shutting_down", "{words:?}");
     assert_eq!(pod.exit_code(PATIENCE), 0);
