@@ -172,12 +172,12 @@ pub(super) struct ClientArguments {
     #[arg(long, env = "CHATD_WEB_BASE_PATH", value_name = "PATH")]
     pub(super) web_base_path: Option<BasePath>,
     /// Each raw TCP connection must start with a PROXY header (version 1 or 2), whose client address counts.
-    #[arg(long, env = "CHATD_PROXY_PROTOCOL", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, require_equals = true, value_parser = values::switch)]
+    #[arg(long, env = "CHATD_PROXY_PROTOCOL", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, value_parser = values::switch)]
     pub(super) proxy_protocol: bool,
     /// Wrong rooms, wrong tokens and creations: 30 a minute for each client address (IPv6: /64).
     ///
     /// Only where client addresses are seen: many Services hide all of them behind one.
-    #[arg(long, env = "CHATD_PER_IP_LIMITS", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, require_equals = true, value_parser = values::switch)]
+    #[arg(long, env = "CHATD_PER_IP_LIMITS", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, value_parser = values::switch)]
     pub(super) per_ip_limits: bool,
 }
 

@@ -139,16 +139,59 @@ pub fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     host_name: &str,
 ) -> Result<Invocation, clap::Error> {
-    let mut command = command();
-    let matches = command.try_get_matches_from_mut(arguments)?;
+    // A variable that is set to nothing is as if it were not there: many tools cannot take one out.
+    let mut command = command().mut_args(|argument| {
+        let empty = argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+        if empty { argument.env(clap::builder::Resettable::Reset) } else { argument }
+    });
+    let words: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let matches = match command.try_get_matches_from_mut(&words) {
+        Ok(matches) => matches,
+        Err(error) => return Err(naming_variables(&mut command, &words, error)),
+    };
     let arguments = arguments::Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     if let Some(arguments::Subcommands::Healthcheck { live }) = arguments.command {
         return Ok(Invocation::Healthcheck(Healthcheck { admin: arguments.listen.admin_listen, live }));
     }
     match check::check(arguments, host_name) {
         Ok(settings) => Ok(Invocation::Serve(Box::new(settings))),
-        Err(error) => Err(command.error(clap::error::ErrorKind::ValueValidation, error)),
+        Err(error) => {
+            let error = command.error(clap::error::ErrorKind::ValueValidation, error);
+            Err(naming_variables(&mut command, &words, error))
+        }
     }
+}
+
+/// The same error, with the variables behind the flags in it: those that the command line does not give.
+fn naming_variables(command: &mut clap::Command, words: &[OsString], error: clap::Error) -> clap::Error {
+    if !error.use_stderr() {
+        return error;
+    }
+    let text = error.to_string();
+    let said = |flag: &str| {
+        let is_flag = |word: &OsString| {
+            let word = word.to_string_lossy();
+            word == flag || word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='))
+        };
+        words.iter().any(is_flag)
+    };
+    let named = |flag: &str| {
+        text.split(|character: char| !character.is_ascii_alphanumeric() && character != '-').any(|word| word == flag)
+    };
+    let mut variables = Vec::new();
+    for argument in command.get_arguments() {
+        let (Some(long), Some(variable)) = (argument.get_long(), argument.get_env()) else { continue };
+        let flag = format!("--{long}");
+        if named(&flag) && !said(&flag) && std::env::var_os(variable).is_some() {
+            variables.push(format!("{flag} comes from the variable {}", variable.to_string_lossy()));
+        }
+    }
+    if variables.is_empty() {
+        return error;
+    }
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let text = text.split("\n\n").next().unwrap_or(text);
+    command.error(error.kind(), format!("{text}\n  ({})", variables.join("; ")))
 }
 
 /// [`parse`] for `main`: of this process's arguments, environment and host name; shows what is wrong and exits.

@@ -58,7 +58,7 @@ fn alone_it_needs_no_flag() {
 fn what_is_given_is_what_is_set() {
     let settings = serve(&format!(
         "{REDIS} --redis-key-prefix other: --pod-id chat-7 --deployment-uid u --tcp-listen [::]:1 --advertise-tcp chat.example:9 \
-         --tcp-on-wrong-pod relay --trusted-proxies 10.0.0.0/8,fd00::/8 --web-base-path /chat/ --proxy-protocol --per-ip-limits=on \
+         --tcp-on-wrong-pod relay --trusted-proxies 10.0.0.0/8,fd00::/8 --web-base-path /chat/ --proxy-protocol --per-ip-limits on \
          --allowed-origins https://a.example,http://localhost:3000 --send-queue 1MiB --seat-hold 0.5 --rate 20 \
          --drain-deadline 6 --log-format json --log-level debug --advertise-file map.json"
     ))
@@ -73,6 +73,14 @@ fn what_is_given_is_what_is_set() {
     assert!(settings.clients.proxy_protocol && settings.clients.per_ip_limits);
     assert_eq!((settings.limits.send_queue, settings.limits.seat_hold), (1 << 20, Duration::from_millis(500)));
     assert_eq!((settings.log_format, settings.log_level), (LogFormat::Json, LogLevel::Debug));
+}
+
+#[test]
+fn switches_are_taken_in_every_form() {
+    for (words, on) in [("", true), ("=on", true), (" on", true), ("=off", false), (" off", false)] {
+        let settings = serve(&format!("--per-ip-limits{words} --rate 9")).unwrap();
+        assert_eq!((settings.clients.per_ip_limits, settings.limits.rate), (on, 9), "{words}");
+    }
 }
 
 #[test]
@@ -128,6 +136,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("--redis-key-prefix {a}", "chat:"),
     ("--pod-id a/b", "chat-0"),
     ("--proxy-protocol=maybe", "on or off"),
+    ("--proxy-protocol maybe", "on or off"),
     ("--tcp-on-wrong-pod sometimes", "relay"),
     ("--log-format xml", "json"),
     ("--tcp-listn 127.0.0.1:1", "--tcp-listen"),
@@ -209,23 +218,33 @@ fn unknown_variables_are_warned_of() {
 fn show_settings_of_this_process() {
     match parse(["chatd", "--rate", "7"], "h") {
         Ok(Invocation::Serve(settings)) => {
-            println!("rate={} players={}", settings.limits.rate, settings.limits.max_players);
+            let Limits { rate, max_players, burst, .. } = settings.limits;
+            println!("rate={rate} players={max_players} burst={burst} redis={:?}", settings.redis);
         }
-        other => println!("{other:?}"),
+        Ok(other) => println!("{other:?}"),
+        Err(error) => println!("{error}"),
     }
 }
 
 #[test]
 fn variables_are_read() {
-    let run = |players: &str| {
+    let run = |players: &str, burst: &str| {
         let this = std::env::current_exe().unwrap();
         let mut again = std::process::Command::new(this);
         again.args(["settings::tests::show_settings_of_this_process", "--exact", "--ignored", "--nocapture"]);
-        again.env("CHATD_RATE", "9").env("CHATD_MAX_PLAYERS", players);
+        again
+            .env("CHATD_RATE", "9")
+            .env("CHATD_MAX_PLAYERS", players)
+            .env("CHATD_BURST", burst)
+            .env("CHATD_REDIS_URL", "");
         String::from_utf8(again.output().unwrap().stdout).unwrap()
     };
-    let shown = run("5");
+    let shown = run("5", "");
     assert!(shown.contains("rate=7 players=5"), "a flag wins over its variable: {shown}");
-    let shown = run("none");
-    assert!(shown.contains("--max-players"), "{shown}");
+    assert!(shown.contains("burst=20 redis=None"), "an empty variable is as if it were not there: {shown}");
+    let shown = run("none", "");
+    assert!(shown.contains("--max-players") && shown.contains("CHATD_MAX_PLAYERS"), "{shown}");
+    let shown = run("5", "3");
+    assert!(shown.contains("--burst 3 is less than --rate 7") && shown.contains("CHATD_BURST"), "{shown}");
+    assert!(!shown.contains("CHATD_RATE"), "what a flag has set is not a variable's fault: {shown}");
 }

@@ -142,6 +142,11 @@ impl Client {
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Its place went along with a WebSocket, or was not to be had.
+    fn has_no_place(&self) -> bool {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// Notes a request, and waits until the connection may have another answer.
     async fn keep_pace(&self) {
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
@@ -262,7 +267,10 @@ impl Web {
         let headers = response.headers_mut();
         headers.extend(SECURITY);
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        let is_last = self.places.draining() || client.since.elapsed() >= LIFE || self.has_missed_too_often(client);
+        let is_last = client.has_no_place()
+            || self.places.draining()
+            || client.since.elapsed() >= LIFE
+            || self.has_missed_too_often(client);
         if is_last && !switches {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }

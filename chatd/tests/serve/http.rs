@@ -268,7 +268,7 @@ fn a_connection_is_used_again_and_many_requests_may_come_at_once() {
 #[test]
 fn a_connection_that_was_answered_may_be_silent_for_longer_than_one_that_asked_nothing() {
     let hub = chatd::hub::HubSettings { first_line_timeout: 200, ..Options::default().hub };
-    let pod = Pod::start(Options { hub, keep_alive: Duration::from_millis(2_000), ..Options::default() });
+    let pod = Pod::start(Options { hub, keep_alive: Duration::from_secs(2), ..Options::default() });
     let mut stream = TcpStream::connect(pod.web).unwrap();
     let request = format!("GET /favicon.svg HTTP/1.1\r\nHost: {}\r\n\r\n", pod.web);
     for _ in 0..3 {

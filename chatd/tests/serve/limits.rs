@@ -134,7 +134,7 @@ fn floods_of_what_costs_little_are_ended_and_hold_up_nobody() {
         .map(|_| {
             let mut client = Lines::connect(pod.tcp);
             std::thread::spawn(move || {
-                let lines = [b'\n'; 64 * 1024];
+                let lines = vec![b'\n'; 64 * 1024];
                 (0..128).all(|_| client.stream.write_all(&lines).is_ok())
             })
         })
