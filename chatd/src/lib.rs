@@ -16,6 +16,7 @@ pub mod logging;
 pub mod mail;
 pub mod metrics;
 pub mod peer;
+pub mod places;
 pub mod pod;
 pub mod process;
 pub mod protocol;

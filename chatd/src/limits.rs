@@ -26,13 +26,14 @@ pub fn creations(now: u64) -> Bucket {
 
 /// Whose account it is: an IPv4 address, or an IPv6 network of 64 bits, which is what one customer gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Account {
+pub enum Account {
     V4(u32),
     V6(u64),
     Others,
 }
 
-fn account(address: IpAddr) -> Account {
+/// Whose account an address counts for.
+pub fn account(address: IpAddr) -> Account {
     match address.to_canonical() {
         IpAddr::V4(address) => Account::V4(address.to_bits()),
         IpAddr::V6(address) => Account::V6((address.to_bits() >> 64) as u64),

@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use crate::counters::{Counters, Gauges};
 use crate::directory::{Answer, NoAnswer, Request};
 use crate::hub::{Advertised, Carried, LeaseView, Target, Ticket};
 use crate::peer::links::LinkId;
+use crate::places::Permit;
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
 use crate::shard::Connection;
@@ -119,76 +119,4 @@ pub struct Report {
     pub gauges: Gauges,
     /// See [`crate::hub::Hub::drained`].
     pub drained: bool,
-}
-
-/// One of the pod's places for a connection; given back on drop.
-#[derive(Debug)]
-pub struct Permit(pub tokio::sync::OwnedSemaphorePermit);
-
-/// The pod's places for connections, which its ports share. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Places {
-    count: usize,
-    free: Arc<Semaphore>,
-    refused: Arc<AtomicU64>,
-    draining: Arc<AtomicBool>,
-}
-
-impl Places {
-    pub fn new(count: usize) -> Self {
-        Self { count, free: Arc::new(Semaphore::new(count)), refused: Arc::default(), draining: Arc::default() }
-    }
-
-    /// New connections are to go to other pods from now on.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    pub fn draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    /// `None`, which is counted: all are taken.
-    pub fn take(&self) -> Option<Permit> {
-        let place = self.free.clone().try_acquire_owned().ok().map(Permit);
-        if place.is_none() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        place
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> u64 {
-        self.count as u64
-    }
-
-    /// How many connections over the limit may be told so at one time, of each port: they take files too.
-    pub fn refusals(&self) -> usize {
-        (self.count / 16).clamp(4, 64)
-    }
-
-    /// How many are taken: by clients, by HTTP connections, and by those that are being closed.
-    pub fn used(&self) -> u64 {
-        self.count.saturating_sub(self.free.available_permits()) as u64
-    }
-
-    /// How many connections have found no place.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_used_until_it_is_given_back() {
-        let places = Places::new(2);
-        let held = [places.take(), places.clone().take(), places.take()];
-        assert!(held[1].is_some() && held[2].is_none());
-        assert_eq!((places.used(), places.refused()), (2, 1));
-        drop(held);
-        assert_eq!(places.used(), 0);
-    }
 }

@@ -22,10 +22,11 @@ use crate::files::{FileError, KeyWatch, ReloadFailures, Watcher, read_addresses}
 use crate::hub::{HubLimits, HubSettings, RoomSlots, Rules};
 use crate::lease::LeaseIdentity;
 use crate::limits::SharedLimits;
-use crate::mail::{Places, ShardMail};
+use crate::mail::ShardMail;
 use crate::peer::Peers;
 use crate::peer::channel::ChannelError;
 use crate::peer::handshake::Identity;
+use crate::places::Places;
 use crate::pod::figures::Figures;
 use crate::pod::{self, Ended, PodStart};
 use crate::protocol::token::{KeyError, Keyring};
@@ -74,7 +75,7 @@ pub enum StartError {
 
 /// Runs a pod until a signal has ended it; returns the exit code.
 pub fn run(settings: Settings) -> Result<u8, StartError> {
-    let places = places(u64::from(settings.limits.max_connections));
+    let places = places(&settings);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().max_blocking_threads(HELPER_THREADS);
     let runtime = runtime.build().map_err(StartError::Thread)?;
@@ -312,7 +313,8 @@ fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSl
 }
 
 /// So many places for connections, or as many as the system lets this process have.
-fn places(wanted: u64) -> Places {
+fn places(settings: &Settings) -> Places {
+    let wanted = u64::from(settings.limits.max_connections);
     let needed = wanted + OTHER_FILES;
     raise_file_limit(needed);
     let allowed = getrlimit(Resource::Nofile).current;
@@ -325,7 +327,9 @@ fn places(wanted: u64) -> Places {
             "too few open files for --max-connections: raise the limit (ulimit -n), or lower the flag"
         );
     }
-    Places::new(places as usize)
+    let places = places as usize;
+    let of_one = || settings.limits.max_connections_per_ip.map_or(places.div_ceil(10), |most| most as usize);
+    Places::new(places, settings.clients.per_ip_limits.then(of_one))
 }
 
 /// What is left for clients of so many open files: Redis, peers and probes must always find some.

@@ -13,10 +13,11 @@ use crate::counters::DirectoryCounters;
 use crate::directory::NoAnswer;
 use crate::files::ReloadFailures;
 use crate::lease::{DirectoryState, LeaseNotice, LeaseStatus};
-use crate::mail::{Places, Report, ShardMail};
+use crate::mail::{Report, ShardMail};
 use crate::metrics::Snapshot;
 use crate::peer::Peers;
 use crate::peer::handshake::REASONS;
+use crate::places::Places;
 use crate::process::Process;
 
 /// The pod's figures; cheap to clone. The pod's thread writes them, the admin port reads them.

@@ -23,11 +23,12 @@ pub enum ErrorCode {
     ShuttingDown,
     Moved,
     Replaced,
+    TooManyFromAddress,
 }
 
 impl ErrorCode {
     /// Every code, in the order of the protocol's table.
-    pub const ALL: [ErrorCode; 20] = [
+    pub const ALL: [ErrorCode; 21] = [
         ErrorCode::BadCommand,
         ErrorCode::BadRoom,
         ErrorCode::BadName,
@@ -41,6 +42,7 @@ impl ErrorCode {
         ErrorCode::NotInRoom,
         ErrorCode::RateLimited,
         ErrorCode::TooManyConnections,
+        ErrorCode::TooManyFromAddress,
         ErrorCode::TooManyRooms,
         ErrorCode::Unavailable,
         ErrorCode::Timeout,
@@ -65,6 +67,7 @@ impl ErrorCode {
             ErrorCode::NotInRoom => "not_in_room",
             ErrorCode::RateLimited => "rate_limited",
             ErrorCode::TooManyConnections => "too_many_connections",
+            ErrorCode::TooManyFromAddress => "too_many_from_address",
             ErrorCode::TooManyRooms => "too_many_rooms",
             ErrorCode::Unavailable => "unavailable",
             ErrorCode::Timeout => "timeout",
@@ -91,6 +94,7 @@ impl ErrorCode {
             ErrorCode::NotInRoom => "You are not in a room; JOIN one first.",
             ErrorCode::RateLimited => "Too fast; wait a little. This was not carried out.",
             ErrorCode::TooManyConnections => "This pod has no room for another connection; try again later.",
+            ErrorCode::TooManyFromAddress => "Your address has as many connections to this pod as it may have.",
             ErrorCode::TooManyRooms => "There is no place for another room; try again later.",
             ErrorCode::Unavailable => "The room or the directory does not answer in time; try again.",
             ErrorCode::Timeout => "Nothing was said for too long.",
@@ -128,7 +132,10 @@ pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
         // Come back to any pod at once.
         ErrorCode::ShuttingDown | ErrorCode::Moved => 1012,
         // Come back later.
-        ErrorCode::TooManyConnections | ErrorCode::TooManyRooms | ErrorCode::Unavailable => 1013,
+        ErrorCode::TooManyConnections
+        | ErrorCode::TooManyFromAddress
+        | ErrorCode::TooManyRooms
+        | ErrorCode::Unavailable => 1013,
         // Do not come back by yourself.
         ErrorCode::Replaced => 4001,
     }
@@ -153,7 +160,7 @@ mod tests {
             assert!(code.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
             assert!(code.sentence().ends_with('.') && code.sentence().is_ascii(), "{code}");
         }
-        assert_eq!(seen.len(), 40);
+        assert_eq!(seen.len(), 42);
     }
 
     #[test]

@@ -174,7 +174,7 @@ pub(super) struct ClientArguments {
     /// Each raw TCP connection must start with a PROXY header (version 1 or 2), whose client address counts.
     #[arg(long, env = "CHATD_PROXY_PROTOCOL", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, value_parser = values::switch)]
     pub(super) proxy_protocol: bool,
-    /// Wrong rooms, wrong tokens and creations: 30 a minute for each client address (IPv6: /64).
+    /// For each client address (IPv6: /64): 30 wrong rooms, wrong tokens and creations a minute, and a part of the connections.
     ///
     /// Only where client addresses are seen: many Services hide all of them behind one.
     #[arg(long, env = "CHATD_PER_IP_LIMITS", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, value_parser = values::switch)]
@@ -214,6 +214,9 @@ pub(super) struct LimitArguments {
     /// Client connections, raw TCP and web together.
     #[arg(long, env = "CHATD_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000", value_parser = |text: &str| values::count(text, 1, 100_000))]
     pub(super) max_connections: u32,
+    /// Those of them that one client address may have, with --per-ip-limits. Unset: a tenth of the places.
+    #[arg(long, env = "CHATD_MAX_CONNECTIONS_PER_IP", value_name = "COUNT", value_parser = |text: &str| values::count(text, 1, 100_000))]
+    pub(super) max_connections_per_ip: Option<u32>,
     /// Rooms in this pod: new ones up to this number. Rooms with people in them, whose pod has ended, are taken up to twice as many.
     #[arg(long, env = "CHATD_MAX_ROOMS", value_name = "COUNT", default_value = "10000", value_parser = |text: &str| values::count(text, 1, 100_000))]
     pub(super) max_rooms: u32,

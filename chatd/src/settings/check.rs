@@ -39,6 +39,8 @@ pub enum SettingsError {
     HoldOutlivesRecord,
     #[error("--replay-bytes is more than --replay-pod-bytes: one room may not keep more than all of them")]
     ReplayBytes,
+    #[error("--max-connections-per-ip has no effect without --per-ip-limits: add it, or leave the number out")]
+    WithoutPerIpLimits,
     #[error("the host name cannot be a pod's name: give --pod-id, such as chat-0")]
     PodId,
 }
@@ -80,6 +82,7 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
         empty_ttl: rooms.empty_ttl,
         record_ttl: rooms.record_ttl,
         max_connections: limits.max_connections,
+        max_connections_per_ip: limits.max_connections_per_ip,
         max_rooms: limits.max_rooms,
         rate: limits.rate,
         burst: limits.burst,
@@ -93,6 +96,9 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
         replay_pod_bytes: rooms.replay_pod_bytes,
     };
     check_limits(&limits)?;
+    if limits.max_connections_per_ip.is_some() && !clients.per_ip_limits {
+        return Err(SettingsError::WithoutPerIpLimits);
+    }
     if rooms.drain_deadline.as_secs() < LEAST_DRAIN {
         return Err(SettingsError::DrainDeadline);
     }

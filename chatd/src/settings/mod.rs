@@ -108,6 +108,8 @@ pub struct Limits {
     pub empty_ttl: Duration,
     pub record_ttl: Duration,
     pub max_connections: u32,
+    /// `None`: a tenth of the places.
+    pub max_connections_per_ip: Option<u32>,
     pub max_rooms: u32,
     /// Lines a second and player.
     pub rate: u32,

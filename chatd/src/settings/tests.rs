@@ -33,6 +33,7 @@ fn alone_it_needs_no_flag() {
         empty_ttl,
         record_ttl,
         max_connections,
+        max_connections_per_ip,
         max_rooms,
         rate,
         burst,
@@ -49,7 +50,7 @@ fn alone_it_needs_no_flag() {
     assert_eq!(times.map(|time| time.as_secs()), [30, 600, 3600, 10, 120, 25]);
     assert_eq!(http_keep_alive.as_secs(), 75);
     assert_eq!([max_players, max_connections, max_rooms, rate, burst, max_misses], [4, 10_000, 10_000, 10, 20, 10]);
-    assert_eq!(replay_messages, 32);
+    assert_eq!((replay_messages, max_connections_per_ip), (32, None));
     assert_eq!([send_queue, replay_bytes, replay_pod_bytes], [256 << 10, 8 << 10, 32 << 20]);
     assert!(!settings.clients.proxy_protocol && !settings.clients.per_ip_limits);
 }
@@ -136,6 +137,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("--redis-key-prefix {a}", "chat:"),
     ("--pod-id a/b", "chat-0"),
     ("--proxy-protocol=maybe", "on or off"),
+    ("--max-connections-per-ip 5", "--per-ip-limits"),
     ("--proxy-protocol maybe", "on or off"),
     ("--tcp-on-wrong-pod sometimes", "relay"),
     ("--log-format xml", "json"),

@@ -6,7 +6,7 @@ use mio::net::TcpStream;
 
 use super::websocket::Decoder;
 use crate::hub::SessionId;
-use crate::mail::Permit;
+use crate::places::Permit;
 
 /// One client's socket. It can go from one shard to another once it is deregistered.
 #[derive(Debug)]

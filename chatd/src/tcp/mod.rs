@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::logging::OnceAMinute;
-use crate::mail::{ClientSocket, Permit, Places, ShardMail};
+use crate::mail::{ClientSocket, ShardMail};
+use crate::places::{Permit, Places};
 use crate::protocol::{Encoding, ErrorCode, Event};
 use proxy_header::Step;
 
@@ -69,23 +70,21 @@ pub async fn serve(
             return;
         };
         spread.set_probes(&stream);
-        match options.places.take() {
-            Some(permit) if options.proxy_protocol => {
-                let client = behind_a_proxy(stream, address, permit, shard);
+        match options.places.take(Some(address).filter(|_| !options.proxy_protocol)) {
+            Ok(permit) if options.proxy_protocol => {
+                let refusals = refusals.clone();
                 under_way.spawn(async move {
-                    if timeout(options.first_line_timeout, client).await.is_err() {
-                        tracing::debug!(proxy = %address, "a connection without a PROXY header in time");
+                    match timeout(options.first_line_timeout, behind_a_proxy(stream, address, permit, shard)).await {
+                        Ok(None) => {}
+                        Ok(Some((stream, code))) => refuse_in_time(stream, code, &refusals).await,
+                        Err(_) => tracing::debug!(proxy = %address, "a connection without a PROXY header in time"),
                     }
                 });
             }
-            Some(permit) => hand_over(stream, address, permit, &shard),
-            None => {
-                if let Ok(permit) = refusals.clone().try_acquire_owned() {
-                    under_way.spawn(async move {
-                        let _ = timeout(REFUSAL_TIME, refuse(stream)).await;
-                        drop(permit);
-                    });
-                }
+            Ok(permit) => hand_over(stream, address, permit, &shard),
+            Err(code) => {
+                let refusals = refusals.clone();
+                under_way.spawn(async move { refuse_in_time(stream, code, &refusals).await });
             }
         }
     }
@@ -167,11 +166,30 @@ fn hand_over(stream: TcpStream, address: IpAddr, permit: Permit, shard: &Unbound
     }
 }
 
-async fn behind_a_proxy(mut stream: TcpStream, proxy: IpAddr, permit: Permit, shard: UnboundedSender<ShardMail>) {
-    match read_proxy_header(&mut stream).await {
-        Ok(address) => hand_over(stream, address.unwrap_or(proxy), permit, &shard),
-        Err(error) => tracing::debug!(%error, %proxy, "a connection without a PROXY header"),
+/// `Some`: the client that the header names is refused.
+async fn behind_a_proxy(
+    mut stream: TcpStream,
+    proxy: IpAddr,
+    permit: Permit,
+    shard: UnboundedSender<ShardMail>,
+) -> Option<(TcpStream, ErrorCode)> {
+    let address = match read_proxy_header(&mut stream).await {
+        Ok(address) => address,
+        Err(error) => {
+            tracing::debug!(%error, %proxy, "a connection without a PROXY header");
+            return None;
+        }
+    };
+    // A proxy that speaks for itself asks whether this pod lives.
+    let permit = match address {
+        Some(client) => permit.belongs_to(client),
+        None => Ok(permit),
+    };
+    match permit {
+        Ok(permit) => hand_over(stream, address.unwrap_or(proxy), permit, &shard),
+        Err(code) => return Some((stream, code)),
     }
+    None
 }
 
 /// Reads exactly the header, and nothing of what follows it. `None`: the proxy speaks for itself.
@@ -194,9 +212,14 @@ async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<Option<IpAddr>>
     }
 }
 
+async fn refuse_in_time(stream: TcpStream, code: ErrorCode, refusals: &Semaphore) {
+    if let Ok(_one) = refusals.try_acquire() {
+        let _ = timeout(REFUSAL_TIME, refuse(stream, code)).await;
+    }
+}
+
 /// Tells a connection over the limit so, and closes it without losing the words on their way.
-async fn refuse(mut stream: TcpStream) -> io::Result<()> {
-    let code = ErrorCode::TooManyConnections;
+async fn refuse(mut stream: TcpStream, code: ErrorCode) -> io::Result<()> {
     let mut words = Vec::new();
     Encoding::Lines.encode(&Event::Error { code, retry_after_ms: None }, None, &mut words);
     Encoding::Lines.encode(&Event::Bye { code: Some(code) }, None, &mut words);

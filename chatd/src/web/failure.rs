@@ -65,7 +65,7 @@ impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Self {
         let (status, retry_after) = match code {
             ErrorCode::RoomNotFound => (StatusCode::NOT_FOUND, None),
-            ErrorCode::RateLimited => (StatusCode::TOO_MANY_REQUESTS, Some(2)),
+            ErrorCode::RateLimited | ErrorCode::TooManyFromAddress => (StatusCode::TOO_MANY_REQUESTS, Some(2)),
             ErrorCode::TooManyConnections
             | ErrorCode::TooManyRooms
             | ErrorCode::Unavailable

@@ -34,7 +34,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::limits::{self, SharedLimits};
 use crate::logging::OnceAMinute;
-use crate::mail::{Permit, Places, ShardMail};
+use crate::mail::ShardMail;
+use crate::places::{Permit, Places};
 use crate::protocol::{ErrorCode, PlayerName, RoomId};
 use crate::room::Bucket;
 use crate::settings::{BasePath, Cidr, Origin};
@@ -117,8 +118,10 @@ struct Web {
 #[derive(Debug)]
 struct Client {
     socket: IpAddr,
-    /// Goes along to the shard with the socket. `None`: over the limit.
+    /// Goes along to the shard with the socket.
     permit: Mutex<Option<Permit>>,
+    /// It is over this limit.
+    refused: Option<ErrorCode>,
     /// Rooms that it asked for and that do not exist.
     misses: AtomicU32,
     /// For the rooms that it makes.
@@ -131,11 +134,12 @@ struct Client {
 }
 
 impl Client {
-    fn new(socket: IpAddr, permit: Option<Permit>) -> Self {
+    fn new(socket: IpAddr, permit: Result<Permit, ErrorCode>) -> Self {
+        let refused = permit.as_ref().err().copied();
         let pace = Bucket::new(REQUESTS_A_SECOND, REQUESTS_AT_ONCE, shard::now().now);
         let creations = Mutex::new(limits::creations(shard::now().now));
-        let (permit, pace, asked) = (Mutex::new(permit), Mutex::new(pace), Mutex::new(None));
-        Self { socket, permit, misses: AtomicU32::new(0), creations, pace, since: Instant::now(), asked }
+        let (permit, pace, asked) = (Mutex::new(permit.ok()), Mutex::new(pace), Mutex::new(None));
+        Self { socket, permit, refused, misses: AtomicU32::new(0), creations, pace, since: Instant::now(), asked }
     }
 
     fn asked(&self) -> Option<Instant> {
@@ -154,10 +158,6 @@ impl Client {
         while let Err(wait) = take() {
             sleep(Duration::from_millis(wait)).await;
         }
-    }
-
-    fn over_the_limit(&self) -> bool {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     /// Whether this connection may make one more room now, which is counted.
@@ -207,21 +207,18 @@ pub async fn serve(
             },
         };
         spread.set_probes(&stream);
-        let client = |permit| Arc::new(Client::new(socket, permit));
-        match options.places.take() {
-            Some(permit) => {
-                let client = client(Some(permit));
-                connections.spawn(connection(web.clone(), client, stream, ending.clone()));
-            }
-            None => {
-                if let Ok(permit) = refusals.clone().try_acquire_owned() {
-                    let connection = connection(web.clone(), client(None), stream, ending.clone());
-                    connections.spawn(async move {
-                        let _ = timeout(REFUSAL_TIME, connection).await;
-                        drop(permit);
-                    });
-                }
-            }
+        // A proxy's connection is for many: whose a WebSocket is, its request says.
+        let of_proxy = web.trusted_proxies.iter().any(|network| network.contains(socket));
+        let permit = web.places.take(Some(socket).filter(|_| !of_proxy));
+        let refused = permit.is_err();
+        let connection = connection(web.clone(), Arc::new(Client::new(socket, permit)), stream, ending.clone());
+        if !refused {
+            connections.spawn(connection);
+        } else if let Ok(permit) = refusals.clone().try_acquire_owned() {
+            connections.spawn(async move {
+                let _ = timeout(REFUSAL_TIME, connection).await;
+                drop(permit);
+            });
         }
     }
     drop((listener, end));
@@ -232,7 +229,7 @@ pub async fn serve(
 async fn connection(web: Arc<Web>, client: Arc<Client>, stream: TcpStream, mut ending: watch::Receiver<()>) {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(web.keep_alive).max_buf_size(MAX_HEADERS);
-    server.keep_alive(!client.over_the_limit());
+    server.keep_alive(client.refused.is_none());
     let service = service_fn(|request| {
         let (web, client) = (web.clone(), client.clone());
         async move { Ok::<_, Infallible>(web.answer(&client, request).await) }
@@ -283,8 +280,8 @@ impl Web {
         base: &BasePath,
         mut request: Request<Incoming>,
     ) -> Result<Response, Failure> {
-        if client.over_the_limit() {
-            return Err(ErrorCode::TooManyConnections.into());
+        if let Some(code) = client.refused {
+            return Err(code.into());
         }
         let upgrade = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
@@ -309,8 +306,9 @@ impl Web {
         let handshake = upgrade::Handshake::check(parts)?;
         let shard = self.next_shard()?.clone();
         let permit = client.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let permit = permit.ok_or(Failure::from(ErrorCode::TooManyConnections))?;
-        tokio::spawn(upgrade::hand_over(upgrade, self.address(client, parts), permit, shard));
+        let address = self.address(client, parts);
+        let permit = permit.ok_or(Failure::from(ErrorCode::TooManyConnections))?.belongs_to(address)?;
+        tokio::spawn(upgrade::hand_over(upgrade, address, permit, shard));
         Ok(handshake.into_response())
     }
 

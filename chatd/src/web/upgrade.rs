@@ -16,7 +16,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::failure::Failure;
-use crate::mail::{ClientSocket, Permit, ShardMail};
+use crate::mail::{ClientSocket, ShardMail};
+use crate::places::Permit;
 
 /// The only version of the protocol in JSON.
 const SUBPROTOCOL: &str = "chatd.v1";

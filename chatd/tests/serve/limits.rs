@@ -164,3 +164,61 @@ fn requests_on_one_connection_have_their_pace_and_others_do_not_wait() {
     // A hundred at once, and fifty a second after that.
     assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());
 }
+
+/// The status of an upgrade that comes through a proxy of the client with this address.
+fn upgrade_for(pod: &Pod, client: &str) -> (TcpStream, u16, String) {
+    let mut stream = TcpStream::connect(pod.web).unwrap();
+    let request = format!(
+        "GET /ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Forwarded-For: {client}\r\n\r\n",
+        pod.web
+    );
+    let answer = http_over(&mut stream, &request);
+    let code = if answer.status == 101 { String::new() } else { answer.code() };
+    (stream, answer.status, code)
+}
+
+#[test]
+fn one_address_has_a_part_of_the_places_and_others_have_the_rest() {
+    let pod = Pod::start(Options { per_ip_limits: true, max_connections_per_ip: 3, ..Options::default() });
+    let mut own: Vec<Lines> = (0..3).map(|_| Lines::connect(pod.tcp)).collect();
+    for client in &mut own {
+        assert_eq!(client.ask("PING"), "PONG");
+    }
+    let mut fourth = Lines::connect(pod.tcp);
+    fourth.expect_start("ERR too_many_from_address ");
+    fourth.expect("BYE too_many_from_address");
+    fourth.expect_closed();
+    let refused = http(pod.web, "GET", "/", &[]);
+    assert_eq!((refused.status, refused.code().as_str()), (429, "too_many_from_address"));
+    own.pop();
+    wait_until("a place of the address is free", || http(pod.web, "GET", "/", &[]).status == 200);
+    assert_eq!(own[0].ask("PING"), "PONG");
+
+    // Behind a proxy it is the client's address that counts, and the proxy's own connections are not one client's.
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let pod =
+        Pod::start(Options { per_ip_limits: true, max_connections_per_ip: 2, trusted_proxies, ..Options::default() });
+    let held: Vec<_> = (0..2).map(|_| upgrade_for(&pod, "192.0.2.1")).collect();
+    assert!(held.iter().all(|(_, status, _)| *status == 101));
+    let (_, status, code) = upgrade_for(&pod, "192.0.2.1");
+    assert_eq!((status, code.as_str()), (429, "too_many_from_address"));
+    assert_eq!(upgrade_for(&pod, "192.0.2.2").1, 101);
+    let pages: Vec<_> = (0..5).map(|_| TcpStream::connect(pod.web).unwrap()).collect();
+    assert_eq!(http(pod.web, "GET", "/", &[]).status, 200);
+    drop(pages);
+
+    let options =
+        Options { per_ip_limits: true, max_connections_per_ip: 1, proxy_protocol: true, ..Options::default() };
+    let pod = Pod::start(options);
+    let come = |client: &str| {
+        let mut lines = Lines::connect(pod.tcp);
+        lines.send(format!("PROXY TCP4 {client} 192.0.2.9 4711 7654\r\nPING\r\n"));
+        let line = lines.line();
+        (lines, line)
+    };
+    let first = come("192.0.2.1");
+    assert_eq!(first.1, "PONG");
+    assert!(come("192.0.2.1").1.starts_with("ERR too_many_from_address "));
+    assert_eq!(come("192.0.2.2").1, "PONG");
+}

@@ -9,7 +9,8 @@ use chatd::directory::Directory;
 use chatd::directory::memory::MemoryDirectory;
 use chatd::hub::{HubLimits, HubSettings, LeaseView, Rules};
 use chatd::limits::SharedLimits;
-use chatd::mail::{Places, PodMail, Report, ShardMail};
+use chatd::mail::{PodMail, Report, ShardMail};
+use chatd::places::Places;
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{OnWrongPod, Ownership, PodBoot};
 use chatd::record::Owner;
@@ -34,6 +35,7 @@ pub struct Options {
     pub trusted_proxies: Vec<Cidr>,
     pub base_path: BasePath,
     pub per_ip_limits: bool,
+    pub max_connections_per_ip: usize,
     pub keep_alive: Duration,
 }
 
@@ -68,6 +70,7 @@ impl Default for Options {
             trusted_proxies: Vec::new(),
             base_path: BasePath::default(),
             per_ip_limits: false,
+            max_connections_per_ip: 1_000,
             keep_alive: Duration::from_secs(75),
         }
     }
@@ -115,7 +118,8 @@ impl Pod {
             let confirmed = Some(shard::now().now);
             shard.send(ShardMail::Lease(LeaseView { confirmed, settled: true })).unwrap();
         }
-        let places = Places::new(options.max_connections);
+        let places =
+            Places::new(options.max_connections, options.per_ip_limits.then_some(options.max_connections_per_ip));
         let (end, ending) = watch::channel(());
         let (bound, addresses) = std::sync::mpsc::channel();
         let (of_thread, of_pod) = (shards.clone(), places.clone());
