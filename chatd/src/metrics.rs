@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub connection_places_used: u64,
     /// Connections that were turned away since the pod was full.
     pub connections_refused: u64,
+    /// Requests that were refused for their Host and for their Origin.
+    pub web_refused: (u64, u64),
     /// Links to other pods that are up.
     pub peer_links: u64,
     /// Links to other pods that broke.
@@ -172,7 +174,10 @@ impl Writer<'_> {
         let help = "Those of them that are taken: by clients, HTTP connections and those being closed";
         self.gauge("chatd_connection_places_used", help, snapshot.connection_places_used)?;
         let help = "Connections turned away since the pod was full";
-        self.counter("chatd_connections_refused", help, snapshot.connections_refused)
+        self.counter("chatd_connections_refused", help, snapshot.connections_refused)?;
+        let kinds = [("host", snapshot.web_refused.0), ("origin", snapshot.web_refused.1)];
+        let help = "Web requests refused since their Host or Origin is not allowed; the log says what would allow them";
+        self.counters("chatd_web_refused", help, "by", kinds.into_iter())
     }
 
     /// All shards' sums. Taken apart by name, so that a figure that is not shown does not compile.

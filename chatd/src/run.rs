@@ -146,7 +146,7 @@ async fn serve(settings: Settings, places: Places) -> Result<Ended, StartError> 
     let threads = spawn_shards(mailboxes, start)?;
     drop(pod_sender);
 
-    let figures = Figures::new(shards.clone(), failures, places, key_count as u64);
+    let figures = Figures::new(shards.clone(), failures, places, web::Refusals::default(), key_count as u64);
     let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone())?;
     let (accepting, accept) = watch::channel(true);
     listen(ports, &settings, &shards, &peers, &figures, limits.clone(), &accept);
@@ -206,6 +206,7 @@ fn listen(
         allowed_origins: settings.clients.allowed_origins.clone(),
         trusted_proxies: settings.clients.trusted_proxies.clone(),
         base_path: settings.clients.web_base_path.clone(),
+        refusals: figures.refusals(),
         max_players: settings.limits.max_players,
         max_misses: settings.limits.max_misses,
         limits,

@@ -19,6 +19,7 @@ use crate::peer::Peers;
 use crate::peer::handshake::REASONS;
 use crate::places::Places;
 use crate::process::Process;
+use crate::web::Refusals;
 
 /// The pod's figures; cheap to clone. The pod's thread writes them, the admin port reads them.
 #[derive(Debug, Clone)]
@@ -29,6 +30,7 @@ struct Inner {
     shards: Vec<UnboundedSender<ShardMail>>,
     failures: ReloadFailures,
     places: Places,
+    refusals: Refusals,
     ready: AtomicBool,
     own: Mutex<Own>,
 }
@@ -53,15 +55,21 @@ impl Figures {
         shards: Vec<UnboundedSender<ShardMail>>,
         failures: ReloadFailures,
         places: Places,
+        refusals: Refusals,
         token_keys: u64,
     ) -> Self {
         let own = Mutex::new(Own { token_keys, ..Own::default() });
-        Self(Arc::new(Inner { shards, failures, places, ready: AtomicBool::new(false), own }))
+        Self(Arc::new(Inner { shards, failures, places, refusals, ready: AtomicBool::new(false), own }))
     }
 
     /// The places for clients' connections.
     pub fn places(&self) -> Places {
         self.0.places.clone()
+    }
+
+    /// Counts whom the web port refuses for its host or origin.
+    pub fn refusals(&self) -> Refusals {
+        self.0.refusals.clone()
     }
 
     pub fn set_status(&self, status: LeaseStatus) {
@@ -167,6 +175,7 @@ impl admin::Pod for Figures {
             connection_places: self.0.places.count(),
             connection_places_used: self.0.places.used(),
             connections_refused: self.0.places.refused(),
+            web_refused: self.0.refusals.counts(),
             peer_links: own.peer_links,
             peer_links_lost: own.peer_links_lost,
             peer_links_refused: own.peer_links_refused,

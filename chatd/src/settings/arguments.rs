@@ -165,7 +165,7 @@ pub(super) struct ClientArguments {
     /// Origins of pages that may use /ws and the API beside the pod's own, such as https://chat.example.org.
     #[arg(long, env = "CHATD_ALLOWED_ORIGINS", value_name = "ORIGIN,...", value_delimiter = ',')]
     pub(super) allowed_origins: Vec<Origin>,
-    /// Networks of proxies whose X-Forwarded-For and X-Forwarded-Prefix are believed, such as 10.0.0.0/8.
+    /// Networks of proxies whose X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Prefix are believed, such as 10.0.0.0/8.
     #[arg(long, env = "CHATD_TRUSTED_PROXIES", value_name = "CIDR,...", value_delimiter = ',')]
     pub(super) trusted_proxies: Vec<Cidr>,
     /// The path before /room in the pages' addresses, such as /chat; a proxy may take it away or leave it.

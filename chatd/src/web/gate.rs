@@ -4,10 +4,13 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::failure::Failure;
 use crate::settings::Origin;
+
+/// The header in which proxies name the host that they were asked for.
+const FORWARDED_HOST: &str = "x-forwarded-host";
 
 /// Who may talk.
 #[derive(Debug, Clone)]
@@ -22,8 +25,11 @@ pub(crate) struct Gate {
 impl Gate {
     /// Whether the request is meant for this server.
     pub fn check_host(&self, parts: &Parts) -> Result<(), Failure> {
-        let Ok(Some(host)) = only(&parts.headers, HOST) else {
-            return Err(Failure::bad_request("The request needs one Host header."));
+        let host = match only(&parts.headers, HOST) {
+            Ok(Some(host)) => host,
+            // A balancer's probe; browsers never leave it out.
+            Ok(None) if parts.version < Version::HTTP_11 => return Ok(()),
+            _ => return Err(Failure::bad_request("The request needs one Host header.")),
         };
         let named = parts.uri.authority().map_or(host, |authority| authority.as_str());
         if !named.eq_ignore_ascii_case(host) {
@@ -36,19 +42,40 @@ impl Gate {
         Ok(())
     }
 
-    /// Whether the page that makes the request may do more than look.
-    pub fn check_origin(&self, headers: &HeaderMap) -> Result<(), Failure> {
+    /// Whether the page that makes the request may do more than look. `trusted`: the request comes from a trusted proxy.
+    pub fn check_origin(&self, headers: &HeaderMap, trusted: bool) -> Result<(), Failure> {
         let origin = match only(headers, ORIGIN) {
             Ok(None) => return Ok(()),
             Ok(Some(origin)) => origin.parse::<Origin>().ok(),
             Err(()) => None,
         };
         let host = only(headers, HOST).ok().flatten().unwrap_or_default();
+        let own = |origin: &Origin| is_at(origin, host) || (trusted && is_forwarded(origin, headers));
         match origin {
-            Some(origin) if self.allowed.contains(&origin) || is_at(&origin, host) => Ok(()),
+            Some(origin) if self.allowed.contains(&origin) || own(&origin) => Ok(()),
             _ => Err(Failure::bad_origin()),
         }
     }
+
+    /// The origin of the request's page, if it is one of those that are listed.
+    pub fn listed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let origin = only(headers, ORIGIN).ok().flatten()?;
+        let listed = origin.parse::<Origin>().is_ok_and(|origin| self.allowed.contains(&origin));
+        headers.get(ORIGIN).filter(|_| listed).cloned()
+    }
+}
+
+/// A Host or Origin as it may be told: `None` if it is anything else. The host comes without its scheme.
+pub(super) fn told(headers: &HeaderMap) -> (Option<String>, Option<String>) {
+    let host = only(headers, HOST).ok().flatten().and_then(|host| format!("http://{host}").parse::<Origin>().ok());
+    let origin = only(headers, ORIGIN).ok().flatten().and_then(|origin| origin.parse::<Origin>().ok());
+    (host.map(|host| host.authority().to_owned()), origin.map(|origin| origin.to_string()))
+}
+
+/// Whether a proxy says that the page of `origin` is its own.
+pub(super) fn is_forwarded(origin: &Origin, headers: &HeaderMap) -> bool {
+    let values = headers.get_all(FORWARDED_HOST).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|host| is_at(origin, host.trim()))
 }
 
 /// The only value of a header. `Err`: there are several, or it is no text.
@@ -185,9 +212,22 @@ mod tests {
         for (origin, host, fine) in table {
             let mut headers = vec![("host", host)];
             headers.extend(origin.map(|origin| ("origin", origin)));
-            assert_eq!(gate(false).check_origin(&parts("/", &headers).headers).is_ok(), fine, "{origin:?} {host}");
+            assert_eq!(
+                gate(false).check_origin(&parts("/", &headers).headers, false).is_ok(),
+                fine,
+                "{origin:?} {host}"
+            );
+        }
+        for (forwarded, trusted, fine) in [
+            ("chat.example.org", true, true),
+            ("chat.example.org:443, 10.0.0.1", true, true),
+            ("chat.example.org", false, false),
+            ("other.example", true, false),
+        ] {
+            let headers = [("host", "a:1"), ("origin", "https://chat.example.org"), (FORWARDED_HOST, forwarded)];
+            assert_eq!(gate(false).check_origin(&parts("/", &headers).headers, trusted).is_ok(), fine, "{forwarded}");
         }
         let twice = [("host", "a.example"), ("origin", "http://a.example"), ("origin", "http://a.example")];
-        assert!(gate(false).check_origin(&parts("/", &twice).headers).is_err());
+        assert!(gate(false).check_origin(&parts("/", &twice).headers, false).is_err());
     }
 }

@@ -2,10 +2,12 @@
 
 mod address;
 mod assets;
+mod cors;
 mod failure;
 mod gate;
 mod invite;
 mod pages;
+mod refusals;
 mod upgrade;
 
 use std::convert::Infallible;
@@ -44,6 +46,7 @@ use crate::tcp::{Spread, accept_failed, is_loopback, keep_alive};
 use failure::Failure;
 pub(crate) use gate::Gate;
 use pages::Pages;
+pub use refusals::Refusals;
 
 /// What the web port is told at its start.
 #[derive(Debug, Clone)]
@@ -54,6 +57,8 @@ pub struct WebOptions {
     /// Whose X-Forwarded-For and X-Forwarded-Prefix are believed.
     pub trusted_proxies: Vec<Cidr>,
     pub base_path: BasePath,
+    /// Counts whom the gate does not let in.
+    pub refusals: Refusals,
     /// Told to whoever asks about a room.
     pub max_players: u32,
     /// Wrong rooms on one connection before it is closed.
@@ -104,6 +109,7 @@ struct Web {
     gate: Gate,
     trusted_proxies: Vec<Cidr>,
     pages: Pages,
+    refusals: Refusals,
     max_players: u32,
     max_misses: u32,
     shards: Vec<UnboundedSender<ShardMail>>,
@@ -180,6 +186,7 @@ pub async fn serve(
         gate: Gate { allowed: options.allowed_origins, loopback: is_loopback(&listener) },
         trusted_proxies: options.trusted_proxies,
         pages: Pages::new(options.base_path),
+        refusals: options.refusals,
         max_players: options.max_players,
         max_misses: options.max_misses,
         shards,
@@ -256,6 +263,8 @@ impl Web {
     async fn answer(&self, client: &Client, request: Request<Incoming>) -> Response {
         client.keep_pace().await;
         let base = self.base(client, request.headers());
+        let is_api = is_api(&base, request.uri().path());
+        let listed = self.gate.listed_origin(request.headers());
         let is_for_people = pages::is_for_people(base.strip(request.uri().path()), request.headers());
         let mut response = self.respond(client, &base, request).await.unwrap_or_else(|failure| {
             if is_for_people { pages::of_failure(failure, &base) } else { failure.into_response() }
@@ -263,6 +272,9 @@ impl Web {
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.extend(SECURITY);
+        if is_api {
+            cors::allow(listed, headers);
+        }
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         let is_last = client.has_no_place()
             || self.places.draining()
@@ -285,7 +297,14 @@ impl Web {
         }
         let upgrade = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
-        self.gate.check_host(&parts)?;
+        self.gate.check_host(&parts).inspect_err(|failure| self.refused_host(&parts, failure))?;
+        if parts.method == Method::OPTIONS {
+            let is_api = is_api(base, parts.uri.path());
+            if is_api {
+                self.check_origin(client, &parts)?;
+            }
+            return Ok(cors::options(is_api));
+        }
         match base.strip(parts.uri.path()) {
             "/ws" => self.web_socket(client, &parts, upgrade),
             "/api/rooms" => self.create_room(client, base, &parts, body).await,
@@ -302,7 +321,7 @@ impl Web {
         parts: &Parts,
         upgrade: hyper::upgrade::OnUpgrade,
     ) -> Result<Response, Failure> {
-        self.gate.check_origin(&parts.headers)?;
+        self.check_origin(client, parts)?;
         let handshake = upgrade::Handshake::check(parts)?;
         let shard = self.next_shard()?.clone();
         let permit = client.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -322,7 +341,7 @@ impl Web {
         if parts.method != Method::POST {
             return Err(Failure::method_not_allowed("POST"));
         }
-        self.gate.check_origin(&parts.headers)?;
+        self.check_origin(client, parts)?;
         // What it says is of no interest; the connection goes on behind it.
         let body = timeout(BODY_TIME, Limited::new(Body::new(body), MAX_BODY).collect()).await;
         let whole = body.map_err(|_| Failure::bad_request("The body did not come in time."))?;
@@ -372,6 +391,24 @@ impl Web {
         forwarded.unwrap_or_else(|| self.pages.base().clone())
     }
 
+    fn check_origin(&self, client: &Client, parts: &Parts) -> Result<(), Failure> {
+        let headers = &parts.headers;
+        let trusted = self.trusted_proxies.iter().any(|network| network.contains(client.socket));
+        self.gate.check_origin(headers, trusted).inspect_err(|_| {
+            let (_, origin) = gate::told(headers);
+            let is_forwarded =
+                |origin: &String| origin.parse().is_ok_and(|origin| gate::is_forwarded(&origin, headers));
+            let through = origin.as_ref().filter(|origin| is_forwarded(origin)).map(|_| client.socket);
+            self.refusals.origin(origin, through);
+        })
+    }
+
+    fn refused_host(&self, parts: &Parts, failure: &Failure) {
+        if *failure == Failure::bad_host() {
+            self.refusals.host(gate::told(&parts.headers).0.as_deref());
+        }
+    }
+
     fn next_shard(&self) -> Result<&UnboundedSender<ShardMail>, Failure> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         self.shards.get(turn % self.shards.len().max(1)).ok_or(Failure::from(ErrorCode::ShuttingDown))
@@ -401,6 +438,11 @@ impl Web {
     fn address(&self, client: &Client, parts: &Parts) -> IpAddr {
         address::client_address(client.socket, &parts.headers, &self.trusted_proxies)
     }
+}
+
+/// Whether a path is the API's, which pages of other origins may use.
+fn is_api(base: &BasePath, path: &str) -> bool {
+    base.strip(path).starts_with("/api/")
 }
 
 /// Counts a miss or a creation for an address when the answer is known, and also if nobody waits for it any more.

@@ -5,6 +5,7 @@ mod client;
 mod http;
 mod limits;
 mod lines;
+mod origins;
 mod pod;
 mod proxy;
 mod websocket;

@@ -18,7 +18,7 @@ use chatd::room::RingLimits;
 use chatd::settings::{BasePath, Cidr, Origin};
 use chatd::shard::{self, ShardStart};
 use chatd::tcp::{self, TcpOptions};
-use chatd::web::{self, WebOptions};
+use chatd::web::{self, Refusals, WebOptions};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::net::TcpListener;
@@ -82,6 +82,7 @@ pub struct Pod {
     shards: Vec<UnboundedSender<ShardMail>>,
     threads: Vec<JoinHandle<()>>,
     places: Places,
+    refusals: Refusals,
     end: watch::Sender<()>,
 }
 
@@ -122,13 +123,14 @@ impl Pod {
             Places::new(options.max_connections, options.per_ip_limits.then_some(options.max_connections_per_ip));
         let (end, ending) = watch::channel(());
         let (bound, addresses) = std::sync::mpsc::channel();
-        let (of_thread, of_pod) = (shards.clone(), places.clone());
+        let refusals = Refusals::default();
+        let (of_thread, of_pod) = (shards.clone(), (places.clone(), refusals.clone()));
         threads.push(std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(serve(options, limits, of_pod, of_thread, mail, ending, bound));
         }));
         let (tcp, web) = addresses.recv().unwrap();
-        Self { tcp, web, shards, threads, places, end }
+        Self { tcp, web, shards, threads, places, refusals, end }
     }
 
     pub fn report(&self) -> Report {
@@ -146,6 +148,11 @@ impl Pod {
     /// New connections are to go to other pods from now on.
     pub fn drains(&self) {
         self.places.drain();
+    }
+
+    /// Requests that were refused for their host and for their origin.
+    pub fn refused(&self) -> (u64, u64) {
+        self.refusals.counts()
     }
 
     pub fn sessions(&self) -> u64 {
@@ -170,7 +177,7 @@ impl Drop for Pod {
 async fn serve(
     options: Options,
     limits: Option<SharedLimits>,
-    places: Places,
+    (places, refusals): (Places, Refusals),
     shards: Vec<UnboundedSender<ShardMail>>,
     mut mail: UnboundedReceiver<PodMail>,
     ending: watch::Receiver<()>,
@@ -186,6 +193,7 @@ async fn serve(
         allowed_origins: options.allowed_origins,
         trusted_proxies: options.trusted_proxies,
         base_path: options.base_path,
+        refusals,
         max_players: options.hub.max_players,
         max_misses: options.hub.max_misses,
         limits,
