@@ -102,13 +102,15 @@ test: ## everything that CI runs: lints, Rust tests with simulation, pages in a 
 	@echo "==> all passed"
 
 .PHONY: lint
-lint: $(DENY) ## formatting, clippy, shellcheck, licences and sources of dependencies
+lint: $(DENY) ## formatting, clippy, shellcheck, unused dependencies, licences and sources of dependencies
 	@hack/need rust cc shellcheck
 	@echo "==> cargo fmt"
 	@cargo fmt --all --check
 	@cd fuzz && cargo fmt --check
 	@echo "==> shellcheck"
 	@grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci hack $(wildcard bench fuzz/run) | xargs shellcheck
+	@echo "==> unused dependencies"
+	@hack/unused-crates
 	@echo "==> cargo deny: bans, licences, sources"
 	@$(DENY) --locked check bans licenses sources
 	@echo "==> clippy"
