@@ -93,6 +93,8 @@ summed! {
         pub missed: u64,
         /// Connections that were ended with `slow_consumer`: their queue was dropped.
         pub slow_consumers: u64,
+        /// Connections that were ended since all together held too much memory.
+        pub connections_shed: u64,
         /// Records and leases in the directory that could not be read and were taken as missing.
         pub unreadable_records: u64,
         /// How often the process found that it had been frozen for longer than its lease.

@@ -4,6 +4,7 @@
 //! `docs/architecture.md` has the map.
 
 pub mod admin;
+pub mod budget;
 pub mod counters;
 pub mod directory;
 pub mod files;

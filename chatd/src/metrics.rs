@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub connection_places_used: u64,
     /// Connections that were turned away since the pod was full.
     pub connections_refused: u64,
+    /// Bytes that connections hold: unfinished input and unsent output.
+    pub buffered_bytes: u64,
     /// Requests that were refused for their Host and for their Origin.
     pub web_refused: (u64, u64),
     /// Links to other pods that are up.
@@ -175,6 +177,8 @@ impl Writer<'_> {
         self.gauge("chatd_connection_places_used", help, snapshot.connection_places_used)?;
         let help = "Connections turned away since the pod was full";
         self.counter("chatd_connections_refused", help, snapshot.connections_refused)?;
+        let help = "Bytes of unfinished input and unsent output that connections hold; --buffer-bytes is the limit";
+        self.gauge("chatd_buffered_bytes", help, snapshot.buffered_bytes)?;
         let kinds = [("host", snapshot.web_refused.0), ("origin", snapshot.web_refused.1)];
         let help = "Web requests refused since their Host or Origin is not allowed; the log says what would allow them";
         self.counters("chatd_web_refused", help, "by", kinds.into_iter())
@@ -207,6 +211,7 @@ impl Writer<'_> {
             replayed,
             missed,
             slow_consumers,
+            connections_shed,
             unreadable_records,
             thaws,
         } = counters;
@@ -248,6 +253,11 @@ impl Writer<'_> {
             "chatd_slow_consumers",
             "Connections ended since their send queue was full; it was dropped",
             *slow_consumers,
+        )?;
+        self.counter(
+            "chatd_connections_shed",
+            "Connections ended since all together held more than --buffer-bytes",
+            *connections_shed,
         )?;
         self.counters(
             "chatd_joins",

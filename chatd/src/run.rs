@@ -15,6 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
+use crate::budget::Budget;
 use crate::directory::any::AnyDirectory;
 use crate::directory::memory::MemoryDirectory;
 use crate::directory::redis::{RedisDirectory, RedisSettings, RedisSettingsError, SecretsError};
@@ -132,6 +133,7 @@ async fn serve(settings: Settings, places: Places) -> Result<Ended, StartError> 
     let (pod_sender, mail) = unbounded_channel();
     let slots = RoomSlots::new(settings.limits.max_rooms as usize);
     let limits = settings.clients.per_ip_limits.then(SharedLimits::default);
+    let budget = Budget::new(settings.limits.buffer_bytes, count);
     let start = |index, mailbox, seed| ShardStart {
         settings: hub_settings(&settings, index, count, &slots),
         me: me.owner.clone(),
@@ -142,11 +144,12 @@ async fn serve(settings: Settings, places: Places) -> Result<Ended, StartError> 
         shards: shards.clone(),
         pod: pod_sender.clone(),
         limits: limits.clone(),
+        budget: budget.clone(),
     };
     let threads = spawn_shards(mailboxes, start)?;
     drop(pod_sender);
 
-    let figures = Figures::new(shards.clone(), failures, places, web::Refusals::default(), key_count as u64);
+    let figures = Figures::new(shards.clone(), failures, places, web::Refusals::default(), budget, key_count as u64);
     let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone())?;
     let (accepting, accept) = watch::channel(true);
     listen(ports, &settings, &shards, &peers, &figures, limits.clone(), &accept);

@@ -89,6 +89,18 @@ impl Hub {
         }
     }
 
+    /// Bytes of memory that what came from the client and waits, and what it is to be sent, take.
+    pub fn holds(&self, session: SessionId) -> usize {
+        self.session(session).map_or(0, Session::holds)
+    }
+
+    /// All clients hold too much memory, and this one the most: it is ended.
+    pub fn shed(&mut self, time: Time, session: SessionId) {
+        self.begin(time);
+        self.end_largest(time, session);
+        self.finish(time);
+    }
+
     /// Takes a session that [`Effect::Migrate`] names out of this hub.
     pub fn take(&mut self, session: SessionId) -> Option<Carried> {
         self.session(session)?;

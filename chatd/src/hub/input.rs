@@ -369,6 +369,18 @@ impl Hub {
         }
     }
 
+    /// One of those that hold the most memory, while all together hold too much: what is queued is dropped, and it is told why.
+    pub(super) fn end_largest(&mut self, time: Time, id: SessionId) {
+        if let Some(session) = self.session_mut(id) {
+            let encoding = session.encoding;
+            session.output.keep_only_what_is_under_way(encoding);
+            session.waiting.bytes = Vec::new();
+            session.waiting.messages.clear();
+            self.counters.connections_shed += 1;
+            self.fail(time, id, ErrorCode::Overloaded);
+        }
+    }
+
     /// A session's time outside a room is over, or a closing one's.
     pub(super) fn session_due(&mut self, time: Time, id: SessionId) {
         let Some(session) = self.session_mut(id) else {

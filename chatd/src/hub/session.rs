@@ -202,6 +202,13 @@ impl Session {
         open && bytes < 4 * MAX_LINE && waiting.messages.len() < most
     }
 
+    /// Bytes of memory that what waits and what is to be sent take.
+    pub fn holds(&self) -> usize {
+        let Waiting { bytes, messages, .. } = &self.waiting;
+        let pending = if let Place::Relayed(relay) = &self.place { relay.holds() } else { 0 };
+        bytes.capacity() + messages.iter().map(|message| message.len()).sum::<usize>() + self.output.len() + pending
+    }
+
     /// Nothing that has come waits. `patient`: nor is a line unfinished.
     pub fn quiet(&self, patient: bool) -> bool {
         let Waiting { bytes, messages, .. } = &self.waiting;

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use crate::admin;
+use crate::budget::Budget;
 use crate::counters::DirectoryCounters;
 use crate::directory::NoAnswer;
 use crate::files::ReloadFailures;
@@ -31,6 +32,7 @@ struct Inner {
     failures: ReloadFailures,
     places: Places,
     refusals: Refusals,
+    budget: Budget,
     ready: AtomicBool,
     own: Mutex<Own>,
 }
@@ -56,10 +58,11 @@ impl Figures {
         failures: ReloadFailures,
         places: Places,
         refusals: Refusals,
+        budget: Budget,
         token_keys: u64,
     ) -> Self {
         let own = Mutex::new(Own { token_keys, ..Own::default() });
-        Self(Arc::new(Inner { shards, failures, places, refusals, ready: AtomicBool::new(false), own }))
+        Self(Arc::new(Inner { shards, failures, places, refusals, budget, ready: AtomicBool::new(false), own }))
     }
 
     /// The places for clients' connections.
@@ -175,6 +178,7 @@ impl admin::Pod for Figures {
             connection_places: self.0.places.count(),
             connection_places_used: self.0.places.used(),
             connections_refused: self.0.places.refused(),
+            buffered_bytes: self.0.budget.held() as u64,
             web_refused: self.0.refusals.counts(),
             peer_links: own.peer_links,
             peer_links_lost: own.peer_links_lost,

@@ -24,11 +24,12 @@ pub enum ErrorCode {
     Moved,
     Replaced,
     TooManyFromAddress,
+    Overloaded,
 }
 
 impl ErrorCode {
     /// Every code, in the order of the protocol's table.
-    pub const ALL: [ErrorCode; 21] = [
+    pub const ALL: [ErrorCode; 22] = [
         ErrorCode::BadCommand,
         ErrorCode::BadRoom,
         ErrorCode::BadName,
@@ -47,6 +48,7 @@ impl ErrorCode {
         ErrorCode::Unavailable,
         ErrorCode::Timeout,
         ErrorCode::SlowConsumer,
+        ErrorCode::Overloaded,
         ErrorCode::ShuttingDown,
         ErrorCode::Moved,
         ErrorCode::Replaced,
@@ -72,6 +74,7 @@ impl ErrorCode {
             ErrorCode::Unavailable => "unavailable",
             ErrorCode::Timeout => "timeout",
             ErrorCode::SlowConsumer => "slow_consumer",
+            ErrorCode::Overloaded => "overloaded",
             ErrorCode::ShuttingDown => "shutting_down",
             ErrorCode::Moved => "moved",
             ErrorCode::Replaced => "replaced",
@@ -99,6 +102,7 @@ impl ErrorCode {
             ErrorCode::Unavailable => "The room or the directory does not answer in time; try again.",
             ErrorCode::Timeout => "Nothing was said for too long.",
             ErrorCode::SlowConsumer => "You read too slowly for what the room sends.",
+            ErrorCode::Overloaded => "This pod holds too much unfinished and unsent data, and yours was the most.",
             ErrorCode::ShuttingDown => "This pod is shutting down; connect again.",
             ErrorCode::Moved => "The room has moved; connect again.",
             ErrorCode::Replaced => "This seat was resumed from another connection.",
@@ -135,6 +139,7 @@ pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
         ErrorCode::TooManyConnections
         | ErrorCode::TooManyFromAddress
         | ErrorCode::TooManyRooms
+        | ErrorCode::Overloaded
         | ErrorCode::Unavailable => 1013,
         // Do not come back by yourself.
         ErrorCode::Replaced => 4001,
@@ -160,7 +165,7 @@ mod tests {
             assert!(code.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
             assert!(code.sentence().ends_with('.') && code.sentence().is_ascii(), "{code}");
         }
-        assert_eq!(seen.len(), 42);
+        assert_eq!(seen.len(), 44);
     }
 
     #[test]

@@ -241,6 +241,9 @@ pub(super) struct LimitArguments {
     /// What may wait to be sent on one connection before it counts as a slow consumer; for a relayed client, at each of its two pods.
     #[arg(long, env = "CHATD_SEND_QUEUE", value_name = "BYTES", default_value = "256KiB", value_parser = |text: &str| values::size(text, 32 << 10, 64 << 20))]
     pub(super) send_queue: usize,
+    /// What all connections may hold in memory, unfinished input and unsent output; over it the largest are closed.
+    #[arg(long, env = "CHATD_BUFFER_BYTES", value_name = "BYTES", default_value = "128MiB", value_parser = |text: &str| values::size(text, 1 << 20, 64 << 30))]
+    pub(super) buffer_bytes: usize,
 }
 
 #[derive(Debug, Args)]

@@ -91,6 +91,7 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
         idle_timeout: limits.idle_timeout,
         max_misses: limits.max_misses,
         send_queue: limits.send_queue,
+        buffer_bytes: limits.buffer_bytes,
         replay_messages: rooms.replay_messages,
         replay_bytes: rooms.replay_bytes,
         replay_pod_bytes: rooms.replay_pod_bytes,

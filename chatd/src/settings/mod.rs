@@ -120,6 +120,8 @@ pub struct Limits {
     pub max_misses: u32,
     /// Bytes that may wait on one connection.
     pub send_queue: usize,
+    /// Bytes that all connections may hold.
+    pub buffer_bytes: usize,
     pub replay_messages: u32,
     /// Bytes of text a room.
     pub replay_bytes: usize,

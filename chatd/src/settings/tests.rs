@@ -42,6 +42,7 @@ fn alone_it_needs_no_flag() {
         idle_timeout,
         max_misses,
         send_queue,
+        buffer_bytes,
         replay_messages,
         replay_bytes,
         replay_pod_bytes,
@@ -51,7 +52,7 @@ fn alone_it_needs_no_flag() {
     assert_eq!(http_keep_alive.as_secs(), 75);
     assert_eq!([max_players, max_connections, max_rooms, rate, burst, max_misses], [4, 10_000, 10_000, 10, 20, 10]);
     assert_eq!((replay_messages, max_connections_per_ip), (32, None));
-    assert_eq!([send_queue, replay_bytes, replay_pod_bytes], [256 << 10, 8 << 10, 32 << 20]);
+    assert_eq!([send_queue, buffer_bytes, replay_bytes, replay_pod_bytes], [256 << 10, 128 << 20, 8 << 10, 32 << 20]);
     assert!(!settings.clients.proxy_protocol && !settings.clients.per_ip_limits);
 }
 

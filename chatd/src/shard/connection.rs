@@ -33,6 +33,8 @@ pub struct Connection {
     pub(super) queued: bool,
     /// Lines that were read and wait for the next turn: then the connection is queued or paused.
     pub(super) rest: Vec<u8>,
+    /// What it holds in memory, as it was last counted.
+    pub(super) weight: usize,
 }
 
 impl Connection {
@@ -51,6 +53,7 @@ impl Connection {
             in_batch: false,
             queued: false,
             rest: Vec::new(),
+            weight: 0,
         }
     }
 }

@@ -71,6 +71,7 @@ impl Shard {
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.read(id);
+            self.weigh(id);
         }
     }
 
@@ -82,6 +83,7 @@ impl Shard {
                 connection.queued = false;
                 self.read_pending(id);
                 self.read(id);
+                self.weigh(id);
             }
         }
     }

@@ -101,6 +101,7 @@ impl Shard {
                 self.keep_alive(id);
             }
             self.read_pending(id);
+            self.weigh(id);
         }
     }
 

@@ -13,6 +13,7 @@ mod mailbox;
 mod notice;
 mod output;
 mod websocket;
+mod weight;
 mod write;
 
 use std::cmp::Reverse;
@@ -28,6 +29,7 @@ use slab::Slab;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
+use crate::budget::Budget;
 use crate::hub::{Advertised, Effect, Hub, HubSettings, SessionId, Time};
 use crate::limits::SharedLimits;
 use crate::mail::{PodMail, ShardMail};
@@ -57,6 +59,8 @@ pub struct ShardStart {
     pub pod: UnboundedSender<PodMail>,
     /// With `--per-ip-limits`.
     pub limits: Option<SharedLimits>,
+    /// For what clients hold in memory, shared by the shards.
+    pub budget: Budget,
 }
 
 /// Starts the thread; it ends with [`ShardMail::Stop`]. Fails where the system has no more threads or descriptors.
@@ -109,6 +113,9 @@ struct Shard {
     /// The links that are up, as far as this shard has heard.
     links: HashMap<PodBoot, LinkId>,
     limits: Option<SharedLimits>,
+    budget: Budget,
+    /// What this shard's clients hold in memory.
+    held: usize,
     time: Time,
     stopped: bool,
 
@@ -130,6 +137,7 @@ struct Shard {
     buffer: Box<[u8]>,
     effects: Vec<Effect>,
     dirty: Vec<SessionId>,
+    written: Vec<SessionId>,
     charges: Vec<SessionId>,
     batch: WriteBatch,
     results: Vec<io::Result<usize>>,
@@ -149,6 +157,8 @@ impl Shard {
             pod: start.pod,
             links: HashMap::new(),
             limits: start.limits,
+            budget: start.budget,
+            held: 0,
             time: clock::now(),
             stopped: false,
             connections: Vec::new(),
@@ -162,6 +172,7 @@ impl Shard {
             buffer: vec![0; READ].into_boxed_slice(),
             effects: Vec::new(),
             dirty: Vec::new(),
+            written: Vec::new(),
             charges: Vec::new(),
             batch: write_batch(index),
             results: Vec::new(),
@@ -225,7 +236,10 @@ impl Shard {
     }
 
     fn remove(&mut self, id: SessionId) -> Option<Connection> {
-        self.connections.get_mut(id.index as usize)?.take_if(|connection| connection.id == id)
+        let slot = self.connections.get_mut(id.index as usize)?;
+        let mut connection = slot.take_if(|connection| connection.id == id)?;
+        self.weigh_no_more(&mut connection);
+        Some(connection)
     }
 }
 

@@ -27,11 +27,17 @@ impl Shard {
             self.charge();
             self.carry_out_effects();
             self.hub.take_dirty(&mut self.dirty);
-            if self.dirty.is_empty() {
+            if self.dirty.is_empty() && !self.shed() {
                 break;
             }
             let mut dirty = std::mem::take(&mut self.dirty);
+            self.written.extend_from_slice(&dirty);
             self.flush_all(&mut dirty);
+            let mut written = std::mem::take(&mut self.written);
+            for id in written.drain(..) {
+                self.weigh(id);
+            }
+            self.written = written;
             // What flushing made dirty meanwhile comes next.
             dirty.append(&mut self.dirty);
             self.dirty = dirty;

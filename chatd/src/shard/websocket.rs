@@ -72,6 +72,11 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
+    /// Bytes of memory that it takes.
+    pub fn holds(&self) -> usize {
+        self.parts.capacity()
+    }
+
     /// The first frame in `bytes`, unmasked there, and how many bytes it takes. `None`: not all of it is there yet.
     pub fn decode<'a>(&'a mut self, bytes: &'a mut [u8]) -> Result<Option<(Incoming<'a>, usize)>, Violation> {
         if self.done {

@@ -68,6 +68,7 @@ impl From<ErrorCode> for Failure {
             ErrorCode::RateLimited | ErrorCode::TooManyFromAddress => (StatusCode::TOO_MANY_REQUESTS, Some(2)),
             ErrorCode::TooManyConnections
             | ErrorCode::TooManyRooms
+            | ErrorCode::Overloaded
             | ErrorCode::Unavailable
             | ErrorCode::ShuttingDown
             | ErrorCode::Moved => (StatusCode::SERVICE_UNAVAILABLE, Some(2)),

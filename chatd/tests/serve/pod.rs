@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use chatd::budget::Budget;
 use chatd::directory::Directory;
 use chatd::directory::memory::MemoryDirectory;
 use chatd::hub::{HubLimits, HubSettings, LeaseView, Rules};
@@ -37,6 +38,7 @@ pub struct Options {
     pub per_ip_limits: bool,
     pub max_connections_per_ip: usize,
     pub keep_alive: Duration,
+    pub buffer_bytes: usize,
 }
 
 impl Default for Options {
@@ -72,6 +74,7 @@ impl Default for Options {
             per_ip_limits: false,
             max_connections_per_ip: 1_000,
             keep_alive: Duration::from_secs(75),
+            buffer_bytes: 128 << 20,
         }
     }
 }
@@ -83,6 +86,7 @@ pub struct Pod {
     threads: Vec<JoinHandle<()>>,
     places: Places,
     refusals: Refusals,
+    pub budget: Budget,
     end: watch::Sender<()>,
 }
 
@@ -92,6 +96,7 @@ impl Pod {
         let (shards, mailboxes): (Vec<_>, Vec<_>) = (0..options.shards).map(|_| mpsc::unbounded_channel()).unzip();
         let keys = Arc::new(Keyring::generate(&mut StdRng::seed_from_u64(1)));
         let limits = options.per_ip_limits.then(SharedLimits::default);
+        let budget = Budget::new(options.buffer_bytes, options.shards);
         let mut threads = Vec::new();
         for (index, mailbox) in mailboxes.into_iter().enumerate() {
             let settings = HubSettings { shard: index, shards: options.shards, ..options.hub.clone() };
@@ -112,6 +117,7 @@ impl Pod {
                 shards: shards.clone(),
                 pod: pod.clone(),
                 limits: limits.clone(),
+                budget: budget.clone(),
             };
             threads.push(shard::spawn(start).unwrap());
         }
@@ -130,7 +136,7 @@ impl Pod {
             runtime.block_on(serve(options, limits, of_pod, of_thread, mail, ending, bound));
         }));
         let (tcp, web) = addresses.recv().unwrap();
-        Self { tcp, web, shards, threads, places, refusals, end }
+        Self { tcp, web, shards, threads, places, refusals, budget, end }
     }
 
     pub fn report(&self) -> Report {

@@ -57,6 +57,9 @@ impl Browser {
     }
 }
 
+/// The texts of the last frames, and the close's code and reason.
+type Ended = (Vec<String>, Option<(u16, String)>);
+
 /// A client that breaks the rules: bytes as they are.
 struct Raw(TcpStream);
 
@@ -96,8 +99,14 @@ impl Raw {
         Some((header[0], payload))
     }
 
+    /// As [`Raw::until_closed`]; `None`: the connection stays open.
+    fn try_until_closed(self) -> Option<Ended> {
+        let waits = self.0.peek(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        (!waits).then(|| self.until_closed())
+    }
+
     /// The frames up to the close: their texts, and the close's code and reason.
-    fn until_closed(mut self) -> (Vec<String>, Option<(u16, String)>) {
+    fn until_closed(mut self) -> Ended {
         let mut texts = Vec::new();
         while let Some((first, payload)) = self.frame() {
             if first == 0x88 {
@@ -355,4 +364,38 @@ fn only_the_right_handshake_is_taken() {
     assert_eq!(shake(&["Host: evil.example", "Origin: http://evil.example"]), 421);
     assert_eq!(shake(&["Sec-WebSocket-Protocol: chatd.v2, chatd.v1"]), 101);
     assert_eq!(shake(&["Sec-WebSocket-Protocol: chatd.v2"]), 400);
+}
+
+#[test]
+fn when_all_hold_too_much_the_largest_go_and_are_told_why() {
+    let pod = Pod::start(Options { buffer_bytes: 1 << 20, ..Options::default() });
+    let mut small = Browser::connect(&pod);
+    assert_eq!(small.ask(r#"{"type":"ping"}"#), r#"{"type":"pong"}"#);
+    // Each a message of 32 KiB that lacks its end, in one frame or in two.
+    let part = "x".repeat(31 * 1024);
+    let whole = frame(0x81, part.as_bytes());
+    let mut raws: Vec<Raw> = (0..60).map(|_| Raw::connect(&pod)).collect();
+    for (number, raw) in raws.iter_mut().enumerate() {
+        if number % 2 == 0 {
+            raw.send(&whole[..whole.len() - 1]);
+        } else {
+            raw.send(&frame(0x01, part.as_bytes()));
+        }
+    }
+    wait_until("the largest go", || pod.report().counters.connections_shed >= 60 - (1 << 20) / (31 * 1024));
+    wait_until("the rest is inside the limit", || pod.budget.held() <= 1 << 20);
+    let shed = pod.report().counters.connections_shed;
+    assert!(shed < 60, "{shed} went");
+    assert_eq!(small.ask(r#"{"type":"ping"}"#), r#"{"type":"pong"}"#);
+    for raw in &raws {
+        raw.0.set_read_timeout(Some(std::time::Duration::from_millis(100))).unwrap();
+    }
+    let ended = raws.into_iter().filter_map(Raw::try_until_closed).collect::<Vec<_>>();
+    assert_eq!(ended.len() as u64, shed);
+    for (texts, close) in ended {
+        assert!(texts[0].contains(r#""code":"overloaded""#), "{texts:?}");
+        assert_eq!(close, Some((1013, "overloaded".to_owned())));
+    }
+    drop(small);
+    wait_until("nothing is held any more", || pod.budget.held() == 0);
 }

@@ -31,6 +31,15 @@ struct Pending {
 }
 
 impl Pending {
+    /// Bytes of memory that it takes.
+    fn holds(&self) -> usize {
+        let text = match &self.command {
+            Ok(Command::Say { text }) => text.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + text
+    }
+
     fn ends(&self) -> bool {
         matches!(self.command, Ok(Command::Leave | Command::Quit))
     }
@@ -106,6 +115,13 @@ pub struct Relay {
     give_up: u64,
     /// Bytes that came from the owner and that it has not been told of.
     uncredited: usize,
+}
+
+impl Relay {
+    /// Bytes of memory that commands take that are not answered yet.
+    pub fn holds(&self) -> usize {
+        self.pending.iter().map(Pending::holds).sum()
+    }
 }
 
 impl Relay {

@@ -1,0 +1,70 @@
+//! What each client of a shard holds in memory, and who goes when all of them hold too much. Does no I/O.
+
+use super::Shard;
+use super::connection::Connection;
+use crate::hub::SessionId;
+
+impl Connection {
+    /// Bytes of unfinished input; what the hub has is not in it.
+    fn holds(&self) -> usize {
+        let web = self.web.as_deref().map_or(0, |web| web.pending.capacity() + web.decoder.holds());
+        self.rest.capacity() + web
+    }
+
+    fn forget_input(&mut self) {
+        self.rest = Vec::new();
+        if let Some(web) = &mut self.web {
+            web.pending = Vec::new();
+            web.decoder = super::websocket::Decoder::default();
+        }
+    }
+}
+
+impl Shard {
+    /// Counts what a client holds now.
+    pub(super) fn weigh(&mut self, id: SessionId) {
+        let Self { connections, hub, budget, held, .. } = self;
+        let connection = connections.get_mut(id.index as usize).and_then(Option::as_mut);
+        let Some(connection) = connection.filter(|connection| connection.id == id) else {
+            return;
+        };
+        let weight = connection.holds() + hub.holds(id);
+        let before = std::mem::replace(&mut connection.weight, weight);
+        if weight != before {
+            *held = *held + weight - before;
+            budget.changed(before, weight);
+        }
+    }
+
+    /// A client is gone, and what it held.
+    pub(super) fn weigh_no_more(&mut self, connection: &mut Connection) {
+        let before = std::mem::take(&mut connection.weight);
+        self.held -= before;
+        self.budget.changed(before, 0);
+    }
+
+    /// Ends the clients that hold the most, while all of the pod hold too much. True: somebody has to be told so.
+    pub(super) fn shed(&mut self) -> bool {
+        let mut excess = self.budget.excess(self.held);
+        if excess == 0 {
+            return false;
+        }
+        let open = self.connections.iter().flatten().filter(|connection| connection.weight > 0 && !connection.closing);
+        let mut largest: Vec<_> = open.map(|connection| (connection.weight, connection.id)).collect();
+        largest.sort_unstable_by(|one, other| other.cmp(one));
+        let mut shed = false;
+        for (weight, id) in largest {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(weight);
+            if let Some(connection) = self.connection(id) {
+                connection.forget_input();
+            }
+            self.hub.shed(self.time, id);
+            self.weigh(id);
+            shed = true;
+        }
+        shed
+    }
+}
