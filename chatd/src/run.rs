@@ -144,6 +144,7 @@ async fn serve(settings: Settings, places: Places) -> Result<Ended, StartError> 
         shards: shards.clone(),
         pod: pod_sender.clone(),
         limits: limits.clone(),
+        line_keep_alive: settings.clients.line_keep_alive.map(|silence| silence.as_millis() as u64),
         budget: budget.clone(),
     };
     let threads = spawn_shards(mailboxes, start)?;

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::session::Session;
+use super::session::{Place, Session};
 use super::{Advertised, Carried, Effect, Hub, LeaseView, Purpose, RoomView, SessionId, Target, Ticket, Time, Timer};
 use crate::directory::{Answer, NoAnswer};
 use crate::frame::{Drop, Frame};
 use crate::protocol::token::Keyring;
-use crate::protocol::{Encoding, ErrorCode, PodBoot, RoomId};
+use crate::protocol::{Encoding, ErrorCode, PodBoot, RoomId, lines};
 
 impl Hub {
     // ---- clients
@@ -64,6 +64,20 @@ impl Hub {
     pub fn dropped(&mut self, time: Time, session: SessionId, drop: Drop) {
         self.begin(time);
         self.session_dropped(time, session, drop);
+        self.finish(time);
+    }
+
+    /// A client that speaks lines has been silent for long, and so has this side: it is sent a line that means nothing.
+    pub fn keep_alive(&mut self, time: Time, session: SessionId) {
+        self.begin(time);
+        if let Some(found) = self.session_mut(session)
+            && found.encoding == Encoding::Lines
+            && found.output.len() == 0
+            && !matches!(found.place, Place::Closing)
+        {
+            found.output.buffer().extend_from_slice(lines::KEEP_ALIVE);
+            self.mark_dirty(session);
+        }
         self.finish(time);
     }
 

@@ -177,6 +177,9 @@ fn wrong_pod_word(word: &[u8]) -> Option<OnWrongPod> {
     }
 }
 
+/// A line that means nothing, for whoever watches for silence in between.
+pub const KEEP_ALIVE: &[u8] = b"# \n";
+
 /// What HELP answers.
 const HELP: &str = "\
 # One command a line, in upper case:

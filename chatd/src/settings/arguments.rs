@@ -174,6 +174,9 @@ pub(super) struct ClientArguments {
     /// Each raw TCP connection must start with a PROXY header (version 1 or 2), whose client address counts.
     #[arg(long, env = "CHATD_PROXY_PROTOCOL", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, value_parser = values::switch)]
     pub(super) proxy_protocol: bool,
+    /// Silence on a raw TCP connection after which the line "# " is sent, for balancers that cut idle ones; 0: never. Unset: 30 with --proxy-protocol, else never.
+    #[arg(long, env = "CHATD_LINE_KEEP_ALIVE", value_name = "SECONDS", value_parser = |text: &str| values::seconds(text, 0, 3600))]
+    pub(super) line_keep_alive: Option<Duration>,
     /// For each client address (IPv6: /64): 30 wrong rooms, wrong tokens and creations a minute, and a part of the connections.
     ///
     /// Only where client addresses are seen: many Services hide all of them behind one.

@@ -1,6 +1,7 @@
 //! What goes together: arguments that are right one by one become [`Settings`], or are refused with what would be right. Pure: no I/O.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::arguments::{Arguments, RedisArguments, WrongPodMode};
 use super::values::{self, HostPort};
@@ -45,6 +46,8 @@ pub enum SettingsError {
     PodId,
 }
 
+/// Behind a balancer a raw TCP connection is not silent for longer; many cut one after a minute.
+const LINE_KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long a draining pod keeps accepting at least, and a second to hand over: the least `--drain-deadline`, in seconds.
 const LEAST_DRAIN: u64 = 6;
 
@@ -117,6 +120,10 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
             trusted_proxies: clients.trusted_proxies,
             web_base_path: clients.web_base_path.unwrap_or_default(),
             proxy_protocol: clients.proxy_protocol,
+            line_keep_alive: clients
+                .line_keep_alive
+                .or(clients.proxy_protocol.then_some(LINE_KEEP_ALIVE))
+                .filter(|silence| !silence.is_zero()),
             per_ip_limits: clients.per_ip_limits,
         },
         limits,

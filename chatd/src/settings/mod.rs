@@ -97,6 +97,8 @@ pub struct Clients {
     pub trusted_proxies: Vec<Cidr>,
     pub web_base_path: BasePath,
     pub proxy_protocol: bool,
+    /// `None`: silent raw TCP connections are left silent.
+    pub line_keep_alive: Option<Duration>,
     pub per_ip_limits: bool,
 }
 

@@ -78,6 +78,15 @@ fn what_is_given_is_what_is_set() {
 }
 
 #[test]
+fn behind_a_balancer_lines_are_kept_alive_unless_asked_otherwise() {
+    let silence = |words: &str| serve(words).unwrap().clients.line_keep_alive.map(|silence| silence.as_secs());
+    assert_eq!(silence(""), None);
+    assert_eq!(silence("--proxy-protocol"), Some(30));
+    assert_eq!(silence("--proxy-protocol --line-keep-alive 0"), None);
+    assert_eq!(silence("--line-keep-alive 7"), Some(7));
+}
+
+#[test]
 fn switches_are_taken_in_every_form() {
     for (words, on) in [("", true), ("=on", true), (" on", true), ("=off", false), (" off", false)] {
         let settings = serve(&format!("--per-ip-limits{words} --rate 9")).unwrap();

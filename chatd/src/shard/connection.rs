@@ -19,6 +19,8 @@ pub struct Connection {
     pub(super) web: Option<Box<Web>>,
     /// The socket is full: wait until it is writable.
     pub(super) blocked: bool,
+    /// When bytes went over it last, in either direction (ms).
+    pub(super) moved: u64,
     /// The client has closed or shut down its side: what is left has to be read to its end.
     pub(super) hung_up: bool,
     /// The end of the client's input has been read.
@@ -46,6 +48,7 @@ impl Connection {
             permit,
             web: None,
             blocked: false,
+            moved: 0,
             hung_up: false,
             ended: false,
             closing: false,
@@ -111,6 +114,8 @@ pub(super) struct Leaving {
 pub(super) enum Due {
     /// Is this WebSocket client still there?
     Alive(SessionId),
+    /// Has this client that speaks lines been silent for long?
+    Silent(SessionId),
     /// A closing connection has had its time to be flushed.
     Flush(SessionId),
     /// A leaving socket has had its time.

@@ -141,6 +141,7 @@ impl Shard {
         let came = read(&mut connection.stream, &mut self.buffer);
         match came {
             Came::Bytes(count) => {
+                connection.moved = self.time.now;
                 let mut more = count == self.buffer.len() || connection.hung_up;
                 if !connection.closing {
                     self.hub.counters.bytes_in += count as u64;

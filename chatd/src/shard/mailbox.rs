@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use super::connection::{Connection, Web};
+use super::connection::{Connection, Due, Web};
 use super::{Query, Shard};
 use crate::frame::{self, Frame};
 use crate::mail::{ClientSocket, Report, ShardMail};
@@ -99,6 +99,8 @@ impl Shard {
         if self.insert(connection) {
             if web {
                 self.keep_alive(id);
+            } else if let Some(silence) = self.line_keep_alive {
+                self.arm(silence, Due::Silent(id));
             }
             self.read_pending(id);
             self.weigh(id);

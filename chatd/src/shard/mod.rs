@@ -59,6 +59,8 @@ pub struct ShardStart {
     pub pod: UnboundedSender<PodMail>,
     /// With `--per-ip-limits`.
     pub limits: Option<SharedLimits>,
+    /// Silence (ms) after which a client that speaks lines is sent one that means nothing.
+    pub line_keep_alive: Option<u64>,
     /// For what clients hold in memory, shared by the shards.
     pub budget: Budget,
 }
@@ -113,6 +115,7 @@ struct Shard {
     /// The links that are up, as far as this shard has heard.
     links: HashMap<PodBoot, LinkId>,
     limits: Option<SharedLimits>,
+    line_keep_alive: Option<u64>,
     budget: Budget,
     /// What this shard's clients hold in memory.
     held: usize,
@@ -157,6 +160,7 @@ impl Shard {
             pod: start.pod,
             links: HashMap::new(),
             limits: start.limits,
+            line_keep_alive: start.line_keep_alive,
             budget: start.budget,
             held: 0,
             time: clock::now(),

@@ -160,6 +160,17 @@ impl Shard {
                 self.arm(after, Due::Alive(id));
                 self.dirty.push(id);
             }
+            Due::Silent(id) => {
+                let (Some(longest), Some(connection)) = (self.line_keep_alive, self.connection(id)) else {
+                    return;
+                };
+                let silent = now.saturating_sub(connection.moved);
+                if silent < longest {
+                    return self.arm(longest - silent, Due::Silent(id));
+                }
+                self.hub.keep_alive(self.time, id);
+                self.arm(longest, Due::Silent(id));
+            }
             Due::Flush(id) => {
                 if let Some(connection) = self.connection(id) {
                     // It does not read: what is queued in the system is not kept for it either.

@@ -143,6 +143,7 @@ fn wrote(hub: &mut Hub, time: Time, connection: &mut Connection, count: usize) {
             web.unsent = websocket::unsent_after(output, count, web.unsent);
         }
     }
+    connection.moved = time.now;
     if !control && count > 0 {
         hub.counters.bytes_out += count as u64;
         hub.wrote(time, id, count);

@@ -271,3 +271,23 @@ fn who_does_not_read_is_told_and_closed_and_harms_nobody() {
     assert_eq!(pod.report().counters.slow_consumers, 1);
     wait_until("the session ends", || pod.sessions() == 2);
 }
+
+#[test]
+fn a_silent_line_is_kept_alive_where_that_is_wanted() {
+    let pod = Pod::start(Options { line_keep_alive: Some(150), shards: 3, ..Options::default() });
+    let started = Instant::now();
+    let (_, mut players) = room_of(pod.tcp, &["alice"]);
+    let mut outside = Lines::connect(pod.tcp);
+    for client in [&mut players[0], &mut outside] {
+        client.expect("# ");
+        client.expect("# ");
+        assert!(started.elapsed() >= Duration::from_millis(300), "{:?}", started.elapsed());
+        client.send("PING\n");
+        while client.line() != "PONG" {}
+    }
+    // Browsers are pinged, and elsewhere silence is silence.
+    let pod = Pod::start(Options::default());
+    let mut client = Lines::connect(pod.tcp);
+    client.stream.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    assert!(client.stream.read(&mut [0]).is_err());
+}

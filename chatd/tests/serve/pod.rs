@@ -38,6 +38,7 @@ pub struct Options {
     pub per_ip_limits: bool,
     pub max_connections_per_ip: usize,
     pub keep_alive: Duration,
+    pub line_keep_alive: Option<u64>,
     pub buffer_bytes: usize,
 }
 
@@ -74,6 +75,7 @@ impl Default for Options {
             per_ip_limits: false,
             max_connections_per_ip: 1_000,
             keep_alive: Duration::from_secs(75),
+            line_keep_alive: None,
             buffer_bytes: 128 << 20,
         }
     }
@@ -117,6 +119,7 @@ impl Pod {
                 shards: shards.clone(),
                 pod: pod.clone(),
                 limits: limits.clone(),
+                line_keep_alive: options.line_keep_alive,
                 budget: budget.clone(),
             };
             threads.push(shard::spawn(start).unwrap());
