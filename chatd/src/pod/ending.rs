@@ -194,9 +194,9 @@ mod tests {
     use crate::directory::{Answer, Directory, Key, Request};
     use crate::files::ReloadFailures;
     use crate::lease::LeaseIdentity;
-    use crate::mail::Places;
     use crate::peer::Peers;
     use crate::peer::handshake::Identity;
+    use crate::places::Places;
     use crate::pod::figures::Figures;
     use crate::pod::{PodStart, run};
     use crate::protocol::PodBoot;
@@ -220,7 +220,14 @@ mod tests {
             identity: LeaseIdentity { pod_id, uid, pod_uid: String::new(), boot, tcp, web, peer },
             directory: AnyDirectory::Memory(directory.clone()),
             peers: Peers::new(me, keys, random, vec![shard.clone()]).unwrap(),
-            figures: Figures::new(vec![shard.clone()], ReloadFailures::default(), Places::new(1), 1),
+            figures: Figures::new(
+                vec![shard.clone()],
+                ReloadFailures::default(),
+                Places::new(1, None),
+                crate::web::Refusals::default(),
+                crate::budget::Budget::new(1, 1),
+                1,
+            ),
             shards: vec![shard],
             threads: Vec::new(),
             mail,
