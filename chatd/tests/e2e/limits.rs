@@ -259,7 +259,11 @@ fn a_guesser_is_ended() {
 fn lines_that_are_too_long() {
     let pod = alone(&[]);
     let mut witness = witness(&pod);
+    let mut first = Client::connect(pod.tcp);
+    first.send(&"x".repeat(5_000));
+    first.expect_closed();
     let mut client = Client::connect(pod.tcp);
+    assert_eq!(client.ask("PING"), "PONG");
     client.send(&"x".repeat(5_000));
     client.expect_start("ERR line_too_long ");
     assert_eq!(client.ask("PING"), "PONG");
