@@ -41,7 +41,9 @@ export function outcomeOfJoinError({ code, message: sentence, retry_after_ms: at
     case 'unavailable':
     case 'shutting_down':
     case 'moved':
-    case 'too_many_connections': return { act: 'reconnect', code, sentence, atLeastMs };
+    case 'overloaded':
+    case 'too_many_connections':
+    case 'too_many_from_address': return { act: 'reconnect', code, sentence, atLeastMs };
     default: return { act: 'stop', code, sentence };
   }
 }

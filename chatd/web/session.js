@@ -290,7 +290,8 @@ function bye(state, { code, message }, env) {
   if (state.phase === 'leaving' || !code) return [state, []];
   if (code === 'replaced') return carryOut(state, { act: 'stop', code }, env);
   if (['moved', 'shutting_down', 'quit'].includes(code)) return [state, []];
-  const about = code === 'unavailable' || code === 'too_many_connections' ? 'connection' : 'past';
+  const goesOn = ['unavailable', 'too_many_connections', 'too_many_from_address'].includes(code);
+  const about = goesOn ? 'connection' : 'past';
   return [{ ...state, error: { code, sentence: message, about } }, []];
 }
 
