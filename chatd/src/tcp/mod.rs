@@ -1,6 +1,6 @@
 //! The raw TCP port: accepts connections and hands each to a shard. Does I/O.
 
-mod proxy_header;
+pub mod proxy_header;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

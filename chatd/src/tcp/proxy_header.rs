@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What to do with what has been read so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// Read on, but not more bytes than this: so many belong to the header.
     More(usize),
     /// That is all of it. `None`: no client is named (LOCAL, UNKNOWN, a family that is not IP).
@@ -13,7 +13,7 @@ pub(super) enum Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a PROXY header, version 1 or 2")]
-pub(super) struct NotAHeader;
+pub struct NotAHeader;
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 const WORD: &[u8; 6] = b"PROXY ";
@@ -25,9 +25,11 @@ const LONGEST_LINE: usize = 107;
 const FIXED: usize = 16;
 /// Addresses of version 2 and what else a proxy may add to them; far more than any adds.
 const LONGEST_REST: usize = 2048;
+/// The longest header.
+pub const LONGEST: usize = FIXED + LONGEST_REST;
 
 /// Judges the beginning of a connection.
-pub(super) fn parse(bytes: &[u8]) -> Result<Step, NotAHeader> {
+pub fn parse(bytes: &[u8]) -> Result<Step, NotAHeader> {
     // What cannot become a header is told apart by its first bytes.
     let begins = |start: &[u8]| bytes.iter().zip(start).all(|(byte, wanted)| byte == wanted);
     if !begins(WORD) && !begins(SIGNATURE) {
