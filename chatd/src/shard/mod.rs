@@ -12,7 +12,7 @@ mod input;
 mod mailbox;
 mod notice;
 mod output;
-mod websocket;
+pub mod websocket;
 mod weight;
 mod write;
 

@@ -22,7 +22,7 @@ const PONG: u8 = 10;
 
 /// Something that a client sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Incoming<'a> {
+pub enum Incoming<'a> {
     Text(&'a str),
     /// To be answered with [`pong`].
     Ping(&'a [u8]),
@@ -35,7 +35,7 @@ pub(super) enum Incoming<'a> {
 
 /// What a client must not send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Violation {
+pub enum Violation {
     Framing,
     Binary,
     BadUtf8,
@@ -64,7 +64,7 @@ struct Header {
 
 /// Remembers the parts of a message that came in several frames.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub struct Decoder {
     parts: Vec<u8>,
     fragmented: bool,
     /// `parts` has been given out.
