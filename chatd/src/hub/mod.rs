@@ -27,6 +27,7 @@ mod seen;
 mod session;
 mod slots;
 mod types;
+mod words;
 mod yielding;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
