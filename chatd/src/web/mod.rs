@@ -1,7 +1,9 @@
-//! The web port: pages, the two API calls and the way to `/ws`. Does I/O: accepts connections, answers HTTP/1.1.
+//! The web port: accepts connections, and finds the answer to each HTTP/1.1 request: a page, an API call, the way to `/ws`. Does I/O.
 
 mod address;
+mod api;
 mod assets;
+mod client;
 mod cors;
 mod failure;
 mod gate;
@@ -12,37 +14,32 @@ mod upgrade;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use axum::Json;
-use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONNECTION, LOCATION};
+use axum::http::header::{CACHE_CONTROL, CONNECTION};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::limits::{self, SharedLimits};
+use crate::limits::SharedLimits;
 use crate::logging::OnceAMinute;
 use crate::mail::ShardMail;
-use crate::places::{Permit, Places};
-use crate::protocol::{ErrorCode, PlayerName, RoomId};
-use crate::room::Bucket;
+use crate::places::Places;
+use crate::protocol::ErrorCode;
 use crate::settings::{BasePath, Cidr, Origin};
-use crate::shard;
 use crate::tcp::{Spread, accept_failed, is_loopback, keep_alive};
+use client::Client;
 use failure::Failure;
 pub(crate) use gate::Gate;
 use pages::Pages;
@@ -72,16 +69,7 @@ pub struct WebOptions {
     pub keep_alive: Duration,
 }
 
-/// Requests on one connection that are answered at once, and so many a second after that: the next ones wait. A page takes some
-/// ten, and a proxy has several connections.
-const REQUESTS_AT_ONCE: u32 = 100;
-const REQUESTS_A_SECOND: u32 = 50;
 const MAX_HEADERS: usize = 16 * 1024;
-const MAX_BODY: usize = 4096;
-/// From the header to the whole body.
-const BODY_TIME: Duration = Duration::from_secs(10);
-/// The longest that a shard takes to answer: a takeover, and some more.
-const ANSWER_TIME: Duration = Duration::from_secs(6);
 /// A connection that is not upgraded is used for so long: the first answer after that is its last, and says so.
 const LIFE: Duration = Duration::from_mins(2);
 /// What stands still so much longer than a connection may be silent has an answer that nobody takes.
@@ -118,59 +106,6 @@ struct Web {
     keep_alive: Duration,
     places: Places,
     limits: Option<SharedLimits>,
-}
-
-/// Who is connected.
-#[derive(Debug)]
-struct Client {
-    socket: IpAddr,
-    /// Goes along to the shard with the socket.
-    permit: Mutex<Option<Permit>>,
-    /// It is over this limit.
-    refused: Option<ErrorCode>,
-    /// Rooms that it asked for and that do not exist.
-    misses: AtomicU32,
-    /// For the rooms that it makes.
-    creations: Mutex<Bucket>,
-    /// What is left of its requests.
-    pace: Mutex<Bucket>,
-    since: Instant,
-    /// When it last asked for something.
-    asked: Mutex<Option<Instant>>,
-}
-
-impl Client {
-    fn new(socket: IpAddr, permit: Result<Permit, ErrorCode>) -> Self {
-        let refused = permit.as_ref().err().copied();
-        let pace = Bucket::new(REQUESTS_A_SECOND, REQUESTS_AT_ONCE, shard::now().now);
-        let creations = Mutex::new(limits::creations(shard::now().now));
-        let (permit, pace, asked) = (Mutex::new(permit.ok()), Mutex::new(pace), Mutex::new(None));
-        Self { socket, permit, refused, misses: AtomicU32::new(0), creations, pace, since: Instant::now(), asked }
-    }
-
-    fn asked(&self) -> Option<Instant> {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Its place went along with a WebSocket, or was not to be had.
-    fn has_no_place(&self) -> bool {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner).is_none()
-    }
-
-    /// Notes a request, and waits until the connection may have another answer.
-    async fn keep_pace(&self) {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        let take = || self.pace.lock().unwrap_or_else(PoisonError::into_inner).take(shard::now().now);
-        while let Err(wait) = take() {
-            sleep(Duration::from_millis(wait)).await;
-        }
-    }
-
-    /// Whether this connection may make one more room now, which is counted.
-    fn may_create(&self) -> Result<(), Failure> {
-        let mut creations = self.creations.lock().unwrap_or_else(PoisonError::into_inner);
-        creations.take(shard::now().now).map_err(|wait| Failure::rate_limited(wait.div_ceil(1000)))
-    }
 }
 
 /// Serves until `shutdown` is ready; WebSockets stay with their shards.
@@ -331,59 +266,6 @@ impl Web {
         Ok(handshake.into_response())
     }
 
-    async fn create_room(
-        &self,
-        client: &Client,
-        base: &BasePath,
-        parts: &Parts,
-        body: Incoming,
-    ) -> Result<Response, Failure> {
-        if parts.method != Method::POST {
-            return Err(Failure::method_not_allowed("POST"));
-        }
-        self.check_origin(client, parts)?;
-        // What it says is of no interest; the connection goes on behind it.
-        let body = timeout(BODY_TIME, Limited::new(Body::new(body), MAX_BODY).collect()).await;
-        let whole = body.map_err(|_| Failure::bad_request("The body did not come in time."))?;
-        whole.map_err(|_| Failure::too_large())?;
-        let address = self.address(client, parts);
-        self.check_limit(address)?;
-        client.may_create()?;
-        let (reply, room) = oneshot::channel();
-        // Also for who is gone before the answer: the room is there.
-        let mut charge = Charge { web: self, address, is_due: true };
-        let room = ask(self.next_shard()?, ShardMail::CreateRoom { reply }, room).await;
-        charge.is_due = room.is_ok();
-        let room = room?;
-        let place = HeaderValue::try_from(format!("{base}/api/rooms/{room}"));
-        let mut response = (StatusCode::CREATED, Json(json!({"room": room}))).into_response();
-        response.headers_mut().extend(place.map(|place| (LOCATION, place)));
-        Ok(response)
-    }
-
-    async fn look_up(&self, client: &Client, parts: &Parts, room: &str) -> Result<Response, Failure> {
-        if parts.method != Method::GET && parts.method != Method::HEAD {
-            return Err(Failure::method_not_allowed("GET, HEAD"));
-        }
-        let room: RoomId = room.parse().map_err(|_| Failure::from(ErrorCode::BadRoom))?;
-        let shard = self.shards.get(room.shard(self.shards.len())).ok_or(Failure::from(ErrorCode::ShuttingDown))?;
-        let address = self.address(client, parts);
-        self.check_limit(address)?;
-        let (reply, players) = oneshot::channel();
-        let mut charge = Charge { web: self, address, is_due: true };
-        let players = ask(shard, ShardMail::LookUp { room, reply }, players).await;
-        charge.is_due = players.as_ref().is_err_and(|failure| *failure == ErrorCode::RoomNotFound.into());
-        if charge.is_due {
-            client.misses.fetch_add(1, Ordering::Relaxed);
-            if self.has_missed_too_often(client) {
-                return Err(ErrorCode::RateLimited.into());
-            }
-        }
-        let names: Vec<_> = players?.iter().map(PlayerName::to_string).collect();
-        let about = json!({"room": room, "players": names.len(), "max_players": self.max_players, "names": names});
-        Ok(Json(about).into_response())
-    }
-
     /// The path under which the client sees this server.
     fn base(&self, client: &Client, headers: &HeaderMap) -> BasePath {
         let is_trusted = self.trusted_proxies.iter().any(|network| network.contains(client.socket));
@@ -418,23 +300,6 @@ impl Web {
         client.misses.load(Ordering::Relaxed) >= self.max_misses
     }
 
-    /// Whether this address may still make rooms and ask for them.
-    fn check_limit(&self, address: IpAddr) -> Result<(), Failure> {
-        let Some(limits) = &self.limits else {
-            return Ok(());
-        };
-        match limits.wait(address, shard::now().now) {
-            0 => Ok(()),
-            wait => Err(Failure::rate_limited(wait.div_ceil(1000))),
-        }
-    }
-
-    fn charge(&self, address: IpAddr) {
-        if let Some(limits) = &self.limits {
-            limits.charge(address, shard::now().now);
-        }
-    }
-
     fn address(&self, client: &Client, parts: &Parts) -> IpAddr {
         address::client_address(client.socket, &parts.headers, &self.trusted_proxies)
     }
@@ -443,33 +308,4 @@ impl Web {
 /// Whether a path is the API's, which pages of other origins may use.
 fn is_api(base: &BasePath, path: &str) -> bool {
     base.strip(path).starts_with("/api/")
-}
-
-/// Counts a miss or a creation for an address when the answer is known, and also if nobody waits for it any more.
-struct Charge<'a> {
-    web: &'a Web,
-    address: IpAddr,
-    is_due: bool,
-}
-
-impl Drop for Charge<'_> {
-    fn drop(&mut self) {
-        if self.is_due {
-            self.web.charge(self.address);
-        }
-    }
-}
-
-/// A shard's answer. One that has ended answers nothing.
-async fn ask<T>(
-    shard: &UnboundedSender<ShardMail>,
-    mail: ShardMail,
-    answer: oneshot::Receiver<Result<T, ErrorCode>>,
-) -> Result<T, Failure> {
-    shard.send(mail).map_err(|_| Failure::from(ErrorCode::ShuttingDown))?;
-    match timeout(ANSWER_TIME, answer).await {
-        Ok(Ok(answer)) => answer.map_err(Failure::from),
-        Ok(Err(_)) => Err(ErrorCode::ShuttingDown.into()),
-        Err(_) => Err(ErrorCode::Unavailable.into()),
-    }
 }

@@ -1,0 +1,133 @@
+//! The two API calls: a new room, and who is in a room. Does I/O: reads the body, and asks the shards.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::header::LOCATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde_json::json;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::Web;
+use super::client::Client;
+use super::failure::Failure;
+use crate::mail::ShardMail;
+use crate::protocol::{ErrorCode, PlayerName, RoomId};
+use crate::settings::BasePath;
+use crate::shard;
+
+const MAX_BODY: usize = 4096;
+/// From the header to the whole body.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// The longest that a shard takes to answer: a takeover, and some more.
+const ANSWER_TIME: Duration = Duration::from_secs(6);
+
+impl Web {
+    pub(super) async fn create_room(
+        &self,
+        client: &Client,
+        base: &BasePath,
+        parts: &Parts,
+        body: Incoming,
+    ) -> Result<Response, Failure> {
+        if parts.method != Method::POST {
+            return Err(Failure::method_not_allowed("POST"));
+        }
+        self.check_origin(client, parts)?;
+        // What it says is of no interest; the connection goes on behind it.
+        let body = timeout(BODY_TIME, Limited::new(Body::new(body), MAX_BODY).collect()).await;
+        let whole = body.map_err(|_| Failure::bad_request("The body did not come in time."))?;
+        whole.map_err(|_| Failure::too_large())?;
+        let address = self.address(client, parts);
+        self.check_limit(address)?;
+        client.may_create()?;
+        let (reply, room) = oneshot::channel();
+        // Also for who is gone before the answer: the room is there.
+        let mut charge = Charge { web: self, address, is_due: true };
+        let room = ask(self.next_shard()?, ShardMail::CreateRoom { reply }, room).await;
+        charge.is_due = room.is_ok();
+        let room = room?;
+        let place = HeaderValue::try_from(format!("{base}/api/rooms/{room}"));
+        let mut response = (StatusCode::CREATED, Json(json!({"room": room}))).into_response();
+        response.headers_mut().extend(place.map(|place| (LOCATION, place)));
+        Ok(response)
+    }
+
+    pub(super) async fn look_up(&self, client: &Client, parts: &Parts, room: &str) -> Result<Response, Failure> {
+        if parts.method != Method::GET && parts.method != Method::HEAD {
+            return Err(Failure::method_not_allowed("GET, HEAD"));
+        }
+        let room: RoomId = room.parse().map_err(|_| Failure::from(ErrorCode::BadRoom))?;
+        let shard = self.shards.get(room.shard(self.shards.len())).ok_or(Failure::from(ErrorCode::ShuttingDown))?;
+        let address = self.address(client, parts);
+        self.check_limit(address)?;
+        let (reply, players) = oneshot::channel();
+        let mut charge = Charge { web: self, address, is_due: true };
+        let players = ask(shard, ShardMail::LookUp { room, reply }, players).await;
+        charge.is_due = players.as_ref().is_err_and(|failure| *failure == ErrorCode::RoomNotFound.into());
+        if charge.is_due {
+            client.misses.fetch_add(1, Ordering::Relaxed);
+            if self.has_missed_too_often(client) {
+                return Err(ErrorCode::RateLimited.into());
+            }
+        }
+        let names: Vec<_> = players?.iter().map(PlayerName::to_string).collect();
+        let about = json!({"room": room, "players": names.len(), "max_players": self.max_players, "names": names});
+        Ok(Json(about).into_response())
+    }
+
+    /// Whether this address may still make rooms and ask for them.
+    fn check_limit(&self, address: IpAddr) -> Result<(), Failure> {
+        let Some(limits) = &self.limits else {
+            return Ok(());
+        };
+        match limits.wait(address, shard::now().now) {
+            0 => Ok(()),
+            wait => Err(Failure::rate_limited(wait.div_ceil(1000))),
+        }
+    }
+
+    fn charge(&self, address: IpAddr) {
+        if let Some(limits) = &self.limits {
+            limits.charge(address, shard::now().now);
+        }
+    }
+}
+
+/// Counts a miss or a creation for an address when the answer is known, and also if nobody waits for it any more.
+struct Charge<'a> {
+    web: &'a Web,
+    address: IpAddr,
+    is_due: bool,
+}
+
+impl Drop for Charge<'_> {
+    fn drop(&mut self) {
+        if self.is_due {
+            self.web.charge(self.address);
+        }
+    }
+}
+
+/// A shard's answer. One that has ended answers nothing.
+async fn ask<T>(
+    shard: &UnboundedSender<ShardMail>,
+    mail: ShardMail,
+    answer: oneshot::Receiver<Result<T, ErrorCode>>,
+) -> Result<T, Failure> {
+    shard.send(mail).map_err(|_| Failure::from(ErrorCode::ShuttingDown))?;
+    match timeout(ANSWER_TIME, answer).await {
+        Ok(Ok(answer)) => answer.map_err(Failure::from),
+        Ok(Err(_)) => Err(ErrorCode::ShuttingDown.into()),
+        Err(_) => Err(ErrorCode::Unavailable.into()),
+    }
+}
