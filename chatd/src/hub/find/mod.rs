@@ -9,6 +9,7 @@ mod ends;
 mod probing;
 mod sharing;
 mod takeover;
+mod waiter;
 mod watch;
 
 use std::time::Duration;
@@ -17,14 +18,14 @@ use bytes::Bytes;
 
 use counting::Query;
 use sharing::{Asker, Turn};
+pub use waiter::{Purpose, Waiter, answer_by};
 pub use watch::Watch;
 
-use super::admission::Entry;
 use super::input::Asked;
 use super::ownership::{Owned, PATIENCE, Phase};
 use super::session::Place;
 use super::slots::RoomSlot;
-use super::{Hub, Notice, Purpose as TicketPurpose, SessionId, Ticket, Time, Timer};
+use super::{Hub, Notice, Purpose as TicketPurpose, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::frame::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
@@ -41,46 +42,6 @@ const LEASE_AFTER: u64 = 1_000;
 const PAUSE: u64 = 200;
 /// How long a search that waits for a lease is kept when nobody waits for it (ms): who was turned away comes back.
 const KEPT: u64 = 3_000;
-
-/// When a JOIN that came at `since` is answered at the latest, if it begins to wait for the directory now (ms).
-pub fn answer_by(now: u64, since: u64) -> u64 {
-    (now + PATIENCE).min(since + TAKEOVER_PATIENCE)
-}
-
-/// What a session looks for a room for.
-#[derive(Debug, Clone)]
-pub enum Purpose {
-    Enter(Entry),
-    /// It has a seat there.
-    Attach,
-}
-
-/// A session that looks for a room.
-#[derive(Debug, Clone)]
-pub struct Waiter {
-    pub session: SessionId,
-    /// The client's number for its command.
-    pub id: Option<u64>,
-    pub wanted: Purpose,
-    pub since: u64,
-    pub deadline: u64,
-}
-
-impl Waiter {
-    pub fn entering(session: SessionId, id: Option<u64>, entry: Entry, now: u64) -> Self {
-        Self { session, id, wanted: Purpose::Enter(entry), since: now, deadline: now + PATIENCE }
-    }
-
-    /// The same, to be looked for once more.
-    pub fn again(mut self, now: u64) -> Self {
-        self.deadline = answer_by(now, self.since);
-        self
-    }
-
-    pub fn attaching(session: SessionId, now: u64, deadline: u64) -> Self {
-        Self { session, id: None, wanted: Purpose::Attach, since: now, deadline }
-    }
-}
 
 /// What a pod said about the room.
 #[derive(Debug, Clone, PartialEq, Eq)]
