@@ -1,0 +1,191 @@
+//! An owned room's beginning and end, and what is due in between. Pure: no I/O.
+
+use super::{CHECK, Hub, Key, Outstanding, Owned, PATIENCE, Phase, Released, Request, Room, RoomId, RoomSlot};
+use super::{ErrorCode, Notice, Ownership, Place, SessionId, Time, Timer, next_epoch};
+use crate::hub::session::Session;
+
+impl Hub {
+    // ---- beginning and end
+
+    /// A room that is new in the world.
+    pub(in crate::hub) fn found_room(&mut self, time: Time, room: RoomId, whom: Released, slot: RoomSlot) {
+        let epoch = next_epoch(None, self.seen.get(room).map(|seen| seen.ownership.epoch), time.wall);
+        let ownership = Ownership { epoch, boot: self.me.ownership.boot };
+        let phase = Phase::Founding { whom, until: time.now + PATIENCE };
+        let room = Room::new(room, &mut self.random);
+        let key = self.own(Owned::new(room, ownership, phase, None, time.now, slot));
+        self.write(time, key);
+        self.arm_room(time, key);
+    }
+
+    pub(super) fn refound(&mut self, time: Time, key: usize) {
+        let Some(owned) = self.disown(key) else {
+            return;
+        };
+        // Whoever has guessed the id means the room of the pod that has it.
+        for waiter in owned.waiters {
+            self.look_for(time, owned.room.id, waiter);
+        }
+        self.refuse_frames(owned.frames);
+        match owned.phase {
+            // Who asked has said which id it is to have.
+            Phase::Founding { whom: whom @ Released::Elsewhere { .. }, .. } => {
+                self.created(time, whom, Err(ErrorCode::Unavailable));
+            }
+            Phase::Founding { whom, .. } => self.create_room_for(time, whom, owned.slot),
+            _ => {}
+        }
+    }
+
+    pub(in crate::hub) fn own(&mut self, owned: Owned) -> usize {
+        let room = owned.room.id;
+        self.ring_bytes += owned.room.ring.bytes();
+        let key = self.rooms.insert(owned);
+        self.keep_to_the_budget();
+        self.index.insert(room, key);
+        self.seen.remove(room);
+        key
+    }
+
+    pub(in crate::hub) fn disown(&mut self, key: usize) -> Option<Owned> {
+        let owned = self.rooms.try_remove(key)?;
+        self.index.remove(&owned.room.id);
+        self.move_is_over(owned.room.id);
+        self.ring_bytes -= owned.room.ring.bytes();
+        Some(owned)
+    }
+
+    pub(super) fn delete(&mut self, time: Time, key: usize) {
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        owned.phase = Phase::Closing { until: time.now + 2 * PATIENCE };
+        let room = owned.room.id;
+        match owned.stored.clone() {
+            Some(expected) => {
+                self.send(key, Request::Delete { key: Key::Room(room), expected }, Outstanding::Delete);
+                self.arm_room(time, key);
+            }
+            None => self.room_closed(time, key),
+        }
+    }
+
+    pub(super) fn room_closed(&mut self, time: Time, key: usize) {
+        if let Some(owned) = self.disown(key) {
+            self.counters.rooms_closed += 1;
+            self.counters.rooms_made_way += u64::from(owned.makes_way);
+            self.log(Notice::Closed { room: owned.room.id });
+            for waiter in owned.waiters {
+                self.look_for(time, owned.room.id, waiter);
+            }
+            self.refuse_frames(owned.frames);
+        }
+    }
+
+    // ---- time
+
+    pub(in crate::hub) fn arm_room(&mut self, time: Time, key: usize) {
+        if let Some(owned) = self.rooms.get(key) {
+            let at = owned.next_due(&self.settings).max(time.now + 1);
+            let room = owned.room.id;
+            self.arm(at, Timer::Room(room));
+        }
+    }
+
+    pub(in crate::hub) fn room_due(&mut self, time: Time, room: RoomId) {
+        let Some(key) = self.owned_key(room) else {
+            return;
+        };
+        let now = time.now;
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        match owned.phase {
+            Phase::Founding { whom, until } if until <= now => {
+                if let Some(owned) = self.disown(key) {
+                    for waiter in owned.waiters {
+                        self.turn_away(time, &waiter, ErrorCode::Unavailable);
+                    }
+                    self.refuse_frames(owned.frames);
+                }
+                return self.created(time, whom, Err(ErrorCode::Unavailable));
+            }
+            Phase::Closing { until } if until <= now => return self.room_closed(time, key),
+            _ => {}
+        }
+        if owned.unconfirmed.is_some_and(|until| until <= now) {
+            owned.unconfirmed = None;
+            self.ready_again(time, key);
+        }
+        self.release(time, key);
+        self.waiters_due(time, key);
+        self.resuming_due(time, key);
+        self.seats_due(time, key);
+        self.move_due(time, key);
+        let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.room.id == room) else {
+            return;
+        };
+        owned.note_empty(now);
+        let age = self.settings.ring.age;
+        let limits = crate::room::RingLimits { age, ..self.settings.ring };
+        let shrunk = owned.room.ring.expire(now, limits);
+        self.ring_bytes = self.ring_bytes.saturating_add_signed(shrunk);
+        if owned.closes_at(self.settings.empty_ttl).is_some_and(|at| at <= now) {
+            return self.delete(time, key);
+        }
+        if owned.retry_at.is_some_and(|at| at <= now) {
+            owned.retry_at = None;
+            self.check(time, key);
+        } else if owned.check_at <= now {
+            owned.check_at = now + CHECK;
+            self.checks.push_back(room);
+            self.pump_checks(time);
+        }
+        self.arm_room(time, key);
+    }
+
+    /// Whether what is queued for a session has to wait: its room's owner is not sure that it still is.
+    pub(in crate::hub) fn output_waits(&self, session: &Session) -> bool {
+        let key = match session.place {
+            Place::Seated { key, .. } => Some(key),
+            // What it was told before it wanted to leave.
+            Place::Leaving { .. } => session.room.and_then(|room| self.owned_key(room)),
+            _ => None,
+        };
+        key.and_then(|key| self.rooms.get(key)).is_some_and(|owned| owned.unconfirmed.is_some())
+    }
+
+    /// Commands that waited are carried out, and output that waited goes out.
+    pub(in crate::hub) fn ready_again(&mut self, time: Time, key: usize) {
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let local: Vec<SessionId> = owned
+            .room
+            .seats
+            .iter()
+            .filter_map(|seat| match seat.reach {
+                Some(crate::room::Reach::Local(id)) => Some(id),
+                _ => None,
+            })
+            .collect();
+        // What has been said goes out, even if the room is on its way to another pod and takes no commands.
+        for id in &local {
+            self.mark_dirty(*id);
+        }
+        let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.ready()) else {
+            return;
+        };
+        let frames = std::mem::take(&mut owned.frames);
+        let waiters = std::mem::take(&mut owned.waiters);
+        for (from, frame) in frames {
+            self.frame_came(time, from, frame);
+        }
+        for waiter in waiters {
+            self.serve_waiter(time, key, &waiter);
+        }
+        for id in local {
+            self.wake(id);
+        }
+    }
+}
