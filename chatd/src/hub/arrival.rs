@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::leaving::DETACHED;
 use super::ownership::{LATE, Owned, Phase, RETRY};
-use super::seated::DETACHED;
 use super::slots::RoomSlot;
 use super::{Hub, Notice, Purpose, Ticket, Time, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};

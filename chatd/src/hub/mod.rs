@@ -16,6 +16,7 @@ mod figures;
 mod find;
 mod guests;
 mod input;
+mod leaving;
 mod metering;
 mod ownership;
 mod peers;

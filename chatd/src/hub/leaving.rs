@@ -1,0 +1,196 @@
+//! How a seat is left in a room that is owned here: given up, held for a while, or waiting for its session. Pure: no I/O.
+
+use super::input::Asked;
+use super::ownership::Answer;
+use super::session::Place;
+use super::{Hub, SessionId, Time};
+use crate::frame::{After, Drop};
+use crate::protocol::{Event, ExitReason, RoomId, SeatId};
+use crate::room::{Connection, Given, Reach, SeatState, Told};
+
+/// How long a seat is held whose tab was closed or loaded again (ms; protocol.md section 4).
+const GOING_AWAY_HOLD: u64 = 10_000;
+/// How long the seat of a relayed session waits for it to attach again, before it counts as dropped (ms; design.md section 5).
+pub const DETACHED: u64 = 15_000;
+
+impl Hub {
+    pub(super) fn leave(&mut self, time: Time, key: usize, seat: SeatId, asked: Asked, quit: bool) {
+        let Some(left) = self.rooms.get_mut(key).and_then(|owned| owned.room.remove(seat)) else {
+            return;
+        };
+        match asked.by {
+            Reach::Local(id) => {
+                if let Some(session) = self.session_mut(id) {
+                    session.place = Place::Leaving { name: left.name, seat, resumable: left.resumable };
+                }
+            }
+            Reach::Guest(connection) => {
+                if let Some(guest) = self.guests.get_mut(&connection) {
+                    guest.seat = None;
+                }
+            }
+        }
+        self.answer_after_write(time, key, Answer::Left { asked, quit });
+        self.answer_after_write(time, key, Answer::Exited { name: left.name, reason: ExitReason::Left });
+    }
+
+    /// The write without the seat is done: LEAVE or QUIT is answered.
+    pub(super) fn has_left(&mut self, time: Time, key: usize, asked: Asked, quit: bool) {
+        let Some(room) = self.rooms.get(key).map(|owned| owned.room.id) else {
+            return;
+        };
+        match asked.by {
+            Reach::Local(id) => {
+                if !matches!(self.session(id).map(|session| &session.place), Some(Place::Leaving { .. })) {
+                    return;
+                }
+                if quit {
+                    return self.goodbye(time, id, asked.id, None);
+                }
+                self.now_outside(time, id);
+                self.reply(time, asked, &Event::Left { room });
+                self.wake(id);
+            }
+            Reach::Guest(connection) => {
+                let (event, after) = if quit {
+                    (Event::Bye { code: None }, After::Close { code: None })
+                } else {
+                    (Event::Left { room }, After::Outside { miss: false })
+                };
+                self.deliver_event(connection, asked, &event, (0, 0), Some(after));
+                self.part_from(connection);
+            }
+        }
+    }
+
+    /// The session's connection ends: whatever it has in a room is given up or held.
+    pub(super) fn leave_seat_of(&mut self, time: Time, id: SessionId, drop: Drop) {
+        let Some(session) = self.session_mut(id) else {
+            return;
+        };
+        match &session.place {
+            Place::Seated { key, seat } => {
+                let (key, seat) = (*key, *seat);
+                session.place = Place::Outside;
+                let given = self.given_all(key, drop);
+                self.seat_dropped(time, key, seat, drop, given);
+            }
+            Place::Relayed(_) => self.relay_dropped(time, id, drop),
+            Place::Busy => {
+                let room = session.room;
+                session.place = Place::Outside;
+                self.forget_joining(time, room, Reach::Local(id));
+            }
+            Place::Outside | Place::Leaving { .. } | Place::Closing => {}
+        }
+    }
+
+    /// A JOIN or RESUME whose client is gone before its answer leaves nothing behind.
+    pub(super) fn forget_joining(&mut self, time: Time, room: Option<RoomId>, reach: Reach) {
+        let Some(key) = room.and_then(|room| self.owned_key(room)) else {
+            return;
+        };
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        owned.resuming.retain(|resuming| resuming.asked.by != reach);
+        let before = owned.room.seats.len();
+        owned.room.seats.retain(|seat| !(seat.state == SeatState::Joining && seat.reach == Some(reach)));
+        if owned.room.seats.len() < before {
+            owned.changed();
+            self.write(time, key);
+            self.arm_room(time, key);
+        }
+    }
+
+    /// What a connection that ends now has been given: everything, but what is dropped of a slow reader's queue.
+    pub(super) fn given_all(&self, key: usize, drop: Drop) -> Given {
+        let last = self.rooms.get(key).map_or(0, |owned| owned.room.seq);
+        if drop == Drop::Slow { Given::Unknown(last) } else { Given::UpTo(last) }
+    }
+
+    /// A seated client's connection is gone.
+    pub(super) fn seat_dropped(&mut self, time: Time, key: usize, seat: SeatId, drop: Drop, given: Given) {
+        let hold = if drop == Drop::GoingAway {
+            GOING_AWAY_HOLD.min(self.settings.seat_hold)
+        } else {
+            self.settings.seat_hold
+        };
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let ready = owned.ready();
+        let Some(found) = owned.room.seat_mut(seat) else {
+            return;
+        };
+        found.reach = None;
+        found.given = given;
+        if !ready {
+            // The room is on its way to another pod, or it is not sure that it is here: nobody is told now.
+            found.state = SeatState::Detached { until: time.now };
+            return self.arm_room(time, key);
+        }
+        if found.resumable {
+            found.state = SeatState::Away { until: time.now + hold };
+            let name = found.name;
+            self.tell_others(time, key, seat, Told::Away(name));
+        } else {
+            let reason = match drop {
+                Drop::Slow => ExitReason::Slow,
+                Drop::Moved => ExitReason::Moved,
+                Drop::Lost | Drop::GoingAway | Drop::Limit => ExitReason::Disconnected,
+            };
+            self.end_seat(time, key, seat, reason);
+        }
+        self.arm_room(time, key);
+    }
+
+    fn end_seat(&mut self, time: Time, key: usize, seat: SeatId, reason: ExitReason) {
+        if let Some(ended) = self.rooms.get_mut(key).and_then(|owned| owned.room.remove(seat)) {
+            self.answer_after_write(time, key, Answer::Exited { name: ended.name, reason });
+        }
+    }
+
+    /// Ends the seats whose time is over.
+    pub(super) fn seats_due(&mut self, time: Time, key: usize) {
+        let Some(owned) = self.rooms.get(key).filter(|owned| owned.ready()) else {
+            return;
+        };
+        let due: Vec<_> = owned.room.seats.iter().map(|seat| (seat.id, seat.state, seat.given)).collect();
+        for (seat, state, given) in due {
+            match state {
+                SeatState::Away { until } if until <= time.now => self.end_seat(time, key, seat, ExitReason::Timeout),
+                SeatState::Detached { until } if until <= time.now => {
+                    self.seat_dropped(time, key, seat, Drop::Lost, given);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A relayed session's peer link is gone: its seat waits for it to attach again.
+    pub(super) fn detach(&mut self, time: Time, connection: Connection) {
+        let Some(guest) = self.guests.remove(&connection) else {
+            return;
+        };
+        let reach = Reach::Guest(connection);
+        self.forget_joining(time, Some(guest.room), reach);
+        let (Some(key), Some(seat)) = (self.owned_key(guest.room), guest.seat) else {
+            return;
+        };
+        if self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).is_some_and(|seat| seat.reach == Some(reach)) {
+            let given = self.given_all(key, Drop::Lost);
+            self.detach_seat(time, key, seat, given);
+        }
+    }
+
+    /// The seat's connection is not there, and may come back. Nobody is told.
+    pub(super) fn detach_seat(&mut self, time: Time, key: usize, seat: SeatId, given: Given) {
+        if let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) {
+            found.reach = None;
+            found.state = SeatState::Detached { until: time.now + DETACHED };
+            found.given = given;
+        }
+        self.arm_room(time, key);
+    }
+}
