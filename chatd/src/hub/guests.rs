@@ -4,14 +4,13 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use super::admission::{Entry, Joining};
+use super::admission::Entry;
 use super::input::Asked;
 use super::peers::Peers;
-use super::replay::Unheard;
 use super::{Hub, Time};
 use crate::frame::{After, Attach, Drop, Frame};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, PodBoot, RoomId, SeatId};
-use crate::room::{Connection, Given, Reach, Seat, SeatState, Told};
+use crate::room::{Connection, Given, Reach, Seat, SeatState};
 
 /// A delivery that waits for the session's window.
 #[derive(Debug)]
@@ -35,12 +34,6 @@ pub struct Guest {
     queued: usize,
     /// Its last word waits for the window: it is forgotten once that has gone out.
     parting: bool,
-}
-
-/// Up to where the commands of a session that attached were carried out; `None`: unknown, another owner had them.
-#[derive(Debug, Clone, Copy)]
-pub struct Settled {
-    pub processed: Option<u64>,
 }
 
 impl Guest {
@@ -294,130 +287,6 @@ impl Hub {
         self.guests.insert(to, Guest::new(attach.encoding, room, self.settings.limits.window));
         let asked = Asked { by: Reach::Guest(to), number: 0, id: None };
         self.attach(time, key, asked, to, attach);
-    }
-
-    // ---- attaching: a session that had a seat comes to the room's new owner, or back to the same
-
-    /// Gives the session its seat, if that is still its own. `None`: it has not got it, and has been told so.
-    pub(super) fn attach(
-        &mut self,
-        time: Time,
-        key: usize,
-        asked: Asked,
-        connection: Connection,
-        attach: &Attach,
-    ) -> Option<Settled> {
-        let owned = self.rooms.get_mut(key)?;
-        let same = owned.room.timeline == attach.timeline;
-        let seat = owned.room.seat(attach.seat).filter(|seat| seat.name == attach.name).map(|seat| seat.id);
-        let Some(seat) = seat else {
-            // Or the one that it was given when it attached before, and has not heard of.
-            let given = |seat: &&Seat| seat.holder == Some(connection) && seat.name == attach.name;
-            match owned.room.seats.iter().find(given).map(|seat| seat.id) {
-                Some(seat) => self.seat_again(time, key, asked, seat),
-                None => self.admit_stranger(time, key, asked, attach),
-            }
-            return None;
-        };
-        let is_resumed = owned.resuming.iter().any(|resuming| resuming.seat == seat);
-        let found = owned.room.seat_mut(seat)?;
-        if is_resumed || found.holder.is_some_and(|holder| holder != connection) {
-            self.replaced(time, asked.by);
-            return None;
-        }
-        let name = found.name;
-        if matches!(found.state, SeatState::Away { .. }) {
-            // Before the seat is live, so that nothing comes between.
-            self.tell_others(time, key, seat, Told::Back(name));
-        }
-        let owned = self.rooms.get_mut(key)?;
-        let found = owned.room.seat_mut(seat)?;
-        let held_already = found.hold();
-        found.state = SeatState::Live;
-        found.reach = Some(asked.by);
-        found.holder = Some(connection);
-        found.resumable = attach.resumable;
-        // The negative control: everything that was not answered is carried out, again.
-        let numbered = self.settings.rules.number_commands;
-        let processed = if numbered { same.then_some(found.processed) } else { Some(0) };
-        // A session that is here now numbers its commands anew, should it be relayed again.
-        if !same || matches!(asked.by, Reach::Local(_)) {
-            found.processed = 0;
-        }
-        let changed = found.hold() != held_already;
-        if changed {
-            owned.changed();
-            self.write(time, key);
-        }
-        let news = self.encode_attached(time, key, same, attach);
-        if let Reach::Guest(connection) = asked.by {
-            let timeline = self.rooms.get(key)?.room.timeline;
-            if let Some(guest) = self.guests.get_mut(&connection) {
-                guest.seat = Some(seat);
-            }
-            let Attach { resumable, key, .. } = *attach;
-            let after = After::Admitted { name, seat, resumable, key, timeline, joined: false };
-            // In one frame: who has the new timeline knows that it is another, and that nobody knows what was missed.
-            self.deliver_bytes(connection, None, (0, 0), &news, Some(after));
-        } else if let Reach::Local(id) = asked.by {
-            self.say_bytes(time, id, &news);
-        }
-        self.catch_up(time, key, asked.by, connection, same, attach);
-        if let Reach::Guest(connection) = asked.by {
-            let place = self.rooms.get(key).map_or((0, 0), |owned| (owned.room.position, owned.room.seq));
-            self.deliver_bytes(connection, None, place, &[], Some(After::CaughtUp { processed }));
-        }
-        self.arm_room(time, key);
-        Some(Settled { processed })
-    }
-
-    /// A session that has this seat and does not know it: it is told as if it had just joined.
-    fn seat_again(&mut self, time: Time, key: usize, asked: Asked, seat: SeatId) {
-        let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) else {
-            return;
-        };
-        let (name, was_away) = (found.name, matches!(found.state, SeatState::Away { .. }));
-        (found.state, found.reach, found.processed) = (SeatState::Live, Some(asked.by), 0);
-        if was_away {
-            self.tell_others(time, key, seat, Told::Back(name));
-        }
-        self.welcome(time, key, asked, seat, false, Unheard::UNKNOWN);
-    }
-
-    /// A session whose seat this owner does not know: admitted as a join would be, with a new seat.
-    fn admit_stranger(&mut self, time: Time, key: usize, asked: Asked, attach: &Attach) {
-        let Some(owned) = self.rooms.get(key) else {
-            return;
-        };
-        let room = owned.room.id;
-        match owned.room.admits(attach.name, self.settings.max_players) {
-            Ok(()) => {
-                if let Reach::Local(id) = asked.by
-                    && let Some(session) = self.session_mut(id)
-                {
-                    session.place = super::session::Place::Busy;
-                    session.room = Some(room);
-                }
-                let Attach { name, resumable, key: seat_key, .. } = *attach;
-                let joining = Joining { name, resumable, key: seat_key, counts: false, since: time.now };
-                self.join(time, key, asked, joining);
-            }
-            Err(code) => {
-                self.refuse(time, asked, code);
-                match asked.by {
-                    Reach::Local(id) => {
-                        self.reply(time, asked, &Event::Left { room });
-                        self.now_outside(time, id);
-                        self.wake(id);
-                    }
-                    Reach::Guest(connection) => {
-                        let after = Some(After::Outside { miss: false });
-                        self.deliver_event(connection, asked, &Event::Left { room }, (0, 0), after);
-                        self.part_from(connection);
-                    }
-                }
-            }
-        }
     }
 
     /// What waited for a room that is not here any more: those who sent it are told.

@@ -8,6 +8,7 @@
 
 mod admission;
 mod arrival;
+mod attaching;
 mod creation;
 mod doors;
 mod drain;

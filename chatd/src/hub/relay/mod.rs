@@ -284,7 +284,7 @@ impl Hub {
         }
         let attach = stay.attach(encoding, true);
         let asked = Asked::here(id, None);
-        let Some(super::guests::Settled { processed }) = self.attach(time, key, asked, connection, &attach) else {
+        let Some(super::attaching::Settled { processed }) = self.attach(time, key, asked, connection, &attach) else {
             // Not in the seat that they were meant for.
             for pending in pending {
                 self.refuse(time, Asked::here(id, pending.id), ErrorCode::Unavailable);
