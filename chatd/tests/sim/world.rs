@@ -122,8 +122,10 @@ fn small_limits(dice: &mut Dice) -> HubLimits {
         waiting: dice.pick(&[usual.waiting, usual.waiting, 1]),
         checks: dice.pick(&[usual.checks, usual.checks, 1]),
         dialled: dice.pick(&[usual.dialled, usual.dialled, 2]),
-        tells: dice.pick(&[usual.tells, usual.tells, 1]),
-        tell_for: dice.pick(&[usual.tell_for, usual.tell_for, 10_000]),
+        // A former owner that is not told while it is cut off from the directory goes on (I3): there must be place for all, and
+        // time until it thaws.
+        tells: dice.pick(&[usual.tells, usual.tells, 200]),
+        tell_for: dice.pick(&[usual.tell_for, usual.tell_for, 120_000]),
         owners: dice.pick(&[usual.owners, usual.owners, 1]),
         owner_for: dice.pick(&[usual.owner_for, usual.owner_for, 5_000]),
     }
