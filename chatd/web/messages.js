@@ -18,6 +18,8 @@ export class Messages {
   #dispatch;
   #rows = new Map();
   #following = true;
+  /** Where the end was, when it was last scrolled to. */
+  #end = 0;
   #unseen = 0;
 
   /** `dispatch` takes what the buttons on an undelivered message ask for. */
@@ -31,7 +33,7 @@ export class Messages {
       this.#toEnd();
     });
     scroller.addEventListener('scroll', () => {
-      this.#following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END_PX;
+      this.#following = this.#isNearEnd();
       if (this.#following) this.#seen();
     }, { passive: true });
     // The end stays in sight when the window, or a phone's keyboard, changes the height.
@@ -43,6 +45,8 @@ export class Messages {
     const keys = new Set(shown.map(({ key }) => key));
     let added = 0;
     let wrote = false;
+    // The event of a scroll comes with the next frame, and a message may be earlier.
+    if (this.#scroller.scrollTop < this.#end && !this.#isNearEnd()) this.#following = false;
     for (const [key, { element }] of this.#rows) {
       if (keys.has(key)) continue;
       element.remove();
@@ -73,7 +77,13 @@ export class Messages {
 
   #toEnd() {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#end = this.#scroller.scrollTop;
     this.#seen();
+  }
+
+  #isNearEnd() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
   }
 
   #seen() {
