@@ -66,7 +66,7 @@ async fn what_keeps_redis_from_being_used_is_said_with_what_to_do_and_heals() {
     ] {
         world.apply_as(name, external(&url(host), "chat:", &more)).await;
     }
-    world.refused_because("refused", "Refused", "Check redis.external.url").await;
+    world.refused_because("refused", "Refused", "check redis.external.url").await;
     world.refused_because("unknown", "UnknownHost", "Correct the host").await;
     world.refused_because("auth", "AuthFailed", "Correct the Secret").await;
     world.refused_because("nologin", "AuthFailed", "redis.external.auth").await;
