@@ -21,7 +21,12 @@ async fn whoever_applies_scales_and_edits_is_not_fought_with() {
     let file = std::env::temp_dir().join(format!("{}.json", world.namespace));
     let object = |spec: &serde_json::Value| json!({ "apiVersion": "chatd.dev/v1alpha1", "kind": "ChatDeployment", "metadata": { "name": "chat" }, "spec": spec });
     let mut spec = small(&json!({}));
-    spec["autoscaling"] = json!({ "maxReplicas": 3, "minReplicas": 1, "targetCPUUtilizationPercentage": 1000 });
+    // An autoscaler looks every 15 s, and would take back what kubectl scales, at times before the new pod is ready.
+    let never = json!({ "selectPolicy": "Disabled" });
+    spec["autoscaling"] = json!({
+        "maxReplicas": 3, "minReplicas": 1, "targetCPUUtilizationPercentage": 1000,
+        "behavior": { "scaleDown": never, "scaleUp": never },
+    });
     spec["perPod"] = json!({ "type": "NodePort" });
     std::fs::write(&file, object(&spec).to_string()).unwrap();
     let path = file.to_str().unwrap().to_owned();
@@ -66,6 +71,7 @@ async fn whoever_applies_scales_and_edits_is_not_fought_with() {
     world.ready().await;
     eventually("counts are said", async || world.status_of("chat").await.rooms.is_some()).await;
     stays(AT_REST, "nothing flips back", chat).await;
+    assert_eq!(world.status_of("chat").await.ready_replicas, 2, "what a person has scaled stays");
     let service = world.api::<Service>().get("chat").await.unwrap().metadata;
     assert_eq!(
         (&service.labels.unwrap()["team"], &service.annotations.unwrap()["note"]),
