@@ -2,7 +2,7 @@
 
 // Neither spaces, nor what encloses a link, nor characters that draw nothing.
 const LINK = /\bhttps?:\/\/[^\s<>"`\p{Cf}]+/giu;
-const TRAILING = /[.,;:!?'*_~…。、，．！？：；’”»）」』】〉》]$/u;
+const TRAILING = new Set(".,;:!?'*_~…。、，．！？：；’”»）」』】〉》");
 const PAIRS = { ')': '(', ']': '[', '}': '{' };
 
 /** A message as `{text, href?}` in its order: http and https only, and nothing that shows one host and goes to another. */
@@ -21,12 +21,18 @@ export function partsOf(message) {
   return parts;
 }
 
-// What ends a sentence belongs to it, and a bracket that was not opened in the link too.
+// What ends a sentence belongs to it, and a bracket that was not opened in the link too. In one pass: anybody may send thousands.
 function withoutTrailing(text) {
-  const last = text.at(-1);
-  const opener = PAIRS[last];
-  const isAlone = opener && text.split(last).length > text.split(opener).length;
-  return isAlone || TRAILING.test(text) ? withoutTrailing(text.slice(0, -1)) : text;
+  const counts = {};
+  for (const character of text) counts[character] = (counts[character] ?? 0) + 1;
+  let end = text.length;
+  for (;;) {
+    const last = text[end - 1];
+    const isAlone = last in PAIRS && counts[last] > (counts[PAIRS[last]] ?? 0);
+    if (!isAlone && !TRAILING.has(last)) return text.slice(0, end);
+    counts[last] -= 1;
+    end -= 1;
+  }
 }
 
 function target(text) {

@@ -79,11 +79,10 @@ describe('links', () => {
     }
   });
 
-  test('no text is lost, and the longest is taken apart in no time', () => {
-    for (const text of ['https://'.repeat(500), `https://a.example/${')'.repeat(3900)}`, `https://a.example/${'.'.repeat(3900)}`, 'http://a.example/ '.repeat(200), '(['.repeat(2000)]) {
-      const began = performance.now();
+  // Far longer than a message may be: work that grows with the square of it would not end.
+  test('no text is lost, and one is taken apart in one pass', () => {
+    for (const text of [`https://a.example/${')'.repeat(300_000)}`, `https://a.example/${'.'.repeat(300_000)}`, 'http://a.example/ '.repeat(20_000), '(['.repeat(200_000), 'https://'.repeat(500)]) {
       assert.equal(partsOf(text).map(({ text: words }) => words).join(''), text);
-      assert.ok(performance.now() - began < 500);
     }
   });
 });
