@@ -27,6 +27,9 @@ pub struct RecordedSeat {
     /// A new owner holds this seat; it ends the others.
     #[serde(default)]
     pub hold: bool,
+    /// Written before its JOIN was answered: a new owner gives it only to who shows that it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joining: bool,
     /// What the key is known by with which its player finds it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<SeatKey>,
@@ -163,6 +166,11 @@ impl Record {
         held
     }
 
+    /// The seats whose JOIN may not have been answered: nobody holds them, but who knows its number was answered.
+    pub fn unanswered_seats(&self, most: u32) -> Vec<(PlayerName, RecordedSeat)> {
+        self.seats().filter(|(_, seat)| seat.joining).take(most as usize).collect()
+    }
+
     /// The seats that can be read, in no particular order.
     pub fn seats(&self) -> impl Iterator<Item = (PlayerName, RecordedSeat)> + '_ {
         self.seats.iter().filter_map(|(name, seat)| Some((name.parse().ok()?, *seat)))
@@ -219,7 +227,7 @@ mod tests {
             web: "h:8081".into(),
             peer: "h:7755".into(),
         };
-        let seat = RecordedSeat { seat: SeatId(5), hold: true, key: None };
+        let seat = RecordedSeat { seat: SeatId(5), hold: true, joining: false, key: None };
         let record = Record::new(&owner, std::iter::once(("alice".parse().unwrap(), seat)));
         let mut later: serde_json::Value = serde_json::from_slice(&record.to_bytes()).unwrap();
         later["topic"] = serde_json::json!({"text": "x"});

@@ -150,6 +150,7 @@ impl Hub {
             return self.refuse_entry(time, asked, code);
         }
         owned.entered();
+        owned.room.unanswered.retain(|(other, _)| *other != name);
         owned.room.seats.push(Seat {
             name,
             id: seat,
@@ -184,8 +185,13 @@ impl Hub {
         }
         // Before the seat is live: what the telling leads to (a slow reader who leaves) must not come before JOINED.
         self.tell_others(time, key, seat, Told::Entered(name));
-        if let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) {
+        if let Some(owned) = self.rooms.get_mut(key)
+            && let Some(found) = owned.room.seat_mut(seat)
+        {
             found.state = SeatState::Live;
+            if found.hold() {
+                owned.seat_to_hold(time.now);
+            }
         }
         // Who was in the room before, and whose seat its owner does not know, may have missed anything.
         let missed = counts.then_some(0);

@@ -285,6 +285,7 @@ impl Hub {
             return;
         }
         self.guests.insert(to, Guest::new(attach.encoding, room, self.settings.limits.window));
+        self.reinstate(time, key, attach.name, attach.seat);
         let asked = Asked { by: Reach::Guest(to), number: 0, id: None };
         self.attach(time, key, asked, to, attach);
     }

@@ -4,8 +4,8 @@ use super::admission::{Entry, Joining};
 use super::input::Asked;
 use super::replay::{MOST_REPLAY, Unheard};
 use super::{Hub, Time};
-use crate::protocol::{ErrorCode, Heard, SeatId};
-use crate::room::{Connection, Given, Reach, SeatState, Told};
+use crate::protocol::{ErrorCode, Heard, PlayerName, SeatId};
+use crate::room::{Bucket, Connection, Given, Reach, SeatState, Told};
 
 /// How long a pod may take to say what a connection was given whose seat is resumed (ms): RESUME is answered within 2 s.
 const ASKED: u64 = 1_000;
@@ -27,6 +27,12 @@ impl Hub {
             return;
         };
         let verified = self.keys.verify(owned.room.id, token);
+        if let Ok((name, seat)) = verified {
+            self.reinstate(time, key, name, seat);
+        }
+        let Some(owned) = self.rooms.get(key) else {
+            return;
+        };
         let seat = match verified {
             Ok((name, seat)) => owned
                 .room
@@ -41,6 +47,21 @@ impl Hub {
                 self.counters.joined(Err(code));
                 self.refuse_entry(time, asked, code);
             }
+        }
+    }
+
+    /// Who comes for a seat whose answer the last owner had not yet noted has had that answer, and so the seat, if nobody else has
+    /// its name or place by now. The others, who may be here already, do not know of it.
+    pub(super) fn reinstate(&mut self, time: Time, key: usize, name: PlayerName, seat: SeatId) {
+        let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
+        let most = self.settings.max_players;
+        if let Some(owned) = self.rooms.get_mut(key)
+            && owned.room.reinstate(name, seat, most, bucket, time.now)
+        {
+            owned.entered();
+            owned.changed();
+            self.write(time, key);
+            self.tell_others(time, key, seat, Told::Entered(name));
         }
     }
 

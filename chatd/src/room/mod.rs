@@ -80,6 +80,23 @@ pub struct Seat {
 }
 
 impl Seat {
+    /// As a new owner finds it in the record: nobody has come for it yet, at most until `until` (ms).
+    fn recorded(name: PlayerName, recorded: RecordedSeat, until: u64, bucket: Bucket) -> Self {
+        Self {
+            name,
+            id: recorded.seat,
+            resumable: true,
+            key: recorded.key,
+            state: SeatState::Away { until },
+            reach: None,
+            holder: None,
+            processed: 0,
+            given: Given::Nothing,
+            bucket,
+            strikes: Strikes::default(),
+        }
+    }
+
     /// Held by a new owner after a takeover: whoever comes back for it can.
     pub fn hold(&self) -> bool {
         self.resumable
@@ -98,41 +115,54 @@ pub struct Room {
     /// The number of the last event (message, or change of who is there) of this timeline.
     pub position: u64,
     pub seats: Vec<Seat>,
+    /// After a takeover: see [`crate::record::Record::unanswered_seats`].
+    pub unanswered: Vec<(PlayerName, RecordedSeat)>,
+    /// Until when one of these can be taken (ms).
+    unanswered_until: u64,
     pub ring: Ring,
 }
 
 impl Room {
     /// A new room, without anyone in it.
     pub fn new(id: RoomId, random: &mut impl Rng) -> Self {
-        Self { id, timeline: Timeline(random.random()), seq: 0, position: 0, seats: Vec::new(), ring: Ring::default() }
+        Self {
+            id,
+            timeline: Timeline(random.random()),
+            seq: 0,
+            position: 0,
+            seats: Vec::new(),
+            unanswered: Vec::new(),
+            unanswered_until: 0,
+            ring: Ring::default(),
+        }
     }
 
     /// A room that is taken over: a new timeline; the seats that its record says to hold wait until `until` (ms).
     pub fn taken_over(
         id: RoomId,
         held: Vec<(PlayerName, RecordedSeat)>,
+        unanswered: Vec<(PlayerName, RecordedSeat)>,
         until: u64,
         bucket: Bucket,
         random: &mut impl Rng,
     ) -> Self {
         let mut room = Self::new(id, random);
-        room.seats = held
-            .into_iter()
-            .map(|(name, seat)| Seat {
-                name,
-                id: seat.seat,
-                resumable: true,
-                key: seat.key,
-                state: SeatState::Away { until },
-                reach: None,
-                holder: None,
-                processed: 0,
-                given: Given::Nothing,
-                bucket,
-                strikes: Strikes::default(),
-            })
-            .collect();
+        (room.unanswered, room.unanswered_until) = (unanswered, until);
+        room.seats = held.into_iter().map(|(name, recorded)| Seat::recorded(name, recorded, until, bucket)).collect();
         room
+    }
+
+    /// Puts an unanswered seat in its place, which is awaited like one whose connection is on its way here. False: there is
+    /// none of this name and number, or another player has its name or place.
+    pub fn reinstate(&mut self, name: PlayerName, id: SeatId, most: u32, bucket: Bucket, now: u64) -> bool {
+        let until = self.unanswered_until;
+        let found = self.unanswered.iter().position(|(other, seat)| *other == name && seat.seat == id);
+        let Some(index) = found.filter(|_| now < until && self.admits(name, most).is_ok()) else {
+            return false;
+        };
+        let (name, recorded) = self.unanswered.swap_remove(index);
+        self.seats.push(Seat { state: SeatState::Detached { until }, ..Seat::recorded(name, recorded, until, bucket) });
+        true
     }
 
     /// Whether a player called `name` may come in.
@@ -170,7 +200,11 @@ impl Room {
 
     /// The seats as the record keeps them.
     pub fn recorded(&self) -> impl Iterator<Item = (PlayerName, RecordedSeat)> + '_ {
-        let recorded = |seat: &Seat| RecordedSeat { seat: seat.id, hold: seat.hold(), key: seat.key };
+        let recorded = |seat: &Seat| {
+            let joining = seat.state == SeatState::Joining;
+            let (hold, joining) = (seat.hold() && !joining, seat.hold() && joining);
+            RecordedSeat { seat: seat.id, hold, joining, key: seat.key }
+        };
         self.seats.iter().map(move |seat| (seat.name, recorded(seat)))
     }
 }

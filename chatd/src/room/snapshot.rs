@@ -139,6 +139,8 @@ impl Room {
             seq: snapshot.seq,
             position: snapshot.position,
             seats: seats.collect(),
+            unanswered: Vec::new(),
+            unanswered_until: 0,
             ring,
         }
     }

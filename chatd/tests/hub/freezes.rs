@@ -173,10 +173,11 @@ fn who_was_leaving_when_its_pod_was_frozen_leaves_the_room_where_it_is_now() {
     let mut world = World::new(2);
     let (room, alice, bob) = world.room_of_two(0, " RESUMABLE");
     world.hear(bob);
+    world.pass(100);
     world.slow = true;
     world.say(bob, "LEAVE\n");
     // Frozen: another pod takes the room over.
-    world.kill(0);
+    world.kill_at_once(0);
     world.slow = false;
     world.pass(12_000);
     let carol = world.open(1);

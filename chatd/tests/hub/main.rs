@@ -11,4 +11,5 @@ mod ordinary;
 mod replays;
 mod strange;
 mod takeovers;
+mod unanswered;
 mod world;

@@ -66,13 +66,16 @@ fn a_record_with_more_seats_than_are_allowed_is_taken_over_with_as_many_as_are()
     let room: RoomId = "abcd1234".parse().unwrap();
     let owner = another_pod();
     let names = ["Bob", "bob", "c", "d", "e", "f", "g"];
-    let seats = names
-        .map(|name| (name.parse().unwrap(), RecordedSeat { seat: SeatId(name.len() as u64), hold: true, key: None }));
+    let seats = names.map(|name| {
+        (name.parse().unwrap(), RecordedSeat { seat: SeatId(name.len() as u64), hold: true, joining: false, key: None })
+    });
     let mut record = Record::new(&owner, seats.into_iter());
     record.seats = names
         .iter()
         .zip(0..)
-        .map(|(name, seat)| ((*name).into(), RecordedSeat { seat: SeatId(seat), hold: true, key: None }))
+        .map(|(name, seat)| {
+            ((*name).into(), RecordedSeat { seat: SeatId(seat), hold: true, joining: false, key: None })
+        })
         .collect();
     world.store.insert(Key::Room(room), record.to_bytes());
     world.kill(1);

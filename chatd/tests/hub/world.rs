@@ -55,6 +55,8 @@ pub struct World {
     pub late: Vec<Request>,
     /// The directory carries out what this pod asks for, and its answers are on their way until they are handed over.
     pub waits_for_answers: Option<usize>,
+    /// How many swaps the directory was asked for.
+    pub swaps: usize,
     pub answers: Vec<(Ticket, Answer)>,
     /// What this pod delivers to others' clients is lost on the way.
     pub mute: Option<usize>,
@@ -119,6 +121,7 @@ impl World {
             slow_at: None,
             late: Vec::new(),
             waits_for_answers: None,
+            swaps: 0,
             answers: Vec::new(),
             mute: None,
             before_mute: 0,
@@ -144,7 +147,10 @@ impl World {
         let (key, expected) = match &request {
             Request::Get { key } => return Answer::Found(self.store.get(key).cloned()),
             Request::Pods => return Answer::Pods(self.leases()),
-            Request::Swap { key, expected, .. } => (key.clone(), expected.clone()),
+            Request::Swap { key, expected, .. } => {
+                self.swaps += 1;
+                (key.clone(), expected.clone())
+            }
             Request::Renew { key, expected, .. } | Request::Delete { key, expected } => {
                 (key.clone(), Some(expected.clone()))
             }
@@ -299,7 +305,13 @@ impl World {
         }
     }
 
+    /// Ends a process, once the directory knows which seats are held (100 ms after JOINED).
     pub fn kill(&mut self, pod: usize) {
+        self.pass(100);
+        self.kill_at_once(pod);
+    }
+
+    pub fn kill_at_once(&mut self, pod: usize) {
         self.alive[pod] = false;
         let time = self.time();
         for other in (0..self.pods.len()).filter(|other| self.alive[*other]).collect::<Vec<_>>() {

@@ -75,7 +75,8 @@ impl Hub {
         let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
         let until = time.now + self.settings.seat_hold;
         let held = basis.held_seats(self.settings.max_players);
-        let taken = Room::taken_over(room, held, until, bucket, &mut self.random);
+        let unanswered = basis.unanswered_seats(self.settings.max_players);
+        let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.random);
         let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored.clone()), time.now, slot));
         self.counters.takeovers += 1;
         self.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });

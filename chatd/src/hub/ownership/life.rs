@@ -133,6 +133,13 @@ impl Hub {
         if owned.closes_at(self.settings.empty_ttl).is_some_and(|at| at <= now) {
             return self.delete(time, key);
         }
+        if owned.ready() && owned.holds_at.take_if(|at| *at <= now).is_some() {
+            owned.changed();
+            self.write(time, key);
+        }
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
         if owned.retry_at.is_some_and(|at| at <= now) {
             owned.retry_at = None;
             self.check(time, key);

@@ -33,6 +33,9 @@ const CHECK: u64 = 30_000;
 /// A write that was not answered and turned out not to be there is looked for once more, after this pause (ms): a server that
 /// comes to itself reads its connections in no particular order.
 pub const LATE: u64 = 3_000;
+/// That a seat is held is written this long after its JOIN was answered (ms), if no other write takes it along before: those who
+/// come together need one write.
+const HOLD_WITHIN: u64 = 100;
 /// Pauses between tries at a directory that does not answer (ms).
 pub const RETRY: u64 = 250;
 
@@ -130,6 +133,8 @@ pub struct Owned {
     unanswered: Option<(Bytes, u64)>,
     retry_at: Option<u64>,
     check_at: u64,
+    /// When the record is to say that the next owner holds a seat whose JOIN has been answered.
+    holds_at: Option<u64>,
     empty_since: Option<u64>,
     /// `Some` while nobody has entered the room.
     unentered: Option<Unentered>,
@@ -167,6 +172,7 @@ impl Owned {
             unanswered: None,
             retry_at: None,
             check_at: now + CHECK,
+            holds_at: None,
             unentered: None,
             makes_way: false,
             answers: VecDeque::new(),
@@ -186,7 +192,7 @@ impl Owned {
             seq: self.room.seq,
             seats: self.room.seats.len(),
             ready: self.ready(),
-            written: self.is_written(),
+            written: self.is_written() && self.holds_at.is_none(),
         }
     }
 
@@ -209,7 +215,12 @@ impl Owned {
     pub fn is_deserted(&self) -> bool {
         let away = |seat: &crate::room::Seat| matches!(seat.state, crate::room::SeatState::Away { .. });
         let idle = self.answers.is_empty() && self.waiters.is_empty() && self.resuming.is_empty();
-        self.ready() && self.is_written() && idle && self.frames.is_empty() && self.room.seats.iter().all(away)
+        self.ready()
+            && self.is_written()
+            && self.holds_at.is_none()
+            && idle
+            && self.frames.is_empty()
+            && self.room.seats.iter().all(away)
     }
 
     /// Nobody is in it, nobody waits for anything, and the directory knows.
@@ -257,6 +268,11 @@ impl Owned {
         self.version += 1;
     }
 
+    /// A JOIN has been answered: from now on the next owner is to hold its seat.
+    pub fn seat_to_hold(&mut self, now: u64) {
+        self.holds_at.get_or_insert(now + HOLD_WITHIN);
+    }
+
     /// The ownership is claimed again, one higher.
     pub fn claim(&mut self) {
         self.ownership.epoch = self.ownership.epoch.saturating_add(1);
@@ -288,7 +304,7 @@ impl Owned {
         let empty = self.closes_at(settings.empty_ttl);
         // While input and output wait, so do the seats' times.
         let resuming = self.resuming.iter().map(|resuming| resuming.until);
-        let seats = seats.chain(resuming).filter(|_| self.ready()).min();
+        let seats = seats.chain(resuming).chain(self.holds_at).filter(|_| self.ready()).min();
         let waiters = self.waiters.iter().map(|waiter| waiter.deadline).min();
         let answers = self.answers.front().map(|held| held.deadline);
         [phase, empty, seats, waiters, answers, self.unconfirmed, self.retry_at]

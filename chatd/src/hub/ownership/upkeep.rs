@@ -166,6 +166,7 @@ impl Hub {
         let request = Request::Swap { key: Key::Room(room), expected: owned.stored.clone(), new: bytes.clone(), ttl };
         if let Some(owned) = self.rooms.get_mut(key) {
             owned.serial += 1;
+            owned.holds_at = None;
         }
         self.send(key, request, Outstanding::Swap { bytes, version });
     }

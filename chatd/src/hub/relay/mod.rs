@@ -267,6 +267,7 @@ impl Hub {
             return self.now_outside(time, id);
         };
         let doubt = relay.doubt;
+        self.reinstate(time, key, stay.name, stay.seat);
         let Some(owned) = self.rooms.get(key) else {
             return;
         };
