@@ -22,14 +22,17 @@ export class PrefixProxy {
       passed.on('error', () => response.destroy());
       request.pipe(passed);
     });
-    server.on('upgrade', (request, socket) => {
+    server.on('upgrade', (request, socket, early) => {
       if (!isMeant(request)) return socket.destroy();
       const passed = http.request(options(request)).end();
       passed.on('error', () => socket.destroy());
       passed.on('response', () => socket.destroy());
-      passed.on('upgrade', (answer, inner) => {
+      passed.on('upgrade', (answer, inner, first) => {
         const headers = Object.entries(answer.headers).map(([name, value]) => `${name}: ${value}\r\n`);
         socket.write(`HTTP/1.1 101 Switching Protocols\r\n${headers.join('')}\r\n`);
+        // What came in one piece with the heads is part of the connection too.
+        socket.write(first);
+        inner.write(early);
         for (const side of [socket, inner]) side.on('error', () => side.destroy());
         inner.pipe(socket).pipe(inner);
       });
