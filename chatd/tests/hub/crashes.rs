@@ -69,16 +69,21 @@ fn a_join_for_a_dead_pods_room_is_held_for_five_seconds() {
     assert!(world.hear(client).starts_with("JOINED "));
 }
 
+/// The dead pod's lease runs out, and pod 1, which is asked for each of its rooms, comes to own them all.
+fn the_asked_pod_takes_all(world: &mut World, rooms: &[String]) {
+    runs_out(world);
+    let clients: Vec<Client> = rooms.iter().map(|room| join(world, 1, room)).collect();
+    world.pass(1_000);
+    assert!(clients.iter().all(|client| world.hear(*client).starts_with("JOINED ")));
+    assert_eq!(world.pods[1].room_count(), rooms.len());
+}
+
 #[test]
 fn a_room_whose_turn_another_pod_misses_is_taken_by_the_one_that_is_asked() {
     let (mut world, rooms) = crash(3, 20);
     // It has its lease, and nobody answers at its address.
     world.alive[2] = false;
-    runs_out(&mut world);
-    let clients: Vec<Client> = rooms.iter().map(|room| join(&mut world, 1, room)).collect();
-    world.pass(1_000);
-    assert!(clients.iter().all(|client| world.hear(*client).starts_with("JOINED ")));
-    assert_eq!(world.pods[1].room_count(), 20);
+    the_asked_pod_takes_all(&mut world, &rooms);
 }
 
 #[test]
@@ -86,11 +91,7 @@ fn a_pod_that_may_not_take_a_room_over_says_so_to_the_one_that_asks_it() {
     let (mut world, rooms) = crash(3, 20);
     // It is to end, and its lease does not say so yet.
     world.drain(2);
-    runs_out(&mut world);
-    let clients: Vec<Client> = rooms.iter().map(|room| join(&mut world, 1, room)).collect();
-    world.pass(1_000);
-    assert!(clients.iter().all(|client| world.hear(*client).starts_with("JOINED ")));
-    assert_eq!(world.pods[1].room_count(), 20);
+    the_asked_pod_takes_all(&mut world, &rooms);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use chatd::hub::{LeaseView, Target};
 use chatd::protocol::{Encoding, Ownership, RoomId};
 use chatd::record::Record;
 
-use crate::world::{World, boot};
+use crate::world::{Client, World, boot};
 
 #[test]
 fn a_room_that_comes_to_its_client_and_goes_again_answers_every_line() {
@@ -317,24 +317,30 @@ fn a_room_that_stays_is_claimed_again_all_the_same() {
     assert_eq!((record.boot, record.epoch, world.pods[0].room_count()), (boot(0), before + 1, 1));
 }
 
+/// A room whose owner carried a line of bob's out, and ended before it could say so to bob's pod, which is 1. Pod 2 is the first to
+/// notice, and has taken the room over. The room, bob and carol, who is at pod 2.
+fn taken_over_in_doubt() -> (World, String, Client, Client) {
+    let mut world = World::new(3);
+    let (room, alice, bob) = world.room_of_two(1, "");
+    let carol = world.open(2);
+    world.ask(carol, &format!("JOIN {room} carol RELAY\n"));
+    world.hear(bob);
+    world.mute = Some(0);
+    world.say(bob, "hello\n");
+    assert!(world.hear(alice).ends_with("MSG bob hello\n"));
+    world.alive[1] = false;
+    world.kill(0);
+    world.pass(3_000);
+    assert_eq!(world.pods[2].room_count(), 1);
+    world.alive[1] = true;
+    (world, room, bob, carol)
+}
+
 #[test]
 fn what_a_dead_owner_may_have_carried_out_stays_in_doubt_until_all_that_was_missed_has_come() {
     // What comes of the first attach before the link breaks: nothing, that it is admitted, or more.
     for before in 0..4 {
-        let mut world = World::new(3);
-        let (room, alice, bob) = world.room_of_two(1, "");
-        let carol = world.open(2);
-        world.ask(carol, &format!("JOIN {room} carol RELAY\n"));
-        world.hear(bob);
-        world.mute = Some(0);
-        world.say(bob, "hello\n");
-        assert!(world.hear(alice).ends_with("MSG bob hello\n"));
-        // The owner ends; the third pod is the first to notice, and takes the room over.
-        world.alive[1] = false;
-        world.kill(0);
-        world.pass(3_000);
-        assert_eq!(world.pods[2].room_count(), 1);
-        world.alive[1] = true;
+        let (mut world, room, bob, carol) = taken_over_in_doubt();
         (world.mute, world.before_mute) = (Some(2), before);
         let time = world.time();
         world.pods[1].peer_down(time, boot(0));
@@ -370,19 +376,8 @@ fn a_swap_that_the_target_of_a_move_has_given_up_and_that_comes_late_still_count
 
 #[test]
 fn an_owner_that_goes_before_it_took_a_session_on_says_nothing_of_what_the_dead_one_carried_out() {
-    let mut world = World::new(3);
-    let (room, alice, bob) = world.room_of_two(1, "");
-    let carol = world.open(2);
-    world.ask(carol, &format!("JOIN {room} carol RELAY\n"));
-    world.hear(bob);
-    world.mute = Some(0);
-    world.say(bob, "hello\n");
-    assert!(world.hear(alice).ends_with("MSG bob hello\n"));
-    world.alive[1] = false;
-    world.kill(0);
-    world.pass(3_000);
+    let (mut world, room, bob, carol) = taken_over_in_doubt();
     // The new owner does not know bob's seat, and hands the room on while the write of a new one is under way.
-    world.alive[1] = true;
     world.mute = Some(2);
     let time = world.time();
     world.pods[1].peer_down(time, boot(0));
