@@ -144,24 +144,26 @@ async fn a_valkey_with_a_volume_stays_and_the_command_that_helps_is_told() {
 #[ignore = "needs a cluster"]
 async fn a_node_with_a_managed_valkey_can_be_drained() {
     let world = World::new("drained").await;
-    world.apply(small(&json!({}))).await;
-    world.ready().await;
-    let node = world.api::<Pod>().get(VALKEY).await.unwrap().spec.unwrap().node_name.unwrap();
-    let selector = "--pod-selector=app.kubernetes.io/instance=chat";
-    // Other tests' pods are on it: so it is asked for, and not done.
+    // A drain takes pods of all namespaces that match: none but this test's have this name.
+    let (name, valkey) = ("drained", "drained-valkey-0");
+    world.apply_as(name, small(&json!({}))).await;
+    world.ready_as(name).await;
+    let node = world.api::<Pod>().get(valkey).await.unwrap().spec.unwrap().node_name.unwrap();
+    let selector = "--pod-selector=app.kubernetes.io/instance=drained";
+    // Other tests' pods are on the node: so it is asked for, and not done.
     let output = world.kubectl(&["drain", &node, "--dry-run=server", selector, "--ignore-daemonsets", "--timeout=20s"]);
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && !said.contains("local storage"), "{said}");
-    assert!(said.contains(VALKEY), "{said}");
+    assert!(said.contains(valkey), "{said}");
     // In that way it does go, and comes back.
-    let uid = world.api::<Pod>().get(VALKEY).await.unwrap().metadata.uid;
+    let uid = world.api::<Pod>().get(valkey).await.unwrap().metadata.uid;
     let eviction = kube::api::EvictParams::default();
-    world.api::<Pod>().evict(VALKEY, &eviction).await.unwrap();
+    world.api::<Pod>().evict(valkey, &eviction).await.unwrap();
     eventually("another Valkey is ready", async || {
-        let now = world.api::<Pod>().get_opt(VALKEY).await.unwrap();
-        now.is_some_and(|pod| pod.metadata.uid != uid) && world.is_pod_ready(VALKEY).await
+        let now = world.api::<Pod>().get_opt(valkey).await.unwrap();
+        now.is_some_and(|pod| pod.metadata.uid != uid) && world.is_pod_ready(valkey).await
     })
     .await;
-    world.ready().await;
+    world.ready_as(name).await;
     world.end().await;
 }
