@@ -16,7 +16,7 @@ SEEDS ?= 1000
 LONG_SEEDS ?= 100000
 # For a thousand seeds the unoptimized build that the other tests use is fast enough.
 SIM_PROFILE ?= dev
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 30
 BENCH_ARGUMENTS ?=
 TO ?= chatd
 IMAGES ?=
@@ -90,11 +90,12 @@ forward: ## those ports again: TO=chatd or TO=http-demo
 	@$(XTASK) forward $(TO)
 
 .PHONY: test
-test: ## everything that CI runs: lints, Rust tests with simulation, pages in a browser, a real cluster, the operator and its chart
+test: ## everything that CI runs: lints, Rust tests with simulation, fuzzing, pages in a browser, a real cluster, the operator and its chart
 	@hack/need rust cc redis postgres nc node chromium shellcheck openssl busybox cluster images pip
 	@$(MAKE) lint
 	@$(MAKE) test-rust
 	@$(MAKE) test-sim
+	@$(MAKE) test-fuzz
 	@$(MAKE) test-pages
 	@$(MAKE) test-cluster
 	@$(MAKE) test-operator
@@ -177,6 +178,12 @@ test-chaos: ## faults in a row under talking players, minutes: CHATD_CHAOS_SEED=
 	@echo "==> faults in a row"
 	@cargo test --locked -p chatd --test e2e -- --ignored --nocapture after_any_faults
 
+.PHONY: test-fuzz
+test-fuzz: ## every fuzz target, two side by side: FUZZ_SECONDS=30 for each
+	@hack/need rust cc
+	@echo "==> fuzz targets, $(FUZZ_SECONDS) s each"
+	@fuzz/run all "$(FUZZ_SECONDS)"
+
 .PHONY: test-pages
 test-pages: ## the pages in a headless Chromium, against chatd processes
 	@hack/need rust cc redis node chromium
@@ -186,14 +193,6 @@ test-pages: ## the pages in a headless Chromium, against chatd processes
 	@cargo build --locked
 	@echo "==> pages"
 	@cd chatd/tests/pages && npm test --silent
-
-.PHONY: fuzz
-fuzz: ## each fuzz target for FUZZ_SECONDS=60
-	@hack/need rust cc
-	@for target in $$(basename -s .rs fuzz/fuzz_targets/*.rs); do \
-		echo "==> fuzz $$target, $(FUZZ_SECONDS) s"; \
-		fuzz/run "$$target" "$(FUZZ_SECONDS)"; \
-	done
 
 .PHONY: docs
 docs: ## write the tables of docs/operations.md anew from the code
