@@ -5,8 +5,6 @@ use crate::heard::Heard;
 use crate::links::{Cargo, End, MS, Micros, Net, SECOND};
 use crate::town::Town;
 
-/// Few names, so that clients race for them; equal ones differ in case.
-const NAMES: [&str; 8] = ["ann", "Ann", "bob", "cat", "dan", "eve", "EVE", "flo"];
 /// A client that waits this long for a reply hangs up.
 const PATIENCE: Micros = 26 * SECOND;
 
@@ -16,7 +14,8 @@ impl Client {
         if timer != self.timer || self.aim == Aim::Done {
             return;
         }
-        if self.error.as_ref().is_some_and(|(_, at)| at + 100 * MS <= net.now) {
+        // While it does not read, what follows the error is there and not heard.
+        if self.reading && self.error.as_ref().is_some_and(|(_, at)| at + 100 * MS <= net.now) {
             self.settle_error(net, town);
         }
         if self.pipe.is_none() {
@@ -28,6 +27,8 @@ impl Client {
             }
         } else if self.reading && self.error.is_none() {
             self.act(net, town);
+        } else if !self.reading && self.habits.deaf && self.seated.is_some() && self.aim == Aim::Live && !town.calm {
+            self.live(net, town);
         }
         if self.aim != Aim::Done {
             let wait = self.dice.range(self.pace / 4, self.pace * 2);
@@ -36,7 +37,7 @@ impl Client {
     }
 
     fn act(&mut self, net: &mut Net, town: &mut Town) {
-        let waiting = self.pending.front().map(|front| front.at);
+        let waiting = self.pending.front().map(|front| front.turn);
         if waiting.is_some_and(|since| since + PATIENCE < net.now) {
             net.note(|| format!("client {} is out of patience", self.number));
             if let Some(front) = self.pending.front().cloned() {
@@ -65,12 +66,15 @@ impl Client {
     }
 
     fn live(&mut self, net: &mut Net, town: &mut Town) {
-        if self.pending.len() >= 6 {
+        let free = self.habits.most.saturating_sub(self.pending.len()) as u64;
+        // Before JOIN is answered it is not known who speaks.
+        if free == 0 || self.pending.iter().any(|pending| pending.what == What::Join) {
             return;
         }
         match self.dice.below(100) {
             0..60 => self.say(net, town),
-            60..68 => (0..self.dice.range(2, 6)).for_each(|_| self.say(net, town)),
+            60..64 if self.habits.odd => self.say_something_odd(net, town),
+            60..68 => (0..self.dice.range(2, 6).max(free / 2)).for_each(|_| self.say(net, town)),
             68..74 => self.command(net, What::Who, "WHO", &serde_json::json!({"type": "who"})),
             74..78 => self.command(net, What::Ping, "PING", &serde_json::json!({"type": "ping"})),
             // Where one HELP ends and the next begins cannot be seen.
@@ -95,7 +99,7 @@ impl Client {
         }
     }
 
-    fn say(&mut self, net: &mut Net, town: &mut Town) {
+    pub fn say(&mut self, net: &mut Net, town: &mut Town) {
         self.texts += 1;
         let long = if self.dice.chance(3) { self.dice.below(1_500) } else { 0 };
         let text = format!("{}.{}{}", self.number, self.texts, "-".repeat(long));
@@ -114,7 +118,7 @@ impl Client {
         }
     }
 
-    fn say_this(&mut self, net: &mut Net, town: &mut Town, text: String) {
+    pub fn say_this(&mut self, net: &mut Net, town: &mut Town, text: String) {
         if let Some((room, name)) = &self.seated {
             town.sent(&text, room, name);
         }
@@ -126,85 +130,49 @@ impl Client {
         self.command(net, What::Say(text), &line, &json);
     }
 
-    /// Creates, joins or resumes.
-    fn enter(&mut self, net: &mut Net, town: &mut Town) {
-        let mode = self.mode;
-        let wrong = match mode {
-            "REDIRECT" => serde_json::json!("redirect"),
-            "RELAY" => serde_json::json!("relay"),
-            _ => serde_json::Value::Null,
-        };
-        if let Aim::Probe { room, .. } = &self.aim {
-            if self.outcome.is_some() {
-                self.aim = Aim::Done;
-                return self.command(net, What::Quit, "QUIT", &serde_json::json!({"type": "quit"}));
+    /// `line` and `json`: the same in either encoding, of which it speaks one.
+    pub fn command(&mut self, net: &mut Net, what: What, line: &str, json: &serde_json::Value) {
+        let what = if self.json && what == What::Help { What::Rubbish } else { what };
+        if self.json {
+            let mut json = json.clone();
+            json["id"] = serde_json::json!(self.last_id + 1);
+            if let Some(fields) = json.as_object_mut() {
+                fields.retain(|_, value| !value.is_null());
             }
-            let name = format!("p{}", self.number);
-            let json = serde_json::json!({"type": "join", "room": room, "name": name});
-            self.resumable = false;
-            return self.command(net, What::Join, "", &json);
+            self.command_in(net, what, json.to_string().as_bytes());
+        } else {
+            self.command_in(net, what, line.trim_end().as_bytes());
         }
-        if self.seat.is_none() && !town.calm && self.dice.chance(6) {
-            self.stale = town.old_token(&mut self.dice);
-        }
-        if let Some(seat) = self.stale.clone().or(self.seat.clone()) {
-            let place = self.heard.place.as_ref().filter(|_| self.stale.is_none() && self.dice.chance(85));
-            let place = place.and_then(|place| Some((place.timeline.clone(), place.seq?)));
-            let mut json = serde_json::json!({"type": "resume", "room": seat.room, "token": seat.token});
-            if let Some((timeline, seq)) = &place {
-                json["timeline"] = serde_json::json!(timeline);
-                json["last_seq"] = serde_json::json!(seq);
-            }
-            json["on_wrong_pod"] = wrong;
-            let what = What::Resume { said: self.json && place.is_some() };
-            return self.command(net, what, &format!("RESUME {} {} {mode}", seat.room, seat.token), &json);
-        }
-        if matches!(self.aim, Aim::Take { .. }) {
-            self.aim = Aim::Done;
-            return;
-        }
-        if town.rooms.is_empty() || !town.calm && town.rooms.len() < 6 && self.dice.chance(4) {
-            return self.command(net, What::Create, "CREATE_ROOM", &serde_json::json!({"type": "create_room"}));
-        }
-        let room = self.dice.pick(&town.rooms);
-        let name = self.dice.pick(&NAMES);
-        self.heard = Heard::default();
-        self.under_way.clear();
-        let mut json = serde_json::json!({"type": "join", "room": room, "name": name, "resumable": self.resumable});
-        json["on_wrong_pod"] = wrong;
-        let resumable = if self.resumable { "RESUMABLE " } else { "" };
-        self.command(net, What::Join, &format!("JOIN {room} {name} {resumable}{mode}"), &json);
     }
 
-    fn command(&mut self, net: &mut Net, what: What, line: &str, json: &serde_json::Value) {
+    /// In its own encoding: a line without its end, or a JSON object with its number.
+    pub fn command_in(&mut self, net: &mut Net, what: What, words: &[u8]) {
         let Some(pipe) = self.pipe else {
             return;
         };
         self.last_id += 1;
-        net.note(|| {
-            format!(
-                "client {} says {} #{}",
-                self.number,
-                if self.json { json.to_string() } else { line.to_owned() },
-                self.last_id
-            )
-        });
-        let what = if self.json && what == What::Help { What::Rubbish } else { what };
-        self.pending.push_back(Pending { what, id: self.last_id, at: net.now });
+        net.note(|| format!("client {} says {} #{}", self.number, String::from_utf8_lossy(words), self.last_id));
+        self.pending.push_back(Pending { what, id: self.last_id, at: net.now, turn: net.now });
         if self.json {
-            let mut json = json.clone();
-            json["id"] = serde_json::json!(self.last_id);
-            if let Some(fields) = json.as_object_mut() {
-                fields.retain(|_, value| !value.is_null());
-            }
-            net.send(pipe, 0, Cargo::Message(json.to_string()));
+            net.send(pipe, 0, Cargo::Message(String::from_utf8_lossy(words).into_owned()));
         } else {
-            let bytes = format!("{}\n", line.trim_end()).into_bytes();
-            let cut = if self.dice.chance(30) { self.dice.below(bytes.len()) } else { 0 };
-            for part in [&bytes[..cut], &bytes[cut..]] {
-                if !part.is_empty() {
-                    net.send(pipe, 0, Cargo::Bytes(part.to_vec()));
-                }
+            let end: &[u8] = if self.habits.odd { self.habits.dice.pick(&[b"\n", b"\r\n"]) } else { b"\n" };
+            self.packet.extend_from_slice(words);
+            self.packet.extend_from_slice(end);
+            self.flush(net);
+        }
+    }
+
+    /// Sends the lines that are ready, in one packet or two, unless more are to come.
+    pub fn flush(&mut self, net: &mut Net) {
+        let Some(pipe) = self.pipe.filter(|_| !self.gathers) else {
+            return;
+        };
+        let bytes = std::mem::take(&mut self.packet);
+        let cut = if self.dice.chance(30) { self.dice.below(bytes.len()) } else { 0 };
+        for part in [&bytes[..cut], &bytes[cut..]] {
+            if !part.is_empty() {
+                net.send(pipe, 0, Cargo::Bytes(part.to_vec()));
             }
         }
     }

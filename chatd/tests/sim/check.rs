@@ -203,13 +203,13 @@ impl World {
             }
             // JOIN and RESUME are answered within 5 s, everything else at once or, without an owner, within 15 s.
             if let Some(front) = client.pending.front()
-                && front.at + 6 * SECOND < self.net.now
+                && front.turn + 6 * SECOND < self.net.now
             {
                 return Some(format!(
                     "client {} waits for a reply to {:?} since {:.3}",
                     client.number,
                     front.what,
-                    front.at as f64 / 1e6
+                    front.turn as f64 / 1e6
                 ));
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::dice::Dice;
+use crate::habits::Habits;
 use crate::heard::Heard;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
 use crate::town::Town;
@@ -23,6 +24,8 @@ pub enum What {
     Help,
     Leave,
     Quit,
+    /// A line that is refused with this code.
+    Wrong(&'static str),
     /// Nothing that the server knows.
     Rubbish,
 }
@@ -41,6 +44,8 @@ pub struct Pending {
     pub what: What,
     pub id: u64,
     pub at: Micros,
+    /// When it was asked, and all before it was answered.
+    pub turn: Micros,
 }
 
 /// A token for a seat.
@@ -83,6 +88,9 @@ pub struct Client {
     pub bytes: Vec<u8>,
     pub pending: VecDeque<Pending>,
     pub last_id: u64,
+    /// Lines that have not been sent yet: more are to come into the packet.
+    pub packet: Vec<u8>,
+    pub gathers: bool,
     pub texts: u64,
     /// In a room, as it knows.
     pub seated: Option<(String, String)>,
@@ -120,6 +128,7 @@ pub struct Client {
     pub wanted: String,
     /// The first answer to JOIN or RESUME that an [`Aim`] was after.
     pub outcome: Option<String>,
+    pub habits: Habits,
     pub dice: Dice,
 }
 
@@ -140,6 +149,8 @@ impl Client {
             bytes: Vec::new(),
             pending: VecDeque::new(),
             last_id: 0,
+            packet: Vec::new(),
+            gathers: false,
             texts: 0,
             seated: None,
             seat: None,
@@ -165,6 +176,7 @@ impl Client {
             went_away: false,
             wanted: String::new(),
             outcome: None,
+            habits: if probing { Habits::none() } else { Habits::new(number, seed) },
             aim,
             dice,
         }
@@ -297,6 +309,15 @@ impl Client {
             }
             _ => {}
         }
+    }
+
+    /// The first command has its answer.
+    pub fn answered(&mut self, now: Micros) -> Option<Pending> {
+        let front = self.pending.pop_front();
+        if let Some(next) = self.pending.front_mut() {
+            next.turn = now;
+        }
+        front
     }
 
     /// An error that nothing followed was the reply to the first command.

@@ -177,7 +177,7 @@ impl Client {
 
     /// `heard`: when; that it was a reply shows a little later.
     pub fn refused(&mut self, net: &mut Net, town: &mut Town, code: &str, heard: Micros) {
-        let Some(front) = self.pending.pop_front() else {
+        let Some(front) = self.answered(net.now) else {
             return town.fail("I7", format!("client {}: error {code}, and nothing was asked", self.number));
         };
         self.check_wait(net, town, &front, SECOND * 11 / 2 + (net.now - heard));
@@ -218,15 +218,15 @@ impl Client {
         // What ends the stay is asked again where its answer was lost, and may be lost again.
         let again = matches!(asked.what, What::Leave | What::Quit);
         let limit = if entering { limit } else { 25 * SECOND * if again { 2 } else { 1 } };
-        let Some(pipe) = self.pipe.filter(|_| net.now > asked.at + limit && self.read_since < asked.at) else {
+        let Some(pipe) = self.pipe.filter(|_| net.now > asked.turn + limit && self.read_since < asked.turn) else {
             return;
         };
-        if !town.excuses_close(net, pipe, asked.at) && town.frozen == 0 && town.last_thaw < asked.at {
+        if !town.excuses_close(net, pipe, asked.turn) && town.frozen == 0 && town.last_thaw < asked.turn {
             let detail = format!(
                 "client {}: {:?} of {:.3} was not answered in time",
                 self.number,
                 asked.what,
-                asked.at as f64 / 1e6
+                asked.turn as f64 / 1e6
             );
             town.fail("I7", detail);
         }
@@ -234,7 +234,7 @@ impl Client {
 
     /// The reply to the first command.
     pub fn reply(&mut self, net: &Net, town: &mut Town, what: &What, id: Option<u64>) {
-        match self.pending.pop_front() {
+        match self.answered(net.now) {
             Some(front) if front.what == *what && (!self.json || id == Some(front.id)) => {
                 self.check_wait(net, town, &front, SECOND * 11 / 2);
             }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use chatd::frame::{self, Drop, Frame};
 use chatd::hub::SessionId;
 use chatd::peer::links::{Action, Choice, LinkId};
-use chatd::protocol::{Encoding, ErrorCode};
+use chatd::protocol::{Encoding, ErrorCode, MAX_JSON};
 
 use crate::errands::show_frames;
 use crate::links::{Cargo, End, Event, Kind, Net, Node, SECOND};
@@ -197,6 +197,7 @@ impl Pod {
             net.note(|| format!("pod {}   reads from pipe {pipe}: {cargo:?}", self.setup.number));
             match cargo {
                 Some(Cargo::Bytes(bytes)) => self.hubs[shard].receive(time, session, &bytes),
+                Some(Cargo::Message(text)) if text.len() > MAX_JSON => self.hubs[shard].too_long(time, session),
                 Some(Cargo::Message(text)) => self.hubs[shard].receive_message(time, session, &text),
                 Some(Cargo::End) => self.hubs[shard].end_of_input(time, session),
                 _ => break,

@@ -122,6 +122,12 @@ impl Town {
             What::Join | What::Resume { .. } => {
                 !matches!(code, "not_in_room" | "bad_command" | "bad_room" | "bad_name")
             }
+            // Whether it is in a room, and whether that is there, is asked first.
+            What::Wrong(wrong) => {
+                let elsewhere = ["not_in_room", "bad_command", "room_not_found"];
+                let later = ["rate_limited", "unavailable", "shutting_down"];
+                code == *wrong || elsewhere.contains(&code) || later.contains(&code)
+            }
             // Chat that follows a LEAVE is an unknown command, in lines.
             What::Rubbish | What::Say(_) => true,
             _ => code != "bad_command",

@@ -100,7 +100,7 @@ fn from_line(line: &str) -> Told {
         ("LEFT", [_]) => Told::Left,
         ("MSG", [from, ..]) => Told::Message {
             from: (*from).to_owned(),
-            text: rest[from.len()..].trim_start().to_owned(),
+            text: rest[(from.len() + 1).min(rest.len())..].to_owned(),
             seq: None,
             replay: false,
         },
