@@ -1,7 +1,6 @@
 //! What a made-up client does next. No I/O.
 
-use crate::client::{Aim, Client, Pending, Seat, What};
-use crate::heard::Heard;
+use crate::client::{Aim, Client, Pending, What};
 use crate::links::{Cargo, End, MS, Micros, Net, SECOND};
 use crate::town::Town;
 
@@ -174,15 +173,6 @@ impl Client {
             if !part.is_empty() {
                 net.send(pipe, 0, Cargo::Bytes(part.to_vec()));
             }
-        }
-    }
-
-    /// Takes a seat over from another client: what a second tab does.
-    pub fn take_over(&mut self, seat: Seat, heard: &Heard) {
-        self.seat = Some(seat);
-        self.heard = heard.copy_of();
-        if !self.json {
-            self.heard.place = None;
         }
     }
 }

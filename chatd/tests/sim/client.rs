@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::dice::Dice;
+use crate::entering::SeatKey;
 use crate::habits::Habits;
 use crate::heard::Heard;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
@@ -95,6 +96,9 @@ pub struct Client {
     /// In a room, as it knows.
     pub seated: Option<(String, String)>,
     pub seat: Option<Seat>,
+    pub key: Option<SeatKey>,
+    /// Takes the seat by JOIN with its key.
+    pub by_key: bool,
     /// Says RESUME with a token that must not work any more.
     pub stale: Option<Seat>,
     pub heard: Heard,
@@ -137,6 +141,8 @@ impl Client {
         let mut dice = Dice::new(seed, &format!("client {number}"));
         let json = dice.chance(60);
         let probing = aim != Aim::Live;
+        let mut habits = if probing { Habits::none() } else { Habits::new(number, seed) };
+        let key = habits.keys.then(|| format!("{:016x}{:016x}", habits.dice.next(), habits.dice.next()));
         Self {
             number,
             json: json || probing,
@@ -154,6 +160,8 @@ impl Client {
             texts: 0,
             seated: None,
             seat: None,
+            key: key.map(|word| SeatKey { word, ..SeatKey::default() }),
+            by_key: false,
             stale: None,
             heard: Heard::default(),
             under_way: Vec::new(),
@@ -176,7 +184,7 @@ impl Client {
             went_away: false,
             wanted: String::new(),
             outcome: None,
-            habits: if probing { Habits::none() } else { Habits::new(number, seed) },
+            habits,
             aim,
             dice,
         }

@@ -1,6 +1,8 @@
 //! How a made-up client comes into a room: CREATE_ROOM, JOIN, RESUME. No I/O.
 
-use crate::client::{Aim, Client, What};
+use serde_json::json;
+
+use crate::client::{Aim, Client, Seat, What};
 use crate::heard::Heard;
 use crate::links::Net;
 use crate::town::Town;
@@ -8,73 +10,139 @@ use crate::town::Town;
 /// Few names, so that clients race for them; equal ones differ in case.
 const NAMES: [&str; 8] = ["ann", "Ann", "bob", "cat", "dan", "eve", "EVE", "flo"];
 
+/// What a client shows with JOIN to find its seat again.
+#[derive(Debug, Default)]
+pub struct SeatKey {
+    pub word: String,
+    /// The room and the name that it last showed it for.
+    pub shown: Option<(String, String)>,
+    /// The seat of these that was given back: JOIN must not find it.
+    pub ended: Option<Seat>,
+}
+
 impl Client {
     /// Creates, joins or resumes.
     pub fn enter(&mut self, net: &mut Net, town: &mut Town) {
-        let mode = self.mode;
-        let wrong = match mode {
-            "REDIRECT" => serde_json::json!("redirect"),
-            "RELAY" => serde_json::json!("relay"),
-            _ => serde_json::Value::Null,
-        };
         if let Aim::Probe { room, .. } = &self.aim {
             if self.outcome.is_some() {
                 self.aim = Aim::Done;
-                return self.command(net, What::Quit, "QUIT", &serde_json::json!({"type": "quit"}));
+                return self.command(net, What::Quit, "QUIT", &json!({"type": "quit"}));
             }
             let name = format!("p{}", self.number);
-            let json = serde_json::json!({"type": "join", "room": room, "name": name});
+            let json = json!({"type": "join", "room": room, "name": name});
             self.resumable = false;
             return self.command(net, What::Join, "", &json);
         }
         if self.seat.is_none() && !town.calm && self.dice.chance(6) {
             self.stale = town.old_token(&mut self.dice);
         }
+        if self.stale.is_none()
+            && let Some((room, name)) = self.finds_by_key()
+        {
+            return self.join(net, What::Join, &room, &name);
+        }
         if let Some(seat) = self.stale.clone().or(self.seat.clone()) {
-            let place = self.heard.place.as_ref().filter(|_| self.stale.is_none() && self.dice.chance(85));
-            let place = place.and_then(|place| Some((place.timeline.clone(), place.seq?)));
-            let mut json = serde_json::json!({"type": "resume", "room": seat.room, "token": seat.token});
-            if let Some((timeline, seq)) = &place {
-                json["timeline"] = serde_json::json!(timeline);
-                json["last_seq"] = serde_json::json!(seq);
-            }
-            json["on_wrong_pod"] = wrong;
-            let what = What::Resume { said: self.json && place.is_some() };
-            return self.command(net, what, &format!("RESUME {} {} {mode}", seat.room, seat.token), &json);
+            return self.resume(net, &seat);
         }
         if matches!(self.aim, Aim::Take { .. }) {
             self.aim = Aim::Done;
             return;
         }
         if town.rooms.is_empty() || !town.calm && town.rooms.len() < 6 && self.dice.chance(4) {
-            return self.command(net, What::Create, "CREATE_ROOM", &serde_json::json!({"type": "create_room"}));
+            return self.command(net, What::Create, "CREATE_ROOM", &json!({"type": "create_room"}));
         }
         let room = self.dice.pick(&town.rooms);
         let name = self.dice.pick(&NAMES);
         self.heard = Heard::default();
         self.under_way.clear();
-        let mut json = serde_json::json!({"type": "join", "room": room, "name": name, "resumable": self.resumable});
-        json["on_wrong_pod"] = wrong;
-        let resumable = if self.resumable { "RESUMABLE " } else { "" };
-        let line = format!("JOIN {room} {name} {resumable}{mode}");
-        if !self.habits.hasty || town.calm {
-            return self.command(net, What::Join, &line, &json);
+        if self.habits.hasty && !town.calm {
+            self.join_in_haste(net, town, &room, name);
+        } else {
+            self.join(net, What::Join, &room, name);
         }
-        // All in one packet: what is not answered yet is asked again, or left.
+    }
+
+    /// Whether it says JOIN once more to find its seat: that of a lost answer, or in place of RESUME.
+    fn finds_by_key(&mut self) -> Option<(String, String)> {
+        let shown = self.key.as_ref()?.shown.clone()?;
+        let always = self.takes && self.by_key;
+        (always || !self.takes && self.habits.dice.chance(50)).then_some(shown)
+    }
+
+    fn resume(&mut self, net: &mut Net, seat: &Seat) {
+        let place = self.heard.place.as_ref().filter(|_| self.stale.is_none() && self.dice.chance(85));
+        let place = place.and_then(|place| Some((place.timeline.clone(), place.seq?)));
+        let mut json = json!({"type": "resume", "room": seat.room, "token": seat.token});
+        let mut said = self.json && place.is_some();
+        if let Some((timeline, seq)) = &place {
+            let mut seq = *seq;
+            if self.habits.liar && said {
+                seq = if self.habits.dice.chance(70) { self.habits.dice.range(0, seq) } else { seq + 7 };
+                // It is told things again, and cannot know of what is missing.
+                self.heard.lies();
+                said = false;
+            }
+            json["timeline"] = json!(timeline);
+            json["last_seq"] = json!(seq);
+        }
+        json["on_wrong_pod"] = self.on_wrong_pod();
+        self.command(net, What::Resume { said }, &format!("RESUME {} {} {}", seat.room, seat.token, self.mode), &json);
+    }
+
+    fn join(&mut self, net: &mut Net, what: What, room: &str, name: &str) {
+        let mut json = json!({"type": "join", "room": room, "name": name, "resumable": self.resumable});
+        let mut line = format!("JOIN {room} {name} {}", self.mode);
+        if self.resumable {
+            line += " RESUMABLE";
+        }
+        if let Some(key) = &mut self.key {
+            line += &format!(" KEY={}", key.word);
+            json["key"] = json!(key.word);
+            let shown = Some((room.to_owned(), name.to_owned()));
+            if key.shown != shown {
+                (key.shown, key.ended) = (shown, None);
+            }
+        }
+        json["on_wrong_pod"] = self.on_wrong_pod();
+        self.command(net, what, &line, &json);
+    }
+
+    /// JOIN and what follows it in one packet: perhaps LEAVE, and JOIN again.
+    fn join_in_haste(&mut self, net: &mut Net, town: &mut Town, room: &str, name: &str) {
         self.gathers = true;
-        self.command(net, What::Join, &line, &json);
+        self.join(net, What::Join, room, name);
         if self.habits.dice.chance(50) {
-            self.seated = Some((room.clone(), name.to_owned()));
+            self.seated = Some((room.to_owned(), name.to_owned()));
             self.say(net, town);
             self.seated = None;
         }
         if self.habits.dice.chance(80) {
-            self.command(net, What::Leave, "LEAVE", &serde_json::json!({"type": "leave"}));
-            let name = self.habits.dice.pick(&NAMES);
-            json["name"] = serde_json::json!(name);
-            self.command(net, What::Join, &format!("JOIN {room} {name} {resumable}{mode}"), &json);
+            self.command(net, What::Leave, "LEAVE", &json!({"type": "leave"}));
+            let other = self.habits.dice.pick(&NAMES);
+            let name = if self.habits.dice.chance(50) { name } else { other };
+            self.join(net, What::Join, room, name);
         }
         self.gathers = false;
         self.flush(net);
+    }
+
+    fn on_wrong_pod(&self) -> serde_json::Value {
+        match self.mode {
+            "REDIRECT" => json!("redirect"),
+            "RELAY" => json!("relay"),
+            _ => serde_json::Value::Null,
+        }
+    }
+
+    /// Takes a seat over from another client: what a second tab does. `key`: what that one finds it by.
+    pub fn take_over(&mut self, seat: Seat, heard: &Heard, key: Option<&SeatKey>) {
+        let shown = Some((seat.room.clone(), seat.name.clone()));
+        self.key = key.map(|key| SeatKey { word: key.word.clone(), shown, ended: None });
+        self.by_key = self.key.is_some() && self.dice.chance(50);
+        self.seat = Some(seat);
+        self.heard = heard.copy_of();
+        if !self.json {
+            self.heard.place = None;
+        }
     }
 }

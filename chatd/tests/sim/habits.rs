@@ -13,6 +13,10 @@ pub struct Habits {
     pub odd: bool,
     /// Joins, leaves and joins again in one packet.
     pub hasty: bool,
+    /// Says that it has heard more or less than it has.
+    pub liar: bool,
+    /// Shows a key with JOIN.
+    pub keys: bool,
     pub dice: Dice,
 }
 
@@ -24,12 +28,14 @@ impl Habits {
             deaf: dice.chance(50),
             odd: dice.chance(30),
             hasty: dice.chance(15),
+            liar: dice.chance(20),
+            keys: dice.chance(40),
             dice,
         }
     }
 
     /// None at all: for clients that are made to find something out.
     pub fn none() -> Self {
-        Self { most: 6, deaf: false, odd: false, hasty: false, dice: Dice::new(0, "none") }
+        Self { most: 6, deaf: false, odd: false, hasty: false, liar: false, keys: false, dice: Dice::new(0, "none") }
     }
 }

@@ -97,7 +97,8 @@ impl World {
             What::Thief { client } => {
                 if let Some(seat) = self.clients[client].seat.clone() {
                     let mut thief = Client::new(self.clients.len(), self.seed, Aim::Live);
-                    thief.take_over(seat, &self.clients[client].heard);
+                    let from = &self.clients[client];
+                    thief.take_over(seat, &from.heard, from.key.as_ref());
                     self.add_client(thief);
                 }
             }

@@ -35,6 +35,8 @@ pub struct Heard {
     until: u64,
     /// Timelines that it has left for another.
     left: BTreeSet<String>,
+    /// Where it came in: what was said there up to this number is not for it.
+    came: Option<(String, u64)>,
     texts: BTreeSet<String>,
     /// Lines only.
     pub items: Vec<Item>,
@@ -79,6 +81,7 @@ impl Heard {
             }
             _ => {
                 // Another connection may reach an owner that is cut off, and its older timeline.
+                self.came = Some((timeline.clone(), *seq));
                 self.arrive(timeline, Some(*seq));
                 self.left.clear();
                 Ok(())
@@ -131,6 +134,11 @@ impl Heard {
             self.items.push(Item::Text(text.to_owned()));
             return Ok(());
         };
+        if let Some((timeline, came)) = self.came.as_ref().filter(|(timeline, _)| *timeline == place.timeline)
+            && seq <= *came
+        {
+            return Err(("I2", format!("number {seq} of {timeline} was said before it came in after {came}")));
+        }
         if let Some(last) = place.seq {
             if seq <= last {
                 return Err(("I1", format!("{text:.20} has number {seq} and comes after number {last}")));
@@ -156,9 +164,20 @@ impl Heard {
         Ok(())
     }
 
+    /// It says that it has heard something else than it has: so it is told things again.
+    pub fn lies(&mut self) {
+        self.texts.clear();
+    }
+
     /// For a client that takes over from another one.
     pub fn copy_of(&self) -> Self {
-        Self { place: self.place.clone(), left: self.left.clone(), texts: self.texts.clone(), ..Self::default() }
+        Self {
+            place: self.place.clone(),
+            left: self.left.clone(),
+            came: self.came.clone(),
+            texts: self.texts.clone(),
+            ..Self::default()
+        }
     }
 }
 

@@ -120,6 +120,11 @@ impl Client {
                 said
             }
             _ if entering => {
+                if joined.resumed
+                    && let Some(ended) = self.key.as_ref().and_then(|key| key.ended.as_ref())
+                {
+                    town.stale_worked(net.now, ended);
+                }
                 self.reply(net, town, &What::Join, id);
                 false
             }
@@ -132,7 +137,7 @@ impl Client {
         town.stays.push(std::mem::take(&mut self.heard.items));
         if !entering {
             self.heard = self.heard.copy_of();
-        } else if !resuming {
+        } else if !resuming && !joined.resumed {
             self.heard = Heard::default();
         }
         let verdict = self.heard.joined(joined, said);
@@ -144,7 +149,11 @@ impl Client {
         if entering && self.replay_ends.is_none() {
             self.under_way.clear();
         }
-        self.outcome.get_or_insert_with(|| "joined".into());
+        let found = !self.by_key || joined.resumed;
+        self.outcome.get_or_insert_with(|| if found { "joined" } else { "joined anew" }.into());
+        if let Some(key) = &mut self.key {
+            key.ended = None;
+        }
         self.redirects = 0;
         if entering {
             self.keeps_seat = resuming || self.resumable;
@@ -190,6 +199,12 @@ impl Client {
             if code == "bad_token" || code == "room_not_found" {
                 self.seat = None;
             }
+            if front.what == What::Join
+                && let Some(key) = &mut self.key
+            {
+                // Its seat is not there any more.
+                key.shown.take_if(|_| matches!(code, "name_taken" | "room_full" | "room_not_found"));
+            }
         }
     }
 
@@ -201,6 +216,9 @@ impl Client {
         }
         if code == "replaced" {
             self.seat = None;
+            if let Some(key) = &mut self.key {
+                key.shown = None;
+            }
         }
         self.said_bye = Some(code.to_owned());
         self.hang_up(net, town, End::Closed);
@@ -208,6 +226,9 @@ impl Client {
 
     pub fn seat_ended(&mut self, net: &mut Net, town: &mut Town) {
         if let (Some(seat), Some(front)) = (self.seat.take(), self.pending.front()) {
+            if let Some(key) = &mut self.key {
+                key.ended = Some(seat.clone());
+            }
             town.ended(net, seat, front.at);
         }
     }

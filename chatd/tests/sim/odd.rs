@@ -76,5 +76,5 @@ impl Client {
 
 /// All of it in JSON's escapes.
 fn escaped(text: &str) -> String {
-    text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect()
+    text.encode_utf16().fold(String::new(), |escaped, unit| escaped + &format!("\\u{unit:04x}"))
 }

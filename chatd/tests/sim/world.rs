@@ -414,7 +414,8 @@ impl World {
             if let Some(seat) = client.seat.clone().filter(|_| held && !client.takes) {
                 let mut taker = Client::new(self.clients.len(), self.seed, Aim::Take { pod: self.dice.pick(&up) });
                 taker.wanted = format!("{} in {}", seat.name, seat.room);
-                taker.take_over(seat, &self.clients[index].heard);
+                let from = &self.clients[index];
+                taker.take_over(seat, &from.heard, from.key.as_ref());
                 self.add_client(taker);
             }
         }
