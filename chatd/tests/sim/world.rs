@@ -70,8 +70,8 @@ pub struct World {
     pub last_death: Option<Micros>,
     pub takeovers: u32,
     pub moves: u32,
-    over: bool,
-    quiet: Micros,
+    pub over: bool,
+    pub quiet: Micros,
 }
 
 /// What a fault has done.
@@ -297,127 +297,5 @@ impl World {
             self.update_entries();
         }
         self.check_pod(pod);
-    }
-
-    // ---- the end of a run
-
-    fn phase(&mut self, phase: Phase) {
-        match phase {
-            Phase::Healed => {
-                if !self.healed {
-                    self.heal_everything();
-                    self.healed = true;
-                    self.town.calm = true;
-                    self.quiet = self.net.now;
-                }
-                let draining = self.pods.iter().find(|pod| pod.state != State::Gone && pod.terminating.is_some());
-                let draining = draining.map(|pod| pod.setup.number);
-                if draining.is_none() && self.town.entries.is_empty() {
-                    // The last one had another of its name beside it, found that out, and ended.
-                    self.start_pod(0, "h0z".into());
-                } else if draining.is_none() {
-                    self.net.note(|| "faults have ended, quiet begins".into());
-                    return self.net.at(self.net.now, Event::Phase(Phase::Quiet));
-                }
-                if let Some(pod) = draining
-                    && self.net.now > self.quiet + 40 * SECOND
-                {
-                    return self.town.fail("I10", format!("pod {pod} does not come to its end"));
-                }
-                self.net.after(SECOND, Event::Phase(Phase::Healed));
-            }
-            Phase::Quiet => {
-                self.quiet = self.net.now;
-                let first = if self.store.went_back.is_some() { 35 } else { 5 };
-                for after in [first, 35, 45] {
-                    self.net.after(after * SECOND, Event::Phase(Phase::Check { after, tries: 0 }));
-                }
-                self.net.after(25 * SECOND, Event::Phase(Phase::Resume));
-                self.net.after(45 * SECOND + 500 * MS, Event::Phase(Phase::Probe));
-            }
-            Phase::Check { after, tries } => {
-                // A client may just be joining: what matters is that it comes to rest.
-                if let Some(unrest) = self.unrest() {
-                    if tries > 40 {
-                        return self.town.fail("I9", format!("{after} s after the faults, {unrest}"));
-                    }
-                    self.net.after(25 * MS, Event::Phase(Phase::Check { after, tries: tries + 1 }));
-                }
-            }
-            Phase::Resume => {
-                // Some go away, to come back to their held seats.
-                for index in 0..self.clients.len() {
-                    if self.holds_seat(index) && self.dice.chance(40) {
-                        let client = &mut self.clients[index];
-                        client.hang_up(&mut self.net, &mut self.town, End::Closed);
-                        client.aim = Aim::Done;
-                        client.went_away = true;
-                    }
-                }
-            }
-            Phase::Probe => {
-                self.probe();
-                self.net.after(12 * SECOND, Event::Phase(Phase::Judge));
-            }
-            Phase::Judge if !self.over && self.clients.iter().any(|client| client.aim != Aim::Done) => {
-                self.judge_probes();
-                for client in &mut self.clients {
-                    client.hang_up(&mut self.net, &mut self.town, End::Closed);
-                    client.aim = Aim::Done;
-                }
-                self.net.after(3 * SECOND, Event::Phase(Phase::Judge));
-            }
-            Phase::Judge => {
-                self.check_leaks();
-                self.over = true;
-            }
-        }
-    }
-
-    /// RESUME with the tokens of seats that have ended, which must not work.
-    fn probe_ended(&mut self, up: &[usize]) {
-        for seat in self.town.surely_ended() {
-            let aim = Aim::Take { pod: self.dice.pick(up) };
-            let mut taker = Client::new(self.clients.len(), self.seed, aim);
-            taker.takes = false;
-            taker.stale = Some(seat);
-            self.add_client(taker);
-        }
-    }
-
-    /// A client that has a resumable seat, and whose connection is alive.
-    fn holds_seat(&self, client: usize) -> bool {
-        let client = &self.clients[client];
-        let alive = client.pending.is_empty() && self.pods[client.pod].state == State::Up;
-        client.seat.is_some() && client.seated.is_some() && alive
-    }
-
-    /// JOIN of every room by every pod, and RESUME of every seat by some pod.
-    fn probe(&mut self) {
-        let up: Vec<usize> =
-            self.pods.iter().filter(|pod| pod.state == State::Up).map(|pod| pod.setup.number).collect();
-        if up.is_empty() {
-            return;
-        }
-        self.probe_ended(&up);
-        for room in self.store.rooms(self.net.now) {
-            for pod in &up {
-                let aim = Aim::Probe { pod: *pod, room: room.to_string() };
-                let mut client = Client::new(self.clients.len(), self.seed, aim);
-                client.wanted = room.to_string();
-                self.add_client(client);
-            }
-        }
-        for index in 0..self.clients.len() {
-            let client = &self.clients[index];
-            let held = client.went_away || self.holds_seat(index);
-            if let Some(seat) = client.seat.clone().filter(|_| held && !client.takes) {
-                let mut taker = Client::new(self.clients.len(), self.seed, Aim::Take { pod: self.dice.pick(&up) });
-                taker.wanted = format!("{} in {}", seat.name, seat.room);
-                let from = &self.clients[index];
-                taker.take_over(seat, &from.heard, from.key.as_ref());
-                self.add_client(taker);
-            }
-        }
     }
 }

@@ -1,0 +1,109 @@
+//! One step of a made-up pod: all that an input has led to is done, as the pod's threads do it after each batch. No I/O.
+
+use chatd::hub::Hub;
+
+use crate::errands::show_frames;
+use crate::links::{Cargo, Event, MS, Net, SECOND};
+use crate::pod::{Input, Pod, State};
+
+impl Pod {
+    /// Does all that the last input has led to.
+    pub fn settle(&mut self, net: &mut Net) {
+        let mut effects = Vec::new();
+        let mut leased = Vec::new();
+        for round in 0.. {
+            if round > 10_000 {
+                self.broken = Some("it never comes to rest".into());
+                break;
+            }
+            let time = self.time(net);
+            self.lease.take_effects(&mut leased);
+            let mut idle = leased.is_empty();
+            for effect in leased.drain(..) {
+                self.lease_effect(net, time, effect);
+            }
+            for shard in 0..self.hubs.len() {
+                self.hubs[shard].take_effects(&mut effects);
+                idle &= effects.is_empty();
+                for effect in effects.drain(..) {
+                    self.hub_effect(net, time, shard, effect);
+                }
+            }
+            idle &= !self.link_actions(net);
+            if idle {
+                break;
+            }
+        }
+        for shard in 0..self.hubs.len() {
+            let mut frames = Vec::new();
+            self.hubs[shard].take_frames(|boot, bytes| frames.push((boot, bytes)));
+            for (boot, bytes) in frames {
+                let wire = self.links.to(boot).and_then(|link| self.wires.get(&link));
+                if let Some((pipe, _)) = wire {
+                    net.note(|| format!("pod {}   to {boot:.4}: {}", self.setup.number, show_frames(&bytes)));
+                    net.send(*pipe, self.end_of(net, *pipe), Cargo::Frames(bytes));
+                }
+            }
+            let mut dirty = Vec::new();
+            self.hubs[shard].take_dirty(&mut dirty);
+            for session in dirty {
+                if let Some(pipe) = self.sessions.get(&(shard, session)) {
+                    self.write(net, *pipe);
+                }
+            }
+        }
+        self.after_step(net);
+    }
+
+    fn after_step(&mut self, net: &mut Net) {
+        // Closing sessions may have left more to do.
+        let held: Vec<usize> =
+            self.sockets.iter().filter(|(_, socket)| !socket.held.is_empty()).map(|(pipe, _)| *pipe).collect();
+        let mut fed = false;
+        for pipe in held {
+            fed |= self.feed(net, pipe);
+        }
+        if fed {
+            return self.settle(net);
+        }
+        let (rooms, players) = (self.room_count(), self.hubs.iter().map(Hub::player_count).sum::<usize>());
+        self.lease.counts(rooms as u64, players as u64);
+        if let Some(since) = self.terminating
+            && !self.ended
+            && (net.now >= since + 25 * SECOND || net.now >= since + 5 * SECOND && self.hubs.iter().all(Hub::drained))
+        {
+            self.ended = true;
+            let time = self.time(net);
+            self.lease.end(time);
+            return self.settle(net);
+        }
+        self.views.clear();
+        for hub in &self.hubs {
+            self.views.extend(hub.rooms());
+        }
+        self.schedule(net);
+    }
+
+    fn schedule(&mut self, net: &mut Net) {
+        if self.state == State::Gone {
+            return;
+        }
+        let deadlines = self.hubs.iter().filter_map(Hub::next_deadline);
+        let mut next = deadlines.chain([self.lease.next_deadline()]).chain(self.links.next_deadline()).min();
+        if let Some(since) = self.terminating
+            && !self.ended
+        {
+            let second = net.now / SECOND + 1;
+            next = Some(next.unwrap_or(u64::MAX).min((second.max(since / SECOND)) * 1_000));
+        }
+        let Some(next) = next else {
+            return;
+        };
+        let at = (next.saturating_mul(MS)).max(net.now);
+        if self.wake.is_none_or(|(current, _)| at < current) {
+            self.last_wake += 1;
+            self.wake = Some((at, self.last_wake));
+            net.at(at, Event::Pod(self.setup.number, Input::Wake { number: self.last_wake }));
+        }
+    }
+}
