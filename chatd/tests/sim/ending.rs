@@ -97,6 +97,15 @@ impl World {
         client.seat.is_some() && client.seated.is_some() && alive
     }
 
+    /// Another client that shows the same key has found the seat meanwhile.
+    fn has_lost_seat_by_key(&self, index: usize) -> bool {
+        let Some(key) = &self.clients[index].key else {
+            return false;
+        };
+        let mut others = self.clients.iter().filter(|other| other.number != index && other.seated == key.shown);
+        key.shown.is_some() && others.any(|other| other.key.as_ref().is_some_and(|other| other.word == key.word))
+    }
+
     /// JOIN of every room by every pod, and RESUME of every seat by some pod.
     fn probe(&mut self) {
         let up: Vec<usize> =
@@ -115,7 +124,7 @@ impl World {
         }
         for index in 0..self.clients.len() {
             let client = &self.clients[index];
-            let held = client.went_away || self.holds_seat(index);
+            let held = (client.went_away || self.holds_seat(index)) && !self.has_lost_seat_by_key(index);
             if let Some(seat) = client.seat.clone().filter(|_| held && !client.takes) {
                 let mut taker = Client::new(self.clients.len(), self.seed, Aim::Take { pod: self.dice.pick(&up) });
                 taker.wanted = format!("{} in {}", seat.name, seat.room);
