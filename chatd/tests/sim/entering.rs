@@ -18,6 +18,8 @@ pub struct SeatKey {
     pub shown: Option<(String, String)>,
     /// The seat of these that was given back: JOIN must not find it.
     pub ended: Option<Seat>,
+    /// Another client has it too, and may be in the seat.
+    pub shared: bool,
 }
 
 impl Client {
@@ -137,7 +139,7 @@ impl Client {
     /// Takes a seat over from another client: what a second tab does. `key`: what that one finds it by.
     pub fn take_over(&mut self, seat: Seat, heard: &Heard, key: Option<&SeatKey>) {
         let shown = Some((seat.room.clone(), seat.name.clone()));
-        self.key = key.map(|key| SeatKey { word: key.word.clone(), shown, ended: None });
+        self.key = key.map(|key| SeatKey { word: key.word.clone(), shown, ended: None, shared: true });
         self.by_key = self.key.is_some() && self.dice.chance(50);
         self.seat = Some(seat);
         self.heard = heard.copy_of();

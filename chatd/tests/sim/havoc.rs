@@ -97,7 +97,10 @@ impl World {
             What::Thief { client } => {
                 if let Some(seat) = self.clients[client].seat.clone() {
                     let mut thief = Client::new(self.clients.len(), self.seed, Aim::Live);
-                    let from = &self.clients[client];
+                    let from = &mut self.clients[client];
+                    if let Some(key) = &mut from.key {
+                        key.shared = true;
+                    }
                     thief.take_over(seat, &from.heard, from.key.as_ref());
                     self.add_client(thief);
                 }

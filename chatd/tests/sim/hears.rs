@@ -121,7 +121,7 @@ impl Client {
             }
             _ if entering => {
                 if joined.resumed
-                    && let Some(ended) = self.key.as_ref().and_then(|key| key.ended.as_ref())
+                    && let Some(ended) = self.key.as_ref().and_then(|key| key.ended.as_ref().filter(|_| !key.shared))
                 {
                     town.stale_worked(net.now, ended);
                 }
