@@ -248,9 +248,7 @@ impl Hub {
             }
             Reach::Guest(connection) => {
                 let after = After::Admitted { name, seat, resumable, key: seat_key, timeline, joined: true };
-                if let Some(guest) = self.guests.get_mut(&connection) {
-                    guest.seat = Some(seat);
-                }
+                self.guests.set_seat(connection, Some(seat));
                 // In one frame: who has had JOINED is not told again what should have come after it.
                 let mut bytes = Vec::new();
                 encoding.encode(&event, asked.id, &mut bytes);
@@ -289,7 +287,7 @@ impl Hub {
                 self.counters.errors += 1;
                 let event = Event::Error { code, retry_after_ms: None };
                 self.deliver_event(connection, asked, &event, (0, 0), Some(After::Outside { miss }));
-                self.part_from(connection);
+                self.guests.part_from(connection);
             }
         }
     }

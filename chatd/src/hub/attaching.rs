@@ -70,9 +70,7 @@ impl Hub {
         let news = self.encode_attached(time, key, same, attach);
         if let Reach::Guest(connection) = asked.by {
             let timeline = self.rooms.get(key)?.room.timeline;
-            if let Some(guest) = self.guests.get_mut(&connection) {
-                guest.seat = Some(seat);
-            }
+            self.guests.set_seat(connection, Some(seat));
             let Attach { resumable, key, .. } = *attach;
             let after = After::Admitted { name, seat, resumable, key, timeline, joined: false };
             // In one frame: who has the new timeline knows that it is another, and that nobody knows what was missed.
@@ -131,7 +129,7 @@ impl Hub {
                     Reach::Guest(connection) => {
                         let after = Some(After::Outside { miss: false });
                         self.deliver_event(connection, asked, &Event::Left { room }, (0, 0), after);
-                        self.part_from(connection);
+                        self.guests.part_from(connection);
                     }
                 }
             }

@@ -9,6 +9,7 @@ use crate::directory::{Answer, NoAnswer};
 use crate::frame::{Drop, Frame};
 use crate::protocol::token::Keyring;
 use crate::protocol::{Encoding, ErrorCode, PodBoot, RoomId, lines};
+use crate::room::Connection;
 
 impl Hub {
     // ---- clients
@@ -112,6 +113,23 @@ impl Hub {
     pub fn shed(&mut self, time: Time, session: SessionId) {
         self.begin(time);
         self.end_largest(time, session);
+        self.finish(time);
+    }
+
+    /// Bytes that wait here for clients of other pods.
+    pub fn guests_hold(&self) -> usize {
+        self.guests.held()
+    }
+
+    /// For which clients of other pods bytes wait here, and how many.
+    pub fn guests_that_hold(&self) -> impl Iterator<Item = (usize, Connection)> {
+        self.guests.holders()
+    }
+
+    /// As [`Hub::shed`], for a client of another pod.
+    pub fn shed_guest(&mut self, time: Time, guest: Connection) {
+        self.begin(time);
+        self.guest_is_shed(time, guest);
         self.finish(time);
     }
 

@@ -1,7 +1,6 @@
 //! What is in a hub now, as figures. Pure: no I/O.
 
 use super::Hub;
-use super::guests::Guest;
 use crate::counters::Gauges;
 use crate::protocol::Encoding;
 use crate::room::SeatState;
@@ -28,7 +27,7 @@ impl Hub {
             }
             gauges.queued_bytes += session.output.len() as u64;
         }
-        gauges.queued_bytes += self.guests.values().map(Guest::queued).sum::<usize>() as u64;
+        gauges.queued_bytes += self.guests.iter().map(|(_, guest)| guest.queued()).sum::<usize>() as u64;
         gauges
     }
 }

@@ -2,95 +2,14 @@
 //! Pure: no I/O.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 
 use super::admission::Entry;
+use super::guest::{Delivery, Guest};
 use super::input::Asked;
-use super::peers::Peers;
 use super::{Hub, Time};
 use crate::frame::{After, Attach, Drop, Frame};
-use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, PodBoot, RoomId, SeatId};
+use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, PodBoot, RoomId};
 use crate::room::{Connection, Given, Reach, Seat, SeatState};
-
-/// A delivery that waits for the session's window.
-#[derive(Debug)]
-struct Queued {
-    replies: Option<u64>,
-    position: u64,
-    seq: u64,
-    bytes: Vec<u8>,
-    after: Option<After>,
-}
-
-/// A relayed session at its room's owner.
-#[derive(Debug)]
-pub struct Guest {
-    pub encoding: Encoding,
-    pub room: RoomId,
-    /// `None`: its JOIN has not been answered, or it is leaving.
-    pub seat: Option<SeatId>,
-    credit: i64,
-    queue: VecDeque<Queued>,
-    queued: usize,
-    /// Its last word waits for the window: it is forgotten once that has gone out.
-    parting: bool,
-}
-
-impl Guest {
-    pub fn new(encoding: Encoding, room: RoomId, window: usize) -> Self {
-        Self {
-            encoding,
-            room,
-            seat: None,
-            credit: window.cast_signed() as i64,
-            queue: VecDeque::new(),
-            queued: 0,
-            parting: false,
-        }
-    }
-
-    /// Sends, or queues where the window is full. Returns how many bytes are queued.
-    #[allow(clippy::too_many_arguments)]
-    pub fn deliver(
-        &mut self,
-        peers: &mut Peers,
-        room: RoomId,
-        to: Connection,
-        replies: Option<u64>,
-        (position, seq): (u64, u64),
-        bytes: &[u8],
-        after: Option<After>,
-    ) -> usize {
-        if self.credit > 0 && self.queue.is_empty() {
-            self.credit -= bytes.len().cast_signed() as i64;
-            let bytes = Cow::Borrowed(bytes);
-            peers.send(to.boot, &Frame::Deliver { room, relay: to.relay, replies, position, seq, bytes, after });
-        } else {
-            self.queued += bytes.len();
-            self.queue.push_back(Queued { replies, position, seq, bytes: bytes.to_vec(), after });
-        }
-        self.queued
-    }
-
-    /// Bytes that wait for the window.
-    pub fn queued(&self) -> usize {
-        self.queued
-    }
-
-    /// Sends what is queued for as long as the window allows; all of it if `all`.
-    fn flush(&mut self, peers: &mut Peers, to: Connection, all: bool) {
-        while (all || self.credit > 0)
-            && let Some(next) = self.queue.pop_front()
-        {
-            self.queued -= next.bytes.len();
-            self.credit -= next.bytes.len().cast_signed() as i64;
-            let Queued { replies, position, seq, bytes, after } = next;
-            let bytes = Cow::Owned(bytes);
-            let room = self.room;
-            peers.send(to.boot, &Frame::Deliver { room, relay: to.relay, replies, position, seq, bytes, after });
-        }
-    }
-}
 
 impl Hub {
     /// Encodes an event for a relayed session and delivers it; as the reply to what was asked, if that has a number.
@@ -102,7 +21,7 @@ impl Hub {
         place: (u64, u64),
         after: Option<After>,
     ) {
-        if let Some(guest) = self.guests.get(&to) {
+        if let Some(guest) = self.guests.get(to) {
             let mut bytes = Vec::new();
             guest.encoding.encode(event, asked.id, &mut bytes);
             self.deliver_bytes(to, asked.replies(), place, &bytes, after);
@@ -118,38 +37,35 @@ impl Hub {
         bytes: &[u8],
         after: Option<After>,
     ) {
-        if let Some(guest) = self.guests.get_mut(&to) {
-            let room = guest.room;
-            guest.deliver(&mut self.peers, room, to, replies, place, bytes, after);
-        }
+        self.guests.deliver(&mut self.peers, to, Delivery { replies, place, bytes: Cow::Borrowed(bytes), after });
     }
 
-    /// The last word to a relayed session has been given to it, and keeps its place behind what waits for the window.
-    pub(super) fn part_from(&mut self, to: Connection) {
-        if let Some(guest) = self.guests.get_mut(&to) {
-            guest.parting = true;
-            self.forget_parted(to);
-        }
+    /// Ends a relayed session for which too much waits.
+    pub(super) fn guest_is_too_slow(&mut self, time: Time, to: Connection) {
+        self.counters.slow_consumers += 1;
+        self.guest_dropped(time, to, Drop::Slow, None);
+        self.end_guest(to, ErrorCode::SlowConsumer);
     }
 
-    fn forget_parted(&mut self, to: Connection) {
-        if self.guests.get(&to).is_some_and(|guest| guest.parting && guest.queue.is_empty()) {
-            self.guests.remove(&to);
-        }
+    /// All of the pod's connections hold too much, and this one the most.
+    pub(super) fn guest_is_shed(&mut self, time: Time, to: Connection) {
+        self.counters.connections_shed += 1;
+        self.guest_dropped(time, to, Drop::Slow, None);
+        self.end_guest(to, ErrorCode::Overloaded);
     }
 
-    /// Ends a relayed session with an error: what is queued is dropped for a slow reader, sent otherwise.
+    /// Ends a relayed session with an error: what is queued is dropped for one that takes too little, sent otherwise.
     pub(super) fn end_guest(&mut self, to: Connection, code: ErrorCode) {
         self.end_guest_saying(to, code, true);
     }
 
     /// `error`: the error has not been said yet.
     pub(super) fn end_guest_saying(&mut self, to: Connection, code: ErrorCode, error: bool) {
-        let Some(mut guest) = self.guests.remove(&to) else {
+        let Some(mut guest) = self.guests.remove(to) else {
             return;
         };
-        if code == ErrorCode::SlowConsumer {
-            guest.queue.clear();
+        if matches!(code, ErrorCode::SlowConsumer | ErrorCode::Overloaded) {
+            guest.forget_queue();
         }
         guest.flush(&mut self.peers, to, true);
         let mut bytes = Vec::new();
@@ -157,14 +73,13 @@ impl Hub {
             guest.encoding.encode(&Event::Error { code, retry_after_ms: None }, None, &mut bytes);
         }
         guest.encoding.encode(&Event::Bye { code: Some(code) }, None, &mut bytes);
-        guest.credit = 1;
         let after = Some(After::Close { code: Some(code) });
-        guest.deliver(&mut self.peers, guest.room, to, None, (0, 0), &bytes, after);
+        guest.send(&mut self.peers, to, Delivery { replies: None, place: (0, 0), bytes: bytes.into(), after });
     }
 
     /// Hands a relayed session to its room's new owner; everything that it was to hear goes before that.
     pub(super) fn send_away(&mut self, to: Connection, owner: crate::record::Owner, processed: u64) {
-        if let Some(mut guest) = self.guests.remove(&to) {
+        if let Some(mut guest) = self.guests.remove(to) {
             guest.flush(&mut self.peers, to, true);
             let room = guest.room;
             self.peers.send(to.boot, &Frame::Yielded { room, relay: to.relay, owner, processed });
@@ -208,7 +123,7 @@ impl Hub {
         id: Option<u64>,
         command: Result<Command<'_>, ErrorCode>,
     ) {
-        let Some(guest) = self.guests.get(&to) else {
+        let Some(guest) = self.guests.get(to) else {
             return;
         };
         let (Some(key), Some(seat)) = (self.owned_key(guest.room), guest.seat) else {
@@ -223,18 +138,13 @@ impl Hub {
     }
 
     pub(super) fn guest_credits(&mut self, to: Connection, bytes: u32) {
-        let window = self.settings.limits.window.cast_signed() as i64;
-        if let Some(guest) = self.guests.get_mut(&to) {
-            guest.credit = (guest.credit + i64::from(bytes)).min(window);
-            guest.flush(&mut self.peers, to, false);
-            self.forget_parted(to);
-        }
+        self.guests.credit(&mut self.peers, to, bytes, self.settings.limits.window);
     }
 
     /// The client of a relayed session is gone.
     pub(super) fn guest_closed(&mut self, time: Time, to: Connection, room: RoomId, drop: Drop, heard: Option<Heard>) {
         let Some(key) = self.owned_key(room) else {
-            self.guests.remove(&to);
+            self.guests.remove(to);
             return;
         };
         let given = self.rooms.get(key).map(|owned| match heard {
@@ -242,9 +152,9 @@ impl Hub {
             Some(_) => Given::Nothing,
             None => Given::Unknown(owned.room.seq),
         });
-        if self.guests.contains_key(&to) {
+        if self.guests.get(to).is_some() {
             self.guest_dropped(time, to, drop, given);
-            self.guests.remove(&to);
+            self.guests.remove(to);
             return;
         }
         // It was on its way here, or on its way back, or somebody resumes its seat.
@@ -264,10 +174,11 @@ impl Hub {
 
     /// The seat of a relayed session that ends. `given`: what it was given, if not everything.
     pub(super) fn guest_dropped(&mut self, time: Time, to: Connection, drop: Drop, given: Option<Given>) {
-        let Some(guest) = self.guests.get_mut(&to) else {
+        let Some(guest) = self.guests.get(to) else {
             return;
         };
-        let (room, seat) = (guest.room, guest.seat.take());
+        let (room, seat) = (guest.room, guest.seat);
+        self.guests.set_seat(to, None);
         self.forget_joining(time, Some(room), Reach::Guest(to));
         if let (Some(key), Some(seat)) = (self.owned_key(room), seat) {
             let given = given.unwrap_or_else(|| self.given_all(key, drop));

@@ -337,7 +337,7 @@ impl Hub {
     pub(super) fn encoding_of(&self, by: Reach) -> Option<Encoding> {
         match by {
             Reach::Local(id) => self.session(id).map(|session| session.encoding),
-            Reach::Guest(connection) => self.guests.get(&connection).map(|guest| guest.encoding),
+            Reach::Guest(connection) => self.guests.get(connection).map(|guest| guest.encoding),
         }
     }
 }

@@ -25,9 +25,7 @@ impl Hub {
                 }
             }
             Reach::Guest(connection) => {
-                if let Some(guest) = self.guests.get_mut(&connection) {
-                    guest.seat = None;
-                }
+                self.guests.set_seat(connection, None);
             }
         }
         self.answer_after_write(time, key, Answer::Left { asked, quit });
@@ -58,7 +56,7 @@ impl Hub {
                     (Event::Left { room }, After::Outside { miss: false })
                 };
                 self.deliver_event(connection, asked, &event, (0, 0), Some(after));
-                self.part_from(connection);
+                self.guests.part_from(connection);
             }
         }
     }
@@ -170,7 +168,7 @@ impl Hub {
 
     /// A relayed session's peer link is gone: its seat waits for it to attach again.
     pub(super) fn detach(&mut self, time: Time, connection: Connection) {
-        let Some(guest) = self.guests.remove(&connection) else {
+        let Some(guest) = self.guests.remove(connection) else {
             return;
         };
         let reach = Reach::Guest(connection);

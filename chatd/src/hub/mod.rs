@@ -15,6 +15,7 @@ mod drain;
 mod elsewhere;
 mod figures;
 mod find;
+mod guest;
 mod guests;
 mod input;
 mod leaving;
@@ -45,10 +46,9 @@ use crate::frame::RelayId;
 use crate::protocol::token::Keyring;
 use crate::protocol::{Ownership, PodBoot, RoomId, SeatId};
 use crate::record::Owner;
-use crate::room::Connection;
 
 use find::Find;
-use guests::Guest;
+use guest::Guests;
 use ownership::Owned;
 use peers::Peers;
 use seen::SeenOwners;
@@ -118,7 +118,7 @@ pub struct Hub {
     /// Sessions whose room is elsewhere, by their number on the peer link.
     relays: HashMap<RelayId, SessionId>,
     /// Sessions of other pods whose room is here.
-    guests: HashMap<Connection, Guest>,
+    guests: Guests,
 
     rooms: Slab<Owned>,
     index: HashMap<RoomId, usize>,
@@ -166,7 +166,7 @@ impl Hub {
             sessions: Slab::new(),
             generation: 0,
             relays: HashMap::new(),
-            guests: HashMap::new(),
+            guests: Guests::default(),
             rooms: Slab::new(),
             index: HashMap::new(),
             finds: HashMap::new(),

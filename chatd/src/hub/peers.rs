@@ -123,7 +123,7 @@ impl Hub {
             return;
         }
         let mut guests: Vec<Connection> =
-            self.guests.keys().filter(|connection| connection.boot == boot).copied().collect();
+            self.guests.iter().map(|(connection, _)| connection).filter(|connection| connection.boot == boot).collect();
         guests.sort_unstable();
         // What waits of it is asked again over the next link: carried out now, it would seat clients that nobody can reach.
         for (_, owned) in &mut self.rooms {

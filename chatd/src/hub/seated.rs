@@ -1,5 +1,6 @@
 //! What is said in a room that is owned here, by its clients and about them. Pure: no I/O.
 
+use super::guest::Delivery;
 use super::input::Asked;
 use super::{Hub, Time};
 use crate::frame::Drop;
@@ -131,7 +132,6 @@ impl Hub {
         line.clear();
         json.clear();
         let (position, seq) = (owned.room.position, owned.room.seq);
-        let id = owned.room.id;
         let own = sender.and_then(|(_, asked)| asked.id);
         let mut deliveries = 0;
         for seat in &owned.room.seats {
@@ -155,14 +155,15 @@ impl Hub {
                     }
                 }
                 Some(Reach::Guest(to)) => {
-                    let Some(guest) = guests.get_mut(&to) else {
+                    let Some(guest) = guests.get(to) else {
                         continue;
                     };
                     deliveries += 1;
-                    let number = sender.filter(|(from, _)| *from == seat.id).map(|(_, asked)| asked.number);
-                    let bytes = encoded(guest.encoding, event, own, line, json);
-                    let kept = guest.deliver(peers, id, to, number, (position, seq), bytes, None);
-                    if kept > settings.send_queue {
+                    let replies = sender.filter(|(from, _)| *from == seat.id).map(|(_, asked)| asked.number);
+                    let bytes = encoded(guest.encoding, event, own, line, json).into();
+                    let delivery = Delivery { replies, place: (position, seq), bytes, after: None };
+                    let queued = guests.deliver(peers, to, delivery);
+                    if queued.is_some_and(|queued| queued > settings.send_queue) {
                         slow.push(Reach::Guest(to));
                     }
                 }
@@ -175,11 +176,7 @@ impl Hub {
         for reach in slow {
             match reach {
                 Reach::Local(id) => self.too_slow(time, id),
-                Reach::Guest(connection) => {
-                    self.counters.slow_consumers += 1;
-                    self.guest_dropped(time, connection, Drop::Slow, None);
-                    self.end_guest(connection, ErrorCode::SlowConsumer);
-                }
+                Reach::Guest(connection) => self.guest_is_too_slow(time, connection),
             }
         }
     }

@@ -119,6 +119,8 @@ struct Shard {
     budget: Budget,
     /// What this shard's clients hold in memory.
     held: usize,
+    /// What of it waits for clients of other pods, whose rooms are here.
+    held_for_guests: usize,
     time: Time,
     stopped: bool,
 
@@ -163,6 +165,7 @@ impl Shard {
             line_keep_alive: start.line_keep_alive,
             budget: start.budget,
             held: 0,
+            held_for_guests: 0,
             time: clock::now(),
             stopped: false,
             connections: Vec::new(),

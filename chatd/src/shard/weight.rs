@@ -3,6 +3,15 @@
 use super::Shard;
 use super::connection::Connection;
 use crate::hub::SessionId;
+use crate::room;
+
+/// Who holds memory.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holder {
+    Own(SessionId),
+    /// A client of another pod.
+    Guest(room::Connection),
+}
 
 impl Connection {
     /// Bytes of unfinished input; what the hub has is not in it.
@@ -43,28 +52,47 @@ impl Shard {
         self.budget.changed(before, 0);
     }
 
+    /// Counts what waits for clients of other pods.
+    fn weigh_guests(&mut self) {
+        let weight = self.hub.guests_hold();
+        let before = std::mem::replace(&mut self.held_for_guests, weight);
+        if weight != before {
+            self.held = self.held + weight - before;
+            self.budget.changed(before, weight);
+        }
+    }
+
     /// Ends the clients that hold the most, while all of the pod hold too much. True: somebody has to be told so.
     pub(super) fn shed(&mut self) -> bool {
+        self.weigh_guests();
         let mut excess = self.budget.excess(self.held);
         if excess == 0 {
             return false;
         }
         let open = self.connections.iter().flatten().filter(|connection| connection.weight > 0 && !connection.closing);
-        let mut largest: Vec<_> = open.map(|connection| (connection.weight, connection.id)).collect();
+        let own = open.map(|connection| (connection.weight, Holder::Own(connection.id)));
+        let mut largest: Vec<_> =
+            own.chain(self.hub.guests_that_hold().map(|(bytes, guest)| (bytes, Holder::Guest(guest)))).collect();
         largest.sort_unstable_by(|one, other| other.cmp(one));
         let mut shed = false;
-        for (weight, id) in largest {
+        for (weight, holder) in largest {
             if excess == 0 {
                 break;
             }
             excess = excess.saturating_sub(weight);
-            if let Some(connection) = self.connection(id) {
-                connection.forget_input();
+            match holder {
+                Holder::Own(id) => {
+                    if let Some(connection) = self.connection(id) {
+                        connection.forget_input();
+                    }
+                    self.hub.shed(self.time, id);
+                    self.weigh(id);
+                }
+                Holder::Guest(guest) => self.hub.shed_guest(self.time, guest),
             }
-            self.hub.shed(self.time, id);
-            self.weigh(id);
             shed = true;
         }
+        self.weigh_guests();
         shed
     }
 }

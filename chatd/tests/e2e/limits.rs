@@ -125,6 +125,29 @@ fn a_reader_who_stands_still_is_ended() {
 }
 
 #[test]
+fn what_waits_for_a_client_at_another_pod_counts_where_it_waits() {
+    let limits = ["--send-queue", "64MiB", "--buffer-bytes", "1MiB"];
+    let town = Town::start_with(2, &[&TALKATIVE[..], &limits].concat());
+    let mut alice = town.client(0);
+    let room = alice.create_room();
+    alice.join(&room, "alice", "");
+    let mut slow = town.client(1);
+    slow.join(&room, "slow", "RELAY");
+    let text = "x".repeat(3_000);
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let (mut said, mut gone) = (0, false);
+    while !gone {
+        assert!(Instant::now() < deadline, "nobody went after {said} lines");
+        alice.send(&format!("SAY {said} {text}"));
+        gone = alice.until(&format!("MSG alice {said} "), PATIENCE).contains(&"EXITED slow slow".to_owned());
+        said += 1;
+    }
+    assert_eq!([0, 1].map(|pod| town.pods[pod].metric("chatd_connections_shed_total")), [1, 0]);
+    assert_eq!(slow.rest(PATIENCE).last().unwrap(), "BYE overloaded");
+    town.pods[0].metric_becomes("chatd_buffered_bytes", 0);
+}
+
+#[test]
 fn a_flood_is_limited_and_then_ended() {
     let pod = alone(&[]);
     let mut witness = witness(&pod);

@@ -159,6 +159,30 @@ fn who_leaves_with_a_full_window_and_never_reads_is_forgotten_when_its_connectio
 }
 
 #[test]
+fn what_waits_for_another_pods_client_is_counted_and_goes_when_it_has_to() {
+    let mut world = World::new(2);
+    let (_, alice, bob) = world.room_of_two(1, "");
+    assert_eq!(world.pods[0].guests_hold(), 0);
+    let text = world.say_much(alice, 20);
+    let held = world.pods[0].guests_hold();
+    assert!(held > text.len(), "{held}");
+    assert_eq!(world.pods[0].guests_that_hold().map(|(bytes, _)| bytes).sum::<usize>(), held);
+    assert_eq!(world.hear_all(bob).matches(&text).count(), 20);
+    assert_eq!(world.pods[0].guests_hold(), 0);
+
+    world.say_much(alice, 20);
+    let (_, guest) = world.pods[0].guests_that_hold().next().unwrap();
+    let time = world.time();
+    world.pods[0].shed_guest(time, guest);
+    world.run();
+    assert_eq!((world.pods[0].guests_hold(), world.pods[0].guest_count()), (0, 0));
+    let heard = world.hear_all(bob);
+    assert!(heard.contains("\nERR overloaded ") && heard.ends_with("\nBYE overloaded\n"), "{heard}");
+    assert!(world.hear(alice).ends_with("EXITED bob slow\n"));
+    assert_eq!(world.pods[0].counters.connections_shed, 1);
+}
+
+#[test]
 fn who_is_too_slow_for_joined_itself_is_not_in_the_room_after_bye() {
     let mut world = World::with(2, |settings| settings.send_queue = 70);
     let host = world.open(0);
