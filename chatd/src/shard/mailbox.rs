@@ -8,16 +8,17 @@ use crate::frame::{self, Frame};
 use crate::mail::{ClientSocket, Report, ShardMail};
 use crate::protocol::{Encoding, PodBoot};
 
-/// Mail that is read in one turn.
+/// Mail that is read in one turn. Each frame of another pod counts as much as a whole mail of another kind.
 const MAILS: usize = 1024;
 
 impl Shard {
     /// Reads the mail that is there, as much as one turn takes, and asks to be woken for more.
     pub(super) fn read_mail(&mut self, waker: &Waker) {
         let mut context = Context::from_waker(waker);
-        for _ in 0..MAILS {
+        let mut taken = 0;
+        while taken < MAILS {
             match self.mailbox.poll_recv(&mut context) {
-                Poll::Ready(Some(mail)) => self.take_mail(mail),
+                Poll::Ready(Some(mail)) => taken += self.take_mail(mail),
                 Poll::Ready(None) => {
                     self.stopped = true;
                     return;
@@ -29,7 +30,8 @@ impl Shard {
         waker.wake_by_ref();
     }
 
-    fn take_mail(&mut self, mail: ShardMail) {
+    /// Returns how much of a turn this mail counts.
+    fn take_mail(&mut self, mail: ShardMail) -> usize {
         let time = self.time;
         match mail {
             ShardMail::Client { socket, address, permit } => {
@@ -80,7 +82,7 @@ impl Shard {
                 self.hub.peer_down(time, boot);
             }
             ShardMail::PeerUnreachable { boot, gone } => self.hub.peer_unreachable(time, boot, gone),
-            ShardMail::Frames { from, bytes } => self.frames_from(from, &bytes),
+            ShardMail::Frames { from, bytes } => return self.frames_from(from, &bytes),
             ShardMail::Keys(keys) => self.hub.set_keys(keys),
             ShardMail::Advertised(advertised) => self.hub.set_advertised(advertised),
             ShardMail::Drain { deadline } => self.hub.drain(time, deadline),
@@ -90,6 +92,7 @@ impl Shard {
             }
             ShardMail::Stop => self.stopped = true,
         }
+        1
     }
 
     /// Begins to serve a client that the hub knows already.
@@ -113,14 +116,18 @@ impl Shard {
         self.last_query
     }
 
-    fn frames_from(&mut self, from: PodBoot, mut bytes: &[u8]) {
+    /// Returns how many frames there were.
+    fn frames_from(&mut self, from: PodBoot, mut bytes: &[u8]) -> usize {
+        let mut count = 0;
         // The link's reader has split them: each is whole.
         while let Ok(Some((payload, rest))) = frame::split(bytes) {
             if let Some(frame) = Frame::decode(payload) {
                 self.hub.frame(self.time, from, frame);
             }
             bytes = rest;
+            count += 1;
         }
+        count
     }
 
     fn report(&self) -> Report {

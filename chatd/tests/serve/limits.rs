@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use chatd::frame::Frame;
+
 use crate::client::{Lines, PATIENCE, http, http_over, wait_until};
 use crate::pod::{Options, Pod};
 use crate::websocket::Browser;
@@ -145,6 +147,25 @@ fn floods_of_what_costs_little_are_ended_and_hold_up_nobody() {
     assert_eq!(bystander.ask("PING"), "PONG");
     wait_until("the sessions end", || pod.sessions() == 1);
     assert!(pod.report().counters.commands_in < 40 * 150);
+}
+
+#[test]
+fn frames_of_other_pods_leave_clients_their_turns() {
+    let pod = Pod::start(Options { shards: 1, ..Options::default() });
+    let mut client = Lines::connect(pod.tcp);
+    assert_eq!(client.ask("PING"), "PONG");
+    // What one read of a link may hold at most.
+    let mut bytes = Vec::new();
+    while bytes.len() < 60_000 {
+        Frame::Ask { room: "aaaaaaaa".parse().unwrap(), ticket: 1, dead: None }.encode(&mut bytes);
+    }
+    let mut handled = pod.frames(200, &bytes);
+    let mut answers = 0;
+    while handled.try_recv().is_err() {
+        assert_eq!(client.ask("PING"), "PONG");
+        answers += 1;
+    }
+    assert!(answers > 3, "{answers} answers meanwhile");
 }
 
 #[test]

@@ -154,6 +154,16 @@ impl Pod {
         sum
     }
 
+    /// Frames of another pod for the first shard, in so many mails. What is returned is answered once all of them are handled.
+    pub fn frames(&self, mails: usize, bytes: &[u8]) -> oneshot::Receiver<Report> {
+        for _ in 0..mails {
+            self.shards[0].send(ShardMail::Frames { from: PodBoot(2), bytes: bytes.to_vec() }).unwrap();
+        }
+        let (reply, report) = oneshot::channel();
+        self.shards[0].send(ShardMail::Report { reply }).unwrap();
+        report
+    }
+
     /// New connections are to go to other pods from now on.
     pub fn drains(&self) {
         self.places.drain();
