@@ -1,5 +1,7 @@
 //! A pod that is to end: its rooms move as soon as another pod can take them, and go on here until then; its clients go after them.
 
+use chatd::frame::Drop;
+
 use crate::world::{Client, World};
 
 #[test]
@@ -159,4 +161,44 @@ fn clients_are_sent_away_one_after_the_other() {
         assert!(gone.len() - before <= 10, "{} in one second", gone.len() - before);
     }
     assert_eq!(gone.len(), 100);
+}
+
+#[test]
+fn a_move_holds_a_seat_neither_longer_nor_shorter() {
+    let mut world = World::new(3);
+    let (room, _, bob) = world.room_of_two(1, "");
+    let carol = world.open(0);
+    world.join_resumable(carol, &room, "carol");
+    let time = world.time();
+    world.pods[0].dropped(time, carol.1, Drop::Lost);
+    world.pass(20_000);
+    world.drain_to(0, 2);
+    world.pass(9_900);
+    assert_eq!(world.pods[2].room_count(), 1);
+    assert!(!world.hear(bob).contains("EXITED carol"));
+    world.pass(200);
+    assert_eq!(world.hear(bob), "EXITED carol timeout\n");
+}
+
+#[test]
+fn a_room_whose_offer_is_not_answered_stands_still_until_its_record_has_been_read() {
+    let mut world = World::new(3);
+    let (room, alice, bob) = world.room_of_two(2, "");
+    world.hear(bob);
+    // The target's swap is carried out, and its answer is on its way.
+    world.waits_for_answers = Some(1);
+    world.drain_to(0, 1);
+    world.run();
+    world.say(alice, "hello\n");
+    world.say(bob, "hi\n");
+    world.pass(3_000);
+    assert_eq!([world.hear(alice), world.hear(bob)], ["", ""]);
+    world.waits_for_answers = None;
+    world.hand_over_answers(1);
+    world.pass(500);
+    for client in [alice, bob] {
+        let heard = world.hear(client);
+        assert!(heard.starts_with(&format!("MOVED {room}\nMSG ")), "{heard}");
+        assert!(["alice hello", "bob hi"].iter().all(|said| heard.matches(said).count() == 1), "{heard}");
+    }
 }

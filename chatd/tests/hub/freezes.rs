@@ -1,6 +1,7 @@
 //! Answers that come late: after a freeze, or when who waited for them has given up. No I/O.
 
 use chatd::directory::Key;
+use chatd::frame::Drop;
 use chatd::record::Record;
 
 use crate::world::{Client, World, boot};
@@ -192,4 +193,49 @@ fn who_was_leaving_when_its_pod_was_frozen_leaves_the_room_where_it_is_now() {
     assert!(world.hear(bob).ends_with(&format!("LEFT {room}\n")));
     assert!(world.ask(carol, "WHO\n").ends_with("PLAYERS carol,alice\n"));
     world.hear(alice);
+}
+
+#[test]
+fn a_seat_does_not_run_out_before_it_is_known_whose_the_room_is() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let token = world.join_resumable(alice, &room, "alice");
+    let time = world.time();
+    world.pods[0].dropped(time, alice.1, Drop::Lost);
+    world.pass(20_000);
+    // Frozen past the end of the hold; she comes back before the directory has answered.
+    world.waits_for_answers = Some(0);
+    world.now += 15_000;
+    let alice = world.open(0);
+    world.say(alice, &format!("RESUME {room} {token}\n"));
+    world.now += 100;
+    let time = world.time();
+    world.pods[0].tick(time);
+    world.run();
+    assert_eq!(world.hear(alice), "");
+    world.waits_for_answers = None;
+    world.hand_over_answers(0);
+    world.pass(500);
+    assert_eq!(world.hear(alice), format!("JOINED {room} alice alice\nTOKEN {token}\n"));
+}
+
+#[test]
+fn who_resumes_is_not_answered_before_it_is_known_whose_the_room_is() {
+    let mut world = World::new(3);
+    let bob = world.open(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let token = world.join_resumable(bob, &room, "bob RELAY");
+    world.pass(100);
+    // The pod of the former connection says nothing, and the owner is frozen meanwhile.
+    world.alive[1] = false;
+    let bob = world.open(2);
+    world.say(bob, &format!("RESUME {room} {token} RELAY\n"));
+    world.now += 15_000;
+    let time = world.time();
+    world.pods[0].tick(time);
+    let mut frames = 0;
+    world.pods[0].take_frames(|_, _| frames += 1);
+    assert_eq!(frames, 0, "the other pod's client was answered");
 }

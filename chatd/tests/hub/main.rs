@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod claims;
 mod crashes;
 mod drains;
 mod freezes;
 mod keys;
 mod limits;
 mod ordinary;
+mod relays;
 mod replays;
 mod strange;
 mod takeovers;

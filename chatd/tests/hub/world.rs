@@ -62,6 +62,8 @@ pub struct World {
     pub mute: Option<usize>,
     /// But for so many of its deliveries.
     pub before_mute: usize,
+    /// What pods have delivered to others' clients.
+    pub deliveries: Vec<Frame<'static>>,
     /// The session that last attached to an owner.
     pub last_attach: Option<RelayId>,
     /// What the HTTP API was told of new rooms.
@@ -125,6 +127,7 @@ impl World {
             answers: Vec::new(),
             mute: None,
             before_mute: 0,
+            deliveries: Vec::new(),
             last_attach: None,
             made: Vec::new(),
             requests: 0,
@@ -273,6 +276,9 @@ impl World {
                                 continue;
                             }
                             self.before_mute -= 1;
+                        }
+                        if matches!(frame, Frame::Deliver { .. }) {
+                            self.deliveries.extend(Frame::decode(payload).map(Frame::into_owned));
                         }
                         if let Frame::Attach { relay, .. } = &frame {
                             self.last_attach = Some(*relay);

@@ -150,3 +150,22 @@ fn an_answer_that_lay_there_during_a_freeze_leads_to_a_renewal_at_once() {
     world.pass(50);
     assert!(world.stored.is_some() && world.heard(&LeaseEffect::Lost));
 }
+
+#[test]
+fn a_renewal_counts_from_when_it_was_sent() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.now += 2_000;
+    let sent = world.now;
+    world.lease.tick(world.time());
+    let mut effects = Vec::new();
+    world.lease.take_effects(&mut effects);
+    let [LeaseEffect::Directory { ticket, request: Request::Swap { new, .. } }] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    world.stored = Some(new.clone());
+    world.now += 1_500;
+    world.lease.answered(world.time(), *ticket, Ok(Answer::Done));
+    world.serve();
+    assert_eq!(world.view().confirmed, Some(sent));
+}

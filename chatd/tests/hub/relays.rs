@@ -1,0 +1,44 @@
+//! Sessions that are connected to another pod than their room's owner. No I/O.
+
+use chatd::room::RingLimits;
+
+use crate::world::{World, boot};
+
+#[test]
+fn an_attach_that_is_answered_twice_is_told_once() {
+    let mut world = World::with_ring(2, RingLimits { messages: 1, bytes: 8192, age: 90_000 });
+    let (_, alice, bob) = world.room_of_two(1, "");
+    world.hear(bob);
+    world.mute = Some(0);
+    for text in ["one\n", "two\n"] {
+        world.ask(alice, text);
+    }
+    world.mute = None;
+    world.deliveries.clear();
+    world.break_link(0, 1);
+    world.pass(100);
+    assert_eq!(world.hear(bob), "MISSED 1\nMSG alice two\n");
+    let time = world.time();
+    for frame in std::mem::take(&mut world.deliveries) {
+        world.pods[1].frame(time, boot(0), frame);
+    }
+    assert_eq!(world.hear(bob), "");
+    assert_eq!(world.ask(bob, "three\n"), "MSG bob three\n");
+}
+
+#[test]
+fn a_join_that_is_asked_again_over_the_next_link_meets_no_seat_of_its_own() {
+    let mut world = World::new(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    let bob = world.open(1);
+    world.mute = Some(0);
+    assert_eq!(world.ask(bob, &format!("JOIN {room} bob RELAY\n")), "");
+    assert_eq!(world.hear(alice), "ENTERED bob\n");
+    world.mute = None;
+    world.break_link(0, 1);
+    world.pass(500);
+    assert_eq!(world.hear(bob), format!("JOINED {room} bob alice,bob\n"));
+    assert_eq!(world.pods[0].player_count(), 2);
+}
