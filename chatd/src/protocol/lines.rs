@@ -79,7 +79,7 @@ pub fn without_preamble(first_line: &[u8]) -> &[u8] {
                 Some(end) => &rest[end + END.len()..],
                 None => return &[],
             },
-            [INTERPRET, 251..=254, _, rest @ ..] | [INTERPRET, ..=249, rest @ ..] => rest,
+            [INTERPRET, 251..=254, _, rest @ ..] | [INTERPRET, (..=249), rest @ ..] => rest,
             _ => return line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line),
         };
     }
