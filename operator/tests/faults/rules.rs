@@ -174,7 +174,7 @@ impl Rules {
             Weather::EndBefore if hits => Verdict::EndBefore,
             Weather::EndAfter if hits => Verdict::EndAfter,
             Weather::LoseAnswer if hits => Verdict::LoseAnswer,
-            Weather::Stale if matches!(call.verb, "get" | "list") && chance.of(2) => Verdict::Stale,
+            Weather::Stale if may_be_stale(call) && chance.of(2) => Verdict::Stale,
             Weather::Cuts if call.verb == "watch" && chance.of(2) => {
                 Verdict::Cut { after: chance.below(1500), expired: chance.of(2) }
             }
@@ -200,6 +200,16 @@ impl Rules {
         let drops = matches!(event["type"].as_str(), Some("ADDED" | "MODIFIED" | "DELETED")) && self.chance.of(4);
         self.struck += u32::from(drops);
         drops
+    }
+}
+
+/// A read of the one ChatDeployment is never stale: API servers answer it from what etcd has agreed on, and it is what the operator asks
+/// before it makes a child, lest a deleted owner gets any.
+fn may_be_stale(call: &Call) -> bool {
+    match call.verb {
+        "list" => true,
+        "get" => call.resource != "chatdeployments",
+        _ => false,
     }
 }
 
@@ -264,4 +274,17 @@ fn a_counted_fault_strikes_once_a_stage() {
         assert_eq!(verdicts, [Verdict::Forward, Verdict::Forward, Verdict::EndBefore, Verdict::Forward]);
     }
     assert_eq!(rules.struck(), 2);
+}
+
+#[test]
+fn an_old_answer_is_never_given_to_whether_the_owner_is_still_there() {
+    let mut rules = Rules::new("stale:1".parse().unwrap());
+    rules.begin();
+    let mut is_ever_stale = |path| {
+        let call = Call::of("GET", path, "");
+        (0..100).any(|_| rules.judge(&call) == Verdict::Stale)
+    };
+    assert!(!is_ever_stale("/apis/chatd.dev/v1alpha1/namespaces/n/chatdeployments/chat"));
+    assert!(is_ever_stale("/apis/chatd.dev/v1alpha1/namespaces/n/chatdeployments"));
+    assert!(is_ever_stale("/api/v1/namespaces/n/services/a"));
 }
