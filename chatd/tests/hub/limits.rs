@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use chatd::directory::Key;
-use chatd::frame::{Drop, Frame, RelayId};
+use chatd::frame::{Frame, RelayId};
 use chatd::hub::{Effect, Hub, HubSettings, Time};
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Command, Encoding, ErrorCode, Ownership, RoomId};
 use chatd::record::{Owner, Record};
-use chatd::room::RingLimits;
 
 use crate::world::{World, boot, settings};
 
@@ -131,34 +130,6 @@ fn leaving_and_joining_again_brings_no_new_burst() {
 }
 
 #[test]
-fn who_leaves_with_a_full_window_is_answered_once_it_reads() {
-    for (word, answer) in [("LEAVE", "LEFT"), ("QUIT", "BYE quit")] {
-        let mut world = World::new(2);
-        let (_, alice, bob) = world.room_of_two(1, "");
-        let text = world.say_much(alice, 20);
-        world.say(bob, &format!("WHO\n{word}\n"));
-        assert!(world.hear(alice).ends_with("EXITED bob left\n"));
-        let heard = world.hear_all(bob);
-        assert_eq!(heard.matches(&text).count(), 20);
-        let rest: Vec<&str> = heard.lines().filter(|line| !line.starts_with("MSG")).collect();
-        assert!(rest[0].starts_with("PLAYERS") && rest[1].starts_with(answer) && rest.len() == 2, "{rest:?}");
-        assert_eq!((world.pods[0].guest_count(), world.pods[1].relay_count()), (0, 0));
-    }
-}
-
-#[test]
-fn who_leaves_with_a_full_window_and_never_reads_is_forgotten_when_its_connection_ends() {
-    let mut world = World::new(2);
-    let (_, alice, bob) = world.room_of_two(1, "");
-    world.say_much(alice, 20);
-    world.say(bob, "LEAVE\n");
-    let time = world.time();
-    world.pods[1].dropped(time, bob.1, Drop::Lost);
-    world.run();
-    assert_eq!((world.pods[0].guest_count(), world.pods[1].relay_count()), (0, 0));
-}
-
-#[test]
 fn what_waits_for_another_pods_client_is_counted_and_goes_when_it_has_to() {
     let mut world = World::new(2);
     let (_, alice, bob) = world.room_of_two(1, "");
@@ -180,66 +151,6 @@ fn what_waits_for_another_pods_client_is_counted_and_goes_when_it_has_to() {
     assert!(heard.contains("\nERR overloaded ") && heard.ends_with("\nBYE overloaded\n"), "{heard}");
     assert!(world.hear(alice).ends_with("EXITED bob slow\n"));
     assert_eq!(world.pods[0].counters.connections_shed, 1);
-}
-
-#[test]
-fn who_is_too_slow_for_joined_itself_is_not_in_the_room_after_bye() {
-    let mut world = World::with(2, |settings| settings.send_queue = 70);
-    let host = world.open(0);
-    let room = world.create(host);
-    world.ask(host, &format!("JOIN {room} alice\n"));
-    for pod in 0..2 {
-        let bob = world.open(pod);
-        world.say(bob, &format!("JOIN {room} bob{pod} RELAY RESUMABLE\n"));
-        world.say(bob, "hello\n");
-        let heard = world.hear(bob);
-        assert!(heard.ends_with("BYE slow_consumer\n"), "{heard}");
-        assert_eq!(world.hear(host), format!("ENTERED bob{pod}\nAWAY bob{pod}\n"));
-        let time = world.time();
-        world.pods[pod].dropped(time, bob.1, Drop::Lost);
-        world.pass(31_000);
-        assert_eq!(world.hear(host), format!("EXITED bob{pod} timeout\n"));
-    }
-}
-
-#[test]
-fn the_last_words_to_a_slow_reader_are_said_however_little_may_be_queued() {
-    let mut world = World::with(1, |settings| settings.send_queue = 10);
-    let host = world.open(0);
-    world.say(host, "HELP\n");
-    assert!(world.hear(host).ends_with("BYE slow_consumer\n"));
-}
-
-#[test]
-fn a_catch_up_that_is_longer_than_the_window_goes_as_fast_as_it_is_read() {
-    let mut world = World::with_ring(2, RingLimits { messages: 100, bytes: 1 << 20, age: 90_000 });
-    let (_, alice, bob) = world.room_of_two(1, "");
-    world.alive[1] = false;
-    let time = world.time();
-    world.pods[0].peer_down(time, boot(1));
-    let text = world.say_much(alice, 50);
-    world.alive[1] = true;
-    let time = world.time();
-    world.pods[1].peer_down(time, boot(0));
-    world.run();
-    let heard = world.hear_all(bob);
-    assert_eq!(heard.matches(&text).count(), 50);
-    assert_eq!(world.ask(bob, "PING\n"), "PONG\n");
-}
-
-#[test]
-fn a_planned_move_closes_no_slow_reader_that_is_inside_the_limits() {
-    let mut world = World::new(3);
-    let (room, alice, bob) = world.room_of_two(1, "");
-    world.hear(bob);
-    // The window and what waits for it: more than one queue may hold.
-    let text = world.say_much(alice, 75);
-    world.drain_to(0, 2);
-    world.pass(500);
-    assert_eq!(world.pods[2].room_count(), 1);
-    let heard = world.hear_all(bob);
-    assert_eq!((heard.matches(&text).count(), heard.lines().last()), (75, Some(&*format!("MOVED {room}"))));
-    assert_eq!(world.ask(bob, "hello\n"), "MSG bob hello\n");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod limits;
 mod ordinary;
 mod relays;
 mod replays;
+mod slow;
 mod strange;
 mod takeovers;
 mod unanswered;

@@ -42,3 +42,40 @@ fn a_join_that_is_asked_again_over_the_next_link_meets_no_seat_of_its_own() {
     assert_eq!(world.hear(bob), format!("JOINED {room} bob alice,bob\n"));
     assert_eq!(world.pods[0].player_count(), 2);
 }
+
+#[test]
+fn what_an_earlier_attach_brings_while_the_next_one_is_not_answered_comes_again_but_for_replies() {
+    let mut world = World::new(2);
+    let (_, alice, bob) = world.room_of_two(1, "");
+    world.hear(bob);
+    world.mute = Some(0);
+    world.deliveries.clear();
+    world.ask(alice, "hello\n");
+    world.ask(bob, "WHO\n");
+    let earlier = std::mem::take(&mut world.deliveries);
+    world.break_link(0, 1);
+    let time = world.time();
+    for frame in earlier {
+        world.pods[1].frame(time, boot(0), frame);
+    }
+    assert_eq!(world.hear(bob), "PLAYERS alice,bob\n");
+    world.mute = None;
+    world.pass(4_000);
+    assert_eq!(world.hear(bob), "MSG alice hello\n");
+    assert_eq!(world.ask(bob, "PING\n"), "PONG\n");
+}
+
+#[test]
+fn a_line_whose_reply_was_lost_comes_back_where_the_room_moves_to_its_clients_pod() {
+    let mut world = World::new(2);
+    let (room, alice, bob) = world.room_of_two(1, "");
+    world.hear(bob);
+    world.mute = Some(0);
+    assert_eq!(world.ask(bob, "hello\n"), "");
+    world.drain_to(0, 1);
+    world.pass(500);
+    assert_eq!(world.pods[1].room_count(), 1);
+    let heard = world.hear(bob);
+    assert!(heard.starts_with(&format!("MOVED {room}\nMSG bob hello\n")) && !heard.contains("ERR"), "{heard}");
+    assert!(world.hear(alice).starts_with("MSG bob hello\n"));
+}

@@ -62,7 +62,7 @@ pub struct World {
     pub mute: Option<usize>,
     /// But for so many of its deliveries.
     pub before_mute: usize,
-    /// What pods have delivered to others' clients.
+    /// What pods have delivered to others' clients, also what was lost on the way.
     pub deliveries: Vec<Frame<'static>>,
     /// The session that last attached to an owner.
     pub last_attach: Option<RelayId>,
@@ -271,14 +271,14 @@ impl World {
                         println!("{} {pod}>{other}: {frame:?}", self.now);
                         let time = self.time();
                         rest = next;
+                        if matches!(frame, Frame::Deliver { .. }) {
+                            self.deliveries.extend(Frame::decode(payload).map(Frame::into_owned));
+                        }
                         if self.mute == Some(pod) && matches!(frame, Frame::Deliver { .. }) {
                             if self.before_mute == 0 {
                                 continue;
                             }
                             self.before_mute -= 1;
-                        }
-                        if matches!(frame, Frame::Deliver { .. }) {
-                            self.deliveries.extend(Frame::decode(payload).map(Frame::into_owned));
                         }
                         if let Frame::Attach { relay, .. } = &frame {
                             self.last_attach = Some(*relay);

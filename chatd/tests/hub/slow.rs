@@ -1,0 +1,131 @@
+//! Clients that read slower than they are written to. No I/O.
+
+use chatd::frame::Drop;
+use chatd::room::RingLimits;
+
+use crate::world::{World, boot};
+
+#[test]
+fn who_leaves_with_a_full_window_is_answered_once_it_reads() {
+    for (word, answer) in [("LEAVE", "LEFT"), ("QUIT", "BYE quit")] {
+        let mut world = World::new(2);
+        let (_, alice, bob) = world.room_of_two(1, "");
+        let text = world.say_much(alice, 20);
+        world.say(bob, &format!("WHO\n{word}\n"));
+        assert!(world.hear(alice).ends_with("EXITED bob left\n"));
+        let heard = world.hear_all(bob);
+        assert_eq!(heard.matches(&text).count(), 20);
+        let rest: Vec<&str> = heard.lines().filter(|line| !line.starts_with("MSG")).collect();
+        assert!(rest[0].starts_with("PLAYERS") && rest[1].starts_with(answer) && rest.len() == 2, "{rest:?}");
+        assert_eq!((world.pods[0].guest_count(), world.pods[1].relay_count()), (0, 0));
+    }
+}
+
+#[test]
+fn who_leaves_with_a_full_window_and_never_reads_is_forgotten_when_its_connection_ends() {
+    let mut world = World::new(2);
+    let (_, alice, bob) = world.room_of_two(1, "");
+    world.say_much(alice, 20);
+    world.say(bob, "LEAVE\n");
+    let time = world.time();
+    world.pods[1].dropped(time, bob.1, Drop::Lost);
+    world.run();
+    assert_eq!((world.pods[0].guest_count(), world.pods[1].relay_count()), (0, 0));
+}
+
+#[test]
+fn who_is_too_slow_for_joined_itself_is_not_in_the_room_after_bye() {
+    let mut world = World::with(2, |settings| settings.send_queue = 70);
+    let host = world.open(0);
+    let room = world.create(host);
+    world.ask(host, &format!("JOIN {room} alice\n"));
+    for pod in 0..2 {
+        let bob = world.open(pod);
+        world.say(bob, &format!("JOIN {room} bob{pod} RELAY RESUMABLE\n"));
+        world.say(bob, "hello\n");
+        let heard = world.hear(bob);
+        assert!(heard.ends_with("BYE slow_consumer\n"), "{heard}");
+        assert_eq!(world.hear(host), format!("ENTERED bob{pod}\nAWAY bob{pod}\n"));
+        let time = world.time();
+        world.pods[pod].dropped(time, bob.1, Drop::Lost);
+        world.pass(31_000);
+        assert_eq!(world.hear(host), format!("EXITED bob{pod} timeout\n"));
+    }
+}
+
+#[test]
+fn the_last_words_to_a_slow_reader_are_said_however_little_may_be_queued() {
+    let mut world = World::with(1, |settings| settings.send_queue = 10);
+    let host = world.open(0);
+    world.say(host, "HELP\n");
+    assert!(world.hear(host).ends_with("BYE slow_consumer\n"));
+}
+
+#[test]
+fn a_catch_up_that_is_longer_than_the_window_goes_as_fast_as_it_is_read() {
+    let mut world = World::with_ring(2, RingLimits { messages: 100, bytes: 1 << 20, age: 90_000 });
+    let (_, alice, bob) = world.room_of_two(1, "");
+    world.alive[1] = false;
+    let time = world.time();
+    world.pods[0].peer_down(time, boot(1));
+    let text = world.say_much(alice, 50);
+    world.alive[1] = true;
+    let time = world.time();
+    world.pods[1].peer_down(time, boot(0));
+    world.run();
+    let heard = world.hear_all(bob);
+    assert_eq!(heard.matches(&text).count(), 50);
+    assert_eq!(world.ask(bob, "PING\n"), "PONG\n");
+}
+
+#[test]
+fn a_planned_move_closes_no_slow_reader_that_is_inside_the_limits() {
+    let mut world = World::new(3);
+    let (room, alice, bob) = world.room_of_two(1, "");
+    world.hear(bob);
+    // The window and what waits for it: more than one queue may hold.
+    let text = world.say_much(alice, 75);
+    world.drain_to(0, 2);
+    world.pass(500);
+    assert_eq!(world.pods[2].room_count(), 1);
+    let heard = world.hear_all(bob);
+    assert_eq!((heard.matches(&text).count(), heard.lines().last()), (75, Some(&*format!("MOVED {room}"))));
+    assert_eq!(world.ask(bob, "hello\n"), "MSG bob hello\n");
+}
+
+#[test]
+fn of_a_slow_readers_queue_the_message_under_way_is_kept_whole() {
+    for written in [0, 5, 20, 25, 40] {
+        let mut world = World::with(1, |settings| settings.send_queue = 500);
+        let (_, alice, bob) = world.room_of_two(0, "");
+        world.hear(bob);
+        for _ in 0..4 {
+            world.ask(alice, "0123456\n");
+        }
+        let time = world.time();
+        world.pods[0].wrote(time, bob.1, written);
+        let text = "x".repeat(600);
+        world.ask(alice, &format!("{text}\n"));
+        // Lines of 18 bytes.
+        let rest = "MSG alice 0123456\n".repeat(written.div_ceil(18))[written..].to_owned();
+        let heard = world.hear(bob);
+        assert!(heard.starts_with(&format!("{rest}ERR slow_consumer ")), "{written} written: {heard:?}");
+    }
+}
+
+#[test]
+fn what_a_client_holds_is_what_it_has_not_finished_and_what_it_has_not_read() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let holds = |world: &World| world.pods[0].holds(alice.1);
+    let idle = holds(&world);
+    world.say(alice, &"x".repeat(3_000));
+    assert!((3_000..8_000).contains(&(holds(&world) - idle)), "{}", holds(&world));
+    world.say(alice, "\n");
+    world.hear(alice);
+    world.say(alice, &"HELP\n".repeat(4));
+    let unread = world.pods[0].output(alice.1).len();
+    assert!(holds(&world) - idle >= unread, "{} of {unread}", holds(&world));
+    world.hear(alice);
+    assert!(holds(&world) < idle + 3_000);
+}
