@@ -173,9 +173,9 @@ sim-long: ## the simulation with LONG_SEEDS=100000 seeds
 	@$(MAKE) test-sim SEEDS=$(LONG_SEEDS) SIM_PROFILE=sim
 
 .PHONY: test-chaos
-test-chaos: ## faults in a row under talking players, minutes: CHATD_CHAOS_SEED=1 CHATD_CHAOS_STEPS=12
+test-chaos: ## real processes under faults drawn by seed, several at once, minutes: CHATD_CHAOS_SEED=1 CHATD_CHAOS_STEPS=12
 	@hack/need rust cc redis
-	@echo "==> faults in a row"
+	@echo "==> faults drawn by seed, on real processes"
 	@cargo test --locked -p chatd --test e2e -- --ignored --nocapture after_any_faults
 
 .PHONY: test-fuzz

@@ -4,6 +4,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// What a client may hear, and seeded chance, as the simulation has them.
+#[allow(dead_code)]
+#[path = "../sim/dice.rs"]
+mod dice;
+#[allow(dead_code)]
+#[path = "../sim/heard.rs"]
+mod heard;
+#[allow(clippy::option_option)]
+#[path = "../sim/wire.rs"]
+mod wire;
+
 mod chaos;
 mod cuts;
 mod deployment;

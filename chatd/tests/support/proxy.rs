@@ -16,7 +16,11 @@ const FLOW: u8 = 0;
 const HOLD: u8 = 1;
 const SWALLOW: u8 = 2;
 const CUT: u8 = 3;
-const ENDED: u8 = 4;
+const SLOW: u8 = 4;
+const ENDED: u8 = 5;
+
+/// How long it takes for each piece where it is slow.
+const SLOWLY: Duration = Duration::from_millis(200);
 
 pub struct Proxy {
     pub address: SocketAddr,
@@ -62,6 +66,11 @@ impl Proxy {
     /// Connections stay open and are accepted, and nothing passes until it flows again.
     pub fn hold(&self) {
         self.set(HOLD);
+    }
+
+    /// Everything passes, each piece later than the last.
+    pub fn slow(&self) {
+        self.set(SLOW);
     }
 
     /// Connections stay open and are accepted, and what is sent is lost.
@@ -125,6 +134,10 @@ impl State {
                 match self.mode() {
                     FLOW => break,
                     HOLD => thread::sleep(LOOK),
+                    SLOW => {
+                        thread::sleep(SLOWLY);
+                        break;
+                    }
                     SWALLOW => continue 'carrying,
                     _ => break 'carrying,
                 }
