@@ -312,7 +312,8 @@ fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSl
         tcp_on_wrong_pod: settings.tcp_on_wrong_pod,
         shard,
         shards,
-        limits: HubLimits::USUAL,
+        // All rooms that the pod may have can be taken over on one thread.
+        limits: HubLimits { tells: HubLimits::USUAL.tells.max(2 * limits.max_rooms as usize), ..HubLimits::USUAL },
         rules: Rules::ALL,
     }
 }
@@ -360,4 +361,22 @@ fn seed() -> Result<[u8; 32], StartError> {
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).map_err(StartError::Random)?;
     Ok(seed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::settings::{Invocation, parse};
+
+    #[test]
+    fn a_thread_remembers_whom_to_tell_of_as_many_takeovers_as_the_pod_may_have_rooms() {
+        for max_rooms in [100, 30_000] {
+            let words = ["chatd", "--max-rooms", &max_rooms.to_string()];
+            let Invocation::Serve(settings) = parse(words, "chat-0").unwrap() else { panic!() };
+            let limits = hub_settings(&settings, 0, 2, &RoomSlots::new(max_rooms)).limits;
+            // Rooms with people are taken over up to twice --max-rooms, and all may be of one thread.
+            assert!(limits.tells >= 2 * max_rooms, "{limits:?}");
+        }
+    }
 }
