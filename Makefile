@@ -207,6 +207,12 @@ bench: build ## chatd beside its peers in one run; BENCH_ARGUMENTS= goes to benc
 	@echo "==> benchmarks"
 	@bench/run $(BENCH_ARGUMENTS)
 
+.PHONY: bench-scale
+bench-scale: ## a deployment at 1,000 to 10,000 rooms: pods end, crash, lose Redis: under 20 minutes; BENCH_ARGUMENTS="--only crash"
+	@hack/need rust cc redis
+	@echo "==> a deployment at its size"
+	@bench/scale $(BENCH_ARGUMENTS)
+
 .PHONY: advisories
 advisories: $(DENY) ## known vulnerabilities of dependencies (fetches the advisory database)
 	@echo "==> cargo deny: advisories"

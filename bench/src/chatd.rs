@@ -14,7 +14,7 @@ use crate::talk::Talk;
 use crate::wire::{self, Decoder, Lines, WebSocket};
 
 /// 32 bytes in hexadecimal; all traffic stays on loopback.
-const KEY: &str = "63686174642d62656e63682063686174642d62656e63682063686174642d6265";
+pub const KEY: &str = "63686174642d62656e63682063686174642d62656e63682063686174642d6265";
 
 /// A Redis without persistence for one run, on the generator's CPU.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ fn create_room(pod: Pod) -> Result<String> {
     Ok(line["ROOM ".len()..].to_owned())
 }
 
-fn is_ready(admin: SocketAddr) -> bool {
+pub fn is_ready(admin: SocketAddr) -> bool {
     let ask = || -> Result<bool> {
         let mut talk = Talk::connect(admin)?;
         talk.send(&format!("GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"))?;
@@ -176,6 +176,6 @@ fn is_ready(admin: SocketAddr) -> bool {
     ask().unwrap_or(false)
 }
 
-fn log_of(log: &Path) -> String {
+pub fn log_of(log: &Path) -> String {
     format!("chatd said:\n{}", std::fs::read_to_string(log).unwrap_or_default())
 }

@@ -10,6 +10,7 @@ mod load;
 mod peers;
 mod process;
 mod report;
+mod scale;
 mod talk;
 mod wire;
 
@@ -28,8 +29,15 @@ use report::{Directory, Joins, Row, Setting, Times};
 /// Rooms that are open before an idle connection's memory is counted, so that a server's own first growth is not.
 const WARM_ROOMS: usize = 100;
 
-/// Measures chatd and its peers side by side on loopback, in CPU time of the server.
+/// Benchmarks of chatd.
 #[derive(Debug, Parser)]
+enum Command {
+    Peers(Options),
+    Scale(scale::Options),
+}
+
+/// Measures chatd and its peers side by side on loopback, in CPU time of the server.
+#[derive(Debug, clap::Args)]
 struct Options {
     /// chatd's binary; without it only the peers are measured
     #[arg(long)]
@@ -82,16 +90,22 @@ struct Entry<'a> {
 }
 
 fn main() -> Result<()> {
-    let options = Options::parse();
+    match Command::parse() {
+        Command::Peers(options) => compare(&options),
+        Command::Scale(options) => scale::run(&options),
+    }
+}
+
+fn compare(options: &Options) -> Result<()> {
     let files = process::raise_open_files()?;
     let scratch = tempfile::tempdir()?;
     let place = Place { cpus: Cpus::split()?, scratch: scratch.path().to_owned() };
     let redis = options.chatd.as_ref().map(|_| Redis::start(&place)).transpose()?;
     anyhow::ensure!(files as usize > 2 * options.idle.max(1000), "at most {files} open files are allowed here");
 
-    let mut entries = entries(&options, &place, redis.as_ref())?;
+    let mut entries = entries(options, &place, redis.as_ref())?;
     entries.retain(|entry| options.only.is_empty() || options.only.iter().any(|part| entry.name.contains(part)));
-    let mut rows = measure(&options, &entries)?;
+    let mut rows = measure(options, &entries)?;
     if options.idle > 0 {
         for (entry, row) in entries.iter().zip(&mut rows).filter(|(entry, _)| entry.counts_idle) {
             row.idle_bytes = Some(idle_bytes(entry, options.idle)?);

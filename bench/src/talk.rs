@@ -61,6 +61,12 @@ impl Talk {
         }
     }
 
+    /// All that comes until the server closes.
+    pub fn rest(mut self) -> Result<String> {
+        self.stream.read_to_end(&mut self.buffer).context("waiting for an answer")?;
+        Ok(String::from_utf8_lossy(&self.buffer).into_owned())
+    }
+
     /// Reads lines until one starts with `start`; an error line ends it.
     pub fn line_that_starts(&mut self, start: &str) -> Result<String> {
         loop {
