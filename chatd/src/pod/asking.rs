@@ -1,6 +1,10 @@
 //! Takes requests of shards and lease to the directory, and its answers back. Does I/O through the directory.
+//!
+//! What says something of other pods is asked once for all threads that want to know it: each of them would look at the lease of a
+//! dead pod whose rooms it searches.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -11,12 +15,15 @@ use tokio::time::sleep;
 use super::PodEvent;
 use super::figures::Figures;
 use crate::directory::any::AnyDirectory;
-use crate::directory::{Answer, Directory, NoAnswer, Request};
+use crate::directory::{Answer, Directory, Key, NoAnswer, Request};
 use crate::hub::Ticket;
 use crate::mail::ShardMail;
 
 /// A shard hears after this long at the earliest that there is no answer: well within what its clients wait.
 const LEAST_REFUSAL: Duration = Duration::from_millis(100);
+
+/// The same is not asked again for threads before this has passed: as soon as one thread looks at a lease again.
+const SHARED_EVERY: Duration = Duration::from_millis(250);
 
 /// The way to the directory. Cheap to clone; lives on the pod's thread.
 #[derive(Debug, Clone)]
@@ -29,6 +36,23 @@ struct Inner {
     events: UnboundedSender<PodEvent>,
     figures: Figures,
     resets: Cell<u64>,
+    shared: RefCell<HashMap<OfPods, Shared>>,
+}
+
+/// What is asked of other pods.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum OfPods {
+    Lease(String),
+    All,
+}
+
+/// A request that one answer serves several threads for.
+#[derive(Debug, Default)]
+struct Shared {
+    /// When it was last sent.
+    sent: Option<Instant>,
+    /// Who waits for the next one: it is sent after each of them asked, so that it tells nobody what was before.
+    waiting: Vec<(usize, Ticket)>,
 }
 
 impl Asking {
@@ -39,22 +63,66 @@ impl Asking {
         figures: Figures,
     ) -> Self {
         let resets = Cell::new(directory.resets());
-        Self(Rc::new(Inner { directory, shards, events, figures, resets }))
+        Self(Rc::new(Inner { directory, shards, events, figures, resets, shared: RefCell::default() }))
     }
 
     pub fn for_shard(&self, shard: usize, ticket: Ticket, request: Request) {
+        match request {
+            Request::Get { key: Key::Pod(pod) } => self.share(OfPods::Lease(pod), shard, ticket),
+            Request::Pods => self.share(OfPods::All, shard, ticket),
+            request => {
+                let asking = self.clone();
+                spawn_local(async move { asking.ask_for(request, vec![(shard, ticket)]).await });
+            }
+        }
+    }
+
+    fn share(&self, what: OfPods, shard: usize, ticket: Ticket) {
+        let mut all = self.0.shared.borrow_mut();
+        let old = |sent: Option<Instant>| sent.is_none_or(|sent| sent.elapsed() >= SHARED_EVERY);
+        all.retain(|_, shared| !shared.waiting.is_empty() || !old(shared.sent));
+        let shared = all.entry(what.clone()).or_default();
+        shared.waiting.push((shard, ticket));
+        if shared.waiting.len() > 1 {
+            return;
+        }
+        let wait = shared.sent.map_or(Duration::ZERO, |sent| SHARED_EVERY.saturating_sub(sent.elapsed()));
         let asking = self.clone();
         spawn_local(async move {
-            let started = Instant::now();
-            let answer = asking.ask(request).await;
-            if answer.is_err() {
-                // A directory that has been away for a while refuses at once. Who asks again at once would turn without end.
-                sleep(LEAST_REFUSAL.saturating_sub(started.elapsed())).await;
+            if !wait.is_zero() {
+                sleep(wait).await;
             }
-            if let Some(shard) = asking.0.shards.get(shard) {
-                let _ = shard.send(ShardMail::Answered { ticket, answer });
-            }
+            let waiting = asking.begin_shared(&what);
+            let request = match what {
+                OfPods::Lease(pod) => Request::Get { key: Key::Pod(pod) },
+                OfPods::All => Request::Pods,
+            };
+            asking.ask_for(request, waiting).await;
         });
+    }
+
+    /// It is sent now: those who ask from here on wait for the next one.
+    fn begin_shared(&self, what: &OfPods) -> Vec<(usize, Ticket)> {
+        let mut all = self.0.shared.borrow_mut();
+        let Some(shared) = all.get_mut(what) else {
+            return Vec::new();
+        };
+        shared.sent = Some(Instant::now());
+        std::mem::take(&mut shared.waiting)
+    }
+
+    async fn ask_for(&self, request: Request, waiting: Vec<(usize, Ticket)>) {
+        let started = Instant::now();
+        let answer = self.ask(request).await;
+        if answer.is_err() {
+            // A directory that has been away for a while refuses at once. Who asks again at once would turn without end.
+            sleep(LEAST_REFUSAL.saturating_sub(started.elapsed())).await;
+        }
+        for (shard, ticket) in waiting {
+            if let Some(shard) = self.0.shards.get(shard) {
+                let _ = shard.send(ShardMail::Answered { ticket, answer: answer.clone() });
+            }
+        }
     }
 
     pub fn for_lease(&self, ticket: Ticket, request: Request) {
@@ -89,5 +157,59 @@ impl Asking {
             let _ = shard.send(ShardMail::DirectoryReset);
         }
         let _ = self.0.events.send(PodEvent::DirectoryReset);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::admin::Pod as _;
+    use crate::budget::Budget;
+    use crate::directory::memory::MemoryDirectory;
+    use crate::files::ReloadFailures;
+    use crate::mail::Report;
+    use crate::places::Places;
+    use crate::web::Refusals;
+
+    const SHARDS: usize = 16;
+
+    #[tokio::test]
+    async fn one_look_at_a_lease_serves_all_threads_that_ask_for_it() {
+        let (shards, mut mails): (Vec<_>, Vec<_>) = (0..SHARDS).map(|_| unbounded_channel()).unzip();
+        let (events, _happened) = unbounded_channel();
+        let figures = Figures::new(
+            shards.clone(),
+            ReloadFailures::default(),
+            Places::new(1, None),
+            Refusals::default(),
+            Budget::new(1, 1),
+            1,
+        );
+        let directory = AnyDirectory::Memory(MemoryDirectory::new());
+        let asking = Asking::new(directory, shards, events, figures.clone());
+        let ask = async {
+            for round in 0..3 {
+                for shard in 0..SHARDS {
+                    asking.for_shard(shard, Ticket(round), Request::Get { key: Key::Pod("chat-7".into()) });
+                }
+                for mail in &mut mails {
+                    let Some(ShardMail::Answered { ticket, answer }) = mail.recv().await else { panic!() };
+                    assert_eq!((ticket, answer), (Ticket(round), Ok(Answer::Found(None))));
+                }
+            }
+        };
+        LocalSet::new().run_until(ask).await;
+        let answer_all = async {
+            for mail in &mut mails {
+                let Some(ShardMail::Report { reply }) = mail.recv().await else { panic!() };
+                reply.send(Report::default()).unwrap();
+            }
+        };
+        let (snapshot, ()) = tokio::join!(figures.snapshot(), answer_all);
+        assert_eq!(snapshot.directory_counters.latency.count(), 3);
     }
 }

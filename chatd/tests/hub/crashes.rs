@@ -6,7 +6,10 @@ use crate::world::{Client, World};
 
 /// Rooms of the first pod, which has just died. Its lease is still there.
 fn crash(pods: usize, rooms: usize) -> (World, Vec<String>) {
-    let mut world = World::new(pods);
+    crash_in(World::new(pods), rooms)
+}
+
+fn crash_in(mut world: World, rooms: usize) -> (World, Vec<String>) {
     world.lease_all();
     let mut made = Vec::new();
     while made.len() < rooms {
@@ -48,6 +51,19 @@ fn a_crash_costs_little_and_its_rooms_are_shared() {
     // The record is read by the pod that is asked and by the one that takes the room over, and swapped once. Each JOIN is a
     // write, and that the seat of a relayed client is held is another.
     assert!(world.requests <= (3 + 2) * ROOMS + 5 * 3 + 2 * 3, "{} requests in all", world.requests);
+}
+
+/// Leases are looked at once for all threads of a pod, records are not.
+#[test]
+fn a_pod_of_many_threads_reads_few_records_while_it_waits() {
+    let (mut world, rooms) = crash_in(World::with(2, |settings| settings.shards = 16), 20);
+    for room in &rooms {
+        join(&mut world, 1, room);
+    }
+    world.pass(900);
+    world.requests = 0;
+    world.pass(4_000);
+    assert!(world.requests <= 4 + 1, "{} requests in 4 s", world.requests);
 }
 
 #[test]

@@ -11,8 +11,10 @@ use crate::lease::LeaseRecord;
 const LOOK: u64 = 1_000;
 /// The same, where a room has begun to wait since the last look.
 const SOONEST: u64 = 250;
-/// Records that are read again with each look: their owner may be one that gives its rooms away and is only not to be reached.
+/// Records that are read again with a look: their owner may be one that gives its rooms away and is only not to be reached.
 const READ_AGAIN: usize = 1;
+/// So many threads of a pod do that with each look, and of more each in its turn. The looks are shared (`pod/asking.rs`).
+const READING_THREADS: usize = 4;
 
 /// A pod that rooms wait for.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Watch {
     asked_at: Option<u64>,
     /// When the next one is due.
     next: u64,
+    /// How many have found that the lease is held.
+    held: usize,
     /// A record has turned out to name another owner by now: so may the others.
     changed: bool,
     pub(super) heirs: Heirs,
@@ -55,6 +59,7 @@ impl Hub {
             asked: None,
             asked_at: None,
             next: u64::MAX,
+            held: 0,
             changed: false,
             heirs: Heirs::default(),
         });
@@ -143,7 +148,13 @@ impl Hub {
             self.evaluate(time, room);
         }
         if lease == Lease::Held {
-            self.read_again(time, boot, if changed { usize::MAX } else { READ_AGAIN });
+            let turns = self.settings.shards.div_ceil(READING_THREADS);
+            let own_turn = self.watches.get_mut(&boot).is_some_and(|watch| {
+                watch.held += 1;
+                watch.held % turns == self.settings.shard % turns
+            });
+            let most = if changed { usize::MAX } else { usize::from(own_turn) * READ_AGAIN };
+            self.read_again(time, boot, most);
         }
     }
 
