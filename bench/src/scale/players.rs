@@ -51,7 +51,7 @@ pub struct Met {
     pub entered: Vec<Duration>,
     /// When each of those was.
     pub entered_at: Vec<Instant>,
-    /// JOIN or RESUME was refused, with what.
+    /// CREATE_ROOM, JOIN or RESUME was refused, with what.
     pub refusals: Vec<String>,
     pub closed: u64,
     /// Round trips of lines; those during which the room moved.
@@ -285,7 +285,8 @@ impl Players {
             match self.all[player].state {
                 State::Entering => self.ask_to_enter(player),
                 State::Out => self.come_back(player)?,
-                State::Creating | State::In => {}
+                State::Creating => self.crowd.send(player, "CREATE_ROOM"),
+                State::In => {}
             }
         }
         let mut heard = std::mem::take(&mut self.heard);
@@ -366,7 +367,7 @@ impl Players {
             }
             "MISSED" => player.credit += rest.parse().unwrap_or(u64::MAX / 2),
             "MSG" => self.number_heard(index, rest),
-            "ERR" if player.state == State::Entering => {
+            "ERR" if player.state != State::In => {
                 self.met.refusals.push(line.to_owned());
                 self.retry(index);
             }

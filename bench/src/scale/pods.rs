@@ -97,11 +97,14 @@ impl Commands {
         Self(self.0.iter().filter_map(new).collect())
     }
 
+    pub fn of(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+
     /// What was sent to Redis: a script counts as one, and not the GET and the one write that it does.
     pub fn sum(&self) -> u64 {
-        let of = |name: &str| self.0.get(name).copied().unwrap_or_default();
-        let scripts = of("evalsha") + of("eval");
-        let writes = of("set") + of("pexpire") + of("del");
+        let scripts = self.of("evalsha") + self.of("eval");
+        let writes = self.of("set") + self.of("pexpire") + self.of("del");
         self.0.values().sum::<u64>() - scripts - writes.min(scripts)
     }
 
