@@ -8,7 +8,8 @@ use super::{Advertised, Carried, Effect, Hub, LeaseView, Purpose, RoomView, Sess
 use crate::directory::{Answer, NoAnswer};
 use crate::frame::{Drop, Frame};
 use crate::protocol::token::Keyring;
-use crate::protocol::{Encoding, ErrorCode, PodBoot, RoomId, lines};
+use crate::protocol::{Encoding, ErrorCode, PlayerName, PodBoot, RoomId, lines};
+use crate::record::RecordedSeat;
 use crate::room::Connection;
 
 impl Hub {
@@ -335,6 +336,12 @@ impl Hub {
     /// The rooms that this hub owns.
     pub fn rooms(&self) -> impl Iterator<Item = RoomView> + '_ {
         self.rooms.iter().map(|(_, owned)| owned.view())
+    }
+
+    /// A room's seats as its record is to have them; for the simulation's checks.
+    pub fn seats_of(&self, room: RoomId) -> Vec<(PlayerName, RecordedSeat)> {
+        let owned = self.owned_key(room).and_then(|key| self.rooms.get(key));
+        owned.map(|owned| owned.room.recorded().collect()).unwrap_or_default()
     }
 
     pub fn room_count(&self) -> usize {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chatd::hub::{Hub, RoomView};
-use chatd::protocol::RoomId;
-use chatd::record::Record;
+use chatd::protocol::{PlayerName, RoomId};
+use chatd::record::{Record, RecordedSeat};
 
 use crate::client::Aim;
 use crate::links::{MS, Micros, Node, SECOND};
@@ -15,6 +15,11 @@ use crate::world::World;
 const YIELDS: Micros = 5 * SECOND + 500 * MS;
 /// The same, after the store was emptied or rolled back.
 const YIELDS_AFTER_LOSS: Micros = 35 * SECOND + 500 * MS;
+
+/// All that a record says of a seat, in a form that can be compared and sorted.
+fn show_seat((name, seat): (PlayerName, RecordedSeat)) -> String {
+    format!("{} {seat:?}", name.as_str())
+}
 
 impl World {
     /// After each step of a pod.
@@ -187,8 +192,15 @@ impl World {
             let Some(record) = stored.and_then(|bytes| Record::parse(bytes)) else {
                 return Some(format!("{room} of pod {pod} has no record"));
             };
-            if record.ownership() != view.ownership || record.seats.len() != view.seats {
-                return Some(format!("the record of {room}, {record:?}, is not what pod {pod} has: {view:?}"));
+            let mut seats: Vec<_> =
+                self.pods[pod].hubs.iter().flat_map(|hub| hub.seats_of(*room)).map(show_seat).collect();
+            let mut recorded: Vec<_> = record.seats().map(show_seat).collect();
+            seats.sort_unstable();
+            recorded.sort_unstable();
+            if record.ownership() != view.ownership || recorded != seats {
+                return Some(format!(
+                    "the record of {room}, {record:?}, is not what pod {pod} has: {view:?}, {seats:?}"
+                ));
             }
             if !view.ready || !view.written {
                 return Some(format!("pod {pod} is not at rest with {room}: {view:?}"));
