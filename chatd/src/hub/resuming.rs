@@ -182,11 +182,19 @@ impl Hub {
         if let (SeatState::Away { .. }, Some(name)) = (state, name) {
             self.tell_others(time, key, seat, Told::Back(name));
         }
-        if let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) {
+        if let Some(owned) = self.rooms.get_mut(key)
+            && let Some(found) = owned.room.seat_mut(seat)
+        {
+            let held = found.hold();
             found.state = SeatState::Live;
             found.reach = Some(asked.by);
             found.holder = connection;
             found.processed = asked.number;
+            // A relayed one is held by the next owner, too.
+            if found.hold() != held {
+                owned.changed();
+                self.write(time, key);
+            }
         }
         self.forget_old(time, key);
         let Some(ring) = self.rooms.get(key).map(|owned| &owned.room.ring) else {

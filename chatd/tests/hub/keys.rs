@@ -120,3 +120,21 @@ fn a_join_that_waits_for_its_write_is_answered_to_who_asked_last() {
     assert_eq!(world.hear(again), format!("JOINED {room} alice alice\n"));
     assert_eq!(world.pods[0].player_count(), 1);
 }
+
+#[test]
+fn the_record_says_whether_the_seat_is_held_for_its_new_connection() {
+    for (entry, again) in [(0, 1), (1, 0)] {
+        let mut world = World::new(2);
+        let (room, _) = seated(&mut world, entry, "");
+        world.pass(200);
+        let key = Key::Room(room.parse().unwrap());
+        let hold = |world: &World| Record::parse(&world.store[&key]).unwrap().seats["alice"].hold;
+        assert_eq!(hold(&world), entry == 1);
+        let new = world.open(again);
+        world.say(new, &format!("JOIN {room} alice {KEY} RELAY\n"));
+        world.pass(1_500);
+        assert!(world.hear(new).starts_with("JOINED "));
+        // A relayed session comes back to the next owner by itself.
+        assert_eq!(hold(&world), again == 1, "from {entry} to {again}");
+    }
+}
