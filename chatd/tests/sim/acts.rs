@@ -53,7 +53,7 @@ impl Client {
         match self.aim {
             Aim::Live if !town.calm => self.live(net, town),
             Aim::Live | Aim::Take { .. } => {
-                if waiting.is_none() && self.last_word + 2 * SECOND < net.now {
+                if waiting.is_none() && self.last_word + self.habits.silence < net.now {
                     self.command(net, What::Ping, "PING", &serde_json::json!({"type": "ping"}));
                 }
             }
@@ -118,8 +118,8 @@ impl Client {
     }
 
     pub fn say_this(&mut self, net: &mut Net, town: &mut Town, text: String) {
-        if let Some((room, name)) = &self.seated {
-            town.sent(&text, room, name);
+        if let Some((_, name)) = &self.seated {
+            town.sent(net.now, &text, name);
         }
         let json = serde_json::json!({"type": "say", "text": text});
         let line = if self.dice.chance(50) { format!("SAY {text}") } else { text.clone() };

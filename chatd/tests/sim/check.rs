@@ -33,6 +33,7 @@ impl World {
         self.town.closed.append(&mut self.store.closed);
         self.check_settled(number);
         self.check_memory(number);
+        self.check_moves(number);
         self.check_limits(number);
         if self.pods[number].state != State::Up {
             return;
@@ -60,14 +61,31 @@ impl World {
     fn check_memory(&mut self, number: usize) {
         let pod = &mut self.pods[number];
         for view in &pod.views {
-            let highest = pod.highest.entry(view.room).or_insert(view.ownership);
-            if view.ownership < *highest {
-                let detail = format!("pod {number} has {} as {:?}, after {highest:?}", view.room, view.ownership);
+            let last = pod.last.insert(view.room, *view).map(|last| last.ownership);
+            if let Some(last) = last.filter(|last| view.ownership < *last) {
+                let detail = format!("pod {number} has {} as {:?}, after {last:?}", view.room, view.ownership);
                 self.town.fail("I4", detail);
             }
-            *highest = (*highest).max(view.ownership);
             if view.seats > pod.setup.settings.max_players as usize {
                 self.town.fail("I5", format!("pod {number} has {} seats in {}", view.seats, view.room));
+            }
+        }
+    }
+
+    /// I6: a planned move keeps the room's timeline and its count.
+    fn check_moves(&mut self, number: usize) {
+        for room in std::mem::take(&mut self.pods[number].arrived) {
+            let Some(here) = self.pods[number].last.get(&room).copied() else {
+                continue;
+            };
+            let before = self.pods.iter().filter_map(|pod| pod.last.get(&room));
+            let before = before.filter(|view| view.ownership < here.ownership).max_by_key(|view| view.ownership);
+            if let Some(source) = before
+                && (source.timeline != here.timeline || source.seq > here.seq)
+                && self.store.went_back.is_none()
+            {
+                let detail = format!("{room} has come to pod {number} as {here:?}, and was {source:?}");
+                return self.town.fail("I6", detail);
             }
         }
     }
@@ -176,6 +194,12 @@ impl World {
         Some(self.net.whole_since(pod.node(), Node::Store)?.max(self.store.well_since))
     }
 
+    /// Who needs a takeover may have to wait for a lease to run out, or for a pod to settle.
+    pub fn takeovers_wait(&self) -> bool {
+        let found_wanting = self.pods.iter().filter_map(|pod| pod.unsettled).max();
+        found_wanting.max(self.last_death).is_some_and(|at| self.net.now < at + 16 * SECOND)
+    }
+
     /// I9: what is not at rest. `None`: all is.
     pub fn unrest(&self) -> Option<String> {
         let mut owners: BTreeMap<RoomId, Vec<(usize, RoomView)>> = BTreeMap::new();
@@ -206,9 +230,7 @@ impl World {
                 return Some(format!("pod {pod} is not at rest with {room}: {view:?}"));
             }
         }
-        // Who needs a takeover may have to wait for a lease to run out, or for a pod to settle.
-        let found_wanting = self.pods.iter().filter_map(|pod| pod.unsettled).max();
-        let takeovers_wait = found_wanting.max(self.last_death).is_some_and(|at| self.net.now < at + 16 * SECOND);
+        let takeovers_wait = self.takeovers_wait();
         for client in self.clients.iter().filter(|client| client.aim == Aim::Live && client.reading) {
             if takeovers_wait || self.pods[client.pod].state != State::Up {
                 continue;

@@ -119,6 +119,7 @@ pub struct Client {
     pub pace: Micros,
     /// When it last got something while expecting nothing; a silent connection is pinged.
     pub last_word: Micros,
+    pub last_message: Micros,
     pub connected: Micros,
     /// When it last went on reading.
     pub read_since: Micros,
@@ -176,6 +177,7 @@ impl Client {
             timer: 0,
             pace: dice.pick(&[40, 150, 400]) * MS,
             last_word: 0,
+            last_message: 0,
             connected: 0,
             read_since: 0,
             retry: 0,

@@ -42,9 +42,11 @@ impl World {
             }
             Phase::Check { after, tries } => {
                 // A client may just be joining: what matters is that it comes to rest.
-                if let Some(unrest) = self.unrest() {
+                let unrest = self.unrest().map(|unrest| ("I9", unrest));
+                let left_out = || self.left_out().map(|left_out| ("I2", left_out));
+                if let Some((rule, unrest)) = unrest.or_else(left_out) {
                     if tries > 40 {
-                        return self.town.fail("I9", format!("{after} s after the faults, {unrest}"));
+                        return self.town.fail(rule, format!("{after} s after the faults, {unrest}"));
                     }
                     self.net.after(25 * MS, Event::Phase(Phase::Check { after, tries: tries + 1 }));
                 }

@@ -130,6 +130,7 @@ impl Pod {
                     Notice::MovedHere { room, .. } => {
                         self.moves += 1;
                         self.acquired.insert(*room, (net.now, None));
+                        self.arrived.push(*room);
                     }
                     _ => {}
                 }

@@ -1,6 +1,7 @@
 //! What sets one made-up client apart from the others. No I/O.
 
 use crate::dice::Dice;
+use crate::links::{Micros, SECOND};
 
 /// Drawn apart, so that a new habit alters nothing of what else a client draws.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Habits {
     pub liar: bool,
     /// Shows a key with JOIN.
     pub keys: bool,
+    /// After so long a silence, in quiet, it asks whether the server is there.
+    pub silence: Micros,
     pub dice: Dice,
 }
 
@@ -30,12 +33,22 @@ impl Habits {
             hasty: dice.chance(15),
             liar: dice.chance(20),
             keys: dice.chance(40),
+            silence: dice.pick(&[2, 20]) * SECOND,
             dice,
         }
     }
 
     /// None at all: for clients that are made to find something out.
     pub fn none() -> Self {
-        Self { most: 6, deaf: false, odd: false, hasty: false, liar: false, keys: false, dice: Dice::new(0, "none") }
+        Self {
+            most: 6,
+            deaf: false,
+            odd: false,
+            hasty: false,
+            liar: false,
+            keys: false,
+            silence: 2 * SECOND,
+            dice: Dice::new(0, "none"),
+        }
     }
 }

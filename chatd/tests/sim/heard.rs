@@ -28,11 +28,11 @@ pub struct Place {
 pub struct Heard {
     pub place: Option<Place>,
     /// Messages that it was told it would not get.
-    missed: u64,
+    pub missed: u64,
     /// Any number of messages may be missing before the next.
-    unknown: bool,
+    pub unknown: bool,
     /// Up to here `missed` counts.
-    until: u64,
+    pub until: u64,
     /// Timelines that it has left for another.
     left: BTreeSet<String>,
     /// Where it came in: what was said there up to this number is not for it.
@@ -184,8 +184,8 @@ impl Heard {
 /// Everything that was said, wherever: (timeline, number) and text belong to each other one to one.
 #[derive(Debug, Default)]
 pub struct Said {
-    by_place: BTreeMap<(String, u64), String>,
-    by_text: BTreeMap<String, (String, u64)>,
+    pub by_place: BTreeMap<(String, u64), String>,
+    pub by_text: BTreeMap<String, (String, u64)>,
 }
 
 impl Said {
@@ -200,6 +200,10 @@ impl Said {
             return Err(("I6", format!("{text:.20} was delivered twice: as {known:?} and {place:?}")));
         }
         Ok(())
+    }
+
+    pub fn at(&self, timeline: &str, seq: u64) -> Option<&str> {
+        self.by_place.get(&(timeline.to_owned(), seq)).map(String::as_str)
     }
 
     /// Whether a lines client's stay fits what JSON clients have heard of the same messages.

@@ -58,6 +58,7 @@ impl Client {
                 self.leave_room(town);
             }
             Told::Message { from, text, seq, replay } => {
+                self.last_message = net.now;
                 let said = What::Say(text.clone());
                 let mine = self.seated.as_ref().is_some_and(|(_, name)| *name == from);
                 if self.json && id != town.ids.get(&text).copied() {
@@ -139,6 +140,12 @@ impl Client {
             self.heard = self.heard.copy_of();
         } else if !resuming && !joined.resumed {
             self.heard = Heard::default();
+        }
+        if let (true, Some(place), Some(Some(missed))) = (said, &joined.place, joined.missed)
+            && let Some(heard) = self.heard.place.as_ref().filter(|heard| heard.timeline == place.0)
+        {
+            let heard = heard.seq.unwrap_or_default();
+            town.check_kept(self.number, net.now, place, heard, missed);
         }
         let verdict = self.heard.joined(joined, said);
         town.verdict(self.number, verdict);

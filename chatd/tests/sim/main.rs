@@ -23,6 +23,7 @@ mod hears;
 mod links;
 mod odd;
 mod pod;
+mod reached;
 mod sockets;
 mod steps;
 mod store;

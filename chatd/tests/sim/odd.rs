@@ -43,8 +43,8 @@ impl Client {
     /// `heard`: what the others hear, if that is not the same.
     fn say_as(&mut self, net: &mut Net, town: &mut Town, own: &str, text: String, heard: Option<String>) {
         let heard = heard.unwrap_or_else(|| text.clone());
-        if let Some((room, name)) = &self.seated {
-            town.sent(&heard, room, name);
+        if let Some((_, name)) = &self.seated {
+            town.sent(net.now, &heard, name);
         }
         net.note(|| format!("client {} says {own} in an odd way", self.number));
         if self.json {

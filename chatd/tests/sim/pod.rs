@@ -121,7 +121,8 @@ pub struct Pod {
     pub dice: Dice,
     /// The rooms as they were after the last step.
     pub views: Vec<RoomView>,
-    pub highest: BTreeMap<RoomId, Ownership>,
+    /// Each room as it last was here.
+    pub last: BTreeMap<RoomId, RoomView>,
     /// What went wrong in a way that no invariant names.
     pub broken: Option<String>,
     pub takeovers: u32,
@@ -130,6 +131,8 @@ pub struct Pod {
     pub tried: BTreeMap<RoomId, Micros>,
     /// When each room came here: by a move, or (with the name of the pod that had it) by a takeover.
     pub acquired: BTreeMap<RoomId, (Micros, Option<String>)>,
+    /// Rooms that have just come by a move.
+    pub arrived: Vec<RoomId>,
     /// A takeover by this pod while it was not settled.
     pub took_unsettled: Option<RoomId>,
     /// When it last found the directory wanting.
@@ -191,12 +194,13 @@ impl Pod {
             last_query: 0,
             dice,
             views: Vec::new(),
-            highest: BTreeMap::new(),
+            last: BTreeMap::new(),
             broken: None,
             takeovers: 0,
             moves: 0,
             unsettled: None,
             tried: BTreeMap::new(),
+            arrived: Vec::new(),
             took_unsettled: None,
             acquired: BTreeMap::new(),
             setup,

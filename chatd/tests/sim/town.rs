@@ -25,6 +25,13 @@ pub struct Ended {
     surely: bool,
 }
 
+/// Who has said something, and when.
+#[derive(Debug)]
+pub struct Sent {
+    pub name: String,
+    pub at: Micros,
+}
+
 #[derive(Debug, Default)]
 pub struct Town {
     pub rooms: Vec<String>,
@@ -35,13 +42,17 @@ pub struct Town {
     pub failure: Option<Failure>,
     pub said: Said,
     pub stays: Vec<Vec<Item>>,
-    pub sent: BTreeMap<String, (String, String)>,
+    pub sent: BTreeMap<String, Sent>,
     pub heard: BTreeSet<String>,
     pub refused: BTreeMap<String, String>,
     pub ended: Vec<Ended>,
     /// Connections that may end without a reason: the network ended them.
     pub excused: BTreeSet<usize>,
     pub max_players: usize,
+    /// What a room keeps of its last messages, and all rooms of a thread together (bytes).
+    pub ring_messages: usize,
+    pub ring_bytes: usize,
+    pub ring_total: usize,
     pub last_thaw: Micros,
     pub frozen: u32,
     /// When the store was last emptied or rolled back.
@@ -86,14 +97,14 @@ impl Town {
 
     // ---- chat
 
-    pub fn sent(&mut self, text: &str, room: &str, name: &str) {
-        self.sent.insert(text.to_owned(), (room.to_owned(), name.to_owned()));
+    pub fn sent(&mut self, at: Micros, text: &str, name: &str) {
+        self.sent.insert(text.to_owned(), Sent { name: name.to_owned(), at });
     }
 
     pub fn message(&mut self, client: usize, from: &str, text: &str, place: Option<(u64, String)>) {
         self.messages += 1;
         match self.sent.get(text) {
-            Some((_, name)) if name.eq_ignore_ascii_case(from) => {}
+            Some(sent) if sent.name.eq_ignore_ascii_case(from) => {}
             other => {
                 self.fail("I1", format!("client {client} hears {text:.20} from {from}, who never said it: {other:?}"));
             }

@@ -159,7 +159,13 @@ impl World {
             rules: options.rules,
         };
         let keys = Keyring::new(vec![("1".into(), vec![7; 32])], "1").expect("a key of 32 bytes");
-        let town = Town { max_players: settings.max_players as usize, ..Town::default() };
+        let town = Town {
+            max_players: settings.max_players as usize,
+            ring_messages: settings.ring.messages,
+            ring_bytes: settings.ring.bytes,
+            ring_total: settings.ring_total,
+            ..Town::default()
+        };
         let mut world = Self {
             seed,
             net: Net::new(seed, options.keep),
