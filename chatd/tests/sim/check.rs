@@ -32,7 +32,7 @@ impl World {
         }
         self.town.closed.append(&mut self.store.closed);
         self.check_settled(number);
-        self.check_memory(number);
+        let spoke = self.check_memory(number);
         self.check_moves(number);
         self.check_limits(number);
         if self.pods[number].state != State::Up {
@@ -40,7 +40,7 @@ impl World {
         }
         for index in 0..self.pods[number].views.len() {
             let view = self.pods[number].views[index];
-            if view.ready {
+            if view.ready || spoke.contains(&view.room) {
                 self.check_alone(number, view);
             }
         }
@@ -57,19 +57,23 @@ impl World {
         }
     }
 
-    /// I4: ownerships only rise; I5: no room is overfull.
-    fn check_memory(&mut self, number: usize) {
+    /// I4: ownerships only rise; I5: no room is overfull. Returns the rooms in which something was said.
+    fn check_memory(&mut self, number: usize) -> Vec<RoomId> {
         let pod = &mut self.pods[number];
+        let mut spoke = Vec::new();
         for view in &pod.views {
-            let last = pod.last.insert(view.room, *view).map(|last| last.ownership);
-            if let Some(last) = last.filter(|last| view.ownership < *last) {
-                let detail = format!("pod {number} has {} as {:?}, after {last:?}", view.room, view.ownership);
-                self.town.fail("I4", detail);
+            let last = pod.last.insert(view.room, *view);
+            if last.is_some_and(|last| last.timeline == view.timeline && last.seq < view.seq) {
+                spoke.push(view.room);
+            }
+            if let Some(last) = last.filter(|last| view.ownership < last.ownership) {
+                self.town.fail("I4", format!("pod {number} has {view:?}, after {last:?}"));
             }
             if view.seats > pod.setup.settings.max_players as usize {
                 self.town.fail("I5", format!("pod {number} has {} seats in {}", view.seats, view.room));
             }
         }
+        spoke
     }
 
     /// I6: a planned move keeps the room's timeline and its count.
@@ -115,7 +119,7 @@ impl World {
         }
     }
 
-    /// I3: nobody else delivers for this room.
+    /// I3: nobody else delivers for this room, which may be delivered for here, or just was.
     fn check_alone(&mut self, number: usize, view: RoomView) {
         if self.town.contested.contains_key(&view.room) && self.is_behind(number, view) {
             self.town.contested.insert(view.room, self.net.now);
