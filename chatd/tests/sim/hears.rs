@@ -123,6 +123,8 @@ impl Client {
             _ if entering => {
                 if joined.resumed
                     && let Some(ended) = self.key.as_ref().and_then(|key| key.ended.as_ref().filter(|_| !key.shared))
+                    && ended.room == joined.room
+                    && ended.name.eq_ignore_ascii_case(&joined.name)
                 {
                     town.stale_worked(net.now, ended);
                 }
