@@ -173,6 +173,7 @@ impl World {
         }
         if let Some(when) = self.store.went_back {
             let both = directory.zip(self.reaches_directory(high)).map(|(one, other)| one.max(other).max(when));
+            let both = both.map(|both| both.max(low.thawed).max(high.thawed));
             let until = both.map_or(Micros::MAX, |both| both + YIELDS_AFTER_LOSS);
             return (now <= until).then_some(until);
         }

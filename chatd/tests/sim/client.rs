@@ -102,6 +102,8 @@ pub struct Client {
     /// Says RESUME with a token that must not work any more.
     pub stale: Option<Seat>,
     pub heard: Heard,
+    /// The name, in lower case, under which it has heard that.
+    pub was: String,
     /// What it has said and heard nothing of, when its connection ended.
     pub under_way: Vec<String>,
     /// The replay ends with this message: what is under way then was not delivered, and is sent again.
@@ -165,6 +167,7 @@ impl Client {
             by_key: false,
             stale: None,
             heard: Heard::default(),
+            was: String::new(),
             under_way: Vec::new(),
             replay_ends: None,
             error: None,

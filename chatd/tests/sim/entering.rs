@@ -141,6 +141,7 @@ impl Client {
         let shown = Some((seat.room.clone(), seat.name.clone()));
         self.key = key.map(|key| SeatKey { word: key.word.clone(), shown, ended: None, shared: true });
         self.by_key = self.key.is_some() && self.dice.chance(50);
+        self.was = seat.name.to_ascii_lowercase();
         self.seat = Some(seat);
         self.heard = heard.copy_of();
         if !self.json {

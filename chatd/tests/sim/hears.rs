@@ -140,9 +140,11 @@ impl Client {
         town.stays.push(std::mem::take(&mut self.heard.items));
         if !entering {
             self.heard = self.heard.copy_of();
-        } else if !resuming && !joined.resumed {
+        } else if !resuming && !(joined.resumed && self.was == joined.name.to_ascii_lowercase()) {
+            // What it has heard, if anything, was in another seat.
             self.heard = Heard::default();
         }
+        self.was = joined.name.to_ascii_lowercase();
         if let (true, Some(place), Some(Some(missed))) = (said, &joined.place, joined.missed)
             && let Some(heard) = self.heard.place.as_ref().filter(|heard| heard.timeline == place.0)
         {
