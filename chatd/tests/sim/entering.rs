@@ -139,7 +139,11 @@ impl Client {
     /// Takes a seat over from another client: what a second tab does. `key`: what that one finds it by.
     pub fn take_over(&mut self, seat: Seat, heard: &Heard, key: Option<&SeatKey>) {
         let shown = Some((seat.room.clone(), seat.name.clone()));
-        self.key = key.map(|key| SeatKey { word: key.word.clone(), shown, ended: None, shared: true });
+        // It may have come to the seat by another way.
+        let its = |key: &&SeatKey| {
+            key.shown.as_ref().is_some_and(|(room, name)| *room == seat.room && name.eq_ignore_ascii_case(&seat.name))
+        };
+        self.key = key.filter(its).map(|key| SeatKey { word: key.word.clone(), shown, ended: None, shared: true });
         self.by_key = self.key.is_some() && self.dice.chance(50);
         self.was = seat.name.to_ascii_lowercase();
         self.seat = Some(seat);

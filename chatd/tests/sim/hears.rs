@@ -111,6 +111,9 @@ impl Client {
             Some(What::Resume { said }) if entering => {
                 let said = *said;
                 if let Some(stale) = self.stale.take() {
+                    if let Some(key) = &mut self.key {
+                        key.shown = None;
+                    }
                     town.stale_worked(net.now, &stale);
                     // It is in another seat now, which may not have heard what it has.
                     self.heard = Heard::default();
