@@ -1,6 +1,8 @@
 //! A pod that is to end: its rooms move as soon as another pod can take them, and go on here until then; its clients go after them.
 
+use chatd::directory::Key;
 use chatd::frame::Drop;
+use chatd::record::Record;
 
 use crate::world::{Client, World};
 
@@ -201,4 +203,21 @@ fn a_room_whose_offer_is_not_answered_stands_still_until_its_record_has_been_rea
         assert!(heard.starts_with(&format!("MOVED {room}\nMSG ")), "{heard}");
         assert!(["alice hello", "bob hi"].iter().all(|said| heard.matches(said).count() == 1), "{heard}");
     }
+}
+
+#[test]
+fn what_is_given_up_at_the_deadline_stands_in_the_directory_though_that_had_lost_it() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.join_resumable(alice, &room, "alice");
+    world.drain(0);
+    let time = world.time();
+    world.pods[0].targets(time, Vec::new());
+    world.pass(15_000);
+    world.store.clear();
+    world.pass(10_100);
+    assert!(world.hear(alice).ends_with("BYE shutting_down\n"));
+    let record = Record::parse(&world.store[&Key::Room(room.parse().unwrap())]).unwrap();
+    assert_eq!(record.held_seats(4).len(), 1);
 }

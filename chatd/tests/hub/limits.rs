@@ -302,3 +302,37 @@ fn an_empty_line_costs_as_much_as_any_other() {
         assert!(world.pods[0].counters.commands_in < 150);
     }
 }
+
+#[test]
+fn who_comes_from_a_limited_address_makes_and_enters_no_room_for_a_while() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    let until = world.now + 5_000;
+    world.pods[0].limit(alice.1, until);
+    let refused = "ERR rate_limited ";
+    for command in ["CREATE_ROOM".to_owned(), format!("JOIN {room} alice"), format!("RESUME {room} x")] {
+        assert!(world.ask(alice, &format!("{command}\n")).starts_with(refused), "{command}");
+    }
+    assert_eq!(world.ask(alice, "PING\n"), "PONG\n");
+    world.pass(4_900);
+    assert!(world.ask(alice, "CREATE_ROOM\n").starts_with(refused));
+    world.pass(100);
+    assert_eq!(world.ask(alice, &format!("JOIN {room} alice\n")), format!("JOINED {room} alice alice\n"));
+}
+
+#[test]
+fn misses_and_new_rooms_are_charged_to_the_address_of_who_is_metered() {
+    let mut world = World::new(1);
+    let [alice, bob] = [world.open(0), world.open(0)];
+    world.pods[0].meter(alice.1);
+    for client in [alice, bob] {
+        world.create(client);
+        assert!(world.ask(client, "JOIN 22222222 x\n").starts_with("ERR room_not_found "));
+    }
+    let mut charges = Vec::new();
+    world.pods[0].take_charges(&mut charges);
+    assert_eq!(charges, [alice.1, alice.1]);
+    world.pods[0].take_charges(&mut charges);
+    assert_eq!(charges.len(), 2);
+}

@@ -5,6 +5,7 @@
 mod claims;
 mod crashes;
 mod drains;
+mod figures;
 mod freezes;
 mod keys;
 mod limits;

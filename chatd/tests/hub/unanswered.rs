@@ -69,6 +69,23 @@ fn the_token_of_a_seat_that_was_only_just_answered_is_worth_nothing_once_somebod
 }
 
 #[test]
+fn an_old_token_brings_nobody_else_back_into_a_seat_that_was_only_just_answered() {
+    let mut world = World::new(2);
+    let host = world.open(0);
+    let room = world.create(host);
+    let bob = world.open(1);
+    world.ask(bob, &format!("JOIN {room} bob RELAY\n"));
+    let old = world.join_resumable(host, &room, "alice");
+    world.ask(host, "LEAVE\n");
+    world.join_resumable(host, &room, "alice");
+    world.kill_at_once(0);
+    world.pass(6_000);
+    let again = world.open(1);
+    assert!(world.ask(again, &format!("RESUME {room} {old}\n")).starts_with("ERR bad_token "));
+    assert_eq!((world.pods[1].room_count(), world.pods[1].player_count()), (1, 1));
+}
+
+#[test]
 fn that_seats_are_held_costs_one_write_for_all_who_come_together_and_none_where_none_is_held() {
     for (words, most) in [("", 0), ("RESUMABLE", 1)] {
         let mut world = World::new(1);
