@@ -1,6 +1,7 @@
 //! A pod dies with many rooms: what that costs the directory, who takes them over, and how long clients wait. No I/O.
 
 use chatd::directory::Key;
+use chatd::hub::LeaseView;
 
 use crate::world::{Client, World};
 
@@ -120,4 +121,39 @@ fn a_pod_that_is_only_cut_off_is_found_again_when_it_can_be_reached() {
     world.pass(1_500);
     assert!(world.hear(client).starts_with("JOINED "));
     assert_eq!([0, 1].map(|pod| world.pods[pod].room_count()), [10, 0]);
+}
+
+#[test]
+fn a_pod_that_is_not_settled_neither_takes_a_room_over_nor_says_that_there_is_none() {
+    let mut world = World::new(2);
+    let host = world.open(0);
+    let room = world.create(host);
+    world.ask(host, &format!("JOIN {room} alice\n"));
+    world.kill(0);
+    let unsettled = |world: &mut World| {
+        let time = world.time();
+        world.pods[1].lease(time, LeaseView { confirmed: Some(time.now), settled: false });
+    };
+    unsettled(&mut world);
+    world.lease_all();
+    world.store.remove(&Key::Pod("chat-0".into()));
+    let [bob, carol] = [world.open(1), world.open(1)];
+    world.say(bob, &format!("JOIN {room} bob\n"));
+    world.say(carol, "JOIN 22222222 carol\n");
+    for _ in 0..20 {
+        world.now += 100;
+        unsettled(&mut world);
+        let time = world.time();
+        world.pods[1].tick(time);
+        world.run();
+    }
+    for client in [bob, carol] {
+        assert!(world.hear(client).starts_with("ERR unavailable "));
+    }
+    world.pass(100);
+    world.say(bob, &format!("JOIN {room} bob\n"));
+    world.say(carol, "JOIN 22222222 carol\n");
+    world.pass(1_500);
+    assert!(world.hear(bob).starts_with("JOINED "));
+    assert!(world.hear(carol).starts_with("ERR room_not_found "));
 }

@@ -5,6 +5,7 @@ use chatd::frame::{Attach, Frame, RelayId};
 use chatd::protocol::{Encoding, Ownership, RoomId, SeatId, Timeline};
 use chatd::record::{Owner, Record, RecordedSeat};
 use chatd::room::{Given, SeatSnapshot, Snapshot};
+use serde_json::json;
 
 use crate::world::{World, boot};
 
@@ -216,4 +217,36 @@ fn who_has_left_and_was_not_told_stays_away_where_its_own_pod_takes_the_room_ove
         assert!(heard.starts_with(answer) && heard.lines().count() == 1, "{heard}");
         assert_eq!(world.pods[1].player_count(), 0);
     }
+}
+
+#[test]
+fn what_was_sent_while_earlier_messages_wait_keeps_its_turn() {
+    let mut world = World::new(2);
+    let alice = world.open_json(0);
+    world.slow = true;
+    // Its answer waits for the directory, and what follows waits for that.
+    let time = world.time();
+    for message in [json!({"type": "create_room"}), json!({"type": "ping", "id": 1}), json!({"type": "ping", "id": 2})]
+    {
+        world.pods[0].receive_message(time, alice.1, &message.to_string());
+    }
+    world.run();
+    assert_eq!(world.events(alice), Vec::<serde_json::Value>::new());
+    world.slow = false;
+    world.pass(1_000);
+    let types: Vec<_> =
+        world.events(alice).into_iter().map(|event| (event["type"].clone(), event["id"].clone())).collect();
+    assert_eq!(types, [(json!("room"), json!(null)), (json!("pong"), json!(1)), (json!("pong"), json!(2))]);
+}
+
+#[test]
+fn a_record_of_the_largest_room_is_read_and_what_is_longer_than_any_is_not() {
+    let recorded = |number: u64| {
+        let name = format!("player-with-long-name{number}").parse().unwrap();
+        (name, RecordedSeat { seat: SeatId(number), hold: true, joining: false, key: None })
+    };
+    let bytes = Record::new(&another_pod(), (0..64).map(recorded)).to_bytes();
+    assert_eq!(Record::parse(&bytes).map(|record| record.seats().count()), Some(64));
+    let padded = |length: usize| [&bytes[..], &b" ".repeat(length - bytes.len())].concat();
+    assert!(Record::parse(&padded(64 * 1024)).is_some() && Record::parse(&padded(64 * 1024 + 1)).is_none());
 }

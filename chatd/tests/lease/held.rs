@@ -169,3 +169,13 @@ fn a_renewal_counts_from_when_it_was_sent() {
     world.serve();
     assert_eq!(world.view().confirmed, Some(sent));
 }
+
+#[test]
+fn while_a_renewal_is_not_answered_the_lease_is_looked_at_when_it_runs_out() {
+    let mut world = World::new();
+    world.pass(3_000);
+    let confirmed = world.view().confirmed.unwrap();
+    world.now += 2_000;
+    world.lease.tick(world.time());
+    assert_eq!(world.lease.next_deadline(), confirmed + 10_000);
+}

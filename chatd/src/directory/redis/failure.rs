@@ -243,7 +243,19 @@ mod tests {
             ("ERR max number of clients reached", "no place for another client"),
             ("ERR unknown command 'EVALSHA'", "renamed, forbidden"),
             ("ERR Unknown Redis command called from script script: 1f", "renamed, forbidden"),
+            ("ERR max number of connections reached", "no place for another client"),
             ("DENIED Redis is running in protected mode", "protected mode"),
+            ("NOREPLICAS Not enough good replicas to write.", "too few replicas"),
+            ("LOADING Redis is loading the dataset in memory", "does not serve yet"),
+            ("MASTERDOWN Link with MASTER is down", "lost its master"),
+            ("READONLY You can't write against a read only replica.", "it is a replica"),
+            ("CLUSTERDOWN The cluster is down", "lost a part of its masters"),
+            ("OOM command not allowed when used memory > 'maxmemory'.", "memory is full"),
+            ("NOAUTH Authentication required.", "none is given"),
+            ("NOPERM this user has no permissions to run the 'set' command", "may not run a command"),
+            ("ERR The user executing the script can't run this command or subcommand", "that scripts of chatd use"),
+            ("ERR AUTH <password> called without any password configured for the default user", "it has none"),
+            ("ERR Client sent AUTH, but no password is set", "it has none"),
         ] {
             let words = words_of(line);
             assert!(words.contains(meaning) && words.ends_with(&format!("Redis: {line}")), "{words}");
@@ -268,6 +280,35 @@ mod tests {
             "this is no Redis; it says: HTTP/1.1 400 Bad Request"
         );
         assert!(not_redis(&[0x15, 3, 3, 0, 2]).words().contains("rediss://"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said_in_words_that_stay_the_same() {
+        use CertificateError as Certificate;
+        use rustls::pki_types::{ServerName, UnixTime};
+        let name = |presented: &[&str]| Certificate::NotValidForNameContext {
+            expected: ServerName::try_from("redis.example").unwrap(),
+            presented: presented.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        for (certificate, words) in [
+            (Certificate::Expired, "has expired"),
+            (Certificate::ExpiredContext { time: at(2), not_after: at(1) }, "has expired"),
+            (Certificate::NotValidYet, "not valid yet"),
+            (Certificate::NotValidYetContext { time: at(1), not_before: at(2) }, "not valid yet"),
+            (Certificate::UnknownIssuer, "no authority of --redis-ca-file"),
+            (Certificate::BadSignature, "no authority of --redis-ca-file"),
+            (name(&[]), "has no SAN (subject alternative name), and redis.example has to be one"),
+            (name(&["DnsName(\"a.example\")", "10.0.0.1"]), "is not for redis.example but for a.example, 10.0.0.1"),
+            (Certificate::Revoked, "is revoked"),
+        ] {
+            let said = tls_words(&rustls::Error::InvalidCertificate(certificate));
+            assert!(said.contains(words), "{said}");
+        }
+        let not_tls = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        assert!(tls_words(&not_tls).contains("write redis://"));
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
+        assert!(tls_words(&alert).contains("--redis-cert-file"));
     }
 
     #[test]
