@@ -250,3 +250,21 @@ fn a_record_of_the_largest_room_is_read_and_what_is_longer_than_any_is_not() {
     let padded = |length: usize| [&bytes[..], &b" ".repeat(length - bytes.len())].concat();
     assert!(Record::parse(&padded(64 * 1024)).is_some() && Record::parse(&padded(64 * 1024 + 1)).is_none());
 }
+
+#[test]
+fn a_new_room_whose_id_another_pod_has_given_away_gets_another_one() {
+    let taken = {
+        let mut same = World::new(1);
+        let client = same.open(0);
+        same.create(client)
+    };
+    let mut world = World::new(1);
+    let key = Key::Room(taken.parse().unwrap());
+    let theirs = Record::new(&another_pod(), std::iter::empty()).to_bytes();
+    world.store.insert(key.clone(), theirs.clone());
+    let client = world.open(0);
+    let room = world.create(client);
+    assert_ne!(room, taken);
+    assert_eq!((world.store.len(), &world.store[&key]), (2, &theirs));
+    assert_eq!(world.pods[0].room_count(), 1);
+}
