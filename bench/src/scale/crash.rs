@@ -12,6 +12,9 @@ use super::{Bench, times};
 /// After this whoever is not back counts as lost.
 const LIMIT: Duration = Duration::from_mins(1);
 
+/// How long the survivors are watched afterwards: they look for the dead one each 2 s.
+const REST: Duration = Duration::from_secs(4);
+
 pub fn crash(bench: &Bench, rooms: usize) -> Result<Column> {
     let redis = Redis::start(&bench.place)?;
     let pods = Pods::start(&bench.place, &bench.chatd, redis.address, 3, &[])?;
@@ -53,6 +56,10 @@ pub fn crash(bench: &Bench, rooms: usize) -> Result<Column> {
     let sum = taken.iter().sum::<u64>().max(1);
     let shares: Vec<_> = taken.iter().map(|taken| format!("{:.0} %", 100.0 * *taken as f64 / sum as f64)).collect();
     column.add("taken over by each survivor", shares.join(", "));
+    let cpu = pods.cpu()?;
+    players.pass(REST)?;
+    let cpu = pods.cpu()?.since(cpu).total().as_secs_f64() / REST.as_secs_f64() / taken.len() as f64;
+    column.add("CPU of a survivor at rest afterwards, of a core", format!("{:.2} %", 100.0 * cpu));
     for refusal in players.met.refusals.iter().collect::<std::collections::BTreeSet<_>>() {
         eprintln!("  refused with: {refusal}");
     }

@@ -84,7 +84,7 @@ fn talking(bench: &Bench, rooms: usize, lag: Duration) -> Result<Column> {
     delay.set(lag);
     players.speak(LINES, Duration::from_secs(3), |_| Ok(false))?;
     let mut before = std::mem::take(&mut players.met);
-    ensure!(before.lost == 0 && before.closed == 0, "{before:?} before anything was ended");
+    ensure!(before.count.lost == 0 && before.closed == 0, "{before:?} before anything was ended");
 
     let watch = end(&pods.0[0])?;
     let ending = RefCell::new(&mut pods.0[0].process);
@@ -104,9 +104,9 @@ fn talking(bench: &Bench, rooms: usize, lag: Duration) -> Result<Column> {
     column.add("the process ended after", ended.get().map_or("-".to_owned(), |at| seconds(at - end.asked)));
     let met = &mut players.met;
     column.add("lines said meanwhile, and heard by two", met.lines.to_string());
-    column.add("lines lost without a word", met.lost.to_string());
-    column.add("lines that MISSED told of", met.missed.to_string());
-    column.add("lines doubled", met.doubled.to_string());
+    column.add("lines lost without a word", met.count.lost.to_string());
+    column.add("lines that MISSED told of", met.count.missed.to_string());
+    column.add("lines doubled", met.count.doubled.to_string());
     column.add("round trip of a line before (p50, p99, longest)", times(&mut before.trips));
     column.add("the same while the process ends", times(&mut met.trips));
     let met_it = met.moved_trips.len();

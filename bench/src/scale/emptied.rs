@@ -49,13 +49,13 @@ pub fn emptied(bench: &Bench, rooms: usize) -> Result<Column> {
     })?;
     let commands = redis.commands()?;
     players.settle(Duration::from_secs(10))?;
-    let Met { mut trips, closed, lost, doubled, refusals, lines, .. } = std::mem::take(&mut players.met);
+    let Met { mut trips, closed, count, refusals, lines, .. } = std::mem::take(&mut players.met);
     let mut column = Column::new(rooms);
     let written = written.get().map_or("never".to_owned(), |at| format!("{:.2} s", (at - back).as_secs_f64()));
     column.add("all records written again, after Redis is back", written);
     column.add("Redis commands a room until 5 s later", commands.a_room(rooms));
     column.add("connections that ended", closed.to_string());
-    column.add("lines said, lost, doubled", format!("{lines}, {lost}, {doubled}"));
+    column.add("lines said, lost, doubled", format!("{lines}, {}, {}", count.lost, count.doubled));
     column.add("refusals", refusals.len().to_string());
     column.add("round trip of a line before (p50, p99, longest)", times(&mut before.trips));
     column.add("the same from its end on", times(&mut trips));

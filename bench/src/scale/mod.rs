@@ -9,6 +9,7 @@ mod emptied;
 mod flood;
 mod lag;
 mod many;
+mod numbers;
 mod players;
 mod pods;
 mod table;

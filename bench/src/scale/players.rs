@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::crowd::{Crowd, Heard};
+use super::numbers::{Count, Numbers};
 
 /// Requests under way at a time while rooms are made ready.
 const UNDER_WAY: usize = 256;
@@ -34,13 +35,11 @@ pub struct Player {
     redirected: Option<SocketAddr>,
     /// Since when it wants to be in.
     since: Instant,
-    /// The number of the last line heard, and of the last one said.
-    heard: Option<u64>,
+    numbers: Numbers,
+    /// The number of the last line said.
     said: u64,
     /// The line that is not answered yet: sent when, and whether the room has moved since.
     unanswered: Option<(Instant, bool)>,
-    /// Lines that it was told it missed and that have not turned out to be missing yet.
-    credit: u64,
     speaks: bool,
 }
 
@@ -58,11 +57,7 @@ pub struct Met {
     pub trips: Vec<Duration>,
     pub moved_trips: Vec<Duration>,
     pub lines: u64,
-    pub deliveries: u64,
-    pub lost: u64,
-    pub doubled: u64,
-    /// Missing lines that MISSED has told of.
-    pub missed: u64,
+    pub count: Count,
     pub first_moved: Option<Instant>,
     pub last_moved: Option<Instant>,
     /// Speakers whose connection ended with a line unanswered.
@@ -148,10 +143,9 @@ impl Players {
             token: None,
             redirected: None,
             since: Instant::now(),
-            heard: None,
+            numbers: Numbers::default(),
             said: 0,
             unanswered: None,
-            credit: 0,
             speaks: false,
         });
         self.crowd.add()
@@ -270,8 +264,7 @@ impl Players {
         for &speaker in &self.speakers {
             let (room, said) = (self.all[speaker].room, self.all[speaker].said);
             // The room's first player, who opened it.
-            let heard = self.all[room].heard.unwrap_or_default();
-            self.met.lost += said.saturating_sub(heard + self.all[room].credit);
+            self.met.count += self.all[room].numbers.end(said);
         }
         Ok(())
     }
@@ -314,8 +307,8 @@ impl Players {
             // Nobody knows whether it was heard.
             let room = player.room;
             self.met.doubts += 1;
-            self.all[room].credit += 1;
-            self.all[index].credit += 1;
+            self.all[room].numbers.excuse(Some(1));
+            self.all[index].numbers.excuse(Some(1));
         }
         if was_in {
             return self.come_back(index);
@@ -365,7 +358,7 @@ impl Players {
                     *moved = true;
                 }
             }
-            "MISSED" => player.credit += rest.parse().unwrap_or(u64::MAX / 2),
+            "MISSED" => player.numbers.excuse(rest.parse().ok()),
             "MSG" => self.number_heard(index, rest),
             "ERR" if player.state != State::In => {
                 self.met.refusals.push(line.to_owned());
@@ -380,17 +373,7 @@ impl Players {
             return;
         };
         let player = &mut self.all[index];
-        self.met.deliveries += 1;
-        let expected = player.heard.map_or(1, |heard| heard + 1);
-        if number < expected {
-            self.met.doubled += 1;
-            return;
-        }
-        let told = (number - expected).min(player.credit);
-        self.met.missed += told;
-        self.met.lost += number - expected - told;
-        player.credit = 0;
-        player.heard = Some(number);
+        self.met.count += player.numbers.hear(number);
         if player.speaks
             && player.said == number
             && let Some((sent, moved)) = player.unanswered.take()
