@@ -26,5 +26,6 @@ pub mod room;
 pub mod run;
 pub mod settings;
 pub mod shard;
+mod shrink;
 pub mod tcp;
 pub mod web;

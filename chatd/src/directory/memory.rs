@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Answer, Directory, Key, NoAnswer, Request};
+use crate::shrink::Shrink;
 
 /// Values of this process only. They end with it, so it never loses a connection and always answers.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +79,7 @@ impl Values {
             Request::Delete { key, expected } => match self.living(&key, now) {
                 Some(found) if found == expected => {
                     self.by_key.remove(&key);
+                    self.by_key.shrink();
                     Answer::Done
                 }
                 found => Answer::Found(found),

@@ -7,6 +7,7 @@ use super::peers::Peers;
 use crate::frame::{After, Frame};
 use crate::protocol::{Encoding, RoomId, SeatId};
 use crate::room::Connection;
+use crate::shrink::Shrink;
 
 /// What a relayed session is to be given.
 #[derive(Debug)]
@@ -171,6 +172,10 @@ impl Guests {
             self.held -= guest.flush(peers, to, false);
             self.forget_parted(to);
         }
+    }
+
+    pub fn shrink(&mut self) {
+        self.table.shrink();
     }
 
     fn forget_parted(&mut self, to: Connection) {

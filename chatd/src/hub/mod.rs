@@ -28,6 +28,7 @@ mod resuming;
 mod seated;
 mod seen;
 mod session;
+mod shrink;
 mod slots;
 mod types;
 mod words;

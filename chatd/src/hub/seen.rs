@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::HubLimits;
 use crate::protocol::RoomId;
 use crate::record::Owner;
+use crate::shrink::Shrink;
 
 /// Times of use are kept this exactly (ms): what is used often is not moved each time.
 const GRAIN: u64 = 1_000;
@@ -85,6 +86,10 @@ impl SeenOwners {
             self.by_use.pop_first();
             self.rooms.remove(&room);
         }
+    }
+
+    pub fn shrink(&mut self) {
+        self.rooms.shrink();
     }
 
     /// When there is something to forget, at the latest: on round times only, so that there is one timer however often it is set.

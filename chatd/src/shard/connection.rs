@@ -120,6 +120,8 @@ pub(super) enum Due {
     Flush(SessionId),
     /// A leaving socket has had its time.
     Leave { key: u32, generation: u32 },
+    /// Tables that were larger once may give memory back.
+    Shrink,
 }
 
 #[cfg(test)]

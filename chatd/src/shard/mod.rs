@@ -37,6 +37,7 @@ use crate::peer::links::LinkId;
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
 use crate::record::Owner;
+use crate::shrink::{SHRINK_EVERY, Shrink};
 
 pub use clock::now;
 pub use connection::Connection;
@@ -189,6 +190,7 @@ impl Shard {
     fn run(mut self, waker: Arc<MailWaker>) {
         let waker = std::task::Waker::from(waker);
         let mut events = Events::with_capacity(EVENTS);
+        self.arm(SHRINK_EVERY, Due::Shrink);
         // Mail that came before the thread ran wakes nobody.
         self.read_mail(&waker);
         while !self.stopped {
@@ -236,6 +238,15 @@ impl Shard {
 
     fn arm(&mut self, after: u64, due: Due) {
         self.deadlines.push(Reverse((self.time.now + after, due)));
+    }
+
+    /// Gives back the memory of what is gone.
+    fn shrink(&mut self) {
+        self.hub.shrink();
+        self.connections.shrink();
+        self.leaving.shrink();
+        self.deadlines.shrink();
+        self.arm(SHRINK_EVERY, Due::Shrink);
     }
 
     fn connection(&mut self, id: SessionId) -> Option<&mut Connection> {

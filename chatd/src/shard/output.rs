@@ -178,6 +178,7 @@ impl Shard {
                     self.gone(id, Drop::Lost);
                 }
             }
+            Due::Shrink => self.shrink(),
             Due::Leave { key, generation } => {
                 if self.leaving.get(key as usize).is_some_and(|leaving| leaving.generation == generation) {
                     self.leaving.remove(key as usize);
