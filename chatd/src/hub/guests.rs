@@ -195,7 +195,13 @@ impl Hub {
             // Asked twice. The first time it was given a new seat: that is answered once it is written.
             return;
         }
+        let leaving = self.rooms.get(key).is_some_and(|owned| owned.is_leaving(Reach::Guest(to)));
         self.guests.insert(to, Guest::new(attach.encoding, room, self.settings.limits.window));
+        if leaving {
+            // Its LEAVE or QUIT was carried out before the link broke, and is answered once that is written. A new seat would stay
+            // behind, since that answer ends the session.
+            return;
+        }
         self.reinstate(time, key, attach.name, attach.seat);
         let asked = Asked { by: Reach::Guest(to), number: 0, id: None };
         self.attach(time, key, asked, to, attach);

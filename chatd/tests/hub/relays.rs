@@ -79,3 +79,25 @@ fn a_line_whose_reply_was_lost_comes_back_where_the_room_moves_to_its_clients_po
     assert!(heard.starts_with(&format!("MOVED {room}\nMSG bob hello\n")) && !heard.contains("ERR"), "{heard}");
     assert!(world.hear(alice).starts_with("MSG bob hello\n"));
 }
+
+#[test]
+fn who_leaves_while_its_link_breaks_has_left() {
+    for (words, quits) in [("LEAVE\n", false), ("QUIT\n", true)] {
+        let mut world = World::new(2);
+        let (room, alice, bob) = world.room_of_two(1, " RESUMABLE");
+        world.pass(200);
+        world.hear(bob);
+        // It is carried out, and the link breaks before the write is done that it waits for.
+        world.waits_for_answers = Some(0);
+        world.say(bob, words);
+        world.break_link(0, 1);
+        world.pass(300);
+        world.waits_for_answers = None;
+        world.hand_over_answers(0);
+        world.pass(3_000);
+        let last = if quits { "BYE quit\n".to_owned() } else { format!("LEFT {room}\n") };
+        assert_eq!(world.hear(bob), last);
+        world.hear(alice);
+        assert_eq!(world.ask(alice, "WHO\n"), "PLAYERS alice\n", "{words}");
+    }
+}

@@ -24,7 +24,7 @@ use crate::frame::Frame;
 use crate::lease::LEASE;
 use crate::protocol::{ErrorCode, ExitReason, Ownership, PlayerName, PodBoot, RoomId, SeatId};
 use crate::record::{MAX_EPOCH, Record, Verdict, judge, next_epoch};
-use crate::room::Room;
+use crate::room::{Reach, Room};
 
 /// How long an answer waits for the directory (ms; design.md section 5).
 pub const PATIENCE: u64 = 2_000;
@@ -289,6 +289,11 @@ impl Owned {
     /// The answers that wait, in order; they do not wait any more.
     pub fn take_answers(&mut self) -> Vec<Answer> {
         self.answers.drain(..).map(|held| held.answer).collect()
+    }
+
+    /// Whether a LEAVE or QUIT of this session has been carried out and waits for its answer.
+    pub fn is_leaving(&self, by: Reach) -> bool {
+        self.answers.iter().any(|held| matches!(&held.answer, Answer::Left { asked, .. } if asked.by == by))
     }
 
     fn next_due(&self, settings: &super::HubSettings) -> u64 {
