@@ -252,9 +252,17 @@ impl Pod {
     /// A series of `/metrics` that counts things, with its labels as written there.
     pub fn metric(&self, series: &str) -> u64 {
         let body = self.get("/metrics").body;
-        let value = body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
-        value.unwrap_or_else(|| panic!("no {series} in\n{body}"))
+        value_of(series, &body).unwrap_or_else(|| panic!("no {series} in\n{body}"))
     }
+
+    /// The same of a pod that may be too busy to say it.
+    pub fn try_metric(&self, series: &str) -> Option<u64> {
+        value_of(series, &self.try_get("/metrics")?.body)
+    }
+}
+
+fn value_of(series: &str, metrics: &str) -> Option<u64> {
+    metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
 }
 
 impl Drop for Pod {

@@ -9,6 +9,9 @@ use super::socket::Socket;
 
 /// Between two things that a player does, in ms.
 const PACE: u64 = 120;
+/// So many long lines are more than may be queued for one player.
+const FLOOD: usize = 150;
+const LONG: usize = 3_500;
 
 impl Player {
     pub fn live(&mut self) {
@@ -46,6 +49,9 @@ impl Player {
             93..95 => {
                 self.note("does not read");
                 self.deaf_until = Some(Instant::now() + Duration::from_millis(self.dice.range(300, 3_000)));
+                if self.dice.chance(15) {
+                    (0..FLOOD).for_each(|_| self.say(LONG));
+                }
             }
             _ => {}
         }

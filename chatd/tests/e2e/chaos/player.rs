@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::QUIET;
 use super::ledger::World;
 use super::socket::{Got, Socket};
 use crate::dice::Dice;
@@ -21,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(26);
 const LAST_WORDS: Duration = Duration::from_millis(150);
 const LOOK: Duration = Duration::from_millis(15);
 /// The last things that it did and heard, for a failure.
-const TRACE: usize = 80;
+const TRACE: usize = 300;
 
 /// What all players do now.
 pub mod phase {
@@ -31,6 +30,8 @@ pub mod phase {
     /// One last word each, which everyone else in the room has to hear.
     pub const LAST: u8 = 2;
     pub const LEAVE: u8 = 3;
+    /// The run has failed: those who are not in their rooms say what they have gone through.
+    pub const TELL: u8 = 4;
 }
 
 /// What a command was; the reply has to fit.
@@ -159,6 +160,9 @@ impl Player {
         let mut has_spoken = false;
         while !self.has_left {
             let phase = self.world.phase();
+            if phase == phase::TELL && self.progress.load(Ordering::SeqCst) == progress::UNDER_WAY {
+                self.fail("it is not in its room");
+            }
             self.check_patience();
             let Some(socket) = &mut self.socket else {
                 self.come_in();
@@ -189,7 +193,7 @@ impl Player {
                 continue;
             }
             let idle = self.pending.is_empty();
-            if !self.seated && idle && Instant::now() >= self.retry && phase != phase::LEAVE {
+            if !self.seated && idle && Instant::now() >= self.retry && phase < phase::LEAVE {
                 self.enter(true);
             } else if phase == phase::LIVE {
                 self.live();
@@ -241,15 +245,14 @@ impl Player {
 
     /// As long as there are faults nobody knows how long an answer takes.
     fn check_patience(&mut self) {
-        let out_of_patience = self.pending.front().is_some_and(|front| front.turn.elapsed() > PATIENCE);
-        if out_of_patience && self.world.phase() == phase::LIVE {
-            self.note("is out of patience");
-            self.hang_up();
+        if self.pending.front().is_none_or(|front| front.turn.elapsed() <= PATIENCE) {
+            return;
         }
-        let calm = self.world.calm.get().map_or(Duration::ZERO, Instant::elapsed);
-        if calm > QUIET && (!self.seated && !self.has_left || out_of_patience) {
-            self.fail("it waits, and all has been calm for long");
+        if self.world.phase() != phase::LIVE {
+            self.fail("it has no answer, and all is calm");
         }
+        self.note("is out of patience");
+        self.hang_up();
     }
 
     // ---- connections

@@ -155,20 +155,35 @@ impl Stage {
         }
     }
 
-    pub fn owned(&self, deployment: usize) -> u64 {
-        self.of(deployment).iter().map(|pod| pod.metric("chatd_rooms")).sum()
+    /// Rooms that the pods of a deployment have, if all can say.
+    pub fn owned(&self, deployment: usize) -> Option<u64> {
+        self.of(deployment).iter().map(|pod| pod.try_metric("chatd_rooms")).sum()
+    }
+
+    /// Who has what, for a failure.
+    pub fn describe(&self, rooms: &[(usize, String)]) -> String {
+        let records = rooms.iter().map(|(deployment, room)| {
+            let text: Option<String> = self.redis.run(&format!("GET {}room:{room}", PREFIXES[*deployment]));
+            format!("{room}: {}\n", text.unwrap_or_default())
+        });
+        let gauges = self.pods.iter().map(|pod| {
+            let values = LEFT_OVER.map(|series| format!("{series} {:?}", pod.try_metric(series)));
+            format!("{}: {}\n", pod.name, values.join(", "))
+        });
+        records.chain(gauges).collect()
     }
 
     /// Everybody has left: nothing of them is left in any pod.
     pub fn nothing_is_left(&self, limit: Duration) {
-        for pod in &self.pods {
-            for series in LEFT_OVER {
-                let mut last = 0;
-                let is_gone = || {
-                    last = pod.metric(series);
-                    (last == 0).then_some(())
-                };
-                wait_for(&format!("no {series} at {}", pod.name), limit, is_gone);
+        let deadline = Instant::now() + limit;
+        for (pod, series) in self.pods.iter().flat_map(|pod| LEFT_OVER.map(|series| (pod, series))) {
+            loop {
+                let value = pod.try_metric(series);
+                if value == Some(0) {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{series} of {} is {value:?} after {limit:?}", pod.name);
+                thread::sleep(Duration::from_millis(100));
             }
         }
     }
