@@ -40,7 +40,7 @@ impl World {
         }
         for index in 0..self.pods[number].views.len() {
             let view = self.pods[number].views[index];
-            if view.ready || spoke.contains(&view.room) {
+            if view.ready && !self.pods[number].stands_still(view.room) || spoke.contains(&view.room) {
                 self.check_alone(number, view);
             }
         }
@@ -132,7 +132,7 @@ impl World {
             else {
                 continue;
             };
-            if self.pods[other].state == State::Frozen {
+            if self.pods[other].stands_still(view.room) {
                 self.town.contested.insert(view.room, self.net.now);
                 continue;
             }

@@ -49,18 +49,18 @@ impl Pod {
     pub fn lease_effect(&mut self, net: &mut Net, time: Time, effect: LeaseEffect) {
         match effect {
             LeaseEffect::Directory { ticket, request } => self.ask(net, Asker::Lease, ticket, request),
-            LeaseEffect::View(view) => self.hubs.iter_mut().for_each(|hub| hub.lease(time, view)),
+            LeaseEffect::View(view) => self.tell_all(time, move |hub, time| hub.lease(time, view)),
             LeaseEffect::Lost => {
                 net.note(|| format!("pod {}   had lost its lease", self.setup.number));
                 // Its own lease was missing: found so, nothing else counts for 10 s.
                 self.unsettled = Some(net.now);
-                self.hubs.iter_mut().for_each(|hub| hub.lease_lost(time));
+                self.tell_all(time, Hub::lease_lost);
             }
             LeaseEffect::Superseded => self.terminate(net),
             // Pods of the simulation have no uid, and whoever is put out ends anyway.
             LeaseEffect::Twin => {}
             LeaseEffect::Targets(targets) => {
-                self.hubs.iter_mut().for_each(|hub| hub.targets(time, targets.clone()));
+                self.tell_all(time, move |hub, time| hub.targets(time, targets));
             }
             LeaseEffect::Ended => {
                 net.note(|| format!("pod {}   exits", self.setup.number));
@@ -104,7 +104,7 @@ impl Pod {
                     net.after(self.dice.range(10, 200), Event::Pod(self.setup.number, input));
                 }
             }
-            Effect::MakeWay { room, shard } => self.hubs[shard].make_way(time, room),
+            Effect::MakeWay { room, shard } => self.tell(time, shard, move |hub, time| hub.make_way(time, room)),
             Effect::Created { query, .. } | Effect::LookedUp { query, .. } => {
                 if self.queries.remove(&query).is_none() {
                     self.broken = Some("a query is answered twice".into());
@@ -122,7 +122,7 @@ impl Pod {
                         let tried = self.tried.remove(room);
                         let unsettled = self.unsettled.zip(tried);
                         // A pod's clock has whole milliseconds.
-                        let settles = |since: Micros| since / MS * MS + SETTLES;
+                        let settles = |since: Micros| self.clock(since) * MS - self.uptime + SETTLES;
                         if unsettled.is_some_and(|(since, tried)| tried >= since && tried < settles(since)) {
                             self.took_unsettled = Some(*room);
                         }
@@ -170,7 +170,9 @@ impl Pod {
     pub fn store_answered(&mut self, time: Time, number: u64, answer: Result<Answer, NoAnswer>) {
         match self.asks.remove(&number) {
             Some((Asker::Lease, ticket)) => self.lease.answered(time, ticket, answer),
-            Some((Asker::Hub(shard), ticket)) => self.hubs[shard].answered(time, ticket, answer),
+            Some((Asker::Hub(shard), ticket)) => {
+                self.tell(time, shard, move |hub, time| hub.answered(time, ticket, answer));
+            }
             None => {}
         }
     }
@@ -189,7 +191,7 @@ impl Pod {
         if lost {
             self.unsettled = Some(net.now);
             self.lease.reset(time);
-            self.hubs.iter_mut().for_each(|hub| hub.directory_reset(time));
+            self.tell_all(time, Hub::directory_reset);
         }
     }
 

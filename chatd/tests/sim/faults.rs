@@ -67,6 +67,10 @@ pub enum What {
     Thief {
         client: usize,
     },
+    /// One thread of a pod stands still.
+    Stall {
+        name: usize,
+    },
     /// HTTP asks a pod for a room.
     Query {
         name: usize,
@@ -109,6 +113,12 @@ impl Plan {
                     plan.add(&mut dice, kind, window);
                 }
             }
+        }
+        // Drawn apart, so that they alter nothing of what else a run draws. Short ones are mail that comes late.
+        let mut stalls = Dice::new(seed, "stalls");
+        for _ in 0..stalls.pick(&[0, 0, 0, 1, 6]) {
+            let (at, name) = (3 * SECOND + stalls.range(0, window), stalls.below(names));
+            plan.push(at, stalls.pick(&[2, 20, 300, 2_500, 6_000]) * MS, What::Stall { name });
         }
         plan.faults.sort_by_key(|fault| fault.begins);
         plan

@@ -45,6 +45,15 @@ impl World {
                     self.undo[index].pods.push(pod);
                 }
             }
+            What::Stall { name } => {
+                let pod = self.names[name];
+                if self.pods[pod].state == State::Up {
+                    let shard = index % self.pods[pod].hubs.len();
+                    self.pods[pod].stall(shard);
+                    self.town.frozen += 1;
+                    self.undo[index].pods.push(pod);
+                }
+            }
             What::Twin { name } => {
                 let host = format!("h{name}x{index}");
                 self.start_pod(name, host);
@@ -139,6 +148,14 @@ impl World {
                         self.update_entries();
                         self.check_pod(pod);
                     }
+                }
+            }
+            What::Stall { .. } => {
+                for pod in undo.pods {
+                    self.town.frozen -= 1;
+                    self.town.last_thaw = self.net.now;
+                    let shard = index % self.pods[pod].hubs.len();
+                    self.pod_input(pod, Input::Unstall { shard });
                 }
             }
             What::Cut { .. } => undo.cuts.iter().for_each(|(from, to)| self.net.heal(*from, *to)),

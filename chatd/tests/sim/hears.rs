@@ -143,7 +143,7 @@ impl Client {
         town.stays.push(std::mem::take(&mut self.heard.items));
         if !entering {
             self.heard = self.heard.copy_of();
-        } else if !resuming && !(joined.resumed && self.was == joined.name.to_ascii_lowercase()) {
+        } else if !(resuming || joined.resumed && self.was == joined.name.to_ascii_lowercase()) {
             // What it has heard, if anything, was in another seat.
             self.heard = Heard::default();
         }

@@ -25,6 +25,7 @@ mod odd;
 mod pod;
 mod reached;
 mod sockets;
+mod stalls;
 mod steps;
 mod store;
 mod town;

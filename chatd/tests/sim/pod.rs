@@ -14,6 +14,7 @@ use chatd::record::Owner;
 
 use crate::dice::Dice;
 use crate::links::{Cargo, Kind, MS, Micros, Net, Node, SECOND};
+use crate::stalls::Stalled;
 
 /// A pod is settled so long after it has found the directory wanting.
 pub const SETTLES: Micros = 10 * SECOND;
@@ -50,6 +51,10 @@ pub enum Input {
         pipe: usize,
     },
     Start,
+    /// A thread goes on.
+    Unstall {
+        shard: usize,
+    },
     Terminate,
     Create,
     LookUp {
@@ -97,9 +102,12 @@ pub struct Pod {
     pub boot: PodBoot,
     pub lease: Lease,
     pub hubs: Vec<Hub>,
+    pub stalled: Vec<Option<Stalled>>,
     pub state: State,
     /// Milliseconds that its wall clock is off.
     pub wall: i64,
+    /// How long before the run its machine has started.
+    pub uptime: Micros,
     pub inbox: VecDeque<Input>,
     pub thawed: Micros,
     pub frozen_since: Option<Micros>,
@@ -166,14 +174,16 @@ impl Pod {
             let settings = HubSettings { shard, shards, slots, ..setup.settings.clone() };
             Hub::new(settings, me.clone(), setup.keys.clone(), dice.bytes())
         });
-        let hubs = hubs.collect();
+        let hubs: Vec<Hub> = hubs.collect();
         net.hosts.insert(setup.host.clone(), setup.number);
         net.note(|| format!("pod {}   starts as {} on {}, boot {boot}", setup.number, setup.name, setup.host));
         Self {
             boot,
             lease: Lease::new(identity),
+            stalled: hubs.iter().map(|_| None).collect(),
             hubs,
             state: State::Up,
+            uptime: Dice::new(seed, &format!("clock {}", setup.number)).range(0, 3_600 * SECOND),
             wall: dice.range(0, 4_000).cast_signed() - 2_000,
             inbox: VecDeque::new(),
             thawed: net.now,
@@ -211,10 +221,15 @@ impl Pod {
         Node::Pod(self.setup.number)
     }
 
+    /// What its monotonic clock says then, in whole milliseconds: machines start at different times.
+    pub fn clock(&self, at: Micros) -> u64 {
+        (at + self.uptime) / MS
+    }
+
     pub fn time(&self, net: &Net) -> Time {
-        let now = net.now / MS;
         // Unix time of the simulation's start: 2026-01-01.
-        Time { now, wall: (1_767_225_600_000 + now).saturating_add_signed(self.wall) }
+        let wall = 1_767_225_600_000 + net.now / MS;
+        Time { now: self.clock(net.now), wall: wall.saturating_add_signed(self.wall) }
     }
 
     /// Takes one input, or puts it away while frozen.
@@ -232,14 +247,19 @@ impl Pod {
     pub fn tick(&mut self, net: &mut Net) {
         let time = self.time(net);
         self.lease.tick(time);
-        for hub in &mut self.hubs {
-            hub.tick(time);
+        for (hub, stalled) in self.hubs.iter_mut().zip(&self.stalled) {
+            if stalled.is_none() {
+                hub.tick(time);
+            }
         }
         self.links.tick(time.now);
     }
 
     pub fn handle(&mut self, net: &mut Net, input: Input) {
         let time = self.time(net);
+        let Some(input) = self.put_away(net, input) else {
+            return;
+        };
         match input {
             Input::Arrival { pipe, cargo } => match net.pipes[pipe].kind {
                 Kind::Store { .. } => self.store_says(net, pipe, cargo),
@@ -277,17 +297,20 @@ impl Pod {
             Input::Writable { pipe } => self.write(net, pipe),
             Input::CloseTimeout { pipe } => self.close_client(net, pipe),
             Input::Start => self.tick(net),
+            Input::Unstall { shard } => self.unstall(net, shard),
             Input::Terminate => self.terminate(net),
             Input::Create => {
                 self.last_query += 1;
                 self.queries.insert(self.last_query, net.now);
                 let shard = self.dice.below(self.hubs.len());
-                self.hubs[shard].create_room(time, self.last_query);
+                let query = self.last_query;
+                self.tell(time, shard, move |hub, time| hub.create_room(time, query));
             }
             Input::LookUp { room } => {
                 self.last_query += 1;
                 self.queries.insert(self.last_query, net.now);
-                self.hubs[room.shard(self.setup.shards)].look_up(time, self.last_query, room);
+                let (shard, query) = (room.shard(self.setup.shards), self.last_query);
+                self.tell(time, shard, move |hub, time| hub.look_up(time, query, room));
             }
         }
     }
@@ -301,8 +324,7 @@ impl Pod {
         self.terminating = Some(net.now);
         let time = self.time(net);
         self.lease.drain(time);
-        for hub in &mut self.hubs {
-            hub.drain(time, time.now + 25_000);
-        }
+        let deadline = time.now + 25_000;
+        self.tell_all(time, move |hub, time| hub.drain(time, deadline));
     }
 }

@@ -32,17 +32,17 @@ impl Pod {
                 }
                 Action::Up { boot } => {
                     net.note(|| format!("pod {}   link to {boot:.4} up", self.setup.number));
-                    self.hubs.iter_mut().for_each(|hub| hub.peer_up(time, boot));
+                    self.tell_all(time, move |hub, time| hub.peer_up(time, boot));
                 }
                 Action::Down { boot } => {
                     net.note(|| format!("pod {}   link to {boot:.4} down", self.setup.number));
-                    self.hubs.iter_mut().for_each(|hub| hub.peer_down(time, boot));
+                    self.tell_all(time, move |hub, time| hub.peer_down(time, boot));
                 }
                 Action::Unreachable { boot, gone } => {
                     net.note(|| {
                         format!("pod {}   {boot:.4} unreachable{}", self.setup.number, if gone { ", gone" } else { "" })
                     });
-                    self.hubs.iter_mut().for_each(|hub| hub.peer_unreachable(time, boot, gone));
+                    self.tell_all(time, move |hub, time| hub.peer_unreachable(time, boot, gone));
                 }
             }
         }
@@ -134,7 +134,16 @@ impl Pod {
                     match Frame::decode(payload) {
                         Some(frame) => {
                             let shard = frame.room().shard(self.setup.shards);
-                            self.hubs[shard].frame(time, boot, frame);
+                            if self.is_stalled(shard) {
+                                let payload = payload.to_vec();
+                                self.tell(time, shard, move |hub, time| {
+                                    if let Some(frame) = Frame::decode(&payload) {
+                                        hub.frame(time, boot, frame);
+                                    }
+                                });
+                            } else {
+                                self.hubs[shard].frame(time, boot, frame);
+                            }
                         }
                         None => self.broken = Some(format!("a frame cannot be read: {}", show_frames(&bytes))),
                     }
@@ -189,7 +198,7 @@ impl Pod {
         let mut fed = false;
         while let Some(socket) = self.sockets.get_mut(&pipe) {
             let (shard, session) = (socket.shard, socket.session);
-            let wanted = self.hubs[shard].wants_input(session);
+            let wanted = self.stalled[shard].is_none() && self.hubs[shard].wants_input(session);
             if !wanted {
                 break;
             }
@@ -214,6 +223,9 @@ impl Pod {
             return;
         };
         let (shard, session, closing) = (socket.shard, socket.session, socket.closing);
+        if self.is_stalled(shard) {
+            return;
+        }
         loop {
             let output = self.hubs[shard].output(session);
             let free = UNREAD.saturating_sub(net.pipes[pipe].unread);

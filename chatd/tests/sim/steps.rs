@@ -22,7 +22,7 @@ impl Pod {
             for effect in leased.drain(..) {
                 self.lease_effect(net, time, effect);
             }
-            for shard in 0..self.hubs.len() {
+            for shard in (0..self.hubs.len()).filter(|shard| self.stalled[*shard].is_none()).collect::<Vec<_>>() {
                 self.hubs[shard].take_effects(&mut effects);
                 idle &= effects.is_empty();
                 for effect in effects.drain(..) {
@@ -34,7 +34,7 @@ impl Pod {
                 break;
             }
         }
-        for shard in 0..self.hubs.len() {
+        for shard in (0..self.hubs.len()).filter(|shard| self.stalled[*shard].is_none()).collect::<Vec<_>>() {
             let mut frames = Vec::new();
             self.hubs[shard].take_frames(|boot, bytes| frames.push((boot, bytes)));
             for (boot, bytes) in frames {
@@ -88,18 +88,19 @@ impl Pod {
         if self.state == State::Gone {
             return;
         }
-        let deadlines = self.hubs.iter().filter_map(Hub::next_deadline);
+        let running = self.hubs.iter().zip(&self.stalled).filter(|(_, stalled)| stalled.is_none());
+        let deadlines = running.filter_map(|(hub, _)| hub.next_deadline());
         let mut next = deadlines.chain([self.lease.next_deadline()]).chain(self.links.next_deadline()).min();
         if let Some(since) = self.terminating
             && !self.ended
         {
-            let second = net.now / SECOND + 1;
-            next = Some(next.unwrap_or(u64::MAX).min((second.max(since / SECOND)) * 1_000));
+            let second = net.now.max(since) / SECOND + 1;
+            next = Some(next.unwrap_or(u64::MAX).min(self.clock(second * SECOND) + 1));
         }
         let Some(next) = next else {
             return;
         };
-        let at = (next.saturating_mul(MS)).max(net.now);
+        let at = next.saturating_mul(MS).saturating_sub(self.uptime).max(net.now);
         if self.wake.is_none_or(|(current, _)| at < current) {
             self.last_wake += 1;
             self.wake = Some((at, self.last_wake));
