@@ -127,6 +127,8 @@ pub struct Pod {
     pub queries: BTreeMap<u64, Micros>,
     pub last_query: u64,
     pub dice: Dice,
+    /// Whether a batch of frames travels in pieces.
+    pub pieces: Dice,
     /// The rooms as they were after the last step.
     pub views: Vec<RoomView>,
     /// Each room as it last was here.
@@ -183,6 +185,7 @@ impl Pod {
             stalled: hubs.iter().map(|_| None).collect(),
             hubs,
             state: State::Up,
+            pieces: Dice::new(seed, &format!("pieces {}", setup.number)),
             uptime: Dice::new(seed, &format!("clock {}", setup.number)).range(0, 3_600 * SECOND),
             wall: dice.range(0, 4_000).cast_signed() - 2_000,
             inbox: VecDeque::new(),

@@ -1,5 +1,6 @@
 //! One step of a made-up pod: all that an input has led to is done, as the pod's threads do it after each batch. No I/O.
 
+use chatd::frame;
 use chatd::hub::Hub;
 
 use crate::errands::show_frames;
@@ -41,7 +42,18 @@ impl Pod {
                 let wire = self.links.to(boot).and_then(|link| self.wires.get(&link));
                 if let Some((pipe, _)) = wire {
                     net.note(|| format!("pod {}   to {boot:.4}: {}", self.setup.number, show_frames(&bytes)));
-                    net.send(*pipe, self.end_of(net, *pipe), Cargo::Frames(bytes));
+                    let (pipe, end) = (*pipe, self.end_of(net, *pipe));
+                    // Now and then a batch takes so long that a cut can fall between any two of its frames.
+                    let mut rest = &bytes[..];
+                    while self.pieces.chance(90)
+                        && let Ok(Some((_, after))) = frame::split(rest)
+                        && !after.is_empty()
+                    {
+                        let piece = rest[..rest.len() - after.len()].to_vec();
+                        net.send(pipe, end, Cargo::Frames(piece));
+                        rest = after;
+                    }
+                    net.send(pipe, end, Cargo::Frames(rest.to_vec()));
                 }
             }
             let mut dirty = Vec::new();
