@@ -2,8 +2,9 @@
 
 use chatd::directory::Key;
 use chatd::hub::LeaseView;
+use chatd::record::Record;
 
-use crate::world::{Client, World};
+use crate::world::{Client, World, boot};
 
 /// Rooms of the first pod, which has just died. Its lease is still there.
 fn crash(pods: usize, rooms: usize) -> (World, Vec<String>) {
@@ -156,4 +157,35 @@ fn a_pod_that_is_not_settled_neither_takes_a_room_over_nor_says_that_there_is_no
     world.pass(1_500);
     assert!(world.hear(bob).starts_with("JOINED "));
     assert!(world.hear(carol).starts_with("ERR room_not_found "));
+}
+
+#[test]
+fn a_pod_whose_takeover_is_under_way_is_waited_for() {
+    let mut world = World::new(3);
+    let host = world.open(0);
+    let room = world.create(host);
+    world.ask(host, &format!("JOIN {room} alice\n"));
+    world.kill(0);
+    world.lease_all();
+    runs_out(&mut world);
+    world.waits_for_answers = Some(1);
+    let bob = world.open(1);
+    world.say(bob, &format!("JOIN {room} bob RELAY\n"));
+    let key = Key::Room(room.parse().unwrap());
+    let owner = |world: &World| Record::parse(&world.store[&key]).unwrap().boot;
+    while owner(&world) != boot(1) {
+        world.hand_over_answers(1);
+        world.pass(100);
+        assert!(world.now < 10_000);
+    }
+    // Its swap has been carried out, and it does not know yet.
+    let carol = world.open(2);
+    world.say(carol, &format!("JOIN {room} carol RELAY\n"));
+    world.pass(500);
+    assert_eq!((world.hear(carol), owner(&world)), (String::new(), boot(1)));
+    world.waits_for_answers = None;
+    world.hand_over_answers(1);
+    world.pass(1_000);
+    assert_eq!([1, 2].map(|pod| world.pods[pod].room_count()), [1, 0]);
+    assert!(world.hear(carol).starts_with("JOINED ") && world.hear(bob).starts_with("JOINED "));
 }
