@@ -86,6 +86,30 @@ fn an_old_token_brings_nobody_else_back_into_a_seat_that_was_only_just_answered(
 }
 
 #[test]
+fn a_seat_that_was_only_just_answered_is_had_again_only_while_there_is_place_and_time() {
+    for full in [true, false] {
+        let mut world = World::new(2);
+        let host = world.open(0);
+        let room = world.create(host);
+        let token = world.join_resumable(host, &room, "alice");
+        world.kill_at_once(0);
+        let first = world.open(1);
+        world.say(first, &format!("JOIN {room} first\n"));
+        world.pass(6_000);
+        assert!(world.hear(first).starts_with("JOINED "));
+        for name in ["b", "c", "d"].iter().filter(|_| full) {
+            let other = world.open(1);
+            assert!(world.ask(other, &format!("JOIN {room} {name}\n")).starts_with("JOINED "));
+        }
+        world.pass(if full { 100 } else { 31_000 });
+        let again = world.open(1);
+        let heard = world.ask(again, &format!("RESUME {room} {token}\n"));
+        assert!(heard.starts_with("ERR bad_token "), "full: {full}: {heard}");
+        assert_eq!(world.pods[1].player_count(), if full { 4 } else { 1 });
+    }
+}
+
+#[test]
 fn that_seats_are_held_costs_one_write_for_all_who_come_together_and_none_where_none_is_held() {
     for (words, most) in [("", 0), ("RESUMABLE", 1)] {
         let mut world = World::new(1);
