@@ -14,8 +14,8 @@ use rustix::io::Errno;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
     Line(String),
-    /// Its connection has ended, or could not be made.
-    Closed,
+    /// Its connection has ended, or could not be made: why.
+    Closed(String),
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub struct Crowd {
     epoll: OwnedFd,
     clients: Vec<Client>,
     /// Connections that ended outside of a turn.
-    ended: Vec<usize>,
+    ended: Vec<(usize, String)>,
     buffer: Vec<u8>,
     events: Vec<epoll::Event>,
 }
@@ -55,9 +55,12 @@ impl Crowd {
     /// unless the server's backlog is full: then this waits with it, as its client does.
     pub fn connect(&mut self, client: usize, address: SocketAddr) -> Result<()> {
         self.close(client);
-        let Ok(stream) = TcpStream::connect(address) else {
-            self.ended.push(client);
-            return Ok(());
+        let stream = match TcpStream::connect(address) {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.ended.push((client, format!("connecting: {error}")));
+                return Ok(());
+            }
         };
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
@@ -76,16 +79,17 @@ impl Crowd {
             return;
         };
         let line = format!("{line}\n");
-        if !matches!(stream.write(line.as_bytes()), Ok(written) if written == line.len()) {
+        let written = stream.write(line.as_bytes());
+        if !matches!(written, Ok(written) if written == line.len()) {
             // A reset that a read would report too, but only once.
             self.close(client);
-            self.ended.push(client);
+            self.ended.push((client, format!("sending: {written:?}")));
         }
     }
 
     /// Waits at most so long for something to be heard, and adds it to `heard`.
     pub fn turn(&mut self, wait: Duration, heard: &mut Vec<(usize, Heard)>) -> Result<()> {
-        heard.extend(self.ended.drain(..).map(|client| (client, Heard::Closed)));
+        heard.extend(self.ended.drain(..).map(|(client, why)| (client, Heard::Closed(why))));
         let wait = if heard.is_empty() { wait } else { Duration::ZERO };
         self.events.clear();
         let events = rustix::buffer::spare_capacity(&mut self.events);
@@ -112,9 +116,9 @@ impl Crowd {
                     client.begun.extend(bytes);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                _ => {
+                ended => {
                     *client = Client::default();
-                    heard.push((index, Heard::Closed));
+                    heard.push((index, Heard::Closed(format!("reading: {ended:?}"))));
                 }
             }
         }

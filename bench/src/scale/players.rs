@@ -287,15 +287,16 @@ impl Players {
         for (player, heard) in heard.drain(..) {
             match heard {
                 Heard::Line(line) => self.hear(player, &line),
-                Heard::Closed => self.lost_connection(player)?,
+                Heard::Closed(why) => self.lost_connection(player, &why)?,
             }
         }
         self.heard = heard;
         Ok(())
     }
 
-    fn lost_connection(&mut self, index: usize) -> Result<()> {
+    fn lost_connection(&mut self, index: usize, why: &str) -> Result<()> {
         let player = &mut self.all[index];
+        ensure!(!self.doors.is_empty(), "player {index} ({:?}) has lost its connection: {why}", player.state);
         let was_in = player.state == State::In;
         if was_in {
             self.met.closed += 1;
