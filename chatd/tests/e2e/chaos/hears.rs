@@ -7,7 +7,7 @@ use crate::heard::{Heard, Place, Verdict};
 use crate::wire::{Joined, Told};
 
 /// What may answer any command as long as there are faults.
-const OF_THE_ROOM: [&str; 4] = ["unavailable", "not_in_room", "rate_limited", "bad_command"];
+const OF_THE_ROOM: [&str; 5] = ["unavailable", "shutting_down", "not_in_room", "rate_limited", "bad_command"];
 
 impl Player {
     pub fn told(&mut self, told: Told, id: Option<u64>) {

@@ -110,8 +110,10 @@ fn run(course: &Course) {
             rooms.push((deployment, Client::connect(pods[number % pods.len()].tcp).create_room()));
         }
     }
+    world.begin(phase::CALM);
     let mut runners = players(&stage, &world, course, &rooms);
     wait_for_all(&world, &mut runners, "everybody is in", progress::IN_ROOM, QUIET, || stage.describe(&rooms));
+    world.begin(phase::LIVE);
 
     let mut is_emptied = false;
     for number in 0..course.rounds {
