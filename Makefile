@@ -10,6 +10,8 @@ XTASK := cargo run --quiet --locked -p xtask --
 DENY_VERSION := 0.20.2
 CACHE := $(CURDIR)/.cache
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+MUTANTS_VERSION := 27.1.0
+MUTANTS := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)/bin/cargo-mutants
 
 # Seeds of one simulation run, from seed 0. CHATD_SIM_SEED=<n> runs the one that a failure printed, with its trace.
 SEEDS ?= 1000
@@ -194,6 +196,11 @@ test-pages: ## the pages in a headless Chromium, against chatd processes
 	@echo "==> pages"
 	@cd chatd/tests/pages && npm test --silent
 
+.PHONY: mutants
+mutants: $(MUTANTS) ## breaks rules and code on purpose and says what no test notices, 30 minutes, into hack/mutants.md: SEED=1
+	@hack/need rust cc node
+	@CARGO_MUTANTS="$(MUTANTS)" hack/mutants all $(SEED)
+
 .PHONY: docs
 docs: ## write the tables of docs/operations.md anew from the code
 	@hack/need rust cc
@@ -226,3 +233,7 @@ clean: ## take away what was built, the tools in .cache too
 $(DENY):
 	@hack/need rust cc
 	$(call install_tool,cargo-deny,$(DENY_VERSION))
+
+$(MUTANTS):
+	@hack/need rust cc
+	$(call install_tool,cargo-mutants,$(MUTANTS_VERSION))
