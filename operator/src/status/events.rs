@@ -44,8 +44,8 @@ pub fn of_pod(events: &[Event], now: Timestamp) -> Option<Problem> {
             Some((time(event)?, stage, is_reached, event))
         })
         .collect();
-    // Times are whole seconds: of two in one second the later stage is the later one.
-    told.sort_by_key(|(at, stage, ..)| (*at, *stage));
+    // Times are whole seconds: of two in one second the later stage is the later one, and of one stage that it was reached.
+    told.sort_by_key(|(at, stage, is_reached, _)| (*at, *stage, *is_reached));
     let mut reached = None;
     for (at, stage, is_reached, event) in told.into_iter().rev() {
         if is_reached {
@@ -144,6 +144,7 @@ mod tests {
             ("it is missing again", vec![pulling(10), missing(30)], 31, Some(Reason::MountFailed)),
             ("the disk is there, the Secret is not", vec![missing(10), attached(11)], 20, Some(Reason::MountFailed)),
             ("the disk came", vec![detached(10), attached(11)], 20, None),
+            ("within a second", vec![attached(10), detached(10)], 20, None),
             ("the kubelet would have said it again", vec![missing(10)], 10 + 600, None),
             ("other Events", vec![event(10, "Unhealthy", "Readiness probe failed")], 20, None),
         ];
