@@ -1,6 +1,7 @@
 //! What is in a hub now, as figures. Pure: no I/O.
 
 use super::Hub;
+use super::ownership::Owned;
 use crate::counters::Gauges;
 use crate::protocol::Encoding;
 use crate::room::SeatState;
@@ -29,5 +30,22 @@ impl Hub {
         }
         gauges.queued_bytes += self.guests.iter().map(|(_, guest)| guest.queued()).sum::<usize>() as u64;
         gauges
+    }
+
+    /// What is kept only while somebody waits for something; for the simulation's checks.
+    pub fn under_way(&self) -> Vec<(&'static str, usize)> {
+        let of_rooms = |count: fn(&Owned) -> usize| self.rooms.iter().map(|(_, owned)| count(owned)).sum();
+        vec![
+            ("searches", self.finds.len()),
+            ("watches", self.watches.len()),
+            ("arrivals", self.arriving.len()),
+            ("rooms' waiters", of_rooms(|owned| owned.waiters.len())),
+            ("rooms' resuming", of_rooms(|owned| owned.resuming.len())),
+            ("rooms' frames", of_rooms(|owned| owned.frames.len())),
+            ("sessions to wake", self.woken.len()),
+            // Over what rooms need: a request or two, and timers, which stay until their time has come.
+            ("tickets", self.tickets.len().saturating_sub(2 * self.rooms.len() + 2)),
+            ("timers", self.timers.len().saturating_sub(256 * self.rooms.len() + 512)),
+        ]
     }
 }

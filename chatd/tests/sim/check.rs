@@ -299,17 +299,13 @@ impl World {
         if up.iter().any(|pod| !pod.sockets.is_empty()) {
             return;
         }
-        let left: Vec<String> = up
-            .iter()
-            .map(|pod| {
-                let count = |what: fn(&Hub) -> usize| pod.hubs.iter().map(what).sum::<usize>();
-                (pod.setup.number, count(Hub::session_count), count(Hub::guest_count), count(Hub::relay_count))
-            })
-            .filter(|(_, sessions, guests, relays)| sessions + guests + relays > 0)
-            .map(|(pod, sessions, guests, relays)| {
-                format!("pod {pod}: {sessions} sessions, {guests} guests, {relays} relays")
-            })
-            .collect();
+        let mut left = Vec::new();
+        for (pod, hub) in up.iter().flat_map(|pod| pod.hubs.iter().map(|hub| (pod.setup.number, hub))) {
+            let clients =
+                [("sessions", hub.session_count()), ("guests", hub.guest_count()), ("relays", hub.relay_count())];
+            let all = clients.into_iter().chain(hub.under_way()).filter(|(_, count)| *count > 0);
+            left.extend(all.map(|(what, count)| format!("pod {pod}: {count} {what}")));
+        }
         if !left.is_empty() {
             self.town.fail("I11", format!("left behind: {}", left.join("; ")));
         }
