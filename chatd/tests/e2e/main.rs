@@ -21,6 +21,7 @@ mod deployment;
 mod freezes;
 mod limits;
 mod many_rooms;
+mod memory;
 mod mixed;
 mod moving;
 mod probes;
