@@ -164,7 +164,9 @@ fn run(course: &Course) {
         *answered.entry(player.room.clone()).or_default() += player.answered;
     }
     println!("{:>7.3} all have left; lines answered by room: {answered:?}", world.began.elapsed().as_secs_f64());
-    assert!(answered.values().all(|answered| *answered > 20), "{answered:?}");
+    // How much there is to judge: a room may have had a fault nearly all the time, and then the last words are most of it.
+    assert!(answered.values().all(|answered| *answered >= NAMES.len() as u64), "{answered:?}");
+    assert!(answered.values().sum::<u64>() > 100, "{answered:?}");
     {
         let ledger = world.ledger();
         println!("what happened to them: {:?}", ledger.counts);
