@@ -7,6 +7,7 @@
 mod chatd;
 mod joins;
 mod load;
+mod node;
 mod peers;
 mod process;
 mod report;
@@ -22,6 +23,7 @@ use clap::Parser;
 
 use chatd::{Chatd, Redis, Way};
 use load::{Load, MEMBERS};
+use node::{Node, Package};
 use peers::{Bare, Bun, Contestant, NatsServer, Place};
 use process::Cpus;
 use report::{Directory, Joins, Row, Setting, Times};
@@ -48,6 +50,12 @@ struct Options {
     /// The server that bun runs
     #[arg(long, default_value = "bench/peers/bun.ts")]
     bun_script: PathBuf,
+    /// Where the packages ws and socket.io are; without it they are left out
+    #[arg(long)]
+    node_modules: Option<PathBuf>,
+    /// The servers that node runs
+    #[arg(long, default_value = "bench/peers")]
+    node_scripts: PathBuf,
     /// The bare epoll loop's binary
     #[arg(long)]
     epoll: PathBuf,
@@ -166,6 +174,13 @@ fn entries<'a>(options: &'a Options, place: &'a Place, redis: Option<&'a Redis>)
         let start =
             move || Ok(Box::new(Bun::start(place, &options.bun, &options.bun_script, json)?) as Box<dyn Contestant>);
         entries.push(entry(name, version, Box::new(start)));
+    }
+    for package in [Package::Ws, Package::SocketIo] {
+        let Some(modules) = &options.node_modules else { break };
+        let version = package.version(modules)?;
+        let start =
+            move || Ok(Box::new(Node::start(place, modules, &options.node_scripts, package)?) as Box<dyn Contestant>);
+        entries.push(entry(&format!("node, {}", package.name()), version, Box::new(start)));
     }
     let version = peers::version(&peers::nats_program(), "--version")?.replace("nats-server: v", "");
     let start = || Ok(Box::new(NatsServer::start(place)?) as Box<dyn Contestant>);

@@ -50,6 +50,10 @@ impl Talk {
         Ok(self.stream.write_all(&wire::frame(text))?)
     }
 
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.stream.write_all(bytes)?)
+    }
+
     /// The next line, without its end.
     pub fn line(&mut self) -> Result<String> {
         loop {
