@@ -166,17 +166,32 @@ function answers(port) {
   });
 }
 
+// Outside of the range that the system gives to outgoing connections: a port of that range may be taken before its server starts.
+const FIRST_PORT = 12_000;
+const PORTS = 20_000;
+let tried = 0;
+
+/** A port that nothing listens on; another one each time. */
 async function freePort() {
-  return (await freePorts(1))[0];
+  // Processes that run at the same time begin far from each other.
+  const start = process.pid * 7919;
+  for (let left = PORTS; left > 0; left -= 1) {
+    const port = FIRST_PORT + (start + tried++) % PORTS;
+    if (await isFree(port)) return port;
+  }
+  throw new Error('no port is free');
 }
 
-/** Ports that were free a moment ago; all are held until all are known, so they differ. */
-async function freePorts(count) {
-  const servers = await Promise.all(Array.from({ length: count }, () => new Promise((resolve) => {
+function isFree(port) {
+  return new Promise((resolve) => {
     const server = net.createServer();
-    server.listen(0, '127.0.0.1', () => resolve(server));
-  })));
-  const ports = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
+
+async function freePorts(count) {
+  const ports = [];
+  while (ports.length < count) ports.push(await freePort());
   return ports;
 }
