@@ -109,7 +109,7 @@ lint: $(DENY) ## formatting, clippy, shellcheck, unused dependencies, licences a
 	@hack/need rust cc shellcheck
 	@echo "==> cargo fmt"
 	@cargo fmt --all --check
-	@cd fuzz && cargo fmt --check
+	@cd fuzz && cargo fmt --check && cargo metadata --locked --format-version 1 >/dev/null
 	@echo "==> shellcheck"
 	@grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci hack $(wildcard bench fuzz/run) | xargs shellcheck
 	@echo "==> unused dependencies"
