@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -163,9 +164,23 @@ fn pss_of_smaps(rollup: &str) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// A port of loopback that was free just now.
+const FIRST_PORT: u16 = 12_000;
+const PORTS: u32 = 20_000;
+
+/// An address of loopback that nothing listens at, another one each time. Its port is outside of the range that the system gives to
+/// outgoing connections, of which there are thousands here: one of them would take it before the server starts.
 pub fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at the same time begin far from each other.
+    let start = std::process::id().wrapping_mul(7_919);
+    for _ in 0..PORTS {
+        let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        let address = SocketAddr::from(([127, 0, 0, 1], FIRST_PORT + offset as u16));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    bail!("no port is free")
 }
 
 /// Raises the limit of open files to what the system allows; returns it.
