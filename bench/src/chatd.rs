@@ -1,7 +1,7 @@
 //! chatd as a contestant: over lines, over WebSockets, and over lines through a second process that relays.
 //! Does I/O: starts it and its Redis, opens its rooms.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -108,22 +108,7 @@ impl Chatd {
             Way::Relay => (self.pods[1], " RELAY"),
             Way::Lines | Way::WebSocket => (self.owner(), ""),
         };
-        let mut talks = Vec::with_capacity(MEMBERS);
-        for member in 0..MEMBERS {
-            let mut talk = Talk::connect(entry.tcp)?;
-            talk.send(&format!("JOIN {room} p{member}{mode}\n"))?;
-            talk.line_that_starts("JOINED ")?;
-            talks.push(talk);
-        }
-        // An own message comes back after everything that was said before it, so each has then read all ENTERED.
-        for member in 0..MEMBERS {
-            talks[member].send(&format!("SAY in step {member}\n"))?;
-            for talk in &mut talks {
-                talk.line_that_starts(&format!("MSG p{member} in step"))?;
-            }
-        }
-        let decoder = || Decoder::Lines(Lines::new("MSG p0 "));
-        Ok(OpenRoom { members: finish(talks, decoder)?, message: wire::line(index) })
+        Ok(OpenRoom { members: members_by_lines(entry.tcp, &room, mode)?, message: wire::line(index) })
     }
 
     fn open_web(&self, index: usize) -> Result<OpenRoom> {
@@ -178,4 +163,23 @@ pub fn is_ready(admin: SocketAddr) -> bool {
 
 pub fn log_of(log: &Path) -> String {
     format!("chatd said:\n{}", std::fs::read_to_string(log).unwrap_or_default())
+}
+
+/// The members of a full room, by lines: each has read all that was said before the first message. `mode`: what follows the name in JOIN.
+pub fn members_by_lines(entry: SocketAddr, room: &str, mode: &str) -> Result<Vec<(TcpStream, Decoder)>> {
+    let mut talks = Vec::with_capacity(MEMBERS);
+    for member in 0..MEMBERS {
+        let mut talk = Talk::connect(entry)?;
+        talk.send(&format!("JOIN {room} p{member}{mode}\n"))?;
+        talk.line_that_starts("JOINED ")?;
+        talks.push(talk);
+    }
+    // An own message comes back after everything that was said before it, so each has then read all ENTERED.
+    for member in 0..MEMBERS {
+        talks[member].send(&format!("SAY in step {member}\n"))?;
+        for talk in &mut talks {
+            talk.line_that_starts(&format!("MSG p{member} in step"))?;
+        }
+    }
+    finish(talks, || Decoder::Lines(Lines::new("MSG p0 ")))
 }

@@ -10,9 +10,9 @@ use super::players::Players;
 use super::pods::{Pods, Redis};
 use super::table::Column;
 use super::{Bench, times};
-use crate::load::{Load, MEMBERS};
-use crate::talk::Talk;
-use crate::wire::{self, Decoder, Lines};
+use crate::chatd::members_by_lines;
+use crate::load::Load;
+use crate::wire;
 
 /// Lines a second of all quiet rooms together.
 const QUIET: f64 = 1_000.0;
@@ -36,21 +36,7 @@ pub fn flood(bench: &Bench, rooms: usize) -> Result<Column> {
     let mut alone = std::mem::take(&mut players.met);
 
     let room = super::pods::make_rooms(1, door)?.pop().context("no room for the flood")?;
-    let mut talks = Vec::new();
-    for member in 0..MEMBERS {
-        let mut talk = Talk::connect(door)?;
-        talk.send(&format!("JOIN {room} p{member}\n"))?;
-        talk.line_that_starts("JOINED ")?;
-        talks.push(talk);
-    }
-    for member in 0..MEMBERS {
-        talks[member].send(&format!("SAY in step {member}\n"))?;
-        for talk in &mut talks {
-            talk.line_that_starts(&format!("MSG p{member} in step"))?;
-        }
-    }
-    let members = talks.into_iter().map(|talk| Ok((talk.into_stream()?, Decoder::Lines(Lines::new("MSG p0 ")))));
-    let members = members.collect::<Result<Vec<_>>>()?;
+    let members = members_by_lines(door, &room, "")?;
     let stop = Arc::new(AtomicBool::new(false));
     let of_thread = stop.clone();
     let thread = std::thread::spawn(move || -> Result<(u64, Duration)> {
