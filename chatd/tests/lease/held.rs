@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use chatd::directory::{Answer, Request};
+use chatd::hub::Ticket;
 use chatd::lease::{DirectoryState, LeaseEffect, LeaseNotice, LeaseRecord};
 use chatd::protocol::PodBoot;
 
@@ -130,11 +131,8 @@ fn a_pod_that_served_and_lost_its_lease_to_another_deployment_says_so() {
     assert_eq!(world.stored, Some(record("theirs", 1)));
 }
 
-#[test]
-fn an_answer_that_lay_there_during_a_freeze_leads_to_a_renewal_at_once() {
-    let mut world = World::new();
-    world.pass(3_000);
-    world.now += 2_000;
+/// The renewal that is due is sent and carried out, and its answer is on its way.
+fn renewal_on_its_way(world: &mut World) -> Ticket {
     world.lease.tick(world.time());
     let mut effects = Vec::new();
     world.lease.take_effects(&mut effects);
@@ -142,10 +140,19 @@ fn an_answer_that_lay_there_during_a_freeze_leads_to_a_renewal_at_once() {
         panic!("{effects:?}");
     };
     world.stored = Some(new.clone());
+    *ticket
+}
+
+#[test]
+fn an_answer_that_lay_there_during_a_freeze_leads_to_a_renewal_at_once() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.now += 2_000;
+    let ticket = renewal_on_its_way(&mut world);
     // The process is frozen, and the lease runs out.
     world.now += 11_000;
     world.stored = None;
-    world.lease.answered(world.time(), *ticket, Ok(Answer::Done));
+    world.lease.answered(world.time(), ticket, Ok(Answer::Done));
     assert!(world.lease.next_deadline() <= world.now);
     world.pass(50);
     assert!(world.stored.is_some() && world.heard(&LeaseEffect::Lost));
@@ -157,15 +164,9 @@ fn a_renewal_counts_from_when_it_was_sent() {
     world.pass(3_000);
     world.now += 2_000;
     let sent = world.now;
-    world.lease.tick(world.time());
-    let mut effects = Vec::new();
-    world.lease.take_effects(&mut effects);
-    let [LeaseEffect::Directory { ticket, request: Request::Swap { new, .. } }] = &effects[..] else {
-        panic!("{effects:?}");
-    };
-    world.stored = Some(new.clone());
+    let ticket = renewal_on_its_way(&mut world);
     world.now += 1_500;
-    world.lease.answered(world.time(), *ticket, Ok(Answer::Done));
+    world.lease.answered(world.time(), ticket, Ok(Answer::Done));
     world.serve();
     assert_eq!(world.view().confirmed, Some(sent));
 }
