@@ -106,35 +106,20 @@ pub fn carry_out(stage: &mut Stage, round: &Round) {
     let (mut redis, mut keys) = (Some(redis), Some(keys));
     thread::scope(|scope| {
         for &(fault, time) in &round.faults {
+            let at = |proxy, begin: fn(&Proxy)| {
+                scope.spawn(move || at_proxy(proxy, begin, time));
+            };
             match fault {
                 Fault::Kill(pod) | Fault::Drain(pod) | Fault::Freeze(pod) => {
                     let pod = pods[pod].take().expect("one fault a pod");
                     scope.spawn(move || at_pod(pod, fault, time));
                 }
-                Fault::CutLinks(pod) => {
-                    let proxy = &links[pod];
-                    scope.spawn(move || at_proxy(proxy, Proxy::cut, time));
-                }
-                Fault::HoldLinks(pod) => {
-                    let proxy = &links[pod];
-                    scope.spawn(move || at_proxy(proxy, Proxy::hold, time));
-                }
-                Fault::SwallowLinks(pod) => {
-                    let proxy = &links[pod];
-                    scope.spawn(move || at_proxy(proxy, Proxy::swallow, time));
-                }
-                Fault::CutRedis(pod) => {
-                    let proxy = &stores[pod];
-                    scope.spawn(move || at_proxy(proxy, Proxy::cut, time));
-                }
-                Fault::HoldRedis(pod) => {
-                    let proxy = &stores[pod];
-                    scope.spawn(move || at_proxy(proxy, Proxy::hold, time));
-                }
-                Fault::SlowRedis(pod) => {
-                    let proxy = &stores[pod];
-                    scope.spawn(move || at_proxy(proxy, Proxy::slow, time));
-                }
+                Fault::CutLinks(pod) => at(&links[pod], Proxy::cut),
+                Fault::HoldLinks(pod) => at(&links[pod], Proxy::hold),
+                Fault::SwallowLinks(pod) => at(&links[pod], Proxy::swallow),
+                Fault::CutRedis(pod) => at(&stores[pod], Proxy::cut),
+                Fault::HoldRedis(pod) => at(&stores[pod], Proxy::hold),
+                Fault::SlowRedis(pod) => at(&stores[pod], Proxy::slow),
                 Fault::FreezeRedis | Fault::RestartRedisEmpty | Fault::FlushRedis | Fault::ResetRedis => {
                     let redis = redis.take().expect("one fault of Redis");
                     scope.spawn(move || at_redis(redis, fault, time));
