@@ -321,21 +321,6 @@ impl Hub {
         self.lease.settled || !self.settings.rules.wait_until_settled
     }
 
-    /// The room has gone without the write of LEAVE or QUIT being answered: they are done as far as anyone here can tell.
-    pub(super) fn left_anyway(&mut self, time: Time, room: RoomId, asked: Asked, quit: bool) {
-        if let Reach::Local(id) = asked.by
-            && matches!(self.session(id).map(|session| &session.place), Some(Place::Leaving { .. }))
-        {
-            if quit {
-                self.goodbye(time, id, asked.id, None);
-            } else {
-                self.now_outside(time, id);
-                self.reply(time, asked, &Event::Left { room });
-                self.wake(id);
-            }
-        }
-    }
-
     /// Something that the session waited for has happened: what it sent meanwhile is looked at when this batch is over.
     pub(super) fn wake(&mut self, id: SessionId) {
         self.woken.push(id);

@@ -221,3 +221,35 @@ fn what_is_given_up_at_the_deadline_stands_in_the_directory_though_that_had_lost
     let record = Record::parse(&world.store[&Key::Room(room.parse().unwrap())]).unwrap();
     assert_eq!(record.held_seats(4).len(), 1);
 }
+
+#[test]
+fn who_leaves_is_not_told_so_where_the_next_owner_would_hold_the_seat() {
+    for (entry, word) in [(0, "LEAVE"), (0, "QUIT"), (1, "LEAVE"), (1, "QUIT")] {
+        let mut world = World::new(3);
+        let (room, alice, bob) = world.room_of_two(entry, " RESUMABLE");
+        let carol = world.open(2);
+        world.ask(carol, &format!("JOIN {room} carol RELAY\n"));
+        world.pass(500);
+        world.hear(alice);
+        world.hear(bob);
+        world.away = true;
+        world.drain(0);
+        world.pass(24_000);
+        world.say(bob, &format!("{word}\n"));
+        world.pass(1_100);
+        let heard: Vec<String> = world.hear(bob).lines().map(str::to_owned).collect();
+        let begins = ["ERR unavailable ", "ERR shutting_down ", "BYE shutting_down"];
+        let fits = heard.iter().zip(begins).all(|(line, begin)| line.starts_with(begin));
+        assert!(heard.len() == begins.len() && fits, "{word} by pod {entry}: {heard:?}");
+        assert!(!world.hear(carol).contains("EXITED bob"));
+        // The next owner goes by the record.
+        world.away = false;
+        world.kill_at_once(0);
+        world.pass(5_000);
+        let dave = world.open(2);
+        assert!(
+            world.ask(dave, &format!("JOIN {room} bob RELAY\n")).starts_with("ERR name_taken "),
+            "{word} by pod {entry}"
+        );
+    }
+}

@@ -263,29 +263,6 @@ fn a_room_that_nobody_takes_stands_in_the_directory_though_that_had_lost_it() {
     assert_eq!((record.players.len(), world.pods[0].room_count()), (1, 0));
 }
 
-#[test]
-fn who_was_leaving_when_the_pod_gave_its_rooms_up_has_left() {
-    for (command, answer) in [("LEAVE\n", "LEFT"), ("QUIT\n", "BYE")] {
-        let mut world = World::new(1);
-        let (alice, bob) = (world.open(0), world.open(0));
-        let room = world.create(alice);
-        for (client, name) in [(alice, "alice"), (bob, "bob")] {
-            world.ask(client, &format!("JOIN {room} {name}\n"));
-        }
-        world.hear(alice);
-        world.slow = true;
-        // The write of it is not answered, and the pod has less time than it would wait for that.
-        assert_eq!(world.ask(bob, command), "");
-        let time = world.time();
-        world.pods[0].drain(time, time.now + 500);
-        world.pods[0].targets(time, Vec::new());
-        world.pass(1000);
-        let heard = world.hear(bob);
-        assert!(heard.starts_with(answer), "{command}: {heard}");
-        assert!(world.hear(alice).ends_with("BYE shutting_down\n"));
-    }
-}
-
 /// A room whose owner carried a line of bob's out, and ended before it could say so to bob's pod, which is 1. Pod 2 is the first to
 /// notice, and has taken the room over. The room, bob and carol, who is at pod 2.
 fn taken_over_in_doubt() -> (World, String, Client, Client) {

@@ -301,9 +301,11 @@ impl Hub {
             self.refuse_entry(time, resuming.asked, code);
         }
         for answer in owned.take_answers() {
-            if let Answer::Left { asked, quit } = answer {
+            if let Answer::Left { asked, .. } = answer {
+                // The record may hold the seat still, and so the next owner: nobody has left.
+                self.refuse(time, asked, ErrorCode::Unavailable);
                 match asked.by {
-                    Reach::Local(_) => self.left_anyway(time, room, asked, quit),
+                    Reach::Local(id) => self.fail(time, id, code),
                     Reach::Guest(guest) => self.end_guest(guest, code),
                 }
             }
