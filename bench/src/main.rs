@@ -4,7 +4,9 @@
 // Counts here are far below 2^52.
 #![allow(clippy::cast_precision_loss)]
 
+mod centrifugo;
 mod chatd;
+mod ejabberd;
 mod joins;
 mod load;
 mod node;
@@ -21,7 +23,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 
+use centrifugo::Centrifugo;
 use chatd::{Chatd, Redis, Way};
+use ejabberd::Ejabberd;
 use load::{Load, MEMBERS};
 use node::{Node, Package};
 use peers::{Bare, Bun, Contestant, NatsServer, Place};
@@ -50,12 +54,18 @@ struct Options {
     /// The server that bun runs
     #[arg(long, default_value = "bench/peers/bun.ts")]
     bun_script: PathBuf,
-    /// Where the packages ws and socket.io are; without it they are left out
+    /// Where the packages ws, socket.io and colyseus are; one that is in none of these is left out
     #[arg(long)]
-    node_modules: Option<PathBuf>,
+    node_modules: Vec<PathBuf>,
     /// The servers that node runs
     #[arg(long, default_value = "bench/peers")]
     node_scripts: PathBuf,
+    /// centrifugo's binary; without it, it is left out
+    #[arg(long)]
+    centrifugo: Option<PathBuf>,
+    /// The folder of ejabberd's Erlang application; without it, it is left out
+    #[arg(long)]
+    ejabberd: Option<PathBuf>,
     /// The bare epoll loop's binary
     #[arg(long)]
     epoll: PathBuf,
@@ -135,6 +145,7 @@ fn compare(options: &Options) -> Result<()> {
         rounds: options.rounds,
         window: Duration::from_millis(options.window),
         idle_connections: options.idle,
+        left_out: left_out(options),
     };
     let report = report::markdown(&setting, &rows, directory.as_ref());
     println!("{report}");
@@ -142,6 +153,14 @@ fn compare(options: &Options) -> Result<()> {
         std::fs::write(out, report).with_context(|| format!("writing {}", out.display()))?;
     }
     Ok(())
+}
+
+/// The peers that are not installed.
+fn left_out(options: &Options) -> Vec<&'static str> {
+    let packages = [Package::Ws, Package::SocketIo, Package::Colyseus]
+        .map(|package| (package.name(), package.find(&options.node_modules).is_some()));
+    let others = [("centrifugo", options.centrifugo.is_some()), ("ejabberd", options.ejabberd.is_some())];
+    packages.into_iter().chain(others).filter(|(_, there)| !there).map(|(name, _)| name).collect()
 }
 
 fn entries<'a>(options: &'a Options, place: &'a Place, redis: Option<&'a Redis>) -> Result<Vec<Entry<'a>>> {
@@ -175,12 +194,22 @@ fn entries<'a>(options: &'a Options, place: &'a Place, redis: Option<&'a Redis>)
             move || Ok(Box::new(Bun::start(place, &options.bun, &options.bun_script, json)?) as Box<dyn Contestant>);
         entries.push(entry(name, version, Box::new(start)));
     }
-    for package in [Package::Ws, Package::SocketIo] {
-        let Some(modules) = &options.node_modules else { break };
+    for package in [Package::Ws, Package::SocketIo, Package::Colyseus] {
+        let Some(modules) = package.find(&options.node_modules) else { continue };
         let version = package.version(modules)?;
         let start =
             move || Ok(Box::new(Node::start(place, modules, &options.node_scripts, package)?) as Box<dyn Contestant>);
         entries.push(entry(&format!("node, {}", package.name()), version, Box::new(start)));
+    }
+    if let Some(program) = &options.centrifugo {
+        let version = peers::version(program, "version")?;
+        let version = version.split(['v', ' ']).find(|part| part.starts_with(|first: char| first.is_ascii_digit()));
+        let start = move || Ok(Box::new(Centrifugo::start(place, program)?) as Box<dyn Contestant>);
+        entries.push(entry("centrifugo, WebSocket", version.unwrap_or("unknown").to_owned(), Box::new(start)));
+    }
+    if let Some(application) = &options.ejabberd {
+        let start = move || Ok(Box::new(Ejabberd::start(place, application)?) as Box<dyn Contestant>);
+        entries.push(entry("ejabberd, XMPP", ejabberd::version(application), Box::new(start)));
     }
     let version = peers::version(&peers::nats_program(), "--version")?.replace("nats-server: v", "");
     let start = || Ok(Box::new(NatsServer::start(place)?) as Box<dyn Contestant>);

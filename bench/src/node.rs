@@ -1,10 +1,10 @@
-//! The peers on node: the packages ws and socket.io. Does I/O: starts them and opens their rooms.
+//! The peers on node: the packages ws, socket.io and colyseus. Does I/O: starts them and opens their rooms.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::load::MEMBERS;
 use crate::peers::{Contestant, OpenRoom, Place, finish};
@@ -12,11 +12,17 @@ use crate::process::{Process, free_address};
 use crate::talk::Talk;
 use crate::wire::{self, Decoder, WebSocket};
 
+/// Colyseus: the server's word that a seat is taken, and the client's that it listens.
+const JOIN_ROOM: u8 = 10;
+/// Colyseus: ROOM_DATA, the message's kind `say`, and the MessagePack head of a text of [`wire::LINE`] bytes.
+const COLYSEUS_SAY: [u8; 7] = [13, 0xa3, b's', b'a', b'y', 0xd9, wire::LINE as u8];
+
 /// A package whose server is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Package {
     Ws,
     SocketIo,
+    Colyseus,
 }
 
 impl Package {
@@ -24,13 +30,24 @@ impl Package {
         match self {
             Self::Ws => "ws",
             Self::SocketIo => "socket.io",
+            Self::Colyseus => "colyseus",
         }
+    }
+
+    fn folder(self, modules: &Path) -> PathBuf {
+        modules.join(if self == Self::Colyseus { "@colyseus/core" } else { self.name() })
+    }
+
+    /// Which of the folders has it.
+    pub fn find(self, modules: &[PathBuf]) -> Option<&PathBuf> {
+        modules.iter().find(|modules| self.folder(modules).is_dir())
     }
 
     fn script(self) -> &'static str {
         match self {
             Self::Ws => "ws.cjs",
             Self::SocketIo => "socket_io.cjs",
+            Self::Colyseus => "colyseus.cjs",
         }
     }
 
@@ -39,7 +56,7 @@ impl Package {
     /// # Errors
     /// It is not installed in `modules`.
     pub fn version(self, modules: &Path) -> Result<String> {
-        let path = modules.join(self.name()).join("package.json");
+        let path = self.folder(modules).join("package.json");
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let version = text.split_once(r#""version": ""#).and_then(|(_, rest)| rest.split_once('"'));
         Ok(version.map_or("unknown", |(version, _)| version).to_owned())
@@ -76,7 +93,31 @@ impl Node {
                 while talk.frame()? != r#"42["joined"]"# {}
                 Ok(talk)
             }
+            Package::Colyseus => self.join_colyseus(room),
         }
+    }
+
+    /// A seat by HTTP from the matchmaker, then a WebSocket to that seat. The messages' first bytes are those of `Protocol` in `@colyseus/shared-types`.
+    fn join_colyseus(&self, room: usize) -> Result<Talk> {
+        let mut talk = Talk::connect(self.address)?;
+        let body = format!(r#"{{"room":"{room}"}}"#);
+        talk.send(&format!(
+            "POST /matchmake/joinOrCreate/chat HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        ))?;
+        let seat = talk.rest()?;
+        let field = |name: &str| {
+            let value = seat.split_once(&format!(r#""{name}":""#)).and_then(|(_, rest)| rest.split_once('"'));
+            value.map(|(value, _)| value).with_context(|| format!("no {name} in {seat}"))
+        };
+        let path = format!("/{}/{}?sessionId={}", field("processId")?, field("roomId")?, field("sessionId")?);
+        let mut talk = Talk::upgrade(self.address, &path, None)?;
+        let joined = talk.frame()?;
+        ensure!(joined.starts_with(char::from(JOIN_ROOM)), "expected JOIN_ROOM, got: {joined:?}");
+        talk.send_bytes(&wire::binary_frame(&[JOIN_ROOM]))?;
+        Ok(talk)
     }
 }
 
@@ -91,6 +132,7 @@ impl Contestant for Node {
         let message = match self.package {
             Package::Ws => wire::frame(&text),
             Package::SocketIo => wire::frame(&format!(r#"42["say","{text}"]"#)),
+            Package::Colyseus => wire::binary_frame(&[&COLYSEUS_SAY, text.as_bytes()].concat()),
         };
         // The last one's message comes back to all only once all four have been accepted.
         talks[MEMBERS - 1].send_bytes(&message)?;

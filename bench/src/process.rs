@@ -13,7 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// A server may take this long from its start to its first accepted connection.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_mins(1);
 
 /// Which CPUs may be used for what: with two or more, one is the servers' and another the generator's.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +101,7 @@ impl Process {
     /// Waits until `address` accepts a connection.
     ///
     /// # Errors
-    /// The process ended, or 20 s have passed.
+    /// The process ended, or [`START`] has passed.
     pub fn wait_for(&mut self, address: SocketAddr) -> Result<()> {
         self.wait_until(|| TcpStream::connect(address).is_ok())
     }

@@ -63,6 +63,8 @@ pub struct Setting {
     pub rounds: usize,
     pub window: Duration,
     pub idle_connections: usize,
+    /// Peers that are not installed.
+    pub left_out: Vec<&'static str>,
 }
 
 /// Times in milliseconds: each round's median and 99th percentile.
@@ -106,14 +108,18 @@ pub struct Directory {
 /// The whole report.
 pub fn markdown(setting: &Setting, rows: &[Row], directory: Option<&Directory>) -> String {
     let mut out = String::from("# Benchmark results\n\nWritten by `bench/run`; do not edit.\n\n");
-    let Setting { date, machine, rooms, pipelined, rounds, window, idle_connections } = setting;
+    let Setting { date, machine, rooms, pipelined, rounds, window, idle_connections, left_out } = setting;
     let _ = writeln!(
         out,
         "{date}. {machine}\n\nLoad: {rooms} rooms of 4 connections for each server, 64-byte lines, one member of a room \
          sends, all four must get each line once. *One line a wake*: each room has one line under way. *Pipelined*: \
          {pipelined} lines in a write. All servers run side by side and are measured in turn, {rounds} windows of \
-         {window:?} each. A figure is the median, with the lowest and highest window in parentheses.\n"
+         {window:?} each. A figure is the median, with the lowest and highest window in parentheses. What \
+         each server is, and does for a message: [peers/](peers/README.md).\n"
     );
+    if !left_out.is_empty() {
+        let _ = writeln!(out, "Not installed here, and so not measured: {}.\n", left_out.join(", "));
+    }
     deliveries(&mut out, rows);
     ratios(&mut out, rows);
     idle(&mut out, rows, *idle_connections);

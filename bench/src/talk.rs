@@ -82,6 +82,18 @@ impl Talk {
         }
     }
 
+    /// Reads until `wanted` has come; what came before it is passed over.
+    pub fn until(&mut self, wanted: &str) -> Result<()> {
+        loop {
+            if let Some(at) = memchr::memmem::find(&self.buffer, wanted.as_bytes()) {
+                self.buffer.drain(..at + wanted.len());
+                return Ok(());
+            }
+            let filled = self.fill();
+            filled.with_context(|| format!("expected {wanted}, got: {}", String::from_utf8_lossy(&self.buffer)))?;
+        }
+    }
+
     /// The text of the next unfragmented data frame; control frames are passed over.
     pub fn frame(&mut self) -> Result<String> {
         loop {
@@ -95,7 +107,7 @@ impl Talk {
                 continue;
             }
             let frame = self.buffer.drain(..head + length).collect::<Vec<u8>>();
-            if frame[0] == 0x81 {
+            if matches!(frame[0], 0x81 | 0x82) {
                 return Ok(String::from_utf8_lossy(&frame[head..]).into_owned());
             }
             ensure!(frame[0] & 0x0f != 8, "the server closed the WebSocket");
@@ -104,11 +116,15 @@ impl Talk {
 
     /// Reads JSON messages until one has `"type":"<kind>"`.
     pub fn frame_of_type(&mut self, kind: &str) -> Result<String> {
-        let wanted = format!("\"type\":\"{kind}\"");
+        self.frame_with(&format!(r#""type":"{kind}""#), r#""type":"error""#)
+    }
+
+    /// Reads messages until one contains `wanted`; one that contains `refusal` ends it.
+    pub fn frame_with(&mut self, wanted: &str, refusal: &str) -> Result<String> {
         loop {
             let text = self.frame()?;
-            ensure!(!text.contains("\"type\":\"error\""), "expected {kind}, got: {text}");
-            if text.contains(&wanted) {
+            ensure!(!text.contains(refusal), "expected {wanted}, got: {text}");
+            if text.contains(wanted) {
                 return Ok(text);
             }
         }

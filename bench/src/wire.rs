@@ -1,7 +1,7 @@
 //! What the contestants' wires look like: encodes a message to send, counts the messages in what comes back.
 //! Pure: bytes in, counts and answers out. Decoders only do what counting needs, so that the generator stays cheap.
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memmem};
 
 /// Bytes of one chat line with its line end; on wires without line ends, bytes of its text.
 /// From the project's own figures: "rooms of 4, 64-byte lines".
@@ -36,6 +36,11 @@ pub fn frame(text: &str) -> Vec<u8> {
     masked(0x81, text.as_bytes())
 }
 
+/// One masked WebSocket binary frame.
+pub fn binary_frame(payload: &[u8]) -> Vec<u8> {
+    masked(0x82, payload)
+}
+
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut out = vec![first];
@@ -58,6 +63,7 @@ pub enum Decoder {
     Lines(Lines),
     WebSocket(WebSocket),
     Nats(Nats),
+    Needle(Needle),
 }
 
 impl Decoder {
@@ -70,6 +76,7 @@ impl Decoder {
             Self::Lines(decoder) => decoder.count(bytes),
             Self::WebSocket(decoder) => decoder.count(bytes, answer),
             Self::Nats(decoder) => decoder.count(bytes, answer),
+            Self::Needle(decoder) => Ok(decoder.count(bytes)),
         }
     }
 }
@@ -205,6 +212,33 @@ impl Nats {
     }
 }
 
+/// A stream that carries more than messages, where a part that only a message has is counted.
+#[derive(Debug)]
+pub struct Needle {
+    needle: &'static [u8],
+    /// The stream's last bytes, fewer than the needle has.
+    tail: Vec<u8>,
+}
+
+impl Needle {
+    pub fn new(needle: &'static str) -> Self {
+        Self { needle: needle.as_bytes(), tail: Vec::new() }
+    }
+
+    fn count(&mut self, bytes: &[u8]) -> u32 {
+        let most = self.needle.len() - 1;
+        // Neither the tail nor what is added to it can hold a whole needle, so one that is found here was cut.
+        self.tail.extend(&bytes[..bytes.len().min(most)]);
+        let cut = memmem::find_iter(&self.tail, self.needle).count();
+        if bytes.len() > most {
+            self.tail.clear();
+            self.tail.extend(&bytes[bytes.len() - most..]);
+        }
+        self.tail.drain(..self.tail.len().saturating_sub(most));
+        (cut + memmem::find_iter(bytes, self.needle).count()) as u32
+    }
+}
+
 fn sample(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(120)]).escape_debug().to_string()
 }
@@ -246,6 +280,12 @@ mod tests {
         let stream = b"MSG room.000001 1 5\r\nhello\r\nPING\r\nMSG room.000001 1 2\r\n\r\n\r\n";
         counts(|| Decoder::Nats(Nats::default()), stream, 2, b"PONG\r\n");
         assert!(Nats::default().count(b"-ERR 'Slow Consumer'\r\n", &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn needles_are_counted_however_they_are_cut() {
+        let stream = b"<presence/><message><body>a</body></message><message><body></body></message></bo";
+        counts(|| Decoder::Needle(Needle::new("</body></message>")), stream, 2, b"");
     }
 
     #[test]
