@@ -46,6 +46,8 @@ pub struct Load {
     buffer: Vec<u8>,
     events: Vec<epoll::Event>,
     ready: VecDeque<usize>,
+    /// Messages that have come so far. A slow server's batches may take as long as a window, so they are not counted as wholes.
+    delivered: u64,
 }
 
 /// What one measuring window saw.
@@ -67,6 +69,7 @@ impl Load {
             buffer: vec![0; 64 * 1024],
             events: Vec::with_capacity(1024),
             ready: VecDeque::new(),
+            delivered: 0,
         })
     }
 
@@ -114,11 +117,11 @@ impl Load {
         while Instant::now() < warm_end {
             self.next_round(lines)?;
         }
-        let (started, cpu_before, mut deliveries) = (Instant::now(), cpu()?, 0);
+        let (started, cpu_before, before) = (Instant::now(), cpu()?, self.delivered);
         while started.elapsed() < window {
-            deliveries += self.next_round(lines)?;
+            self.next_round(lines)?;
         }
-        let (elapsed, cpu_after) = (started.elapsed(), cpu()?);
+        let (elapsed, cpu_after, deliveries) = (started.elapsed(), cpu()?, self.delivered - before);
         self.drain()?;
         Ok(Window { deliveries, elapsed, cpu: cpu_after.since(cpu_before) })
     }
@@ -139,15 +142,13 @@ impl Load {
         Ok(times)
     }
 
-    /// One turn of the loop, then the next batch for each room that got all of its last one. Returns the deliveries.
-    fn next_round(&mut self, lines: u32) -> Result<u64> {
+    /// One turn of the loop, then the next batch for each room that got all of its last one.
+    fn next_round(&mut self, lines: u32) -> Result<()> {
         self.expect_turn()?;
-        let mut deliveries = 0;
         while let Some(room) = self.ready.pop_front() {
-            deliveries += u64::from(lines) * MEMBERS as u64;
             self.send(room, lines)?;
         }
-        Ok(deliveries)
+        Ok(())
     }
 
     fn drain(&mut self) -> Result<()> {
@@ -216,6 +217,7 @@ impl Load {
             }
             ensure!(messages <= member.due, "connection {index} got {messages} messages, {} were due", member.due);
             member.due -= messages;
+            self.delivered += u64::from(messages);
             if member.due == 0 {
                 let room = &mut self.rooms[index / MEMBERS];
                 room.waiting -= 1;
@@ -225,5 +227,45 @@ impl Load {
             }
         }
         Ok(!self.events.is_empty())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::wire::Needle;
+
+    /// A server that is slower than a window: of the two lines that it owes each member it writes one when the window begins,
+    /// nothing that counts as long as that lasts, and the other one when it is over.
+    #[test]
+    fn what_came_of_an_unfinished_batch_counts() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut load = Load::new().unwrap();
+        let (streams, mut served): (Vec<_>, Vec<_>) = (0..MEMBERS)
+            .map(|_| {
+                let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                ((stream, Decoder::Needle(Needle::new("line"))), listener.accept().unwrap().0)
+            })
+            .unzip();
+        load.add_room(streams, b"line".to_vec()).unwrap();
+        let (mark, marks) = mpsc::channel();
+        let server = std::thread::spawn(move || {
+            let mut all = |bytes: &[u8]| served.iter_mut().try_for_each(|member| member.write_all(bytes)).unwrap();
+            marks.recv().unwrap();
+            all(b"line");
+            while marks.try_recv().is_err() {
+                all(b".");
+            }
+            all(b"line");
+            served
+        });
+        let cpu = || Ok(mark.send(()).map(|()| Cpu::default())?);
+        let window = load.run(2, Duration::ZERO, Duration::from_millis(100), &cpu).unwrap();
+        assert_eq!(window.deliveries, MEMBERS as u64);
+        server.join().unwrap();
     }
 }
