@@ -2,16 +2,12 @@
 //! record; the rest is pure.
 
 use anyhow::{Context, Result, bail};
+use programs::repository;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::str::FromStr;
-
-/// The folder of this repository.
-pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_path_buf()
-}
 
 /// A cluster's name. It becomes part of the names of network interfaces, which the kernel cuts off at 15 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +94,7 @@ pub struct Record {
 impl Record {
     /// kubectl of this cluster, whatever KUBECONFIG the caller has.
     pub fn kubectl(&self) -> Command {
-        let mut kubectl = crate::command::from_words(&self.kubectl);
+        let mut kubectl = programs::from_words(&self.kubectl);
         kubectl.env("KUBECONFIG", &self.kubeconfig);
         kubectl
     }

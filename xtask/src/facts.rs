@@ -3,7 +3,7 @@
 use crate::builtin;
 use crate::choose::{Facts, Tool, Wish};
 use crate::cluster::Kind;
-use crate::command::{self, SHORT, from_words};
+use programs::{SHORT, from_words};
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub fn observe(wish: Wish, made_before: Option<Kind>) -> Facts {
         } else {
             Err("docker or podman".to_owned())
         },
-        kubectl: command::find("kubectl").is_some(),
+        kubectl: programs::find("kubectl").is_some(),
         kind,
         k3d,
         minikube,
@@ -47,10 +47,10 @@ pub fn observe(wish: Wish, made_before: Option<Kind>) -> Facts {
 }
 
 fn tool(words: &[&str]) -> Tool {
-    if words.first().and_then(|program| command::find(program)).is_none() {
+    if words.first().and_then(|program| programs::find(program)).is_none() {
         return Tool::Absent;
     }
-    match command::succeed(&mut from_words(words), SHORT) {
+    match programs::succeed(&mut from_words(words), SHORT) {
         Ok(_) => Tool::Works,
         Err(error) => Tool::Broken(format!("{error:#}")),
     }
@@ -59,10 +59,10 @@ fn tool(words: &[&str]) -> Tool {
 fn engine() -> Result<String, String> {
     let mut reasons = Vec::new();
     for engine in ["docker", "podman"] {
-        if command::find(engine).is_none() {
+        if programs::find(engine).is_none() {
             continue;
         }
-        match command::succeed(&mut from_words(&[engine, "info"]), SHORT) {
+        match programs::succeed(&mut from_words(&[engine, "info"]), SHORT) {
             Ok(_) => return Ok(engine.to_owned()),
             Err(_) => reasons.push(format!("`{engine} info` fails: is its service running, and may you use it?")),
         }
@@ -71,7 +71,7 @@ fn engine() -> Result<String, String> {
 }
 
 fn current() -> Result<String, String> {
-    let ask = |words: &[&str]| command::succeed(&mut from_words(words), SHORT).map_err(|error| format!("{error:#}"));
+    let ask = |words: &[&str]| programs::succeed(&mut from_words(words), SHORT).map_err(|error| format!("{error:#}"));
     let context = ask(&["kubectl", "config", "current-context"])?;
     ask(&["kubectl", "--request-timeout=10s", "get", "--raw", "/version"])?;
     Ok(context.trim().to_owned())
@@ -93,7 +93,7 @@ fn builtin_lacks() -> Vec<String> {
 
 /// What `hack/need cluster` can install, or has to advise on.
 pub fn lacking_programs() -> Vec<String> {
-    let missing = PROGRAMS.iter().filter(|(program, _)| command::find(program).is_none());
+    let missing = PROGRAMS.iter().filter(|(program, _)| programs::find(program).is_none());
     let mut lacks: Vec<String> = missing.map(|(program, package)| format!("{program} ({package})")).collect();
     if !builtin::has_network_plugins() {
         lacks
@@ -109,7 +109,7 @@ pub fn root() -> Result<Vec<String>, String> {
     }
     let advice =
         "root, for namespaces and containers: run  sudo --preserve-env=PATH,HOME,CLUSTER,CLUSTER_NAME,NODES make up";
-    if command::find("sudo").is_none() {
+    if programs::find("sudo").is_none() {
         return Err(
             "root, for namespaces and containers, and sudo is not installed: run  su --command 'make up'".to_owned()
         );
@@ -118,7 +118,7 @@ pub fn root() -> Result<Vec<String>, String> {
         return Ok(vec!["sudo".to_owned()]);
     }
     // Without a terminal sudo could only wait for a password that nobody types.
-    match command::succeed(&mut from_words(&["sudo", "-n", "true"]), SHORT) {
+    match programs::succeed(&mut from_words(&["sudo", "-n", "true"]), SHORT) {
         Ok(_) => Ok(vec!["sudo".to_owned(), "-n".to_owned()]),
         Err(_) => Err(advice.to_owned()),
     }

@@ -1,10 +1,10 @@
 //! A Go program: built once for each state of its source, its pinned modules and the compiler, and kept in `.cache`. Does I/O.
 
 use crate::builtin::processes::hex;
-use crate::cluster::repository;
-use crate::command::{self, SHORT, tail};
 use crate::steps::{Steps, seconds};
 use anyhow::{Context, Result, bail};
+use programs::repository;
+use programs::{SHORT, tail};
 use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -58,7 +58,7 @@ impl GoProgram {
         files.sort();
         let mut hash = Sha256::new();
         let compiler =
-            command::succeed(self.go().args(["env", "GOVERSION", "GOOS", "GOARCH"]), Duration::from_mins(5))?;
+            programs::succeed(self.go().args(["env", "GOVERSION", "GOOS", "GOARCH"]), Duration::from_mins(5))?;
         for text in [&compiler, &self.linker_flags] {
             hash.update(text);
             hash.update([0]);
@@ -96,8 +96,8 @@ impl GoProgram {
     fn compile(&self, steps: &Steps, program: &Path) -> Result<()> {
         let started = Instant::now();
         steps.note("fetching modules");
-        command::succeed(self.go().args(["mod", "download"]), BUILD_LIMIT).context("fetching Go modules")?;
-        let listed = command::succeed(self.go().args(["list", "-deps", self.package]), Duration::from_mins(5))?;
+        programs::succeed(self.go().args(["mod", "download"]), BUILD_LIMIT).context("fetching Go modules")?;
+        let listed = programs::succeed(self.go().args(["list", "-deps", self.package]), Duration::from_mins(5))?;
         let packages = listed.lines().count();
         steps.note(format!(
             "modules are there after {}; {packages} packages, fewer if Go has some of them already",
@@ -145,7 +145,7 @@ impl GoProgram {
         if !status.success() {
             bail!("`go build` in {} failed:\n{}", self.source, tail(&said.join("\n"), 20));
         }
-        command::succeed(Command::new(program).args(self.try_with), SHORT).context("the new program does not run")?;
+        programs::succeed(Command::new(program).args(self.try_with), SHORT).context("the new program does not run")?;
         Ok(())
     }
 

@@ -4,7 +4,6 @@
 mod builtin;
 mod choose;
 mod cluster;
-mod command;
 mod databases;
 mod demo;
 mod deploy;

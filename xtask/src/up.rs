@@ -2,11 +2,12 @@
 
 use crate::builtin::{self, binary};
 use crate::choose::{Choice, Wish, choose};
-use crate::cluster::{Cluster, Kind, Record, Selection, repository};
+use crate::cluster::{Cluster, Kind, Record, Selection};
+use crate::external;
 use crate::facts;
 use crate::steps::{Steps, seconds};
-use crate::{command, external};
 use anyhow::{Context, Result, bail};
+use programs::repository;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -129,7 +130,7 @@ fn install_kubectl(cluster: &Cluster, program: &std::path::Path) -> Result<()> {
 /// The context of this moment, as a file of its own: what the user switches to later is not ours to touch.
 fn take_current(cluster: &Cluster) -> Result<()> {
     let mut view = Command::new("kubectl");
-    let text = command::succeed(view.args(["config", "view", "--minify", "--flatten", "--raw"]), command::SHORT)?;
+    let text = programs::succeed(view.args(["config", "view", "--minify", "--flatten", "--raw"]), programs::SHORT)?;
     std::io::Write::write_all(&mut external::private_file(&cluster.kubeconfig())?, text.as_bytes())?;
     Ok(())
 }
@@ -138,7 +139,7 @@ fn make_external(cluster: &Cluster, kind: Kind, nodes: u8, steps: &Steps) -> Res
     let answers = || {
         let mut ask = Command::new("kubectl");
         ask.env("KUBECONFIG", cluster.kubeconfig()).args(["--request-timeout=10s", "get", "--raw", "/readyz"]);
-        cluster.kubeconfig().exists() && command::succeed(&mut ask, command::SHORT).is_ok()
+        cluster.kubeconfig().exists() && programs::succeed(&mut ask, programs::SHORT).is_ok()
     };
     if answers() {
         steps.note("it is there already");

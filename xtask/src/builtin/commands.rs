@@ -37,7 +37,7 @@ pub fn load(arguments: &Load) -> Result<ExitCode> {
 
 /// Runs one of these commands by way of `root`, which is sudo and its options.
 pub fn as_root(root: &[String], words: &[String]) -> Result<()> {
-    let mut command = crate::command::from_words(root);
+    let mut command = programs::from_words(root);
     command.arg(std::env::current_exe()?).args(words);
     let status = command.status().with_context(|| format!("starting {}", root.join(" ")))?;
     ensure!(status.success(), "`{} xtask {}` ended with {status}", root.join(" "), words.join(" "));

@@ -3,8 +3,8 @@
 use super::layout::{Layout, Node};
 use super::state;
 use crate::cluster::Name;
-use crate::command::{self, SHORT};
 use anyhow::{Context, Result};
+use programs::SHORT;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -30,12 +30,12 @@ pub fn load(name: &Name, archives: &[PathBuf]) -> Result<()> {
 }
 
 fn import(layout: &Layout, node: Node, archive: &Path) -> Result<()> {
-    command::succeed(ctr(layout, node).arg("import").arg(archive), IMPORT_LIMIT)
+    programs::succeed(ctr(layout, node).arg("import").arg(archive), IMPORT_LIMIT)
         .with_context(|| format!("bringing {} into {}", archive.display(), node.name()))
         .map(drop)
 }
 
 pub fn import_missing(layout: &Layout, node: Node, archive: &Path, image: &str) -> Result<()> {
-    let there = command::succeed(ctr(layout, node).args(["list", "--quiet"]), SHORT)?;
+    let there = programs::succeed(ctr(layout, node).args(["list", "--quiet"]), SHORT)?;
     if there.lines().any(|line| line == image) { Ok(()) } else { import(layout, node, archive) }
 }

@@ -22,7 +22,6 @@ pub use commands::as_root;
 pub use load::load;
 
 use crate::cluster::Name;
-use crate::command::{self, from_words, tail};
 use crate::steps::{Steps, wait_for};
 use anyhow::{Context, Result, bail};
 use base64::Engine;
@@ -31,6 +30,7 @@ use control::Supervisor;
 use identity::Identity;
 use layout::{DNS_SERVICE, Layout, METRICS_PORT, MOST_NODES, Node};
 use processes::Processes;
+use programs::{from_words, tail};
 use serde_json::Value;
 use state::Noted;
 use std::fs;
@@ -98,7 +98,7 @@ pub fn up(arguments: &Arguments, steps: &Steps) -> Result<()> {
         write_configuration(&layout)?;
         install(&layout, &arguments.program)
     })?;
-    let containerd = command::find("containerd").context("containerd is not installed")?;
+    let containerd = programs::find("containerd").context("containerd is not installed")?;
     let processes = Processes { layout: &layout, programs, containerd, audit: arguments.audit };
 
     let alive = noted.supervisor.is_some_and(Identity::lives);
@@ -157,7 +157,7 @@ pub fn has_network_plugins() -> bool {
 }
 
 pub fn pause_archive() -> Result<PathBuf> {
-    pause::build(&crate::cluster::repository().join(".cache/cluster"))
+    pause::build(&programs::repository().join(".cache/cluster"))
 }
 
 /// A cluster whose supervisor answers.
@@ -173,7 +173,7 @@ impl Running<'_> {
         kubectl.arg("--request-timeout=5s").arg("--kubeconfig").arg(self.layout.path("kubeconfig/bootstrap"));
         // Its cache of what the API offers would go into root's home.
         kubectl.env("KUBECACHEDIR", self.layout.path("kubectl-cache")).args(words);
-        command::succeed(&mut kubectl, Duration::from_secs(30))
+        programs::succeed(&mut kubectl, Duration::from_secs(30))
     }
 
     /// Waits for what a process is to bring about; a process that keeps ending, or the limit, is an error with its last log lines.

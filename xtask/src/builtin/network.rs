@@ -3,8 +3,8 @@
 
 use super::layout::{Layout, Node, Subnet, free_subnet};
 use crate::cluster::Name;
-use crate::command::{self, SHORT, from_words, succeed_words};
 use anyhow::{Context, Result};
+use programs::{SHORT, from_words, succeed_words};
 use rustix::mount::UnmountFlags;
 use serde_json::Value;
 use std::net::Ipv4Addr;
@@ -88,10 +88,10 @@ pub fn make_node(layout: &Layout, node: Node, nodes: u8) -> Result<()> {
         note_folder()?;
         succeed_words(&["ip", "netns", "add", &namespace])?;
     }
-    let inside = |words: &[&str]| -> Result<command::Output> {
+    let inside = |words: &[&str]| -> Result<programs::Output> {
         let mut all = vec!["ip", "-n", &namespace];
         all.extend(words);
-        command::output(&mut from_words(&all), &[], SHORT)
+        programs::output(&mut from_words(&all), &[], SHORT)
     };
     let must = |words: &[&str]| -> Result<()> {
         let said = inside(words)?;
@@ -147,7 +147,7 @@ pub fn remove(layout: &Layout) -> Result<Vec<String>> {
 
 fn delete_link(link: &str, removed: &mut Vec<String>) -> Result<()> {
     if exists(link) {
-        let said = command::output(&mut from_words(&["ip", "link", "del", link]), &[], SHORT)?;
+        let said = programs::output(&mut from_words(&["ip", "link", "del", link]), &[], SHORT)?;
         anyhow::ensure!(said.status.success() || !exists(link), "`ip link del {link}`: {}", said.last_lines());
         removed.push(link.to_owned());
     }

@@ -4,8 +4,8 @@ use super::control::Supervisor;
 use super::layout::{Layout, Node};
 use super::processes::{Process, Processes, revision};
 use super::{NODE_LIMIT, Running, files, load};
-use crate::command::{self, SHORT};
 use anyhow::{Context, Result};
+use programs::SHORT;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -70,5 +70,5 @@ pub fn start(running: &Running<'_>, processes: &Processes<'_>, node: Node, pause
 fn answers(layout: &Layout, node: Node) -> Result<()> {
     let mut ctr = Command::new("ctr");
     ctr.arg("--address").arg(layout.containerd_socket(node)).args(["--connect-timeout", "2s", "version"]);
-    command::succeed(&mut ctr, SHORT.min(Duration::from_secs(5))).map(drop)
+    programs::succeed(&mut ctr, SHORT.min(Duration::from_secs(5))).map(drop)
 }

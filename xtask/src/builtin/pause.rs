@@ -3,8 +3,8 @@
 
 use super::files::PAUSE_IMAGE;
 use super::processes::hex;
-use crate::cluster::repository;
-use crate::command;
+use programs::repository;
+
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -24,7 +24,7 @@ pub fn build(cache: &Path) -> Result<PathBuf> {
     let draft = cache.join(format!("pause-{}.draft", std::process::id()));
     let mut compiler = Command::new("cc");
     compiler.args(["-static", "-Os", "-s", "-Wall", "-Werror", "-o"]).arg(&draft).arg(&source);
-    command::succeed(&mut compiler, Duration::from_mins(1)).context("building the pause program")?;
+    programs::succeed(&mut compiler, Duration::from_mins(1)).context("building the pause program")?;
     let program = std::fs::read(&draft)?;
     std::fs::write(&draft, image_archive("pause", &program, PAUSE_IMAGE))?;
     std::fs::rename(&draft, &archive)?;
@@ -108,7 +108,7 @@ mod tests {
         let archive = image_archive("pause", b"program", PAUSE_IMAGE);
         assert_eq!(archive, image_archive("pause", b"program", PAUSE_IMAGE));
         std::fs::write(&file, archive).expect("it is written");
-        command::succeed(Command::new("tar").arg("-xf").arg(&file).arg("-C").arg(&folder), command::SHORT)
+        programs::succeed(Command::new("tar").arg("-xf").arg(&file).arg("-C").arg(&folder), programs::SHORT)
             .expect("tar reads it");
         let index: Value =
             serde_json::from_slice(&std::fs::read(folder.join("index.json")).expect("an index")).expect("JSON");

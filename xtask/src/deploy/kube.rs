@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::cluster::{Record, Selection};
-use crate::command::{self, Output};
+use programs::Output;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -28,16 +28,16 @@ impl Kube {
 
     /// Runs it and gives what it printed.
     pub fn run(&self, words: &[&str]) -> Result<String> {
-        command::succeed(&mut self.command(words), LIMIT)
+        programs::succeed(&mut self.command(words), LIMIT)
     }
 
     pub fn run_with(&self, words: &[&str], input: &[u8]) -> Result<String> {
-        command::succeed_with(&mut self.command(words), input, LIMIT)
+        programs::succeed_with(&mut self.command(words), input, LIMIT)
     }
 
     /// Whatever it answers.
     pub fn ask(&self, words: &[&str]) -> Result<Output> {
-        command::output(&mut self.command(words), &[], LIMIT)
+        programs::output(&mut self.command(words), &[], LIMIT)
     }
 
     /// `kubectl get`, read; None if the one thing asked for is not there.

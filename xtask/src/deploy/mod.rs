@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::cluster::{Kind, Selection, repository};
+use crate::cluster::{Kind, Selection};
 use crate::steps::Steps;
 use crate::{images, load};
 use kube::Kube;
+use programs::repository;
 use waiting::{Workload, rolled_out};
 
 /// Pods' templates hold this, so that a changed image under the same name makes new pods.
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn every_manifest_s_template_has_a_note_beside_an_image_of_ours() {
         for folder in ["databases", "operator", "chatd", "http-demo"] {
-            let folder = crate::cluster::repository().join("deploy").join(folder);
+            let folder = repository().join("deploy").join(folder);
             let text = kube::manifests(&folder).unwrap_or_default();
             let noted = noted(&text, |_| Some("abc".to_owned()));
             assert!(noted.contains("chatd.local/image: \"abc\"") && !noted.contains(IMAGE_NOTE), "{folder:?}");

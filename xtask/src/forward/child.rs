@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 
-use crate::command::find;
+use programs::find;
 
 /// Ended when it is dropped.
 #[derive(Debug)]

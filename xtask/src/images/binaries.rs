@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use super::list::Program;
 use super::{authorities, sbom, tree};
-use crate::command::{output, succeed};
+use programs::{output, succeed};
 
 /// A release build from nothing on two busy cores takes some five minutes.
 const BUILD_LIMIT: Duration = Duration::from_mins(40);

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::inputs::Inputs;
 use super::tree;
-use crate::command::{Output, output, succeed};
+use programs::{Output, output, succeed};
 
 /// What of which packages an image holds. Libraries come by themselves: those that the programs name.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::{binaries, list};
-use crate::cluster::repository;
+use programs::repository;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

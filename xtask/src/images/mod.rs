@@ -26,7 +26,7 @@ use inputs::Inputs;
 pub use list::IMAGES;
 use list::{Image, Source};
 
-use crate::cluster::repository;
+use programs::repository;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -16,6 +16,11 @@ pub const SHORT: Duration = Duration::from_secs(20);
 const LAST_LINES: usize = 20;
 const POLL: Duration = Duration::from_millis(5);
 
+/// The folder of this repository, which they are run for.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_path_buf()
+}
+
 /// What a program that ended has said.
 #[derive(Debug)]
 pub struct Output {
@@ -123,7 +128,7 @@ fn shown(command: &Command) -> String {
 
 /// Not a pipe: a grandchild that holds it open keeps nobody waiting.
 fn memory_file() -> Result<File> {
-    Ok(rustix::fs::memfd_create("xtask", rustix::fs::MemfdFlags::CLOEXEC)?.into())
+    Ok(rustix::fs::memfd_create("output", rustix::fs::MemfdFlags::CLOEXEC)?.into())
 }
 
 fn content(file: &mut File) -> Result<String> {
