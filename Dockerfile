@@ -1,7 +1,7 @@
 # The images of this repository, one final stage each: static binaries from scratch. `make images` builds them.
 #
 # The stage `files` is where everything is compiled. Where its base image cannot be pulled, `make images` runs the same command
-# (`xtask image-files`) on this machine and gives the outcome to the final stages: --build-context files=target/image/files.
+# (`images files`) on this machine and gives the outcome to the final stages: --build-context files=target/image/files.
 # Nothing here copies from anywhere else, so both ways end in the same final stages.
 
 ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
@@ -10,7 +10,7 @@ FROM ${RUST_IMAGE} AS files
 WORKDIR /source
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target \
-    cargo run --quiet --locked -p xtask -- image-files /files
+    cargo run --quiet --locked -p images -- files /files
 
 FROM scratch AS chatd
 ARG VERSION=dev

@@ -15,7 +15,6 @@ mod forward;
 mod go_program;
 mod helm;
 mod http_demo;
-mod images;
 mod kubectl;
 mod load;
 mod steps;
@@ -48,9 +47,6 @@ enum Command {
     Load(load::Arguments),
     /// Builds the images of this repository.
     Images(images::Arguments),
-    /// What the Dockerfile's first stage runs: the files that images hold.
-    #[command(hide = true)]
-    ImageFiles(images::image_files::Arguments),
     /// Redis and Postgres in the cluster.
     Databases(databases::Arguments),
     /// Three chatd replicas in the cluster, and ports to them.
@@ -85,7 +81,6 @@ fn main() -> ExitCode {
         Command::Env(arguments) => env::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Images(arguments) => images::run(&arguments),
-        Command::ImageFiles(arguments) => images::image_files::run(&arguments),
         Command::Databases(arguments) => databases::run(&arguments),
         Command::TcpDemo(arguments) => demo::run(&arguments, &tcp_demo::DEMO),
         Command::HttpDemo(arguments) => demo::run(&arguments, &http_demo::DEMO),

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::cluster::{Kind, Selection};
+use crate::load;
 use crate::steps::Steps;
-use crate::{images, load};
 use kube::Kube;
 use programs::repository;
 use waiting::{Workload, rolled_out};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::list::Program;
-use super::{authorities, sbom, tree};
+use crate::list::Program;
+use crate::{authorities, sbom, tree};
 use programs::{output, succeed};
 
 /// A release build from nothing on two busy cores takes some five minutes.

@@ -1,4 +1,4 @@
-//! The command `images`: every image of the demos as an OCI archive in `.cache/images`, made only when what it depends on has changed.
+//! Every image of the demos as an OCI archive in `.cache/images`, made only when what it depends on has changed.
 //! Does I/O.
 
 mod archive;
@@ -23,9 +23,7 @@ use rustix::fs::FlockOperation;
 
 use engine::{Build, Engine};
 use inputs::Inputs;
-pub use list::IMAGES;
-use list::{Image, Source};
-
+use list::{IMAGES, Image, Source};
 use programs::repository;
 
 #[derive(Debug, clap::Args)]

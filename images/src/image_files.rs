@@ -1,12 +1,13 @@
-//! The command `image-files`: what the Dockerfile's first stage runs, so that a binary is compiled in one way only. Does I/O.
+//! The command `files`: what the Dockerfile's first stage runs, so that a binary is compiled in one way only. Does I/O.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{binaries, list};
 use programs::repository;
+
+use crate::{binaries, list};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

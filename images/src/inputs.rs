@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
-use super::tree;
+use crate::tree;
 
 /// Each part is hashed with its length before it, so that no two lists of parts look the same.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::tree;
+use crate::tree;
 use programs::succeed;
 
 const LIMIT: Duration = Duration::from_mins(2);

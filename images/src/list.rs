@@ -1,11 +1,11 @@
 //! Which images there are, and what each is made of. Pure data.
 
-use super::debian::{Recipe, Shell, Wheel};
+use crate::debian::{Recipe, Shell, Wheel};
 
 /// One image of the demos.
 #[derive(Debug)]
 pub struct Image {
-    /// Its archive's name, and what `xtask images` calls it.
+    /// Its archive's name, and what the command line calls it.
     pub short: &'static str,
     /// What manifests call it.
     pub name: &'static str,
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_dockerfile_has_the_base_image_and_a_final_stage_for_each_program() {
-        let dockerfile = include_str!("../../../Dockerfile");
+        let dockerfile = include_str!("../../Dockerfile");
         assert!(dockerfile.contains(&format!("ARG RUST_IMAGE={RUST_IMAGE}\n")));
         for Program { binary, .. } in programs() {
             let (_, stage) = dockerfile.split_once(&format!("FROM scratch AS {binary}\n")).expect(binary);
@@ -172,10 +172,10 @@ mod tests {
 
     #[test]
     fn the_dockerfile_s_context_has_every_member_of_the_workspace() {
-        let manifest = include_str!("../../../Cargo.toml");
+        let manifest = include_str!("../../Cargo.toml");
         let (_, members) = manifest.split_once("members = [").expect("members");
         let (members, _) = members.split_once(']').expect("an end");
-        let let_in: Vec<&str> = include_str!("../../../.dockerignore").lines().collect();
+        let let_in: Vec<&str> = include_str!("../../.dockerignore").lines().collect();
         for member in members.split(',').map(|name| name.trim().trim_matches('"')) {
             assert!(let_in.contains(&format!("!{member}").as_str()), "{member}");
         }
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_base_image_s_rust_is_the_one_that_this_workspace_asks_for() {
-        let manifest = include_str!("../../../Cargo.toml");
+        let manifest = include_str!("../../Cargo.toml");
         assert!(manifest.contains("rust-version = \"1.95\""));
         assert!(RUST_IMAGE.contains("rust:1.95-"));
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::inputs::Inputs;
-use super::tree;
+use crate::inputs::Inputs;
+use crate::tree;
 use programs::{Output, output, succeed};
 
 /// What of which packages an image holds. Libraries come by themselves: those that the programs name.
