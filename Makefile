@@ -132,6 +132,8 @@ test-cluster: ## the built-in cluster and what runs in it, as root or by sudo: m
 	@$(XTASK) cluster-program
 	@echo "==> a cluster of its own"
 	@cargo test --locked -p xtask --test cluster -- --ignored --nocapture --test-threads=1
+	@echo "==> images, made again"
+	@cargo test --locked -p images --test same -- --ignored --nocapture made_again
 	@echo "==> the demos in a cluster of two nodes"
 	@cargo test --locked -p xtask --test demos -- --ignored
 
@@ -158,7 +160,7 @@ test-chart: ## the operator's chart by a real helm, and its life on a built-in c
 .PHONY: test-images
 test-images: ## our images, compiled from nothing in another folder, are the same: 15 minutes
 	@hack/need rust cc images
-	@cargo test --locked -p xtask --test demos -- --ignored images_are_the_same_from_another_folder
+	@cargo test --locked -p images --test same -- --ignored --nocapture from_another_folder
 
 .PHONY: load
 load: ## brings archives into every node of that cluster: ARCHIVES=".cache/images/chatd.oci.tar"

@@ -9,7 +9,6 @@
 mod chat;
 mod databases;
 mod http;
-mod images;
 mod operator;
 mod page;
 mod world;
@@ -24,7 +23,6 @@ type Test = (&'static str, fn(&World));
 
 /// In this order: the later ones disturb more.
 const TESTS: &[Test] = &[
-    ("images_are_the_same_when_made_again", images::are_the_same_when_made_again),
     ("a_room_is_made_and_joined_through_every_pod", chat::a_room_is_made_and_joined_through_every_pod),
     ("client_writes_share_system_calls_in_a_pod", chat::client_writes_share_system_calls_in_a_pod),
     ("a_redirect_is_followed_by_the_address_that_it_names", chat::a_redirect_is_followed_by_the_address_that_it_names),
@@ -46,14 +44,11 @@ const TESTS: &[Test] = &[
     ("a_node_is_drained_and_rooms_go_on", chat::a_node_is_drained_and_rooms_go_on),
 ];
 
-/// Ten minutes and more: only when it is asked for by its whole name.
-const SLOW: &[Test] = &[("images_are_the_same_from_another_folder", images::are_the_same_from_another_folder)];
-
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let asked = |flag: &str| words.iter().any(|word| word == flag);
     if asked("--list") {
-        for (name, _) in TESTS.iter().chain(SLOW) {
+        for (name, _) in TESTS {
             println!("{name}: test");
         }
         return ExitCode::SUCCESS;
@@ -63,13 +58,12 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let filter = words.iter().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
-    let quick = TESTS.iter().filter(|(name, _)| name.contains(&filter));
-    let chosen: Vec<Test> = quick.chain(SLOW.iter().filter(|(name, _)| *name == filter)).copied().collect();
+    let chosen: Vec<Test> = TESTS.iter().filter(|(name, _)| name.contains(&filter)).copied().collect();
     if chosen.is_empty() {
         eprintln!("no test's name holds {filter}");
         return ExitCode::FAILURE;
     }
-    let world = World::make(chosen.iter().any(|(name, _)| !name.starts_with("images_")));
+    let world = World::make();
     let mut failed = Vec::new();
     for (name, test) in &chosen {
         let begun = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -21,19 +21,17 @@ pub const NAMESPACE: &str = "demo-test";
 pub struct World {
     name: String,
     keep: bool,
-    clustered: bool,
     /// Whether something has gone wrong, so that names in later tests differ.
     count: Cell<u32>,
 }
 
 impl World {
-    /// With or without the cluster.
-    pub fn make(clustered: bool) -> Self {
+    pub fn make() -> Self {
         let name = std::env::var("CLUSTER_NAME").unwrap_or_else(|_| "demos".to_owned());
         let kept = std::env::var("CHATD_TEST_KEEP").unwrap_or_default();
         let keep = !kept.is_empty();
-        let world = Self { name, keep, clustered, count: Cell::new(0) };
-        if !clustered || kept == "ready" {
+        let world = Self { name, keep, count: Cell::new(0) };
+        if kept == "ready" {
             return world;
         }
         if !keep {
@@ -184,21 +182,19 @@ impl World {
     }
 
     pub fn show_state(&self) {
-        if self.clustered {
-            println!("{}", self.try_kubectl(&["get", "pods", "--all-namespaces", "--output=wide"]).1);
-            println!("{}", self.try_kubectl(&["describe", "chatdeployment/chat", "--namespace=chatd"]).1);
-            for (namespace, name) in [("chatd", "chatd"), ("chatd-operator", "chatd-operator")] {
-                let selector = format!("--selector=app.kubernetes.io/name={name}");
-                let words = ["logs", "--namespace", namespace, &selector, "--prefix", "--tail=15"];
-                println!("{}", self.try_kubectl(&words).1);
-            }
+        println!("{}", self.try_kubectl(&["get", "pods", "--all-namespaces", "--output=wide"]).1);
+        println!("{}", self.try_kubectl(&["describe", "chatdeployment/chat", "--namespace=chatd"]).1);
+        for (namespace, name) in [("chatd", "chatd"), ("chatd-operator", "chatd-operator")] {
+            let selector = format!("--selector=app.kubernetes.io/name={name}");
+            let words = ["logs", "--namespace", namespace, &selector, "--prefix", "--tail=15"];
+            println!("{}", self.try_kubectl(&words).1);
         }
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        if self.clustered && !self.keep {
+        if !self.keep {
             let ended = self.command(&["down"]).stdin(Stdio::null()).status();
             assert!(ended.is_ok_and(|status| status.success()) || thread::panicking(), "xtask down failed");
         }
@@ -207,10 +203,6 @@ impl Drop for World {
 
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-pub fn archive(name: &str) -> PathBuf {
-    repository().join(format!(".cache/images/{name}.oci.tar"))
 }
 
 pub fn until(limit: Duration, what: &str, mut check: impl FnMut() -> bool) {

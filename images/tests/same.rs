@@ -1,16 +1,30 @@
-//! The same source gives the same image, bit for bit. Does I/O.
+//! The same source gives the same image, bit for bit. Minutes, so plain `cargo test` leaves them out: `make test-cluster` and
+//! `make test-images` run them. Does I/O.
 
-use std::path::Path;
+#![allow(clippy::unwrap_used)] // a test that cannot go on ends there
+
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::world::{World, archive, repository};
+use programs::repository;
 
 /// Packages and the binaries in their images.
 const OURS: [(&str, &str); 3] = [("chatd", "chatd"), ("operator", "chatd-operator"), ("http-demo", "http-demo")];
 
+fn make(names: &[&str]) {
+    let made = Command::new(env!("CARGO_BIN_EXE_images")).arg("make").args(names).status();
+    assert!(made.unwrap().success());
+}
+
+fn archive(name: &str) -> PathBuf {
+    repository().join(format!(".cache/images/{name}.oci.tar"))
+}
+
 /// Our packages are compiled again, their dependencies are not; every archive is made again.
-pub fn are_the_same_when_made_again(world: &World) {
-    world.xtask(&["images"]);
+#[test]
+#[ignore = "minutes: make test-cluster"]
+fn images_are_the_same_when_made_again() {
+    make(&[]);
     let all = ["chatd", "chatd-operator", "http-demo", "redis", "valkey", "postgres", "toolbox"];
     let before = all.map(|name| std::fs::read(archive(name)).unwrap());
     for (package, binary) in OURS {
@@ -21,7 +35,7 @@ pub fn are_the_same_when_made_again(world: &World) {
         std::fs::remove_file(archive(name).with_extension("inputs")).unwrap();
         std::fs::remove_file(archive(name)).unwrap();
     }
-    world.xtask(&["images"]);
+    make(&[]);
     for (name, before) in all.into_iter().zip(before) {
         assert!(std::fs::read(archive(name)).unwrap() == before, "{name} is another image");
     }
@@ -49,14 +63,16 @@ fn forget_binary(package: &str, binary: &str) {
 }
 
 /// All compiled from nothing in a folder of another name and depth, so that no path of the first can be in it.
-pub fn are_the_same_from_another_folder(world: &World) {
+#[test]
+#[ignore = "a quarter of an hour: make test-images"]
+fn images_are_the_same_from_another_folder() {
     let binaries = OURS.map(|(_, binary)| binary);
-    world.xtask(&[&["images"], &binaries[..]].concat());
+    make(&binaries);
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("somewhere/else");
     copy_source(&copy);
     let made = Command::new("cargo")
-        .args(["run", "--quiet", "--locked", "--package", "xtask", "--", "images"])
+        .args(["run", "--quiet", "--locked", "--package", "images", "--", "make"])
         .args(binaries)
         .current_dir(&copy)
         .env_remove("CARGO_TARGET_DIR")
@@ -69,21 +85,15 @@ pub fn are_the_same_from_another_folder(world: &World) {
     }
 }
 
-/// What the Dockerfile may copy, and what xtask needs.
+/// What the Dockerfile may copy, and the Dockerfile.
 fn copy_source(to: &Path) {
     std::fs::create_dir_all(to).unwrap();
-    let files = ["Cargo.toml", "Cargo.lock", "Dockerfile", ".dockerignore"];
-    let folders = ["bench", "chatd", "http-demo", "operator", "xtask", "hack"];
+    let let_in = std::fs::read_to_string(repository().join(".dockerignore")).unwrap();
+    let source = let_in.lines().filter_map(|line| line.strip_prefix('!')).chain(["Dockerfile", ".dockerignore"]);
     let without = ["--exclude=target", "--exclude=node_modules", "--exclude=.cache"];
     let archive = to.with_extension("tar");
-    let pack = Command::new("tar")
-        .args(["-cf"])
-        .arg(&archive)
-        .args(without)
-        .args(files)
-        .args(folders)
-        .current_dir(repository())
-        .status();
+    let pack =
+        Command::new("tar").args(["-cf"]).arg(&archive).args(without).args(source).current_dir(repository()).status();
     let unpack = Command::new("tar").args(["-xf"]).arg(&archive).current_dir(to).status();
     assert!(pack.unwrap().success() && unpack.unwrap().success());
 }
