@@ -131,7 +131,7 @@ test-cluster: ## the built-in cluster and what runs in it, as root or by sudo: m
 	@hack/need rust cc openssl busybox cluster images node chromium
 	@$(XTASK) cluster-program
 	@echo "==> a cluster of its own"
-	@cargo test --locked -p xtask --test cluster -- --ignored --nocapture --test-threads=1
+	@cargo test --locked -p devcluster --test cluster -- --ignored --nocapture --test-threads=1
 	@echo "==> images, made again"
 	@cargo test --locked -p images --test same -- --ignored --nocapture made_again
 	@echo "==> the demos in a cluster of two nodes"

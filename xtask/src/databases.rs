@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cluster::Selection;
 use crate::deploy::{self, kube::Kube};
+use devcluster::cluster::Selection;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

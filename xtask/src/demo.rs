@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::deploy::{self, kube::Kube};
 use crate::forward::{Destination, LocalPorts, Ports};
-use crate::up;
+use devcluster::up;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

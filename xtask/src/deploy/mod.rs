@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::cluster::{Kind, Selection};
-use crate::load;
-use crate::steps::Steps;
+use devcluster::cluster::{Kind, Selection};
+use devcluster::load;
 use kube::Kube;
 use programs::repository;
 use waiting::{Workload, rolled_out};
@@ -60,7 +59,7 @@ pub fn images(selection: &Selection, names: &[&str]) -> Result<()> {
     if archives.is_empty() {
         return Ok(());
     }
-    load::load(&cluster, &archives, &Steps::begin())?;
+    load::load(&cluster, &archives)?;
     for name in old {
         loaded.insert(name.to_owned(), (images::identity(name).unwrap_or_default(), record.nodes));
     }

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::cluster::Selection;
 use crate::deploy::{self, kube::Kube};
 use child::Child;
 use choice::{Choice, choose};
+use devcluster::cluster::Selection;
 use relay::Route;
 use watch::Watch;
 

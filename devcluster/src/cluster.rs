@@ -1,4 +1,4 @@
-//! What a cluster is called, where its files are, and what is remembered of it between two calls of `xtask`. Reads and writes the
+//! What a cluster is called, where its files are, and what is remembered of it between two commands. Reads and writes the
 //! record; the rest is pure.
 
 use anyhow::{Context, Result, bail};

@@ -38,9 +38,11 @@ pub fn load(arguments: &Load) -> Result<ExitCode> {
 /// Runs one of these commands by way of `root`, which is sudo and its options.
 pub fn as_root(root: &[String], words: &[String]) -> Result<()> {
     let mut command = programs::from_words(root);
-    command.arg(std::env::current_exe()?).args(words);
+    let this = std::env::current_exe()?;
+    command.arg(&this).args(words);
     let status = command.status().with_context(|| format!("starting {}", root.join(" ")))?;
-    ensure!(status.success(), "`{} xtask {}` ended with {status}", root.join(" "), words.join(" "));
+    let name = this.file_name().unwrap_or_default().to_string_lossy();
+    ensure!(status.success(), "`{} {name} {}` ended with {status}", root.join(" "), words.join(" "));
     Ok(())
 }
 

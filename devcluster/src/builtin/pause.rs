@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_archive_is_one_that_tar_reads_and_names_what_it_holds() {
-        let folder = std::env::temp_dir().join(format!("xtask-pause-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("devcluster-pause-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let file = folder.join("image.tar");
         let archive = image_archive("pause", b"program", PAUSE_IMAGE);

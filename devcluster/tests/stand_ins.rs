@@ -14,7 +14,7 @@ struct Stage {
 
 impl Stage {
     fn named(name: &'static str) -> Self {
-        let folder = std::env::temp_dir().join(format!("xtask-stage-{name}-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("devcluster-stage-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("bin")).expect("a temporary folder");
         let stage = Self { folder, name };
@@ -49,26 +49,26 @@ impl Stage {
         self.program(maker, &then)
     }
 
-    fn xtask(&self, words: &[&str], wish: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    fn command(&self, words: &[&str], wish: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_devcluster"));
         command.args(words).env_clear().env("PATH", self.folder.join("bin")).env("CLUSTER_NAME", self.name);
         command.env("HOME", &self.folder).env("KUBECONFIG", self.folder.join("theirs.yaml"));
         if !wish.is_empty() {
             command.env("CLUSTER", wish);
         }
-        command.stdin(Stdio::null()).output().expect("xtask runs")
+        command.stdin(Stdio::null()).output().expect("it runs")
     }
 
     /// Has to succeed; gives what it printed.
     fn good(&self, words: &[&str], wish: &str) -> String {
-        let output = self.xtask(words, wish);
+        let output = self.command(words, wish);
         assert!(output.status.success(), "{words:?}: {output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Has to fail; gives what it said.
     fn bad(&self, words: &[&str], wish: &str) -> String {
-        let output = self.xtask(words, wish);
+        let output = self.command(words, wish);
         assert!(!output.status.success(), "{words:?}: {output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
@@ -247,8 +247,8 @@ fn all_that_is_missing_is_said_in_one_message() {
 fn without_root_the_exact_command_is_said_first() {
     let stage = Stage::named("suser");
     stage.program("sudo", "exit 1");
-    let copy = stage.folder.join("xtask");
-    fs::copy(env!("CARGO_BIN_EXE_xtask"), &copy).expect("a copy that everyone may run");
+    let copy = stage.folder.join("devcluster");
+    fs::copy(env!("CARGO_BIN_EXE_devcluster"), &copy).expect("a copy that everyone may run");
     for path in [&stage.folder, &stage.folder.join("bin"), &copy] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("its mode");
     }

@@ -17,18 +17,18 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    load(&arguments.selection.cluster(), &arguments.archives, &Steps::begin())?;
+    load(&arguments.selection.cluster(), &arguments.archives)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// For other commands that need images in the cluster.
-pub fn load(cluster: &Cluster, archives: &[PathBuf], steps: &Steps) -> Result<()> {
+pub fn load(cluster: &Cluster, archives: &[PathBuf]) -> Result<()> {
     let record = cluster.at_hand()?;
     for archive in archives {
         ensure!(archive.exists(), "there is no {}: run `make images` first", archive.display());
     }
     let names: Vec<_> = archives.iter().filter_map(|archive| archive.file_name()?.to_str()).collect();
-    steps.step(&format!("images into the nodes: {}", names.join(" ")), || match record.kind {
+    Steps::begin().step(&format!("images into the nodes: {}", names.join(" ")), || match record.kind {
         Kind::Builtin => {
             let root = facts::root().map_err(anyhow::Error::msg)?;
             if root.is_empty() {

@@ -58,15 +58,15 @@ struct Table {
     changed: Condvar,
 }
 
-/// `xtask supervise`, started by `up` in new mount and process namespaces.
+/// The command `supervise`, started by `up` in new mount and process namespaces.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if std::process::id() != 1 {
-        anyhow::bail!("supervise is started by `xtask up`, in a process namespace of its own");
+        anyhow::bail!("supervise is started by `up`, in a process namespace of its own");
     }
     // `up` says so when it has written this process down. If it ended before that, nobody would find this one again.
     let mut word = String::new();
     if std::io::stdin().read_line(&mut word)? == 0 {
-        anyhow::bail!("`xtask up` went away before it knew of this supervisor");
+        anyhow::bail!("`up` went away before it knew of this supervisor");
     }
     let state = Layout::state_of(&arguments.name);
     rearrange_mounts(&state).context("arranging the cluster's own view of the files")?;

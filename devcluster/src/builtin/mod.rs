@@ -1,4 +1,4 @@
-//! The cluster that is built from packages: see docs/cluster.md. `up` goes through its steps and leaves alone what is there already,
+//! The cluster that is built from packages: see README.md. `up` goes through its steps and leaves alone what is there already,
 //! so that it goes on where it was broken off. I/O.
 
 pub mod binary;

@@ -1,4 +1,4 @@
-//! What the tests do with a cluster: `xtask` commands with a limit of time, and a cluster that is taken away when its test ends.
+//! What the tests do with a cluster: commands with a limit of time, and a cluster that is taken away when its test ends.
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::io::Read;
@@ -36,8 +36,8 @@ impl Cluster {
         PathBuf::from("/var/lib/chatd-cluster").join(self.name)
     }
 
-    pub fn xtask(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_devcluster"));
         command
             .args(words)
             .env("CLUSTER_NAME", self.name)
@@ -50,14 +50,14 @@ impl Cluster {
     /// `up` or `down` in the background, in a process group of its own, and silent.
     pub fn start(&self, what: &str) -> Background {
         use std::os::unix::process::CommandExt;
-        let mut command = self.xtask(&[what]);
+        let mut command = self.command(&[what]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        Background(command.spawn().expect("xtask starts"))
+        Background(command.spawn().expect("it starts"))
     }
 
     pub fn up(&self) -> Duration {
         let started = Instant::now();
-        let output = within(UP, self.xtask(&["up"]));
+        let output = within(UP, self.command(&["up"]));
         assert!(output.status.success(), "up failed:\n{}{}", text(&output.stdout), text(&output.stderr));
         started.elapsed()
     }
@@ -65,7 +65,7 @@ impl Cluster {
     /// Has to succeed within its limit.
     pub fn down(&self) -> Duration {
         let started = Instant::now();
-        let output = within(DOWN, self.xtask(&["down"]));
+        let output = within(DOWN, self.command(&["down"]));
         assert!(output.status.success(), "down failed:\n{}{}", text(&output.stdout), text(&output.stderr));
         started.elapsed()
     }
@@ -73,7 +73,7 @@ impl Cluster {
     pub fn kubectl(&self, words: &[&str]) -> Output {
         let mut all = vec!["kubectl", "--"];
         all.extend(words);
-        within(Duration::from_mins(2), self.xtask(&all))
+        within(Duration::from_mins(2), self.command(&all))
     }
 
     /// kubectl that has to succeed; gives what it printed.
@@ -85,7 +85,7 @@ impl Cluster {
 
     /// `kubectl apply` of a text.
     pub fn apply(&self, yaml: &str) {
-        let file = std::env::temp_dir().join(format!("xtask-test-{}-{}.yaml", self.name, std::process::id()));
+        let file = std::env::temp_dir().join(format!("devcluster-test-{}-{}.yaml", self.name, std::process::id()));
         std::fs::write(&file, yaml).expect("a temporary file");
         self.must(&["apply", "--filename", &file.to_string_lossy()]);
         std::fs::remove_file(&file).expect("it can be removed");
@@ -95,7 +95,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         // Also after a failure; what went wrong was said already.
-        let _ = self.xtask(&["down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = self.command(&["down"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }
 

@@ -1,0 +1,68 @@
+//! A Kubernetes cluster for development, and what one does with it: see README.md. As a library for programs that put something into
+//! a cluster: they take [`Command`] among their own commands, since `up` starts the program that it is in again, by sudo and as the
+//! parent of the cluster's processes.
+
+mod builtin;
+mod choose;
+pub mod cluster;
+pub mod down;
+pub mod env;
+mod external;
+mod facts;
+mod go_program;
+pub mod helm;
+pub mod kubectl;
+pub mod load;
+mod steps;
+pub mod up;
+
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// A cluster: the one at hand, one by kind, k3d or minikube, or one built from packages.
+    Up(up::Arguments),
+    /// Takes away what `up` made, and only that.
+    Down(down::Arguments),
+    /// Runs kubectl on the cluster; standard input and the exit code are passed on.
+    Kubectl(kubectl::Arguments),
+    /// Runs helm on the cluster, built from its Go module; standard input and the exit code are passed on.
+    Helm(helm::Arguments),
+    /// Prints the lines that point a shell at the cluster: eval "$(make -s env)".
+    Env(env::Arguments),
+    /// Brings image archives (OCI) into every node of the cluster.
+    Load(load::Arguments),
+    /// Builds the built-in cluster's program if what it depends on has changed; `up` does so too.
+    #[command(hide = true)]
+    ClusterProgram,
+    /// The part of `up` that needs root.
+    #[command(hide = true)]
+    BuiltinUp(builtin::Arguments),
+    /// The part of `down` that needs root.
+    #[command(hide = true)]
+    BuiltinDown(builtin::commands::Named),
+    /// The part of `load` that needs root.
+    #[command(hide = true)]
+    BuiltinLoad(builtin::commands::Load),
+    /// The parent of a built-in cluster's processes.
+    #[command(hide = true)]
+    Supervise(builtin::supervisor::Arguments),
+}
+
+impl Command {
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Up(arguments) => up::run(arguments),
+            Self::Down(arguments) => down::run(arguments),
+            Self::Kubectl(arguments) => kubectl::run(arguments),
+            Self::Helm(arguments) => helm::run(arguments),
+            Self::Env(arguments) => env::run(arguments),
+            Self::Load(arguments) => load::run(arguments),
+            Self::ClusterProgram => up::program(&steps::Steps::begin()).map(|_| ExitCode::SUCCESS),
+            Self::BuiltinUp(arguments) => builtin::commands::up(arguments),
+            Self::BuiltinDown(arguments) => builtin::commands::down(arguments),
+            Self::BuiltinLoad(arguments) => builtin::commands::load(arguments),
+            Self::Supervise(arguments) => builtin::supervisor::run(arguments),
+        }
+    }
+}
