@@ -9,10 +9,13 @@ pub mod down;
 pub mod env;
 mod external;
 mod facts;
+pub mod forward;
 mod go_program;
 pub mod helm;
+pub mod kube;
 pub mod kubectl;
 pub mod load;
+pub mod pods;
 mod steps;
 pub mod up;
 

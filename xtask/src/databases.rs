@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::deploy::{self, kube::Kube};
+use crate::deploy;
 use devcluster::cluster::Selection;
+use devcluster::kube::Kube;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::deploy::{self, kube::Kube};
-use crate::forward::{Destination, LocalPorts, Ports};
+use crate::deploy;
+use devcluster::forward::{Destination, LocalPorts, Ports};
+use devcluster::kube::Kube;
 use devcluster::up;
 
 #[derive(Debug, clap::Args)]
@@ -29,8 +30,8 @@ pub struct Demo {
     pub next_steps: fn(&Ports) -> String,
 }
 
-pub fn run(arguments: &Arguments, demo: &Demo) -> Result<ExitCode> {
-    let ports = if arguments.no_forward { None } else { Some(Ports::open(demo.destination, &arguments.local)?) };
+pub fn run(arguments: &Arguments, demo: &'static Demo) -> Result<ExitCode> {
+    let ports = if arguments.no_forward { None } else { Some(Ports::open(&demo.destination, &arguments.local)?) };
     if up::run(&arguments.up)? != ExitCode::SUCCESS {
         return Ok(ExitCode::FAILURE);
     }

@@ -1,11 +1,13 @@
 //! The command `http-demo`: a cluster if there is none, its databases, the HTTP demo, and a port to it until Ctrl-C.
 
+use devcluster::forward::Ports;
+
 use crate::demo::Demo;
 use crate::deploy;
-use crate::forward::{Destination, Ports};
+use crate::forward::HTTP_DEMO_PORT;
 
 pub const DEMO: Demo =
-    Demo { destination: Destination::HttpDemo, images: &["http-demo"], deploy: deploy::http_demo, next_steps };
+    Demo { destination: HTTP_DEMO_PORT, images: &["http-demo"], deploy: deploy::http_demo, next_steps };
 
 fn next_steps(ports: &Ports) -> String {
     let address = format!("http://localhost:{}", ports.local(8080));

@@ -1,12 +1,14 @@
 //! The command `tcp-demo`: a cluster if there is none, its databases, the operator, a ChatDeployment of three pods, and ports to them
 //! until Ctrl-C.
 
+use devcluster::forward::Ports;
+
 use crate::demo::Demo;
 use crate::deploy;
-use crate::forward::{Destination, Ports};
+use crate::forward::CHATD_PORTS;
 
 pub const DEMO: Demo = Demo {
-    destination: Destination::Chatd,
+    destination: CHATD_PORTS,
     images: &["chatd", "chatd-operator", "valkey"],
     deploy: deploy::chatd,
     next_steps,

@@ -1,8 +1,6 @@
 //! What the demos put into a cluster: databases, the operator, chat rooms and the HTTP demo, each applied and waited for. Does I/O.
 
 mod chat_deployment;
-pub mod kube;
-pub mod pods;
 mod secrets;
 mod waiting;
 
@@ -13,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use devcluster::cluster::{Kind, Selection};
+use devcluster::kube::Kube;
 use devcluster::load;
-use kube::Kube;
 use programs::repository;
 use waiting::{Workload, rolled_out};
 
@@ -29,11 +27,11 @@ const DATABASES: &[Workload] = &[
 ];
 const OPERATOR: Workload =
     workload("chatd-operator", "deployment/chatd-operator", "app.kubernetes.io/name=chatd-operator");
-const CHAT: Workload = Workload { maker: Some(&OPERATOR), ..workload("chatd", "chatdeployment/chat", CHAT_PODS) };
-const HTTP_DEMO: &[Workload] = &[workload("http-demo", "deployment/http-demo", "app.kubernetes.io/name=http-demo")];
+pub const CHAT: Workload = Workload { maker: Some(&OPERATOR), ..workload("chatd", "chatdeployment/chat", CHAT_PODS) };
+pub const HTTP_DEMO: Workload = workload("http-demo", "deployment/http-demo", "app.kubernetes.io/name=http-demo");
 
 /// The label of the chat pods of deploy/chatd.
-pub const CHAT_PODS: &str = "app.kubernetes.io/component=chat,app.kubernetes.io/instance=chat";
+const CHAT_PODS: &str = "app.kubernetes.io/component=chat,app.kubernetes.io/instance=chat";
 
 const fn workload(namespace: &'static str, name: &'static str, selector: &'static str) -> Workload {
     Workload { namespace, name, selector, maker: None }
@@ -113,7 +111,7 @@ pub fn http_demo(kube: &Kube) -> Result<()> {
         copy_password(kube, "redis", "http-demo", "http-demo")?;
         copy_password(kube, "postgres", "http-demo", "http-demo")?;
         kube.apply_folder(&folder, |text| noted(text, images::identity))?;
-        rolled_out(kube, HTTP_DEMO, DEMO_LIMIT)
+        rolled_out(kube, &[HTTP_DEMO], DEMO_LIMIT)
     })
 }
 
@@ -186,7 +184,7 @@ mod tests {
     fn every_manifest_s_template_has_a_note_beside_an_image_of_ours() {
         for folder in ["databases", "operator", "chatd", "http-demo"] {
             let folder = repository().join("deploy").join(folder);
-            let text = kube::manifests(&folder).unwrap_or_default();
+            let text = devcluster::kube::manifests(&folder).unwrap_or_default();
             let noted = noted(&text, |_| Some("abc".to_owned()));
             assert!(noted.contains("chatd.local/image: \"abc\"") && !noted.contains(IMAGE_NOTE), "{folder:?}");
         }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::kube::Kube;
+use devcluster::kube::Kube;
 
 /// A Secret's keys and what they hold.
 pub type Content = BTreeMap<String, String>;

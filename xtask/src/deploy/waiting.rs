@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde_json::Value;
 
+use devcluster::kube::Kube;
+use devcluster::pods::{self, Pod};
+
 use super::chat_deployment;
-use super::kube::Kube;
-use super::pods::{self, Pod};
 
 const POLL: Duration = Duration::from_millis(300);
 /// A container that fails at once may be right a moment later: what it needs is being made too.

@@ -1,6 +1,6 @@
 //! To which pod a port-forward goes: a pure function of what is known about the pods.
 
-use crate::deploy::pods::Pod;
+use crate::pods::Pod;
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Choice<'a> {

@@ -1,4 +1,4 @@
-//! The command `forward`: ports of this machine that lead to a ready pod, whichever that is, until Ctrl-C. Does I/O.
+//! Ports of this machine that lead to a ready pod, whichever that is, until Ctrl-C. Does I/O.
 
 mod child;
 mod choice;
@@ -16,22 +16,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::deploy::{self, kube::Kube};
+use crate::kube::Kube;
 use child::Child;
 use choice::{Choice, choose};
-use devcluster::cluster::Selection;
 use relay::Route;
 use watch::Watch;
-
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    /// To what: chatd or http-demo.
-    to: Destination,
-    #[command(flatten)]
-    selection: Selection,
-    #[command(flatten)]
-    local: LocalPorts,
-}
 
 /// Ports of this machine.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -41,34 +30,13 @@ pub struct LocalPorts {
     ports: Vec<u16>,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub enum Destination {
-    Chatd,
-    HttpDemo,
-}
-
-impl Destination {
-    fn namespace(self) -> &'static str {
-        match self {
-            Self::Chatd => "chatd",
-            Self::HttpDemo => "http-demo",
-        }
-    }
-
-    /// The label of its pods.
-    fn selector(self) -> &'static str {
-        match self {
-            Self::Chatd => deploy::CHAT_PODS,
-            Self::HttpDemo => "app.kubernetes.io/name=http-demo",
-        }
-    }
-
-    fn ports(self) -> &'static [u16] {
-        match self {
-            Self::Chatd => &[7654, 8081],
-            Self::HttpDemo => &[8080],
-        }
-    }
+/// Pods that are alike.
+#[derive(Debug)]
+pub struct Destination {
+    pub namespace: &'static str,
+    /// Their label.
+    pub selector: &'static str,
+    pub ports: &'static [u16],
 }
 
 const POLL: Duration = Duration::from_millis(50);
@@ -77,22 +45,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A tunnel that lasted this long was not broken from the start.
 const GOOD: Duration = Duration::from_secs(5);
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let ports = Ports::open(arguments.to, &arguments.local)?;
-    ports.keep(&Kube::of(&arguments.selection)?)
-}
-
 /// This machine's side, open before anything long is begun: a port that is taken is known at once.
 #[derive(Debug)]
 pub struct Ports {
-    to: Destination,
+    to: &'static Destination,
     listeners: Vec<(u16, TcpListener)>,
 }
 
 impl Ports {
-    pub fn open(to: Destination, local: &LocalPorts) -> Result<Self> {
+    pub fn open(to: &'static Destination, local: &LocalPorts) -> Result<Self> {
         let mut listeners = Vec::new();
-        for (at, &port) in to.ports().iter().enumerate() {
+        for (at, &port) in to.ports.iter().enumerate() {
             let local = local.ports.get(at).copied().unwrap_or(port);
             listeners.extend(relay::listen(local)?.into_iter().map(|listener| (port, listener)));
         }
@@ -111,14 +74,14 @@ impl Ports {
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
-        for &port in self.to.ports() {
+        for &port in self.to.ports {
             println!("    localhost:{} leads to port {port} of a pod", self.local(port));
         }
         let route = Route::default();
         for (port, listener) in self.listeners {
             relay::serve(listener, port, route.clone());
         }
-        let watch = Watch::start(kube.clone(), self.to.namespace().to_owned(), self.to.selector().to_owned());
+        let watch = Watch::start(kube.clone(), self.to.namespace.to_owned(), self.to.selector.to_owned());
         let mut tunnels = Tunnels { kube, to: self.to, route, open: Vec::new(), pause: FIRST_PAUSE, not_before: None };
         while !stop.load(Ordering::Relaxed) {
             tunnels.turn(&watch)?;
@@ -142,7 +105,7 @@ struct Tunnel {
 /// The last one is where new connections go; those before it serve pods that are ending, for whoever is still connected.
 struct Tunnels<'a> {
     kube: &'a Kube,
-    to: Destination,
+    to: &'static Destination,
     route: Route,
     open: Vec<Tunnel>,
     pause: Duration,
@@ -165,8 +128,8 @@ impl Tunnels<'_> {
         if let Choice::Go(pod) = choose(current, &pods)
             && self.not_before.is_none_or(|time| Instant::now() >= time)
         {
-            let words: Vec<String> = self.to.ports().iter().map(|port| format!(":{port}")).collect();
-            let namespace = format!("--namespace={}", self.to.namespace());
+            let words: Vec<String> = self.to.ports.iter().map(|port| format!(":{port}")).collect();
+            let namespace = format!("--namespace={}", self.to.namespace);
             let target = format!("pod/{}", pod.name);
             let mut command = self.kube.command(&["port-forward", &namespace, "--address=127.0.0.1", &target]);
             command.args(words);
@@ -179,7 +142,7 @@ impl Tunnels<'_> {
 
     /// What kubectl says about its ports: `Forwarding from 127.0.0.1:40001 -> 8081`.
     fn hear(&mut self) {
-        let wanted = self.to.ports().len();
+        let wanted = self.to.ports.len();
         for tunnel in &mut self.open {
             while let Some(line) = tunnel.child.line() {
                 let Some((ours, theirs)) = forwarded(&line) else { continue };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use devcluster::cluster::{Record, Selection};
+use crate::cluster::{Record, Selection};
 use programs::Output;
 
 const LIMIT: Duration = Duration::from_mins(1);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::child::Child;
-use crate::deploy::kube::Kube;
-use crate::deploy::pods::{self, Pod};
+use crate::kube::Kube;
+use crate::pods::{self, Pod};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
