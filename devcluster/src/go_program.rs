@@ -1,6 +1,5 @@
 //! A Go program: built once for each state of its source, its pinned modules and the compiler, and kept in `.cache`. Does I/O.
 
-use crate::builtin::processes::hex;
 use crate::steps::{Steps, seconds};
 use anyhow::{Context, Result, bail};
 use programs::repository;
@@ -69,7 +68,7 @@ impl GoProgram {
             hash.update((content.len() as u64).to_be_bytes());
             hash.update(content);
         }
-        Ok(hex(&hash.finalize()[..8]))
+        Ok(hex::encode(&hash.finalize()[..8]))
     }
 
     /// Where it is, built if it was not yet.

@@ -61,7 +61,7 @@ impl Inputs {
     }
 
     pub fn digest(&self) -> String {
-        hexadecimal(&self.0.clone().finalize())
+        hex::encode(self.0.clone().finalize())
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
@@ -69,14 +69,6 @@ impl Inputs {
         self.0.update(bytes);
         self
     }
-}
-
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

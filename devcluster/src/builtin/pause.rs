@@ -2,7 +2,6 @@
 //! it (an OCI image layout of one file) is put together as bytes. `build` does I/O; the rest is pure.
 
 use super::files::PAUSE_IMAGE;
-use super::processes::hex;
 use programs::repository;
 
 use anyhow::{Context, Result};
@@ -32,7 +31,7 @@ pub fn build(cache: &Path) -> Result<PathBuf> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// An archive of an image with one program and nothing else, run as nobody.

@@ -37,8 +37,8 @@ pub fn redis(mut random: impl FnMut() -> Result<Random>) -> Result<Content> {
     let mut list =
         String::from("user default off ~* &* +@all\nuser probe on nopass resetkeys resetchannels -@all +ping\n");
     for (user, rights) in REDIS_USERS {
-        let password = hexadecimal(&random()?);
-        let hash = hexadecimal(&Sha256::digest(password.as_bytes()));
+        let password = hex::encode(random()?);
+        let hash = hex::encode(Sha256::digest(password.as_bytes()));
         let _ = writeln!(list, "user {user} on #{hash} {rights}");
         content.insert((*user).to_owned(), password);
     }
@@ -50,7 +50,7 @@ pub fn redis(mut random: impl FnMut() -> Result<Random>) -> Result<Content> {
 pub fn postgres(mut random: impl FnMut() -> Result<Random>) -> Result<Content> {
     let mut content = Content::new();
     for key in ["password", "http-demo"] {
-        content.insert(key.to_owned(), hexadecimal(&random()?));
+        content.insert(key.to_owned(), hex::encode(random()?));
     }
     Ok(content)
 }
@@ -85,7 +85,7 @@ pub fn identity(content: &Content) -> String {
     for (key, value) in content {
         hash.update(format!("{key} {value}\n"));
     }
-    hexadecimal(&hash.finalize()[..4])
+    hex::encode(&hash.finalize()[..4])
 }
 
 /// One of the keys.
@@ -120,13 +120,6 @@ fn decoded(secret: &Value) -> Result<Content> {
         .collect()
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -149,7 +142,7 @@ mod tests {
         passwords.dedup();
         assert_eq!(passwords.len(), REDIS_USERS.len());
         assert!(list.starts_with("user default off ~* &* +@all\n"), "{list}");
-        let hash = hexadecimal(&Sha256::digest(content["chatd"].as_bytes()));
+        let hash = hex::encode(Sha256::digest(content["chatd"].as_bytes()));
         assert!(list.contains(&format!("user chatd on #{hash} resetkeys ~chat:* ")), "{list}");
     }
 
