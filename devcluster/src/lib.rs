@@ -21,6 +21,8 @@ pub mod up;
 
 use std::process::ExitCode;
 
+use steps::Steps;
+
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// A cluster: the one at hand, one by kind, k3d or minikube, or one built from packages.
@@ -43,10 +45,10 @@ pub enum Command {
     BuiltinUp(builtin::Arguments),
     /// The part of `down` that needs root.
     #[command(hide = true)]
-    BuiltinDown(builtin::commands::Named),
+    BuiltinDown(builtin::Named),
     /// The part of `load` that needs root.
     #[command(hide = true)]
-    BuiltinLoad(builtin::commands::Load),
+    BuiltinLoad(builtin::Load),
     /// The parent of a built-in cluster's processes.
     #[command(hide = true)]
     Supervise(builtin::supervisor::Arguments),
@@ -54,6 +56,8 @@ pub enum Command {
 
 impl Command {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let steps = Steps::begin();
+        let done = |()| ExitCode::SUCCESS;
         match self {
             Self::Up(arguments) => up::run(arguments),
             Self::Down(arguments) => down::run(arguments),
@@ -61,10 +65,10 @@ impl Command {
             Self::Helm(arguments) => helm::run(arguments),
             Self::Env(arguments) => env::run(arguments),
             Self::Load(arguments) => load::run(arguments),
-            Self::ClusterProgram => up::program(&steps::Steps::begin()).map(|_| ExitCode::SUCCESS),
-            Self::BuiltinUp(arguments) => builtin::commands::up(arguments),
-            Self::BuiltinDown(arguments) => builtin::commands::down(arguments),
-            Self::BuiltinLoad(arguments) => builtin::commands::load(arguments),
+            Self::ClusterProgram => up::program(&steps).map(drop).map(done),
+            Self::BuiltinUp(arguments) => builtin::up(arguments, &steps).map(done),
+            Self::BuiltinDown(arguments) => builtin::down::down(&arguments.name, &steps).map(done),
+            Self::BuiltinLoad(arguments) => builtin::load(&arguments.name, &arguments.archives).map(done),
             Self::Supervise(arguments) => builtin::supervisor::run(arguments),
         }
     }

@@ -1,38 +1,43 @@
 //! The parts of `up`, `down` and `load` that need root, as commands of their own: whoever is not root has sudo run these. I/O.
 
-use super::Arguments;
 use crate::cluster::Name;
-use crate::steps::Steps;
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
-use std::process::ExitCode;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Arguments {
+    #[arg(long)]
+    pub name: Name,
+    #[arg(long)]
+    pub nodes: u8,
+    /// The multi-call program.
+    #[arg(long)]
+    pub program: PathBuf,
+    /// The archive of the pause image.
+    #[arg(long)]
+    pub pause: PathBuf,
+    /// Where the user's kubeconfig goes.
+    #[arg(long)]
+    pub kubeconfig: PathBuf,
+    /// Whose it becomes: the user's and the group's numbers.
+    #[arg(long)]
+    pub owner: Option<String>,
+    /// Write an audit log.
+    #[arg(long)]
+    pub audit: bool,
+}
 
 #[derive(Debug, clap::Args)]
 pub struct Named {
     #[arg(long)]
-    name: Name,
+    pub name: Name,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct Load {
     #[arg(long)]
-    name: Name,
-    archives: Vec<PathBuf>,
-}
-
-pub fn up(arguments: &Arguments) -> Result<ExitCode> {
-    super::up(arguments, &Steps::begin())?;
-    Ok(ExitCode::SUCCESS)
-}
-
-pub fn down(arguments: &Named) -> Result<ExitCode> {
-    super::down::down(&arguments.name, &Steps::begin())?;
-    Ok(ExitCode::SUCCESS)
-}
-
-pub fn load(arguments: &Load) -> Result<ExitCode> {
-    super::load(&arguments.name, &arguments.archives)?;
-    Ok(ExitCode::SUCCESS)
+    pub name: Name,
+    pub archives: Vec<PathBuf>,
 }
 
 /// Runs one of these commands by way of `root`, which is sudo and its options.
@@ -47,7 +52,7 @@ pub fn as_root(root: &[String], words: &[String]) -> Result<()> {
 }
 
 impl Arguments {
-    /// As the command line that `up` of this module reads again.
+    /// As a command line.
     pub fn words(&self) -> Vec<String> {
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let mut words = vec!["builtin-up".to_owned()];

@@ -3,7 +3,7 @@
 
 pub mod binary;
 mod cgroups;
-pub mod commands;
+mod commands;
 mod control;
 pub mod down;
 mod files;
@@ -14,14 +14,14 @@ mod network;
 mod nodes;
 mod pause;
 mod pki;
-pub mod processes;
+mod processes;
+mod running;
 mod state;
 pub mod supervisor;
 
-pub use commands::as_root;
+pub use commands::{Arguments, Load, Named, as_root};
 pub use load::load;
 
-use crate::cluster::Name;
 use crate::steps::{Steps, wait_for};
 use anyhow::{Context, Result, bail};
 use base64::Engine;
@@ -31,13 +31,14 @@ use identity::Identity;
 use layout::{DNS_SERVICE, Layout, METRICS_PORT, MOST_NODES, Node};
 use processes::Processes;
 use programs::{from_words, tail};
+use running::Running;
 use serde_json::Value;
 use state::Noted;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 const COMPONENTS: [&str; 10] = [
@@ -52,32 +53,7 @@ const COMPONENTS: [&str; 10] = [
     "provisioner",
     "kubectl",
 ];
-const PAUSE: Duration = Duration::from_millis(150);
 const API_LIMIT: Duration = Duration::from_secs(90);
-const NODE_LIMIT: Duration = Duration::from_secs(90);
-
-#[derive(Debug, Clone, clap::Args)]
-pub struct Arguments {
-    #[arg(long)]
-    pub name: Name,
-    #[arg(long)]
-    pub nodes: u8,
-    /// The multi-call program.
-    #[arg(long)]
-    pub program: PathBuf,
-    /// The archive of the pause image.
-    #[arg(long)]
-    pub pause: PathBuf,
-    /// Where the user's kubeconfig goes.
-    #[arg(long)]
-    pub kubeconfig: PathBuf,
-    /// Whose it becomes: the user's and the group's numbers.
-    #[arg(long)]
-    pub owner: Option<String>,
-    /// Write an audit log.
-    #[arg(long)]
-    pub audit: bool,
-}
 
 /// Makes the cluster, or what is missing of it. Needs root.
 pub fn up(arguments: &Arguments, steps: &Steps) -> Result<()> {
@@ -158,55 +134,6 @@ pub fn has_network_plugins() -> bool {
 
 pub fn pause_archive() -> Result<PathBuf> {
     pause::build(&programs::repository().join(".cache/cluster"))
-}
-
-/// A cluster whose supervisor answers.
-struct Running<'a> {
-    layout: &'a Layout,
-    supervisor: Supervisor,
-}
-
-impl Running<'_> {
-    /// kubectl in the name of whoever makes the first access rules.
-    fn kubectl(&self, words: &[&str]) -> Result<String> {
-        let mut kubectl = Command::new(self.layout.path("bin/kubectl"));
-        kubectl.arg("--request-timeout=5s").arg("--kubeconfig").arg(self.layout.path("kubeconfig/bootstrap"));
-        // Its cache of what the API offers would go into root's home.
-        kubectl.env("KUBECACHEDIR", self.layout.path("kubectl-cache")).args(words);
-        programs::succeed(&mut kubectl, Duration::from_secs(30))
-    }
-
-    /// Waits for what a process is to bring about; a process that keeps ending, or the limit, is an error with its last log lines.
-    fn wait(&self, process: &str, what: &str, limit: Duration, mut ask: impl FnMut() -> Result<()>) -> Result<()> {
-        wait_for(what, limit, PAUSE, || {
-            let states = self.supervisor.list()?;
-            if let Some(state) = states.iter().find(|state| state.name == process && state.ends >= 5) {
-                bail!(
-                    "{process} ended {} times, the last time with {}",
-                    state.ends,
-                    state.last_end.as_deref().unwrap_or("?")
-                );
-            }
-            Ok(ask().map_err(|error| format!("{error:#}")))
-        })
-        .with_context(|| self.last_lines(process))
-    }
-
-    fn last_lines(&self, process: &str) -> String {
-        let log = self.layout.log(process);
-        let text = fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-        format!("the last lines of {}:\n{}\n", log.display(), tail(&text, 15))
-    }
-
-    fn check_all(&self) -> Result<()> {
-        match self.supervisor.list()?.into_iter().find(|state| !state.running) {
-            Some(state) => {
-                Err(anyhow::anyhow!("{} ended with {}", state.name, state.last_end.as_deref().unwrap_or("no word")))
-                    .with_context(|| self.last_lines(&state.name))
-            }
-            None => Ok(()),
-        }
-    }
 }
 
 /// The cluster's own copy of its programs: it goes on when the cache is emptied, and the supervisor's files hide none of it.

@@ -1,7 +1,7 @@
 //! The network of a built-in cluster: a bridge on this machine with one end of each node's cable, and a network namespace for each
 //! node. Nothing else of this machine's network changes. I/O by `ip`.
 
-use super::layout::{Layout, Node, Subnet, free_subnet};
+use super::layout::{Layout, MOST_NODES, Node, Subnet, free_subnet};
 use crate::cluster::Name;
 use anyhow::{Context, Result};
 use programs::{SHORT, from_words, succeed_words};
@@ -128,7 +128,7 @@ pub fn make_node(layout: &Layout, node: Node, nodes: u8) -> Result<()> {
 /// Takes away the namespaces (their interfaces, routes and rules go with them) and the bridge; gives what was there.
 pub fn remove(layout: &Layout) -> Result<Vec<String>> {
     let mut removed = Vec::new();
-    for node in Node::all(super::layout::MOST_NODES) {
+    for node in Node::all(MOST_NODES) {
         let file = namespace_file(layout, node);
         if file.exists() {
             if is_namespace(&file) {

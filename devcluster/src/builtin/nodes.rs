@@ -3,7 +3,8 @@
 use super::control::Supervisor;
 use super::layout::{Layout, Node};
 use super::processes::{Process, Processes, revision};
-use super::{NODE_LIMIT, Running, files, load};
+use super::running::Running;
+use super::{files, load};
 use anyhow::{Context, Result};
 use programs::SHORT;
 use std::fs;
@@ -11,6 +12,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+const NODE_LIMIT: Duration = Duration::from_secs(90);
 /// Where distributions put the network plugins.
 const PLUGIN_FOLDERS: [&str; 3] = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 
