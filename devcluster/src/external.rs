@@ -4,7 +4,7 @@ use crate::cluster::{Cluster, Kind};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Node images may have to be pulled.
 const LIMIT: Duration = Duration::from_mins(15);
@@ -93,17 +93,8 @@ pub fn run(cluster: &Cluster, lines: &[Line]) -> Result<()> {
             command.stdout(private_file(&cluster.kubeconfig())?);
         }
         let mut child = command.spawn().with_context(|| format!("starting {program}"))?;
-        let deadline = Instant::now() + LIMIT;
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            if Instant::now() >= deadline {
-                child.kill()?;
-                child.wait()?;
-                bail!("`{}` did not end within {} minutes", line.words.join(" "), LIMIT.as_secs() / 60);
-            }
-            std::thread::sleep(Duration::from_millis(50));
+        let Some(status) = programs::wait(&mut child, LIMIT)? else {
+            bail!("`{}` did not end within {} minutes", line.words.join(" "), LIMIT.as_secs() / 60);
         };
         ensure!(status.success(), "`{}` ended with {status}", line.words.join(" "));
     }
