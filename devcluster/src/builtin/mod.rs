@@ -8,7 +8,7 @@ mod control;
 pub mod down;
 mod files;
 mod identity;
-pub mod layout;
+mod layout;
 mod load;
 mod network;
 mod nodes;
