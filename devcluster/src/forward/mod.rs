@@ -1,4 +1,7 @@
 //! Ports of this machine that lead to a ready pod, whichever that is, until Ctrl-C. Does I/O.
+//!
+//! By kubectl, and not by the crate kube: its port-forward (5.0) ends a connection in both ways when a client has closed its sending side,
+//! as `printf ... | nc -N` does, so that the answer is lost. It would also make a `make up` from nothing compile three times the crates.
 
 mod child;
 mod choice;
