@@ -12,6 +12,8 @@ CACHE := $(CURDIR)/.cache
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 MUTANTS_VERSION := 27.1.0
 MUTANTS := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)/bin/cargo-mutants
+ACTIONLINT_VERSION := 1.7.7
+ACTIONLINT := $(CACHE)/actionlint-$(ACTIONLINT_VERSION)/actionlint
 
 # Seeds of one simulation run, from seed 0. CHATD_SIM_SEED=<n> runs the one that a failure printed, with its trace.
 SEEDS ?= 1000
@@ -91,9 +93,19 @@ http-demo: ## the HTTP demo of Redis and Postgres in a cluster (made if there is
 forward: ## those ports again: TO=chatd or TO=http-demo
 	@$(XTASK) forward $(TO)
 
+.PHONY: check
+check: ## before each commit: formatting, clippy, unit and hub tests, 100 seeds of the simulation; a minute
+	@hack/need rust cc
+	@echo "==> cargo fmt"
+	@cargo fmt --all --check
+	@echo "==> clippy"
+	@cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+	@echo "==> unit, hub and lease tests, 100 seeds"
+	@CHATD_SIM_SEEDS=100 cargo test --locked --quiet --workspace --lib --test hub --test lease --test sim
+
 .PHONY: test
 test: ## everything that CI runs: lints, Rust tests with simulation, fuzzing, pages in a browser, a real cluster, the operator and its chart
-	@hack/need rust cc redis postgres nc node chromium shellcheck openssl busybox cluster images pip
+	@hack/need rust cc go redis postgres nc node chromium shellcheck openssl busybox cluster images pip
 	@$(MAKE) lint
 	@$(MAKE) test-rust
 	@$(MAKE) test-sim
@@ -105,13 +117,15 @@ test: ## everything that CI runs: lints, Rust tests with simulation, fuzzing, pa
 	@echo "==> all passed"
 
 .PHONY: lint
-lint: $(DENY) ## formatting, clippy, shellcheck, unused dependencies, licences and sources of dependencies
-	@hack/need rust cc shellcheck
+lint: $(DENY) $(ACTIONLINT) ## formatting, clippy, shellcheck, actionlint, unused dependencies, licences and sources of dependencies
+	@hack/need rust cc go shellcheck
 	@echo "==> cargo fmt"
 	@cargo fmt --all --check
 	@cd fuzz && cargo fmt --check && cargo metadata --locked --format-version 1 >/dev/null
 	@echo "==> shellcheck"
 	@grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci hack $(wildcard bench fuzz/run) | xargs shellcheck
+	@echo "==> actionlint"
+	@$(ACTIONLINT) -no-color
 	@echo "==> unused dependencies"
 	@hack/unused-crates
 	@echo "==> cargo deny: bans, licences, sources"
@@ -235,6 +249,11 @@ clean: ## take away what was built, the tools in .cache too
 $(DENY):
 	@hack/need rust cc
 	$(call install_tool,cargo-deny,$(DENY_VERSION))
+
+$(ACTIONLINT):
+	@hack/need go
+	@echo "==> actionlint $(ACTIONLINT_VERSION) into .cache (once)"
+	@GOBIN="$(dir $@)" go install "github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)"
 
 $(MUTANTS):
 	@hack/need rust cc
