@@ -3,10 +3,8 @@
 
 pub mod admin;
 pub mod api;
-pub mod apply;
 pub mod cache;
 pub mod client;
-pub mod compare;
 pub mod desired;
 pub mod docs;
 pub mod hash;
@@ -16,7 +14,6 @@ pub mod memory;
 pub mod metrics;
 pub mod neighbour;
 pub mod notes;
-pub mod observe;
 pub mod plan;
 pub mod poll;
 pub mod queue;
@@ -30,6 +27,5 @@ pub mod slots;
 pub mod status;
 pub mod tell;
 pub mod trimmed;
-pub mod valkey;
 pub mod watch;
 pub mod yaml;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::hash;
+use crate::plan::valkey::{Stranded, Waits};
 use crate::rollout::Pod;
-use crate::valkey::{Stranded, Waits};
 
 /// Pods of the old version that are unready or missing for this long are not waited for. A process that ends and starts again is ready
 /// after some 3 s, a pod that is replaced after 10 s: in that time a roll-out would take a second pod, at two replicas the last one.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::ledger::Ledger;
 use crate::memory::Memory;
-use crate::observe::Secrets;
+use crate::reconcile::observe::Secrets;
 use crate::record::Key;
 
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! The two Secrets that hold random values: made once, mended, never compared. Pure: no I/O.
 
-use super::{Conflict, NewSecret, Observed, SeenSecret, Standing, Write, standing};
+use super::child::{Standing, standing};
+use super::observed::{Observed, SeenSecret};
+use super::write::{Conflict, NewSecret, Write};
 use crate::desired::{Context, Kind, Owner};
 use crate::record;
 

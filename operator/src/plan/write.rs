@@ -1,8 +1,16 @@
 //! The writes that a plan is made of, and how two tries of one are told from two others. Pure: no I/O.
 
-use super::seal;
+use super::child::seal;
 use crate::desired::{Child, Kind};
 use crate::hash;
+
+/// A child's name that is somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    pub kind: Kind,
+    pub name: String,
+    pub holder: String,
+}
 
 /// Which of the Secrets that hold random values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

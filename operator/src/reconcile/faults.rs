@@ -6,17 +6,16 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::apply::Outcome;
 use super::{LOOK_AGAIN, LOOK_FOR_REASONS_AFTER};
 use crate::api::ChatDeployment;
-use crate::apply::Outcome;
 use crate::client::CallError;
 use crate::desired::{Context, Kind, Names, VALKEY};
 use crate::memory::Memory;
 use crate::notes::Notes;
-use crate::plan::{Observed, Plan};
+use crate::plan::{Observed, Plan, valkey};
 use crate::record::{Key, PodRecord};
 use crate::status::{self, Problem, Reason};
-use crate::valkey;
 
 impl super::Reconciler {
     /// What Kubernetes says about pods that are away for no reason that their status tells.

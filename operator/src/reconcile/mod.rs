@@ -1,7 +1,9 @@
 //! One look at one ChatDeployment: observe, plan, apply, say. Does I/O; what is decided is decided in pure modules.
 
+mod apply;
 mod faults;
-mod say;
+pub mod observe;
+mod status;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +12,6 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::ChatDeployment;
-use crate::apply;
 use crate::cache::{Cache, Deployment};
 use crate::client::{CallError, Client};
 use crate::desired::{Context, Installed, Owner};
@@ -19,17 +20,15 @@ use crate::memory::{Memory, backoff, random};
 use crate::metrics::Metrics;
 use crate::neighbour::Neighbours;
 use crate::notes::{Notebook, Notes};
-use crate::observe;
-use crate::plan::{self, Observed, Plan, Write};
+use crate::plan::{self, Observed, Plan, Write, valkey};
 use crate::poll::Reports;
 use crate::queue::Queue;
 use crate::record::Key;
 use crate::rollout::{self, Permission, Phase};
 use crate::scopes::Scopes;
 use crate::slots::{Rolling, Slots};
-use crate::valkey;
 use faults::{grace, lost, past_in, problems};
-use say::Ours;
+use status::Ours;
 
 /// While something is under way: a slot may have become free.
 const UNDER_WAY: Duration = Duration::from_secs(20);
@@ -277,7 +276,7 @@ impl Reconciler {
         let spec = &deployment.spec;
         let context = Context { owner, spec, installed: &self.installed, facts: &facts };
         let wish = plan::wish(&context);
-        let set = plan::set_of(observed, &context.names().chat());
+        let set = observed.set(&context.names().chat());
         let now = Instant::now();
         let away = rollout::away(set.as_ref(), &observed.pods);
         let laggards = rollout::laggards(set.as_ref(), &observed.pods, &wish);

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::child::{Standing, standing, template};
+use super::observed::{Content, Observed, Seen};
+use super::write::Write;
 use crate::api::{Persistence, quantity_value};
 use crate::desired::{self, Child, Context, Facts, Kind, Names, VALKEY_SECRET};
 use crate::hash;
-use crate::plan::{self, Content, Observed, Seen, Write, set_of, template};
 use crate::record::{self, APPLIED, CLAIM, Claim, PodRecord, TEMPLATE};
 use crate::rollout::Pod;
 use crate::status::{Problem, Reason};
@@ -14,10 +16,7 @@ use crate::status::{Problem, Reason};
 const CHANGES_ITS_POD: [&str; 2] = ["template", "volumeClaimTemplates"];
 
 fn record_of<'a>(context: &Context<'_>, observed: &'a Observed) -> Option<&'a record::Set> {
-    match &observed.children.get(&(Kind::StatefulSet, context.names().valkey()))?.record.detail {
-        record::Detail::Set(set) if context.is_managed_redis() => Some(set),
-        _ => None,
-    }
+    observed.set_record(&context.names().valkey()).filter(|_| context.is_managed_redis())
 }
 
 /// Whether the managed Valkey, if there is one, is as the spec says and ready.
@@ -25,8 +24,7 @@ pub fn is_settled(context: &Context<'_>, observed: &Observed) -> bool {
     if !context.is_managed_redis() {
         return true;
     }
-    let name = context.names().valkey();
-    let Some(set) = set_of(observed, &name) else { return false };
+    let Some(set) = observed.set(&context.names().valkey()) else { return false };
     let Some(pod) = &observed.valkey_pod else { return false };
     let is_settled = set.is_observed && pod.ready && !pod.terminating && pod.revision == set.update_revision;
     // Without its Secret it cannot be as it should be.
@@ -145,7 +143,7 @@ pub fn held(context: &Context<'_>, child: &Child, seen: &Seen) -> Option<Child> 
 
 /// Its pod, if it is of an old version and not ready: some versions of Kubernetes would wait for it for good.
 pub fn stuck(names: &Names<'_>, observed: &Observed) -> Option<Write> {
-    let set = set_of(observed, &names.valkey())?;
+    let set = observed.set(&names.valkey())?;
     let pod = observed.valkey_pod.as_ref()?;
     let is_stuck = set.is_observed && pod.revision != set.update_revision && !pod.ready && !pod.terminating;
     is_stuck.then(|| Write::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() })
@@ -206,7 +204,7 @@ pub fn let_go(context: &Context<'_>, observed: &Observed) -> Vec<Write> {
     let service = observed
         .children
         .get(&(Kind::Service, name.clone()))
-        .filter(|seen| plan::standing(context.owner, &seen.record) == plan::Standing::Ours);
+        .filter(|seen| standing(context.owner, &seen.record) == Standing::Ours);
     let service =
         service.map(|seen| Write::Delete { kind: Kind::Service, name: name.clone(), uid: seen.record.uid.clone() });
     let pod = observed.valkey_pod.as_ref().map(|pod| Write::LetPodGo { name: pod.name.clone(), uid: pod.uid.clone() });

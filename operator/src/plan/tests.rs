@@ -1,12 +1,18 @@
 //! Tests of plans: a cluster in memory carries them out, and planning again must find nothing.
 #![allow(clippy::unwrap_used)]
 
-#[path = "plan_valkey_tests.rs"]
+#[path = "valkey_tests.rs"]
 mod of_valkey;
 
-use super::*;
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::hash;
+use crate::record::APPLIED;
+use crate::rollout::Pod;
 
 const GO: Permission =
     Permission { slot: true, redis_is_settled: true, patience_is_over: false, is_stuck: false, valkey_is_lost: false };

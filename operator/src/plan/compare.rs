@@ -4,6 +4,8 @@
 use serde_json::Value;
 
 use crate::api::quantity_value;
+use crate::desired::Child;
+use crate::hash;
 
 /// Maps that belong to one writer as a whole: a key too many selects other pods.
 const WHOLE_MAPS: [&str; 4] = ["selector", "matchLabels", "nodeSelector", "podSelector"];
@@ -20,6 +22,18 @@ const NAMED_LISTS: [(&str, &[&str]); 9] = [
     ("containerPorts", &["containerPort", "protocol"]),
     ("servicePorts", &["port", "protocol"]),
 ];
+
+/// Something changes a child on its way in, such as an admission policy: what was applied, and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    applied: u64,
+    became: u64,
+}
+
+pub fn accepted(child: &Child, object: &Value) -> Accepted {
+    let became = hash::number_of(&projection(&child.object, object));
+    Accepted { applied: hash::number_of(&child.object), became }
+}
 
 /// The first place where `observed` is not what `desired` says, for logs and events; nothing if it is.
 pub fn first_difference(desired: &Value, observed: &Value) -> Option<String> {

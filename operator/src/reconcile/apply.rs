@@ -6,11 +6,10 @@ use serde_json::json;
 
 use crate::cache::Cache;
 use crate::client::{CallError, Client};
-use crate::compare;
 use crate::desired::{self, Child, Context, Kind, Owner};
 use crate::ledger::Ledger;
 use crate::memory::random;
-use crate::plan::{self, Conflict, NewSecret, Standing, Write};
+use crate::plan::{self, Conflict, NewSecret, Standing, Write, compare};
 use crate::record::{self, Key};
 use crate::status::Problem;
 

@@ -306,5 +306,4 @@ fn as_ordinal(index: usize) -> i32 {
 }
 
 #[cfg(test)]
-#[path = "rollout_tests.rs"]
 mod tests;

@@ -1,0 +1,53 @@
+//! The chat pods: where the spec wants them to go, and what is known of them before that. Pure: no I/O.
+
+use std::collections::BTreeMap;
+
+use super::child::template;
+use super::observed::{Observed, Seen};
+use super::secrets;
+use crate::desired::{self, Context, Directory, Facts, Kind, Names, Owner};
+use crate::record;
+use crate::rollout::{Phase, Pod, Step, Wait, Wish};
+
+/// What was seen, before it is known how far the chat pods are.
+pub fn facts(owner: &Owner, observed: &Observed) -> Facts {
+    Facts {
+        deployment_uid: observed.set_record(&Names::new(&owner.name).chat()).and_then(|set| set.adopted_uid.clone()),
+        valkey_secret: secrets::usable(owner, observed.valkey_secret.as_ref()),
+        ..Facts::default()
+    }
+}
+
+/// Where the spec wants the chat pods to go. It does not depend on how far they are: `context.facts` need not know that yet.
+pub fn wish(context: &Context<'_>) -> Wish {
+    Wish {
+        replicas: context.spec.effective_replicas(),
+        partition: context.spec.rollout.partition,
+        paused: context.spec.rollout.paused,
+        template: template(&desired::chat_set(context)),
+        directory: Directory::of(context).identity,
+    }
+}
+
+/// What was seen of the pods' own Services.
+pub(super) fn outside(names: &Names<'_>, observed: &Observed) -> BTreeMap<i32, desired::SeenAddress> {
+    let of = |((kind, name), seen): (&(Kind, String), &Seen)| {
+        let record::Detail::Service(service) = &seen.record.detail else { return None };
+        let ordinal = names.ordinal(name).filter(|_| *kind == Kind::Service)?;
+        let address = desired::SeenAddress {
+            ingress: service.ingress.clone(),
+            tcp_node_port: service.tcp_node_port,
+            web_node_port: service.web_node_port,
+            host: observed.hosts.get(&ordinal).cloned(),
+        };
+        Some((ordinal, address))
+    };
+    observed.children.iter().filter_map(of).collect()
+}
+
+/// Whether the cluster is expected to change by itself.
+pub(super) fn is_under_way(step: &Step, observed: &Observed, redis_is_settled: bool) -> bool {
+    let ends = |(ordinal, pod): (&i32, &Pod)| pod.terminating || *ordinal >= step.replicas;
+    let moves = !matches!(step.phase, Phase::Settled | Phase::Waiting { why: Wait::Paused });
+    moves || !redis_is_settled || observed.pods.iter().any(ends)
+}
