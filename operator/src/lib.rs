@@ -3,17 +3,15 @@
 
 pub mod admin;
 pub mod api;
+pub mod backoff;
 pub mod cache;
 pub mod client;
 pub mod desired;
 pub mod docs;
 pub mod hash;
 pub mod leader;
-pub mod ledger;
-pub mod memory;
 pub mod metrics;
 pub mod neighbour;
-pub mod notes;
 pub mod plan;
 pub mod poll;
 pub mod queue;

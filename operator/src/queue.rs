@@ -12,6 +12,25 @@ use crate::record::Key;
 /// Changes come in bursts; they are looked at together.
 const GATHER: Duration = Duration::from_millis(20);
 
+/// Within which time a ChatDeployment is to be looked at again, if nothing calls before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requeue(Duration);
+
+impl Requeue {
+    pub fn within(most: Duration) -> Self {
+        Self(most)
+    }
+
+    /// Sooner, if it would be later.
+    pub fn at_most(&mut self, most: Duration) {
+        self.0 = self.0.min(most);
+    }
+
+    pub fn time(self) -> Duration {
+        self.0
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<State>,

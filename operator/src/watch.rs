@@ -19,9 +19,9 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::api::ChatDeployment;
+use crate::backoff::{backoff, random};
 use crate::cache::{Cache, Deployment, Source};
 use crate::desired::Kind;
-use crate::memory::{backoff, random};
 use crate::queue::Queue;
 use crate::record::{Child, Key, PodRecord, deployment_of, version};
 use crate::scopes::{List, Scopes};

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::ledger::Ledger;
+use crate::backoff::random;
 use crate::cache::Cache;
 use crate::client::{CallError, Client};
 use crate::desired::{self, Child, Context, Kind, Owner};
-use crate::ledger::Ledger;
-use crate::memory::random;
 use crate::plan::{self, Conflict, NewSecret, Standing, Write, compare};
 use crate::record::{self, Key};
 use crate::status::Problem;

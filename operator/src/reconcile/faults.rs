@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::apply::Outcome;
+use super::patience::Patience;
+use super::state::ReconcileState;
 use super::{LOOK_AGAIN, LOOK_FOR_REASONS_AFTER};
 use crate::api::ChatDeployment;
 use crate::client::CallError;
 use crate::desired::{Context, Kind, Names, VALKEY};
-use crate::memory::Memory;
-use crate::notes::Notes;
 use crate::plan::{Observed, Plan, valkey};
+use crate::queue::Requeue;
 use crate::record::{Key, PodRecord};
 use crate::status::{self, Problem, Reason};
 
@@ -25,8 +26,9 @@ impl super::Reconciler {
         observed: &Observed,
         pods: &[PodRecord],
         plan: &Plan,
-        notes: &mut Notes,
-    ) -> Result<(Option<Duration>, Vec<Problem>), CallError> {
+        state: &mut ReconcileState,
+        requeue: &mut Requeue,
+    ) -> Result<Vec<Problem>, CallError> {
         let names = Names::new(&key.name);
         let now = Timestamp::now();
         let is_silent =
@@ -49,12 +51,13 @@ impl super::Reconciler {
                 })
                 .collect();
         if silent.is_empty() && lacking.is_empty() && !is_short {
-            notes.away_since = None;
-            return Ok((None, Vec::new()));
+            state.away_since = None;
+            return Ok(Vec::new());
         }
-        let since = *notes.away_since.get_or_insert_with(Instant::now);
+        let since = *state.away_since.get_or_insert_with(Instant::now);
         if since.elapsed() < LOOK_FOR_REASONS_AFTER {
-            return Ok((Some(LOOK_FOR_REASONS_AFTER), Vec::new()));
+            requeue.at_most(LOOK_FOR_REASONS_AFTER);
+            return Ok(Vec::new());
         }
         let mut problems = Vec::new();
         let mut tell = |what: String, problem: Option<Problem>| {
@@ -69,23 +72,25 @@ impl super::Reconciler {
             let events = self.client.events(&key.namespace, &pod.uid).await?;
             tell(format!("pod {}", pod.name), status::events::of_pod(&events, now));
         }
-        Ok((Some(LOOK_AGAIN), problems))
+        requeue.at_most(LOOK_AGAIN);
+        Ok(problems)
     }
 }
 
-/// Pods that would serve and have been away for too long, and when to look for more.
+/// Pods that would serve and have been away for too long.
 pub(super) fn lost(
     deployment: &ChatDeployment,
     context: &Context<'_>,
     observed: &Observed,
     plan: &Plan,
-    memory: &mut Memory,
-) -> (Vec<String>, Option<Duration>) {
+    patience: &mut Patience,
+    requeue: &mut Requeue,
+) -> Vec<String> {
     let there = observed.pods.keys().copied().filter(|ordinal| *ordinal < plan.wish.replicas);
     let expected: BTreeSet<i32> = (0..plan.step.replicas).chain(there).collect();
     let is_known = deployment.status.as_ref().is_some_and(status::says_lost);
-    let (lost, next) = memory.lost(&expected, &observed.pods, grace(context), is_known, Instant::now());
-    (lost.into_iter().map(|ordinal| context.names().pod(ordinal)).collect(), next)
+    let lost = patience.lost(&expected, &observed.pods, grace(context), is_known, Instant::now(), requeue);
+    lost.into_iter().map(|ordinal| context.names().pod(ordinal)).collect()
 }
 
 /// When the first fault of a pod is past, if nothing more comes.

@@ -2,7 +2,10 @@
 
 mod apply;
 mod faults;
-pub mod observe;
+mod ledger;
+mod observe;
+mod patience;
+mod state;
 mod status;
 
 use std::collections::BTreeSet;
@@ -12,22 +15,23 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::ChatDeployment;
+use crate::backoff::{backoff, random};
 use crate::cache::{Cache, Deployment};
 use crate::client::{CallError, Client};
 use crate::desired::{Context, Installed, Owner};
 use crate::hash;
-use crate::memory::{Memory, backoff, random};
 use crate::metrics::Metrics;
 use crate::neighbour::Neighbours;
-use crate::notes::{Notebook, Notes};
 use crate::plan::{self, Observed, Plan, Write, valkey};
 use crate::poll::Reports;
-use crate::queue::Queue;
+use crate::queue::{Queue, Requeue};
 use crate::record::Key;
 use crate::rollout::{self, Permission, Phase};
 use crate::scopes::Scopes;
 use crate::slots::{Rolling, Slots};
 use faults::{grace, lost, past_in, problems};
+use patience::Patience;
+use state::{ReconcileState, ReconcileStates};
 use status::Ours;
 
 /// While something is under way: a slot may have become free.
@@ -51,7 +55,7 @@ pub struct Reconciler {
     metrics: Arc<Metrics>,
     installed: Installed,
     slots: Mutex<Slots>,
-    notebook: Notebook,
+    states: ReconcileStates,
     scopes: Scopes,
     neighbours: Neighbours,
     stopped: Stopped,
@@ -115,7 +119,7 @@ impl Reconciler {
             metrics,
             installed,
             slots,
-            notebook: Notebook::default(),
+            states: ReconcileStates::default(),
             scopes,
             neighbours,
             stopped,
@@ -148,10 +152,10 @@ impl Reconciler {
         let result = match deployment {
             Some(Deployment::Readable(deployment)) if deployment.metadata.deletion_timestamp.is_none() => {
                 let uid = deployment.metadata.uid.clone().unwrap_or_default();
-                let mut notes = self.notebook.take(key, &uid);
-                let result = self.reconcile(key, &deployment, &mut notes).await;
-                let result = self.schedule(key, result, &mut notes.memory);
-                self.notebook.put(key, notes);
+                let mut state = self.states.take(key, &uid);
+                let result = self.reconcile(key, &deployment, &mut state).await;
+                let result = self.schedule(key, result, &mut state.failures);
+                self.states.put(key, state);
                 result
             }
             Some(Deployment::Unreadable { generation, why }) => {
@@ -164,7 +168,7 @@ impl Reconciler {
             }
             _ => {
                 // Kubernetes deletes the children, by their owner references.
-                self.notebook.forget(key);
+                self.states.forget(key);
                 self.neighbours.forget(key);
                 self.slots().give_back(key);
                 "gone"
@@ -174,17 +178,17 @@ impl Reconciler {
     }
 
     /// When to look again.
-    fn schedule(&self, key: &Key, result: Result<Looked, CallError>, memory: &mut Memory) -> &'static str {
+    fn schedule(&self, key: &Key, result: Result<Looked, CallError>, failures: &mut u32) -> &'static str {
         match result {
             Ok(looked) => {
-                memory.failures = 0;
+                *failures = 0;
                 self.queue.add_after(key, looked.again_in);
                 if looked.is_refused { "error" } else { "ok" }
             }
             Err(CallError::NotLeading) => "error",
             Err(error) => {
-                let delay = backoff(memory.failures, random());
-                memory.failures = memory.failures.saturating_add(1);
+                let delay = backoff(*failures, random());
+                *failures = failures.saturating_add(1);
                 tracing::warn!(deployment = %key, %error, again_in_seconds = delay.as_secs_f64(), "not done; it is tried again");
                 self.queue.add_after(key, delay);
                 "error"
@@ -192,7 +196,12 @@ impl Reconciler {
         }
     }
 
-    async fn reconcile(&self, key: &Key, deployment: &ChatDeployment, notes: &mut Notes) -> Result<Looked, CallError> {
+    async fn reconcile(
+        &self,
+        key: &Key,
+        deployment: &ChatDeployment,
+        state: &mut ReconcileState,
+    ) -> Result<Looked, CallError> {
         let looked = |again_in| Ok(Looked { again_in, is_refused: false });
         match self.is_ours(key, deployment).await? {
             Ours::Yes => {}
@@ -203,8 +212,9 @@ impl Reconciler {
         let owner = Owner { name: key.name.clone(), namespace: key.namespace.clone(), uid };
         let spec = &deployment.spec;
         let observed =
-            observe::observe(&self.client, &self.cache, key, spec, &mut notes.memory, &mut notes.secrets).await?;
-        let (permission, patience) = self.permission(key, &owner, deployment, &observed, &mut notes.memory);
+            observe::observe(&self.client, &self.cache, key, spec, &mut state.watchdog, &mut state.secrets).await?;
+        let mut requeue = Requeue::within(RESYNC);
+        let permission = self.permission(key, &owner, deployment, &observed, &mut state.patience, &mut requeue);
         let plan = plan::plan(&owner, spec, &self.installed, &observed, permission);
         for (child, hash) in &plan.same {
             self.cache.verify(key, child, *hash);
@@ -214,22 +224,23 @@ impl Reconciler {
             self.queue.add(key);
             return Ok(Looked { again_in: RESYNC, is_refused: false });
         }
-        let mut outcome = apply::apply(&self.client, &self.cache, key, &context, &plan.writes, &mut notes.ledger).await;
+        let mut outcome = apply::apply(&self.client, &self.cache, key, &context, &plan.writes, &mut state.ledger).await;
         outcome.conflicts.extend(plan.conflicts.iter().cloned());
         let looked = |again_in| Ok(Looked { again_in, is_refused: !outcome.problems.is_empty() });
         if outcome.secrets_changed || !plan.secrets_are_there {
-            notes.memory.secrets_are_stale();
+            state.secrets.are_stale();
         }
         let pods = self.cache.pods(key);
-        let looks = self.reasons(key, &observed, &pods, &plan, notes).await?;
-        let problems = problems(&context, &outcome, &observed, &pods, looks.1);
+        let reasons = self.reasons(key, &observed, &pods, &plan, state, &mut requeue).await?;
+        let problems = problems(&context, &outcome, &observed, &pods, reasons);
         let is_unsure = plan.step.phase == Phase::Unseen || !self.reports.are_asked(key, &pods);
-        if notes.unsure_for(is_unsure).is_some_and(|time| time < SURE_WITHIN) && outcome.failure.is_none() {
+        if state.unsure_for(is_unsure).is_some_and(|time| time < SURE_WITHIN) && outcome.failure.is_none() {
             // What could be said would be another thing in an instant.
             return looked(SURE_WITHIN);
         }
-        let (lost, lost_in) = lost(deployment, &context, &observed, &plan, &mut notes.memory);
-        let later = self.say(key, deployment, &context, &plan, &pods, (&problems, &lost), &mut notes.memory).await?;
+        let lost = lost(deployment, &context, &observed, &plan, &mut state.patience, &mut requeue);
+        let wrong = (problems.as_slice(), lost.as_slice());
+        self.say(key, deployment, &context, &plan, &pods, wrong, &mut state.limits, &mut requeue).await?;
         if let Some(failure) = outcome.failure {
             return Err(failure);
         }
@@ -237,17 +248,23 @@ impl Reconciler {
             return looked(Duration::ZERO);
         }
         let progress = plan.is_under_way.then(|| progress(&observed, &plan));
-        let still = notes.memory.goes_on(progress, Instant::now());
-        let tries = notes.ledger.next_in(Instant::now());
+        state.watchdog.goes_on(progress, Instant::now(), &mut requeue);
         let waits_for_others =
             !outcome.conflicts.is_empty() || (!plan.secrets_are_there && outcome.problems.is_empty());
-        let others = waits_for_others.then_some(LOOK_AGAIN * 2);
-        let base = if plan.is_under_way { UNDER_WAY } else { RESYNC };
+        if waits_for_others {
+            requeue.at_most(LOOK_AGAIN * 2);
+        }
+        if plan.is_under_way {
+            requeue.at_most(UNDER_WAY);
+        }
         // What is not there is read at each look anyway.
-        let secrets = plan.secrets_are_there.then(|| notes.memory.secrets_are_good_for(Instant::now()));
-        let over = past_in(&pods);
-        let all = [patience, looks.0, lost_in, later, still, secrets, over, tries, others];
-        looked(all.into_iter().flatten().fold(base, Duration::min))
+        if plan.secrets_are_there {
+            requeue.at_most(state.secrets.are_good_for(Instant::now()));
+        }
+        for time in [past_in(&pods), state.ledger.next_in(Instant::now())].into_iter().flatten() {
+            requeue.at_most(time);
+        }
+        looked(requeue.time())
     }
 
     /// The children may be gone because it is: its own watch is another one, and may be late. Asked before anything is made, since
@@ -270,8 +287,9 @@ impl Reconciler {
         owner: &Owner,
         deployment: &ChatDeployment,
         observed: &Observed,
-        memory: &mut Memory,
-    ) -> (Permission, Option<Duration>) {
+        patience: &mut Patience,
+        requeue: &mut Requeue,
+    ) -> Permission {
         let facts = plan::facts(owner, observed);
         let spec = &deployment.spec;
         let context = Context { owner, spec, installed: &self.installed, facts: &facts };
@@ -280,16 +298,16 @@ impl Reconciler {
         let now = Instant::now();
         let away = rollout::away(set.as_ref(), &observed.pods);
         let laggards = rollout::laggards(set.as_ref(), &observed.pods, &wish);
-        let (patience_is_over, patience) = memory.patience_is_over(&away, &laggards, now);
+        let patience_is_over = patience.is_over(&away, &laggards, now, requeue);
         let ending: BTreeSet<String> =
             observed.pods.values().filter(|pod| pod.terminating).map(|pod| pod.uid.clone()).collect();
-        let (is_stuck, ends) = memory.is_stuck(ending, grace(&context), now);
+        let is_stuck = patience.is_stuck(ending, grace(&context), now, requeue);
         let stranded = valkey::stranded(&context, observed, &self.cache.pods(key));
-        let (valkey_is_lost, silent) = memory.valkey_is_lost(stranded, now);
+        let valkey_is_lost = patience.valkey_is_lost(stranded, now, requeue);
         let chat = (set.as_ref(), &observed.pods);
         let mut slots = self.slots();
         let rolling = Rolling {
-            needs_slot: rollout::needs_slot(chat.0, chat.1, &wish, &memory.given_up(now))
+            needs_slot: rollout::needs_slot(chat.0, chat.1, &wish, &patience.given_up(now))
                 || valkey::needs_slot(&context, observed),
             is_unfinished: rollout::is_unfinished(chat.0, chat.1, &wish, slots.began_with(key))
                 || valkey::is_unfinished(&context, observed),
@@ -297,9 +315,10 @@ impl Reconciler {
             progress: hash_of_pods(observed),
         };
         let slot = slots.take(key, rolling, now);
-        let starts = (!slot && slots.are_starting(now)).then_some(OTHERS_LOOK);
-        let wait = [patience, ends, starts, silent].into_iter().flatten().min();
-        (Permission { slot, redis_is_settled: true, patience_is_over, is_stuck, valkey_is_lost }, wait)
+        if !slot && slots.are_starting(now) {
+            requeue.at_most(OTHERS_LOOK);
+        }
+        Permission { slot, redis_is_settled: true, patience_is_over, is_stuck, valkey_is_lost }
     }
 }
 
@@ -361,9 +380,9 @@ mod tests {
     #[tokio::test]
     async fn a_look_whose_writes_were_refused_counts_as_an_error() {
         let reconciler = reconciler();
-        let mut memory = Memory::new(Instant::now());
+        let mut failures = 0;
         let looked = |is_refused| Ok(Looked { again_in: RESYNC, is_refused });
-        assert_eq!(reconciler.schedule(&key(), looked(true), &mut memory), "error");
-        assert_eq!(reconciler.schedule(&key(), looked(false), &mut memory), "ok");
+        assert_eq!(reconciler.schedule(&key(), looked(true), &mut failures), "error");
+        assert_eq!(reconciler.schedule(&key(), looked(false), &mut failures), "ok");
     }
 }

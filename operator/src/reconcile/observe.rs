@@ -5,31 +5,25 @@ use std::time::Instant;
 
 use k8s_openapi::ByteString;
 
+use super::state::{Secrets, Watchdog};
 use crate::api::{ChatDeploymentSpec, RedisType};
+use crate::backoff::random;
 use crate::cache::Cache;
 use crate::client::{CallError, Client};
 use crate::desired::{CHAT, Kind, Names, VALKEY, has_token_key, is_whole_valkey_secret};
-use crate::memory::{Memory, random};
 use crate::plan::{Content, Observed, Seen, SeenSecret};
 use crate::record::{self, Key, PodRecord};
 use crate::rollout;
-
-/// What was read of the Secrets, kept between two looks.
-#[derive(Clone, Debug, Default)]
-pub struct Secrets {
-    pub token_keys: Option<SeenSecret>,
-    pub valkey: Option<SeenSecret>,
-}
 
 pub async fn observe(
     client: &Client,
     cache: &Cache,
     key: &Key,
     spec: &ChatDeploymentSpec,
-    memory: &mut Memory,
+    watchdog: &mut Watchdog,
     secrets: &mut Secrets,
 ) -> Result<Observed, CallError> {
-    if memory.reads_anew(Instant::now()) {
+    if watchdog.reads_anew(Instant::now()) {
         read_anew(client, cache, key).await?;
     }
     let names = Names::new(&key.name);
@@ -57,7 +51,7 @@ pub async fn observe(
         };
         children.insert((record.kind, record.name.clone()), Seen { record, content, accepted: None });
     }
-    if memory.secrets_are_good_for(Instant::now()).is_zero() {
+    if secrets.are_good_for(Instant::now()).is_zero() {
         let (token_keys, valkey) = (names.token_keys(), names.valkey());
         secrets.token_keys = match spec.token_keys.secret_ref {
             None => read(client, key, &token_keys, has_token_key).await?,
@@ -68,7 +62,7 @@ pub async fn observe(
         } else {
             None
         };
-        memory.secrets_are_read(Instant::now(), random());
+        secrets.are_read(Instant::now(), random());
     }
     let pods = cache.pods(key);
     let chat = pods.iter().filter(|pod| pod.component == CHAT);
@@ -154,8 +148,8 @@ mod tests {
         let record = |kind| record::Child::of_metadata(kind, &ObjectMeta::default());
         let set = Seen { record: record(Kind::StatefulSet), content: Content::Verified(1), accepted: None };
         let rest = [((Kind::StatefulSet, "chat-valkey".to_owned()), set)].into();
-        let left =
-            Secrets { valkey: Some(SeenSecret { record: record(Kind::Secret), is_whole: true }), ..Secrets::default() };
+        let mut left = Secrets::default();
+        left.valkey = Some(SeenSecret { record: record(Kind::Secret), is_whole: true });
         let (nothing, none) = (BTreeMap::new(), Secrets::default());
         assert!(may_have_valkey(&managed, "chat-valkey", &nothing, &none));
         assert!(!may_have_valkey(&external, "chat-valkey", &nothing, &none));
@@ -171,7 +165,8 @@ mod tests {
         };
         let metadata = ObjectMeta { uid: Some("u1".into()), ..ObjectMeta::default() };
         let seen = SeenSecret { record: record::Child::of_metadata(Kind::Secret, &metadata), is_whole: true };
-        let secrets = Secrets { valkey: Some(seen), ..Secrets::default() };
+        let mut secrets = Secrets::default();
+        secrets.valkey = Some(seen);
         assert!(may_stay_unread(&of("u1"), &secrets));
         assert!(!may_stay_unread(&of("u0"), &secrets), "it is another one");
         assert!(!may_stay_unread(&of("u1"), &Secrets::default()), "another one is being made");

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use super::state::Limits;
 use crate::api::{ChatDeployment, ChatDeploymentStatus};
+use crate::backoff::unique;
 use crate::client::CallError;
 use crate::desired::{CHAT, Context, Directory, endpoints, selector};
-use crate::memory::{Memory, unique};
 use crate::neighbour::{Named, Verdict};
 use crate::plan::Plan;
+use crate::queue::Requeue;
 use crate::record::{self, Key, PodRecord};
 use crate::status::{self, Problem, Reason};
 use crate::tell;
@@ -30,8 +32,9 @@ impl super::Reconciler {
         plan: &Plan,
         pods: &[PodRecord],
         (problems, lost): (&[Problem], &[String]),
-        memory: &mut Memory,
-    ) -> Result<Option<Duration>, CallError> {
+        limits: &mut Limits,
+        requeue: &mut Requeue,
+    ) -> Result<(), CallError> {
         let reports = self.reports.of(key, pods);
         let stalled = self.slots().stalled(Instant::now());
         let now = jiff::Timestamp::now();
@@ -64,7 +67,7 @@ impl super::Reconciler {
                 problem: pod.problem_at(now).cloned(),
             })
             .collect();
-        let counts_wait = memory.counts_wait(Instant::now());
+        let counts_wait = limits.counts_wait(Instant::now());
         let input = status::Input {
             operator: self.neighbours.me(),
             generation: deployment.metadata.generation.unwrap_or_default(),
@@ -85,12 +88,14 @@ impl super::Reconciler {
         };
         let said = status::status(&input);
         let up_to_date = status::status(&status::Input { counts_may_change: true, ..input.clone() });
-        let later = status::differs(&said, &up_to_date).then_some(counts_wait);
+        if status::differs(&said, &up_to_date) {
+            requeue.at_most(counts_wait);
+        }
         if !status::differs(previous, &said) {
-            return Ok(later);
+            return Ok(());
         }
         if (said.rooms, said.players) != (previous.rooms, previous.players) {
-            memory.counts_are_written(Instant::now());
+            limits.counts_are_written(Instant::now());
         }
         let owner = context.owner;
         match self.client.status(&key.namespace, &key.name, &owner.uid, &said).await {
@@ -98,18 +103,18 @@ impl super::Reconciler {
                 self.cache.put_readable(key, deployment);
             }
             // It cannot be read any more, or was deleted: the watch will say so.
-            Ok(None) | Err(CallError::Refused { code: 404 | 409, .. }) => return Ok(None),
+            Ok(None) | Err(CallError::Refused { code: 404 | 409, .. }) => return Ok(()),
             Err(error) => return Err(error),
         }
         for (type_, reason, message) in tell::news(previous, &said) {
-            if memory.may_tell(Instant::now()) {
+            if limits.may_tell(Instant::now()) {
                 let event = tell::event(owner, type_, &reason, &message, now, unique());
                 if let Err(error) = self.client.tell(&event, &key.namespace).await {
                     tracing::warn!(deployment = %key, %error, "an Event could not be written");
                 }
             }
         }
-        Ok(later)
+        Ok(())
     }
 
     /// Whether this operator is the one to look after it; else when to look again, or nothing if it is to stop.
