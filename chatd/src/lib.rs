@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod budget;
+pub mod connection_limit;
 pub mod counters;
 pub mod directory;
 pub mod files;
@@ -14,10 +15,8 @@ pub mod hub;
 pub mod lease;
 pub mod limits;
 pub mod logging;
-pub mod mail;
 pub mod metrics;
 pub mod peer;
-pub mod places;
 pub mod pod;
 pub mod process;
 pub mod protocol;

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::budget::Budget;
+use crate::connection_limit::ConnectionLimit;
 use crate::directory::any::AnyDirectory;
 use crate::directory::memory::MemoryDirectory;
 use crate::directory::redis::{RedisDirectory, RedisSettings, RedisSettingsError, SecretsError};
@@ -23,11 +24,9 @@ use crate::files::{FileError, KeyWatch, ReloadFailures, Watcher, read_addresses}
 use crate::hub::{HubLimits, HubSettings, RoomSlots, Rules};
 use crate::lease::LeaseIdentity;
 use crate::limits::SharedLimits;
-use crate::mail::ShardMail;
 use crate::peer::Peers;
 use crate::peer::channel::ChannelError;
 use crate::peer::handshake::Identity;
-use crate::places::Places;
 use crate::pod::figures::Figures;
 use crate::pod::{self, Ended, PodStart};
 use crate::protocol::token::{KeyError, Keyring};
@@ -35,6 +34,7 @@ use crate::protocol::{Ownership, PodBoot};
 use crate::record::Owner;
 use crate::room::RingLimits;
 use crate::settings::{Advertise, Settings};
+use crate::shard::message::ShardMessage;
 use crate::shard::{self, ShardStart};
 use crate::{admin, tcp, web};
 
@@ -105,7 +105,7 @@ struct Me {
     peer: Identity,
 }
 
-async fn serve(settings: Settings, places: Places) -> Result<Ended, StartError> {
+async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, StartError> {
     let mut random = StdRng::from_seed(seed()?);
     let ports = bind(&settings)?;
     let me = identify(&settings, PodBoot(random.random()), &ports)?;
@@ -184,8 +184,8 @@ async fn serve(settings: Settings, places: Places) -> Result<Ended, StartError> 
 }
 
 fn spawn_shards(
-    mailboxes: Vec<UnboundedReceiver<ShardMail>>,
-    start: impl Fn(usize, UnboundedReceiver<ShardMail>, [u8; 32]) -> ShardStart,
+    mailboxes: Vec<UnboundedReceiver<ShardMessage>>,
+    start: impl Fn(usize, UnboundedReceiver<ShardMessage>, [u8; 32]) -> ShardStart,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let spawn = |(index, mailbox)| shard::spawn(start(index, mailbox, seed()?)).map_err(StartError::Thread);
     mailboxes.into_iter().enumerate().map(spawn).collect()
@@ -195,7 +195,7 @@ fn spawn_shards(
 fn listen(
     ports: Ports,
     settings: &Settings,
-    shards: &[UnboundedSender<ShardMail>],
+    shards: &[UnboundedSender<ShardMessage>],
     peers: &Peers,
     figures: &Figures,
     limits: Option<SharedLimits>,
@@ -319,7 +319,7 @@ fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSl
 }
 
 /// So many places for connections, or as many as the system lets this process have.
-fn places(settings: &Settings) -> Places {
+fn places(settings: &Settings) -> ConnectionLimit {
     let wanted = u64::from(settings.limits.max_connections);
     let needed = wanted + OTHER_FILES;
     raise_file_limit(needed);
@@ -335,7 +335,7 @@ fn places(settings: &Settings) -> Places {
     }
     let places = places as usize;
     let of_one = || settings.limits.max_connections_per_ip.map_or(places.div_ceil(10), |most| most as usize);
-    Places::new(places, settings.clients.per_ip_limits.then(of_one))
+    ConnectionLimit::new(places, settings.clients.per_ip_limits.then(of_one))
 }
 
 /// What is left for clients of so many open files: Redis, peers and probes must always find some.

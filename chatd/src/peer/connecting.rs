@@ -6,8 +6,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Peers;
+use super::error::LinkError;
 use super::handshake::{Dialling, Listening, Peer, Refusal, read_verdict, verdict};
-use super::link::{self, LinkError, Wire};
+use super::link::{self, Wire};
 use super::links::{Choice, DIAL_TIME, LinkId};
 
 impl Peers {

@@ -11,53 +11,18 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use super::channel::{Channel, ChannelError};
+use super::channel::Channel;
+use super::error::{LinkError, MAX_UNPROVEN};
 use super::handshake::{MAX_MESSAGE, Refusal, is_unencrypted};
-use super::outbox::{Outbox, PING, WRITE_TIME};
+use super::outbox::{Outbox, PING};
 use crate::frame::{FrameTooLong, MAX_FRAME, split};
 
-/// Bytes that a connection may send before it has proven itself: the channel's keys and certificate, a hello, and a proof.
-pub const MAX_UNPROVEN: usize = 32 * 1024;
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
 /// Bytes that are encrypted at once: what waits is kept twice no longer than it takes to write this.
 const PIECE: usize = 256 * 1024;
 /// A buffer that has grown past this is not kept.
 const KEPT: usize = 1024 * 1024;
-
-/// Why a connection to a peer ended.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkError {
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("{0}")]
-    Channel(#[from] ChannelError),
-    #[error("{0}")]
-    Refused(#[from] Refusal),
-    #[error("a message of the handshake is longer than {MAX_MESSAGE} bytes")]
-    MessageTooLong,
-    #[error("it sent more than {MAX_UNPROVEN} bytes and had not proven itself")]
-    TooMuch,
-    #[error("{0}")]
-    Frame(#[from] FrameTooLong),
-    #[error("a frame that names no room")]
-    NoRoom,
-    #[error("it was silent for too long")]
-    Silent,
-    #[error("it did not read for {} s", WRITE_TIME.as_secs())]
-    NotReading,
-}
-
-impl LinkError {
-    /// Why nobody has been proven to be there; `None`: the connection just broke.
-    pub fn refusal(&self) -> Option<Refusal> {
-        match self {
-            Self::Refused(refusal) => Some(*refusal),
-            Self::Channel(_) | Self::MessageTooLong | Self::TooMuch => Some(Refusal::NotAPeer),
-            _ => None,
-        }
-    }
-}
 
 /// What all links of a pod read into, one after the other, so that an idle one has no buffer.
 #[derive(Debug)]

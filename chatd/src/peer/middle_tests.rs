@@ -13,7 +13,7 @@ use super::channel::Channels;
 use super::handshake::REASONS;
 use super::link::Wire;
 use super::tests::{frame_for, heard_unreachable, heard_up, on_one_thread, pod};
-use crate::mail::ShardMail;
+use crate::shard::message::ShardMessage;
 
 /// What a process in the middle does with what it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,8 +92,8 @@ fn a_process_in_the_middle_changes_nothing_that_is_said() {
             let mut frames = Vec::new();
             loop {
                 match victim.shards[0].recv().await.unwrap() {
-                    ShardMail::Frames { bytes, .. } => frames.extend_from_slice(&bytes),
-                    ShardMail::PeerDown { boot } => break assert_eq!(boot, other),
+                    ShardMessage::Frames { bytes, .. } => frames.extend_from_slice(&bytes),
+                    ShardMessage::PeerDown { boot } => break assert_eq!(boot, other),
                     mail => panic!("{mail:?}"),
                 }
             }
@@ -136,7 +136,7 @@ fn a_silent_peer_is_given_up() {
         assert_eq!(one.all_hear().await, heard_up(two.boot));
         let started = Instant::now();
         middle.begin();
-        assert_eq!(one.all_hear().await, format!("{:?}", ShardMail::PeerDown { boot: two.boot }));
+        assert_eq!(one.all_hear().await, format!("{:?}", ShardMessage::PeerDown { boot: two.boot }));
         assert!(started.elapsed() > Duration::from_millis(2_500), "{:?}", started.elapsed());
     });
 }

@@ -5,6 +5,7 @@
 
 pub mod channel;
 mod connecting;
+mod error;
 pub mod handshake;
 pub mod link;
 pub mod links;
@@ -25,13 +26,14 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::frame;
-use crate::mail::ShardMail;
 use crate::protocol::PodBoot;
 use crate::protocol::token::{KeyPrint, Keyring};
 use crate::shard;
+use crate::shard::message::ShardMessage;
 use channel::{ChannelError, Channels};
+use error::LinkError;
 use handshake::{Identity, Nonce, REASONS, Refusal};
-use link::{LinkError, Scratch};
+use link::Scratch;
 use links::{Action, LinkId, Links};
 use outbox::{LATE_LOOK, LOOK, Outbox};
 use strangers::Strangers;
@@ -50,7 +52,7 @@ struct Inner {
     channels: Channels,
     scratch: Scratch,
     random: RefCell<StdRng>,
-    shards: Vec<UnboundedSender<ShardMail>>,
+    shards: Vec<UnboundedSender<ShardMessage>>,
     links: RefCell<Links>,
     /// Of the links that are up.
     outboxes: RefCell<HashMap<LinkId, Rc<Outbox>>>,
@@ -75,7 +77,7 @@ impl Peers {
         me: Identity,
         keys: Arc<Keyring>,
         random: StdRng,
-        shards: Vec<UnboundedSender<ShardMail>>,
+        shards: Vec<UnboundedSender<ShardMessage>>,
     ) -> Result<Self, ChannelError> {
         Ok(Self(Rc::new(Inner {
             links: RefCell::new(Links::new(me.boot)),
@@ -240,17 +242,17 @@ impl Peers {
             Action::Up { boot } => {
                 // None: it has broken since, and that is the next thing that the shards hear. No link has this number.
                 let link = self.0.links.borrow().to(boot).unwrap_or(LinkId(0));
-                self.tell_all(|| ShardMail::PeerUp { boot, link });
+                self.tell_all(|| ShardMessage::PeerUp { boot, link });
             }
             Action::Down { boot } => {
                 self.0.lost.set(self.0.lost.get() + 1);
-                self.tell_all(|| ShardMail::PeerDown { boot });
+                self.tell_all(|| ShardMessage::PeerDown { boot });
             }
-            Action::Unreachable { boot, gone } => self.tell_all(|| ShardMail::PeerUnreachable { boot, gone }),
+            Action::Unreachable { boot, gone } => self.tell_all(|| ShardMessage::PeerUnreachable { boot, gone }),
         }
     }
 
-    fn tell_all(&self, mail: impl Fn() -> ShardMail) {
+    fn tell_all(&self, mail: impl Fn() -> ShardMessage) {
         for shard in &self.0.shards {
             // A shard that has ended has nobody to tell.
             let _ = shard.send(mail());
@@ -298,7 +300,7 @@ impl Peers {
         }
         for (shard, bytes) in self.0.shards.iter().zip(batches) {
             if !bytes.is_empty() {
-                let _ = shard.send(ShardMail::Frames { from, bytes });
+                let _ = shard.send(ShardMessage::Frames { from, bytes });
             }
         }
         Ok(())

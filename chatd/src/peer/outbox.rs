@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::link::LinkError;
+use super::error::{LinkError, WRITE_TIME};
 
 /// A frame without content: it says only that the sender is alive.
 pub const PING: [u8; 4] = [0; 4];
@@ -21,8 +21,6 @@ const PING_LOOKS: u32 = 3;
 /// Looks without a byte from the peer before the link is broken: 3 s, and 5 s while there is much to do.
 const SILENT_LOOKS: u32 = 6;
 const SILENT_LOOKS_LOADED: u32 = 10;
-/// A peer that reads nothing for so long is given up.
-pub const WRITE_TIME: Duration = Duration::from_secs(5);
 const WRITE_LOOKS: u32 = (WRITE_TIME.as_millis() / LOOK.as_millis()) as u32;
 /// Bytes that may wait for a peer before it is given up.
 pub const MAX_QUEUE: usize = 64 * 1024 * 1024;

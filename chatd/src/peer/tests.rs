@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Pod {
     pub(super) peers: Peers,
-    pub(super) shards: Vec<UnboundedReceiver<ShardMail>>,
+    pub(super) shards: Vec<UnboundedReceiver<ShardMessage>>,
     pub(super) address: String,
     pub(super) boot: PodBoot,
 }
@@ -57,7 +57,7 @@ impl Pod {
         let mut heard = Vec::new();
         for shard in &mut self.shards {
             heard.push(match shard.recv().await.unwrap() {
-                ShardMail::PeerUp { boot, .. } => heard_up(boot),
+                ShardMessage::PeerUp { boot, .. } => heard_up(boot),
                 mail => format!("{mail:?}"),
             });
         }
@@ -71,7 +71,7 @@ pub(super) fn heard_up(boot: PodBoot) -> String {
 }
 
 pub(super) fn heard_unreachable(boot: PodBoot, gone: bool) -> String {
-    format!("{:?}", ShardMail::PeerUnreachable { boot, gone })
+    format!("{:?}", ShardMessage::PeerUnreachable { boot, gone })
 }
 
 /// A frame of a room that the given shard has.
@@ -97,7 +97,7 @@ fn frames_reach_the_shard_that_has_their_room() {
             let expected: Vec<u8> = mine.flat_map(|number| frames[number].clone()).collect();
             let mut got = Vec::new();
             while got.len() < expected.len() {
-                let Some(ShardMail::Frames { from, bytes }) = mailbox.recv().await else { panic!() };
+                let Some(ShardMessage::Frames { from, bytes }) = mailbox.recv().await else { panic!() };
                 assert_eq!(from, one.boot);
                 got.extend_from_slice(&bytes);
             }
@@ -108,7 +108,7 @@ fn frames_reach_the_shard_that_has_their_room() {
         assert_eq!(two.all_hear().await, heard_up(one.boot));
         assert_eq!((one.peers.count(), two.peers.count()), (1, 1));
         two.peers.send(one.boot, two.link_to(one.boot), frame_for(0, 7));
-        assert!(matches!(one.shards[0].recv().await, Some(ShardMail::Frames { .. })));
+        assert!(matches!(one.shards[0].recv().await, Some(ShardMessage::Frames { .. })));
     });
 }
 
@@ -126,7 +126,7 @@ fn dialled_at_once_there_is_one_link() {
             from.peers.send(to, from.link_to(to), frame_for(1, 1));
         }
         for shard in [&mut one.shards[1], &mut two.shards[1]] {
-            assert!(matches!(shard.recv().await, Some(ShardMail::Frames { .. })));
+            assert!(matches!(shard.recv().await, Some(ShardMessage::Frames { .. })));
         }
         assert!(one.shards[0].try_recv().is_err() && two.shards[0].try_recv().is_err());
         assert_eq!((one.peers.count(), one.peers.lost(), two.peers.lost()), (1, 0, 0));
@@ -248,7 +248,7 @@ fn an_ended_process_is_noticed_and_its_successor_linked() {
         for task in two.peers.0.tasks.borrow().values() {
             task.abort();
         }
-        assert_eq!(one.all_hear().await, format!("{:?}", ShardMail::PeerDown { boot: two.boot }));
+        assert_eq!(one.all_hear().await, format!("{:?}", ShardMessage::PeerDown { boot: two.boot }));
         let three = pod(3, 1).await;
         one.peers.dial(three.boot, &three.address);
         assert_eq!(one.all_hear().await, heard_up(three.boot));
@@ -292,7 +292,7 @@ fn a_link_ends_with_the_key_that_it_was_made_with() {
         for pod in [&one, &two] {
             pod.peers.set_keys(ring(2));
         }
-        assert_eq!(one.all_hear().await, format!("{:?}", ShardMail::PeerDown { boot: two.boot }));
+        assert_eq!(one.all_hear().await, format!("{:?}", ShardMessage::PeerDown { boot: two.boot }));
         assert_eq!(one.peers.count(), 0);
         one.peers.dial(two.boot, &two.address);
         assert_eq!(one.all_hear().await, heard_up(two.boot));

@@ -17,7 +17,7 @@ use super::figures::Figures;
 use crate::directory::any::AnyDirectory;
 use crate::directory::{Answer, Directory, Key, NoAnswer, Request};
 use crate::hub::Ticket;
-use crate::mail::ShardMail;
+use crate::shard::message::ShardMessage;
 
 /// A shard hears after this long at the earliest that there is no answer: well within what its clients wait.
 const LEAST_REFUSAL: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ pub struct Asking(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     directory: AnyDirectory,
-    shards: Vec<UnboundedSender<ShardMail>>,
+    shards: Vec<UnboundedSender<ShardMessage>>,
     events: UnboundedSender<PodEvent>,
     figures: Figures,
     resets: Cell<u64>,
@@ -58,7 +58,7 @@ struct Shared {
 impl Asking {
     pub fn new(
         directory: AnyDirectory,
-        shards: Vec<UnboundedSender<ShardMail>>,
+        shards: Vec<UnboundedSender<ShardMessage>>,
         events: UnboundedSender<PodEvent>,
         figures: Figures,
     ) -> Self {
@@ -120,7 +120,7 @@ impl Asking {
         }
         for (shard, ticket) in waiting {
             if let Some(shard) = self.0.shards.get(shard) {
-                let _ = shard.send(ShardMail::Answered { ticket, answer: answer.clone() });
+                let _ = shard.send(ShardMessage::Answered { ticket, answer: answer.clone() });
             }
         }
     }
@@ -154,7 +154,7 @@ impl Asking {
         }
         self.0.figures.set_resets(resets);
         for shard in &self.0.shards {
-            let _ = shard.send(ShardMail::DirectoryReset);
+            let _ = shard.send(ShardMessage::DirectoryReset);
         }
         let _ = self.0.events.send(PodEvent::DirectoryReset);
     }
@@ -169,10 +169,10 @@ mod tests {
     use super::*;
     use crate::admin::Pod as _;
     use crate::budget::Budget;
+    use crate::connection_limit::ConnectionLimit;
     use crate::directory::memory::MemoryDirectory;
     use crate::files::ReloadFailures;
-    use crate::mail::Report;
-    use crate::places::Places;
+    use crate::shard::message::Report;
     use crate::web::Refusals;
 
     const SHARDS: usize = 16;
@@ -184,7 +184,7 @@ mod tests {
         let figures = Figures::new(
             shards.clone(),
             ReloadFailures::default(),
-            Places::new(1, None),
+            ConnectionLimit::new(1, None),
             Refusals::default(),
             Budget::new(1, 1),
             1,
@@ -197,7 +197,7 @@ mod tests {
                     asking.for_shard(shard, Ticket(round), Request::Get { key: Key::Pod("chat-7".into()) });
                 }
                 for mail in &mut mails {
-                    let Some(ShardMail::Answered { ticket, answer }) = mail.recv().await else { panic!() };
+                    let Some(ShardMessage::Answered { ticket, answer }) = mail.recv().await else { panic!() };
                     assert_eq!((ticket, answer), (Ticket(round), Ok(Answer::Found(None))));
                 }
             }
@@ -205,7 +205,7 @@ mod tests {
         LocalSet::new().run_until(ask).await;
         let answer_all = async {
             for mail in &mut mails {
-                let Some(ShardMail::Report { reply }) = mail.recv().await else { panic!() };
+                let Some(ShardMessage::Report { reply }) = mail.recv().await else { panic!() };
                 reply.send(Report::default()).unwrap();
             }
         };

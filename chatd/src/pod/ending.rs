@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::Pod;
 use crate::hub::Time;
 use crate::lease::LEASE;
-use crate::mail::{Report, ShardMail};
+use crate::shard::message::{Report, ShardMessage};
 
 /// After the deadline, what the hubs have said last still has to leave: the second that a closing connection has, and a moment.
 const FLUSH: u64 = 1_500;
@@ -72,7 +72,7 @@ impl Pod {
         self.figures.places().drain();
         // The lease first: no pod should choose this one as a target any more, and targets are asked for.
         self.lease.drain(time);
-        self.tell_all(|| ShardMail::Drain { deadline });
+        self.tell_all(|| ShardMessage::Drain { deadline });
         self.next_round = Instant::now();
     }
 
@@ -100,7 +100,7 @@ impl Pod {
             return;
         }
         // First the rooms, so that none is served here while another pod has it.
-        self.tell_all(|| ShardMail::Stop);
+        self.tell_all(|| ShardMessage::Stop);
         self.leave(time, LEASE_END_AT_ONCE, ended);
     }
 
@@ -161,7 +161,7 @@ impl Pod {
 
     /// Ends the shards' threads, and waits a moment for them to close their sockets properly.
     pub(super) async fn stop_shards(&mut self) {
-        self.tell_all(|| ShardMail::Stop);
+        self.tell_all(|| ShardMessage::Stop);
         let until = Instant::now() + STOP_TIME;
         while self.phase == Phase::Over(Ended::Drained)
             && Instant::now() < until
@@ -189,6 +189,7 @@ mod tests {
     use tokio::task::{LocalSet, spawn_local};
 
     use super::*;
+    use crate::connection_limit::ConnectionLimit;
     use crate::directory::any::AnyDirectory;
     use crate::directory::memory::MemoryDirectory;
     use crate::directory::{Answer, Directory, Key, Request};
@@ -196,7 +197,6 @@ mod tests {
     use crate::lease::LeaseIdentity;
     use crate::peer::Peers;
     use crate::peer::handshake::Identity;
-    use crate::places::Places;
     use crate::pod::figures::Figures;
     use crate::pod::{PodStart, run};
     use crate::protocol::PodBoot;
@@ -223,7 +223,7 @@ mod tests {
             figures: Figures::new(
                 vec![shard.clone()],
                 ReloadFailures::default(),
-                Places::new(1, None),
+                ConnectionLimit::new(1, None),
                 crate::web::Refusals::default(),
                 crate::budget::Budget::new(1, 1),
                 1,

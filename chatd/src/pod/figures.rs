@@ -10,16 +10,16 @@ use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::budget::Budget;
+use crate::connection_limit::ConnectionLimit;
 use crate::counters::DirectoryCounters;
 use crate::directory::NoAnswer;
 use crate::files::ReloadFailures;
 use crate::lease::{DirectoryState, LeaseNotice, LeaseStatus};
-use crate::mail::{Report, ShardMail};
 use crate::metrics::Snapshot;
 use crate::peer::Peers;
 use crate::peer::handshake::REASONS;
-use crate::places::Places;
 use crate::process::Process;
+use crate::shard::message::{Report, ShardMessage};
 use crate::web::Refusals;
 
 /// The pod's figures; cheap to clone. The pod's thread writes them, the admin port reads them.
@@ -28,9 +28,9 @@ pub struct Figures(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    shards: Vec<UnboundedSender<ShardMail>>,
+    shards: Vec<UnboundedSender<ShardMessage>>,
     failures: ReloadFailures,
-    places: Places,
+    places: ConnectionLimit,
     refusals: Refusals,
     budget: Budget,
     ready: AtomicBool,
@@ -54,9 +54,9 @@ struct Own {
 impl Figures {
     /// `token_keys`: how many are accepted at start.
     pub fn new(
-        shards: Vec<UnboundedSender<ShardMail>>,
+        shards: Vec<UnboundedSender<ShardMessage>>,
         failures: ReloadFailures,
-        places: Places,
+        places: ConnectionLimit,
         refusals: Refusals,
         budget: Budget,
         token_keys: u64,
@@ -66,7 +66,7 @@ impl Figures {
     }
 
     /// The places for clients' connections.
-    pub fn places(&self) -> Places {
+    pub fn places(&self) -> ConnectionLimit {
         self.0.places.clone()
     }
 
@@ -125,9 +125,9 @@ impl Figures {
 
     /// The sum of all shards' reports, once each has come. `None`: a shard has ended.
     pub async fn report(&self) -> Option<Report> {
-        let ask = |shard: &UnboundedSender<ShardMail>| {
+        let ask = |shard: &UnboundedSender<ShardMessage>| {
             let (reply, report) = oneshot::channel();
-            shard.send(ShardMail::Report { reply }).ok().map(|()| report)
+            shard.send(ShardMessage::Report { reply }).ok().map(|()| report)
         };
         let asked: Option<Vec<_>> = self.0.shards.iter().map(ask).collect();
         let mut sum = Report { drained: true, ..Report::default() };

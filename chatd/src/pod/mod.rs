@@ -3,6 +3,7 @@
 mod asking;
 mod ending;
 pub mod figures;
+pub mod message;
 mod watching;
 
 use std::collections::HashMap;
@@ -20,10 +21,11 @@ use crate::directory::{Answer, NoAnswer};
 use crate::files::{KeyWatch, Watcher};
 use crate::hub::{Advertised, Ticket, Time};
 use crate::lease::{Lease, LeaseEffect, LeaseIdentity, LeaseNotice};
-use crate::mail::{PodMail, Report, ShardMail};
 use crate::peer::Peers;
+use crate::pod::message::PodMessage;
 use crate::protocol::token::Keyring;
 use crate::shard;
+use crate::shard::message::{Report, ShardMessage};
 use asking::Asking;
 use ending::Phase;
 use figures::Figures;
@@ -46,9 +48,9 @@ pub struct PodStart {
     pub directory: AnyDirectory,
     pub peers: Peers,
     pub figures: Figures,
-    pub shards: Vec<UnboundedSender<ShardMail>>,
+    pub shards: Vec<UnboundedSender<ShardMessage>>,
     pub threads: Vec<JoinHandle<()>>,
-    pub mail: UnboundedReceiver<PodMail>,
+    pub mail: UnboundedReceiver<PodMessage>,
     /// `None`: the key was made at start.
     pub keys: Option<KeyWatch>,
     /// `None`: no file of addresses.
@@ -75,7 +77,7 @@ enum PodEvent {
 }
 
 struct Pod {
-    shards: Vec<UnboundedSender<ShardMail>>,
+    shards: Vec<UnboundedSender<ShardMessage>>,
     threads: Vec<JoinHandle<()>>,
     peers: Peers,
     lease: Lease,
@@ -142,12 +144,12 @@ pub async fn run(start: PodStart) -> Ended {
 }
 
 impl Pod {
-    fn mail(&mut self, mail: PodMail) {
+    fn mail(&mut self, mail: PodMessage) {
         match mail {
-            PodMail::Directory { shard, ticket, request } => self.asking.for_shard(shard, ticket, request),
-            PodMail::Dial { boot, address } => self.peers.dial(boot, &address),
-            PodMail::Frames { to, link, bytes } => self.peers.send(to, link, bytes),
-            PodMail::DirectoryWentBack => self.lease.went_back(shard::now()),
+            PodMessage::Directory { shard, ticket, request } => self.asking.for_shard(shard, ticket, request),
+            PodMessage::Dial { boot, address } => self.peers.dial(boot, &address),
+            PodMessage::Frames { to, link, bytes } => self.peers.send(to, link, bytes),
+            PodMessage::DirectoryWentBack => self.lease.went_back(shard::now()),
         }
     }
 
@@ -160,9 +162,9 @@ impl Pod {
             PodEvent::Keys(keys, count) => {
                 self.figures.set_token_keys(count);
                 self.peers.set_keys(keys.clone());
-                self.tell_all(|| ShardMail::Keys(keys.clone()));
+                self.tell_all(|| ShardMessage::Keys(keys.clone()));
             }
-            PodEvent::Advertised(addresses) => self.tell_all(|| ShardMail::Advertised(Some(addresses.clone()))),
+            PodEvent::Advertised(addresses) => self.tell_all(|| ShardMessage::Advertised(Some(addresses.clone()))),
             PodEvent::Signal(name) => self.signal(time, name),
         }
     }
@@ -233,11 +235,11 @@ impl Pod {
     fn carry_out(&mut self, effect: LeaseEffect) {
         match effect {
             LeaseEffect::Directory { ticket, request } => self.asking.for_lease(ticket, request),
-            LeaseEffect::View(view) => self.tell_all(|| ShardMail::Lease(view)),
-            LeaseEffect::Lost => self.tell_all(|| ShardMail::LeaseLost),
+            LeaseEffect::View(view) => self.tell_all(|| ShardMessage::Lease(view)),
+            LeaseEffect::Lost => self.tell_all(|| ShardMessage::LeaseLost),
             LeaseEffect::Superseded => self.start_drain(shard::now()),
             LeaseEffect::Twin => self.twin_found(),
-            LeaseEffect::Targets(targets) => self.tell_all(|| ShardMail::Targets(targets.clone())),
+            LeaseEffect::Targets(targets) => self.tell_all(|| ShardMessage::Targets(targets.clone())),
             LeaseEffect::Ended => self.lease_ended(),
             LeaseEffect::Log(notice) => {
                 self.figures.count(&notice);
@@ -246,7 +248,7 @@ impl Pod {
         }
     }
 
-    fn tell_all(&self, mail: impl Fn() -> ShardMail) {
+    fn tell_all(&self, mail: impl Fn() -> ShardMessage) {
         for shard in &self.shards {
             // A shard that has ended is noticed by its missing report.
             let _ = shard.send(mail());

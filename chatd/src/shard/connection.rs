@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use mio::net::TcpStream;
 
 use super::websocket::Decoder;
+use crate::connection_limit::Permit;
 use crate::hub::SessionId;
-use crate::places::Permit;
 
 /// One client's socket. It can go from one shard to another once it is deregistered.
 #[derive(Debug)]

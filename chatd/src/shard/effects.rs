@@ -6,7 +6,8 @@ use super::{Connection, Query, Shard};
 use crate::frame::Drop;
 use crate::hub::{Effect, SessionId};
 use crate::limits;
-use crate::mail::{PodMail, ShardMail};
+use crate::pod::message::PodMessage;
+use crate::shard::message::ShardMessage;
 
 impl Shard {
     pub(super) fn carry_out_effects(&mut self) {
@@ -27,16 +28,16 @@ impl Shard {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Directory { ticket, request } => {
-                self.tell_pod(PodMail::Directory { shard: self.index, ticket, request });
+                self.tell_pod(PodMessage::Directory { shard: self.index, ticket, request });
             }
-            Effect::Dial { boot, address } => self.tell_pod(PodMail::Dial { boot, address }),
-            Effect::DirectoryWentBack => self.tell_pod(PodMail::DirectoryWentBack),
+            Effect::Dial { boot, address } => self.tell_pod(PodMessage::Dial { boot, address }),
+            Effect::DirectoryWentBack => self.tell_pod(PodMessage::DirectoryWentBack),
             Effect::Close { session, code } => self.close(session, code),
             Effect::Abort { session } => self.gone(session, Drop::Lost),
             Effect::Migrate { session, shard } => self.migrate(session, shard),
             Effect::MakeWay { room, shard } => {
                 if let Some(shard) = self.shards.get(shard) {
-                    let _ = shard.send(ShardMail::MakeWay { room });
+                    let _ = shard.send(ShardMessage::MakeWay { room });
                 }
             }
             Effect::Created { query, result } => {
@@ -84,7 +85,7 @@ impl Shard {
         };
         if let Some(shard) = self.shards.get(shard) {
             // A thread that has ended has closed its clients' sockets, and this one with them.
-            let _ = shard.send(ShardMail::Carried { carried: Box::new(carried), connection: Box::new(connection) });
+            let _ = shard.send(ShardMessage::Carried { carried: Box::new(carried), connection: Box::new(connection) });
         }
     }
 
@@ -93,12 +94,12 @@ impl Shard {
         let Self { hub, pod, links, .. } = self;
         hub.take_frames(|to, bytes| {
             if let Some(link) = links.get(&to) {
-                let _ = pod.send(PodMail::Frames { to, link: *link, bytes });
+                let _ = pod.send(PodMessage::Frames { to, link: *link, bytes });
             }
         });
     }
 
-    fn tell_pod(&self, mail: PodMail) {
+    fn tell_pod(&self, mail: PodMessage) {
         // Without the pod's thread the process is ending, and nothing is lost.
         let _ = self.pod.send(mail);
     }

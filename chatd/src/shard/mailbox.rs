@@ -5,8 +5,8 @@ use std::task::{Context, Poll, Waker};
 use super::connection::{Connection, Due, Web};
 use super::{Query, Shard};
 use crate::frame::{self, Frame};
-use crate::mail::{ClientSocket, Report, ShardMail};
 use crate::protocol::{Encoding, PodBoot};
+use crate::shard::message::{ClientSocket, Report, ShardMessage};
 
 /// Mail that is read in one turn. Each frame of another pod counts as much as a whole mail of another kind.
 const MAILS: usize = 1024;
@@ -31,10 +31,10 @@ impl Shard {
     }
 
     /// Returns how much of a turn this mail counts.
-    fn take_mail(&mut self, mail: ShardMail) -> usize {
+    fn take_mail(&mut self, mail: ShardMessage) -> usize {
         let time = self.time;
         match mail {
-            ShardMail::Client { socket, address, permit } => {
+            ShardMessage::Client { socket, address, permit } => {
                 let (stream, encoding, early) = match socket {
                     ClientSocket::Tcp { stream } => (stream, Encoding::Lines, None),
                     ClientSocket::Web { stream, early } => (stream, Encoding::Json, Some(early)),
@@ -52,7 +52,7 @@ impl Shard {
                 }
                 self.begin(connection);
             }
-            ShardMail::Carried { carried, connection } => {
+            ShardMessage::Carried { carried, connection } => {
                 let mut connection = *connection;
                 connection.id = self.hub.adopt(time, *carried);
                 connection.blocked = false;
@@ -60,37 +60,37 @@ impl Shard {
                 connection.queued = false;
                 self.begin(connection);
             }
-            ShardMail::CreateRoom { reply } => {
+            ShardMessage::CreateRoom { reply } => {
                 let query = self.ask(Query::Create(reply));
                 self.hub.create_room(time, query);
             }
-            ShardMail::MakeWay { room } => self.hub.make_way(time, room),
-            ShardMail::LookUp { room, reply } => {
+            ShardMessage::MakeWay { room } => self.hub.make_way(time, room),
+            ShardMessage::LookUp { room, reply } => {
                 let query = self.ask(Query::LookUp(reply));
                 self.hub.look_up(time, query, room);
             }
-            ShardMail::Answered { ticket, answer } => self.hub.answered(time, ticket, answer),
-            ShardMail::DirectoryReset => self.hub.directory_reset(time),
-            ShardMail::Lease(view) => self.hub.lease(time, view),
-            ShardMail::LeaseLost => self.hub.lease_lost(time),
-            ShardMail::PeerUp { boot, link } => {
+            ShardMessage::Answered { ticket, answer } => self.hub.answered(time, ticket, answer),
+            ShardMessage::DirectoryReset => self.hub.directory_reset(time),
+            ShardMessage::Lease(view) => self.hub.lease(time, view),
+            ShardMessage::LeaseLost => self.hub.lease_lost(time),
+            ShardMessage::PeerUp { boot, link } => {
                 self.links.insert(boot, link);
                 self.hub.peer_up(time, boot);
             }
-            ShardMail::PeerDown { boot } => {
+            ShardMessage::PeerDown { boot } => {
                 self.links.remove(&boot);
                 self.hub.peer_down(time, boot);
             }
-            ShardMail::PeerUnreachable { boot, gone } => self.hub.peer_unreachable(time, boot, gone),
-            ShardMail::Frames { from, bytes } => return self.frames_from(from, &bytes),
-            ShardMail::Keys(keys) => self.hub.set_keys(keys),
-            ShardMail::Advertised(advertised) => self.hub.set_advertised(advertised),
-            ShardMail::Drain { deadline } => self.hub.drain(time, deadline),
-            ShardMail::Targets(targets) => self.hub.targets(time, targets),
-            ShardMail::Report { reply } => {
+            ShardMessage::PeerUnreachable { boot, gone } => self.hub.peer_unreachable(time, boot, gone),
+            ShardMessage::Frames { from, bytes } => return self.frames_from(from, &bytes),
+            ShardMessage::Keys(keys) => self.hub.set_keys(keys),
+            ShardMessage::Advertised(advertised) => self.hub.set_advertised(advertised),
+            ShardMessage::Drain { deadline } => self.hub.drain(time, deadline),
+            ShardMessage::Targets(targets) => self.hub.targets(time, targets),
+            ShardMessage::Report { reply } => {
                 let _ = reply.send(self.report());
             }
-            ShardMail::Stop => self.stopped = true,
+            ShardMessage::Stop => self.stopped = true,
         }
         1
     }

@@ -10,6 +10,7 @@ mod connection;
 mod effects;
 mod input;
 mod mailbox;
+pub mod message;
 mod notice;
 mod output;
 pub mod websocket;
@@ -32,11 +33,12 @@ use tokio::sync::oneshot;
 use crate::budget::Budget;
 use crate::hub::{Advertised, Effect, Hub, HubSettings, SessionId, Time};
 use crate::limits::SharedLimits;
-use crate::mail::{PodMail, ShardMail};
 use crate::peer::links::LinkId;
+use crate::pod::message::PodMessage;
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
 use crate::record::Owner;
+use crate::shard::message::ShardMessage;
 use crate::shrink::{SHRINK_EVERY, Shrink};
 
 pub use clock::now;
@@ -54,10 +56,10 @@ pub struct ShardStart {
     /// From the system's secure random source.
     pub seed: [u8; 32],
     pub advertised: Option<Arc<HashMap<String, Advertised>>>,
-    pub mailbox: UnboundedReceiver<ShardMail>,
+    pub mailbox: UnboundedReceiver<ShardMessage>,
     /// Every shard's mailbox, by number: sessions move between them.
-    pub shards: Vec<UnboundedSender<ShardMail>>,
-    pub pod: UnboundedSender<PodMail>,
+    pub shards: Vec<UnboundedSender<ShardMessage>>,
+    pub pod: UnboundedSender<PodMessage>,
     /// With `--per-ip-limits`.
     pub limits: Option<SharedLimits>,
     /// Silence (ms) after which a client that speaks lines is sent one that means nothing.
@@ -66,7 +68,7 @@ pub struct ShardStart {
     pub budget: Budget,
 }
 
-/// Starts the thread; it ends with [`ShardMail::Stop`]. Fails where the system has no more threads or descriptors.
+/// Starts the thread; it ends with [`ShardMessage::Stop`]. Fails where the system has no more threads or descriptors.
 pub fn spawn(start: ShardStart) -> io::Result<JoinHandle<()>> {
     let name = format!("shard-{}", start.settings.shard);
     let poll = Poll::new()?;
@@ -110,9 +112,9 @@ struct Shard {
     hub: Hub,
     index: usize,
     poll: Poll,
-    mailbox: UnboundedReceiver<ShardMail>,
-    shards: Vec<UnboundedSender<ShardMail>>,
-    pod: UnboundedSender<PodMail>,
+    mailbox: UnboundedReceiver<ShardMessage>,
+    shards: Vec<UnboundedSender<ShardMessage>>,
+    pod: UnboundedSender<PodMessage>,
     /// The links that are up, as far as this shard has heard.
     links: HashMap<PodBoot, LinkId>,
     limits: Option<SharedLimits>,

@@ -16,24 +16,24 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::connection_limit::{ConnectionLimit, Permit};
 use crate::logging::OnceAMinute;
-use crate::mail::{ClientSocket, ShardMail};
-use crate::places::{Permit, Places};
 use crate::protocol::{Encoding, ErrorCode, Event};
+use crate::shard::message::{ClientSocket, ShardMessage};
 use proxy_header::Step;
 
 /// What the raw TCP port is told at its start.
 #[derive(Debug, Clone)]
 pub struct TcpOptions {
     /// The pod's places for connections, shared with the web port.
-    pub places: Places,
+    pub places: ConnectionLimit,
     /// Every connection starts with a PROXY header (version 1 or 2), whose address is the client's.
     pub proxy_protocol: bool,
     /// From connecting to the end of the PROXY header; a client's first line has as long again (protocol.md section 5).
     pub first_line_timeout: Duration,
 }
 
-/// How long a connection over the limit has to take its words; more than [`Places::refusals`] are closed without any.
+/// How long a connection over the limit has to take its words; more than [`ConnectionLimit::refusals`] are closed without any.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 /// Connections that the system keeps until they are accepted; net.core.somaxconn may allow fewer.
 const BACKLOG: u32 = 4_096;
@@ -43,7 +43,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves until `shutdown` is ready; what was accepted stays with its shard.
 pub async fn serve(
     listener: TcpListener,
-    shards: Vec<UnboundedSender<ShardMail>>,
+    shards: Vec<UnboundedSender<ShardMessage>>,
     options: TcpOptions,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -159,10 +159,10 @@ pub(crate) async fn accept_failed(error: &io::Error, log: &mut OnceAMinute) {
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-fn hand_over(stream: TcpStream, address: IpAddr, permit: Permit, shard: &UnboundedSender<ShardMail>) {
+fn hand_over(stream: TcpStream, address: IpAddr, permit: Permit, shard: &UnboundedSender<ShardMessage>) {
     if let Ok(stream) = stream.into_std() {
         // A shard that has ended serves nobody: the socket closes with the message.
-        let _ = shard.send(ShardMail::Client { socket: ClientSocket::Tcp { stream }, address, permit });
+        let _ = shard.send(ShardMessage::Client { socket: ClientSocket::Tcp { stream }, address, permit });
     }
 }
 
@@ -171,7 +171,7 @@ async fn behind_a_proxy(
     mut stream: TcpStream,
     proxy: IpAddr,
     permit: Permit,
-    shard: UnboundedSender<ShardMail>,
+    shard: UnboundedSender<ShardMessage>,
 ) -> Option<(TcpStream, ErrorCode)> {
     let address = match read_proxy_header(&mut stream).await {
         Ok(address) => address,

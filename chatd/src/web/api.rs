@@ -20,10 +20,10 @@ use tokio::time::timeout;
 use super::Web;
 use super::client::Client;
 use super::failure::Failure;
-use crate::mail::ShardMail;
 use crate::protocol::{ErrorCode, PlayerName, RoomId};
 use crate::settings::BasePath;
 use crate::shard;
+use crate::shard::message::ShardMessage;
 
 const MAX_BODY: usize = 4096;
 /// From the header to the whole body.
@@ -53,7 +53,7 @@ impl Web {
         let (reply, room) = oneshot::channel();
         // Also for who is gone before the answer: the room is there.
         let mut charge = Charge { web: self, address, is_due: true };
-        let room = ask(self.next_shard()?, ShardMail::CreateRoom { reply }, room).await;
+        let room = ask(self.next_shard()?, ShardMessage::CreateRoom { reply }, room).await;
         charge.is_due = room.is_ok();
         let room = room?;
         let place = HeaderValue::try_from(format!("{base}/api/rooms/{room}"));
@@ -72,7 +72,7 @@ impl Web {
         self.check_limit(address)?;
         let (reply, players) = oneshot::channel();
         let mut charge = Charge { web: self, address, is_due: true };
-        let players = ask(shard, ShardMail::LookUp { room, reply }, players).await;
+        let players = ask(shard, ShardMessage::LookUp { room, reply }, players).await;
         charge.is_due = players.as_ref().is_err_and(|failure| *failure == ErrorCode::RoomNotFound.into());
         if charge.is_due {
             client.misses.fetch_add(1, Ordering::Relaxed);
@@ -120,8 +120,8 @@ impl Drop for Charge<'_> {
 
 /// A shard's answer. One that has ended answers nothing.
 async fn ask<T>(
-    shard: &UnboundedSender<ShardMail>,
-    mail: ShardMail,
+    shard: &UnboundedSender<ShardMessage>,
+    mail: ShardMessage,
     answer: oneshot::Receiver<Result<T, ErrorCode>>,
 ) -> Result<T, Failure> {
     shard.send(mail).map_err(|_| Failure::from(ErrorCode::ShuttingDown))?;

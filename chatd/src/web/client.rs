@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::failure::Failure;
+use crate::connection_limit::Permit;
 use crate::limits;
-use crate::places::Permit;
 use crate::protocol::ErrorCode;
 use crate::room::Bucket;
 use crate::shard;

@@ -32,12 +32,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::connection_limit::ConnectionLimit;
 use crate::limits::SharedLimits;
 use crate::logging::OnceAMinute;
-use crate::mail::ShardMail;
-use crate::places::Places;
 use crate::protocol::ErrorCode;
 use crate::settings::{BasePath, Cidr, Origin};
+use crate::shard::message::ShardMessage;
 use crate::tcp::{Spread, accept_failed, is_loopback, keep_alive};
 use client::Client;
 use failure::Failure;
@@ -49,7 +49,7 @@ pub use refusals::Refusals;
 #[derive(Debug, Clone)]
 pub struct WebOptions {
     /// The pod's places for connections, shared with the raw TCP port.
-    pub places: Places,
+    pub places: ConnectionLimit,
     pub allowed_origins: Vec<Origin>,
     /// Whose X-Forwarded-For and X-Forwarded-Prefix are believed.
     pub trusted_proxies: Vec<Cidr>,
@@ -74,7 +74,7 @@ const MAX_HEADERS: usize = 16 * 1024;
 const LIFE: Duration = Duration::from_mins(2);
 /// What stands still so much longer than a connection may be silent has an answer that nobody takes.
 const GRACE: Duration = Duration::from_secs(20);
-/// How long a connection over the limit has to take its answer; more than [`Places::refusals`] are closed without one.
+/// How long a connection over the limit has to take its answer; more than [`ConnectionLimit::refusals`] are closed without one.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// What is open at the end of the port has so long to get its answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -100,18 +100,18 @@ struct Web {
     refusals: Refusals,
     max_players: u32,
     max_misses: u32,
-    shards: Vec<UnboundedSender<ShardMail>>,
+    shards: Vec<UnboundedSender<ShardMessage>>,
     turn: AtomicUsize,
     first_line_timeout: Duration,
     keep_alive: Duration,
-    places: Places,
+    places: ConnectionLimit,
     limits: Option<SharedLimits>,
 }
 
 /// Serves until `shutdown` is ready; WebSockets stay with their shards.
 pub async fn serve(
     listener: TcpListener,
-    shards: Vec<UnboundedSender<ShardMail>>,
+    shards: Vec<UnboundedSender<ShardMessage>>,
     options: WebOptions,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -291,7 +291,7 @@ impl Web {
         }
     }
 
-    fn next_shard(&self) -> Result<&UnboundedSender<ShardMail>, Failure> {
+    fn next_shard(&self) -> Result<&UnboundedSender<ShardMessage>, Failure> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         self.shards.get(turn % self.shards.len().max(1)).ok_or(Failure::from(ErrorCode::ShuttingDown))
     }

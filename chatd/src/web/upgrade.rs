@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::failure::Failure;
-use crate::mail::{ClientSocket, ShardMail};
-use crate::places::Permit;
+use crate::connection_limit::Permit;
+use crate::shard::message::{ClientSocket, ShardMessage};
 
 /// The only version of the protocol in JSON.
 const SUBPROTOCOL: &str = "chatd.v1";
@@ -87,7 +87,7 @@ pub(super) async fn hand_over(
     upgrade: OnUpgrade,
     address: std::net::IpAddr,
     permit: Permit,
-    shard: UnboundedSender<ShardMail>,
+    shard: UnboundedSender<ShardMessage>,
 ) {
     // Broken in between: there is nobody to tell.
     let Ok(upgraded) = upgrade.await else { return };
@@ -95,7 +95,7 @@ pub(super) async fn hand_over(
     let Ok(stream) = parts.io.into_inner().into_std() else { return };
     let socket = ClientSocket::Web { stream, early: parts.read_buf.to_vec() };
     // A shard that has ended serves nobody: the socket closes with the message.
-    let _ = shard.send(ShardMail::Client { socket, address, permit });
+    let _ = shard.send(ShardMessage::Client { socket, address, permit });
 }
 
 #[cfg(test)]

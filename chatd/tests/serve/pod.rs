@@ -6,17 +6,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use chatd::budget::Budget;
+use chatd::connection_limit::ConnectionLimit;
 use chatd::directory::Directory;
 use chatd::directory::memory::MemoryDirectory;
 use chatd::hub::{HubLimits, HubSettings, LeaseView, Rules};
 use chatd::limits::SharedLimits;
-use chatd::mail::{PodMail, Report, ShardMail};
-use chatd::places::Places;
+use chatd::pod::message::PodMessage;
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{OnWrongPod, Ownership, PodBoot};
 use chatd::record::Owner;
 use chatd::room::RingLimits;
 use chatd::settings::{BasePath, Cidr, Origin};
+use chatd::shard::message::{Report, ShardMessage};
 use chatd::shard::{self, ShardStart};
 use chatd::tcp::{self, TcpOptions};
 use chatd::web::{self, Refusals, WebOptions};
@@ -84,9 +85,9 @@ impl Default for Options {
 pub struct Pod {
     pub tcp: SocketAddr,
     pub web: SocketAddr,
-    shards: Vec<UnboundedSender<ShardMail>>,
+    shards: Vec<UnboundedSender<ShardMessage>>,
     threads: Vec<JoinHandle<()>>,
-    places: Places,
+    places: ConnectionLimit,
     refusals: Refusals,
     pub budget: Budget,
     end: watch::Sender<()>,
@@ -126,10 +127,12 @@ impl Pod {
         }
         for shard in &shards {
             let confirmed = Some(shard::now().now);
-            shard.send(ShardMail::Lease(LeaseView { confirmed, settled: true })).unwrap();
+            shard.send(ShardMessage::Lease(LeaseView { confirmed, settled: true })).unwrap();
         }
-        let places =
-            Places::new(options.max_connections, options.per_ip_limits.then_some(options.max_connections_per_ip));
+        let places = ConnectionLimit::new(
+            options.max_connections,
+            options.per_ip_limits.then_some(options.max_connections_per_ip),
+        );
         let (end, ending) = watch::channel(());
         let (bound, addresses) = std::sync::mpsc::channel();
         let refusals = Refusals::default();
@@ -146,7 +149,7 @@ impl Pod {
         let mut sum = Report::default();
         for shard in &self.shards {
             let (reply, report) = oneshot::channel();
-            shard.send(ShardMail::Report { reply }).unwrap();
+            shard.send(ShardMessage::Report { reply }).unwrap();
             let report = report.blocking_recv().unwrap();
             sum.counters += &report.counters;
             sum.gauges += &report.gauges;
@@ -157,10 +160,10 @@ impl Pod {
     /// Frames of another pod for the first shard, in so many mails. What is returned is answered once all of them are handled.
     pub fn frames(&self, mails: usize, bytes: &[u8]) -> oneshot::Receiver<Report> {
         for _ in 0..mails {
-            self.shards[0].send(ShardMail::Frames { from: PodBoot(2), bytes: bytes.to_vec() }).unwrap();
+            self.shards[0].send(ShardMessage::Frames { from: PodBoot(2), bytes: bytes.to_vec() }).unwrap();
         }
         let (reply, report) = oneshot::channel();
-        self.shards[0].send(ShardMail::Report { reply }).unwrap();
+        self.shards[0].send(ShardMessage::Report { reply }).unwrap();
         report
     }
 
@@ -183,7 +186,7 @@ impl Pod {
 impl Drop for Pod {
     fn drop(&mut self) {
         for shard in &self.shards {
-            let _ = shard.send(ShardMail::Stop);
+            let _ = shard.send(ShardMessage::Stop);
         }
         let (end, _) = watch::channel(());
         self.end = end;
@@ -196,9 +199,9 @@ impl Drop for Pod {
 async fn serve(
     options: Options,
     limits: Option<SharedLimits>,
-    (places, refusals): (Places, Refusals),
-    shards: Vec<UnboundedSender<ShardMail>>,
-    mut mail: UnboundedReceiver<PodMail>,
+    (places, refusals): (ConnectionLimit, Refusals),
+    shards: Vec<UnboundedSender<ShardMessage>>,
+    mut mail: UnboundedReceiver<PodMessage>,
     ending: watch::Receiver<()>,
     bound: std::sync::mpsc::Sender<(SocketAddr, SocketAddr)>,
 ) {
@@ -228,9 +231,9 @@ async fn serve(
     let directory = MemoryDirectory::new();
     let answers = async {
         while let Some(mail) = mail.recv().await {
-            if let PodMail::Directory { shard, ticket, request } = mail {
+            if let PodMessage::Directory { shard, ticket, request } = mail {
                 let answer = directory.ask(request).await;
-                let _ = shards[shard].send(ShardMail::Answered { ticket, answer });
+                let _ = shards[shard].send(ShardMessage::Answered { ticket, answer });
             }
         }
     };

@@ -12,7 +12,7 @@ use crate::protocol::ErrorCode;
 
 /// The pod's places for connections, which its ports share. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Places(Arc<Inner>);
+pub struct ConnectionLimit(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -28,13 +28,13 @@ struct Inner {
 /// One of the places; given back on drop.
 #[derive(Debug)]
 pub struct Permit {
-    places: Places,
+    places: ConnectionLimit,
     /// Whose it is, where addresses count and the client's is known.
     account: Option<Account>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Places {
+impl ConnectionLimit {
     pub fn new(count: usize, of_one: Option<usize>) -> Self {
         Self(Arc::new(Inner {
             count,
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_place_is_used_until_it_is_given_back() {
-        let places = Places::new(2, None);
+        let places = ConnectionLimit::new(2, None);
         let held = [places.take(Some(client(1))), places.clone().take(Some(client(1))), places.take(Some(client(2)))];
         assert_eq!(held[2].as_ref().err(), Some(&ErrorCode::TooManyConnections));
         assert!(held[1].is_ok());
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_address_has_its_part_and_no_more() {
-        let places = Places::new(10, Some(2));
+        let places = ConnectionLimit::new(10, Some(2));
         let first = [places.take(Some(client(1))).unwrap(), places.take(Some(client(1))).unwrap()];
         assert_eq!(places.take(Some(client(1))).err(), Some(ErrorCode::TooManyFromAddress));
         let proxied = places.take(None).unwrap();

@@ -1,7 +1,6 @@
-//! What a pod's threads say to each other. Types only; no I/O.
+//! What a shard thread is told, by the pod's thread and by other shards. Types only; no I/O.
 //!
-//! Each shard thread has a mailbox of [`ShardMail`]; the pod's thread (directory, lease, peer links, HTTP, signals) has one of
-//! [`PodMail`]. What is in flight is bounded by what causes it: accepted connections, outstanding requests, link windows.
+//! What is in flight is bounded by what causes it: accepted connections, requests in flight, link windows.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, TcpStream};
@@ -9,14 +8,14 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::connection::Connection;
+use crate::connection_limit::Permit;
 use crate::counters::{Counters, Gauges};
-use crate::directory::{Answer, NoAnswer, Request};
+use crate::directory::{Answer, NoAnswer};
 use crate::hub::{Advertised, Carried, LeaseView, Target, Ticket};
 use crate::peer::links::LinkId;
-use crate::places::Permit;
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
-use crate::shard::Connection;
 
 /// A client's socket, as it goes from thread to thread: not registered with any runtime.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub enum ClientSocket {
 
 /// To a shard.
 #[derive(Debug)]
-pub enum ShardMail {
+pub enum ShardMessage {
     /// A new connection from `address`. `permit` is given back when it is dropped (the pod's connection limit).
     Client {
         socket: ClientSocket,
@@ -88,28 +87,6 @@ pub enum ShardMail {
     },
     /// Close what is left and end the thread.
     Stop,
-}
-
-/// From a shard.
-#[derive(Debug)]
-pub enum PodMail {
-    Directory {
-        shard: usize,
-        ticket: Ticket,
-        request: Request,
-    },
-    Dial {
-        boot: PodBoot,
-        address: String,
-    },
-    /// Whole encoded frames for the pod with boot `to`, over the link that the shard knows: on another one, that has come
-    /// meanwhile, they would arrive without those that were lost before them.
-    Frames {
-        to: PodBoot,
-        link: LinkId,
-        bytes: Vec<u8>,
-    },
-    DirectoryWentBack,
 }
 
 /// A shard's figures.
