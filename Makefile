@@ -117,8 +117,10 @@ test: ## everything that CI runs: lints, Rust tests with simulation, fuzzing, pa
 	@echo "==> all passed"
 
 .PHONY: lint
-lint: $(DENY) $(ACTIONLINT) ## formatting, clippy, shellcheck, actionlint, unused dependencies, licences and sources of dependencies
-	@hack/need rust cc go shellcheck
+lint: $(DENY) $(ACTIONLINT) ## formatting, clippy, shellcheck, actionlint, structure, unused dependencies, their licences and sources
+	@hack/need rust cc go node shellcheck
+	@echo "==> structure"
+	@hack/structure
 	@echo "==> cargo fmt"
 	@cargo fmt --all --check
 	@cd fuzz && cargo fmt --check && cargo metadata --locked --format-version 1 >/dev/null

@@ -1,7 +1,7 @@
 //! Where the directory is: its URL, the files that its settings need, and the identity that must not change under living rooms.
 //! Pure: no I/O.
 
-use super::valkey::VALKEY_PORT;
+use super::services::VALKEY_PORT;
 use super::{Context, Names};
 use crate::api::{ChatDeploymentSpec, RedisType};
 use crate::hash;

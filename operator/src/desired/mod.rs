@@ -27,10 +27,10 @@ use serde_json::Value;
 pub use addresses::{PodAddress, Seen as SeenAddress, addresses, endpoints};
 pub use configuration::DEPLOYMENT_UID;
 pub use directory::{Directory, SecretFile};
-pub use names::Names;
+pub use names::{ADOPTED_UID, DIRECTORY, Names, VALKEY_SECRET};
 pub use pod_services::wanted as wanted_pod_services;
 pub use secrets::{has_token_key, is_whole_valkey_secret, new_token_keys, new_valkey_secret};
-pub use stateful_set::{ADOPTED_UID, DIRECTORY, VALKEY_SECRET, chat as chat_set};
+pub use stateful_set::chat as chat_set;
 pub use valkey::stateful_set as valkey_set;
 
 use crate::api::{ChatDeploymentSpec, NetworkPolicyType, RedisType};

@@ -1,5 +1,14 @@
 //! The names of a ChatDeployment's children. They never change: whoever has them in a manifest relies on them. Pure: no I/O.
 
+/// On pods: which directory they use. Pods of two directories never run side by side.
+pub const DIRECTORY: &str = "chatd.dev/directory";
+
+/// On Valkey's pods: which Secret they took their password from.
+pub const VALKEY_SECRET: &str = "chatd.dev/secret";
+
+/// On an adopted StatefulSet: the uid that its pods go by.
+pub const ADOPTED_UID: &str = "chatd.dev/deployment-uid";
+
 /// Names that are made from the ChatDeployment's.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a>(&'a str);

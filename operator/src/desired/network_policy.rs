@@ -8,7 +8,7 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::valkey::VALKEY_PORT;
+use super::services::VALKEY_PORT;
 use super::{CHAT, Child, Context, Kind, MANAGER, VALKEY};
 
 pub fn chat(context: &Context<'_>) -> Child {

@@ -10,6 +10,7 @@ pub const TCP_PORT: i32 = 7654;
 pub const WEB_PORT: i32 = 8081;
 pub const PEER_PORT: i32 = 7755;
 pub const ADMIN_PORT: i32 = 9090;
+pub const VALKEY_PORT: i32 = 6379;
 
 pub fn headless(context: &Context<'_>) -> Child {
     let service = Service {

@@ -7,16 +7,7 @@ use k8s_openapi::api::apps::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use super::{CHAT, Child, Context, Kind, pod_template};
-
-/// On pods: which directory they use. Pods of two directories never run side by side.
-pub const DIRECTORY: &str = "chatd.dev/directory";
-
-/// On Valkey's pods: which Secret they took their password from.
-pub const VALKEY_SECRET: &str = "chatd.dev/secret";
-
-/// On an adopted StatefulSet: the uid that its pods go by.
-pub const ADOPTED_UID: &str = "chatd.dev/deployment-uid";
+use super::{ADOPTED_UID, CHAT, Child, Context, Kind, pod_template};
 
 pub fn chat(context: &Context<'_>) -> Child {
     let mut metadata = context.metadata(context.names().chat(), CHAT);

@@ -12,11 +12,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::services::{self, VALKEY_PORT};
 use super::stateful_set::{annotation, rolling_update};
-use super::{Child, Context, Kind, VALKEY, VALKEY_SECRET, pod_template, services};
+use super::{Child, Context, Kind, VALKEY, VALKEY_SECRET, pod_template};
 use crate::api::{Managed, Persistence, Resources};
-
-pub const VALKEY_PORT: i32 = 6379;
 
 const DATA: &str = "/data";
 

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use super::apply::Outcome;
 use super::patience::Patience;
 use super::state::ReconcileState;
-use super::{LOOK_AGAIN, LOOK_FOR_REASONS_AFTER};
 use crate::api::ChatDeployment;
 use crate::client::CallError;
 use crate::desired::{Context, Kind, Names, VALKEY};
@@ -17,6 +16,11 @@ use crate::plan::{Observed, Plan, valkey};
 use crate::queue::Requeue;
 use crate::record::{Key, PodRecord};
 use crate::status::{self, Problem, Reason};
+
+/// Pods that are away for this long without a known reason are looked up in Kubernetes' Events.
+const LOOK_FOR_REASONS_AFTER: Duration = Duration::from_secs(4);
+/// After that, as long as they are away, and after a status that could not be written.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl super::Reconciler {
     /// What Kubernetes says about pods that are away for no reason that their status tells.

@@ -29,7 +29,7 @@ use crate::record::Key;
 use crate::rollout::{self, Permission, Phase};
 use crate::scopes::Scopes;
 use crate::slots::{Rolling, Slots};
-use faults::{grace, lost, past_in, problems};
+use faults::{LOOK_AGAIN, grace, lost, past_in, problems};
 use patience::Patience;
 use state::{ReconcileState, ReconcileStates};
 use status::Ours;
@@ -40,9 +40,6 @@ const UNDER_WAY: Duration = Duration::from_secs(20);
 const OTHERS_LOOK: Duration = Duration::from_secs(1);
 /// With nothing happening.
 const RESYNC: Duration = Duration::from_mins(5);
-/// Pods that are away for this long without a known reason are looked up in Kubernetes' Events.
-const LOOK_FOR_REASONS_AFTER: Duration = Duration::from_secs(4);
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Kubernetes takes this long to look at a change, and pods to answer for the first time; after that their silence is said.
 const SURE_WITHIN: Duration = Duration::from_secs(3);
 
