@@ -21,7 +21,6 @@ pub mod rollout;
 pub mod run;
 pub mod scopes;
 pub mod settings;
-pub mod slots;
 pub mod status;
 pub mod tell;
 pub mod trimmed;

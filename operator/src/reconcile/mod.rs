@@ -26,9 +26,9 @@ use crate::plan::{self, Observed, Plan, Write, valkey};
 use crate::poll::Reports;
 use crate::queue::{Queue, Requeue};
 use crate::record::Key;
+use crate::rollout::limiter::{Rolling, RolloutLimiter};
 use crate::rollout::{self, Permission, Phase};
 use crate::scopes::Scopes;
-use crate::slots::{Rolling, Slots};
 use faults::{LOOK_AGAIN, grace, lost, past_in, problems};
 use patience::Patience;
 use state::{ReconcileState, ReconcileStates};
@@ -51,7 +51,7 @@ pub struct Reconciler {
     reports: Arc<Reports>,
     metrics: Arc<Metrics>,
     installed: Installed,
-    slots: Mutex<Slots>,
+    limiter: Mutex<RolloutLimiter>,
     states: ReconcileStates,
     scopes: Scopes,
     neighbours: Neighbours,
@@ -107,7 +107,7 @@ impl Reconciler {
         neighbours: Neighbours,
         stopped: Stopped,
     ) -> Self {
-        let slots = Mutex::new(Slots::new(max_rollouts));
+        let limiter = Mutex::new(RolloutLimiter::new(max_rollouts));
         Self {
             client,
             cache,
@@ -115,7 +115,7 @@ impl Reconciler {
             reports,
             metrics,
             installed,
-            slots,
+            limiter,
             states: ReconcileStates::default(),
             scopes,
             neighbours,
@@ -125,7 +125,7 @@ impl Reconciler {
 
     /// All lists are read, and looks begin.
     pub fn starts(&self) {
-        self.slots().start(self.cache.deployments(), Instant::now());
+        self.limiter().start(self.cache.deployments(), Instant::now());
     }
 
     /// For a reason that the whole operator has to end for.
@@ -134,14 +134,14 @@ impl Reconciler {
         self.stopped.token.cancel();
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn limiter(&self) -> MutexGuard<'_, RolloutLimiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn look(&self, key: &Key) {
         if !self.scopes.is_readable(&key.namespace) {
             // By half of what there is nothing may be done. When it can be read again, that calls.
-            self.slots().give_back(key);
+            self.limiter().give_back(key);
             return;
         }
         let started = Instant::now();
@@ -156,7 +156,7 @@ impl Reconciler {
                 result
             }
             Some(Deployment::Unreadable { generation, why }) => {
-                self.slots().give_back(key);
+                self.limiter().give_back(key);
                 if let Err(error) = self.say_unreadable(key, generation, &why).await {
                     tracing::warn!(deployment = %key, %error, "its status could not be written; it is tried again");
                     self.queue.add_after(key, LOOK_AGAIN);
@@ -167,7 +167,7 @@ impl Reconciler {
                 // Kubernetes deletes the children, by their owner references.
                 self.states.forget(key);
                 self.neighbours.forget(key);
-                self.slots().give_back(key);
+                self.limiter().give_back(key);
                 "gone"
             }
         };
@@ -302,17 +302,17 @@ impl Reconciler {
         let stranded = valkey::stranded(&context, observed, &self.cache.pods(key));
         let valkey_is_lost = patience.valkey_is_lost(stranded, now, requeue);
         let chat = (set.as_ref(), &observed.pods);
-        let mut slots = self.slots();
+        let mut limiter = self.limiter();
         let rolling = Rolling {
             needs_slot: rollout::needs_slot(chat.0, chat.1, &wish, &patience.given_up(now))
                 || valkey::needs_slot(&context, observed),
-            is_unfinished: rollout::is_unfinished(chat.0, chat.1, &wish, slots.began_with(key))
+            is_unfinished: rollout::is_unfinished(chat.0, chat.1, &wish, limiter.began_with(key))
                 || valkey::is_unfinished(&context, observed),
             replicas: set.as_ref().map_or(0, |set| set.replicas),
             progress: hash_of_pods(observed),
         };
-        let slot = slots.take(key, rolling, now);
-        if !slot && slots.are_starting(now) {
+        let slot = limiter.take(key, rolling, now);
+        if !slot && limiter.are_starting(now) {
             requeue.at_most(OTHERS_LOOK);
         }
         Permission { slot, redis_is_settled: true, patience_is_over, is_stuck, valkey_is_lost }

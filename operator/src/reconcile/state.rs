@@ -1,5 +1,5 @@
 //! What is kept of each ChatDeployment between two reconciles. In memory; no I/O.
-//! Nothing of it that is lost with a restart is needed for a right decision; it only takes a little longer. Who rolls is in `slots`.
+//! Nothing of it that is lost with a restart is needed for a right decision; it only takes a little longer. Who rolls is in `rollout::limiter`.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

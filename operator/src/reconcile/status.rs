@@ -36,7 +36,7 @@ impl super::Reconciler {
         requeue: &mut Requeue,
     ) -> Result<(), CallError> {
         let reports = self.reports.of(key, pods);
-        let stalled = self.slots().stalled(Instant::now());
+        let stalled = self.limiter().stalled(Instant::now());
         let now = jiff::Timestamp::now();
         let none = ChatDeploymentStatus::default();
         let previous = deployment.status.as_ref().unwrap_or(&none);

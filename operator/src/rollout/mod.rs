@@ -4,6 +4,8 @@
 //! a lost answer or a stale reading at any point is mended by looking again. Kubernetes' own controller deletes pods from the highest
 //! ordinal down to the partition without looking at the others; here the partition only goes down while all the others are ready.
 
+pub mod limiter;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A chat pod, as it counts here.

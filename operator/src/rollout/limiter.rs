@@ -25,7 +25,7 @@ pub struct Rolling {
 }
 
 #[derive(Debug)]
-pub struct Slots {
+pub struct RolloutLimiter {
     most: usize,
     held: HashMap<Key, Held>,
     /// Those that were there when the operator started and have not been looked at yet.
@@ -49,7 +49,7 @@ impl Held {
     }
 }
 
-impl Slots {
+impl RolloutLimiter {
     pub fn new(most: usize) -> Self {
         Self { most, held: HashMap::new(), unseen: HashSet::new(), starts_until: None }
     }
@@ -121,71 +121,74 @@ mod tests {
     fn slots_are_few_and_one_that_waits_for_its_old_pods_holds_up_nobody() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut slots = Slots::new(1);
-        assert!(slots.take(&key("a"), OLD, start));
-        assert!(!slots.take(&key("b"), OLD, start));
-        assert!(slots.take(&key("b"), OLD, at(61)));
-        assert!(slots.take(&key("a"), Rolling { progress: 9, ..OLD }, at(62)), "it goes on beside the other");
-        assert!(!slots.take(&key("c"), OLD, at(63)));
-        slots.give_back(&key("a"));
-        slots.give_back(&key("b"));
-        assert!(slots.take(&key("c"), OLD, at(64)));
+        let mut limiter = RolloutLimiter::new(1);
+        assert!(limiter.take(&key("a"), OLD, start));
+        assert!(!limiter.take(&key("b"), OLD, start));
+        assert!(limiter.take(&key("b"), OLD, at(61)));
+        assert!(limiter.take(&key("a"), Rolling { progress: 9, ..OLD }, at(62)), "it goes on beside the other");
+        assert!(!limiter.take(&key("c"), OLD, at(63)));
+        limiter.give_back(&key("a"));
+        limiter.give_back(&key("b"));
+        assert!(limiter.take(&key("c"), OLD, at(64)));
     }
 
     #[test]
     fn a_new_version_that_does_not_come_up_keeps_its_slot() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut slots = Slots::new(1);
-        assert!(slots.take(&key("a"), OLD, start));
-        assert!(slots.take(&key("a"), NEW, at(5)), "no old pod is left, and the new one is not ready");
-        assert!(!slots.take(&key("b"), OLD, at(6)));
-        assert!(!slots.take(&key("b"), OLD, at(9999)), "however long that takes");
-        assert!(slots.take(&key("a"), OLD, at(10_000)), "its correction need not wait");
-        assert!(slots.take(&key("a"), NEW, at(10_001)));
-        assert!(slots.take(&key("a"), DONE, at(10_002)));
-        assert!(slots.take(&key("b"), OLD, at(10_003)));
-        assert!(slots.take(&key("c"), NEW, at(10_004)), "pods that only start need no slot");
-        slots.give_back(&key("b"));
-        assert!(slots.take(&key("d"), OLD, at(10_005)), "and take none");
+        let mut limiter = RolloutLimiter::new(1);
+        assert!(limiter.take(&key("a"), OLD, start));
+        assert!(limiter.take(&key("a"), NEW, at(5)), "no old pod is left, and the new one is not ready");
+        assert!(!limiter.take(&key("b"), OLD, at(6)));
+        assert!(!limiter.take(&key("b"), OLD, at(9999)), "however long that takes");
+        assert!(limiter.take(&key("a"), OLD, at(10_000)), "its correction need not wait");
+        assert!(limiter.take(&key("a"), NEW, at(10_001)));
+        assert!(limiter.take(&key("a"), DONE, at(10_002)));
+        assert!(limiter.take(&key("b"), OLD, at(10_003)));
+        assert!(limiter.take(&key("c"), NEW, at(10_004)), "pods that only start need no slot");
+        limiter.give_back(&key("b"));
+        assert!(limiter.take(&key("d"), OLD, at(10_005)), "and take none");
     }
     #[test]
     fn an_operator_that_starts_finds_out_who_rolls_before_it_lets_others() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let began = || {
-            let mut slots = Slots::new(1);
-            slots.start(["a", "b", "c"].map(key).into(), start);
-            slots
+            let mut limiter = RolloutLimiter::new(1);
+            limiter.start(["a", "b", "c"].map(key).into(), start);
+            limiter
         };
-        let mut slots = began();
-        assert!(!slots.take(&key("c"), OLD, at(1)), "it is not known whether another one rolls");
-        assert!(slots.take(&key("a"), Rolling { needs_slot: true, ..NEW }, at(1)), "half-way");
-        assert!(slots.are_starting(at(1)));
-        assert!(slots.take(&key("b"), NEW, at(1)), "half-way too, above the number");
-        assert!(!slots.are_starting(at(1)) && !slots.take(&key("c"), OLD, at(2)), "both count");
-        assert_eq!(slots.stalled(at(60)), Vec::<String>::new());
-        assert_eq!(slots.stalled(at(61)), ["n/a", "n/b"]);
-        slots.give_back(&key("a"));
-        assert!(slots.take(&key("b"), DONE, at(70)) && slots.take(&key("c"), OLD, at(70)));
+        let mut limiter = began();
+        assert!(!limiter.take(&key("c"), OLD, at(1)), "it is not known whether another one rolls");
+        assert!(limiter.take(&key("a"), Rolling { needs_slot: true, ..NEW }, at(1)), "half-way");
+        assert!(limiter.are_starting(at(1)));
+        assert!(limiter.take(&key("b"), NEW, at(1)), "half-way too, above the number");
+        assert!(!limiter.are_starting(at(1)) && !limiter.take(&key("c"), OLD, at(2)), "both count");
+        assert_eq!(limiter.stalled(at(60)), Vec::<String>::new());
+        assert_eq!(limiter.stalled(at(61)), ["n/a", "n/b"]);
+        limiter.give_back(&key("a"));
+        assert!(limiter.take(&key("b"), DONE, at(70)) && limiter.take(&key("c"), OLD, at(70)));
 
-        let mut slots = began();
-        assert!(!slots.take(&key("c"), OLD, at(29)) && slots.take(&key("c"), OLD, at(30)), "whatever the others do");
-        let mut slots = began();
-        slots.give_back(&key("a"));
-        assert!(slots.take(&key("b"), DONE, start) && slots.take(&key("c"), OLD, start), "nobody rolls");
+        let mut limiter = began();
+        assert!(
+            !limiter.take(&key("c"), OLD, at(29)) && limiter.take(&key("c"), OLD, at(30)),
+            "whatever the others do"
+        );
+        let mut limiter = began();
+        limiter.give_back(&key("a"));
+        assert!(limiter.take(&key("b"), DONE, start) && limiter.take(&key("c"), OLD, start), "nobody rolls");
     }
 
     #[test]
     fn what_is_added_during_a_roll_out_is_told_from_what_is_updated() {
         let start = Instant::now();
-        let mut slots = Slots::new(1);
+        let mut limiter = RolloutLimiter::new(1);
         let mut began_with = |replicas| {
-            assert!(slots.take(&key("a"), Rolling { replicas, ..OLD }, start));
-            slots.began_with(&key("a"))
+            assert!(limiter.take(&key("a"), Rolling { replicas, ..OLD }, start));
+            limiter.began_with(&key("a"))
         };
         assert_eq!([3, 5, 2, 5].map(&mut began_with), [Some(3), Some(3), Some(2), Some(2)]);
-        slots.give_back(&key("a"));
-        assert_eq!(slots.began_with(&key("a")), None);
+        limiter.give_back(&key("a"));
+        assert_eq!(limiter.began_with(&key("a")), None);
     }
 }
