@@ -294,8 +294,8 @@ impl Reconciler {
         let set = observed.set(&context.names().chat());
         let now = Instant::now();
         let away = rollout::away(set.as_ref(), &observed.pods);
-        let laggards = rollout::laggards(set.as_ref(), &observed.pods, &wish);
-        let patience_is_over = patience.is_over(&away, &laggards, now, requeue);
+        let outdated = rollout::outdated(set.as_ref(), &observed.pods, &wish);
+        let patience_is_over = patience.is_over(&away, &outdated, now, requeue);
         let ending: BTreeSet<String> =
             observed.pods.values().filter(|pod| pod.terminating).map(|pod| pod.uid.clone()).collect();
         let is_stuck = patience.is_stuck(ending, grace(&context), now, requeue);

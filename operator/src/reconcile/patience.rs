@@ -55,11 +55,11 @@ impl Patience {
         }
     }
 
-    /// Remembers which pods are away. Whether `laggards`, some of them, have all been so for so long that waiting is no use.
+    /// Remembers which pods are away. Whether `outdated`, some of them, have all been so for so long that waiting is no use.
     pub fn is_over(
         &mut self,
         away: &BTreeSet<i32>,
-        laggards: &BTreeSet<i32>,
+        outdated: &BTreeSet<i32>,
         now: Instant,
         requeue: &mut Requeue,
     ) -> bool {
@@ -68,7 +68,7 @@ impl Patience {
             self.away_since.entry(*ordinal).or_insert(now);
         }
         free_if_empty(&mut self.away_since);
-        let since = laggards.iter().filter_map(|ordinal| self.away_since.get(ordinal)).max();
+        let since = outdated.iter().filter_map(|ordinal| self.away_since.get(ordinal)).max();
         since.is_some_and(|since| has_passed(PATIENCE, *since, now, requeue))
     }
 
@@ -182,9 +182,9 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut patience = Patience::new(start);
-        let mut over = |away: &[i32], laggards: &[i32], seconds| {
+        let mut over = |away: &[i32], outdated: &[i32], seconds| {
             let set = |ordinals: &[i32]| ordinals.iter().copied().collect();
-            patience.is_over(&set(away), &set(laggards), at(seconds), &mut never())
+            patience.is_over(&set(away), &set(outdated), at(seconds), &mut never())
         };
         assert!(!over(&[0], &[], 0), "nobody waits for it");
         assert!(over(&[0, 2], &[0], 16), "long broken when the roll-out begins");

@@ -149,7 +149,7 @@ pub fn away(set: Option<&Set>, pods: &BTreeMap<i32, Pod>) -> BTreeSet<i32> {
 }
 
 /// Those of them that are missing or of the old version: patience is for them.
-pub fn laggards(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> BTreeSet<i32> {
+pub fn outdated(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> BTreeSet<i32> {
     let Some(set) = set else { return BTreeSet::new() };
     let is_old = |pod: &Pod| set.template != wish.template || pod.revision != set.update_revision;
     away(Some(set), pods).into_iter().filter(|ordinal| pods.get(ordinal).is_none_or(is_old)).collect()
