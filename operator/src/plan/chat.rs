@@ -7,7 +7,7 @@ use super::observed::{Observed, Seen};
 use super::secrets;
 use crate::desired::{self, Context, Directory, Facts, Kind, Names, Owner};
 use crate::record;
-use crate::rollout::{Phase, Pod, Step, Wait, Wish};
+use crate::rollout::{Desired, Phase, Pod, Step, Wait};
 
 /// What was seen, before it is known how far the chat pods are.
 pub fn facts(owner: &Owner, observed: &Observed) -> Facts {
@@ -19,8 +19,8 @@ pub fn facts(owner: &Owner, observed: &Observed) -> Facts {
 }
 
 /// Where the spec wants the chat pods to go. It does not depend on how far they are: `context.facts` need not know that yet.
-pub fn wish(context: &Context<'_>) -> Wish {
-    Wish {
+pub fn desired_rollout(context: &Context<'_>) -> Desired {
+    Desired {
         replicas: context.spec.effective_replicas(),
         partition: context.spec.rollout.partition,
         paused: context.spec.rollout.paused,

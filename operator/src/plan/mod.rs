@@ -12,11 +12,11 @@ mod write;
 use crate::api::ChatDeploymentSpec;
 use crate::desired::{self, Child, Context, Facts, Installed, Kind, Names, Owner};
 use crate::record;
-use crate::rollout::{self, Permission, Phase, Step, Wait, Wish};
+use crate::rollout::{self, Desired, Permission, Phase, Step, Wait};
 use chat::{is_under_way, outside};
 use child::{difference, sealed};
 
-pub use chat::{facts, wish};
+pub use chat::{desired_rollout, facts};
 pub use child::{Standing, seal, standing, template};
 pub use compare::{Accepted, accepted};
 pub use observed::{Content, Observed, Seen, SeenSecret};
@@ -28,7 +28,7 @@ pub struct Plan {
     pub conflicts: Vec<Conflict>,
     /// Children that were read and found to be as they should be, with the hash of what that is.
     pub same: Vec<(record::Child, u64)>,
-    pub wish: Wish,
+    pub desired: Desired,
     pub step: Step,
     pub facts: Facts,
     /// Whether all Secrets that are wanted are ours and whole; else they are looked at again soon.
@@ -48,21 +48,21 @@ pub fn plan(
     let names = Names::new(&owner.name);
     let mut facts = facts(owner, observed);
     let context = Context { owner, spec, installed, facts: &facts };
-    let wish = wish(&context);
+    let desired = desired_rollout(&context);
     let redis_is_settled = permission.redis_is_settled && valkey::is_settled(&context, observed);
     let set = observed.set(&names.chat());
     let permission = Permission { redis_is_settled, ..permission };
-    let mut step = rollout::next(set.as_ref(), &observed.pods, &wish, permission);
+    let mut step = rollout::next(set.as_ref(), &observed.pods, &desired, permission);
     let lacks_slot = !permission.slot && valkey::has_ready_pod(observed);
-    let holds_valkey = (wish.paused || lacks_slot) && valkey::changes(&context, observed);
+    let holds_valkey = (desired.paused || lacks_slot) && valkey::changes(&context, observed);
     if holds_valkey && step.phase == Phase::Settled {
-        step.phase = Phase::Waiting { why: if wish.paused { Wait::Paused } else { Wait::Slot } };
+        step.phase = Phase::Waiting { why: if desired.paused { Wait::Paused } else { Wait::Slot } };
     }
     let highest = observed.pods.keys().next_back().map_or(0, |ordinal| ordinal + 1);
     let addresses = desired::addresses(&context, &outside(&names, observed));
     facts.replicas = step.replicas;
     facts.partition = step.partition;
-    facts.ordinals = wish.replicas.max(step.replicas).max(highest);
+    facts.ordinals = desired.replicas.max(step.replicas).max(highest);
     facts.addresses = addresses;
     let context = Context { owner, spec, installed, facts: &facts };
     let mut writes = secrets::writes(&context, observed);
@@ -108,9 +108,9 @@ pub fn plan(
     } else {
         writes.extend(valkey::stuck(&names, observed));
     }
-    let is_under_way = is_under_way(&step, observed, redis_is_settled || (holds_valkey && wish.paused));
+    let is_under_way = is_under_way(&step, observed, redis_is_settled || (holds_valkey && desired.paused));
     let secrets_are_there = secrets::are_there(&context, observed);
-    Plan { writes, conflicts, same, wish, step, facts, secrets_are_there, is_under_way }
+    Plan { writes, conflicts, same, desired, step, facts, secrets_are_there, is_under_way }
 }
 
 /// Children of ours that are no longer wanted. Valkey stays until no pod of the old directory is left.

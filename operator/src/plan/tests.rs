@@ -216,7 +216,7 @@ fn it_is_known_whether_anything_is_still_to_come() {
 }
 
 #[test]
-fn what_was_verified_is_not_looked_at_again_until_the_wish_changes() {
+fn what_was_verified_is_not_looked_at_again_until_the_desired_object_changes() {
     let mut cluster = Cluster::default();
     let minimal = spec(json!({}));
     cluster.converge(&minimal);
@@ -396,5 +396,9 @@ fn what_a_policy_makes_of_a_child_is_not_fought_and_what_people_make_of_it_is_pu
     assert_eq!(applied(&cluster).len(), 1, "somebody has edited it");
     mutate(&mut cluster, "mirror.example/chatd:1");
     let other = spec(json!({ "image": "chatd:2" }));
-    assert_eq!(plan(&owner(), &other, &installed(), &cluster.observe(), GO).writes.len(), 1, "another wish is written");
+    assert_eq!(
+        plan(&owner(), &other, &installed(), &cluster.observe(), GO).writes.len(),
+        1,
+        "another desired is written"
+    );
 }

@@ -77,8 +77,8 @@ fn wanted_claim(persistence: Option<&Persistence>) -> String {
     hash::of_value(&json!(persistence.map(|wanted| (size(wanted), &wanted.storage_class_name))))
 }
 
-/// Whether the set was made under another wish for its volume. One of an older version does not say so: it is left alone but for what
-/// can only be another wish. More room than was asked for may be a policy's.
+/// Whether the set was made for another desired volume. One of an older version does not say so: it is left alone but for what
+/// can only be another desired volume. More room than was asked for may be a policy's.
 fn has_another_volume(context: &Context<'_>, set: &record::Set) -> bool {
     let wanted = context.spec.redis.managed.as_ref().and_then(|managed| managed.persistence.as_ref());
     if !set.wanted_claim.is_empty() {
@@ -96,7 +96,7 @@ fn has_another_volume(context: &Context<'_>, set: &record::Set) -> bool {
     }
 }
 
-/// Valkey's set with the wish for its volume on it; any other child as it is.
+/// Valkey's set with the hash of the desired volume on it; any other child as it is.
 pub fn marked(context: &Context<'_>, mut child: Child) -> Child {
     if (child.kind, &child.name) == (Kind::StatefulSet, &context.names().valkey()) {
         let managed = context.spec.redis.managed.as_ref();

@@ -90,7 +90,7 @@ pub(super) fn lost(
     patience: &mut Patience,
     requeue: &mut Requeue,
 ) -> Vec<String> {
-    let there = observed.pods.keys().copied().filter(|ordinal| *ordinal < plan.wish.replicas);
+    let there = observed.pods.keys().copied().filter(|ordinal| *ordinal < plan.desired.replicas);
     let expected: BTreeSet<i32> = (0..plan.step.replicas).chain(there).collect();
     let is_known = deployment.status.as_ref().is_some_and(status::says_lost);
     let lost = patience.lost(&expected, &observed.pods, grace(context), is_known, Instant::now(), requeue);

@@ -290,11 +290,11 @@ impl Reconciler {
         let facts = plan::facts(owner, observed);
         let spec = &deployment.spec;
         let context = Context { owner, spec, installed: &self.installed, facts: &facts };
-        let wish = plan::wish(&context);
+        let desired = plan::desired_rollout(&context);
         let set = observed.set(&context.names().chat());
         let now = Instant::now();
         let away = rollout::away(set.as_ref(), &observed.pods);
-        let outdated = rollout::outdated(set.as_ref(), &observed.pods, &wish);
+        let outdated = rollout::outdated(set.as_ref(), &observed.pods, &desired);
         let patience_is_over = patience.is_over(&away, &outdated, now, requeue);
         let ending: BTreeSet<String> =
             observed.pods.values().filter(|pod| pod.terminating).map(|pod| pod.uid.clone()).collect();
@@ -304,9 +304,9 @@ impl Reconciler {
         let chat = (set.as_ref(), &observed.pods);
         let mut limiter = self.limiter();
         let rolling = Rolling {
-            needs_slot: rollout::needs_slot(chat.0, chat.1, &wish, &patience.given_up(now))
+            needs_slot: rollout::needs_slot(chat.0, chat.1, &desired, &patience.given_up(now))
                 || valkey::needs_slot(&context, observed),
-            is_unfinished: rollout::is_unfinished(chat.0, chat.1, &wish, limiter.began_with(key))
+            is_unfinished: rollout::is_unfinished(chat.0, chat.1, &desired, limiter.began_with(key))
                 || valkey::is_unfinished(&context, observed),
             replicas: set.as_ref().map_or(0, |set| set.replicas),
             progress: hash_of_pods(observed),

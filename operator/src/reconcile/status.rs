@@ -48,10 +48,10 @@ impl super::Reconciler {
             record::Detail::Service(service) if child.name == context.names().chat() => service.ingress,
             _ => None,
         });
-        let wish = &plan.wish;
+        let desired = &plan.desired;
         let is_updated = |pod: &PodRecord| {
             set.as_ref().is_some_and(|set| {
-                set.template == wish.template
+                set.template == desired.template
                     && set.observed_generation >= set.generation
                     && pod.revision == set.update_revision
             })
@@ -71,7 +71,7 @@ impl super::Reconciler {
         let input = status::Input {
             operator: self.neighbours.me(),
             generation: deployment.metadata.generation.unwrap_or_default(),
-            desired: wish.replicas,
+            desired: desired.replicas,
             step: &plan.step,
             pods: &chat,
             reports: &reports,

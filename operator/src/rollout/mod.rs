@@ -43,7 +43,7 @@ impl Set {
 
 /// Where things are to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct Desired {
     pub replicas: i32,
     pub partition: i32,
     pub paused: bool,
@@ -118,27 +118,27 @@ enum State {
 
 /// Whether pods wait for an update that `rollout` lets through, and there is something to lose: then a slot is needed. What is `given_up`
 /// has not been ready for minutes, and cannot come to harm by an update.
-pub fn needs_slot(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish, given_up: &BTreeSet<i32>) -> bool {
+pub fn needs_slot(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, desired: &Desired, given_up: &BTreeSet<i32>) -> bool {
     let Some(set) = set else { return false };
-    let changes = set.template != wish.template;
+    let changes = set.template != desired.template;
     let is_old = |ordinal: i32| match pods.get(&ordinal) {
         Some(pod) => changes || pod.revision != set.update_revision,
         // It comes back as the old version until it is let through.
         None => changes || !set.is_renewed(),
     };
-    let mut reached = wish.partition..set.replicas.min(wish.replicas);
-    !wish.paused && reached.any(|ordinal| is_old(ordinal) && !given_up.contains(&ordinal))
+    let mut reached = desired.partition..set.replicas.min(desired.replicas);
+    !desired.paused && reached.any(|ordinal| is_old(ordinal) && !given_up.contains(&ordinal))
 }
 
 /// Whether pods that an update has reached are not ready with it yet: whoever has a slot keeps it until they are. Not so once Kubernetes
 /// has called the update complete, whatever becomes of pods after it, nor for pods that were added to the `began_with` of before.
-pub fn is_unfinished(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish, began_with: Option<i32>) -> bool {
+pub fn is_unfinished(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, desired: &Desired, began_with: Option<i32>) -> bool {
     let Some(set) = set else { return false };
     let is_new = |pod: &Pod| pod.revision == set.update_revision;
     let is_awaited = |ordinal: i32| pods.get(&ordinal).is_none_or(|pod| is_new(pod) && !pod.ready);
-    let replicas = set.replicas.min(wish.replicas).min(began_with.unwrap_or(i32::MAX));
-    let mut reached = set.partition.max(wish.partition)..replicas;
-    !wish.paused && (!set.is_observed || (!set.is_renewed() && reached.any(is_awaited)))
+    let replicas = set.replicas.min(desired.replicas).min(began_with.unwrap_or(i32::MAX));
+    let mut reached = set.partition.max(desired.partition)..replicas;
+    !desired.paused && (!set.is_observed || (!set.is_renewed() && reached.any(is_awaited)))
 }
 
 /// Pods that are missing or not ready, of whatever version: for how long is remembered, so that patience has run out for what has long
@@ -149,48 +149,48 @@ pub fn away(set: Option<&Set>, pods: &BTreeMap<i32, Pod>) -> BTreeSet<i32> {
 }
 
 /// Those of them that are missing or of the old version: patience is for them.
-pub fn outdated(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish) -> BTreeSet<i32> {
+pub fn outdated(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, desired: &Desired) -> BTreeSet<i32> {
     let Some(set) = set else { return BTreeSet::new() };
-    let is_old = |pod: &Pod| set.template != wish.template || pod.revision != set.update_revision;
+    let is_old = |pod: &Pod| set.template != desired.template || pod.revision != set.update_revision;
     away(Some(set), pods).into_iter().filter(|ordinal| pods.get(ordinal).is_none_or(is_old)).collect()
 }
 
 /// The next step, given how things are.
-pub fn next(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, wish: &Wish, permission: Permission) -> Step {
-    if pods.values().any(|pod| pod.directory != wish.directory) {
+pub fn next(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, desired: &Desired, permission: Permission) -> Step {
+    if pods.values().any(|pod| pod.directory != desired.directory) {
         return Step::new(0, 0, Phase::ChangingDirectory);
     }
     let Some(set) = set else {
-        return Step::new(wish.replicas, wish.partition, Phase::Scaling { to: wish.replicas });
+        return Step::new(desired.replicas, desired.partition, Phase::Scaling { to: desired.replicas });
     };
-    if set.directory != wish.directory {
+    if set.directory != desired.directory {
         return Step::new(0, 0, Phase::ChangingDirectory);
     }
     // Until Kubernetes has taken the new revision for the current one, pods below the partition would be of the one before.
     let is_renewed = set.is_observed && set.is_renewed();
-    if set.replicas == 0 && wish.replicas > 0 && !is_renewed && set.template == wish.template {
+    if set.replicas == 0 && desired.replicas > 0 && !is_renewed && set.template == desired.template {
         return Step::new(0, 0, Phase::ChangingDirectory);
     }
-    let replicas = replicas(set, pods, wish, permission);
-    let mut step = partition(set, pods, wish, permission, replicas);
-    if replicas != wish.replicas || set.replicas != wish.replicas {
-        step.phase = Phase::Scaling { to: wish.replicas };
+    let replicas = replicas(set, pods, desired, permission);
+    let mut step = partition(set, pods, desired, permission, replicas);
+    if replicas != desired.replicas || set.replicas != desired.replicas {
+        step.phase = Phase::Scaling { to: desired.replicas };
     }
     step
 }
 
 /// Up at once, down by one pod, the highest, when the one before is gone.
-fn replicas(set: &Set, pods: &BTreeMap<i32, Pod>, wish: &Wish, permission: Permission) -> i32 {
-    if wish.replicas >= set.replicas {
-        return wish.replicas;
+fn replicas(set: &Set, pods: &BTreeMap<i32, Pod>, desired: &Desired, permission: Permission) -> i32 {
+    if desired.replicas >= set.replicas {
+        return desired.replicas;
     }
     let is_ending = pods.iter().any(|(ordinal, pod)| pod.terminating || *ordinal >= set.replicas);
     let may_step = set.is_observed && (!is_ending || permission.is_stuck);
     if may_step { set.replicas - 1 } else { set.replicas }
 }
 
-fn partition(set: &Set, pods: &BTreeMap<i32, Pod>, wish: &Wish, permission: Permission, replicas: i32) -> Step {
-    let changes = set.template != wish.template;
+fn partition(set: &Set, pods: &BTreeMap<i32, Pod>, desired: &Desired, permission: Permission, replicas: i32) -> Step {
+    let changes = set.template != desired.template;
     if !changes && !set.is_observed {
         // Which pods are old is not known yet.
         return Step::new(replicas, set.partition, Phase::Unseen);
@@ -203,8 +203,8 @@ fn partition(set: &Set, pods: &BTreeMap<i32, Pod>, wish: &Wish, permission: Perm
     };
     let states: Vec<State> = (0..replicas).map(state).collect();
     let has_old = states.iter().any(|state| matches!(state, State::Old { .. }));
-    let lowest = wish.partition.min(replicas);
-    let hold = hold(set, wish, permission, replicas);
+    let lowest = desired.partition.min(replicas);
+    let hold = hold(set, desired, permission, replicas);
     // What is away comes back as the old version while the new one is held back, but for what had been let through before.
     let waits = |(ordinal, state): (usize, &State)| match state {
         State::New { .. } => false,
@@ -219,20 +219,20 @@ fn partition(set: &Set, pods: &BTreeMap<i32, Pod>, wish: &Wish, permission: Perm
         let is_new = |state: &State| matches!(state, State::New { ready: true });
         let unready = states.iter().rposition(|state| !is_new(state));
         let phase = unready.map_or(Phase::Settled, |ordinal| Phase::Rolling { ordinal: as_ordinal(ordinal) });
-        return Step::new(replicas, wish.partition, phase);
+        return Step::new(replicas, desired.partition, phase);
     }
     if let Some(why) = hold {
         let partition = highest.map_or(lowest, |ordinal| as_ordinal(ordinal) + 1).max(lowest);
         return Step::new(replicas, partition, Phase::Waiting { why });
     }
-    walk(set, pods, &states, lowest, wish, permission)
+    walk(set, pods, &states, lowest, desired, permission)
 }
 
 /// Why no pod may be updated now, whatever the others do.
-fn hold(set: &Set, wish: &Wish, permission: Permission, replicas: i32) -> Option<Wait> {
-    if wish.paused {
+fn hold(set: &Set, desired: &Desired, permission: Permission, replicas: i32) -> Option<Wait> {
+    if desired.paused {
         Some(Wait::Paused)
-    } else if wish.replicas < replicas.max(set.replicas) {
+    } else if desired.replicas < replicas.max(set.replicas) {
         Some(Wait::ScaleIn)
     } else if !permission.slot {
         // Valkey waits for it too.
@@ -250,7 +250,7 @@ fn walk(
     pods: &BTreeMap<i32, Pod>,
     states: &[State],
     lowest: i32,
-    wish: &Wish,
+    desired: &Desired,
     permission: Permission,
 ) -> Step {
     let replicas = as_ordinal(states.len());
@@ -268,7 +268,7 @@ fn walk(
                     return Step::new(replicas, partition, Phase::Waiting { why: Wait::OtherPods });
                 }
                 let mut step = Step::new(replicas, ordinal, Phase::Rolling { ordinal });
-                let told = set.is_observed && set.partition <= ordinal && set.template == wish.template;
+                let told = set.is_observed && set.partition <= ordinal && set.template == desired.template;
                 let all_others_are_ready = others(states, ordinal)
                     .all(|state| matches!(state, State::Old { ready: true } | State::New { ready: true }));
                 if told && !(ready && all_others_are_ready) {
@@ -281,7 +281,7 @@ fn walk(
     }
     let phase = unsettled.map_or(Phase::Settled, |ordinal| Phase::Rolling { ordinal });
     // What is left of the old version is below the user's partition, on purpose.
-    Step::new(replicas, wish.partition, phase)
+    Step::new(replicas, desired.partition, phase)
 }
 
 /// Whether all pods but `ordinal` bear that it goes away for a moment.

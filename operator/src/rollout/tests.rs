@@ -7,8 +7,8 @@ use proptest::prelude::*;
 const GO: Permission =
     Permission { slot: true, redis_is_settled: true, patience_is_over: false, is_stuck: false, valkey_is_lost: false };
 
-fn wish(replicas: i32, template: &str) -> Wish {
-    Wish { replicas, partition: 0, paused: false, template: template.into(), directory: "d".into() }
+fn desired(replicas: i32, template: &str) -> Desired {
+    Desired { replicas, partition: 0, paused: false, template: template.into(), directory: "d".into() }
 }
 
 fn set(replicas: i32, partition: i32, template: &str) -> Set {
@@ -41,7 +41,7 @@ fn pods(text: &str) -> BTreeMap<i32, Pod> {
 
 #[test]
 fn one_pod_at_a_time_and_only_while_the_others_are_ready() {
-    // set's partition and template, pods, wished template -> partition, ordinal that the operator deletes
+    // set's partition and template, pods, desired_template template -> partition, ordinal that the operator deletes
     let table = [
         // At rest, and the start of a roll-out.
         ((0, "a"), "AAA", "a", 0, None),
@@ -66,9 +66,9 @@ fn one_pod_at_a_time_and_only_while_the_others_are_ready() {
         // Someone restarted the StatefulSet by hand.
         ((0, "b"), "AAA", "b", 2, None),
     ];
-    for ((partition, template), text, wished, expected, deleted) in table {
-        let step = next(Some(&set(3, partition, template)), &pods(text), &wish(3, wished), GO);
-        let name = format!("{partition} {template} {text} {wished}");
+    for ((partition, template), text, desired_template, expected, deleted) in table {
+        let step = next(Some(&set(3, partition, template)), &pods(text), &desired(3, desired_template), GO);
+        let name = format!("{partition} {template} {text} {desired_template}");
         assert_eq!(step.partition, expected, "{name}");
         assert_eq!(step.replicas, 3, "{name}");
         assert_eq!(step.delete.map(|(pod, _)| pod), deleted.map(|ordinal: i32| format!("chat-{ordinal}")), "{name}");
@@ -78,22 +78,22 @@ fn one_pod_at_a_time_and_only_while_the_others_are_ready() {
 #[test]
 fn an_unready_pod_of_the_old_version_blocks_for_a_moment_only() {
     let patient = Permission { patience_is_over: true, ..GO };
-    let step = next(Some(&set(3, 3, "b")), &pods("aAA"), &wish(3, "b"), patient);
+    let step = next(Some(&set(3, 3, "b")), &pods("aAA"), &desired(3, "b"), patient);
     assert_eq!((step.partition, step.delete), (2, None));
     // Kubernetes would wait for pod 0, so the operator takes pod 2 itself.
-    let step = next(Some(&set(3, 2, "b")), &pods("aAA"), &wish(3, "b"), patient);
+    let step = next(Some(&set(3, 2, "b")), &pods("aAA"), &desired(3, "b"), patient);
     assert_eq!((step.partition, step.delete.unwrap().0), (2, "chat-2".to_owned()));
     // A pod of the new version that does not come up blocks for good.
-    let step = next(Some(&set(3, 2, "b")), &pods("bAB"), &wish(3, "b"), patient);
+    let step = next(Some(&set(3, 2, "b")), &pods("bAB"), &desired(3, "b"), patient);
     assert_eq!((step.partition, step.delete), (2, None));
 }
 
 #[test]
 fn the_users_partition_and_pause_hold_and_permissions_are_needed() {
-    let canary = Wish { partition: 2, ..wish(3, "b") };
+    let canary = Desired { partition: 2, ..desired(3, "b") };
     assert_eq!(next(Some(&set(3, 2, "b")), &pods("AAB"), &canary, GO).partition, 2);
     assert_eq!(next(Some(&set(3, 2, "b")), &pods("AAB"), &canary, GO).phase, Phase::Settled);
-    let paused = Wish { paused: true, ..wish(3, "b") };
+    let paused = Desired { paused: true, ..desired(3, "b") };
     let step = next(Some(&set(3, 0, "a")), &pods("AAA"), &paused, GO);
     assert_eq!((step.partition, step.phase), (3, Phase::Waiting { why: Wait::Paused }));
     let step = next(Some(&set(3, 2, "b")), &pods("AAB"), &paused, GO);
@@ -101,14 +101,14 @@ fn the_users_partition_and_pause_hold_and_permissions_are_needed() {
     for (permission, why) in
         [(Permission { slot: false, ..GO }, Wait::Slot), (Permission { redis_is_settled: false, ..GO }, Wait::Redis)]
     {
-        let step = next(Some(&set(3, 0, "a")), &pods("AAA"), &wish(3, "b"), permission);
+        let step = next(Some(&set(3, 0, "a")), &pods("AAA"), &desired(3, "b"), permission);
         assert_eq!((step.partition, step.phase), (3, Phase::Waiting { why }));
     }
 }
 
 #[test]
 fn a_slot_is_needed_for_old_pods_and_kept_for_new_ones() {
-    // set's partition and template, pods, wished template -> needed, kept if held
+    // set's partition and template, pods, desired_template template -> needed, kept if held
     let table = [
         ((0, "a"), "A", "a", false, false),
         ((0, "a"), "A", "b", true, false),
@@ -124,25 +124,25 @@ fn a_slot_is_needed_for_old_pods_and_kept_for_new_ones() {
         ((2, "b"), "AAb", "b", true, true),
         ((2, "b"), "AAb", "c", true, true),
     ];
-    for ((partition, template), text, wished, needed, kept) in table {
+    for ((partition, template), text, desired_template, needed, kept) in table {
         let pods = pods(text);
         let set = set(i32::try_from(text.len()).unwrap(), partition, template);
-        let wish = wish(set.replicas, wished);
-        let name = format!("{partition} {template} {text} {wished}");
-        let needs_slot = |wish: &Wish, given_up| needs_slot(Some(&set), &pods, wish, &given_up);
-        let is_unfinished = |set: &Set, pods, wish: &Wish| is_unfinished(Some(set), pods, wish, None);
-        assert_eq!(needs_slot(&wish, [].into()), needed, "{name}");
-        assert!(!needs_slot(&wish, (0..3).collect()), "nothing is lost by what has long been away: {name}");
-        assert_eq!(is_unfinished(&set, &pods, &wish), kept, "{name}");
-        let paused = Wish { paused: true, ..wish.clone() };
+        let desired = desired(set.replicas, desired_template);
+        let name = format!("{partition} {template} {text} {desired_template}");
+        let needs_slot = |desired: &Desired, given_up| needs_slot(Some(&set), &pods, desired, &given_up);
+        let is_unfinished = |set: &Set, pods, desired: &Desired| is_unfinished(Some(set), pods, desired, None);
+        assert_eq!(needs_slot(&desired, [].into()), needed, "{name}");
+        assert!(!needs_slot(&desired, (0..3).collect()), "nothing is lost by what has long been away: {name}");
+        assert_eq!(is_unfinished(&set, &pods, &desired), kept, "{name}");
+        let paused = Desired { paused: true, ..desired.clone() };
         assert!(!needs_slot(&paused, [].into()) && !is_unfinished(&set, &pods, &paused), "{name}");
         let mut ending = pods.clone();
         ending.values_mut().filter(|pod| !pod.ready).for_each(|pod| pod.terminating = true);
-        assert_eq!(is_unfinished(&set, &ending, &wish), kept, "one that is deleted comes back no better: {name}");
+        assert_eq!(is_unfinished(&set, &ending, &desired), kept, "one that is deleted comes back no better: {name}");
         let complete = Set { current_revision: set.update_revision.clone(), ..set.clone() };
-        assert!(!is_unfinished(&complete, &pods, &wish), "what becomes of pods after it is no update: {name}");
+        assert!(!is_unfinished(&complete, &pods, &desired), "what becomes of pods after it is no update: {name}");
         let unseen = Set { is_observed: false, ..set.clone() };
-        assert!(is_unfinished(&unseen, &pods, &wish), "which pods are old is not known yet: {name}");
+        assert!(is_unfinished(&unseen, &pods, &desired), "which pods are old is not known yet: {name}");
     }
 }
 
@@ -150,7 +150,7 @@ fn a_slot_is_needed_for_old_pods_and_kept_for_new_ones() {
 fn pods_that_are_added_during_a_roll_out_keep_no_slot() {
     let is_unfinished = |text: &str, partition, began_with| {
         let set = set(i32::try_from(text.len()).unwrap(), partition, "b");
-        is_unfinished(Some(&set), &pods(text), &wish(set.replicas, "b"), began_with)
+        is_unfinished(Some(&set), &pods(text), &desired(set.replicas, "b"), began_with)
     };
     assert!(is_unfinished("AABb.", 2, None), "of which it is not known");
     assert!(!is_unfinished("AABb.", 2, Some(3)), "one finds no node, one exceeds the quota");
@@ -160,16 +160,16 @@ fn pods_that_are_added_during_a_roll_out_keep_no_slot() {
 #[test]
 fn a_pod_that_is_away_comes_back_as_the_old_version_while_the_new_one_is_held_back() {
     let complete = |set: Set| Set { current_revision: set.update_revision.clone(), ..set };
-    let paused = |replicas| Wish { paused: true, ..wish(replicas, "b") };
+    let paused = |replicas| Desired { paused: true, ..desired(replicas, "b") };
     let without_slot = Permission { slot: false, ..GO };
     for text in [".", "-", "..."] {
         let replicas = i32::try_from(text.len()).unwrap();
         let waiting = set(replicas, replicas, "b");
         let step = next(Some(&waiting), &pods(text), &paused(replicas), GO);
         assert_eq!((step.partition, step.phase), (replicas, Phase::Waiting { why: Wait::Paused }), "{text}");
-        let step = next(Some(&waiting), &pods(text), &wish(replicas, "b"), without_slot);
+        let step = next(Some(&waiting), &pods(text), &desired(replicas, "b"), without_slot);
         assert_eq!((step.partition, step.phase), (replicas, Phase::Waiting { why: Wait::Slot }), "{text}");
-        assert_eq!(next(Some(&waiting), &pods(text), &wish(replicas, "b"), GO).partition, 0, "{text}");
+        assert_eq!(next(Some(&waiting), &pods(text), &desired(replicas, "b"), GO).partition, 0, "{text}");
         let step = next(Some(&complete(waiting)), &pods(text), &paused(replicas), GO);
         assert_eq!(step.partition, 0, "no change waits: {text}");
     }
@@ -183,7 +183,9 @@ fn a_pod_that_is_away_comes_back_as_the_old_version_while_the_new_one_is_held_ba
 
 #[test]
 fn scaling_goes_up_at_once_and_down_one_by_one() {
-    let step = |replicas, text: &str, wished| next(Some(&set(replicas, 0, "a")), &pods(text), &wish(wished, "a"), GO);
+    let step = |replicas, text: &str, desired_template| {
+        next(Some(&set(replicas, 0, "a")), &pods(text), &desired(desired_template, "a"), GO)
+    };
     assert_eq!(step(3, "AAA", 9).replicas, 9);
     assert_eq!(step(3, "AAA", 0).replicas, 2);
     assert_eq!(step(2, "AA-", 0).replicas, 2);
@@ -191,16 +193,16 @@ fn scaling_goes_up_at_once_and_down_one_by_one() {
     assert_eq!(step(2, "AA", 0).replicas, 1);
     assert_eq!(step(0, "", 0).phase, Phase::Settled);
     let unseen = Set { is_observed: false, ..set(3, 0, "a") };
-    assert_eq!(next(Some(&unseen), &pods("AAA"), &wish(0, "a"), GO).replicas, 3);
+    assert_eq!(next(Some(&unseen), &pods("AAA"), &desired(0, "a"), GO).replicas, 3);
     let stuck = Permission { is_stuck: true, ..GO };
-    assert_eq!(next(Some(&set(2, 0, "a")), &pods("AA-"), &wish(0, "a"), stuck).replicas, 1);
+    assert_eq!(next(Some(&set(2, 0, "a")), &pods("AA-"), &desired(0, "a"), stuck).replicas, 1);
     // Growing while an update waits: the new pods are of the new version, the old ones wait for them.
-    assert_eq!(next(Some(&set(3, 0, "a")), &pods("AAA"), &wish(5, "b"), GO).partition, 3);
+    assert_eq!(next(Some(&set(3, 0, "a")), &pods("AAA"), &desired(5, "b"), GO).partition, 3);
 }
 
 #[test]
 fn another_directory_means_all_pods_stop_first() {
-    let moved = Wish { directory: "e".into(), ..wish(3, "b") };
+    let moved = Desired { directory: "e".into(), ..desired(3, "b") };
     let step = next(Some(&set(3, 0, "a")), &pods("AAA"), &moved, GO);
     assert_eq!((step.replicas, step.partition, step.phase), (0, 0, Phase::ChangingDirectory));
     let applied = Set { directory: "e".into(), ..set(0, 0, "b") };
@@ -208,7 +210,7 @@ fn another_directory_means_all_pods_stop_first() {
     // Kubernetes still takes the old revision for the current one.
     assert_eq!(next(Some(&applied), &pods(""), &moved, GO).replicas, 0);
     let renewed = Set { current_revision: "r-b".into(), ..applied };
-    assert_eq!(next(Some(&renewed), &pods(""), &Wish { partition: 2, ..moved }, GO).replicas, 3);
+    assert_eq!(next(Some(&renewed), &pods(""), &Desired { partition: 2, ..moved }, GO).replicas, 3);
 }
 
 /// A model of the StatefulSet controller and of kubelets, with the rules that matter here.
@@ -224,15 +226,15 @@ impl Model {
         Self { spec: Set { current_revision: "r-a".into(), ..set(3, 0, "a") }, pods: pods("AAA"), next_uid: 9 }
     }
 
-    fn apply(&mut self, step: &Step, wish: &Wish) {
+    fn apply(&mut self, step: &Step, desired: &Desired) {
         let spec = &mut self.spec;
         let changes =
-            (spec.replicas, spec.partition, &spec.template) != (step.replicas, step.partition, &wish.template);
+            (spec.replicas, spec.partition, &spec.template) != (step.replicas, step.partition, &desired.template);
         spec.is_observed &= !changes;
         spec.replicas = step.replicas;
         spec.partition = step.partition;
-        spec.template.clone_from(&wish.template);
-        spec.directory.clone_from(&wish.directory);
+        spec.template.clone_from(&desired.template);
+        spec.directory.clone_from(&desired.directory);
         if let Some((name, uid)) = &step.delete
             && let Some(pod) = self.pods.values_mut().find(|pod| pod.name == *name && pod.uid == *uid)
         {
@@ -322,19 +324,19 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 1..120)
 }
 
-fn operate(model: &mut Model, wish: &Wish, permission: Permission) {
+fn operate(model: &mut Model, desired: &Desired, permission: Permission) {
     let before: Vec<_> = model.pods.iter().map(|(ordinal, pod)| (*ordinal, pod.clone())).collect();
     let (replicas, was) = (model.spec.replicas, model.spec.partition);
-    let step = next(Some(&model.spec), &model.pods, wish, permission);
+    let step = next(Some(&model.spec), &model.pods, desired, permission);
     assert!(step.replicas >= replicas - 1, "more than one pod taken away at once: {step:?}");
     if step.replicas < replicas {
         assert!(!before.iter().any(|(ordinal, pod)| pod.terminating || *ordinal >= replicas), "{step:?} {before:?}");
     }
     // Whoever is put within reach of an update while ready: all others are ready, of the new version or of the old.
-    let is_old = |pod: &Pod| model.spec.template != wish.template || pod.revision != model.spec.update_revision;
+    let is_old = |pod: &Pod| model.spec.template != desired.template || pod.revision != model.spec.update_revision;
     for (ordinal, pod) in &before {
         let reached = *ordinal >= step.partition && *ordinal < step.replicas;
-        let newly = reached && (*ordinal < was || model.spec.template != wish.template);
+        let newly = reached && (*ordinal < was || model.spec.template != desired.template);
         if newly && pod.ready && !pod.terminating && is_old(pod) && model.spec.is_observed {
             for (other, pod) in before.iter().filter(|(other, _)| other != ordinal) {
                 assert!(
@@ -345,14 +347,14 @@ fn operate(model: &mut Model, wish: &Wish, permission: Permission) {
         }
     }
     // While it is held back, an update reaches nothing that it has not reached.
-    let is_held = (wish.paused || !permission.slot) && model.spec.is_observed && !model.spec.is_renewed();
-    if is_held && step.replicas > 0 && model.spec.template == wish.template {
+    let is_held = (desired.paused || !permission.slot) && model.spec.is_observed && !model.spec.is_renewed();
+    if is_held && step.replicas > 0 && model.spec.template == desired.template {
         let has_it = |ordinal: &i32| model.pods.get(ordinal).is_some_and(|pod| !pod.terminating && !is_old(pod));
         let mut reached = (step.partition..step.replicas).filter(|ordinal| *ordinal < was || *ordinal >= replicas);
         assert!(reached.all(|ordinal| has_it(&ordinal)), "{step:?} {model:?}");
     }
-    model.apply(&step, wish);
-    let again = next(Some(&model.spec), &model.pods, wish, permission);
+    model.apply(&step, desired);
+    let again = next(Some(&model.spec), &model.pods, desired, permission);
     if step.delete.is_none() {
         // Looking again at once, with nothing changed, is no other decision.
         assert!(again.replicas == step.replicas && (again.partition == step.partition), "{step:?} then {again:?}");
@@ -365,10 +367,10 @@ proptest! {
     #[test]
     fn any_walk_takes_one_pod_at_a_time_and_ends_where_it_should(events in events(), waits: bool) {
         let mut model = Model::new();
-        let (mut wish, mut permission) = (wish(3, "a"), GO);
+        let (mut desired, mut permission) = (desired(3, "a"), GO);
         for event in events {
             match event {
-                Event::Operate => operate(&mut model, &wish, permission),
+                Event::Operate => operate(&mut model, &desired, permission),
                 Event::Control => model.control(waits),
                 Event::Turn(index) => model.turn(index),
                 Event::Break(index) => {
@@ -377,29 +379,29 @@ proptest! {
                         pod.ready = false;
                     }
                 }
-                Event::Scale(replicas) => wish.replicas = replicas,
-                Event::Template(letter) => wish.template = letter.into(),
-                Event::Partition(partition) => wish.partition = partition,
-                Event::Pause(paused) => wish.paused = paused,
+                Event::Scale(replicas) => desired.replicas = replicas,
+                Event::Template(letter) => desired.template = letter.into(),
+                Event::Partition(partition) => desired.partition = partition,
+                Event::Pause(paused) => desired.paused = paused,
                 Event::Slot(slot) => permission.slot = slot,
             }
         }
         // The user settles for a good version; everything must come true without a hand, patience included.
-        wish.paused = false;
-        wish.partition = 0;
-        wish.template = "b".into();
+        desired.paused = false;
+        desired.partition = 0;
+        desired.template = "b".into();
         for round in 0..200 {
             let patience = Permission { patience_is_over: round > 20, ..GO };
-            let step = next(Some(&model.spec), &model.pods, &wish, patience);
-            model.apply(&step, &wish);
+            let step = next(Some(&model.spec), &model.pods, &desired, patience);
+            model.apply(&step, &desired);
             model.control(waits);
             (0..model.pods.len()).for_each(|index| model.turn(index));
         }
-        prop_assert_eq!(model.spec.replicas, wish.replicas);
+        prop_assert_eq!(model.spec.replicas, desired.replicas);
         prop_assert_eq!(model.spec.partition, 0);
-        prop_assert_eq!(model.pods.len(), usize::try_from(wish.replicas).unwrap());
+        prop_assert_eq!(model.pods.len(), usize::try_from(desired.replicas).unwrap());
         prop_assert!(model.pods.values().all(|pod| pod.ready && !pod.terminating && pod.revision == "r-b"), "{:?}", model);
-        let step = next(Some(&model.spec), &model.pods, &wish, GO);
+        let step = next(Some(&model.spec), &model.pods, &desired, GO);
         prop_assert_eq!(step.phase, Phase::Settled);
     }
 }
