@@ -242,7 +242,7 @@ impl Client {
         Ok(self.call("list", api.list(&parameters)).await?.items)
     }
 
-    pub async fn tell(&self, event: &Event, namespace: &str) -> Result<(), CallError> {
+    pub async fn publish(&self, event: &Event, namespace: &str) -> Result<(), CallError> {
         let api: Api<Event> = Api::namespaced(self.kube.clone(), namespace);
         match self.call("create", api.create(&PostParams::default(), event)).await {
             // The namespace goes away: nobody would read it.

@@ -22,7 +22,6 @@ pub mod run;
 pub mod scopes;
 pub mod settings;
 pub mod status;
-pub mod tell;
 pub mod trimmed;
 pub mod watch;
 pub mod yaml;

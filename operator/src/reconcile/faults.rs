@@ -92,7 +92,7 @@ pub(super) fn lost(
 ) -> Vec<String> {
     let there = observed.pods.keys().copied().filter(|ordinal| *ordinal < plan.desired.replicas);
     let expected: BTreeSet<i32> = (0..plan.step.replicas).chain(there).collect();
-    let is_known = deployment.status.as_ref().is_some_and(status::says_lost);
+    let is_known = deployment.status.as_ref().is_some_and(status::reports_lost);
     let lost = patience.lost(&expected, &observed.pods, grace(context), is_known, Instant::now(), requeue);
     lost.into_iter().map(|ordinal| context.names().pod(ordinal)).collect()
 }

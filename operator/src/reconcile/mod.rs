@@ -157,7 +157,7 @@ impl Reconciler {
             }
             Some(Deployment::Unreadable { generation, why }) => {
                 self.limiter().give_back(key);
-                if let Err(error) = self.say_unreadable(key, generation, &why).await {
+                if let Err(error) = self.write_unreadable(key, generation, &why).await {
                     tracing::warn!(deployment = %key, %error, "its status could not be written; it is tried again");
                     self.queue.add_after(key, LOOK_AGAIN);
                 }
@@ -237,7 +237,7 @@ impl Reconciler {
         }
         let lost = lost(deployment, &context, &observed, &plan, &mut state.patience, &mut requeue);
         let wrong = (problems.as_slice(), lost.as_slice());
-        self.say(key, deployment, &context, &plan, &pods, wrong, &mut state.limits, &mut requeue).await?;
+        self.write_status(key, deployment, &context, &plan, &pods, wrong, &mut state.limits, &mut requeue).await?;
         if let Some(failure) = outcome.failure {
             return Err(failure);
         }

@@ -138,8 +138,8 @@ impl Limits {
         self.counts_written = Some(now);
     }
 
-    /// Whether one more Event may be told now.
-    pub fn may_tell(&mut self, now: Instant) -> bool {
+    /// Whether one more Event may be published now.
+    pub fn may_publish(&mut self, now: Instant) -> bool {
         let gained = now.saturating_duration_since(self.events_counted).as_secs_f64() / SECONDS_FOR_AN_EVENT;
         self.events = (self.events + gained).min(EVENTS_AT_ONCE);
         self.events_counted = now;
@@ -225,8 +225,8 @@ mod tests {
     fn events_are_few() {
         let start = Instant::now();
         let mut limits = Limits::new(start);
-        assert_eq!((0..50).filter(|_| limits.may_tell(start)).count(), 10);
-        assert!(limits.may_tell(start + Duration::from_secs(21)));
+        assert_eq!((0..50).filter(|_| limits.may_publish(start)).count(), 10);
+        assert!(limits.may_publish(start + Duration::from_secs(21)));
     }
 
     #[test]

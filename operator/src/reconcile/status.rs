@@ -1,4 +1,4 @@
-//! What a look has come to, in words: the status and the Events. Does I/O; the words are decided in `crate::status` and `crate::tell`.
+//! What a look has come to, in words: the status and the Events. Does I/O; the words are decided in `crate::status`.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,7 @@ use crate::neighbour::{Named, Verdict};
 use crate::plan::Plan;
 use crate::queue::Requeue;
 use crate::record::{self, Key, PodRecord};
-use crate::status::{self, Problem, Reason};
-use crate::tell;
+use crate::status::{self, Problem, Reason, publish};
 
 /// Whether this operator may write the children of a ChatDeployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub(super) enum Ours {
 
 impl super::Reconciler {
     #[allow(clippy::too_many_arguments)]
-    pub(super) async fn say(
+    pub(super) async fn write_status(
         &self,
         key: &Key,
         deployment: &ChatDeployment,
@@ -106,10 +105,10 @@ impl super::Reconciler {
             Ok(None) | Err(CallError::Refused { code: 404 | 409, .. }) => return Ok(()),
             Err(error) => return Err(error),
         }
-        for (type_, reason, message) in tell::news(previous, &said) {
-            if limits.may_tell(Instant::now()) {
-                let event = tell::event(owner, type_, &reason, &message, now, unique());
-                if let Err(error) = self.client.tell(&event, &key.namespace).await {
+        for (type_, reason, message) in publish::changes(previous, &said) {
+            if limits.may_publish(Instant::now()) {
+                let event = publish::event(owner, type_, &reason, &message, now, unique());
+                if let Err(error) = self.client.publish(&event, &key.namespace).await {
                     tracing::warn!(deployment = %key, %error, "an Event could not be written");
                 }
             }
@@ -152,7 +151,7 @@ impl super::Reconciler {
         Ok(if is_mine { Ours::Yes } else { Ours::NotYet(Duration::from_secs(1)) })
     }
 
-    pub(super) async fn say_unreadable(&self, key: &Key, generation: i64, why: &str) -> Result<(), CallError> {
+    pub(super) async fn write_unreadable(&self, key: &Key, generation: i64, why: &str) -> Result<(), CallError> {
         tracing::error!(deployment = %key, why, "this ChatDeployment cannot be read");
         let problem = Problem::new(Reason::InvalidSpec, why);
         let Some((uid, previous)) = self.client.status_of(&key.namespace, &key.name).await? else { return Ok(()) };

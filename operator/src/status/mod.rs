@@ -2,6 +2,7 @@
 
 pub mod events;
 mod problem;
+pub mod publish;
 mod reason;
 mod redis;
 #[cfg(test)]
@@ -157,7 +158,7 @@ fn lost(pods: &[String]) -> Option<Problem> {
 }
 
 /// Whether a status says that pods are away for too long. A roll-out that waits for other pods says much the same of itself.
-pub fn says_lost(status: &ChatDeploymentStatus) -> bool {
+pub fn reports_lost(status: &ChatDeploymentStatus) -> bool {
     let says = |type_: &str, reason: Reason| {
         let mut conditions = status.conditions.iter().filter(|condition| condition.type_ == type_);
         conditions.any(|condition| (condition.status.as_str(), condition.reason.as_str()) == ("True", reason.as_str()))

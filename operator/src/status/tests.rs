@@ -203,7 +203,7 @@ fn a_pod_that_is_away_for_too_long_is_told_by_name() {
     for (name, case, expected) in table {
         let (said, status) = conditions_with(case, &lost, &none);
         assert_eq!(said, expected, "{name}");
-        assert_eq!(says_lost(&status), expected[2] == "True/PodsNotReady", "{name}");
+        assert_eq!(reports_lost(&status), expected[2] == "True/PodsNotReady", "{name}");
         let message = &status.conditions[2].message;
         assert!(expected[2] != "True/PodsNotReady" || message.contains("chat-2"), "{name}: {message}");
     }
@@ -307,7 +307,7 @@ fn a_roll_out_that_waits_for_other_pods_has_lost_none() {
     let case = Case { phase, pods, states: &["ok"; 3], problems: vec![] };
     let (said, status) = conditions(case.clone(), &ChatDeploymentStatus::default());
     assert_eq!(said[1..3], ["True/WaitingForPods", "True/PodsNotReady"]);
-    assert!(!says_lost(&status));
+    assert!(!reports_lost(&status));
     let (_, status) = conditions_with(case, &["chat-1".to_owned()], &ChatDeploymentStatus::default());
-    assert!(says_lost(&status));
+    assert!(reports_lost(&status));
 }

@@ -1,15 +1,15 @@
-//! Events: what changed and why, for `kubectl describe`. Building them is pure; rate limits are in `memory`. No I/O.
+//! Events: what changed and why, for `kubectl describe`. Building them is pure; their rate is limited in `reconcile::state`. No I/O.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
+use super::{DEGRADED, PROGRESSING, READY, REDIS_READY};
 use crate::api::{ChatDeploymentStatus, Condition};
 use crate::desired::{API_VERSION, KIND, MANAGER, Owner};
-use crate::status::{DEGRADED, PROGRESSING, READY, REDIS_READY};
 
-/// What is worth telling, out of the change of the conditions: type, reason and message.
-pub fn news(before: &ChatDeploymentStatus, after: &ChatDeploymentStatus) -> Vec<(&'static str, String, String)> {
+/// What is worth an Event, out of the change of the conditions: type, reason and message.
+pub fn changes(before: &ChatDeploymentStatus, after: &ChatDeploymentStatus) -> Vec<(&'static str, String, String)> {
     let of = |condition: &Condition| (condition.status.clone(), condition.reason.clone());
     let changed = after.conditions.iter().filter(|condition| {
         let old = before.conditions.iter().find(|old| old.type_ == condition.type_);
@@ -72,11 +72,11 @@ mod tests {
     }
 
     #[test]
-    fn only_changes_are_news() {
+    fn only_changes_are_published() {
         let ready = status(READY, "True", "AllReady");
-        assert_eq!(news(&ChatDeploymentStatus::default(), &ready).len(), 1);
-        assert_eq!(news(&ready, &ready).len(), 0);
-        assert_eq!(news(&ready, &status(DEGRADED, "True", "CrashLooping"))[0].0, "Warning");
-        assert_eq!(news(&ready, &status(DEGRADED, "False", "AsExpected")).len(), 0);
+        assert_eq!(changes(&ChatDeploymentStatus::default(), &ready).len(), 1);
+        assert_eq!(changes(&ready, &ready).len(), 0);
+        assert_eq!(changes(&ready, &status(DEGRADED, "True", "CrashLooping"))[0].0, "Warning");
+        assert_eq!(changes(&ready, &status(DEGRADED, "False", "AsExpected")).len(), 0);
     }
 }
