@@ -88,7 +88,7 @@ pub async fn lead(
         match tokio::time::timeout(PERIOD * 2, attempt(&api, name, me, &mut sighting)).await {
             Ok(Ok(Attempt::Held)) => {
                 if !led {
-                    tracing::info!(identity = me, "this process leads");
+                    tracing::info!(identity = me, "became leader");
                 }
                 led = true;
                 // From before the call: others count from when it arrived.
@@ -97,8 +97,8 @@ pub async fn lead(
             Ok(Ok(Attempt::Others(_))) if led => break Err(Lost),
             Ok(Ok(Attempt::Others(left))) => pause = pause.min(left),
             Ok(Ok(Attempt::Raced)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the Lease cannot be read or written"),
-            Err(_) => tracing::warn!("the API server does not answer about the Lease"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot read or write the Lease"),
+            Err(_) => tracing::warn!("no answer about the Lease from the API server"),
         }
         if led && !leadership.may_write() {
             break Err(Lost);
@@ -197,8 +197,8 @@ async fn release(api: &Api<Lease>, name: &str, me: &str) {
         Ok::<(), kube::Error>(())
     };
     match tokio::time::timeout(PERIOD, work).await {
-        Ok(Ok(())) => tracing::info!("the Lease is given up"),
-        _ => tracing::warn!("the Lease could not be given up: it runs out by itself"),
+        Ok(Ok(())) => tracing::info!("Lease released"),
+        _ => tracing::warn!("cannot release the Lease; it expires by itself"),
     }
 }
 

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
-                    tracing::error!(%error, "the runtime cannot be started");
+                    tracing::error!(%error, "cannot start the runtime");
                     return ExitCode::FAILURE;
                 }
             };
@@ -37,13 +37,13 @@ async fn run(settings: Settings) -> ExitCode {
     let listener = match TcpListener::bind(settings.admin_listen).await {
         Ok(listener) => listener,
         Err(error) => {
-            tracing::error!(address = %settings.admin_listen, %error, "cannot listen; give another --admin-listen");
+            tracing::error!(address = %settings.admin_listen, %error, "cannot bind to this address; choose another --admin-listen");
             return ExitCode::FAILURE;
         }
     };
     let shutdown = CancellationToken::new();
     if let Err(error) = end_on_signals(&shutdown) {
-        tracing::error!(%error, "signals cannot be waited for");
+        tracing::error!(%error, "cannot wait for signals");
         return ExitCode::FAILURE;
     }
     match operator::run::run(settings, listener, shutdown).await {
@@ -52,7 +52,7 @@ async fn run(settings: Settings) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            tracing::error!(%error, "the operator ends");
+            tracing::error!(%error, "operator stopped");
             ExitCode::FAILURE
         }
     }

@@ -60,7 +60,7 @@ impl Metrics {
             &mut text,
             "chatd_operator_reconciles",
             "counter",
-            "Looks at a ChatDeployment, by result; error: failed, or a write was refused",
+            "Reconciles of a ChatDeployment, by result; error: failed, or a write was refused",
         );
         for result in ["ok", "error", "gone"] {
             let count = state.reconciles.get(result).copied().unwrap_or_default();

@@ -22,7 +22,7 @@ const PERIOD: Duration = Duration::from_secs(8);
 const PERIOD_AFTER_FAILURE: Duration = Duration::from_secs(2);
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 const FRESH: Duration = Duration::from_secs(20);
-/// Changed counts alone are worth a look this much later: with the time between two questions that makes 30 s.
+/// Changed counts alone are worth a reconcile this much later: with the time between two questions that makes 30 s.
 const COUNTS_AFTER: Duration = Duration::from_secs(22);
 const TICK: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 32;

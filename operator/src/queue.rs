@@ -1,4 +1,4 @@
-//! Which ChatDeployments are to be looked at, and when. Each is looked at by one worker at a time. No I/O.
+//! Which ChatDeployments are to be reconciled, and when. Each is reconciled by one worker at a time. No I/O.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use crate::record::Key;
 
-/// Changes come in bursts; they are looked at together.
+/// Changes come in bursts; they are reconciled together.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// Within which time a ChatDeployment is to be looked at again, if nothing calls before.
+/// Within which time a ChatDeployment is to be reconciled again, if nothing calls before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requeue(Duration);
 
@@ -42,7 +42,7 @@ struct State {
     by_time: BTreeSet<(Instant, Key)>,
     by_key: HashMap<Key, Instant>,
     running: HashSet<Key>,
-    /// Asked for while it was being looked at.
+    /// Asked for while it was being reconciled.
     again: HashMap<Key, Instant>,
 }
 
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_sooner_time_counts_and_nothing_is_looked_at_twice_at_once() {
+    async fn the_sooner_time_counts_and_nothing_is_reconciled_twice_at_once() {
         let queue = Queue::default();
         queue.add_after(&key("a"), Duration::from_mins(1));
         queue.add(&key("a"));

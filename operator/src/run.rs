@@ -23,8 +23,8 @@ use crate::watch::{SLOW_START, Watches};
 
 const WORKERS: usize = 16;
 const ADMIN_PORT_OF_PODS: u16 = 9090;
-/// How long a look that is under way at SIGTERM may take.
-const LAST_LOOK: Duration = Duration::from_secs(5);
+/// How long a reconcile that is under way at SIGTERM may take.
+const LAST_RECONCILE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -105,7 +105,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
             workers.spawn(work(Arc::clone(&reconciler), shutdown.clone()));
         }
         if !shutdown.is_cancelled() {
-            tracing::info!("the operator works");
+            tracing::info!("operator started");
         }
         let result = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
@@ -114,11 +114,11 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
             why = stopped.reason() => Err(RunError::Second(why)),
         };
         shutdown.cancel();
-        let _ = tokio::time::timeout(LAST_LOOK, async { while workers.join_next().await.is_some() {} }).await;
+        let _ = tokio::time::timeout(LAST_RECONCILE, async { while workers.join_next().await.is_some() {} }).await;
         result
     }
     .await;
-    // Only now: nobody else may write while a last look is under way.
+    // Only now: nobody else may write while a last reconcile is under way.
     election_ends.cancel();
     if result.is_ok() && !election.is_finished() {
         let _ = election.await;
@@ -141,9 +141,7 @@ async fn wait_for_start(
     while !(scopes.are_synced() && leadership.may_write()) {
         if !warned && !scopes.are_synced() && started.elapsed() > SLOW_START {
             warned = true;
-            tracing::warn!(
-                "the first lists are not read yet: is the CustomResourceDefinition there, and may the operator list?"
-            );
+            tracing::warn!("cannot list yet; is the CustomResourceDefinition installed, and may the operator list?");
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(50)) => {}

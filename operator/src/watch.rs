@@ -169,7 +169,7 @@ impl Feed {
                 );
             }
             (Some(namespace), Some(true)) => {
-                tracing::info!(namespace, "a namespace is looked after");
+                tracing::info!(namespace, "namespace is watched");
                 // What was asked for while it could not be read.
                 for key in self.cache.deployments().iter().filter(|key| key.namespace == namespace) {
                     self.queue.add(key);
@@ -188,7 +188,7 @@ impl Feed {
         if is_refused {
             self.list_is(progress, List::Refused, &why);
         }
-        tracing::warn!(watch = ?self.source, namespace = self.namespace, why, again_in_seconds = delay.as_secs_f64(), "a watch failed; it is tried again");
+        tracing::warn!(watch = ?self.source, namespace = self.namespace, why, again_in_seconds = delay.as_secs_f64(), "watch failed; retrying");
         tokio::time::sleep(delay).await;
         is_refused
     }

@@ -21,7 +21,7 @@ pub struct Outcome {
     pub problems: Vec<Problem>,
     /// Secrets were written, or may have been: what they are has to be read again.
     pub secrets_changed: bool,
-    /// Services were written, whose node ports go into the addresses of pods, or a child was found to be there already: the next look
+    /// Services were written, whose node ports go into the addresses of pods, or a child was found to be there already: the next reconcile
     /// has to begin at once, and the watch tells nothing new of what is known already.
     pub seen_anew: bool,
     /// The first failure that is nobody's fault but the moment's.
@@ -56,7 +56,7 @@ pub async fn apply(
             Err(CallError::Refused { code: 403, message }) if message.contains("being terminated") => {}
             Err(CallError::Refused { code, message }) => {
                 let problem = Problem::of_refusal(code, &message);
-                tracing::warn!(deployment = %key, write = name, code, reason = problem.reason.as_str(), message, "a write was refused");
+                tracing::warn!(deployment = %key, write = name, code, reason = problem.reason.as_str(), message, "the API server refused a write");
                 ledger.refused(name, content, problem, Instant::now(), random());
             }
             Err(error @ CallError::NotLeading) => {
@@ -111,15 +111,15 @@ async fn carry_out(
             client.merge(Kind::Secret, namespace, &child.name, &json!({ "data": child.object["data"] })).await
         }
         Write::Delete { kind, name, uid } => {
-            tracing::info!(deployment = %key, kind = kind.as_str(), name, "deleted, since it is no longer wanted");
+            tracing::info!(deployment = %key, kind = kind.as_str(), name, "deleted; the spec no longer asks for it");
             client.delete(*kind, namespace, name, uid).await
         }
         Write::DeletePod { name, uid } => {
-            tracing::info!(deployment = %key, name, "pod deleted for the update, since Kubernetes waits for another one");
+            tracing::info!(deployment = %key, name, "deleted the pod for the update, since Kubernetes waits for another one");
             client.delete_pod(namespace, name, uid, false).await
         }
         Write::LetPodGo { name, uid } => {
-            tracing::warn!(deployment = %key, name, "pod let go by force, since its node does not answer and it holds nothing");
+            tracing::warn!(deployment = %key, name, "deleted the pod by force, since its node does not answer and it holds no data");
             client.delete_pod(namespace, name, uid, true).await
         }
     }
@@ -188,7 +188,7 @@ async fn put(
         Some(place) => {
             // Something changes it on its way in, such as an admission policy. It is not fought over.
             cache.accept(key, &record, plan::accepted(child, &object));
-            tracing::warn!(deployment = %key, kind = child.kind.as_str(), name = child.name, place, "the API server holds something else than what was applied");
+            tracing::warn!(deployment = %key, kind = child.kind.as_str(), name = child.name, place, "the API server changed what was applied");
             cache.verify(key, &record, plan::seal(child));
         }
     }

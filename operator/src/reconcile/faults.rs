@@ -18,9 +18,9 @@ use crate::record::{Key, PodRecord};
 use crate::status::{self, Problem, Reason};
 
 /// Pods that are away for this long without a known reason are looked up in Kubernetes' Events.
-const LOOK_FOR_REASONS_AFTER: Duration = Duration::from_secs(4);
+const ASK_FOR_REASONS_AFTER: Duration = Duration::from_secs(4);
 /// After that, as long as they are away, and after a status that could not be written.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(5);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl super::Reconciler {
     /// What Kubernetes says about pods that are away for no reason that their status tells.
@@ -59,8 +59,8 @@ impl super::Reconciler {
             return Ok(Vec::new());
         }
         let since = *state.away_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < LOOK_FOR_REASONS_AFTER {
-            requeue.at_most(LOOK_FOR_REASONS_AFTER);
+        if since.elapsed() < ASK_FOR_REASONS_AFTER {
+            requeue.at_most(ASK_FOR_REASONS_AFTER);
             return Ok(Vec::new());
         }
         let mut problems = Vec::new();
@@ -76,7 +76,7 @@ impl super::Reconciler {
             let events = self.client.events(&key.namespace, &pod.uid).await?;
             tell(format!("pod {}", pod.name), status::events::of_pod(&events, now));
         }
-        requeue.at_most(LOOK_AGAIN);
+        requeue.at_most(RETRY_AFTER);
         Ok(problems)
     }
 }

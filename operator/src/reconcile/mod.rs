@@ -1,4 +1,4 @@
-//! One look at one ChatDeployment: observe, plan, apply, say. Does I/O; what is decided is decided in pure modules.
+//! One reconcile of one ChatDeployment: observe, plan, apply, status. Does I/O; what is decided is decided in pure modules.
 
 mod apply;
 mod faults;
@@ -29,7 +29,7 @@ use crate::record::Key;
 use crate::rollout::limiter::{Rolling, RolloutLimiter};
 use crate::rollout::{self, Permission, Phase};
 use crate::scopes::Scopes;
-use faults::{LOOK_AGAIN, grace, lost, past_in, problems};
+use faults::{RETRY_AFTER, grace, lost, past_in, problems};
 use patience::Patience;
 use state::{ReconcileState, ReconcileStates};
 use status::Ours;
@@ -37,7 +37,7 @@ use status::Ours;
 /// While something is under way: a slot may have become free.
 const UNDER_WAY: Duration = Duration::from_secs(20);
 /// Until an operator that starts has looked at the other ChatDeployments.
-const OTHERS_LOOK: Duration = Duration::from_secs(1);
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(1);
 /// With nothing happening.
 const RESYNC: Duration = Duration::from_mins(5);
 /// Kubernetes takes this long to look at a change, and pods to answer for the first time; after that their silence is said.
@@ -72,9 +72,9 @@ impl Stopped {
     }
 }
 
-/// What came of a look that went through.
+/// What came of a reconcile that went through.
 #[derive(Clone, Copy, Debug)]
-struct Looked {
+struct Reconciled {
     again_in: Duration,
     /// The API server refused writes.
     is_refused: bool,
@@ -88,7 +88,7 @@ pub async fn work(reconciler: Arc<Reconciler>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             key = reconciler.queue.next() => key,
         };
-        reconciler.look(&key).await;
+        reconciler.handle(&key).await;
         reconciler.queue.done(&key);
     }
 }
@@ -123,7 +123,7 @@ impl Reconciler {
         }
     }
 
-    /// All lists are read, and looks begin.
+    /// All lists are read, and reconciles begin.
     pub fn starts(&self) {
         self.limiter().start(self.cache.deployments(), Instant::now());
     }
@@ -138,7 +138,7 @@ impl Reconciler {
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn look(&self, key: &Key) {
+    async fn handle(&self, key: &Key) {
         if !self.scopes.is_readable(&key.namespace) {
             // By half of what there is nothing may be done. When it can be read again, that calls.
             self.limiter().give_back(key);
@@ -158,8 +158,8 @@ impl Reconciler {
             Some(Deployment::Unreadable { generation, why }) => {
                 self.limiter().give_back(key);
                 if let Err(error) = self.write_unreadable(key, generation, &why).await {
-                    tracing::warn!(deployment = %key, %error, "its status could not be written; it is tried again");
-                    self.queue.add_after(key, LOOK_AGAIN);
+                    tracing::warn!(deployment = %key, %error, "cannot write the status; retrying");
+                    self.queue.add_after(key, RETRY_AFTER);
                 }
                 "error"
             }
@@ -174,19 +174,19 @@ impl Reconciler {
         self.metrics.reconciled(result, started.elapsed());
     }
 
-    /// When to look again.
-    fn schedule(&self, key: &Key, result: Result<Looked, CallError>, failures: &mut u32) -> &'static str {
+    /// When to reconcile again.
+    fn schedule(&self, key: &Key, result: Result<Reconciled, CallError>, failures: &mut u32) -> &'static str {
         match result {
-            Ok(looked) => {
+            Ok(reconciled) => {
                 *failures = 0;
-                self.queue.add_after(key, looked.again_in);
-                if looked.is_refused { "error" } else { "ok" }
+                self.queue.add_after(key, reconciled.again_in);
+                if reconciled.is_refused { "error" } else { "ok" }
             }
             Err(CallError::NotLeading) => "error",
             Err(error) => {
                 let delay = backoff(*failures, random());
                 *failures = failures.saturating_add(1);
-                tracing::warn!(deployment = %key, %error, again_in_seconds = delay.as_secs_f64(), "not done; it is tried again");
+                tracing::warn!(deployment = %key, %error, again_in_seconds = delay.as_secs_f64(), "reconcile failed; retrying");
                 self.queue.add_after(key, delay);
                 "error"
             }
@@ -198,12 +198,12 @@ impl Reconciler {
         key: &Key,
         deployment: &ChatDeployment,
         state: &mut ReconcileState,
-    ) -> Result<Looked, CallError> {
-        let looked = |again_in| Ok(Looked { again_in, is_refused: false });
+    ) -> Result<Reconciled, CallError> {
+        let reconciled = |again_in| Ok(Reconciled { again_in, is_refused: false });
         match self.is_ours(key, deployment).await? {
             Ours::Yes => {}
-            Ours::NotYet(left) => return looked(left),
-            Ours::No => return looked(RESYNC),
+            Ours::NotYet(left) => return reconciled(left),
+            Ours::No => return reconciled(RESYNC),
         }
         let uid = deployment.metadata.uid.clone().unwrap_or_default();
         let owner = Owner { name: key.name.clone(), namespace: key.namespace.clone(), uid };
@@ -219,11 +219,11 @@ impl Reconciler {
         let context = Context { owner: &owner, spec, installed: &self.installed, facts: &plan.facts };
         if plan.writes.iter().any(Write::makes) && !self.is_still_there(key, &owner).await? {
             self.queue.add(key);
-            return Ok(Looked { again_in: RESYNC, is_refused: false });
+            return Ok(Reconciled { again_in: RESYNC, is_refused: false });
         }
         let mut outcome = apply::apply(&self.client, &self.cache, key, &context, &plan.writes, &mut state.ledger).await;
         outcome.conflicts.extend(plan.conflicts.iter().cloned());
-        let looked = |again_in| Ok(Looked { again_in, is_refused: !outcome.problems.is_empty() });
+        let reconciled = |again_in| Ok(Reconciled { again_in, is_refused: !outcome.problems.is_empty() });
         if outcome.secrets_changed || !plan.secrets_are_there {
             state.secrets.are_stale();
         }
@@ -233,7 +233,7 @@ impl Reconciler {
         let is_unsure = plan.step.phase == Phase::Unseen || !self.reports.are_asked(key, &pods);
         if state.unsure_for(is_unsure).is_some_and(|time| time < SURE_WITHIN) && outcome.failure.is_none() {
             // What could be said would be another thing in an instant.
-            return looked(SURE_WITHIN);
+            return reconciled(SURE_WITHIN);
         }
         let lost = lost(deployment, &context, &observed, &plan, &mut state.patience, &mut requeue);
         let wrong = (problems.as_slice(), lost.as_slice());
@@ -242,26 +242,26 @@ impl Reconciler {
             return Err(failure);
         }
         if outcome.secrets_changed || outcome.seen_anew {
-            return looked(Duration::ZERO);
+            return reconciled(Duration::ZERO);
         }
         let progress = plan.is_under_way.then(|| progress(&observed, &plan));
         state.watchdog.goes_on(progress, Instant::now(), &mut requeue);
         let waits_for_others =
             !outcome.conflicts.is_empty() || (!plan.secrets_are_there && outcome.problems.is_empty());
         if waits_for_others {
-            requeue.at_most(LOOK_AGAIN * 2);
+            requeue.at_most(RETRY_AFTER * 2);
         }
         if plan.is_under_way {
             requeue.at_most(UNDER_WAY);
         }
-        // What is not there is read at each look anyway.
+        // What is not there is read at each reconcile anyway.
         if plan.secrets_are_there {
             requeue.at_most(state.secrets.are_good_for(Instant::now()));
         }
         for time in [past_in(&pods), state.ledger.next_in(Instant::now())].into_iter().flatten() {
             requeue.at_most(time);
         }
-        looked(requeue.time())
+        reconciled(requeue.time())
     }
 
     /// The children may be gone because it is: its own watch is another one, and may be late. Asked before anything is made, since
@@ -313,7 +313,7 @@ impl Reconciler {
         };
         let slot = limiter.take(key, rolling, now);
         if !slot && limiter.are_starting(now) {
-            requeue.at_most(OTHERS_LOOK);
+            requeue.at_most(WAIT_FOR_OTHERS);
         }
         Permission { slot, redis_is_settled: true, patience_is_over, is_stuck, valkey_is_lost }
     }
@@ -368,18 +368,18 @@ mod tests {
         let reconciler = reconciler();
         let unreadable = Deployment::Unreadable { generation: 1, why: "unknown variant".into() };
         reconciler.cache.put_deployment(&key(), 1, unreadable);
-        reconciler.look(&key()).await;
+        reconciler.handle(&key()).await;
         tokio::time::pause();
-        let again = tokio::time::timeout(LOOK_AGAIN * 2, reconciler.queue.next()).await;
+        let again = tokio::time::timeout(RETRY_AFTER * 2, reconciler.queue.next()).await;
         assert_eq!(again.unwrap(), key());
     }
 
     #[tokio::test]
-    async fn a_look_whose_writes_were_refused_counts_as_an_error() {
+    async fn a_reconcile_whose_writes_were_refused_counts_as_an_error() {
         let reconciler = reconciler();
         let mut failures = 0;
-        let looked = |is_refused| Ok(Looked { again_in: RESYNC, is_refused });
-        assert_eq!(reconciler.schedule(&key(), looked(true), &mut failures), "error");
-        assert_eq!(reconciler.schedule(&key(), looked(false), &mut failures), "ok");
+        let reconciled = |is_refused| Ok(Reconciled { again_in: RESYNC, is_refused });
+        assert_eq!(reconciler.schedule(&key(), reconciled(true), &mut failures), "error");
+        assert_eq!(reconciler.schedule(&key(), reconciled(false), &mut failures), "ok");
     }
 }

@@ -149,7 +149,7 @@ impl Patience {
     }
 }
 
-/// Whether it is `most` since `since`; if not, that is when to look again.
+/// Whether it is `most` since `since`; if not, that is when to reconcile again.
 fn has_passed(most: Duration, since: Instant, now: Instant, requeue: &mut Requeue) -> bool {
     let left = most.saturating_sub(now.saturating_duration_since(since));
     if !left.is_zero() {

@@ -96,7 +96,7 @@ struct Still {
 }
 
 impl Watchdog {
-    /// Whether to read everything anew in this look.
+    /// Whether to read everything anew in this reconcile.
     pub fn reads_anew(&mut self, now: Instant) -> bool {
         let due = |still: &&mut Still| now.saturating_duration_since(still.since) >= still.wait;
         let Some(still) = self.0.as_mut().filter(due) else { return false };
@@ -205,7 +205,7 @@ mod tests {
             secrets.are_read(start, chance);
             let time = secrets.are_good_for(start);
             assert!((Duration::from_mins(4)..Duration::from_mins(5)).contains(&time), "{time:?}");
-            assert_eq!(secrets.are_good_for(start + time), Duration::ZERO, "a look then finds them due");
+            assert_eq!(secrets.are_good_for(start + time), Duration::ZERO, "a reconcile then finds them due");
         }
         secrets.are_stale();
         assert_eq!(secrets.are_good_for(start), Duration::ZERO);

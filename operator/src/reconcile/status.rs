@@ -1,4 +1,4 @@
-//! What a look has come to, in words: the status and the Events. Does I/O; the words are decided in `crate::status`.
+//! What a reconcile has come to, in words: the status and the Events. Does I/O; the words are decided in `crate::status`.
 
 use std::time::{Duration, Instant};
 
@@ -109,14 +109,14 @@ impl super::Reconciler {
             if limits.may_publish(Instant::now()) {
                 let event = publish::event(owner, type_, &reason, &message, now, unique());
                 if let Err(error) = self.client.publish(&event, &key.namespace).await {
-                    tracing::warn!(deployment = %key, %error, "an Event could not be written");
+                    tracing::warn!(deployment = %key, %error, "cannot write an Event");
                 }
             }
         }
         Ok(())
     }
 
-    /// Whether this operator is the one to look after it; else when to look again, or nothing if it is to stop.
+    /// Whether this operator is the one to look after it; else when to reconcile again, or nothing if it is to stop.
     pub(super) async fn is_ours(&self, key: &Key, deployment: &ChatDeployment) -> Result<Ours, CallError> {
         let none = ChatDeploymentStatus::default();
         let before = deployment.status.as_ref().unwrap_or(&none);
@@ -130,11 +130,11 @@ impl super::Reconciler {
                 return Ok(Ours::No);
             }
             Verdict::Defend { contender } => {
-                tracing::warn!(deployment = %key, contender, "another operator would look after this ChatDeployment: it is told that this one does");
+                tracing::warn!(deployment = %key, contender, "another operator claims this ChatDeployment; defending it");
                 None
             }
             Verdict::Contend { operator } => {
-                tracing::warn!(deployment = %key, operator, "another operator looked after this ChatDeployment: it is waited for whether that one lives");
+                tracing::warn!(deployment = %key, operator, "another operator owned this ChatDeployment; waiting to see whether it is alive");
                 Some(me.to_owned())
             }
         };
@@ -152,7 +152,7 @@ impl super::Reconciler {
     }
 
     pub(super) async fn write_unreadable(&self, key: &Key, generation: i64, why: &str) -> Result<(), CallError> {
-        tracing::error!(deployment = %key, why, "this ChatDeployment cannot be read");
+        tracing::error!(deployment = %key, why, "cannot parse this ChatDeployment");
         let problem = Problem::new(Reason::InvalidSpec, why);
         let Some((uid, previous)) = self.client.status_of(&key.namespace, &key.name).await? else { return Ok(()) };
         let said = status::unreadable(generation, &problem, &time(jiff::Timestamp::now()), &previous);

@@ -43,7 +43,7 @@ impl World {
 
 pub async fn ends(operator: &mut Operator, limit: Duration) -> Option<i32> {
     let mut code = None;
-    within(limit, "the operator ends", async || {
+    within(limit, "operator stopped", async || {
         let status = operator.has_ended();
         code = status.and_then(|status| status.code());
         status.is_some()

@@ -79,7 +79,7 @@ async fn a_policy_that_denies_is_told_in_its_own_words_and_asked_less_and_less()
     assert!(message.contains(words), "{message}");
     tokio::time::sleep(Duration::from_secs(40).saturating_sub(since.elapsed())).await;
     assert_eq!(world.condition("Degraded").await, "True/Denied", "it is told while it waits");
-    let tries = world.log().matches("a write was refused").count();
+    let tries = world.log().matches("the API server refused a write").count();
     assert!((1..=3).contains(&tries), "{tries} tries in 40 s");
     world.no_policy("Validating").await;
     world.ready().await;
