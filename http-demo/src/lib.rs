@@ -1,12 +1,11 @@
 //! A small HTTP service: values in Redis by key, and a check of the way to Postgres. No I/O in this file.
 //!
-//! `settings` -> `run` puts an [`api::App`] together and gives it to `serve`. `backend` knows Redis and Postgres, `api` knows HTTP.
+//! `settings` -> `run` puts an `App` together and gives it to `serve`. `backend` knows Redis and Postgres, `api` knows HTTP.
 
-pub mod api;
-pub mod backend;
-pub mod files;
+mod api;
+mod backend;
 pub mod logging;
 pub mod metrics;
 pub mod run;
-pub mod serve;
+mod serve;
 pub mod settings;

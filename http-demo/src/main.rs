@@ -2,24 +2,20 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use http_demo::{logging, run, settings};
 
 fn main() -> ExitCode {
     let settings = settings::from_process();
     let logs = logging::start(settings.log_format, settings.log_level);
-    let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
-    for warning in settings::unknown_variables(names.iter().map(String::as_str)) {
-        tracing::warn!(reason = warning, "a variable that looks like a setting is none");
+    for name in settings::unknown_variables() {
+        let reason = format!("{name} is not a setting and has no effect; http-demo --help lists them");
+        tracing::warn!(reason, "a variable that looks like a setting is none");
     }
-    let code = match run::run(settings).context("http-demo cannot start") {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            // Not into the log: whoever starts this by hand sees it, and so does a container's last output.
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    };
+    let drained = run::run(settings).unwrap_or_else(|error| {
+        // Not into the log: whoever starts this by hand sees it, and so does a container's last output.
+        eprintln!("http-demo cannot start: {error:#}");
+        false
+    });
     drop(logs);
-    code
+    ExitCode::from(u8::from(!drained))
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -12,56 +11,37 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::backend::{Reason, Service};
+use crate::backend::{POSTGRES, REDIS, Reason};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Seconds: from a Redis beside us to the time that a request is given.
 const BUCKETS: [f64; 9] = [0.000_25, 0.000_5, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 2.0];
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    route: &'static str,
-    method: &'static str,
-    status: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ServiceLabels {
-    service: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ErrorLabels {
-    service: &'static str,
-    reason: &'static str,
-}
+type Labels<const COUNT: usize> = [(&'static str, &'static str); COUNT];
 
 /// All figures. Each can be counted up from anywhere.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Family<RequestLabels, Counter>,
-    errors: Family<ErrorLabels, Counter>,
-    seconds: Family<ServiceLabels, Histogram>,
-    opened: Family<ServiceLabels, Counter>,
-    connections: Gauge,
-    refused: Counter,
+    requests: Family<Vec<(&'static str, String)>, Counter>,
+    errors: Family<Labels<2>, Counter>,
+    seconds: Family<Labels<1>, Histogram>,
+    opened: Family<Labels<1>, Counter>,
+    /// Open connections of clients.
+    pub(crate) connections: Gauge,
+    /// Those that were over the limit.
+    pub(crate) refused: Counter,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
+#[allow(clippy::new_without_default)] // a second one would be a mistake
 impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::default();
         let requests = Family::default();
-        let errors = Family::<ErrorLabels, Counter>::default();
-        let seconds = Family::<ServiceLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
-        let opened = Family::<ServiceLabels, Counter>::default();
+        let errors = Family::<Labels<2>, Counter>::default();
+        let seconds = Family::<Labels<1>, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
+        let opened = Family::<Labels<1>, Counter>::default();
         let (connections, refused) = (Gauge::default(), Counter::default());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("http_demo_build", "Which http-demo this is", build);
@@ -79,10 +59,10 @@ impl Metrics {
         started.set(now.as_secs_f64());
         registry.register("process_start_time_seconds", "When the process started, Unix time", started);
         // A counter that appears with its first error cannot be alerted on.
-        for service in Service::ALL.map(Service::as_str) {
-            drop((seconds.get_or_create(&ServiceLabels { service }), opened.get_or_create(&ServiceLabels { service })));
-            for reason in Reason::ALL.map(Reason::as_str) {
-                drop(errors.get_or_create(&ErrorLabels { service, reason }));
+        for service in [REDIS.id, POSTGRES.id] {
+            drop((seconds.get_or_create(&[("service", service)]), opened.get_or_create(&[("service", service)])));
+            for reason in Reason::ALL {
+                drop(errors.get_or_create(&[("service", service), ("reason", reason.as_str())]));
             }
         }
         Self { registry, requests, errors, seconds, opened, connections, refused }
@@ -90,51 +70,26 @@ impl Metrics {
 
     /// An HTTP request was answered.
     pub fn answered(&self, route: &'static str, method: &'static str, status: u16) {
-        self.requests.get_or_create(&RequestLabels { route, method, status }).inc();
+        let labels = [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.to_string())];
+        self.requests.get_or_create(&labels.to_vec()).inc();
     }
 
     /// Redis or Postgres was asked.
-    pub fn asked(&self, service: Service, took: Duration, error: Option<Reason>) {
-        let service = service.as_str();
-        self.seconds.get_or_create(&ServiceLabels { service }).observe(took.as_secs_f64());
+    pub(crate) fn asked(&self, service: &'static str, took: Duration, error: Option<Reason>) {
+        self.seconds.get_or_create(&[("service", service)]).observe(took.as_secs_f64());
         if let Some(reason) = error {
-            self.errors.get_or_create(&ErrorLabels { service, reason: reason.as_str() }).inc();
+            self.errors.get_or_create(&[("service", service), ("reason", reason.as_str())]).inc();
         }
     }
 
     /// A connection to Redis or Postgres was opened.
-    pub fn connected(&self, service: Service) {
-        self.opened.get_or_create(&ServiceLabels { service: service.as_str() }).inc();
-    }
-
-    /// A client has connected; it counts until what is returned is dropped.
-    pub fn client(&self) -> ClientGauge {
-        self.connections.inc();
-        ClientGauge(self.connections.clone())
-    }
-
-    /// A client was over the limit.
-    pub fn client_refused(&self) {
-        self.refused.inc();
+    pub(crate) fn connected(&self, service: &'static str) {
+        self.opened.get_or_create(&[("service", service)]).inc();
     }
 
     /// All figures as OpenMetrics text 1.0.
-    ///
-    /// # Errors
-    /// None in practice: writing into a string does not fail.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::with_capacity(8 * 1024);
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
-        Ok(text)
-    }
-}
-
-/// Counts one connection.
-#[derive(Debug)]
-pub struct ClientGauge(Gauge);
-
-impl Drop for ClientGauge {
-    fn drop(&mut self) {
-        self.0.dec();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).map(|()| text)
     }
 }

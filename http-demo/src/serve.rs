@@ -1,4 +1,6 @@
 //! Accepts connections and serves HTTP/1.1 on them, until it is told to stop. Does I/O.
+//!
+//! Not by `axum::serve`, which bounds neither the connections nor the time that one may wait for a request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +10,12 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::metrics::Metrics;
+use crate::api::{self, App};
 
 /// From connecting, or from one answer, to the next request's whole header.
 const HEADER_TIME: Duration = Duration::from_secs(10);
@@ -24,64 +27,46 @@ const GRACE: Duration = Duration::from_secs(20);
 const EXTRA: usize = 16;
 const EXTRA_TIME: Duration = Duration::from_secs(2);
 
-/// What is served, and how much of it.
-#[derive(Debug)]
-pub struct Options {
-    pub router: Router,
-    /// What is served over the limit.
-    pub full: Router,
-    pub max_connections: usize,
-    pub metrics: Arc<Metrics>,
-    /// How long requests under way may take at the end.
-    pub drain_deadline: Duration,
-}
-
-/// Serves until `shutdown` is ready, and then lets what is under way finish. Returns whether all of it did.
-pub async fn serve(listener: TcpListener, options: Options, shutdown: impl Future<Output = ()>) -> bool {
-    let Options { router, full, max_connections, metrics, drain_deadline } = options;
-    let places = Arc::new(Semaphore::new(max_connections));
+/// Serves until `stop`, and then lets what is under way finish. Returns whether all of it did in time.
+pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken) -> bool {
+    let (router, full) = (api::router(app.clone()), api::full(app.clone()));
+    let places = Arc::new(Semaphore::new(app.limits.max_connections as usize));
     let extra = Arc::new(Semaphore::new(EXTRA));
-    let (end, ending) = watch::channel(());
-    let mut connections = JoinSet::new();
-    let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        let stream = tokio::select! {
-            () = &mut shutdown => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection cannot be accepted");
-                    // Out of files, most likely: other connections need to end first.
-                    sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
+    let connections = TaskTracker::new();
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be accepted");
+                // Out of files, most likely: other connections need to end first.
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
         };
-        let ending = ending.clone();
+        let (router, full, stop, app) = (router.clone(), full.clone(), stop.clone(), app.clone());
         if let Ok(place) = places.clone().try_acquire_owned() {
-            let (router, gauge) = (router.clone(), metrics.client());
+            app.metrics.connections.inc();
             connections.spawn(async move {
-                connection(stream, router, true, ending).await;
-                drop((place, gauge));
+                connection(stream, router, true, stop).await;
+                app.metrics.connections.dec();
+                drop(place);
             });
         } else {
-            metrics.client_refused();
+            app.metrics.refused.inc();
             if let Ok(place) = extra.clone().try_acquire_owned() {
-                let full = full.clone();
                 connections.spawn(async move {
-                    let _ = timeout(EXTRA_TIME, connection(stream, full, false, ending)).await;
+                    let _ = timeout(EXTRA_TIME, connection(stream, full, false, stop)).await;
                     drop(place);
                 });
             }
         }
     }
-    drop((listener, end));
-    let all = async { while connections.join_next().await.is_some() {} };
-    timeout(drain_deadline, all).await.is_ok()
+    drop(listener);
+    connections.close();
+    timeout(Duration::from_secs(app.limits.drain_deadline.into()), connections.wait()).await.is_ok()
 }
 
-async fn connection(stream: TcpStream, router: Router, keep_alive: bool, mut ending: watch::Receiver<()>) {
+async fn connection(stream: TcpStream, router: Router, keep_alive: bool, stop: CancellationToken) {
     // An answer is written at once; a kernel that refuses only makes it slower.
     let _ = stream.set_nodelay(true);
     let mut server = http1::Builder::new();
@@ -91,7 +76,7 @@ async fn connection(stream: TcpStream, router: Router, keep_alive: bool, mut end
     tokio::select! {
         // How it ends is the client's affair.
         _ = &mut connection => return,
-        _ = ending.changed() => {}
+        () = stop.cancelled() => {}
         () = sleep(LIFE) => {}
     }
     connection.as_mut().graceful_shutdown();

@@ -1,257 +1,163 @@
-//! Values in Redis, over one connection that is kept and made again when it is lost. Does I/O.
+//! Values in Redis, over one connection that all requests share. Does I/O.
 //!
 //! A value is a hash of `content-type` and `value`, so that `redis-cli HGETALL` shows it. Every value has a TTL.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, Value, pipe};
-use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout_at};
+use redis::{
+    AsyncConnectionConfig, FromRedisValue, Pipeline, RedisConnectionInfo, RedisError, Value, from_redis_value, pipe,
+};
+use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::dial::{self, Driver};
-use super::health::Health;
-use super::redis_replies::{self as replies, Complaint, Verdict};
-use super::{ANSWER_TIME, Away, FILE_PERIOD, Reason};
-use crate::files::{self, FileError, Password};
+use super::{Away, Dialer as Dial, Keeper, Reason};
 use crate::settings::RedisSettings;
 
-pub use super::redis_replies::Stored;
-
-/// What Redis says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RedisServer {
-    /// `redis` or `valkey`.
-    pub name: String,
-    pub version: String,
-}
-
-/// Why a value is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RedisFailure {
-    /// The key holds something that http-demo did not put there.
+/// What a key holds.
+pub enum Found {
+    Nothing,
+    /// Something that http-demo did not put there.
     Foreign,
-    Away(Away),
+    /// With the seconds that are left, rounded up.
+    Value {
+        content_type: Vec<u8>,
+        bytes: Vec<u8>,
+        ttl: u64,
+    },
 }
 
-/// The way to Redis.
-#[derive(Debug)]
-pub struct Redis {
-    settings: RedisSettings,
-    health: Health,
-    keeper: Mutex<Keeper>,
-    /// Connections up to this number are not used again. Not under the lock, which another request may hold while it connects.
-    unusable: AtomicU64,
-}
+pub struct Dialer(pub RedisSettings);
 
-#[derive(Debug, Default)]
-struct Keeper {
-    kept: Option<Kept>,
-    /// Counts the connections.
-    number: u64,
-}
-
-#[derive(Debug)]
-struct Kept {
+/// Its clones are of one connection, which ends with the last of them: who has forgotten it takes it from nobody.
+#[derive(Clone)]
+pub struct Shared {
     connection: MultiplexedConnection,
-    driver: Driver,
-    password: Option<Password>,
-    /// When the password file was last looked at.
-    looked: Instant,
+    _driver: Arc<AbortOnDropHandle<()>>,
 }
 
-impl Redis {
-    pub fn new(settings: RedisSettings, health: Health) -> Self {
-        Self { settings, health, keeper: Mutex::default(), unusable: AtomicU64::new(0) }
+impl Dial for Dialer {
+    type Client = Shared;
+    // It is there at once, or made just now.
+    const WAIT: Option<Duration> = None;
+
+    fn server(&self) -> &str {
+        &self.0.server
     }
 
-    /// The value under `key`.
-    pub async fn get(&self, key: &str) -> Result<Option<Stored>, RedisFailure> {
-        let key = self.key(key);
-        let mut commands = pipe();
-        commands.cmd("HMGET").arg(&key).arg("content-type").arg("value").cmd("PTTL").arg(&key);
-        self.ask(&commands, replies::stored).await
-    }
-
-    /// Keeps a value for `ttl` seconds; whether there was one before.
-    pub async fn put(&self, key: &str, content_type: &str, value: &[u8], ttl: u32) -> Result<bool, RedisFailure> {
-        let key = self.key(key);
-        let mut commands = pipe();
-        // All or nothing: a value without its TTL would stay for ever.
-        commands.cmd("MULTI").cmd("DEL").arg(&key);
-        commands.cmd("HSET").arg(&key).arg("content-type").arg(content_type).arg("value").arg(value);
-        commands.cmd("EXPIRE").arg(&key).arg(ttl).cmd("EXEC");
-        let replaced = |replies: Vec<Value>| match replies.last() {
-            Some(Value::Array(done)) => first_is_one(done),
-            _ => Err(UNEXPECTED),
-        };
-        self.ask(&commands, replaced).await
-    }
-
-    /// Takes a value away; whether there was one.
-    pub async fn delete(&self, key: &str) -> Result<bool, RedisFailure> {
-        let mut commands = pipe();
-        commands.cmd("DEL").arg(self.key(key));
-        self.ask(&commands, |replies| first_is_one(&replies)).await
-    }
-
-    /// Asks the server who it is. One that can only be read counts as away.
-    pub async fn check(&self) -> Result<RedisServer, Away> {
-        let mut commands = pipe();
-        commands.cmd("HELLO");
-        let told = |replies| match replies::server(replies) {
-            Some((_, _, role)) if role == "slave" || role == "replica" => {
-                Err(Complaint::Away(Reason::ReadOnly, Verdict::Replace))
-            }
-            Some((name, version, _)) => Ok(RedisServer { name, version }),
-            None => Err(UNEXPECTED),
-        };
-        self.ask(&commands, told).await.map_err(|failure| match failure {
-            RedisFailure::Away(away) => away,
-            // HELLO names no key.
-            RedisFailure::Foreign => Away { service: super::Service::Redis, reason: Reason::Failed },
-        })
-    }
-
-    fn key(&self, key: &str) -> String {
-        format!("{}{key}", self.settings.key_prefix)
-    }
-
-    async fn ask<T>(
-        &self,
-        commands: &Pipeline,
-        read: impl Fn(Vec<Value>) -> Result<T, Complaint>,
-    ) -> Result<T, RedisFailure> {
-        let started = Instant::now();
-        let deadline = started + ANSWER_TIME;
-        let mut outcome = self.ask_once(commands, &read, deadline).await;
-        // The connection had ended, and this request was the first to notice. All requests may be carried out twice.
-        if outcome.as_ref().err() == Some(&Complaint::Away(Reason::Closed, Verdict::Replace)) {
-            outcome = self.ask_once(commands, &read, deadline).await;
-        }
-        match outcome {
-            Ok(answer) => self.health.asked(started.elapsed(), Ok(answer)).map_err(RedisFailure::Away),
-            Err(Complaint::Foreign) => {
-                self.health.asked(started.elapsed(), Ok(())).map_err(RedisFailure::Away)?;
-                Err(RedisFailure::Foreign)
-            }
-            Err(Complaint::Away(reason, _)) => {
-                self.health.asked(started.elapsed(), Err(reason)).map_err(RedisFailure::Away)
-            }
-        }
-    }
-
-    async fn ask_once<T>(
-        &self,
-        commands: &Pipeline,
-        read: impl Fn(Vec<Value>) -> Result<T, Complaint>,
-        deadline: Instant,
-    ) -> Result<T, Complaint> {
-        let timed_out = Complaint::Away(Reason::Timeout, Verdict::Replace);
-        let connected = timeout_at(deadline, self.connection(deadline)).await.unwrap_or(Err(Reason::Timeout));
-        let (mut connection, number) = connected.map_err(|reason| Complaint::Away(reason, Verdict::Keep))?;
-        let outcome = match timeout_at(deadline, send(&mut connection, commands)).await {
-            Ok(replies) => replies.and_then(read),
-            Err(_) => Err(timed_out),
-        };
-        if let Err(Complaint::Away(_, Verdict::Replace)) = outcome {
-            self.unusable.fetch_max(number, Ordering::Relaxed);
-        }
-        outcome
-    }
-
-    /// The kept connection, or a new one. One request connects at a time, however many wait.
-    async fn connection(&self, deadline: Instant) -> Result<(MultiplexedConnection, u64), Reason> {
-        let mut keeper = self.keeper.lock().await;
-        let keeper = &mut *keeper;
-        let usable = keeper.number > self.unusable.load(Ordering::Relaxed);
-        if let Some(kept) = keeper.kept.as_mut().filter(|kept| usable && !kept.driver.has_ended()) {
-            if kept.looked.elapsed() < FILE_PERIOD {
-                return Ok((kept.connection.clone(), keeper.number));
-            }
-            kept.looked = Instant::now();
-            let changed = match self.password().await {
-                Ok(password) => password != kept.password,
-                Err(_) => false,
-            };
-            if !changed {
-                return Ok((kept.connection.clone(), keeper.number));
-            }
-            // The old connection serves on meanwhile, so that a file that is ahead of the server harms nobody.
-            match self.dial(deadline).await {
-                Ok(new) => {
-                    tracing::info!(service = "redis", "a changed password is in use");
-                    *kept = new;
-                    keeper.number += 1;
-                }
-                Err(reason) => {
-                    let reason = reason.as_str();
-                    tracing::warn!(
-                        service = "redis",
-                        reason,
-                        "a changed password cannot be used; the old connection stays"
-                    );
-                }
-            }
-            return Ok((kept.connection.clone(), keeper.number));
-        }
-        keeper.kept = None;
-        let new = self.dial(deadline).await?;
-        let connection = new.connection.clone();
-        keeper.kept = Some(new);
-        keeper.number += 1;
-        Ok((connection, keeper.number))
-    }
-
-    async fn password(&self) -> Result<Option<Password>, FileError> {
-        let read = files::password(self.settings.password_file.clone()).await;
-        read.inspect_err(|error| tracing::warn!(reason = %error, "--redis-password-file cannot be used"))
-    }
-
-    async fn dial(&self, deadline: Instant) -> Result<Kept, Reason> {
-        let password = self.password().await.map_err(|_| Reason::PasswordFile)?;
-        let stream = dial::connect(&self.settings.server, deadline).await?;
-        // Each request has its own time, and who we are is said below, where the plain replies can be seen.
+    async fn dial(&self, stream: TcpStream, password: Option<&str>) -> Result<Shared, Reason> {
+        // Each request has its own time, and who we are is said below, where Redis' own errors can be seen.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let nothing = RedisConnectionInfo::default().set_skip_set_lib_name();
         let opened = MultiplexedConnection::new_with_config(&nothing, stream, config).await;
         let (mut connection, driver) = opened.map_err(|_| Reason::Failed)?;
-        let driver = Driver::spawn(driver);
+        let driver = Arc::new(AbortOnDropHandle::new(tokio::spawn(driver)));
         let mut hello = pipe();
-        if let Some(password) = &password {
-            let auth = hello.cmd("AUTH");
-            if let Some(username) = &self.settings.username {
-                auth.arg(username);
-            }
-            auth.arg(password.reveal());
+        if let Some(password) = password {
+            hello.cmd("AUTH").arg(&self.0.username).arg(password).ignore();
         }
-        if self.settings.database != 0 {
-            hello.cmd("SELECT").arg(self.settings.database);
+        if self.0.database != 0 {
+            hello.cmd("SELECT").arg(self.0.database).ignore();
         }
-        hello.cmd("PING");
-        let answer = timeout_at(deadline, send(&mut connection, &hello)).await.map_err(|_| Reason::Timeout)?;
-        answer.map_err(|complaint| match complaint {
+        hello.cmd("PING").ignore();
+        hello.query_async::<()>(&mut connection).await.map_err(|error| match reason(error) {
             // A plain ERR to AUTH: a password is given, and the server has none. Or else: no such database.
-            Complaint::Away(Reason::Failed, Verdict::Keep) if password.is_some() => Reason::Auth,
-            Complaint::Away(Reason::Failed, Verdict::Keep) if self.settings.database != 0 => Reason::NoDatabase,
-            Complaint::Away(reason, _) => reason,
-            Complaint::Foreign => Reason::Failed,
+            Some(Reason::Failed) if password.is_some() => Reason::Auth,
+            Some(Reason::Failed) if self.0.database != 0 => Reason::NoDatabase,
+            reason => reason.unwrap_or(Reason::Failed),
         })?;
-        self.health.connected();
-        Ok(Kept { connection, driver, password, looked: Instant::now() })
+        Ok(Shared { connection, _driver: driver })
     }
 }
 
-/// A reply that no Redis gives.
-const UNEXPECTED: Complaint = Complaint::Away(Reason::Failed, Verdict::Replace);
+impl Keeper<Dialer> {
+    /// `Ok(None)`: the key holds something of another type.
+    async fn run<T: FromRedisValue>(&self, commands: Pipeline) -> Result<Option<T>, Away> {
+        let commands = &commands;
+        self.ask(|kept| async move {
+            let mut client = kept.client.clone();
+            // Others use it meanwhile.
+            drop(kept);
+            match commands.query_async(&mut client.connection).await {
+                Ok(answer) => Ok(Some(answer)),
+                Err(error) => reason(error).map_or(Ok(None), Err),
+            }
+        })
+        .await
+    }
 
-fn first_is_one(replies: &[Value]) -> Result<bool, Complaint> {
-    match replies.first() {
-        Some(Value::Int(count)) => Ok(*count == 1),
-        _ => Err(UNEXPECTED),
+    /// What is under `key`.
+    pub async fn get(&self, key: &str) -> Result<Found, Away> {
+        let mut commands = pipe();
+        commands.cmd("HMGET").arg(key).arg("content-type").arg("value").cmd("PTTL").arg(key);
+        let found: Option<([Option<Vec<u8>>; 2], i64)> = self.run(commands).await?;
+        Ok(match found {
+            Some(([Some(content_type), Some(bytes)], ttl)) => {
+                Found::Value { content_type, bytes, ttl: u64::try_from(ttl).unwrap_or(0).div_ceil(1000) }
+            }
+            // -2: there is no such key.
+            Some(([None, None], -2)) => Found::Nothing,
+            _ => Found::Foreign,
+        })
+    }
+
+    /// Keeps a value for `ttl` seconds; whether there was one before.
+    pub async fn put(&self, key: &str, content_type: &str, value: &[u8], ttl: u32) -> Result<bool, Away> {
+        let mut commands = pipe();
+        // All or nothing: a value without its TTL would stay for ever.
+        commands.atomic().del(key).hset_multiple(key, &[("content-type", content_type.as_bytes()), ("value", value)]);
+        commands.ignore().expire(key, ttl.into()).ignore();
+        self.run(commands).await.map(|done| done == Some((true,)))
+    }
+
+    /// Takes a value away; whether there was one.
+    pub async fn delete(&self, key: &str) -> Result<bool, Away> {
+        let mut commands = pipe();
+        commands.del(key);
+        self.run(commands).await.map(|done| done == Some((true,)))
+    }
+
+    /// Asks the server who it is: `redis` or `valkey`, and its version. One that can only be read counts as away.
+    pub async fn check(&self) -> Result<[String; 2], Away> {
+        let mut commands = pipe();
+        commands.cmd("HELLO");
+        let commands = &commands;
+        self.ask(|kept| async move {
+            let mut client = kept.client.clone();
+            drop(kept);
+            let (told,): (HashMap<String, Value>,) = commands
+                .query_async(&mut client.connection)
+                .await
+                .map_err(|error| reason(error).unwrap_or(Reason::Failed))?;
+            let field = |name: &str| told.get(name).and_then(|value| from_redis_value::<String>(value.clone()).ok());
+            match (field("server"), field("version"), field("role")) {
+                (Some(_), Some(_), Some(role)) if role == "slave" || role == "replica" => Err(Reason::ReadOnly),
+                (Some(name), Some(version), Some(_)) => Ok([name, version]),
+                _ => Err(Reason::Failed),
+            }
+        })
+        .await
     }
 }
 
-async fn send(connection: &mut MultiplexedConnection, commands: &Pipeline) -> Result<Vec<Value>, Complaint> {
-    replies::judge(connection.send_packed_commands(commands, 0, commands.len()).await)
+/// What an error means; `None`: the key holds something of another type.
+fn reason(error: RedisError) -> Option<Reason> {
+    if error.is_io_error() || error.is_connection_dropped() {
+        return Some(Reason::Closed);
+    }
+    // Of a transaction the first error says why the others failed.
+    let errors = error.into_server_errors();
+    let Some((_, error)) = errors.as_deref().and_then(<[_]>::first) else { return Some(Reason::Failed) };
+    Some(match error.code() {
+        "WRONGTYPE" => return None,
+        // The last three: right, but cannot write for now: a full disk, too few replicas, a cluster without quorum.
+        "READONLY" | "MASTERDOWN" | "MISCONF" | "NOREPLICAS" | "CLUSTERDOWN" => Reason::ReadOnly,
+        "LOADING" => Reason::Starting,
+        "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED" => Reason::Auth,
+        "OOM" => Reason::Full,
+        "ERR" if error.details().is_some_and(|details| details.starts_with("max number of clients")) => Reason::Full,
+        _ => Reason::Failed,
+    })
 }

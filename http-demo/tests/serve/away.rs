@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use crate::demo::{Demo, nowhere};
 use crate::redis_server::RedisServer;
@@ -149,6 +149,20 @@ fn read_only_full_and_loading() {
 }
 
 #[test]
+fn requests_that_fail_take_no_others_with_them() {
+    let redis = RedisServer::start(&[]);
+    let demo = Demo::with_redis(&redis.url(), &[]);
+    assert_eq!(demo.put("/kv/a", "text/plain", b"x").status, 201);
+    redis.run::<()>("CONFIG SET maxmemory 1");
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| (0..100).for_each(|_| demo.put("/kv/b", "text/plain", b"x").is_away("redis", "full")));
+            scope.spawn(|| (0..100).for_each(|_| assert_eq!(demo.get("/kv/a").text(), "x")));
+        }
+    });
+}
+
+#[test]
 fn nobody_there_and_no_such_host_or_database() {
     all_say(&Demo::with_redis(&format!("redis://{}", nowhere()), &[]), "refused");
     let answer = Demo::with_redis("redis://no-such-host.invalid", &[]).get("/kv/a");
@@ -164,18 +178,34 @@ fn nobody_there_and_no_such_host_or_database() {
 }
 
 #[test]
-fn something_else_that_answers() {
+fn without_its_master() {
+    let nobody = format!("127.0.0.1 {}", nowhere().port());
+    let replica = RedisServer::start(&["--replicaof", &nobody, "--replica-serve-stale-data", "no"]);
+    Demo::with_redis(&replica.url(), &[]).get("/kv/a").is_away("redis", "read_only");
+}
+
+/// Answers each connection's first words by this.
+fn stranger(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let _ = stream.read(&mut [0; 512]);
-            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+            let _ = stream.write_all(answer);
         }
     });
+    address
+}
+
+#[test]
+fn something_else_that_answers() {
+    let address = stranger(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
     let demo = Demo::start(&["--redis-url", &format!("redis://{address}"), "--postgres-host", &address.to_string()]);
     // The clients say no more than that the connection has ended.
     demo.get("/kv/a").is_away("redis", "closed");
     demo.get("/db").is_away("postgres", "closed");
+    // A real server answers so for moments only.
+    let loading = stranger(b"-LOADING Redis is loading the dataset in memory\r\n");
+    Demo::with_redis(&format!("redis://{loading}"), &[]).get("/kv/a").is_away("redis", "starting");
 }

@@ -1,7 +1,7 @@
 //! README.md lists what there is.
 
 #[test]
-fn the_readme_lists_every_setting_and_metric() {
+fn the_readme_lists_every_setting_metric_and_reason() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let settings = http_demo::settings::command();
     for argument in settings.get_arguments().filter(|argument| argument.get_env().is_some()) {
@@ -17,5 +17,8 @@ fn the_readme_lists_every_setting_and_metric() {
     let text = metrics.encode().unwrap();
     for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
         assert!(readme.contains(&format!("| `{name}")), "{name}");
+    }
+    for reason in text.split("reason=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(readme.contains(&format!("| `{reason}` | ")), "{reason}");
     }
 }

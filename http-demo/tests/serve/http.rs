@@ -50,6 +50,8 @@ fn pages_and_probes_and_what_there_is_not() {
     }
     let counted = demo.metric("http_demo_requests_total{route=\"other\",method=\"GET\",status=\"404\"}");
     assert_eq!(counted, 5);
+    demo.ask("BREW", "/style.css", &[], b"").is_error(405, "method_not_allowed");
+    assert_eq!(demo.metric("http_demo_requests_total{route=\"page\",method=\"other\",status=\"405\"}"), 1);
     assert!(!demo.get("/metrics").text().contains("passwd"));
 }
 

@@ -94,13 +94,19 @@ fn what_is_wrong_is_said_with_what_is_right() {
         demo.get(path).is_error(400, "bad_key");
         demo.delete(path).is_error(400, "bad_key");
     }
-    for path in ["/kv/a?ttl=61", "/kv/a?ttl=0", "/kv/a?ttl=-1", "/kv/a?ttl=", "/kv/a?ttl=1.5"] {
-        put(path).is_error(400, "bad_ttl");
+    for ttl in ["61", "0", "-1", "", "1.5", "+5", "4294967297"] {
+        put(&format!("/kv/a?ttl={ttl}")).is_error(400, "bad_ttl");
     }
     assert!(put("/kv/a?ttl=61").json()["error"]["message"].as_str().unwrap().contains("1 to 60"));
     put("/kv/a?tll=5").is_error(400, "bad_query");
+    put("/kv/a?ttl=1&ttl=2").is_error(400, "bad_query");
     demo.get("/kv/a?ttl=5").is_error(400, "bad_query");
-    demo.put("/kv/a", "not a type", b"x").is_error(400, "bad_content_type");
+    let long = format!("a/{}", "b".repeat(255));
+    for wrong in
+        ["not a type", "", "text", "/plain", "text/", "te xt/plain", "text/pl ain", &long, "a/b\r\nContent-Type: a/b"]
+    {
+        demo.put("/kv/a", wrong, b"x").is_error(400, "bad_content_type");
+    }
     demo.ask("POST", "/kv/a", &[], b"x").is_error(405, "method_not_allowed");
     let allow = demo.ask("POST", "/kv/a", &[], b"x");
     let allow: Vec<&str> = allow.header("allow").unwrap().split(',').map(str::trim).collect();
