@@ -18,6 +18,7 @@ const SWALLOW: u8 = 2;
 const CUT: u8 = 3;
 const SLOW: u8 = 4;
 const ENDED: u8 = 5;
+const BREAK: u8 = 6;
 
 /// How long it takes for each piece where it is slow.
 const SLOWLY: Duration = Duration::from_millis(200);
@@ -83,6 +84,11 @@ impl Proxy {
         self.set(CUT);
     }
 
+    /// The next bytes are lost and end their connection, as where a server ends just then; after that it flows.
+    pub fn break_next(&self) {
+        self.set(BREAK);
+    }
+
     pub fn carried(&self) -> usize {
         self.state.carried.load(Ordering::Relaxed)
     }
@@ -139,6 +145,10 @@ impl State {
                         break;
                     }
                     SWALLOW => continue 'carrying,
+                    BREAK => {
+                        self.mode.store(FLOW, Ordering::SeqCst);
+                        break 'carrying;
+                    }
                     _ => break 'carrying,
                 }
             }

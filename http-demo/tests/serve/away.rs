@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
 
 use crate::demo::{Demo, nowhere};
+use crate::fake::FakeServer;
+use crate::proxy::Proxy;
 use crate::redis_server::RedisServer;
-use crate::relay::Relay;
 use crate::wait_for;
 
 /// Every method that needs Redis.
@@ -42,11 +42,11 @@ fn gone_and_back() {
 #[test]
 fn a_request_that_finds_its_connection_ended_is_asked_again() {
     let redis = RedisServer::start(&[]);
-    let relay = Relay::to(redis.port);
-    let demo = Demo::with_redis(&format!("redis://{}", relay.address), &[]);
+    let proxy = Proxy::to(([127, 0, 0, 1], redis.port).into());
+    let demo = Demo::with_redis(&format!("redis://{}", proxy.address), &[]);
     assert_eq!(demo.put("/kv/a", "text/plain", b"x").status, 201);
     for made in 2..5 {
-        relay.break_next();
+        proxy.break_next();
         assert_eq!(demo.get("/kv/a").text(), "x");
         assert_eq!(demo.metric("http_demo_service_connections_total{service=\"redis\"}"), made);
     }
@@ -184,28 +184,20 @@ fn without_its_master() {
     Demo::with_redis(&replica.url(), &[]).get("/kv/a").is_away("redis", "read_only");
 }
 
-/// Answers each connection's first words by this.
-fn stranger(answer: &'static [u8]) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 512]);
-            let _ = stream.write_all(answer);
-        }
-    });
-    address
-}
-
 #[test]
 fn something_else_that_answers() {
-    let address = stranger(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
-    let demo = Demo::start(&["--redis-url", &format!("redis://{address}"), "--postgres-host", &address.to_string()]);
+    let saying = |answer: &'static str| {
+        FakeServer::start(move |mut socket| {
+            let _ = (socket.read(&mut [0; 512]), socket.write_all(answer.as_bytes()));
+        })
+    };
+    let stranger = saying("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    let host = format!("127.0.0.1:{}", stranger.port);
+    let demo = Demo::start(&["--redis-url", &stranger.url(), "--postgres-host", &host]);
     // The clients say no more than that the connection has ended.
     demo.get("/kv/a").is_away("redis", "closed");
     demo.get("/db").is_away("postgres", "closed");
     // A real server answers so for moments only.
-    let loading = stranger(b"-LOADING Redis is loading the dataset in memory\r\n");
-    Demo::with_redis(&format!("redis://{loading}"), &[]).get("/kv/a").is_away("redis", "starting");
+    let loading = saying("-LOADING Redis is loading the dataset in memory\r\n");
+    Demo::with_redis(&loading.url(), &[]).get("/kv/a").is_away("redis", "starting");
 }

@@ -4,6 +4,9 @@
 mod away;
 mod demo;
 mod docs;
+#[allow(dead_code)]
+#[path = "../../../chatd/tests/support/fake.rs"]
+mod fake;
 mod http;
 mod kv;
 #[path = "../../../chatd/tests/support/ports.rs"]
@@ -14,7 +17,6 @@ mod postgres_server;
 #[path = "../../../chatd/tests/support/proxy.rs"]
 mod proxy;
 mod redis_server;
-mod relay;
 mod start;
 
 use std::time::{Duration, Instant};

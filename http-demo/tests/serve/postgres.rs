@@ -5,7 +5,6 @@ use std::fs;
 use crate::demo::Demo;
 use crate::postgres_server::{PASSWORD, postgres};
 use crate::proxy::Proxy;
-use crate::relay::Relay;
 use crate::{demo, wait_for};
 
 /// A folder with the superuser's password.
@@ -91,14 +90,14 @@ fn a_connection_that_the_server_ends_is_made_again_without_an_error() {
 
 #[test]
 fn a_query_that_finds_its_connection_ended_is_run_again() {
-    let relay = Relay::to(postgres().port);
+    let proxy = Proxy::to(([127, 0, 0, 1], postgres().port).into());
     let (_folder, file) = password_file(PASSWORD);
-    let demo = Demo::with_postgres(&relay.address.to_string(), &["--postgres-password-file", &file]);
+    let demo = Demo::with_postgres(&proxy.address.to_string(), &["--postgres-password-file", &file]);
     for made in 1..5 {
         let told = demo.get("/db");
         assert_eq!((told.status, &told.json()["new_connection"]), (200, &true.into()), "{}", told.text());
         assert_eq!(demo.metric("http_demo_service_connections_total{service=\"postgres\"}"), made);
-        relay.break_next();
+        proxy.break_next();
     }
 }
 
