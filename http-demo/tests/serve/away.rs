@@ -112,7 +112,9 @@ fn a_wrong_password_is_said_and_a_corrected_file_is_read() {
 
 #[test]
 fn a_user_of_the_access_control_list() {
-    let user = ["--user", "demo", "on", ">pass", "~http-demo:*", "+@all", "-hmget"];
+    // The rights that `make http-demo` gives, but for one.
+    let rights = "~http-demo:* resetchannels -@all +@connection +@transaction +@hash +del +expire +pttl -hmget";
+    let user: Vec<&str> = ["--user", "demo", "on", ">pass"].into_iter().chain(rights.split(' ')).collect();
     let redis = RedisServer::start(&[&["--requirepass", "other"][..], &user].concat());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
@@ -120,7 +122,9 @@ fn a_user_of_the_access_control_list() {
     let arguments = ["--redis-username", "demo", "--redis-password-file", file.to_str().unwrap()];
     let demo = Demo::with_redis(&redis.url(), &arguments);
     assert_eq!(demo.put("/kv/a", "text/plain", b"x").status, 201);
+    assert_eq!(demo.get("/status").json()["redis"]["ok"], true);
     demo.get("/kv/a").is_away("redis", "auth");
+    assert_eq!(demo.delete("/kv/a").status, 204);
 }
 
 #[test]
