@@ -37,7 +37,7 @@ pub fn start(format: LogFormat, level: LogLevel) -> LogGuard {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let message = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("not shown");
         let thread = std::thread::current().name().unwrap_or_default().to_owned();
-        tracing::error!(place, thread, panic = message, "a thread has panicked");
+        tracing::error!(place, thread, panic = message, "thread panicked");
     }));
     guard
 }
@@ -65,7 +65,7 @@ fn lines_were_lost(text: bool, terminal: bool, lines: u64) -> Vec<u8> {
     let kept = Kept::default();
     let writer = kept.clone();
     let subscriber = subscriber(text, terminal, LogLevel::Warn, move || writer.clone());
-    tracing::subscriber::with_default(subscriber, || tracing::warn!(lines, "log lines were lost"));
+    tracing::subscriber::with_default(subscriber, || tracing::warn!(lines, "dropped log lines"));
     kept.take()
 }
 
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn what_libraries_log_stays_out() {
-        let written = logged(false, LogLevel::Trace, || tracing::error!(target: "hyper::proto", "what a client sent"));
+        let written = logged(false, LogLevel::Trace, || tracing::error!(target: "hyper::proto", "client input"));
         assert_eq!(written, "");
     }
 
@@ -268,7 +268,7 @@ mod tests {
         drop(guard);
         let written = String::from_utf8(output.take()).unwrap();
         let events = written.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        let losses: Vec<_> = events.filter(|event| event["message"] == "log lines were lost").collect();
+        let losses: Vec<_> = events.filter(|event| event["message"] == "dropped log lines").collect();
         assert_eq!(losses.len(), 1, "the loss is said");
         assert_eq!(losses[0]["lines"], lost);
         assert!(losses[0]["level"] == "WARN" && losses[0]["timestamp"].is_string(), "{}", losses[0]);
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn lost_lines_are_told_of_as_text_where_all_is_text() {
         let line = String::from_utf8(lines_were_lost(true, false, 7)).unwrap();
-        assert!(line.contains(" WARN ") && line.contains("log lines were lost") && line.contains("lines=7"), "{line}");
+        assert!(line.contains(" WARN ") && line.contains("dropped log lines") && line.contains("lines=7"), "{line}");
         assert!(line.ends_with('\n') && !line.starts_with('{'), "{line}");
     }
 

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
                 Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
             };
             for warning in settings::unknown_variables(&std::env::vars_os().filter_map(text).collect()) {
-                tracing::warn!(reason = warning, "a variable that looks like a setting is none");
+                tracing::warn!(reason = warning, "ignoring unknown CHATD_* environment variable");
             }
             let code = match run::run(*settings).context("chatd cannot start") {
                 Ok(code) => ExitCode::from(code),

@@ -330,7 +330,7 @@ fn places(settings: &Settings) -> ConnectionLimit {
             limit = allowed,
             needed,
             places,
-            "too few open files for --max-connections: raise the limit (ulimit -n), or lower the flag"
+            "too few open files for --max-connections; raise the limit (ulimit -n), or lower the flag"
         );
     }
     let places = places as usize;
@@ -352,7 +352,7 @@ fn raise_file_limit(needed: u64) {
     let raised =
         Rlimit { current: Some(limit.maximum.map_or(needed, |most| most.min(needed))), maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit of open files cannot be raised");
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
 

@@ -174,7 +174,7 @@ impl KeyWatch {
             }
             let keys = self.schedule.at(self.now());
             if keys != self.current {
-                tracing::info!(accepted = keys.keys.len(), signing = %keys.signing, "token keys have changed");
+                tracing::info!(accepted = keys.keys.len(), signing = %keys.signing, "token keys changed");
                 self.current = keys.clone();
                 return keys;
             }

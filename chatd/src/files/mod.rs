@@ -119,7 +119,7 @@ impl<T: Clone + PartialEq + Send + 'static> Watcher<T> {
     pub fn start_or(path: &Path, read: Reader<T>, absent: T, failures: ReloadFailures) -> Result<Self, FileError> {
         match read(path) {
             Err(error @ FileError::Missing { .. }) => {
-                tracing::warn!(reason = %error, "a file is not there yet");
+                tracing::warn!(reason = %error, "file does not exist yet");
                 let wrong = Some(error);
                 Ok(Self { path: path.to_owned(), read, period: PERIOD, current: absent, wrong, failures })
             }
@@ -162,14 +162,14 @@ impl<T: Clone + PartialEq + Send + 'static> Watcher<T> {
                 self.wrong = None;
                 let new = said != self.current;
                 if new {
-                    tracing::info!(path = %self.path.display(), "a changed file was read again");
+                    tracing::info!(path = %self.path.display(), "reloaded a changed file");
                     self.current = said;
                 }
                 new
             }
             Err(error) => {
                 if self.wrong.as_ref() != Some(&error) {
-                    tracing::error!(reason = %error, "the old content of a file still counts");
+                    tracing::error!(reason = %error, "cannot use a changed file; keeping its old content");
                     self.failures.count_one();
                     self.wrong = Some(error);
                 }

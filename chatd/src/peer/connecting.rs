@@ -21,11 +21,11 @@ impl Peers {
             Ok(Ok(None)) => {}
             Ok(Err(error)) => {
                 // Most often a pod that is gone: its rooms are taken over, and that is said where it happens.
-                tracing::debug!(address, %error, "a pod cannot be reached");
+                tracing::debug!(address, %error, "cannot reach a pod");
                 if let Some(refusal) = error.refusal().filter(|refusal| *refusal != Refusal::Oneself) {
                     self.count_refusal(refusal);
                     if refusal != Refusal::OtherProcess && self.may_complain() {
-                        tracing::warn!(address, reason = %refusal, "what answers for a pod is not one of this deployment's");
+                        tracing::warn!(address, reason = %refusal, "the peer at this address belongs to another deployment");
                     }
                 }
                 self.change(|links, _| links.failed(link));
@@ -74,9 +74,9 @@ impl Peers {
                 }
                 // A process that is gone is dialled as long as its rooms have not been taken over.
                 if refusal == Some(Refusal::OtherProcess) {
-                    tracing::debug!(address, %error, "a connection to the peer port was refused");
+                    tracing::debug!(address, %error, "refused a connection to the peer port");
                 } else if self.may_complain() {
-                    tracing::warn!(address, %error, "a connection to the peer port was refused");
+                    tracing::warn!(address, %error, "refused a connection to the peer port");
                 }
             }
             // It may have been taken, and the verdict not been read.
@@ -116,9 +116,9 @@ impl Peers {
             return self.broken(link);
         }
         self.0.proven.borrow_mut().insert(link, peer.key);
-        tracing::info!(pod = peer.identity.pod_id, boot = %boot, "a link to another pod is up");
+        tracing::info!(pod = peer.identity.pod_id, boot = %boot, "peer link established");
         let error = link::run(wire, &outbox, &self.0.scratch, |frames| self.route(link, boot, frames)).await;
-        tracing::info!(pod = peer.identity.pod_id, boot = %boot, reason = %error, "a link to another pod has ended");
+        tracing::info!(pod = peer.identity.pod_id, boot = %boot, reason = %error, "peer link closed");
         self.broken(link);
     }
 }

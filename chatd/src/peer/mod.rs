@@ -126,7 +126,7 @@ impl Peers {
                     let leaves = self.0.strangers.borrow_mut().came(link, address.ip());
                     if let Some(leaves) = leaves {
                         if self.may_complain() {
-                            tracing::warn!(%address, "too many connections to the peer port that have not proven themselves");
+                            tracing::warn!(%address, "too many unauthenticated connections to the peer port; closing the oldest");
                         }
                         self.close(leaves);
                         self.broken(leaves);
@@ -155,7 +155,7 @@ impl Peers {
         }
         let fits = self.0.outboxes.borrow().get(&link).is_some_and(|outbox| outbox.push(bytes));
         if !fits {
-            tracing::warn!(peer = %to, "a link was broken: too much waits to be sent");
+            tracing::warn!(peer = %to, "closed a peer link: too many bytes are queued");
             self.close(link);
             self.broken(link);
         }
@@ -168,7 +168,7 @@ impl Peers {
         unproven.sort_unstable();
         self.0.keys.replace(keys);
         for link in unproven {
-            tracing::info!("a link to another pod was broken: the key that it was made with has been removed");
+            tracing::info!("closed a peer link: its key has been removed");
             self.close(link);
             self.broken(link);
         }

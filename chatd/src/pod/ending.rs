@@ -52,10 +52,10 @@ impl Pod {
     pub(super) fn signal(&mut self, time: Time, name: &'static str) {
         // A pod that ends already, since a newer process has its name, hears its first signal as any other does.
         if std::mem::replace(&mut self.signalled, true) {
-            tracing::warn!(signal = name, "ended at once by a second signal");
+            tracing::warn!(signal = name, "second signal; exiting at once");
             self.break_off(time, Ended::Aborted);
         } else {
-            tracing::info!(signal = name, "handing over every room; a second signal ends this process at once");
+            tracing::info!(signal = name, "draining: moving every room; a second signal exits at once");
             self.start_drain(time);
         }
     }
@@ -87,7 +87,7 @@ impl Pod {
 
     pub(super) fn shard_ended(&mut self, time: Time) {
         if !matches!(self.phase, Phase::Leaving { .. } | Phase::Over(_)) {
-            tracing::error!("a thread with rooms has died: this process ends, and other pods take its rooms over");
+            tracing::error!("shard thread panicked; exiting so that other pods take over its rooms");
             self.break_off(time, Ended::Broken);
         }
     }
@@ -174,7 +174,7 @@ impl Pod {
 
 /// For the log.
 pub(super) fn lease_is_left() {
-    tracing::warn!(seconds = LEASE / 1_000, "the lease could not be given up: others wait until it has run out");
+    tracing::warn!(seconds = LEASE / 1_000, "cannot release the lease; others wait until it expires");
 }
 
 #[cfg(test)]

@@ -167,7 +167,7 @@ impl admin::Pod for Figures {
             None | Some(DirectoryState::Ok) => String::new(),
             Some(DirectoryState::Away(reason)) => own.why(reason).as_ref().to_owned(),
             Some(DirectoryState::PrefixInUse) => {
-                "another deployment (--deployment-uid) lives under this --redis-key-prefix".to_owned()
+                "another deployment (--deployment-uid) uses this --redis-key-prefix".to_owned()
             }
         };
         let mut snapshot = Snapshot {

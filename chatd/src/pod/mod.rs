@@ -207,7 +207,7 @@ impl Pod {
                     match timeout(REPORT_TIME, &mut report).await {
                         Ok(report) => break report,
                         // What it said last still counts: no rooms at all would make this pod the best target of a move.
-                        Err(_) => tracing::error!(seconds = REPORT_TIME.as_secs(), "a shard does not answer"),
+                        Err(_) => tracing::error!(seconds = REPORT_TIME.as_secs(), "shard thread does not respond"),
                     }
                 };
                 let _ = events.send(PodEvent::Reported(report.map(Box::new)));
@@ -269,35 +269,35 @@ impl Pod {
 
 fn log(notice: &LeaseNotice, figures: &Figures) {
     match notice {
-        LeaseNotice::Taken => tracing::info!("the lease is held: this pod is ready"),
+        LeaseNotice::Taken => tracing::info!("lease acquired; ready"),
         LeaseNotice::PrefixInUse { pod_id } => {
             tracing::error!(
                 pod = pod_id,
-                "another deployment (--deployment-uid) lives under this --redis-key-prefix: this pod does not serve"
+                "another deployment (--deployment-uid) uses this --redis-key-prefix; not serving"
             );
         }
         LeaseNotice::Ousted => tracing::error!(
-            "another deployment (--deployment-uid) has taken this pod's lease: no new clients come here, its rooms go on"
+            "another deployment (--deployment-uid) holds this pod's lease; refusing new clients, keeping rooms"
         ),
-        LeaseNotice::Lost => tracing::warn!("the lease was lost and is held again: every room is claimed again"),
-        LeaseNotice::Superseded => tracing::warn!("a newer process has this pod's name: this one ends"),
+        LeaseNotice::Lost => tracing::warn!("lease lost and acquired again; reasserting every room"),
+        LeaseNotice::Superseded => tracing::warn!("a newer process has this pod's name; exiting"),
         LeaseNotice::SupersededAgain => tracing::error!(
             "two processes have this --pod-id and put each other out, twice within a minute: this one, the older, ends with code 3; \
              give each a --pod-id of its own"
         ),
-        LeaseNotice::Earlier => tracing::error!(
-            "a pod of this name that was made later has put this one out (--pod-uid): this process does not serve and ends with code 3"
-        ),
-        LeaseNotice::Unreadable { pod_id } => tracing::warn!(pod = pod_id, "a lease in the directory cannot be read"),
+        LeaseNotice::Earlier => {
+            tracing::error!("a later pod of this name holds the lease (--pod-uid); exiting with code 3")
+        }
+        LeaseNotice::Unreadable { pod_id } => tracing::warn!(pod = pod_id, "cannot parse a lease in the directory"),
         LeaseNotice::DirectoryWentBack => {
-            tracing::warn!("the directory was found emptied or rolled back: what it lacks is written again");
+            tracing::warn!("directory lost data; rewriting what is missing");
         }
         LeaseNotice::DirectoryAway { why } => {
             let reason = figures.why(*why);
-            tracing::warn!(why = why.as_str(), %reason, "the directory does not answer: rooms go on talking");
+            tracing::warn!(why = why.as_str(), %reason, "directory unavailable; rooms continue");
         }
-        LeaseNotice::DirectoryBack => tracing::info!("the directory answers again"),
-        LeaseNotice::GivenUp => tracing::info!("the lease is given up"),
+        LeaseNotice::DirectoryBack => tracing::info!("directory available again"),
+        LeaseNotice::GivenUp => tracing::info!("lease released"),
         LeaseNotice::NotGivenUp => ending::lease_is_left(),
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn signals(events: &UnboundedSender<PodEvent>) {
                     }
                 });
             }
-            Err(error) => tracing::error!(%error, signal = name, "cannot be waited for: it will kill this process"),
+            Err(error) => tracing::error!(%error, signal = name, "cannot handle this signal; it will kill the process"),
         }
     }
 }
@@ -54,7 +54,7 @@ pub(super) async fn keys(mut keys: KeyWatch, events: UnboundedSender<PodEvent>) 
             Ok(ring) => {
                 let _ = events.send(PodEvent::Keys(Arc::new(ring), count));
             }
-            Err(error) => tracing::error!(%error, "the changed keys cannot be used: the old ones still count"),
+            Err(error) => tracing::error!(%error, "cannot use the changed token keys; keeping the old ones"),
         }
     }
 }

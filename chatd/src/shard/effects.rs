@@ -111,7 +111,7 @@ impl Shard {
         let index = id.index as usize;
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut connection.stream, Token(index), both) {
-            tracing::warn!(%error, shard = self.index, "a client's socket cannot be waited for");
+            tracing::warn!(%error, shard = self.index, "cannot poll a client's socket");
             self.hub.dropped(self.time, id, Drop::Lost);
             return false;
         }

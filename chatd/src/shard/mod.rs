@@ -200,7 +200,7 @@ impl Shard {
             if let Err(error) = self.poll.poll(&mut events, self.patience())
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                tracing::error!(%error, shard = self.index, "waiting for sockets failed");
+                tracing::error!(%error, shard = self.index, "cannot poll sockets");
                 std::thread::sleep(Duration::from_millis(100));
             }
             self.time = clock::now();
@@ -268,8 +268,8 @@ fn write_batch(shard: usize) -> WriteBatch {
     let (batch, refused) = WriteBatch::new();
     match refused {
         _ if shard > 0 => {}
-        None => tracing::info!("client writes share system calls (io_submit)"),
-        Some(error) => tracing::info!(%error, "io_setup is refused; each client write is a system call of its own"),
+        None => tracing::info!("batching client writes with io_submit"),
+        Some(error) => tracing::info!(%error, "io_setup refused; one system call per client write"),
     }
     batch
 }

@@ -7,14 +7,14 @@ pub(super) fn log(notice: &Notice) {
         Notice::Created { room } => tracing::debug!(%room, "room created"),
         Notice::Closed { room } => tracing::debug!(%room, "empty room closed"),
         Notice::TookOver { room, from, epoch } => tracing::info!(%room, from, epoch, "room taken over"),
-        Notice::ClaimedAgain { room, epoch } => tracing::info!(%room, epoch, "room claimed again"),
-        Notice::Yielded { room, to, epoch } => tracing::info!(%room, to, epoch, "room is another pod's now"),
+        Notice::ClaimedAgain { room, epoch } => tracing::info!(%room, epoch, "room reasserted"),
+        Notice::Yielded { room, to, epoch } => tracing::info!(%room, to, epoch, "room released to another pod"),
         Notice::MovedHere { room, epoch } => tracing::info!(%room, epoch, "room moved to this pod"),
-        Notice::MoveFailed { room, to } => tracing::warn!(%room, to, "room could not be moved"),
-        Notice::GivenUp { room } => tracing::warn!(%room, "room was given up: no other pod took it"),
-        Notice::UnreadableRecord { room } => tracing::warn!(%room, "room has a record that cannot be read"),
+        Notice::MoveFailed { room, to } => tracing::warn!(%room, to, "cannot move room"),
+        Notice::GivenUp { room } => tracing::warn!(%room, "room closed: no other pod took it before the deadline"),
+        Notice::UnreadableRecord { room } => tracing::warn!(%room, "cannot parse the room's record"),
         Notice::Thawed { rooms } => {
-            tracing::warn!(rooms, "rooms wait for their records: the lease had lapsed, by a freeze or with Redis away");
+            tracing::warn!(rooms, "lease lapsed; rooms are paused until their ownership records are verified");
         }
     }
 }

@@ -77,7 +77,7 @@ pub async fn serve(
                     match timeout(options.first_line_timeout, behind_a_proxy(stream, address, permit, shard)).await {
                         Ok(None) => {}
                         Ok(Some((stream, code))) => refuse_in_time(stream, code, &refusals).await,
-                        Err(_) => tracing::debug!(proxy = %address, "a connection without a PROXY header in time"),
+                        Err(_) => tracing::debug!(proxy = %address, "closed a connection: no PROXY header in time"),
                     }
                 });
             }
@@ -121,7 +121,7 @@ impl Spread {
         self.0 = self.0.wrapping_add(1);
         if let Err(error) = SockRef::from(stream).set_tcp_keepalive(&probes) {
             // It has those of the listener.
-            tracing::debug!(%error, "a connection's own times for probes were refused");
+            tracing::debug!(%error, "cannot set a connection's keepalive intervals");
         }
     }
 }
@@ -147,14 +147,14 @@ pub(crate) fn keep_alive(listener: &TcpListener) {
         .and_then(|()| socket.set_tcp_keepalive(&probes))
         .and_then(|()| socket.set_tcp_user_timeout(Some(DEAD)));
     if let Err(error) = set {
-        tracing::warn!(%error, "dead clients will be found late: the system refuses keepalive");
+        tracing::warn!(%error, "cannot enable TCP keepalive; dead clients are detected late");
     }
 }
 
 /// Waits a little: the error is most often that there are no descriptors left, and would come back at once.
 pub(crate) async fn accept_failed(error: &io::Error, log: &mut OnceAMinute) {
     if log.is_due(Instant::now()) {
-        tracing::warn!(%error, "a connection could not be accepted");
+        tracing::warn!(%error, "cannot accept a connection");
     }
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
@@ -176,7 +176,7 @@ async fn behind_a_proxy(
     let address = match read_proxy_header(&mut stream).await {
         Ok(address) => address,
         Err(error) => {
-            tracing::debug!(%error, %proxy, "a connection without a PROXY header");
+            tracing::debug!(%error, %proxy, "closed a connection: no PROXY header");
             return None;
         }
     };

@@ -43,7 +43,7 @@ impl Refusals {
         if self.0.hosts.one() {
             let host = host.unwrap_or("not a host name");
             let hint = format!("listen on another address than loopback, or --allowed-origins http://{host}");
-            tracing::warn!(host, hint, "a request for another host was refused");
+            tracing::warn!(host, hint, "refused a request for another host");
         }
     }
 
@@ -55,7 +55,7 @@ impl Refusals {
                 Some(proxy) => format!("--trusted-proxies {proxy}, or --allowed-origins {origin}"),
                 None => format!("--allowed-origins {origin}"),
             };
-            tracing::warn!(origin, hint, "a page of another origin was refused");
+            tracing::warn!(origin, hint, "refused a request from a page of another origin");
         }
     }
 }

@@ -61,5 +61,5 @@ fn talk_until(pod: &mut Pod, end: fn(&Pod)) {
     let words = alice.rest(PATIENCE);
     assert_eq!(words.last().unwrap(), "BYE shutting_down", "{words:?}");
     assert_eq!(pod.exit_code(PATIENCE), 0);
-    assert!(pod.log().contains("the lease is given up"), "{}", pod.log());
+    assert!(pod.log().contains("lease released"), "{}", pod.log());
 }

@@ -57,7 +57,7 @@ pub fn a_room_is_made_and_joined_through_every_pod(world: &World) {
 /// Under the seccomp profile RuntimeDefault, which the operator asks for.
 pub fn client_writes_share_system_calls_in_a_pod(world: &World) {
     let log = world.kubectl(&["logs", "chat-0", "--namespace=chatd", "--container=chatd"]);
-    assert!(log.contains("client writes share system calls (io_submit)"), "{log}");
+    assert!(log.contains("batching client writes with io_submit"), "{log}");
 }
 
 pub fn a_redirect_is_followed_by_the_address_that_it_names(world: &World) {

@@ -193,7 +193,7 @@ impl Shared {
                         tracing::warn!(
                             reason = failure.reason.as_str(),
                             said = failure.words(),
-                            "no node of the Redis Cluster says who has which slots"
+                            "no node of the Redis Cluster reports its slots"
                         );
                     }
                 }
@@ -222,7 +222,7 @@ impl Shared {
         self.map.send_if_modified(|map| {
             if map.slots.changed_hands(&slots) {
                 self.losses.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!("slots of the Redis Cluster have changed hands");
+                tracing::warn!("slots of the Redis Cluster moved");
             }
             let map_now = Map { slots: Arc::new(slots), silence: None };
             let changed = *map != map_now;

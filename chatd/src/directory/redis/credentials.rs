@@ -54,7 +54,7 @@ impl CredentialFiles {
             Err(error) => {
                 let wrong = Some(error.to_string());
                 if known.wrong != wrong {
-                    tracing::warn!(%error, "a file of the Redis settings cannot be used");
+                    tracing::warn!(%error, "cannot use a file of the Redis settings");
                     if known.usable.is_some() {
                         self.failures.count_one();
                     }

@@ -341,7 +341,7 @@ impl Keeper {
                         server = %self.source,
                         reason = failure.reason.as_str(),
                         said = failure.words(),
-                        "the files of the Redis settings have changed, but cannot be used; the old connection stays"
+                        "cannot use the changed files of the Redis settings; keeping the connection"
                     );
                 }
                 None
@@ -361,7 +361,7 @@ async fn moved_away(names: &Names, address: &Address, peer: SocketAddr) -> Failu
         sleep(CHECK_EVERY.min(names.every())).await;
         if let Some(found) = names.leads_elsewhere(address, peer).await {
             let now = found.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
-            tracing::warn!(server = %address, from = %peer, to = now, "the name of Redis leads elsewhere: the old connection ends");
+            tracing::warn!(server = %address, from = %peer, to = now, "the name of Redis resolves to another address; closing the old connection");
             return Failure::new(
                 NoAnswer::Refused,
                 &format!("its name does not lead to {peer} any more, but to {now}"),

@@ -212,8 +212,8 @@ impl Inner {
         let time = deadline.saturating_duration_since(Instant::now()).min(INDEX_TIME);
         match timeout(time, self.call(&self.pods, &command, deadline)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(complaint)) => tracing::debug!(?complaint, "the index of pods was not written"),
-            Err(_) => tracing::debug!("the index of pods was not written in time"),
+            Ok(Err(complaint)) => tracing::debug!(?complaint, "cannot update the index of pods"),
+            Err(_) => tracing::debug!("updating the index of pods timed out"),
         }
     }
 
