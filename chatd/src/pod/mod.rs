@@ -286,7 +286,7 @@ fn log(notice: &LeaseNotice, figures: &Figures) {
              give each a --pod-id of its own"
         ),
         LeaseNotice::Earlier => {
-            tracing::error!("a later pod of this name holds the lease (--pod-uid); exiting with code 3")
+            tracing::error!("a later pod of this name holds the lease (--pod-uid); exiting with code 3");
         }
         LeaseNotice::Unreadable { pod_id } => tracing::warn!(pod = pod_id, "cannot parse a lease in the directory"),
         LeaseNotice::DirectoryWentBack => {
