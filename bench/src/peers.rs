@@ -124,7 +124,7 @@ impl Contestant for Bun {
     }
 }
 
-/// The frame of a chat message, as protocol.md section 3 has it.
+/// The frame of a chat message, as docs/protocol.md, JSON, has it.
 pub fn say(text: &str) -> Vec<u8> {
     wire::frame(&format!(r#"{{"type":"say","text":"{text}"}}"#))
 }

@@ -60,7 +60,7 @@ pub enum After {
     Admitted { name: PlayerName, seat: SeatId, resumable: bool, key: Option<SeatKey>, timeline: Timeline, joined: bool },
     /// The replay after an attach is over. Commands up to `processed` were carried out, `None`: unknown (another timeline).
     CaughtUp { processed: Option<u64> },
-    /// No longer in the room, or never was; the connection stays. `miss`: it counts as one (protocol.md section 7).
+    /// No longer in the room, or never was; the connection stays. `miss`: it counts as one (docs/protocol.md, Limits).
     Outside { miss: bool },
     /// Flush and close. `None`: after QUIT.
     Close { code: Option<ErrorCode> },

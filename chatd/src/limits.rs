@@ -1,4 +1,4 @@
-//! Misses and creations: so many a minute for each client address, and creations on each connection (protocol.md section 7).
+//! Misses and creations: so many a minute for each client address, and creations on each connection (docs/protocol.md, Limits).
 //! Pure: time is passed in.
 
 use std::collections::HashMap;

@@ -40,9 +40,9 @@ use crate::{admin, tcp, web};
 
 /// Threads with rooms at most: a room of four needs no more, and each has its share of the pod's limits.
 const MAX_SHARDS: usize = 16;
-/// A stopping pod accepts for so long at least, since balancers are slow to learn (design.md section 5).
+/// A stopping pod accepts for so long at least, since balancers are slow to learn.
 const LINGER: Duration = Duration::from_secs(5);
-/// Replays keep nothing older than the seat hold and this (protocol.md section 3).
+/// Replays keep nothing older than the seat hold and this (docs/protocol.md, Missed messages).
 const REPLAY_EXTRA: Duration = Duration::from_mins(1);
 /// The exit code of a process whose --pod-id another one has too: starting it again does not help.
 const TWIN: u8 = 3;
@@ -247,7 +247,7 @@ fn bind_one(flag: &'static str, address: SocketAddr) -> Result<TcpListener, Star
             std::io::ErrorKind::AddrNotAvailable => {
                 "this machine does not have that address; 0.0.0.0 means all that it has"
             }
-            _ => "it cannot be listened on",
+            _ => "cannot bind to this address",
         };
         StartError::Listen { flag, address, hint, error }
     })

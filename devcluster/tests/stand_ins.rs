@@ -1,5 +1,5 @@
 //! `up`, `load` and `down` with kind, k3d, minikube and somebody's own cluster, by stand-in programs that write down how they were
-//! called. Node images cannot be had everywhere; what these programs are told can be tested everywhere.
+//! called. Node images are not available everywhere; what these programs are told can be tested everywhere.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let logs = logging::start(settings.log_format, settings.log_level);
     for name in settings::unknown_variables() {
         let reason = format!("{name} is not a setting and has no effect; http-demo --help lists them");
-        tracing::warn!(reason, "a variable that looks like a setting is none");
+        tracing::warn!(reason, "ignoring unknown HTTP_DEMO_* environment variable");
     }
     let drained = run::run(settings).unwrap_or_else(|error| {
         // Not into the log: whoever starts this by hand sees it, and so does a container's last output.

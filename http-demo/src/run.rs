@@ -15,7 +15,7 @@ use crate::settings::Settings;
 
 /// Serves until a signal has ended it; whether all requests under way were answered.
 pub fn run(settings: Settings) -> Result<bool> {
-    // One thread: it waits more than it computes, and it answering a probe then proves that all of it turns over.
+    // One thread: it waits more than it computes, and it answering a probe then proves that all of it is responsive.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let drained = runtime.block_on(start(settings));
     // Name look-ups may still block a helper thread; nobody waits for them.

@@ -271,7 +271,7 @@ impl Hub {
         }
     }
 
-    /// JOIN or RESUME is not done; the session is outside again.
+    /// JOIN or RESUME failed; the session is outside again.
     pub(super) fn refuse_entry(&mut self, time: Time, asked: Asked, code: ErrorCode) {
         let miss = matches!(code, ErrorCode::RoomNotFound | ErrorCode::BadToken);
         match asked.by {
@@ -312,7 +312,7 @@ impl Hub {
         }
     }
 
-    /// Before its first lease a pod serves nobody: what is in the directory may be another deployment's (design.md section 5).
+    /// Before its first lease a pod serves nobody: what is in the directory may be another deployment's (docs/operations.md, Redis).
     pub(super) fn serves(&self) -> bool {
         self.lease.confirmed.is_some()
     }

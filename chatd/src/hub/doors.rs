@@ -255,7 +255,7 @@ impl Hub {
 
     // ---- life cycle and settings
 
-    /// The pod is to end by `deadline` (ms): moves every room to one of the targets, and its clients after them.
+    /// The pod drains by `deadline` (ms): moves every room to one of the targets, and its clients after them.
     pub fn drain(&mut self, time: Time, deadline: u64) {
         self.begin(time);
         self.start_drain(time, deadline);

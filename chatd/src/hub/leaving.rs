@@ -8,9 +8,9 @@ use crate::frame::{After, Drop};
 use crate::protocol::{Event, ExitReason, RoomId, SeatId};
 use crate::room::{Connection, Given, Reach, SeatState, Told};
 
-/// How long a seat is held whose tab was closed or loaded again (ms; protocol.md section 4).
+/// How long a seat is held whose tab was closed or loaded again (ms; docs/protocol.md, Seats, tokens and coming back).
 const GOING_AWAY_HOLD: u64 = 10_000;
-/// How long the seat of a relayed session waits for it to attach again, before it counts as dropped (ms; design.md section 5).
+/// How long the seat of a relayed session waits for it to attach again, before it counts as dropped (ms).
 pub const DETACHED: u64 = 15_000;
 
 impl Hub {

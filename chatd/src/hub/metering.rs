@@ -1,4 +1,4 @@
-//! Creations of each connection; misses and creations of clients whose address is limited (protocol.md section 7). The driver
+//! Creations of each connection; misses and creations of clients whose address is limited (docs/protocol.md, Limits). The driver
 //! knows the address. Pure: no I/O.
 
 use super::input::Asked;

@@ -10,9 +10,9 @@ use crate::protocol::{Ownership, PodBoot, RoomId};
 use crate::record::{Former, Owner, Record};
 use crate::room::{Connection, Reach};
 
-/// How long a failed dial counts for everyone (ms): one dial a peer and second (design.md section 5).
+/// How long a failed dial counts for everyone (ms): one dial a peer and second.
 const DIAL_AGAIN: u64 = 1_000;
-/// A former owner is told of a takeover this often (ms; design.md section 5).
+/// A former owner is told of a takeover this often (ms).
 const TELL_AGAIN: u64 = 2_000;
 
 /// A dial that is under way.

@@ -91,7 +91,7 @@ impl Hub {
     }
 
     /// What a player who comes to a seat is told after `JOINED`: the messages that it has not heard, each with its sender's own
-    /// number. Those of its own that have not come back by the end were not delivered, and it sends them again (protocol.md section 3).
+    /// number. Those of its own that have not come back by the end were not delivered, and it sends them again (docs/protocol.md, Missed messages).
     pub(super) fn encode_unheard(&mut self, key: usize, encoding: Encoding, unheard: Unheard) -> Vec<u8> {
         let mut bytes = Vec::new();
         let Unheard { missed, since } = unheard;

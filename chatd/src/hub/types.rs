@@ -69,11 +69,11 @@ pub struct HubLimits {
     pub checks: usize,
     /// Frames that wait for a dial, of one process.
     pub dialled: usize,
-    /// Former owners that have still to be told of a takeover, and for how long that is tried (ms; design.md section 5). More are
+    /// Former owners that have still to be told of a takeover, and for how long that is tried (ms). More are
     /// not remembered: they learn it from the record.
     pub tells: usize,
     pub tell_for: u64,
-    /// Owners of rooms that are elsewhere, and how long each is remembered past its last use (ms; design.md section 5).
+    /// Owners of rooms that are elsewhere, and how long each is remembered past its last use (ms).
     pub owners: usize,
     pub owner_for: u64,
 }

@@ -1,7 +1,7 @@
 //! The pod's proof of life in the directory: taken, renewed, lost and taken again. Pure: no I/O.
 //!
 //! One request is under way at a time. A lease is compared and swapped as a whole, so that two processes of one name cannot both
-//! believe that they hold it (design.md section 5).
+//! believe that they hold it (docs/architecture.md, Ownership).
 
 mod effect;
 mod ending;
@@ -21,7 +21,7 @@ use health::Health;
 pub use state::{DirectoryState, LeaseIdentity, LeaseRecord, LeaseStatus};
 use twins::Twins;
 
-/// How long a lease lives without being renewed (ms; design.md section 5). Fixed: pods must agree.
+/// How long a lease lives without being renewed (ms). Fixed: pods must agree.
 pub const LEASE: u64 = 10_000;
 /// How often it is renewed (ms).
 const RENEW: u64 = 2_000;
@@ -303,7 +303,7 @@ impl Lease {
                 if !self.may_replace(time, &lease) {
                     return;
                 }
-                // An earlier process of this name, at the start; or my own lease as it was before: the store went back.
+                // An earlier process of this name, at the start; or my own lease as it was before: the store was rolled back.
                 if lease.boot == self.identity.boot && self.taken {
                     self.went_back(time);
                 }

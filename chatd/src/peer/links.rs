@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use super::handshake::Nonce;
 use crate::protocol::PodBoot;
 
-/// From the wish for a link to its being up or the peer counting as unreachable, in milliseconds (design.md section 5).
+/// From the wish for a link to its being up or the peer counting as unreachable, in milliseconds.
 pub const DIAL_TIME: u64 = 2_000;
 /// A dial that failed answers for this long after its start, in milliseconds: "one dial a peer and second serves all who ask".
 pub const SHARED_FOR: u64 = 1_000;

@@ -46,9 +46,9 @@ pub struct Strikes {
     limited_since: u64,
 }
 
-/// Unknown commands in a row that close a connection (protocol.md section 6).
+/// Unknown commands in a row that close a connection (docs/protocol.md, Limits).
 const BAD_COMMANDS: u8 = 10;
-/// Refusals for speed within a minute that close a connection (protocol.md section 6).
+/// Refusals for speed within a minute that close a connection (docs/protocol.md, Limits).
 const LIMITED: u8 = 100;
 
 impl Strikes {

@@ -63,7 +63,7 @@ pub(super) enum Subcommands {
     ///
     /// For containers without a shell. Goes by --admin-listen or CHATD_ADMIN_LISTEN, as the chatd beside it does.
     Healthcheck {
-        /// Ask /livez (the process turns over) and not /readyz (it may be sent clients).
+        /// Ask /livez (the process is responsive) and not /readyz (it may be sent clients).
         #[arg(long)]
         live: bool,
     },

@@ -206,7 +206,7 @@ pub fn from_process() -> Invocation {
     parse(std::env::args_os(), host_name.trim()).unwrap_or_else(|error| error.exit())
 }
 
-/// One sentence for each of `variables`, by name, that looks like a setting and is none: to be logged as warnings.
+/// One warning for each of `variables`, by name, that starts with CHATD_ and is no setting.
 pub fn unknown_variables(variables: &BTreeMap<String, String>) -> Vec<String> {
     let command = command();
     let known = command.get_arguments().filter_map(clap::Arg::get_env);

@@ -77,7 +77,7 @@ pub(super) struct Web {
     pub close: Option<(u16, &'static str)>,
 }
 
-/// A WebSocket client is pinged this often at least (ms; protocol.md section 5).
+/// A WebSocket client is pinged this often at least (ms; docs/protocol.md, Keeping alive).
 const PING: u64 = 25_000;
 /// And taken for dead when nothing has come for this long (ms).
 const DEAD: u64 = 60_000;

@@ -81,7 +81,7 @@ pub enum ShardMessage {
         deadline: u64,
     },
     Targets(Vec<Target>),
-    /// Also the proof that the thread turns over.
+    /// Also the proof that the thread is responsive.
     Report {
         reply: oneshot::Sender<Report>,
     },

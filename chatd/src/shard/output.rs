@@ -13,7 +13,7 @@ use crate::frame::Drop;
 use crate::hub::SessionId;
 use crate::protocol::{ErrorCode, close_code};
 
-/// How long a closed connection has to take its last words, and to close its side (ms; protocol.md section 2).
+/// How long a closed connection has to take its last words, and to close its side (ms; docs/protocol.md, Ends).
 const LAST_WORDS: u64 = 1000;
 /// Reads of forgotten input in one turn of a leaving socket, and bytes in all: whoever sends more is not listening.
 const LEAVING_READS: usize = 16;

@@ -43,7 +43,7 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// The close code (protocol.md section 6).
+    /// The close code (docs/protocol.md, Errors and closes).
     pub fn close_code(self) -> u16 {
         match self {
             Violation::Framing => 1002,

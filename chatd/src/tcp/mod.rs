@@ -29,7 +29,7 @@ pub struct TcpOptions {
     pub places: ConnectionLimit,
     /// Every connection starts with a PROXY header (version 1 or 2), whose address is the client's.
     pub proxy_protocol: bool,
-    /// From connecting to the end of the PROXY header; a client's first line has as long again (protocol.md section 5).
+    /// From connecting to the end of the PROXY header; a client's first line has as long again (docs/protocol.md, Keeping alive).
     pub first_line_timeout: Duration,
 }
 
@@ -37,7 +37,7 @@ pub struct TcpOptions {
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 /// Connections that the system keeps until they are accepted; net.core.somaxconn may allow fewer.
 const BACKLOG: u32 = 4_096;
-/// After an error of accept (no descriptors left, most often) it is tried again this much later.
+/// After an error of accept (no descriptors left, most often) it is retried this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `shutdown` is ready; what was accepted stays with its shard.
@@ -138,7 +138,7 @@ fn probe_times(number: u64) -> (u64, u64) {
     (FIRST_PROBE.start() + number % firsts, NEXT_PROBE.start() + (number / firsts) % nexts)
 }
 
-/// Sets what finds dead clients (protocol.md section 5), and no delay for small writes. Linux gives it on to accepted sockets.
+/// Sets what finds dead clients (docs/protocol.md, Keeping alive), and no delay for small writes. Linux gives it on to accepted sockets.
 pub(crate) fn keep_alive(listener: &TcpListener) {
     let socket = SockRef::from(listener);
     let probes = probes(0).with_retries(3);

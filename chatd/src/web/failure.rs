@@ -1,4 +1,4 @@
-//! HTTP errors as JSON, with the codes and statuses of protocol.md section 6. Pure: no I/O.
+//! HTTP errors as JSON, with the codes and statuses of docs/protocol.md, Errors and closes. Pure: no I/O.
 
 use axum::Json;
 use axum::http::header::{ALLOW, RETRY_AFTER};

@@ -62,7 +62,7 @@ pub struct WebOptions {
     pub max_misses: u32,
     /// With `--per-ip-limits`.
     pub limits: Option<SharedLimits>,
-    /// From connecting to the first request's whole header (protocol.md section 5).
+    /// From connecting to the first request's whole header (docs/protocol.md, Keeping alive).
     pub first_line_timeout: Duration,
     /// From one answer to the next request's whole header. Longer than proxies keep their connections, or they would send a
     /// request into one that is being closed.
@@ -79,7 +79,7 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// What is open at the end of the port has so long to get its answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What every answer says about what a page may do (protocol.md section 9).
+/// What every answer says about what a page may do (docs/protocol.md, HTTP).
 const SECURITY: [(HeaderName, HeaderValue); 3] = [
     (
         HeaderName::from_static("content-security-policy"),

@@ -8,7 +8,7 @@ use crate::support::client::{Client, PATIENCE};
 use crate::support::wait_for;
 use crate::town::{Town, until_answered};
 
-/// With a wait for a takeover (design.md section 5), and a moment for a busy machine.
+/// With a wait for a takeover, and a moment for a busy machine.
 const ANSWERED: Duration = Duration::from_secs(8);
 
 fn put(town: &Town, key: &str, value: &[u8]) {

@@ -11,9 +11,9 @@ use crate::support::redis::Server;
 use crate::support::wait_for;
 use crate::town::{TALKATIVE, Town, until_answered};
 
-/// What needs the directory is refused within 2 s (design.md section 5); a busy machine may answer a little late.
+/// What needs the directory is refused within 2 s; a busy machine may answer a little late.
 const REFUSED: Duration = Duration::from_millis(3_500);
-/// After Redis is back empty, each record is there again within this (design.md section 5, I3).
+/// After Redis is back empty, each record is there again within this (docs/architecture.md, What must hold).
 const WRITTEN_AGAIN: Duration = Duration::from_secs(35);
 
 fn talk_goes_on(alice: &mut Client, bob: &mut Client, what: &str) {

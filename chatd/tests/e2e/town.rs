@@ -10,7 +10,7 @@ use crate::support::redis::Server;
 
 /// Limits of talking that no test reaches by accident.
 pub const TALKATIVE: [&str; 4] = ["--rate", "1000000", "--burst", "1000000"];
-/// From the death of an owner to the room's next one (design.md section 8).
+/// From the death of an owner to the room's next one.
 pub const TAKEOVER: Duration = Duration::from_secs(13);
 
 pub struct Town {

@@ -107,7 +107,7 @@ fn a_room_whose_turn_another_pod_misses_is_taken_by_the_one_that_is_asked() {
 #[test]
 fn a_pod_that_may_not_take_a_room_over_says_so_to_the_one_that_asks_it() {
     let (mut world, rooms) = crash(3, 20);
-    // It is to end, and its lease does not say so yet.
+    // It is draining, and its lease does not say so yet.
     world.drain(2);
     the_asked_pod_takes_all(&mut world, &rooms);
 }

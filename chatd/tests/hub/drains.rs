@@ -1,4 +1,4 @@
-//! A pod that is to end: its rooms move as soon as another pod can take them, and go on here until then; its clients go after them.
+//! A draining pod: its rooms move as soon as another pod can take them, and go on here until then; its clients go after them.
 
 use chatd::directory::Key;
 use chatd::frame::Drop;

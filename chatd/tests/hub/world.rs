@@ -433,13 +433,13 @@ impl World {
         self.hear(client)
     }
 
-    /// A pod is to end, and knows of no other yet.
+    /// A pod drains, and knows of no other yet.
     pub fn drain(&mut self, pod: usize) {
         let time = self.time();
         self.pods[pod].drain(time, time.now + 25_000);
     }
 
-    /// A pod is to end, and knows of one other that takes its rooms.
+    /// A pod drains, and knows of one other that takes its rooms.
     pub fn drain_to(&mut self, from: usize, to: usize) {
         let time = self.time();
         self.drain(from);

@@ -7,7 +7,7 @@ import { Person, launch, until } from './support/browser.js';
 import { needsChatd, startCluster } from './support/cluster.js';
 import { LinePlayer } from './support/line-player.js';
 
-// A lease runs 10 s and a takeover waits for it: design.md section 8 gives 13 s in all. Browsers on a busy machine add theirs.
+// A lease runs 10 s and a takeover waits for it: 13 s in all. Browsers on a busy machine add theirs.
 const TAKEOVER_MS = 30_000;
 
 describe('over three pods', { skip: needsChatd }, () => {

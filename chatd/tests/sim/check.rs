@@ -11,7 +11,7 @@ use crate::links::{MS, Micros, Node, SECOND};
 use crate::pod::{Pod, State};
 use crate::world::World;
 
-/// How long a pod may go on with a room after it could have known better (design.md section 5), and what the network adds.
+/// How long a pod may go on with a room after it could have known better, and what the network adds.
 const YIELDS: Micros = 5 * SECOND + 500 * MS;
 /// The same, after the store was emptied or rolled back.
 const YIELDS_AFTER_LOSS: Micros = 35 * SECOND + 500 * MS;

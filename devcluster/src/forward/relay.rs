@@ -46,7 +46,7 @@ impl Route {
 /// Both loopback addresses of a port, since `localhost` may mean either; one without IPv6 is enough.
 pub fn listen(port: u16) -> Result<Vec<TcpListener>> {
     let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
-        anyhow!("port {port} of this machine cannot be had ({error}): end what listens there, such as another demo: ss -ltnp")
+        anyhow!("cannot bind to port {port} of this machine ({error}): end what listens there, such as another demo: ss -ltnp")
     })?;
     // Port 0 is whichever is free, and the other address needs the same.
     let port = first.local_addr()?.port();

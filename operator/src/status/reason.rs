@@ -42,7 +42,7 @@ reasons! {
     Stalled: "a change does not go on", "See the condition Degraded.";
     AsExpected: "nothing is wrong", "";
     PodsNotReady: "pods are not ready, without a known reason", "Look at them with kubectl describe pod and kubectl logs.";
-    ImagePullFailed: "an image cannot be had", "Correct spec.image or spec.imagePullSecrets, or make the registry reachable.";
+    ImagePullFailed: "an image cannot be pulled", "Correct spec.image or spec.imagePullSecrets, or make the registry reachable.";
     CrashLooping: "a container ends again and again", "Look at its log with kubectl logs --previous; the last lines say what is wrong.";
     ContainerRefused: "a container cannot be made", "See the message: often a Secret lacks a key, or the image runs as root.";
     Unschedulable: "no node has room, or fits", "Add nodes, or lower pod.resources, or loosen nodeSelector, tolerations and affinity.";
@@ -53,7 +53,7 @@ reasons! {
     CreateRefused: "the cluster refuses to make pods", "See the message: an admission policy or a limit range says no.";
     NameConflict: "an object of somebody else has the name of a child", "Rename or delete that object, or use another metadata.name.";
     Forbidden: "the operator may not write something in this namespace", "Bind its ClusterRole in this namespace, or put the namespace in its --watch-namespace.";
-    Denied: "an admission policy or webhook of the cluster denies what the operator writes", "See the message: change what the policy asks for, or let the operator and this namespace be exempt from it. It is tried again within 5 minutes.";
+    Denied: "an admission policy or webhook of the cluster denies what the operator writes", "See the message: change what the policy asks for, or let the operator and this namespace be exempt from it. The operator retries within 5 minutes.";
     WriteRefused: "the API server refuses a child", "See the message, and correct the field that it names.";
     InvalidSpec: "the spec cannot be read by this version of the operator", "Upgrade the operator, or take out what it does not know.";
     RedisNotReady: "Redis cannot be used", "See the condition RedisReady.";

@@ -21,7 +21,7 @@ use super::eventually;
 /// Of namespaces: the node that their pods are bound to.
 const LABEL: &str = "chatd.dev/test-node";
 const POLICY: &str = "chatd-test-nodes";
-/// What images hold that cannot be had.
+/// What images hold that cannot be pulled.
 pub const BAD: &str = "is-not-there";
 /// Controllers take a node for dead after 50 s without a word.
 const HEARTBEAT: Duration = Duration::from_secs(10);

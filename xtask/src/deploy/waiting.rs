@@ -128,7 +128,7 @@ impl Said {
 }
 
 /// What a ChatDeployment says of itself, the last warnings of the namespace, and the last lines of each pod that is not ready and of
-/// the operator. What cannot be had is left out.
+/// the operator. What is not available is left out.
 fn show(kube: &Kube, workload: &Workload) {
     let namespace = workload.namespace_flag();
     if workload.is_chat()

@@ -1,4 +1,4 @@
-//! A pod that is to end, as one thread sees it: its rooms go to other pods, and its clients after them. Pure: no I/O.
+//! A draining pod, as one thread sees it: its rooms go to other pods, and its clients after them. Pure: no I/O.
 //!
 //! Rooms go as fast as the other pods answer (`pace.rs`), each as `moving.rs` says; what is not taken goes on here and is offered
 //! again, until the deadline. Clients go one after the other, spread over what the deadline leaves.
@@ -15,7 +15,7 @@ use crate::protocol::{ErrorCode, OnWrongPod, PodBoot, RoomId};
 pub use moving::Move;
 use pace::{Ended, Targets};
 
-/// Balancers are slow to learn that a pod is going: for so long it is as good as any other (ms; design.md section 5).
+/// Balancers are slow to learn that a pod is going: for so long it is as good as any other (ms).
 const KEEP_RELAYING: u64 = 5_000;
 /// How often a draining hub looks for what it can do next (ms). Moves go on by their answers meanwhile.
 const STEP: u64 = 100;
@@ -27,7 +27,7 @@ const BEFORE_DEADLINE: u64 = 2_000;
 const AT_ONCE: usize = 5;
 const APART: u64 = 200;
 
-/// A pod that is to end.
+/// A draining pod.
 #[derive(Debug)]
 pub struct Drain {
     since: u64,

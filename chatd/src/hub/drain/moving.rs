@@ -1,7 +1,7 @@
 //! Planned moves, at the source: a room is handed to another pod, or goes on here until it can be. Pure: no I/O.
 //!
 //! The source freezes the room, settles its record, offers a snapshot; the target swaps the record in and then serves; the
-//! source yields. Whatever fails in between, the record says whose the room is (design.md section 5): until it has been read, the
+//! source yields. Whatever fails in between, the record says whose the room is (docs/architecture.md, Ownership): until it has been read, the
 //! room stands still.
 
 use super::{Ended, Hub, PodBoot, RoomId, Target, Time};

@@ -1,7 +1,7 @@
 //! Finding a room's owner for those who ask for a room that is not here, and taking it over if its owner is gone. Pure: no I/O.
 //!
 //! All who ask for one room share one search: read the record; ask its owner, and the highest owner seen, whether they serve the
-//! room; then send everyone there, or take the room over (design.md section 5). All searches for rooms of one pod that does not
+//! room; then send everyone there, or take the room over (docs/architecture.md, Ownership). All searches for rooms of one pod that does not
 //! answer share one look at its lease, and all living pods share its rooms.
 
 mod counting;
@@ -32,9 +32,9 @@ use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
 use crate::record::{Former, MAX_EPOCH, Owner, Record, next_epoch};
 use crate::room::{Bucket, Room};
 
-/// How long JOIN and RESUME may wait where a takeover is under way (ms; design.md section 5).
+/// How long JOIN and RESUME may wait where a takeover is under way (ms).
 const TAKEOVER_PATIENCE: u64 = 5_000;
-/// How long a relayed session looks for its room's new owner (ms; design.md section 5).
+/// How long a relayed session looks for its room's new owner (ms).
 pub const ATTACH_PATIENCE: u64 = 15_000;
 /// A linked pod that has this much of its time left to answer is not trusted any more: its lease is asked for (ms).
 const LEASE_AFTER: u64 = 1_000;
@@ -280,7 +280,7 @@ impl Hub {
         let mut owners: Vec<Owner> = recorded.into_iter().collect();
         if let Some(seen) = seen {
             match owners.iter_mut().find(|owner| owner.ownership.boot == seen.ownership.boot) {
-                // The record went back to an earlier ownership of the same pod.
+                // The record was rolled back to an earlier ownership of the same pod.
                 Some(owner) if owner.ownership < seen.ownership => *owner = seen,
                 Some(_) => {}
                 None => owners.push(seen),

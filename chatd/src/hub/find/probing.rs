@@ -177,7 +177,7 @@ impl Hub {
         }
     }
 
-    /// Whoever is late may be gone: its lease says.
+    /// A late peer may be dead: its lease says.
     fn ask_leases_of_the_late(&mut self, time: Time, room: RoomId) {
         let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) else {
             return;

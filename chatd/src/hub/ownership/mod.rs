@@ -26,9 +26,9 @@ use crate::protocol::{ErrorCode, ExitReason, Ownership, PlayerName, PodBoot, Roo
 use crate::record::{MAX_EPOCH, Record, Verdict, judge, next_epoch};
 use crate::room::{Reach, Room};
 
-/// How long an answer waits for the directory (ms; design.md section 5).
+/// How long an answer waits for the directory (ms).
 pub const PATIENCE: u64 = 2_000;
-/// Each record is checked, and so renewed, this often (ms; design.md section 5).
+/// Each record is checked, and so renewed, this often (ms).
 const CHECK: u64 = 30_000;
 /// A write that was not answered and turned out not to be there is looked for once more, after this pause (ms): a server that
 /// comes to itself reads its connections in no particular order.

@@ -9,7 +9,7 @@ use crate::support::pod::Pod;
 use crate::support::proxy::Proxy;
 use crate::support::redis::Server;
 
-/// A pod that is to end does so within this time, whatever else is wrong: its deadline (25 s) and what it may take beyond.
+/// A draining pod does so within this time, whatever else is wrong: its deadline (25 s) and what it may take beyond.
 const END: Duration = Duration::from_secs(40);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
