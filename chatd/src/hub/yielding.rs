@@ -121,10 +121,7 @@ impl Hub {
     /// A JOIN or RESUME that was not answered is asked again at the new owner.
     fn enters_elsewhere(&mut self, time: Time, room: RoomId, asked: Asked, entry: Entry, since: u64, owner: &Owner) {
         match asked.by {
-            Reach::Local(id) if self.session(id).is_some() => {
-                self.look_for(time, room, Waiter::entering(id, asked.id, entry, since).again(time.now));
-            }
-            Reach::Local(_) => {}
+            Reach::Local(id) => self.look_for(time, room, Waiter::entering(id, asked.id, entry, since).again(time.now)),
             Reach::Guest(connection) => self.send_away(connection, owner.clone(), 0),
         }
     }

@@ -92,3 +92,12 @@ fn what_was_said_before_a_player_came_is_known() {
     it.tell(Told::Entered(name("bob")), LIMITS);
     assert_eq!((it.ring.before(name("bob")), it.ring.before(name("ana"))), (Some(3), None));
 }
+
+#[test]
+fn a_full_ring_takes_as_much_as_it_is_said_to_take_at_most() {
+    let mut it = Talk::default();
+    (0..32).for_each(|_| it.say(256, LIMITS));
+    (0..200).for_each(|_| it.tell(Told::Entered(name("bob")), LIMITS));
+    let bytes = it.ring.bytes();
+    assert!((bytes..bytes * 9 / 8).contains(&LIMITS.most()), "{bytes} of {}", LIMITS.most());
+}

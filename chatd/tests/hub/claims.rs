@@ -3,7 +3,7 @@
 use chatd::directory::Key;
 use chatd::frame::Frame;
 use chatd::hub::Target;
-use chatd::protocol::Ownership;
+use chatd::protocol::{Ownership, RoomId};
 use chatd::record::Record;
 
 use crate::world::{World, boot};
@@ -74,4 +74,18 @@ fn a_room_that_stays_is_claimed_again_all_the_same() {
     world.pass(200);
     let record = Record::parse(&world.store[&key]).unwrap();
     assert_eq!((record.boot, record.epoch, world.pods[0].room_count()), (boot(0), before + 1, 1));
+}
+
+#[test]
+fn who_hears_of_a_dead_owner_claims_above_it() {
+    let mut world = World::new(2);
+    let host = world.open(0);
+    let room: RoomId = world.create(host).parse().unwrap();
+    let time = world.time();
+    world.pods[0].peer_up(time, boot(1));
+    let dead = Ownership { epoch: time.wall + 50_000, boot: boot(7) };
+    world.pods[0].frame(time, boot(1), Frame::Ask { room, ticket: 0, dead: Some(dead) });
+    world.run();
+    let record = Record::parse(&world.store[&Key::Room(room)]).unwrap();
+    assert_eq!((record.boot, record.epoch), (boot(0), dead.epoch + 1));
 }

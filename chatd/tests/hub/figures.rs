@@ -34,3 +34,18 @@ fn the_gauges_count_what_is_there() {
     assert!(here > 0 && there < sent);
     assert_eq!(owner.queued_bytes, (here + sent - there) as u64);
 }
+
+#[test]
+fn the_counters_count_what_happens() {
+    let mut world = World::new(2);
+    let (room, alice, bob) = world.room_of_two(1, "");
+    for client in [alice, bob, alice] {
+        world.ask(client, "hello\n");
+    }
+    for _ in 0..2 {
+        let carol = world.open(1);
+        assert!(world.ask(carol, &format!("JOIN {room} carol REDIRECT\n")).starts_with("REDIRECT "));
+    }
+    let [owner, entry] = [0, 1].map(|pod| &world.pods[pod].counters);
+    assert_eq!((owner.messages_in, owner.messages_out, entry.redirects), (3, 6, 2));
+}

@@ -336,3 +336,30 @@ fn misses_and_new_rooms_are_charged_to_the_address_of_who_is_metered() {
     world.pods[0].take_charges(&mut charges);
     assert_eq!(charges.len(), 2);
 }
+
+#[test]
+fn so_many_frames_wait_for_a_dial_and_no_more() {
+    let mut world = World::with(2, |settings| settings.limits.dialled = 3);
+    let host = world.open(1);
+    let rooms: Vec<String> = (0..5).map(|_| world.create(host)).collect();
+    for room in &rooms {
+        let client = world.open(0);
+        world.say_later(client, &format!("JOIN {room} alice\n"));
+    }
+    // The records are read, and the dial is under way.
+    let mut effects = Vec::new();
+    world.pods[0].take_effects(&mut effects);
+    for effect in effects {
+        world.carry_out(0, effect);
+    }
+    let time = world.time();
+    world.pods[0].peer_up(time, boot(1));
+    let mut asked = 0;
+    world.pods[0].take_frames(|_, bytes| {
+        let mut rest = &bytes[..];
+        while let Some((_, next)) = chatd::frame::split(rest).unwrap() {
+            (asked, rest) = (asked + 1, next);
+        }
+    });
+    assert_eq!(asked, 3);
+}

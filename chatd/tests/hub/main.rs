@@ -12,6 +12,7 @@ mod limits;
 mod ordinary;
 mod relays;
 mod replays;
+mod silent;
 mod slow;
 mod strange;
 mod takeovers;

@@ -145,3 +145,28 @@ fn coming_back_brings_no_new_burst() {
     world.ask(alice, &format!("RESUME {room} {token}\n"));
     assert!(world.ask(alice, "hi\n").starts_with("ERR rate_limited"));
 }
+
+#[test]
+fn who_joins_others_that_wait_for_a_record_waits_no_longer_than_that_may_take() {
+    let mut world = World::new(2);
+    let host = world.open(0);
+    let room = world.create(host);
+    world.waits_for_answers = Some(1);
+    let clients = [world.open(1), world.open(1)];
+    for client in clients {
+        world.say(client, &format!("JOIN {room} alice RELAY\n"));
+    }
+    world.pass(2_100);
+    for client in clients {
+        let heard = world.hear(client);
+        assert!(heard.starts_with("ERR unavailable "), "{heard:?}");
+    }
+}
+
+#[test]
+fn outside_of_a_room_a_word_is_a_command_that_is_not_known() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    assert!(world.ask(alice, "hello\n").starts_with("ERR bad_command "));
+    assert!(world.ask(alice, "SAY hello\n").starts_with("ERR not_in_room "));
+}

@@ -129,3 +129,45 @@ fn what_a_client_holds_is_what_it_has_not_finished_and_what_it_has_not_read() {
     world.hear(alice);
     assert!(holds(&world) < idle + 3_000);
 }
+
+#[test]
+fn who_holds_the_most_memory_is_told_why_it_is_ended() {
+    let mut world = World::new(1);
+    let alice = world.open(0);
+    world.say(alice, "an unfinished line");
+    let time = world.time();
+    world.pods[0].shed(time, alice.1);
+    let heard = world.hear(alice);
+    assert!(heard.starts_with("ERR overloaded ") && heard.ends_with("\nBYE overloaded\n"), "{heard:?}");
+    assert_eq!(world.pods[0].counters.connections_shed, 1);
+}
+
+#[test]
+fn of_what_is_left_of_a_long_output_nothing_is_lost() {
+    let mut world = World::new(1);
+    let (_, alice, bob) = world.room_of_two(0, "");
+    world.hear(bob);
+    let text = world.say_much(alice, 30);
+    let all = format!("MSG alice {text}\n").repeat(30);
+    let time = world.time();
+    world.pods[0].wrote(time, bob.1, 70_000);
+    assert_eq!(world.hear(bob), all[70_000..]);
+}
+
+#[test]
+fn a_relayed_client_may_have_as_much_waiting_as_is_allowed_and_no_more() {
+    let world = |most: usize| {
+        let mut world = World::with(2, |settings| {
+            settings.send_queue = most;
+            settings.limits.window = 100;
+        });
+        let (_, alice, _) = world.room_of_two(1, "");
+        for _ in 0..8 {
+            world.ask(alice, "and so on, and so on, and so on\n");
+        }
+        world
+    };
+    let queued = world(10_000).pods[0].gauges().queued_bytes as usize;
+    assert!(queued > 200);
+    assert_eq!([queued, queued - 1].map(|most| world(most).pods[0].counters.slow_consumers), [0, 1]);
+}

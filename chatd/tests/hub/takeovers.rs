@@ -44,17 +44,19 @@ fn an_empty_room_that_another_pod_has_taken_keeps_its_record() {
 
 #[test]
 fn an_empty_room_is_not_closed_before_the_directory_has_heard_that_it_is_empty() {
-    let mut world = World::with(1, |settings| settings.empty_ttl = 1_000);
-    let alice = world.open(0);
-    let room = world.create(alice);
-    world.ask(alice, &format!("JOIN {room} alice\n"));
-    world.slow = true;
-    world.say(alice, "LEAVE\n");
-    world.pass(10_000);
-    assert_eq!((world.hear(alice), world.pods[0].room_count()), (format!("LEFT {room}\n"), 1));
-    world.slow = false;
-    world.pass(5_000);
-    assert_eq!((world.pods[0].room_count(), world.store.len()), (0, 0));
+    for refuses in [false, true] {
+        let mut world = World::with(1, |settings| settings.empty_ttl = 1_000);
+        let alice = world.open(0);
+        let room = world.create(alice);
+        world.ask(alice, &format!("JOIN {room} alice\n"));
+        (world.slow, world.away) = (!refuses, refuses);
+        world.say(alice, "LEAVE\n");
+        world.pass(5_000);
+        assert_eq!((world.hear(alice), world.pods[0].room_count()), (format!("LEFT {room}\n"), 1));
+        (world.slow, world.away) = (false, false);
+        world.pass(5_000);
+        assert_eq!((world.pods[0].room_count(), world.store.len()), (0, 0));
+    }
 }
 
 #[test]

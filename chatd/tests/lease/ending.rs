@@ -67,6 +67,16 @@ fn an_own_lease_that_was_not_known_of_is_given_up_too() {
 }
 
 #[test]
+fn the_lease_of_a_later_process_is_not_given_up() {
+    let mut world = World::new();
+    world.pass(3_000);
+    world.stored = Some(record("ours", 8));
+    world.end();
+    assert_eq!(world.stored, Some(record("ours", 8)));
+    assert_eq!(world.effects.last(), Some(&LeaseEffect::Ended));
+}
+
+#[test]
 fn a_lease_that_could_not_be_given_up_is_told_of() {
     let mut world = World::new();
     world.pass(3_000);

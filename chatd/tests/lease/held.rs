@@ -179,4 +179,10 @@ fn while_a_renewal_is_not_answered_the_lease_is_looked_at_when_it_runs_out() {
     world.now += 2_000;
     world.lease.tick(world.time());
     assert_eq!(world.lease.next_deadline(), confirmed + 10_000);
+    // Then it is over.
+    world.silent = Some(false);
+    world.now = confirmed + 10_000;
+    world.lease.tick(world.time());
+    world.serve();
+    assert!(!world.view().settled);
 }

@@ -1,6 +1,8 @@
 //! Tests of plans: a cluster in memory carries them out, and planning again must find nothing.
 #![allow(clippy::unwrap_used)]
 
+#[path = "facts_tests.rs"]
+mod of_facts;
 #[path = "valkey_tests.rs"]
 mod of_valkey;
 

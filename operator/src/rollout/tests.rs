@@ -1,6 +1,9 @@
 //! Tests of the steps: a table, and random walks over a model of Kubernetes' StatefulSet controller.
 #![allow(clippy::unwrap_used)]
 
+#[path = "away_tests.rs"]
+mod of_away;
+
 use super::*;
 use proptest::prelude::*;
 

@@ -111,6 +111,7 @@ mod tests {
                 Reason::Forbidden,
             ),
             (403, "services \"chat\" is forbidden: exceeded quota: few, requested: services=1", Reason::QuotaExceeded),
+            (403, "pods \"chat-0\" is forbidden: cannot be made here, says a plugin of somebody's", Reason::Denied),
             (
                 422,
                 "services \"chat\" is forbidden: ValidatingAdmissionPolicy 'owners' with binding 'all' denied request: every object needs a label owner",

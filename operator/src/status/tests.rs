@@ -283,8 +283,12 @@ fn what_kubernetes_says_has_a_reason() {
     assert_eq!(waiting("ImagePullBackOff"), Some(Reason::ImagePullFailed));
     assert_eq!(waiting("ContainerCreating"), None);
     assert_eq!(waiting("CrashLoopBackOff"), Some(Reason::CrashLooping));
+    for reason in ["CreateContainerConfigError", "CreateContainerError", "RunContainerError"] {
+        assert_eq!(waiting(reason), Some(Reason::ContainerRefused), "{reason}");
+    }
     let event = |reason: &str, message: &str| Problem::of_event(reason, message).map(|problem| problem.reason);
     assert_eq!(event("FailedCreate", "pods is forbidden: exceeded quota: q"), Some(Reason::QuotaExceeded));
+    assert_eq!(event("FailedCreate", "pods is forbidden: who knows why"), Some(Reason::CreateRefused));
     assert_eq!(event("FailedMount", "secret \"x\" not found"), Some(Reason::MountFailed));
     assert_eq!(event("Pulled", ""), None);
     assert_eq!(Problem::unscheduled("unbound immediate PersistentVolumeClaims").reason, Reason::VolumePending);
@@ -310,4 +314,49 @@ fn a_roll_out_that_waits_for_other_pods_has_lost_none() {
     assert!(!reports_lost(&status));
     let (_, status) = conditions_with(case, &["chat-1".to_owned()], &ChatDeploymentStatus::default());
     assert!(reports_lost(&status));
+}
+
+#[test]
+fn where_nobody_is_away_nothing_is_lost() {
+    let phase = Phase::Waiting { why: Wait::OtherPods };
+    let case = Case { phase, pods: all(true, true), states: &["ok"; 3], problems: vec![] };
+    assert_eq!(conditions(case, &ChatDeploymentStatus::default()).0[2], "False/AsExpected");
+}
+
+#[test]
+fn each_state_that_a_pod_says_redis_is_in_has_its_reason() {
+    for (state, reason) in [
+        ("ok", Reason::Reachable),
+        ("unknown_host", Reason::UnknownHost),
+        ("timeout", Reason::Timeout),
+        ("auth", Reason::AuthFailed),
+        ("tls", Reason::TlsFailed),
+        ("read_only", Reason::ReadOnly),
+        ("full", Reason::Full),
+        ("prefix_in_use", Reason::PrefixInUse),
+        ("refused", Reason::Refused),
+        ("of a later chatd", Reason::Refused),
+    ] {
+        assert_eq!(redis::redis_ready(&reports(&[state]), 1, 1).1, reason, "{state}");
+    }
+}
+
+#[test]
+fn where_no_pod_answers_it_is_known_whether_any_should() {
+    let of = |pods, desired| redis::redis_ready(&BTreeMap::new(), pods, desired).1;
+    assert_eq!([of(0, 3), of(2, 0), of(0, 0)], [Reason::NoPods; 3]);
+    assert_eq!(of(1, 1), Reason::PodsNotAnswering);
+}
+
+#[test]
+fn pods_that_are_ready_and_those_that_are_not_yet_are_told_apart() {
+    let progress = |phase: Phase, pods: Vec<Pod>| {
+        let case = Case { phase, pods, states: &["ok"], problems: vec![] };
+        conditions(case, &ChatDeploymentStatus::default()).0[1].clone()
+    };
+    let held_back = vec![pod(0, true, false), pod(1, true, true), pod(2, true, true)];
+    assert_eq!(progress(Phase::Settled, held_back), "False/Partitioned");
+    assert_eq!(progress(Phase::Settled, vec![pod(0, true, true), pod(1, false, true)]), "True/Starting");
+    assert_eq!(progress(Phase::Scaling { to: 3 }, vec![pod(0, false, true)]), "True/Starting");
+    assert_eq!(progress(Phase::Scaling { to: 3 }, vec![pod(0, true, true)]), "True/Scaling");
 }

@@ -244,7 +244,7 @@ mod tests {
             ("ERR unknown command 'EVALSHA'", "renamed, forbidden"),
             ("ERR Unknown Redis command called from script script: 1f", "renamed, forbidden"),
             ("ERR max number of connections reached", "no place for another client"),
-            ("DENIED Redis is running in protected mode", "protected mode"),
+            ("DENIED Redis is running in protected mode", "give it a password"),
             ("NOREPLICAS Not enough good replicas to write.", "too few replicas"),
             ("LOADING Redis is loading the dataset in memory", "does not serve yet"),
             ("MASTERDOWN Link with MASTER is down", "lost its master"),
@@ -260,6 +260,7 @@ mod tests {
             let words = words_of(line);
             assert!(words.contains(meaning) && words.ends_with(&format!("Redis: {line}")), "{words}");
         }
+        assert_eq!(words_of("ERR syntax error"), "Redis: ERR syntax error");
     }
 
     #[test]

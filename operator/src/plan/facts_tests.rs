@@ -1,0 +1,133 @@
+//! Tests of what plans find out before they say what is to be.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn plan_of(cluster: &Observed, spec: &ChatDeploymentSpec) -> Plan {
+    plan(&owner(), spec, &installed(), cluster, GO)
+}
+
+#[test]
+fn pods_that_can_be_reached_from_outside_are_listed_by_their_own_services() {
+    let mut cluster = Cluster::default();
+    let per_pod = spec(json!({ "perPod": { "type": "NodePort" } }));
+    cluster.converge(&per_pod);
+    let mut observed = cluster.observe();
+    assert_eq!(plan_of(&observed, &per_pod).facts.addresses, BTreeMap::new());
+    let service = observed.children.get_mut(&(Kind::Service, "chat-1".to_owned())).unwrap();
+    let record::Detail::Service(detail) = &mut service.record.detail else { panic!("no Service") };
+    (detail.tcp_node_port, detail.web_node_port) = (Some(30_001), Some(30_002));
+    observed.hosts = BTreeMap::from([(1, "10.0.0.7".to_owned())]);
+    let address = desired::PodAddress { tcp: "10.0.0.7:30001".into(), web: "10.0.0.7:30002".into() };
+    let expected = BTreeMap::from([("chat-1".to_owned(), address)]);
+    assert_eq!(plan_of(&observed, &per_pod).facts.addresses, expected);
+}
+
+#[test]
+fn pods_that_are_not_gone_yet_have_their_services() {
+    let mut cluster = Cluster::default();
+    let minimal = spec(json!({}));
+    cluster.converge(&minimal);
+    let mut observed = cluster.observe();
+    assert_eq!(plan_of(&observed, &minimal).facts.ordinals, 3);
+    observed.pods.insert(5, Pod { name: "chat-5".into(), ..observed.pods[&2].clone() });
+    assert_eq!(plan_of(&observed, &minimal).facts.ordinals, 6);
+}
+
+#[test]
+fn pods_of_an_adopted_set_go_by_the_uid_that_they_began_with() {
+    let mut cluster = Cluster::default();
+    let minimal = spec(json!({}));
+    cluster.converge(&minimal);
+    let mut observed = cluster.observe();
+    assert_eq!(facts(&owner(), &observed).deployment_uid, None);
+    let set = observed.children.get_mut(&(Kind::StatefulSet, "chat".to_owned())).unwrap();
+    let record::Detail::Set(detail) = &mut set.record.detail else { panic!("no StatefulSet") };
+    detail.adopted_uid = Some("uid-0".into());
+    assert_eq!(facts(&owner(), &observed).deployment_uid.as_deref(), Some("uid-0"));
+}
+
+#[test]
+fn while_it_is_paused_redis_is_waited_for_all_the_same() {
+    let mut cluster = Cluster::default();
+    let paused = spec(json!({ "rollout": { "paused": true } }));
+    cluster.converge(&spec(json!({})));
+    let mut observed = cluster.observe();
+    assert!(!plan_of(&observed, &paused).is_under_way);
+    observed.valkey_pod = None;
+    assert!(plan_of(&observed, &paused).is_under_way);
+}
+
+#[test]
+fn two_tries_of_a_write_have_one_name_and_differ_where_they_write_something_else() {
+    let owner = owner();
+    let (installed, facts, spec) = (installed(), desired::Facts::default(), spec(json!({})));
+    let context = Context { owner: &owner, spec: &spec, installed: &installed, facts: &facts };
+    let child = sealed(desired::children(&context).remove(0));
+    let mut other = child.clone();
+    other.object["spec"] = json!({ "more": 1 });
+    let other = sealed(other);
+    let applied = |child: &Child, uid: &str| Write::Apply { child: child.clone(), uid: uid.into(), why: String::new() };
+    let tries = [
+        Write::Create(child.clone()),
+        Write::Create(other.clone()),
+        applied(&child, "u1"),
+        applied(&other, "u1"),
+        applied(&child, "u2"),
+    ];
+    let contents: BTreeSet<u64> = tries.iter().map(Write::content).collect();
+    assert_eq!(contents.len(), tries.len());
+    let what = format!("{} {}", child.kind.as_str(), child.name);
+    let names: Vec<String> = tries.iter().map(Write::name).collect();
+    let [made, applied] = ["make", "apply"].map(|verb| format!("{verb} {what}"));
+    assert_eq!(names, [&made, &made, &applied, &applied, &applied].map(Clone::clone));
+    let pod = Write::DeletePod { name: "chat-1".into(), uid: "u".into() };
+    assert_eq!((pod.name(), pod.content()), ("delete Pod chat-1 u".to_owned(), 0));
+}
+
+#[test]
+fn it_is_known_which_writes_make_something_and_which_are_of_secrets() {
+    let delete = |kind| Write::Delete { kind, name: "chat".into(), uid: "u".into() };
+    let pod = Write::DeletePod { name: "chat-1".into(), uid: "u".into() };
+    let of = |write: &Write| (write.makes(), write.is_of_secret());
+    for (write, expected) in [
+        (Write::Secret(NewSecret::Valkey), (true, true)),
+        (Write::AdoptSecret(NewSecret::TokenKeys), (false, true)),
+        (Write::FillTokenKeys, (false, true)),
+        (delete(Kind::Secret), (false, true)),
+        (delete(Kind::Service), (false, false)),
+        (pod, (false, false)),
+    ] {
+        assert_eq!(of(&write), expected, "{write:?}");
+    }
+}
+
+#[test]
+fn whose_a_child_is_is_said_in_words() {
+    let record = |uid: &str, name: &str| {
+        let metadata = json!({ "metadata": { "name": "chat", "uid": "u", "ownerReferences": [{
+            "apiVersion": "v1", "kind": name.split('/').next(), "name": name.split('/').next_back(), "uid": uid, "controller": true,
+        }] } });
+        record::Child::of_object(Kind::Service, &metadata)
+    };
+    let holder = |uid: &str, name: &str| match standing(&owner(), &record(uid, name)) {
+        Standing::Foreign(holder) => holder,
+        other => format!("{other:?}"),
+    };
+    assert_eq!(holder("uid-1", "ChatDeployment/chat"), "Ours");
+    assert_eq!(
+        holder("uid-0", "ChatDeployment/chat"),
+        "a ChatDeployment of this name that was deleted, and goes away by itself"
+    );
+    assert_eq!(holder("uid-2", "Other/x"), "Other/x");
+}
+
+#[test]
+fn annotations_that_a_child_has_stay_when_it_is_sealed() {
+    let object = json!({ "metadata": { "annotations": { "cloud": "internal" } } });
+    let child = Child { kind: Kind::Service, name: "chat".into(), object };
+    let sealed = sealed(child);
+    assert_eq!(sealed.object["metadata"]["annotations"]["cloud"], "internal");
+    assert_ne!(seal(&sealed), 0);
+}
