@@ -124,6 +124,7 @@ lint: $(DENY) $(ACTIONLINT) ## formatting, clippy, shellcheck, actionlint, struc
 	@echo "==> cargo fmt"
 	@cargo fmt --all --check
 	@cd fuzz && cargo fmt --check && cargo metadata --locked --format-version 1 >/dev/null
+	@cd hack/weave && cargo fmt --check && cargo metadata --locked --format-version 1 >/dev/null
 	@echo "==> shellcheck"
 	@grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci hack $(wildcard bench fuzz/run) | xargs shellcheck
 	@echo "==> actionlint"
