@@ -57,14 +57,21 @@ impl<T> Shrink for Slab<T> {
     }
 }
 
-/// The same for a table of entries by their index.
-impl<T> Shrink for Vec<Option<T>> {
+/// A list that is filled and emptied again and again.
+impl<T> Shrink for Vec<T> {
     fn shrink(&mut self) {
-        let used = self.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        if let Some(target) = target(used, self.capacity()) {
-            self.truncate(used);
+        if let Some(target) = target(self.len(), self.capacity()) {
             self.shrink_to(target);
         }
+    }
+}
+
+/// The same for a table of entries by their index: what is behind the last one goes.
+pub fn shrink_places<T>(places: &mut Vec<Option<T>>) {
+    let used = places.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+    if target(used, places.capacity()).is_some() {
+        places.truncate(used);
+        places.shrink();
     }
 }
 
@@ -92,7 +99,7 @@ mod tests {
         assert!(slab.capacity() < 1_000 && slab[499] == 499, "{}", slab.capacity());
 
         let mut places: Vec<Option<usize>> = (0..10_000).map(|value| (value < 10).then_some(value)).collect();
-        places.shrink();
+        shrink_places(&mut places);
         assert!(places.capacity() <= SMALL && places.len() == 10, "{}", places.capacity());
     }
 

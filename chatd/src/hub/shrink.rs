@@ -17,6 +17,10 @@ impl Hub {
         self.arriving.shrink();
         self.checks.shrink();
         self.tickets.shrink();
+        self.effects.shrink();
+        self.dirty.shrink();
+        self.charges.shrink();
+        self.woken.shrink();
     }
 
     /// Timers of what is gone are dropped when they come due. Where they are most of all, they are sought out.

@@ -39,7 +39,7 @@ use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
 use crate::record::Owner;
 use crate::shard::message::ShardMessage;
-use crate::shrink::{SHRINK_EVERY, Shrink};
+use crate::shrink::{SHRINK_EVERY, Shrink, shrink_places};
 
 pub use clock::now;
 pub use connection::Connection;
@@ -245,9 +245,17 @@ impl Shard {
     /// Gives back the memory of what is gone.
     fn shrink(&mut self) {
         self.hub.shrink();
-        self.connections.shrink();
+        shrink_places(&mut self.connections);
         self.leaving.shrink();
         self.deadlines.shrink();
+        self.again.shrink();
+        self.paused.shrink();
+        self.queries.shrink();
+        self.effects.shrink();
+        self.dirty.shrink();
+        self.written.shrink();
+        self.charges.shrink();
+        self.results.shrink();
         self.arm(SHRINK_EVERY, Due::Shrink);
     }
 
