@@ -11,6 +11,7 @@ pub mod directory;
 pub mod files;
 pub mod frame;
 pub mod healthcheck;
+mod heap;
 pub mod hub;
 pub mod lease;
 pub mod limits;

@@ -36,7 +36,7 @@ use crate::room::RingLimits;
 use crate::settings::{Advertise, Settings};
 use crate::shard::message::ShardMessage;
 use crate::shard::{self, ShardStart};
-use crate::{admin, tcp, web};
+use crate::{admin, heap, tcp, web};
 
 /// Threads with rooms at most: a room of four needs no more, and each has its share of the pod's limits.
 const MAX_SHARDS: usize = 16;
@@ -227,6 +227,7 @@ fn listen(
     spawn_local(admin::serve(ports.admin, admin::router(figures.clone()), std::future::pending()));
     let peers = peers.clone();
     spawn_local(async move { peers.serve(ports.peer).await });
+    spawn_local(heap::stay_small());
 }
 
 fn bind(settings: &Settings) -> Result<Ports, StartError> {

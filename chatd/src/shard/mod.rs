@@ -31,6 +31,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use crate::budget::Budget;
+use crate::heap;
 use crate::hub::{Advertised, Effect, Hub, HubSettings, SessionId, Time};
 use crate::limits::SharedLimits;
 use crate::peer::links::LinkId;
@@ -256,6 +257,7 @@ impl Shard {
         self.written.shrink();
         self.charges.shrink();
         self.results.shrink();
+        heap::forget_kept();
         self.arm(SHRINK_EVERY, Due::Shrink);
     }
 

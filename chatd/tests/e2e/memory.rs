@@ -29,16 +29,17 @@ fn fill_rooms(pod: &Pod) {
 
 #[test]
 fn what_rooms_took_goes_back_to_the_system_once_they_are_gone() {
-    let replays = ["--replay-bytes", "64KiB", "--replay-pod-bytes", "64MiB", "--empty-ttl", "20"];
+    let replays = ["--replay-bytes", "64KiB", "--replay-pod-bytes", "256MiB", "--empty-ttl", "20"];
     let mut pod = Pod::launch("chat-0", None, &[&TALKATIVE[..], &replays].concat());
     pod.ready();
     fill_rooms(&pod);
     let start = pod.metric(RESIDENT);
-    (0..25).for_each(|_| fill_rooms(&pod));
+    (0..100).for_each(|_| fill_rooms(&pod));
     let grown = pod.metric(RESIDENT).checked_sub(start).unwrap();
-    assert!(grown > 20 << 20, "{grown} bytes are little to look at");
+    assert!(grown > 80 << 20, "{grown} bytes are little to look at");
     pod.metric_becomes("chatd_rooms", 0);
-    wait_for("four fifths of the memory are given back", Duration::from_mins(1), || {
-        (pod.metric(RESIDENT).saturating_sub(start) < grown / 5).then_some(())
+    // Of the start: what a build without optimization has of program text would hide much.
+    wait_for("all but 2 MiB of the memory is given back", Duration::from_mins(1), || {
+        (pod.metric(RESIDENT).saturating_sub(start) < 2 << 20).then_some(())
     });
 }
