@@ -8,6 +8,7 @@ mod drain;
 mod emptied;
 mod flood;
 mod lag;
+mod links;
 mod many;
 mod numbers;
 mod players;
@@ -146,6 +147,14 @@ const SCENARIOS: &[Scenario] = &[
         unit: "rooms",
         sizes: SIZES,
         run: many::many,
+    },
+    Scenario {
+        name: "links",
+        about: "One process with a link to each of so many others, all of them processes on the same core: in a room of its \
+                own one player has come by way of each, and nobody says anything. Each link is heard of every 1.5 s.",
+        unit: "links",
+        sizes: &[39, 499],
+        run: links::links,
     },
     Scenario {
         name: "flood",

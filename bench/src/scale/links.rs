@@ -1,0 +1,43 @@
+//! One process with a link to each of many others, over which nothing is said.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::Bench;
+use super::players::Players;
+use super::pods::{Pods, Redis};
+use super::table::Column;
+
+const REST: Duration = Duration::from_mins(1);
+/// Searches and leases of the start are over by then.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// A room for each of the other processes, by way of which one of its players has come.
+pub fn links(bench: &Bench, links: usize) -> Result<Column> {
+    let redis = Redis::start(&bench.place)?;
+    let started = Instant::now();
+    let pods = Pods::start(&bench.place, &bench.chatd, redis.address, links + 1, &[])?;
+    let ready = started.elapsed();
+    let doors: Vec<_> = pods.0.iter().map(|pod| pod.tcp).collect();
+    let mut players = Players::new()?;
+    players.open_rooms(links, &doors[..1])?;
+    let one = &pods.0[0];
+    let rest = |players: &mut Players| -> Result<f64> {
+        players.pass(SETTLED)?;
+        let before = one.process.cpu()?;
+        players.pass(REST)?;
+        Ok(one.process.cpu()?.since(before).total().as_secs_f64() / REST.as_secs_f64())
+    };
+    let alone = rest(&mut players)?;
+    players.join_rooms(0, links, "b", &doors[1..])?;
+    let linked = rest(&mut players)?;
+    let up = one.figures()?.of("chatd_peer_links");
+    ensure!(up == links as u64 && players.outside() == 0, "{up} links are up, {} players out", players.outside());
+
+    let mut column = Column::new(links);
+    column.add("all ready after", format!("{:.1} s", ready.as_secs_f64()));
+    column.add("CPU of that process before the links, of a core", format!("{:.2} %", 100.0 * alone));
+    column.add("CPU of that process with the links, of a core", format!("{:.2} %", 100.0 * linked));
+    Ok(column)
+}
