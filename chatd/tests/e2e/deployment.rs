@@ -236,7 +236,7 @@ fn a_password_file_that_cannot_be_used_changes_nothing() {
     assert_eq!(pod.directory_state(), "ok");
     let said = |words: &str| pod.log().lines().filter(|line| line.contains(words)).count();
     assert_eq!(said("cannot use a file of the Redis settings"), 1, "{}", pod.log());
-    assert_eq!(said("the old connection stays"), 2, "{}", pod.log());
+    assert_eq!(said("keeping the connection"), 2, "{}", pod.log());
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn of_two_pods_of_one_name_the_one_that_came_later_stays() {
     for _ in 0..2 {
         old.start_again();
         assert_eq!(old.exit_code(SUPERSEDED), 3);
-        assert!(old.log().contains("was made later"), "{}", old.log());
+        assert!(old.log().contains("a later pod of this name"), "{}", old.log());
     }
     assert_eq!(new.probe("/readyz"), 200);
     // A restart of the one that stays is a restart.
