@@ -78,7 +78,7 @@ async fn ended_at_any_write_and_under_any_fault_it_comes_to_the_same_end() {
         let of = || told_well().filter(|(case, ..)| case.weather == weather);
         let longest = of().map(|(_, time, _)| *time).max().unwrap_or_default();
         let (struck, starts) = of().fold((0, 0), |sum, (.., told)| (sum.0 + told.struck, sum.1 + told.starts));
-        // Runs differ by a write or two, no more.
+        // Runs differ by some writes of the status.
         let is_covered = !weather.is_counted() || all == 1 || struck * 10 >= writes.iter().sum::<u32>() * 8;
         assert!(is_covered || !failed.is_empty(), "{weather:?} struck {struck} times, at {writes:?} writes");
         println!("{weather:?}: {} stories, {struck} faults, {starts} starts, longest {longest:?}", of().count());
@@ -95,7 +95,8 @@ async fn ended_at_any_write_and_under_any_fault_it_comes_to_the_same_end() {
         failed.len(),
         all - told.len()
     );
-    let is_struck = |told: &Told, case: &Case| told.struck > 0 || writes.iter().all(|most| case.number + 2 > *most);
+    // How often the status is written on the way depends on who is faster: a fifth of a stage's writes may not come again.
+    let is_struck = |told: &Told, case: &Case| told.struck > 0 || writes.iter().all(|most| case.number * 5 > most * 4);
     let in_vain: Vec<_> = told_well().filter(|(case, _, told)| !is_struck(told, case)).map(|(case, ..)| case).collect();
     assert!(in_vain.is_empty() || all == 1, "faults that never struck prove nothing: {in_vain:?}");
 }
