@@ -131,3 +131,32 @@ fn annotations_that_a_child_has_stay_when_it_is_sealed() {
     assert_eq!(sealed.object["metadata"]["annotations"]["cloud"], "internal");
     assert_ne!(seal(&sealed), 0);
 }
+
+#[test]
+fn valkeys_pod_is_settled_when_all_is_and_let_go_when_it_is_old_and_not_ready() {
+    let mut cluster = Cluster::default();
+    let minimal = spec(json!({}));
+    cluster.converge(&minimal);
+    let at_rest = cluster.observe();
+    let pod = at_rest.valkey_pod.clone().unwrap();
+    let let_go = Write::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() };
+    let of = |pod: Pod, is_observed: bool| {
+        let mut observed = Observed { valkey_pod: Some(pod), ..at_rest.clone() };
+        if !is_observed {
+            let set = observed.children.get_mut(&(Kind::StatefulSet, "chat-valkey".to_owned())).unwrap();
+            let record::Detail::Set(set) = &mut set.record.detail else { panic!("no StatefulSet") };
+            set.generation = set.observed_generation + 1;
+        }
+        let plan = plan_of(&observed, &minimal);
+        (!plan.is_under_way, plan.writes.contains(&let_go))
+    };
+    let old = Pod { revision: "before".into(), ..pod.clone() };
+    assert_eq!(of(pod.clone(), true), (true, false));
+    assert_eq!(of(pod.clone(), false), (false, false));
+    assert_eq!(of(Pod { ready: false, ..pod.clone() }, true), (false, false));
+    assert_eq!(of(Pod { terminating: true, ..pod }, true), (false, false));
+    assert_eq!(of(old.clone(), true), (false, false));
+    assert_eq!(of(Pod { ready: false, ..old.clone() }, true), (false, true));
+    assert_eq!(of(Pod { ready: false, ..old.clone() }, false), (false, false));
+    assert_eq!(of(Pod { ready: false, terminating: true, ..old }, true), (false, false));
+}

@@ -51,3 +51,11 @@ fn what_was_let_through_comes_back_as_the_new_version_and_what_was_not_as_the_ol
     let step = partition(&set, &pods("BBB."), &desired(4, "b"), held, 4);
     assert_eq!((step.partition, step.phase), (0, Phase::Rolling { ordinal: 3 }));
 }
+
+#[test]
+fn while_there_are_fewer_or_more_pods_than_are_wanted_it_scales() {
+    for (there, text) in [(2, "AA"), (4, "AAAA")] {
+        let step = next(Some(&set(there, 0, "a")), &pods(text), &desired(3, "a"), GO);
+        assert_eq!((step.replicas, step.phase), (3, Phase::Scaling { to: 3 }), "from {there}");
+    }
+}

@@ -72,6 +72,24 @@ mod tests {
     }
 
     #[test]
+    fn an_event_says_what_it_is_about_and_who_tells_it() {
+        let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "u".into() };
+        let event = event(&owner, "Warning", "Why", "m", Timestamp::UNIX_EPOCH, 255);
+        let told = serde_json::json!(event);
+        let metadata = serde_json::json!({ "name": "chat.00000000000000ff", "namespace": "games" });
+        assert_eq!(told["metadata"], metadata);
+        let about = serde_json::json!({
+            "apiVersion": API_VERSION, "kind": KIND, "name": "chat", "namespace": "games", "uid": "u",
+        });
+        assert_eq!(told["involvedObject"], about);
+        let words = ["type", "reason", "message", "reportingComponent", "firstTimestamp", "lastTimestamp"];
+        let epoch = "1970-01-01T00:00:00Z";
+        let expected = ["Warning", "Why", "m", MANAGER, epoch, epoch].map(Some);
+        assert_eq!(words.map(|word| told[word].as_str()), expected);
+        assert_eq!((told["source"]["component"].as_str(), told["count"].as_i64()), (Some(MANAGER), Some(1)));
+    }
+
+    #[test]
     fn only_changes_are_published() {
         let ready = status(READY, "True", "AllReady");
         assert_eq!(changes(&ChatDeploymentStatus::default(), &ready).len(), 1);
