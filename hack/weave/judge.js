@@ -54,7 +54,15 @@ function run(program, args, { input = "", ...options } = {}) {
 /** Brings a copy of the tree up to date. A file that differs gets the time of now, so that cargo notices. */
 function refresh(copy) {
   const listed = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "-z"], { cwd: top, encoding: "utf8" });
-  for (const file of listed.split("\0").filter((file) => file && fs.existsSync(path.join(top, file)))) {
+  const files = new Set(listed.split("\0").filter((file) => file && fs.existsSync(path.join(top, file))));
+  fs.mkdirSync(copy, { recursive: true });
+  for (const entry of fs.readdirSync(copy, { recursive: true, withFileTypes: true }).filter((entry) => !entry.isDirectory())) {
+    const file = path.join(entry.parentPath, entry.name);
+    if (!files.has(path.relative(copy, file))) {
+      fs.rmSync(file);
+    }
+  }
+  for (const file of files) {
     const [from, to] = [path.join(top, file), path.join(copy, file)];
     const source = fs.readFileSync(from);
     if (!fs.existsSync(to) || !source.equals(fs.readFileSync(to))) {
