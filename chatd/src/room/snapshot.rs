@@ -145,3 +145,29 @@ impl Room {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::protocol::PodBoot;
+    use crate::room::Told;
+
+    #[test]
+    fn what_was_said_is_as_old_on_a_pod_whose_clock_says_something_else() {
+        let limits = RingLimits { messages: 32, bytes: 8192, age: 90_000 };
+        let mut room = Room::new("abcdefgh".parse().unwrap(), &mut rand::rng());
+        for (position, time) in [(1, 930_000), (2, 990_000)] {
+            let told = Told::Entered("ana".parse().unwrap());
+            room.ring.push(RingItem { position, told, time }, limits);
+        }
+        room.position = 2;
+        let snapshot = room.snapshot(Ownership { epoch: 1, boot: PodBoot(1) }, b"", 1_000_000);
+        for now in [80_000, 100_000_000] {
+            let bucket = Bucket::new(10, 20, now);
+            let room = Room::restored(room.id, &snapshot, now, now, bucket, limits);
+            let ages: Vec<u64> = room.ring.since(0).map(|item| now - item.time).collect();
+            assert_eq!(ages, [70_000, 10_000]);
+        }
+    }
+}

@@ -239,3 +239,25 @@ fn who_resumes_is_not_answered_before_it_is_known_whose_the_room_is() {
     world.pods[0].take_frames(|_, _| frames += 1);
     assert_eq!(frames, 0, "the other pod's client was answered");
 }
+
+#[test]
+fn what_waited_for_the_rooms_record_is_written_once_that_is_confirmed() {
+    let mut world = World::new(1);
+    let (_, alice, bob) = world.room_of_two(0, "");
+    world.say(bob, "hello\n");
+    let mut dirty = Vec::new();
+    world.pods[0].take_dirty(&mut dirty);
+    // Nothing of it had been written when the pod was frozen.
+    world.now += 11_000;
+    world.waits_for_answers = Some(0);
+    world.pass(100);
+    dirty.clear();
+    world.pods[0].take_dirty(&mut dirty);
+    assert_eq!(world.hear(alice), "");
+    world.waits_for_answers = None;
+    dirty.clear();
+    world.hand_over_answers(0);
+    world.pods[0].take_dirty(&mut dirty);
+    assert!(dirty.contains(&alice.1), "whoever writes does not hear of it");
+    assert_eq!(world.hear(alice), "MSG bob hello\n");
+}
