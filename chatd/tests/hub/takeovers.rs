@@ -353,3 +353,26 @@ fn a_command_that_was_lost_with_the_link_is_carried_out_over_the_next_one() {
         assert_eq!([world.hear(bob), world.hear(alice)], [said.clone(), said]);
     }
 }
+
+#[test]
+fn who_leaves_a_seat_that_another_connection_has_resumed_is_replaced() {
+    for word in ["LEAVE", "QUIT"] {
+        let mut world = World::new(2);
+        let carol = world.open(0);
+        let room = world.create(carol);
+        world.ask(carol, &format!("JOIN {room} carol RELAY\n"));
+        let (later, alice) = (world.open(1), world.open(1));
+        let joined = world.ask(alice, &format!("JOIN {room} alice RESUMABLE RELAY\n"));
+        let token = joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned();
+        world.pass(200);
+        // Neither of the two hears what the owner does, and then that is gone.
+        world.mute = Some(0);
+        world.say(later, &format!("RESUME {room} {token} RELAY\n"));
+        world.say(alice, &format!("{word}\n"));
+        world.kill_at_once(0);
+        world.pass(5_000);
+        assert!(world.hear(later).starts_with(&format!("JOINED {room} alice ")), "{word}");
+        let heard = world.hear(alice);
+        assert!(heard.ends_with("BYE replaced\n") && !heard.contains("LEFT"), "{word}: {heard}");
+    }
+}

@@ -275,11 +275,12 @@ impl Hub {
         let fits =
             |seat: &crate::room::Seat| seat.name == stay.name && seat.holder.is_none_or(|holder| holder == connection);
         // In its own seat it stays as it is while it catches up: what is replayed may answer what it has asked.
-        let stays = seat.is_some_and(fits);
+        let (stays, is_there) = (seat.is_some_and(fits), seat.is_some());
         let mut pending = VecDeque::new();
         if !stays {
             pending = self.leave_relay(id);
-            if pending.iter().any(Pending::ends) {
+            // Where another connection has its seat, it is told that.
+            if !is_there && pending.iter().any(Pending::ends) {
                 return self.leave_unseated(time, id, room, pending);
             }
         }
