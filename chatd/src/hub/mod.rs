@@ -9,6 +9,7 @@
 mod admission;
 mod arrival;
 mod attaching;
+mod bounds;
 mod creation;
 mod doors;
 mod drain;

@@ -67,6 +67,16 @@ impl Peers {
         self.up.is_empty()
     }
 
+    /// Frames that wait for the dial for which the most wait.
+    pub fn most_dialled(&self) -> usize {
+        self.dials.values().map(|dial| dial.frames).max().unwrap_or(0)
+    }
+
+    /// Former owners that have still to be told of a takeover.
+    pub fn untold_count(&self) -> usize {
+        self.tells.len()
+    }
+
     /// Sends a frame, if the link is up.
     pub fn send(&mut self, to: PodBoot, frame: &Frame<'_>) {
         if let Some(out) = self.up.get_mut(&to) {

@@ -38,6 +38,10 @@ impl SeenOwners {
         self.rooms.get(&room).map(|seen| &seen.owner)
     }
 
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.rooms.is_empty()
     }

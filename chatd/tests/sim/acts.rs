@@ -53,7 +53,10 @@ impl Client {
         match self.aim {
             Aim::Live if !town.calm => self.live(net, town),
             Aim::Live | Aim::Take { .. } => {
-                if waiting.is_none() && self.last_word + self.habits.silence < net.now {
+                let silent = waiting.is_none() && self.last_word + self.habits.silence < net.now;
+                if silent && town.talks && self.aim == Aim::Live {
+                    self.say(net, town);
+                } else if silent {
                     self.command(net, What::Ping, "PING", &serde_json::json!({"type": "ping"}));
                 }
             }

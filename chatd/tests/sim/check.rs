@@ -7,14 +7,10 @@ use chatd::protocol::{PlayerName, RoomId};
 use chatd::record::{Record, RecordedSeat};
 
 use crate::client::Aim;
-use crate::links::{MS, Micros, Node, SECOND};
+use crate::links::{Micros, Node, SECOND};
+use crate::overlaps::{YIELDS, YIELDS_AFTER_LOSS};
 use crate::pod::{Pod, State};
 use crate::world::World;
-
-/// How long a pod may go on with a room after it could have known better, and what the network adds.
-const YIELDS: Micros = 5 * SECOND + 500 * MS;
-/// The same, after the store was emptied or rolled back.
-const YIELDS_AFTER_LOSS: Micros = 35 * SECOND + 500 * MS;
 
 /// All that a record says of a seat, in a form that can be compared and sorted.
 fn show_seat((name, seat): (PlayerName, RecordedSeat)) -> String {
@@ -116,6 +112,9 @@ impl World {
         let sessions = pod.hubs.iter().map(Hub::session_count).sum::<usize>();
         if sessions > pod.sockets.len() {
             self.town.fail("I11", format!("pod {number} has {sessions} sessions for {} sockets", pod.sockets.len()));
+        }
+        if let Some(over) = pod.hubs.iter().find_map(Hub::over_bounds) {
+            self.town.fail("I11", format!("pod {number}: {over}"));
         }
     }
 

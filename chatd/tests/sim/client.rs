@@ -97,6 +97,8 @@ pub struct Client {
     pub seated: Option<(String, String)>,
     pub seat: Option<Seat>,
     pub key: Option<SeatKey>,
+    /// Its seat, among those that were asked for.
+    pub claim: Option<usize>,
     /// Takes the seat by JOIN with its key.
     pub by_key: bool,
     /// Says RESUME with a token that must not work any more.
@@ -165,6 +167,7 @@ impl Client {
             seat: None,
             key: key.map(|word| SeatKey { word, ..SeatKey::default() }),
             by_key: false,
+            claim: None,
             stale: None,
             heard: Heard::default(),
             was: String::new(),
@@ -247,6 +250,7 @@ impl Client {
     }
 
     pub fn leave_room(&mut self, town: &mut Town) {
+        self.claim = None;
         if self.seated.take().is_some() {
             town.stays.push(std::mem::take(&mut self.heard.items));
         }

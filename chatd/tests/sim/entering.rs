@@ -25,7 +25,7 @@ pub struct SeatKey {
 impl Client {
     /// Creates, joins or resumes.
     pub fn enter(&mut self, net: &mut Net, town: &mut Town) {
-        if let Aim::Probe { room, .. } = &self.aim {
+        if let Aim::Probe { room, .. } = self.aim.clone() {
             if self.outcome.is_some() {
                 self.aim = Aim::Done;
                 return self.command(net, What::Quit, "QUIT", &json!({"type": "quit"}));
@@ -33,7 +33,8 @@ impl Client {
             let name = format!("p{}", self.number);
             let json = json!({"type": "join", "room": room, "name": name});
             self.resumable = false;
-            return self.command(net, What::Join, "", &json);
+            self.command(net, What::Join, "", &json);
+            return town.seats.asked(self.number, self.last_id, &room, &name, None);
         }
         if self.seat.is_none() && !town.calm && self.dice.chance(6) {
             self.stale = town.old_token(&mut self.dice);
@@ -41,7 +42,7 @@ impl Client {
         if self.stale.is_none()
             && let Some((room, name)) = self.finds_by_key()
         {
-            return self.join(net, What::Join, &room, &name);
+            return self.join(net, town, What::Join, &room, &name);
         }
         if let Some(seat) = self.stale.clone().or(self.seat.clone()) {
             return self.resume(net, &seat);
@@ -60,8 +61,13 @@ impl Client {
         if self.habits.hasty && !town.calm {
             self.join_in_haste(net, town, &room, name);
         } else {
-            self.join(net, What::Join, &room, name);
+            self.join(net, town, What::Join, &room, name);
         }
+    }
+
+    /// The key that it shows with JOIN.
+    pub fn word(&self) -> Option<String> {
+        self.key.as_ref().map(|key| key.word.clone())
     }
 
     /// Whether it says JOIN once more to find its seat: that of a lost answer, or in place of RESUME.
@@ -91,7 +97,7 @@ impl Client {
         self.command(net, What::Resume { said }, &format!("RESUME {} {} {}", seat.room, seat.token, self.mode), &json);
     }
 
-    fn join(&mut self, net: &mut Net, what: What, room: &str, name: &str) {
+    fn join(&mut self, net: &mut Net, town: &mut Town, what: What, room: &str, name: &str) {
         let mut json = json!({"type": "join", "room": room, "name": name, "resumable": self.resumable});
         let mut line = format!("JOIN {room} {name} {}", self.mode);
         if self.resumable {
@@ -107,12 +113,13 @@ impl Client {
         }
         json["on_wrong_pod"] = self.on_wrong_pod();
         self.command(net, what, &line, &json);
+        town.seats.asked(self.number, self.last_id, room, name, self.word());
     }
 
     /// JOIN and what follows it in one packet: perhaps LEAVE, and JOIN again.
     fn join_in_haste(&mut self, net: &mut Net, town: &mut Town, room: &str, name: &str) {
         self.gathers = true;
-        self.join(net, What::Join, room, name);
+        self.join(net, town, What::Join, room, name);
         if self.habits.dice.chance(50) {
             self.seated = Some((room.to_owned(), name.to_owned()));
             self.say(net, town);
@@ -122,7 +129,7 @@ impl Client {
             self.command(net, What::Leave, "LEAVE", &json!({"type": "leave"}));
             let other = self.habits.dice.pick(&NAMES);
             let name = if self.habits.dice.chance(50) { name } else { other };
-            self.join(net, What::Join, room, name);
+            self.join(net, town, What::Join, room, name);
         }
         self.gathers = false;
         self.flush(net);

@@ -17,9 +17,23 @@ impl World {
     }
 
     pub fn begin_fault(&mut self, index: usize) {
-        if self.healed {
-            return;
+        if !self.healed {
+            self.carry_out(index);
+            self.note_doubt();
         }
+    }
+
+    /// Notes whether somebody cannot reach somebody else, or the directory.
+    fn note_doubt(&mut self) {
+        let now = self.net.now;
+        let cuts = self.net.cuts.iter().filter(|(_, cut)| cut.count > 0);
+        let from_store = |(from, to): &(Node, Node)| *from == Node::Store || *to == Node::Store;
+        let (apart, away) = cuts.fold((false, false), |(_, away), (way, _)| (true, away || from_store(way)));
+        self.town.apart.note(now, apart);
+        self.town.away.note(now, away || !self.store.is_well());
+    }
+
+    fn carry_out(&mut self, index: usize) {
         let fault = self.plan.faults[index].clone();
         self.net.note(|| format!("=====   {:?} for {:.1} s", fault.what, fault.lasts as f64 / SECOND as f64));
         self.undo[index].done = true;
@@ -89,7 +103,10 @@ impl World {
                 self.store.roll_back(self.net.now, by);
                 self.store_went_back(reset);
             }
-            What::ResetStore => self.reset_store(),
+            What::ResetStore => {
+                self.town.away.was(self.net.now);
+                self.reset_store();
+            }
             What::Clock { name, by } => self.pods[self.names[name]].wall += by,
             What::Terminate { name } => {
                 let pod = self.names[name];
@@ -177,6 +194,7 @@ impl World {
             What::StopReading { client } => self.clients[client].read_on(&mut self.net, &mut self.town),
             _ => {}
         }
+        self.note_doubt();
     }
 
     fn restart(&mut self, name: usize, elsewhere: bool, index: usize) {
@@ -212,6 +230,7 @@ impl World {
             }
         }
         self.store.troubles().into_iter().for_each(|trouble: Trouble| self.store.end(&mut self.net, trouble));
+        self.note_doubt();
         // Half of the pods that are gone come back; at least one pod lives.
         for name in 0..self.names.len() {
             let gone = self.pods[self.names[name]].state == State::Gone;

@@ -3,6 +3,7 @@
 use crate::client::{Client, Pending, Seat, What};
 use crate::heard::Heard;
 use crate::links::{End, MS, Micros, Net, SECOND};
+use crate::seats::{Arrival, SPREADS};
 use crate::town::Town;
 use crate::wire::{Joined, Told};
 
@@ -16,6 +17,7 @@ impl Client {
                 Told::Left if matches!(code.as_str(), "name_taken" | "room_full") => {
                     self.error = None;
                     lost_seat = true;
+                    town.seat_lost(net.now, self.number, self.claim, &code);
                 }
                 _ => self.settle_error(net, town),
             }
@@ -26,7 +28,12 @@ impl Client {
         let ours = self.json && id.is_some();
         let inside = matches!(
             told,
-            Told::Message { .. } | Told::Presence(_) | Told::Players(_) | Told::Moved { .. } | Told::Missed(_)
+            Told::Message { .. }
+                | Told::Presence(_)
+                | Told::Exited(_)
+                | Told::Players(_)
+                | Told::Moved { .. }
+                | Told::Missed(_)
         );
         if inside && self.seated.is_none() {
             return town.fail("I7", format!("client {} is in no room and hears {told:?}", self.number));
@@ -46,7 +53,9 @@ impl Client {
             Told::Token(token) => {
                 self.awaits_token = false;
                 if let Some((room, name)) = self.seated.clone() {
-                    self.seat = Some(Seat { room, name, token });
+                    let seat = Seat { room, name, token };
+                    town.seats.token(self.claim, &seat);
+                    self.seat = Some(seat);
                 }
             }
             Told::Left => {
@@ -81,12 +90,25 @@ impl Client {
                 let verdict = self.heard.message(seq, &text);
                 town.verdict(self.number, verdict);
                 let place = self.heard.place.clone();
+                if let (Some((room, _)), Some(place)) = (&self.seated, &place) {
+                    town.delivered(net.now, room, &place.timeline, &text);
+                }
                 town.message(self.number, &from, &text, seq.zip(place.map(|place| place.timeline)));
                 self.send_again(net, town);
             }
             Told::Presence(_) => {}
+            Told::Exited(name) => {
+                if let Some((room, _)) = self.seated.clone()
+                    && self.hears_at_once(net, town)
+                {
+                    town.told_of_end(net.now, &room, &name);
+                }
+            }
             Told::Players(players) => {
                 town.players(self.number, &players);
+                if let (Some((room, _)), Some(front)) = (self.seated.clone(), self.pending.front()) {
+                    town.named(net.now, self.number, &room, &players, front.at);
+                }
                 self.reply(net, town, &What::Who, id);
             }
             Told::Moved { place } => {
@@ -106,6 +128,7 @@ impl Client {
 
     pub fn joined(&mut self, net: &mut Net, town: &mut Town, joined: &Joined, entering: bool, id: Option<u64>) {
         town.players(self.number, &joined.players);
+        self.has_arrived(net, town, joined, entering);
         let resuming = entering && matches!(self.pending.front(), Some(Pending { what: What::Resume { .. }, .. }));
         let said = match self.pending.front().map(|front| &front.what) {
             Some(What::Resume { said }) if entering => {
@@ -174,6 +197,9 @@ impl Client {
         }
         let seat = |token| Seat { room: joined.room.clone(), name: joined.name.clone(), token };
         self.seat = joined.token.clone().map(seat);
+        if let Some(seat) = &self.seat {
+            town.seats.token(self.claim, seat);
+        }
         self.awaits_token = !self.json && self.keeps_seat;
         if self.json && self.keeps_seat != self.seat.is_some() {
             town.fail("I7", format!("client {}: a token is missing or too many: {joined:?}", self.number));
@@ -206,6 +232,11 @@ impl Client {
         self.check_wait(net, town, &front, SECOND * 11 / 2 + (net.now - heard));
         town.refused(self.number, &front.what, code);
         self.last_word = net.now;
+        match (&front.what, self.stale.as_ref().or(self.seat.as_ref())) {
+            (What::Join, _) => town.join_refused(net.now, self.number, front.id, front.at, code),
+            (What::Resume { .. }, Some(seat)) if code == "bad_token" => town.token_refused(net.now, seat),
+            _ => {}
+        }
         if matches!(front.what, What::Join | What::Resume { .. }) {
             self.outcome = self.outcome.take().or(Some(code.to_owned()));
             self.retry = net.now + self.dice.range(100, 900) * MS;
@@ -223,6 +254,9 @@ impl Client {
     }
 
     pub fn bye(&mut self, net: &mut Net, town: &mut Town, code: &str, id: Option<u64>) {
+        if code == "timeout" && self.seated.is_some() {
+            town.fail("I8", format!("client {} has a seat, and is closed for its silence", self.number));
+        }
         if code == "quit" && self.pending.front().is_some_and(|front| front.what == What::Quit) {
             self.seat_ended(net, town);
             self.reply(net, town, &What::Quit, id);
@@ -238,7 +272,36 @@ impl Client {
         self.hang_up(net, town, End::Closed);
     }
 
+    /// Who it is now, among those who have asked for seats.
+    fn has_arrived(&mut self, net: &Net, town: &mut Town, joined: &Joined, entering: bool) {
+        let front = self.pending.front().filter(|_| entering);
+        let resumes = front.filter(|front| matches!(front.what, What::Resume { .. }));
+        let arrival = Arrival {
+            client: self.number,
+            room: &joined.room,
+            name: &joined.name,
+            joins: front.filter(|front| front.what == What::Join).map(|front| front.id),
+            resumes: resumes.and(self.stale.clone().or(self.seat.clone())),
+            // Lines do not say so, and without a key it is not.
+            resumed: (self.json || self.key.is_none()).then_some(joined.resumed),
+            key: self.word(),
+        };
+        let asked = front.map(|front| front.at);
+        self.claim = town.arrived(net.now, arrival);
+        if let Some(asked) = asked {
+            town.named(net.now, self.number, &joined.room, &joined.players, asked);
+        }
+    }
+
+    /// Nothing of what it is told has waited for it.
+    fn hears_at_once(&self, net: &Net, town: &Town) -> bool {
+        self.reading && self.read_since + SPREADS < net.now && !town.narrow
+    }
+
     pub fn seat_ended(&mut self, net: &mut Net, town: &mut Town) {
+        if let Some(front) = self.pending.front() {
+            town.has_left(net.now, self.claim, Town::waited_for_directory(net.now, front.at));
+        }
         if let (Some(seat), Some(front)) = (self.seat.take(), self.pending.front()) {
             if let Some(key) = &mut self.key {
                 key.ended = Some(seat.clone());

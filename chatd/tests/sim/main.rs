@@ -22,8 +22,10 @@ mod heard;
 mod hears;
 mod links;
 mod odd;
+mod overlaps;
 mod pod;
 mod reached;
+mod seats;
 mod sockets;
 mod stalls;
 mod steps;
@@ -43,7 +45,7 @@ use faults::Plan;
 use town::Failure;
 use world::{Options, Outcome};
 
-const ALL: Options = Options { rules: Rules::ALL, mask: None, keep: None };
+const ALL: Options = Options { rules: Rules::ALL, mask: None, keep: None, sought: None };
 const TAIL: usize = 200;
 /// Counters of what does not happen here: sockets are made up, and the directory holds no rubbish.
 const STILL: [&str; 7] = [
@@ -241,28 +243,32 @@ fn the_same_seed_runs_the_same() {
 #[test]
 fn every_broken_rule_is_noticed() {
     type Break = fn(&mut Rules);
-    let broken: [(&str, Break); 7] = [
-        ("yield_to_higher", |rules| rules.yield_to_higher = false),
-        ("check_lease", |rules| rules.check_lease = false),
-        ("check_after_thaw", |rules| rules.check_after_thaw = false),
-        ("answer_after_write", |rules| rules.answer_after_write = false),
-        ("number_commands", |rules| rules.number_commands = false),
-        ("settle_by_reading", |rules| rules.settle_by_reading = false),
-        ("wait_until_settled", |rules| rules.wait_until_settled = false),
+    // By which check, where another one would be first.
+    let broken: [(&str, Break, Option<&'static str>); 9] = [
+        ("yield_to_higher", |rules| rules.yield_to_higher = false, None),
+        ("yield_to_higher", |rules| rules.yield_to_higher = false, Some("I3 heard")),
+        ("check_lease", |rules| rules.check_lease = false, None),
+        ("check_after_thaw", |rules| rules.check_after_thaw = false, None),
+        ("answer_after_write", |rules| rules.answer_after_write = false, None),
+        ("answer_after_write", |rules| rules.answer_after_write = false, Some("I8")),
+        ("number_commands", |rules| rules.number_commands = false, None),
+        ("settle_by_reading", |rules| rules.settle_by_reading = false, None),
+        ("wait_until_settled", |rules| rules.wait_until_settled = false, None),
     ];
     let mut unnoticed = Vec::new();
-    for (name, breaks) in broken {
+    for (name, breaks, sought) in broken {
         let mut rules = Rules::ALL;
         breaks(&mut rules);
         let started = Instant::now();
-        let tally = stretch(0, setting("CHATD_SIM_SEEDS").unwrap_or(1_000).min(1_000), &Options { rules, ..ALL }, 1);
+        let tally =
+            stretch(0, setting("CHATD_SIM_SEEDS").unwrap_or(1_000).min(1_000), &Options { rules, sought, ..ALL }, 1);
         let took = started.elapsed().as_secs_f64();
         match tally.failed.first() {
             Some((seed, failure)) => println!(
                 "without {name}: {} is violated by seed {seed} ({} seeds, {took:.1} s): {}",
                 failure.rule, tally.run, failure.detail
             ),
-            None => unnoticed.push(name),
+            None => unnoticed.push((name, sought)),
         }
     }
     assert!(unnoticed.is_empty(), "nothing notices that these rules are broken: {unnoticed:?}");

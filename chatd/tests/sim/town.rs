@@ -8,6 +8,8 @@ use crate::client::{Seat, What};
 use crate::dice::Dice;
 use crate::heard::{Item, Said, Verdict};
 use crate::links::{Kind, Micros, Net, SECOND};
+use crate::overlaps::Overlaps;
+use crate::seats::Seats;
 
 /// A violated rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,31 @@ pub struct Sent {
     pub at: Micros,
 }
 
+/// Something that is wrong now, or when it last was.
+#[derive(Debug, Default)]
+pub struct Doubt {
+    is_there: bool,
+    last: Micros,
+}
+
+impl Doubt {
+    /// Looked at whenever it may have begun or ended.
+    pub fn note(&mut self, now: Micros, is_there: bool) {
+        if is_there || self.is_there {
+            (self.is_there, self.last) = (is_there, now);
+        }
+    }
+
+    /// For a moment.
+    pub fn was(&mut self, now: Micros) {
+        self.last = now;
+    }
+
+    pub fn over_since(&self) -> Option<Micros> {
+        (!self.is_there).then_some(self.last)
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Town {
     pub rooms: Vec<String>,
@@ -39,6 +66,8 @@ pub struct Town {
     pub entries: Vec<usize>,
     /// Clients do nothing of their own accord any more.
     pub calm: bool,
+    /// But for asking the server whether it is there, in the quiet, by something said.
+    pub talks: bool,
     pub failure: Option<Failure>,
     pub said: Said,
     pub stays: Vec<Vec<Item>>,
@@ -46,15 +75,24 @@ pub struct Town {
     pub heard: BTreeSet<String>,
     pub refused: BTreeMap<String, String>,
     pub ended: Vec<Ended>,
+    pub seats: Seats,
+    pub overlaps: Overlaps,
+    pub sought: Option<&'static str>,
     /// Connections that may end without a reason: the network ended them.
     pub excused: BTreeSet<usize>,
     pub max_players: usize,
+    /// Relayed sessions have so small a window that what they are told may wait for long.
+    pub narrow: bool,
     /// What a room keeps of its last messages, and all rooms of a thread together (bytes).
     pub ring_messages: usize,
     pub ring_bytes: usize,
     pub ring_total: usize,
     pub last_thaw: Micros,
     pub frozen: u32,
+    /// A pod cannot reach the directory; when that was last so.
+    pub away: Doubt,
+    /// Somebody cannot reach somebody else, or a pod has come or gone.
+    pub apart: Doubt,
     /// When the store was last emptied or rolled back.
     pub went_back: Option<Micros>,
     /// Rooms that were closed: a former owner that was away meanwhile knows nothing of it.
@@ -71,7 +109,9 @@ pub struct Town {
 
 impl Town {
     pub fn fail(&mut self, rule: &str, detail: String) {
-        self.failure.get_or_insert(Failure { rule: rule.to_owned(), detail });
+        if self.sought.is_none_or(|sought| sought == rule) {
+            self.failure.get_or_insert(Failure { rule: rule.to_owned(), detail });
+        }
     }
 
     pub fn verdict(&mut self, client: usize, verdict: Verdict) {
@@ -159,9 +199,19 @@ impl Town {
 
     /// A seat has ended with an answer to what was asked at `asked`.
     pub fn ended(&mut self, net: &Net, seat: Seat, asked: Micros) {
-        // An answer that does not wait for the directory comes after 2 s at the earliest.
-        let surely = net.now < asked + 19 * SECOND / 10;
-        self.ended.push(Ended { seat, at: net.now, surely });
+        self.ended.push(Ended { seat, at: net.now, surely: Self::waited_for_directory(net.now, asked) });
+    }
+
+    /// An answer that does not wait for the directory comes after 2 s at the earliest.
+    pub fn waited_for_directory(now: Micros, asked: Micros) -> bool {
+        now < asked + 19 * SECOND / 10
+    }
+
+    /// A seat has ended, as others were told.
+    pub fn has_ended(&mut self, now: Micros, seat: Seat) {
+        if !self.ended.iter().any(|ended| ended.seat == seat) {
+            self.ended.push(Ended { seat, at: now, surely: true });
+        }
     }
 
     /// The last seats that have surely ended.

@@ -16,8 +16,9 @@ pub enum Told {
         seq: Option<u64>,
         replay: bool,
     },
-    /// ENTERED, EXITED, AWAY, BACK.
+    /// ENTERED, AWAY, BACK.
     Presence(String),
+    Exited(String),
     Players(Vec<String>),
     Moved {
         place: Option<(String, u64)>,
@@ -104,7 +105,8 @@ fn from_line(line: &str) -> Told {
             seq: None,
             replay: false,
         },
-        ("ENTERED" | "AWAY" | "BACK", [name]) | ("EXITED", [name, _]) => Told::Presence((*name).to_owned()),
+        ("ENTERED" | "AWAY" | "BACK", [name]) => Told::Presence((*name).to_owned()),
+        ("EXITED", [name, _]) => Told::Exited((*name).to_owned()),
         ("PLAYERS", [players]) => Told::Players(list(players)),
         ("MOVED", [_]) => Told::Moved { place: None },
         ("MISSED", [count]) => Told::Missed(count.parse().ok()),
@@ -141,7 +143,8 @@ fn from_json(value: &Value) -> Told {
             seq: value["seq"].as_u64(),
             replay: value["replay"].as_bool().unwrap_or_default(),
         },
-        "entered" | "exited" | "away" | "back" => Told::Presence(text("name")),
+        "entered" | "away" | "back" => Told::Presence(text("name")),
+        "exited" => Told::Exited(text("name")),
         "players" => Told::Players(names()),
         "moved" => Told::Moved { place: place() },
         "missed" => Told::Missed(value["count"].as_u64()),

@@ -30,6 +30,8 @@ pub struct Options {
     pub mask: Option<Vec<bool>>,
     /// How many lines of trace to keep.
     pub keep: Option<usize>,
+    /// Only this rule counts.
+    pub sought: Option<&'static str>,
 }
 
 /// What came of it.
@@ -161,6 +163,9 @@ impl World {
         let keys = Keyring::new(vec![("1".into(), vec![7; 32])], "1").expect("a key of 32 bytes");
         let town = Town {
             max_players: settings.max_players as usize,
+            talks: Dice::new(seed, "quiet").chance(30),
+            sought: options.sought,
+            narrow: settings.limits.window < HubLimits::USUAL.window,
             ring_messages: settings.ring.messages,
             ring_bytes: settings.ring.bytes,
             ring_total: settings.ring_total,
@@ -221,6 +226,8 @@ impl World {
         } else {
             self.names[name] = number;
         }
+        self.town.away.was(self.net.now);
+        self.town.apart.was(self.net.now);
         // The first tick of a new process.
         self.net.at(self.net.now, Event::Pod(number, Input::Start));
         self.update_entries();
@@ -232,6 +239,7 @@ impl World {
         self.town.entries = up.map(|pod| pod.setup.number).collect();
         if self.town.entries.len() < before {
             self.last_death = Some(self.net.now);
+            self.town.apart.was(self.net.now);
         }
     }
 

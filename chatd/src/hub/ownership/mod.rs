@@ -291,6 +291,10 @@ impl Owned {
         self.answers.drain(..).map(|held| held.answer).collect()
     }
 
+    pub fn answers_waiting(&self) -> usize {
+        self.answers.len()
+    }
+
     /// Whether a LEAVE or QUIT of this session has been carried out and waits for its answer.
     pub fn is_leaving(&self, by: Reach) -> bool {
         self.answers.iter().any(|held| matches!(&held.answer, Answer::Left { asked, .. } if asked.by == by))

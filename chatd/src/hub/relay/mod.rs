@@ -122,6 +122,15 @@ impl Relay {
     pub fn holds(&self) -> usize {
         self.pending.iter().map(Pending::holds).sum()
     }
+
+    /// Commands that are not answered yet.
+    pub fn under_way(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub fn uncredited(&self) -> usize {
+        self.uncredited
+    }
 }
 
 impl Relay {

@@ -29,7 +29,12 @@ impl Player {
         let ours = self.json && id.is_some();
         let inside = matches!(
             told,
-            Told::Message { .. } | Told::Presence(_) | Told::Players(_) | Told::Moved { .. } | Told::Missed(_)
+            Told::Message { .. }
+                | Told::Presence(_)
+                | Told::Exited(_)
+                | Told::Players(_)
+                | Told::Moved { .. }
+                | Told::Missed(_)
         );
         if inside && !self.seated {
             self.fail(&format!("it is in no room and hears {told:?}"));
@@ -66,7 +71,7 @@ impl Player {
                 self.leave_room();
             }
             Told::Message { from, text, seq, replay } => self.message(&from, &text, seq, replay, id),
-            Told::Presence(_) => {}
+            Told::Presence(_) | Told::Exited(_) => {}
             Told::Players(players) => {
                 if !players.contains(&self.name) {
                     self.fail(&format!("it is not among {players:?}"));

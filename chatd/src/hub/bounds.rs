@@ -1,0 +1,101 @@
+//! How full each queue and table of a hub is, beside how full it may be; for the simulation's checks (I11). Pure: no I/O.
+
+use std::collections::BTreeMap;
+
+use super::ownership::Owned;
+use super::session::{Place, Session};
+use super::{Hub, Purpose};
+use crate::frame::{Frame, MAX_FRAME};
+use crate::protocol::{MAX_LINE, MAX_UNFINISHED_LINE, PodBoot};
+
+/// What one connection may have sent besides its commands: it comes, attaches and goes.
+const MANNERS: usize = 8;
+/// Timers stay until their time has come, however often what they are for is put off.
+const TIMERS: usize = 256;
+
+/// What there is of something, and what there may be.
+type Bound = (&'static str, usize, usize);
+
+impl Hub {
+    /// The first queue or table that holds more than it may.
+    pub fn over_bounds(&self) -> Option<String> {
+        let mut bounds = self.tables();
+        self.sessions.iter().for_each(|(_, session)| self.of_session(session, &mut bounds));
+        self.rooms.iter().for_each(|(_, owned)| self.of_room(owned, &mut bounds));
+        let most_queued = self.settings.send_queue + MAX_FRAME;
+        bounds.extend(self.guests.iter().map(|(_, guest)| ("a guest's queue", guest.queued(), most_queued)));
+        let over = bounds.into_iter().find(|(_, count, most)| count > most);
+        over.map(|(what, count, most)| format!("{what}: {count}, where at most {most} may be"))
+    }
+
+    fn tables(&self) -> Vec<Bound> {
+        let limits = self.settings.limits;
+        let (sessions, rooms, finds) = (self.sessions.len(), self.rooms.len(), self.finds.len());
+        let own = self.tickets.values().filter(|purpose| matches!(purpose, Purpose::Own(_))).count();
+        let timers = TIMERS * (rooms + finds + sessions) + 512;
+        vec![
+            ("relayed sessions", self.relays.len(), sessions),
+            ("bytes of rings", self.ring_bytes, self.settings.ring_total),
+            ("bytes of rings, as they are", self.ring_bytes_now(), self.ring_bytes),
+            (
+                "bytes that guests wait for, as they are",
+                self.guests.holders().map(|(bytes, _)| bytes).sum(),
+                self.guests.held(),
+            ),
+            ("frames that wait for a dial", self.peers.most_dialled(), limits.dialled),
+            ("former owners to tell", self.peers.untold_count(), limits.tells),
+            ("owners of rooms elsewhere", self.seen.len(), limits.owners),
+            ("requests about own records", own, self.own_requests),
+            // One is under way for a room; what was given up before goes with its answer.
+            ("tickets", self.tickets.len(), MANNERS * (rooms + finds + self.watches.len() + self.arriving.len()) + 16),
+            ("records to check", self.checks.len(), 4 * rooms + 16),
+            ("timers", self.timers.len(), timers),
+            ("sessions to wake", self.woken.len(), 0),
+        ]
+    }
+
+    fn ring_bytes_now(&self) -> usize {
+        self.rooms.iter().map(|(_, owned)| owned.room.ring.bytes()).sum()
+    }
+
+    fn of_session(&self, session: &Session, bounds: &mut Vec<Bound>) {
+        let limits = self.settings.limits;
+        // Reading stops once there is more than four lines; what one read brings comes on top.
+        bounds.push(("bytes of lines that wait", session.waiting.bytes.len(), 4 * MAX_LINE + MAX_UNFINISHED_LINE));
+        bounds.push(("messages that wait", session.waiting.messages.len(), limits.waiting));
+        if let Place::Relayed(relay) = &session.place {
+            // What was taken here before the room went goes along.
+            bounds.push(("commands under way", relay.under_way(), limits.commands + 1));
+            bounds.push((
+                "bytes that the owner has not been told of",
+                relay.uncredited(),
+                limits.window + 2 * MAX_FRAME,
+            ));
+        }
+    }
+
+    fn of_room(&self, owned: &Owned, bounds: &mut Vec<Bound>) {
+        let most_players = self.settings.max_players as usize;
+        let comers = self.sessions.len() + self.guests.len() + most_players;
+        bounds.push(("seats", owned.room.seats.len(), most_players));
+        bounds.push(("unanswered seats", owned.room.unanswered.len(), most_players));
+        bounds.push(("RESUMEs that wait", owned.resuming.len(), owned.room.seats.len()));
+        bounds.push(("bytes of a ring", owned.room.ring.bytes(), self.settings.ring.most()));
+        bounds.push(("who waits for the room", owned.waiters.len(), 2 * comers));
+        bounds.push(("answers that wait for a write", owned.answers_waiting(), MANNERS * comers));
+        if !owned.frames.is_empty() {
+            let mut of_each: BTreeMap<(PodBoot, u64), usize> = BTreeMap::new();
+            for (from, frame) in &owned.frames {
+                if let Frame::Open { relay, .. }
+                | Frame::Attach { relay, .. }
+                | Frame::Command { relay, .. }
+                | Frame::Closed { relay, .. } = frame
+                {
+                    *of_each.entry((*from, relay.0)).or_default() += 1;
+                }
+            }
+            let most = of_each.into_values().max().unwrap_or(0);
+            bounds.push(("frames of one session that wait", most, self.settings.limits.commands + MANNERS));
+        }
+    }
+}

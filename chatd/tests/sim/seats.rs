@@ -1,0 +1,250 @@
+//! Who has a seat in which room, as far as clients were told: a seat whose end was told never comes back (I8), and nobody is kept
+//! out by what is left of himself (Own). No I/O.
+
+use crate::client::Seat;
+use crate::links::{Micros, SECOND};
+use crate::town::Town;
+
+/// Where nothing stands in between, everybody has heard by now what was told so long ago.
+pub const SPREADS: Micros = 8 * SECOND;
+
+/// A seat that a client has asked for, and what came of it.
+#[derive(Debug)]
+pub struct Claim {
+    client: usize,
+    /// Of its JOIN.
+    id: u64,
+    room: String,
+    /// In lower case.
+    name: String,
+    key: Option<String>,
+    joined: Option<Micros>,
+    seat: Option<Seat>,
+    /// Since when nobody can be in it, for sure: its end was told, or it never began.
+    ended: Option<Micros>,
+}
+
+impl Claim {
+    fn is_of(&self, room: &str, name: &str) -> bool {
+        self.room == room && self.name.eq_ignore_ascii_case(name)
+    }
+
+    fn is_open(&self, at: Micros) -> bool {
+        self.ended.is_none_or(|ended| ended >= at)
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Seats(Vec<Claim>);
+
+impl Seats {
+    /// JOIN is said.
+    pub fn asked(&mut self, client: usize, id: u64, room: &str, name: &str, key: Option<String>) {
+        let (room, name) = (room.to_owned(), name.to_ascii_lowercase());
+        self.0.push(Claim { client, id, room, name, key, joined: None, seat: None, ended: None });
+    }
+
+    /// JOIN is answered by the seat that it has asked for, or JOINED comes unasked.
+    fn begun(&mut self, now: Micros, client: usize, id: u64, room: &str, name: &str, key: Option<String>) -> usize {
+        let asked = self.0.iter().position(|claim| claim.client == client && claim.id == id && claim.is_of(room, name));
+        let claim = asked.unwrap_or_else(|| {
+            self.asked(client, 0, room, name, key);
+            self.0.len() - 1
+        });
+        self.0[claim].joined = Some(now);
+        claim
+    }
+
+    /// JOIN is refused, or answered by a seat that was there before.
+    fn never_began(&mut self, client: usize, id: u64) {
+        for claim in self.0.iter_mut().filter(|claim| claim.client == client && claim.id == id) {
+            claim.ended = Some(0);
+        }
+    }
+
+    pub fn token(&mut self, claim: Option<usize>, seat: &Seat) {
+        if let Some(claim) = claim {
+            self.0[claim].seat = Some(seat.clone());
+        }
+    }
+
+    fn of(&self, seat: &Seat) -> Option<usize> {
+        self.0.iter().rposition(|claim| claim.seat.as_ref() == Some(seat))
+    }
+}
+
+/// A client that has come into a room.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    pub client: usize,
+    pub room: &'a str,
+    pub name: &'a str,
+    /// The number of its JOIN.
+    pub joins: Option<u64>,
+    /// What it said RESUME with.
+    pub resumes: Option<Seat>,
+    /// `None`: it was not told.
+    pub resumed: Option<bool>,
+    pub key: Option<String>,
+}
+
+impl Town {
+    /// Since when every pod has reached the directory, and none was frozen.
+    pub fn directory_since(&self) -> Option<Micros> {
+        let since = self.away.over_since().filter(|_| self.frozen == 0)?;
+        Some(since.max(self.last_thaw))
+    }
+
+    /// Since when every pod has reached the others as well, and none has come or gone.
+    pub fn certain_since(&self) -> Option<Micros> {
+        Some(self.directory_since()?.max(self.apart.over_since()?))
+    }
+
+    /// What is told of this room now is so at every owner.
+    fn is_certain(&self, now: Micros, room: &str) -> bool {
+        self.certain_since().is_some_and(|since| since + SPREADS < now) && !self.is_excused(now, room)
+    }
+
+    /// Owners of this room may know different things, or what they knew was lost.
+    fn is_excused(&self, now: Micros, room: &str) -> bool {
+        let contested = |room| self.contested.get(&room).is_some_and(|at| at + 5 * SECOND > now);
+        self.went_back.is_some() || self.closed.contains(room) || room.parse().is_ok_and(contested)
+    }
+
+    /// JOINED. Returns the seat that the client has now.
+    pub fn arrived(&mut self, now: Micros, arrival: Arrival<'_>) -> Option<usize> {
+        let Arrival { client, room, name, joins, resumes, resumed, key } = arrival;
+        if let Some(seat) = resumes {
+            return self.seats.of(&seat);
+        }
+        if let Some(id) = joins.filter(|_| resumed == Some(true)) {
+            let began = |claim: &Claim| claim.ended != Some(0) && (claim.client, claim.id) != (client, id);
+            let its = |claim: &&Claim| claim.is_of(room, name) && claim.key == key && began(claim);
+            let found = self.seats.0.iter().filter(its).any(|claim| claim.is_open(now));
+            if !found && self.seats.0.iter().any(|claim| its(&claim)) && !self.is_excused(now, room) {
+                let detail = format!("client {client} finds the seat of {name} in {room} by its key after its end");
+                self.fail("I8", detail);
+            }
+            let open = self.seats.0.iter().rposition(|claim| its(&claim) && claim.is_open(now));
+            let found = open.or_else(|| self.seats.0.iter().rposition(|claim| its(&claim)));
+            if found.is_some() {
+                self.seats.never_began(client, id);
+                return found;
+            }
+        }
+        if joins.is_some() && resumed == Some(false) {
+            self.told_of_end(now, room, name);
+        }
+        Some(self.seats.begun(now, client, joins.unwrap_or(0), room, name, key))
+    }
+
+    /// Who was called so is gone, as everybody in the room is told: by EXITED, or since another one is called so.
+    pub fn told_of_end(&mut self, now: Micros, room: &str, name: &str) {
+        if !self.is_certain(now, room) {
+            return;
+        }
+        // What was answered a moment ago may be a newer seat than the one that has ended.
+        let gone = |claim: &Claim| {
+            claim.is_of(room, name) && claim.is_open(now) && claim.joined.is_some_and(|joined| joined + SPREADS < now)
+        };
+        for index in 0..self.seats.0.len() {
+            if gone(&self.seats.0[index]) {
+                self.end_claim(now, index);
+            }
+        }
+    }
+
+    fn end_claim(&mut self, now: Micros, claim: usize) {
+        let claim = &mut self.seats.0[claim];
+        claim.ended = Some(now);
+        if let Some(seat) = claim.seat.clone() {
+            self.has_ended(now, seat);
+        }
+    }
+
+    /// LEAVE or QUIT is answered.
+    pub fn has_left(&mut self, now: Micros, claim: Option<usize>, surely: bool) {
+        if let Some(claim) = claim.filter(|_| surely) {
+            self.seats.0[claim].ended = Some(now);
+        }
+    }
+
+    /// RESUME is refused, since the seat has ended.
+    pub fn token_refused(&mut self, now: Micros, seat: &Seat) {
+        if let Some(claim) = self.seats.of(seat).filter(|_| self.is_certain(now, &seat.room))
+            && self.seats.0[claim].is_open(now)
+            // JOIN with its key may have made it one that cannot be resumed.
+            && self.seats.0[claim].key.is_none()
+        {
+            self.end_claim(now, claim);
+        }
+    }
+
+    /// JOIN, said at `asked`, is refused.
+    pub fn join_refused(&mut self, now: Micros, client: usize, id: u64, asked: Micros, code: &str) {
+        // What was not answered in time may have been carried out.
+        if matches!(code, "unavailable" | "shutting_down") {
+            return;
+        }
+        let Some(own) = self.seats.0.iter().rposition(|claim| claim.client == client && claim.id == id) else {
+            return;
+        };
+        self.seats.never_began(client, id);
+        let (room, name, key) = {
+            let own = &self.seats.0[own];
+            (own.room.clone(), own.name.clone(), own.key.clone())
+        };
+        // Without a key nothing shows that what is left of a JOIN whose first owner died is its own.
+        if self.is_excused(now, &room) || key.is_none() && !self.is_certain(now, &room) {
+            return;
+        }
+        let open = self.seats.0.iter().filter(|claim| claim.room == room && claim.is_open(asked));
+        if code == "name_taken" {
+            let called_so: Vec<&Claim> = open.filter(|claim| claim.name == name).collect();
+            let explains = |claim: &&Claim| claim.key.is_none() || claim.key != key;
+            if !called_so.iter().any(explains) {
+                let (rule, by) = match called_so[..] {
+                    [] => ("I8", "a seat whose end was told"),
+                    _ => ("Own", "its own seat, though it shows the key"),
+                };
+                self.fail(rule, format!("client {client}: {name} is taken in {room} by {by}"));
+            }
+        } else if code == "room_full" {
+            let names: std::collections::BTreeSet<&str> = open.map(|claim| claim.name.as_str()).collect();
+            if names.len() < self.max_players {
+                let detail = format!("client {client}: {room} is full, and nobody but {names:?} can be in it");
+                self.fail("I8", detail);
+            }
+        }
+    }
+
+    /// A session has lost its seat to one of that name when its room's owner changed.
+    pub fn seat_lost(&mut self, now: Micros, client: usize, claim: Option<usize>, code: &str) {
+        let Some(claim) = claim else {
+            return;
+        };
+        let its = &self.seats.0[claim];
+        let (room, name) = (its.room.clone(), its.name.clone());
+        let mut others = self.seats.0.iter().enumerate();
+        let taken = others.any(|(index, other)| index != claim && other.is_of(&room, &name) && other.is_open(now));
+        if code == "name_taken" && !taken && !self.is_excused(now, &room) {
+            self.fail("Own", format!("client {client} has lost its seat as {name} in {room} to itself"));
+        }
+    }
+
+    /// Players that are named in answer to what was asked then.
+    pub fn named(&mut self, now: Micros, client: usize, room: &str, names: &[String], asked: Micros) {
+        if self.is_excused(now, room) {
+            return;
+        }
+        for name in names {
+            let mut claims = self.seats.0.iter().filter(|claim| claim.is_of(room, name));
+            if !claims.any(|claim| claim.is_open(asked)) {
+                let detail =
+                    format!("client {client} is told that {name} is in {room}, after that seat's end was told");
+                return self.fail("I8", detail);
+            }
+        }
+    }
+}
