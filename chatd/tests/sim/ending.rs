@@ -104,8 +104,14 @@ impl World {
         let Some(key) = &self.clients[index].key else {
             return false;
         };
-        let mut others = self.clients.iter().filter(|other| other.number != index && other.seated == key.shown);
-        key.shown.is_some() && others.any(|other| other.key.as_ref().is_some_and(|other| other.word == key.word))
+        let Some((room, name)) = &key.shown else {
+            return false;
+        };
+        // Names are compared without case.
+        let there = |seated: &(String, String)| seated.0 == *room && seated.1.eq_ignore_ascii_case(name);
+        let others = self.clients.iter().filter(|other| other.number != index);
+        let mut others = others.filter(|other| other.seated.as_ref().is_some_and(there));
+        others.any(|other| other.key.as_ref().is_some_and(|other| other.word == key.word))
     }
 
     /// JOIN of every room by every pod, and RESUME of every seat by some pod.
