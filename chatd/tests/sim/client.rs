@@ -239,6 +239,10 @@ impl Client {
     fn disconnected(&mut self, net: &mut Net, town: &mut Town) {
         self.pipe = None;
         let pending = std::mem::take(&mut self.pending);
+        // A JOIN that nothing came of may have made a seat anew, which its key finds.
+        if let Some(key) = self.key.as_mut().filter(|_| pending.iter().any(|asked| asked.what == What::Join)) {
+            key.ended = None;
+        }
         self.under_way.extend(pending.into_iter().filter(|_| self.json).filter_map(|asked| asked.what.said()));
         self.replay_ends = None;
         self.error = None;
