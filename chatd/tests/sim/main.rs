@@ -136,6 +136,8 @@ fn explain(seed: u64, options: &Options, failure: &Failure, lines: usize) -> Str
 struct Tally {
     run: u64,
     steps: u64,
+    /// The sum of the traces' hashes: equal for equal behaviour, so a pure change of form leaves it as it is.
+    trace: u64,
     messages: u64,
     sent_again: u64,
     takeovers: u64,
@@ -163,6 +165,7 @@ fn stretch(first: u64, count: u64, options: &Options, enough: usize) -> Tally {
                         let mut tally = tally.lock().unwrap();
                         tally.run += 1;
                         tally.steps += outcome.steps;
+                        tally.trace = tally.trace.wrapping_add(outcome.hash);
                         tally.messages += outcome.messages;
                         tally.sent_again += outcome.sent_again;
                         tally.takeovers += u64::from(outcome.takeovers);
@@ -198,14 +201,15 @@ fn every_invariant_holds_for_every_seed() {
     let enough = setting("CHATD_SIM_ENOUGH").map_or(1, |enough| enough as usize);
     let tally = stretch(first, count, &ALL, enough);
     println!(
-        "{} seeds from {first} in {:.1} s: {} steps, {} messages heard, {} sent again, {} takeovers, {} moves",
+        "{} seeds from {first} in {:.1} s: {} steps, {} messages heard, {} sent again, {} takeovers, {} moves, trace {:016x}",
         tally.run,
         started.elapsed().as_secs_f64(),
         tally.steps,
         tally.messages,
         tally.sent_again,
         tally.takeovers,
-        tally.moves
+        tally.moves,
+        tally.trace
     );
     for (seed, failure) in &tally.failed {
         println!("seed {seed}: {} {}", failure.rule, failure.detail);
