@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::RelayId;
 use crate::protocol::{
     Command, Encoding, ErrorCode, Heard, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline,
 };
@@ -15,10 +16,6 @@ use crate::room::Snapshot;
 
 /// The longest frame: a snapshot of a full room of 64 with its ring, and room to spare.
 pub const MAX_FRAME: usize = 256 * 1024;
-
-/// A client connection, named by the pod that it is connected to; unique for that pod's boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct RelayId(pub u64);
 
 /// How a client's connection ended, as far as its seat is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

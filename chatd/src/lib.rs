@@ -13,6 +13,7 @@ pub mod frame;
 pub mod healthcheck;
 mod heap;
 pub mod hub;
+pub mod ids;
 pub mod lease;
 pub mod limits;
 pub mod logging;

@@ -5,10 +5,11 @@ use super::input::Asked;
 use super::ownership::{Answer as Held, Owned};
 use super::replay::Unheard;
 use super::session::Place;
-use super::{Effect, Hub, SessionId, Time};
+use super::{Effect, Hub};
 use crate::frame::After;
+use crate::ids::{Reach, SessionId, SessionRef, Time};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, RoomId, SeatId, SeatKey};
-use crate::room::{Bucket, Connection, Given, Reach, Seat, SeatState, Strikes, Told};
+use crate::room::{Bucket, Given, Seat, SeatState, Strikes, Told};
 
 /// What JOIN and RESUME ask for, as it is kept while the owner is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -303,11 +304,11 @@ impl Hub {
     }
 
     /// Which connection this is, for the whole deployment.
-    pub(super) fn connection(&self, by: Reach) -> Option<Connection> {
+    pub(super) fn connection(&self, by: Reach) -> Option<SessionRef> {
         match by {
             Reach::Guest(connection) => Some(connection),
             Reach::Local(id) => {
-                self.session(id).map(|session| Connection { boot: self.me.ownership.boot, relay: session.relay })
+                self.session(id).map(|session| SessionRef { boot: self.me.ownership.boot, relay: session.relay })
             }
         }
     }

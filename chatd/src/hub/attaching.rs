@@ -1,13 +1,14 @@
 //! A session that had a seat comes to the room's new owner, or back to the same. Pure: no I/O.
 
+use super::Hub;
 use super::admission::Joining;
 use super::input::Asked;
 use super::replay::Unheard;
 use super::session::Place;
-use super::{Hub, Time};
 use crate::frame::{After, Attach};
+use crate::ids::{Reach, SessionRef, Time};
 use crate::protocol::{Event, SeatId};
-use crate::room::{Connection, Reach, Seat, SeatState, Told};
+use crate::room::{Seat, SeatState, Told};
 
 /// Up to where the commands of a session that attached were carried out; `None`: unknown, another owner had them.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +23,7 @@ impl Hub {
         time: Time,
         key: usize,
         asked: Asked,
-        connection: Connection,
+        connection: SessionRef,
         attach: &Attach,
     ) -> Option<Settled> {
         let owned = self.rooms.get_mut(key)?;

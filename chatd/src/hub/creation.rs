@@ -4,10 +4,10 @@ use super::input::Asked;
 use super::ownership::Released;
 use super::session::Place;
 use super::slots::RoomSlot;
-use super::{Effect, Hub, Time};
+use super::{Effect, Hub};
 use crate::frame::Frame;
+use crate::ids::{Reach, Time};
 use crate::protocol::{ErrorCode, Event, RoomId};
-use crate::room::Reach;
 
 /// A room that nobody has entered does not make way for new ones while it is this young (ms): who made it is about to enter.
 const YOUNG: u64 = 10_000;

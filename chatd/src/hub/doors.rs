@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::session::{Place, Session};
-use super::{Advertised, Carried, Effect, Hub, LeaseView, Purpose, RoomView, SessionId, Target, Ticket, Time, Timer};
+use super::{Advertised, Carried, Effect, Hub, Purpose, RoomView, Timer};
 use crate::directory::{Answer, NoAnswer};
 use crate::frame::{Drop, Frame};
+use crate::ids::{SessionId, SessionRef, Ticket, Time};
+use crate::lease::{LeaseView, Target};
 use crate::protocol::token::Keyring;
 use crate::protocol::{Encoding, ErrorCode, PlayerName, PodBoot, RoomId, lines};
 use crate::record::RecordedSeat;
-use crate::room::Connection;
 
 impl Hub {
     // ---- clients
@@ -123,12 +124,12 @@ impl Hub {
     }
 
     /// For which clients of other pods bytes wait here, and how many.
-    pub fn guests_that_hold(&self) -> impl Iterator<Item = (usize, Connection)> {
+    pub fn guests_that_hold(&self) -> impl Iterator<Item = (usize, SessionRef)> {
         self.guests.holders()
     }
 
     /// As [`Hub::shed`], for a client of another pod.
-    pub fn shed_guest(&mut self, time: Time, guest: Connection) {
+    pub fn shed_guest(&mut self, time: Time, guest: SessionRef) {
         self.begin(time);
         self.guest_is_shed(time, guest);
         self.finish(time);

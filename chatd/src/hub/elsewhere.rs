@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::ownership::{PATIENCE, Released};
-use super::{Hub, Purpose, Target, Time, Timer};
+use super::{Hub, Purpose, Timer};
 use crate::directory::{Answer, NoAnswer, Request};
 use crate::frame::Frame;
-use crate::lease::LeaseRecord;
+use crate::ids::{Reach, Time};
+use crate::lease::{LeaseRecord, Target};
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
-use crate::room::Reach;
 
 /// Rooms that may be asked for elsewhere at a time.
 const MOST: usize = 1_000;

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 
 use super::peers::Peers;
 use crate::frame::{After, Frame};
+use crate::ids::SessionRef;
 use crate::protocol::{Encoding, RoomId, SeatId};
-use crate::room::Connection;
 use crate::shrink::Shrink;
 
 /// What a relayed session is to be given.
@@ -75,7 +75,7 @@ impl Guest {
     }
 
     /// Sends what is queued for as long as the window allows; all of it if `all`. Returns how many bytes of memory that frees.
-    pub fn flush(&mut self, peers: &mut Peers, to: Connection, all: bool) -> usize {
+    pub fn flush(&mut self, peers: &mut Peers, to: SessionRef, all: bool) -> usize {
         let mut freed = 0;
         while (all || self.credit > 0)
             && let Some(next) = self.queue.pop_front()
@@ -88,7 +88,7 @@ impl Guest {
     }
 
     /// Sends at once, whatever the window is.
-    pub fn send(&mut self, peers: &mut Peers, to: Connection, delivery: Delivery<'_>) {
+    pub fn send(&mut self, peers: &mut Peers, to: SessionRef, delivery: Delivery<'_>) {
         let Delivery { replies, place: (position, seq), bytes, after } = delivery;
         self.credit -= bytes.len().cast_signed() as i64;
         peers.send(to.boot, &Frame::Deliver { room: self.room, relay: to.relay, replies, position, seq, bytes, after });
@@ -98,7 +98,7 @@ impl Guest {
 /// All relayed sessions whose room is in this hub.
 #[derive(Debug, Default)]
 pub struct Guests {
-    table: HashMap<Connection, Guest>,
+    table: HashMap<SessionRef, Guest>,
     /// Bytes of memory that what waits for their windows takes.
     held: usize,
 }
@@ -108,11 +108,11 @@ impl Guests {
         self.table.len()
     }
 
-    pub fn get(&self, to: Connection) -> Option<&Guest> {
+    pub fn get(&self, to: SessionRef) -> Option<&Guest> {
         self.table.get(&to)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (Connection, &Guest)> {
+    pub fn iter(&self) -> impl Iterator<Item = (SessionRef, &Guest)> {
         self.table.iter().map(|(to, guest)| (*to, guest))
     }
 
@@ -121,31 +121,31 @@ impl Guests {
     }
 
     /// Who of them holds memory, and how many bytes.
-    pub fn holders(&self) -> impl Iterator<Item = (usize, Connection)> {
+    pub fn holders(&self) -> impl Iterator<Item = (usize, SessionRef)> {
         self.iter().map(|(to, guest)| (guest.holds(), to)).filter(|(bytes, _)| *bytes > 0)
     }
 
-    pub fn insert(&mut self, to: Connection, guest: Guest) {
+    pub fn insert(&mut self, to: SessionRef, guest: Guest) {
         self.held += guest.holds();
         if let Some(before) = self.table.insert(to, guest) {
             self.held -= before.holds();
         }
     }
 
-    pub fn remove(&mut self, to: Connection) -> Option<Guest> {
+    pub fn remove(&mut self, to: SessionRef) -> Option<Guest> {
         let guest = self.table.remove(&to)?;
         self.held -= guest.holds();
         Some(guest)
     }
 
-    pub fn set_seat(&mut self, to: Connection, seat: Option<SeatId>) {
+    pub fn set_seat(&mut self, to: SessionRef, seat: Option<SeatId>) {
         if let Some(guest) = self.table.get_mut(&to) {
             guest.seat = seat;
         }
     }
 
     /// Sends, or queues where the window is full. Returns how many bytes are queued.
-    pub fn deliver(&mut self, peers: &mut Peers, to: Connection, delivery: Delivery<'_>) -> Option<usize> {
+    pub fn deliver(&mut self, peers: &mut Peers, to: SessionRef, delivery: Delivery<'_>) -> Option<usize> {
         let guest = self.table.get_mut(&to)?;
         if guest.credit > 0 && guest.queue.is_empty() {
             guest.send(peers, to, delivery);
@@ -158,7 +158,7 @@ impl Guests {
     }
 
     /// Its last word has been given to it, and keeps its place behind what waits for the window.
-    pub fn part_from(&mut self, to: Connection) {
+    pub fn part_from(&mut self, to: SessionRef) {
         if let Some(guest) = self.table.get_mut(&to) {
             guest.parting = true;
             self.forget_parted(to);
@@ -166,7 +166,7 @@ impl Guests {
     }
 
     /// Its client has taken so many bytes: what waits goes on its way, as much as the window allows.
-    pub fn credit(&mut self, peers: &mut Peers, to: Connection, bytes: u32, window: usize) {
+    pub fn credit(&mut self, peers: &mut Peers, to: SessionRef, bytes: u32, window: usize) {
         if let Some(guest) = self.table.get_mut(&to) {
             guest.credit = (guest.credit + i64::from(bytes)).min(window.cast_signed() as i64);
             self.held -= guest.flush(peers, to, false);
@@ -178,7 +178,7 @@ impl Guests {
         self.table.shrink();
     }
 
-    fn forget_parted(&mut self, to: Connection) {
+    fn forget_parted(&mut self, to: SessionRef) {
         if self.get(to).is_some_and(|guest| guest.parting && guest.queue.is_empty()) {
             self.remove(to);
         }

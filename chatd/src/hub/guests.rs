@@ -3,19 +3,20 @@
 
 use std::borrow::Cow;
 
+use super::Hub;
 use super::admission::Entry;
 use super::guest::{Delivery, Guest};
 use super::input::Asked;
-use super::{Hub, Time};
 use crate::frame::{After, Attach, Drop, Frame};
+use crate::ids::{Reach, SessionRef, Time};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, PodBoot, RoomId};
-use crate::room::{Connection, Given, Reach, Seat, SeatState};
+use crate::room::{Given, Seat, SeatState};
 
 impl Hub {
     /// Encodes an event for a relayed session and delivers it; as the reply to what was asked, if that has a number.
     pub(super) fn deliver_event(
         &mut self,
-        to: Connection,
+        to: SessionRef,
         asked: Asked,
         event: &Event<'_>,
         place: (u64, u64),
@@ -31,7 +32,7 @@ impl Hub {
     /// `place`: the position and seq up to which the session then has everything; zeroes: as before.
     pub(super) fn deliver_bytes(
         &mut self,
-        to: Connection,
+        to: SessionRef,
         replies: Option<u64>,
         place: (u64, u64),
         bytes: &[u8],
@@ -41,26 +42,26 @@ impl Hub {
     }
 
     /// Ends a relayed session for which too much waits.
-    pub(super) fn guest_is_too_slow(&mut self, time: Time, to: Connection) {
+    pub(super) fn guest_is_too_slow(&mut self, time: Time, to: SessionRef) {
         self.counters.slow_consumers += 1;
         self.guest_dropped(time, to, Drop::Slow, None);
         self.end_guest(to, ErrorCode::SlowConsumer);
     }
 
     /// All of the pod's connections hold too much, and this one the most.
-    pub(super) fn guest_is_shed(&mut self, time: Time, to: Connection) {
+    pub(super) fn guest_is_shed(&mut self, time: Time, to: SessionRef) {
         self.counters.connections_shed += 1;
         self.guest_dropped(time, to, Drop::Slow, None);
         self.end_guest(to, ErrorCode::Overloaded);
     }
 
     /// Ends a relayed session with an error: what is queued is dropped for one that takes too little, sent otherwise.
-    pub(super) fn end_guest(&mut self, to: Connection, code: ErrorCode) {
+    pub(super) fn end_guest(&mut self, to: SessionRef, code: ErrorCode) {
         self.end_guest_saying(to, code, true);
     }
 
     /// `error`: the error has not been said yet.
-    pub(super) fn end_guest_saying(&mut self, to: Connection, code: ErrorCode, error: bool) {
+    pub(super) fn end_guest_saying(&mut self, to: SessionRef, code: ErrorCode, error: bool) {
         let Some(mut guest) = self.guests.remove(to) else {
             return;
         };
@@ -78,7 +79,7 @@ impl Hub {
     }
 
     /// Hands a relayed session to its room's new owner; everything that it was to hear goes before that.
-    pub(super) fn send_away(&mut self, to: Connection, owner: crate::record::Owner, processed: u64) {
+    pub(super) fn send_away(&mut self, to: SessionRef, owner: crate::record::Owner, processed: u64) {
         if let Some(mut guest) = self.guests.remove(to) {
             guest.flush(&mut self.peers, to, true);
             let room = guest.room;
@@ -91,7 +92,7 @@ impl Hub {
     pub(super) fn guest_opens(
         &mut self,
         time: Time,
-        to: Connection,
+        to: SessionRef,
         room: RoomId,
         encoding: Encoding,
         asked: Asked,
@@ -110,7 +111,7 @@ impl Hub {
     }
 
     /// The room is not here.
-    pub(super) fn refuse_guest(&mut self, to: Connection, room: RoomId) {
+    pub(super) fn refuse_guest(&mut self, to: SessionRef, room: RoomId) {
         let seen = self.seen.get(room).cloned();
         self.peers.send(to.boot, &Frame::Refused { room, relay: to.relay, seen });
     }
@@ -118,7 +119,7 @@ impl Hub {
     pub(super) fn guest_commands(
         &mut self,
         time: Time,
-        to: Connection,
+        to: SessionRef,
         number: u64,
         id: Option<u64>,
         command: Result<Command<'_>, ErrorCode>,
@@ -137,12 +138,12 @@ impl Hub {
         self.command_in_room(time, key, seat, asked, command);
     }
 
-    pub(super) fn guest_credits(&mut self, to: Connection, bytes: u32) {
+    pub(super) fn guest_credits(&mut self, to: SessionRef, bytes: u32) {
         self.guests.credit(&mut self.peers, to, bytes, self.settings.limits.window);
     }
 
     /// The client of a relayed session is gone.
-    pub(super) fn guest_closed(&mut self, time: Time, to: Connection, room: RoomId, drop: Drop, heard: Option<Heard>) {
+    pub(super) fn guest_closed(&mut self, time: Time, to: SessionRef, room: RoomId, drop: Drop, heard: Option<Heard>) {
         let Some(key) = self.owned_key(room) else {
             self.guests.remove(to);
             return;
@@ -173,7 +174,7 @@ impl Hub {
     }
 
     /// The seat of a relayed session that ends. `given`: what it was given, if not everything.
-    pub(super) fn guest_dropped(&mut self, time: Time, to: Connection, drop: Drop, given: Option<Given>) {
+    pub(super) fn guest_dropped(&mut self, time: Time, to: SessionRef, drop: Drop, given: Option<Given>) {
         let Some(guest) = self.guests.get(to) else {
             return;
         };
@@ -186,7 +187,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn guest_attaches(&mut self, time: Time, to: Connection, room: RoomId, attach: &Attach) {
+    pub(super) fn guest_attaches(&mut self, time: Time, to: SessionRef, room: RoomId, attach: &Attach) {
         let Some(key) = self.owned_key(room) else {
             return self.refuse_guest(to, room);
         };
@@ -211,7 +212,7 @@ impl Hub {
     pub(super) fn refuse_frames(&mut self, frames: Vec<(PodBoot, Frame<'static>)>) {
         for (boot, frame) in frames {
             if let Frame::Open { room, relay, .. } | Frame::Attach { room, relay, .. } = frame {
-                self.refuse_guest(Connection { boot, relay }, room);
+                self.refuse_guest(SessionRef { boot, relay }, room);
             }
         }
     }

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use super::session::{Place, Session};
-use super::{Hub, SessionId, Time, Timer};
+use super::{Hub, Timer};
 use crate::frame::Drop;
+use crate::ids::{Reach, SessionId, Time};
 use crate::protocol::{Command, Encoding, ErrorCode, MAX_LINE, MAX_UNFINISHED_LINE, json, lines};
-use crate::room::Reach;
 
 /// Who asked for something, and what its reply has to carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,13 @@
 //! How a seat is left in a room that is owned here: given up, held for a while, or waiting for its session. Pure: no I/O.
 
+use super::Hub;
 use super::input::Asked;
 use super::ownership::Answer;
 use super::session::Place;
-use super::{Hub, SessionId, Time};
 use crate::frame::{After, Drop};
+use crate::ids::{Reach, SessionId, SessionRef, Time};
 use crate::protocol::{Event, ExitReason, RoomId, SeatId};
-use crate::room::{Connection, Given, Reach, SeatState, Told};
+use crate::room::{Given, SeatState, Told};
 
 /// How long a seat is held whose tab was closed or loaded again (ms; docs/protocol.md, Seats, tokens and coming back).
 const GOING_AWAY_HOLD: u64 = 10_000;
@@ -167,7 +168,7 @@ impl Hub {
     }
 
     /// A relayed session's peer link is gone: its seat waits for it to attach again.
-    pub(super) fn detach(&mut self, time: Time, connection: Connection) {
+    pub(super) fn detach(&mut self, time: Time, connection: SessionRef) {
         let Some(guest) = self.guests.remove(connection) else {
             return;
         };

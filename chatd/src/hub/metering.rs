@@ -1,8 +1,9 @@
 //! Creations of each connection; misses and creations of clients whose address is limited (docs/protocol.md, Limits). The driver
 //! knows the address. Pure: no I/O.
 
+use super::Hub;
 use super::input::Asked;
-use super::{Hub, SessionId, Time};
+use crate::ids::{SessionId, Time};
 use crate::protocol::{Command, ErrorCode};
 
 impl Hub {

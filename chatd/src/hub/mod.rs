@@ -44,7 +44,7 @@ use slab::Slab;
 
 use crate::counters::Counters;
 use crate::directory::Request;
-use crate::frame::RelayId;
+use crate::ids::RelayId;
 use crate::protocol::token::Keyring;
 use crate::protocol::{Ownership, PodBoot, RoomId, SeatId};
 use crate::record::Owner;
@@ -56,10 +56,10 @@ use peers::Peers;
 use seen::SeenOwners;
 use session::Session;
 
+use crate::ids::{SessionId, Ticket, Time};
+use crate::lease::LeaseView;
 pub use slots::RoomSlots;
-pub use types::{
-    Advertised, Effect, HubLimits, HubSettings, LeaseView, Notice, RoomView, Rules, SessionId, Target, Ticket, Time,
-};
+pub use types::{Advertised, Effect, HubLimits, HubSettings, Notice, RoomView, Rules};
 
 /// A session on its way from one thread to another.
 #[derive(Debug)]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::input::Asked;
 use super::ownership::Owned;
-use super::{Effect, Hub, HubLimits, Time, Timer};
+use super::{Effect, Hub, HubLimits, Timer};
 use crate::frame::Frame;
+use crate::ids::{Reach, SessionRef, Time};
 use crate::protocol::{Ownership, PodBoot, RoomId};
 use crate::record::{Former, Owner, Record};
-use crate::room::{Connection, Reach};
 
 /// How long a failed dial counts for everyone (ms): one dial a peer and second.
 const DIAL_AGAIN: u64 = 1_000;
@@ -132,7 +132,7 @@ impl Hub {
         if self.peers.up.remove(&boot).is_none() {
             return;
         }
-        let mut guests: Vec<Connection> =
+        let mut guests: Vec<SessionRef> =
             self.guests.iter().map(|(connection, _)| connection).filter(|connection| connection.boot == boot).collect();
         guests.sort_unstable();
         // What waits of it is asked again over the next link: carried out now, it would seat clients that nobody can reach.
@@ -255,19 +255,19 @@ impl Hub {
             Frame::Tell { room, owner } => self.is_told(time, from, room, &owner),
             Frame::Told { room, told, higher } => self.told(time, from, room, told, higher),
             Frame::Open { room, relay, encoding, number, id, command } => {
-                let to = Connection { boot: from, relay };
+                let to = SessionRef { boot: from, relay };
                 let asked = Asked { by: Reach::Guest(to), number, id };
                 self.guest_opens(time, to, room, encoding, asked, command);
             }
             Frame::Attach { room, relay, attach } => {
-                self.guest_attaches(time, Connection { boot: from, relay }, room, &attach);
+                self.guest_attaches(time, SessionRef { boot: from, relay }, room, &attach);
             }
             Frame::Command { relay, number, id, command, .. } => {
-                self.guest_commands(time, Connection { boot: from, relay }, number, id, command);
+                self.guest_commands(time, SessionRef { boot: from, relay }, number, id, command);
             }
-            Frame::Credit { relay, bytes, .. } => self.guest_credits(Connection { boot: from, relay }, bytes),
+            Frame::Credit { relay, bytes, .. } => self.guest_credits(SessionRef { boot: from, relay }, bytes),
             Frame::Closed { room, relay, drop, heard, entry } => {
-                let to = Connection { boot: entry.unwrap_or(from), relay };
+                let to = SessionRef { boot: entry.unwrap_or(from), relay };
                 self.guest_closed(time, to, room, drop, heard);
             }
             Frame::Deliver { relay, replies, position, seq, bytes, after, .. } => {

@@ -4,13 +4,14 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::Hub;
 use super::input::Asked;
 use super::ownership::Owned;
-use super::{Hub, Time};
 use crate::frame::{Attach, MAX_FRAME};
+use crate::ids::{Reach, SessionRef, Time};
 use crate::protocol::{Encoding, Event, ExitReason};
 use crate::record::Record;
-use crate::room::{Connection, Reach, RingItem, RingLimits, Told};
+use crate::room::{RingItem, RingLimits, Told};
 
 /// How much is told again after `JOINED`, in bytes as the ring counts them: encoded it is at most three times that, which has to fit
 /// into one frame of a peer link, whatever the ring's limit is.
@@ -83,7 +84,7 @@ impl Hub {
     }
 
     /// How a message that was `asked` for is known again by its sender, should the reply be lost: see [`Told::Message`].
-    pub(super) fn what_it_answers(&self, asked: Asked) -> Option<(Connection, u64, Option<u64>)> {
+    pub(super) fn what_it_answers(&self, asked: Asked) -> Option<(SessionRef, u64, Option<u64>)> {
         match asked.by {
             Reach::Guest(connection) => Some((connection, asked.number, asked.id)),
             Reach::Local(_) => self.connection(asked.by).filter(|_| asked.id.is_some()).map(|me| (me, 0, asked.id)),
@@ -136,7 +137,7 @@ impl Hub {
         time: Time,
         key: usize,
         to: Reach,
-        connection: Connection,
+        connection: SessionRef,
         same: bool,
         attach: &Attach,
     ) {

@@ -1,11 +1,12 @@
 //! RESUME at the room's owner, and JOIN with the key of a seat that is taken: whose seat it is, and what its former connection was given. Pure: no I/O.
 
+use super::Hub;
 use super::admission::{Entry, Joining};
 use super::input::Asked;
 use super::replay::{MOST_REPLAY, Unheard};
-use super::{Hub, Time};
+use crate::ids::{Reach, SessionRef, Time};
 use crate::protocol::{ErrorCode, Heard, PlayerName, SeatId};
-use crate::room::{Bucket, Connection, Given, Reach, SeatState, Told};
+use crate::room::{Bucket, Given, SeatState, Told};
 
 /// How long a pod may take to say what a connection was given whose seat is resumed (ms): RESUME is answered within 2 s.
 const ASKED: u64 = 1_000;
@@ -136,7 +137,7 @@ impl Hub {
     }
 
     /// The pods with these connections do not say what those were given.
-    pub(super) fn resume_unasked(&mut self, time: Time, gone: impl Fn(Connection) -> bool) {
+    pub(super) fn resume_unasked(&mut self, time: Time, gone: impl Fn(SessionRef) -> bool) {
         let mut seats = Vec::new();
         for (key, owned) in &self.rooms {
             for Resuming { seat, .. } in &owned.resuming {

@@ -1,11 +1,12 @@
 //! What is said in a room that is owned here, by its clients and about them. Pure: no I/O.
 
+use super::Hub;
 use super::guest::Delivery;
 use super::input::Asked;
-use super::{Hub, Time};
 use crate::frame::Drop;
+use crate::ids::{Reach, Time};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, SeatId};
-use crate::room::{Reach, SeatState, Told};
+use crate::room::{SeatState, Told};
 
 impl Hub {
     /// One command of someone who has a seat, or what is wrong with it.

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::HubSettings;
 use super::relay::Relay;
-use super::{HubSettings, SessionId};
-use crate::frame::RelayId;
+use crate::ids::{RelayId, SessionId};
 use crate::protocol::{Command, Encoding, MAX_LINE, OnWrongPod, PlayerName, RoomId, SeatId};
 use crate::room::{Bucket, Strikes};
 

@@ -2,30 +2,9 @@
 
 use super::RoomSlots;
 use crate::directory::Request;
+use crate::ids::{SessionId, Ticket};
 use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PlayerName, PodBoot, RoomId, Timeline};
 use crate::room::RingLimits;
-
-/// The clocks, read by the driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Time {
-    /// Milliseconds on a clock that never goes back and counts suspension (CLOCK_BOOTTIME).
-    pub now: u64,
-    /// Unix milliseconds: for people, and for epochs.
-    pub wall: u64,
-}
-
-/// A client connection of this hub. Its driver keeps what it has of it (a socket) under the same number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId {
-    /// Small, and used again once the session is gone: an index into the driver's table.
-    pub index: u32,
-    /// Tells later users of the index apart.
-    pub generation: u32,
-}
-
-/// Names one request to the directory, so that its answer finds back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
 
 /// What a hub is told at its start. Times in milliseconds.
 #[derive(Debug, Clone)]
@@ -122,24 +101,6 @@ impl Rules {
         settle_by_reading: true,
         wait_until_settled: true,
     };
-}
-
-/// What the pod's lease means for its rooms; see [`crate::lease`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LeaseView {
-    /// When the last confirmed renewal was sent (ms, [`Time::now`]); `None` before the first.
-    pub confirmed: Option<u64>,
-    /// This pod may take over rooms and say that a room does not exist.
-    pub settled: bool,
-}
-
-/// Another pod, as a planned move may choose it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    pub pod_id: String,
-    pub boot: PodBoot,
-    pub peer: String,
-    pub rooms: u64,
 }
 
 /// What the driver has to do.

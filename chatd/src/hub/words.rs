@@ -1,8 +1,9 @@
 //! What a client of this hub is told, and how its connection ends. Pure: no I/O.
 
 use super::session::{Place, Waiting};
-use super::{Effect, Hub, SessionId, Time};
+use super::{Effect, Hub};
 use crate::frame::Drop;
+use crate::ids::{SessionId, Time};
 use crate::protocol::{Encoding, ErrorCode, Event};
 
 impl Hub {

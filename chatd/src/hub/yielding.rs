@@ -10,11 +10,12 @@ use super::ownership::{Answer, Phase};
 use super::relay::{Relay, Stay};
 use super::resuming::Resuming;
 use super::session::Place;
-use super::{Hub, Notice, SessionId, Time};
+use super::{Hub, Notice};
 use crate::frame::{Drop, Frame};
+use crate::ids::{Reach, SessionId, Time};
 use crate::protocol::{Command, Heard, OnWrongPod, RoomId};
 use crate::record::Owner;
-use crate::room::{Given, Reach, Room, Seat, SeatState};
+use crate::room::{Given, Room, Seat, SeatState};
 
 impl Hub {
     /// Gives the room up to `owner`, whose ownership is higher.

@@ -1,7 +1,8 @@
 //! What a lease wants done, and what is said of it in the log. Pure data: no I/O.
 
+use super::state::{LeaseView, Target};
 use crate::directory::{NoAnswer, Request};
-use crate::hub::{LeaseView, Target, Ticket};
+use crate::ids::Ticket;
 
 /// What the driver has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

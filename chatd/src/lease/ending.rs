@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Asked, Lease, LeaseEffect, LeaseNotice, LeaseRecord};
 use crate::directory::{Answer, Key, NoAnswer, Request};
-use crate::hub::Time;
+use crate::ids::Time;
 
 impl Lease {
     /// Gives the lease up; [`LeaseEffect::Ended`] follows.

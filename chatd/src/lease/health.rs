@@ -2,7 +2,7 @@
 
 use super::{DirectoryState, LeaseNotice};
 use crate::directory::NoAnswer;
-use crate::hub::Time;
+use crate::ids::Time;
 
 /// The log hears of changes this often at most (ms): a directory that comes and goes each second must not fill it.
 const TELL_EVERY: u64 = 10_000;

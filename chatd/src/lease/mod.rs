@@ -15,10 +15,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::directory::{Answer, Key, NoAnswer, Request};
-use crate::hub::{LeaseView, Target, Ticket, Time};
+use crate::ids::{Ticket, Time};
 pub use effect::{LeaseEffect, LeaseNotice};
 use health::Health;
-pub use state::{DirectoryState, LeaseIdentity, LeaseRecord, LeaseStatus};
+pub use state::{DirectoryState, LeaseIdentity, LeaseRecord, LeaseStatus, LeaseView, Target};
 use twins::Twins;
 
 /// How long a lease lives without being renewed (ms). Fixed: pods must agree.

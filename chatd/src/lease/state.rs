@@ -91,3 +91,21 @@ pub struct LeaseStatus {
     /// Since when the state is so (Unix ms).
     pub since: u64,
 }
+
+/// What the pod's lease means for its rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeaseView {
+    /// When the last confirmed renewal was sent (ms, [`crate::ids::Time::now`]); `None` before the first.
+    pub confirmed: Option<u64>,
+    /// This pod may take over rooms and say that a room does not exist.
+    pub settled: bool,
+}
+
+/// Another pod, as a planned move may choose it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub pod_id: String,
+    pub boot: PodBoot,
+    pub peer: String,
+    pub rooms: u64,
+}

@@ -10,7 +10,7 @@
 //!   so and ends with a code of its own, by which a supervisor can be told not to start it again.
 
 use super::{Lease, LeaseEffect, LeaseNotice, LeaseRecord};
-use crate::hub::Time;
+use crate::ids::Time;
 
 /// Being put out so soon after putting another out (ms) is no restart.
 const AGAIN: u64 = 60_000;

@@ -16,7 +16,7 @@ use super::PodEvent;
 use super::figures::Figures;
 use crate::directory::any::AnyDirectory;
 use crate::directory::{Answer, Directory, Key, NoAnswer, Request};
-use crate::hub::Ticket;
+use crate::ids::Ticket;
 use crate::shard::message::ShardMessage;
 
 /// A shard hears after this long at the earliest that there is no answer: well within what its clients wait.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Pod;
-use crate::hub::Time;
+use crate::ids::Time;
 use crate::lease::LEASE;
 use crate::shard::message::{Report, ShardMessage};
 

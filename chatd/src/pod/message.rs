@@ -1,7 +1,7 @@
 //! What a shard thread tells the pod's thread (directory, lease, peer links, HTTP, signals). Types only; no I/O.
 
 use crate::directory::Request;
-use crate::hub::Ticket;
+use crate::ids::Ticket;
 use crate::peer::links::LinkId;
 use crate::protocol::PodBoot;
 

@@ -10,26 +10,9 @@ pub use snapshot::{SeatSnapshot, Snapshot};
 
 use rand::{Rng, RngExt};
 
-use crate::frame::RelayId;
-use crate::hub::SessionId;
-use crate::protocol::{ErrorCode, PlayerName, PlayerView, PodBoot, RoomId, SeatId, SeatKey, Timeline};
+use crate::ids::{Reach, SessionRef};
+use crate::protocol::{ErrorCode, PlayerName, PlayerView, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::RecordedSeat;
-
-/// One client connection, anywhere: the boot of the pod that it is connected to, and its number there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct Connection {
-    pub boot: PodBoot,
-    pub relay: RelayId,
-}
-
-/// How the owner reaches a seated client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// Connected here, to this thread.
-    Local(SessionId),
-    /// Connected to another pod.
-    Guest(Connection),
-}
 
 /// What a seat is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +53,7 @@ pub struct Seat {
     /// `Some` exactly while `Joining` or `Live`.
     pub reach: Option<Reach>,
     /// The connection that has, or last had, the seat. `None`: unknown, after a takeover.
-    pub holder: Option<Connection>,
+    pub holder: Option<SessionRef>,
     /// The number of the last command of a relayed holder that was carried out.
     pub processed: u64,
     /// Counts once the connection is gone.

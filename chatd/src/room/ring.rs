@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::Connection;
+use crate::ids::SessionRef;
 use crate::protocol::{Event, ExitReason, PlayerName};
 
 /// How much a ring may hold.
@@ -41,7 +41,7 @@ pub enum Told {
         at: u64,
         /// The command that this answers for its sender: the connection, the command's number there (0: not a relayed one),
         /// and the client's own number for it.
-        answers: Option<(Connection, u64, Option<u64>)>,
+        answers: Option<(SessionRef, u64, Option<u64>)>,
     },
     Entered(PlayerName),
     Exited(PlayerName, ExitReason),

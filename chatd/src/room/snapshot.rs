@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bucket, Connection, Given, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes};
+use super::{Bucket, Given, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes};
+use crate::ids::SessionRef;
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::MAX_EPOCH;
 
@@ -18,7 +19,7 @@ pub struct SeatSnapshot {
     pub key: Option<SeatKey>,
     /// How much longer the seat is held, if its player is away.
     pub away_for: Option<u64>,
-    pub holder: Option<Connection>,
+    pub holder: Option<SessionRef>,
     pub processed: u64,
     pub given: Given,
 }

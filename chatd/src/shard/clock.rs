@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::hub::Time;
+use crate::ids::Time;
 
 /// The time now, as hubs, leases and deadlines count it.
 pub fn now() -> Time {

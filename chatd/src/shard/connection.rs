@@ -6,7 +6,7 @@ use mio::net::TcpStream;
 
 use super::websocket::Decoder;
 use crate::connection_limit::Permit;
-use crate::hub::SessionId;
+use crate::ids::SessionId;
 
 /// One client's socket. It can go from one shard to another once it is deregistered.
 #[derive(Debug)]

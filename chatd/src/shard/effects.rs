@@ -4,7 +4,8 @@ use mio::net::TcpStream;
 
 use super::{Connection, Query, Shard};
 use crate::frame::Drop;
-use crate::hub::{Effect, SessionId};
+use crate::hub::Effect;
+use crate::ids::SessionId;
 use crate::limits;
 use crate::pod::message::PodMessage;
 use crate::shard::message::ShardMessage;

@@ -8,7 +8,7 @@ use super::connection::Web;
 use super::websocket::{self, Incoming, Violation};
 use super::{EVENTS, LEAVING, MAIL, Shard};
 use crate::frame::Drop;
-use crate::hub::SessionId;
+use crate::ids::SessionId;
 
 /// A smaller part of a message costs as much as a message: else a message could be had in tens of thousands of frames.
 const SCRAP: usize = 256;

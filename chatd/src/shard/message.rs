@@ -12,7 +12,9 @@ use super::connection::Connection;
 use crate::connection_limit::Permit;
 use crate::counters::{Counters, Gauges};
 use crate::directory::{Answer, NoAnswer};
-use crate::hub::{Advertised, Carried, LeaseView, Target, Ticket};
+use crate::hub::{Advertised, Carried};
+use crate::ids::Ticket;
+use crate::lease::{LeaseView, Target};
 use crate::peer::links::LinkId;
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
@@ -76,7 +78,7 @@ pub enum ShardMessage {
     },
     Keys(Arc<Keyring>),
     Advertised(Option<Arc<HashMap<String, Advertised>>>),
-    /// `deadline`: milliseconds of [`crate::hub::Time::now`].
+    /// `deadline`: milliseconds of [`crate::ids::Time::now`].
     Drain {
         deadline: u64,
     },

@@ -32,7 +32,8 @@ use tokio::sync::oneshot;
 
 use crate::budget::Budget;
 use crate::heap;
-use crate::hub::{Advertised, Effect, Hub, HubSettings, SessionId, Time};
+use crate::hub::{Advertised, Effect, Hub, HubSettings};
+use crate::ids::{SessionId, Time};
 use crate::limits::SharedLimits;
 use crate::peer::links::LinkId;
 use crate::pod::message::PodMessage;

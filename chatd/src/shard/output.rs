@@ -10,7 +10,7 @@ use socket2::SockRef;
 use super::connection::{Connection, Due, Leaving, first_ping_after, ping_again_after};
 use super::{LEAVING, Shard, websocket};
 use crate::frame::Drop;
-use crate::hub::SessionId;
+use crate::ids::SessionId;
 use crate::protocol::{ErrorCode, close_code};
 
 /// How long a closed connection has to take its last words, and to close its side (ms; docs/protocol.md, Ends).

@@ -2,15 +2,14 @@
 
 use super::Shard;
 use super::connection::Connection;
-use crate::hub::SessionId;
-use crate::room;
+use crate::ids::{SessionId, SessionRef};
 
 /// Who holds memory.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holder {
     Own(SessionId),
     /// A client of another pod.
-    Guest(room::Connection),
+    Guest(SessionRef),
 }
 
 impl Connection {

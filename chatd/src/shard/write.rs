@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::connection::{Connection, Web};
 use super::{Shard, websocket};
 use crate::frame::Drop;
-use crate::hub::{Hub, SessionId, Time};
+use crate::hub::Hub;
+use crate::ids::{SessionId, Time};
 
 /// The bytes that one write offers a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

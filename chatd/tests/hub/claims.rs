@@ -2,7 +2,7 @@
 
 use chatd::directory::Key;
 use chatd::frame::Frame;
-use chatd::hub::Target;
+use chatd::lease::Target;
 use chatd::protocol::{Ownership, RoomId};
 use chatd::record::Record;
 

@@ -1,7 +1,7 @@
 //! A pod dies with many rooms: what that costs the directory, who takes them over, and how long clients wait. No I/O.
 
 use chatd::directory::Key;
-use chatd::hub::LeaseView;
+use chatd::lease::LeaseView;
 use chatd::record::Record;
 
 use crate::world::{Client, World, boot};

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use chatd::directory::Key;
-use chatd::frame::{Frame, RelayId};
-use chatd::hub::{Effect, Hub, HubSettings, Time};
+use chatd::frame::Frame;
+use chatd::hub::{Effect, Hub, HubSettings};
+use chatd::ids::{RelayId, Time};
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Command, Encoding, ErrorCode, Ownership, RoomId};
 use chatd::record::{Owner, Record};

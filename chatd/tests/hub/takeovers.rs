@@ -2,7 +2,7 @@
 
 use chatd::directory::Key;
 use chatd::frame::{Drop, Frame};
-use chatd::hub::LeaseView;
+use chatd::lease::LeaseView;
 use chatd::protocol::{Encoding, RoomId};
 use chatd::record::Record;
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, NoAnswer, Request};
-use chatd::frame::{self, Frame, RelayId};
-use chatd::hub::{Effect, Hub, HubLimits, HubSettings, LeaseView, RoomSlots, Rules, SessionId, Target, Ticket, Time};
+use chatd::frame::{self, Frame};
+use chatd::hub::{Effect, Hub, HubLimits, HubSettings, RoomSlots, Rules};
+use chatd::ids::{RelayId, SessionId, Ticket, Time};
 use chatd::lease::LeaseRecord;
+use chatd::lease::{LeaseView, Target};
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
 use chatd::record::Owner;

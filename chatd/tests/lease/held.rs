@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chatd::directory::{Answer, Request};
-use chatd::hub::Ticket;
+use chatd::ids::Ticket;
 use chatd::lease::{DirectoryState, LeaseEffect, LeaseNotice, LeaseRecord};
 use chatd::protocol::PodBoot;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, Request};
-use chatd::hub::Time;
+use chatd::ids::Time;
 use chatd::lease::{Lease, LeaseEffect, LeaseIdentity};
 use chatd::protocol::PodBoot;
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use chatd::directory::{Answer, NoAnswer, Request};
-use chatd::hub::{LeaseView, Ticket, Time};
+use chatd::ids::{Ticket, Time};
+use chatd::lease::LeaseView;
 use chatd::lease::{Lease, LeaseEffect, LeaseIdentity, LeaseNotice, LeaseRecord};
 use chatd::protocol::PodBoot;
 

@@ -2,7 +2,8 @@
 
 use chatd::directory::{Answer, Key, NoAnswer, Request};
 use chatd::frame::{self, Frame};
-use chatd::hub::{Effect, Hub, Notice, SessionId, Ticket, Time};
+use chatd::hub::{Effect, Hub, Notice};
+use chatd::ids::{SessionId, Ticket, Time};
 use chatd::lease::{LeaseEffect, LeaseNotice};
 use chatd::peer::handshake::Nonce;
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use chatd::directory::NoAnswer;
 use chatd::frame::Drop;
-use chatd::hub::{Carried, Hub, HubSettings, RoomSlots, RoomView, SessionId, Ticket, Time};
+use chatd::hub::{Carried, Hub, HubSettings, RoomSlots, RoomView};
+use chatd::ids::{SessionId, Ticket, Time};
 use chatd::lease::{Lease, LeaseIdentity};
 use chatd::peer::links::{LinkId, Links};
 use chatd::protocol::token::Keyring;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use chatd::frame::{self, Drop, Frame};
-use chatd::hub::SessionId;
+use chatd::ids::SessionId;
 use chatd::peer::links::{Action, Choice, LinkId};
 use chatd::protocol::{Encoding, ErrorCode, MAX_JSON};
 

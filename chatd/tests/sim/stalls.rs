@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use chatd::hub::{Hub, Time};
+use chatd::hub::Hub;
+use chatd::ids::Time;
 use chatd::protocol::RoomId;
 
 use crate::links::{Kind, Net};

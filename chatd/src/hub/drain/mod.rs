@@ -9,7 +9,9 @@ mod pace;
 use std::collections::{HashMap, VecDeque};
 
 use super::session::Place;
-use super::{Hub, SessionId, Target, Time, Timer};
+use super::{Hub, Timer};
+use crate::ids::{SessionId, Time};
+use crate::lease::Target;
 use crate::protocol::{ErrorCode, OnWrongPod, PodBoot, RoomId};
 
 pub use moving::Move;

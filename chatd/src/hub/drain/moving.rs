@@ -4,14 +4,15 @@
 //! source yields. Whatever fails in between, the record says whose the room is (docs/architecture.md, Ownership): until it has been read, the
 //! room stands still.
 
-use super::{Ended, Hub, PodBoot, RoomId, Target, Time};
+use super::{Ended, Hub, PodBoot, RoomId};
 use crate::frame::Frame;
 use crate::hub::Notice;
 use crate::hub::ownership::{Answer, Owned, PATIENCE, Phase};
 use crate::hub::session::Place;
+use crate::ids::{Reach, Time};
+use crate::lease::Target;
 use crate::protocol::{ErrorCode, Ownership};
 use crate::record::Owner;
-use crate::room::Reach;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Step {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::hub::Target;
+use crate::lease::Target;
 use crate::protocol::PodBoot;
 
 /// Offers that a pod may have open: at first, at least while it answers, and at most.

@@ -1,7 +1,8 @@
 //! Who is in a room, for the HTTP API: what its record says, or that there is no such room. Pure: no I/O.
 
-use super::{ErrorCode, Hub, PATIENCE, RoomId, Time, Timer};
+use super::{ErrorCode, Hub, PATIENCE, RoomId, Timer};
 use crate::hub::Effect;
+use crate::ids::Time;
 use crate::protocol::PlayerName;
 
 /// A question of the HTTP API that waits for a search.

@@ -1,6 +1,7 @@
 //! How a search ends for those who wait: sent to the owner, or told no. Pure: no I/O.
 
-use super::{Asked, ErrorCode, Event, Hub, OnWrongPod, Owner, Place, Purpose, RoomId, Time, Waiter};
+use super::{Asked, ErrorCode, Event, Hub, OnWrongPod, Owner, Place, Purpose, RoomId, Waiter};
+use crate::ids::Time;
 
 impl Hub {
     pub(super) fn found(&mut self, time: Time, room: RoomId, owner: &Owner) {

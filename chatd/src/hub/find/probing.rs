@@ -2,8 +2,9 @@
 
 use super::{
     ErrorCode, Find, Former, Frame, Hub, LEASE_AFTER, Lease, Owner, Ownership, PATIENCE, Phase, PodBoot, Probe, RoomId,
-    Said, Served, Step, Time, Timer,
+    Said, Served, Step, Timer,
 };
+use crate::ids::Time;
 
 /// What the answers of a room's possible owners come to.
 #[derive(Debug, PartialEq, Eq)]

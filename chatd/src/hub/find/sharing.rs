@@ -7,9 +7,9 @@
 use std::hash::Hasher;
 
 use super::{
-    Answer, Find, Frame, Hub, NoAnswer, Ownership, PATIENCE, PodBoot, Request, RoomId, Served, TicketPurpose, Time,
-    Timer,
+    Answer, Find, Frame, Hub, NoAnswer, Ownership, PATIENCE, PodBoot, Request, RoomId, Served, TicketPurpose, Timer,
 };
+use crate::ids::Time;
 use crate::lease::LeaseRecord;
 use crate::record::Owner;
 

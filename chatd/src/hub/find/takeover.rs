@@ -2,8 +2,9 @@
 
 use super::{
     Attempt, Bucket, Duration, ErrorCode, Former, Hub, Key, Notice, Owned, Ownership, PATIENCE, Phase, Record, Request,
-    Room, RoomId, Step, TAKEOVER_PATIENCE, TicketPurpose, Time, Timer, next_epoch,
+    Room, RoomId, Step, TAKEOVER_PATIENCE, TicketPurpose, Timer, next_epoch,
 };
+use crate::ids::Time;
 
 impl Hub {
     /// `former`: the pods that had the room and have to hear that they do not any more.

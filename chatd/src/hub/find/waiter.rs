@@ -1,8 +1,8 @@
 //! A session that looks for a room, and how long it may wait. Pure: no I/O.
 
 use super::{PATIENCE, TAKEOVER_PATIENCE};
-use crate::hub::SessionId;
 use crate::hub::admission::Entry;
+use crate::ids::SessionId;
 
 /// When a JOIN that came at `since` is answered at the latest, if it begins to wait for the directory now (ms).
 pub fn answer_by(now: u64, since: u64) -> u64 {

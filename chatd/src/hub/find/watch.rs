@@ -3,8 +3,9 @@
 use super::sharing::Heirs;
 use super::{
     Answer, Find, Frame, Hub, Key, Lease, NoAnswer, Owner, PATIENCE, PodBoot, Probe, Request, RoomId, Said, Step,
-    Ticket, TicketPurpose, Time, Timer,
+    TicketPurpose, Timer,
 };
+use crate::ids::{Ticket, Time};
 use crate::lease::LeaseRecord;
 
 /// How often a lease is looked at while rooms wait for it to run out (ms).

@@ -1,8 +1,9 @@
 //! An owned room's beginning and end, and what is due in between. Pure: no I/O.
 
 use super::{CHECK, Hub, Key, Outstanding, Owned, PATIENCE, Phase, Released, Request, Room, RoomId, RoomSlot};
-use super::{ErrorCode, Notice, Ownership, Place, SessionId, Time, Timer, next_epoch};
+use super::{ErrorCode, Notice, Ownership, Place, Timer, next_epoch};
 use crate::hub::session::Session;
+use crate::ids::{SessionId, Time};
 
 impl Hub {
     // ---- beginning and end
@@ -172,7 +173,7 @@ impl Hub {
             .seats
             .iter()
             .filter_map(|seat| match seat.reach {
-                Some(crate::room::Reach::Local(id)) => Some(id),
+                Some(crate::ids::Reach::Local(id)) => Some(id),
                 _ => None,
             })
             .collect();

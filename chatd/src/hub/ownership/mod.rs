@@ -18,13 +18,14 @@ use super::input::Asked;
 use super::resuming::Resuming;
 use super::session::Place;
 use super::slots::{RoomSlot, Unentered};
-use super::{Effect, Hub, Notice, Purpose, RoomView, SessionId, Ticket, Time, Timer};
+use super::{Effect, Hub, Notice, Purpose, RoomView, Timer};
 use crate::directory::{Answer as Reply, Key, NoAnswer, Request};
 use crate::frame::Frame;
+use crate::ids::{Reach, Ticket};
 use crate::lease::LEASE;
 use crate::protocol::{ErrorCode, ExitReason, Ownership, PlayerName, PodBoot, RoomId, SeatId};
 use crate::record::{MAX_EPOCH, Record, Verdict, judge, next_epoch};
-use crate::room::{Reach, Room};
+use crate::room::Room;
 
 /// How long an answer waits for the directory (ms).
 pub const PATIENCE: u64 = 2_000;

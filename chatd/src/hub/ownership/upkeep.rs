@@ -2,9 +2,9 @@
 
 use super::{
     Answer, Bytes, CHECK, Duration, Effect, Held, Hub, Key, LATE, LEASE, MAX_EPOCH, NoAnswer, Notice, Outstanding,
-    Ownership, PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Ticket, Time, Timer, Verdict,
-    answer_by, judge,
+    Ownership, PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Timer, Verdict, answer_by, judge,
 };
+use crate::ids::{Ticket, Time};
 
 impl Hub {
     /// Before each batch: has this pod been frozen for so long that others may have taken its rooms?

@@ -1,6 +1,7 @@
 //! What comes from the owner of a relayed session. Pure: no I/O.
 
-use super::{After, Asked, Drop, ErrorCode, Frame, Hub, Place, PodBoot, RelayId, SessionId, State, Stay, Time};
+use super::{After, Asked, Drop, ErrorCode, Frame, Hub, Place, PodBoot, RelayId, State, Stay};
+use crate::ids::{SessionId, Time};
 
 impl Hub {
     pub(in crate::hub) fn delivery_came(

@@ -9,13 +9,13 @@ use super::admission::Entry;
 use super::find::{ATTACH_PATIENCE, Waiter};
 use super::input::Asked;
 use super::session::Place;
-use super::{Hub, SessionId, Time, Timer};
-use crate::frame::{After, Attach, Drop, Frame, RelayId};
+use super::{Hub, Timer};
+use crate::frame::{After, Attach, Drop, Frame};
+use crate::ids::{RelayId, SessionId, SessionRef, Time};
 use crate::protocol::{
     Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline,
 };
 use crate::record::Owner;
-use crate::room::Connection;
 
 /// How long an owner may take to attach a session (ms): it may wait 2 s for the write of a new seat.
 const ATTACH: u64 = 3_000;
@@ -264,7 +264,7 @@ impl Hub {
             return;
         };
         let (relay_id, encoding) = (session.relay, session.encoding);
-        let connection = Connection { boot, relay: relay_id };
+        let connection = SessionRef { boot, relay: relay_id };
         if !matches!(&session.place, Place::Relayed(relay) if relay.state == State::Searching) {
             return;
         }

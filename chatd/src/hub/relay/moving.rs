@@ -2,8 +2,9 @@
 
 use super::{
     ATTACH_PATIENCE, Asked, Drop, ErrorCode, Event, Frame, Heard, Hub, OnWrongPod, Owner, Place, PodBoot, Relay,
-    RelayId, RoomId, SessionId, State, Time, Waiter,
+    RelayId, RoomId, State, Waiter,
 };
+use crate::ids::{SessionId, Time};
 
 impl Hub {
     pub(in crate::hub) fn relay_refused(
