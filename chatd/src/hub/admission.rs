@@ -6,8 +6,8 @@ use super::ownership::{Answer as Held, Owned};
 use super::replay::Unheard;
 use super::session::Place;
 use super::{Effect, Hub};
-use crate::frame::After;
 use crate::ids::{Reach, SessionId, SessionRef, Time};
+use crate::peer_protocol::After;
 use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, RoomId, SeatId, SeatKey};
 use crate::room::{Bucket, Given, Seat, SeatState, Strikes, Told};
 

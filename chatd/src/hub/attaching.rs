@@ -5,8 +5,8 @@ use super::admission::Joining;
 use super::input::Asked;
 use super::replay::Unheard;
 use super::session::Place;
-use crate::frame::{After, Attach};
 use crate::ids::{Reach, SessionRef, Time};
+use crate::peer_protocol::{After, Attach};
 use crate::protocol::{Event, SeatId};
 use crate::room::{Seat, SeatState, Told};
 

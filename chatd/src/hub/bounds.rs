@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::ownership::Owned;
 use super::session::{Place, Session};
 use super::{Hub, Purpose};
-use crate::frame::{Frame, MAX_FRAME};
+use crate::peer_protocol::{Frame, MAX_FRAME};
 use crate::protocol::{MAX_LINE, MAX_UNFINISHED_LINE, PodBoot};
 
 /// What one connection may have sent besides its commands: it comes, attaches and goes.

@@ -5,8 +5,8 @@ use super::ownership::Released;
 use super::session::Place;
 use super::slots::RoomSlot;
 use super::{Effect, Hub};
-use crate::frame::Frame;
 use crate::ids::{Reach, Time};
+use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, Event, RoomId};
 
 /// A room that nobody has entered does not make way for new ones while it is this young (ms): who made it is about to enter.

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use super::ownership::{PATIENCE, Released};
 use super::{Hub, Purpose, Timer};
 use crate::directory::{Answer, NoAnswer, Request};
-use crate::frame::Frame;
 use crate::ids::{Reach, Time};
 use crate::lease::{LeaseRecord, Target};
+use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
 
 /// Rooms that may be asked for elsewhere at a time.

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
 use super::peers::Peers;
-use crate::frame::{After, Frame};
 use crate::ids::SessionRef;
+use crate::peer_protocol::{After, Frame};
 use crate::protocol::{Encoding, RoomId, SeatId};
 use crate::shrink::Shrink;
 

@@ -7,8 +7,8 @@ use super::Hub;
 use super::admission::Entry;
 use super::guest::{Delivery, Guest};
 use super::input::Asked;
-use crate::frame::{After, Attach, Drop, Frame};
 use crate::ids::{Reach, SessionRef, Time};
+use crate::peer_protocol::{After, Attach, Drop, Frame};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, PodBoot, RoomId};
 use crate::room::{Given, Seat, SeatState};
 

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::session::{Place, Session};
 use super::{Hub, Timer};
-use crate::frame::Drop;
 use crate::ids::{Reach, SessionId, Time};
+use crate::peer_protocol::Drop;
 use crate::protocol::{Command, Encoding, ErrorCode, MAX_LINE, MAX_UNFINISHED_LINE, json, lines};
 
 /// Who asked for something, and what its reply has to carry.

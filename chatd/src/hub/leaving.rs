@@ -4,8 +4,8 @@ use super::Hub;
 use super::input::Asked;
 use super::ownership::Answer;
 use super::session::Place;
-use crate::frame::{After, Drop};
 use crate::ids::{Reach, SessionId, SessionRef, Time};
+use crate::peer_protocol::{After, Drop};
 use crate::protocol::{Event, ExitReason, RoomId, SeatId};
 use crate::room::{Given, SeatState, Told};
 

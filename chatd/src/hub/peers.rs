@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::input::Asked;
 use super::ownership::Owned;
 use super::{Effect, Hub, HubLimits, Timer};
-use crate::frame::Frame;
 use crate::ids::{Reach, SessionRef, Time};
+use crate::peer_protocol::Frame;
 use crate::protocol::{Ownership, PodBoot, RoomId};
 use crate::record::{Former, Owner, Record};
 

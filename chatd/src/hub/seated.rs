@@ -3,8 +3,8 @@
 use super::Hub;
 use super::guest::Delivery;
 use super::input::Asked;
-use crate::frame::Drop;
 use crate::ids::{Reach, Time};
+use crate::peer_protocol::Drop;
 use crate::protocol::{Command, Encoding, ErrorCode, Event, SeatId};
 use crate::room::{SeatState, Told};
 

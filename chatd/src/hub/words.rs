@@ -2,8 +2,8 @@
 
 use super::session::{Place, Waiting};
 use super::{Effect, Hub};
-use crate::frame::Drop;
 use crate::ids::{SessionId, Time};
+use crate::peer_protocol::Drop;
 use crate::protocol::{Encoding, ErrorCode, Event};
 
 impl Hub {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::channel::ChannelError;
 use super::handshake::{MAX_MESSAGE, Refusal};
-use crate::frame::FrameTooLong;
+use crate::peer_protocol::FrameTooLong;
 
 /// Bytes that a connection may send before it has proven itself: the channel's keys and certificate, a hello, and a proof.
 pub const MAX_UNPROVEN: usize = 32 * 1024;

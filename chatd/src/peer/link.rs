@@ -15,7 +15,7 @@ use super::channel::Channel;
 use super::error::{LinkError, MAX_UNPROVEN};
 use super::handshake::{MAX_MESSAGE, Refusal, is_unencrypted};
 use super::outbox::{Outbox, PING};
-use crate::frame::{FrameTooLong, MAX_FRAME, split};
+use crate::peer_protocol::{FrameTooLong, MAX_FRAME, split};
 
 /// Bytes read at once.
 const READ: usize = 64 * 1024;

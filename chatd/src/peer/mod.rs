@@ -25,7 +25,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::frame;
+use crate::peer_protocol;
 use crate::protocol::PodBoot;
 use crate::protocol::token::{KeyPrint, Keyring};
 use crate::shard;
@@ -289,13 +289,13 @@ impl Peers {
         let shards = self.0.shards.len();
         let mut batches: Vec<Vec<u8>> = vec![Vec::new(); shards];
         let mut rest = frames;
-        while let Some((payload, after)) = frame::split(rest)? {
+        while let Some((payload, after)) = peer_protocol::split(rest)? {
             let whole = &rest[..rest.len() - after.len()];
             rest = after;
             if payload.is_empty() {
                 continue;
             }
-            let room = frame::peek_room(payload).ok_or(LinkError::NoRoom)?;
+            let room = peer_protocol::peek_room(payload).ok_or(LinkError::NoRoom)?;
             batches[room.shard(shards)].extend_from_slice(whole);
         }
         for (shard, bytes) in self.0.shards.iter().zip(batches) {

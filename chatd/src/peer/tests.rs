@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use super::link::Wire;
 use super::links::DIAL_TIME;
 use super::*;
-use crate::frame::Frame;
 use crate::ids::RelayId;
+use crate::peer_protocol::Frame;
 use crate::protocol::RoomId;
 
 const SHARDS: usize = 2;

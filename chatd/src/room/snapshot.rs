@@ -8,7 +8,7 @@ use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::MAX_EPOCH;
 
 /// How much of the ring travels, in bytes as the ring counts them: a snapshot is one frame, whatever the ring's limit is.
-const MOST_RING: usize = crate::frame::MAX_FRAME / 2;
+const MOST_RING: usize = crate::peer_protocol::MAX_FRAME / 2;
 
 /// A seat on its way. Times are milliseconds from now, since clocks of pods need not agree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,10 +3,10 @@
 use mio::net::TcpStream;
 
 use super::{Connection, Query, Shard};
-use crate::frame::Drop;
 use crate::hub::Effect;
 use crate::ids::SessionId;
 use crate::limits;
+use crate::peer_protocol::Drop;
 use crate::pod::message::PodMessage;
 use crate::shard::message::ShardMessage;
 

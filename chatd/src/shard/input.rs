@@ -7,8 +7,8 @@ use mio::event::Event;
 use super::connection::Web;
 use super::websocket::{self, Incoming, Violation};
 use super::{EVENTS, LEAVING, MAIL, Shard};
-use crate::frame::Drop;
 use crate::ids::SessionId;
+use crate::peer_protocol::Drop;
 
 /// A smaller part of a message costs as much as a message: else a message could be had in tens of thousands of frames.
 const SCRAP: usize = 256;

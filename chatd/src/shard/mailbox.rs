@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::connection::{Connection, Due, Web};
 use super::{Query, Shard};
-use crate::frame::{self, Frame};
+use crate::peer_protocol::{self, Frame};
 use crate::protocol::{Encoding, PodBoot};
 use crate::shard::message::{ClientSocket, Report, ShardMessage};
 
@@ -120,7 +120,7 @@ impl Shard {
     fn frames_from(&mut self, from: PodBoot, mut bytes: &[u8]) -> usize {
         let mut count = 0;
         // The link's reader has split them: each is whole.
-        while let Ok(Some((payload, rest))) = frame::split(bytes) {
+        while let Ok(Some((payload, rest))) = peer_protocol::split(bytes) {
             if let Some(frame) = Frame::decode(payload) {
                 self.hub.frame(self.time, from, frame);
             }

@@ -9,8 +9,8 @@ use socket2::SockRef;
 
 use super::connection::{Connection, Due, Leaving, first_ping_after, ping_again_after};
 use super::{LEAVING, Shard, websocket};
-use crate::frame::Drop;
 use crate::ids::SessionId;
+use crate::peer_protocol::Drop;
 use crate::protocol::{ErrorCode, close_code};
 
 /// How long a closed connection has to take its last words, and to close its side (ms; docs/protocol.md, Ends).

@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::connection::{Connection, Web};
 use super::{Shard, websocket};
-use crate::frame::Drop;
 use crate::hub::Hub;
 use crate::ids::{SessionId, Time};
+use crate::peer_protocol::Drop;
 
 /// The bytes that one write offers a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Rooms that are claimed again, one higher, by who owns them. No I/O.
 
 use chatd::directory::Key;
-use chatd::frame::Frame;
 use chatd::lease::Target;
+use chatd::peer_protocol::Frame;
 use chatd::protocol::{Ownership, RoomId};
 use chatd::record::Record;
 

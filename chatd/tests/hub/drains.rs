@@ -1,7 +1,7 @@
 //! A draining pod: its rooms move as soon as another pod can take them, and go on here until then; its clients go after them.
 
 use chatd::directory::Key;
-use chatd::frame::Drop;
+use chatd::peer_protocol::Drop;
 use chatd::record::Record;
 
 use crate::world::{Client, World};

@@ -1,6 +1,6 @@
 //! What a pod tells its metrics of what is in it now. No I/O.
 
-use chatd::frame::Drop;
+use chatd::peer_protocol::Drop;
 use serde_json::json;
 
 use crate::world::World;

@@ -1,7 +1,7 @@
 //! Answers that come late: after a freeze, or when who waited for them has given up. No I/O.
 
 use chatd::directory::Key;
-use chatd::frame::Drop;
+use chatd::peer_protocol::Drop;
 use chatd::record::Record;
 
 use crate::world::{Client, World, boot};

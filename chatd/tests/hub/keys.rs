@@ -1,7 +1,7 @@
 //! JOIN with a key of the client's choosing: the same seat again. No I/O.
 
 use chatd::directory::Key;
-use chatd::frame::Drop;
+use chatd::peer_protocol::Drop;
 use chatd::record::Record;
 
 use crate::world::{Client, World};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chatd::directory::Key;
-use chatd::frame::Frame;
 use chatd::hub::{Effect, Hub, HubSettings};
 use chatd::ids::{RelayId, Time};
+use chatd::peer_protocol::Frame;
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Command, Encoding, ErrorCode, Ownership, RoomId};
 use chatd::record::{Owner, Record};
@@ -358,7 +358,7 @@ fn so_many_frames_wait_for_a_dial_and_no_more() {
     let mut asked = 0;
     world.pods[0].take_frames(|_, bytes| {
         let mut rest = &bytes[..];
-        while let Some((_, next)) = chatd::frame::split(rest).unwrap() {
+        while let Some((_, next)) = chatd::peer_protocol::split(rest).unwrap() {
             (asked, rest) = (asked + 1, next);
         }
     });

@@ -1,6 +1,6 @@
 //! The ordinary course of things: sessions, relaying, a takeover, a planned move. No I/O.
 
-use chatd::frame::Drop;
+use chatd::peer_protocol::Drop;
 use chatd::protocol::ErrorCode;
 
 use crate::world::World;

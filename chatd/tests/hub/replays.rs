@@ -1,6 +1,6 @@
 //! What a player who comes back is told of its own lines: protocol.md, "Was my last message delivered?". No I/O.
 
-use chatd::frame::Drop;
+use chatd::peer_protocol::Drop;
 use chatd::room::RingLimits;
 use serde_json::{Value, json};
 

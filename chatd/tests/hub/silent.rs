@@ -1,7 +1,7 @@
 //! Pods that do not answer, and when that is noticed: not before their time is over, and no later. No I/O.
 
 use chatd::directory::Key;
-use chatd::frame::{Frame, Served};
+use chatd::peer_protocol::{Frame, Served};
 use chatd::record::Record;
 
 use crate::world::{Client, World, boot};

@@ -1,6 +1,6 @@
 //! Clients that read slower than they are written to. No I/O.
 
-use chatd::frame::Drop;
+use chatd::peer_protocol::Drop;
 use chatd::room::RingLimits;
 
 use crate::world::{World, boot};

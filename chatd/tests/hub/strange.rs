@@ -1,8 +1,8 @@
 //! Records and snapshots of pods with other limits, or full of rubbish; clients at awkward moments. No I/O.
 
 use chatd::directory::{Key, Request};
-use chatd::frame::{Attach, Frame};
 use chatd::ids::RelayId;
+use chatd::peer_protocol::{Attach, Frame};
 use chatd::protocol::{Encoding, Ownership, RoomId, SeatId, Timeline};
 use chatd::record::{Owner, Record, RecordedSeat};
 use chatd::room::{Given, SeatSnapshot, Snapshot};

@@ -1,8 +1,8 @@
 //! Rooms that change hands, and what is told of it. No I/O.
 
 use chatd::directory::Key;
-use chatd::frame::{Drop, Frame};
 use chatd::lease::LeaseView;
+use chatd::peer_protocol::{Drop, Frame};
 use chatd::protocol::{Encoding, RoomId};
 use chatd::record::Record;
 

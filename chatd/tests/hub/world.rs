@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, NoAnswer, Request};
-use chatd::frame::{self, Frame};
 use chatd::hub::{Effect, Hub, HubLimits, HubSettings, RoomSlots, Rules};
 use chatd::ids::{RelayId, SessionId, Ticket, Time};
 use chatd::lease::LeaseRecord;
 use chatd::lease::{LeaseView, Target};
+use chatd::peer_protocol::{self, Frame};
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
 use chatd::record::Owner;
@@ -268,7 +268,7 @@ impl World {
                     idle = false;
                     let other = to.0 as usize - 1;
                     let mut rest = &bytes[..];
-                    while let Some((payload, next)) = frame::split(rest).unwrap() {
+                    while let Some((payload, next)) = peer_protocol::split(rest).unwrap() {
                         let frame = Frame::decode(payload).unwrap();
                         println!("{} {pod}>{other}: {frame:?}", self.now);
                         let time = self.time();

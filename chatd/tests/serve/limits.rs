@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use chatd::frame::Frame;
+use chatd::peer_protocol::Frame;
 
 use crate::client::{Lines, PATIENCE, http, http_over, wait_until};
 use crate::pod::{Options, Pod};

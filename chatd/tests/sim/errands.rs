@@ -1,11 +1,11 @@
 //! What a made-up pod does for its lease and its hubs, and its connection to the directory. No I/O.
 
 use chatd::directory::{Answer, Key, NoAnswer, Request};
-use chatd::frame::{self, Frame};
 use chatd::hub::{Effect, Hub, Notice};
 use chatd::ids::{SessionId, Ticket, Time};
 use chatd::lease::{LeaseEffect, LeaseNotice};
 use chatd::peer::handshake::Nonce;
+use chatd::peer_protocol::{self, Frame};
 
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
 use crate::pod::{Asker, Input, Pod, SETTLES, State};
@@ -236,7 +236,7 @@ impl Pod {
 /// The frames in `bytes`, by their kinds.
 pub fn show_frames(mut bytes: &[u8]) -> String {
     let mut shown = Vec::new();
-    while let Ok(Some((payload, rest))) = frame::split(bytes) {
+    while let Ok(Some((payload, rest))) = peer_protocol::split(bytes) {
         bytes = rest;
         shown.push(match Frame::decode(payload) {
             Some(Frame::Deliver { room, relay, replies, position, seq, bytes, after }) => format!(

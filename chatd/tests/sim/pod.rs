@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use chatd::directory::NoAnswer;
-use chatd::frame::Drop;
 use chatd::hub::{Carried, Hub, HubSettings, RoomSlots, RoomView};
 use chatd::ids::{SessionId, Ticket, Time};
 use chatd::lease::{Lease, LeaseIdentity};
 use chatd::peer::links::{LinkId, Links};
+use chatd::peer_protocol::Drop;
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Ownership, PodBoot, RoomId};
 use chatd::record::Owner;

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use chatd::frame::{self, Drop, Frame};
 use chatd::ids::SessionId;
 use chatd::peer::links::{Action, Choice, LinkId};
+use chatd::peer_protocol::{self, Drop, Frame};
 use chatd::protocol::{Encoding, ErrorCode, MAX_JSON};
 
 use crate::errands::show_frames;
@@ -129,7 +129,7 @@ impl Pod {
                     return;
                 };
                 let mut rest = &bytes[..];
-                while let Ok(Some((payload, after))) = frame::split(rest) {
+                while let Ok(Some((payload, after))) = peer_protocol::split(rest) {
                     rest = after;
                     match Frame::decode(payload) {
                         Some(frame) => {

@@ -1,7 +1,7 @@
 //! One step of a made-up pod: all that an input has led to is done, as the pod's threads do it after each batch. No I/O.
 
-use chatd::frame;
 use chatd::hub::Hub;
+use chatd::peer_protocol;
 
 use crate::errands::show_frames;
 use crate::links::{Cargo, Event, MS, Net, SECOND};
@@ -46,7 +46,7 @@ impl Pod {
                     // Now and then a batch takes so long that a cut can fall between any two of its frames.
                     let mut rest = &bytes[..];
                     while self.pieces.chance(90)
-                        && let Ok(Some((_, after))) = frame::split(rest)
+                        && let Ok(Some((_, after))) = peer_protocol::split(rest)
                         && !after.is_empty()
                     {
                         let piece = rest[..rest.len() - after.len()].to_vec();

@@ -5,12 +5,12 @@
 //! room stands still.
 
 use super::{Ended, Hub, PodBoot, RoomId};
-use crate::frame::Frame;
 use crate::hub::Notice;
 use crate::hub::ownership::{Answer, Owned, PATIENCE, Phase};
 use crate::hub::session::Place;
 use crate::ids::{Reach, Time};
 use crate::lease::Target;
+use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, Ownership};
 use crate::record::Owner;
 

@@ -10,8 +10,8 @@ use super::find::{ATTACH_PATIENCE, Waiter};
 use super::input::Asked;
 use super::session::Place;
 use super::{Hub, Timer};
-use crate::frame::{After, Attach, Drop, Frame};
 use crate::ids::{RelayId, SessionId, SessionRef, Time};
+use crate::peer_protocol::{After, Attach, Drop, Frame};
 use crate::protocol::{
     Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline,
 };

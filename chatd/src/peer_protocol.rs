@@ -296,5 +296,5 @@ pub fn peek_room(payload: &[u8]) -> Option<RoomId> {
 pub struct FrameTooLong;
 
 #[cfg(test)]
-#[path = "frame_tests.rs"]
+#[path = "peer_protocol_tests.rs"]
 mod tests;
