@@ -19,6 +19,7 @@ mod find;
 mod guest;
 mod guests;
 mod input;
+mod interface;
 mod leaving;
 mod metering;
 mod ownership;
@@ -31,7 +32,7 @@ mod seen;
 mod session;
 mod shrink;
 mod slots;
-mod types;
+
 mod words;
 mod yielding;
 
@@ -58,8 +59,8 @@ use session::Session;
 
 use crate::ids::{SessionId, Ticket, Time};
 use crate::lease::LeaseView;
+pub use interface::{Advertised, Effect, HubLimits, HubSettings, Notice, RoomView, Rules};
 pub use slots::RoomSlots;
-pub use types::{Advertised, Effect, HubLimits, HubSettings, Notice, RoomView, Rules};
 
 /// A session on its way from one thread to another.
 #[derive(Debug)]
