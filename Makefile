@@ -129,6 +129,8 @@ lint: $(DENY) $(ACTIONLINT) ## formatting, clippy, shellcheck, actionlint, struc
 	@grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' .ci hack $(wildcard bench fuzz/run) | xargs shellcheck
 	@echo "==> actionlint"
 	@$(ACTIONLINT) -no-color
+	@echo "==> patches of hack/mutants.d"
+	@for rule in hack/mutants.d/*.patch; do git apply --check "$$rule"; done
 	@echo "==> unused dependencies"
 	@hack/unused-crates
 	@echo "==> cargo deny: bans, licences, sources"

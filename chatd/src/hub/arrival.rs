@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::leaving::DETACHED;
-use super::ownership::{LATE, Owned, Phase, RETRY};
+use super::ownership::{LATE_SWAP_CHECK, Owned, Phase, RETRY};
 use super::slots::RoomSlot;
 use super::{Hub, Notice, Purpose, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
@@ -109,10 +109,10 @@ impl Hub {
                     && arrival.refused.is_none_or(|until| time.now < until) =>
             {
                 if arrival.refused.is_none() {
-                    arrival.refused = Some(time.now + LATE);
+                    arrival.refused = Some(time.now + LATE_SWAP_CHECK);
                     let refusal = Frame::Offered { room, from: arrival.basis, taken: None };
                     self.peers.send(arrival.from, &refusal);
-                    self.arm(time.now + LATE, Timer::Arrival(room));
+                    self.arm(time.now + LATE_SWAP_CHECK, Timer::Arrival(room));
                 }
                 return;
             }

@@ -1,7 +1,7 @@
 //! An owned room's beginning and end, and what is due in between. Pure: no I/O.
 
-use super::{CHECK, Hub, Key, Outstanding, Owned, PATIENCE, Phase, Released, Request, Room, RoomId, RoomSlot};
 use super::{ErrorCode, Notice, Ownership, Place, Timer, next_epoch};
+use super::{Hub, Owned, PATIENCE, Phase, Released, Room, RoomId, RoomSlot};
 use crate::hub::session::Session;
 use crate::ids::{SessionId, Time};
 
@@ -62,9 +62,9 @@ impl Hub {
         };
         owned.phase = Phase::Closing { until: time.now + 2 * PATIENCE };
         let room = owned.room.id;
-        match owned.stored.clone() {
-            Some(expected) => {
-                self.send(key, Request::Delete { key: Key::Room(room), expected }, Outstanding::Delete);
+        match owned.record.delete(room) {
+            Some(request) => {
+                self.send(key, request);
                 self.arm_room(time, key);
             }
             None => self.room_closed(time, key),
@@ -141,11 +141,9 @@ impl Hub {
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
-        if owned.retry_at.is_some_and(|at| at <= now) {
-            owned.retry_at = None;
+        if owned.record.take_retry(now) {
             self.check(time, key);
-        } else if owned.check_at <= now {
-            owned.check_at = now + CHECK;
+        } else if owned.record.take_check(now) {
             self.checks.push_back(room);
             self.pump_checks(time);
         }

@@ -4,6 +4,7 @@
 //! for the write that holds what they say, or [`PATIENCE`]. An unanswered write is settled by reading.
 
 mod life;
+mod record_sync;
 mod upkeep;
 
 use std::collections::VecDeque;
@@ -19,21 +20,19 @@ use super::resuming::Resuming;
 use super::session::Place;
 use super::slots::{RoomSlot, Unentered};
 use super::{Effect, Hub, Notice, Purpose, RoomView, Timer};
-use crate::directory::{Answer as Reply, Key, NoAnswer, Request};
-use crate::ids::{Reach, Ticket};
+use crate::directory::{Answer as Reply, NoAnswer, Request};
+use crate::ids::Reach;
 use crate::lease::LEASE;
 use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, ExitReason, Ownership, PlayerName, PodBoot, RoomId, SeatId};
-use crate::record::{MAX_EPOCH, Record, Verdict, judge, next_epoch};
+use crate::record::{MAX_EPOCH, Record, next_epoch};
 use crate::room::Room;
+use record_sync::{Finding, Outcome, RecordSync, Write};
+
+pub use record_sync::LATE_SWAP_CHECK;
 
 /// How long an answer waits for the directory (ms).
 pub const PATIENCE: u64 = 2_000;
-/// Each record is checked, and so renewed, this often (ms).
-const CHECK: u64 = 30_000;
-/// A write that was not answered and turned out not to be there is looked for once more, after this pause (ms): a server that
-/// comes to itself reads its connections in no particular order.
-pub const LATE: u64 = 3_000;
 /// That a seat is held is written this long after its JOIN was answered (ms), if no other write takes it along before: those who
 /// come together need one write.
 const HOLD_WITHIN: u64 = 100;
@@ -89,15 +88,6 @@ pub enum Phase {
     },
 }
 
-/// The request about the record that is under way.
-#[derive(Debug)]
-enum Outstanding {
-    Swap { bytes: Bytes, version: u64 },
-    Renew,
-    Get,
-    Delete,
-}
-
 #[derive(Debug)]
 struct Held {
     version: u64,
@@ -120,20 +110,8 @@ pub struct Owned {
     pub resuming: Vec<Resuming>,
     /// Frames of relayed sessions that came while the room was not ready.
     pub frames: Vec<(PodBoot, Frame<'static>)>,
-    /// What is in the directory, as far as is known.
-    stored: Option<Bytes>,
-    /// Counts the states that the record should have.
-    version: u64,
-    written: u64,
-    /// The number of the last write that was sent.
-    serial: u64,
-    /// A swap was given up and turned out not to be there: it may yet be carried out, until something else is written.
-    haunted: bool,
-    outstanding: Option<(Ticket, Outstanding)>,
-    /// A swap that was not answered: it may have been carried out.
-    unanswered: Option<(Bytes, u64)>,
-    retry_at: Option<u64>,
-    check_at: u64,
+    /// Its record in the directory.
+    record: RecordSync,
     /// When the record is to say that the next owner holds a seat whose JOIN has been answered.
     holds_at: Option<u64>,
     empty_since: Option<u64>,
@@ -155,8 +133,7 @@ impl Owned {
         slot: RoomSlot,
     ) -> Self {
         Self {
-            written: u64::from(stored.is_some()),
-            version: 1,
+            record: RecordSync::new(stored, now),
             empty_since: room.seats.is_empty().then_some(now),
             room,
             ownership,
@@ -166,13 +143,6 @@ impl Owned {
             waiters: Vec::new(),
             resuming: Vec::new(),
             frames: Vec::new(),
-            stored,
-            serial: 0,
-            haunted: false,
-            outstanding: None,
-            unanswered: None,
-            retry_at: None,
-            check_at: now + CHECK,
             holds_at: None,
             unentered: None,
             makes_way: false,
@@ -199,17 +169,17 @@ impl Owned {
 
     /// The directory holds everything that it should.
     pub fn is_written(&self) -> bool {
-        self.written == self.version && self.outstanding.is_none() && self.unanswered.is_none()
+        self.record.is_written()
     }
 
     /// It can be offered to another pod, once a write that may be under way is answered.
     pub fn can_move(&self) -> bool {
-        self.ready() && self.unanswered.is_none() && self.retry_at.is_none()
+        self.ready() && self.record.is_settled()
     }
 
     /// What the directory holds is known, though it may not be all that it should.
     pub fn is_known(&self) -> bool {
-        self.outstanding.is_none() && self.unanswered.is_none()
+        self.record.is_known()
     }
 
     /// Nobody is connected to it or waits for anything, and the directory knows of all who may come back.
@@ -261,12 +231,12 @@ impl Owned {
     }
 
     pub fn stored(&self) -> Option<&Bytes> {
-        self.stored.as_ref()
+        self.record.stored()
     }
 
     /// The record is to say something else.
     pub fn changed(&mut self) {
-        self.version += 1;
+        self.record.changed();
     }
 
     /// A JOIN has been answered: from now on the next owner is to hold its seat.
@@ -278,13 +248,6 @@ impl Owned {
     pub fn claim(&mut self) {
         self.ownership.epoch = self.ownership.epoch.saturating_add(1);
         self.changed();
-    }
-
-    /// The answer to what is under way will not count; a swap among it may be carried out all the same.
-    fn give_up_request(&mut self) {
-        if let Some((_, Outstanding::Swap { bytes, version })) = self.outstanding.take() {
-            self.unanswered = Some((bytes, version));
-        }
     }
 
     /// The answers that wait, in order; they do not wait any more.
@@ -317,9 +280,9 @@ impl Owned {
         let seats = seats.chain(resuming).chain(self.holds_at).filter(|_| self.ready()).min();
         let waiters = self.waiters.iter().map(|waiter| waiter.deadline).min();
         let answers = self.answers.front().map(|held| held.deadline);
-        [phase, empty, seats, waiters, answers, self.unconfirmed, self.retry_at]
+        [phase, empty, seats, waiters, answers, self.unconfirmed]
             .into_iter()
             .flatten()
-            .fold(self.check_at, u64::min)
+            .fold(self.record.due_at(), u64::min)
     }
 }

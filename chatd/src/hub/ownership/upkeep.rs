@@ -1,8 +1,8 @@
 //! Records of owned rooms are written, checked and claimed again; answers wait for the writes that hold them. Pure: no I/O.
 
 use super::{
-    Answer, Bytes, CHECK, Duration, Effect, Held, Hub, Key, LATE, LEASE, MAX_EPOCH, NoAnswer, Notice, Outstanding,
-    Ownership, PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Timer, Verdict, answer_by, judge,
+    Answer, Bytes, Duration, Effect, Finding, Held, Hub, LEASE, MAX_EPOCH, NoAnswer, Notice, Outcome, Ownership,
+    PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Timer, Write, answer_by,
 };
 use crate::ids::{Ticket, Time};
 
@@ -41,7 +41,7 @@ impl Hub {
     /// still take a room over. (If it had been lost, each room is claimed again, which proves more.)
     pub(in crate::hub) fn confirm_again(&mut self, time: Time) {
         for (_, owned) in self.rooms.iter_mut().filter(|(_, owned)| owned.unconfirmed.is_some()) {
-            owned.give_up_request();
+            owned.record.give_up_request();
             self.checks.push_back(owned.room.id);
         }
         self.pump_checks(time);
@@ -59,8 +59,7 @@ impl Hub {
         if let Some(owned) = self.rooms.get_mut(key) {
             owned.unconfirmed = Some(time.now + PATIENCE);
             // An answer to what was asked before the freeze proves nothing.
-            owned.give_up_request();
-            owned.retry_at = None;
+            owned.record.suspend();
             let room = owned.room.id;
             self.checks.push_front(room);
             self.arm_room(time, key);
@@ -96,7 +95,7 @@ impl Hub {
             && !matches!(&owned.phase, Phase::Moving(moving) if moving.offered())
         {
             owned.ownership.epoch = dead.epoch + 1;
-            owned.version += 1;
+            owned.changed();
             let (room, epoch) = (owned.room.id, owned.ownership.epoch);
             self.counters.claims += 1;
             self.log(Notice::ClaimedAgain { room, epoch });
@@ -116,26 +115,17 @@ impl Hub {
 
     /// Asks whether the record is still what was written; writes it, if something is to be written anyway.
     pub(super) fn check(&mut self, time: Time, key: usize) {
-        let record_ttl = Duration::from_millis(self.settings.record_ttl);
+        let ttl = Duration::from_millis(self.settings.record_ttl);
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
-        owned.check_at = time.now + CHECK;
-        if owned.outstanding.is_some() || matches!(owned.phase, Phase::Closing { .. }) {
-            return self.arm_room(time, key);
-        }
-        if owned.unanswered.is_none() && owned.version > owned.written {
+        if matches!(owned.phase, Phase::Closing { .. }) {
+            owned.record.postpone_check(time.now);
+        } else if let Some(request) = owned.record.check(time.now, owned.room.id, ttl) {
+            self.send(key, request);
+        } else if owned.record.wants_write() {
             return self.write(time, key);
         }
-        let room = owned.room.id;
-        let (request, outstanding) = match (&owned.stored, &owned.unanswered) {
-            (Some(stored), None) => {
-                let request = Request::Renew { key: Key::Room(room), expected: stored.clone(), ttl: record_ttl };
-                (request, Outstanding::Renew)
-            }
-            _ => (Request::Get { key: Key::Room(room) }, Outstanding::Get),
-        };
-        self.send(key, request, outstanding);
         self.arm_room(time, key);
     }
 
@@ -145,51 +135,44 @@ impl Hub {
         let Some(owned) = self.rooms.get(key) else {
             return;
         };
-        let serial = owned.serial;
-        if owned.outstanding.is_some()
-            || owned.unanswered.is_some()
-            || owned.written >= owned.version
-            || matches!(owned.phase, Phase::Closing { .. })
-            || matches!(&owned.phase, Phase::Moving(moving) if moving.offered())
-        {
+        let may_write = match &owned.phase {
+            Phase::Closing { .. } => false,
+            Phase::Moving(moving) => !moving.offered(),
+            Phase::Founding { .. } | Phase::Serving => true,
+        };
+        if !may_write || !owned.record.wants_write() {
             return;
         }
-        let record = Record::new(&self.me_as(owned.ownership), owned.room.recorded());
-        let record = record.naming(self.untold(owned.room.id)).numbered(serial);
-        let (room, version) = (owned.room.id, owned.version);
-        if let Some(stored) = owned.stored.as_ref().filter(|_| !owned.haunted)
-            && *stored == record.to_bytes()
-        {
-            return self.confirmed(time, key, Some(version));
+        let room = owned.room.id;
+        let record = Record::new(&self.me_as(owned.ownership), owned.room.recorded()).naming(self.untold(room));
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        match owned.record.write(room, record, ttl) {
+            Write::UpToDate { version } => self.confirmed(time, key, Some(version)),
+            Write::Send(request) => {
+                owned.holds_at = None;
+                self.send(key, request);
+            }
         }
-        let bytes = record.numbered(serial + 1).to_bytes();
-        let request = Request::Swap { key: Key::Room(room), expected: owned.stored.clone(), new: bytes.clone(), ttl };
-        if let Some(owned) = self.rooms.get_mut(key) {
-            owned.serial += 1;
-            owned.holds_at = None;
-        }
-        self.send(key, request, Outstanding::Swap { bytes, version });
     }
 
     /// Reads the record, to see whose the room is.
     pub(in crate::hub) fn read_own_record(&mut self, time: Time, key: usize) {
-        if let Some(owned) = self.rooms.get(key)
-            && owned.outstanding.is_none()
-        {
-            let room = owned.room.id;
-            self.send(key, Request::Get { key: Key::Room(room) }, Outstanding::Get);
+        if let Some(request) = self.rooms.get_mut(key).and_then(|owned| owned.record.read(owned.room.id)) {
+            self.send(key, request);
             self.arm_room(time, key);
         }
     }
 
-    pub(super) fn send(&mut self, key: usize, request: Request, outstanding: Outstanding) {
+    pub(super) fn send(&mut self, key: usize, request: Request) {
         let Some(room) = self.rooms.get(key).map(|owned| owned.room.id) else {
             return;
         };
         let ticket = self.ask(Purpose::Own(room), request);
         self.own_requests += 1;
         if let Some(owned) = self.rooms.get_mut(key) {
-            owned.outstanding = Some((ticket, outstanding));
+            owned.record.sent(ticket);
         }
     }
 
@@ -206,42 +189,22 @@ impl Hub {
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
-        let Some((_, outstanding)) = owned.outstanding.take_if(|(expected, _)| *expected == ticket) else {
-            return;
-        };
-        match (outstanding, answer) {
-            (Outstanding::Delete, Ok(Reply::Found(found))) => {
-                if let Verdict::Higher(record) = judge(found.as_deref(), owned.ownership, b"") {
-                    // Another pod has taken the empty room over: the record is its own.
-                    return self.yield_to(time, key, record.owner());
-                }
-                let again = owned.stored != found && found.is_some();
-                owned.stored = found;
-                if again { self.delete(time, key) } else { self.room_closed(time, key) }
-            }
-            (Outstanding::Delete, _) => self.room_closed(time, key),
-            (Outstanding::Swap { bytes, version }, Ok(Reply::Done)) => {
-                owned.stored = Some(bytes);
-                owned.haunted = false;
-                self.confirmed(time, key, Some(version));
-            }
-            (Outstanding::Renew, Ok(Reply::Done)) => self.confirmed(time, key, None),
-            (outstanding, Ok(Reply::Found(found))) => {
-                if let Outstanding::Swap { bytes, version } = outstanding {
-                    owned.unanswered = Some((bytes, version));
-                }
-                self.examine(time, key, found);
-            }
-            (outstanding, _) => {
-                if let Outstanding::Swap { bytes, version } = outstanding {
-                    owned.unanswered = Some((bytes, version));
-                    if !self.settings.rules.settle_by_reading {
-                        owned.unanswered = None;
-                        return self.confirmed(time, key, Some(version));
-                    }
+        match owned.record.replied(ticket, owned.ownership, answer) {
+            Outcome::Stale => {}
+            Outcome::Confirmed { version } => self.confirmed(time, key, version),
+            Outcome::Found(found) => self.examine(time, key, found),
+            Outcome::Deleted => self.room_closed(time, key),
+            Outcome::DeleteAgain => self.delete(time, key),
+            // The room was empty: the record is the other pod's own.
+            Outcome::TakenOver(record) => self.yield_to(time, key, record.owner()),
+            Outcome::NoReply => {
+                if !self.settings.rules.settle_by_reading
+                    && let Some(version) = owned.record.believe_unsettled()
+                {
+                    return self.confirmed(time, key, Some(version));
                 }
                 let waited_for = !owned.ready() || !owned.answers.is_empty() || !owned.waiters.is_empty();
-                owned.retry_at = Some(time.now + if waited_for { RETRY } else { PATIENCE });
+                owned.record.retry_at(time.now + if waited_for { RETRY } else { PATIENCE });
                 self.arm_room(time, key);
             }
         }
@@ -249,61 +212,33 @@ impl Hub {
 
     /// The record turned out to be `found`, which a write or a check did not expect, or which settles an unanswered write.
     pub(super) fn examine(&mut self, time: Time, key: usize, found: Option<Bytes>) {
+        let releases = self.settings.rules.yield_to_higher;
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
-        let unanswered = owned.unanswered.take();
-        let doubted = unanswered.is_some();
-        if let Some((bytes, version)) = unanswered
-            && found.as_ref() == Some(&bytes)
-        {
-            owned.stored = found;
-            owned.haunted = false;
-            return self.confirmed(time, key, Some(version));
-        }
-        if doubted {
-            // It was given up, and may yet be carried out.
-            owned.haunted = true;
-            owned.check_at = owned.check_at.min(time.now + LATE);
-        }
-        let founding = matches!(owned.phase, Phase::Founding { .. });
-        let meant = owned.stored.as_deref().unwrap_or_default();
-        let verdict = judge(found.as_deref(), owned.ownership, meant);
-        let surprise = found != owned.stored;
-        match verdict {
-            Verdict::Higher(record) if self.settings.rules.yield_to_higher && !founding => {
-                return self.yield_to(time, key, record.owner());
+        let creating = matches!(owned.phase, Phase::Founding { .. });
+        match owned.record.examine(time.now, owned.ownership, creating, releases, found) {
+            Finding::Confirmed { version } => self.confirmed(time, key, version),
+            Finding::Higher(record) => self.yield_to(time, key, record.owner()),
+            // Somebody has this id already: another one is made.
+            Finding::IdTaken => self.refound(time, key),
+            Finding::Overwrite { unreadable, lost } => {
+                if let Phase::Moving(moving) = &mut owned.phase
+                    && moving.starts_over(time.now)
+                {
+                    owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
+                }
+                let room = owned.room.id;
+                if unreadable {
+                    self.counters.unreadable_records += 1;
+                    self.log(Notice::UnreadableRecord { room });
+                }
+                if lost {
+                    self.effects.push(Effect::DirectoryWentBack);
+                }
+                self.write(time, key);
             }
-            Verdict::Higher(_) | Verdict::Lower if founding => {
-                // Somebody has this id already: another one is made.
-                return self.refound(time, key);
-            }
-            Verdict::Mine => {
-                return self.confirmed(time, key, None);
-            }
-            _ => {}
         }
-        if let Some(bytes) = &found
-            && Record::parse(bytes).is_none()
-        {
-            self.counters.unreadable_records += 1;
-            let room = owned.room.id;
-            self.effects.push(Effect::Log(Notice::UnreadableRecord { room }));
-        }
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
-        owned.stored = found;
-        owned.version += 1;
-        if let Phase::Moving(moving) = &mut owned.phase
-            && moving.starts_over(time.now)
-        {
-            owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
-        }
-        if surprise && !founding {
-            self.effects.push(Effect::DirectoryWentBack);
-        }
-        self.write(time, key);
     }
 
     /// The directory holds what this pod believes, up to `version`.
@@ -312,10 +247,7 @@ impl Hub {
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
-        owned.unanswered = None;
-        owned.retry_at = None;
-        owned.written = owned.written.max(version.unwrap_or(owned.written));
-        let sure = holds_lease && owned.written >= owned.version;
+        let sure = owned.record.confirm(version) && holds_lease;
         let thawed = sure && owned.unconfirmed.take().is_some();
         let founded = match owned.phase {
             Phase::Founding { whom, .. } => {
@@ -345,11 +277,11 @@ impl Hub {
             Answer::Left { .. } | Answer::Exited { .. } => time.now + PATIENCE,
         };
         if let Some(owned) = self.rooms.get_mut(key) {
-            owned.version += 1;
-            owned.answers.push_back(Held { version: owned.version, deadline, answer });
+            owned.changed();
+            owned.answers.push_back(Held { version: owned.record.version(), deadline, answer });
             owned.note_empty(time.now);
             // Now somebody waits.
-            owned.retry_at = owned.retry_at.map(|at| at.min(time.now + RETRY));
+            owned.record.retry_by(time.now + RETRY);
         }
         self.write(time, key);
         if !self.settings.rules.answer_after_write {
@@ -362,7 +294,10 @@ impl Hub {
     pub(super) fn release(&mut self, time: Time, key: usize) {
         while let Some(owned) = self.rooms.get_mut(key)
             && owned.unconfirmed.is_none()
-            && owned.answers.front().is_some_and(|held| held.version <= owned.written || held.deadline <= time.now)
+            && owned
+                .answers
+                .front()
+                .is_some_and(|held| owned.record.has_written(held.version) || held.deadline <= time.now)
             && let Some(held) = owned.answers.pop_front()
         {
             self.give(time, key, held.answer);
