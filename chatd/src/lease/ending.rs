@@ -1,4 +1,4 @@
-//! The end of a lease: it is given up. Pure: no I/O.
+//! The end of a lease: it is given up, or a newer process of this name has taken it. Pure: no I/O.
 
 use bytes::Bytes;
 
@@ -40,6 +40,29 @@ impl Lease {
         };
         self.effects.push(LeaseEffect::Log(notice));
         self.effects.push(LeaseEffect::Ended);
+    }
+
+    /// Whether the lease of an earlier process of this name may be replaced; if not, this process ends.
+    pub(super) fn may_replace(&mut self, time: Time, lease: &LeaseRecord) -> bool {
+        let may = self.twins.may_replace(time, &self.identity, lease);
+        if !may {
+            self.next = u64::MAX;
+            self.effects.push(LeaseEffect::Log(LeaseNotice::Earlier));
+            self.effects.push(LeaseEffect::Twin);
+        }
+        may
+    }
+
+    /// A newer process has replaced the lease of this one, which served.
+    pub(super) fn replaced(&mut self, time: Time) {
+        self.superseded = true;
+        if self.twins.is_replaced_again(time) {
+            self.effects.push(LeaseEffect::Log(LeaseNotice::SupersededAgain));
+            self.effects.push(LeaseEffect::Twin);
+        } else {
+            self.effects.push(LeaseEffect::Log(LeaseNotice::Superseded));
+        }
+        self.effects.push(LeaseEffect::Superseded);
     }
 
     fn is_mine(&self, bytes: &Bytes) -> bool {

@@ -9,7 +9,7 @@
 //! - Elsewhere a process is only known to be a later one. The one that put another out, and is put out itself within a minute, says
 //!   so and ends with a code of its own, by which a supervisor can be told not to start it again.
 
-use super::{Lease, LeaseEffect, LeaseNotice, LeaseRecord};
+use super::state::{LeaseIdentity, LeaseRecord};
 use crate::ids::Time;
 
 /// Being put out so soon after putting another out (ms) is no restart.
@@ -30,42 +30,28 @@ impl Twins {
     pub fn has_to_end(&self) -> bool {
         self.ended
     }
-}
 
-impl Lease {
-    /// Looks at the lease of an earlier process of this name, before it is replaced. False: it may not be.
-    pub(super) fn may_replace(&mut self, time: Time, lease: &LeaseRecord) -> bool {
-        let me = &self.identity;
+    /// Looks at the lease of an earlier process of this name, before it is replaced. False: it may not be, and this process has to end.
+    pub fn may_replace(&mut self, time: Time, me: &LeaseIdentity, lease: &LeaseRecord) -> bool {
         if lease.boot == me.boot {
             return true;
         }
-        let twins = &mut self.twins;
         if !me.pod_uid.is_empty() && lease.earlier.contains(&me.pod_uid) {
-            twins.ended = true;
-            self.next = u64::MAX;
-            self.effects.push(LeaseEffect::Log(LeaseNotice::Earlier));
-            self.effects.push(LeaseEffect::Twin);
+            self.ended = true;
             return false;
         }
-        twins.replaced = Some(time.now);
-        twins.earlier.clone_from(&lease.earlier);
-        if !lease.pod_uid.is_empty() && lease.pod_uid != me.pod_uid && !twins.earlier.contains(&lease.pod_uid) {
-            twins.earlier.push(lease.pod_uid.clone());
-            let surplus = twins.earlier.len().saturating_sub(MOST_EARLIER);
-            twins.earlier.drain(..surplus);
+        self.replaced = Some(time.now);
+        self.earlier.clone_from(&lease.earlier);
+        if !lease.pod_uid.is_empty() && lease.pod_uid != me.pod_uid && !self.earlier.contains(&lease.pod_uid) {
+            self.earlier.push(lease.pod_uid.clone());
+            let surplus = self.earlier.len().saturating_sub(MOST_EARLIER);
+            self.earlier.drain(..surplus);
         }
         true
     }
 
-    /// A newer process has replaced the lease of this one, which served.
-    pub(super) fn replaced(&mut self, time: Time) {
-        self.superseded = true;
-        if self.twins.replaced.is_some_and(|at| time.now < at + AGAIN) {
-            self.effects.push(LeaseEffect::Log(LeaseNotice::SupersededAgain));
-            self.effects.push(LeaseEffect::Twin);
-        } else {
-            self.effects.push(LeaseEffect::Log(LeaseNotice::Superseded));
-        }
-        self.effects.push(LeaseEffect::Superseded);
+    /// A newer process has replaced the lease of this one: whether so soon after this one replaced another's that it is no restart.
+    pub fn is_replaced_again(&self, time: Time) -> bool {
+        self.replaced.is_some_and(|at| time.now < at + AGAIN)
     }
 }

@@ -12,8 +12,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
-use super::PodEvent;
 use super::figures::Figures;
+use super::message::PodEvent;
 use crate::directory::any::AnyDirectory;
 use crate::directory::{Answer, Directory, Key, NoAnswer, Request};
 use crate::ids::Ticket;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Pod;
+use super::phase::{Ended, Phase};
 use crate::ids::Time;
 use crate::lease::LEASE;
 use crate::shard::message::{Report, ShardMessage};
@@ -18,35 +19,6 @@ const LEASE_END: u64 = 2_500;
 const LEASE_END_AT_ONCE: u64 = 500;
 /// How long the shards' threads have to end.
 const STOP_TIME: Duration = Duration::from_secs(1);
-
-/// How the pod has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// In order: every room was handed over, or the deadline was reached.
-    Drained,
-    /// Another process of its name stays: in order, or before it has served.
-    Twin,
-    /// By a second signal.
-    Aborted,
-    /// A shard has died.
-    Broken,
-}
-
-/// Times are milliseconds of [`Time::now`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    Serving,
-    Draining {
-        accept_until: u64,
-        deadline: u64,
-    },
-    /// The lease is being given up.
-    Leaving {
-        deadline: u64,
-        ended: Ended,
-    },
-    Over(Ended),
-}
 
 impl Pod {
     pub(super) fn signal(&mut self, time: Time, name: &'static str) {

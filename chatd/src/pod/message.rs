@@ -1,9 +1,16 @@
-//! What a shard thread tells the pod's thread (directory, lease, peer links, HTTP, signals). Types only; no I/O.
+//! What a shard thread tells the pod's thread (directory, lease, peer links, HTTP, signals), and what this hears from its tasks. Types
+//! only; no I/O.
 
-use crate::directory::Request;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::directory::{Answer, NoAnswer, Request};
+use crate::hub::Advertised;
 use crate::ids::Ticket;
 use crate::peer::links::LinkId;
 use crate::protocol::PodBoot;
+use crate::protocol::token::Keyring;
+use crate::shard::message::Report;
 
 /// From a shard.
 #[derive(Debug)]
@@ -25,4 +32,17 @@ pub enum PodMessage {
         bytes: Vec<u8>,
     },
     DirectoryWentBack,
+}
+
+/// Something that happened, other than mail.
+#[derive(Debug)]
+pub(super) enum PodEvent {
+    LeaseAnswered(Ticket, Result<Answer, NoAnswer>),
+    DirectoryReset,
+    /// `None`: a shard has ended.
+    Reported(Option<Box<Report>>),
+    Keys(Arc<Keyring>, usize),
+    Advertised(Arc<HashMap<String, Advertised>>),
+    /// SIGTERM or SIGINT.
+    Signal(&'static str),
 }

@@ -4,10 +4,10 @@ mod asking;
 mod ending;
 pub mod figures;
 pub mod message;
+mod phase;
 mod watching;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,21 +17,20 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::directory::any::AnyDirectory;
-use crate::directory::{Answer, NoAnswer};
 use crate::files::{KeyWatch, Watcher};
 use crate::hub::Advertised;
-use crate::ids::{Ticket, Time};
+use crate::ids::Time;
 use crate::lease::{Lease, LeaseEffect, LeaseIdentity, LeaseNotice};
 use crate::peer::Peers;
 use crate::pod::message::PodMessage;
-use crate::protocol::token::Keyring;
 use crate::shard;
 use crate::shard::message::{Report, ShardMessage};
 use asking::Asking;
-use ending::Phase;
 use figures::Figures;
+use message::PodEvent;
+use phase::Phase;
 
-pub use ending::Ended;
+pub use phase::Ended;
 
 /// Mail that is handled in one batch, so that what it sends leaves in one write a link.
 const BATCH: usize = 1_024;
@@ -62,19 +61,6 @@ pub struct PodStart {
     pub linger: Duration,
     /// Becomes false when connections are no longer to be accepted.
     pub accepting: watch::Sender<bool>,
-}
-
-/// Something that happened, other than mail.
-#[derive(Debug)]
-enum PodEvent {
-    LeaseAnswered(Ticket, Result<Answer, NoAnswer>),
-    DirectoryReset,
-    /// `None`: a shard has ended.
-    Reported(Option<Box<Report>>),
-    Keys(Arc<Keyring>, usize),
-    Advertised(Arc<HashMap<String, Advertised>>),
-    /// SIGTERM or SIGINT.
-    Signal(&'static str),
 }
 
 struct Pod {

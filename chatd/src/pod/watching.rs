@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::spawn_local;
 
-use super::PodEvent;
+use super::message::PodEvent;
 use crate::files::{KeyWatch, Watcher};
 use crate::hub::Advertised;
 use crate::protocol::token::Keyring;
