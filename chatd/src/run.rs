@@ -371,6 +371,14 @@ mod tests {
     use crate::settings::{Invocation, parse};
 
     #[test]
+    fn a_hub_is_by_default_what_the_command_line_makes_it() {
+        let Invocation::Serve(settings) = parse(["chatd"], "chat-0").unwrap() else { panic!() };
+        let HubSettings { slots, .. } = HubSettings::default();
+        let made = HubSettings { slots: slots.clone(), ..hub_settings(&settings, 0, 1, &slots) };
+        assert_eq!(format!("{made:?}"), format!("{:?}", HubSettings { slots, ..HubSettings::default() }));
+    }
+
+    #[test]
     fn a_thread_remembers_whom_to_tell_of_as_many_takeovers_as_the_pod_may_have_rooms() {
         for max_rooms in [100, 30_000] {
             let words = ["chatd", "--max-rooms", &max_rooms.to_string()];

@@ -34,6 +34,32 @@ pub struct HubSettings {
     pub rules: Rules,
 }
 
+impl Default for HubSettings {
+    /// The only hub of a pod, with what the command line gives by default.
+    fn default() -> Self {
+        Self {
+            max_players: 4,
+            seat_hold: 30_000,
+            record_ttl: 3_600_000,
+            empty_ttl: 600_000,
+            slots: RoomSlots::new(10_000),
+            rate: 10,
+            burst: 20,
+            max_misses: 10,
+            first_line_timeout: 10_000,
+            idle_timeout: 120_000,
+            send_queue: 256 * 1024,
+            ring: RingLimits { messages: 32, bytes: 8 * 1024, age: 90_000 },
+            ring_total: 32 * 1024 * 1024,
+            tcp_on_wrong_pod: OnWrongPod::Redirect,
+            shard: 0,
+            shards: 1,
+            limits: HubLimits { tells: 20_000, ..HubLimits::USUAL },
+            rules: Rules::ALL,
+        }
+    }
+}
+
 /// How much of what is under way a hub keeps, and for how long. No setting of the process changes them: the simulation makes them
 /// small, so that each of them is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,47 @@
 //! threads drive it with sockets, the simulation with made-up ones.
 //!
 //! A pod has several hubs, one a thread, each with the rooms that [`RoomId::shard`] gives it.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use chatd::directory::Answer;
+//! use chatd::hub::{Effect, Hub, HubSettings};
+//! use chatd::ids::Time;
+//! use chatd::lease::LeaseView;
+//! use chatd::protocol::token::Keyring;
+//! use chatd::protocol::{Encoding, Ownership, PodBoot};
+//! use chatd::record::Owner;
+//!
+//! let ownership = Ownership { epoch: 0, boot: PodBoot(1) };
+//! let [tcp, web, peer] = ["10.0.0.1:7654", "10.0.0.1:8081", "10.0.0.1:7755"].map(String::from);
+//! let me = Owner { ownership, pod_id: "chat-0".into(), tcp, web, peer };
+//! let keys = Arc::new(Keyring::new(vec![("2026-11".into(), vec![7; 32])], "2026-11")?);
+//! let mut hub = Hub::new(HubSettings::default(), me, keys, [1; 32]);
+//! let time = Time { now: 1_000, wall: 1_795_461_000_000 };
+//! hub.lease(time, LeaseView { confirmed: Some(time.now), settled: true });
+//!
+//! // What a client sends, what the directory answers (every swap succeeds here), and what is to be written to the client.
+//! let client = hub.open(time, Encoding::Lines);
+//! let mut ask = |line: &str| {
+//!     hub.receive(time, client, line.as_bytes());
+//!     let mut effects = Vec::new();
+//!     hub.take_effects(&mut effects);
+//!     for effect in effects {
+//!         if let Effect::Directory { ticket, .. } = effect {
+//!             hub.answered(time, ticket, Ok(Answer::Done));
+//!         }
+//!     }
+//!     let output = String::from_utf8_lossy(hub.output(client)).into_owned();
+//!     hub.wrote(time, client, output.len());
+//!     output
+//! };
+//! let reply = ask("CREATE_ROOM\n");
+//! let room = reply.strip_prefix("ROOM ").expect("a room").trim_end();
+//! assert_eq!(ask(&format!("JOIN {room} alice\n")), format!("JOINED {room} alice alice\n"));
+//! assert_eq!(ask("hello\n"), "MSG alice hello\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod admission;
 mod arrival;

@@ -5,38 +5,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, NoAnswer, Request};
-use chatd::hub::{Effect, Hub, HubLimits, HubSettings, RoomSlots, Rules};
+use chatd::hub::{Effect, Hub, HubLimits, HubSettings, RoomSlots};
 use chatd::ids::{RelayId, SessionId, Ticket, Time};
 use chatd::lease::LeaseRecord;
 use chatd::lease::{LeaseView, Target};
 use chatd::peer_protocol::{self, Frame};
 use chatd::protocol::token::Keyring;
-use chatd::protocol::{Encoding, ErrorCode, OnWrongPod, Ownership, PodBoot, RoomId};
+use chatd::protocol::{Encoding, ErrorCode, Ownership, PodBoot, RoomId};
 use chatd::record::Owner;
 use chatd::room::RingLimits;
 use serde_json::Value;
 
 pub fn settings() -> HubSettings {
-    HubSettings {
-        max_players: 4,
-        seat_hold: 30_000,
-        record_ttl: 3_600_000,
-        empty_ttl: 600_000,
-        slots: RoomSlots::new(100),
-        rate: 10,
-        burst: 20,
-        max_misses: 10,
-        first_line_timeout: 10_000,
-        idle_timeout: 120_000,
-        send_queue: 256 * 1024,
-        ring: RingLimits { messages: 32, bytes: 8192, age: 90_000 },
-        ring_total: 32 << 20,
-        tcp_on_wrong_pod: OnWrongPod::Redirect,
-        shard: 0,
-        shards: 1,
-        limits: HubLimits::USUAL,
-        rules: Rules::ALL,
-    }
+    HubSettings { slots: RoomSlots::new(100), limits: HubLimits::USUAL, ..HubSettings::default() }
 }
 
 /// A pod's number and one of its sessions.

@@ -9,14 +9,13 @@ use chatd::budget::Budget;
 use chatd::connection_limit::ConnectionLimit;
 use chatd::directory::Directory;
 use chatd::directory::memory::MemoryDirectory;
-use chatd::hub::{HubLimits, HubSettings, Rules};
+use chatd::hub::HubSettings;
 use chatd::lease::LeaseView;
 use chatd::limits::SharedLimits;
 use chatd::pod::message::PodMessage;
 use chatd::protocol::token::Keyring;
-use chatd::protocol::{OnWrongPod, Ownership, PodBoot};
+use chatd::protocol::{Ownership, PodBoot};
 use chatd::record::Owner;
-use chatd::room::RingLimits;
 use chatd::settings::{BasePath, Cidr, Origin};
 use chatd::shard::message::{Report, ShardMessage};
 use chatd::shard::{self, ShardStart};
@@ -46,26 +45,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let hub = HubSettings {
-            max_players: 4,
-            seat_hold: 30_000,
-            record_ttl: 3_600_000,
-            empty_ttl: 600_000,
-            slots: chatd::hub::RoomSlots::new(10_000),
-            rate: 1_000_000,
-            burst: 1_000_000,
-            max_misses: 10,
-            first_line_timeout: 10_000,
-            idle_timeout: 120_000,
-            send_queue: 256 * 1024,
-            ring: RingLimits { messages: 32, bytes: 8 * 1024, age: 90_000 },
-            ring_total: 32 * 1024 * 1024,
-            tcp_on_wrong_pod: OnWrongPod::Redirect,
-            shard: 0,
-            shards: 2,
-            limits: HubLimits::USUAL,
-            rules: Rules::ALL,
-        };
+        let hub = HubSettings { rate: 1_000_000, burst: 1_000_000, shards: 2, ..HubSettings::default() };
         Self {
             shards: 2,
             hub,
