@@ -138,6 +138,8 @@ lint: $(DENY) $(ACTIONLINT) ## formatting, clippy, shellcheck, actionlint, struc
 	@echo "==> clippy"
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@cargo clippy --locked -p chatd --test sim -- -D warnings
+	@echo "==> cargo doc"
+	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet --workspace
 
 .PHONY: test-rust
 test-rust: ## unit, property, contract and end-to-end tests

@@ -23,7 +23,7 @@ pub struct Ejabberd {
 }
 
 impl Ejabberd {
-    /// `application`: the folder ejabberd-<version> beside those of the other Erlang applications that it needs.
+    /// `application`: the folder `ejabberd-<version>` beside those of the other Erlang applications that it needs.
     pub fn start(place: &Place, application: &Path) -> Result<Self> {
         let address = free_address()?;
         let folder = place.scratch.join(format!("ejabberd-{}", address.port()));

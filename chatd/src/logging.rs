@@ -116,7 +116,7 @@ struct Lines {
     lost: Arc<AtomicU64>,
 }
 
-/// Keeps the writing thread; when dropped, what waits is written, for at most [`FLUSH_TIME`].
+/// Keeps the writing thread; when dropped, what waits is written, for at most `FLUSH_TIME`.
 #[derive(Debug)]
 pub struct LogGuard {
     stop: Option<SyncSender<Vec<u8>>>,

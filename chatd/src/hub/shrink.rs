@@ -4,7 +4,7 @@ use super::{Hub, Timer};
 use crate::shrink::{SMALL, SPARE, Shrink};
 
 impl Hub {
-    /// To be called now and then, every [`crate::shrink::SHRINK_EVERY`] milliseconds.
+    /// To be called now and then, every `SHRINK_EVERY` milliseconds.
     pub fn shrink(&mut self) {
         self.forget_timers();
         self.sessions.shrink();

@@ -79,7 +79,7 @@ impl DirectoryState {
     }
 }
 
-/// See [`Lease::status`].
+/// See [`super::Lease::status`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseStatus {
     /// Serving: false before the first lease, and while another deployment has the prefix.

@@ -24,7 +24,7 @@ const PONG: u8 = 10;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming<'a> {
     Text(&'a str),
-    /// To be answered with [`pong`].
+    /// To be answered with `pong`.
     Ping(&'a [u8]),
     Pong,
     /// A part of a message that is not whole yet.
