@@ -79,9 +79,9 @@ impl World {
                 continue;
             };
             let before = self.pods.iter().filter_map(|pod| pod.last.get(&room));
-            // One that is about to take the room over has never served it: it is not where the room comes from.
-            let served = before.filter(|view| view.ready || view.written);
-            let before = served.filter(|view| view.ownership < here.ownership).max_by_key(|view| view.ownership);
+            let before = before.filter(|view| view.ownership < here.ownership).max_by_key(|view| view.ownership);
+            // Who is about to take the room over, and has never served it, is not where it comes from.
+            let before = before.filter(|view| view.ready || view.written || view.seq > 0 || view.seats > 0);
             if let Some(source) = before
                 && (source.timeline != here.timeline || source.seq > here.seq)
                 && self.store.went_back.is_none()
