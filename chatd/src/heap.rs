@@ -1,4 +1,4 @@
-//! What the allocator keeps of freed memory for each thread, so that the next piece costs no lock.
+//! What the allocator keeps of freed memory for each thread, so that the next piece costs no lock. Does no I/O; asks the allocator.
 
 use std::time::Duration;
 

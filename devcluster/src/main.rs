@@ -11,10 +11,7 @@ struct CommandLine {
 }
 
 fn main() -> ExitCode {
-    CommandLine::parse().command.run().unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    programs::exit_code(CommandLine::parse().command.run())
 }
 
 #[cfg(test)]

@@ -23,10 +23,7 @@ fn main() -> ExitCode {
         Command::Make(arguments) => images::run(&arguments),
         Command::Files(arguments) => images::image_files::run(&arguments),
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    programs::exit_code(done)
 }
 
 #[cfg(test)]

@@ -43,10 +43,7 @@ fn main() -> ExitCode {
         Command::HttpDemo(arguments) => demo::run(&arguments, &http_demo::DEMO),
         Command::Forward(arguments) => forward::run(&arguments),
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    programs::exit_code(done)
 }
 
 #[cfg(test)]
