@@ -1,12 +1,12 @@
 //! Commands of those who are in no room: CREATE_ROOM, JOIN, RESUME; and the owner's answer to them. Pure: no I/O.
 
-use super::find::{Purpose as Wanted, Waiter};
 use super::input::Asked;
 use super::ownership::{Answer as Held, Owned};
 use super::replay::Unheard;
+use super::search::{Purpose as Wanted, Waiter};
 use super::session::Place;
 use super::{Effect, Hub};
-use crate::ids::{Reach, SessionId, SessionRef, Time};
+use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::After;
 use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, RoomId, SeatId, SeatKey};
 use crate::room::{Bucket, Given, Seat, SeatState, Strikes, Told};
@@ -79,17 +79,17 @@ impl Hub {
         let Reach::Local(id) = asked.by else {
             return;
         };
-        if !self.serves() {
-            self.counters.joined(Err(ErrorCode::Unavailable));
+        if !self.context.serves() {
+            self.context.counters.joined(Err(ErrorCode::Unavailable));
             return self.refuse_entry(time, asked, ErrorCode::Unavailable);
         }
-        let shard = room.shard(self.settings.shards);
+        let shard = room.shard(self.context.settings.shards);
         let default = match self.encoding_of(asked.by) {
-            Some(Encoding::Lines) => self.settings.tcp_on_wrong_pod,
+            Some(Encoding::Lines) => self.context.settings.tcp_on_wrong_pod,
             _ => OnWrongPod::Relay,
         };
-        let here = self.settings.shard;
-        let Some(session) = self.session_mut(id) else {
+        let here = self.context.settings.shard;
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         session.mode = mode.unwrap_or(default);
@@ -103,12 +103,12 @@ impl Hub {
             session.waiting.carried = Some((asked.id, command));
             // Until it has been taken away nothing else of it is carried out here.
             session.place = Place::Busy;
-            self.effects.push(Effect::Migrate { session: id, shard });
+            self.context.effects.push(Effect::Migrate { session: id, shard });
             return;
         }
         session.room = Some(room);
-        let relay = self.next_relay();
-        if let Some(session) = self.session_mut(id) {
+        let relay = self.relays.next(self.context.settings.shard);
+        if let Some(session) = self.sessions.get_mut(id) {
             session.relay = relay;
         }
         self.look_for(time, room, Waiter::entering(id, asked.id, entry, time.now));
@@ -129,9 +129,9 @@ impl Hub {
     pub(super) fn join(&mut self, time: Time, key: usize, asked: Asked, joining: Joining) {
         let Joining { name, resumable, key: seat_key, counts, since } = joining;
         let connection = self.connection(asked.by);
-        let seat = self.new_seat();
-        let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
-        let max_players = self.settings.max_players;
+        let seat = self.context.new_seat();
+        let bucket = Bucket::new(self.context.settings.rate, self.context.settings.burst, time.now);
+        let max_players = self.context.settings.max_players;
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
@@ -147,7 +147,7 @@ impl Hub {
             return self.join_again(time, key, asked, own, entry, since);
         }
         if let Err(code) = owned.room.admits(name, max_players) {
-            self.counters.joined(Err(code));
+            self.context.counters.joined(Err(code));
             return self.refuse_entry(time, asked, code);
         }
         owned.entered();
@@ -182,7 +182,7 @@ impl Hub {
         }
         let name = found.name;
         if counts {
-            self.counters.joined(Ok(()));
+            self.context.counters.joined(Ok(()));
         }
         // Before the seat is live: what the telling leads to (a slow reader who leaves) must not come before JOINED.
         self.tell_others(time, key, seat, Told::Entered(name));
@@ -223,13 +223,13 @@ impl Hub {
             room: room.id,
             name,
             players: &players,
-            max_players: self.settings.max_players,
+            max_players: self.context.settings.max_players,
             timeline,
             seq: room.seq,
             resumed,
             missed: unheard.missed,
             token: token.as_deref(),
-            hold_ms: resumable.then_some(self.settings.seat_hold),
+            hold_ms: resumable.then_some(self.context.settings.seat_hold),
         });
         let place = (room.position, room.seq);
         self.arm_room(time, key);
@@ -240,16 +240,16 @@ impl Hub {
         match asked.by {
             Reach::Local(id) => {
                 // Before it is told: what is too much for it ends the seat as well.
-                if let Some(session) = self.session_mut(id) {
+                if let Some(session) = self.sessions.get_mut(id) {
                     session.place = Place::Seated { key, seat };
                 }
                 self.say(time, id, asked.id, &event);
                 self.say_bytes(time, id, &rest);
-                self.wake(id);
+                self.sessions.wake(id);
             }
             Reach::Guest(connection) => {
                 let after = After::Admitted { name, seat, resumable, key: seat_key, timeline, joined: true };
-                self.guests.set_seat(connection, Some(seat));
+                self.remote_members.set_seat(connection, Some(seat));
                 // In one frame: who has had JOINED is not told again what should have come after it.
                 let mut bytes = Vec::new();
                 encoding.encode(&event, asked.id, &mut bytes);
@@ -263,7 +263,7 @@ impl Hub {
     pub(super) fn replaced(&mut self, time: Time, old: Reach) {
         match old {
             Reach::Local(id) => {
-                if let Some(session) = self.session_mut(id) {
+                if let Some(session) = self.sessions.get_mut(id) {
                     session.place = Place::Outside;
                 }
                 self.fail(time, id, ErrorCode::Replaced);
@@ -282,24 +282,24 @@ impl Hub {
                 if miss {
                     self.missed_once(time, id);
                 }
-                self.wake(id);
+                self.sessions.wake(id);
             }
             Reach::Guest(connection) => {
-                self.counters.errors += 1;
+                self.context.counters.errors += 1;
                 let event = Event::Error { code, retry_after_ms: None };
                 self.deliver_event(connection, asked, &event, (0, 0), Some(After::Outside { miss }));
-                self.guests.part_from(connection);
+                self.remote_members.part_from(connection);
             }
         }
     }
 
     pub(super) fn refuse(&mut self, time: Time, asked: Asked, code: ErrorCode) {
-        self.counters.errors += 1;
+        self.context.counters.errors += 1;
         self.reply(time, asked, &Event::Error { code, retry_after_ms: None });
     }
 
     pub(super) fn refuse_later(&mut self, time: Time, asked: Asked, code: ErrorCode, retry_after_ms: u64) {
-        self.counters.errors += 1;
+        self.context.counters.errors += 1;
         self.reply(time, asked, &Event::Error { code, retry_after_ms: Some(retry_after_ms) });
     }
 
@@ -307,31 +307,18 @@ impl Hub {
     pub(super) fn connection(&self, by: Reach) -> Option<SessionRef> {
         match by {
             Reach::Guest(connection) => Some(connection),
-            Reach::Local(id) => {
-                self.session(id).map(|session| SessionRef { boot: self.me.ownership.boot, relay: session.relay })
-            }
+            Reach::Local(id) => self
+                .sessions
+                .get(id)
+                .map(|session| SessionRef { boot: self.context.me.ownership.boot, relay: session.relay }),
         }
-    }
-
-    /// Before its first lease a pod serves nobody: what is in the directory may be another deployment's (docs/operations.md, Redis).
-    pub(super) fn serves(&self) -> bool {
-        self.lease.confirmed.is_some()
-    }
-
-    pub(super) fn settled(&self) -> bool {
-        self.lease.settled || !self.settings.rules.wait_until_settled
-    }
-
-    /// Something that the session waited for has happened: what it sent meanwhile is looked at when this batch is over.
-    pub(super) fn wake(&mut self, id: SessionId) {
-        self.woken.push(id);
     }
 
     /// What the waiter came for, done at the owner.
     pub(super) fn serve_waiter(&mut self, time: Time, key: usize, waiter: &Waiter) {
         let asked = Asked::here(waiter.session, waiter.id);
         // It may have been closed meanwhile, and flush its last words.
-        if self.session(waiter.session).is_none_or(|session| matches!(session.place, Place::Closing)) {
+        if self.sessions.get(waiter.session).is_none_or(|session| matches!(session.place, Place::Closing)) {
             return;
         }
         if !self.rooms.get(key).is_some_and(Owned::ready) {

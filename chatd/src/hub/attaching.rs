@@ -57,7 +57,7 @@ impl Hub {
         found.holder = Some(connection);
         found.resumable = attach.resumable;
         // The negative control: everything that was not answered is carried out, again.
-        let numbered = self.settings.rules.number_commands;
+        let numbered = self.context.settings.rules.number_commands;
         let processed = if numbered { same.then_some(found.processed) } else { Some(0) };
         // A session that is here now numbers its commands anew, should it be relayed again.
         if !same || matches!(asked.by, Reach::Local(_)) {
@@ -71,7 +71,7 @@ impl Hub {
         let news = self.encode_attached(time, key, same, attach);
         if let Reach::Guest(connection) = asked.by {
             let timeline = self.rooms.get(key)?.room.timeline;
-            self.guests.set_seat(connection, Some(seat));
+            self.remote_members.set_seat(connection, Some(seat));
             let Attach { resumable, key, .. } = *attach;
             let after = After::Admitted { name, seat, resumable, key, timeline, joined: false };
             // In one frame: who has the new timeline knows that it is another, and that nobody knows what was missed.
@@ -107,10 +107,10 @@ impl Hub {
             return;
         };
         let room = owned.room.id;
-        match owned.room.admits(attach.name, self.settings.max_players) {
+        match owned.room.admits(attach.name, self.context.settings.max_players) {
             Ok(()) => {
                 if let Reach::Local(id) = asked.by
-                    && let Some(session) = self.session_mut(id)
+                    && let Some(session) = self.sessions.get_mut(id)
                 {
                     session.place = Place::Busy;
                     session.room = Some(room);
@@ -125,12 +125,12 @@ impl Hub {
                     Reach::Local(id) => {
                         self.reply(time, asked, &Event::Left { room });
                         self.now_outside(time, id);
-                        self.wake(id);
+                        self.sessions.wake(id);
                     }
                     Reach::Guest(connection) => {
                         let after = Some(After::Outside { miss: false });
                         self.deliver_event(connection, asked, &Event::Left { room }, (0, 0), after);
-                        self.guests.part_from(connection);
+                        self.remote_members.part_from(connection);
                     }
                 }
             }

@@ -20,37 +20,41 @@ impl Hub {
     /// The first queue or table that holds more than it may.
     pub fn over_bounds(&self) -> Option<String> {
         let mut bounds = self.tables();
-        self.sessions.iter().for_each(|(_, session)| self.of_session(session, &mut bounds));
+        self.sessions.iter().for_each(|session| self.of_session(session, &mut bounds));
         self.rooms.iter().for_each(|(_, owned)| self.of_room(owned, &mut bounds));
-        let most_queued = self.settings.send_queue + MAX_FRAME;
-        bounds.extend(self.guests.iter().map(|(_, guest)| ("a guest's queue", guest.queued(), most_queued)));
+        let most_queued = self.context.settings.send_queue + MAX_FRAME;
+        bounds.extend(self.remote_members.iter().map(|(_, guest)| ("a guest's queue", guest.queued(), most_queued)));
         let over = bounds.into_iter().find(|(_, count, most)| count > most);
         over.map(|(what, count, most)| format!("{what}: {count}, where at most {most} may be"))
     }
 
     fn tables(&self) -> Vec<Bound> {
-        let limits = self.settings.limits;
-        let (sessions, rooms, finds) = (self.sessions.len(), self.rooms.len(), self.finds.len());
-        let own = self.tickets.values().filter(|purpose| matches!(purpose, Purpose::Own(_))).count();
+        let limits = self.context.settings.limits;
+        let (sessions, rooms, finds) = (self.sessions.len(), self.rooms.len(), self.search.finds.len());
+        let own = self.context.requests.tickets.values().filter(|purpose| matches!(purpose, Purpose::Own(_))).count();
         let timers = TIMERS * (rooms + finds + sessions) + 512;
         vec![
             ("relayed sessions", self.relays.len(), sessions),
-            ("bytes of rings", self.ring_bytes, self.settings.ring_total),
-            ("bytes of rings, as they are", self.ring_bytes_now(), self.ring_bytes),
+            ("bytes of rings", self.rooms.ring_bytes(), self.context.settings.ring_total),
+            ("bytes of rings, as they are", self.ring_bytes_now(), self.rooms.ring_bytes()),
             (
                 "bytes that guests wait for, as they are",
-                self.guests.holders().map(|(bytes, _)| bytes).sum(),
-                self.guests.held(),
+                self.remote_members.holders().map(|(bytes, _)| bytes).sum(),
+                self.remote_members.held(),
             ),
-            ("frames that wait for a dial", self.peers.most_dialled(), limits.dialled),
-            ("former owners to tell", self.peers.untold_count(), limits.tells),
-            ("owners of rooms elsewhere", self.seen.len(), limits.owners),
-            ("requests about own records", own, self.own_requests),
+            ("frames that wait for a dial", self.context.peers.most_dialled(), limits.dialled),
+            ("former owners to tell", self.context.peers.untold_count(), limits.tells),
+            ("owners of rooms elsewhere", self.context.known_owners.len(), limits.owners),
+            ("requests about own records", own, self.context.requests.own),
             // One is under way for a room; what was given up before goes with its answer.
-            ("tickets", self.tickets.len(), MANNERS * (rooms + finds + self.watches.len() + self.arriving.len()) + 16),
-            ("records to check", self.checks.len(), 4 * rooms + 16),
-            ("timers", self.timers.len(), timers),
-            ("sessions to wake", self.woken.len(), 0),
+            (
+                "tickets",
+                self.context.requests.tickets.len(),
+                MANNERS * (rooms + finds + self.search.watches.len() + self.incoming.len()) + 16,
+            ),
+            ("records to check", self.rooms.checks.len(), 4 * rooms + 16),
+            ("timers", self.context.timers.len(), timers),
+            ("sessions to wake", self.sessions.woken(), 0),
         ]
     }
 
@@ -59,7 +63,7 @@ impl Hub {
     }
 
     fn of_session(&self, session: &Session, bounds: &mut Vec<Bound>) {
-        let limits = self.settings.limits;
+        let limits = self.context.settings.limits;
         // Reading stops once there is more than four lines; what one read brings comes on top.
         bounds.push(("bytes of lines that wait", session.waiting.bytes.len(), 4 * MAX_LINE + MAX_UNFINISHED_LINE));
         bounds.push(("messages that wait", session.waiting.messages.len(), limits.waiting));
@@ -75,12 +79,12 @@ impl Hub {
     }
 
     fn of_room(&self, owned: &Owned, bounds: &mut Vec<Bound>) {
-        let most_players = self.settings.max_players as usize;
-        let comers = self.sessions.len() + self.guests.len() + most_players;
+        let most_players = self.context.settings.max_players as usize;
+        let comers = self.sessions.len() + self.remote_members.len() + most_players;
         bounds.push(("seats", owned.room.seats.len(), most_players));
         bounds.push(("unanswered seats", owned.room.unanswered.len(), most_players));
         bounds.push(("RESUMEs that wait", owned.resuming.len(), owned.room.seats.len()));
-        bounds.push(("bytes of a ring", owned.room.ring.bytes(), self.settings.ring.most()));
+        bounds.push(("bytes of a ring", owned.room.ring.bytes(), self.context.settings.ring.most()));
         bounds.push(("who waits for the room", owned.waiters.len(), 2 * comers));
         bounds.push(("answers that wait for a write", owned.answers_waiting(), MANNERS * comers));
         if !owned.frames.is_empty() {
@@ -95,7 +99,7 @@ impl Hub {
                 }
             }
             let most = of_each.into_values().max().unwrap_or(0);
-            bounds.push(("frames of one session that wait", most, self.settings.limits.commands + MANNERS));
+            bounds.push(("frames of one session that wait", most, self.context.settings.limits.commands + MANNERS));
         }
     }
 }

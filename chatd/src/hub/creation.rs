@@ -1,9 +1,9 @@
-//! Making rooms: for CREATE_ROOM, for the HTTP API, and for other pods that have no place (`elsewhere.rs`). Pure: no I/O.
+//! Making rooms: for CREATE_ROOM, for the HTTP API, and for other pods that have no place (`placement.rs`). Pure: no I/O.
 
+use super::capacity::RoomSlot;
 use super::input::Asked;
 use super::ownership::Released;
 use super::session::Place;
-use super::slots::RoomSlot;
 use super::{Effect, Hub};
 use crate::ids::{Reach, Time};
 use crate::peer_protocol::Frame;
@@ -18,11 +18,11 @@ impl Hub {
             return;
         };
         let slot = self.may_create(time);
-        if let Some(session) = self.session_mut(id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.place = Place::Busy;
         }
         if slot.is_ok() {
-            self.charge(id);
+            self.sessions.charge(id);
         }
         self.create_with(time, Released::Created(asked), slot);
     }
@@ -44,10 +44,10 @@ impl Hub {
         if self.drain.is_some() {
             return Err(ErrorCode::ShuttingDown);
         }
-        if !self.serves() {
+        if !self.context.serves() {
             return Err(ErrorCode::Unavailable);
         }
-        if let Some(slot) = self.settings.slots.take() {
+        if let Some(slot) = self.context.settings.slots.take() {
             return Ok(slot);
         }
         self.take_from_oldest(time, time.now.saturating_sub(YOUNG)).ok_or(ErrorCode::TooManyRooms)
@@ -55,24 +55,24 @@ impl Hub {
 
     /// A place for a room with people in it that comes from another pod.
     pub(super) fn place_for_people(&mut self, time: Time) -> Option<RoomSlot> {
-        self.settings.slots.take_for_people().or_else(|| self.take_from_oldest(time, u64::MAX))
+        self.context.settings.slots.take_for_people().or_else(|| self.take_from_oldest(time, u64::MAX))
     }
 
     /// The place of the oldest room that nobody has entered, if it came before `before` (ms).
     fn take_from_oldest(&mut self, time: Time, before: u64) -> Option<RoomSlot> {
-        let (slot, room) = self.settings.slots.take_from_oldest(before)?;
-        let shard = room.shard(self.settings.shards);
-        if shard == self.settings.shard {
+        let (slot, room) = self.context.settings.slots.take_from_oldest(before)?;
+        let shard = room.shard(self.context.settings.shards);
+        if shard == self.context.settings.shard {
             self.room_makes_way(time, room);
         } else {
-            self.effects.push(Effect::MakeWay { room, shard });
+            self.context.effects.push(Effect::MakeWay { room, shard });
         }
         Some(slot)
     }
 
     /// The room's place has been given to a new one, since nobody had entered it: it is closed, if that is still so.
     pub(super) fn room_makes_way(&mut self, time: Time, room: RoomId) {
-        if let Some(key) = self.owned_key(room)
+        if let Some(key) = self.rooms.key(room)
             && let Some(owned) = self.rooms.get_mut(key)
             && owned.makes_way()
         {
@@ -89,32 +89,32 @@ impl Hub {
     /// An id of this shard that nothing here uses.
     pub(super) fn new_room(&mut self) -> RoomId {
         loop {
-            let room = RoomId::random(&mut self.random);
-            if self.is_new(room) && room.shard(self.settings.shards) == self.settings.shard {
+            let room = RoomId::random(&mut self.context.random);
+            if self.is_new(room) && room.shard(self.context.settings.shards) == self.context.settings.shard {
                 return room;
             }
         }
     }
 
     pub(super) fn is_new(&self, room: RoomId) -> bool {
-        !self.index.contains_key(&room) && !self.finds.contains_key(&room) && !self.arriving.contains_key(&room)
+        self.rooms.key(room).is_none() && !self.search.finds.contains_key(&room) && !self.incoming.contains_key(&room)
     }
 
     /// The write of a new room has been answered, or not in time.
     pub(super) fn created(&mut self, time: Time, whom: Released, result: Result<RoomId, ErrorCode>) {
         match whom {
-            Released::Queried(query) => self.effects.push(Effect::Created { query, result }),
+            Released::Queried(query) => self.context.effects.push(Effect::Created { query, result }),
             Released::Elsewhere { from, room } => {
-                self.peers.send(from, &Frame::Created { room, result: result.map(|_| ()) });
+                self.context.peers.send(from, &Frame::Created { room, result: result.map(|_| ()) });
             }
             Released::Created(asked) => {
                 if let Reach::Local(id) = asked.by {
                     // It may have been closed meanwhile, and flush its last words.
-                    if !self.session(id).is_some_and(|session| matches!(session.place, Place::Busy)) {
+                    if !self.sessions.get(id).is_some_and(|session| matches!(session.place, Place::Busy)) {
                         return;
                     }
                     self.now_outside(time, id);
-                    self.wake(id);
+                    self.sessions.wake(id);
                 }
                 match result {
                     Ok(room) => self.reply(time, asked, &Event::Room { room }),

@@ -12,23 +12,23 @@ impl Hub {
         let mut gauges = Gauges {
             rooms: self.rooms.len() as u64,
             relayed_sessions: self.relays.len() as u64,
-            guest_sessions: self.guests.len() as u64,
-            replay_bytes: self.ring_bytes as u64,
+            guest_sessions: self.remote_members.len() as u64,
+            replay_bytes: self.rooms.ring_bytes() as u64,
             ..Gauges::default()
         };
-        for (_, owned) in &self.rooms {
+        for (_, owned) in self.rooms.iter() {
             gauges.players += owned.room.seats.len() as u64;
             let held = |state: SeatState| matches!(state, SeatState::Away { .. } | SeatState::Detached { .. });
             gauges.held_seats += owned.room.seats.iter().filter(|seat| held(seat.state)).count() as u64;
         }
-        for (_, session) in &self.sessions {
+        for session in self.sessions.iter() {
             match session.encoding {
                 Encoding::Lines => gauges.connections_tcp += 1,
                 Encoding::Json => gauges.connections_web += 1,
             }
             gauges.queued_bytes += session.output.len() as u64;
         }
-        gauges.queued_bytes += self.guests.iter().map(|(_, guest)| guest.queued()).sum::<usize>() as u64;
+        gauges.queued_bytes += self.remote_members.iter().map(|(_, guest)| guest.queued()).sum::<usize>() as u64;
         gauges
     }
 
@@ -36,16 +36,16 @@ impl Hub {
     pub fn under_way(&self) -> Vec<(&'static str, usize)> {
         let of_rooms = |count: fn(&Owned) -> usize| self.rooms.iter().map(|(_, owned)| count(owned)).sum();
         vec![
-            ("searches", self.finds.len()),
-            ("watches", self.watches.len()),
-            ("arrivals", self.arriving.len()),
+            ("searches", self.search.finds.len()),
+            ("watches", self.search.watches.len()),
+            ("arrivals", self.incoming.len()),
             ("rooms' waiters", of_rooms(|owned| owned.waiters.len())),
             ("rooms' resuming", of_rooms(|owned| owned.resuming.len())),
             ("rooms' frames", of_rooms(|owned| owned.frames.len())),
-            ("sessions to wake", self.woken.len()),
+            ("sessions to wake", self.sessions.woken()),
             // Over what rooms need: a request or two, and timers, which stay until their time has come.
-            ("tickets", self.tickets.len().saturating_sub(2 * self.rooms.len() + 2)),
-            ("timers", self.timers.len().saturating_sub(256 * self.rooms.len() + 512)),
+            ("tickets", self.context.requests.tickets.len().saturating_sub(2 * self.rooms.len() + 2)),
+            ("timers", self.context.timers.len().saturating_sub(256 * self.rooms.len() + 512)),
         ]
     }
 }

@@ -46,7 +46,7 @@ fn line_ends(bytes: &[u8], mut before: Option<u8>) -> Cow<'_, [u8]> {
 
 impl Hub {
     pub(super) fn received_lines(&mut self, time: Time, id: SessionId, bytes: &[u8]) {
-        let Some(session) = self.session_mut(id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         if matches!(session.place, Place::Closing) {
@@ -59,7 +59,7 @@ impl Hub {
         let bytes = &*line_ends(bytes, unfinished.last().copied());
         // Most often nothing waits, and lines are taken from what was read without a copy.
         let used = if session.waiting.bytes.is_empty() { self.take_lines(time, id, bytes) } else { 0 };
-        if let Some(session) = self.session_mut(id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.waiting.bytes.extend_from_slice(&bytes[used..]);
             if used == 0 {
                 self.run(time, id);
@@ -70,12 +70,12 @@ impl Hub {
     }
 
     pub(super) fn received_message(&mut self, time: Time, id: SessionId, text: &str) {
-        let Some(session) = self.session(id) else {
+        let Some(session) = self.sessions.get(id) else {
             return;
         };
         if session.waiting.messages.is_empty() && self.ready(session) {
             self.message(time, id, text);
-        } else if let Some(session) = self.session_mut(id)
+        } else if let Some(session) = self.sessions.get_mut(id)
             && !matches!(session.place, Place::Closing)
         {
             session.waiting.messages.push_back(text.into());
@@ -83,7 +83,7 @@ impl Hub {
     }
 
     pub(super) fn input_ended(&mut self, time: Time, id: SessionId) {
-        if let Some(session) = self.session_mut(id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.waiting.ended = true;
             self.run(time, id);
         }
@@ -91,13 +91,13 @@ impl Hub {
 
     /// Goes on with what waits: something that the session waited for has happened.
     pub(super) fn run(&mut self, time: Time, id: SessionId) {
-        let Some(session) = self.session_mut(id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         if !session.waiting.bytes.is_empty() {
             let bytes = std::mem::take(&mut session.waiting.bytes);
             let used = self.take_lines(time, id, &bytes);
-            let Some(session) = self.session_mut(id) else {
+            let Some(session) = self.sessions.get_mut(id) else {
                 return;
             };
             let mut rest = bytes;
@@ -107,9 +107,9 @@ impl Hub {
             }
             self.limit_unfinished(time, id);
         }
-        while let Some(session) = self.session(id)
+        while let Some(session) = self.sessions.get(id)
             && self.ready(session)
-            && let Some(text) = self.session_mut(id).and_then(|session| session.waiting.messages.pop_front())
+            && let Some(text) = self.sessions.get_mut(id).and_then(|session| session.waiting.messages.pop_front())
         {
             self.message(time, id, &text);
         }
@@ -117,7 +117,7 @@ impl Hub {
     }
 
     pub(super) fn run_carried(&mut self, time: Time, id: SessionId) {
-        if let Some(session) = self.session_mut(id)
+        if let Some(session) = self.sessions.get_mut(id)
             && let Some((number, command)) = session.waiting.carried.take()
         {
             session.place = Place::Outside;
@@ -131,7 +131,7 @@ impl Hub {
         match &session.place {
             Place::Outside => true,
             Place::Seated { key, .. } => self.rooms.get(*key).is_some_and(super::ownership::Owned::ready),
-            Place::Relayed(relay) => relay.takes_commands(self.settings.limits.commands),
+            Place::Relayed(relay) => relay.takes_commands(self.context.settings.limits.commands),
             Place::Busy | Place::Leaving { .. } | Place::Closing => false,
         }
     }
@@ -139,7 +139,7 @@ impl Hub {
     /// Carries out the lines in `bytes` for as long as the session is ready. Returns how many bytes that took.
     fn take_lines(&mut self, time: Time, id: SessionId, bytes: &[u8]) -> usize {
         let mut used = 0;
-        while let Some(session) = self.session(id)
+        while let Some(session) = self.sessions.get(id)
             && self.ready(session)
         {
             let (skipped, fresh) = (session.waiting.skipped, session.fresh);
@@ -155,8 +155,8 @@ impl Hub {
                     self.abort(id);
                     break;
                 }
-                let deadline = time.now + self.settings.idle_timeout;
-                if let Some(session) = self.session_mut(id) {
+                let deadline = time.now + self.context.settings.idle_timeout;
+                if let Some(session) = self.sessions.get_mut(id) {
                     session.fresh = false;
                     session.deadline = deadline;
                 }
@@ -165,14 +165,14 @@ impl Hub {
             if skipped + taken > MAX_UNFINISHED_LINE {
                 self.fail(time, id, ErrorCode::LineTooLong);
             } else if skipped + taken > MAX_LINE {
-                if let Some(session) = self.session_mut(id) {
+                if let Some(session) = self.sessions.get_mut(id) {
                     session.waiting.skipped = 0;
                 }
                 self.command(time, Asked::here(id, None), Err(ErrorCode::LineTooLong));
             } else if let Some(command) = lines::parse(line, !outside) {
                 self.command(time, Asked::here(id, None), command);
             } else {
-                self.counters.commands_in += 1;
+                self.context.counters.commands_in += 1;
                 self.charge_frame(time, id);
             }
         }
@@ -181,7 +181,7 @@ impl Hub {
 
     /// Throws away the beginning of an overlong line, and ends the connection of one that never ends.
     fn limit_unfinished(&mut self, time: Time, id: SessionId) {
-        let Some(session) = self.session_mut(id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         let waiting = &mut session.waiting;
@@ -207,9 +207,9 @@ impl Hub {
         let Reach::Local(id) = asked.by else {
             return;
         };
-        self.counters.commands_in += 1;
-        let idle_until = time.now + self.settings.idle_timeout;
-        let Some(session) = self.session_mut(id) else {
+        self.context.counters.commands_in += 1;
+        let idle_until = time.now + self.context.settings.idle_timeout;
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         if matches!(session.place, Place::Seated { .. } | Place::Relayed(_)) {
@@ -247,7 +247,7 @@ impl Hub {
 
     /// An empty line, or a frame that is no message: from the connection's own bucket.
     pub(super) fn charge_frame(&mut self, time: Time, id: SessionId) -> bool {
-        let Some(session) = self.session_mut(id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return false;
         };
         let paid = session.bucket.take(time.now).is_ok();
@@ -259,7 +259,7 @@ impl Hub {
 
     /// At the end of the client's input, once all of it is carried out and answered: the end of the session.
     pub(super) fn end_if_done(&mut self, time: Time, id: SessionId) {
-        let Some(session) = self.session(id) else {
+        let Some(session) = self.sessions.get(id) else {
             return;
         };
         if !session.waiting.ended || !session.waiting.messages.is_empty() {
@@ -279,7 +279,7 @@ impl Hub {
 
     /// A session's time outside a room is over, or a closing one's.
     pub(super) fn session_due(&mut self, time: Time, id: SessionId) {
-        let Some(session) = self.session_mut(id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         session.looked_at = session.looked_at.filter(|at| *at > time.now);
@@ -295,8 +295,8 @@ impl Hub {
 
     /// The session is outside again: its time there starts anew, and what it sent meanwhile is carried out.
     pub(super) fn now_outside(&mut self, time: Time, id: SessionId) {
-        let deadline = time.now + self.settings.idle_timeout;
-        if let Some(session) = self.session_mut(id) {
+        let deadline = time.now + self.context.settings.idle_timeout;
+        if let Some(session) = self.sessions.get_mut(id) {
             session.place = Place::Outside;
             session.room = None;
             session.deadline = deadline;
@@ -306,27 +306,27 @@ impl Hub {
 
     /// Sees to it that the session's deadline is looked at, with one timer however often the deadline moves.
     pub(super) fn arm_deadline(&mut self, id: SessionId) {
-        if let Some(session) = self.session_mut(id)
+        if let Some(session) = self.sessions.get_mut(id)
             && session.looked_at.is_none_or(|at| at > session.deadline)
         {
             let deadline = session.deadline;
             session.looked_at = Some(deadline);
-            self.arm(deadline, Timer::Session(id));
+            self.context.arm(deadline, Timer::Session(id));
         }
     }
 
     pub(super) fn session_dropped(&mut self, time: Time, id: SessionId, drop: Drop) {
-        if self.session(id).is_some() {
+        if self.sessions.get(id).is_some() {
             self.leave_seat_of(time, id, drop);
-            self.sessions.remove(id.index as usize);
+            self.sessions.remove(id);
         }
     }
 
     /// Outside a room every JOIN or RESUME of a room that is not there counts; too many close the connection.
     pub(super) fn missed_once(&mut self, time: Time, id: SessionId) {
-        self.charge(id);
-        let limit = self.settings.max_misses;
-        if let Some(session) = self.session_mut(id) {
+        self.sessions.charge(id);
+        let limit = self.context.settings.max_misses;
+        if let Some(session) = self.sessions.get_mut(id) {
             session.misses += 1;
             if session.misses >= limit {
                 self.fail(time, id, ErrorCode::RateLimited);
@@ -336,8 +336,8 @@ impl Hub {
 
     pub(super) fn encoding_of(&self, by: Reach) -> Option<Encoding> {
         match by {
-            Reach::Local(id) => self.session(id).map(|session| session.encoding),
-            Reach::Guest(connection) => self.guests.get(connection).map(|guest| guest.encoding),
+            Reach::Local(id) => self.sessions.get(id).map(|session| session.encoding),
+            Reach::Guest(connection) => self.remote_members.get(connection).map(|guest| guest.encoding),
         }
     }
 }

@@ -21,12 +21,12 @@ impl Hub {
         };
         match asked.by {
             Reach::Local(id) => {
-                if let Some(session) = self.session_mut(id) {
+                if let Some(session) = self.sessions.get_mut(id) {
                     session.place = Place::Leaving { name: left.name, seat, resumable: left.resumable };
                 }
             }
             Reach::Guest(connection) => {
-                self.guests.set_seat(connection, None);
+                self.remote_members.set_seat(connection, None);
             }
         }
         self.answer_after_write(time, key, Answer::Left { asked, quit });
@@ -40,7 +40,7 @@ impl Hub {
         };
         match asked.by {
             Reach::Local(id) => {
-                if !matches!(self.session(id).map(|session| &session.place), Some(Place::Leaving { .. })) {
+                if !matches!(self.sessions.get(id).map(|session| &session.place), Some(Place::Leaving { .. })) {
                     return;
                 }
                 if quit {
@@ -48,7 +48,7 @@ impl Hub {
                 }
                 self.now_outside(time, id);
                 self.reply(time, asked, &Event::Left { room });
-                self.wake(id);
+                self.sessions.wake(id);
             }
             Reach::Guest(connection) => {
                 let (event, after) = if quit {
@@ -57,14 +57,14 @@ impl Hub {
                     (Event::Left { room }, After::Outside { miss: false })
                 };
                 self.deliver_event(connection, asked, &event, (0, 0), Some(after));
-                self.guests.part_from(connection);
+                self.remote_members.part_from(connection);
             }
         }
     }
 
     /// The session's connection ends: whatever it has in a room is given up or held.
     pub(super) fn leave_seat_of(&mut self, time: Time, id: SessionId, drop: Drop) {
-        let Some(session) = self.session_mut(id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         match &session.place {
@@ -86,7 +86,7 @@ impl Hub {
 
     /// A JOIN or RESUME whose client is gone before its answer leaves nothing behind.
     pub(super) fn forget_joining(&mut self, time: Time, room: Option<RoomId>, reach: Reach) {
-        let Some(key) = room.and_then(|room| self.owned_key(room)) else {
+        let Some(key) = room.and_then(|room| self.rooms.key(room)) else {
             return;
         };
         let Some(owned) = self.rooms.get_mut(key) else {
@@ -111,9 +111,9 @@ impl Hub {
     /// A seated client's connection is gone.
     pub(super) fn seat_dropped(&mut self, time: Time, key: usize, seat: SeatId, drop: Drop, given: Given) {
         let hold = if drop == Drop::GoingAway {
-            GOING_AWAY_HOLD.min(self.settings.seat_hold)
+            GOING_AWAY_HOLD.min(self.context.settings.seat_hold)
         } else {
-            self.settings.seat_hold
+            self.context.settings.seat_hold
         };
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
@@ -169,12 +169,12 @@ impl Hub {
 
     /// A relayed session's peer link is gone: its seat waits for it to attach again.
     pub(super) fn detach(&mut self, time: Time, connection: SessionRef) {
-        let Some(guest) = self.guests.remove(connection) else {
+        let Some(guest) = self.remote_members.remove(connection) else {
             return;
         };
         let reach = Reach::Guest(connection);
         self.forget_joining(time, Some(guest.room), reach);
-        let (Some(key), Some(seat)) = (self.owned_key(guest.room), guest.seat) else {
+        let (Some(key), Some(seat)) = (self.rooms.key(guest.room), guest.seat) else {
             return;
         };
         if self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).is_some_and(|seat| seat.reach == Some(reach)) {

@@ -9,32 +9,26 @@ use crate::protocol::{Command, ErrorCode};
 impl Hub {
     /// From now on [`Hub::take_charges`] tells of this session.
     pub fn meter(&mut self, session: SessionId) {
-        if let Some(session) = self.session_mut(session) {
+        if let Some(session) = self.sessions.get_mut(session) {
             session.metered = true;
         }
     }
 
     /// Until then (ms) the session makes and enters no room: it is told `rate_limited`.
     pub fn limit(&mut self, session: SessionId, until: u64) {
-        if let Some(session) = self.session_mut(session) {
+        if let Some(session) = self.sessions.get_mut(session) {
             session.limited_until = until;
         }
     }
 
     /// Moves to the end of `into` each metered session, once for each room that it missed or made.
     pub fn take_charges(&mut self, into: &mut Vec<SessionId>) {
-        into.append(&mut self.charges);
-    }
-
-    pub(super) fn charge(&mut self, id: SessionId) {
-        if self.session(id).is_some_and(|session| session.metered) {
-            self.charges.push(id);
-        }
+        self.sessions.take_charges(into);
     }
 
     /// Refuses what would make or enter a room, if the session may not. True: it is refused.
     pub(super) fn refuse_limited(&mut self, time: Time, id: SessionId, asked: Asked, command: &Command<'_>) -> bool {
-        let Some(session) = self.session_mut(id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return false;
         };
         let by_address = session.limited_until.saturating_sub(time.now);

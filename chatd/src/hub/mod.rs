@@ -48,261 +48,117 @@
 //! ```
 
 mod admission;
-mod arrival;
 mod attaching;
 mod bounds;
+mod capacity;
+mod context;
 mod creation;
-mod doors;
-mod drain;
-mod elsewhere;
+mod delivery;
+mod dispatch;
 mod figures;
-mod find;
-mod guest;
-mod guests;
 mod input;
 mod interface;
+mod known_owners;
 mod leaving;
 mod metering;
+mod migration;
 mod ownership;
 mod peers;
+mod placement;
 mod relay;
+mod remote_members;
 mod replay;
 mod resuming;
+mod rooms;
+mod search;
 mod seated;
-mod seen;
 mod session;
+mod sessions;
 mod shrink;
-mod slots;
-
-mod words;
-mod yielding;
-
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use slab::Slab;
+use rand::RngExt;
 
-use crate::counters::Counters;
-use crate::directory::Request;
-use crate::ids::RelayId;
+use crate::ids::{SessionId, Time};
+use crate::protocol::RoomId;
 use crate::protocol::token::Keyring;
-use crate::protocol::{Ownership, PodBoot, RoomId, SeatId};
 use crate::record::Owner;
 
-use find::Find;
-use guest::Guests;
-use ownership::Owned;
-use peers::Peers;
-use seen::SeenOwners;
+use context::{Context, Purpose, Timer};
+use migration::{Drain, Incoming};
+use placement::Placement;
+use relay::Relays;
+use remote_members::RemoteMembers;
+use rooms::Rooms;
+use search::Search;
 use session::Session;
+use sessions::Sessions;
 
-use crate::ids::{SessionId, Ticket, Time};
-use crate::lease::LeaseView;
+pub use capacity::RoomSlots;
 pub use interface::{Advertised, Effect, HubLimits, HubSettings, Notice, RoomView, Rules};
-pub use slots::RoomSlots;
 
 /// A session on its way from one thread to another.
 #[derive(Debug)]
 pub struct Carried(Session);
 
-/// Something to be looked at when its time comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    Session(SessionId),
-    Room(RoomId),
-    Find(RoomId),
-    Arrival(RoomId),
-    Peers,
-    Watches,
-    Drain,
-    Owners,
-    Elsewhere,
-}
-
-/// What a ticket was for.
-#[derive(Debug, Clone)]
-enum Purpose {
-    /// The room's own record: written, read or deleted by its owner.
-    Own(RoomId),
-    /// Finding a room: its record, or the swap of a takeover.
-    Find(RoomId),
-    /// Finding rooms: the lease of the pod with this boot, which does not answer.
-    Lease(PodBoot),
-    /// Finding rooms: the pods that live, to share those of the pod with this boot.
-    Heirs(PodBoot),
-    /// A move to here: the swap, or the read that settles it.
-    Moving(RoomId),
-    /// Which pods have places for new rooms.
-    Places,
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Hub {
-    settings: HubSettings,
-    /// Who this pod is; the epoch in it means nothing.
-    me: Owner,
+    context: Context,
     keys: Arc<Keyring>,
-    random: StdRng,
-    lease: LeaseView,
-    /// When the lease was last found not to be held.
-    lapsed: Option<u64>,
-    /// Without the directory's word the rooms go on until then; see [`Hub::begin`].
-    excused_until: u64,
-    /// The last that was heard of the directory is an answer: while it is away no move begins.
-    directory_answers: bool,
     /// Where clients reach each pod, if the deployment says so. `Some` and lacking the owner: relay.
     advertised: Option<Arc<HashMap<String, Advertised>>>,
-
-    sessions: Slab<Session>,
-    generation: u32,
-    last_relay: u64,
-    /// Sessions whose room is elsewhere, by their number on the peer link.
-    relays: HashMap<RelayId, SessionId>,
+    sessions: Sessions,
+    /// Sessions whose room is elsewhere.
+    relays: Relays,
     /// Sessions of other pods whose room is here.
-    guests: Guests,
+    remote_members: RemoteMembers,
+    rooms: Rooms,
+    search: Search,
+    incoming: HashMap<RoomId, Incoming>,
+    placement: Placement,
+    drain: Option<Drain>,
+    scratch: Scratch,
+}
 
-    rooms: Slab<Owned>,
-    index: HashMap<RoomId, usize>,
-    finds: HashMap<RoomId, Find>,
-    /// Pods that do not answer, whose rooms are looked for.
-    watches: BTreeMap<PodBoot, find::Watch>,
-    seen: SeenOwners,
-    arriving: HashMap<RoomId, arrival::Arrival>,
-    elsewhere: elsewhere::Elsewhere,
-    peers: Peers,
-    drain: Option<drain::Drain>,
-    /// Rooms whose record is to be checked, a few at a time.
-    checks: VecDeque<RoomId>,
-
-    tickets: HashMap<Ticket, Purpose>,
-    last_ticket: u64,
-    /// Requests about records of owned rooms that are under way.
-    own_requests: usize,
-    timers: BTreeSet<(u64, Timer)>,
-    ring_bytes: usize,
-
-    effects: Vec<Effect>,
-    dirty: Vec<SessionId>,
-    charges: Vec<SessionId>,
-    woken: Vec<SessionId>,
+/// Where an event is encoded for all who are in a room.
+#[derive(Debug, Default)]
+struct Scratch {
     line: Vec<u8>,
     json: Vec<u8>,
-    pub counters: Counters,
 }
 
 impl Hub {
     /// `me`: this pod, its boot and addresses. `seed`: from the system's secure random source.
     pub fn new(settings: HubSettings, me: Owner, keys: Arc<Keyring>, seed: [u8; 32]) -> Self {
-        let mut random = StdRng::from_seed(seed);
+        let mut context = Context::new(settings, me, seed);
         Self {
-            last_relay: u64::from(random.random::<u32>()),
-            me,
+            relays: Relays::new(context.random.random()),
+            context,
             keys,
-            random,
-            lease: LeaseView::default(),
-            lapsed: None,
-            excused_until: 0,
-            directory_answers: false,
             advertised: None,
-            sessions: Slab::new(),
-            generation: 0,
-            relays: HashMap::new(),
-            guests: Guests::default(),
-            rooms: Slab::new(),
-            index: HashMap::new(),
-            finds: HashMap::new(),
-            watches: BTreeMap::new(),
-            seen: SeenOwners::new(settings.limits),
-            arriving: HashMap::new(),
-            elsewhere: elsewhere::Elsewhere::default(),
-            peers: Peers::new(settings.limits),
+            sessions: Sessions::default(),
+            remote_members: RemoteMembers::default(),
+            rooms: Rooms::default(),
+            search: Search::default(),
+            incoming: HashMap::new(),
+            placement: Placement::default(),
             drain: None,
-            checks: VecDeque::new(),
-            tickets: HashMap::new(),
-            last_ticket: 0,
-            own_requests: 0,
-            timers: BTreeSet::new(),
-            ring_bytes: 0,
-            effects: Vec::new(),
-            dirty: Vec::new(),
-            charges: Vec::new(),
-            woken: Vec::new(),
-            line: Vec::new(),
-            json: Vec::new(),
-            counters: Counters::default(),
-            settings,
+            scratch: Scratch::default(),
         }
     }
 
     /// Goes on with the sessions that waited for something that has happened in this call.
     fn finish(&mut self, time: Time) {
-        while let Some(session) = self.woken.pop() {
+        while let Some(session) = self.sessions.next_woken() {
             self.run(time, session);
         }
     }
 
-    fn insert_session(&mut self, mut session: Session) -> SessionId {
-        self.generation = self.generation.wrapping_add(1);
-        let entry = self.sessions.vacant_entry();
-        let id = SessionId { index: entry.key() as u32, generation: self.generation };
-        session.id = id;
-        session.looked_at = None;
-        entry.insert(session);
+    fn insert_session(&mut self, session: Session) -> SessionId {
+        let id = self.sessions.insert(session);
         self.arm_deadline(id);
         id
-    }
-
-    fn session(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.get(id.index as usize).filter(|session| session.id == id)
-    }
-
-    fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.sessions.get_mut(id.index as usize).filter(|session| session.id == id)
-    }
-
-    fn owned_key(&self, room: RoomId) -> Option<usize> {
-        self.index.get(&room).copied()
-    }
-
-    fn mark_dirty(&mut self, session: SessionId) {
-        if let Some(found) = self.session_mut(session)
-            && !found.dirty
-        {
-            found.dirty = true;
-            self.dirty.push(session);
-        }
-    }
-
-    fn arm(&mut self, at: u64, timer: Timer) {
-        self.timers.insert((at, timer));
-    }
-
-    fn ask(&mut self, purpose: Purpose, request: Request) -> Ticket {
-        self.last_ticket += 1;
-        let ticket = Ticket(self.last_ticket);
-        self.tickets.insert(ticket, purpose);
-        self.effects.push(Effect::Directory { ticket, request });
-        ticket
-    }
-
-    /// A new number for a client's stay in a room, on this pod alone: the low byte is the thread's.
-    fn next_relay(&mut self) -> RelayId {
-        self.last_relay += 1;
-        RelayId(self.last_relay << 8 | (self.settings.shard as u64 & 0xff))
-    }
-
-    fn new_seat(&mut self) -> SeatId {
-        SeatId(self.random.random())
-    }
-
-    fn me_as(&self, ownership: Ownership) -> Owner {
-        Owner { ownership, ..self.me.clone() }
-    }
-
-    fn log(&mut self, notice: Notice) {
-        self.effects.push(Effect::Log(notice));
     }
 }

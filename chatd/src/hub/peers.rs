@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::input::Asked;
 use super::ownership::Owned;
-use super::{Effect, Hub, HubLimits, Timer};
+use super::{Hub, HubLimits, Timer};
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::Frame;
 use crate::protocol::{Ownership, PodBoot, RoomId};
@@ -77,6 +77,19 @@ impl Peers {
         self.tells.len()
     }
 
+    /// Notes that there is to be a link. `Some(false)`: it has to be dialled; `None`: that has just failed.
+    pub fn reach(&mut self, time: Time, boot: PodBoot) -> Option<bool> {
+        if self.is_up(boot) || self.dials.contains_key(&boot) {
+            return Some(true);
+        }
+        if self.failed.get(&boot).is_some_and(|until| *until > time.now) {
+            return None;
+        }
+        self.failed.remove(&boot);
+        self.dials.insert(boot, Dial::default());
+        Some(false)
+    }
+
     /// Sends a frame, if the link is up.
     pub fn send(&mut self, to: PodBoot, frame: &Frame<'_>) {
         if let Some(out) = self.up.get_mut(&to) {
@@ -106,37 +119,26 @@ impl Peers {
 }
 
 impl Hub {
-    /// Sees to a link to the process with `boot`, which listens at `address`. False: it cannot be reached now.
-    pub(super) fn reach(&mut self, time: Time, boot: PodBoot, address: &str) -> bool {
-        let peers = &mut self.peers;
-        if peers.is_up(boot) || peers.dials.contains_key(&boot) {
-            return true;
-        }
-        if peers.failed.get(&boot).is_some_and(|until| *until > time.now) {
-            return false;
-        }
-        peers.failed.remove(&boot);
-        peers.dials.insert(boot, Dial::default());
-        self.effects.push(Effect::Dial { boot, address: address.to_owned() });
-        true
-    }
-
     pub(super) fn peer_is_up(&mut self, time: Time, boot: PodBoot) {
-        let waiting = self.peers.dials.remove(&boot).map(|dial| dial.queue).unwrap_or_default();
-        self.peers.up.entry(boot).or_default().extend_from_slice(&waiting);
+        let waiting = self.context.peers.dials.remove(&boot).map(|dial| dial.queue).unwrap_or_default();
+        self.context.peers.up.entry(boot).or_default().extend_from_slice(&waiting);
         self.owner_is_back(time, boot);
         self.move_rooms(time);
     }
 
     pub(super) fn peer_is_down(&mut self, time: Time, boot: PodBoot) {
-        if self.peers.up.remove(&boot).is_none() {
+        if self.context.peers.up.remove(&boot).is_none() {
             return;
         }
-        let mut guests: Vec<SessionRef> =
-            self.guests.iter().map(|(connection, _)| connection).filter(|connection| connection.boot == boot).collect();
+        let mut guests: Vec<SessionRef> = self
+            .remote_members
+            .iter()
+            .map(|(connection, _)| connection)
+            .filter(|connection| connection.boot == boot)
+            .collect();
         guests.sort_unstable();
         // What waits of it is asked again over the next link: carried out now, it would seat clients that nobody can reach.
-        for (_, owned) in &mut self.rooms {
+        for (_, owned) in self.rooms.iter_mut() {
             owned.frames.retain(|(from, _)| *from != boot);
         }
         for guest in guests {
@@ -150,12 +152,12 @@ impl Hub {
     }
 
     pub(super) fn peer_is_unreachable(&mut self, time: Time, boot: PodBoot, gone: bool) {
-        self.peers.dials.remove(&boot);
-        self.peers.failed.retain(|_, until| *until > time.now);
-        self.peers.failed.insert(boot, time.now + DIAL_AGAIN);
+        self.context.peers.dials.remove(&boot);
+        self.context.peers.failed.retain(|_, until| *until > time.now);
+        self.context.peers.failed.insert(boot, time.now + DIAL_AGAIN);
         if gone {
             // It needs not be told any more.
-            self.peers.tells.retain(|_, tell| tell.former.boot != boot);
+            self.context.peers.tells.retain(|_, tell| tell.former.boot != boot);
             // If it has started again under its name, its lease is gone.
             self.look_soon(time, boot);
         }
@@ -174,20 +176,21 @@ impl Hub {
 
     /// Tells the pod that had the room, at once and until it answers.
     fn tell_until_heard(&mut self, time: Time, room: RoomId, former: Former, owner: &Owner) {
-        let (me, limits) = (&self.me, self.settings.limits);
-        if former.boot == me.ownership.boot || former.peer == me.peer || self.peers.tells.len() >= limits.tells {
+        let (me, limits) = (&self.context.me, self.context.settings.limits);
+        if former.boot == me.ownership.boot || former.peer == me.peer || self.context.peers.tells.len() >= limits.tells
+        {
             return;
         }
         let next = tell_next(time);
         let tell = Tell { former: former.clone(), owner: owner.clone(), next, until: time.now + limits.tell_for };
-        self.peers.tells.insert((room, former.boot), tell);
-        self.arm(next, Timer::Peers);
+        self.context.peers.tells.insert((room, former.boot), tell);
+        self.context.arm(next, Timer::Peers);
         self.tell_former(time, room, &former, owner.clone());
     }
 
     fn tell_former(&mut self, time: Time, room: RoomId, former: &Former, owner: Owner) {
-        if self.reach(time, former.boot, &former.peer) {
-            self.peers.send_or_queue(former.boot, &Frame::Tell { room, owner });
+        if self.context.reach(time, former.boot, &former.peer) {
+            self.context.peers.send_or_queue(former.boot, &Frame::Tell { room, owner });
         }
     }
 
@@ -195,12 +198,13 @@ impl Hub {
     /// has it next knows.
     pub(super) fn untold(&self, room: RoomId) -> impl Iterator<Item = Former> + '_ {
         let all = (room, PodBoot(0))..=(room, PodBoot(u64::MAX));
-        self.peers.tells.range(all).map(|(_, tell)| tell.former.clone())
+        self.context.peers.tells.range(all).map(|(_, tell)| tell.former.clone())
     }
 
     pub(super) fn peers_due(&mut self, time: Time) {
-        self.peers.tells.retain(|_, tell| tell.until > time.now);
+        self.context.peers.tells.retain(|_, tell| tell.until > time.now);
         let due: Vec<(RoomId, Former, Owner)> = self
+            .context
             .peers
             .tells
             .iter_mut()
@@ -213,15 +217,15 @@ impl Hub {
         for (room, former, owner) in due {
             self.tell_former(time, room, &former, owner);
         }
-        if let Some(next) = self.peers.tells.values().map(|tell| tell.next).min() {
-            self.arm(next, Timer::Peers);
+        if let Some(next) = self.context.peers.tells.values().map(|tell| tell.next).min() {
+            self.context.arm(next, Timer::Peers);
         }
     }
 
     fn told(&mut self, time: Time, from: PodBoot, room: RoomId, told: Ownership, higher: Option<Owner>) {
-        let heard = self.peers.tells.get(&(room, from)).is_some_and(|tell| tell.owner.ownership <= told);
+        let heard = self.context.peers.tells.get(&(room, from)).is_some_and(|tell| tell.owner.ownership <= told);
         if heard {
-            self.peers.tells.remove(&(room, from));
+            self.context.peers.tells.remove(&(room, from));
         }
         if let Some(owner) = higher {
             self.learn(time, room, &owner);
@@ -230,20 +234,20 @@ impl Hub {
 
     fn is_told(&mut self, time: Time, from: PodBoot, room: RoomId, owner: &Owner) {
         self.learn(time, room, owner);
-        let mine = self.owned_key(room).and_then(|key| self.rooms.get(key)).map(|owned| owned.ownership);
+        let mine = self.rooms.of(room).map(|owned| owned.ownership);
         let higher = match mine {
-            Some(mine) if mine > owner.ownership => Some(self.me_as(mine)),
+            Some(mine) if mine > owner.ownership => Some(self.context.me_as(mine)),
             Some(_) => None,
-            None => self.seen.get(room).filter(|seen| seen.ownership > owner.ownership).cloned(),
+            None => self.context.known_owners.get(room).filter(|seen| seen.ownership > owner.ownership).cloned(),
         };
-        self.peers.send(from, &Frame::Told { room, told: owner.ownership, higher });
+        self.context.peers.send(from, &Frame::Told { room, told: owner.ownership, higher });
     }
 
     // ---- frames
 
     pub(super) fn frame_came(&mut self, time: Time, from: PodBoot, frame: Frame<'_>) {
         if self.must_wait(&frame) {
-            let key = self.owned_key(frame.room());
+            let key = self.rooms.key(frame.room());
             if let Some(owned) = key.and_then(|key| self.rooms.get_mut(key)) {
                 owned.frames.push((from, frame.into_owned()));
             }
@@ -288,7 +292,8 @@ impl Hub {
     fn must_wait(&self, frame: &Frame<'_>) -> bool {
         matches!(frame, Frame::Open { .. } | Frame::Attach { .. } | Frame::Command { .. } | Frame::Closed { .. })
             && self
-                .owned_key(frame.room())
+                .rooms
+                .key(frame.room())
                 .and_then(|key| self.rooms.get(key))
                 .is_some_and(|owned| !Owned::ready(owned))
     }

@@ -1,9 +1,6 @@
 //! What a room has said is kept for a while, and told to those who missed it: who resumes a seat, and a relayed session that
 //! comes back to its owner. Pure: no I/O.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use super::Hub;
 use super::input::Asked;
 use super::ownership::Owned;
@@ -11,14 +8,11 @@ use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::{Attach, MAX_FRAME};
 use crate::protocol::{Encoding, Event, ExitReason};
 use crate::record::Record;
-use crate::room::{RingItem, RingLimits, Told};
+use crate::room::{RingItem, Told};
 
 /// How much is told again after `JOINED`, in bytes as the ring counts them: encoded it is at most three times that, which has to fit
 /// into one frame of a peer link, whatever the ring's limit is.
 pub(super) const MOST_REPLAY: usize = MAX_FRAME / 4;
-
-/// The part of the budget of all rings that is freed when it is passed.
-const BUDGET_STEP: usize = 16;
 
 /// What a player who comes to a seat has not heard of the room.
 #[derive(Debug, Clone, Copy)]
@@ -35,30 +29,11 @@ impl Unheard {
 
 impl Hub {
     pub(super) fn remember(&mut self, time: Time, key: usize, told: Told) {
-        let settings = &self.settings;
-        let limits = RingLimits { age: settings.ring.age, ..settings.ring };
+        let limits = self.context.settings.ring;
         if let Some(owned) = self.rooms.get_mut(key) {
             let grown = owned.room.ring.push(RingItem { position: owned.room.position, told, time: time.now }, limits);
-            self.ring_bytes = self.ring_bytes.saturating_add_signed(grown);
-            self.keep_to_the_budget();
-        }
-    }
-
-    /// Over the budget the oldest events of all rooms go, whoever speaks: some at once, since each look goes over all rooms.
-    pub(super) fn keep_to_the_budget(&mut self) {
-        let most = self.settings.ring_total;
-        if self.ring_bytes <= most {
-            return;
-        }
-        let of_room = |(key, owned): (usize, &Owned)| Some(Reverse((owned.room.ring.oldest()?, key)));
-        let mut oldest: BinaryHeap<_> = self.rooms.iter().filter_map(of_room).collect();
-        while self.ring_bytes > most - most / BUDGET_STEP
-            && let Some(Reverse((_, key))) = oldest.pop()
-            && let Some(owned) = self.rooms.get_mut(key)
-        {
-            let ring = &mut owned.room.ring;
-            self.ring_bytes -= ring.drop_oldest();
-            oldest.extend(ring.oldest().map(|next| Reverse((next, key))));
+            self.rooms.count_ring(grown);
+            self.rooms.keep_to_the_budget(self.context.settings.ring_total);
         }
     }
 
@@ -72,14 +47,6 @@ impl Hub {
             let is_held = owned.room.seats.iter().any(|seat| seat.name == name);
             let told = if is_held { Told::Away(name) } else { Told::Exited(name, ExitReason::Disconnected) };
             self.remember(time, key, told);
-        }
-    }
-
-    /// Nobody is given what is too old.
-    pub(super) fn forget_old(&mut self, time: Time, key: usize) {
-        if let Some(owned) = self.rooms.get_mut(key) {
-            let shrunk = owned.room.ring.expire(time.now, self.settings.ring);
-            self.ring_bytes = self.ring_bytes.saturating_add_signed(shrunk);
         }
     }
 
@@ -104,8 +71,8 @@ impl Hub {
         {
             for item in owned.room.ring.messages_since(since) {
                 encoding.encode(&item.told.event(true), item.told.id(), &mut bytes);
-                self.counters.replayed += 1;
-                self.counters.messages_out += 1;
+                self.context.counters.replayed += 1;
+                self.context.counters.messages_out += 1;
             }
         }
         bytes
@@ -114,7 +81,7 @@ impl Hub {
     /// What an attach has changed for its session, and how much of what it has not heard cannot be told any more. `same`: it had
     /// the room's timeline before; of another one it has heard nothing.
     pub(super) fn encode_attached(&mut self, time: Time, key: usize, same: bool, attach: &Attach) -> Vec<u8> {
-        self.forget_old(time, key);
+        self.rooms.forget_old(time.now, key, self.context.settings.ring);
         let mut bytes = Vec::new();
         if let Some(Owned { room, .. }) = self.rooms.get(key) {
             let missed = same.then(|| room.ring.missed(attach.seq, room.seq));
@@ -126,7 +93,7 @@ impl Hub {
             if missed != Some(0) {
                 attach.encoding.encode(&Event::Missed { count: missed }, None, &mut bytes);
             }
-            self.counters.missed += missed.unwrap_or_default();
+            self.context.counters.missed += missed.unwrap_or_default();
         }
         bytes
     }
@@ -154,8 +121,8 @@ impl Hub {
                 _ => 0,
             };
             let message_seq = item.told.seq();
-            self.counters.replayed += u64::from(message_seq.is_some());
-            self.counters.messages_out += u64::from(message_seq.is_some());
+            self.context.counters.replayed += u64::from(message_seq.is_some());
+            self.context.counters.messages_out += u64::from(message_seq.is_some());
             let id = item.told.id();
             match to {
                 Reach::Guest(connection) => {

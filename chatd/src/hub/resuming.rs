@@ -45,7 +45,7 @@ impl Hub {
         match seat.map(|seat| seat.id) {
             Ok(seat) => self.take_back(time, key, seat, asked, Entry::Resume { token: token.to_owned(), heard }),
             Err(code) => {
-                self.counters.joined(Err(code));
+                self.context.counters.joined(Err(code));
                 self.refuse_entry(time, asked, code);
             }
         }
@@ -54,8 +54,8 @@ impl Hub {
     /// Who comes for a seat whose answer the last owner had not yet noted has had that answer, and so the seat, if nobody else has
     /// its name or place by now. The others, who may be here already, do not know of it.
     pub(super) fn reinstate(&mut self, time: Time, key: usize, name: PlayerName, seat: SeatId) {
-        let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
-        let most = self.settings.max_players;
+        let bucket = Bucket::new(self.context.settings.rate, self.context.settings.burst, time.now);
+        let most = self.context.settings.max_players;
         if let Some(owned) = self.rooms.get_mut(key)
             && owned.room.reinstate(name, seat, most, bucket, time.now)
         {
@@ -110,7 +110,7 @@ impl Hub {
         if heard.is_none() {
             let until = match reach {
                 // Who comes back at once may be here before its own pod could say that the connection has ended.
-                Some(Reach::Guest(old)) if self.peers.is_up(old.boot) => {
+                Some(Reach::Guest(old)) if self.context.peers.is_up(old.boot) => {
                     self.replaced(time, Reach::Guest(old));
                     let last = self.rooms.get(key).map_or(0, |owned| owned.room.seq);
                     self.detach_seat(time, key, seat, Given::Unknown(last));
@@ -139,7 +139,7 @@ impl Hub {
     /// The pods with these connections do not say what those were given.
     pub(super) fn resume_unasked(&mut self, time: Time, gone: impl Fn(SessionRef) -> bool) {
         let mut seats = Vec::new();
-        for (key, owned) in &self.rooms {
+        for (key, owned) in self.rooms.iter() {
             for Resuming { seat, .. } in &owned.resuming {
                 let holder = owned.room.seat(*seat).and_then(|seat| seat.holder);
                 if holder.is_none_or(&gone) {
@@ -172,7 +172,7 @@ impl Hub {
             return;
         };
         let Some((reach, state, given)) = owned.room.seat(seat).map(|seat| (seat.reach, seat.state, seat.given)) else {
-            self.counters.joined(Err(ErrorCode::BadToken));
+            self.context.counters.joined(Err(ErrorCode::BadToken));
             return self.refuse_entry(time, asked, ErrorCode::BadToken);
         };
         let (timeline, last) = (owned.room.timeline, owned.room.seq);
@@ -197,7 +197,7 @@ impl Hub {
                 self.write(time, key);
             }
         }
-        self.forget_old(time, key);
+        self.rooms.forget_old(time.now, key, self.context.settings.ring);
         let Some(ring) = self.rooms.get(key).map(|owned| &owned.room.ring) else {
             return;
         };
@@ -222,9 +222,9 @@ impl Hub {
         let since = since.map(|since| since.max(ring.start_within(MOST_REPLAY)).min(last));
         let missed =
             heard_up_to.zip(since).map(|(heard, since)| since.saturating_sub(heard) + ring.missed(since, last));
-        self.counters.joined(Ok(()));
-        self.counters.resumed += 1;
-        self.counters.missed += missed.unwrap_or_default();
+        self.context.counters.joined(Ok(()));
+        self.context.counters.resumed += 1;
+        self.context.counters.missed += missed.unwrap_or_default();
         self.welcome(time, key, asked, seat, true, Unheard { missed, since });
     }
 }

@@ -1,8 +1,8 @@
 //! What is said in a room that is owned here, by its clients and about them. Pure: no I/O.
 
-use super::Hub;
-use super::guest::Delivery;
 use super::input::Asked;
+use super::remote_members::Delivery;
+use super::{Context, Hub, Scratch};
 use crate::ids::{Reach, Time};
 use crate::peer_protocol::Drop;
 use crate::protocol::{Command, Encoding, ErrorCode, Event, SeatId};
@@ -43,7 +43,7 @@ impl Hub {
             }
             Ok(Command::Who) => {
                 let players = owned.room.players();
-                let max_players = self.settings.max_players;
+                let max_players = self.context.settings.max_players;
                 self.reply(time, asked, &Event::Players { players: &players, max_players });
             }
             Ok(Command::Ping) => self.reply(time, asked, &Event::Pong),
@@ -94,7 +94,7 @@ impl Hub {
         room.seq += 1;
         room.position += 1;
         let seq = room.seq;
-        self.counters.messages_in += 1;
+        self.context.counters.messages_in += 1;
         // Before it is told: telling may end a slow reader's seat, which is an event of its own, and a later one.
         self.remember(time, key, Told::Message { from, text: (*text).into(), seq, at: time.wall, answers });
         let event = Event::Message { from, text: &text, seq, at: time.wall, replay: false };
@@ -126,7 +126,8 @@ impl Hub {
         sender: Option<(SeatId, Asked)>,
     ) {
         let mut slow: Vec<Reach> = Vec::new();
-        let Hub { rooms, sessions, guests, peers, dirty, line, json, counters, settings, .. } = self;
+        let Hub { rooms, sessions, remote_members, scratch: Scratch { line, json }, context, .. } = self;
+        let Context { peers, counters, settings, .. } = context;
         let Some(owned) = rooms.get(key) else {
             return;
         };
@@ -141,29 +142,26 @@ impl Hub {
             }
             match seat.reach {
                 Some(Reach::Local(to)) => {
-                    let Some(session) = sessions.get_mut(to.index as usize).filter(|session| session.id == to) else {
+                    let Some(session) = sessions.get_mut(to) else {
                         continue;
                     };
                     let bytes = encoded(session.encoding, event, own, line, json);
                     session.output.buffer().extend_from_slice(bytes);
                     deliveries += 1;
-                    if !session.dirty {
-                        session.dirty = true;
-                        dirty.push(to);
-                    }
                     if session.output.is_over(settings.send_queue) {
                         slow.push(Reach::Local(to));
                     }
+                    sessions.mark_dirty(to);
                 }
                 Some(Reach::Guest(to)) => {
-                    let Some(guest) = guests.get(to) else {
+                    let Some(guest) = remote_members.get(to) else {
                         continue;
                     };
                     deliveries += 1;
                     let replies = sender.filter(|(from, _)| *from == seat.id).map(|(_, asked)| asked.number);
                     let bytes = encoded(guest.encoding, event, own, line, json).into();
                     let delivery = Delivery { replies, place: (position, seq), bytes, after: None };
-                    let queued = guests.deliver(peers, to, delivery);
+                    let queued = remote_members.deliver(peers, to, delivery);
                     if queued.is_some_and(|queued| queued > settings.send_queue) {
                         slow.push(Reach::Guest(to));
                     }

@@ -144,7 +144,7 @@ impl Shard {
                 connection.moved = self.time.now;
                 let mut more = count == self.buffer.len() || connection.hung_up;
                 if !connection.closing {
-                    self.hub.counters.bytes_in += count as u64;
+                    self.hub.counters_mut().bytes_in += count as u64;
                     if connection.web.is_some() {
                         self.read_frames(id, count);
                     } else {

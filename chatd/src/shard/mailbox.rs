@@ -40,8 +40,8 @@ impl Shard {
                     ClientSocket::Web { stream, early } => (stream, Encoding::Json, Some(early)),
                 };
                 match encoding {
-                    Encoding::Lines => self.hub.counters.connections_tcp += 1,
-                    Encoding::Json => self.hub.counters.connections_web += 1,
+                    Encoding::Lines => self.hub.counters_mut().connections_tcp += 1,
+                    Encoding::Json => self.hub.counters_mut().connections_web += 1,
                 }
                 let id = self.hub.open(time, encoding);
                 let mut connection = Connection::new(id, Self::stream(stream), address, permit);
@@ -131,6 +131,6 @@ impl Shard {
     }
 
     fn report(&self) -> Report {
-        Report { counters: self.hub.counters.clone(), gauges: self.hub.gauges(), drained: self.hub.drained() }
+        Report { counters: self.hub.counters().clone(), gauges: self.hub.gauges(), drained: self.hub.drained() }
     }
 }

@@ -46,6 +46,6 @@ fn the_counters_count_what_happens() {
         let carol = world.open(1);
         assert!(world.ask(carol, &format!("JOIN {room} carol REDIRECT\n")).starts_with("REDIRECT "));
     }
-    let [owner, entry] = [0, 1].map(|pod| &world.pods[pod].counters);
+    let [owner, entry] = [0, 1].map(|pod| world.pods[pod].counters());
     assert_eq!((owner.messages_in, owner.messages_out, entry.redirects), (3, 6, 2));
 }

@@ -151,7 +151,7 @@ fn what_waits_for_another_pods_client_is_counted_and_goes_when_it_has_to() {
     let heard = world.hear_all(bob);
     assert!(heard.contains("\nERR overloaded ") && heard.ends_with("\nBYE overloaded\n"), "{heard}");
     assert!(world.hear(alice).ends_with("EXITED bob slow\n"));
-    assert_eq!(world.pods[0].counters.connections_shed, 1);
+    assert_eq!(world.pods[0].counters().connections_shed, 1);
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn an_empty_line_costs_as_much_as_any_other() {
         let [error, bye] = last.lines().collect::<Vec<_>>()[..] else { panic!("{last}") };
         assert!(error.starts_with("ERR rate_limited "), "{error}");
         assert_eq!(bye, "BYE rate_limited");
-        assert!(world.pods[0].counters.commands_in < 150);
+        assert!(world.pods[0].counters().commands_in < 150);
     }
 }
 

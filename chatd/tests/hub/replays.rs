@@ -64,9 +64,9 @@ const SAID: [(&str, Option<u64>); 3] = [("no number", None), ("the fifth", Some(
 fn own_lines_come_back_with_their_number_by_whichever_pod() {
     for (before, after) in [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)] {
         let mut it = room(3, before);
-        let told = it.world.pods[0].counters.messages_out;
+        let told = it.world.pods[0].counters().messages_out;
         assert_eq!(replayed(&it.resume(after)), SAID, "by pod {before}, then {after}");
-        let counters = &it.world.pods[0].counters;
+        let counters = &it.world.pods[0].counters();
         assert_eq!((counters.replayed, counters.missed, counters.messages_out - told), (3, 0, 3));
     }
 }
@@ -149,7 +149,7 @@ fn what_is_too_old_is_not_replayed() {
     it.world.pass(90_100);
     let resumed = it.resume(0);
     assert_eq!((replayed(&resumed), &resumed[0]["missed"]), (Vec::new(), &json!(3)));
-    assert_eq!(it.world.pods[0].counters.missed, 3);
+    assert_eq!(it.world.pods[0].counters().missed, 3);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn who_resumes_after_a_takeover_hears_what_the_new_owner_has() {
 fn what_happens_is_counted_once_in_the_deployment() {
     let mut it = room(3, 1);
     let sum = |it: &Room, of: fn(&chatd::counters::Counters) -> u64| {
-        it.world.pods.iter().map(|pod| of(&pod.counters)).sum::<u64>()
+        it.world.pods.iter().map(|pod| of(pod.counters())).sum::<u64>()
     };
     // CREATE_ROOM, two JOINs, three lines.
     assert_eq!((sum(&it, |counters| counters.commands_in), sum(&it, |counters| counters.relays)), (6, 1));
@@ -220,7 +220,7 @@ fn a_room_that_nobody_takes_is_counted_and_its_relayed_clients_look_for_it_at_on
     let time = it.world.time();
     it.world.pods[0].drain(time, time.now);
     it.world.pass(500);
-    assert_eq!((it.world.pods[0].room_count(), it.world.pods[0].counters.handovers_failed), (0, 1));
+    assert_eq!((it.world.pods[0].room_count(), it.world.pods[0].counters().handovers_failed), (0, 1));
 }
 
 /// Alice in a room of pod 0, and bob's token there, whose connection to pod `entry` speaks lines.

@@ -139,7 +139,7 @@ fn who_holds_the_most_memory_is_told_why_it_is_ended() {
     world.pods[0].shed(time, alice.1);
     let heard = world.hear(alice);
     assert!(heard.starts_with("ERR overloaded ") && heard.ends_with("\nBYE overloaded\n"), "{heard:?}");
-    assert_eq!(world.pods[0].counters.connections_shed, 1);
+    assert_eq!(world.pods[0].counters().connections_shed, 1);
 }
 
 #[test]
@@ -169,5 +169,5 @@ fn a_relayed_client_may_have_as_much_waiting_as_is_allowed_and_no_more() {
     };
     let queued = world(10_000).pods[0].gauges().queued_bytes as usize;
     assert!(queued > 200);
-    assert_eq!([queued, queued - 1].map(|most| world(most).pods[0].counters.slow_consumers), [0, 1]);
+    assert_eq!([queued, queued - 1].map(|most| world(most).pods[0].counters().slow_consumers), [0, 1]);
 }

@@ -100,7 +100,7 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
         world.town.check_stays();
     }
     let mut counters = Counters::default();
-    world.pods.iter().flat_map(|pod| &pod.hubs).for_each(|hub| counters += &hub.counters);
+    world.pods.iter().flat_map(|pod| &pod.hubs).for_each(|hub| counters += hub.counters());
     Outcome {
         counters,
         failure: world.town.failure,

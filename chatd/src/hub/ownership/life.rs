@@ -10,10 +10,10 @@ impl Hub {
 
     /// A room that is new in the world.
     pub(in crate::hub) fn found_room(&mut self, time: Time, room: RoomId, whom: Released, slot: RoomSlot) {
-        let epoch = next_epoch(None, self.seen.get(room).map(|seen| seen.ownership.epoch), time.wall);
-        let ownership = Ownership { epoch, boot: self.me.ownership.boot };
+        let epoch = next_epoch(None, self.context.known_owners.get(room).map(|seen| seen.ownership.epoch), time.wall);
+        let ownership = Ownership { epoch, boot: self.context.me.ownership.boot };
         let phase = Phase::Founding { whom, until: time.now + PATIENCE };
-        let room = Room::new(room, &mut self.random);
+        let room = Room::new(room, &mut self.context.random);
         let key = self.own(Owned::new(room, ownership, phase, None, time.now, slot));
         self.write(time, key);
         self.arm_room(time, key);
@@ -40,19 +40,15 @@ impl Hub {
 
     pub(in crate::hub) fn own(&mut self, owned: Owned) -> usize {
         let room = owned.room.id;
-        self.ring_bytes += owned.room.ring.bytes();
         let key = self.rooms.insert(owned);
-        self.keep_to_the_budget();
-        self.index.insert(room, key);
-        self.seen.remove(room);
+        self.rooms.keep_to_the_budget(self.context.settings.ring_total);
+        self.context.known_owners.remove(room);
         key
     }
 
     pub(in crate::hub) fn disown(&mut self, key: usize) -> Option<Owned> {
-        let owned = self.rooms.try_remove(key)?;
-        self.index.remove(&owned.room.id);
+        let owned = self.rooms.remove(key)?;
         self.move_is_over(owned.room.id);
-        self.ring_bytes -= owned.room.ring.bytes();
         Some(owned)
     }
 
@@ -73,9 +69,9 @@ impl Hub {
 
     pub(super) fn room_closed(&mut self, time: Time, key: usize) {
         if let Some(owned) = self.disown(key) {
-            self.counters.rooms_closed += 1;
-            self.counters.rooms_made_way += u64::from(owned.makes_way);
-            self.log(Notice::Closed { room: owned.room.id });
+            self.context.counters.rooms_closed += 1;
+            self.context.counters.rooms_made_way += u64::from(owned.makes_way);
+            self.context.log(Notice::Closed { room: owned.room.id });
             for waiter in owned.waiters {
                 self.look_for(time, owned.room.id, waiter);
             }
@@ -87,14 +83,14 @@ impl Hub {
 
     pub(in crate::hub) fn arm_room(&mut self, time: Time, key: usize) {
         if let Some(owned) = self.rooms.get(key) {
-            let at = owned.next_due(&self.settings).max(time.now + 1);
+            let at = owned.next_due(&self.context.settings).max(time.now + 1);
             let room = owned.room.id;
-            self.arm(at, Timer::Room(room));
+            self.context.arm(at, Timer::Room(room));
         }
     }
 
     pub(in crate::hub) fn room_due(&mut self, time: Time, room: RoomId) {
-        let Some(key) = self.owned_key(room) else {
+        let Some(key) = self.rooms.key(room) else {
             return;
         };
         let now = time.now;
@@ -127,11 +123,11 @@ impl Hub {
             return;
         };
         owned.note_empty(now);
-        let age = self.settings.ring.age;
-        let limits = crate::room::RingLimits { age, ..self.settings.ring };
-        let shrunk = owned.room.ring.expire(now, limits);
-        self.ring_bytes = self.ring_bytes.saturating_add_signed(shrunk);
-        if owned.closes_at(self.settings.empty_ttl).is_some_and(|at| at <= now) {
+        self.rooms.forget_old(now, key, self.context.settings.ring);
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        if owned.closes_at(self.context.settings.empty_ttl).is_some_and(|at| at <= now) {
             return self.delete(time, key);
         }
         if owned.ready() && owned.holds_at.take_if(|at| *at <= now).is_some() {
@@ -144,7 +140,7 @@ impl Hub {
         if owned.record.take_retry(now) {
             self.check(time, key);
         } else if owned.record.take_check(now) {
-            self.checks.push_back(room);
+            self.rooms.checks.push_back(room);
             self.pump_checks(time);
         }
         self.arm_room(time, key);
@@ -155,7 +151,7 @@ impl Hub {
         let key = match session.place {
             Place::Seated { key, .. } => Some(key),
             // What it was told before it wanted to leave.
-            Place::Leaving { .. } => session.room.and_then(|room| self.owned_key(room)),
+            Place::Leaving { .. } => session.room.and_then(|room| self.rooms.key(room)),
             _ => None,
         };
         key.and_then(|key| self.rooms.get(key)).is_some_and(|owned| owned.unconfirmed.is_some())
@@ -177,7 +173,7 @@ impl Hub {
             .collect();
         // What has been said goes out, even if the room is on its way to another pod and takes no commands.
         for id in &local {
-            self.mark_dirty(*id);
+            self.sessions.mark_dirty(*id);
         }
         let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.ready()) else {
             return;
@@ -191,7 +187,7 @@ impl Hub {
             self.serve_waiter(time, key, &waiter);
         }
         for id in local {
-            self.wake(id);
+            self.sessions.wake(id);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Records of owned rooms are written, checked and claimed again; answers wait for the writes that hold them. Pure: no I/O.
 
 use super::{
-    Answer, Bytes, Duration, Effect, Finding, Held, Hub, LEASE, MAX_EPOCH, NoAnswer, Notice, Outcome, Ownership,
-    PATIENCE, Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Timer, Write, answer_by,
+    Answer, Bytes, Duration, Effect, Finding, Held, Hub, MAX_EPOCH, NoAnswer, Notice, Outcome, Ownership, PATIENCE,
+    Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Timer, Write, answer_by,
 };
 use crate::ids::{Ticket, Time};
 
@@ -13,44 +13,43 @@ impl Hub {
     /// rooms that have waited for it once go on, for as long as this is looked at often enough to rule out a freeze.
     pub(in crate::hub) fn begin(&mut self, time: Time) {
         const EXCUSE: u64 = 3_000;
-        if self.lease.confirmed.is_none() || self.holds_lease(time) {
+        if self.context.lease.view.confirmed.is_none() || self.context.lease.is_held(time) {
             return;
         }
-        self.lapsed = Some(time.now);
-        if time.now > self.excused_until && self.settings.rules.check_after_thaw {
+        self.context.lease.lapsed = Some(time.now);
+        if time.now > self.context.lease.excused_until && self.context.settings.rules.check_after_thaw {
             let rooms: Vec<usize> = self.rooms.iter().map(|(key, _)| key).collect();
             if !rooms.is_empty() {
-                self.counters.thaws += 1;
-                self.log(Notice::Thawed { rooms: rooms.len() });
+                self.context.counters.thaws += 1;
+                self.context.log(Notice::Thawed { rooms: rooms.len() });
             }
             for key in rooms {
                 self.suspend(time, key);
             }
         }
-        self.excused_until = time.now + EXCUSE;
+        self.context.lease.excused_until = time.now + EXCUSE;
         // On round times only: otherwise each batch would set a timer, and each of these be a batch.
-        self.arm((time.now / 1_000 + 1) * 1_000, Timer::Peers);
-    }
-
-    /// Nobody can have found this pod's lease missing.
-    pub(in crate::hub) fn holds_lease(&self, time: Time) -> bool {
-        self.lease.confirmed.is_some_and(|confirmed| time.now.saturating_sub(confirmed) <= LEASE)
+        self.context.arm((time.now / 1_000 + 1) * 1_000, Timer::Peers);
     }
 
     /// The lease is held again. What the records said before that proves nothing: whoever had found the lease missing could
     /// still take a room over. (If it had been lost, each room is claimed again, which proves more.)
     pub(in crate::hub) fn confirm_again(&mut self, time: Time) {
+        let mut again = Vec::new();
         for (_, owned) in self.rooms.iter_mut().filter(|(_, owned)| owned.unconfirmed.is_some()) {
             owned.record.give_up_request();
-            self.checks.push_back(owned.room.id);
+            again.push(owned.room.id);
         }
+        self.rooms.checks.extend(again);
         self.pump_checks(time);
     }
 
     /// A room has come here by a swap that was asked for at `asked`. If the lease has lapsed since, others may have taken it again
     /// before the answer was looked at: it waits like the rooms that were here before.
     pub(in crate::hub) fn suspend_if_lapsed(&mut self, time: Time, key: usize, asked: u64) {
-        if self.settings.rules.check_after_thaw && self.lapsed.is_some_and(|lapsed| lapsed >= asked) {
+        if self.context.settings.rules.check_after_thaw
+            && self.context.lease.lapsed.is_some_and(|lapsed| lapsed >= asked)
+        {
             self.suspend(time, key);
         }
     }
@@ -61,27 +60,27 @@ impl Hub {
             // An answer to what was asked before the freeze proves nothing.
             owned.record.suspend();
             let room = owned.room.id;
-            self.checks.push_front(room);
+            self.rooms.checks.push_front(room);
             self.arm_room(time, key);
         }
         self.pump_checks(time);
     }
 
     pub(in crate::hub) fn check_all(&mut self, time: Time) {
-        self.checks = self.rooms.iter().map(|(_, owned)| owned.room.id).collect();
+        self.rooms.checks = self.rooms.iter().map(|(_, owned)| owned.room.id).collect();
         self.pump_checks(time);
     }
 
     /// The lease had been lost: each room's ownership is claimed again, one higher.
     pub(in crate::hub) fn claim_all(&mut self, time: Time) {
-        for (_, owned) in &mut self.rooms {
+        for (_, owned) in self.rooms.iter_mut() {
             if let Phase::Moving(moving) = &mut owned.phase
                 && moving.claims_later()
             {
                 continue;
             }
             owned.claim();
-            self.counters.claims += 1;
+            self.context.counters.claims += 1;
         }
         self.check_all(time);
     }
@@ -97,17 +96,17 @@ impl Hub {
             owned.ownership.epoch = dead.epoch + 1;
             owned.changed();
             let (room, epoch) = (owned.room.id, owned.ownership.epoch);
-            self.counters.claims += 1;
-            self.log(Notice::ClaimedAgain { room, epoch });
+            self.context.counters.claims += 1;
+            self.context.log(Notice::ClaimedAgain { room, epoch });
             self.write(time, key);
         }
     }
 
     pub(in crate::hub) fn pump_checks(&mut self, time: Time) {
-        while self.own_requests < self.settings.limits.checks
-            && let Some(room) = self.checks.pop_front()
+        while self.context.requests.own < self.context.settings.limits.checks
+            && let Some(room) = self.rooms.checks.pop_front()
         {
-            if let Some(key) = self.owned_key(room) {
+            if let Some(key) = self.rooms.key(room) {
                 self.check(time, key);
             }
         }
@@ -115,7 +114,7 @@ impl Hub {
 
     /// Asks whether the record is still what was written; writes it, if something is to be written anyway.
     pub(super) fn check(&mut self, time: Time, key: usize) {
-        let ttl = Duration::from_millis(self.settings.record_ttl);
+        let ttl = Duration::from_millis(self.context.settings.record_ttl);
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
@@ -131,7 +130,7 @@ impl Hub {
 
     /// Writes the record, if it is to say something else than what is known to be there.
     pub(in crate::hub) fn write(&mut self, time: Time, key: usize) {
-        let ttl = Duration::from_millis(self.settings.record_ttl);
+        let ttl = Duration::from_millis(self.context.settings.record_ttl);
         let Some(owned) = self.rooms.get(key) else {
             return;
         };
@@ -144,7 +143,7 @@ impl Hub {
             return;
         }
         let room = owned.room.id;
-        let record = Record::new(&self.me_as(owned.ownership), owned.room.recorded()).naming(self.untold(room));
+        let record = Record::new(&self.context.me_as(owned.ownership), owned.room.recorded()).naming(self.untold(room));
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
@@ -169,8 +168,8 @@ impl Hub {
         let Some(room) = self.rooms.get(key).map(|owned| owned.room.id) else {
             return;
         };
-        let ticket = self.ask(Purpose::Own(room), request);
-        self.own_requests += 1;
+        let ticket = self.context.ask(Purpose::Own(room), request);
+        self.context.requests.own += 1;
         if let Some(owned) = self.rooms.get_mut(key) {
             owned.record.sent(ticket);
         }
@@ -183,7 +182,7 @@ impl Hub {
         ticket: Ticket,
         answer: Result<Reply, NoAnswer>,
     ) {
-        let Some(key) = self.owned_key(room) else {
+        let Some(key) = self.rooms.key(room) else {
             return;
         };
         let Some(owned) = self.rooms.get_mut(key) else {
@@ -198,7 +197,7 @@ impl Hub {
             // The room was empty: the record is the other pod's own.
             Outcome::TakenOver(record) => self.yield_to(time, key, record.owner()),
             Outcome::NoReply => {
-                if !self.settings.rules.settle_by_reading
+                if !self.context.settings.rules.settle_by_reading
                     && let Some(version) = owned.record.believe_unsettled()
                 {
                     return self.confirmed(time, key, Some(version));
@@ -212,7 +211,7 @@ impl Hub {
 
     /// The record turned out to be `found`, which a write or a check did not expect, or which settles an unanswered write.
     pub(super) fn examine(&mut self, time: Time, key: usize, found: Option<Bytes>) {
-        let releases = self.settings.rules.yield_to_higher;
+        let releases = self.context.settings.rules.yield_to_higher;
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
@@ -230,11 +229,11 @@ impl Hub {
                 }
                 let room = owned.room.id;
                 if unreadable {
-                    self.counters.unreadable_records += 1;
-                    self.log(Notice::UnreadableRecord { room });
+                    self.context.counters.unreadable_records += 1;
+                    self.context.log(Notice::UnreadableRecord { room });
                 }
                 if lost {
-                    self.effects.push(Effect::DirectoryWentBack);
+                    self.context.effects.push(Effect::DirectoryWentBack);
                 }
                 self.write(time, key);
             }
@@ -243,7 +242,7 @@ impl Hub {
 
     /// The directory holds what this pod believes, up to `version`.
     pub(super) fn confirmed(&mut self, time: Time, key: usize, version: Option<u64>) {
-        let holds_lease = self.holds_lease(time);
+        let holds_lease = self.context.lease.is_held(time);
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
@@ -252,14 +251,14 @@ impl Hub {
         let founded = match owned.phase {
             Phase::Founding { whom, .. } => {
                 owned.phase = Phase::Serving;
-                owned.note_unentered(self.settings.slots.note_unentered(time.now, owned.room.id));
+                owned.note_unentered(self.context.settings.slots.note_unentered(time.now, owned.room.id));
                 Some((whom, owned.room.id))
             }
             _ => None,
         };
         if let Some((whom, room)) = founded {
-            self.counters.rooms_created += 1;
-            self.log(Notice::Created { room });
+            self.context.counters.rooms_created += 1;
+            self.context.log(Notice::Created { room });
             self.created(time, whom, Ok(room));
         }
         self.release(time, key);
@@ -284,7 +283,7 @@ impl Hub {
             owned.record.retry_by(time.now + RETRY);
         }
         self.write(time, key);
-        if !self.settings.rules.answer_after_write {
+        if !self.context.settings.rules.answer_after_write {
             self.release_all(time, key);
         }
         self.arm_room(time, key);

@@ -24,8 +24,8 @@ impl Hub {
         if let Some(number) = replies {
             self.replied(time, id, number);
         }
-        let (window, send_queue) = (self.settings.limits.window, self.settings.send_queue);
-        let Some(session) = self.session_mut(id) else {
+        let (window, send_queue) = (self.context.settings.limits.window, self.context.settings.send_queue);
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         if after == Some(After::Close { code: Some(ErrorCode::SlowConsumer) }) {
@@ -51,7 +51,7 @@ impl Hub {
             }
         }
         let too_much = session.output.is_over(send_queue);
-        self.mark_dirty(id);
+        self.sessions.mark_dirty(id);
         if too_much {
             return self.too_slow(time, id);
         }
@@ -69,7 +69,7 @@ impl Hub {
                     match &mut relay.state {
                         State::Opening { .. } => {
                             relay.state = State::Live;
-                            self.counters.relays += 1;
+                            self.context.counters.relays += 1;
                         }
                         State::Attaching { admitted, .. } => *admitted = true,
                         State::Searching | State::Live => {}
@@ -79,32 +79,32 @@ impl Hub {
                 if joined && self.relay(id).is_some_and(|relay| relay.state != State::Live) {
                     self.caught_up(time, id, None);
                 }
-                self.wake(id);
+                self.sessions.wake(id);
             }
             // An attach that was sent twice is answered twice: what was asked since the first answer is under way as it should be.
             Some(After::CaughtUp { .. }) if self.relay(id).is_none_or(|relay| relay.state == State::Live) => {}
             Some(After::CaughtUp { processed }) => self.caught_up(time, id, processed),
             Some(After::Outside { miss }) => {
                 self.answer_rest(time, id);
-                self.relays.remove(&relay_id);
+                self.relays.remove(relay_id);
                 self.now_outside(time, id);
                 if miss {
                     self.missed_once(time, id);
                 }
-                self.wake(id);
+                self.sessions.wake(id);
             }
             Some(After::Close { code }) => {
-                self.relays.remove(&relay_id);
+                self.relays.remove(relay_id);
                 if code == Some(ErrorCode::Replaced)
-                    && let Some(room) = self.session(id).and_then(|session| session.room)
+                    && let Some(room) = self.sessions.get(id).and_then(|session| session.room)
                 {
                     // Somebody waits for this: up to here the client seemed to live, so nobody knows what it has read.
-                    self.peers.send(
+                    self.context.peers.send(
                         from,
                         &Frame::Closed { room, relay: relay_id, drop: Drop::Lost, heard: None, entry: None },
                     );
                 }
-                if let Some(session) = self.session_mut(id) {
+                if let Some(session) = self.sessions.get_mut(id) {
                     session.place = Place::Outside;
                 }
                 self.close(id, code);
@@ -112,7 +112,7 @@ impl Hub {
         }
         self.leave_if_idle(time, id);
         if self.relay(id).is_some_and(|relay| relay.idle()) {
-            self.wake(id);
+            self.sessions.wake(id);
         }
     }
 
@@ -134,7 +134,7 @@ impl Hub {
 
     /// Everything that was missed has come: what was in flight is settled, what waited is sent.
     pub(super) fn caught_up(&mut self, time: Time, id: SessionId, processed: Option<u64>) {
-        let numbered = self.settings.rules.number_commands;
+        let numbered = self.context.settings.rules.number_commands;
         let Some(relay) = self.relay(id) else {
             return;
         };
@@ -157,7 +157,7 @@ impl Hub {
             self.refuse(time, Asked::here(id, own), ErrorCode::Unavailable);
         }
         self.send_pending(id);
-        self.wake(id);
+        self.sessions.wake(id);
     }
 
     /// The session is in no room any more: what it sent into it, and what may or may not have been carried out, gets its word.
@@ -172,8 +172,8 @@ impl Hub {
 
     /// Tells the owner what has been written to the client, a quarter of the window at a time.
     pub(in crate::hub) fn credit(&mut self, _time: Time, id: SessionId) {
-        let quarter = self.settings.limits.window / 4;
-        let Some(session) = self.session_mut(id) else {
+        let quarter = self.context.settings.limits.window / 4;
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         let (queued, relay_id) = (session.output.len(), session.relay);
@@ -187,7 +187,7 @@ impl Hub {
             relay.uncredited -= bytes;
             let frame = Frame::Credit { room: relay.room, relay: relay_id, bytes: bytes as u32 };
             let boot = owner.ownership.boot;
-            self.peers.send(boot, &frame);
+            self.context.peers.send(boot, &frame);
         }
     }
 }

@@ -3,19 +3,20 @@
 mod deliveries;
 mod moving;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::admission::Entry;
-use super::find::{ATTACH_PATIENCE, Waiter};
 use super::input::Asked;
+use super::search::{ATTACH_PATIENCE, Waiter};
 use super::session::Place;
-use super::{Hub, Timer};
+use super::{Context, Hub, Timer};
 use crate::ids::{RelayId, SessionId, SessionRef, Time};
 use crate::peer_protocol::{After, Attach, Drop, Frame};
 use crate::protocol::{
     Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline,
 };
 use crate::record::Owner;
+use crate::shrink::Shrink;
 
 /// How long an owner may take to attach a session (ms): it may wait 2 s for the write of a new seat.
 const ATTACH: u64 = 3_000;
@@ -180,16 +181,60 @@ impl Relay {
     }
 }
 
+/// The sessions whose room is elsewhere, by their number on the peer links.
+#[derive(Debug)]
+pub struct Relays {
+    table: HashMap<RelayId, SessionId>,
+    last: u64,
+}
+
+impl Relays {
+    /// `last`: the number before the first.
+    pub fn new(last: u32) -> Self {
+        Self { table: HashMap::new(), last: u64::from(last) }
+    }
+
+    /// A new number for a client's stay in a room, on this pod alone: the low byte is the thread's.
+    pub fn next(&mut self, shard: usize) -> RelayId {
+        self.last += 1;
+        RelayId(self.last << 8 | (shard as u64 & 0xff))
+    }
+
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn get(&self, relay: RelayId) -> Option<SessionId> {
+        self.table.get(&relay).copied()
+    }
+
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.table.values().copied()
+    }
+
+    pub fn insert(&mut self, relay: RelayId, session: SessionId) {
+        self.table.insert(relay, session);
+    }
+
+    pub fn remove(&mut self, relay: RelayId) {
+        self.table.remove(&relay);
+    }
+
+    pub fn shrink(&mut self) {
+        self.table.shrink();
+    }
+}
+
 impl Hub {
     fn relay(&mut self, id: SessionId) -> Option<&mut Relay> {
-        match &mut self.session_mut(id)?.place {
+        match &mut self.sessions.get_mut(id)?.place {
             Place::Relayed(relay) => Some(relay),
             _ => None,
         }
     }
 
     fn relay_of(&mut self, from: PodBoot, relay: RelayId) -> Option<SessionId> {
-        let id = *self.relays.get(&relay)?;
+        let id = self.relays.get(relay)?;
         self.relay(id).is_some_and(|relay| relay.is_from(from)).then_some(id)
     }
 
@@ -208,7 +253,7 @@ impl Hub {
             since: waiter.since,
             deadline: waiter.deadline.max(time.now + 1),
         };
-        let Some(session) = self.session_mut(waiter.session) else {
+        let Some(session) = self.sessions.get_mut(waiter.session) else {
             return;
         };
         let (relay, encoding) = (session.relay, session.encoding);
@@ -230,13 +275,13 @@ impl Hub {
         self.relays.insert(relay, waiter.session);
         let command = entry.command(room);
         let frame = Frame::Open { room, relay, encoding, number: 1, id: waiter.id, command };
-        self.peers.send(owner.ownership.boot, &frame);
-        self.arm(waiter.deadline.max(time.now + 1), Timer::Session(waiter.session));
+        self.context.peers.send(owner.ownership.boot, &frame);
+        self.context.arm(waiter.deadline.max(time.now + 1), Timer::Session(waiter.session));
     }
 
     /// Asks an owner to take on a session that had a seat.
     pub(in crate::hub) fn attach_there(&mut self, time: Time, room: RoomId, id: SessionId, owner: &Owner) {
-        let Some(session) = self.session_mut(id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         let (relay_id, encoding) = (session.relay, session.encoding);
@@ -253,14 +298,14 @@ impl Hub {
         // MOVED also where REDIRECT follows: what is carried until then may be of another timeline.
         let attach = stay.attach(encoding, relay.moved);
         self.relays.insert(relay_id, id);
-        self.peers.send(owner.ownership.boot, &Frame::Attach { room, relay: relay_id, attach });
-        self.arm(time.now + ATTACH, Timer::Session(id));
+        self.context.peers.send(owner.ownership.boot, &Frame::Attach { room, relay: relay_id, attach });
+        self.context.arm(time.now + ATTACH, Timer::Session(id));
     }
 
     /// The room has turned out to be here: the session is seated without a link.
     pub(in crate::hub) fn attach_here(&mut self, time: Time, key: usize, id: SessionId) {
-        let boot = self.me.ownership.boot;
-        let Some(session) = self.session_mut(id) else {
+        let boot = self.context.me.ownership.boot;
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         let (relay_id, encoding) = (session.relay, session.encoding);
@@ -272,7 +317,7 @@ impl Hub {
             return;
         };
         let Some(stay) = relay.stay else {
-            self.relays.remove(&relay_id);
+            self.relays.remove(relay_id);
             return self.now_outside(time, id);
         };
         let doubt = relay.doubt;
@@ -302,23 +347,23 @@ impl Hub {
             }
             return;
         };
-        if !matches!(self.session(id).map(|session| &session.place), Some(Place::Relayed(_))) {
+        if !matches!(self.sessions.get(id).map(|session| &session.place), Some(Place::Relayed(_))) {
             return;
         }
         let pending = self.leave_relay(id);
         let processed = processed.filter(|_| !doubt);
-        if let Some(session) = self.session_mut(id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.place = Place::Seated { key, seat: stay.seat };
         }
         for pending in pending {
             let asked = Asked::here(id, pending.id);
             if pending.is_carried_out(processed) {
                 self.refuse(time, asked, ErrorCode::Unavailable);
-            } else if matches!(self.session(id).map(|session| &session.place), Some(Place::Seated { .. })) {
+            } else if matches!(self.sessions.get(id).map(|session| &session.place), Some(Place::Seated { .. })) {
                 self.command_in_room(time, key, stay.seat, asked, pending.command);
             }
         }
-        self.wake(id);
+        self.sessions.wake(id);
     }
 
     /// A session that is to leave a room in which it has no seat any more: it has left.
@@ -334,17 +379,17 @@ impl Hub {
                 _ => self.refuse(time, asked, ErrorCode::Unavailable),
             }
         }
-        self.wake(id);
+        self.sessions.wake(id);
     }
 
     /// The session is not relayed any more. What it has asked and not been answered.
     fn leave_relay(&mut self, id: SessionId) -> VecDeque<Pending> {
-        let Some(session) = self.session_mut(id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return VecDeque::new();
         };
         let relay_id = session.relay;
         let place = std::mem::replace(&mut session.place, Place::Busy);
-        self.relays.remove(&relay_id);
+        self.relays.remove(relay_id);
         match place {
             Place::Relayed(relay) => relay.pending,
             _ => VecDeque::new(),
@@ -367,8 +412,8 @@ impl Hub {
 
     /// Sends the commands that have not been sent to the owner.
     fn send_pending(&mut self, id: SessionId) {
-        let Hub { sessions, peers, .. } = self;
-        let Some(session) = sessions.get_mut(id.index as usize).filter(|session| session.id == id) else {
+        let Hub { sessions, context: Context { peers, .. }, .. } = self;
+        let Some(session) = sessions.get_mut(id) else {
             return;
         };
         let relay_id = session.relay;

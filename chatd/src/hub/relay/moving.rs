@@ -19,7 +19,7 @@ impl Hub {
             self.learn(time, room, &owner);
         }
         if let Some(id) = self.relay_of(from, relay_id) {
-            self.search(time, id, false);
+            self.find_owner(time, id, false);
         }
     }
 
@@ -44,45 +44,45 @@ impl Hub {
                 pending.sent = false;
             }
         }
-        let mode = self.session(id).map(|session| session.mode);
+        let mode = self.sessions.get(id).map(|session| session.mode);
         if let Some(relay) = self.relay(id)
             && relay.stay.is_some()
         {
             relay.redirect = mode == Some(OnWrongPod::Redirect);
         }
-        self.search(time, id, true);
+        self.find_owner(time, id, true);
     }
 
     /// The link to the pod with `boot` broke: its sessions look for their rooms.
     pub(in crate::hub) fn relays_cut(&mut self, time: Time, boot: PodBoot) {
         let mut cut: Vec<SessionId> = Vec::new();
-        for id in self.relays.values() {
-            if let Some(session) = self.session(*id)
+        for id in self.relays.sessions() {
+            if let Some(session) = self.sessions.get(id)
                 && let Place::Relayed(relay) = &session.place
                 && relay.is_from(boot)
             {
-                cut.push(*id);
+                cut.push(id);
             }
         }
         cut.sort_unstable();
         for id in cut {
-            self.search(time, id, false);
+            self.find_owner(time, id, false);
         }
     }
 
     /// Looks for the owner. `straight`: the one that is known as the highest now is tried first, if its link is up.
-    pub(super) fn search(&mut self, time: Time, id: SessionId, straight: bool) {
+    pub(super) fn find_owner(&mut self, time: Time, id: SessionId, straight: bool) {
         let Some(relay) = self.relay(id) else {
             return;
         };
         let room = relay.room;
         if let State::Opening { entry, id: number, since, deadline } = &relay.state {
             let (entry, number, since, deadline) = (entry.clone(), *number, *since, *deadline);
-            if let Some(session) = self.session_mut(id) {
+            if let Some(session) = self.sessions.get_mut(id) {
                 session.place = Place::Busy;
                 session.room = Some(room);
                 let relay_id = session.relay;
-                self.relays.remove(&relay_id);
+                self.relays.remove(relay_id);
             }
             let waiter = Waiter { since, deadline, ..Waiter::entering(id, number, entry, since) };
             return self.look_for(time, room, waiter);
@@ -92,10 +92,10 @@ impl Hub {
         }
         let give_up = relay.give_up;
         relay.state = State::Searching;
-        let seen = self.seen.get(room).cloned();
+        let seen = self.context.known_owners.get(room).cloned();
         if straight
             && let Some(owner) = seen
-            && self.peers.is_up(owner.ownership.boot)
+            && self.context.peers.is_up(owner.ownership.boot)
         {
             return self.attach_there(time, room, id, &owner);
         }
@@ -104,12 +104,12 @@ impl Hub {
 
     /// A session's room has gone from here to another pod.
     pub(in crate::hub) fn search_for_yielded(&mut self, time: Time, id: SessionId) {
-        self.search(time, id, true);
+        self.find_owner(time, id, true);
     }
 
     /// Nobody who serves the room was found in time.
     pub(in crate::hub) fn lost_for_good(&mut self, time: Time, id: SessionId, code: ErrorCode) {
-        let Some(session) = self.session_mut(id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         if !matches!(&session.place, Place::Relayed(relay) if relay.state == State::Searching) {
@@ -117,7 +117,7 @@ impl Hub {
         }
         let relay_id = session.relay;
         let encountered = std::mem::replace(&mut session.place, Place::Outside);
-        self.relays.remove(&relay_id);
+        self.relays.remove(relay_id);
         if let Place::Relayed(relay) = encountered {
             // Whoever was asked to take it on may have done so, and said so too late.
             self.close_there(&relay, relay_id, Drop::Lost);
@@ -133,14 +133,14 @@ impl Hub {
 
     /// The client of a relayed session is gone.
     pub(in crate::hub) fn relay_dropped(&mut self, _time: Time, id: SessionId, drop: Drop) {
-        let Some(session) = self.session_mut(id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         let relay_id = session.relay;
         if let Place::Relayed(relay) = std::mem::replace(&mut session.place, Place::Outside) {
             self.close_there(&relay, relay_id, drop);
         }
-        self.relays.remove(&relay_id);
+        self.relays.remove(relay_id);
     }
 
     /// Tells the owner that has, or may have, the session that its client is gone.
@@ -149,7 +149,7 @@ impl Hub {
             let stay = relay.stay.filter(|_| drop != Drop::Slow);
             let heard = stay.map(|stay| Heard { timeline: stay.timeline, last_seq: stay.seq });
             let frame = Frame::Closed { room: relay.room, relay: relay_id, drop, heard, entry: None };
-            self.peers.send(owner.ownership.boot, &frame);
+            self.context.peers.send(owner.ownership.boot, &frame);
         }
     }
 
@@ -162,11 +162,11 @@ impl Hub {
             State::Opening { id: number, deadline, .. } if *deadline <= time.now => {
                 let asked = Asked::here(id, *number);
                 self.relay_dropped(time, id, Drop::Lost);
-                self.counters.joined(Err(ErrorCode::Unavailable));
+                self.context.counters.joined(Err(ErrorCode::Unavailable));
                 self.refuse_entry(time, asked, ErrorCode::Unavailable);
             }
             // Once it is admitted the owner is there, and what was missed comes as fast as the client reads.
-            State::Attaching { until, admitted: false } if *until <= time.now => self.search(time, id, false),
+            State::Attaching { until, admitted: false } if *until <= time.now => self.find_owner(time, id, false),
             _ => {}
         }
     }
@@ -174,7 +174,7 @@ impl Hub {
     /// Sends the client on, if it is to go and nothing is in flight.
     pub(in crate::hub) fn leave_if_idle(&mut self, time: Time, id: SessionId) {
         let draining = self.drain_sends_away(time, id);
-        let Some(session) = self.session(id) else {
+        let Some(session) = self.sessions.get(id) else {
             return;
         };
         let mode = session.mode;
@@ -190,7 +190,7 @@ impl Hub {
             && let Some(owner) = owner
             && let Some((tcp, web)) = self.address_of(&owner)
         {
-            self.counters.redirects += 1;
+            self.context.counters.redirects += 1;
             self.say(time, id, None, &Event::Redirect { room, tcp: &tcp, web: &web });
             return self.fail_quietly(time, id, Some(ErrorCode::Moved));
         }

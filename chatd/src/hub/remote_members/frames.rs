@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
-use super::Hub;
-use super::admission::Entry;
-use super::guest::{Delivery, Guest};
-use super::input::Asked;
+use super::{Delivery, RemoteMember};
+use crate::hub::Hub;
+use crate::hub::admission::Entry;
+use crate::hub::input::Asked;
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::{After, Attach, Drop, Frame};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, PodBoot, RoomId};
@@ -14,7 +14,7 @@ use crate::room::{Given, Seat, SeatState};
 
 impl Hub {
     /// Encodes an event for a relayed session and delivers it; as the reply to what was asked, if that has a number.
-    pub(super) fn deliver_event(
+    pub(in crate::hub) fn deliver_event(
         &mut self,
         to: SessionRef,
         asked: Asked,
@@ -22,7 +22,7 @@ impl Hub {
         place: (u64, u64),
         after: Option<After>,
     ) {
-        if let Some(guest) = self.guests.get(to) {
+        if let Some(guest) = self.remote_members.get(to) {
             let mut bytes = Vec::new();
             guest.encoding.encode(event, asked.id, &mut bytes);
             self.deliver_bytes(to, asked.replies(), place, &bytes, after);
@@ -30,7 +30,7 @@ impl Hub {
     }
 
     /// `place`: the position and seq up to which the session then has everything; zeroes: as before.
-    pub(super) fn deliver_bytes(
+    pub(in crate::hub) fn deliver_bytes(
         &mut self,
         to: SessionRef,
         replies: Option<u64>,
@@ -38,58 +38,62 @@ impl Hub {
         bytes: &[u8],
         after: Option<After>,
     ) {
-        self.guests.deliver(&mut self.peers, to, Delivery { replies, place, bytes: Cow::Borrowed(bytes), after });
+        self.remote_members.deliver(
+            &mut self.context.peers,
+            to,
+            Delivery { replies, place, bytes: Cow::Borrowed(bytes), after },
+        );
     }
 
     /// Ends a relayed session for which too much waits.
-    pub(super) fn guest_is_too_slow(&mut self, time: Time, to: SessionRef) {
-        self.counters.slow_consumers += 1;
+    pub(in crate::hub) fn guest_is_too_slow(&mut self, time: Time, to: SessionRef) {
+        self.context.counters.slow_consumers += 1;
         self.guest_dropped(time, to, Drop::Slow, None);
         self.end_guest(to, ErrorCode::SlowConsumer);
     }
 
     /// All of the pod's connections hold too much, and this one the most.
-    pub(super) fn guest_is_shed(&mut self, time: Time, to: SessionRef) {
-        self.counters.connections_shed += 1;
+    pub(in crate::hub) fn guest_is_shed(&mut self, time: Time, to: SessionRef) {
+        self.context.counters.connections_shed += 1;
         self.guest_dropped(time, to, Drop::Slow, None);
         self.end_guest(to, ErrorCode::Overloaded);
     }
 
     /// Ends a relayed session with an error: what is queued is dropped for one that takes too little, sent otherwise.
-    pub(super) fn end_guest(&mut self, to: SessionRef, code: ErrorCode) {
+    pub(in crate::hub) fn end_guest(&mut self, to: SessionRef, code: ErrorCode) {
         self.end_guest_saying(to, code, true);
     }
 
     /// `error`: the error has not been said yet.
-    pub(super) fn end_guest_saying(&mut self, to: SessionRef, code: ErrorCode, error: bool) {
-        let Some(mut guest) = self.guests.remove(to) else {
+    pub(in crate::hub) fn end_guest_saying(&mut self, to: SessionRef, code: ErrorCode, error: bool) {
+        let Some(mut guest) = self.remote_members.remove(to) else {
             return;
         };
         if matches!(code, ErrorCode::SlowConsumer | ErrorCode::Overloaded) {
             guest.forget_queue();
         }
-        guest.flush(&mut self.peers, to, true);
+        guest.flush(&mut self.context.peers, to, true);
         let mut bytes = Vec::new();
         if error {
             guest.encoding.encode(&Event::Error { code, retry_after_ms: None }, None, &mut bytes);
         }
         guest.encoding.encode(&Event::Bye { code: Some(code) }, None, &mut bytes);
         let after = Some(After::Close { code: Some(code) });
-        guest.send(&mut self.peers, to, Delivery { replies: None, place: (0, 0), bytes: bytes.into(), after });
+        guest.send(&mut self.context.peers, to, Delivery { replies: None, place: (0, 0), bytes: bytes.into(), after });
     }
 
     /// Hands a relayed session to its room's new owner; everything that it was to hear goes before that.
-    pub(super) fn send_away(&mut self, to: SessionRef, owner: crate::record::Owner, processed: u64) {
-        if let Some(mut guest) = self.guests.remove(to) {
-            guest.flush(&mut self.peers, to, true);
+    pub(in crate::hub) fn send_away(&mut self, to: SessionRef, owner: crate::record::Owner, processed: u64) {
+        if let Some(mut guest) = self.remote_members.remove(to) {
+            guest.flush(&mut self.context.peers, to, true);
             let room = guest.room;
-            self.peers.send(to.boot, &Frame::Yielded { room, relay: to.relay, owner, processed });
+            self.context.peers.send(to.boot, &Frame::Yielded { room, relay: to.relay, owner, processed });
         }
     }
 
     // ---- frames from entry pods
 
-    pub(super) fn guest_opens(
+    pub(in crate::hub) fn guest_opens(
         &mut self,
         time: Time,
         to: SessionRef,
@@ -98,7 +102,7 @@ impl Hub {
         asked: Asked,
         command: Command<'_>,
     ) {
-        let Some(key) = self.owned_key(room) else {
+        let Some(key) = self.rooms.key(room) else {
             return self.refuse_guest(to, room);
         };
         let entry = match command {
@@ -106,17 +110,17 @@ impl Hub {
             Command::Resume { token, heard, .. } => Entry::Resume { token: token.into_owned(), heard },
             _ => return,
         };
-        self.guests.insert(to, Guest::new(encoding, room, self.settings.limits.window));
+        self.remote_members.insert(to, RemoteMember::new(encoding, room, self.context.settings.limits.window));
         self.admit(time, key, asked, &entry, time.now);
     }
 
     /// The room is not here.
-    pub(super) fn refuse_guest(&mut self, to: SessionRef, room: RoomId) {
-        let seen = self.seen.get(room).cloned();
-        self.peers.send(to.boot, &Frame::Refused { room, relay: to.relay, seen });
+    pub(in crate::hub) fn refuse_guest(&mut self, to: SessionRef, room: RoomId) {
+        let seen = self.context.known_owners.get(room).cloned();
+        self.context.peers.send(to.boot, &Frame::Refused { room, relay: to.relay, seen });
     }
 
-    pub(super) fn guest_commands(
+    pub(in crate::hub) fn guest_commands(
         &mut self,
         time: Time,
         to: SessionRef,
@@ -124,28 +128,35 @@ impl Hub {
         id: Option<u64>,
         command: Result<Command<'_>, ErrorCode>,
     ) {
-        let Some(guest) = self.guests.get(to) else {
+        let Some(guest) = self.remote_members.get(to) else {
             return;
         };
-        let (Some(key), Some(seat)) = (self.owned_key(guest.room), guest.seat) else {
+        let (Some(key), Some(seat)) = (self.rooms.key(guest.room), guest.seat) else {
             return;
         };
         let processed = self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).map_or(0, |seat| seat.processed);
-        if number <= processed && self.settings.rules.number_commands {
+        if number <= processed && self.context.settings.rules.number_commands {
             return;
         }
         let asked = Asked { by: Reach::Guest(to), number, id };
         self.command_in_room(time, key, seat, asked, command);
     }
 
-    pub(super) fn guest_credits(&mut self, to: SessionRef, bytes: u32) {
-        self.guests.credit(&mut self.peers, to, bytes, self.settings.limits.window);
+    pub(in crate::hub) fn guest_credits(&mut self, to: SessionRef, bytes: u32) {
+        self.remote_members.credit(&mut self.context.peers, to, bytes, self.context.settings.limits.window);
     }
 
     /// The client of a relayed session is gone.
-    pub(super) fn guest_closed(&mut self, time: Time, to: SessionRef, room: RoomId, drop: Drop, heard: Option<Heard>) {
-        let Some(key) = self.owned_key(room) else {
-            self.guests.remove(to);
+    pub(in crate::hub) fn guest_closed(
+        &mut self,
+        time: Time,
+        to: SessionRef,
+        room: RoomId,
+        drop: Drop,
+        heard: Option<Heard>,
+    ) {
+        let Some(key) = self.rooms.key(room) else {
+            self.remote_members.remove(to);
             return;
         };
         let given = self.rooms.get(key).map(|owned| match heard {
@@ -153,9 +164,9 @@ impl Hub {
             Some(_) => Given::Nothing,
             None => Given::Unknown(owned.room.seq),
         });
-        if self.guests.get(to).is_some() {
+        if self.remote_members.get(to).is_some() {
             self.guest_dropped(time, to, drop, given);
-            self.guests.remove(to);
+            self.remote_members.remove(to);
             return;
         }
         // It was on its way here, or on its way back, or somebody resumes its seat.
@@ -174,21 +185,21 @@ impl Hub {
     }
 
     /// The seat of a relayed session that ends. `given`: what it was given, if not everything.
-    pub(super) fn guest_dropped(&mut self, time: Time, to: SessionRef, drop: Drop, given: Option<Given>) {
-        let Some(guest) = self.guests.get(to) else {
+    pub(in crate::hub) fn guest_dropped(&mut self, time: Time, to: SessionRef, drop: Drop, given: Option<Given>) {
+        let Some(guest) = self.remote_members.get(to) else {
             return;
         };
         let (room, seat) = (guest.room, guest.seat);
-        self.guests.set_seat(to, None);
+        self.remote_members.set_seat(to, None);
         self.forget_joining(time, Some(room), Reach::Guest(to));
-        if let (Some(key), Some(seat)) = (self.owned_key(room), seat) {
+        if let (Some(key), Some(seat)) = (self.rooms.key(room), seat) {
             let given = given.unwrap_or_else(|| self.given_all(key, drop));
             self.seat_dropped(time, key, seat, drop, given);
         }
     }
 
-    pub(super) fn guest_attaches(&mut self, time: Time, to: SessionRef, room: RoomId, attach: &Attach) {
-        let Some(key) = self.owned_key(room) else {
+    pub(in crate::hub) fn guest_attaches(&mut self, time: Time, to: SessionRef, room: RoomId, attach: &Attach) {
+        let Some(key) = self.rooms.key(room) else {
             return self.refuse_guest(to, room);
         };
         let joining = |seat: &Seat| seat.reach == Some(Reach::Guest(to)) && seat.state == SeatState::Joining;
@@ -197,7 +208,7 @@ impl Hub {
             return;
         }
         let leaving = self.rooms.get(key).is_some_and(|owned| owned.is_leaving(Reach::Guest(to)));
-        self.guests.insert(to, Guest::new(attach.encoding, room, self.settings.limits.window));
+        self.remote_members.insert(to, RemoteMember::new(attach.encoding, room, self.context.settings.limits.window));
         if leaving {
             // Its LEAVE or QUIT was carried out before the link broke, and is answered once that is written. A new seat would stay
             // behind, since that answer ends the session.
@@ -209,7 +220,7 @@ impl Hub {
     }
 
     /// What waited for a room that is not here any more: those who sent it are told.
-    pub(super) fn refuse_frames(&mut self, frames: Vec<(PodBoot, Frame<'static>)>) {
+    pub(in crate::hub) fn refuse_frames(&mut self, frames: Vec<(PodBoot, Frame<'static>)>) {
         for (boot, frame) in frames {
             if let Frame::Open { room, relay, .. } | Frame::Attach { room, relay, .. } = frame {
                 self.refuse_guest(SessionRef { boot, relay }, room);

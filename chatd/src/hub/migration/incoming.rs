@@ -1,14 +1,14 @@
-//! The target of a planned move: it swaps the offered room's record in, and then serves. The source is in `drain.rs`. Pure: no I/O.
+//! The target of a planned move: it swaps the offered room's record in, and then serves. The source is in `outgoing.rs`. Pure: no I/O.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::leaving::DETACHED;
-use super::ownership::{LATE_SWAP_CHECK, Owned, Phase, RETRY};
-use super::slots::RoomSlot;
-use super::{Hub, Notice, Purpose, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
+use crate::hub::capacity::RoomSlot;
+use crate::hub::leaving::DETACHED;
+use crate::hub::ownership::{LATE_SWAP_CHECK, Owned, Phase, RETRY};
+use crate::hub::{Hub, Notice, Purpose, Timer};
 use crate::ids::{Ticket, Time};
 use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, Ownership, PodBoot, RoomId};
@@ -17,7 +17,7 @@ use crate::room::{Bucket, Room, Snapshot};
 
 /// A room on its way to here: its record is being swapped.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct Incoming {
     from: PodBoot,
     basis: Ownership,
     room: Room,
@@ -38,28 +38,29 @@ pub struct Arrival {
 }
 
 impl Hub {
-    pub(super) fn offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
+    pub(in crate::hub) fn offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
         // Its lease may be seen by others before it knows itself that it has one, by which it would notice a freeze.
-        let refuse = !self.serves()
-            || !self.directory_answers
+        let refuse = !self.context.serves()
+            || !self.context.directory_answers
             || snapshot.is_nonsense()
             || self.drain.is_some()
-            || self.owned_key(room).is_some()
-            || self.arriving.contains_key(&room);
+            || self.rooms.key(room).is_some()
+            || self.incoming.contains_key(&room);
         let place = |hub: &mut Self| {
-            if snapshot.seats.is_empty() { hub.settings.slots.take() } else { hub.place_for_people(time) }
+            if snapshot.seats.is_empty() { hub.context.settings.slots.take() } else { hub.place_for_people(time) }
         };
         let slot = if refuse { None } else { place(self) };
         let Some(slot) = slot else {
             let answer = Frame::Offered { room, from: snapshot.ownership, taken: None };
-            return self.peers.send(from, &answer);
+            return self.context.peers.send(from, &answer);
         };
-        let snapshot = snapshot.limited(self.settings.max_players, self.settings.seat_hold);
-        let seen = self.seen.get(room).map(|seen| seen.ownership.epoch);
+        let snapshot = snapshot.limited(self.context.settings.max_players, self.context.settings.seat_hold);
+        let seen = self.context.known_owners.get(room).map(|seen| seen.ownership.epoch);
         let epoch = next_epoch(Some(snapshot.ownership.epoch), seen, time.wall);
-        let owner = self.me_as(Ownership { epoch, boot: self.me.ownership.boot });
-        let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
-        let restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, self.settings.ring);
+        let owner = self.context.me_as(Ownership { epoch, boot: self.context.me.ownership.boot });
+        let bucket = Bucket::new(self.context.settings.rate, self.context.settings.burst, time.now);
+        let restored =
+            Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, self.context.settings.ring);
         let former = Record::parse(&snapshot.record).map(|record| record.former).unwrap_or_default();
         let bytes = Record::new(&owner, restored.recorded()).naming(former).to_bytes();
         let expected = Some(Bytes::from(snapshot.record));
@@ -67,10 +68,10 @@ impl Hub {
             key: Key::Room(room),
             expected: expected.clone(),
             new: bytes.clone(),
-            ttl: Duration::from_millis(self.settings.record_ttl),
+            ttl: Duration::from_millis(self.context.settings.record_ttl),
         };
-        let ticket = self.ask(Purpose::Moving(room), request);
-        let arrival = Arrival {
+        let ticket = self.context.ask(Purpose::Incoming(room), request);
+        let arrival = Incoming {
             from,
             basis: snapshot.ownership,
             room: restored,
@@ -84,17 +85,17 @@ impl Hub {
             unanswered: false,
             refused: None,
         };
-        self.arriving.insert(room, arrival);
+        self.incoming.insert(room, arrival);
     }
 
-    pub(super) fn arrival_answered(
+    pub(in crate::hub) fn arrival_answered(
         &mut self,
         time: Time,
         room: RoomId,
         ticket: Ticket,
         answer: Result<Answer, NoAnswer>,
     ) {
-        let Some(arrival) = self.arriving.get_mut(&room) else {
+        let Some(arrival) = self.incoming.get_mut(&room) else {
             return;
         };
         if arrival.ticket.take_if(|expected| *expected == ticket).is_none() {
@@ -111,8 +112,8 @@ impl Hub {
                 if arrival.refused.is_none() {
                     arrival.refused = Some(time.now + LATE_SWAP_CHECK);
                     let refusal = Frame::Offered { room, from: arrival.basis, taken: None };
-                    self.peers.send(arrival.from, &refusal);
-                    self.arm(time.now + LATE_SWAP_CHECK, Timer::Arrival(room));
+                    self.context.peers.send(arrival.from, &refusal);
+                    self.context.arm(time.now + LATE_SWAP_CHECK, Timer::Incoming(room));
                 }
                 return;
             }
@@ -121,50 +122,50 @@ impl Hub {
                 arrival.unanswered = true;
                 if time.now < arrival.give_up {
                     // A directory that is away may say so at once: it is asked again a little later.
-                    self.arm(time.now + RETRY, Timer::Arrival(room));
+                    self.context.arm(time.now + RETRY, Timer::Incoming(room));
                     return;
                 }
                 false
             }
         };
-        let Some(arrival) = self.arriving.remove(&room) else {
+        let Some(arrival) = self.incoming.remove(&room) else {
             return;
         };
-        if mine && self.owned_key(room).is_none() {
+        if mine && self.rooms.key(room).is_none() {
             let taken = Some(arrival.owner.clone());
-            let Arrival { from, basis, room: restored, slot, owner, bytes, asked, .. } = arrival;
+            let Incoming { from, basis, room: restored, slot, owner, bytes, asked, .. } = arrival;
             let stored = Some(bytes.clone());
             let mut owned = Owned::new(restored, owner.ownership, Phase::Serving, stored, time.now, slot);
             if owned.room.position == 0 {
-                owned.note_unentered(self.settings.slots.note_unentered(time.now, room));
+                owned.note_unentered(self.context.settings.slots.note_unentered(time.now, room));
             }
             let key = self.own(owned);
             self.tell_named(time, room, &bytes, &owner);
-            self.counters.arrivals += 1;
-            self.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });
+            self.context.counters.arrivals += 1;
+            self.context.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });
             self.suspend_if_lapsed(time, key, asked);
             self.arm_room(time, key);
-            self.peers.send(from, &Frame::Offered { room, from: basis, taken });
+            self.context.peers.send(from, &Frame::Offered { room, from: basis, taken });
             for waiter in self.end_search(room, ErrorCode::Unavailable) {
                 self.serve_waiter(time, key, &waiter);
             }
         } else if arrival.refused.is_none() {
-            self.peers.send(arrival.from, &Frame::Offered { room, from: arrival.basis, taken: None });
+            self.context.peers.send(arrival.from, &Frame::Offered { room, from: arrival.basis, taken: None });
         }
     }
 
     /// Somebody looks for the room at this pod, whose swap may have been carried out late.
-    pub(super) fn arrival_asked_for(&mut self, room: RoomId) {
-        if self.arriving.get(&room).is_some_and(|arrival| arrival.refused.is_some()) {
+    pub(in crate::hub) fn arrival_asked_for(&mut self, room: RoomId) {
+        if self.incoming.get(&room).is_some_and(|arrival| arrival.refused.is_some()) {
             self.arrival_due(room);
         }
     }
 
     /// Whether the swap was carried out shows in the record.
-    pub(super) fn arrival_due(&mut self, room: RoomId) {
-        if self.arriving.get(&room).is_some_and(|arrival| arrival.ticket.is_none()) {
-            let ticket = self.ask(Purpose::Moving(room), Request::Get { key: Key::Room(room) });
-            if let Some(arrival) = self.arriving.get_mut(&room) {
+    pub(in crate::hub) fn arrival_due(&mut self, room: RoomId) {
+        if self.incoming.get(&room).is_some_and(|arrival| arrival.ticket.is_none()) {
+            let ticket = self.context.ask(Purpose::Incoming(room), Request::Get { key: Key::Room(room) });
+            if let Some(arrival) = self.incoming.get_mut(&room) {
                 arrival.ticket = Some(ticket);
             }
         }

@@ -59,23 +59,23 @@ impl Hub {
     /// Asks a possible owner; asks for its lease as well where it may be gone.
     pub(super) fn probe(&mut self, time: Time, room: RoomId, owner: Owner, dead: Option<Ownership>) -> Probe {
         let boot = owner.ownership.boot;
-        if boot == self.me.ownership.boot {
+        if boot == self.context.me.ownership.boot {
             return Probe { owner, said: Said::Not, lease: Lease::Held };
         }
-        let linked = self.peers.is_up(boot);
-        let said = if owner.peer == self.me.peer {
+        let linked = self.context.peers.is_up(boot);
+        let said = if owner.peer == self.context.me.peer {
             // An earlier process of this pod: its address is ours now.
             Said::Silent
-        } else if self.reach(time, boot, &owner.peer) {
+        } else if self.context.reach(time, boot, &owner.peer) {
             let ask = Frame::Ask { room, ticket: 0, dead };
-            self.peers.send_or_queue(boot, &ask);
+            self.context.peers.send_or_queue(boot, &ask);
             Said::Nothing { until: time.now + PATIENCE }
         } else {
             Said::Silent
         };
-        let soon = self.finds.get(&room).is_none_or(|find| !find.patient);
+        let soon = self.search.finds.get(&room).is_none_or(|find| !find.patient);
         let lease = if linked { Lease::Unasked } else { self.ask_lease(time, &owner, soon) };
-        self.arm(time.now + PATIENCE - LEASE_AFTER, Timer::Find(room));
+        self.context.arm(time.now + PATIENCE - LEASE_AFTER, Timer::Search(room));
         Probe { owner, said, lease }
     }
 
@@ -92,7 +92,7 @@ impl Hub {
         if self.turn_answered(time, room, from, &served) {
             return;
         }
-        if let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) {
+        if let Some(Find { step: Step::Asking(probes), .. }) = self.search.finds.get_mut(&room) {
             for probe in probes.iter_mut().filter(|probe| probe.owner.ownership.boot == from) {
                 probe.said = match &served {
                     Served::Here(owner) => Said::Here(owner.clone()),
@@ -107,7 +107,7 @@ impl Hub {
     /// The pod with `boot` cannot be asked.
     pub(in crate::hub) fn owner_is_silent(&mut self, time: Time, boot: PodBoot) {
         let mut rooms: Vec<RoomId> = Vec::new();
-        for (room, find) in &mut self.finds {
+        for (room, find) in &mut self.search.finds {
             if find.turn.as_ref().is_some_and(|turn| turn.to == boot) {
                 find.own_turn = true;
                 rooms.push(*room);
@@ -130,7 +130,7 @@ impl Hub {
 
     /// Goes on with a search as far as what has been heard allows.
     pub(super) fn evaluate(&mut self, time: Time, room: RoomId) {
-        let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) else {
+        let Some(Find { step: Step::Asking(probes), .. }) = self.search.finds.get_mut(&room) else {
             return;
         };
         for probe in probes.iter_mut() {
@@ -141,11 +141,11 @@ impl Hub {
             self.ask_leases_of_the_late(time, room);
             self.wait_for_takeover(room);
         }
-        let highest_seen = self.seen.get(room).map(|owner| owner.ownership);
-        let Some(Find { step: Step::Asking(probes), record, .. }) = self.finds.get(&room) else {
+        let highest_seen = self.context.known_owners.get(room).map(|owner| owner.ownership);
+        let Some(Find { step: Step::Asking(probes), record, .. }) = self.search.finds.get(&room) else {
             return;
         };
-        match outcome(probes, highest_seen, self.me.ownership.boot, self.settings.rules.check_lease) {
+        match outcome(probes, highest_seen, self.context.me.ownership.boot, self.context.settings.rules.check_lease) {
             Outcome::Wait | Outcome::Parked => {}
             Outcome::Served(owner) => self.found(time, room, &owner),
             Outcome::ServedBelow(owner, dead) => {
@@ -156,11 +156,13 @@ impl Hub {
             // The next look at the lease may say more.
             Outcome::Unavailable => self.give_up_entering(time, room, ErrorCode::Unavailable),
             Outcome::Nobody if record.is_none() => {
-                let code = if self.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable };
+                let code = if self.context.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable };
                 self.give_up(time, room, code);
             }
             // Who waited has given up.
-            Outcome::Nobody if self.finds.get(&room).is_some_and(Find::is_idle) => drop(self.finds.remove(&room)),
+            Outcome::Nobody if self.search.finds.get(&room).is_some_and(Find::is_idle) => {
+                self.search.finds.remove(&room);
+            }
             Outcome::Nobody => {
                 let gone = probes.iter().filter(|probe| probe.said == Said::Silent).map(|probe| probe.owner.ownership);
                 if let Some(dead) = gone.max()
@@ -168,7 +170,7 @@ impl Hub {
                 {
                     return;
                 }
-                let Some(Find { step: Step::Asking(probes), record, .. }) = self.finds.get(&room) else {
+                let Some(Find { step: Step::Asking(probes), record, .. }) = self.search.finds.get(&room) else {
                     return;
                 };
                 let untold = record.iter().flat_map(|record| record.former.iter().cloned());
@@ -180,7 +182,7 @@ impl Hub {
 
     /// A late peer may be dead: its lease says.
     fn ask_leases_of_the_late(&mut self, time: Time, room: RoomId) {
-        let Some(Find { step: Step::Asking(probes), .. }) = self.finds.get_mut(&room) else {
+        let Some(Find { step: Step::Asking(probes), .. }) = self.search.finds.get_mut(&room) else {
             return;
         };
         let mut late = Vec::new();
@@ -202,20 +204,20 @@ impl Hub {
         ticket: u64,
         dead: Option<Ownership>,
     ) {
-        if let (Some(key), Some(dead)) = (self.owned_key(room), dead) {
+        if let (Some(key), Some(dead)) = (self.rooms.key(room), dead) {
             self.claim_above(time, key, dead);
         }
-        let served = match self.owned_key(room).and_then(|key| self.rooms.get(key)) {
-            Some(owned) if matches!(owned.phase, Phase::Serving) => Served::Here(self.me_as(owned.ownership)),
+        let served = match self.rooms.of(room) {
+            Some(owned) if matches!(owned.phase, Phase::Serving) => Served::Here(self.context.me_as(owned.ownership)),
             Some(owned) if matches!(owned.phase, Phase::Moving(_)) => Served::Soon,
             Some(_) => Served::Not { seen: None },
-            None if self.arriving.contains_key(&room) => Served::Soon,
-            None if self.finds.get(&room).is_some_and(|find| find.attempt.is_some()) => Served::Soon,
-            None => Served::Not { seen: self.seen.get(room).cloned() },
+            None if self.incoming.contains_key(&room) => Served::Soon,
+            None if self.search.finds.get(&room).is_some_and(|find| find.attempt.is_some()) => Served::Soon,
+            None => Served::Not { seen: self.context.known_owners.get(room).cloned() },
         };
-        let free = matches!(served, Served::Not { .. }) && self.owned_key(room).is_none();
+        let free = matches!(served, Served::Not { .. }) && self.rooms.key(room).is_none();
         let served = if free && dead.is_some() && self.takes_for(time, from, room) { Served::Soon } else { served };
-        self.peers.send(from, &Frame::Answer { room, ticket, served });
+        self.context.peers.send(from, &Frame::Answer { room, ticket, served });
         self.arrival_asked_for(room);
     }
 }

@@ -3,14 +3,14 @@
 //! Clients that are connected here become relayed sessions; those that other pods relay are told to go to the new owner
 //! themselves, so that no session crosses two links.
 
-use super::admission::Entry;
-use super::find::{ATTACH_PATIENCE, Waiter};
-use super::input::Asked;
-use super::ownership::{Answer, Phase};
-use super::relay::{Relay, Stay};
-use super::resuming::Resuming;
-use super::session::Place;
-use super::{Hub, Notice};
+use crate::hub::admission::Entry;
+use crate::hub::input::Asked;
+use crate::hub::ownership::{Answer, Phase};
+use crate::hub::relay::{Relay, Stay};
+use crate::hub::resuming::Resuming;
+use crate::hub::search::{ATTACH_PATIENCE, Waiter};
+use crate::hub::session::Place;
+use crate::hub::{Hub, Notice};
 use crate::ids::{Reach, SessionId, Time};
 use crate::peer_protocol::{Drop, Frame};
 use crate::protocol::{Command, Heard, OnWrongPod, RoomId};
@@ -19,18 +19,18 @@ use crate::room::{Given, Room, Seat, SeatState};
 
 impl Hub {
     /// Gives the room up to `owner`, whose ownership is higher.
-    pub(super) fn yield_to(&mut self, time: Time, key: usize, owner: Owner) {
+    pub(in crate::hub) fn yield_to(&mut self, time: Time, key: usize, owner: Owner) {
         let Some(mut owned) = self.disown(key) else {
             return;
         };
         let room = owned.room.id;
-        self.counters.yields += 1;
+        self.context.counters.yields += 1;
         // Its answer may have been lost, and the record tells.
-        let is_move = |moving: &super::drain::Move| moving.tried(owner.ownership.boot);
+        let is_move = |moving: &super::Move| moving.tried(owner.ownership.boot);
         if matches!(&owned.phase, Phase::Moving(moving) if is_move(moving)) {
-            self.counters.handovers += 1;
+            self.context.counters.handovers += 1;
         }
-        self.log(Notice::Yielded { room, to: owner.pod_id.clone(), epoch: owner.ownership.epoch });
+        self.context.log(Notice::Yielded { room, to: owner.pod_id.clone(), epoch: owner.ownership.epoch });
         self.learn(time, room, &owner);
         let answers = owned.take_answers();
         let mut going: Vec<SessionId> = Vec::new();
@@ -86,7 +86,7 @@ impl Hub {
         for (from, frame) in &mut owned.frames {
             if let Frame::Closed { entry, .. } = frame {
                 *entry = entry.or(Some(*from));
-                self.peers.send(owner.ownership.boot, frame);
+                self.context.peers.send(owner.ownership.boot, frame);
             }
         }
         self.refuse_frames(std::mem::take(&mut owned.frames));
@@ -95,27 +95,27 @@ impl Hub {
     /// A client of this pod whose connection has ended since the room began to move: the new owner waits for it.
     fn pass_on_end(&mut self, room: &Room, seat: &Seat, owner: &Owner) {
         if let (SeatState::Detached { .. }, Some(holder), Given::UpTo(last_seq)) = (seat.state, seat.holder, seat.given)
-            && holder.boot == self.me.ownership.boot
+            && holder.boot == self.context.me.ownership.boot
         {
             let heard = Some(Heard { timeline: room.timeline, last_seq });
             let entry = Some(holder.boot);
             let frame = Frame::Closed { room: room.id, relay: holder.relay, drop: Drop::Lost, heard, entry };
-            self.peers.send(owner.ownership.boot, &frame);
+            self.context.peers.send(owner.ownership.boot, &frame);
         }
     }
 
     fn becomes_relayed(&mut self, time: Time, id: SessionId, room: RoomId, stay: Stay) {
         let draining = self.drain.is_some();
-        if let Some(session) = self.session_mut(id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             let redirect = session.mode == OnWrongPod::Redirect && !draining;
             let relay = Relay::yielded(room, stay, redirect, time.now + ATTACH_PATIENCE);
             session.place = Place::Relayed(Box::new(relay));
             session.room = Some(room);
             let number = session.relay;
             self.relays.insert(number, id);
-            self.counters.relays += 1;
+            self.context.counters.relays += 1;
             // What had to wait for the room's record waits no more.
-            self.mark_dirty(id);
+            self.sessions.mark_dirty(id);
         }
     }
 
@@ -143,7 +143,7 @@ impl Hub {
                     return;
                 };
                 self.becomes_relayed(time, id, room.id, stay);
-                if let Some(session) = self.session_mut(id)
+                if let Some(session) = self.sessions.get_mut(id)
                     && let Place::Relayed(relay) = &mut session.place
                 {
                     relay.push(asked.id, Ok(if quit { Command::Quit } else { Command::Leave }));
@@ -155,7 +155,7 @@ impl Hub {
     }
 
     fn leaving_stay(&self, id: SessionId, room: &Room) -> Option<Stay> {
-        match &self.session(id)?.place {
+        match &self.sessions.get(id)?.place {
             Place::Leaving { name, seat, resumable } => Some(Stay {
                 name: *name,
                 seat: *seat,

@@ -53,7 +53,7 @@ fn weight(room: RoomId, boot: PodBoot) -> u64 {
 impl Hub {
     /// Whether the room of a dead pod is left to another one for now. `dead`: the highest of its owners.
     pub(super) fn is_others_turn(&mut self, time: Time, room: RoomId, dead: Ownership) -> bool {
-        let Some(find) = self.finds.get_mut(&room).filter(|find| !find.own_turn) else {
+        let Some(find) = self.search.finds.get_mut(&room).filter(|find| !find.own_turn) else {
             return false;
         };
         if let Some(turn) = &find.turn {
@@ -61,7 +61,7 @@ impl Hub {
             find.own_turn = !waits;
             return waits;
         }
-        let Some(watch) = self.watches.get_mut(&dead.boot) else {
+        let Some(watch) = self.search.watches.get_mut(&dead.boot) else {
             return false;
         };
         let heirs = match &watch.heirs {
@@ -69,25 +69,25 @@ impl Hub {
             Heirs::Asked => return true,
             Heirs::Unasked => {
                 watch.heirs = Heirs::Asked;
-                self.ask(TicketPurpose::Heirs(dead.boot), Request::Pods);
+                self.context.ask(TicketPurpose::Heirs(dead.boot), Request::Pods);
                 return true;
             }
         };
-        let me = self.me.ownership.boot;
+        let me = self.context.me.ownership.boot;
         let heir = heirs.iter().max_by_key(|(boot, _)| weight(room, *boot)).cloned();
         let Some((to, address)) = heir.filter(|(boot, _)| *boot != me) else {
             return false;
         };
-        if !self.reach(time, to, &address) {
+        if !self.context.reach(time, to, &address) {
             return false;
         }
         let ask = Frame::Ask { room, ticket: 0, dead: Some(dead) };
-        self.peers.send_or_queue(to, &ask);
+        self.context.peers.send_or_queue(to, &ask);
         let until = time.now + OTHERS_TURN;
-        if let Some(find) = self.finds.get_mut(&room) {
+        if let Some(find) = self.search.finds.get_mut(&room) {
             find.turn = Some(Turn { to, until });
         }
-        self.arm(until, Timer::Find(room));
+        self.context.arm(until, Timer::Search(room));
         true
     }
 
@@ -95,22 +95,23 @@ impl Hub {
     pub(in crate::hub) fn heirs_answered(&mut self, time: Time, dead: PodBoot, answer: Result<Answer, NoAnswer>) {
         let Ok(Answer::Pods(pods)) = answer else {
             // The directory is away: its next answer about the lease goes on with this.
-            if let Some(watch) = self.watches.get_mut(&dead) {
+            if let Some(watch) = self.search.watches.get_mut(&dead) {
                 watch.heirs = Heirs::Unasked;
             }
             return self.look_soon(time, dead);
         };
-        let me = self.me.ownership.boot;
+        let me = self.context.me.ownership.boot;
         let leases: Vec<LeaseRecord> = pods.iter().filter_map(|(_, bytes)| LeaseRecord::parse(bytes)).collect();
         // Without this pod among them nothing is known of whose deployment they are.
         let uid = leases.iter().find(|lease| lease.boot == me).map(|lease| lease.uid.clone());
         let alike = leases.into_iter().filter(|lease| Some(&lease.uid) == uid.as_ref() && !lease.draining);
         let heirs = alike.filter(|lease| lease.boot != dead).map(|lease| (lease.boot, lease.peer)).collect();
-        if let Some(watch) = self.watches.get_mut(&dead) {
+        if let Some(watch) = self.search.watches.get_mut(&dead) {
             watch.heirs = Heirs::Known(heirs);
         }
         let waits = |find: &Find| find.probes().any(|probe| probe.owner.ownership.boot == dead);
-        let mut rooms: Vec<RoomId> = self.finds.iter().filter(|(_, find)| waits(find)).map(|(room, _)| *room).collect();
+        let mut rooms: Vec<RoomId> =
+            self.search.finds.iter().filter(|(_, find)| waits(find)).map(|(room, _)| *room).collect();
         rooms.sort_unstable();
         for room in rooms {
             self.evaluate(time, room);
@@ -119,11 +120,11 @@ impl Hub {
 
     /// Another pod asks that this one take the room over. False: it cannot.
     pub(super) fn takes_for(&mut self, time: Time, from: PodBoot, room: RoomId) -> bool {
-        if self.drain.is_some() || !self.settled() {
+        if self.drain.is_some() || !self.context.settled() {
             return false;
         }
         let deadline = time.now + OTHERS_TURN;
-        self.arm(deadline, Timer::Find(room));
+        self.context.arm(deadline, Timer::Search(room));
         self.join_search(time, room, |find| {
             find.own_turn = true;
             if find.askers.len() < ASKERS {
@@ -136,19 +137,19 @@ impl Hub {
 
     /// Those who have asked for a takeover are told what has come of it.
     pub(super) fn tell_askers(&mut self, room: RoomId, owner: Option<Owner>) {
-        let askers = self.finds.get_mut(&room).map(|find| std::mem::take(&mut find.askers)).unwrap_or_default();
+        let askers = self.search.finds.get_mut(&room).map(|find| std::mem::take(&mut find.askers)).unwrap_or_default();
         for Asker { pod, .. } in askers {
             let served = match &owner {
                 Some(owner) => Served::Here(owner.clone()),
-                None => Served::Not { seen: self.seen.get(room).cloned() },
+                None => Served::Not { seen: self.context.known_owners.get(room).cloned() },
             };
-            self.peers.send(pod, &Frame::Answer { room, ticket: 0, served });
+            self.context.peers.send(pod, &Frame::Answer { room, ticket: 0, served });
         }
     }
 
     /// What the pod has said whose turn it is. True: the search has ended with that.
     pub(super) fn turn_answered(&mut self, time: Time, room: RoomId, from: PodBoot, served: &Served) -> bool {
-        let Some(find) = self.finds.get_mut(&room) else {
+        let Some(find) = self.search.finds.get_mut(&room) else {
             return false;
         };
         if find.turn.as_ref().is_none_or(|turn| turn.to != from) {

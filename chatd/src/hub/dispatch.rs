@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::session::{Place, Session};
 use super::{Advertised, Carried, Effect, Hub, Purpose, RoomView, Timer};
+use crate::counters::Counters;
 use crate::directory::{Answer, NoAnswer};
 use crate::ids::{SessionId, SessionRef, Ticket, Time};
 use crate::lease::{LeaseView, Target};
@@ -20,10 +21,10 @@ impl Hub {
     pub fn open(&mut self, time: Time, encoding: Encoding) -> SessionId {
         self.begin(time);
         let deadline = match encoding {
-            Encoding::Lines => time.now + self.settings.first_line_timeout,
-            Encoding::Json => time.now + self.settings.idle_timeout,
+            Encoding::Lines => time.now + self.context.settings.first_line_timeout,
+            Encoding::Json => time.now + self.context.settings.idle_timeout,
         };
-        let session = Session::new(encoding, deadline, &self.settings, time.now);
+        let session = Session::new(encoding, deadline, &self.context.settings, time.now);
         self.insert_session(session)
     }
 
@@ -73,26 +74,26 @@ impl Hub {
     /// A client that speaks lines has been silent for long, and so has this side: it is sent a line that means nothing.
     pub fn keep_alive(&mut self, time: Time, session: SessionId) {
         self.begin(time);
-        if let Some(found) = self.session_mut(session)
+        if let Some(found) = self.sessions.get_mut(session)
             && found.encoding == Encoding::Lines
             && found.output.len() == 0
             && !matches!(found.place, Place::Closing)
         {
             found.output.buffer().extend_from_slice(lines::KEEP_ALIVE);
-            self.mark_dirty(session);
+            self.sessions.mark_dirty(session);
         }
         self.finish(time);
     }
 
     /// Whether the driver should read from this client: not while what it sent earlier still waits.
     pub fn wants_input(&self, session: SessionId) -> bool {
-        let most = self.settings.limits.waiting;
-        self.session(session).is_some_and(|session| session.wants_input(most))
+        let most = self.context.settings.limits.waiting;
+        self.sessions.get(session).is_some_and(|session| session.wants_input(most))
     }
 
     /// What is to be written to the client now.
     pub fn output(&self, session: SessionId) -> &[u8] {
-        match self.session(session) {
+        match self.sessions.get(session) {
             Some(found) if !self.output_waits(found) => found.output.bytes(),
             _ => &[],
         }
@@ -100,7 +101,7 @@ impl Hub {
 
     /// So many bytes of [`Hub::output`] have been written.
     pub fn wrote(&mut self, time: Time, session: SessionId, bytes: usize) {
-        if let Some(found) = self.session_mut(session) {
+        if let Some(found) = self.sessions.get_mut(session) {
             found.output.written(bytes, found.encoding);
             self.credit(time, session);
         }
@@ -108,7 +109,7 @@ impl Hub {
 
     /// Bytes of memory that what came from the client and waits, and what it is to be sent, take.
     pub fn holds(&self, session: SessionId) -> usize {
-        self.session(session).map_or(0, Session::holds)
+        self.sessions.get(session).map_or(0, Session::holds)
     }
 
     /// All clients hold too much memory, and this one the most: it is ended.
@@ -120,12 +121,12 @@ impl Hub {
 
     /// Bytes that wait here for clients of other pods.
     pub fn guests_hold(&self) -> usize {
-        self.guests.held()
+        self.remote_members.held()
     }
 
     /// For which clients of other pods bytes wait here, and how many.
     pub fn guests_that_hold(&self) -> impl Iterator<Item = (usize, SessionRef)> {
-        self.guests.holders()
+        self.remote_members.holders()
     }
 
     /// As [`Hub::shed`], for a client of another pod.
@@ -137,18 +138,14 @@ impl Hub {
 
     /// Takes a session that [`Effect::Migrate`] names out of this hub.
     pub fn take(&mut self, session: SessionId) -> Option<Carried> {
-        self.session(session)?;
-        let mut carried = self.sessions.remove(session.index as usize);
-        // It stands in this hub's list; the next one's has it not yet.
-        carried.dirty = false;
-        Some(Carried(carried))
+        self.sessions.remove(session).map(Carried)
     }
 
     /// Goes on with a session of another thread.
     pub fn adopt(&mut self, time: Time, carried: Carried) -> SessionId {
         self.begin(time);
         let session = self.insert_session(carried.0);
-        self.mark_dirty(session);
+        self.sessions.mark_dirty(session);
         self.run_carried(time, session);
         self.finish(time);
         session
@@ -180,17 +177,17 @@ impl Hub {
     /// The directory has answered a request of [`Effect::Directory`], or not.
     pub fn answered(&mut self, time: Time, ticket: Ticket, answer: Result<Answer, NoAnswer>) {
         self.begin(time);
-        self.directory_answers = answer.is_ok();
-        match self.tickets.remove(&ticket) {
+        self.context.directory_answers = answer.is_ok();
+        match self.context.requests.tickets.remove(&ticket) {
             Some(Purpose::Own(room)) => {
-                self.own_requests -= 1;
+                self.context.requests.own -= 1;
                 self.own_record_answered(time, room, ticket, answer);
             }
-            Some(Purpose::Find(room)) => self.find_answered(time, room, ticket, answer),
+            Some(Purpose::Search(room)) => self.find_answered(time, room, ticket, answer),
             Some(Purpose::Lease(boot)) => self.lease_answered(time, boot, ticket, answer),
             Some(Purpose::Heirs(boot)) => self.heirs_answered(time, boot, answer),
-            Some(Purpose::Moving(room)) => self.arrival_answered(time, room, ticket, answer),
-            Some(Purpose::Places) => self.places_listed(time, answer),
+            Some(Purpose::Incoming(room)) => self.arrival_answered(time, room, ticket, answer),
+            Some(Purpose::Placement) => self.places_listed(time, answer),
             None => {}
         }
         self.pump_checks(time);
@@ -208,10 +205,10 @@ impl Hub {
     pub fn lease(&mut self, time: Time, view: LeaseView) {
         // By the lease as it was: the news may be the first thing that comes after a freeze.
         self.begin(time);
-        let held_before = self.holds_lease(time);
-        self.directory_answers |= view.confirmed > self.lease.confirmed;
-        self.lease = view;
-        if !held_before && self.holds_lease(time) {
+        let held_before = self.context.lease.is_held(time);
+        self.context.directory_answers |= view.confirmed > self.context.lease.view.confirmed;
+        self.context.lease.view = view;
+        if !held_before && self.context.lease.is_held(time) {
             self.confirm_again(time);
         }
         self.finish(time);
@@ -272,7 +269,7 @@ impl Hub {
 
     /// Nothing is left to do: no rooms, no sessions, nobody's link is needed.
     pub fn drained(&self) -> bool {
-        self.rooms.is_empty() && self.sessions.is_empty() && self.arriving.is_empty()
+        self.rooms.is_empty() && self.sessions.is_empty() && self.incoming.is_empty()
     }
 
     pub fn set_keys(&mut self, keys: Arc<Keyring>) {
@@ -285,26 +282,26 @@ impl Hub {
 
     /// When [`Hub::tick`] has something to do next (ms).
     pub fn next_deadline(&self) -> Option<u64> {
-        self.timers.first().map(|(at, _)| *at)
+        self.context.timers.first().map(|(at, _)| *at)
     }
 
     /// Time has passed.
     pub fn tick(&mut self, time: Time) {
         self.begin(time);
-        while let Some(&(at, timer)) = self.timers.first()
+        while let Some(&(at, timer)) = self.context.timers.first()
             && at <= time.now
         {
-            self.timers.pop_first();
+            self.context.timers.pop_first();
             match timer {
                 Timer::Session(session) => self.session_due(time, session),
                 Timer::Room(room) => self.room_due(time, room),
-                Timer::Find(room) => self.find_due(time, room),
-                Timer::Arrival(room) => self.arrival_due(room),
+                Timer::Search(room) => self.find_due(time, room),
+                Timer::Incoming(room) => self.arrival_due(room),
                 Timer::Peers => self.peers_due(time),
                 Timer::Watches => self.watches_due(time),
                 Timer::Drain => self.drain_due(time),
                 Timer::Owners => self.forget_old_owners(time),
-                Timer::Elsewhere => self.elsewhere_due(time),
+                Timer::Placement => self.elsewhere_due(time),
             }
         }
         self.finish(time);
@@ -314,22 +311,17 @@ impl Hub {
 
     /// Moves what is to be done to the end of `into`, in order.
     pub fn take_effects(&mut self, into: &mut Vec<Effect>) {
-        into.append(&mut self.effects);
+        into.append(&mut self.context.effects);
     }
 
     /// Moves the sessions that have something to write to the end of `into`; a session may stand there twice.
     pub fn take_dirty(&mut self, into: &mut Vec<SessionId>) {
-        for session in self.dirty.drain(..) {
-            if let Some(found) = self.sessions.get_mut(session.index as usize) {
-                found.dirty = false;
-            }
-            into.push(session);
-        }
+        self.sessions.take_dirty(into);
     }
 
     /// Hands each peer's frames, encoded one after the other, to `send`.
     pub fn take_frames(&mut self, send: impl FnMut(PodBoot, Vec<u8>)) {
-        self.peers.take_frames(send);
+        self.context.peers.take_frames(send);
     }
 
     // ---- what others may see
@@ -341,8 +333,17 @@ impl Hub {
 
     /// A room's seats as its record is to have them; for the simulation's checks.
     pub fn seats_of(&self, room: RoomId) -> Vec<(PlayerName, RecordedSeat)> {
-        let owned = self.owned_key(room).and_then(|key| self.rooms.get(key));
+        let owned = self.rooms.of(room);
         owned.map(|owned| owned.room.recorded().collect()).unwrap_or_default()
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.context.counters
+    }
+
+    /// For what the driver alone can count: bytes and connections.
+    pub fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.context.counters
     }
 
     pub fn room_count(&self) -> usize {
@@ -358,7 +359,7 @@ impl Hub {
     }
 
     pub fn guest_count(&self) -> usize {
-        self.guests.len()
+        self.remote_members.len()
     }
 
     pub fn relay_count(&self) -> usize {

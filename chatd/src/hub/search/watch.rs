@@ -54,7 +54,7 @@ impl Hub {
     /// The lease of a possible owner will be looked at. `soon`: before the next look that is due anyway.
     pub(super) fn ask_lease(&mut self, time: Time, owner: &Owner, soon: bool) -> Lease {
         let boot = owner.ownership.boot;
-        let watch = self.watches.entry(boot).or_insert_with(|| Watch {
+        let watch = self.search.watches.entry(boot).or_insert_with(|| Watch {
             pod_id: owner.pod_id.clone(),
             peer: owner.peer.clone(),
             asked: None,
@@ -73,25 +73,25 @@ impl Hub {
             self.look_at_lease(boot, time.now);
         } else {
             let next = watch.next;
-            self.arm(next, Timer::Watches);
+            self.context.arm(next, Timer::Watches);
         }
         Lease::Asked
     }
 
     fn look_at_lease(&mut self, boot: PodBoot, now: u64) {
-        let Some(watch) = self.watches.get_mut(&boot) else {
+        let Some(watch) = self.search.watches.get_mut(&boot) else {
             return;
         };
         watch.next = now + LOOK;
         if watch.asked.is_none() {
             watch.asked_at = Some(now);
             let request = Request::Get { key: Key::Pod(watch.pod_id.clone()) };
-            let ticket = self.ask(TicketPurpose::Lease(boot), request);
-            if let Some(watch) = self.watches.get_mut(&boot) {
+            let ticket = self.context.ask(TicketPurpose::Lease(boot), request);
+            if let Some(watch) = self.search.watches.get_mut(&boot) {
                 watch.asked = Some(ticket);
             }
         }
-        self.arm(now + LOOK, Timer::Watches);
+        self.context.arm(now + LOOK, Timer::Watches);
     }
 
     pub(in crate::hub) fn lease_answered(
@@ -101,7 +101,7 @@ impl Hub {
         ticket: Ticket,
         answer: Result<Answer, NoAnswer>,
     ) {
-        let Some(watch) = self.watches.get_mut(&boot).filter(|watch| watch.asked == Some(ticket)) else {
+        let Some(watch) = self.search.watches.get_mut(&boot).filter(|watch| watch.asked == Some(ticket)) else {
             return;
         };
         watch.asked = None;
@@ -111,7 +111,7 @@ impl Hub {
                 Some(lease) if lease.boot == boot => Lease::Held,
                 Some(_) => Lease::Gone,
                 None => {
-                    self.counters.unreadable_records += 1;
+                    self.context.counters.unreadable_records += 1;
                     Lease::Gone
                 }
             },
@@ -120,7 +120,7 @@ impl Hub {
         };
         let mut rooms = Vec::new();
         let mut again = None;
-        for (room, find) in &mut self.finds {
+        for (room, find) in &mut self.search.finds {
             let read = find.read;
             let Step::Asking(probes) = &mut find.step else {
                 continue;
@@ -149,10 +149,10 @@ impl Hub {
             self.evaluate(time, room);
         }
         if lease == Lease::Held {
-            let turns = self.settings.shards.div_ceil(READING_THREADS);
-            let own_turn = self.watches.get_mut(&boot).is_some_and(|watch| {
+            let turns = self.context.settings.shards.div_ceil(READING_THREADS);
+            let own_turn = self.search.watches.get_mut(&boot).is_some_and(|watch| {
                 watch.held += 1;
-                watch.held % turns == self.settings.shard % turns
+                watch.held % turns == self.context.settings.shard % turns
             });
             let most = if changed { usize::MAX } else { usize::from(own_turn) * READ_AGAIN };
             self.read_again(time, boot, most);
@@ -161,11 +161,11 @@ impl Hub {
 
     /// Reads records of rooms that wait for a pod again, those first that were read longest ago.
     fn read_again(&mut self, time: Time, boot: PodBoot, most: usize) {
-        let waiting = self.finds.iter().filter(|(_, find)| find.waits_for(boot) && find.is_parked());
+        let waiting = self.search.finds.iter().filter(|(_, find)| find.waits_for(boot) && find.is_parked());
         let mut waiting: Vec<(Ticket, RoomId)> = waiting.map(|(room, find)| (find.read, *room)).collect();
         waiting.sort_unstable();
         for (_, room) in waiting.into_iter().take(most) {
-            if let Some(find) = self.finds.get_mut(&room) {
+            if let Some(find) = self.search.finds.get_mut(&room) {
                 find.patient = true;
             }
             self.read_record(time, room);
@@ -175,25 +175,25 @@ impl Hub {
     /// Time has passed: looks that are due, and an end of those that nobody waits for.
     pub(in crate::hub) fn watches_due(&mut self, time: Time) {
         let due: Vec<PodBoot> =
-            self.watches.iter().filter(|(_, watch)| watch.next <= time.now).map(|(boot, _)| *boot).collect();
+            self.search.watches.iter().filter(|(_, watch)| watch.next <= time.now).map(|(boot, _)| *boot).collect();
         for boot in due {
-            if !self.finds.values().any(|find| find.waits_for(boot)) {
-                self.watches.remove(&boot);
+            if !self.search.finds.values().any(|find| find.waits_for(boot)) {
+                self.search.watches.remove(&boot);
                 continue;
             }
-            if let Some(peer) = self.watches.get(&boot).map(|watch| watch.peer.clone()) {
-                self.reach(time, boot, &peer);
+            if let Some(peer) = self.search.watches.get(&boot).map(|watch| watch.peer.clone()) {
+                self.context.reach(time, boot, &peer);
             }
             self.look_at_lease(boot, time.now);
         }
-        if let Some(next) = self.watches.values().map(|watch| watch.next).min() {
-            self.arm(next.max(time.now + 1), Timer::Watches);
+        if let Some(next) = self.search.watches.values().map(|watch| watch.next).min() {
+            self.context.arm(next.max(time.now + 1), Timer::Watches);
         }
     }
 
     /// A room that was `boot`'s is another pod's: if it lives, it gives its rooms away.
     pub(super) fn owner_has_changed(&mut self, time: Time, boot: PodBoot) {
-        if let Some(watch) = self.watches.get_mut(&boot).filter(|watch| !watch.changed) {
+        if let Some(watch) = self.search.watches.get_mut(&boot).filter(|watch| !watch.changed) {
             watch.changed = true;
             self.look_soon(time, boot);
         }
@@ -201,20 +201,20 @@ impl Hub {
 
     /// Its lease is looked at before the next look that is due anyway.
     pub(in crate::hub) fn look_soon(&mut self, time: Time, boot: PodBoot) {
-        if let Some(watch) = self.watches.get_mut(&boot) {
+        if let Some(watch) = self.search.watches.get_mut(&boot) {
             watch.next = watch.next.min(watch.asked_at.map_or(time.now, |at| at + SOONEST));
             let next = watch.next.max(time.now + 1);
-            self.arm(next, Timer::Watches);
+            self.context.arm(next, Timer::Watches);
         }
     }
 
     /// The pod with `boot` can be asked again.
     pub(in crate::hub) fn owner_is_back(&mut self, time: Time, boot: PodBoot) {
-        if !self.watches.contains_key(&boot) {
+        if !self.search.watches.contains_key(&boot) {
             return;
         }
         let mut rooms = Vec::new();
-        for (room, find) in &mut self.finds {
+        for (room, find) in &mut self.search.finds {
             if let Step::Asking(probes) = &mut find.step {
                 let silent = |probe: &&mut Probe| probe.owner.ownership.boot == boot && probe.said == Said::Silent;
                 for probe in probes.iter_mut().filter(silent) {
@@ -225,8 +225,8 @@ impl Hub {
         }
         rooms.sort_unstable();
         for room in rooms {
-            self.peers.send(boot, &Frame::Ask { room, ticket: 0, dead: None });
-            self.arm(time.now + PATIENCE, Timer::Find(room));
+            self.context.peers.send(boot, &Frame::Ask { room, ticket: 0, dead: None });
+            self.context.arm(time.now + PATIENCE, Timer::Search(room));
         }
     }
 }

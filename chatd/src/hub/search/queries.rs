@@ -14,15 +14,15 @@ pub(super) struct Query {
 
 impl Hub {
     pub(in crate::hub) fn look_up_for_query(&mut self, time: Time, number: u64, room: RoomId) {
-        if let Some(owned) = self.owned_key(room).and_then(|key| self.rooms.get(key)) {
+        if let Some(owned) = self.rooms.of(room) {
             let result = Ok(owned.room.seats.iter().map(|seat| seat.name).collect());
-            return self.effects.push(Effect::LookedUp { query: number, result });
+            return self.context.effects.push(Effect::LookedUp { query: number, result });
         }
-        if !self.serves() {
-            return self.effects.push(Effect::LookedUp { query: number, result: Err(ErrorCode::Unavailable) });
+        if !self.context.serves() {
+            return self.context.effects.push(Effect::LookedUp { query: number, result: Err(ErrorCode::Unavailable) });
         }
         let query = Query { number, deadline: time.now + PATIENCE };
-        self.arm(query.deadline, Timer::Find(room));
+        self.context.arm(query.deadline, Timer::Search(room));
         self.join_search(time, room, |find| find.queries.push(query));
         // A search that was under way may have read it.
         self.answer_by_record(room);
@@ -30,7 +30,7 @@ impl Hub {
 
     /// Answers all who ask who is there, if there is a record. True: nobody else waits for this search.
     pub(super) fn answer_by_record(&mut self, room: RoomId) -> bool {
-        let Some(find) = self.finds.get(&room).filter(|find| !find.queries.is_empty()) else {
+        let Some(find) = self.search.finds.get(&room).filter(|find| !find.queries.is_empty()) else {
             return false;
         };
         let Some(record) = &find.record else {
@@ -43,17 +43,19 @@ impl Hub {
     }
 
     pub(super) fn answer_queries(&mut self, room: RoomId, result: Result<Vec<PlayerName>, ErrorCode>) {
-        if let Some(find) = self.finds.get_mut(&room) {
+        if let Some(find) = self.search.finds.get_mut(&room) {
             let queries = find.queries.drain(..);
-            self.effects.extend(queries.map(|query| Effect::LookedUp { query: query.number, result: result.clone() }));
+            self.context
+                .effects
+                .extend(queries.map(|query| Effect::LookedUp { query: query.number, result: result.clone() }));
         }
     }
 
     pub(super) fn queries_due(&mut self, time: Time, room: RoomId) {
-        if let Some(find) = self.finds.get_mut(&room) {
+        if let Some(find) = self.search.finds.get_mut(&room) {
             let late = find.queries.extract_if(.., |query| query.deadline <= time.now);
             let result = |query: Query| Effect::LookedUp { query: query.number, result: Err(ErrorCode::Unavailable) };
-            self.effects.extend(late.map(result));
+            self.context.effects.extend(late.map(result));
         }
     }
 }

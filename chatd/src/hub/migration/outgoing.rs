@@ -6,6 +6,7 @@
 
 use super::{Ended, Hub, PodBoot, RoomId};
 use crate::hub::Notice;
+use crate::hub::context::Context;
 use crate::hub::ownership::{Answer, Owned, PATIENCE, Phase};
 use crate::hub::session::Place;
 use crate::ids::{Reach, Time};
@@ -81,12 +82,12 @@ impl Hub {
     fn next_moves(&mut self, time: Time) {
         // What stays at once is offered again later.
         for _ in 0..self.drain.as_ref().map_or(0, |drain| drain.waiting.len()) {
-            let Hub { drain, peers, index, rooms, directory_answers, .. } = self;
+            let Hub { drain, rooms, context: Context { peers, directory_answers, .. }, .. } = self;
             let Some(drain) = drain.as_mut().filter(|drain| time.now < drain.deadline && *directory_answers) else {
                 return;
             };
             let ready = |room: &RoomId| {
-                let key = index.get(room).copied();
+                let key = rooms.key(*room);
                 key.filter(|key| rooms.get(*key).is_some_and(Owned::can_move))
             };
             while drain.waiting.front().is_some_and(|room| ready(room).is_none()) {
@@ -107,10 +108,10 @@ impl Hub {
     /// A room is offered over a link that is there, so that it does not stand still for as long as a dial takes.
     fn link_targets(&mut self, time: Time) {
         let listed = self.drain.iter().flat_map(|drain| drain.targets.all_listed());
-        let absent = listed.filter(|target| !self.peers.is_up(target.boot));
+        let absent = listed.filter(|target| !self.context.peers.is_up(target.boot));
         let mut dialling = false;
         for (boot, peer) in absent.map(|target| (target.boot, target.peer.clone())).collect::<Vec<_>>() {
-            dialling |= self.reach(time, boot, &peer);
+            dialling |= self.context.reach(time, boot, &peer);
         }
         if let Some(drain) = &mut self.drain {
             drain.dialling = dialling;
@@ -139,7 +140,7 @@ impl Hub {
         match moving.step {
             Step::Checking if known => {
                 // The target has not got it: nobody else will, once this is written.
-                self.counters.handovers_failed += 1;
+                self.context.counters.handovers_failed += 1;
                 moving.step = Step::Reclaiming;
                 moving.until = time.now + PATIENCE;
                 moving.claim = false;
@@ -162,13 +163,13 @@ impl Hub {
         };
         let boot = moving.target.boot;
         let offer = self.drain.as_mut().and_then(|drain| drain.offers.get_mut(&room));
-        let (Some(record), Some((_, sent)), true) = (record, offer, self.peers.is_up(boot)) else {
+        let (Some(record), Some((_, sent)), true) = (record, offer, self.context.peers.is_up(boot)) else {
             return self.stay(time, key);
         };
         *sent = Some(time.now);
         (moving.step, moving.until, moving.tried) = (Step::Offering, time.now + PATIENCE, true);
         let snapshot = owned.room.snapshot(owned.ownership, &record, time.now);
-        self.peers.send(boot, &Frame::Offer { room, snapshot });
+        self.context.peers.send(boot, &Frame::Offer { room, snapshot });
         self.arm_room(time, key);
     }
 
@@ -180,7 +181,7 @@ impl Hub {
         basis: Ownership,
         taken: Option<Owner>,
     ) {
-        let Some(key) = self.owned_key(room) else {
+        let Some(key) = self.rooms.key(room) else {
             return;
         };
         let Some(owned) = self.rooms.get(key).filter(|owned| owned.ownership == basis) else {
@@ -216,7 +217,7 @@ impl Hub {
         match moving.step {
             Step::Offering => self.check_move(time, key),
             Step::Settling => {
-                self.directory_answers = false;
+                self.context.directory_answers = false;
                 self.stay(time, key);
             }
             // The target may have it: the directory is asked until it says so.
@@ -253,7 +254,7 @@ impl Hub {
             if let Some(drain) = &mut self.drain {
                 drain.offer_ended(room, |_| Ended::Failed(time.now));
             }
-            self.log(Notice::MoveFailed { room, to });
+            self.context.log(Notice::MoveFailed { room, to });
             self.read_own_record(time, key);
             self.arm_room(time, key);
         }
@@ -281,12 +282,12 @@ impl Hub {
             return;
         };
         let room = owned.room.id;
-        self.counters.handovers_failed += 1;
-        self.log(Notice::GivenUp { room });
+        self.context.counters.handovers_failed += 1;
+        self.context.log(Notice::GivenUp { room });
         for seat in &owned.room.seats {
             match seat.reach {
                 Some(Reach::Local(id)) => {
-                    if let Some(session) = self.session_mut(id) {
+                    if let Some(session) = self.sessions.get_mut(id) {
                         session.place = Place::Outside;
                     }
                     self.fail(time, id, code);

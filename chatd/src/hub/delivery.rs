@@ -9,7 +9,7 @@ use crate::protocol::{Encoding, ErrorCode, Event};
 impl Hub {
     /// Says `event` to a client of this hub.
     pub(super) fn say(&mut self, time: Time, id: SessionId, number: Option<u64>, event: &Event<'_>) {
-        let limit = self.settings.send_queue;
+        let limit = self.context.settings.send_queue;
         self.say_with(time, id, limit, |encoding, out| encoding.encode(event, number, out));
     }
 
@@ -20,17 +20,17 @@ impl Hub {
 
     /// Says what is encoded already.
     pub(super) fn say_bytes(&mut self, time: Time, id: SessionId, bytes: &[u8]) {
-        let limit = self.settings.send_queue;
+        let limit = self.context.settings.send_queue;
         self.say_with(time, id, limit, |_, out| out.extend_from_slice(bytes));
     }
 
     fn say_with(&mut self, time: Time, id: SessionId, limit: usize, write: impl FnOnce(Encoding, &mut Vec<u8>)) {
-        if let Some(session) = self.session_mut(id)
+        if let Some(session) = self.sessions.get_mut(id)
             && !matches!(session.place, Place::Closing)
         {
             write(session.encoding, session.output.buffer());
             let is_slow = session.output.is_over(limit);
-            self.mark_dirty(id);
+            self.sessions.mark_dirty(id);
             if is_slow {
                 self.too_slow(time, id);
             }
@@ -45,7 +45,7 @@ impl Hub {
 
     /// Ends a connection whose error has been said, or needs none: `BYE`, flush, close.
     pub(super) fn fail_quietly(&mut self, time: Time, id: SessionId, code: Option<ErrorCode>) {
-        if self.session(id).is_some_and(|session| matches!(session.place, Place::Closing)) {
+        if self.sessions.get(id).is_some_and(|session| matches!(session.place, Place::Closing)) {
             return;
         }
         let drop = match code {
@@ -65,46 +65,48 @@ impl Hub {
     }
 
     pub(super) fn close(&mut self, id: SessionId, code: Option<ErrorCode>) {
-        if let Some(session) = self.session_mut(id)
+        if let Some(session) = self.sessions.get_mut(id)
             && !matches!(session.place, Place::Closing)
         {
             session.place = Place::Closing;
             session.room = None;
             if std::mem::take(&mut session.waiting).carried.is_some() {
                 // It ends here: the thread that it was to go to would not know that it has to be closed.
-                self.effects.retain(|effect| !matches!(effect, Effect::Migrate { session, .. } if *session == id));
+                self.context
+                    .effects
+                    .retain(|effect| !matches!(effect, Effect::Migrate { session, .. } if *session == id));
             }
-            self.effects.push(Effect::Close { session: id, code });
-            self.mark_dirty(id);
+            self.context.effects.push(Effect::Close { session: id, code });
+            self.sessions.mark_dirty(id);
         }
     }
 
     pub(super) fn abort(&mut self, id: SessionId) {
-        if let Some(session) = self.session_mut(id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.place = Place::Closing;
             session.waiting = Waiting::default();
-            self.effects.push(Effect::Abort { session: id });
+            self.context.effects.push(Effect::Abort { session: id });
         }
     }
 
     /// A slow reader: what is queued is dropped, the line under way is finished, and it is told why.
     pub(super) fn too_slow(&mut self, time: Time, id: SessionId) {
-        if let Some(session) = self.session_mut(id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             let encoding = session.encoding;
             session.output.keep_only_what_is_under_way(encoding);
-            self.counters.slow_consumers += 1;
+            self.context.counters.slow_consumers += 1;
             self.fail(time, id, ErrorCode::SlowConsumer);
         }
     }
 
     /// One of those that hold the most memory, while all together hold too much: what is queued is dropped, and it is told why.
     pub(super) fn end_largest(&mut self, time: Time, id: SessionId) {
-        if let Some(session) = self.session_mut(id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             let encoding = session.encoding;
             session.output.keep_only_what_is_under_way(encoding);
             session.waiting.bytes = Vec::new();
             session.waiting.messages.clear();
-            self.counters.connections_shed += 1;
+            self.context.counters.connections_shed += 1;
             self.fail(time, id, ErrorCode::Overloaded);
         }
     }

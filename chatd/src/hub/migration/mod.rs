@@ -3,8 +3,10 @@
 //! Rooms go as fast as the other pods answer (`pace.rs`), each as `moving.rs` says; what is not taken goes on here and is offered
 //! again, until the deadline. Clients go one after the other, spread over what the deadline leaves.
 
-mod moving;
+mod incoming;
+mod outgoing;
 mod pace;
+mod release;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -14,7 +16,8 @@ use crate::ids::{SessionId, Time};
 use crate::lease::Target;
 use crate::protocol::{ErrorCode, OnWrongPod, PodBoot, RoomId};
 
-pub use moving::Move;
+pub use incoming::Incoming;
+pub use outgoing::Move;
 use pace::{Ended, Targets};
 
 /// Balancers are slow to learn that a pod is going: for so long it is as good as any other (ms).
@@ -81,13 +84,13 @@ impl Hub {
                 checked: false,
             });
             // What it answered long ago says nothing.
-            self.directory_answers = false;
-            self.arm(time.now + STEP, Timer::Drain);
+            self.context.directory_answers = false;
+            self.context.arm(time.now + STEP, Timer::Drain);
         }
     }
 
     pub(super) fn set_targets(&mut self, time: Time, targets: Vec<Target>) {
-        self.directory_answers = true;
+        self.context.directory_answers = true;
         if let Some(drain) = &mut self.drain {
             drain.alone = targets.is_empty();
             drain.targets.listed(targets);
@@ -136,14 +139,14 @@ impl Hub {
         self.send_clients_away(time, over);
         if !self.drained() {
             // On round times only, so that there is one timer however often the targets are told.
-            self.arm((time.now / STEP + 1) * STEP, Timer::Drain);
+            self.context.arm((time.now / STEP + 1) * STEP, Timer::Drain);
         }
     }
 
     fn send_clients_away(&mut self, time: Time, over: bool) {
-        let sessions: Vec<SessionId> = self.sessions.iter().map(|(_, session)| session.id).collect();
+        let sessions: Vec<SessionId> = self.sessions.iter().map(|session| session.id).collect();
         for id in sessions {
-            let Some(session) = self.session(id) else {
+            let Some(session) = self.sessions.get(id) else {
                 continue;
             };
             match session.place {
@@ -160,7 +163,10 @@ impl Hub {
 
     /// Where there is no other pod, a room that nobody is connected to need not wait for one.
     fn end_alone(&mut self, time: Time) {
-        if self.directory_answers && self.peers.is_alone() && self.drain.as_ref().is_some_and(|drain| drain.alone) {
+        if self.context.directory_answers
+            && self.context.peers.is_alone()
+            && self.drain.as_ref().is_some_and(|drain| drain.alone)
+        {
             let idle = self.rooms.iter().filter(|(_, owned)| owned.is_deserted()).map(|(key, _)| key);
             for key in idle.collect::<Vec<_>>() {
                 self.abandon(time, key, ErrorCode::ShuttingDown);

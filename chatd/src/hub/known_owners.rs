@@ -1,4 +1,4 @@
-//! The highest owners that were seen of rooms that are elsewhere. Pure: no I/O.
+//! The highest owners known of rooms that are elsewhere. Pure: no I/O.
 //!
 //! Kept by the time of their last use as well, so that the oldest are found without looking through the others.
 
@@ -13,29 +13,29 @@ use crate::shrink::Shrink;
 const GRAIN: u64 = 1_000;
 
 #[derive(Debug)]
-struct Seen {
+struct Known {
     owner: Owner,
     used: u64,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct SeenOwners {
+pub struct KnownOwners {
     /// Of how many rooms, and how long past its last use (ms).
     most: usize,
     kept_for: u64,
-    rooms: HashMap<RoomId, Seen>,
+    rooms: HashMap<RoomId, Known>,
     by_use: BTreeSet<(u64, RoomId)>,
 }
 
-impl SeenOwners {
+impl KnownOwners {
     pub fn new(limits: HubLimits) -> Self {
         let (most, kept_for) = (limits.owners, limits.owner_for);
         Self { most, kept_for, rooms: HashMap::new(), by_use: BTreeSet::new() }
     }
 
     pub fn get(&self, room: RoomId) -> Option<&Owner> {
-        self.rooms.get(&room).map(|seen| &seen.owner)
+        self.rooms.get(&room).map(|known| &known.owner)
     }
 
     pub fn len(&self) -> usize {
@@ -48,20 +48,20 @@ impl SeenOwners {
 
     /// The owner, which is in use.
     pub fn used(&mut self, now: u64, room: RoomId) -> Option<&Owner> {
-        let seen = self.rooms.get_mut(&room)?;
-        if now >= seen.used + GRAIN {
-            self.by_use.remove(&(seen.used, room));
+        let known = self.rooms.get_mut(&room)?;
+        if now >= known.used + GRAIN {
+            self.by_use.remove(&(known.used, room));
             self.by_use.insert((now, room));
-            seen.used = now;
+            known.used = now;
         }
-        Some(&seen.owner)
+        Some(&known.owner)
     }
 
     /// Remembers `owner`, unless a higher one is known. False: there are too many already.
     pub fn learn(&mut self, now: u64, room: RoomId, owner: &Owner) -> bool {
         if self.used(now, room).is_some() {
-            if let Some(seen) = self.rooms.get_mut(&room).filter(|seen| owner.ownership > seen.owner.ownership) {
-                seen.owner = owner.clone();
+            if let Some(known) = self.rooms.get_mut(&room).filter(|known| owner.ownership > known.owner.ownership) {
+                known.owner = owner.clone();
             }
             return true;
         }
@@ -71,14 +71,14 @@ impl SeenOwners {
         if self.rooms.len() >= self.most {
             return false;
         }
-        self.rooms.insert(room, Seen { owner: owner.clone(), used: now });
+        self.rooms.insert(room, Known { owner: owner.clone(), used: now });
         self.by_use.insert((now, room));
         true
     }
 
     pub fn remove(&mut self, room: RoomId) {
-        if let Some(seen) = self.rooms.remove(&room) {
-            self.by_use.remove(&(seen.used, room));
+        if let Some(known) = self.rooms.remove(&room) {
+            self.by_use.remove(&(known.used, room));
         }
     }
 
@@ -122,32 +122,32 @@ mod tests {
 
     #[test]
     fn the_higher_owner_is_remembered_for_as_long_as_it_is_used() {
-        let mut seen = SeenOwners::new(USUAL);
+        let mut known = KnownOwners::new(USUAL);
         for epoch in [5, 7, 6] {
-            assert!(seen.learn(0, room(1), &owner(epoch)));
+            assert!(known.learn(0, room(1), &owner(epoch)));
         }
-        assert!(seen.learn(0, room(2), &owner(1)));
-        assert_eq!(seen.used(500_000, room(1)), Some(&owner(7)));
-        seen.forget_old(USUAL.owner_for);
-        assert_eq!((seen.get(room(1)), seen.get(room(2))), (Some(&owner(7)), None));
-        seen.forget_old(500_000 + USUAL.owner_for);
-        assert!(seen.is_empty() && seen.by_use.is_empty());
+        assert!(known.learn(0, room(2), &owner(1)));
+        assert_eq!(known.used(500_000, room(1)), Some(&owner(7)));
+        known.forget_old(USUAL.owner_for);
+        assert_eq!((known.get(room(1)), known.get(room(2))), (Some(&owner(7)), None));
+        known.forget_old(500_000 + USUAL.owner_for);
+        assert!(known.is_empty() && known.by_use.is_empty());
     }
 
     #[test]
     fn a_full_memory_looks_at_the_oldest_only() {
-        let mut seen = SeenOwners::new(USUAL);
+        let mut known = KnownOwners::new(USUAL);
         for number in 0..USUAL.owners {
-            assert!(seen.learn(number as u64, room(number), &owner(1)));
+            assert!(known.learn(number as u64, room(number), &owner(1)));
         }
         // Each of these would look through all rooms, were they not in order: that would take minutes.
         for number in 0..20_000 {
-            assert!(!seen.learn(USUAL.owners as u64, room(USUAL.owners + number), &owner(1)));
+            assert!(!known.learn(USUAL.owners as u64, room(USUAL.owners + number), &owner(1)));
         }
         let later = USUAL.owner_for + 10;
-        assert!(seen.learn(later, room(USUAL.owners), &owner(1)));
-        assert_eq!((seen.get(room(10)), seen.rooms.len()), (None, USUAL.owners - 10));
-        seen.remove(room(USUAL.owners));
-        assert_eq!((seen.rooms.len(), seen.by_use.len()), (USUAL.owners - 11, USUAL.owners - 11));
+        assert!(known.learn(later, room(USUAL.owners), &owner(1)));
+        assert_eq!((known.get(room(10)), known.rooms.len()), (None, USUAL.owners - 10));
+        known.remove(room(USUAL.owners));
+        assert_eq!((known.rooms.len(), known.by_use.len()), (USUAL.owners - 11, USUAL.owners - 11));
     }
 }

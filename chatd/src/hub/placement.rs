@@ -18,7 +18,7 @@ const FRESH: u64 = 2_000;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub struct Elsewhere {
+pub struct Placement {
     /// Pods that may have a place.
     pods: Vec<Target>,
     listed: Option<u64>,
@@ -37,42 +37,42 @@ struct Wanted {
 
 impl Hub {
     pub(super) fn create_elsewhere(&mut self, time: Time, whom: Released) {
-        if self.elsewhere.wanted.len() >= MOST {
+        if self.placement.wanted.len() >= MOST {
             return self.created(time, whom, Err(ErrorCode::TooManyRooms));
         }
         let room = self.new_room();
         let until = time.now + PATIENCE;
-        self.elsewhere.wanted.insert(room, Wanted { whom, until, asked: None });
-        self.arm(until, Timer::Elsewhere);
+        self.placement.wanted.insert(room, Wanted { whom, until, asked: None });
+        self.context.arm(until, Timer::Placement);
         self.ask_next_pod(time, room);
     }
 
     /// Asks the pod with the fewest rooms, or the directory which pods there are.
     fn ask_next_pod(&mut self, time: Time, room: RoomId) {
-        if self.elsewhere.listed.is_none_or(|at| time.now >= at + FRESH) {
-            if !std::mem::replace(&mut self.elsewhere.listing, true) {
-                self.ask(Purpose::Places, Request::Pods);
+        if self.placement.listed.is_none_or(|at| time.now >= at + FRESH) {
+            if !std::mem::replace(&mut self.placement.listing, true) {
+                self.context.ask(Purpose::Placement, Request::Pods);
             }
             return;
         }
-        while let Some(target) = self.elsewhere.pods.iter_mut().min_by_key(|pod| pod.rooms) {
+        while let Some(target) = self.placement.pods.iter_mut().min_by_key(|pod| pod.rooms) {
             target.rooms += 1;
             let target = target.clone();
-            if self.reach(time, target.boot, &target.peer) {
-                self.peers.send_or_queue(target.boot, &Frame::Create { room });
-                if let Some(wanted) = self.elsewhere.wanted.get_mut(&room) {
+            if self.context.reach(time, target.boot, &target.peer) {
+                self.context.peers.send_or_queue(target.boot, &Frame::Create { room });
+                if let Some(wanted) = self.placement.wanted.get_mut(&room) {
                     wanted.asked = Some(target);
                 }
                 return;
             }
-            self.elsewhere.pods.retain(|pod| pod.boot != target.boot);
+            self.placement.pods.retain(|pod| pod.boot != target.boot);
         }
         self.made_elsewhere(time, room, Err(ErrorCode::TooManyRooms));
     }
 
     pub(super) fn places_listed(&mut self, time: Time, answer: Result<Answer, NoAnswer>) {
-        self.elsewhere.listing = false;
-        let waiting = self.elsewhere.wanted.iter().filter(|(_, wanted)| wanted.asked.is_none());
+        self.placement.listing = false;
+        let waiting = self.placement.wanted.iter().filter(|(_, wanted)| wanted.asked.is_none());
         let waiting: Vec<RoomId> = waiting.map(|(room, _)| *room).collect();
         let Ok(Answer::Pods(pods)) = answer else {
             for room in waiting {
@@ -80,17 +80,20 @@ impl Hub {
             }
             return;
         };
-        let most = self.settings.slots.most() as u64;
+        let most = self.context.settings.slots.most() as u64;
         let leases = pods.into_iter().filter_map(|(pod_id, bytes)| Some((pod_id, LeaseRecord::parse(&bytes)?)));
         let others = leases.filter(|(_, lease)| {
-            lease.boot != self.me.ownership.boot && lease.peer != self.me.peer && !lease.draining && lease.rooms < most
+            lease.boot != self.context.me.ownership.boot
+                && lease.peer != self.context.me.peer
+                && !lease.draining
+                && lease.rooms < most
         });
         let target = |(pod_id, lease): (String, LeaseRecord)| {
             let LeaseRecord { boot, peer, rooms, .. } = lease;
             Target { pod_id, boot, peer, rooms }
         };
-        self.elsewhere.pods = others.map(target).collect();
-        self.elsewhere.listed = Some(time.now);
+        self.placement.pods = others.map(target).collect();
+        self.placement.listed = Some(time.now);
         for room in waiting {
             self.ask_next_pod(time, room);
         }
@@ -104,7 +107,7 @@ impl Hub {
         room: RoomId,
         result: Result<(), ErrorCode>,
     ) {
-        let asked = self.elsewhere.wanted.get(&room).and_then(|wanted| wanted.asked.as_ref());
+        let asked = self.placement.wanted.get(&room).and_then(|wanted| wanted.asked.as_ref());
         if asked.is_none_or(|asked| asked.boot != from) {
             return;
         }
@@ -121,9 +124,9 @@ impl Hub {
 
     /// The next pod is asked for those rooms that this one was asked for. It is asked for no more until pods are listed again.
     fn not_made_by(&mut self, time: Time, boot: PodBoot, which: impl Fn(RoomId) -> bool) {
-        self.elsewhere.pods.retain(|pod| pod.boot != boot);
+        self.placement.pods.retain(|pod| pod.boot != boot);
         let mut again = Vec::new();
-        for (room, wanted) in &mut self.elsewhere.wanted {
+        for (room, wanted) in &mut self.placement.wanted {
             if which(*room) && wanted.asked.take_if(|asked| asked.boot == boot).is_some() {
                 again.push(*room);
             }
@@ -134,19 +137,19 @@ impl Hub {
     }
 
     fn made_elsewhere(&mut self, time: Time, room: RoomId, result: Result<RoomId, ErrorCode>) {
-        let Some(wanted) = self.elsewhere.wanted.remove(&room) else {
+        let Some(wanted) = self.placement.wanted.remove(&room) else {
             return;
         };
         if let (Released::Created(asked), Ok(_)) = (wanted.whom, result)
             && let Reach::Local(id) = asked.by
         {
-            self.charge(id);
+            self.sessions.charge(id);
         }
         self.created(time, wanted.whom, result);
     }
 
     pub(super) fn elsewhere_due(&mut self, time: Time) {
-        let due = self.elsewhere.wanted.iter().filter(|(_, wanted)| wanted.until <= time.now);
+        let due = self.placement.wanted.iter().filter(|(_, wanted)| wanted.until <= time.now);
         for room in due.map(|(room, _)| *room).collect::<Vec<_>>() {
             self.made_elsewhere(time, room, Err(ErrorCode::Unavailable));
         }
@@ -159,7 +162,7 @@ impl Hub {
         let slot = if self.is_new(room) { self.may_create(time) } else { Err(ErrorCode::Unavailable) };
         match slot {
             Ok(slot) => self.found_room(time, room, Released::Elsewhere { from, room }, slot),
-            Err(code) => self.peers.send(from, &Frame::Created { room, result: Err(code) }),
+            Err(code) => self.context.peers.send(from, &Frame::Created { room, result: Err(code) }),
         }
     }
 }

@@ -12,7 +12,7 @@ impl Hub {
 
     /// Sends one session to the owner: by an address, or over the peer link.
     fn send_to(&mut self, time: Time, room: RoomId, waiter: &Waiter, owner: &Owner) {
-        let open = self.session(waiter.session).filter(|session| !matches!(session.place, Place::Closing));
+        let open = self.sessions.get(waiter.session).filter(|session| !matches!(session.place, Place::Closing));
         let Some(mode) = open.map(|session| session.mode) else {
             return;
         };
@@ -22,11 +22,11 @@ impl Hub {
         if mode == OnWrongPod::Redirect
             && let Some((tcp, web)) = self.address_of(owner)
         {
-            self.counters.redirects += 1;
+            self.context.counters.redirects += 1;
             self.now_outside(time, waiter.session);
             let asked = Asked::here(waiter.session, waiter.id);
             self.reply(time, asked, &Event::Redirect { room, tcp: &tcp, web: &web });
-            return self.wake(waiter.session);
+            return self.sessions.wake(waiter.session);
         }
         self.open_there(time, room, waiter, entry, owner);
     }
@@ -50,7 +50,7 @@ impl Hub {
     pub(super) fn give_up_entering(&mut self, time: Time, room: RoomId, code: ErrorCode) {
         self.answer_queries(room, Err(code));
         self.tell_askers(room, None);
-        if let Some(find) = self.finds.get_mut(&room) {
+        if let Some(find) = self.search.finds.get_mut(&room) {
             let all = std::mem::take(&mut find.waiters);
             let (entering, attaching) =
                 all.into_iter().partition::<Vec<_>, _>(|waiter| matches!(waiter.wanted, Purpose::Enter(_)));
@@ -65,8 +65,8 @@ impl Hub {
         let asked = Asked::here(waiter.session, waiter.id);
         match waiter.wanted {
             Purpose::Enter(_) => {
-                if self.session(waiter.session).is_some_and(|session| matches!(session.place, Place::Busy)) {
-                    self.counters.joined(Err(code));
+                if self.sessions.get(waiter.session).is_some_and(|session| matches!(session.place, Place::Busy)) {
+                    self.context.counters.joined(Err(code));
                     self.refuse_entry(time, asked, code);
                 }
             }

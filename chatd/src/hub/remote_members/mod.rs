@@ -1,5 +1,7 @@
 //! A relayed session at its room's owner, and the table of all of them: what each may still be sent, and what waits. Pure: no I/O.
 
+mod frames;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
@@ -33,7 +35,7 @@ impl Delivery<'_> {
 
 /// A relayed session at its room's owner.
 #[derive(Debug)]
-pub struct Guest {
+pub struct RemoteMember {
     pub encoding: Encoding,
     pub room: RoomId,
     /// `None`: its JOIN has not been answered, or it is leaving.
@@ -46,7 +48,7 @@ pub struct Guest {
     parting: bool,
 }
 
-impl Guest {
+impl RemoteMember {
     pub fn new(encoding: Encoding, room: RoomId, window: usize) -> Self {
         Self {
             encoding,
@@ -97,23 +99,23 @@ impl Guest {
 
 /// All relayed sessions whose room is in this hub.
 #[derive(Debug, Default)]
-pub struct Guests {
-    table: HashMap<SessionRef, Guest>,
+pub struct RemoteMembers {
+    table: HashMap<SessionRef, RemoteMember>,
     /// Bytes of memory that what waits for their windows takes.
     held: usize,
 }
 
-impl Guests {
+impl RemoteMembers {
     pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    pub fn get(&self, to: SessionRef) -> Option<&Guest> {
+    pub fn get(&self, to: SessionRef) -> Option<&RemoteMember> {
         self.table.get(&to)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (SessionRef, &Guest)> {
-        self.table.iter().map(|(to, guest)| (*to, guest))
+    pub fn iter(&self) -> impl Iterator<Item = (SessionRef, &RemoteMember)> {
+        self.table.iter().map(|(to, member)| (*to, member))
     }
 
     pub fn held(&self) -> usize {
@@ -122,54 +124,54 @@ impl Guests {
 
     /// Who of them holds memory, and how many bytes.
     pub fn holders(&self) -> impl Iterator<Item = (usize, SessionRef)> {
-        self.iter().map(|(to, guest)| (guest.holds(), to)).filter(|(bytes, _)| *bytes > 0)
+        self.iter().map(|(to, member)| (member.holds(), to)).filter(|(bytes, _)| *bytes > 0)
     }
 
-    pub fn insert(&mut self, to: SessionRef, guest: Guest) {
-        self.held += guest.holds();
-        if let Some(before) = self.table.insert(to, guest) {
+    pub fn insert(&mut self, to: SessionRef, member: RemoteMember) {
+        self.held += member.holds();
+        if let Some(before) = self.table.insert(to, member) {
             self.held -= before.holds();
         }
     }
 
-    pub fn remove(&mut self, to: SessionRef) -> Option<Guest> {
-        let guest = self.table.remove(&to)?;
-        self.held -= guest.holds();
-        Some(guest)
+    pub fn remove(&mut self, to: SessionRef) -> Option<RemoteMember> {
+        let member = self.table.remove(&to)?;
+        self.held -= member.holds();
+        Some(member)
     }
 
     pub fn set_seat(&mut self, to: SessionRef, seat: Option<SeatId>) {
-        if let Some(guest) = self.table.get_mut(&to) {
-            guest.seat = seat;
+        if let Some(member) = self.table.get_mut(&to) {
+            member.seat = seat;
         }
     }
 
     /// Sends, or queues where the window is full. Returns how many bytes are queued.
     pub fn deliver(&mut self, peers: &mut Peers, to: SessionRef, delivery: Delivery<'_>) -> Option<usize> {
-        let guest = self.table.get_mut(&to)?;
-        if guest.credit > 0 && guest.queue.is_empty() {
-            guest.send(peers, to, delivery);
+        let member = self.table.get_mut(&to)?;
+        if member.credit > 0 && member.queue.is_empty() {
+            member.send(peers, to, delivery);
         } else {
             self.held += delivery.holds();
-            guest.queued += delivery.bytes.len();
-            guest.queue.push_back(delivery.into_owned());
+            member.queued += delivery.bytes.len();
+            member.queue.push_back(delivery.into_owned());
         }
-        Some(guest.queued)
+        Some(member.queued)
     }
 
     /// Its last word has been given to it, and keeps its place behind what waits for the window.
     pub fn part_from(&mut self, to: SessionRef) {
-        if let Some(guest) = self.table.get_mut(&to) {
-            guest.parting = true;
+        if let Some(member) = self.table.get_mut(&to) {
+            member.parting = true;
             self.forget_parted(to);
         }
     }
 
     /// Its client has taken so many bytes: what waits goes on its way, as much as the window allows.
     pub fn credit(&mut self, peers: &mut Peers, to: SessionRef, bytes: u32, window: usize) {
-        if let Some(guest) = self.table.get_mut(&to) {
-            guest.credit = (guest.credit + i64::from(bytes)).min(window.cast_signed() as i64);
-            self.held -= guest.flush(peers, to, false);
+        if let Some(member) = self.table.get_mut(&to) {
+            member.credit = (member.credit + i64::from(bytes)).min(window.cast_signed() as i64);
+            self.held -= member.flush(peers, to, false);
             self.forget_parted(to);
         }
     }
@@ -179,7 +181,7 @@ impl Guests {
     }
 
     fn forget_parted(&mut self, to: SessionRef) {
-        if self.get(to).is_some_and(|guest| guest.parting && guest.queue.is_empty()) {
+        if self.get(to).is_some_and(|member| member.parting && member.queue.is_empty()) {
             self.remove(to);
         }
     }

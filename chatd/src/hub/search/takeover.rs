@@ -9,7 +9,7 @@ use crate::ids::Time;
 impl Hub {
     /// `former`: the pods that had the room and have to hear that they do not any more.
     pub(super) fn try_to_take_over(&mut self, time: Time, room: RoomId, former: Vec<Former>) {
-        if self.arriving.contains_key(&room) {
+        if self.incoming.contains_key(&room) {
             // It is being moved to here: a takeover would throw away what comes with it.
             return self.pause(time, room);
         }
@@ -18,7 +18,7 @@ impl Hub {
             return self.give_up(time, room, ErrorCode::ShuttingDown);
         }
         // Whoever looks for it is in it, or is about to be.
-        let slot = if self.settled() {
+        let slot = if self.context.settled() {
             self.place_for_people(time).ok_or(ErrorCode::TooManyRooms)
         } else {
             Err(ErrorCode::Unavailable)
@@ -30,31 +30,32 @@ impl Hub {
                 return self.pause(time, room);
             }
         };
-        let seen = self.seen.get(room).map(|seen| seen.ownership.epoch);
-        let Some(find) = self.finds.get_mut(&room) else {
+        let seen = self.context.known_owners.get(room).map(|seen| seen.ownership.epoch);
+        let Some(find) = self.search.finds.get_mut(&room) else {
             return;
         };
         let Some(record) = find.record.clone() else {
             return;
         };
         let epoch = next_epoch(Some(record.epoch), seen, time.wall);
-        let ownership = Ownership { epoch, boot: self.me.ownership.boot };
+        let ownership = Ownership { epoch, boot: self.context.me.ownership.boot };
         let expected = find.stored.clone();
-        let me = self.me_as(ownership);
-        let held = record.held_seats(self.settings.max_players);
+        let me = self.context.me_as(ownership);
+        let held = record.held_seats(self.context.settings.max_players);
         let new = Record::new(&me, held.into_iter()).naming(former).to_bytes();
-        if let Some(find) = self.finds.get_mut(&room) {
+        if let Some(find) = self.search.finds.get_mut(&room) {
             find.attempt = Some(Attempt { bytes: new.clone(), ownership, basis: record, slot, asked: time.now });
         }
-        let ttl = Duration::from_millis(self.settings.record_ttl);
-        let ticket = self.ask(TicketPurpose::Find(room), Request::Swap { key: Key::Room(room), expected, new, ttl });
+        let ttl = Duration::from_millis(self.context.settings.record_ttl);
+        let ticket =
+            self.context.ask(TicketPurpose::Search(room), Request::Swap { key: Key::Room(room), expected, new, ttl });
         self.wait_for_takeover(room);
         self.step(time, room, Step::TakingOver { ticket }, PATIENCE);
     }
 
     /// Whoever waits for what looks like a takeover may wait longer.
     pub(super) fn wait_for_takeover(&mut self, room: RoomId) {
-        let Some(find) = self.finds.get_mut(&room) else {
+        let Some(find) = self.search.finds.get_mut(&room) else {
             return;
         };
         for waiter in &mut find.waiters {
@@ -62,26 +63,26 @@ impl Hub {
         }
         let deadlines: Vec<u64> = find.waiters.iter().map(|waiter| waiter.deadline).collect();
         for deadline in deadlines {
-            self.arm(deadline, Timer::Find(room));
+            self.context.arm(deadline, Timer::Search(room));
         }
     }
 
     /// The record says that this pod has the room: it does.
     pub(super) fn take_over(&mut self, time: Time, room: RoomId, attempt: Attempt) {
         let Attempt { bytes: stored, ownership, basis, slot, asked } = attempt;
-        self.tell_askers(room, Some(self.me_as(ownership)));
-        let Some(find) = self.finds.remove(&room) else {
+        self.tell_askers(room, Some(self.context.me_as(ownership)));
+        let Some(find) = self.search.finds.remove(&room) else {
             return;
         };
-        let bucket = Bucket::new(self.settings.rate, self.settings.burst, time.now);
-        let until = time.now + self.settings.seat_hold;
-        let held = basis.held_seats(self.settings.max_players);
-        let unanswered = basis.unanswered_seats(self.settings.max_players);
-        let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.random);
+        let bucket = Bucket::new(self.context.settings.rate, self.context.settings.burst, time.now);
+        let until = time.now + self.context.settings.seat_hold;
+        let held = basis.held_seats(self.context.settings.max_players);
+        let unanswered = basis.unanswered_seats(self.context.settings.max_players);
+        let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.context.random);
         let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored.clone()), time.now, slot));
-        self.counters.takeovers += 1;
-        self.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
-        let me = self.me_as(ownership);
+        self.context.counters.takeovers += 1;
+        self.context.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
+        let me = self.context.me_as(ownership);
         self.tell_named(time, room, &stored, &me);
         self.remember_takeover(time, key, &basis);
         self.suspend_if_lapsed(time, key, asked);

@@ -4,27 +4,28 @@
 //! room; then send everyone there, or take the room over (docs/architecture.md, Ownership). All searches for rooms of one pod that does not
 //! answer share one look at its lease, and all living pods share its rooms.
 
-mod counting;
 mod ends;
-mod probing;
+mod probe;
+mod queries;
 mod sharing;
 mod takeover;
 mod waiter;
 mod watch;
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use counting::Query;
+use queries::Query;
 use sharing::{Asker, Turn};
 pub use waiter::{Purpose, Waiter, answer_by};
 pub use watch::Watch;
 
+use super::capacity::RoomSlot;
 use super::input::Asked;
 use super::ownership::{Owned, PATIENCE, Phase};
 use super::session::Place;
-use super::slots::RoomSlot;
 use super::{Hub, Notice, Purpose as TicketPurpose, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::ids::{Ticket, Time};
@@ -32,6 +33,7 @@ use crate::peer_protocol::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
 use crate::record::{Former, MAX_EPOCH, Owner, Record, next_epoch};
 use crate::room::{Bucket, Room};
+use crate::shrink::Shrink;
 
 /// How long JOIN and RESUME may wait where a takeover is under way (ms).
 const TAKEOVER_PATIENCE: u64 = 5_000;
@@ -174,20 +176,42 @@ impl Find {
     }
 }
 
+/// All searches of a hub.
+#[derive(Debug, Default)]
+pub struct Search {
+    pub finds: HashMap<RoomId, Find>,
+    /// Pods that do not answer, whose rooms are looked for.
+    pub watches: BTreeMap<PodBoot, Watch>,
+}
+
+impl Search {
+    pub fn len(&self) -> usize {
+        self.finds.len()
+    }
+
+    pub fn is_under_way(&self, room: RoomId) -> bool {
+        self.finds.contains_key(&room)
+    }
+
+    pub fn shrink(&mut self) {
+        self.finds.shrink();
+    }
+}
+
 impl Hub {
     /// Looks for `room` on behalf of `waiter`.
     pub(in crate::hub) fn look_for(&mut self, time: Time, room: RoomId, waiter: Waiter) {
-        if let Some(key) = self.owned_key(room) {
+        if let Some(key) = self.rooms.key(room) {
             return self.serve_waiter(time, key, &waiter);
         }
-        self.arm(waiter.deadline, Timer::Find(room));
+        self.context.arm(waiter.deadline, Timer::Search(room));
         self.join_search(time, room, |find| find.waiters.push(waiter));
     }
 
     /// `join` adds who waits for the room to its search, which begins now if there was none.
     fn join_search(&mut self, time: Time, room: RoomId, join: impl FnOnce(&mut Find)) {
-        let begins = !self.finds.contains_key(&room);
-        let find = self.finds.entry(room).or_insert_with(Find::new);
+        let begins = !self.search.finds.contains_key(&room);
+        let find = self.search.finds.entry(room).or_insert_with(Find::new);
         join(find);
         find.kept_until = None;
         let parked = find.is_parked();
@@ -199,15 +223,15 @@ impl Hub {
     }
 
     fn read_record(&mut self, time: Time, room: RoomId) {
-        let ticket = self.ask(TicketPurpose::Find(room), Request::Get { key: Key::Room(room) });
+        let ticket = self.context.ask(TicketPurpose::Search(room), Request::Get { key: Key::Room(room) });
         self.step(time, room, Step::Reading(ticket), PATIENCE);
     }
 
     fn step(&mut self, time: Time, room: RoomId, step: Step, patience: u64) {
-        if let Some(find) = self.finds.get_mut(&room) {
+        if let Some(find) = self.search.finds.get_mut(&room) {
             find.step = step;
             find.until = time.now + patience;
-            self.arm(time.now + patience, Timer::Find(room));
+            self.context.arm(time.now + patience, Timer::Search(room));
         }
     }
 
@@ -223,7 +247,7 @@ impl Hub {
         ticket: Ticket,
         answer: Result<Answer, NoAnswer>,
     ) {
-        let Some(find) = self.finds.get_mut(&room) else {
+        let Some(find) = self.search.finds.get_mut(&room) else {
             return;
         };
         match (&find.step, answer) {
@@ -250,10 +274,10 @@ impl Hub {
     fn record_read(&mut self, time: Time, room: RoomId, stored: Option<Bytes>) {
         let record = stored.as_deref().and_then(Record::parse);
         if stored.is_some() && record.is_none() {
-            self.counters.unreadable_records += 1;
-            self.log(Notice::UnreadableRecord { room });
+            self.context.counters.unreadable_records += 1;
+            self.context.log(Notice::UnreadableRecord { room });
         }
-        let Some(find) = self.finds.get_mut(&room) else {
+        let Some(find) = self.search.finds.get_mut(&room) else {
             return;
         };
         if let Some(attempt) = find.attempt.take()
@@ -264,20 +288,20 @@ impl Hub {
         let recorded = record.as_ref().map(Record::owner);
         let before = std::mem::replace(&mut find.record, record).map(|record| record.boot);
         find.stored = stored;
-        find.read = Ticket(self.last_ticket);
+        find.read = Ticket(self.context.requests.last);
         if let Some(before) =
             before.filter(|before| recorded.as_ref().is_some_and(|owner| owner.ownership.boot != *before))
         {
             self.owner_has_changed(time, before);
         }
         if self.answer_by_record(room) {
-            self.finds.remove(&room);
+            self.search.finds.remove(&room);
             return;
         }
         if let Some(owner) = &recorded {
             self.learn(time, room, owner);
         }
-        let seen = self.seen.used(time.now, room).cloned();
+        let seen = self.context.known_owners.used(time.now, room).cloned();
         let mut owners: Vec<Owner> = recorded.into_iter().collect();
         if let Some(seen) = seen {
             match owners.iter_mut().find(|owner| owner.ownership.boot == seen.ownership.boot) {
@@ -288,7 +312,7 @@ impl Hub {
             }
         }
         if owners.is_empty() {
-            let code = if self.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable };
+            let code = if self.context.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable };
             return self.give_up(time, room, code);
         }
         let probes = owners.into_iter().map(|owner| self.probe(time, room, owner, None)).collect();
@@ -297,7 +321,7 @@ impl Hub {
     }
 
     pub(in crate::hub) fn find_due(&mut self, time: Time, room: RoomId) {
-        let Some(find) = self.finds.get_mut(&room) else {
+        let Some(find) = self.search.finds.get_mut(&room) else {
             return;
         };
         let late: Vec<Waiter> = find.waiters.extract_if(.., |waiter| waiter.deadline <= time.now).collect();
@@ -305,7 +329,7 @@ impl Hub {
             self.turn_away(time, &waiter, ErrorCode::Unavailable);
         }
         self.queries_due(time, room);
-        let Some(find) = self.finds.get_mut(&room) else {
+        let Some(find) = self.search.finds.get_mut(&room) else {
             return;
         };
         find.askers.retain(|asker| asker.deadline > time.now);
@@ -313,9 +337,9 @@ impl Hub {
         if find.is_idle() && find.attempt.is_none() {
             let kept_until = *find.kept_until.get_or_insert(time.now + KEPT);
             if find.is_parked() && time.now < kept_until {
-                return self.arm(kept_until, Timer::Find(room));
+                return self.context.arm(kept_until, Timer::Search(room));
             }
-            self.finds.remove(&room);
+            self.search.finds.remove(&room);
             return;
         }
         match find.step {
@@ -332,19 +356,19 @@ impl Hub {
     /// Remembers the highest owner of a room; a lower ownership that is held here ends.
     pub(in crate::hub) fn learn(&mut self, time: Time, room: RoomId, owner: &Owner) {
         if owner.ownership.epoch > MAX_EPOCH
-            || owner.ownership.boot == self.me.ownership.boot && self.owned_key(room).is_some()
+            || owner.ownership.boot == self.context.me.ownership.boot && self.rooms.key(room).is_some()
         {
             return;
         }
-        if let Some(key) = self.owned_key(room) {
+        if let Some(key) = self.rooms.key(room) {
             let higher = self.rooms.get(key).is_some_and(|owned| owner.ownership > owned.ownership);
-            if higher && self.settings.rules.yield_to_higher {
+            if higher && self.context.settings.rules.yield_to_higher {
                 self.yield_to(time, key, owner.clone());
             }
             return;
         }
-        if self.seen.learn(time.now, room, owner) {
-            self.arm(self.seen.next_look(time.now), Timer::Owners);
+        if self.context.known_owners.learn(time.now, room, owner) {
+            self.context.arm(self.context.known_owners.next_look(time.now), Timer::Owners);
         }
     }
 
@@ -352,14 +376,14 @@ impl Hub {
     pub(in crate::hub) fn end_search(&mut self, room: RoomId, code: ErrorCode) -> Vec<Waiter> {
         self.answer_queries(room, Err(code));
         self.tell_askers(room, None);
-        self.finds.remove(&room).map(|find| find.waiters).unwrap_or_default()
+        self.search.finds.remove(&room).map(|find| find.waiters).unwrap_or_default()
     }
 
     /// Forgets owners that nobody has asked for in a long time.
     pub(in crate::hub) fn forget_old_owners(&mut self, time: Time) {
-        self.seen.forget_old(time.now);
-        if !self.seen.is_empty() {
-            self.arm(self.seen.next_look(time.now), Timer::Owners);
+        self.context.known_owners.forget_old(time.now);
+        if !self.context.known_owners.is_empty() {
+            self.context.arm(self.context.known_owners.next_look(time.now), Timer::Owners);
         }
     }
 }

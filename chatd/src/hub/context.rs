@@ -1,0 +1,152 @@
+//! What every part of a hub may use, and what may use none of them: the settings, who this pod is, the lease, requests to the
+//! directory, timers, effects, counters, the links to other pods and the owners that are known. Pure: no I/O.
+
+use std::collections::{BTreeSet, HashMap};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::interface::{Effect, HubSettings, Notice};
+use super::known_owners::KnownOwners;
+use super::peers::Peers;
+use crate::counters::Counters;
+use crate::directory::Request;
+use crate::ids::{SessionId, Ticket, Time};
+use crate::lease::{LEASE, LeaseView};
+use crate::protocol::{Ownership, PodBoot, RoomId, SeatId};
+use crate::record::Owner;
+
+/// Something to be looked at when its time comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    Session(SessionId),
+    Room(RoomId),
+    Search(RoomId),
+    Incoming(RoomId),
+    Peers,
+    Watches,
+    Drain,
+    Owners,
+    Placement,
+}
+
+/// What a ticket was for.
+#[derive(Debug, Clone)]
+pub enum Purpose {
+    /// The room's own record: written, read or deleted by its owner.
+    Own(RoomId),
+    /// The search for a room: its record, or the swap of a takeover.
+    Search(RoomId),
+    /// Searches: the lease of the pod with this boot, which does not answer.
+    Lease(PodBoot),
+    /// Searches: the pods that live, to share the rooms of the pod with this boot.
+    Heirs(PodBoot),
+    /// A move to here: the swap, or the read that settles it.
+    Incoming(RoomId),
+    /// Which pods have places for new rooms.
+    Placement,
+}
+
+/// The pod's lease, as this hub has heard of it.
+#[derive(Debug, Default)]
+pub struct LeaseWatch {
+    pub view: LeaseView,
+    /// When the lease was last found not to be held.
+    pub lapsed: Option<u64>,
+    /// Without the directory's word the rooms go on until then; see `Hub::begin`.
+    pub excused_until: u64,
+}
+
+impl LeaseWatch {
+    /// Nobody can have found this pod's lease missing.
+    pub fn is_held(&self, time: Time) -> bool {
+        self.view.confirmed.is_some_and(|confirmed| time.now.saturating_sub(confirmed) <= LEASE)
+    }
+}
+
+/// The requests to the directory that are not answered.
+#[derive(Debug, Default)]
+pub struct Requests {
+    pub tickets: HashMap<Ticket, Purpose>,
+    pub last: u64,
+    /// Those about records of owned rooms.
+    pub own: usize,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Context {
+    pub settings: HubSettings,
+    /// Who this pod is; the epoch in it means nothing.
+    pub me: Owner,
+    pub random: StdRng,
+    pub lease: LeaseWatch,
+    /// The last that was heard of the directory is an answer: while it is away no move begins.
+    pub directory_answers: bool,
+    pub requests: Requests,
+    pub timers: BTreeSet<(u64, Timer)>,
+    pub effects: Vec<Effect>,
+    pub counters: Counters,
+    pub peers: Peers,
+    pub known_owners: KnownOwners,
+}
+
+impl Context {
+    pub fn new(settings: HubSettings, me: Owner, seed: [u8; 32]) -> Self {
+        Self {
+            me,
+            random: StdRng::from_seed(seed),
+            lease: LeaseWatch::default(),
+            directory_answers: false,
+            requests: Requests::default(),
+            timers: BTreeSet::new(),
+            effects: Vec::new(),
+            counters: Counters::default(),
+            peers: Peers::new(settings.limits),
+            known_owners: KnownOwners::new(settings.limits),
+            settings,
+        }
+    }
+
+    pub fn arm(&mut self, at: u64, timer: Timer) {
+        self.timers.insert((at, timer));
+    }
+
+    pub fn ask(&mut self, purpose: Purpose, request: Request) -> Ticket {
+        self.requests.last += 1;
+        let ticket = Ticket(self.requests.last);
+        self.requests.tickets.insert(ticket, purpose);
+        self.effects.push(Effect::Directory { ticket, request });
+        ticket
+    }
+
+    pub fn log(&mut self, notice: Notice) {
+        self.effects.push(Effect::Log(notice));
+    }
+
+    /// Sees to a link to the process with `boot`, which listens at `address`. False: it cannot be reached now.
+    pub fn reach(&mut self, time: Time, boot: PodBoot, address: &str) -> bool {
+        let reached = self.peers.reach(time, boot);
+        if reached == Some(false) {
+            self.effects.push(Effect::Dial { boot, address: address.to_owned() });
+        }
+        reached.is_some()
+    }
+
+    pub fn new_seat(&mut self) -> SeatId {
+        SeatId(self.random.random())
+    }
+
+    pub fn me_as(&self, ownership: Ownership) -> Owner {
+        Owner { ownership, ..self.me.clone() }
+    }
+
+    /// Before its first lease a pod serves nobody: what is in the directory may be another deployment's (docs/operations.md, Redis).
+    pub fn serves(&self) -> bool {
+        self.lease.view.confirmed.is_some()
+    }
+
+    pub fn settled(&self) -> bool {
+        self.lease.view.settled || !self.settings.rules.wait_until_settled
+    }
+}

@@ -1,0 +1,111 @@
+//! All sessions of a hub, and which of them have something to write, to go on with, or to be charged for. Pure: no I/O.
+
+use slab::Slab;
+
+use super::session::Session;
+use crate::ids::SessionId;
+use crate::shrink::Shrink;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    table: Slab<Session>,
+    generation: u32,
+    /// Those with something to write, each once.
+    dirty: Vec<SessionId>,
+    /// Those that have missed or made a room, once for each.
+    charges: Vec<SessionId>,
+    /// Those that waited for something that has happened in this call.
+    woken: Vec<SessionId>,
+}
+
+impl Sessions {
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.table.iter().map(|(_, session)| session)
+    }
+
+    pub fn get(&self, id: SessionId) -> Option<&Session> {
+        self.table.get(id.index as usize).filter(|session| session.id == id)
+    }
+
+    pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.table.get_mut(id.index as usize).filter(|session| session.id == id)
+    }
+
+    pub fn insert(&mut self, mut session: Session) -> SessionId {
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.table.vacant_entry();
+        let id = SessionId { index: entry.key() as u32, generation: self.generation };
+        session.id = id;
+        session.looked_at = None;
+        entry.insert(session);
+        id
+    }
+
+    /// `None`: it is not here any more.
+    pub fn remove(&mut self, id: SessionId) -> Option<Session> {
+        self.get(id)?;
+        let mut session = self.table.remove(id.index as usize);
+        // It stands in this table's list; another one's has it not yet.
+        session.dirty = false;
+        Some(session)
+    }
+
+    pub fn mark_dirty(&mut self, id: SessionId) {
+        if let Some(found) = self.table.get_mut(id.index as usize).filter(|session| session.id == id)
+            && !found.dirty
+        {
+            found.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Something that the session waited for has happened: what it sent meanwhile is looked at when this batch is over.
+    pub fn wake(&mut self, id: SessionId) {
+        self.woken.push(id);
+    }
+
+    pub fn next_woken(&mut self) -> Option<SessionId> {
+        self.woken.pop()
+    }
+
+    pub fn woken(&self) -> usize {
+        self.woken.len()
+    }
+
+    /// The session has missed or made a room: that counts for its address.
+    pub fn charge(&mut self, id: SessionId) {
+        if self.get(id).is_some_and(|session| session.metered) {
+            self.charges.push(id);
+        }
+    }
+
+    pub fn take_charges(&mut self, into: &mut Vec<SessionId>) {
+        into.append(&mut self.charges);
+    }
+
+    /// A session may stand there twice.
+    pub fn take_dirty(&mut self, into: &mut Vec<SessionId>) {
+        for session in self.dirty.drain(..) {
+            if let Some(found) = self.table.get_mut(session.index as usize) {
+                found.dirty = false;
+            }
+            into.push(session);
+        }
+    }
+
+    pub fn shrink(&mut self) {
+        self.table.shrink();
+        self.dirty.shrink();
+        self.charges.shrink();
+        self.woken.shrink();
+    }
+}
