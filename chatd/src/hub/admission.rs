@@ -184,7 +184,6 @@ impl Hub {
         if counts {
             self.context.counters.joined(Ok(()));
         }
-        // Before the seat is live: what the telling leads to (a slow reader who leaves) must not come before JOINED.
         self.tell_others(time, key, seat, Told::Entered(name));
         if let Some(owned) = self.rooms.get_mut(key)
             && let Some(found) = owned.room.seat_mut(seat)
@@ -239,7 +238,6 @@ impl Hub {
         let rest = self.encode_unheard(key, encoding, unheard);
         match asked.by {
             Reach::Local(id) => {
-                // Before it is told: what is too much for it ends the seat as well.
                 if let Some(session) = self.sessions.get_mut(id) {
                     session.place = Place::Seated { key, seat };
                 }

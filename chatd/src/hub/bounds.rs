@@ -55,6 +55,7 @@ impl Hub {
             ("records to check", self.rooms.checks.len(), 4 * rooms + 16),
             ("timers", self.context.timers.len(), timers),
             ("sessions to wake", self.sessions.woken(), 0),
+            ("slow readers to end", self.context.slow_readers.len(), 0),
         ]
     }
 
@@ -65,8 +66,9 @@ impl Hub {
     fn of_session(&self, session: &Session, bounds: &mut Vec<Bound>) {
         let limits = self.context.settings.limits;
         // Reading stops once there is more than four lines; what one read brings comes on top.
-        bounds.push(("bytes of lines that wait", session.waiting.bytes.len(), 4 * MAX_LINE + MAX_UNFINISHED_LINE));
-        bounds.push(("messages that wait", session.waiting.messages.len(), limits.waiting));
+        let (bytes, messages) = session.waiting.lengths();
+        bounds.push(("bytes of lines that wait", bytes, 4 * MAX_LINE + MAX_UNFINISHED_LINE));
+        bounds.push(("messages that wait", messages, limits.waiting));
         if let Place::Relayed(relay) = &session.place {
             // What was taken here before the room went goes along.
             bounds.push(("commands under way", relay.under_way(), limits.commands + 1));

@@ -1,7 +1,7 @@
 //! What every part of a hub may use, and what may use none of them: the settings, who this pod is, the lease, requests to the
 //! directory, timers, effects, counters, the links to other pods and the owners that are known. Pure: no I/O.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -11,7 +11,7 @@ use super::known_owners::KnownOwners;
 use super::peers::Peers;
 use crate::counters::Counters;
 use crate::directory::Request;
-use crate::ids::{SessionId, Ticket, Time};
+use crate::ids::{Reach, SessionId, Ticket, Time};
 use crate::lease::{LEASE, LeaseView};
 use crate::protocol::{Ownership, PodBoot, RoomId, SeatId};
 use crate::record::Owner;
@@ -86,6 +86,8 @@ pub struct Context {
     pub requests: Requests,
     pub timers: BTreeSet<(u64, Timer)>,
     pub effects: Vec<Effect>,
+    /// For whom more waits than may: each is ended once what led to that is carried out.
+    pub slow_readers: VecDeque<Reach>,
     pub counters: Counters,
     pub peers: Peers,
     pub known_owners: KnownOwners,
@@ -101,6 +103,7 @@ impl Context {
             requests: Requests::default(),
             timers: BTreeSet::new(),
             effects: Vec::new(),
+            slow_readers: VecDeque::new(),
             counters: Counters::default(),
             peers: Peers::new(settings.limits),
             known_owners: KnownOwners::new(settings.limits),

@@ -1,45 +1,198 @@
-//! What a client of this hub is told, and how its connection ends. Pure: no I/O.
+//! Every word to a client of this hub, and how its connection ends. Pure: no I/O.
+//!
+//! An event is encoded at most once for each encoding, however many receive it. A reader for whom too much waits is marked, and
+//! ended when what led to that is carried out ([`Hub::end_slow_readers`]): its end is an event of its own, which others hear.
 
+use super::Hub;
+use super::context::Context;
+use super::input::Asked;
+use super::interface::Effect;
+use super::remote_members::{Delivery, RemoteMembers};
 use super::session::{Place, Waiting};
-use super::{Effect, Hub};
-use crate::ids::{SessionId, Time};
+use super::sessions::Sessions;
+use crate::ids::{Reach, SessionId, Time};
 use crate::peer_protocol::Drop;
-use crate::protocol::{Encoding, ErrorCode, Event};
+use crate::protocol::{Encoding, ErrorCode, Event, SeatId};
+use crate::room::{Room, SeatState};
 
-impl Hub {
-    /// Says `event` to a client of this hub.
-    pub(super) fn say(&mut self, time: Time, id: SessionId, number: Option<u64>, event: &Event<'_>) {
-        let limit = self.context.settings.send_queue;
-        self.say_with(time, id, limit, |encoding, out| encoding.encode(event, number, out));
+/// An event for everyone in a room.
+#[derive(Debug, Clone, Copy)]
+pub struct Broadcast<'a> {
+    pub event: &'a Event<'a>,
+    /// Who is not told.
+    pub except: Option<SeatId>,
+    /// Who gets it as the reply to what it asked; its own number for that goes to all.
+    pub sender: Option<(SeatId, Asked)>,
+}
+
+/// Where an event is encoded for all who are to have it.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    line: Vec<u8>,
+    json: Vec<u8>,
+}
+
+impl Encoder {
+    fn clear(&mut self) {
+        self.line.clear();
+        self.json.clear();
     }
 
-    /// Says one of the last words, which are said to a slow reader too.
-    fn say_at_last(&mut self, time: Time, id: SessionId, number: Option<u64>, event: &Event<'_>) {
-        self.say_with(time, id, usize::MAX, |encoding, out| encoding.encode(event, number, out));
+    /// `event` in `encoding`, encoded now if it was not before.
+    fn encoded(&mut self, encoding: Encoding, event: &Event<'_>, id: Option<u64>) -> &[u8] {
+        let buffer = match encoding {
+            Encoding::Lines => &mut self.line,
+            Encoding::Json => &mut self.json,
+        };
+        if buffer.is_empty() {
+            encoding.encode(event, id, buffer);
+        }
+        buffer
+    }
+
+    /// Gives an event to everyone who is connected to the room.
+    pub fn broadcast(
+        &mut self,
+        room: &Room,
+        sessions: &mut Sessions,
+        members: &mut RemoteMembers,
+        context: &mut Context,
+        Broadcast { event, except, sender }: Broadcast<'_>,
+    ) {
+        self.clear();
+        let (position, seq) = (room.position, room.seq);
+        let own = sender.and_then(|(_, asked)| asked.id);
+        let limit = context.settings.send_queue;
+        let mut deliveries = 0;
+        for seat in &room.seats {
+            if seat.state != SeatState::Live || Some(seat.id) == except {
+                continue;
+            }
+            match seat.reach {
+                Some(Reach::Local(to)) => {
+                    let Some(session) = sessions.get_mut(to) else {
+                        continue;
+                    };
+                    session.output.buffer().extend_from_slice(self.encoded(session.encoding, event, own));
+                    if session.output.is_over(limit) {
+                        context.slow_readers.push_back(Reach::Local(to));
+                    }
+                    sessions.mark_dirty(to);
+                }
+                Some(Reach::Guest(to)) => {
+                    let Some(member) = members.get(to) else {
+                        continue;
+                    };
+                    let replies = sender.filter(|(from, _)| *from == seat.id).map(|(_, asked)| asked.number);
+                    let bytes = self.encoded(member.encoding, event, own).into();
+                    let delivery = Delivery { replies, place: (position, seq), bytes, after: None };
+                    let queued = members.deliver(&mut context.peers, to, delivery);
+                    if queued.is_some_and(|queued| queued > limit) {
+                        context.slow_readers.push_back(Reach::Guest(to));
+                    }
+                }
+                None => continue,
+            }
+            deliveries += 1;
+        }
+        if matches!(event, Event::Message { .. }) {
+            context.counters.messages_out += deliveries;
+        }
+    }
+}
+
+impl Sessions {
+    /// Says `event` to a client of this hub.
+    pub fn say(&mut self, context: &mut Context, id: SessionId, number: Option<u64>, event: &Event<'_>) {
+        self.write(context, id, |encoding, out| encoding.encode(event, number, out));
     }
 
     /// Says what is encoded already.
-    pub(super) fn say_bytes(&mut self, time: Time, id: SessionId, bytes: &[u8]) {
-        let limit = self.context.settings.send_queue;
-        self.say_with(time, id, limit, |_, out| out.extend_from_slice(bytes));
+    pub fn say_bytes(&mut self, context: &mut Context, id: SessionId, bytes: &[u8]) {
+        self.write(context, id, |_, out| out.extend_from_slice(bytes));
     }
 
-    fn say_with(&mut self, time: Time, id: SessionId, limit: usize, write: impl FnOnce(Encoding, &mut Vec<u8>)) {
-        if let Some(session) = self.sessions.get_mut(id)
-            && !matches!(session.place, Place::Closing)
+    fn write(&mut self, context: &mut Context, id: SessionId, write: impl FnOnce(Encoding, &mut Vec<u8>)) {
+        if self.write_whatever_waits(id, write)
+            && let Some(session) = self.get(id)
+            && session.output.is_over(context.settings.send_queue)
         {
+            context.slow_readers.push_back(Reach::Local(id));
+        }
+    }
+
+    /// As the last words are said: to a slow reader too. False: they have been said.
+    fn write_whatever_waits(&mut self, id: SessionId, write: impl FnOnce(Encoding, &mut Vec<u8>)) -> bool {
+        let open = self.get_mut(id).filter(|session| !matches!(session.place, Place::Closing));
+        let is_open = open.is_some();
+        if let Some(session) = open {
             write(session.encoding, session.output.buffer());
-            let is_slow = session.output.is_over(limit);
-            self.sessions.mark_dirty(id);
-            if is_slow {
-                self.too_slow(time, id);
+            self.mark_dirty(id);
+        }
+        is_open
+    }
+
+    fn say_at_last(&mut self, id: SessionId, number: Option<u64>, event: &Event<'_>) {
+        self.write_whatever_waits(id, |encoding, out| encoding.encode(event, number, out));
+    }
+
+    /// `BYE`, flush, close, for a session that has no seat any more.
+    pub fn goodbye(&mut self, context: &mut Context, id: SessionId, number: Option<u64>, code: Option<ErrorCode>) {
+        self.say_at_last(id, number, &Event::Bye { code });
+        self.close(context, id, code);
+    }
+
+    pub fn close(&mut self, context: &mut Context, id: SessionId, code: Option<ErrorCode>) {
+        if let Some(session) = self.get_mut(id).filter(|session| !matches!(session.place, Place::Closing)) {
+            session.place = Place::Closing;
+            session.room = None;
+            if std::mem::take(&mut session.waiting).carried.is_some() {
+                // It ends here: the thread that it was to go to would not know that it has to be closed.
+                context.effects.retain(|effect| !matches!(effect, Effect::Migrate { session, .. } if *session == id));
             }
+            context.effects.push(Effect::Close { session: id, code });
+            self.mark_dirty(id);
+        }
+    }
+
+    pub fn abort(&mut self, context: &mut Context, id: SessionId) {
+        if let Some(session) = self.get_mut(id) {
+            session.place = Place::Closing;
+            session.waiting = Waiting::default();
+            context.effects.push(Effect::Abort { session: id });
+        }
+    }
+
+    /// What is queued is dropped, and the line under way is finished. False: it is closing anyway, or not there.
+    fn drop_queue(&mut self, id: SessionId) -> bool {
+        let open = self.get_mut(id).filter(|session| !matches!(session.place, Place::Closing));
+        let is_open = open.is_some();
+        if let Some(session) = open {
+            session.output.keep_only_what_is_under_way(session.encoding);
+        }
+        is_open
+    }
+}
+
+impl Hub {
+    pub(super) fn say(&mut self, _time: Time, id: SessionId, number: Option<u64>, event: &Event<'_>) {
+        self.sessions.say(&mut self.context, id, number, event);
+    }
+
+    pub(super) fn say_bytes(&mut self, _time: Time, id: SessionId, bytes: &[u8]) {
+        self.sessions.say_bytes(&mut self.context, id, bytes);
+    }
+
+    pub(super) fn broadcast(&mut self, key: usize, broadcast: Broadcast<'_>) {
+        let Self { rooms, sessions, remote_members, context, encoder, .. } = self;
+        if let Some(owned) = rooms.get(key) {
+            encoder.broadcast(&owned.room, sessions, remote_members, context, broadcast);
         }
     }
 
     /// Ends a connection with an error as its last words.
     pub(super) fn fail(&mut self, time: Time, id: SessionId, code: ErrorCode) {
-        self.say_at_last(time, id, None, &Event::Error { code, retry_after_ms: None });
+        self.sessions.say_at_last(id, None, &Event::Error { code, retry_after_ms: None });
         self.fail_quietly(time, id, Some(code));
     }
 
@@ -55,45 +208,38 @@ impl Hub {
             _ => Drop::Lost,
         };
         self.leave_seat_of(time, id, drop);
-        self.goodbye(time, id, None, code);
+        self.sessions.goodbye(&mut self.context, id, None, code);
     }
 
-    /// `BYE`, flush, close, for a session that has no seat any more.
-    pub(super) fn goodbye(&mut self, time: Time, id: SessionId, number: Option<u64>, code: Option<ErrorCode>) {
-        self.say_at_last(time, id, number, &Event::Bye { code });
-        self.close(id, code);
+    pub(super) fn goodbye(&mut self, _time: Time, id: SessionId, number: Option<u64>, code: Option<ErrorCode>) {
+        self.sessions.goodbye(&mut self.context, id, number, code);
     }
 
     pub(super) fn close(&mut self, id: SessionId, code: Option<ErrorCode>) {
-        if let Some(session) = self.sessions.get_mut(id)
-            && !matches!(session.place, Place::Closing)
-        {
-            session.place = Place::Closing;
-            session.room = None;
-            if std::mem::take(&mut session.waiting).carried.is_some() {
-                // It ends here: the thread that it was to go to would not know that it has to be closed.
-                self.context
-                    .effects
-                    .retain(|effect| !matches!(effect, Effect::Migrate { session, .. } if *session == id));
-            }
-            self.context.effects.push(Effect::Close { session: id, code });
-            self.sessions.mark_dirty(id);
-        }
+        self.sessions.close(&mut self.context, id, code);
     }
 
     pub(super) fn abort(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.place = Place::Closing;
-            session.waiting = Waiting::default();
-            self.context.effects.push(Effect::Abort { session: id });
+        self.sessions.abort(&mut self.context, id);
+    }
+
+    /// Ends those for whom too much waits: what others hear of that may be too much for the next.
+    pub(super) fn end_slow_readers(&mut self, time: Time) {
+        let limit = self.context.settings.send_queue;
+        while let Some(reach) = self.context.slow_readers.pop_front() {
+            match reach {
+                Reach::Local(id) => self.too_slow(time, id),
+                Reach::Guest(to) if self.remote_members.get(to).is_some_and(|member| member.queued() > limit) => {
+                    self.guest_is_too_slow(time, to);
+                }
+                Reach::Guest(_) => {}
+            }
         }
     }
 
     /// A slow reader: what is queued is dropped, the line under way is finished, and it is told why.
     pub(super) fn too_slow(&mut self, time: Time, id: SessionId) {
-        if let Some(session) = self.sessions.get_mut(id) {
-            let encoding = session.encoding;
-            session.output.keep_only_what_is_under_way(encoding);
+        if self.sessions.drop_queue(id) {
             self.context.counters.slow_consumers += 1;
             self.fail(time, id, ErrorCode::SlowConsumer);
         }
@@ -101,11 +247,10 @@ impl Hub {
 
     /// One of those that hold the most memory, while all together hold too much: what is queued is dropped, and it is told why.
     pub(super) fn end_largest(&mut self, time: Time, id: SessionId) {
-        if let Some(session) = self.sessions.get_mut(id) {
-            let encoding = session.encoding;
-            session.output.keep_only_what_is_under_way(encoding);
-            session.waiting.bytes = Vec::new();
-            session.waiting.messages.clear();
+        if self.sessions.drop_queue(id) {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.waiting.clear();
+            }
             self.context.counters.connections_shed += 1;
             self.fail(time, id, ErrorCode::Overloaded);
         }

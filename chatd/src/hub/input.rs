@@ -1,12 +1,10 @@
 //! From a client's bytes to its commands, one at a time and in order. Pure: no I/O.
 
-use std::borrow::Cow;
-
-use super::session::{Place, Session};
+use super::session::{Line, Place, Session};
 use super::{Hub, Timer};
 use crate::ids::{Reach, SessionId, Time};
 use crate::peer_protocol::Drop;
-use crate::protocol::{Command, Encoding, ErrorCode, MAX_LINE, MAX_UNFINISHED_LINE, json, lines};
+use crate::protocol::{Command, Encoding, ErrorCode, json, lines};
 
 /// Who asked for something, and what its reply has to carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,21 +27,6 @@ impl Asked {
     }
 }
 
-/// The first line in `bytes`, without its LF, and the bytes that it takes.
-fn first_line(bytes: &[u8]) -> Option<(&[u8], usize)> {
-    let end = memchr::memchr(b'\n', bytes)?;
-    Some((&bytes[..end], end + 1))
-}
-
-/// With LF for the NUL that telnet sends after CR. `before`: the byte that came before.
-fn line_ends(bytes: &[u8], mut before: Option<u8>) -> Cow<'_, [u8]> {
-    if memchr::memchr(0, bytes).is_none() {
-        return Cow::Borrowed(bytes);
-    }
-    let end = |byte: &u8| if before.replace(*byte) == Some(b'\r') && *byte == 0 { b'\n' } else { *byte };
-    Cow::Owned(bytes.iter().map(end).collect())
-}
-
 impl Hub {
     pub(super) fn received_lines(&mut self, time: Time, id: SessionId, bytes: &[u8]) {
         let Some(session) = self.sessions.get_mut(id) else {
@@ -52,15 +35,14 @@ impl Hub {
         if matches!(session.place, Place::Closing) {
             return;
         }
-        let unfinished = &session.waiting.bytes;
-        if session.fresh && unfinished.is_empty() && bytes.first().is_some_and(|byte| lines::is_foreign_byte(*byte)) {
+        if session.waiting.is_foreign(bytes) {
             return self.abort(id);
         }
-        let bytes = &*line_ends(bytes, unfinished.last().copied());
+        let bytes = &*session.waiting.with_line_ends(bytes);
         // Most often nothing waits, and lines are taken from what was read without a copy.
-        let used = if session.waiting.bytes.is_empty() { self.take_lines(time, id, bytes) } else { 0 };
+        let used = if session.waiting.lengths().0 == 0 { self.take_lines(time, id, bytes) } else { 0 };
         if let Some(session) = self.sessions.get_mut(id) {
-            session.waiting.bytes.extend_from_slice(&bytes[used..]);
+            session.waiting.keep(&bytes[used..]);
             if used == 0 {
                 self.run(time, id);
             } else {
@@ -73,12 +55,12 @@ impl Hub {
         let Some(session) = self.sessions.get(id) else {
             return;
         };
-        if session.waiting.messages.is_empty() && self.ready(session) {
+        if !session.waiting.has_messages() && self.ready(session) {
             self.message(time, id, text);
         } else if let Some(session) = self.sessions.get_mut(id)
             && !matches!(session.place, Place::Closing)
         {
-            session.waiting.messages.push_back(text.into());
+            session.waiting.push_message(text);
         }
     }
 
@@ -94,22 +76,18 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        if !session.waiting.bytes.is_empty() {
-            let bytes = std::mem::take(&mut session.waiting.bytes);
+        let bytes = session.waiting.take_bytes();
+        if !bytes.is_empty() {
             let used = self.take_lines(time, id, &bytes);
             let Some(session) = self.sessions.get_mut(id) else {
                 return;
             };
-            let mut rest = bytes;
-            rest.drain(..used);
-            if !rest.is_empty() {
-                session.waiting.bytes = rest;
-            }
+            session.waiting.put_back(bytes, used);
             self.limit_unfinished(time, id);
         }
         while let Some(session) = self.sessions.get(id)
             && self.ready(session)
-            && let Some(text) = self.sessions.get_mut(id).and_then(|session| session.waiting.messages.pop_front())
+            && let Some(text) = self.sessions.get_mut(id).and_then(|session| session.waiting.next_message())
         {
             self.message(time, id, &text);
         }
@@ -141,59 +119,44 @@ impl Hub {
         let mut used = 0;
         while let Some(session) = self.sessions.get(id)
             && self.ready(session)
+            && let Some(session) = self.sessions.get_mut(id)
         {
-            let (skipped, fresh) = (session.waiting.skipped, session.fresh);
-            let outside = session.outside();
-            let rest = &bytes[used..];
-            let Some((line, taken)) = first_line(rest) else {
+            let fresh = session.waiting.is_fresh();
+            let Some((line, taken)) = session.waiting.take_line(&bytes[used..]) else {
                 break;
             };
             used += taken;
-            let line = if fresh { lines::without_preamble(line) } else { line };
-            if fresh {
-                if skipped + taken > MAX_LINE || lines::is_foreign(line) {
-                    self.abort(id);
-                    break;
-                }
-                let deadline = time.now + self.context.settings.idle_timeout;
-                if let Some(session) = self.sessions.get_mut(id) {
-                    session.fresh = false;
-                    session.deadline = deadline;
-                }
+            if fresh && line != Line::Foreign {
+                session.deadline = time.now + self.context.settings.idle_timeout;
                 self.arm_deadline(id);
             }
-            if skipped + taken > MAX_UNFINISHED_LINE {
-                self.fail(time, id, ErrorCode::LineTooLong);
-            } else if skipped + taken > MAX_LINE {
-                if let Some(session) = self.sessions.get_mut(id) {
-                    session.waiting.skipped = 0;
-                }
-                self.command(time, Asked::here(id, None), Err(ErrorCode::LineTooLong));
-            } else if let Some(command) = lines::parse(line, !outside) {
-                self.command(time, Asked::here(id, None), command);
-            } else {
-                self.context.counters.commands_in += 1;
-                self.charge_frame(time, id);
-            }
+            self.line(time, id, line);
         }
         used
     }
 
+    fn line(&mut self, time: Time, id: SessionId, line: Line<'_>) {
+        match line {
+            Line::Foreign => self.abort(id),
+            Line::Endless => self.fail(time, id, ErrorCode::LineTooLong),
+            Line::TooLong => self.command(time, Asked::here(id, None), Err(ErrorCode::LineTooLong)),
+            Line::Whole(line) => {
+                let in_room = self.sessions.get(id).is_some_and(|session| !session.outside());
+                match lines::parse(line, in_room) {
+                    Some(command) => self.command(time, Asked::here(id, None), command),
+                    None => {
+                        self.context.counters.commands_in += 1;
+                        self.charge_frame(time, id);
+                    }
+                }
+            }
+        }
+    }
+
     /// Throws away the beginning of an overlong line, and ends the connection of one that never ends.
     fn limit_unfinished(&mut self, time: Time, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        let waiting = &mut session.waiting;
-        if waiting.skipped + waiting.bytes.len() > MAX_LINE && memchr::memchr(b'\n', &waiting.bytes).is_none() {
-            waiting.skipped += waiting.bytes.len();
-            waiting.bytes = Vec::new();
-            if session.fresh {
-                // Not of this protocol; what follows would be taken for commands.
-                self.abort(id);
-            } else if waiting.skipped > MAX_UNFINISHED_LINE {
-                self.fail(time, id, ErrorCode::LineTooLong);
-            }
+        if let Some(line) = self.sessions.get_mut(id).and_then(|session| session.waiting.limit_unfinished()) {
+            self.line(time, id, line);
         }
     }
 
@@ -202,8 +165,13 @@ impl Hub {
         self.command(time, Asked::here(id, number), command);
     }
 
-    /// One command of a client of this hub, or what is wrong with it.
+    /// One command of a client of this hub, or what is wrong with it; and the end of those for whom its answer is too much.
     fn command(&mut self, time: Time, asked: Asked, command: Result<Command<'_>, ErrorCode>) {
+        self.carry_out(time, asked, command);
+        self.end_slow_readers(time);
+    }
+
+    fn carry_out(&mut self, time: Time, asked: Asked, command: Result<Command<'_>, ErrorCode>) {
         let Reach::Local(id) = asked.by else {
             return;
         };
@@ -262,7 +230,7 @@ impl Hub {
         let Some(session) = self.sessions.get(id) else {
             return;
         };
-        if !session.waiting.ended || !session.waiting.messages.is_empty() {
+        if !session.waiting.is_done() {
             return;
         }
         let idle = match &session.place {

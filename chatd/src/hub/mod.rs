@@ -119,14 +119,7 @@ pub struct Hub {
     incoming: HashMap<RoomId, Incoming>,
     placement: Placement,
     drain: Option<Drain>,
-    scratch: Scratch,
-}
-
-/// Where an event is encoded for all who are in a room.
-#[derive(Debug, Default)]
-struct Scratch {
-    line: Vec<u8>,
-    json: Vec<u8>,
+    encoder: delivery::Encoder,
 }
 
 impl Hub {
@@ -145,13 +138,18 @@ impl Hub {
             incoming: HashMap::new(),
             placement: Placement::default(),
             drain: None,
-            scratch: Scratch::default(),
+            encoder: delivery::Encoder::default(),
         }
     }
 
-    /// Goes on with the sessions that waited for something that has happened in this call.
+    /// The work that a call has left behind: slow readers are ended, and the sessions go on that waited for something that has
+    /// happened in it.
     fn finish(&mut self, time: Time) {
-        while let Some(session) = self.sessions.next_woken() {
+        loop {
+            self.end_slow_readers(time);
+            let Some(session) = self.sessions.next_woken() else {
+                return;
+            };
             self.run(time, session);
         }
     }

@@ -171,3 +171,27 @@ fn a_relayed_client_may_have_as_much_waiting_as_is_allowed_and_no_more() {
     assert!(queued > 200);
     assert_eq!([queued, queued - 1].map(|most| world(most).pods[0].counters().slow_consumers), [0, 1]);
 }
+
+/// Each end is told to the others in its order, after what it was too slow for.
+#[test]
+fn the_end_of_a_slow_reader_may_be_too_much_for_the_next() {
+    let line = "MSG alice 0123456789\n";
+    let left = "EXITED bob slow\n";
+    let mut world = World::with(1, |settings| settings.send_queue = 10 * line.len());
+    let [alice, bob, carol] = [(); 3].map(|()| world.open(0));
+    let room = world.create(alice);
+    for (client, name) in [(alice, "alice"), (bob, "bob"), (carol, "carol")] {
+        world.ask(client, &format!("JOIN {room} {name}\n"));
+    }
+    world.hear(alice);
+    world.hear(bob);
+    for _ in 0..10 {
+        assert_eq!(world.ask(alice, "0123456789\n"), line);
+    }
+    // Carol has read the last line, and has room for one more.
+    let time = world.time();
+    world.pods[0].wrote(time, carol.1, line.len());
+    let heard = world.ask(alice, "0123456789\n");
+    assert_eq!(heard, format!("{line}{left}EXITED carol slow\n"));
+    assert_eq!(world.pods[0].counters().slow_consumers, 2);
+}

@@ -1,0 +1,222 @@
+//! What has come from a client and waits for its turn: bytes of lines, or messages. Pure: no I/O.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use crate::protocol::{Command, Encoding, MAX_LINE, MAX_UNFINISHED_LINE, lines};
+
+/// What came next of a client that speaks lines.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// Without its LF.
+    Whole(&'a [u8]),
+    /// Longer than a line may be.
+    TooLong,
+    /// So long that its client is to go.
+    Endless,
+    /// Not of this protocol; what follows would be taken for commands.
+    Foreign,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Lines, whole and unfinished.
+    bytes: Vec<u8>,
+    /// Bytes of an overlong line that have been thrown away so far; 0: none is under way.
+    skipped: usize,
+    /// Before the first line has come.
+    fresh: bool,
+    messages: VecDeque<Box<str>>,
+    /// A command that another thread's hub took and could not carry out there.
+    pub carried: Option<(Option<u64>, Command<'static>)>,
+    /// The client will send no more.
+    pub ended: bool,
+}
+
+impl Waiting {
+    pub fn new(encoding: Encoding) -> Self {
+        Self { fresh: encoding == Encoding::Lines, ..Self::default() }
+    }
+
+    /// Whether more may be read from the client. `most`: messages that wait.
+    pub fn wants_input(&self, most: usize) -> bool {
+        let bytes = self.bytes.len() + self.messages.iter().map(|message| message.len()).sum::<usize>();
+        !self.ended && bytes < 4 * MAX_LINE && self.messages.len() < most
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn holds(&self) -> usize {
+        self.bytes.capacity() + self.messages.iter().map(|message| message.len()).sum::<usize>()
+    }
+
+    /// Bytes of lines, and messages, that wait.
+    pub fn lengths(&self) -> (usize, usize) {
+        (self.bytes.len(), self.messages.len())
+    }
+
+    /// Nothing whole waits. `patient`: nor does an unfinished line.
+    pub fn is_quiet(&self, patient: bool) -> bool {
+        let lines = if patient { self.bytes.is_empty() } else { memchr::memchr(b'\n', &self.bytes).is_none() };
+        lines && self.messages.is_empty()
+    }
+
+    /// No message waits, and none will come.
+    pub fn is_done(&self) -> bool {
+        self.ended && self.messages.is_empty()
+    }
+
+    /// Forgets what has come.
+    pub fn clear(&mut self) {
+        self.bytes = Vec::new();
+        self.messages.clear();
+    }
+
+    // ---- lines
+
+    /// The first line has not come yet.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Whether what comes first shows at once that this client speaks another protocol.
+    pub fn is_foreign(&self, bytes: &[u8]) -> bool {
+        self.fresh && self.bytes.is_empty() && bytes.first().is_some_and(|byte| lines::is_foreign_byte(*byte))
+    }
+
+    /// With LF for the NUL that telnet sends after CR.
+    pub fn with_line_ends<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        if memchr::memchr(0, bytes).is_none() {
+            return Cow::Borrowed(bytes);
+        }
+        let mut before = self.bytes.last().copied();
+        let end = |byte: &u8| if before.replace(*byte) == Some(b'\r') && *byte == 0 { b'\n' } else { *byte };
+        Cow::Owned(bytes.iter().map(end).collect())
+    }
+
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Bytes that have come, and that no line has been taken of.
+    pub fn keep(&mut self, rest: &[u8]) {
+        self.bytes.extend_from_slice(rest);
+    }
+
+    /// The bytes of [`Waiting::take_bytes`], without those that lines were taken of.
+    pub fn put_back(&mut self, mut bytes: Vec<u8>, used: usize) {
+        bytes.drain(..used);
+        if !bytes.is_empty() {
+            self.bytes = bytes;
+        }
+    }
+
+    /// Takes the first line of `bytes`, if it has come whole, and says how many of them it was.
+    pub fn take_line<'a>(&mut self, bytes: &'a [u8]) -> Option<(Line<'a>, usize)> {
+        let end = memchr::memchr(b'\n', bytes)?;
+        let (mut line, length) = (&bytes[..end], self.skipped + end + 1);
+        if self.fresh {
+            line = lines::without_preamble(line);
+            if length > MAX_LINE || lines::is_foreign(line) {
+                return Some((Line::Foreign, end + 1));
+            }
+            self.fresh = false;
+        }
+        let line = if length > MAX_UNFINISHED_LINE {
+            Line::Endless
+        } else if length > MAX_LINE {
+            self.skipped = 0;
+            Line::TooLong
+        } else {
+            Line::Whole(line)
+        };
+        Some((line, end + 1))
+    }
+
+    /// Throws away the beginning of an overlong line. What it then is, if its client is to go.
+    pub fn limit_unfinished(&mut self) -> Option<Line<'static>> {
+        if self.skipped + self.bytes.len() <= MAX_LINE || memchr::memchr(b'\n', &self.bytes).is_some() {
+            return None;
+        }
+        self.skipped += self.bytes.len();
+        self.bytes = Vec::new();
+        if self.fresh {
+            return Some(Line::Foreign);
+        }
+        (self.skipped > MAX_UNFINISHED_LINE).then_some(Line::Endless)
+    }
+
+    // ---- messages
+
+    pub fn push_message(&mut self, text: &str) {
+        self.messages.push_back(text.into());
+    }
+
+    pub fn next_message(&mut self) -> Option<Box<str>> {
+        self.messages.pop_front()
+    }
+
+    pub fn has_messages(&self) -> bool {
+        !self.messages.is_empty()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn lines(inbox: &mut Waiting, bytes: &[u8]) -> Vec<String> {
+        let mut used = 0;
+        let mut taken = Vec::new();
+        while let Some((line, length)) = inbox.take_line(&bytes[used..]) {
+            used += length;
+            taken.push(match line {
+                Line::Whole(line) => String::from_utf8(line.to_vec()).unwrap(),
+                other => format!("{other:?}"),
+            });
+        }
+        inbox.keep(&bytes[used..]);
+        taken
+    }
+
+    #[test]
+    fn a_line_is_taken_once_it_is_whole() {
+        let mut inbox = Waiting::new(Encoding::Lines);
+        assert_eq!(lines(&mut inbox, b"JOIN abcdefgh ana\r\nhel"), ["JOIN abcdefgh ana\r"]);
+        assert!(inbox.is_quiet(false) && !inbox.is_quiet(true));
+        let mut bytes = inbox.take_bytes();
+        bytes.extend_from_slice(b"lo\n");
+        assert_eq!(lines(&mut inbox, &bytes), ["hello"]);
+        assert_eq!(inbox.lengths(), (0, 0));
+    }
+
+    #[test]
+    fn an_overlong_line_is_told_of_once_and_an_endless_one_ends_the_connection() {
+        let mut inbox = Waiting::new(Encoding::Lines);
+        assert_eq!(lines(&mut inbox, b"PING\n"), ["PING"]);
+        inbox.keep(&[b'x'; MAX_LINE + 1]);
+        assert_eq!((inbox.limit_unfinished(), inbox.lengths()), (None, (0, 0)));
+        assert_eq!(lines(&mut inbox, b"rest\nPING\n"), ["TooLong", "PING"]);
+        inbox.keep(&[b'x'; MAX_UNFINISHED_LINE + 1]);
+        assert_eq!(inbox.limit_unfinished(), Some(Line::Endless));
+    }
+
+    #[test]
+    fn what_begins_as_another_protocol_is_foreign() {
+        for first in [&b"GET / HTTP/1.1\n"[..], &[b'x'; MAX_LINE + 1]] {
+            let mut inbox = Waiting::new(Encoding::Lines);
+            let taken = lines(&mut inbox, first);
+            assert!(taken == ["Foreign"] || inbox.limit_unfinished() == Some(Line::Foreign), "{taken:?}");
+        }
+        assert!(Waiting::new(Encoding::Lines).is_foreign(&[0x16, 3, 1]));
+    }
+
+    #[test]
+    fn nul_after_cr_ends_a_line_as_telnet_sends_it() {
+        let mut inbox = Waiting::new(Encoding::Lines);
+        assert_eq!(&*inbox.with_line_ends(b"a\r\0b\0"), b"a\r\nb\0");
+        inbox.keep(b"a\r");
+        assert_eq!(&*inbox.with_line_ends(b"\0b"), b"\nb");
+    }
+}

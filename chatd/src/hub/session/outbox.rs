@@ -1,0 +1,100 @@
+//! What a client is to be sent, and how much of it has been. Pure: no I/O.
+
+use crate::protocol::Encoding;
+
+/// What the client is to be sent.
+#[derive(Debug, Default)]
+pub struct Output {
+    bytes: Vec<u8>,
+    /// So much of it has been written.
+    sent: usize,
+    /// So much of it had waited at another pod, and came here in one go when the room went elsewhere.
+    brought: usize,
+}
+
+impl Output {
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// More waits than `limit` allows; twice that where it had waited at two pods.
+    pub fn is_over(&self, limit: usize) -> bool {
+        self.len() > limit.saturating_add(self.brought.min(limit))
+    }
+
+    pub fn was_brought(&mut self, bytes: usize) {
+        self.brought += bytes;
+    }
+
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// An idle connection keeps no buffer; a busy one keeps a small one.
+    pub fn written(&mut self, count: usize, encoding: Encoding) {
+        const KEEP: usize = 4096;
+        self.sent += count;
+        self.brought = self.brought.saturating_sub(count);
+        self.compact(encoding);
+        if self.sent >= self.bytes.len() {
+            self.sent = 0;
+            self.bytes.clear();
+            if self.bytes.capacity() > KEEP {
+                self.bytes = Vec::new();
+            }
+        }
+    }
+
+    /// Throws away what has not begun to be written. What is under way (a line, a frame) is kept whole.
+    pub fn keep_only_what_is_under_way(&mut self, encoding: Encoding) {
+        let end = self.boundary(encoding);
+        self.bytes.truncate(end);
+    }
+
+    /// Frees what has been written, up to the last whole line or frame.
+    fn compact(&mut self, encoding: Encoding) {
+        if self.sent < 64 * 1024 || self.sent >= self.bytes.len() {
+            return;
+        }
+        let mut start = 0;
+        while let Some(length) = message_length(encoding, &self.bytes[start..])
+            && start + length <= self.sent
+        {
+            start += length;
+        }
+        self.bytes.drain(..start);
+        self.sent -= start;
+    }
+
+    /// The end of the message of which the last written byte is part.
+    fn boundary(&self, encoding: Encoding) -> usize {
+        let mut end = 0;
+        while end < self.sent {
+            match message_length(encoding, &self.bytes[end..]) {
+                Some(length) => end += length,
+                None => return self.bytes.len(),
+            }
+        }
+        end
+    }
+}
+
+/// The length of the first line or (unmasked) WebSocket frame in `bytes`.
+fn message_length(encoding: Encoding, bytes: &[u8]) -> Option<usize> {
+    match encoding {
+        Encoding::Lines => memchr::memchr(b'\n', bytes).map(|end| end + 1),
+        Encoding::Json => {
+            let short = usize::from(*bytes.get(1)?);
+            let (header, length) = match short {
+                126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
+                127 => (10, usize::try_from(u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?)).ok()?),
+                short => (2, short),
+            };
+            (bytes.len() >= header + length).then_some(header + length)
+        }
+    }
+}
