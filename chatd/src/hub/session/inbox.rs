@@ -198,7 +198,7 @@ mod tests {
         inbox.keep(&[b'x'; MAX_LINE + 1]);
         assert_eq!((inbox.limit_unfinished(), inbox.lengths()), (None, (0, 0)));
         assert_eq!(lines(&mut inbox, b"rest\nPING\n"), ["TooLong", "PING"]);
-        inbox.keep(&[b'x'; MAX_UNFINISHED_LINE + 1]);
+        inbox.keep(&vec![b'x'; MAX_UNFINISHED_LINE + 1]);
         assert_eq!(inbox.limit_unfinished(), Some(Line::Endless));
     }
 
