@@ -43,5 +43,5 @@ pub enum Reach {
     /// Connected here, to this thread.
     Local(SessionId),
     /// Connected to another pod.
-    Guest(SessionRef),
+    Remote(SessionRef),
 }

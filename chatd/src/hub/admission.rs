@@ -245,7 +245,7 @@ impl Hub {
                 self.say_bytes(time, id, &rest);
                 self.sessions.wake(id);
             }
-            Reach::Guest(connection) => {
+            Reach::Remote(connection) => {
                 let after = After::Admitted { name, seat, resumable, key: seat_key, timeline, joined: true };
                 self.remote_members.set_seat(connection, Some(seat));
                 // In one frame: who has had JOINED is not told again what should have come after it.
@@ -266,7 +266,7 @@ impl Hub {
                 }
                 self.fail(time, id, ErrorCode::Replaced);
             }
-            Reach::Guest(connection) => self.end_guest(connection, ErrorCode::Replaced),
+            Reach::Remote(connection) => self.end_guest(connection, ErrorCode::Replaced),
         }
     }
 
@@ -282,7 +282,7 @@ impl Hub {
                 }
                 self.sessions.wake(id);
             }
-            Reach::Guest(connection) => {
+            Reach::Remote(connection) => {
                 self.context.counters.errors += 1;
                 let event = Event::Error { code, retry_after_ms: None };
                 self.deliver_event(connection, asked, &event, (0, 0), Some(After::Outside { miss }));
@@ -304,7 +304,7 @@ impl Hub {
     /// Which connection this is, for the whole deployment.
     pub(super) fn connection(&self, by: Reach) -> Option<SessionRef> {
         match by {
-            Reach::Guest(connection) => Some(connection),
+            Reach::Remote(connection) => Some(connection),
             Reach::Local(id) => self
                 .sessions
                 .get(id)

@@ -69,7 +69,7 @@ impl Hub {
             self.write(time, key);
         }
         let news = self.encode_attached(time, key, same, attach);
-        if let Reach::Guest(connection) = asked.by {
+        if let Reach::Remote(connection) = asked.by {
             let timeline = self.rooms.get(key)?.room.timeline;
             self.remote_members.set_seat(connection, Some(seat));
             let Attach { resumable, key, .. } = *attach;
@@ -80,7 +80,7 @@ impl Hub {
             self.say_bytes(time, id, &news);
         }
         self.catch_up(time, key, asked.by, connection, same, attach);
-        if let Reach::Guest(connection) = asked.by {
+        if let Reach::Remote(connection) = asked.by {
             let place = self.rooms.get(key).map_or((0, 0), |owned| (owned.room.position, owned.room.seq));
             self.deliver_bytes(connection, None, place, &[], Some(After::CaughtUp { processed }));
         }
@@ -127,7 +127,7 @@ impl Hub {
                         self.now_outside(time, id);
                         self.sessions.wake(id);
                     }
-                    Reach::Guest(connection) => {
+                    Reach::Remote(connection) => {
                         let after = Some(After::Outside { miss: false });
                         self.deliver_event(connection, asked, &Event::Left { room }, (0, 0), after);
                         self.remote_members.part_from(connection);

@@ -79,7 +79,7 @@ impl Encoder {
                     }
                     sessions.mark_dirty(to);
                 }
-                Some(Reach::Guest(to)) => {
+                Some(Reach::Remote(to)) => {
                     let Some(member) = members.get(to) else {
                         continue;
                     };
@@ -88,7 +88,7 @@ impl Encoder {
                     let delivery = Delivery { replies, place: (position, seq), bytes, after: None };
                     let queued = members.deliver(&mut context.peers, to, delivery);
                     if queued.is_some_and(|queued| queued > limit) {
-                        context.slow_readers.push_back(Reach::Guest(to));
+                        context.slow_readers.push_back(Reach::Remote(to));
                     }
                 }
                 None => continue,
@@ -229,10 +229,10 @@ impl Hub {
         while let Some(reach) = self.context.slow_readers.pop_front() {
             match reach {
                 Reach::Local(id) => self.too_slow(time, id),
-                Reach::Guest(to) if self.remote_members.get(to).is_some_and(|member| member.queued() > limit) => {
+                Reach::Remote(to) if self.remote_members.get(to).is_some_and(|member| member.queued() > limit) => {
                     self.guest_is_too_slow(time, to);
                 }
-                Reach::Guest(_) => {}
+                Reach::Remote(_) => {}
             }
         }
     }

@@ -25,7 +25,7 @@ impl Hub {
                     session.place = Place::Leaving { name: left.name, seat, resumable: left.resumable };
                 }
             }
-            Reach::Guest(connection) => {
+            Reach::Remote(connection) => {
                 self.remote_members.set_seat(connection, None);
             }
         }
@@ -50,7 +50,7 @@ impl Hub {
                 self.reply(time, asked, &Event::Left { room });
                 self.sessions.wake(id);
             }
-            Reach::Guest(connection) => {
+            Reach::Remote(connection) => {
                 let (event, after) = if quit {
                     (Event::Bye { code: None }, After::Close { code: None })
                 } else {
@@ -172,7 +172,7 @@ impl Hub {
         let Some(guest) = self.remote_members.remove(connection) else {
             return;
         };
-        let reach = Reach::Guest(connection);
+        let reach = Reach::Remote(connection);
         self.forget_joining(time, Some(guest.room), reach);
         let (Some(key), Some(seat)) = (self.rooms.key(guest.room), guest.seat) else {
             return;

@@ -260,7 +260,7 @@ impl Hub {
             Frame::Told { room, told, higher } => self.told(time, from, room, told, higher),
             Frame::Open { room, relay, encoding, number, id, command } => {
                 let to = SessionRef { boot: from, relay };
-                let asked = Asked { by: Reach::Guest(to), number, id };
+                let asked = Asked { by: Reach::Remote(to), number, id };
                 self.guest_opens(time, to, room, encoding, asked, command);
             }
             Frame::Attach { room, relay, attach } => {

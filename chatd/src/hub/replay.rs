@@ -53,7 +53,7 @@ impl Hub {
     /// How a message that was `asked` for is known again by its sender, should the reply be lost: see [`Told::Message`].
     pub(super) fn what_it_answers(&self, asked: Asked) -> Option<(SessionRef, u64, Option<u64>)> {
         match asked.by {
-            Reach::Guest(connection) => Some((connection, asked.number, asked.id)),
+            Reach::Remote(connection) => Some((connection, asked.number, asked.id)),
             Reach::Local(_) => self.connection(asked.by).filter(|_| asked.id.is_some()).map(|me| (me, 0, asked.id)),
         }
     }
@@ -125,7 +125,7 @@ impl Hub {
             self.context.counters.messages_out += u64::from(message_seq.is_some());
             let id = item.told.id();
             match to {
-                Reach::Guest(connection) => {
+                Reach::Remote(connection) => {
                     let asked = Asked { by: to, number, id };
                     let place = (item.position, message_seq.unwrap_or_default());
                     self.deliver_event(connection, asked, &event, place, None);

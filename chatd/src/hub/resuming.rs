@@ -110,8 +110,8 @@ impl Hub {
         if heard.is_none() {
             let until = match reach {
                 // Who comes back at once may be here before its own pod could say that the connection has ended.
-                Some(Reach::Guest(old)) if self.context.peers.is_up(old.boot) => {
-                    self.replaced(time, Reach::Guest(old));
+                Some(Reach::Remote(old)) if self.context.peers.is_up(old.boot) => {
+                    self.replaced(time, Reach::Remote(old));
                     let last = self.rooms.get(key).map_or(0, |owned| owned.room.seq);
                     self.detach_seat(time, key, seat, Given::Unknown(last));
                     Some(time.now + ASKED)

@@ -65,7 +65,7 @@ impl Hub {
         if enough {
             match asked.by {
                 Reach::Local(id) => self.fail_quietly(time, id, Some(code)),
-                Reach::Guest(connection) => {
+                Reach::Remote(connection) => {
                     self.guest_dropped(time, connection, Drop::Limit, None);
                     self.end_guest_saying(connection, code, false);
                 }
@@ -78,7 +78,7 @@ impl Hub {
         // The text of a relayed command comes from another pod: it is cleaned here as well.
         let text = match asked.by {
             Reach::Local(_) => std::borrow::Cow::Borrowed(text),
-            Reach::Guest(_) => match crate::protocol::text::clean(text.as_bytes()) {
+            Reach::Remote(_) => match crate::protocol::text::clean(text.as_bytes()) {
                 Ok(text) => text,
                 Err(code) => return self.refuse(time, asked, code),
             },
@@ -118,7 +118,7 @@ impl Hub {
     pub(super) fn reply(&mut self, time: Time, asked: Asked, event: &Event<'_>) {
         match asked.by {
             Reach::Local(id) => self.say(time, id, asked.id, event),
-            Reach::Guest(connection) => self.deliver_event(connection, asked, event, (0, 0), None),
+            Reach::Remote(connection) => self.deliver_event(connection, asked, event, (0, 0), None),
         }
     }
 }

@@ -83,7 +83,7 @@ impl Seat {
     /// Held by a new owner after a takeover: whoever comes back for it can.
     pub fn hold(&self) -> bool {
         self.resumable
-            || matches!(self.reach, Some(Reach::Guest(_)))
+            || matches!(self.reach, Some(Reach::Remote(_)))
             || matches!(self.state, SeatState::Detached { .. })
     }
 }

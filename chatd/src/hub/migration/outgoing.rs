@@ -292,7 +292,7 @@ impl Hub {
                     }
                     self.fail(time, id, code);
                 }
-                Some(Reach::Guest(guest)) => self.end_guest(guest, code),
+                Some(Reach::Remote(guest)) => self.end_guest(guest, code),
                 None => {}
             }
         }
@@ -308,7 +308,7 @@ impl Hub {
                 self.refuse(time, asked, ErrorCode::Unavailable);
                 match asked.by {
                     Reach::Local(id) => self.fail(time, id, code),
-                    Reach::Guest(guest) => self.end_guest(guest, code),
+                    Reach::Remote(guest) => self.end_guest(guest, code),
                 }
             }
         }

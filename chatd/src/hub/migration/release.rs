@@ -55,7 +55,7 @@ impl Hub {
                     self.becomes_relayed(time, id, room, stay);
                     going.push(id);
                 }
-                Some(Reach::Guest(connection)) => self.send_away(connection, owner.clone(), seat.processed),
+                Some(Reach::Remote(connection)) => self.send_away(connection, owner.clone(), seat.processed),
                 None => {}
             }
         }
@@ -123,7 +123,7 @@ impl Hub {
     fn enters_elsewhere(&mut self, time: Time, room: RoomId, asked: Asked, entry: Entry, since: u64, owner: &Owner) {
         match asked.by {
             Reach::Local(id) => self.look_for(time, room, Waiter::entering(id, asked.id, entry, since).again(time.now)),
-            Reach::Guest(connection) => self.send_away(connection, owner.clone(), 0),
+            Reach::Remote(connection) => self.send_away(connection, owner.clone(), 0),
         }
     }
 
@@ -150,7 +150,7 @@ impl Hub {
                 }
                 going.push(id);
             }
-            Reach::Guest(connection) => self.send_away(connection, owner.clone(), asked.number.saturating_sub(1)),
+            Reach::Remote(connection) => self.send_away(connection, owner.clone(), asked.number.saturating_sub(1)),
         }
     }
 

@@ -138,7 +138,7 @@ impl Hub {
         if number <= processed && self.context.settings.rules.number_commands {
             return;
         }
-        let asked = Asked { by: Reach::Guest(to), number, id };
+        let asked = Asked { by: Reach::Remote(to), number, id };
         self.command_in_room(time, key, seat, asked, command);
     }
 
@@ -191,7 +191,7 @@ impl Hub {
         };
         let (room, seat) = (guest.room, guest.seat);
         self.remote_members.set_seat(to, None);
-        self.forget_joining(time, Some(room), Reach::Guest(to));
+        self.forget_joining(time, Some(room), Reach::Remote(to));
         if let (Some(key), Some(seat)) = (self.rooms.key(room), seat) {
             let given = given.unwrap_or_else(|| self.given_all(key, drop));
             self.seat_dropped(time, key, seat, drop, given);
@@ -202,12 +202,12 @@ impl Hub {
         let Some(key) = self.rooms.key(room) else {
             return self.refuse_guest(to, room);
         };
-        let joining = |seat: &Seat| seat.reach == Some(Reach::Guest(to)) && seat.state == SeatState::Joining;
+        let joining = |seat: &Seat| seat.reach == Some(Reach::Remote(to)) && seat.state == SeatState::Joining;
         if self.rooms.get(key).is_some_and(|owned| owned.room.seats.iter().any(joining)) {
             // Asked twice. The first time it was given a new seat: that is answered once it is written.
             return;
         }
-        let leaving = self.rooms.get(key).is_some_and(|owned| owned.is_leaving(Reach::Guest(to)));
+        let leaving = self.rooms.get(key).is_some_and(|owned| owned.is_leaving(Reach::Remote(to)));
         self.remote_members.insert(to, RemoteMember::new(attach.encoding, room, self.context.settings.limits.window));
         if leaving {
             // Its LEAVE or QUIT was carried out before the link broke, and is answered once that is written. A new seat would stay
@@ -215,7 +215,7 @@ impl Hub {
             return;
         }
         self.reinstate(time, key, attach.name, attach.seat);
-        let asked = Asked { by: Reach::Guest(to), number: 0, id: None };
+        let asked = Asked { by: Reach::Remote(to), number: 0, id: None };
         self.attach(time, key, asked, to, attach);
     }
 
