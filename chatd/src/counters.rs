@@ -133,7 +133,7 @@ summed! {
         /// Sessions that are connected here and whose room is in another pod.
         pub relayed_sessions: u64,
         /// Sessions that are connected to another pod and whose room is here.
-        pub guest_sessions: u64,
+        pub remote_members: u64,
         /// What the events that are kept for replays take, roughly, in bytes.
         pub replay_bytes: u64,
         /// What waits to be sent to clients, or to the pods that carry them, in bytes.

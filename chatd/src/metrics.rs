@@ -222,7 +222,7 @@ impl Writer<'_> {
             connections_tcp,
             connections_web,
             relayed_sessions,
-            guest_sessions,
+            remote_members,
             replay_bytes,
             queued_bytes,
         } = gauges;
@@ -278,7 +278,7 @@ impl Writer<'_> {
             "Sessions connected here whose room is in another pod",
             *relayed_sessions,
         )?;
-        self.gauge("chatd_guest_sessions", "Sessions connected to another pod whose room is here", *guest_sessions)?;
+        self.gauge("chatd_remote_members", "Sessions connected to another pod whose room is here", *remote_members)?;
         self.gauge("chatd_rooms", "Rooms that this pod owns", *rooms)?;
         self.gauge("chatd_players", "Seats in this pod's rooms, held ones too", *players)?;
         self.gauge("chatd_held_seats", "Seats that wait for a dropped connection to come back", *held_seats)?;

@@ -266,7 +266,7 @@ impl Hub {
                 }
                 self.fail(time, id, ErrorCode::Replaced);
             }
-            Reach::Remote(connection) => self.end_guest(connection, ErrorCode::Replaced),
+            Reach::Remote(connection) => self.end_remote(connection, ErrorCode::Replaced),
         }
     }
 

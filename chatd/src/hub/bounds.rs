@@ -23,7 +23,9 @@ impl Hub {
         self.sessions.iter().for_each(|session| self.of_session(session, &mut bounds));
         self.rooms.iter().for_each(|(_, owned)| self.of_room(owned, &mut bounds));
         let most_queued = self.context.settings.send_queue + MAX_FRAME;
-        bounds.extend(self.remote_members.iter().map(|(_, guest)| ("a guest's queue", guest.queued(), most_queued)));
+        bounds.extend(
+            self.remote_members.iter().map(|(_, member)| ("a remote member's queue", member.queued(), most_queued)),
+        );
         let over = bounds.into_iter().find(|(_, count, most)| count > most);
         over.map(|(what, count, most)| format!("{what}: {count}, where at most {most} may be"))
     }
@@ -38,7 +40,7 @@ impl Hub {
             ("bytes of rings", self.rooms.ring_bytes(), self.context.settings.ring_total),
             ("bytes of rings, as they are", self.ring_bytes_now(), self.rooms.ring_bytes()),
             (
-                "bytes that guests wait for, as they are",
+                "bytes that remote members wait for, as they are",
                 self.remote_members.holders().map(|(bytes, _)| bytes).sum(),
                 self.remote_members.held(),
             ),

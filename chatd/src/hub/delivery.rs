@@ -230,7 +230,7 @@ impl Hub {
             match reach {
                 Reach::Local(id) => self.too_slow(time, id),
                 Reach::Remote(to) if self.remote_members.get(to).is_some_and(|member| member.queued() > limit) => {
-                    self.guest_is_too_slow(time, to);
+                    self.remote_is_too_slow(time, to);
                 }
                 Reach::Remote(_) => {}
             }

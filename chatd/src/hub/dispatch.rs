@@ -120,19 +120,19 @@ impl Hub {
     }
 
     /// Bytes that wait here for clients of other pods.
-    pub fn guests_hold(&self) -> usize {
+    pub fn remote_members_hold(&self) -> usize {
         self.remote_members.held()
     }
 
     /// For which clients of other pods bytes wait here, and how many.
-    pub fn guests_that_hold(&self) -> impl Iterator<Item = (usize, SessionRef)> {
+    pub fn remote_members_that_hold(&self) -> impl Iterator<Item = (usize, SessionRef)> {
         self.remote_members.holders()
     }
 
     /// As [`Hub::shed`], for a client of another pod.
-    pub fn shed_guest(&mut self, time: Time, guest: SessionRef) {
+    pub fn shed_remote_member(&mut self, time: Time, member: SessionRef) {
         self.begin(time);
-        self.guest_is_shed(time, guest);
+        self.remote_is_shed(time, member);
         self.finish(time);
     }
 
@@ -358,7 +358,7 @@ impl Hub {
         self.rooms.iter().map(|(_, owned)| owned.room.seats.len()).sum()
     }
 
-    pub fn guest_count(&self) -> usize {
+    pub fn remote_member_count(&self) -> usize {
         self.remote_members.len()
     }
 

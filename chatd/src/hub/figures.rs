@@ -12,7 +12,7 @@ impl Hub {
         let mut gauges = Gauges {
             rooms: self.rooms.len() as u64,
             relayed_sessions: self.relays.len() as u64,
-            guest_sessions: self.remote_members.len() as u64,
+            remote_members: self.remote_members.len() as u64,
             replay_bytes: self.rooms.ring_bytes() as u64,
             ..Gauges::default()
         };
@@ -28,7 +28,7 @@ impl Hub {
             }
             gauges.queued_bytes += session.output.len() as u64;
         }
-        gauges.queued_bytes += self.remote_members.iter().map(|(_, guest)| guest.queued()).sum::<usize>() as u64;
+        gauges.queued_bytes += self.remote_members.iter().map(|(_, member)| member.queued()).sum::<usize>() as u64;
         gauges
     }
 

@@ -305,7 +305,7 @@ impl Hub {
     pub(super) fn encoding_of(&self, by: Reach) -> Option<Encoding> {
         match by {
             Reach::Local(id) => self.sessions.get(id).map(|session| session.encoding),
-            Reach::Remote(connection) => self.remote_members.get(connection).map(|guest| guest.encoding),
+            Reach::Remote(connection) => self.remote_members.get(connection).map(|member| member.encoding),
         }
     }
 }

@@ -169,12 +169,12 @@ impl Hub {
 
     /// A relayed session's peer link is gone: its seat waits for it to attach again.
     pub(super) fn detach(&mut self, time: Time, connection: SessionRef) {
-        let Some(guest) = self.remote_members.remove(connection) else {
+        let Some(member) = self.remote_members.remove(connection) else {
             return;
         };
         let reach = Reach::Remote(connection);
-        self.forget_joining(time, Some(guest.room), reach);
-        let (Some(key), Some(seat)) = (self.rooms.key(guest.room), guest.seat) else {
+        self.forget_joining(time, Some(member.room), reach);
+        let (Some(key), Some(seat)) = (self.rooms.key(member.room), member.seat) else {
             return;
         };
         if self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).is_some_and(|seat| seat.reach == Some(reach)) {

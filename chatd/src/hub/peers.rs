@@ -130,19 +130,19 @@ impl Hub {
         if self.context.peers.up.remove(&boot).is_none() {
             return;
         }
-        let mut guests: Vec<SessionRef> = self
+        let mut members: Vec<SessionRef> = self
             .remote_members
             .iter()
             .map(|(connection, _)| connection)
             .filter(|connection| connection.boot == boot)
             .collect();
-        guests.sort_unstable();
+        members.sort_unstable();
         // What waits of it is asked again over the next link: carried out now, it would seat clients that nobody can reach.
         for (_, owned) in self.rooms.iter_mut() {
             owned.frames.retain(|(from, _)| *from != boot);
         }
-        for guest in guests {
-            self.detach(time, guest);
+        for member in members {
+            self.detach(time, member);
         }
         self.resume_unasked(time, |holder| holder.boot == boot);
         self.relays_cut(time, boot);
@@ -261,18 +261,18 @@ impl Hub {
             Frame::Open { room, relay, encoding, number, id, command } => {
                 let to = SessionRef { boot: from, relay };
                 let asked = Asked { by: Reach::Remote(to), number, id };
-                self.guest_opens(time, to, room, encoding, asked, command);
+                self.remote_opens(time, to, room, encoding, asked, command);
             }
             Frame::Attach { room, relay, attach } => {
-                self.guest_attaches(time, SessionRef { boot: from, relay }, room, &attach);
+                self.remote_attaches(time, SessionRef { boot: from, relay }, room, &attach);
             }
             Frame::Command { relay, number, id, command, .. } => {
-                self.guest_commands(time, SessionRef { boot: from, relay }, number, id, command);
+                self.remote_commands(time, SessionRef { boot: from, relay }, number, id, command);
             }
-            Frame::Credit { relay, bytes, .. } => self.guest_credits(SessionRef { boot: from, relay }, bytes),
+            Frame::Credit { relay, bytes, .. } => self.remote_credits(SessionRef { boot: from, relay }, bytes),
             Frame::Closed { room, relay, drop, heard, entry } => {
                 let to = SessionRef { boot: entry.unwrap_or(from), relay };
-                self.guest_closed(time, to, room, drop, heard);
+                self.remote_closed(time, to, room, drop, heard);
             }
             Frame::Deliver { relay, replies, position, seq, bytes, after, .. } => {
                 self.delivery_came(time, from, relay, (replies, position, seq), &bytes, after);

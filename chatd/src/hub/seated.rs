@@ -66,8 +66,8 @@ impl Hub {
             match asked.by {
                 Reach::Local(id) => self.fail_quietly(time, id, Some(code)),
                 Reach::Remote(connection) => {
-                    self.guest_dropped(time, connection, Drop::Limit, None);
-                    self.end_guest_saying(connection, code, false);
+                    self.remote_dropped(time, connection, Drop::Limit, None);
+                    self.end_remote_saying(connection, code, false);
                 }
             }
         }

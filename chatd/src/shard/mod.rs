@@ -125,7 +125,7 @@ struct Shard {
     /// What this shard's clients hold in memory.
     held: usize,
     /// What of it waits for clients of other pods, whose rooms are here.
-    held_for_guests: usize,
+    held_for_remote_members: usize,
     time: Time,
     stopped: bool,
 
@@ -170,7 +170,7 @@ impl Shard {
             line_keep_alive: start.line_keep_alive,
             budget: start.budget,
             held: 0,
-            held_for_guests: 0,
+            held_for_remote_members: 0,
             time: clock::now(),
             stopped: false,
             connections: Vec::new(),

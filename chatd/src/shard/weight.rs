@@ -9,7 +9,7 @@ use crate::ids::{SessionId, SessionRef};
 enum Holder {
     Own(SessionId),
     /// A client of another pod.
-    Guest(SessionRef),
+    Remote(SessionRef),
 }
 
 impl Connection {
@@ -52,9 +52,9 @@ impl Shard {
     }
 
     /// Counts what waits for clients of other pods.
-    fn weigh_guests(&mut self) {
-        let weight = self.hub.guests_hold();
-        let before = std::mem::replace(&mut self.held_for_guests, weight);
+    fn weigh_remote_members(&mut self) {
+        let weight = self.hub.remote_members_hold();
+        let before = std::mem::replace(&mut self.held_for_remote_members, weight);
         if weight != before {
             self.held = self.held + weight - before;
             self.budget.changed(before, weight);
@@ -63,15 +63,16 @@ impl Shard {
 
     /// Ends the clients that hold the most, while all of the pod hold too much. True: somebody has to be told so.
     pub(super) fn shed(&mut self) -> bool {
-        self.weigh_guests();
+        self.weigh_remote_members();
         let mut excess = self.budget.excess(self.held);
         if excess == 0 {
             return false;
         }
         let open = self.connections.iter().flatten().filter(|connection| connection.weight > 0 && !connection.closing);
         let own = open.map(|connection| (connection.weight, Holder::Own(connection.id)));
-        let mut largest: Vec<_> =
-            own.chain(self.hub.guests_that_hold().map(|(bytes, guest)| (bytes, Holder::Guest(guest)))).collect();
+        let mut largest: Vec<_> = own
+            .chain(self.hub.remote_members_that_hold().map(|(bytes, member)| (bytes, Holder::Remote(member))))
+            .collect();
         largest.sort_unstable_by(|one, other| other.cmp(one));
         let mut shed = false;
         for (weight, holder) in largest {
@@ -87,11 +88,11 @@ impl Shard {
                     self.hub.shed(self.time, id);
                     self.weigh(id);
                 }
-                Holder::Guest(guest) => self.hub.shed_guest(self.time, guest),
+                Holder::Remote(member) => self.hub.shed_remote_member(self.time, member),
             }
             shed = true;
         }
-        self.weigh_guests();
+        self.weigh_remote_members();
         shed
     }
 }

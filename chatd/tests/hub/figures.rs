@@ -25,9 +25,9 @@ fn the_gauges_count_what_is_there() {
     let [owner, entry] = [0, 1].map(|pod| world.pods[pod].gauges());
     let connections = |gauges: &chatd::counters::Gauges| (gauges.connections_tcp, gauges.connections_web);
     assert_eq!((owner.rooms, owner.players, owner.held_seats), (1, 3, 1));
-    assert_eq!((connections(&owner), owner.relayed_sessions, owner.guest_sessions), ((1, 2), 0, 1));
+    assert_eq!((connections(&owner), owner.relayed_sessions, owner.remote_members), ((1, 2), 0, 1));
     assert_eq!((entry.rooms, entry.players, entry.held_seats), (0, 0, 0));
-    assert_eq!((connections(&entry), entry.relayed_sessions, entry.guest_sessions), ((1, 0), 1, 0));
+    assert_eq!((connections(&entry), entry.relayed_sessions, entry.remote_members), ((1, 0), 1, 0));
     let sent = 20 * format!("MSG alice {text}\n").len();
     let (here, there) = (world.pods[0].output(alice.1).len(), world.pods[1].output(bob.1).len());
     assert_eq!(entry.queued_bytes, there as u64);

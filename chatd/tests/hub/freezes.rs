@@ -21,7 +21,7 @@ fn a_client_whose_room_was_taken_over() -> (World, Client) {
     for _ in 0..30 {
         world.pass(100);
         if world.pods[0].room_count() == 0 {
-            assert_eq!(world.pods[1].guest_count(), 1, "alice is on her way");
+            assert_eq!(world.pods[1].remote_member_count(), 1, "alice is on her way");
             return (world, alice);
         }
     }
@@ -46,7 +46,7 @@ fn the_owner_hears_of_a_client_that_has_given_it_up() {
     world.alive[1] = true;
     world.away = false;
     world.pass(5_000);
-    assert_eq!(world.pods[1].guest_count(), 0);
+    assert_eq!(world.pods[1].remote_member_count(), 0);
     assert_eq!(world.pods[1].player_count(), 1, "bob is alone");
 }
 
@@ -139,7 +139,7 @@ fn a_client_that_does_not_know_its_new_seat_is_told_of_it_again() {
         let heard = world.hear(alice);
         assert!(heard.ends_with(" alice bob,alice\nMISSED ?\n"), "{heard}");
         assert_eq!(world.ask(alice, "hello\n"), "MSG alice hello\n");
-        assert_eq!((world.pods[1].player_count(), world.pods[1].guest_count()), (2, 1));
+        assert_eq!((world.pods[1].player_count(), world.pods[1].remote_member_count()), (2, 1));
     }
 }
 

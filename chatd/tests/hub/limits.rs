@@ -62,7 +62,7 @@ fn a_join_over_a_link_that_breaks_while_the_room_waits_takes_no_seat() {
     world.pods[0].peer_down(frozen, boot(1));
     world.now = frozen.now;
     world.pass(100);
-    assert_eq!((world.pods[0].guest_count(), world.pods[0].player_count()), (0, 0));
+    assert_eq!((world.pods[0].remote_member_count(), world.pods[0].player_count()), (0, 0));
     assert_eq!(world.ask(alice, &format!("JOIN {room} bob\n")), format!("JOINED {room} bob bob\n"));
 }
 
@@ -134,20 +134,20 @@ fn leaving_and_joining_again_brings_no_new_burst() {
 fn what_waits_for_another_pods_client_is_counted_and_goes_when_it_has_to() {
     let mut world = World::new(2);
     let (_, alice, bob) = world.room_of_two(1, "");
-    assert_eq!(world.pods[0].guests_hold(), 0);
+    assert_eq!(world.pods[0].remote_members_hold(), 0);
     let text = world.say_much(alice, 20);
-    let held = world.pods[0].guests_hold();
+    let held = world.pods[0].remote_members_hold();
     assert!(held > text.len(), "{held}");
-    assert_eq!(world.pods[0].guests_that_hold().map(|(bytes, _)| bytes).sum::<usize>(), held);
+    assert_eq!(world.pods[0].remote_members_that_hold().map(|(bytes, _)| bytes).sum::<usize>(), held);
     assert_eq!(world.hear_all(bob).matches(&text).count(), 20);
-    assert_eq!(world.pods[0].guests_hold(), 0);
+    assert_eq!(world.pods[0].remote_members_hold(), 0);
 
     world.say_much(alice, 20);
-    let (_, guest) = world.pods[0].guests_that_hold().next().unwrap();
+    let (_, member) = world.pods[0].remote_members_that_hold().next().unwrap();
     let time = world.time();
-    world.pods[0].shed_guest(time, guest);
+    world.pods[0].shed_remote_member(time, member);
     world.run();
-    assert_eq!((world.pods[0].guests_hold(), world.pods[0].guest_count()), (0, 0));
+    assert_eq!((world.pods[0].remote_members_hold(), world.pods[0].remote_member_count()), (0, 0));
     let heard = world.hear_all(bob);
     assert!(heard.contains("\nERR overloaded ") && heard.ends_with("\nBYE overloaded\n"), "{heard}");
     assert!(world.hear(alice).ends_with("EXITED bob slow\n"));

@@ -17,7 +17,7 @@ fn who_leaves_with_a_full_window_is_answered_once_it_reads() {
         assert_eq!(heard.matches(&text).count(), 20);
         let rest: Vec<&str> = heard.lines().filter(|line| !line.starts_with("MSG")).collect();
         assert!(rest[0].starts_with("PLAYERS") && rest[1].starts_with(answer) && rest.len() == 2, "{rest:?}");
-        assert_eq!((world.pods[0].guest_count(), world.pods[1].relay_count()), (0, 0));
+        assert_eq!((world.pods[0].remote_member_count(), world.pods[1].relay_count()), (0, 0));
     }
 }
 
@@ -30,7 +30,7 @@ fn who_leaves_with_a_full_window_and_never_reads_is_forgotten_when_its_connectio
     let time = world.time();
     world.pods[1].dropped(time, bob.1, Drop::Lost);
     world.run();
-    assert_eq!((world.pods[0].guest_count(), world.pods[1].relay_count()), (0, 0));
+    assert_eq!((world.pods[0].remote_member_count(), world.pods[1].relay_count()), (0, 0));
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn an_attach_that_comes_twice_to_an_owner_that_does_not_know_the_seat_takes_one_
             }
         }
         world.run();
-        assert_eq!((world.pods[0].player_count(), world.pods[0].guest_count()), (2, 1));
+        assert_eq!((world.pods[0].player_count(), world.pods[0].remote_member_count()), (2, 1));
         assert_eq!(world.hear(alice), "ENTERED bob\n");
         let time = world.time();
         world.pods[0].peer_down(time, boot(1));

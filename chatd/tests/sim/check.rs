@@ -302,8 +302,11 @@ impl World {
         }
         let mut left = Vec::new();
         for (pod, hub) in up.iter().flat_map(|pod| pod.hubs.iter().map(|hub| (pod.setup.number, hub))) {
-            let clients =
-                [("sessions", hub.session_count()), ("guests", hub.guest_count()), ("relays", hub.relay_count())];
+            let clients = [
+                ("sessions", hub.session_count()),
+                ("remote members", hub.remote_member_count()),
+                ("relays", hub.relay_count()),
+            ];
             let all = clients.into_iter().chain(hub.under_way()).filter(|(_, count)| *count > 0);
             left.extend(all.map(|(what, count)| format!("pod {pod}: {count} {what}")));
         }

@@ -292,7 +292,7 @@ impl Hub {
                     }
                     self.fail(time, id, code);
                 }
-                Some(Reach::Remote(guest)) => self.end_guest(guest, code),
+                Some(Reach::Remote(member)) => self.end_remote(member, code),
                 None => {}
             }
         }
@@ -308,7 +308,7 @@ impl Hub {
                 self.refuse(time, asked, ErrorCode::Unavailable);
                 match asked.by {
                     Reach::Local(id) => self.fail(time, id, code),
-                    Reach::Remote(guest) => self.end_guest(guest, code),
+                    Reach::Remote(member) => self.end_remote(member, code),
                 }
             }
         }

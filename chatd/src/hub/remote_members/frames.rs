@@ -22,9 +22,9 @@ impl Hub {
         place: (u64, u64),
         after: Option<After>,
     ) {
-        if let Some(guest) = self.remote_members.get(to) {
+        if let Some(member) = self.remote_members.get(to) {
             let mut bytes = Vec::new();
-            guest.encoding.encode(event, asked.id, &mut bytes);
+            member.encoding.encode(event, asked.id, &mut bytes);
             self.deliver_bytes(to, asked.replies(), place, &bytes, after);
         }
     }
@@ -46,54 +46,54 @@ impl Hub {
     }
 
     /// Ends a relayed session for which too much waits.
-    pub(in crate::hub) fn guest_is_too_slow(&mut self, time: Time, to: SessionRef) {
+    pub(in crate::hub) fn remote_is_too_slow(&mut self, time: Time, to: SessionRef) {
         self.context.counters.slow_consumers += 1;
-        self.guest_dropped(time, to, Drop::Slow, None);
-        self.end_guest(to, ErrorCode::SlowConsumer);
+        self.remote_dropped(time, to, Drop::Slow, None);
+        self.end_remote(to, ErrorCode::SlowConsumer);
     }
 
     /// All of the pod's connections hold too much, and this one the most.
-    pub(in crate::hub) fn guest_is_shed(&mut self, time: Time, to: SessionRef) {
+    pub(in crate::hub) fn remote_is_shed(&mut self, time: Time, to: SessionRef) {
         self.context.counters.connections_shed += 1;
-        self.guest_dropped(time, to, Drop::Slow, None);
-        self.end_guest(to, ErrorCode::Overloaded);
+        self.remote_dropped(time, to, Drop::Slow, None);
+        self.end_remote(to, ErrorCode::Overloaded);
     }
 
     /// Ends a relayed session with an error: what is queued is dropped for one that takes too little, sent otherwise.
-    pub(in crate::hub) fn end_guest(&mut self, to: SessionRef, code: ErrorCode) {
-        self.end_guest_saying(to, code, true);
+    pub(in crate::hub) fn end_remote(&mut self, to: SessionRef, code: ErrorCode) {
+        self.end_remote_saying(to, code, true);
     }
 
     /// `error`: the error has not been said yet.
-    pub(in crate::hub) fn end_guest_saying(&mut self, to: SessionRef, code: ErrorCode, error: bool) {
-        let Some(mut guest) = self.remote_members.remove(to) else {
+    pub(in crate::hub) fn end_remote_saying(&mut self, to: SessionRef, code: ErrorCode, error: bool) {
+        let Some(mut member) = self.remote_members.remove(to) else {
             return;
         };
         if matches!(code, ErrorCode::SlowConsumer | ErrorCode::Overloaded) {
-            guest.forget_queue();
+            member.forget_queue();
         }
-        guest.flush(&mut self.context.peers, to, true);
+        member.flush(&mut self.context.peers, to, true);
         let mut bytes = Vec::new();
         if error {
-            guest.encoding.encode(&Event::Error { code, retry_after_ms: None }, None, &mut bytes);
+            member.encoding.encode(&Event::Error { code, retry_after_ms: None }, None, &mut bytes);
         }
-        guest.encoding.encode(&Event::Bye { code: Some(code) }, None, &mut bytes);
+        member.encoding.encode(&Event::Bye { code: Some(code) }, None, &mut bytes);
         let after = Some(After::Close { code: Some(code) });
-        guest.send(&mut self.context.peers, to, Delivery { replies: None, place: (0, 0), bytes: bytes.into(), after });
+        member.send(&mut self.context.peers, to, Delivery { replies: None, place: (0, 0), bytes: bytes.into(), after });
     }
 
     /// Hands a relayed session to its room's new owner; everything that it was to hear goes before that.
     pub(in crate::hub) fn send_away(&mut self, to: SessionRef, owner: crate::record::Owner, processed: u64) {
-        if let Some(mut guest) = self.remote_members.remove(to) {
-            guest.flush(&mut self.context.peers, to, true);
-            let room = guest.room;
+        if let Some(mut member) = self.remote_members.remove(to) {
+            member.flush(&mut self.context.peers, to, true);
+            let room = member.room;
             self.context.peers.send(to.boot, &Frame::Yielded { room, relay: to.relay, owner, processed });
         }
     }
 
     // ---- frames from entry pods
 
-    pub(in crate::hub) fn guest_opens(
+    pub(in crate::hub) fn remote_opens(
         &mut self,
         time: Time,
         to: SessionRef,
@@ -103,7 +103,7 @@ impl Hub {
         command: Command<'_>,
     ) {
         let Some(key) = self.rooms.key(room) else {
-            return self.refuse_guest(to, room);
+            return self.refuse_remote(to, room);
         };
         let entry = match command {
             Command::Join { name, resumable, key, .. } => Entry::Join { name, resumable, key },
@@ -115,12 +115,12 @@ impl Hub {
     }
 
     /// The room is not here.
-    pub(in crate::hub) fn refuse_guest(&mut self, to: SessionRef, room: RoomId) {
+    pub(in crate::hub) fn refuse_remote(&mut self, to: SessionRef, room: RoomId) {
         let seen = self.context.known_owners.get(room).cloned();
         self.context.peers.send(to.boot, &Frame::Refused { room, relay: to.relay, seen });
     }
 
-    pub(in crate::hub) fn guest_commands(
+    pub(in crate::hub) fn remote_commands(
         &mut self,
         time: Time,
         to: SessionRef,
@@ -128,10 +128,10 @@ impl Hub {
         id: Option<u64>,
         command: Result<Command<'_>, ErrorCode>,
     ) {
-        let Some(guest) = self.remote_members.get(to) else {
+        let Some(member) = self.remote_members.get(to) else {
             return;
         };
-        let (Some(key), Some(seat)) = (self.rooms.key(guest.room), guest.seat) else {
+        let (Some(key), Some(seat)) = (self.rooms.key(member.room), member.seat) else {
             return;
         };
         let processed = self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).map_or(0, |seat| seat.processed);
@@ -142,12 +142,12 @@ impl Hub {
         self.command_in_room(time, key, seat, asked, command);
     }
 
-    pub(in crate::hub) fn guest_credits(&mut self, to: SessionRef, bytes: u32) {
+    pub(in crate::hub) fn remote_credits(&mut self, to: SessionRef, bytes: u32) {
         self.remote_members.credit(&mut self.context.peers, to, bytes, self.context.settings.limits.window);
     }
 
     /// The client of a relayed session is gone.
-    pub(in crate::hub) fn guest_closed(
+    pub(in crate::hub) fn remote_closed(
         &mut self,
         time: Time,
         to: SessionRef,
@@ -165,7 +165,7 @@ impl Hub {
             None => Given::Unknown(owned.room.seq),
         });
         if self.remote_members.get(to).is_some() {
-            self.guest_dropped(time, to, drop, given);
+            self.remote_dropped(time, to, drop, given);
             self.remote_members.remove(to);
             return;
         }
@@ -185,11 +185,11 @@ impl Hub {
     }
 
     /// The seat of a relayed session that ends. `given`: what it was given, if not everything.
-    pub(in crate::hub) fn guest_dropped(&mut self, time: Time, to: SessionRef, drop: Drop, given: Option<Given>) {
-        let Some(guest) = self.remote_members.get(to) else {
+    pub(in crate::hub) fn remote_dropped(&mut self, time: Time, to: SessionRef, drop: Drop, given: Option<Given>) {
+        let Some(member) = self.remote_members.get(to) else {
             return;
         };
-        let (room, seat) = (guest.room, guest.seat);
+        let (room, seat) = (member.room, member.seat);
         self.remote_members.set_seat(to, None);
         self.forget_joining(time, Some(room), Reach::Remote(to));
         if let (Some(key), Some(seat)) = (self.rooms.key(room), seat) {
@@ -198,9 +198,9 @@ impl Hub {
         }
     }
 
-    pub(in crate::hub) fn guest_attaches(&mut self, time: Time, to: SessionRef, room: RoomId, attach: &Attach) {
+    pub(in crate::hub) fn remote_attaches(&mut self, time: Time, to: SessionRef, room: RoomId, attach: &Attach) {
         let Some(key) = self.rooms.key(room) else {
-            return self.refuse_guest(to, room);
+            return self.refuse_remote(to, room);
         };
         let joining = |seat: &Seat| seat.reach == Some(Reach::Remote(to)) && seat.state == SeatState::Joining;
         if self.rooms.get(key).is_some_and(|owned| owned.room.seats.iter().any(joining)) {
@@ -223,7 +223,7 @@ impl Hub {
     pub(in crate::hub) fn refuse_frames(&mut self, frames: Vec<(PodBoot, Frame<'static>)>) {
         for (boot, frame) in frames {
             if let Frame::Open { room, relay, .. } | Frame::Attach { room, relay, .. } = frame {
-                self.refuse_guest(SessionRef { boot, relay }, room);
+                self.refuse_remote(SessionRef { boot, relay }, room);
             }
         }
     }

@@ -26,7 +26,7 @@ const LEFT_OVER: [&str; 11] = [
     "chatd_connections{kind=\"tcp\"}",
     "chatd_connections{kind=\"web\"}",
     "chatd_relayed_sessions",
-    "chatd_guest_sessions",
+    "chatd_remote_members",
     "chatd_players",
     "chatd_held_seats",
     "chatd_queued_bytes",
