@@ -1,22 +1,14 @@
 //! Commands of those who are in no room: CREATE_ROOM, JOIN, RESUME; and the owner's answer to them. Pure: no I/O.
 
-use super::input::Asked;
 use super::ownership::{Answer as Held, Owned};
 use super::replay::Unheard;
-use super::search::{Purpose as Wanted, Waiter};
+use super::request::{Asked, Entry, Purpose as Wanted, Waiter};
 use super::session::Place;
 use super::{Effect, Hub};
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::After;
-use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, OnWrongPod, PlayerName, RoomId, SeatId, SeatKey};
+use crate::protocol::{Command, Encoding, ErrorCode, Event, OnWrongPod, PlayerName, RoomId, SeatId, SeatKey};
 use crate::room::{Bucket, Given, Seat, SeatState, Strikes, Told};
-
-/// What JOIN and RESUME ask for, as it is kept while the owner is looked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entry {
-    Join { name: PlayerName, resumable: bool, key: Option<SeatKey> },
-    Resume { token: String, heard: Option<Heard> },
-}
 
 /// Somebody who is to have a new seat.
 #[derive(Debug, Clone, Copy)]
@@ -28,26 +20,6 @@ pub struct Joining {
     pub counts: bool,
     /// When it was asked for.
     pub since: u64,
-}
-
-impl Entry {
-    pub fn command(&self, room: RoomId) -> Command<'static> {
-        match self {
-            Entry::Join { name, resumable, key } => Command::Join {
-                room,
-                name: *name,
-                resumable: *resumable,
-                key: *key,
-                on_wrong_pod: Some(OnWrongPod::Relay),
-            },
-            Entry::Resume { token, heard } => Command::Resume {
-                room,
-                token: token.clone().into(),
-                heard: *heard,
-                on_wrong_pod: Some(OnWrongPod::Relay),
-            },
-        }
-    }
 }
 
 impl Hub {

@@ -2,8 +2,8 @@
 
 use super::Hub;
 use super::admission::Joining;
-use super::input::Asked;
 use super::replay::Unheard;
+use super::request::Asked;
 use super::session::Place;
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::{After, Attach};

@@ -1,8 +1,8 @@
 //! Making rooms: for CREATE_ROOM, for the HTTP API, and for other pods that have no place (`placement.rs`). Pure: no I/O.
 
 use super::capacity::RoomSlot;
-use super::input::Asked;
 use super::ownership::Released;
+use super::request::Asked;
 use super::session::Place;
 use super::{Effect, Hub};
 use crate::ids::{Reach, Time};

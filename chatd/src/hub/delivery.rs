@@ -5,9 +5,9 @@
 
 use super::Hub;
 use super::context::Context;
-use super::input::Asked;
 use super::interface::Effect;
 use super::remote_members::{Delivery, RemoteMembers};
+use super::request::Asked;
 use super::session::{Place, Waiting};
 use super::sessions::Sessions;
 use crate::ids::{Reach, SessionId, Time};

@@ -1,31 +1,11 @@
 //! From a client's bytes to its commands, one at a time and in order. Pure: no I/O.
 
+use super::request::Asked;
 use super::session::{Line, Place, Session};
 use super::{Hub, Timer};
 use crate::ids::{Reach, SessionId, Time};
 use crate::peer_protocol::Drop;
 use crate::protocol::{Command, Encoding, ErrorCode, json, lines};
-
-/// Who asked for something, and what its reply has to carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
-    pub by: Reach,
-    /// The number of a relayed command; 0 for one that was asked here.
-    pub number: u64,
-    /// The client's own.
-    pub id: Option<u64>,
-}
-
-impl Asked {
-    pub fn here(session: SessionId, id: Option<u64>) -> Self {
-        Self { by: Reach::Local(session), number: 0, id }
-    }
-
-    /// The relayed command that is answered.
-    pub fn replies(self) -> Option<u64> {
-        (self.number > 0).then_some(self.number)
-    }
-}
 
 impl Hub {
     pub(super) fn received_lines(&mut self, time: Time, id: SessionId, bytes: &[u8]) {

@@ -1,8 +1,8 @@
 //! How a seat is left in a room that is owned here: given up, held for a while, or waiting for its session. Pure: no I/O.
 
 use super::Hub;
-use super::input::Asked;
 use super::ownership::Answer;
+use super::request::Asked;
 use super::session::Place;
 use crate::ids::{Reach, SessionId, SessionRef, Time};
 use crate::peer_protocol::{After, Drop};

@@ -2,7 +2,7 @@
 //! knows the address. Pure: no I/O.
 
 use super::Hub;
-use super::input::Asked;
+use super::request::Asked;
 use crate::ids::{SessionId, Time};
 use crate::protocol::{Command, ErrorCode};
 

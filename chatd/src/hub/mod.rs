@@ -68,6 +68,7 @@ mod placement;
 mod relay;
 mod remote_members;
 mod replay;
+mod request;
 mod resuming;
 mod rooms;
 mod search;

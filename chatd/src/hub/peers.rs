@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::input::Asked;
 use super::ownership::Owned;
+use super::request::Asked;
 use super::{Hub, HubLimits, Timer};
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::Frame;

@@ -2,8 +2,8 @@
 //! comes back to its owner. Pure: no I/O.
 
 use super::Hub;
-use super::input::Asked;
 use super::ownership::Owned;
+use super::request::Asked;
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::{Attach, MAX_FRAME};
 use crate::protocol::{Encoding, Event, ExitReason};

@@ -1,25 +1,15 @@
 //! RESUME at the room's owner, and JOIN with the key of a seat that is taken: whose seat it is, and what its former connection was given. Pure: no I/O.
 
 use super::Hub;
-use super::admission::{Entry, Joining};
-use super::input::Asked;
+use super::admission::Joining;
 use super::replay::{MOST_REPLAY, Unheard};
+use super::request::{Asked, Entry, Resuming};
 use crate::ids::{Reach, SessionRef, Time};
 use crate::protocol::{ErrorCode, Heard, PlayerName, SeatId};
 use crate::room::{Bucket, Given, SeatState, Told};
 
 /// How long a pod may take to say what a connection was given whose seat is resumed (ms): RESUME is answered within 2 s.
 const ASKED: u64 = 1_000;
-
-/// A RESUME that waits until the pod of the seat's former connection has said what that was given.
-#[derive(Debug)]
-pub struct Resuming {
-    pub seat: SeatId,
-    pub asked: Asked,
-    pub entry: Entry,
-    pub since: u64,
-    pub until: u64,
-}
 
 impl Hub {
     /// Takes a held seat, or one that another connection has, with the token that was given for it.

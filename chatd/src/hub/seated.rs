@@ -2,7 +2,7 @@
 
 use super::Hub;
 use super::delivery::Broadcast;
-use super::input::Asked;
+use super::request::Asked;
 use crate::ids::{Reach, Time};
 use crate::peer_protocol::Drop;
 use crate::protocol::{Command, ErrorCode, Event, SeatId};

@@ -3,12 +3,10 @@
 //! Clients that are connected here become relayed sessions; those that other pods relay are told to go to the new owner
 //! themselves, so that no session crosses two links.
 
-use crate::hub::admission::Entry;
-use crate::hub::input::Asked;
 use crate::hub::ownership::{Answer, Phase};
 use crate::hub::relay::{Relay, Stay};
-use crate::hub::resuming::Resuming;
-use crate::hub::search::{ATTACH_PATIENCE, Waiter};
+use crate::hub::request::{Asked, Entry, Resuming, Waiter};
+use crate::hub::search::ATTACH_PATIENCE;
 use crate::hub::session::Place;
 use crate::hub::{Hub, Notice};
 use crate::ids::{Reach, SessionId, Time};

@@ -12,12 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::admission::Entry;
 use super::capacity::{RoomSlot, Unentered};
-use super::input::Asked;
 use super::migration::Move;
-use super::resuming::Resuming;
-use super::search::{Waiter, answer_by};
+use super::request::{Asked, Entry, Resuming, Waiter, answer_by};
 use super::session::Place;
 use super::{Effect, Hub, Notice, Purpose, RoomView, Timer};
 use crate::directory::{Answer as Reply, NoAnswer, Request};
@@ -28,10 +25,9 @@ use crate::record::{MAX_EPOCH, Record, next_epoch};
 use crate::room::Room;
 use record_sync::{Finding, Outcome, RecordSync, Write};
 
+pub use super::request::PATIENCE;
 pub use record_sync::LATE_SWAP_CHECK;
 
-/// How long an answer waits for the directory (ms).
-pub const PATIENCE: u64 = 2_000;
 /// That a seat is held is written this long after its JOIN was answered (ms), if no other write takes it along before: those who
 /// come together need one write.
 const HOLD_WITHIN: u64 = 100;

@@ -5,9 +5,8 @@ mod moving;
 
 use std::collections::{HashMap, VecDeque};
 
-use super::admission::Entry;
-use super::input::Asked;
-use super::search::{ATTACH_PATIENCE, Waiter};
+use super::request::{Asked, Entry, Waiter};
+use super::search::ATTACH_PATIENCE;
 use super::session::Place;
 use super::{Context, Hub, Timer};
 use crate::ids::{RelayId, SessionId, SessionRef, Time};

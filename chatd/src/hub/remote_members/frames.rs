@@ -5,8 +5,7 @@ use std::borrow::Cow;
 
 use super::{Delivery, RemoteMember};
 use crate::hub::Hub;
-use crate::hub::admission::Entry;
-use crate::hub::input::Asked;
+use crate::hub::request::{Asked, Entry};
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::{After, Attach, Drop, Frame};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, PodBoot, RoomId};

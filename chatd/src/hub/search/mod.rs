@@ -9,7 +9,6 @@ mod probe;
 mod queries;
 mod sharing;
 mod takeover;
-mod waiter;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,12 +18,11 @@ use bytes::Bytes;
 
 use queries::Query;
 use sharing::{Asker, Turn};
-pub use waiter::{Purpose, Waiter, answer_by};
 pub use watch::Watch;
 
 use super::capacity::RoomSlot;
-use super::input::Asked;
-use super::ownership::{Owned, PATIENCE, Phase};
+use super::ownership::{Owned, Phase};
+use super::request::{Asked, PATIENCE, Purpose, TAKEOVER_PATIENCE, Waiter};
 use super::session::Place;
 use super::{Hub, Notice, Purpose as TicketPurpose, Timer};
 use crate::directory::{Answer, Key, NoAnswer, Request};
@@ -35,8 +33,6 @@ use crate::record::{Former, MAX_EPOCH, Owner, Record, next_epoch};
 use crate::room::{Bucket, Room};
 use crate::shrink::Shrink;
 
-/// How long JOIN and RESUME may wait where a takeover is under way (ms).
-const TAKEOVER_PATIENCE: u64 = 5_000;
 /// How long a relayed session looks for its room's new owner (ms).
 pub const ATTACH_PATIENCE: u64 = 15_000;
 /// A linked pod that has this much of its time left to answer is not trusted any more: its lease is asked for (ms).
