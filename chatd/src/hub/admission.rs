@@ -8,7 +8,7 @@ use super::{Effect, Hub};
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::After;
 use crate::protocol::{Command, Encoding, ErrorCode, Event, OnWrongPod, PlayerName, RoomId, SeatId, SeatKey};
-use crate::room::{Bucket, Given, Seat, SeatState, Strikes, Told};
+use crate::room::{Bucket, Delivered, RoomEvent, Seat, SeatState, Strikes};
 
 /// Somebody who is to have a new seat.
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +133,7 @@ impl Hub {
             reach: Some(asked.by),
             holder: connection,
             processed: asked.number,
-            given: Given::UpTo(0),
+            delivered: Delivered::UpTo(0),
             bucket,
             strikes: Strikes::default(),
         });
@@ -156,7 +156,7 @@ impl Hub {
         if counts {
             self.context.counters.joined(Ok(()));
         }
-        self.tell_others(time, key, seat, Told::Entered(name));
+        self.announce_to_others(time, key, seat, RoomEvent::Entered(name));
         if let Some(owned) = self.rooms.get_mut(key)
             && let Some(found) = owned.room.seat_mut(seat)
         {

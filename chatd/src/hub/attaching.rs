@@ -8,7 +8,7 @@ use super::session::Place;
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::{After, Attach};
 use crate::protocol::{Event, SeatId};
-use crate::room::{Seat, SeatState, Told};
+use crate::room::{RoomEvent, Seat, SeatState};
 
 /// Up to where the commands of a session that attached were carried out; `None`: unknown, another owner had them.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +47,7 @@ impl Hub {
         let name = found.name;
         if matches!(found.state, SeatState::Away { .. }) {
             // Before the seat is live, so that nothing comes between.
-            self.tell_others(time, key, seat, Told::Back(name));
+            self.announce_to_others(time, key, seat, RoomEvent::Back(name));
         }
         let owned = self.rooms.get_mut(key)?;
         let found = owned.room.seat_mut(seat)?;
@@ -96,7 +96,7 @@ impl Hub {
         let (name, was_away) = (found.name, matches!(found.state, SeatState::Away { .. }));
         (found.state, found.reach, found.processed) = (SeatState::Live, Some(asked.by), 0);
         if was_away {
-            self.tell_others(time, key, seat, Told::Back(name));
+            self.announce_to_others(time, key, seat, RoomEvent::Back(name));
         }
         self.welcome(time, key, asked, seat, false, Unheard::UNKNOWN);
     }

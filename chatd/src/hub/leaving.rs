@@ -7,7 +7,7 @@ use super::session::Place;
 use crate::ids::{Reach, SessionId, SessionRef, Time};
 use crate::peer_protocol::{After, Drop};
 use crate::protocol::{Event, ExitReason, RoomId, SeatId};
-use crate::room::{Given, SeatState, Told};
+use crate::room::{Delivered, RoomEvent, SeatState};
 
 /// How long a seat is held whose tab was closed or loaded again (ms; docs/protocol.md, Seats, tokens and coming back).
 const GOING_AWAY_HOLD: u64 = 10_000;
@@ -71,8 +71,8 @@ impl Hub {
             Place::Seated { key, seat } => {
                 let (key, seat) = (*key, *seat);
                 session.place = Place::Outside;
-                let given = self.given_all(key, drop);
-                self.seat_dropped(time, key, seat, drop, given);
+                let delivered = self.delivered_all(key, drop);
+                self.seat_dropped(time, key, seat, drop, delivered);
             }
             Place::Relayed(_) => self.relay_dropped(time, id, drop),
             Place::Busy => {
@@ -103,13 +103,13 @@ impl Hub {
     }
 
     /// What a connection that ends now has been given: everything, but what is dropped of a slow reader's queue.
-    pub(super) fn given_all(&self, key: usize, drop: Drop) -> Given {
+    pub(super) fn delivered_all(&self, key: usize, drop: Drop) -> Delivered {
         let last = self.rooms.get(key).map_or(0, |owned| owned.room.seq);
-        if drop == Drop::Slow { Given::Unknown(last) } else { Given::UpTo(last) }
+        if drop == Drop::Slow { Delivered::Unknown(last) } else { Delivered::UpTo(last) }
     }
 
     /// A seated client's connection is gone.
-    pub(super) fn seat_dropped(&mut self, time: Time, key: usize, seat: SeatId, drop: Drop, given: Given) {
+    pub(super) fn seat_dropped(&mut self, time: Time, key: usize, seat: SeatId, drop: Drop, delivered: Delivered) {
         let hold = if drop == Drop::GoingAway {
             GOING_AWAY_HOLD.min(self.context.settings.seat_hold)
         } else {
@@ -123,7 +123,7 @@ impl Hub {
             return;
         };
         found.reach = None;
-        found.given = given;
+        found.delivered = delivered;
         if !ready {
             // The room is on its way to another pod, or it is not sure that it is here: nobody is told now.
             found.state = SeatState::Detached { until: time.now };
@@ -132,7 +132,7 @@ impl Hub {
         if found.resumable {
             found.state = SeatState::Away { until: time.now + hold };
             let name = found.name;
-            self.tell_others(time, key, seat, Told::Away(name));
+            self.announce_to_others(time, key, seat, RoomEvent::Away(name));
         } else {
             let reason = match drop {
                 Drop::Slow => ExitReason::Slow,
@@ -155,12 +155,12 @@ impl Hub {
         let Some(owned) = self.rooms.get(key).filter(|owned| owned.ready()) else {
             return;
         };
-        let due: Vec<_> = owned.room.seats.iter().map(|seat| (seat.id, seat.state, seat.given)).collect();
-        for (seat, state, given) in due {
+        let due: Vec<_> = owned.room.seats.iter().map(|seat| (seat.id, seat.state, seat.delivered)).collect();
+        for (seat, state, delivered) in due {
             match state {
                 SeatState::Away { until } if until <= time.now => self.end_seat(time, key, seat, ExitReason::Timeout),
                 SeatState::Detached { until } if until <= time.now => {
-                    self.seat_dropped(time, key, seat, Drop::Lost, given);
+                    self.seat_dropped(time, key, seat, Drop::Lost, delivered);
                 }
                 _ => {}
             }
@@ -178,17 +178,17 @@ impl Hub {
             return;
         };
         if self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).is_some_and(|seat| seat.reach == Some(reach)) {
-            let given = self.given_all(key, Drop::Lost);
-            self.detach_seat(time, key, seat, given);
+            let delivered = self.delivered_all(key, Drop::Lost);
+            self.detach_seat(time, key, seat, delivered);
         }
     }
 
     /// The seat's connection is not there, and may come back. Nobody is told.
-    pub(super) fn detach_seat(&mut self, time: Time, key: usize, seat: SeatId, given: Given) {
+    pub(super) fn detach_seat(&mut self, time: Time, key: usize, seat: SeatId, delivered: Delivered) {
         if let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) {
             found.reach = None;
             found.state = SeatState::Detached { until: time.now + DETACHED };
-            found.given = given;
+            found.delivered = delivered;
         }
         self.arm_room(time, key);
     }

@@ -8,7 +8,7 @@ use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::{Attach, MAX_FRAME};
 use crate::protocol::{Encoding, Event, ExitReason};
 use crate::record::Record;
-use crate::room::{RingItem, Told};
+use crate::room::{RingItem, RoomEvent};
 
 /// How much is told again after `JOINED`, in bytes as the ring counts them: encoded it is at most three times that, which has to fit
 /// into one frame of a peer link, whatever the ring's limit is.
@@ -28,10 +28,10 @@ impl Unheard {
 }
 
 impl Hub {
-    pub(super) fn remember(&mut self, time: Time, key: usize, told: Told) {
+    pub(super) fn remember(&mut self, time: Time, key: usize, event: RoomEvent) {
         let limits = self.context.settings.ring;
         if let Some(owned) = self.rooms.get_mut(key) {
-            let grown = owned.room.ring.push(RingItem { position: owned.room.position, told, time: time.now }, limits);
+            let grown = owned.room.ring.push(RingItem { position: owned.room.position, event, time: time.now }, limits);
             self.rooms.count_ring(grown);
             self.rooms.keep_to_the_budget(self.context.settings.ring_total);
         }
@@ -45,12 +45,12 @@ impl Hub {
             };
             owned.room.position += 1;
             let is_held = owned.room.seats.iter().any(|seat| seat.name == name);
-            let told = if is_held { Told::Away(name) } else { Told::Exited(name, ExitReason::Disconnected) };
-            self.remember(time, key, told);
+            let event = if is_held { RoomEvent::Away(name) } else { RoomEvent::Exited(name, ExitReason::Disconnected) };
+            self.remember(time, key, event);
         }
     }
 
-    /// How a message that was `asked` for is known again by its sender, should the reply be lost: see [`Told::Message`].
+    /// How a message that was `asked` for is known again by its sender, should the reply be lost: see [`RoomEvent::Message`].
     pub(super) fn what_it_answers(&self, asked: Asked) -> Option<(SessionRef, u64, Option<u64>)> {
         match asked.by {
             Reach::Remote(connection) => Some((connection, asked.number, asked.id)),
@@ -70,7 +70,7 @@ impl Hub {
             && let Some(since) = since
         {
             for item in owned.room.ring.messages_since(since) {
-                encoding.encode(&item.told.event(true), item.told.id(), &mut bytes);
+                encoding.encode(&item.event.to_client(true), item.event.id(), &mut bytes);
                 self.context.counters.replayed += 1;
                 self.context.counters.messages_out += 1;
             }
@@ -112,18 +112,18 @@ impl Hub {
             return;
         };
         let since = owned.room.ring.since(if same { attach.position } else { 0 });
-        let items: Vec<_> = since.filter(|item| !item.told.is_about(attach.name)).cloned().collect();
+        let items: Vec<_> = since.filter(|item| !item.event.is_about(attach.name)).cloned().collect();
         for item in items {
-            let event = item.told.event(false);
+            let event = item.event.to_client(false);
             // What answers a command of this session, whose reply was lost on the way.
-            let number = match &item.told {
-                Told::Message { answers: Some((from, number, _)), .. } if *from == connection => *number,
+            let number = match &item.event {
+                RoomEvent::Message { answers: Some((from, number, _)), .. } if *from == connection => *number,
                 _ => 0,
             };
-            let message_seq = item.told.seq();
+            let message_seq = item.event.seq();
             self.context.counters.replayed += u64::from(message_seq.is_some());
             self.context.counters.messages_out += u64::from(message_seq.is_some());
-            let id = item.told.id();
+            let id = item.event.id();
             match to {
                 Reach::Remote(connection) => {
                     let asked = Asked { by: to, number, id };

@@ -6,7 +6,7 @@ use super::replay::{MOST_REPLAY, Unheard};
 use super::request::{Asked, Entry, Resuming};
 use crate::ids::{Reach, SessionRef, Time};
 use crate::protocol::{ErrorCode, Heard, PlayerName, SeatId};
-use crate::room::{Bucket, Given, SeatState, Told};
+use crate::room::{Bucket, Delivered, RoomEvent, SeatState};
 
 /// How long a pod may take to say what a connection was given whose seat is resumed (ms): RESUME is answered within 2 s.
 const ASKED: u64 = 1_000;
@@ -52,7 +52,7 @@ impl Hub {
             owned.entered();
             owned.changed();
             self.write(time, key);
-            self.tell_others(time, key, seat, Told::Entered(name));
+            self.announce_to_others(time, key, seat, RoomEvent::Entered(name));
         }
     }
 
@@ -103,7 +103,7 @@ impl Hub {
                 Some(Reach::Remote(old)) if self.context.peers.is_up(old.boot) => {
                     self.replaced(time, Reach::Remote(old));
                     let last = self.rooms.get(key).map_or(0, |owned| owned.room.seq);
-                    self.detach_seat(time, key, seat, Given::Unknown(last));
+                    self.detach_seat(time, key, seat, Delivered::Unknown(last));
                     Some(time.now + ASKED)
                 }
                 None => earlier.map(|earlier| earlier.until),
@@ -161,7 +161,9 @@ impl Hub {
         let Some(owned) = self.rooms.get(key) else {
             return;
         };
-        let Some((reach, state, given)) = owned.room.seat(seat).map(|seat| (seat.reach, seat.state, seat.given)) else {
+        let Some((reach, state, delivered)) =
+            owned.room.seat(seat).map(|seat| (seat.reach, seat.state, seat.delivered))
+        else {
             self.context.counters.joined(Err(ErrorCode::BadToken));
             return self.refuse_entry(time, asked, ErrorCode::BadToken);
         };
@@ -171,7 +173,7 @@ impl Hub {
         }
         let name = self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).map(|seat| seat.name);
         if let (SeatState::Away { .. }, Some(name)) = (state, name) {
-            self.tell_others(time, key, seat, Told::Back(name));
+            self.announce_to_others(time, key, seat, RoomEvent::Back(name));
         }
         if let Some(owned) = self.rooms.get_mut(key)
             && let Some(found) = owned.room.seat_mut(seat)
@@ -192,11 +194,11 @@ impl Hub {
             return;
         };
         // What went to a connection that seems to live may have been read or not.
-        let given = if reach.is_some() { Given::Unknown(last) } else { given };
+        let delivered = if reach.is_some() { Delivered::Unknown(last) } else { delivered };
         // What nobody in this seat can have heard comes after this message.
-        let unheard = match given {
-            Given::UpTo(seq) | Given::Unknown(seq) => Some(seq),
-            Given::Nothing => Some(0),
+        let unheard = match delivered {
+            Delivered::UpTo(seq) | Delivered::Unknown(seq) => Some(seq),
+            Delivered::Nothing => Some(0),
         };
         // Up to where it has heard all, and from where on it is given what is there still.
         let (heard_up_to, since) = match heard {
@@ -206,7 +208,7 @@ impl Hub {
                 (Some(since), Some(since))
             }
             // Whoever says nothing (lines) has heard what its connection was given.
-            None if matches!(given, Given::UpTo(_)) => (unheard, unheard),
+            None if matches!(delivered, Delivered::UpTo(_)) => (unheard, unheard),
             _ => (None, unheard),
         };
         let since = since.map(|since| since.max(ring.start_within(MOST_REPLAY)).min(last));

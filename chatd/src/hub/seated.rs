@@ -6,7 +6,7 @@ use super::request::Asked;
 use crate::ids::{Reach, Time};
 use crate::peer_protocol::Drop;
 use crate::protocol::{Command, ErrorCode, Event, SeatId};
-use crate::room::Told;
+use crate::room::RoomEvent;
 
 impl Hub {
     /// One command of someone who has a seat, or what is wrong with it.
@@ -95,23 +95,23 @@ impl Hub {
         room.position += 1;
         let seq = room.seq;
         self.context.counters.messages_in += 1;
-        self.remember(time, key, Told::Message { from, text: (*text).into(), seq, at: time.wall, answers });
+        self.remember(time, key, RoomEvent::Message { from, text: (*text).into(), seq, at: time.wall, answers });
         let event = Event::Message { from, text: &text, seq, at: time.wall, replay: false };
         self.broadcast(key, Broadcast { event: &event, except: None, sender: Some((seat, asked)) });
     }
 
     /// Tells everyone in the room, but for `except`, what has changed.
-    pub(super) fn tell(&mut self, time: Time, key: usize, except: Option<SeatId>, told: Told) {
+    pub(super) fn announce(&mut self, time: Time, key: usize, except: Option<SeatId>, event: RoomEvent) {
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
         owned.room.position += 1;
-        self.remember(time, key, told.clone());
-        self.broadcast(key, Broadcast { event: &told.event(false), except, sender: None });
+        self.remember(time, key, event.clone());
+        self.broadcast(key, Broadcast { event: &event.to_client(false), except, sender: None });
     }
 
-    pub(super) fn tell_others(&mut self, time: Time, key: usize, seat: SeatId, told: Told) {
-        self.tell(time, key, Some(seat), told);
+    pub(super) fn announce_to_others(&mut self, time: Time, key: usize, seat: SeatId, event: RoomEvent) {
+        self.announce(time, key, Some(seat), event);
     }
 
     /// Says what answers a command to whoever asked.

@@ -5,7 +5,7 @@ mod ring;
 mod snapshot;
 
 pub use bucket::{Bucket, Strikes};
-pub use ring::{Ring, RingItem, RingLimits, Told};
+pub use ring::{Ring, RingItem, RingLimits, RoomEvent};
 pub use snapshot::{SeatSnapshot, Snapshot};
 
 use rand::{Rng, RngExt};
@@ -30,9 +30,9 @@ pub enum SeatState {
     },
 }
 
-/// Up to where a seat's last connection was given the room's messages.
+/// Up to where the room's messages were delivered to a seat's last connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Given {
+pub enum Delivered {
     /// All up to this one.
     UpTo(u64),
     /// None: it was lost at another owner, in another timeline.
@@ -57,7 +57,7 @@ pub struct Seat {
     /// The number of the last command of a relayed holder that was carried out.
     pub processed: u64,
     /// Counts once the connection is gone.
-    pub given: Given,
+    pub delivered: Delivered,
     pub bucket: Bucket,
     pub strikes: Strikes,
 }
@@ -74,7 +74,7 @@ impl Seat {
             reach: None,
             holder: None,
             processed: 0,
-            given: Given::Nothing,
+            delivered: Delivered::Nothing,
             bucket,
             strikes: Strikes::default(),
         }

@@ -30,9 +30,9 @@ impl RingLimits {
     }
 }
 
-/// Something that everyone in the room was told.
+/// Something that happened in the room, announced to everyone in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Told {
+pub enum RoomEvent {
     Message {
         from: PlayerName,
         text: Box<str>,
@@ -49,11 +49,11 @@ pub enum Told {
     Back(PlayerName),
 }
 
-impl Told {
+impl RoomEvent {
     /// The number that its sender gave the command that this answers.
     pub fn id(&self) -> Option<u64> {
         match self {
-            Told::Message { answers, .. } => answers.and_then(|(_, _, id)| id),
+            RoomEvent::Message { answers, .. } => answers.and_then(|(_, _, id)| id),
             _ => None,
         }
     }
@@ -61,7 +61,7 @@ impl Told {
     /// The number of a message.
     pub fn seq(&self) -> Option<u64> {
         match self {
-            Told::Message { seq, .. } => Some(*seq),
+            RoomEvent::Message { seq, .. } => Some(*seq),
             _ => None,
         }
     }
@@ -69,26 +69,28 @@ impl Told {
     /// Whether it says that `name` has come, gone, or come back.
     pub fn is_about(&self, name: PlayerName) -> bool {
         match self {
-            Told::Message { .. } => false,
-            Told::Entered(who) | Told::Exited(who, _) | Told::Away(who) | Told::Back(who) => *who == name,
+            RoomEvent::Message { .. } => false,
+            RoomEvent::Entered(who) | RoomEvent::Exited(who, _) | RoomEvent::Away(who) | RoomEvent::Back(who) => {
+                *who == name
+            }
         }
     }
 
-    pub fn event(&self, replay: bool) -> Event<'_> {
+    pub fn to_client(&self, replay: bool) -> Event<'_> {
         match self {
-            Told::Message { from, text, seq, at, .. } => {
+            RoomEvent::Message { from, text, seq, at, .. } => {
                 Event::Message { from: *from, text, seq: *seq, at: *at, replay }
             }
-            Told::Entered(name) => Event::Entered { name: *name },
-            Told::Exited(name, reason) => Event::Exited { name: *name, reason: *reason },
-            Told::Away(name) => Event::Away { name: *name },
-            Told::Back(name) => Event::Back { name: *name },
+            RoomEvent::Entered(name) => Event::Entered { name: *name },
+            RoomEvent::Exited(name, reason) => Event::Exited { name: *name, reason: *reason },
+            RoomEvent::Away(name) => Event::Away { name: *name },
+            RoomEvent::Back(name) => Event::Back { name: *name },
         }
     }
 
     fn text_bytes(&self) -> usize {
         match self {
-            Told::Message { text, .. } => text.len(),
+            RoomEvent::Message { text, .. } => text.len(),
             _ => 0,
         }
     }
@@ -103,7 +105,7 @@ const CHANGES: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RingItem {
     pub position: u64,
-    pub told: Told,
+    pub event: RoomEvent,
     /// When it happened (ms of the pod's own clock; made relative in a snapshot).
     pub time: u64,
 }
@@ -121,8 +123,8 @@ impl Ring {
     /// Adds an event, and drops what is over the limits. Returns by how many bytes the ring has grown or shrunk.
     pub fn push(&mut self, item: RingItem, limits: RingLimits) -> isize {
         let before = self.bytes();
-        self.text_bytes += item.told.text_bytes();
-        self.messages += usize::from(matches!(item.told, Told::Message { .. }));
+        self.text_bytes += item.event.text_bytes();
+        self.messages += usize::from(matches!(item.event, RoomEvent::Message { .. }));
         let now = item.time;
         self.items.push_back(item);
         while self.messages > limits.messages || self.text_bytes > limits.bytes {
@@ -130,7 +132,7 @@ impl Ring {
         }
         // Who comes and goes often pushes out no messages.
         if self.items.len() - self.messages > limits.changes()
-            && let Some(oldest) = self.items.iter().position(|item| !matches!(item.told, Told::Message { .. }))
+            && let Some(oldest) = self.items.iter().position(|item| !matches!(item.event, RoomEvent::Message { .. }))
         {
             self.items.remove(oldest);
         }
@@ -149,8 +151,8 @@ impl Ring {
 
     fn pop(&mut self) {
         if let Some(item) = self.items.pop_front() {
-            self.text_bytes -= item.told.text_bytes();
-            self.messages -= usize::from(matches!(item.told, Told::Message { .. }));
+            self.text_bytes -= item.event.text_bytes();
+            self.messages -= usize::from(matches!(item.event, RoomEvent::Message { .. }));
         }
     }
 
@@ -173,9 +175,9 @@ impl Ring {
 
     /// The last message before `name` came, if that is known still: what was said until then is not for it.
     pub fn before(&self, name: PlayerName) -> Option<u64> {
-        let entered = |item: &RingItem| matches!(item.told, Told::Entered(who) if who == name);
+        let entered = |item: &RingItem| matches!(item.event, RoomEvent::Entered(who) if who == name);
         let entered = self.items.iter().rposition(entered)?;
-        let seq = |item: &RingItem| item.told.seq();
+        let seq = |item: &RingItem| item.event.seq();
         let said_before = || self.items.range(..entered).rev().find_map(seq);
         let said_after = || self.items.range(entered..).find_map(seq).map(|seq| seq.saturating_sub(1));
         said_after().or_else(said_before)
@@ -188,7 +190,7 @@ impl Ring {
 
     /// The messages after number `seq`.
     pub fn messages_since(&self, after: u64) -> impl Iterator<Item = &RingItem> {
-        self.items.iter().filter(move |item| item.told.seq().is_some_and(|seq| seq > after))
+        self.items.iter().filter(move |item| item.event.seq().is_some_and(|seq| seq > after))
     }
 
     /// How many of the messages with numbers from `after + 1` to `last` are not here any more.
@@ -199,7 +201,7 @@ impl Ring {
 
     /// The number after which all messages fit into `bytes` together, as the ring counts them.
     pub fn start_within(&self, bytes: usize) -> u64 {
-        let first = self.newest(bytes).find_map(|item| item.told.seq());
+        let first = self.newest(bytes).find_map(|item| item.event.seq());
         first.map_or(u64::MAX, |first| first.saturating_sub(1))
     }
 
@@ -208,7 +210,7 @@ impl Ring {
         let mut left = self.bytes();
         self.items.iter().skip_while(move |item| {
             let too_much = left > bytes;
-            left -= item.told.text_bytes() + OVERHEAD;
+            left -= item.event.text_bytes() + OVERHEAD;
             too_much
         })
     }

@@ -19,21 +19,21 @@ struct Talk {
 }
 
 impl Talk {
-    fn tell(&mut self, told: Told, limits: RingLimits) {
+    fn tell(&mut self, event: RoomEvent, limits: RingLimits) {
         self.position += 1;
-        self.bytes += self.ring.push(RingItem { position: self.position, told, time: self.position }, limits);
+        self.bytes += self.ring.push(RingItem { position: self.position, event, time: self.position }, limits);
         assert_eq!(self.bytes.cast_unsigned(), self.ring.bytes());
     }
 
     fn say(&mut self, length: usize, limits: RingLimits) {
         self.seq += 1;
         let text = "x".repeat(length).into();
-        self.tell(Told::Message { from: name("ana"), text, seq: self.seq, at: 0, answers: None }, limits);
+        self.tell(RoomEvent::Message { from: name("ana"), text, seq: self.seq, at: 0, answers: None }, limits);
     }
 
     fn kept(&self) -> Vec<u64> {
-        let seq = |item: &RingItem| match item.told {
-            Told::Message { seq, .. } => seq,
+        let seq = |item: &RingItem| match item.event {
+            RoomEvent::Message { seq, .. } => seq,
             _ => 0,
         };
         self.ring.messages_since(0).map(seq).collect()
@@ -59,8 +59,8 @@ fn who_comes_and_goes_pushes_out_no_messages() {
     let mut it = Talk::default();
     (0..32).for_each(|_| it.say(250, LIMITS));
     for _ in 0..500 {
-        it.tell(Told::Away(name("bob")), LIMITS);
-        it.tell(Told::Back(name("bob")), LIMITS);
+        it.tell(RoomEvent::Away(name("bob")), LIMITS);
+        it.tell(RoomEvent::Back(name("bob")), LIMITS);
     }
     assert_eq!(it.kept().len(), 32);
     assert_eq!(it.ring.since(0).count(), 32 + 32 * CHANGES);
@@ -84,12 +84,12 @@ fn what_was_said_before_a_player_came_is_known() {
     assert_eq!(it.ring.before(name("bob")), None);
     it.say(1, LIMITS);
     it.say(1, LIMITS);
-    it.tell(Told::Entered(name("bob")), LIMITS);
+    it.tell(RoomEvent::Entered(name("bob")), LIMITS);
     assert_eq!(it.ring.before(name("BOB")), Some(2));
     it.say(1, LIMITS);
     assert_eq!(it.ring.before(name("bob")), Some(2));
-    it.tell(Told::Exited(name("bob"), ExitReason::Left), LIMITS);
-    it.tell(Told::Entered(name("bob")), LIMITS);
+    it.tell(RoomEvent::Exited(name("bob"), ExitReason::Left), LIMITS);
+    it.tell(RoomEvent::Entered(name("bob")), LIMITS);
     assert_eq!((it.ring.before(name("bob")), it.ring.before(name("ana"))), (Some(3), None));
 }
 
@@ -97,7 +97,7 @@ fn what_was_said_before_a_player_came_is_known() {
 fn a_full_ring_takes_as_much_as_it_is_said_to_take_at_most() {
     let mut it = Talk::default();
     (0..32).for_each(|_| it.say(256, LIMITS));
-    (0..200).for_each(|_| it.tell(Told::Entered(name("bob")), LIMITS));
+    (0..200).for_each(|_| it.tell(RoomEvent::Entered(name("bob")), LIMITS));
     let bytes = it.ring.bytes();
     assert!((bytes..bytes * 9 / 8).contains(&LIMITS.most()), "{bytes} of {}", LIMITS.most());
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bucket, Given, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes};
+use super::{Bucket, Delivered, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes};
 use crate::ids::SessionRef;
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::MAX_EPOCH;
@@ -21,7 +21,7 @@ pub struct SeatSnapshot {
     pub away_for: Option<u64>,
     pub holder: Option<SessionRef>,
     pub processed: u64,
-    pub given: Given,
+    pub delivered: Delivered,
 }
 
 /// A whole room, and the record that the new owner has to swap for its own.
@@ -101,7 +101,7 @@ impl Room {
                     holder: seat.holder,
                     processed: seat.processed,
                     // Who is connected has been told everything up to here, and nothing by the new owner.
-                    given: if seat.state == SeatState::Live { Given::UpTo(self.seq) } else { seat.given },
+                    delivered: if seat.state == SeatState::Live { Delivered::UpTo(self.seq) } else { seat.delivered },
                 })
                 .collect(),
             ring: self
@@ -130,7 +130,7 @@ impl Room {
             reach: None,
             holder: seat.holder,
             processed: seat.processed,
-            given: seat.given,
+            delivered: seat.delivered,
             bucket,
             strikes: Strikes::default(),
         });
@@ -152,15 +152,15 @@ impl Room {
 mod tests {
     use super::*;
     use crate::protocol::PodBoot;
-    use crate::room::Told;
+    use crate::room::RoomEvent;
 
     #[test]
     fn what_was_said_is_as_old_on_a_pod_whose_clock_says_something_else() {
         let limits = RingLimits { messages: 32, bytes: 8192, age: 90_000 };
         let mut room = Room::new("abcdefgh".parse().unwrap(), &mut rand::rng());
         for (position, time) in [(1, 930_000), (2, 990_000)] {
-            let told = Told::Entered("ana".parse().unwrap());
-            room.ring.push(RingItem { position, told, time }, limits);
+            let event = RoomEvent::Entered("ana".parse().unwrap());
+            room.ring.push(RingItem { position, event, time }, limits);
         }
         room.position = 2;
         let snapshot = room.snapshot(Ownership { epoch: 1, boot: PodBoot(1) }, b"", 1_000_000);

@@ -5,14 +5,23 @@ use chatd::ids::RelayId;
 use chatd::peer_protocol::{Attach, Frame};
 use chatd::protocol::{Encoding, Ownership, RoomId, SeatId, Timeline};
 use chatd::record::{Owner, Record, RecordedSeat};
-use chatd::room::{Given, SeatSnapshot, Snapshot};
+use chatd::room::{Delivered, SeatSnapshot, Snapshot};
 use serde_json::json;
 
 use crate::world::{World, boot};
 
 fn seat(name: &str, number: u64, away_for: Option<u64>) -> SeatSnapshot {
     let (name, seat) = (name.parse().unwrap(), SeatId(number));
-    SeatSnapshot { name, seat, resumable: true, key: None, away_for, holder: None, processed: 0, given: Given::UpTo(0) }
+    SeatSnapshot {
+        name,
+        seat,
+        resumable: true,
+        key: None,
+        away_for,
+        holder: None,
+        processed: 0,
+        delivered: Delivered::UpTo(0),
+    }
 }
 
 fn another_pod() -> Owner {

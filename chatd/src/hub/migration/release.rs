@@ -13,7 +13,7 @@ use crate::ids::{Reach, SessionId, Time};
 use crate::peer_protocol::{Drop, Frame};
 use crate::protocol::{Command, Heard, OnWrongPod, RoomId};
 use crate::record::Owner;
-use crate::room::{Given, Room, Seat, SeatState};
+use crate::room::{Delivered, Room, Seat, SeatState};
 
 impl Hub {
     /// Gives the room up to `owner`, whose ownership is higher.
@@ -92,7 +92,8 @@ impl Hub {
 
     /// A client of this pod whose connection has ended since the room began to move: the new owner waits for it.
     fn pass_on_end(&mut self, room: &Room, seat: &Seat, owner: &Owner) {
-        if let (SeatState::Detached { .. }, Some(holder), Given::UpTo(last_seq)) = (seat.state, seat.holder, seat.given)
+        if let (SeatState::Detached { .. }, Some(holder), Delivered::UpTo(last_seq)) =
+            (seat.state, seat.holder, seat.delivered)
             && holder.boot == self.context.me.ownership.boot
         {
             let heard = Some(Heard { timeline: room.timeline, last_seq });

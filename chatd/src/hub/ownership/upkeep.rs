@@ -314,7 +314,7 @@ impl Hub {
             Answer::Joined { asked, seat, counts, .. } => self.joined(time, key, asked, seat, counts),
             Answer::Left { asked, quit } => self.has_left(time, key, asked, quit),
             Answer::Exited { name, reason } => {
-                self.tell(time, key, None, crate::room::Told::Exited(name, reason));
+                self.announce(time, key, None, crate::room::RoomEvent::Exited(name, reason));
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::hub::request::{Asked, Entry};
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::{After, Attach, Drop, Frame};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, PodBoot, RoomId};
-use crate::room::{Given, Seat, SeatState};
+use crate::room::{Delivered, Seat, SeatState};
 
 impl Hub {
     /// Encodes an event for a relayed session and delivers it; as the reply to what was asked, if that has a number.
@@ -158,13 +158,13 @@ impl Hub {
             self.remote_members.remove(to);
             return;
         };
-        let given = self.rooms.get(key).map(|owned| match heard {
-            Some(heard) if heard.timeline == owned.room.timeline => Given::UpTo(heard.last_seq.min(owned.room.seq)),
-            Some(_) => Given::Nothing,
-            None => Given::Unknown(owned.room.seq),
+        let delivered = self.rooms.get(key).map(|owned| match heard {
+            Some(heard) if heard.timeline == owned.room.timeline => Delivered::UpTo(heard.last_seq.min(owned.room.seq)),
+            Some(_) => Delivered::Nothing,
+            None => Delivered::Unknown(owned.room.seq),
         });
         if self.remote_members.get(to).is_some() {
-            self.remote_dropped(time, to, drop, given);
+            self.remote_dropped(time, to, drop, delivered);
             self.remote_members.remove(to);
             return;
         }
@@ -173,18 +173,24 @@ impl Hub {
         let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seats.iter_mut().find(its)) else {
             return;
         };
-        if let Some(given) = given.filter(|_| heard.is_some()) {
-            found.given = given;
+        if let Some(delivered) = delivered.filter(|_| heard.is_some()) {
+            found.delivered = delivered;
         }
-        let (seat, given) = (found.id, found.given);
+        let (seat, delivered) = (found.id, found.delivered);
         match self.end_asking(key, seat) {
             Some(resuming) => self.take_seat(time, key, seat, resuming.asked, None),
-            None => self.seat_dropped(time, key, seat, drop, given),
+            None => self.seat_dropped(time, key, seat, drop, delivered),
         }
     }
 
-    /// The seat of a relayed session that ends. `given`: what it was given, if not everything.
-    pub(in crate::hub) fn remote_dropped(&mut self, time: Time, to: SessionRef, drop: Drop, given: Option<Given>) {
+    /// The seat of a relayed session that ends. `delivered`: what was delivered to it, if not everything.
+    pub(in crate::hub) fn remote_dropped(
+        &mut self,
+        time: Time,
+        to: SessionRef,
+        drop: Drop,
+        delivered: Option<Delivered>,
+    ) {
         let Some(member) = self.remote_members.get(to) else {
             return;
         };
@@ -192,8 +198,8 @@ impl Hub {
         self.remote_members.set_seat(to, None);
         self.forget_joining(time, Some(room), Reach::Remote(to));
         if let (Some(key), Some(seat)) = (self.rooms.key(room), seat) {
-            let given = given.unwrap_or_else(|| self.given_all(key, drop));
-            self.seat_dropped(time, key, seat, drop, given);
+            let delivered = delivered.unwrap_or_else(|| self.delivered_all(key, drop));
+            self.seat_dropped(time, key, seat, drop, delivered);
         }
     }
 
