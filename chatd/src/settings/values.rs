@@ -1,9 +1,11 @@
 //! Values of settings that cannot be wrong once they exist: addresses, networks, origins, times, sizes. Pure: no I/O.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 /// Why a value was refused, with what would be right. Says nothing that the caller could not print.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,60 +91,38 @@ fn is_host_name(host: &str) -> bool {
 
 /// A network, `10.0.0.0/8` or `fd00::/8`; a plain address is a network of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Cidr {
-    address: IpAddr,
-    prefix: u8,
-}
+pub struct Cidr(IpNet);
 
 impl Cidr {
     /// Whether `address` is in it. An IPv4 address in IPv6 clothes (`::ffff:10.0.0.7`) counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => mask_v4(address, self.prefix) == network,
-            (IpAddr::V6(network), IpAddr::V6(address)) => mask_v6(address, self.prefix) == network,
-            _ => false,
-        }
+        self.0.contains(&address.to_canonical())
     }
-}
-
-fn mask_v4(address: Ipv4Addr, prefix: u8) -> Ipv4Addr {
-    Ipv4Addr::from_bits(address.to_bits() & u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0))
-}
-
-fn mask_v6(address: Ipv6Addr, prefix: u8) -> Ipv6Addr {
-    Ipv6Addr::from_bits(address.to_bits() & u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0))
 }
 
 impl FromStr for Cidr {
     type Err = ValueError;
 
+    /// The address is read by the standard library: IpNet's own parser takes `010.0.0.0/8`, which programs read in two ways.
     fn from_str(text: &str) -> Result<Self, ValueError> {
         const FORM: &str = "must be networks such as 10.0.0.0/8,fd00::/8";
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let Ok(address) = address.parse::<IpAddr>() else { return refuse(FORM) };
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix.map(str::parse::<u8>) {
-            None => longest,
-            Some(Ok(prefix)) if prefix <= longest => prefix,
-            Some(_) => return refuse(format!("must end in /0 to /{longest}")),
+        let whole = IpNet::from(address);
+        let Some(prefix) = prefix else { return Ok(Self(whole)) };
+        let Some(network) = prefix.parse().ok().and_then(|prefix| IpNet::new(address, prefix).ok()) else {
+            return refuse(format!("must end in /0 to /{}", whole.max_prefix_len()));
         };
-        let network = match address {
-            IpAddr::V4(address) => IpAddr::V4(mask_v4(address, prefix)),
-            IpAddr::V6(address) => IpAddr::V6(mask_v6(address, prefix)),
-        };
-        if network != address {
-            return refuse(format!("has bits set to the right of its prefix: write {network}/{prefix}"));
+        if network != network.trunc() {
+            return refuse(format!("has bits set to the right of its prefix: write {}", network.trunc()));
         }
-        Ok(Self { address, prefix })
+        Ok(Self(network))
     }
 }
 
 impl fmt::Display for Cidr {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.address, self.prefix)
+        self.0.fmt(formatter)
     }
 }
 
@@ -304,7 +284,7 @@ mod tests {
         assert!(!holds("192.0.2.1", "192.0.2.2"));
         let error = "10.1.2.3/8".parse::<Cidr>().unwrap_err().to_string();
         assert!(error.contains("10.0.0.0/8"), "{error}");
-        for text in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/-1", "10.0.0.0/", "host/8"] {
+        for text in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/-1", "10.0.0.0/", "host/8", "010.0.0.0/8"] {
             assert!(text.parse::<Cidr>().is_err(), "{text}");
         }
     }
