@@ -90,14 +90,14 @@ pub enum Frame<'a> {
         served: Served,
     },
     /// `owner` has the room now.
-    Tell {
+    OwnerChanged {
         room: RoomId,
         owner: Owner,
     },
-    /// The answer to `Tell`: `told` was heard. `higher`: who has it instead.
-    Told {
+    /// The answer to `OwnerChanged`: `heard` was heard of. `higher`: who has it instead.
+    OwnerChangedAck {
         room: RoomId,
-        told: Ownership,
+        heard: Ownership,
         higher: Option<Owner>,
     },
 
@@ -202,8 +202,8 @@ impl Frame<'_> {
         match self {
             Frame::Ask { room, .. }
             | Frame::Answer { room, .. }
-            | Frame::Tell { room, .. }
-            | Frame::Told { room, .. }
+            | Frame::OwnerChanged { room, .. }
+            | Frame::OwnerChangedAck { room, .. }
             | Frame::Open { room, .. }
             | Frame::Attach { room, .. }
             | Frame::Command { room, .. }
@@ -234,8 +234,8 @@ impl Frame<'_> {
             }
             Frame::Ask { room, ticket, dead } => Frame::Ask { room, ticket, dead },
             Frame::Answer { room, ticket, served } => Frame::Answer { room, ticket, served },
-            Frame::Tell { room, owner } => Frame::Tell { room, owner },
-            Frame::Told { room, told, higher } => Frame::Told { room, told, higher },
+            Frame::OwnerChanged { room, owner } => Frame::OwnerChanged { room, owner },
+            Frame::OwnerChangedAck { room, heard, higher } => Frame::OwnerChangedAck { room, heard, higher },
             Frame::Attach { room, relay, attach } => Frame::Attach { room, relay, attach },
             Frame::Credit { room, relay, bytes } => Frame::Credit { room, relay, bytes },
             Frame::Closed { room, relay, drop, heard, entry } => Frame::Closed { room, relay, drop, heard, entry },

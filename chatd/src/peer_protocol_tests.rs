@@ -28,8 +28,8 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
     vec![
         Frame::Ask { room, ticket: 300, dead: Some(ownership) },
         Frame::Answer { room, ticket: 300, served: Served::Here(owner(room)) },
-        Frame::Tell { room, owner: owner(room) },
-        Frame::Told { room, told: ownership, higher: None },
+        Frame::OwnerChanged { room, owner: owner(room) },
+        Frame::OwnerChangedAck { room, heard: ownership, higher: None },
         Frame::Open { room, relay, encoding: Encoding::Lines, number: 1, id: None, command: Command::Who },
         Frame::Attach { room, relay, attach },
         Frame::Command { room, relay, number: 2, id: Some(3), command: Ok(Command::Say { text: "hi".into() }) },

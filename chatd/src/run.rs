@@ -314,7 +314,10 @@ fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSl
         shard,
         shards,
         // All rooms that the pod may have can be taken over on one thread.
-        limits: HubLimits { tells: HubLimits::USUAL.tells.max(2 * limits.max_rooms as usize), ..HubLimits::USUAL },
+        limits: HubLimits {
+            takeover_notices: HubLimits::USUAL.takeover_notices.max(2 * limits.max_rooms as usize),
+            ..HubLimits::USUAL
+        },
         rules: Rules::ALL,
     }
 }
@@ -385,7 +388,7 @@ mod tests {
             let Invocation::Serve(settings) = parse(words, "chat-0").unwrap() else { panic!() };
             let limits = hub_settings(&settings, 0, 2, &RoomSlots::new(max_rooms)).limits;
             // Rooms with people are taken over up to twice --max-rooms, and all may be of one thread.
-            assert!(limits.tells >= 2 * max_rooms, "{limits:?}");
+            assert!(limits.takeover_notices >= 2 * max_rooms, "{limits:?}");
         }
     }
 }

@@ -17,8 +17,15 @@ const TIMERS: usize = 256;
 type Bound = (&'static str, usize, usize);
 
 impl Hub {
-    /// The first queue or table that holds more than it may.
+    /// What must hold in each part between calls; panics where it does not.
+    fn check_invariants(&self) {
+        self.context.peers.check_invariants();
+        self.context.takeover_notices.check_invariants();
+    }
+
+    /// The first queue or table that holds more than it may. Panics if a part contradicts itself.
     pub fn over_bounds(&self) -> Option<String> {
+        self.check_invariants();
         let mut bounds = self.tables();
         self.sessions.iter().for_each(|session| self.of_session(session, &mut bounds));
         self.rooms.iter().for_each(|(_, owned)| self.of_room(owned, &mut bounds));
@@ -44,8 +51,8 @@ impl Hub {
                 self.remote_members.holders().map(|(bytes, _)| bytes).sum(),
                 self.remote_members.held(),
             ),
-            ("frames that wait for a dial", self.context.peers.most_dialled(), limits.dialled),
-            ("former owners to tell", self.context.peers.untold_count(), limits.tells),
+            ("frames that wait for a dial", self.context.peers.most_queued(), limits.dialled),
+            ("notices of takeovers", self.context.takeover_notices.len(), limits.takeover_notices),
             ("owners of rooms elsewhere", self.context.known_owners.len(), limits.owners),
             ("requests about own records", own, self.context.requests.own),
             // One is under way for a room; what was given up before goes with its answer.

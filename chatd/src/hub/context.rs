@@ -1,5 +1,5 @@
 //! What every part of a hub may use, and what may use none of them: the settings, who this pod is, the lease, requests to the
-//! directory, timers, effects, counters, the links to other pods and the owners that are known. Pure: no I/O.
+//! directory, timers, effects, counters, the links to other pods, who has to hear of a takeover, and the owners that are known. Pure: no I/O.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -8,13 +8,14 @@ use rand::{RngExt, SeedableRng};
 
 use super::interface::{Effect, HubSettings, Notice};
 use super::known_owners::KnownOwners;
-use super::peers::Peers;
+use super::peers::{Link, Peers, TakeoverNotice, TakeoverNotices};
 use crate::counters::Counters;
 use crate::directory::Request;
 use crate::ids::{Reach, SessionId, Ticket, Time};
 use crate::lease::{LEASE, LeaseView};
+use crate::peer_protocol::Frame;
 use crate::protocol::{Ownership, PodBoot, RoomId, SeatId};
-use crate::record::Owner;
+use crate::record::{Owner, Record};
 
 /// Something to be looked at when its time comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +91,7 @@ pub struct Context {
     pub slow_readers: VecDeque<Reach>,
     pub counters: Counters,
     pub peers: Peers,
+    pub takeover_notices: TakeoverNotices,
     pub known_owners: KnownOwners,
 }
 
@@ -105,7 +107,11 @@ impl Context {
             effects: Vec::new(),
             slow_readers: VecDeque::new(),
             counters: Counters::default(),
-            peers: Peers::new(settings.limits),
+            peers: Peers::new(settings.limits.dialled),
+            takeover_notices: TakeoverNotices::new(
+                settings.limits.takeover_notices,
+                settings.limits.takeover_notice_for,
+            ),
             known_owners: KnownOwners::new(settings.limits),
             settings,
         }
@@ -129,11 +135,42 @@ impl Context {
 
     /// Sees to a link to the process with `boot`, which listens at `address`. False: it cannot be reached now.
     pub fn reach(&mut self, time: Time, boot: PodBoot, address: &str) -> bool {
-        let reached = self.peers.reach(time, boot);
-        if reached == Some(false) {
+        let link = self.peers.want(time, boot);
+        if link == Link::ToDial {
             self.effects.push(Effect::Dial { boot, address: address.to_owned() });
         }
-        reached.is_some()
+        link != Link::Unreachable
+    }
+
+    /// Tells the former owners that are listed in `record` that `owner`, this pod, has the room now: at once, and until they acknowledge.
+    pub fn notify_former_owners(&mut self, time: Time, room: RoomId, record: &[u8], owner: &Owner) {
+        for to in Record::parse(record).map(|record| record.former).unwrap_or_default() {
+            if to.boot == self.me.ownership.boot || to.peer == self.me.peer {
+                continue;
+            }
+            let notice = TakeoverNotice { room, to, owner: owner.clone() };
+            if let Some(next) = self.takeover_notices.add(time, &notice) {
+                self.arm(next, Timer::Peers);
+                self.send_takeover_notice(time, notice);
+            }
+        }
+    }
+
+    /// Former owners that have not acknowledged yet are told again.
+    pub fn takeover_notices_due(&mut self, time: Time) {
+        for notice in self.takeover_notices.take_due(time) {
+            self.send_takeover_notice(time, notice);
+        }
+        if let Some(next) = self.takeover_notices.next_due() {
+            self.arm(next, Timer::Peers);
+        }
+    }
+
+    fn send_takeover_notice(&mut self, time: Time, notice: TakeoverNotice) {
+        let TakeoverNotice { room, to, owner } = notice;
+        if self.reach(time, to.boot, &to.peer) {
+            self.peers.send_or_queue(to.boot, &Frame::OwnerChanged { room, owner });
+        }
     }
 
     pub fn new_seat(&mut self) -> SeatId {

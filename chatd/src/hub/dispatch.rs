@@ -297,7 +297,7 @@ impl Hub {
                 Timer::Room(room) => self.room_due(time, room),
                 Timer::Search(room) => self.find_due(time, room),
                 Timer::Incoming(room) => self.arrival_due(room),
-                Timer::Peers => self.peers_due(time),
+                Timer::Peers => self.context.takeover_notices_due(time),
                 Timer::Watches => self.watches_due(time),
                 Timer::Drain => self.drain_due(time),
                 Timer::Owners => self.forget_old_owners(time),

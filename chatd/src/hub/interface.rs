@@ -54,7 +54,7 @@ impl Default for HubSettings {
             tcp_on_wrong_pod: OnWrongPod::Redirect,
             shard: 0,
             shards: 1,
-            limits: HubLimits { tells: 20_000, ..HubLimits::USUAL },
+            limits: HubLimits { takeover_notices: 20_000, ..HubLimits::USUAL },
             rules: Rules::ALL,
         }
     }
@@ -74,10 +74,10 @@ pub struct HubLimits {
     pub checks: usize,
     /// Frames that wait for a dial, of one process.
     pub dialled: usize,
-    /// Former owners that have still to be told of a takeover, and for how long that is tried (ms). More are
-    /// not remembered: they learn it from the record.
-    pub tells: usize,
-    pub tell_for: u64,
+    /// Former owners that have still to be told of a takeover, and for how long each is told again (ms). More are
+    /// not remembered: they learn of it from the record.
+    pub takeover_notices: usize,
+    pub takeover_notice_for: u64,
     /// Owners of rooms that are elsewhere, and how long each is remembered past its last use (ms).
     pub owners: usize,
     pub owner_for: u64,
@@ -90,8 +90,8 @@ impl HubLimits {
         waiting: 16,
         checks: 128,
         dialled: 10_000,
-        tells: 10_000,
-        tell_for: 600_000,
+        takeover_notices: 10_000,
+        takeover_notice_for: 600_000,
         owners: 100_000,
         owner_for: 600_000,
     };

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::HubLimits;
+use super::interface::HubLimits;
 use crate::protocol::RoomId;
 use crate::record::Owner;
 use crate::shrink::Shrink;

@@ -63,6 +63,7 @@ mod leaving;
 mod metering;
 mod migration;
 mod ownership;
+mod peer_frames;
 mod peers;
 mod placement;
 mod relay;

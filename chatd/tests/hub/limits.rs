@@ -100,7 +100,7 @@ fn numbers_that_nobody_can_go_above_are_not_believed() {
     world.pods[0].frame(time, boot(1), Frame::Ask { room: room_id, ticket: 0, dead: Some(highest) });
     let owner =
         Owner { ownership: highest, pod_id: "chat-1".into(), tcp: String::new(), web: String::new(), peer: "1".into() };
-    world.pods[0].frame(time, boot(1), Frame::Tell { room: room_id, owner });
+    world.pods[0].frame(time, boot(1), Frame::OwnerChanged { room: room_id, owner });
     let mut record = Record::parse(&world.store[&Key::Room(room_id)]).unwrap();
     record.epoch = u64::MAX;
     world.store.insert(Key::Room(room_id), record.to_bytes());

@@ -126,8 +126,8 @@ fn small_limits(dice: &mut Dice) -> HubLimits {
         dialled: dice.pick(&[usual.dialled, usual.dialled, 2]),
         // A former owner that is not told while it is cut off from the directory goes on (I3): there must be place for all, and
         // time until it thaws.
-        tells: dice.pick(&[usual.tells, usual.tells, 200]),
-        tell_for: dice.pick(&[usual.tell_for, usual.tell_for, 120_000]),
+        takeover_notices: dice.pick(&[usual.takeover_notices, usual.takeover_notices, 200]),
+        takeover_notice_for: dice.pick(&[usual.takeover_notice_for, usual.takeover_notice_for, 120_000]),
         owners: dice.pick(&[usual.owners, usual.owners, 1]),
         owner_for: dice.pick(&[usual.owner_for, usual.owner_for, 5_000]),
     }

@@ -140,7 +140,7 @@ impl Hub {
                 owned.note_unentered(self.context.settings.slots.note_unentered(time.now, room));
             }
             let key = self.own(owned);
-            self.tell_named(time, room, &bytes, &owner);
+            self.context.notify_former_owners(time, room, &bytes, &owner);
             self.context.counters.arrivals += 1;
             self.context.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });
             self.suspend_if_lapsed(time, key, asked);

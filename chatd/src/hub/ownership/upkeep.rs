@@ -143,7 +143,8 @@ impl Hub {
             return;
         }
         let room = owned.room.id;
-        let record = Record::new(&self.context.me_as(owned.ownership), owned.room.recorded()).naming(self.untold(room));
+        let record = Record::new(&self.context.me_as(owned.ownership), owned.room.recorded())
+            .naming(self.context.takeover_notices.unacknowledged(room));
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };

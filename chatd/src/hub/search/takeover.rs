@@ -83,7 +83,7 @@ impl Hub {
         self.context.counters.takeovers += 1;
         self.context.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
         let me = self.context.me_as(ownership);
-        self.tell_named(time, room, &stored, &me);
+        self.context.notify_former_owners(time, room, &stored, &me);
         self.remember_takeover(time, key, &basis);
         self.suspend_if_lapsed(time, key, asked);
         self.arm_room(time, key);

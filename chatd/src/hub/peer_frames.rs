@@ -1,0 +1,120 @@
+//! What other pods' links and frames come to: each goes to the part that decides. Pure: no I/O.
+
+use super::Hub;
+use super::request::Asked;
+use crate::ids::{Reach, SessionRef, Time};
+use crate::peer_protocol::Frame;
+use crate::protocol::{PodBoot, RoomId};
+use crate::record::Owner;
+
+impl Hub {
+    pub(super) fn peer_is_up(&mut self, time: Time, boot: PodBoot) {
+        self.context.peers.link_is_up(boot);
+        self.owner_is_back(time, boot);
+        self.move_rooms(time);
+    }
+
+    pub(super) fn peer_is_down(&mut self, time: Time, boot: PodBoot) {
+        if !self.context.peers.link_is_down(boot) {
+            return;
+        }
+        let mut members: Vec<SessionRef> = self
+            .remote_members
+            .iter()
+            .map(|(connection, _)| connection)
+            .filter(|connection| connection.boot == boot)
+            .collect();
+        members.sort_unstable();
+        // What waits of it is asked again over the next link: carried out now, it would seat clients that nobody can reach.
+        for (_, owned) in self.rooms.iter_mut() {
+            owned.frames.retain(|(from, _)| *from != boot);
+        }
+        for member in members {
+            self.detach(time, member);
+        }
+        self.resume_unasked(time, |holder| holder.boot == boot);
+        self.relays_cut(time, boot);
+        self.owner_is_silent(time, boot);
+        self.elsewhere_is_gone(time, boot);
+        self.move_peer_away(time, boot);
+    }
+
+    pub(super) fn peer_is_unreachable(&mut self, time: Time, boot: PodBoot, gone: bool) {
+        self.context.peers.dial_failed(time, boot);
+        if gone {
+            self.context.takeover_notices.is_gone(boot);
+            // If it has started again under its name, its lease is gone.
+            self.look_soon(time, boot);
+        }
+        self.owner_is_silent(time, boot);
+        self.elsewhere_is_gone(time, boot);
+    }
+
+    // ---- frames
+
+    pub(super) fn frame_came(&mut self, time: Time, from: PodBoot, frame: Frame<'_>) {
+        if self.must_wait(&frame) {
+            let key = self.rooms.key(frame.room());
+            if let Some(owned) = key.and_then(|key| self.rooms.get_mut(key)) {
+                owned.frames.push((from, frame.into_owned()));
+            }
+            return;
+        }
+        match frame {
+            Frame::Ask { room, ticket, dead } => self.asked_about(time, from, room, ticket, dead),
+            Frame::Answer { room, served, .. } => self.owner_said(time, room, from, served),
+            Frame::OwnerChanged { room, owner } => self.owner_changed(time, from, room, &owner),
+            Frame::OwnerChangedAck { room, heard, higher } => {
+                self.context.takeover_notices.acknowledged(from, room, heard);
+                if let Some(owner) = higher {
+                    self.learn(time, room, &owner);
+                }
+            }
+            Frame::Open { room, relay, encoding, number, id, command } => {
+                let to = SessionRef { boot: from, relay };
+                let asked = Asked { by: Reach::Remote(to), number, id };
+                self.remote_opens(time, to, room, encoding, asked, command);
+            }
+            Frame::Attach { room, relay, attach } => {
+                self.remote_attaches(time, SessionRef { boot: from, relay }, room, &attach);
+            }
+            Frame::Command { relay, number, id, command, .. } => {
+                self.remote_commands(time, SessionRef { boot: from, relay }, number, id, command);
+            }
+            Frame::Credit { relay, bytes, .. } => self.remote_credits(SessionRef { boot: from, relay }, bytes),
+            Frame::Closed { room, relay, drop, heard, entry } => {
+                let to = SessionRef { boot: entry.unwrap_or(from), relay };
+                self.remote_closed(time, to, room, drop, heard);
+            }
+            Frame::Deliver { relay, replies, position, seq, bytes, after, .. } => {
+                self.delivery_came(time, from, relay, (replies, position, seq), &bytes, after);
+            }
+            Frame::Refused { room, relay, seen } => self.relay_refused(time, from, room, relay, seen),
+            Frame::Yielded { room, relay, owner, processed } => {
+                self.relay_yielded(time, from, room, relay, &owner, processed);
+            }
+            Frame::Create { room } => self.create_for_pod(time, from, room),
+            Frame::Created { room, result } => self.answered_elsewhere(time, from, room, result),
+            Frame::Offer { room, snapshot } => self.offered(time, from, room, snapshot),
+            Frame::Offered { room, from: basis, taken } => self.offer_answered(time, from, room, basis, taken),
+        }
+    }
+
+    /// Another pod says that `owner` has taken the room over.
+    fn owner_changed(&mut self, time: Time, from: PodBoot, room: RoomId, owner: &Owner) {
+        self.learn(time, room, owner);
+        let mine = self.rooms.of(room).map(|owned| owned.ownership);
+        let higher = match mine {
+            Some(mine) if mine > owner.ownership => Some(self.context.me_as(mine)),
+            Some(_) => None,
+            None => self.context.known_owners.get(room).filter(|seen| seen.ownership > owner.ownership).cloned(),
+        };
+        self.context.peers.send(from, &Frame::OwnerChangedAck { room, heard: owner.ownership, higher });
+    }
+
+    /// Sessions' frames wait while their room does.
+    fn must_wait(&self, frame: &Frame<'_>) -> bool {
+        matches!(frame, Frame::Open { .. } | Frame::Attach { .. } | Frame::Command { .. } | Frame::Closed { .. })
+            && self.rooms.of(frame.room()).is_some_and(|owned| !owned.ready())
+    }
+}
