@@ -10,10 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
     match Command::parse().what {
-        What::Crd => {
-            print!("{}", operator::api::crd_yaml());
-            ExitCode::SUCCESS
-        }
+        What::Crd => match operator::api::crd_yaml() {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("cannot write the definition: {error}");
+                ExitCode::FAILURE
+            }
+        },
         What::Docs => {
             print!("{}", operator::docs::chatdeployment());
             ExitCode::SUCCESS

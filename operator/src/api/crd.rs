@@ -4,6 +4,7 @@ use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
 use super::{ChatDeployment, RULES, Rule};
+use crate::yaml::{YamlError, to_yaml};
 
 const HEADER: &str = "# Generated from operator/src/api by `chatd-operator crd`; a test compares. Do not edit.\n";
 
@@ -26,8 +27,11 @@ pub fn crd() -> Value {
 }
 
 /// The same as YAML, as crds/chatdeployments.yaml holds it.
-pub fn crd_yaml() -> String {
-    format!("{HEADER}{}", crate::yaml::to_yaml(&crd()))
+///
+/// # Errors
+/// None in practice, as for [`to_yaml`].
+pub fn crd_yaml() -> Result<String, YamlError> {
+    Ok(format!("{HEADER}{}", to_yaml(&crd())?))
 }
 
 /// What the API server would change or refuse by itself: null marks (a null is then dropped, so that the default counts), whole

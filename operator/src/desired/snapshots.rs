@@ -78,7 +78,7 @@ fn snapshot(name: &str, spec: Value) {
     for child in children {
         check_false("", &child.object);
         text.push_str("---\n");
-        text.push_str(&to_yaml(&child.object));
+        text.push_str(&to_yaml(&child.object).unwrap());
     }
     check(name, &text);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,7 @@ impl Right {
     }
 }
 
-/// The rules in the chart's template, of the ClusterRole and of the Role for the election. `kubectl` reads them as YAML.
+/// The rules in the chart's template, of the ClusterRole and of the Role for the election.
 pub fn rights() -> Vec<Right> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/chatd-operator/templates/rbac.yaml");
     let text = std::fs::read_to_string(path).unwrap().replace("{{ .Release.Name }}", "chatd-operator");
@@ -68,14 +68,9 @@ pub fn rights() -> Vec<Right> {
     for (_, rules) in roles {
         // What comes after is of the template's language.
         let rules: Vec<&str> = rules.lines().take_while(|line| !line.starts_with("{{")).collect();
-        let rules = rules.join(
-            "
-",
-        );
-        let role =
-            format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: x}}\nrules:\n{rules}");
+        let rules: Vec<Value> = serde_saphyr::from_str(&rules.join("\n")).unwrap();
         let texts = |list: &Value| -> Vec<String> { serde_json::from_value(list.clone()).unwrap_or_default() };
-        for rule in as_json(&role)["rules"].as_array().unwrap() {
+        for rule in rules {
             for resource in texts(&rule["resources"]) {
                 for verb in texts(&rule["verbs"]) {
                     let [group] = &texts(&rule["apiGroups"])[..] else { panic!("one group a rule: {rule}") };
@@ -87,16 +82,6 @@ pub fn rights() -> Vec<Right> {
     }
     assert!(rights.len() > 40, "{rights:?}");
     rights
-}
-
-fn as_json(yaml: &str) -> Value {
-    let arguments = ["create", "--dry-run=client", "--filename=-", "--output=json"];
-    let mut kubectl = Command::new("kubectl");
-    let mut kubectl = kubectl.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    kubectl.stdin.take().unwrap().write_all(yaml.as_bytes()).unwrap();
-    let output = kubectl.wait_with_output().unwrap();
-    assert!(output.status.success(), "{yaml}");
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// An operator on this machine, outside of the nodes' network: it reaches the API server and no pod.
