@@ -1,24 +1,45 @@
 //! Counters of the operator, and their text for Prometheus. Labels have fixed values. No I/O.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge as AnyGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// The media type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Upper bounds of the buckets for durations, in seconds.
 const BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// How a reconcile ends.
+const RESULTS: [&str; 3] = ["ok", "error", "gone"];
 
-#[derive(Debug, Default)]
-pub struct Metrics(Mutex<State>);
+type Gauge = AnyGauge<u64, AtomicU64>;
+type ByResult = [(&'static str, &'static str); 1];
 
-#[derive(Debug, Default)]
-struct State {
-    reconciles: BTreeMap<&'static str, u64>,
-    calls: BTreeMap<(&'static str, u16), u64>,
-    writes: u64,
-    buckets: [u64; BUCKETS.len()],
-    count: u64,
-    sum: f64,
+/// A call to the API server, as it is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    verb: &'static str,
+    code: u16,
+}
+
+/// All figures. Each can be counted up from anywhere.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reconciles: Family<ByResult, Counter>,
+    seconds: Histogram,
+    calls: Family<Call, Counter>,
+    writes: Counter,
+    queue_depth: Gauge,
+    leader: Gauge,
+    deployments: Gauge,
+    left_out: Gauge,
 }
 
 /// What is read when the metrics are asked for.
@@ -30,84 +51,72 @@ pub struct Gauges {
     pub left_out: usize,
 }
 
-impl Metrics {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn reconciled(&self, result: &'static str, took: Duration) {
-        let mut state = self.state();
-        *state.reconciles.entry(result).or_default() += 1;
-        let seconds = took.as_secs_f64();
-        state.count += 1;
-        state.sum += seconds;
-        for (bucket, bound) in state.buckets.iter_mut().zip(BUCKETS) {
-            *bucket += u64::from(seconds <= bound);
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registry: Registry::default(),
+            reconciles: Family::default(),
+            seconds: Histogram::new(BUCKETS),
+            calls: Family::default(),
+            writes: Counter::default(),
+            queue_depth: Gauge::default(),
+            leader: Gauge::default(),
+            deployments: Gauge::default(),
+            left_out: Gauge::default(),
+        };
+        // A counter that appears with its first error cannot be alerted on.
+        for result in RESULTS {
+            drop(metrics.reconciles.get_or_create(&[("result", result)]));
         }
-    }
-
-    /// `code` is 0 if there was no answer.
-    pub fn called(&self, verb: &'static str, code: u16) {
-        let mut state = self.state();
-        *state.calls.entry((verb, code)).or_default() += 1;
-        state.writes += u64::from(!matches!(verb, "get" | "list"));
-    }
-
-    pub fn text(&self, gauges: Gauges) -> String {
-        let state = self.state();
-        let mut text = String::new();
-        head(
-            &mut text,
-            "chatd_operator_reconciles",
-            "counter",
-            "Reconciles of a ChatDeployment, by result; error: failed, or a write was refused",
-        );
-        for result in ["ok", "error", "gone"] {
-            let count = state.reconciles.get(result).copied().unwrap_or_default();
-            let _ = writeln!(text, "chatd_operator_reconciles_total{{result=\"{result}\"}} {count}");
-        }
-        head(&mut text, "chatd_operator_reconcile_seconds", "histogram", "How long they took");
-        for (bound, count) in BUCKETS.iter().zip(state.buckets) {
-            let _ = writeln!(text, "chatd_operator_reconcile_seconds_bucket{{le=\"{bound}\"}} {count}");
-        }
-        let _ = writeln!(text, "chatd_operator_reconcile_seconds_bucket{{le=\"+Inf\"}} {}", state.count);
-        let _ = writeln!(text, "chatd_operator_reconcile_seconds_sum {}", state.sum);
-        let _ = writeln!(text, "chatd_operator_reconcile_seconds_count {}", state.count);
-        head(
-            &mut text,
-            "chatd_operator_api_calls",
-            "counter",
-            "Calls to the API server about ChatDeployments and their children, without watches and their lists and without the Lease, by verb and code; 0: no answer",
-        );
-        for ((verb, code), count) in &state.calls {
-            let _ = writeln!(text, "chatd_operator_api_calls_total{{verb=\"{verb}\",code=\"{code}\"}} {count}");
-        }
-        head(&mut text, "chatd_operator_api_writes", "counter", "Those of them that write");
-        let _ = writeln!(text, "chatd_operator_api_writes_total {}", state.writes);
-        let gauges = [
-            ("chatd_operator_queue_depth", "ChatDeployments that are due and wait", gauges.queue_depth),
-            ("chatd_operator_leader", "1 if this process is the one that writes", usize::from(gauges.is_leader)),
-            ("chatd_operator_deployments", "ChatDeployments that are known", gauges.deployments),
-            (
-                "chatd_operator_namespaces_left_out",
-                "Namespaces of --watch-namespace that cannot be read and are left out",
-                gauges.left_out,
-            ),
-        ];
-        for (name, help, value) in gauges {
-            head(&mut text, name, "gauge", help);
-            let _ = writeln!(text, "{name} {value}");
-        }
-        text.push_str("# EOF\n");
-        text
+        metrics.registered()
     }
 }
 
-fn head(text: &mut String, name: &str, type_: &str, help: &str) {
-    let _ = writeln!(text, "# HELP {name} {help}.\n# TYPE {name} {type_}");
+impl Metrics {
+    fn registered(mut self) -> Self {
+        let to = &mut self.registry;
+        let help = "Reconciles of a ChatDeployment, by result; error: failed, or a write was refused";
+        to.register("chatd_operator_reconciles", help, self.reconciles.clone());
+        to.register("chatd_operator_reconcile_seconds", "How long they took", self.seconds.clone());
+        let help = "Calls to the API server about ChatDeployments and their children, without watches and their lists and without the Lease, by verb and code; 0: no answer";
+        to.register("chatd_operator_api_calls", help, self.calls.clone());
+        to.register("chatd_operator_api_writes", "Those of them that write", self.writes.clone());
+        to.register("chatd_operator_queue_depth", "ChatDeployments that are due and wait", self.queue_depth.clone());
+        to.register("chatd_operator_leader", "1 if this process is the one that writes", self.leader.clone());
+        to.register("chatd_operator_deployments", "ChatDeployments that are known", self.deployments.clone());
+        let help = "Namespaces of --watch-namespace that cannot be read and are left out";
+        to.register("chatd_operator_namespaces_left_out", help, self.left_out.clone());
+        self
+    }
+
+    /// A reconcile ended with one of [`RESULTS`].
+    pub fn reconciled(&self, result: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&[("result", result)]).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// The API server was called. `code` is 0 if there was no answer.
+    pub fn called(&self, verb: &'static str, code: u16) {
+        self.calls.get_or_create(&Call { verb, code }).inc();
+        self.writes.inc_by(u64::from(!matches!(verb, "get" | "list")));
+    }
+
+    /// All figures as OpenMetrics text 1.0.
+    ///
+    /// # Errors
+    /// None in practice: writing into a string does not fail.
+    pub fn encode(&self, gauges: Gauges) -> Result<String, fmt::Error> {
+        self.queue_depth.set(gauges.queue_depth as u64);
+        self.leader.set(u64::from(gauges.is_leader));
+        self.deployments.set(gauges.deployments as u64);
+        self.left_out.set(gauges.left_out as u64);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).map(|()| text)
+    }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -117,16 +126,27 @@ mod tests {
         metrics.reconciled("ok", Duration::from_millis(7));
         metrics.called("get", 404);
         metrics.called("apply", 200);
-        let text = metrics.text(Gauges { queue_depth: 2, is_leader: true, deployments: 1, left_out: 0 });
+        let gauges = Gauges { queue_depth: 2, is_leader: true, deployments: 1, left_out: 0 };
+        let text = metrics.encode(gauges).unwrap();
         for line in [
+            "# TYPE chatd_operator_reconciles counter",
             "chatd_operator_reconciles_total{result=\"ok\"} 1",
+            "chatd_operator_reconciles_total{result=\"error\"} 0",
+            "# TYPE chatd_operator_reconcile_seconds histogram",
             "chatd_operator_reconcile_seconds_bucket{le=\"0.005\"} 0",
             "chatd_operator_reconcile_seconds_bucket{le=\"0.01\"} 1",
+            "chatd_operator_reconcile_seconds_bucket{le=\"5.0\"} 1",
+            "chatd_operator_reconcile_seconds_bucket{le=\"+Inf\"} 1",
+            "chatd_operator_reconcile_seconds_sum 0.007",
+            "chatd_operator_reconcile_seconds_count 1",
             "chatd_operator_api_calls_total{verb=\"get\",code=\"404\"} 1",
             "chatd_operator_api_writes_total 1",
+            "# TYPE chatd_operator_queue_depth gauge",
+            "chatd_operator_queue_depth 2",
             "chatd_operator_leader 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
+        assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

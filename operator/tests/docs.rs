@@ -62,7 +62,7 @@ fn metrics_are_those_of_the_admin_port() {
     // A label is shown once something has been counted under it.
     metrics.called("get", 200);
     metrics.reconciled("ok", Duration::ZERO);
-    let text = metrics.text(Gauges::default());
+    let text = metrics.encode(Gauges::default()).unwrap();
     let mut table = "\n| metric | type | |\n| --- | --- | --- |\n".to_owned();
     let mut help = "";
     for line in text.lines() {
