@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
 /// A call to the API server, as far as it matters here.
@@ -214,35 +217,25 @@ fn may_be_stale(call: &Call) -> bool {
 }
 
 /// Numbers that look random and are the same for the same seed.
-#[derive(Clone, Debug)]
-pub struct Chance(u64);
+#[derive(Debug)]
+pub struct Chance(StdRng);
 
 impl Chance {
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
-    }
-
-    /// SplitMix64 (Steele, Lea, Flood 2014).
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        Self(StdRng::seed_from_u64(seed))
     }
 
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        self.0.random_range(0..limit)
     }
 
     /// One time out of so many.
-    pub fn of(&mut self, times: u64) -> bool {
-        self.below(times) == 0
+    pub fn of(&mut self, times: u32) -> bool {
+        self.0.random_ratio(1, times)
     }
 
     pub fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
-        let index = self.below(among.len() as u64);
-        &among[usize::try_from(index).unwrap()]
+        among.choose(&mut self.0).unwrap()
     }
 }
 
