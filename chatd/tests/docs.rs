@@ -9,37 +9,10 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn document() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md")
-}
+#[path = "support/documents.rs"]
+mod documents;
 
-/// Compares the part of the document between the markers of `name` with `expected`, or replaces it.
-fn check(name: &str, expected: &str) {
-    // One test at a time reads and writes the document.
-    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let text = fs::read_to_string(document()).unwrap();
-    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->\n"));
-    let (before, rest) = text.split_once(&begin).expect("the begin marker");
-    let (found, after) = rest.split_once(&end).expect("the end marker");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(document(), format!("{before}{begin}{expected}{end}{after}")).unwrap();
-        return;
-    }
-    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<String>>();
-    let (found_lines, expected_lines) = (lines(found), lines(expected));
-    let gone: Vec<_> = found_lines.difference(&expected_lines).collect();
-    let new: Vec<_> = expected_lines.difference(&found_lines).collect();
-    assert!(
-        found == expected,
-        "docs/operations.md, {name}: `make docs` would take out {gone:#?} and put in {new:#?} (or change the order)"
-    );
-}
-
-/// Text in a table's cell.
-fn cell(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
-}
+use documents::{cell, check, metrics_table};
 
 #[test]
 fn settings_are_those_of_the_command_line() {
@@ -71,28 +44,7 @@ fn settings_are_those_of_the_command_line() {
 #[test]
 fn metrics_are_those_of_the_admin_port() {
     let text = chatd::metrics::Snapshot::default().encode().unwrap();
-    let mut table = "\n| metric | type | |\n| --- | --- | --- |\n".to_owned();
-    let mut help = "";
-    for line in text.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest.split_once(' ').unwrap().1;
-        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').unwrap();
-            // As they are queried: OpenMetrics puts these ends to names.
-            let shown = match kind {
-                "counter" => format!("{name}_total"),
-                "info" => format!("{name}_info"),
-                _ => name.to_owned(),
-            };
-            let label = match text.lines().find_map(|line| line.strip_prefix(&shown)?.strip_prefix('{')) {
-                Some(labels) => format!("{{{}}}", labels.split_once('=').unwrap().0),
-                None => String::new(),
-            };
-            writeln!(table, "| `{shown}{label}` | {kind} | {} |", cell(help)).unwrap();
-        }
-    }
-    table.push('\n');
-    check("metrics", &table);
+    check("metrics", &metrics_table(&text));
 }
 
 /// Every file of Rust below `directory` that is not a test's.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::CommandFactory;
@@ -11,25 +11,10 @@ use operator::metrics::{Gauges, Metrics};
 use operator::settings::Command;
 use operator::status::Reason;
 
-fn page(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)
-}
+#[path = "../../chatd/tests/support/documents.rs"]
+mod documents;
 
-/// Compares the part of the document between the markers of `name` with `expected`, or replaces it.
-fn check(name: &str, expected: &str) {
-    // One test at a time reads and writes the document.
-    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let text = std::fs::read_to_string(page("operations.md")).unwrap();
-    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->\n"));
-    let (before, rest) = text.split_once(&begin).expect("the begin marker");
-    let (found, after) = rest.split_once(&end).expect("the end marker");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(page("operations.md"), format!("{before}{begin}{expected}{end}{after}")).unwrap();
-        return;
-    }
-    assert!(found == expected, "docs/operations.md, {name}: run `make docs`, which would write {expected}");
-}
+use documents::{check, metrics_table};
 
 #[test]
 fn settings_are_those_of_the_command_line() {
@@ -63,32 +48,16 @@ fn metrics_are_those_of_the_admin_port() {
     metrics.called("get", 200);
     metrics.reconciled("ok", Duration::ZERO);
     let text = metrics.encode(Gauges::default()).unwrap();
-    let mut table = "\n| metric | type | |\n| --- | --- | --- |\n".to_owned();
-    let mut help = "";
-    for line in text.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest.split_once(' ').unwrap().1;
-        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').unwrap();
-            let shown = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
-            let labels = text.lines().find_map(|line| line.strip_prefix(&shown)?.strip_prefix('{'));
-            let names = labels.map(|labels| {
-                let pairs = labels.split_once('}').unwrap().0.split(',');
-                pairs.map(|pair| pair.split_once('=').unwrap().0).collect::<Vec<_>>().join(", ")
-            });
-            let labels = names.map(|names| format!("{{{names}}}")).unwrap_or_default();
-            writeln!(table, "| `{shown}{labels}` | {kind} | {help} |").unwrap();
-        }
-    }
-    table.push('\n');
-    check("operator metrics", &table);
+    check("operator metrics", &metrics_table(&text));
 }
 
 #[test]
 fn every_reason_is_on_the_page_that_the_troubleshooting_links_to() {
-    let operations = std::fs::read_to_string(page("operations.md")).unwrap();
+    let page =
+        |name: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)).unwrap();
+    let operations = page("operations.md");
     assert!(operations.contains("](chatdeployment.md#reasons)"));
-    let fields = std::fs::read_to_string(page("chatdeployment.md")).unwrap();
+    let fields = page("chatdeployment.md");
     let (_, reasons) = fields.split_once("\n## Reasons\n").expect("the heading that is linked to");
     for reason in Reason::ALL {
         assert!(reasons.contains(&format!("| {} | {} |", reason.as_str(), reason.meaning())), "{reason:?}");
