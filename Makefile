@@ -237,6 +237,11 @@ bench: build ## chatd beside its peers in one run; BENCH_ARGUMENTS= goes to benc
 	@echo "==> benchmarks"
 	@bench/run $(BENCH_ARGUMENTS)
 
+.PHONY: bench-micro
+bench-micro: ## what codec, broadcast, search and the operator's plan cost alone; BENCH_ARGUMENTS= names some of them
+	@hack/need rust cc
+	@cargo bench --locked --quiet -p chatd -p operator --bench micro -- $(BENCH_ARGUMENTS)
+
 .PHONY: bench-scale
 bench-scale: ## a deployment at 1,000 to 10,000 rooms: pods end, crash, lose Redis: under 20 minutes; BENCH_ARGUMENTS="--only crash"
 	@hack/need rust cc redis
