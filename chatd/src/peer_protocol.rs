@@ -63,6 +63,23 @@ pub enum After {
     Close { code: Option<ErrorCode> },
 }
 
+/// What an owner gives a relayed session: the content of [`Frame::Deliver`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery<'a> {
+    /// The number of the command that this answers.
+    pub replies: Option<u64>,
+    /// The position and seq up to which the session then has everything; zeroes: as before.
+    pub place: (u64, u64),
+    pub bytes: Cow<'a, [u8]>,
+    pub after: Option<After>,
+}
+
+impl Delivery<'_> {
+    pub fn into_owned(self) -> Delivery<'static> {
+        Delivery { bytes: Cow::Owned(self.bytes.into_owned()), ..self }
+    }
+}
+
 /// What a pod answers when asked about a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Served {

@@ -6,7 +6,7 @@ use super::request::{Asked, Entry, Purpose as Wanted, Waiter};
 use super::session::Place;
 use super::{Effect, Hub};
 use crate::ids::{Reach, SessionRef, Time};
-use crate::peer_protocol::After;
+use crate::peer_protocol::{After, Delivery};
 use crate::protocol::{Command, Encoding, ErrorCode, Event, OnWrongPod, PlayerName, RoomId, SeatId, SeatKey};
 use crate::room::{Bucket, Delivered, RoomEvent, Seat, SeatState, Strikes};
 
@@ -224,7 +224,8 @@ impl Hub {
                 let mut bytes = Vec::new();
                 encoding.encode(&event, asked.id, &mut bytes);
                 bytes.extend_from_slice(&rest);
-                self.deliver_bytes(connection, asked.replies(), place, &bytes, Some(after));
+                let delivery = Delivery { replies: asked.replies(), place, bytes: bytes.into(), after: Some(after) };
+                self.remote_members.deliver(&mut self.context.peers, connection, delivery);
             }
         }
     }
@@ -238,7 +239,9 @@ impl Hub {
                 }
                 self.fail(time, id, ErrorCode::Replaced);
             }
-            Reach::Remote(connection) => self.end_remote(connection, ErrorCode::Replaced),
+            Reach::Remote(connection) => {
+                self.remote_members.end(&mut self.context.peers, connection, ErrorCode::Replaced, true);
+            }
         }
     }
 
@@ -257,8 +260,8 @@ impl Hub {
             Reach::Remote(connection) => {
                 self.context.counters.errors += 1;
                 let event = Event::Error { code, retry_after_ms: None };
-                self.deliver_event(connection, asked, &event, (0, 0), Some(After::Outside { miss }));
-                self.remote_members.part_from(connection);
+                let after = After::Outside { miss };
+                self.remote_members.part_with(&mut self.context.peers, connection, asked, &event, after);
             }
         }
     }

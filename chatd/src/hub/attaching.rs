@@ -6,7 +6,7 @@ use super::replay::Unheard;
 use super::request::Asked;
 use super::session::Place;
 use crate::ids::{Reach, SessionRef, Time};
-use crate::peer_protocol::{After, Attach};
+use crate::peer_protocol::{After, Attach, Delivery};
 use crate::protocol::{Event, SeatId};
 use crate::room::{RoomEvent, Seat, SeatState};
 
@@ -75,14 +75,17 @@ impl Hub {
             let Attach { resumable, key, .. } = *attach;
             let after = After::Admitted { name, seat, resumable, key, timeline, joined: false };
             // In one frame: who has the new timeline knows that it is another, and that nobody knows what was missed.
-            self.deliver_bytes(connection, None, (0, 0), &news, Some(after));
+            let delivery = Delivery { replies: None, place: (0, 0), bytes: news.into(), after: Some(after) };
+            self.remote_members.deliver(&mut self.context.peers, connection, delivery);
         } else if let Reach::Local(id) = asked.by {
             self.say_bytes(time, id, &news);
         }
         self.catch_up(time, key, asked.by, connection, same, attach);
         if let Reach::Remote(connection) = asked.by {
             let place = self.rooms.get(key).map_or((0, 0), |owned| (owned.room.position, owned.room.seq));
-            self.deliver_bytes(connection, None, place, &[], Some(After::CaughtUp { processed }));
+            let after = Some(After::CaughtUp { processed });
+            let delivery = Delivery { replies: None, place, bytes: (&[]).into(), after };
+            self.remote_members.deliver(&mut self.context.peers, connection, delivery);
         }
         self.arm_room(time, key);
         Some(Settled { processed })
@@ -128,9 +131,8 @@ impl Hub {
                         self.sessions.wake(id);
                     }
                     Reach::Remote(connection) => {
-                        let after = Some(After::Outside { miss: false });
-                        self.deliver_event(connection, asked, &Event::Left { room }, (0, 0), after);
-                        self.remote_members.part_from(connection);
+                        let (event, after) = (Event::Left { room }, After::Outside { miss: false });
+                        self.remote_members.part_with(&mut self.context.peers, connection, asked, &event, after);
                     }
                 }
             }

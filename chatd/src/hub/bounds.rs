@@ -21,6 +21,7 @@ impl Hub {
     fn check_invariants(&self) {
         self.context.peers.check_invariants();
         self.context.takeover_notices.check_invariants();
+        self.remote_members.check_invariants();
     }
 
     /// The first queue or table that holds more than it may. Panics if a part contradicts itself.
@@ -30,9 +31,8 @@ impl Hub {
         self.sessions.iter().for_each(|session| self.of_session(session, &mut bounds));
         self.rooms.iter().for_each(|(_, owned)| self.of_room(owned, &mut bounds));
         let most_queued = self.context.settings.send_queue + MAX_FRAME;
-        bounds.extend(
-            self.remote_members.iter().map(|(_, member)| ("a remote member's queue", member.queued(), most_queued)),
-        );
+        bounds
+            .extend(self.remote_members.iter().map(|member| ("a remote member's queue", member.queued(), most_queued)));
         let over = bounds.into_iter().find(|(_, count, most)| count > most);
         over.map(|(what, count, most)| format!("{what}: {count}, where at most {most} may be"))
     }

@@ -6,12 +6,12 @@
 use super::Hub;
 use super::context::Context;
 use super::interface::Effect;
-use super::remote_members::{Delivery, RemoteMembers};
+use super::remote_members::RemoteMembers;
 use super::request::Asked;
 use super::session::{Place, Waiting};
 use super::sessions::Sessions;
 use crate::ids::{Reach, SessionId, Time};
-use crate::peer_protocol::Drop;
+use crate::peer_protocol::{Delivery, Drop};
 use crate::protocol::{Encoding, ErrorCode, Event, SeatId};
 use crate::room::{Room, SeatState};
 
@@ -84,7 +84,7 @@ impl Encoder {
                         continue;
                     };
                     let replies = sender.filter(|(from, _)| *from == seat.id).map(|(_, asked)| asked.number);
-                    let bytes = self.encoded(member.encoding, event, own).into();
+                    let bytes = self.encoded(member.encoding(), event, own).into();
                     let delivery = Delivery { replies, place: (position, seq), bytes, after: None };
                     let queued = members.deliver(&mut context.peers, to, delivery);
                     if queued.is_some_and(|queued| queued > limit) {

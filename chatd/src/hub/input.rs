@@ -1,5 +1,6 @@
 //! From a client's bytes to its commands, one at a time and in order. Pure: no I/O.
 
+use super::remote_members::RemoteMember;
 use super::request::Asked;
 use super::session::{Line, Place, Session};
 use super::{Hub, Timer};
@@ -285,7 +286,7 @@ impl Hub {
     pub(super) fn encoding_of(&self, by: Reach) -> Option<Encoding> {
         match by {
             Reach::Local(id) => self.sessions.get(id).map(|session| session.encoding),
-            Reach::Remote(connection) => self.remote_members.get(connection).map(|member| member.encoding),
+            Reach::Remote(connection) => self.remote_members.get(connection).map(RemoteMember::encoding),
         }
     }
 }

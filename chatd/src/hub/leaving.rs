@@ -56,8 +56,7 @@ impl Hub {
                 } else {
                     (Event::Left { room }, After::Outside { miss: false })
                 };
-                self.deliver_event(connection, asked, &event, (0, 0), Some(after));
-                self.remote_members.part_from(connection);
+                self.remote_members.part_with(&mut self.context.peers, connection, asked, &event, after);
             }
         }
     }
@@ -173,8 +172,8 @@ impl Hub {
             return;
         };
         let reach = Reach::Remote(connection);
-        self.forget_joining(time, Some(member.room), reach);
-        let (Some(key), Some(seat)) = (self.rooms.key(member.room), member.seat) else {
+        self.forget_joining(time, Some(member.room()), reach);
+        let (Some(key), Some(seat)) = (self.rooms.key(member.room()), member.seat()) else {
             return;
         };
         if self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).is_some_and(|seat| seat.reach == Some(reach)) {

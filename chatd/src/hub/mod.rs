@@ -130,11 +130,11 @@ impl Hub {
         let mut context = Context::new(settings, me, seed);
         Self {
             relays: Relays::new(context.random.random()),
+            remote_members: RemoteMembers::new(context.settings.limits.window),
             context,
             keys,
             advertised: None,
             sessions: Sessions::default(),
-            remote_members: RemoteMembers::default(),
             rooms: Rooms::default(),
             search: Search::default(),
             incoming: HashMap::new(),

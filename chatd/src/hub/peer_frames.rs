@@ -18,18 +18,11 @@ impl Hub {
         if !self.context.peers.link_is_down(boot) {
             return;
         }
-        let mut members: Vec<SessionRef> = self
-            .remote_members
-            .iter()
-            .map(|(connection, _)| connection)
-            .filter(|connection| connection.boot == boot)
-            .collect();
-        members.sort_unstable();
         // What waits of it is asked again over the next link: carried out now, it would seat clients that nobody can reach.
         for (_, owned) in self.rooms.iter_mut() {
             owned.frames.retain(|(from, _)| *from != boot);
         }
-        for member in members {
+        for member in self.remote_members.of_pod(boot) {
             self.detach(time, member);
         }
         self.resume_unasked(time, |holder| holder.boot == boot);
@@ -81,7 +74,9 @@ impl Hub {
             Frame::Command { relay, number, id, command, .. } => {
                 self.remote_commands(time, SessionRef { boot: from, relay }, number, id, command);
             }
-            Frame::Credit { relay, bytes, .. } => self.remote_credits(SessionRef { boot: from, relay }, bytes),
+            Frame::Credit { relay, bytes, .. } => {
+                self.remote_members.credit(&mut self.context.peers, SessionRef { boot: from, relay }, bytes);
+            }
             Frame::Closed { room, relay, drop, heard, entry } => {
                 let to = SessionRef { boot: entry.unwrap_or(from), relay };
                 self.remote_closed(time, to, room, drop, heard);

@@ -128,7 +128,7 @@ impl Hub {
                 Reach::Remote(connection) => {
                     let asked = Asked { by: to, number, id };
                     let place = (item.position, message_seq.unwrap_or_default());
-                    self.deliver_event(connection, asked, &event, place, None);
+                    self.remote_members.deliver_event(&mut self.context.peers, connection, asked, &event, place);
                 }
                 Reach::Local(session) => {
                     if number > 0 {

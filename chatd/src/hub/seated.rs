@@ -67,7 +67,7 @@ impl Hub {
                 Reach::Local(id) => self.fail_quietly(time, id, Some(code)),
                 Reach::Remote(connection) => {
                     self.remote_dropped(time, connection, Drop::Limit, None);
-                    self.end_remote_saying(connection, code, false);
+                    self.remote_members.end(&mut self.context.peers, connection, code, false);
                 }
             }
         }
@@ -118,7 +118,9 @@ impl Hub {
     pub(super) fn reply(&mut self, time: Time, asked: Asked, event: &Event<'_>) {
         match asked.by {
             Reach::Local(id) => self.say(time, id, asked.id, event),
-            Reach::Remote(connection) => self.deliver_event(connection, asked, event, (0, 0), None),
+            Reach::Remote(connection) => {
+                self.remote_members.deliver_event(&mut self.context.peers, connection, asked, event, (0, 0));
+            }
         }
     }
 }

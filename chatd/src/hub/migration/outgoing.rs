@@ -8,6 +8,7 @@ use super::{Ended, Hub, PodBoot, RoomId};
 use crate::hub::Notice;
 use crate::hub::context::Context;
 use crate::hub::ownership::{Answer, Owned, PATIENCE, Phase};
+use crate::hub::remote_members::refuse_frames;
 use crate::hub::session::Place;
 use crate::ids::{Reach, Time};
 use crate::lease::Target;
@@ -292,7 +293,7 @@ impl Hub {
                     }
                     self.fail(time, id, code);
                 }
-                Some(Reach::Remote(member)) => self.end_remote(member, code),
+                Some(Reach::Remote(member)) => self.remote_members.end(&mut self.context.peers, member, code, true),
                 None => {}
             }
         }
@@ -308,10 +309,10 @@ impl Hub {
                 self.refuse(time, asked, ErrorCode::Unavailable);
                 match asked.by {
                     Reach::Local(id) => self.fail(time, id, code),
-                    Reach::Remote(member) => self.end_remote(member, code),
+                    Reach::Remote(member) => self.remote_members.end(&mut self.context.peers, member, code, true),
                 }
             }
         }
-        self.refuse_frames(std::mem::take(&mut owned.frames));
+        refuse_frames(&mut self.context, std::mem::take(&mut owned.frames));
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::hub::ownership::{Answer, Phase};
 use crate::hub::relay::{Relay, Stay};
+use crate::hub::remote_members::refuse_frames;
 use crate::hub::request::{Asked, Entry, Resuming, Waiter};
 use crate::hub::search::ATTACH_PATIENCE;
 use crate::hub::session::Place;
@@ -53,7 +54,9 @@ impl Hub {
                     self.becomes_relayed(time, id, room, stay);
                     going.push(id);
                 }
-                Some(Reach::Remote(connection)) => self.send_away(connection, owner.clone(), seat.processed),
+                Some(Reach::Remote(connection)) => {
+                    self.remote_members.send_away(&mut self.context.peers, connection, owner.clone(), seat.processed);
+                }
                 None => {}
             }
         }
@@ -87,7 +90,7 @@ impl Hub {
                 self.context.peers.send(owner.ownership.boot, frame);
             }
         }
-        self.refuse_frames(std::mem::take(&mut owned.frames));
+        refuse_frames(&mut self.context, std::mem::take(&mut owned.frames));
     }
 
     /// A client of this pod whose connection has ended since the room began to move: the new owner waits for it.
@@ -122,7 +125,9 @@ impl Hub {
     fn enters_elsewhere(&mut self, time: Time, room: RoomId, asked: Asked, entry: Entry, since: u64, owner: &Owner) {
         match asked.by {
             Reach::Local(id) => self.look_for(time, room, Waiter::entering(id, asked.id, entry, since).again(time.now)),
-            Reach::Remote(connection) => self.send_away(connection, owner.clone(), 0),
+            Reach::Remote(connection) => {
+                self.remote_members.send_away(&mut self.context.peers, connection, owner.clone(), 0);
+            }
         }
     }
 
@@ -149,7 +154,10 @@ impl Hub {
                 }
                 going.push(id);
             }
-            Reach::Remote(connection) => self.send_away(connection, owner.clone(), asked.number.saturating_sub(1)),
+            Reach::Remote(connection) => {
+                let processed = asked.number.saturating_sub(1);
+                self.remote_members.send_away(&mut self.context.peers, connection, owner.clone(), processed);
+            }
         }
     }
 

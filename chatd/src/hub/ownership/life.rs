@@ -2,6 +2,7 @@
 
 use super::{ErrorCode, Notice, Ownership, Place, Timer, next_epoch};
 use super::{Hub, Owned, PATIENCE, Phase, Released, Room, RoomId, RoomSlot};
+use crate::hub::remote_members::refuse_frames;
 use crate::hub::session::Session;
 use crate::ids::{SessionId, Time};
 
@@ -27,7 +28,7 @@ impl Hub {
         for waiter in owned.waiters {
             self.look_for(time, owned.room.id, waiter);
         }
-        self.refuse_frames(owned.frames);
+        refuse_frames(&mut self.context, owned.frames);
         match owned.phase {
             // Who asked has said which id it is to have.
             Phase::Founding { whom: whom @ Released::Elsewhere { .. }, .. } => {
@@ -75,7 +76,7 @@ impl Hub {
             for waiter in owned.waiters {
                 self.look_for(time, owned.room.id, waiter);
             }
-            self.refuse_frames(owned.frames);
+            refuse_frames(&mut self.context, owned.frames);
         }
     }
 
@@ -103,7 +104,7 @@ impl Hub {
                     for waiter in owned.waiters {
                         self.turn_away(time, &waiter, ErrorCode::Unavailable);
                     }
-                    self.refuse_frames(owned.frames);
+                    refuse_frames(&mut self.context, owned.frames);
                 }
                 return self.created(time, whom, Err(ErrorCode::Unavailable));
             }

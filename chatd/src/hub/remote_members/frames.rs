@@ -1,93 +1,26 @@
-//! Sessions of other pods whose room is here: what they send is carried out, what they are to hear goes back over the peer link.
-//! Pure: no I/O.
+//! What entry pods send for their sessions whose room is here, carried out. Pure: no I/O.
 
-use std::borrow::Cow;
-
-use super::{Delivery, RemoteMember};
+use super::refuse;
 use crate::hub::Hub;
 use crate::hub::request::{Asked, Entry};
 use crate::ids::{Reach, SessionRef, Time};
-use crate::peer_protocol::{After, Attach, Drop, Frame};
-use crate::protocol::{Command, Encoding, ErrorCode, Event, Heard, PodBoot, RoomId};
+use crate::peer_protocol::{Attach, Drop};
+use crate::protocol::{Command, Encoding, ErrorCode, Heard, RoomId};
 use crate::room::{Delivered, Seat, SeatState};
 
 impl Hub {
-    /// Encodes an event for a relayed session and delivers it; as the reply to what was asked, if that has a number.
-    pub(in crate::hub) fn deliver_event(
-        &mut self,
-        to: SessionRef,
-        asked: Asked,
-        event: &Event<'_>,
-        place: (u64, u64),
-        after: Option<After>,
-    ) {
-        if let Some(member) = self.remote_members.get(to) {
-            let mut bytes = Vec::new();
-            member.encoding.encode(event, asked.id, &mut bytes);
-            self.deliver_bytes(to, asked.replies(), place, &bytes, after);
-        }
-    }
-
-    /// `place`: the position and seq up to which the session then has everything; zeroes: as before.
-    pub(in crate::hub) fn deliver_bytes(
-        &mut self,
-        to: SessionRef,
-        replies: Option<u64>,
-        place: (u64, u64),
-        bytes: &[u8],
-        after: Option<After>,
-    ) {
-        self.remote_members.deliver(
-            &mut self.context.peers,
-            to,
-            Delivery { replies, place, bytes: Cow::Borrowed(bytes), after },
-        );
-    }
-
     /// Ends a relayed session for which too much waits.
     pub(in crate::hub) fn remote_is_too_slow(&mut self, time: Time, to: SessionRef) {
         self.context.counters.slow_consumers += 1;
         self.remote_dropped(time, to, Drop::Slow, None);
-        self.end_remote(to, ErrorCode::SlowConsumer);
+        self.remote_members.end(&mut self.context.peers, to, ErrorCode::SlowConsumer, true);
     }
 
     /// All of the pod's connections hold too much, and this one the most.
     pub(in crate::hub) fn remote_is_shed(&mut self, time: Time, to: SessionRef) {
         self.context.counters.connections_shed += 1;
         self.remote_dropped(time, to, Drop::Slow, None);
-        self.end_remote(to, ErrorCode::Overloaded);
-    }
-
-    /// Ends a relayed session with an error: what is queued is dropped for one that takes too little, sent otherwise.
-    pub(in crate::hub) fn end_remote(&mut self, to: SessionRef, code: ErrorCode) {
-        self.end_remote_saying(to, code, true);
-    }
-
-    /// `error`: the error has not been said yet.
-    pub(in crate::hub) fn end_remote_saying(&mut self, to: SessionRef, code: ErrorCode, error: bool) {
-        let Some(mut member) = self.remote_members.remove(to) else {
-            return;
-        };
-        if matches!(code, ErrorCode::SlowConsumer | ErrorCode::Overloaded) {
-            member.forget_queue();
-        }
-        member.flush(&mut self.context.peers, to, true);
-        let mut bytes = Vec::new();
-        if error {
-            member.encoding.encode(&Event::Error { code, retry_after_ms: None }, None, &mut bytes);
-        }
-        member.encoding.encode(&Event::Bye { code: Some(code) }, None, &mut bytes);
-        let after = Some(After::Close { code: Some(code) });
-        member.send(&mut self.context.peers, to, Delivery { replies: None, place: (0, 0), bytes: bytes.into(), after });
-    }
-
-    /// Hands a relayed session to its room's new owner; everything that it was to hear goes before that.
-    pub(in crate::hub) fn send_away(&mut self, to: SessionRef, owner: crate::record::Owner, processed: u64) {
-        if let Some(mut member) = self.remote_members.remove(to) {
-            member.flush(&mut self.context.peers, to, true);
-            let room = member.room;
-            self.context.peers.send(to.boot, &Frame::Yielded { room, relay: to.relay, owner, processed });
-        }
+        self.remote_members.end(&mut self.context.peers, to, ErrorCode::Overloaded, true);
     }
 
     // ---- frames from entry pods
@@ -102,21 +35,15 @@ impl Hub {
         command: Command<'_>,
     ) {
         let Some(key) = self.rooms.key(room) else {
-            return self.refuse_remote(to, room);
+            return refuse(&mut self.context, to, room);
         };
         let entry = match command {
             Command::Join { name, resumable, key, .. } => Entry::Join { name, resumable, key },
             Command::Resume { token, heard, .. } => Entry::Resume { token: token.into_owned(), heard },
             _ => return,
         };
-        self.remote_members.insert(to, RemoteMember::new(encoding, room, self.context.settings.limits.window));
+        self.remote_members.insert(to, encoding, room);
         self.admit(time, key, asked, &entry, time.now);
-    }
-
-    /// The room is not here.
-    pub(in crate::hub) fn refuse_remote(&mut self, to: SessionRef, room: RoomId) {
-        let seen = self.context.known_owners.get(room).cloned();
-        self.context.peers.send(to.boot, &Frame::Refused { room, relay: to.relay, seen });
     }
 
     pub(in crate::hub) fn remote_commands(
@@ -130,7 +57,7 @@ impl Hub {
         let Some(member) = self.remote_members.get(to) else {
             return;
         };
-        let (Some(key), Some(seat)) = (self.rooms.key(member.room), member.seat) else {
+        let (Some(key), Some(seat)) = (self.rooms.key(member.room()), member.seat()) else {
             return;
         };
         let processed = self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).map_or(0, |seat| seat.processed);
@@ -139,10 +66,6 @@ impl Hub {
         }
         let asked = Asked { by: Reach::Remote(to), number, id };
         self.command_in_room(time, key, seat, asked, command);
-    }
-
-    pub(in crate::hub) fn remote_credits(&mut self, to: SessionRef, bytes: u32) {
-        self.remote_members.credit(&mut self.context.peers, to, bytes, self.context.settings.limits.window);
     }
 
     /// The client of a relayed session is gone.
@@ -194,7 +117,7 @@ impl Hub {
         let Some(member) = self.remote_members.get(to) else {
             return;
         };
-        let (room, seat) = (member.room, member.seat);
+        let (room, seat) = (member.room(), member.seat());
         self.remote_members.set_seat(to, None);
         self.forget_joining(time, Some(room), Reach::Remote(to));
         if let (Some(key), Some(seat)) = (self.rooms.key(room), seat) {
@@ -205,7 +128,7 @@ impl Hub {
 
     pub(in crate::hub) fn remote_attaches(&mut self, time: Time, to: SessionRef, room: RoomId, attach: &Attach) {
         let Some(key) = self.rooms.key(room) else {
-            return self.refuse_remote(to, room);
+            return refuse(&mut self.context, to, room);
         };
         let joining = |seat: &Seat| seat.reach == Some(Reach::Remote(to)) && seat.state == SeatState::Joining;
         if self.rooms.get(key).is_some_and(|owned| owned.room.seats.iter().any(joining)) {
@@ -213,7 +136,7 @@ impl Hub {
             return;
         }
         let leaving = self.rooms.get(key).is_some_and(|owned| owned.is_leaving(Reach::Remote(to)));
-        self.remote_members.insert(to, RemoteMember::new(attach.encoding, room, self.context.settings.limits.window));
+        self.remote_members.insert(to, attach.encoding, room);
         if leaving {
             // Its LEAVE or QUIT was carried out before the link broke, and is answered once that is written. A new seat would stay
             // behind, since that answer ends the session.
@@ -222,14 +145,5 @@ impl Hub {
         self.reinstate(time, key, attach.name, attach.seat);
         let asked = Asked { by: Reach::Remote(to), number: 0, id: None };
         self.attach(time, key, asked, to, attach);
-    }
-
-    /// What waited for a room that is not here any more: those who sent it are told.
-    pub(in crate::hub) fn refuse_frames(&mut self, frames: Vec<(PodBoot, Frame<'static>)>) {
-        for (boot, frame) in frames {
-            if let Frame::Open { room, relay, .. } | Frame::Attach { room, relay, .. } = frame {
-                self.refuse_remote(SessionRef { boot, relay }, room);
-            }
-        }
     }
 }
