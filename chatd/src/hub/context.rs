@@ -17,6 +17,9 @@ use crate::peer_protocol::Frame;
 use crate::protocol::{Ownership, PodBoot, RoomId, SeatId};
 use crate::record::{Owner, Record};
 
+/// Pause between tries at a directory that does not answer (ms).
+pub const RETRY: u64 = 250;
+
 /// Something to be looked at when its time comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {

@@ -1,13 +1,14 @@
 //! Making rooms: for CREATE_ROOM, for the HTTP API, and for other pods that have no place (`placement.rs`). Pure: no I/O.
 
 use super::capacity::RoomSlot;
-use super::ownership::Released;
-use super::request::Asked;
+use super::placement::Placed;
+use super::request::{Asked, Released};
 use super::session::Place;
 use super::{Effect, Hub};
+use crate::directory::{Answer, NoAnswer};
 use crate::ids::{Reach, Time};
 use crate::peer_protocol::Frame;
-use crate::protocol::{ErrorCode, Event, RoomId};
+use crate::protocol::{ErrorCode, Event, PodBoot, RoomId};
 
 /// A room that nobody has entered does not make way for new ones while it is this young (ms): who made it is about to enter.
 const YOUNG: u64 = 10_000;
@@ -121,6 +122,55 @@ impl Hub {
                     Err(code) => self.refuse(time, asked, code),
                 }
             }
+        }
+    }
+
+    // ---- at another pod
+
+    fn create_elsewhere(&mut self, time: Time, whom: Released) {
+        if self.placement.is_full() {
+            return self.created(time, whom, Err(ErrorCode::TooManyRooms));
+        }
+        let room = self.new_room();
+        let placed = self.placement.place(time, &mut self.context, room, whom);
+        self.rooms_placed(time, placed);
+    }
+
+    pub(super) fn pods_listed(&mut self, time: Time, answer: Result<Answer, NoAnswer>) {
+        let placed = self.placement.pods_listed(time, &mut self.context, answer);
+        self.rooms_placed(time, placed);
+    }
+
+    pub(super) fn created_elsewhere(&mut self, time: Time, from: PodBoot, room: RoomId, result: Result<(), ErrorCode>) {
+        let placed = self.placement.answered(time, &mut self.context, from, room, result);
+        self.rooms_placed(time, placed);
+    }
+
+    pub(super) fn placement_pod_is_gone(&mut self, time: Time, boot: PodBoot) {
+        let placed = self.placement.pod_is_gone(time, &mut self.context, boot);
+        self.rooms_placed(time, placed);
+    }
+
+    pub(super) fn placement_due(&mut self, time: Time) {
+        let placed = self.placement.take_due(time);
+        self.rooms_placed(time, placed);
+    }
+
+    fn rooms_placed(&mut self, time: Time, placed: impl IntoIterator<Item = Placed>) {
+        for Placed { whom, result } in placed {
+            if let (Released::Created(Asked { by: Reach::Local(id), .. }), Ok(_)) = (whom, result) {
+                self.sessions.charge(id);
+            }
+            self.created(time, whom, result);
+        }
+    }
+
+    /// Another pod has no place for `room`, which is new.
+    pub(super) fn create_for_pod(&mut self, time: Time, from: PodBoot, room: RoomId) {
+        let slot = if self.is_new(room) { self.may_create(time) } else { Err(ErrorCode::Unavailable) };
+        match slot {
+            Ok(slot) => self.found_room(time, room, Released::Elsewhere { from, room }, slot),
+            Err(code) => self.context.peers.send(from, &Frame::Created { room, result: Err(code) }),
         }
     }
 }

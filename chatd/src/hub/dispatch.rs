@@ -187,7 +187,7 @@ impl Hub {
             Some(Purpose::Lease(boot)) => self.lease_answered(time, boot, ticket, answer),
             Some(Purpose::Heirs(boot)) => self.heirs_answered(time, boot, answer),
             Some(Purpose::Incoming(room)) => self.arrival_answered(time, room, ticket, answer),
-            Some(Purpose::Placement) => self.places_listed(time, answer),
+            Some(Purpose::Placement) => self.pods_listed(time, answer),
             None => {}
         }
         self.pump_checks(time);
@@ -301,7 +301,7 @@ impl Hub {
                 Timer::Watches => self.watches_due(time),
                 Timer::Drain => self.drain_due(time),
                 Timer::Owners => self.forget_old_owners(time),
-                Timer::Placement => self.elsewhere_due(time),
+                Timer::Placement => self.placement_due(time),
             }
         }
         self.finish(time);

@@ -2,7 +2,7 @@
 
 use super::Hub;
 use super::ownership::Answer;
-use super::request::Asked;
+use super::request::{Asked, DETACHED};
 use super::session::Place;
 use crate::ids::{Reach, SessionId, SessionRef, Time};
 use crate::peer_protocol::{After, Drop};
@@ -11,8 +11,6 @@ use crate::room::{Delivered, RoomEvent, SeatState};
 
 /// How long a seat is held whose tab was closed or loaded again (ms; docs/protocol.md, Seats, tokens and coming back).
 const GOING_AWAY_HOLD: u64 = 10_000;
-/// How long the seat of a relayed session waits for it to attach again, before it counts as dropped (ms).
-pub const DETACHED: u64 = 15_000;
 
 impl Hub {
     pub(super) fn leave(&mut self, time: Time, key: usize, seat: SeatId, asked: Asked, quit: bool) {

@@ -28,7 +28,7 @@ impl Hub {
         self.resume_unasked(time, |holder| holder.boot == boot);
         self.relays_cut(time, boot);
         self.owner_is_silent(time, boot);
-        self.elsewhere_is_gone(time, boot);
+        self.placement_pod_is_gone(time, boot);
         self.move_peer_away(time, boot);
     }
 
@@ -40,7 +40,7 @@ impl Hub {
             self.look_soon(time, boot);
         }
         self.owner_is_silent(time, boot);
-        self.elsewhere_is_gone(time, boot);
+        self.placement_pod_is_gone(time, boot);
     }
 
     // ---- frames
@@ -89,7 +89,7 @@ impl Hub {
                 self.relay_yielded(time, from, room, relay, &owner, processed);
             }
             Frame::Create { room } => self.create_for_pod(time, from, room),
-            Frame::Created { room, result } => self.answered_elsewhere(time, from, room, result),
+            Frame::Created { room, result } => self.created_elsewhere(time, from, room, result),
             Frame::Offer { room, snapshot } => self.offered(time, from, room, snapshot),
             Frame::Offered { room, from: basis, taken } => self.offer_answered(time, from, room, basis, taken),
         }

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::ownership::{PATIENCE, Released};
-use super::{Hub, Purpose, Timer};
+use super::context::{Context, Purpose, Timer};
+use super::request::{PATIENCE, Released};
 use crate::directory::{Answer, NoAnswer, Request};
-use crate::ids::{Reach, Time};
+use crate::ids::Time;
 use crate::lease::{LeaseRecord, Target};
 use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
@@ -15,6 +15,14 @@ use crate::protocol::{ErrorCode, PodBoot, RoomId};
 const MOST: usize = 1_000;
 /// How long it is believed which pods have places (ms): leases say so as often.
 const FRESH: u64 = 2_000;
+
+/// What has become of a room that was to be made elsewhere: for `Hub::rooms_placed`.
+#[derive(Debug)]
+pub struct Placed {
+    pub whom: Released,
+    /// Its id, once a pod has made it.
+    pub result: Result<RoomId, ErrorCode>,
+}
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -35,56 +43,57 @@ struct Wanted {
     asked: Option<Target>,
 }
 
-impl Hub {
-    pub(super) fn create_elsewhere(&mut self, time: Time, whom: Released) {
-        if self.placement.wanted.len() >= MOST {
-            return self.created(time, whom, Err(ErrorCode::TooManyRooms));
-        }
-        let room = self.new_room();
+impl Placement {
+    /// So many rooms are asked for already that no other can be.
+    pub fn is_full(&self) -> bool {
+        self.wanted.len() >= MOST
+    }
+
+    /// Looks for a pod that makes `room`, which is new.
+    pub fn place(&mut self, time: Time, context: &mut Context, room: RoomId, whom: Released) -> Option<Placed> {
+        debug_assert!(!self.is_full() && !self.wanted.contains_key(&room), "{room}");
         let until = time.now + PATIENCE;
-        self.placement.wanted.insert(room, Wanted { whom, until, asked: None });
-        self.context.arm(until, Timer::Placement);
-        self.ask_next_pod(time, room);
+        self.wanted.insert(room, Wanted { whom, until, asked: None });
+        context.arm(until, Timer::Placement);
+        self.ask_next_pod(time, context, room)
     }
 
     /// Asks the pod with the fewest rooms, or the directory which pods there are.
-    fn ask_next_pod(&mut self, time: Time, room: RoomId) {
-        if self.placement.listed.is_none_or(|at| time.now >= at + FRESH) {
-            if !std::mem::replace(&mut self.placement.listing, true) {
-                self.context.ask(Purpose::Placement, Request::Pods);
+    fn ask_next_pod(&mut self, time: Time, context: &mut Context, room: RoomId) -> Option<Placed> {
+        if self.listed.is_none_or(|at| time.now >= at + FRESH) {
+            if !std::mem::replace(&mut self.listing, true) {
+                context.ask(Purpose::Placement, Request::Pods);
             }
-            return;
+            return None;
         }
-        while let Some(target) = self.placement.pods.iter_mut().min_by_key(|pod| pod.rooms) {
+        while let Some(target) = self.pods.iter_mut().min_by_key(|pod| pod.rooms) {
             target.rooms += 1;
             let target = target.clone();
-            if self.context.reach(time, target.boot, &target.peer) {
-                self.context.peers.send_or_queue(target.boot, &Frame::Create { room });
-                if let Some(wanted) = self.placement.wanted.get_mut(&room) {
+            if context.reach(time, target.boot, &target.peer) {
+                context.peers.send_or_queue(target.boot, &Frame::Create { room });
+                if let Some(wanted) = self.wanted.get_mut(&room) {
                     wanted.asked = Some(target);
                 }
-                return;
+                return None;
             }
-            self.placement.pods.retain(|pod| pod.boot != target.boot);
+            self.pods.retain(|pod| pod.boot != target.boot);
         }
-        self.made_elsewhere(time, room, Err(ErrorCode::TooManyRooms));
+        self.end(room, Err(ErrorCode::TooManyRooms))
     }
 
-    pub(super) fn places_listed(&mut self, time: Time, answer: Result<Answer, NoAnswer>) {
-        self.placement.listing = false;
-        let waiting = self.placement.wanted.iter().filter(|(_, wanted)| wanted.asked.is_none());
+    /// The directory has said which pods there are, or not.
+    pub fn pods_listed(&mut self, time: Time, context: &mut Context, answer: Result<Answer, NoAnswer>) -> Vec<Placed> {
+        self.listing = false;
+        let waiting = self.wanted.iter().filter(|(_, wanted)| wanted.asked.is_none());
         let waiting: Vec<RoomId> = waiting.map(|(room, _)| *room).collect();
         let Ok(Answer::Pods(pods)) = answer else {
-            for room in waiting {
-                self.made_elsewhere(time, room, Err(ErrorCode::Unavailable));
-            }
-            return;
+            return waiting.into_iter().filter_map(|room| self.end(room, Err(ErrorCode::Unavailable))).collect();
         };
-        let most = self.context.settings.slots.most() as u64;
+        let most = context.settings.slots.most() as u64;
         let leases = pods.into_iter().filter_map(|(pod_id, bytes)| Some((pod_id, LeaseRecord::parse(&bytes)?)));
         let others = leases.filter(|(_, lease)| {
-            lease.boot != self.context.me.ownership.boot
-                && lease.peer != self.context.me.peer
+            lease.boot != context.me.ownership.boot
+                && lease.peer != context.me.peer
                 && !lease.draining
                 && lease.rooms < most
         });
@@ -92,77 +101,77 @@ impl Hub {
             let LeaseRecord { boot, peer, rooms, .. } = lease;
             Target { pod_id, boot, peer, rooms }
         };
-        self.placement.pods = others.map(target).collect();
-        self.placement.listed = Some(time.now);
-        for room in waiting {
-            self.ask_next_pod(time, room);
-        }
+        self.pods = others.map(target).collect();
+        self.listed = Some(time.now);
+        self.ask_for_each(time, context, waiting)
     }
 
     /// The pod that was asked has answered.
-    pub(super) fn answered_elsewhere(
+    pub fn answered(
         &mut self,
         time: Time,
+        context: &mut Context,
         from: PodBoot,
         room: RoomId,
         result: Result<(), ErrorCode>,
-    ) {
-        let asked = self.placement.wanted.get(&room).and_then(|wanted| wanted.asked.as_ref());
+    ) -> Vec<Placed> {
+        let asked = self.wanted.get(&room).and_then(|wanted| wanted.asked.as_ref());
         if asked.is_none_or(|asked| asked.boot != from) {
-            return;
+            return Vec::new();
         }
         match result {
-            Ok(()) => self.made_elsewhere(time, room, Ok(room)),
-            Err(_) => self.not_made_by(time, from, |asked| asked == room),
+            Ok(()) => self.end(room, Ok(room)).into_iter().collect(),
+            Err(_) => self.not_made_by(time, context, from, |asked| asked == room),
         }
     }
 
     /// A pod that may have been asked cannot be reached.
-    pub(super) fn elsewhere_is_gone(&mut self, time: Time, boot: PodBoot) {
-        self.not_made_by(time, boot, |_| true);
+    pub fn pod_is_gone(&mut self, time: Time, context: &mut Context, boot: PodBoot) -> Vec<Placed> {
+        self.not_made_by(time, context, boot, |_| true)
     }
 
     /// The next pod is asked for those rooms that this one was asked for. It is asked for no more until pods are listed again.
-    fn not_made_by(&mut self, time: Time, boot: PodBoot, which: impl Fn(RoomId) -> bool) {
-        self.placement.pods.retain(|pod| pod.boot != boot);
+    fn not_made_by(
+        &mut self,
+        time: Time,
+        context: &mut Context,
+        boot: PodBoot,
+        which: impl Fn(RoomId) -> bool,
+    ) -> Vec<Placed> {
+        self.pods.retain(|pod| pod.boot != boot);
         let mut again = Vec::new();
-        for (room, wanted) in &mut self.placement.wanted {
+        for (room, wanted) in &mut self.wanted {
             if which(*room) && wanted.asked.take_if(|asked| asked.boot == boot).is_some() {
                 again.push(*room);
             }
         }
-        for room in again {
-            self.ask_next_pod(time, room);
-        }
+        self.ask_for_each(time, context, again)
     }
 
-    fn made_elsewhere(&mut self, time: Time, room: RoomId, result: Result<RoomId, ErrorCode>) {
-        let Some(wanted) = self.placement.wanted.remove(&room) else {
-            return;
-        };
-        if let (Released::Created(asked), Ok(_)) = (wanted.whom, result)
-            && let Reach::Local(id) = asked.by
-        {
-            self.sessions.charge(id);
-        }
-        self.created(time, wanted.whom, result);
+    fn ask_for_each(&mut self, time: Time, context: &mut Context, rooms: Vec<RoomId>) -> Vec<Placed> {
+        rooms.into_iter().filter_map(|room| self.ask_next_pod(time, context, room)).collect()
     }
 
-    pub(super) fn elsewhere_due(&mut self, time: Time) {
-        let due = self.placement.wanted.iter().filter(|(_, wanted)| wanted.until <= time.now);
-        for room in due.map(|(room, _)| *room).collect::<Vec<_>>() {
-            self.made_elsewhere(time, room, Err(ErrorCode::Unavailable));
-        }
+    fn end(&mut self, room: RoomId, result: Result<RoomId, ErrorCode>) -> Option<Placed> {
+        let wanted = self.wanted.remove(&room)?;
+        Some(Placed { whom: wanted.whom, result })
     }
 
-    // ---- the pod that is asked
+    /// The rooms that no pod has made in time.
+    pub fn take_due(&mut self, time: Time) -> Vec<Placed> {
+        let due = self.wanted.iter().filter(|(_, wanted)| wanted.until <= time.now);
+        let due: Vec<RoomId> = due.map(|(room, _)| *room).collect();
+        due.into_iter().filter_map(|room| self.end(room, Err(ErrorCode::Unavailable))).collect()
+    }
 
-    /// Another pod has no place for `room`, which is new.
-    pub(super) fn create_for_pod(&mut self, time: Time, from: PodBoot, room: RoomId) {
-        let slot = if self.is_new(room) { self.may_create(time) } else { Err(ErrorCode::Unavailable) };
-        match slot {
-            Ok(slot) => self.found_room(time, room, Released::Elsewhere { from, room }, slot),
-            Err(code) => self.context.peers.send(from, &Frame::Created { room, result: Err(code) }),
-        }
+    /// What must hold between calls; panics where it does not.
+    pub fn check_invariants(&self) {
+        assert!(self.wanted.len() <= MOST, "{} rooms are asked for elsewhere", self.wanted.len());
+        let waits = self.wanted.iter().find(|(_, wanted)| wanted.asked.is_none());
+        assert!(waits.is_none() || self.listing, "{waits:?} waits for nothing");
     }
 }
+
+#[cfg(test)]
+#[path = "placement_tests.rs"]
+mod tests;

@@ -1,12 +1,14 @@
 //! What clients ask for and have to wait for: who asked, for what, and until when. Pure data: no I/O.
 
 use crate::ids::{Reach, SessionId};
-use crate::protocol::{Command, Heard, OnWrongPod, PlayerName, RoomId, SeatId, SeatKey};
+use crate::protocol::{Command, Heard, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, SeatKey};
 
 /// How long an answer waits for the directory (ms).
 pub const PATIENCE: u64 = 2_000;
 /// How long JOIN and RESUME may wait where a takeover is under way (ms).
 pub const TAKEOVER_PATIENCE: u64 = 5_000;
+/// How long the seat of a relayed session waits for it to attach again, before it counts as dropped (ms).
+pub const DETACHED: u64 = 15_000;
 
 /// When a JOIN that came at `since` is answered at the latest, if it begins to wait for the directory now (ms).
 pub fn answer_by(now: u64, since: u64) -> u64 {
@@ -59,6 +61,18 @@ impl Entry {
             },
         }
     }
+}
+
+/// Who waits for a new room's first write.
+#[derive(Debug, Clone, Copy)]
+pub enum Released {
+    Created(Asked),
+    Queried(u64),
+    /// Another pod, which has no place for it.
+    Elsewhere {
+        from: PodBoot,
+        room: RoomId,
+    },
 }
 
 /// What a session looks for a room for.

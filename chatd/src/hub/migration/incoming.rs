@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::hub::capacity::RoomSlot;
-use crate::hub::leaving::DETACHED;
 use crate::hub::ownership::{LATE_SWAP_CHECK, Owned, Phase, RETRY};
+use crate::hub::request::DETACHED;
 use crate::hub::{Hub, Notice, Purpose, Timer};
 use crate::ids::{Ticket, Time};
 use crate::peer_protocol::Frame;

@@ -25,15 +25,14 @@ use crate::record::{MAX_EPOCH, Record, next_epoch};
 use crate::room::Room;
 use record_sync::{Finding, Outcome, RecordSync, Write};
 
+pub use super::context::RETRY;
 pub use super::request::PATIENCE;
+pub use super::request::Released;
 pub use record_sync::LATE_SWAP_CHECK;
 
 /// That a seat is held is written this long after its JOIN was answered (ms), if no other write takes it along before: those who
 /// come together need one write.
 const HOLD_WITHIN: u64 = 100;
-/// Pauses between tries at a directory that does not answer (ms).
-pub const RETRY: u64 = 250;
-
 /// An answer that waits for a write.
 #[derive(Debug, Clone)]
 pub enum Answer {
@@ -52,18 +51,6 @@ pub enum Answer {
     Exited {
         name: PlayerName,
         reason: ExitReason,
-    },
-}
-
-/// Who waits for a new room's first write.
-#[derive(Debug, Clone, Copy)]
-pub enum Released {
-    Created(Asked),
-    Queried(u64),
-    /// Another pod, which has no place for it.
-    Elsewhere {
-        from: PodBoot,
-        room: RoomId,
     },
 }
 
