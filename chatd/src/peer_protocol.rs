@@ -186,12 +186,12 @@ pub enum Frame<'a> {
     },
 
     /// Take this room over (a planned move).
-    Offer {
+    MigrateOffer {
         room: RoomId,
         snapshot: Snapshot,
     },
-    /// The answer to `Offer`, made from the ownership `from`. `None`: no.
-    Offered {
+    /// The answer to `MigrateOffer`, made from the ownership `from`. `None`: no.
+    MigrateAnswer {
         room: RoomId,
         from: Ownership,
         taken: Option<Owner>,
@@ -229,8 +229,8 @@ impl Frame<'_> {
             | Frame::Deliver { room, .. }
             | Frame::Refused { room, .. }
             | Frame::Yielded { room, .. }
-            | Frame::Offer { room, .. }
-            | Frame::Offered { room, .. }
+            | Frame::MigrateOffer { room, .. }
+            | Frame::MigrateAnswer { room, .. }
             | Frame::Create { room }
             | Frame::Created { room, .. } => *room,
         }
@@ -258,8 +258,8 @@ impl Frame<'_> {
             Frame::Closed { room, relay, drop, heard, entry } => Frame::Closed { room, relay, drop, heard, entry },
             Frame::Refused { room, relay, seen } => Frame::Refused { room, relay, seen },
             Frame::Yielded { room, relay, owner, processed } => Frame::Yielded { room, relay, owner, processed },
-            Frame::Offer { room, snapshot } => Frame::Offer { room, snapshot },
-            Frame::Offered { room, from, taken } => Frame::Offered { room, from, taken },
+            Frame::MigrateOffer { room, snapshot } => Frame::MigrateOffer { room, snapshot },
+            Frame::MigrateAnswer { room, from, taken } => Frame::MigrateAnswer { room, from, taken },
             Frame::Create { room } => Frame::Create { room },
             Frame::Created { room, result } => Frame::Created { room, result },
         }

@@ -52,8 +52,8 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
         },
         Frame::Refused { room, relay, seen: Some(owner(room)) },
         Frame::Yielded { room, relay, owner: owner(room), processed: 4 },
-        Frame::Offer { room, snapshot },
-        Frame::Offered { room, from: ownership, taken: None },
+        Frame::MigrateOffer { room, snapshot },
+        Frame::MigrateAnswer { room, from: ownership, taken: None },
         Frame::Create { room },
         Frame::Created { room, result: Err(ErrorCode::TooManyRooms) },
     ]

@@ -23,6 +23,7 @@ impl Hub {
         self.context.takeover_notices.check_invariants();
         self.remote_members.check_invariants();
         self.placement.check_invariants();
+        self.incoming.check_invariants();
     }
 
     /// The first queue or table that holds more than it may. Panics if a part contradicts itself.

@@ -186,7 +186,7 @@ impl Hub {
             Some(Purpose::Search(room)) => self.find_answered(time, room, ticket, answer),
             Some(Purpose::Lease(boot)) => self.lease_answered(time, boot, ticket, answer),
             Some(Purpose::Heirs(boot)) => self.heirs_answered(time, boot, answer),
-            Some(Purpose::Incoming(room)) => self.arrival_answered(time, room, ticket, answer),
+            Some(Purpose::Incoming(room)) => self.incoming_answered(time, room, ticket, answer),
             Some(Purpose::Placement) => self.pods_listed(time, answer),
             None => {}
         }
@@ -296,7 +296,7 @@ impl Hub {
                 Timer::Session(session) => self.session_due(time, session),
                 Timer::Room(room) => self.room_due(time, room),
                 Timer::Search(room) => self.find_due(time, room),
-                Timer::Incoming(room) => self.arrival_due(room),
+                Timer::Incoming(room) => self.incoming.due(&mut self.context, room),
                 Timer::Peers => self.context.takeover_notices_due(time),
                 Timer::Watches => self.watches_due(time),
                 Timer::Drain => self.drain_due(time),

@@ -38,7 +38,7 @@ impl Hub {
         vec![
             ("searches", self.search.finds.len()),
             ("watches", self.search.watches.len()),
-            ("arrivals", self.incoming.len()),
+            ("incoming moves", self.incoming.len()),
             ("rooms' waiters", of_rooms(|owned| owned.waiters.len())),
             ("rooms' resuming", of_rooms(|owned| owned.resuming.len())),
             ("rooms' frames", of_rooms(|owned| owned.frames.len())),

@@ -83,12 +83,11 @@ use std::sync::Arc;
 use rand::RngExt;
 
 use crate::ids::{SessionId, Time};
-use crate::protocol::RoomId;
 use crate::protocol::token::Keyring;
 use crate::record::Owner;
 
 use context::{Context, Purpose, Timer};
-use migration::{Drain, Incoming};
+use migration::{Drain, IncomingMoves};
 use placement::Placement;
 use relay::Relays;
 use remote_members::RemoteMembers;
@@ -118,7 +117,8 @@ pub struct Hub {
     remote_members: RemoteMembers,
     rooms: Rooms,
     search: Search,
-    incoming: HashMap<RoomId, Incoming>,
+    /// Rooms on their way to here.
+    incoming: IncomingMoves,
     placement: Placement,
     drain: Option<Drain>,
     encoder: delivery::Encoder,
@@ -137,7 +137,7 @@ impl Hub {
             sessions: Sessions::default(),
             rooms: Rooms::default(),
             search: Search::default(),
-            incoming: HashMap::new(),
+            incoming: IncomingMoves::default(),
             placement: Placement::default(),
             drain: None,
             encoder: delivery::Encoder::default(),

@@ -90,8 +90,8 @@ impl Hub {
             }
             Frame::Create { room } => self.create_for_pod(time, from, room),
             Frame::Created { room, result } => self.created_elsewhere(time, from, room, result),
-            Frame::Offer { room, snapshot } => self.offered(time, from, room, snapshot),
-            Frame::Offered { room, from: basis, taken } => self.offer_answered(time, from, room, basis, taken),
+            Frame::MigrateOffer { room, snapshot } => self.migration_offered(time, from, room, snapshot),
+            Frame::MigrateAnswer { room, from: basis, taken } => self.offer_answered(time, from, room, basis, taken),
         }
     }
 

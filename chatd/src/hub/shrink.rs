@@ -27,7 +27,7 @@ impl Hub {
                 Timer::Session(id) => sessions.get(*id).is_some(),
                 Timer::Room(room) => rooms.key(*room).is_some(),
                 Timer::Search(room) => search.is_under_way(*room),
-                Timer::Incoming(room) => incoming.contains_key(room),
+                Timer::Incoming(room) => incoming.contains(*room),
                 _ => true,
             });
         }

@@ -81,19 +81,19 @@ fn a_room_that_was_refused_since_the_directory_did_not_answer_is_waited_for_no_l
     world.slow = true;
     world.drain_to(0, 1);
     world.run();
-    let arrivals = |world: &World| {
+    let incoming = |world: &World| {
         let under_way = world.pods[1].under_way();
-        under_way.into_iter().find(|(what, _)| *what == "arrivals").map(|(_, count)| count)
+        under_way.into_iter().find(|(what, _)| *what == "incoming moves").map(|(_, count)| count)
     };
-    assert_eq!(arrivals(&world), Some(1));
+    assert_eq!(incoming(&world), Some(1));
     world.pods[1].shrink();
     // The refusal goes out with the next look.
     world.pass(300);
     world.alive[0] = false;
     world.pass(2_700);
-    assert_eq!(arrivals(&world), Some(1));
+    assert_eq!(incoming(&world), Some(1));
     world.pass(400);
-    assert_eq!(arrivals(&world), Some(0));
+    assert_eq!(incoming(&world), Some(0));
 }
 
 #[test]

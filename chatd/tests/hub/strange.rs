@@ -40,7 +40,7 @@ fn offer(world: &mut World, seats: Vec<SeatSnapshot>) -> Record {
         Snapshot { ownership: owner.ownership, record: record.to_vec(), timeline, seq: 0, position: 0, seats, ring };
     let time = world.time();
     world.pods[0].peer_up(time, boot(1));
-    world.pods[0].frame(time, boot(1), Frame::Offer { room, snapshot });
+    world.pods[0].frame(time, boot(1), Frame::MigrateOffer { room, snapshot });
     world.run();
     Record::parse(&world.store[&Key::Room(room)]).unwrap()
 }

@@ -244,7 +244,7 @@ pub fn show_frames(mut bytes: &[u8]) -> String {
                 relay.0,
                 String::from_utf8_lossy(&bytes)
             ),
-            Some(Frame::Offer { room, .. }) => format!("Offer {room}"),
+            Some(Frame::MigrateOffer { room, .. }) => format!("MigrateOffer {room}"),
             Some(frame) => format!("{frame:?}"),
             None => "?".into(),
         });

@@ -1,24 +1,27 @@
 //! The target of a planned move: it swaps the offered room's record in, and then serves. The source is in `outgoing.rs`. Pure: no I/O.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::hub::capacity::RoomSlot;
-use crate::hub::ownership::{LATE_SWAP_CHECK, Owned, Phase, RETRY};
+use crate::hub::context::{Context, Purpose, RETRY, Timer};
+use crate::hub::ownership::LATE_SWAP_CHECK;
 use crate::hub::request::DETACHED;
-use crate::hub::{Hub, Notice, Purpose, Timer};
 use crate::ids::{Ticket, Time};
 use crate::peer_protocol::Frame;
-use crate::protocol::{ErrorCode, Ownership, PodBoot, RoomId};
+use crate::protocol::{Ownership, PodBoot, RoomId};
 use crate::record::{Owner, Record, next_epoch};
 use crate::room::{Bucket, Room, Snapshot};
+use crate::shrink::Shrink;
 
 /// A room on its way to here: its record is being swapped.
 #[derive(Debug)]
-pub struct Incoming {
+struct IncomingMove {
     from: PodBoot,
+    /// The source's ownership.
     basis: Ownership,
     room: Room,
     slot: RoomSlot,
@@ -26,7 +29,7 @@ pub struct Incoming {
     /// The record before the swap, and after it.
     expected: Option<Bytes>,
     bytes: Bytes,
-    /// The request that is under way.
+    /// The request in flight.
     ticket: Option<Ticket>,
     asked: u64,
     give_up: u64,
@@ -37,30 +40,75 @@ pub struct Incoming {
     refused: Option<u64>,
 }
 
-impl Hub {
-    pub(in crate::hub) fn offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
-        // Its lease may be seen by others before it knows itself that it has one, by which it would notice a freeze.
-        let refuse = !self.context.serves()
-            || !self.context.directory_answers
-            || snapshot.is_nonsense()
-            || self.drain.is_some()
-            || self.rooms.key(room).is_some()
-            || self.incoming.contains_key(&room);
-        let place = |hub: &mut Self| {
-            if snapshot.seats.is_empty() { hub.context.settings.slots.take() } else { hub.place_for_people(time) }
-        };
-        let slot = if refuse { None } else { place(self) };
-        let Some(slot) = slot else {
-            let answer = Frame::Offered { room, from: snapshot.ownership, taken: None };
-            return self.context.peers.send(from, &answer);
-        };
-        let snapshot = snapshot.limited(self.context.settings.max_players, self.context.settings.seat_hold);
-        let seen = self.context.known_owners.get(room).map(|seen| seen.ownership.epoch);
+impl IncomingMove {
+    fn refuse(&self, context: &mut Context) {
+        refuse_offer(context, self.from, self.room.id, self.basis);
+    }
+}
+
+/// Tells the source that the room stays its own.
+pub fn refuse_offer(context: &mut Context, to: PodBoot, room: RoomId, basis: Ownership) {
+    context.peers.send(to, &Frame::MigrateAnswer { room, from: basis, taken: None });
+}
+
+/// A room whose record is this pod's now: it is to be served, and then the source to be told ([`Taken::accept`]).
+#[derive(Debug)]
+pub struct Taken {
+    pub from: PodBoot,
+    /// The source's ownership.
+    pub basis: Ownership,
+    pub room: Room,
+    pub slot: RoomSlot,
+    pub owner: Owner,
+    /// The record.
+    pub record: Bytes,
+    /// When the swap was asked for.
+    pub asked: u64,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct IncomingMoves {
+    table: HashMap<RoomId, IncomingMove>,
+}
+
+impl IncomingMoves {
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The room is on its way to here.
+    pub fn contains(&self, room: RoomId) -> bool {
+        self.table.contains_key(&room)
+    }
+
+    pub fn shrink(&mut self) {
+        self.table.shrink();
+    }
+
+    /// Takes the offered room on: its record is swapped. Only a room that is not here.
+    pub fn take_on(
+        &mut self,
+        time: Time,
+        context: &mut Context,
+        from: PodBoot,
+        room: RoomId,
+        snapshot: Snapshot,
+        slot: RoomSlot,
+    ) {
+        debug_assert!(!self.contains(room) && !snapshot.is_nonsense(), "{room}");
+        let settings = &context.settings;
+        let snapshot = snapshot.limited(settings.max_players, settings.seat_hold);
+        let seen = context.known_owners.get(room).map(|seen| seen.ownership.epoch);
         let epoch = next_epoch(Some(snapshot.ownership.epoch), seen, time.wall);
-        let owner = self.context.me_as(Ownership { epoch, boot: self.context.me.ownership.boot });
-        let bucket = Bucket::new(self.context.settings.rate, self.context.settings.burst, time.now);
-        let restored =
-            Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, self.context.settings.ring);
+        let owner = context.me_as(Ownership { epoch, boot: context.me.ownership.boot });
+        debug_assert!(owner.ownership > snapshot.ownership, "{room}");
+        let bucket = Bucket::new(settings.rate, settings.burst, time.now);
+        let restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, settings.ring);
         let former = Record::parse(&snapshot.record).map(|record| record.former).unwrap_or_default();
         let bytes = Record::new(&owner, restored.recorded()).naming(former).to_bytes();
         let expected = Some(Bytes::from(snapshot.record));
@@ -68,10 +116,10 @@ impl Hub {
             key: Key::Room(room),
             expected: expected.clone(),
             new: bytes.clone(),
-            ttl: Duration::from_millis(self.context.settings.record_ttl),
+            ttl: Duration::from_millis(settings.record_ttl),
         };
-        let ticket = self.context.ask(Purpose::Incoming(room), request);
-        let arrival = Incoming {
+        let ticket = context.ask(Purpose::Incoming(room), request);
+        let incoming = IncomingMove {
             from,
             basis: snapshot.ownership,
             room: restored,
@@ -85,89 +133,85 @@ impl Hub {
             unanswered: false,
             refused: None,
         };
-        self.incoming.insert(room, arrival);
+        self.table.insert(room, incoming);
     }
 
-    pub(in crate::hub) fn arrival_answered(
+    /// The directory has answered. `is_owned`: the room is here already, by another way. `Some`: the room is this pod's.
+    pub fn answered(
         &mut self,
         time: Time,
+        context: &mut Context,
         room: RoomId,
         ticket: Ticket,
         answer: Result<Answer, NoAnswer>,
-    ) {
-        let Some(arrival) = self.incoming.get_mut(&room) else {
-            return;
-        };
-        if arrival.ticket.take_if(|expected| *expected == ticket).is_none() {
-            return;
-        }
-        let mine = match answer {
+        is_owned: bool,
+    ) -> Option<Taken> {
+        let incoming = self.table.get_mut(&room)?;
+        incoming.ticket.take_if(|expected| *expected == ticket)?;
+        let is_mine = match answer {
             Ok(Answer::Done) => true,
-            Ok(Answer::Found(found)) if found.as_ref() == Some(&arrival.bytes) => true,
+            Ok(Answer::Found(found)) if found.as_ref() == Some(&incoming.bytes) => true,
             Ok(Answer::Found(found))
-                if arrival.unanswered
-                    && found == arrival.expected
-                    && arrival.refused.is_none_or(|until| time.now < until) =>
+                if incoming.unanswered
+                    && found == incoming.expected
+                    && incoming.refused.is_none_or(|until| time.now < until) =>
             {
-                if arrival.refused.is_none() {
-                    arrival.refused = Some(time.now + LATE_SWAP_CHECK);
-                    let refusal = Frame::Offered { room, from: arrival.basis, taken: None };
-                    self.context.peers.send(arrival.from, &refusal);
-                    self.context.arm(time.now + LATE_SWAP_CHECK, Timer::Incoming(room));
+                if incoming.refused.is_none() {
+                    incoming.refused = Some(time.now + LATE_SWAP_CHECK);
+                    incoming.refuse(context);
+                    context.arm(time.now + LATE_SWAP_CHECK, Timer::Incoming(room));
                 }
-                return;
+                return None;
             }
             Ok(_) => false,
             Err(_) => {
-                arrival.unanswered = true;
-                if time.now < arrival.give_up {
+                incoming.unanswered = true;
+                if time.now < incoming.give_up {
                     // A directory that is away may say so at once: it is asked again a little later.
-                    self.context.arm(time.now + RETRY, Timer::Incoming(room));
-                    return;
+                    context.arm(time.now + RETRY, Timer::Incoming(room));
+                    return None;
                 }
                 false
             }
         };
-        let Some(arrival) = self.incoming.remove(&room) else {
-            return;
-        };
-        if mine && self.rooms.key(room).is_none() {
-            let taken = Some(arrival.owner.clone());
-            let Incoming { from, basis, room: restored, slot, owner, bytes, asked, .. } = arrival;
-            let stored = Some(bytes.clone());
-            let mut owned = Owned::new(restored, owner.ownership, Phase::Serving, stored, time.now, slot);
-            if owned.room.position == 0 {
-                owned.note_unentered(self.context.settings.slots.note_unentered(time.now, room));
-            }
-            let key = self.own(owned);
-            self.context.notify_former_owners(time, room, &bytes, &owner);
-            self.context.counters.arrivals += 1;
-            self.context.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });
-            self.suspend_if_lapsed(time, key, asked);
-            self.arm_room(time, key);
-            self.context.peers.send(from, &Frame::Offered { room, from: basis, taken });
-            for waiter in self.end_search(room, ErrorCode::Unavailable) {
-                self.serve_waiter(time, key, &waiter);
-            }
-        } else if arrival.refused.is_none() {
-            self.context.peers.send(arrival.from, &Frame::Offered { room, from: arrival.basis, taken: None });
+        let incoming = self.table.remove(&room)?;
+        if is_mine && !is_owned {
+            let IncomingMove { from, basis, room, slot, owner, bytes: record, asked, .. } = incoming;
+            return Some(Taken { from, basis, room, slot, owner, record, asked });
         }
+        if incoming.refused.is_none() {
+            incoming.refuse(context);
+        }
+        None
     }
 
     /// Somebody looks for the room at this pod, whose swap may have been carried out late.
-    pub(in crate::hub) fn arrival_asked_for(&mut self, room: RoomId) {
-        if self.incoming.get(&room).is_some_and(|arrival| arrival.refused.is_some()) {
-            self.arrival_due(room);
+    pub fn asked_for(&mut self, context: &mut Context, room: RoomId) {
+        if self.table.get(&room).is_some_and(|incoming| incoming.refused.is_some()) {
+            self.due(context, room);
         }
     }
 
     /// Whether the swap was carried out shows in the record.
-    pub(in crate::hub) fn arrival_due(&mut self, room: RoomId) {
-        if self.incoming.get(&room).is_some_and(|arrival| arrival.ticket.is_none()) {
-            let ticket = self.context.ask(Purpose::Incoming(room), Request::Get { key: Key::Room(room) });
-            if let Some(arrival) = self.incoming.get_mut(&room) {
-                arrival.ticket = Some(ticket);
-            }
+    pub fn due(&mut self, context: &mut Context, room: RoomId) {
+        if let Some(incoming) = self.table.get_mut(&room)
+            && incoming.ticket.is_none()
+        {
+            incoming.ticket = Some(context.ask(Purpose::Incoming(room), Request::Get { key: Key::Room(room) }));
+        }
+    }
+
+    /// What must hold between calls; panics where it does not.
+    pub fn check_invariants(&self) {
+        for (room, incoming) in &self.table {
+            assert_eq!(*room, incoming.room.id);
+            assert!(incoming.owner.ownership > incoming.basis, "{room} comes here without a higher ownership");
+            assert!(incoming.ticket.is_some() || incoming.unanswered, "{room} waits for nothing");
+            assert!(incoming.refused.is_none() || incoming.unanswered, "{room} was refused without a lost answer");
         }
     }
 }
+
+#[cfg(test)]
+#[path = "incoming_tests.rs"]
+mod tests;

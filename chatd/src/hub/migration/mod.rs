@@ -7,6 +7,7 @@ mod incoming;
 mod outgoing;
 mod pace;
 mod release;
+mod target;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -16,7 +17,7 @@ use crate::ids::{SessionId, Time};
 use crate::lease::Target;
 use crate::protocol::{ErrorCode, OnWrongPod, PodBoot, RoomId};
 
-pub use incoming::Incoming;
+pub use incoming::IncomingMoves;
 pub use outgoing::Move;
 use pace::{Ended, Targets};
 

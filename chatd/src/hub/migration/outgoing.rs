@@ -170,7 +170,7 @@ impl Hub {
         *sent = Some(time.now);
         (moving.step, moving.until, moving.tried) = (Step::Offering, time.now + PATIENCE, true);
         let snapshot = owned.room.snapshot(owned.ownership, &record, time.now);
-        self.context.peers.send(boot, &Frame::Offer { room, snapshot });
+        self.context.peers.send(boot, &Frame::MigrateOffer { room, snapshot });
         self.arm_room(time, key);
     }
 

@@ -211,14 +211,14 @@ impl Hub {
             Some(owned) if matches!(owned.phase, Phase::Serving) => Served::Here(self.context.me_as(owned.ownership)),
             Some(owned) if matches!(owned.phase, Phase::Moving(_)) => Served::Soon,
             Some(_) => Served::Not { seen: None },
-            None if self.incoming.contains_key(&room) => Served::Soon,
+            None if self.incoming.contains(room) => Served::Soon,
             None if self.search.finds.get(&room).is_some_and(|find| find.attempt.is_some()) => Served::Soon,
             None => Served::Not { seen: self.context.known_owners.get(room).cloned() },
         };
         let free = matches!(served, Served::Not { .. }) && self.rooms.key(room).is_none();
         let served = if free && dead.is_some() && self.takes_for(time, from, room) { Served::Soon } else { served };
         self.context.peers.send(from, &Frame::Answer { room, ticket, served });
-        self.arrival_asked_for(room);
+        self.incoming.asked_for(&mut self.context, room);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::ids::Time;
 impl Hub {
     /// `former`: the pods that had the room and have to hear that they do not any more.
     pub(super) fn try_to_take_over(&mut self, time: Time, room: RoomId, former: Vec<Former>) {
-        if self.incoming.contains_key(&room) {
+        if self.incoming.contains(room) {
             // It is being moved to here: a takeover would throw away what comes with it.
             return self.pause(time, room);
         }

@@ -1,0 +1,66 @@
+//! A room that another pod moves to here: whether it is taken, and how it begins to be served. Pure: no I/O.
+
+use super::incoming::{Taken, refuse_offer};
+use crate::directory::{Answer, NoAnswer};
+use crate::hub::ownership::{Owned, Phase};
+use crate::hub::{Hub, Notice};
+use crate::ids::{Ticket, Time};
+use crate::peer_protocol::Frame;
+use crate::protocol::{ErrorCode, PodBoot, RoomId};
+use crate::room::Snapshot;
+
+impl Hub {
+    pub(in crate::hub) fn migration_offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
+        // Its lease may be seen by others before it knows itself that it has one, by which it would notice a freeze.
+        let refuse = !self.context.serves()
+            || !self.context.directory_answers
+            || snapshot.is_nonsense()
+            || self.drain.is_some()
+            || self.rooms.key(room).is_some()
+            || self.incoming.contains(room);
+        let slot = if refuse {
+            None
+        } else if snapshot.seats.is_empty() {
+            self.context.settings.slots.take()
+        } else {
+            self.place_for_people(time)
+        };
+        match slot {
+            Some(slot) => self.incoming.take_on(time, &mut self.context, from, room, snapshot, slot),
+            None => refuse_offer(&mut self.context, from, room, snapshot.ownership),
+        }
+    }
+
+    pub(in crate::hub) fn incoming_answered(
+        &mut self,
+        time: Time,
+        room: RoomId,
+        ticket: Ticket,
+        answer: Result<Answer, NoAnswer>,
+    ) {
+        let is_owned = self.rooms.key(room).is_some();
+        let taken = self.incoming.answered(time, &mut self.context, room, ticket, answer, is_owned);
+        if let Some(taken) = taken {
+            self.serve_taken(time, taken);
+        }
+    }
+
+    fn serve_taken(&mut self, time: Time, taken: Taken) {
+        let Taken { from, basis, room: restored, slot, owner, record, asked } = taken;
+        let room = restored.id;
+        let mut owned = Owned::new(restored, owner.ownership, Phase::Serving, Some(record.clone()), time.now, slot);
+        if owned.room.position == 0 {
+            owned.note_unentered(self.context.settings.slots.note_unentered(time.now, room));
+        }
+        let key = self.own(owned);
+        self.context.notify_former_owners(time, room, &record, &owner);
+        self.context.counters.arrivals += 1;
+        self.context.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });
+        self.suspend_if_lapsed(time, key, asked);
+        self.arm_room(time, key);
+        self.context.peers.send(from, &Frame::MigrateAnswer { room, from: basis, taken: Some(owner) });
+        for waiter in self.end_search(room, ErrorCode::Unavailable) {
+            self.serve_waiter(time, key, &waiter);
+        }
+    }
+}
