@@ -215,6 +215,11 @@ impl Hub {
         self.sessions.goodbye(&mut self.context, id, number, code);
     }
 
+    /// The session is outside again.
+    pub(super) fn now_outside(&mut self, time: Time, id: SessionId) {
+        self.sessions.now_outside(&mut self.context, time, id);
+    }
+
     pub(super) fn close(&mut self, id: SessionId, code: Option<ErrorCode>) {
         self.sessions.close(&mut self.context, id, code);
     }

@@ -1,12 +1,12 @@
 //! From a client's bytes to its commands, one at a time and in order. Pure: no I/O.
 
+use super::Hub;
 use super::remote_members::RemoteMember;
 use super::request::Asked;
-use super::session::{Line, Place, Session};
-use super::{Hub, Timer};
+use super::session::{Line, Place, Refusal, Session, Verdict};
 use crate::ids::{Reach, SessionId, Time};
 use crate::peer_protocol::Drop;
-use crate::protocol::{Command, Encoding, ErrorCode, json, lines};
+use crate::protocol::{Command, Encoding, ErrorCode, Event, json, lines};
 
 impl Hub {
     pub(super) fn received_lines(&mut self, time: Time, id: SessionId, bytes: &[u8]) {
@@ -108,8 +108,8 @@ impl Hub {
             };
             used += taken;
             if fresh && line != Line::Foreign {
-                session.deadline = time.now + self.context.settings.idle_timeout;
-                self.arm_deadline(id);
+                let deadline = time.now + self.context.settings.idle_timeout;
+                self.sessions.set_deadline(&mut self.context, id, deadline);
             }
             self.line(time, id, line);
         }
@@ -157,53 +157,56 @@ impl Hub {
             return;
         };
         self.context.counters.commands_in += 1;
-        let idle_until = time.now + self.context.settings.idle_timeout;
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        if matches!(session.place, Place::Seated { .. } | Place::Relayed(_)) {
-            // The seat's bucket decides; this one keeps count, so that leaving and joining again brings no new burst.
-            let _ = session.bucket.take(time.now);
-        }
         match &session.place {
             Place::Seated { key, seat } => {
                 let (key, seat) = (*key, *seat);
+                session.limits.count(time.now);
                 self.command_in_room(time, key, seat, asked, command);
             }
-            Place::Relayed(_) => self.relay_command(time, id, asked.id, command),
+            Place::Relayed(_) => {
+                session.limits.count(time.now);
+                self.relay_command(time, id, asked.id, command);
+            }
             _ => {
-                let limited = session.bucket.take(time.now);
-                let outcome = match (&command, limited) {
-                    (_, Err(_)) => Err(ErrorCode::RateLimited),
-                    (Ok(_), _) => Ok(()),
-                    (Err(code), _) => Err(*code),
-                };
-                if outcome.is_ok() {
-                    session.deadline = idle_until;
+                let verdict = session.limits.command(time.now, command.as_ref().map(|_| ()).map_err(|code| *code));
+                if verdict.refusal.is_none() {
+                    session.deadline = time.now + self.context.settings.idle_timeout;
                 }
-                let enough = session.strikes.note(outcome, time.now);
-                match (limited, command) {
-                    (Err(retry), _) => self.refuse_later(time, asked, ErrorCode::RateLimited, retry),
-                    (Ok(()), Ok(command)) => self.command_outside(time, asked, command),
-                    (Ok(()), Err(code)) => self.refuse(time, asked, code),
-                }
-                if enough {
-                    self.fail_quietly(time, id, outcome.err());
+                if !self.refuse_by(time, asked, verdict)
+                    && let Ok(command) = command
+                {
+                    self.command_outside(time, asked, command);
                 }
             }
         }
     }
 
-    /// An empty line, or a frame that is no message: from the connection's own bucket.
+    /// Refuses what a limit does not allow, and ends the connection if that was the last straw. False: it is allowed.
+    pub(super) fn refuse_by(&mut self, time: Time, asked: Asked, verdict: Verdict) -> bool {
+        let Some(Refusal { code, retry_after }) = verdict.refusal else {
+            return false;
+        };
+        self.context.counters.errors += 1;
+        self.reply(time, asked, &Event::Error { code, retry_after_ms: retry_after });
+        if let (true, Reach::Local(id)) = (verdict.ends, asked.by) {
+            self.fail_quietly(time, id, Some(code));
+        }
+        true
+    }
+
+    /// An empty line, or a frame that is no message. False: the client has sent too many.
     pub(super) fn charge_frame(&mut self, time: Time, id: SessionId) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
         };
-        let paid = session.bucket.take(time.now).is_ok();
-        if !paid && session.strikes.note(Err(ErrorCode::RateLimited), time.now) {
+        let verdict = session.limits.frame(time.now);
+        if verdict.ends {
             self.fail(time, id, ErrorCode::RateLimited);
         }
-        paid
+        verdict.refusal.is_none()
     }
 
     /// At the end of the client's input, once all of it is carried out and answered: the end of the session.
@@ -238,29 +241,7 @@ impl Hub {
             Place::Relayed(_) => self.relay_due(time, id),
             // In a room nobody is closed for being silent; on coming out the deadline is set anew.
             _ if session.deadline <= time.now => {}
-            _ => self.arm_deadline(id),
-        }
-    }
-
-    /// The session is outside again: its time there starts anew, and what it sent meanwhile is carried out.
-    pub(super) fn now_outside(&mut self, time: Time, id: SessionId) {
-        let deadline = time.now + self.context.settings.idle_timeout;
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.place = Place::Outside;
-            session.room = None;
-            session.deadline = deadline;
-            self.arm_deadline(id);
-        }
-    }
-
-    /// Sees to it that the session's deadline is looked at, with one timer however often the deadline moves.
-    pub(super) fn arm_deadline(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.get_mut(id)
-            && session.looked_at.is_none_or(|at| at > session.deadline)
-        {
-            let deadline = session.deadline;
-            session.looked_at = Some(deadline);
-            self.context.arm(deadline, Timer::Session(id));
+            _ => self.sessions.arm_deadline(&mut self.context, id),
         }
     }
 
@@ -274,12 +255,9 @@ impl Hub {
     /// Outside a room every JOIN or RESUME of a room that is not there counts; too many close the connection.
     pub(super) fn missed_once(&mut self, time: Time, id: SessionId) {
         self.sessions.charge(id);
-        let limit = self.context.settings.max_misses;
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.misses += 1;
-            if session.misses >= limit {
-                self.fail(time, id, ErrorCode::RateLimited);
-            }
+        let most = self.context.settings.max_misses;
+        if self.sessions.get_mut(id).is_some_and(|session| session.limits.miss(most)) {
+            self.fail(time, id, ErrorCode::RateLimited);
         }
     }
 

@@ -4,20 +4,20 @@
 use super::Hub;
 use super::request::Asked;
 use crate::ids::{SessionId, Time};
-use crate::protocol::{Command, ErrorCode};
+use crate::protocol::Command;
 
 impl Hub {
     /// From now on [`Hub::take_charges`] tells of this session.
     pub fn meter(&mut self, session: SessionId) {
         if let Some(session) = self.sessions.get_mut(session) {
-            session.metered = true;
+            session.limits.metered = true;
         }
     }
 
     /// Until then (ms) the session makes and enters no room: it is told `rate_limited`.
     pub fn limit(&mut self, session: SessionId, until: u64) {
         if let Some(session) = self.sessions.get_mut(session) {
-            session.limited_until = until;
+            session.limits.limited_until = until;
         }
     }
 
@@ -31,21 +31,7 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
         };
-        let by_address = session.limited_until.saturating_sub(time.now);
-        let (wait, enough) = match command {
-            Command::CreateRoom | Command::Join { .. } | Command::Resume { .. } if by_address > 0 => {
-                (by_address, false)
-            }
-            Command::CreateRoom => match session.creations.take(time.now) {
-                Ok(()) => return false,
-                Err(wait) => (wait, session.strikes.note(Err(ErrorCode::RateLimited), time.now)),
-            },
-            _ => return false,
-        };
-        self.refuse_later(time, asked, ErrorCode::RateLimited, wait);
-        if enough {
-            self.fail_quietly(time, id, Some(ErrorCode::RateLimited));
-        }
-        true
+        let verdict = session.limits.entry(time.now, command);
+        self.refuse_by(time, asked, verdict)
     }
 }

@@ -158,7 +158,7 @@ impl Hub {
 
     fn insert_session(&mut self, session: Session) -> SessionId {
         let id = self.sessions.insert(session);
-        self.arm_deadline(id);
+        self.sessions.arm_deadline(&mut self.context, id);
         id
     }
 }

@@ -2,8 +2,9 @@
 
 use slab::Slab;
 
-use super::session::Session;
-use crate::ids::SessionId;
+use super::context::{Context, Timer};
+use super::session::{Place, Session};
+use crate::ids::{SessionId, Time};
 use crate::shrink::Shrink;
 
 /// See the module's documentation.
@@ -59,6 +60,34 @@ impl Sessions {
         Some(session)
     }
 
+    /// The session is outside again: its time there starts anew.
+    pub fn now_outside(&mut self, context: &mut Context, time: Time, id: SessionId) {
+        if let Some(session) = self.get_mut(id) {
+            session.place = Place::Outside;
+            session.room = None;
+            let deadline = time.now + context.settings.idle_timeout;
+            self.set_deadline(context, id, deadline);
+        }
+    }
+
+    /// Silence until `deadline` (ms) ends the connection, unless it is in a room then.
+    pub fn set_deadline(&mut self, context: &mut Context, id: SessionId, deadline: u64) {
+        if let Some(session) = self.get_mut(id) {
+            session.deadline = deadline;
+            self.arm_deadline(context, id);
+        }
+    }
+
+    /// Sees to it that the session's deadline is looked at, with one timer however often the deadline moves.
+    pub fn arm_deadline(&mut self, context: &mut Context, id: SessionId) {
+        if let Some(session) = self.get_mut(id)
+            && session.looked_at.is_none_or(|at| at > session.deadline)
+        {
+            session.looked_at = Some(session.deadline);
+            context.arm(session.deadline, Timer::Session(id));
+        }
+    }
+
     pub fn mark_dirty(&mut self, id: SessionId) {
         if let Some(found) = self.table.get_mut(id.index as usize).filter(|session| session.id == id)
             && !found.dirty
@@ -83,7 +112,7 @@ impl Sessions {
 
     /// The session has missed or made a room: that counts for its address.
     pub fn charge(&mut self, id: SessionId) {
-        if self.get(id).is_some_and(|session| session.metered) {
+        if self.get(id).is_some_and(|session| session.limits.metered) {
             self.charges.push(id);
         }
     }

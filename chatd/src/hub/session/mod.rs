@@ -1,15 +1,17 @@
 //! One client connection as its hub sees it: what has come and waits, what is to go out, and where it is. Pure: no I/O.
 
 mod inbox;
+mod limits;
 mod outbox;
 
 use super::interface::HubSettings;
 use super::relay::Relay;
 use crate::ids::{RelayId, SessionId};
 use crate::protocol::{Encoding, OnWrongPod, PlayerName, RoomId, SeatId};
-use crate::room::{Bucket, Strikes};
+use crate::room::Bucket;
 
 pub use inbox::{Line, Waiting};
+pub use limits::{ClientLimits, Refusal, Verdict};
 pub use outbox::Output;
 
 /// Where a session is.
@@ -42,16 +44,7 @@ pub struct Session {
     pub deadline: u64,
     /// The timer that will look at the deadline (ms). One is enough: deadlines only move on.
     pub looked_at: Option<u64>,
-    /// Before a seat's own bucket counts.
-    pub bucket: Bucket,
-    /// For the rooms that it makes.
-    pub creations: Bucket,
-    pub strikes: Strikes,
-    pub misses: u32,
-    /// Its misses and creations count for its address.
-    pub metered: bool,
-    /// Its address has used up what it may do (ms).
-    pub limited_until: u64,
+    pub limits: ClientLimits,
     /// The number of this stay in a room.
     pub relay: RelayId,
     /// What the client wants on the wrong pod: as it said with JOIN or RESUME, or as is the rule for its kind.
@@ -71,12 +64,7 @@ impl Session {
             dirty: false,
             deadline,
             looked_at: None,
-            bucket: Bucket::new(settings.rate, settings.burst, now),
-            creations: crate::limits::creations(now),
-            strikes: Strikes::default(),
-            misses: 0,
-            metered: false,
-            limited_until: 0,
+            limits: ClientLimits::new(Bucket::new(settings.rate, settings.burst, now), now),
             relay: RelayId(0),
             mode: OnWrongPod::Relay,
             room: None,

@@ -1,0 +1,139 @@
+//! What one client may do: commands, rooms that it makes or misses, and mistakes in a row (docs/protocol.md, Limits). Pure: no I/O.
+
+use crate::protocol::{Command, ErrorCode};
+use crate::room::{Bucket, Strikes};
+
+/// Why something is not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: ErrorCode,
+    /// When to try again (ms).
+    pub retry_after: Option<u64>,
+}
+
+/// Whether something is carried out, and whether it was the client's last mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    pub refusal: Option<Refusal>,
+    pub ends: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct ClientLimits {
+    /// Before a seat's own bucket counts.
+    commands: Bucket,
+    creations: Bucket,
+    strikes: Strikes,
+    misses: u32,
+    /// Its misses and creations count for its address.
+    pub metered: bool,
+    /// Its address has used up what it may do (ms).
+    pub limited_until: u64,
+}
+
+impl ClientLimits {
+    pub fn new(commands: Bucket, now: u64) -> Self {
+        let creations = crate::limits::creations(now);
+        Self { commands, creations, strikes: Strikes::default(), misses: 0, metered: false, limited_until: 0 }
+    }
+
+    /// In a room its seat's bucket decides; this one keeps count, so that leaving and joining again brings no new burst.
+    pub fn count(&mut self, now: u64) {
+        let _ = self.commands.take(now);
+    }
+
+    /// A command outside a room, or what is wrong with it.
+    pub fn command(&mut self, now: u64, command: Result<(), ErrorCode>) -> Verdict {
+        let outcome = match self.commands.take(now) {
+            Ok(()) => command.map_err(|code| Refusal { code, retry_after: None }),
+            Err(wait) => Err(Refusal { code: ErrorCode::RateLimited, retry_after: Some(wait) }),
+        };
+        let ends = self.strikes.note(outcome.map_err(|refusal| refusal.code), now);
+        Verdict { refusal: outcome.err(), ends }
+    }
+
+    /// An empty line, or a frame that is no message, costs as much as a command, and is refused without a word.
+    pub fn frame(&mut self, now: u64) -> Verdict {
+        let refusal = self.commands.take(now).err();
+        let refusal = refusal.map(|wait| Refusal { code: ErrorCode::RateLimited, retry_after: Some(wait) });
+        let ends = refusal.is_some_and(|refusal| self.strikes.note(Err(refusal.code), now));
+        Verdict { refusal, ends }
+    }
+
+    /// What would make or enter a room.
+    pub fn entry(&mut self, now: u64, command: &Command<'_>) -> Verdict {
+        let refused = |wait, ends| {
+            let refusal = Refusal { code: ErrorCode::RateLimited, retry_after: Some(wait) };
+            Verdict { refusal: Some(refusal), ends }
+        };
+        let by_address = self.limited_until.saturating_sub(now);
+        match command {
+            Command::CreateRoom | Command::Join { .. } | Command::Resume { .. } if by_address > 0 => {
+                refused(by_address, false)
+            }
+            Command::CreateRoom => match self.creations.take(now) {
+                Ok(()) => Verdict { refusal: None, ends: false },
+                Err(wait) => refused(wait, self.strikes.note(Err(ErrorCode::RateLimited), now)),
+            },
+            _ => Verdict { refusal: None, ends: false },
+        }
+    }
+
+    /// A JOIN or RESUME of a room that is not there. True: that was one too many.
+    pub fn miss(&mut self, most: u32) -> bool {
+        self.misses += 1;
+        self.misses >= most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(burst: u32) -> ClientLimits {
+        ClientLimits::new(Bucket::new(1, burst, 0), 0)
+    }
+
+    #[test]
+    fn commands_beyond_the_burst_are_told_when_to_come_back() {
+        let mut limits = limits(2);
+        limits.count(0);
+        assert_eq!(limits.command(0, Ok(())), Verdict { refusal: None, ends: false });
+        let refusal = Refusal { code: ErrorCode::RateLimited, retry_after: Some(1_000) };
+        assert_eq!(limits.command(0, Ok(())).refusal, Some(refusal));
+        assert_eq!(limits.frame(0).refusal, Some(refusal));
+        assert_eq!(limits.command(1_000, Ok(())).refusal, None);
+    }
+
+    #[test]
+    fn mistakes_in_a_row_end_a_connection_and_a_right_command_forgives_them() {
+        let wrong = Err(ErrorCode::BadCommand);
+        let until_end = |limits: &mut ClientLimits| (1..100).find(|_| limits.command(0, wrong).ends);
+        let most = until_end(&mut limits(100));
+        assert!(most.is_some_and(|most| most > 2), "{most:?}");
+        let mut limits = limits(100);
+        for _ in 1..most.unwrap_or_default() {
+            assert!(!limits.command(0, wrong).ends);
+        }
+        limits.command(0, Ok(()));
+        assert_eq!(until_end(&mut limits), most);
+    }
+
+    #[test]
+    fn an_address_that_is_limited_enters_no_room_and_may_do_all_else() {
+        let mut limits = limits(100);
+        limits.limited_until = 500;
+        let refused = |limits: &mut ClientLimits, now, command| limits.entry(now, &command).refusal;
+        let wait = refused(&mut limits, 100, Command::CreateRoom).and_then(|refusal| refusal.retry_after);
+        assert_eq!(wait, Some(400));
+        assert_eq!(refused(&mut limits, 100, Command::Ping), None);
+        assert_eq!(refused(&mut limits, 500, Command::CreateRoom), None);
+    }
+
+    #[test]
+    fn the_last_miss_is_one_too_many() {
+        let mut limits = limits(100);
+        assert_eq!([(); 3].map(|()| limits.miss(3)), [false, false, true]);
+    }
+}
