@@ -19,6 +19,7 @@ type Bound = (&'static str, usize, usize);
 impl Hub {
     /// What must hold in each part between calls; panics where it does not.
     fn check_invariants(&self) {
+        self.sessions.check_invariants();
         self.context.peers.check_invariants();
         self.context.takeover_notices.check_invariants();
         self.remote_members.check_invariants();

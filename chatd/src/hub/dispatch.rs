@@ -151,6 +151,29 @@ impl Hub {
         session
     }
 
+    // ---- clients whose address is limited (docs/protocol.md, Limits): the driver knows the address
+
+    /// From now on [`Hub::take_charges`] tells of this session.
+    pub fn meter(&mut self, session: SessionId) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.limits.metered = true;
+        }
+    }
+
+    /// Until then (ms) the session makes and enters no room: it is told `rate_limited`.
+    pub fn limit(&mut self, session: SessionId, until: u64) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.limits.limited_until = until;
+        }
+    }
+
+    /// Moves to the end of `into` each metered session, once for each room that it missed or made.
+    pub fn take_charges(&mut self, into: &mut Vec<SessionId>) {
+        self.sessions.take_charges(into);
+    }
+
+    // ---- the HTTP interface
+
     /// Makes a room for the HTTP interface; answered by [`Effect::Created`] with `query`.
     pub fn create_room(&mut self, time: Time, query: u64) {
         self.begin(time);

@@ -197,6 +197,15 @@ impl Hub {
         true
     }
 
+    /// Refuses what would make or enter a room, if the session may not. True: it is refused.
+    pub(super) fn refuse_limited(&mut self, time: Time, id: SessionId, asked: Asked, command: &Command<'_>) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return false;
+        };
+        let verdict = session.limits.entry(time.now, command);
+        self.refuse_by(time, asked, verdict)
+    }
+
     /// An empty line, or a frame that is no message. False: the client has sent too many.
     pub(super) fn charge_frame(&mut self, time: Time, id: SessionId) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {

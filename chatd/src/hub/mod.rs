@@ -60,7 +60,6 @@ mod input;
 mod interface;
 mod known_owners;
 mod leaving;
-mod metering;
 mod migration;
 mod ownership;
 mod peer_frames;

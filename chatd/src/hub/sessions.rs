@@ -131,6 +131,20 @@ impl Sessions {
         }
     }
 
+    /// Panics if the table and its lists contradict each other.
+    pub fn check_invariants(&self) {
+        for (index, session) in &self.table {
+            assert_eq!(session.id.index as usize, index, "a session stands where its number says");
+        }
+        let mut dirty: Vec<SessionId> = self.iter().filter(|session| session.dirty).map(|session| session.id).collect();
+        for id in &self.dirty {
+            if let Some(at) = dirty.iter().position(|other| other == id) {
+                dirty.swap_remove(at);
+            }
+        }
+        assert!(dirty.is_empty(), "marked as dirty and not to be written: {dirty:?}");
+    }
+
     pub fn shrink(&mut self) {
         self.table.shrink();
         self.dirty.shrink();
