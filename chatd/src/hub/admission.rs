@@ -2,7 +2,7 @@
 
 use super::ownership::{Answer as Held, Owned};
 use super::replay::Unheard;
-use super::request::{Asked, Entry, Purpose as Wanted, Waiter};
+use super::request::{Asked, Entry, Waiter, WaiterPurpose};
 use super::session::Place;
 use super::{Effect, Hub};
 use crate::ids::{Reach, SessionRef, Time};
@@ -300,9 +300,33 @@ impl Hub {
             }
             return self.arm_room(time, key);
         }
-        match &waiter.wanted {
-            Wanted::Enter(entry) => self.admit(time, key, asked, entry, waiter.since),
-            Wanted::Attach => self.attach_here(time, key, waiter.session),
+        match &waiter.purpose {
+            WaiterPurpose::Enter(entry) => self.admit(time, key, asked, entry, waiter.since),
+            WaiterPurpose::Attach => self.attach_here(time, key, waiter.session),
+        }
+    }
+
+    /// The waiter gets `code`; one that had a seat has lost it.
+    pub(super) fn turn_away(&mut self, time: Time, waiter: &Waiter, code: ErrorCode) {
+        match waiter.purpose {
+            WaiterPurpose::Enter(_) => {
+                if self.sessions.get(waiter.session).is_some_and(|session| matches!(session.place, Place::Busy)) {
+                    self.context.counters.joined(Err(code));
+                    self.refuse_entry(time, Asked::here(waiter.session, waiter.id), code);
+                }
+            }
+            WaiterPurpose::Attach => self.lost_for_good(time, waiter.session, code),
+        }
+    }
+
+    /// Those whose time is up of all who wait for a room of this pod to be ready.
+    pub(super) fn waiters_due(&mut self, time: Time, key: usize) {
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let late: Vec<Waiter> = owned.waiters.extract_if(.., |waiter| waiter.deadline <= time.now).collect();
+        for waiter in late {
+            self.turn_away(time, &waiter, ErrorCode::Unavailable);
         }
     }
 }

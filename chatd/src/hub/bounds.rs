@@ -17,7 +17,7 @@ const TIMERS: usize = 256;
 type Bound = (&'static str, usize, usize);
 
 impl Hub {
-    /// What must hold in each part between calls; panics where it does not.
+    /// What must hold in each part between calls, and between the parts; panics where it does not.
     fn check_invariants(&self) {
         self.sessions.check_invariants();
         self.context.peers.check_invariants();
@@ -25,6 +25,9 @@ impl Hub {
         self.remote_members.check_invariants();
         self.placement.check_invariants();
         self.incoming.check_invariants();
+        self.search.check_invariants(self.context.me.ownership.boot);
+        let is_searched = |owned: &Owned| self.search.is_under_way(owned.room.id);
+        assert!(!self.rooms.iter().any(|(_, owned)| is_searched(owned)), "a search for a room that is here");
     }
 
     /// The first queue or table that holds more than it may. Panics if a part contradicts itself.
@@ -42,9 +45,9 @@ impl Hub {
 
     fn tables(&self) -> Vec<Bound> {
         let limits = self.context.settings.limits;
-        let (sessions, rooms, finds) = (self.sessions.len(), self.rooms.len(), self.search.finds.len());
+        let (sessions, rooms, searches) = (self.sessions.len(), self.rooms.len(), self.search.len());
         let own = self.context.requests.tickets.values().filter(|purpose| matches!(purpose, Purpose::Own(_))).count();
-        let timers = TIMERS * (rooms + finds + sessions) + 512;
+        let timers = TIMERS * (rooms + searches + sessions) + 512;
         vec![
             ("relayed sessions", self.relays.len(), sessions),
             ("bytes of rings", self.rooms.ring_bytes(), self.context.settings.ring_total),
@@ -62,7 +65,7 @@ impl Hub {
             (
                 "tickets",
                 self.context.requests.tickets.len(),
-                MANNERS * (rooms + finds + self.search.watches.len() + self.incoming.len()) + 16,
+                MANNERS * (rooms + searches + self.search.watch_count() + self.incoming.len()) + 16,
             ),
             ("records to check", self.rooms.checks.len(), 4 * rooms + 16),
             ("timers", self.context.timers.len(), timers),

@@ -15,7 +15,7 @@ use crate::ids::{Reach, SessionId, Ticket, Time};
 use crate::lease::{LEASE, LeaseView};
 use crate::peer_protocol::Frame;
 use crate::protocol::{Ownership, PodBoot, RoomId, SeatId};
-use crate::record::{Owner, Record};
+use crate::record::{MAX_EPOCH, Owner, Record};
 
 /// Pause between tries at a directory that does not answer (ms).
 pub const RETRY: u64 = 250;
@@ -173,6 +173,21 @@ impl Context {
         let TakeoverNotice { room, to, owner } = notice;
         if self.reach(time, to.boot, &to.peer) {
             self.peers.send_or_queue(to.boot, &Frame::OwnerChanged { room, owner });
+        }
+    }
+
+    /// Remembers the highest owner of a room that is not here.
+    pub fn learn_owner(&mut self, time: Time, room: RoomId, owner: &Owner) {
+        if owner.ownership.epoch <= MAX_EPOCH && self.known_owners.learn(time.now, room, owner) {
+            self.arm(self.known_owners.next_look(time.now), Timer::Owners);
+        }
+    }
+
+    /// Forgets owners that nobody has asked for in a long time.
+    pub fn forget_old_owners(&mut self, time: Time) {
+        self.known_owners.forget_old(time.now);
+        if !self.known_owners.is_empty() {
+            self.arm(self.known_owners.next_look(time.now), Timer::Owners);
         }
     }
 

@@ -98,7 +98,7 @@ impl Hub {
     }
 
     pub(super) fn is_new(&self, room: RoomId) -> bool {
-        self.rooms.key(room).is_none() && !self.search.finds.contains_key(&room) && !self.incoming.contains(room)
+        self.rooms.key(room).is_none() && !self.search.is_under_way(room) && !self.incoming.contains(room)
     }
 
     /// The write of a new room has been answered, or not in time.

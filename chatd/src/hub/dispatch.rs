@@ -206,13 +206,16 @@ impl Hub {
                 self.context.requests.own -= 1;
                 self.own_record_answered(time, room, ticket, answer);
             }
-            Some(Purpose::Search(room)) => self.find_answered(time, room, ticket, answer),
-            Some(Purpose::Lease(boot)) => self.lease_answered(time, boot, ticket, answer),
-            Some(Purpose::Heirs(boot)) => self.heirs_answered(time, boot, answer),
+            Some(Purpose::Search(room)) => self.search.answered(&mut self.context, time, room, ticket, answer),
+            Some(Purpose::Lease(boot)) => {
+                self.search.lease_answered(&mut self.context, time, boot, ticket, answer);
+            }
+            Some(Purpose::Heirs(boot)) => self.search.heirs_answered(&mut self.context, time, boot, answer),
             Some(Purpose::Incoming(room)) => self.incoming_answered(time, room, ticket, answer),
             Some(Purpose::Placement) => self.pods_listed(time, answer),
             None => {}
         }
+        self.finish_searches(time);
         self.pump_checks(time);
         self.finish(time);
     }
@@ -318,12 +321,15 @@ impl Hub {
             match timer {
                 Timer::Session(session) => self.session_due(time, session),
                 Timer::Room(room) => self.room_due(time, room),
-                Timer::Search(room) => self.find_due(time, room),
+                Timer::Search(room) => {
+                    self.search.due(time, room);
+                    self.finish_searches(time);
+                }
                 Timer::Incoming(room) => self.incoming.due(&mut self.context, room),
                 Timer::Peers => self.context.takeover_notices_due(time),
-                Timer::Watches => self.watches_due(time),
+                Timer::Watches => self.search.watches_due(&mut self.context, time),
                 Timer::Drain => self.drain_due(time),
-                Timer::Owners => self.forget_old_owners(time),
+                Timer::Owners => self.context.forget_old_owners(time),
                 Timer::Placement => self.placement_due(time),
             }
         }

@@ -36,8 +36,8 @@ impl Hub {
     pub fn under_way(&self) -> Vec<(&'static str, usize)> {
         let of_rooms = |count: fn(&Owned) -> usize| self.rooms.iter().map(|(_, owned)| count(owned)).sum();
         vec![
-            ("searches", self.search.finds.len()),
-            ("watches", self.search.watches.len()),
+            ("searches", self.search.len()),
+            ("watches", self.search.watch_count()),
             ("incoming moves", self.incoming.len()),
             ("rooms' waiters", of_rooms(|owned| owned.waiters.len())),
             ("rooms' resuming", of_rooms(|owned| owned.resuming.len())),

@@ -72,6 +72,7 @@ mod request;
 mod resuming;
 mod rooms;
 mod search;
+mod searching;
 mod seated;
 mod session;
 mod sessions;

@@ -10,7 +10,7 @@ use crate::record::Owner;
 impl Hub {
     pub(super) fn peer_is_up(&mut self, time: Time, boot: PodBoot) {
         self.context.peers.link_is_up(boot);
-        self.owner_is_back(time, boot);
+        self.search.pod_is_back(&mut self.context, time, boot);
         self.move_rooms(time);
     }
 
@@ -27,7 +27,8 @@ impl Hub {
         }
         self.resume_unasked(time, |holder| holder.boot == boot);
         self.relays_cut(time, boot);
-        self.owner_is_silent(time, boot);
+        self.search.pod_is_silent(boot);
+        self.finish_searches(time);
         self.placement_pod_is_gone(time, boot);
         self.move_peer_away(time, boot);
     }
@@ -37,9 +38,10 @@ impl Hub {
         if gone {
             self.context.takeover_notices.is_gone(boot);
             // If it has started again under its name, its lease is gone.
-            self.look_soon(time, boot);
+            self.search.look_soon(&mut self.context, time, boot);
         }
-        self.owner_is_silent(time, boot);
+        self.search.pod_is_silent(boot);
+        self.finish_searches(time);
         self.placement_pod_is_gone(time, boot);
     }
 
@@ -55,7 +57,7 @@ impl Hub {
         }
         match frame {
             Frame::Ask { room, ticket, dead } => self.asked_about(time, from, room, ticket, dead),
-            Frame::Answer { room, served, .. } => self.owner_said(time, room, from, served),
+            Frame::Answer { room, served, .. } => self.pod_answered(time, room, from, &served),
             Frame::OwnerChanged { room, owner } => self.owner_changed(time, from, room, &owner),
             Frame::OwnerChangedAck { room, heard, higher } => {
                 self.context.takeover_notices.acknowledged(from, room, heard);

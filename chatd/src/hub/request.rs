@@ -10,6 +10,9 @@ pub const TAKEOVER_PATIENCE: u64 = 5_000;
 /// How long the seat of a relayed session waits for it to attach again, before it counts as dropped (ms).
 pub const DETACHED: u64 = 15_000;
 
+/// How long a relayed session looks for its room's new owner (ms).
+pub const ATTACH_PATIENCE: u64 = 15_000;
+
 /// When a JOIN that came at `since` is answered at the latest, if it begins to wait for the directory now (ms).
 pub fn answer_by(now: u64, since: u64) -> u64 {
     (now + PATIENCE).min(since + TAKEOVER_PATIENCE)
@@ -75,28 +78,28 @@ pub enum Released {
     },
 }
 
-/// What a session looks for a room for.
+/// What a session waits for a room for.
 #[derive(Debug, Clone)]
-pub enum Purpose {
+pub enum WaiterPurpose {
     Enter(Entry),
     /// It has a seat there.
     Attach,
 }
 
-/// A session that looks for a room.
+/// A session that waits for a room: for its owner to be found, or to be ready.
 #[derive(Debug, Clone)]
 pub struct Waiter {
     pub session: SessionId,
     /// The client's number for its command.
     pub id: Option<u64>,
-    pub wanted: Purpose,
+    pub purpose: WaiterPurpose,
     pub since: u64,
     pub deadline: u64,
 }
 
 impl Waiter {
     pub fn entering(session: SessionId, id: Option<u64>, entry: Entry, now: u64) -> Self {
-        Self { session, id, wanted: Purpose::Enter(entry), since: now, deadline: now + PATIENCE }
+        Self { session, id, purpose: WaiterPurpose::Enter(entry), since: now, deadline: now + PATIENCE }
     }
 
     /// The same, to be looked for once more.
@@ -106,7 +109,16 @@ impl Waiter {
     }
 
     pub fn attaching(session: SessionId, now: u64, deadline: u64) -> Self {
-        Self { session, id: None, wanted: Purpose::Attach, since: now, deadline }
+        Self { session, id: None, purpose: WaiterPurpose::Attach, since: now, deadline }
+    }
+
+    /// It waits for what looks like a takeover, and may do so for longer.
+    pub fn await_takeover(&mut self) {
+        self.deadline = self.deadline.max(self.since + TAKEOVER_PATIENCE);
+    }
+
+    pub fn is_entering(&self) -> bool {
+        matches!(self.purpose, WaiterPurpose::Enter(_))
     }
 }
 

@@ -6,8 +6,7 @@
 use crate::hub::ownership::{Answer, Phase};
 use crate::hub::relay::{Relay, Stay};
 use crate::hub::remote_members::refuse_frames;
-use crate::hub::request::{Asked, Entry, Resuming, Waiter};
-use crate::hub::search::ATTACH_PATIENCE;
+use crate::hub::request::{ATTACH_PATIENCE, Asked, Entry, Resuming, Waiter};
 use crate::hub::session::Place;
 use crate::hub::{Hub, Notice};
 use crate::ids::{Reach, SessionId, Time};

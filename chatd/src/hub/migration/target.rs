@@ -59,7 +59,7 @@ impl Hub {
         self.suspend_if_lapsed(time, key, asked);
         self.arm_room(time, key);
         self.context.peers.send(from, &Frame::MigrateAnswer { room, from: basis, taken: Some(owner) });
-        for waiter in self.end_search(room, ErrorCode::Unavailable) {
+        for waiter in self.search.end(&mut self.context, room, ErrorCode::Unavailable) {
             self.serve_waiter(time, key, &waiter);
         }
     }

@@ -5,8 +5,7 @@ mod moving;
 
 use std::collections::{HashMap, VecDeque};
 
-use super::request::{Asked, Entry, Waiter};
-use super::search::ATTACH_PATIENCE;
+use super::request::{ATTACH_PATIENCE, Asked, Entry, Waiter};
 use super::session::Place;
 use super::{Context, Hub, Timer};
 use crate::ids::{RelayId, SessionId, SessionRef, Time};

@@ -1,0 +1,168 @@
+//! Searches (`search/`) amid the rest of the hub: what they are told of rooms that are here, and what is done with what they find.
+//! Pure: no I/O.
+
+use super::Hub;
+use super::capacity::RoomSlot;
+use super::interface::{Effect, Notice};
+use super::ownership::{Owned, Phase};
+use super::request::{Asked, Waiter, WaiterPurpose};
+use super::search::{Obstacle, SearchEvent, Takeover};
+use super::session::Place;
+use crate::ids::Time;
+use crate::peer_protocol::{Frame, Served};
+use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
+use crate::record::{MAX_EPOCH, Owner};
+use crate::room::{Bucket, Room};
+
+impl Hub {
+    /// Looks for `room` on behalf of `waiter`.
+    pub(super) fn look_for(&mut self, time: Time, room: RoomId, waiter: Waiter) {
+        match self.rooms.key(room) {
+            Some(key) => self.serve_waiter(time, key, &waiter),
+            None => self.search.look_for(&mut self.context, time, room, waiter),
+        }
+    }
+
+    /// Who is in `room`, for the HTTP API.
+    pub(super) fn look_up_for_query(&mut self, time: Time, query: u64, room: RoomId) {
+        if let Some(owned) = self.rooms.of(room) {
+            let result = Ok(owned.room.seats.iter().map(|seat| seat.name).collect());
+            return self.context.effects.push(Effect::LookedUp { query, result });
+        }
+        self.search.look_up(&mut self.context, time, query, room);
+    }
+
+    /// Remembers the highest owner of a room; a lower ownership that is held here ends.
+    pub(super) fn learn(&mut self, time: Time, room: RoomId, owner: &Owner) {
+        let Some(key) = self.rooms.key(room) else {
+            return self.context.learn_owner(time, room, owner);
+        };
+        let is_higher = self.rooms.get(key).is_some_and(|owned| owner.ownership > owned.ownership);
+        let is_other = owner.ownership.boot != self.context.me.ownership.boot;
+        if is_higher && is_other && owner.ownership.epoch <= MAX_EPOCH && self.context.settings.rules.yield_to_higher {
+            self.yield_to(time, key, owner.clone());
+        }
+    }
+
+    /// The answer to `Ask`.
+    pub(super) fn asked_about(
+        &mut self,
+        time: Time,
+        from: PodBoot,
+        room: RoomId,
+        ticket: u64,
+        dead: Option<Ownership>,
+    ) {
+        if let (Some(key), Some(dead)) = (self.rooms.key(room), dead) {
+            self.claim_above(time, key, dead);
+        }
+        let served = match self.rooms.of(room) {
+            Some(owned) if matches!(owned.phase, Phase::Serving) => Served::Here(self.context.me_as(owned.ownership)),
+            Some(owned) if matches!(owned.phase, Phase::Moving(_)) => Served::Soon,
+            Some(_) => Served::Not { seen: None },
+            None if self.incoming.contains(room) => Served::Soon,
+            None => {
+                let dead = dead.filter(|_| self.drain.is_none());
+                self.search.asked_by_pod(&mut self.context, time, room, from, dead)
+            }
+        };
+        self.finish_searches(time);
+        self.context.peers.send(from, &Frame::Answer { room, ticket, served });
+        self.incoming.asked_for(&mut self.context, room);
+    }
+
+    /// A pod has answered `Ask`.
+    pub(super) fn pod_answered(&mut self, time: Time, room: RoomId, from: PodBoot, served: &Served) {
+        if let Served::Here(owner) | Served::Not { seen: Some(owner) } = served {
+            self.learn(time, room, owner);
+        }
+        self.search.probe_answered(&mut self.context, room, from, served);
+        self.finish_searches(time);
+    }
+
+    /// Carries out what searches have come to.
+    pub(super) fn finish_searches(&mut self, time: Time) {
+        while let Some(event) = self.search.next_event(&mut self.context, time) {
+            match event {
+                SearchEvent::Found { room, owner, waiters } => {
+                    for waiter in waiters {
+                        self.send_to(time, room, &waiter, &owner);
+                    }
+                }
+                SearchEvent::TurnedAway { waiters, code } => {
+                    for waiter in waiters {
+                        self.turn_away(time, &waiter, code);
+                    }
+                }
+                SearchEvent::Ownerless { room } => {
+                    let slot = self.slot_for_takeover(time, room);
+                    self.search.take_over(&mut self.context, time, room, slot);
+                }
+                SearchEvent::TakenOver(takeover) => self.taken_over(time, *takeover),
+            }
+        }
+    }
+
+    fn slot_for_takeover(&mut self, time: Time, room: RoomId) -> Result<RoomSlot, Obstacle> {
+        if self.incoming.contains(room) {
+            Err(Obstacle::IsComing)
+        } else if self.drain.is_some() {
+            Err(Obstacle::Draining)
+        } else if !self.context.settled() {
+            Err(Obstacle::Refused(ErrorCode::Unavailable))
+        } else {
+            // The clients that look for it are in it, or are about to be.
+            self.place_for_people(time).ok_or(Obstacle::Refused(ErrorCode::TooManyRooms))
+        }
+    }
+
+    /// A room is this pod's by a swap.
+    fn taken_over(&mut self, time: Time, takeover: Takeover) {
+        let Takeover { room, ownership, stored, basis, slot, asked, waiters } = takeover;
+        let bucket = Bucket::new(self.context.settings.rate, self.context.settings.burst, time.now);
+        let until = time.now + self.context.settings.seat_hold;
+        let held = basis.held_seats(self.context.settings.max_players);
+        let unanswered = basis.unanswered_seats(self.context.settings.max_players);
+        let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.context.random);
+        let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored.clone()), time.now, slot));
+        self.context.counters.takeovers += 1;
+        self.context.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
+        let me = self.context.me_as(ownership);
+        self.context.notify_former_owners(time, room, &stored, &me);
+        self.remember_takeover(time, key, &basis);
+        self.suspend_if_lapsed(time, key, asked);
+        self.arm_room(time, key);
+        for waiter in waiters {
+            self.serve_waiter(time, key, &waiter);
+        }
+    }
+
+    /// Sends one session to the owner: by an address, or over the peer link.
+    fn send_to(&mut self, time: Time, room: RoomId, waiter: &Waiter, owner: &Owner) {
+        let open = self.sessions.get(waiter.session).filter(|session| !matches!(session.place, Place::Closing));
+        let Some(mode) = open.map(|session| session.mode) else {
+            return;
+        };
+        let WaiterPurpose::Enter(entry) = &waiter.purpose else {
+            return self.attach_there(time, room, waiter.session, owner);
+        };
+        if mode == OnWrongPod::Redirect
+            && let Some((tcp, web)) = self.address_of(owner)
+        {
+            self.context.counters.redirects += 1;
+            self.now_outside(time, waiter.session);
+            let asked = Asked::here(waiter.session, waiter.id);
+            self.reply(time, asked, &Event::Redirect { room, tcp: &tcp, web: &web });
+            return self.sessions.wake(waiter.session);
+        }
+        self.open_there(time, room, waiter, entry, owner);
+    }
+
+    /// Where clients reach a pod; `None`: the deployment has not said (yet), so they are relayed.
+    pub(super) fn address_of(&self, owner: &Owner) -> Option<(String, String)> {
+        match &self.advertised {
+            Some(pods) => pods.get(&owner.pod_id).map(|pod| (pod.tcp.clone(), pod.web.clone())),
+            None => Some((owner.tcp.clone(), owner.web.clone())),
+        }
+    }
+}
