@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::interface::{HubLimits, HubSettings};
 use super::ownership::Owned;
 use super::session::{Place, Session};
 use super::{Hub, Purpose};
@@ -34,9 +35,11 @@ impl Hub {
     pub fn over_bounds(&self) -> Option<String> {
         self.check_invariants();
         let mut bounds = self.tables();
-        self.sessions.iter().for_each(|session| self.of_session(session, &mut bounds));
-        self.rooms.iter().for_each(|(_, owned)| self.of_room(owned, &mut bounds));
-        let most_queued = self.context.settings.send_queue + MAX_FRAME;
+        let settings = &self.context.settings;
+        self.sessions.iter().for_each(|session| of_session(session, settings.limits, &mut bounds));
+        let clients = self.sessions.len() + self.remote_members.len();
+        self.rooms.iter().for_each(|(_, owned)| of_room(owned, settings, clients, &mut bounds));
+        let most_queued = settings.send_queue + MAX_FRAME;
         bounds
             .extend(self.remote_members.iter().map(|member| ("a remote member's queue", member.queued(), most_queued)));
         let over = bounds.into_iter().find(|(_, count, most)| count > most);
@@ -51,7 +54,11 @@ impl Hub {
         vec![
             ("relayed sessions", self.relays.len(), sessions),
             ("bytes of rings", self.rooms.ring_bytes(), self.context.settings.ring_total),
-            ("bytes of rings, as they are", self.ring_bytes_now(), self.rooms.ring_bytes()),
+            (
+                "bytes of rings, as they are",
+                self.rooms.iter().map(|(_, owned)| owned.room.ring.bytes()).sum(),
+                self.rooms.ring_bytes(),
+            ),
             (
                 "bytes that remote members wait for, as they are",
                 self.remote_members.holders().map(|(bytes, _)| bytes).sum(),
@@ -73,50 +80,42 @@ impl Hub {
             ("slow readers to end", self.context.slow_readers.len(), 0),
         ]
     }
+}
 
-    fn ring_bytes_now(&self) -> usize {
-        self.rooms.iter().map(|(_, owned)| owned.room.ring.bytes()).sum()
+fn of_session(session: &Session, limits: HubLimits, bounds: &mut Vec<Bound>) {
+    // Reading stops once there is more than four lines; what one read brings comes on top.
+    let (bytes, messages) = session.waiting.lengths();
+    bounds.push(("bytes of lines that wait", bytes, 4 * MAX_LINE + MAX_UNFINISHED_LINE));
+    bounds.push(("messages that wait", messages, limits.waiting));
+    if let Place::Relayed(relay) = &session.place {
+        // What was taken here before the room went goes along.
+        bounds.push(("commands under way", relay.under_way(), limits.commands + 1));
+        bounds.push(("bytes that the owner has not been told of", relay.uncredited(), limits.window + 2 * MAX_FRAME));
     }
+}
 
-    fn of_session(&self, session: &Session, bounds: &mut Vec<Bound>) {
-        let limits = self.context.settings.limits;
-        // Reading stops once there is more than four lines; what one read brings comes on top.
-        let (bytes, messages) = session.waiting.lengths();
-        bounds.push(("bytes of lines that wait", bytes, 4 * MAX_LINE + MAX_UNFINISHED_LINE));
-        bounds.push(("messages that wait", messages, limits.waiting));
-        if let Place::Relayed(relay) = &session.place {
-            // What was taken here before the room went goes along.
-            bounds.push(("commands under way", relay.under_way(), limits.commands + 1));
-            bounds.push((
-                "bytes that the owner has not been told of",
-                relay.uncredited(),
-                limits.window + 2 * MAX_FRAME,
-            ));
-        }
-    }
-
-    fn of_room(&self, owned: &Owned, bounds: &mut Vec<Bound>) {
-        let most_players = self.context.settings.max_players as usize;
-        let comers = self.sessions.len() + self.remote_members.len() + most_players;
-        bounds.push(("seats", owned.room.seats.len(), most_players));
-        bounds.push(("unanswered seats", owned.room.unanswered.len(), most_players));
-        bounds.push(("RESUMEs that wait", owned.resuming.len(), owned.room.seats.len()));
-        bounds.push(("bytes of a ring", owned.room.ring.bytes(), self.context.settings.ring.most()));
-        bounds.push(("who waits for the room", owned.waiters.len(), 2 * comers));
-        bounds.push(("answers that wait for a write", owned.answers_waiting(), MANNERS * comers));
-        if !owned.frames.is_empty() {
-            let mut of_each: BTreeMap<(PodBoot, u64), usize> = BTreeMap::new();
-            for (from, frame) in &owned.frames {
-                if let Frame::Open { relay, .. }
-                | Frame::Attach { relay, .. }
-                | Frame::Command { relay, .. }
-                | Frame::Closed { relay, .. } = frame
-                {
-                    *of_each.entry((*from, relay.0)).or_default() += 1;
-                }
+/// `clients`: that this hub has, or that other pods relay to it.
+fn of_room(owned: &Owned, settings: &HubSettings, clients: usize, bounds: &mut Vec<Bound>) {
+    let most_players = settings.max_players as usize;
+    let comers = clients + most_players;
+    bounds.push(("seats", owned.room.seats.len(), most_players));
+    bounds.push(("unanswered seats", owned.room.unanswered.len(), most_players));
+    bounds.push(("RESUMEs that wait", owned.resuming.len(), owned.room.seats.len()));
+    bounds.push(("bytes of a ring", owned.room.ring.bytes(), settings.ring.most()));
+    bounds.push(("who waits for the room", owned.waiters.len(), 2 * comers));
+    bounds.push(("answers that wait for a write", owned.answers_waiting(), MANNERS * comers));
+    if !owned.frames.is_empty() {
+        let mut of_each: BTreeMap<(PodBoot, u64), usize> = BTreeMap::new();
+        for (from, frame) in &owned.frames {
+            if let Frame::Open { relay, .. }
+            | Frame::Attach { relay, .. }
+            | Frame::Command { relay, .. }
+            | Frame::Closed { relay, .. } = frame
+            {
+                *of_each.entry((*from, relay.0)).or_default() += 1;
             }
-            let most = of_each.into_values().max().unwrap_or(0);
-            bounds.push(("frames of one session that wait", most, self.context.settings.limits.commands + MANNERS));
         }
+        let most = of_each.into_values().max().unwrap_or(0);
+        bounds.push(("frames of one session that wait", most, settings.limits.commands + MANNERS));
     }
 }
