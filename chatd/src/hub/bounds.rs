@@ -29,6 +29,7 @@ impl Hub {
         self.search.check_invariants(self.context.me.ownership.boot);
         let is_searched = |owned: &Owned| self.search.is_under_way(owned.room.id);
         assert!(!self.rooms.iter().any(|(_, owned)| is_searched(owned)), "a search for a room that is here");
+        self.outgoing.check_invariants();
     }
 
     /// The first queue or table that holds more than it may. Panics if a part contradicts itself.

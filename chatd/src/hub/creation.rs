@@ -42,7 +42,7 @@ impl Hub {
     }
 
     pub(super) fn may_create(&mut self, time: Time) -> Result<RoomSlot, ErrorCode> {
-        if self.drain.is_some() {
+        if self.outgoing.is_draining() {
             return Err(ErrorCode::ShuttingDown);
         }
         if !self.context.serves() {

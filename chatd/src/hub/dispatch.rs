@@ -282,7 +282,7 @@ impl Hub {
     /// The pod drains by `deadline` (ms): moves every room to one of the targets, and its clients after them.
     pub fn drain(&mut self, time: Time, deadline: u64) {
         self.begin(time);
-        self.start_drain(time, deadline);
+        self.outgoing.start(time, &mut self.context, deadline, self.sessions.len());
         self.finish(time);
     }
 

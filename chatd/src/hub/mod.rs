@@ -87,7 +87,7 @@ use crate::protocol::token::Keyring;
 use crate::record::Owner;
 
 use context::{Context, Purpose, Timer};
-use migration::{Drain, IncomingMoves};
+use migration::{IncomingMoves, Outgoing};
 use placement::Placement;
 use relay::Relays;
 use remote_members::RemoteMembers;
@@ -120,7 +120,8 @@ pub struct Hub {
     /// Rooms on their way to here.
     incoming: IncomingMoves,
     placement: Placement,
-    drain: Option<Drain>,
+    /// Where this pod's rooms and clients go while it drains.
+    outgoing: Outgoing,
     encoder: delivery::Encoder,
 }
 
@@ -139,7 +140,7 @@ impl Hub {
             search: Search::default(),
             incoming: IncomingMoves::default(),
             placement: Placement::default(),
-            drain: None,
+            outgoing: Outgoing::default(),
             encoder: delivery::Encoder::default(),
         }
     }

@@ -62,7 +62,7 @@ impl Hub {
             Some(_) => Served::Not { seen: None },
             None if self.incoming.contains(room) => Served::Soon,
             None => {
-                let dead = dead.filter(|_| self.drain.is_none());
+                let dead = dead.filter(|_| !self.outgoing.is_draining());
                 self.search.asked_by_pod(&mut self.context, time, room, from, dead)
             }
         };
@@ -106,7 +106,7 @@ impl Hub {
     fn slot_for_takeover(&mut self, time: Time, room: RoomId) -> Result<RoomSlot, Obstacle> {
         if self.incoming.contains(room) {
             Err(Obstacle::IsComing)
-        } else if self.drain.is_some() {
+        } else if self.outgoing.is_draining() {
             Err(Obstacle::Draining)
         } else if !self.context.settled() {
             Err(Obstacle::Refused(ErrorCode::Unavailable))

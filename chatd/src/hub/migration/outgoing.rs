@@ -1,318 +1,251 @@
-//! Planned moves, at the source: a room is handed to another pod, or goes on here until it can be. Pure: no I/O.
+//! A draining pod, as one thread sees it: which room is offered to whom, and which client goes when. Pure: no I/O, and knows no room.
 //!
-//! The source freezes the room, settles its record, offers a snapshot; the target swaps the record in and then serves; the
-//! source yields. Whatever fails in between, the record says whose the room is (docs/architecture.md, Ownership): until it has been read, the
-//! room stands still.
+//! Rooms go as fast as the other pods answer (`pace.rs`), each by the steps of `moving.rs`; what is not taken goes on here and is offered
+//! again, until the deadline. Clients go one after the other, spread over what the deadline leaves.
 
-use super::{Ended, Hub, PodBoot, RoomId};
-use crate::hub::Notice;
-use crate::hub::context::Context;
-use crate::hub::ownership::{Answer, Owned, PATIENCE, Phase};
-use crate::hub::remote_members::refuse_frames;
-use crate::hub::session::Place;
-use crate::ids::{Reach, Time};
+use std::collections::{HashMap, VecDeque};
+
+use super::pace::{Ended, Targets};
+use crate::hub::context::{Context, Timer};
+use crate::ids::{SessionId, Time};
 use crate::lease::Target;
-use crate::peer_protocol::Frame;
-use crate::protocol::{ErrorCode, Ownership};
-use crate::record::Owner;
+use crate::protocol::{PodBoot, RoomId};
 
-#[derive(Debug, PartialEq, Eq)]
-enum Step {
-    /// The write under way is settled.
-    Settling,
-    /// The target has been offered the room.
-    Offering,
-    /// The target has not taken it: the record is read.
-    Checking,
-    /// It is still mine: it is claimed again, so that a late swap fails.
-    Reclaiming,
+/// Balancers are slow to learn that a pod is going: for so long it is as good as any other (ms).
+const KEEP_RELAYING: u64 = 5_000;
+/// How often a draining hub looks for what it can do next (ms). Moves go on by their answers meanwhile.
+const STEP: u64 = 100;
+/// How much longer a client that is to go may take to finish a line (ms).
+const FINISH_LINE: u64 = 1_000;
+/// The last client is sent away so long before the deadline (ms).
+const BEFORE_DEADLINE: u64 = 2_000;
+/// So many clients may go at once; with more, each lengthens the time over which all are spread (ms).
+const AT_ONCE: usize = 5;
+const APART: u64 = 200;
+
+/// What a look at a draining hub comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// The deadline has passed: everybody goes.
+    pub is_over: bool,
+    /// Every record is to be checked, for the last time: seats wait in the records for those who take the rooms over.
+    pub checks_records: bool,
 }
 
-/// A room on its way to another pod.
+/// A room that has been offered, or is about to be.
 #[derive(Debug)]
-pub struct Move {
-    step: Step,
-    target: Target,
-    pub until: u64,
-    /// The target has been offered the room, and may have taken it.
-    tried: bool,
-    /// The lease was lost while the record was not to be written: the room is claimed again if it stays.
-    claim: bool,
+struct Offer {
+    to: PodBoot,
+    /// When the target was told (ms).
+    sent: Option<u64>,
 }
 
-impl Move {
-    /// The record is not to be written: the target may be swapping it.
-    pub fn offered(&self) -> bool {
-        matches!(self.step, Step::Offering | Step::Checking)
-    }
+#[derive(Debug)]
+struct Draining {
+    since: u64,
+    deadline: u64,
+    /// The most clients that were here at once since then.
+    most_clients: usize,
+    targets: Targets,
+    /// The directory names no other pod.
+    is_alone: bool,
+    /// One that it names is being linked.
+    dialling: bool,
+    /// Rooms that can be offered next; what has come since is found by the next look.
+    waiting: VecDeque<RoomId>,
+    offers: HashMap<RoomId, Offer>,
+    /// Every record has been looked at for the last time.
+    checked: bool,
+}
 
-    /// Whether the room was offered to this pod.
-    pub fn tried(&self, boot: PodBoot) -> bool {
-        self.tried && self.target.boot == boot
-    }
-
-    /// The record turned out to be another than was offered, and not the target's. True: the room is claimed again with what is
-    /// written now.
-    pub fn starts_over(&mut self, now: u64) -> bool {
-        let checking = self.step == Step::Checking;
-        if checking {
-            (self.step, self.until, self.claim) = (Step::Reclaiming, now + PATIENCE, false);
-        }
-        checking
-    }
-
-    /// The lease has been lost. False: the room is to be claimed again now, and not when it turns out that it stays.
-    pub fn claims_later(&mut self) -> bool {
-        self.claim |= self.offered();
-        self.offered()
+impl Draining {
+    /// When this client is to go, of those that may go from `from` on.
+    fn turn(&self, id: SessionId, from: u64) -> u64 {
+        let left = (self.deadline.saturating_sub(BEFORE_DEADLINE)).saturating_sub(from);
+        let span = left.min(self.most_clients.saturating_sub(AT_ONCE) as u64 * APART);
+        // Multiples of the golden ratio lie evenly in every stretch, however many there are.
+        from + ((u64::from(id.index.wrapping_mul(0x9E37_79B9)) * span) >> 32)
     }
 }
 
-impl Hub {
-    /// Begins as many moves as the other pods' answers allow.
-    pub(in crate::hub) fn move_rooms(&mut self, time: Time) {
-        self.link_targets(time);
-        if let Some(drain) = self.drain.as_mut().filter(|drain| drain.waiting.is_empty()) {
-            let ready = self.rooms.iter().filter(|(_, owned)| owned.can_move()).map(|(_, owned)| owned.room.id);
-            drain.waiting = ready.collect();
+/// See the module's documentation. Empty until the pod drains.
+#[derive(Debug, Default)]
+pub struct Outgoing(Option<Draining>);
+
+impl Outgoing {
+    // ---- the drain
+
+    /// The pod drains by `deadline` (ms). `clients`: how many there are.
+    pub fn start(&mut self, time: Time, context: &mut Context, deadline: u64, clients: usize) {
+        if self.0.is_some() {
+            return;
         }
-        self.next_moves(time);
+        self.0 = Some(Draining {
+            since: time.now,
+            deadline,
+            most_clients: clients,
+            targets: Targets::default(),
+            is_alone: false,
+            dialling: false,
+            waiting: VecDeque::new(),
+            offers: HashMap::new(),
+            checked: false,
+        });
+        // What it answered long ago says nothing.
+        context.directory_answers = false;
+        context.arm(time.now + STEP, Timer::Drain);
     }
 
-    /// As before, of the rooms that are known to wait.
-    fn next_moves(&mut self, time: Time) {
-        // What stays at once is offered again later.
-        for _ in 0..self.drain.as_ref().map_or(0, |drain| drain.waiting.len()) {
-            let Hub { drain, rooms, context: Context { peers, directory_answers, .. }, .. } = self;
-            let Some(drain) = drain.as_mut().filter(|drain| time.now < drain.deadline && *directory_answers) else {
-                return;
-            };
-            let ready = |room: &RoomId| {
-                let key = rooms.key(*room);
-                key.filter(|key| rooms.get(*key).is_some_and(Owned::can_move))
-            };
-            while drain.waiting.front().is_some_and(|room| ready(room).is_none()) {
-                drain.waiting.pop_front();
+    pub fn is_draining(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Looks for what can be done next. `None`: the pod does not drain.
+    pub fn look(&mut self, now: u64, clients: usize) -> Option<Look> {
+        let draining = self.0.as_mut()?;
+        draining.most_clients = draining.most_clients.max(clients);
+        let is_over = now >= draining.deadline;
+        let checks_records = now + BEFORE_DEADLINE >= draining.deadline && !draining.checked;
+        draining.checked |= checks_records;
+        Some(Look { is_over, checks_records })
+    }
+
+    /// When to look next (ms): on round times only, so that there is one timer however often the targets are told.
+    pub fn next_look(now: u64) -> u64 {
+        (now / STEP + 1) * STEP
+    }
+
+    // ---- clients
+
+    /// This client is sent on to another pod now.
+    pub fn sends_away(&self, now: u64, id: SessionId) -> bool {
+        self.0.as_ref().is_some_and(|draining| now >= draining.turn(id, draining.since + KEEP_RELAYING))
+    }
+
+    /// As [`Outgoing::sends_away`], for a client that can be told where to go: it need not wait for the balancers.
+    pub fn redirects(&self, now: u64, id: SessionId) -> bool {
+        self.0.as_ref().is_some_and(|draining| now >= draining.turn(id, draining.since))
+    }
+
+    /// A client in the middle of a line may finish it.
+    pub fn is_patient(&self, now: u64, id: SessionId) -> bool {
+        let turn = |draining: &Draining| draining.turn(id, draining.since + KEEP_RELAYING);
+        self.0.as_ref().is_none_or(|draining| now < turn(draining) + FINISH_LINE)
+    }
+
+    // ---- rooms
+
+    /// The pods that rooms can be moved to, as the directory knows them now.
+    pub fn targets_listed(&mut self, targets: Vec<Target>) {
+        if let Some(draining) = &mut self.0 {
+            draining.is_alone = targets.is_empty();
+            draining.targets.listed(targets);
+        }
+    }
+
+    /// There is no other pod: a room that nobody is connected to need not wait for one.
+    pub fn is_alone(&self, context: &Context) -> bool {
+        let unlisted = self.0.as_ref().is_some_and(|draining| draining.is_alone);
+        unlisted && context.directory_answers && context.peers.is_alone()
+    }
+
+    /// Sees to links to the targets: a room is offered over a link that is there, so that it does not stand still for as long as a dial takes.
+    pub fn link_targets(&mut self, time: Time, context: &mut Context) {
+        let Some(draining) = &mut self.0 else {
+            return;
+        };
+        draining.dialling = false;
+        for target in draining.targets.all_listed() {
+            if !context.peers.is_up(target.boot) {
+                draining.dialling |= context.reach(time, target.boot, &target.peer);
             }
-            let Some((room, key)) = drain.waiting.front().and_then(|room| Some((*room, ready(room)?))) else {
-                return;
-            };
-            let Some(target) = drain.targets.choose(time.now, peers.linked(), drain.dialling) else {
-                return;
-            };
-            drain.waiting.pop_front();
-            drain.offers.insert(room, (target.boot, None));
-            self.start_move(time, key, target);
         }
     }
 
-    /// A room is offered over a link that is there, so that it does not stand still for as long as a dial takes.
-    fn link_targets(&mut self, time: Time) {
-        let listed = self.drain.iter().flat_map(|drain| drain.targets.all_listed());
-        let absent = listed.filter(|target| !self.context.peers.is_up(target.boot));
-        let mut dialling = false;
-        for (boot, peer) in absent.map(|target| (target.boot, target.peer.clone())).collect::<Vec<_>>() {
-            dialling |= self.context.reach(time, boot, &peer);
-        }
-        if let Some(drain) = &mut self.drain {
-            drain.dialling = dialling;
-        }
+    /// How many rooms are known to wait for an offer.
+    pub fn waiting(&self) -> usize {
+        self.0.as_ref().map_or(0, |draining| draining.waiting.len())
     }
 
-    fn start_move(&mut self, time: Time, key: usize, target: Target) {
-        if let Some(owned) = self.rooms.get_mut(key) {
-            let (step, until) = (Step::Settling, time.now + PATIENCE);
-            owned.phase = Phase::Moving(Move { step, target, until, tried: false, claim: false });
-        }
-        self.write(time, key);
-        self.move_settled(time, key);
-        self.arm_room(time, key);
+    /// No room is known to wait, though the pod drains: those that can move are to be named.
+    pub fn wants_rooms(&self) -> bool {
+        self.0.as_ref().is_some_and(|draining| draining.waiting.is_empty())
     }
 
-    /// What the directory has is known, and perhaps as it should be.
-    pub(in crate::hub) fn move_settled(&mut self, time: Time, key: usize) {
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
-        let (written, known) = (owned.is_written(), owned.is_known());
-        let Phase::Moving(moving) = &mut owned.phase else {
-            return;
-        };
-        match moving.step {
-            Step::Checking if known => {
-                // The target has not got it: nobody else will, once this is written.
-                self.context.counters.handovers_failed += 1;
-                moving.step = Step::Reclaiming;
-                moving.until = time.now + PATIENCE;
-                moving.claim = false;
-                owned.claim();
-                self.write(time, key);
-            }
-            Step::Settling if written => self.offer(time, key),
-            Step::Reclaiming if written => self.stay(time, key),
-            _ => {}
+    /// These rooms can move.
+    pub fn rooms_wait(&mut self, rooms: impl Iterator<Item = RoomId>) {
+        if let Some(draining) = &mut self.0 {
+            draining.waiting.extend(rooms);
         }
     }
 
-    fn offer(&mut self, time: Time, key: usize) {
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
-        let (room, record) = (owned.room.id, owned.stored().cloned());
-        let Phase::Moving(moving) = &mut owned.phase else {
-            return;
-        };
-        let boot = moving.target.boot;
-        let offer = self.drain.as_mut().and_then(|drain| drain.offers.get_mut(&room));
-        let (Some(record), Some((_, sent)), true) = (record, offer, self.context.peers.is_up(boot)) else {
-            return self.stay(time, key);
-        };
-        *sent = Some(time.now);
-        (moving.step, moving.until, moving.tried) = (Step::Offering, time.now + PATIENCE, true);
-        let snapshot = owned.room.snapshot(owned.ownership, &record, time.now);
-        self.context.peers.send(boot, &Frame::MigrateOffer { room, snapshot });
-        self.arm_room(time, key);
-    }
-
-    pub(in crate::hub) fn offer_answered(
+    /// The next room that is to move, and where to. `None`: none can, or the other pods have enough to do.
+    pub fn next_offer(
         &mut self,
-        time: Time,
-        from: PodBoot,
-        room: RoomId,
-        basis: Ownership,
-        taken: Option<Owner>,
-    ) {
-        let Some(key) = self.rooms.key(room) else {
-            return;
-        };
-        let Some(owned) = self.rooms.get(key).filter(|owned| owned.ownership == basis) else {
-            return;
-        };
-        let offering = |moving: &Move| moving.step == Step::Offering && moving.target.boot == from;
-        let offered = matches!(&owned.phase, Phase::Moving(moving) if offering(moving));
-        match taken {
-            Some(owner) if owner.ownership > owned.ownership => {
-                if let Some(drain) = &mut self.drain {
-                    let took = |sent: Option<u64>| Ended::Taken(time.now.saturating_sub(sent.unwrap_or(time.now)));
-                    drain.offer_ended(room, took);
-                }
-                self.yield_to(time, key, owner);
-                self.next_moves(time);
-            }
-            None if offered => self.check_move(time, key),
-            _ => {}
+        now: u64,
+        context: &Context,
+        can_move: impl Fn(RoomId) -> bool,
+    ) -> Option<(RoomId, Target)> {
+        let draining = self.0.as_mut().filter(|draining| now < draining.deadline && context.directory_answers)?;
+        while draining.waiting.front().is_some_and(|room| !can_move(*room)) {
+            draining.waiting.pop_front();
+        }
+        let room = *draining.waiting.front()?;
+        let target = draining.targets.choose(now, context.peers.linked(), draining.dialling)?;
+        draining.waiting.pop_front();
+        let before = draining.offers.insert(room, Offer { to: target.boot, sent: None });
+        debug_assert!(before.is_none(), "{room} is offered twice: {before:?}");
+        Some((room, target))
+    }
+
+    /// The target is told of the room now. False: the room was not to move.
+    pub fn sent(&mut self, now: u64, room: RoomId) -> bool {
+        let offer = self.0.as_mut().and_then(|draining| draining.offers.get_mut(&room));
+        offer.is_some_and(|offer| {
+            offer.sent = Some(now);
+            true
+        })
+    }
+
+    /// The target has the room.
+    pub fn taken(&mut self, now: u64, room: RoomId) {
+        self.ended(room, |sent| Ended::Taken(now.saturating_sub(sent.unwrap_or(now))));
+    }
+
+    /// The target does not take the room, or cannot be heard of.
+    pub fn failed(&mut self, now: u64, room: RoomId) {
+        self.ended(room, |_| Ended::Failed(now));
+    }
+
+    /// Something else has become of the room: it has left this hub.
+    pub fn is_over(&mut self, room: RoomId) {
+        self.ended(room, |_| Ended::Void);
+    }
+
+    /// The room goes on here, until it is offered again.
+    pub fn stays(&mut self, room: RoomId) {
+        self.is_over(room);
+        if let Some(draining) = &mut self.0 {
+            draining.waiting.push_back(room);
         }
     }
 
-    pub(in crate::hub) fn move_due(&mut self, time: Time, key: usize) {
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
-        let Phase::Moving(moving) = &mut owned.phase else {
-            return;
-        };
-        // What passed its time during a freeze has to wait for the record like all else.
-        if moving.until > time.now || owned.unconfirmed.is_some() {
-            return;
-        }
-        match moving.step {
-            Step::Offering => self.check_move(time, key),
-            Step::Settling => {
-                self.context.directory_answers = false;
-                self.stay(time, key);
-            }
-            // The target may have it: the directory is asked until it says so.
-            Step::Checking | Step::Reclaiming => moving.until = time.now + PATIENCE,
-        }
-    }
-
-    /// No other pod has the room, nor will have: it goes on here until it is offered again.
-    fn stay(&mut self, time: Time, key: usize) {
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
-        let room = owned.room.id;
-        if let Phase::Moving(Move { claim: true, .. }) = std::mem::replace(&mut owned.phase, Phase::Serving) {
-            owned.claim();
-        }
-        if let Some(drain) = &mut self.drain {
-            drain.offer_ended(room, |_| Ended::Void);
-            drain.waiting.push_back(room);
-        }
-        self.write(time, key);
-        self.ready_again(time, key);
-        self.arm_room(time, key);
-    }
-
-    /// The target does not take the room: what the record says is looked at before anything else.
-    fn check_move(&mut self, time: Time, key: usize) {
-        if let Some(owned) = self.rooms.get_mut(key)
-            && let Phase::Moving(moving) = &mut owned.phase
+    fn ended(&mut self, room: RoomId, how: impl FnOnce(Option<u64>) -> Ended) {
+        if let Some(draining) = &mut self.0
+            && let Some(offer) = draining.offers.remove(&room)
         {
-            moving.step = Step::Checking;
-            moving.until = time.now + PATIENCE;
-            let (room, to) = (owned.room.id, moving.target.pod_id.clone());
-            if let Some(drain) = &mut self.drain {
-                drain.offer_ended(room, |_| Ended::Failed(time.now));
-            }
-            self.context.log(Notice::MoveFailed { room, to });
-            self.read_own_record(time, key);
-            self.arm_room(time, key);
+            draining.targets.ended(offer.to, how(offer.sent));
         }
     }
 
-    pub(in crate::hub) fn move_peer_away(&mut self, time: Time, boot: PodBoot) {
-        let offering = |moving: &Move| moving.step == Step::Offering && moving.target.boot == boot;
-        let moves = self.rooms.iter();
-        let moves = moves.filter(|(_, owned)| matches!(&owned.phase, Phase::Moving(moving) if offering(moving)));
-        for key in moves.map(|(key, _)| key).collect::<Vec<_>>() {
-            self.check_move(time, key);
+    /// What must hold between calls; panics where it does not.
+    pub fn check_invariants(&self) {
+        if let Some(draining) = &self.0 {
+            draining.targets.check_open(|boot| draining.offers.values().filter(|offer| offer.to == boot).count());
         }
-    }
-
-    /// The room has left this hub, in whatever way.
-    pub(in crate::hub) fn move_is_over(&mut self, room: RoomId) {
-        if let Some(drain) = &mut self.drain {
-            drain.offer_ended(room, |_| Ended::Void);
-        }
-    }
-
-    /// The room stays in the directory for whoever is asked for it next; those who are in it are told to come again.
-    pub(super) fn abandon(&mut self, time: Time, key: usize, code: ErrorCode) {
-        let Some(mut owned) = self.disown(key) else {
-            return;
-        };
-        let room = owned.room.id;
-        self.context.counters.handovers_failed += 1;
-        self.context.log(Notice::GivenUp { room });
-        for seat in &owned.room.seats {
-            match seat.reach {
-                Some(Reach::Local(id)) => {
-                    if let Some(session) = self.sessions.get_mut(id) {
-                        session.place = Place::Outside;
-                    }
-                    self.fail(time, id, code);
-                }
-                Some(Reach::Remote(member)) => self.remote_members.end(&mut self.context.peers, member, code, true),
-                None => {}
-            }
-        }
-        for waiter in owned.waiters.drain(..) {
-            self.turn_away(time, &waiter, code);
-        }
-        for resuming in owned.resuming.drain(..) {
-            self.refuse_entry(time, resuming.asked, code);
-        }
-        for answer in owned.take_answers() {
-            if let Answer::Left { asked, .. } = answer {
-                // The record may hold the seat still, and so the next owner: nobody has left.
-                self.refuse(time, asked, ErrorCode::Unavailable);
-                match asked.by {
-                    Reach::Local(id) => self.fail(time, id, code),
-                    Reach::Remote(member) => self.remote_members.end(&mut self.context.peers, member, code, true),
-                }
-            }
-        }
-        refuse_frames(&mut self.context, std::mem::take(&mut owned.frames));
     }
 }
+
+#[cfg(test)]
+#[path = "outgoing_tests.rs"]
+mod tests;

@@ -111,6 +111,13 @@ impl Targets {
         Some(pace.target.clone())
     }
 
+    /// Panics where the offers that count as open are not those that `offers` counts for each pod.
+    pub fn check_open(&self, offers: impl Fn(PodBoot) -> usize) {
+        for (boot, pace) in &self.0 {
+            assert_eq!(pace.open, offers(*boot), "open offers to {boot}");
+        }
+    }
+
     pub fn ended(&mut self, boot: PodBoot, how: Ended) {
         if let Some(pace) = self.0.get_mut(&boot) {
             pace.open = pace.open.saturating_sub(1);

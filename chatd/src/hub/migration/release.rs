@@ -106,7 +106,7 @@ impl Hub {
     }
 
     fn becomes_relayed(&mut self, time: Time, id: SessionId, room: RoomId, stay: Stay) {
-        let draining = self.drain.is_some();
+        let draining = self.outgoing.is_draining();
         if let Some(session) = self.sessions.get_mut(id) {
             let redirect = session.mode == OnWrongPod::Redirect && !draining;
             let relay = Relay::yielded(room, stay, redirect, time.now + ATTACH_PATIENCE);

@@ -15,7 +15,7 @@ impl Hub {
         let refuse = !self.context.serves()
             || !self.context.directory_answers
             || snapshot.is_nonsense()
-            || self.drain.is_some()
+            || self.outgoing.is_draining()
             || self.rooms.key(room).is_some()
             || self.incoming.contains(room);
         let slot = if refuse {

@@ -49,7 +49,7 @@ impl Hub {
 
     pub(in crate::hub) fn disown(&mut self, key: usize) -> Option<Owned> {
         let owned = self.rooms.remove(key)?;
-        self.move_is_over(owned.room.id);
+        self.outgoing.is_over(owned.room.id);
         Some(owned)
     }
 

@@ -159,6 +159,11 @@ impl Owned {
         self.ready() && self.record.is_settled()
     }
 
+    /// It is on its way to this pod, which has not answered the offer.
+    pub fn is_offered_to(&self, boot: PodBoot) -> bool {
+        matches!(&self.phase, Phase::Moving(moving) if moving.is_offered_to(boot))
+    }
+
     /// What the directory holds is known, though it may not be all that it should.
     pub fn is_known(&self) -> bool {
         self.record.is_known()
@@ -253,7 +258,7 @@ impl Owned {
         });
         let phase = match &self.phase {
             Phase::Founding { until, .. } | Phase::Closing { until } => Some(*until),
-            Phase::Moving(moving) => Some(moving.until),
+            Phase::Moving(moving) => Some(moving.until()),
             Phase::Serving => None,
         };
         let empty = self.closes_at(settings.empty_ttl);

@@ -75,7 +75,7 @@ impl Hub {
     pub(in crate::hub) fn claim_all(&mut self, time: Time) {
         for (_, owned) in self.rooms.iter_mut() {
             if let Phase::Moving(moving) = &mut owned.phase
-                && moving.claims_later()
+                && moving.offered()
             {
                 continue;
             }

@@ -173,16 +173,18 @@ impl Hub {
 
     /// Sends the client on, if it is to go and nothing is in flight.
     pub(in crate::hub) fn leave_if_idle(&mut self, time: Time, id: SessionId) {
-        let draining = self.drain_sends_away(time, id);
+        let draining = self.outgoing.sends_away(time.now, id);
         let Some(session) = self.sessions.get(id) else {
             return;
         };
         let mode = session.mode;
-        let quiet = session.quiet(self.drain_is_patient(time, id));
+        // Who can be told where to go need not wait for the balancers.
+        let redirected = mode == OnWrongPod::Redirect && self.outgoing.redirects(time.now, id);
+        let quiet = session.quiet(self.outgoing.is_patient(time.now, id));
         let Place::Relayed(relay) = &session.place else {
             return;
         };
-        if !quiet || !relay.idle() || !(relay.redirect || draining || self.goes_at_once(time, id, mode)) {
+        if !quiet || !relay.idle() || !(relay.redirect || draining || redirected) {
             return;
         }
         let (room, owner) = (relay.room, relay.owner.clone());
