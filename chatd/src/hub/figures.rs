@@ -28,7 +28,8 @@ impl Hub {
             }
             gauges.queued_bytes += session.output.len() as u64;
         }
-        gauges.queued_bytes += self.remote_members.iter().map(|member| member.queued()).sum::<usize>() as u64;
+        gauges.queued_bytes +=
+            self.remote_members.iter().map(super::remote_members::RemoteMember::queued).sum::<usize>() as u64;
         gauges
     }
 
