@@ -35,6 +35,7 @@ pub struct Permit {
 }
 
 impl ConnectionLimit {
+    /// `count` places, of which one address gets `of_one`, if addresses are seen.
     pub fn new(count: usize, of_one: Option<usize>) -> Self {
         Self(Arc::new(Inner {
             count,
@@ -51,6 +52,7 @@ impl ConnectionLimit {
         self.0.draining.store(true, Ordering::Relaxed);
     }
 
+    /// New connections are to go to other pods.
     pub fn draining(&self) -> bool {
         self.0.draining.load(Ordering::Relaxed)
     }

@@ -70,6 +70,7 @@ summed! {
         pub redirects: u64,
         /// Sessions that this pod began to carry to another one.
         pub relays: u64,
+        /// Rooms that were created here.
         pub rooms_created: u64,
         /// Empty rooms that were closed: after their time, or for a new one.
         pub rooms_closed: u64,
@@ -123,12 +124,15 @@ pub fn join_results() -> impl Iterator<Item = &'static str> {
 summed! {
     /// What is in one shard now.
     pub struct Gauges {
+        /// Rooms that this pod owns.
         pub rooms: u64,
         /// Seats in this pod's rooms, held ones too.
         pub players: u64,
         /// Seats that wait for a dropped connection to come back.
         pub held_seats: u64,
+        /// Open connections of raw TCP clients.
         pub connections_tcp: u64,
+        /// Open WebSockets.
         pub connections_web: u64,
         /// Sessions that are connected here and whose room is in another pod.
         pub relayed_sessions: u64,
@@ -156,6 +160,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// Counts one time.
     pub fn observe(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let bucket = BUCKETS.iter().position(|bound| micros <= *bound).unwrap_or(BUCKETS.len());
@@ -163,6 +168,7 @@ impl Histogram {
         self.sum_micros = self.sum_micros.saturating_add(micros);
     }
 
+    /// How many times were counted.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }

@@ -11,6 +11,7 @@ pub const BOUND: Duration = Duration::from_secs(2);
 
 /// Why a check failed. `chatd healthcheck` prints it and exits with 1.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum Unhealthy {
     #[error("nothing answers at {0}: is chatd running, with this --admin-listen?")]
     NoConnection(SocketAddr),

@@ -33,7 +33,9 @@ pub struct RelayId(pub u64);
 /// One client connection, anywhere: the boot of the pod that it is connected to, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SessionRef {
+    /// The process that the client is connected to.
     pub boot: PodBoot,
+    /// Its number there.
     pub relay: RelayId,
 }
 

@@ -27,8 +27,11 @@ pub fn creations(now: u64) -> Bucket {
 /// Whose account it is: an IPv4 address, or an IPv6 network of 64 bits, which is what one customer gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Account {
+    /// An IPv4 address.
     V4(u32),
+    /// An IPv6 network of /64.
     V6(u64),
+    /// Everyone whose address has no account of its own.
     Others,
 }
 

@@ -104,6 +104,7 @@ impl Write for Kept {
 pub struct OnceAMinute(Option<Instant>);
 
 impl OnceAMinute {
+    /// Whether a minute has passed since it last was; then the next one begins.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let due = self.0.is_none_or(|last| now >= last + Duration::from_mins(1));
         if due {

@@ -26,6 +26,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Snapshot {
     /// False only before the first lease and while the lease is refused.
     pub ready: bool,
+    /// See [`crate::lease::LeaseStatus::draining`].
     pub draining: bool,
     /// The pod may take over rooms and say `room_not_found`.
     pub settled: bool,
@@ -37,7 +38,9 @@ pub struct Snapshot {
     pub directory_detail: String,
     /// The sums over all shards.
     pub counters: Counters,
+    /// What is there now, summed over the shards.
     pub gauges: Gauges,
+    /// What was asked of the directory.
     pub directory_counters: DirectoryCounters,
     /// Places for connections: `--max-connections`, or what the limit of open files allows.
     pub connection_places: u64,
@@ -59,6 +62,7 @@ pub struct Snapshot {
     pub token_keys: u64,
     /// Changed files (keys, passwords, certificates, addresses) that could not be used: the old content still counts.
     pub file_reload_failures: u64,
+    /// What the system says of the process.
     pub process: Process,
 }
 

@@ -35,13 +35,19 @@ pub enum Drop {
 /// A session as its entry pod knows it, brought to a new owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attach {
+    /// How the client's bytes are written.
     pub encoding: Encoding,
+    /// The player.
     pub name: PlayerName,
+    /// The seat that it has had.
     pub seat: SeatId,
+    /// The seat is held when the connection drops.
     pub resumable: bool,
+    /// What its player finds the seat again by.
     pub key: Option<SeatKey>,
     /// Up to where the client was given the room's events.
     pub timeline: Timeline,
+    /// How many of them it was given.
     pub position: u64,
     /// The number of the last message among them.
     pub seq: u64,
@@ -51,6 +57,7 @@ pub struct Attach {
 
 /// What a delivery does to the session besides its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum After {
     /// Seated. `joined`: the bytes are JOINED and all that goes with it. If not, they say what an attach has changed, and what was
     /// missed follows.
@@ -70,11 +77,14 @@ pub struct Delivery<'a> {
     pub replies: Option<u64>,
     /// The position and seq up to which the session then has everything; zeroes: as before.
     pub place: (u64, u64),
+    /// For the client, in its encoding.
     pub bytes: Cow<'a, [u8]>,
+    /// What it does to the session besides.
     pub after: Option<After>,
 }
 
 impl Delivery<'_> {
+    /// The same delivery, owning its bytes.
     pub fn into_owned(self) -> Delivery<'static> {
         Delivery { bytes: Cow::Owned(self.bytes.into_owned()), ..self }
     }
@@ -82,6 +92,7 @@ impl Delivery<'_> {
 
 /// What a pod answers when asked about a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum Served {
     /// I serve it.
     Here(Owner),
@@ -93,6 +104,7 @@ pub enum Served {
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum Frame<'a> {
     /// Do you serve `room`? `dead`: an ownership whose pod is dead; claim again above it if you do and yours is lower, take the room
     /// over if you do not.
@@ -215,6 +227,7 @@ fn as_bytes<S: serde::Serializer>(bytes: &Cow<'_, [u8]>, serializer: S) -> Resul
 }
 
 impl Frame<'_> {
+    /// The room that it is about.
     pub fn room(&self) -> RoomId {
         match self {
             Frame::Ask { room, .. }

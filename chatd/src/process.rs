@@ -7,7 +7,9 @@ use std::time::Duration;
 pub struct Process {
     /// User and system time of all threads since the start.
     pub cpu: Duration,
+    /// Memory in use.
     pub resident_bytes: u64,
+    /// Open files and sockets.
     pub open_files: u64,
     /// Unix seconds; 0 if unknown.
     pub started_at: f64,

@@ -10,7 +10,9 @@ use crate::protocol::{Epoch, Ownership, PlayerName, PodBoot, SeatId, SeatKey};
 /// A pod as owner of a room: how it is told apart, and where it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
+    /// The epoch and the process: greater ones win.
     pub ownership: Ownership,
+    /// The pod's name, under which its lease stands.
     pub pod_id: String,
     /// `host:port` for raw TCP clients.
     pub tcp: String,
@@ -23,6 +25,7 @@ pub struct Owner {
 /// One seat as the record keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedSeat {
+    /// The number that tokens name.
     pub seat: SeatId,
     /// A new owner holds this seat; it ends the others.
     #[serde(default)]
@@ -39,13 +42,16 @@ pub struct RecordedSeat {
 /// this one end before it could.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Former {
+    /// Of its ownership.
     pub epoch: Epoch,
+    /// The process.
     pub boot: PodBoot,
     /// `host:port` for other pods.
     pub peer: String,
 }
 
 impl Former {
+    /// The ownership that it had.
     pub fn ownership(&self) -> Ownership {
         Ownership { epoch: self.epoch, boot: self.boot }
     }
@@ -60,13 +66,21 @@ impl From<&Owner> for Former {
 /// The value of `room:<room>`. `pod_id` and `players` are what readers of older versions expect; fields are only ever added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
+    /// The owner's name, under which its lease stands.
     pub pod_id: String,
+    /// The names of `seats`.
     pub players: Vec<PlayerName>,
+    /// `host:port` of the owner for raw TCP clients.
     pub addr: String,
+    /// `host:port` of the owner for other pods.
     pub peer: String,
+    /// `host:port` of the owner for browsers.
     pub web: String,
+    /// Of the ownership; at most [`MAX_EPOCH`].
     pub epoch: Epoch,
+    /// The process that owns the room.
     pub boot: PodBoot,
+    /// Seats by the player's name, as JSON has it: read them by [`Record::seats`].
     pub seats: BTreeMap<String, RecordedSeat>,
     /// At most [`MAX_FORMER`]. Most often nobody, and then not written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -92,6 +106,7 @@ pub const MAX_EPOCH: Epoch = 1 << 53;
 pub const MAX_RECORD: usize = 64 * 1024;
 
 impl Record {
+    /// The first record of an ownership: nobody had the room before, and it is write number 0.
     pub fn new(owner: &Owner, seats: impl Iterator<Item = (PlayerName, RecordedSeat)>) -> Self {
         let seats: Vec<_> = seats.collect();
         Self {
@@ -108,6 +123,7 @@ impl Record {
         }
     }
 
+    /// The same record as the write with this number (see [`Record::serial`]).
     #[must_use]
     pub fn numbered(self, serial: u64) -> Self {
         Self { serial, ..self }
@@ -134,15 +150,18 @@ impl Record {
         Some(record)
     }
 
+    /// As JSON.
     pub fn to_bytes(&self) -> Bytes {
         // Serialising plain strings and numbers into memory cannot fail.
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 
+    /// The ownership that it states.
     pub fn ownership(&self) -> Ownership {
         Ownership { epoch: self.epoch, boot: self.boot }
     }
 
+    /// The owner that it names.
     pub fn owner(&self) -> Owner {
         Owner {
             ownership: self.ownership(),
@@ -184,6 +203,7 @@ pub enum Verdict {
     Mine,
     /// My ownership, other bytes: an older or a later write of mine.
     MineOther,
+    /// Nothing is stored: it ran out, was deleted or lost.
     Missing,
     /// Another's lower ownership, an older one of mine, or rubbish: to be written over.
     Lower,

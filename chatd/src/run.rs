@@ -53,6 +53,7 @@ const HELPER_THREADS: usize = 16;
 
 /// Why chatd does not start, and what to do about it.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum StartError {
     #[error("{flag} {address}: {hint} ({error})")]
     Listen { flag: &'static str, address: SocketAddr, hint: &'static str, error: std::io::Error },

@@ -9,7 +9,9 @@ use super::{Answer, Directory, NoAnswer, Request};
 /// One of the stores, chosen at start: the pod need not be generic over it.
 #[derive(Debug, Clone)]
 pub enum AnyDirectory {
+    /// This process alone.
     Memory(MemoryDirectory),
+    /// Shared by the pods of a deployment.
     Redis(RedisDirectory),
 }
 

@@ -29,28 +29,16 @@ pub enum Key {
 
 /// One thing asked of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum Request {
-    Get {
-        key: Key,
-    },
+    /// The value, if there is one.
+    Get { key: Key },
     /// Put `new` if the value is `expected` (`None`: if there is none), to live for `ttl`.
-    Swap {
-        key: Key,
-        expected: Option<Bytes>,
-        new: Bytes,
-        ttl: Duration,
-    },
+    Swap { key: Key, expected: Option<Bytes>, new: Bytes, ttl: Duration },
     /// Let the value live for another `ttl` if it is `expected`.
-    Renew {
-        key: Key,
-        expected: Bytes,
-        ttl: Duration,
-    },
+    Renew { key: Key, expected: Bytes, ttl: Duration },
     /// Take the value away if it is `expected`.
-    Delete {
-        key: Key,
-        expected: Bytes,
-    },
+    Delete { key: Key, expected: Bytes },
     /// Every living lease, of any deployment that shares the prefix.
     Pods,
 }
@@ -68,6 +56,7 @@ pub enum Answer {
 
 /// Why the directory gave no answer. Whether a change was made is unknown. The names are those of `/status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum NoAnswer {
     #[error("connection refused or broken")]
     Refused,
@@ -86,6 +75,7 @@ pub enum NoAnswer {
 }
 
 impl NoAnswer {
+    /// Every reason, in the order that metrics list them.
     pub const ALL: [NoAnswer; 7] = [
         NoAnswer::Refused,
         NoAnswer::UnknownHost,
@@ -96,6 +86,7 @@ impl NoAnswer {
         NoAnswer::Full,
     ];
 
+    /// The name in `/status` and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             NoAnswer::Refused => "refused",

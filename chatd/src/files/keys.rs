@@ -17,7 +17,9 @@ const ONLY: &str = "key";
 /// A key as it was read: its id and its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
+    /// The file's name in a directory of keys; `key` for one that is alone in its file.
     pub id: String,
+    /// The key itself: 32 bytes or more.
     pub secret: Vec<u8>,
 }
 
@@ -32,6 +34,7 @@ impl fmt::Debug for Key {
 pub struct LoadedKeys {
     /// Id and secret, ids ascending bytewise; never empty.
     pub keys: Vec<(String, Vec<u8>)>,
+    /// The id of the key that signs.
     pub signing: String,
 }
 
@@ -158,6 +161,7 @@ impl KeyWatch {
         self
     }
 
+    /// What was last loaded without an error.
     pub fn current(&self) -> &LoadedKeys {
         &self.current
     }

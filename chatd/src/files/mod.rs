@@ -23,6 +23,7 @@ pub const MAX_FILE: usize = 64 * 1024;
 
 /// Why a file cannot be used. Says nothing of what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum FileError {
     #[error("{path} is not there")]
     Missing { path: String },
@@ -84,10 +85,12 @@ pub fn read_password(path: &Path) -> Result<String, FileError> {
 pub struct ReloadFailures(Arc<AtomicU64>);
 
 impl ReloadFailures {
+    /// How often it failed.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// One more failure.
     pub fn count_one(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }

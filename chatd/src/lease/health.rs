@@ -20,10 +20,12 @@ pub(super) struct Health {
 }
 
 impl Health {
+    /// How the directory is; `None` until it has answered once or has had its time to.
     pub fn state(&self) -> Option<DirectoryState> {
         self.state
     }
 
+    /// Since when it is so (Unix ms).
     pub fn since(&self) -> u64 {
         self.since
     }

@@ -88,6 +88,7 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// A lease that has not been asked for yet.
     pub fn new(identity: LeaseIdentity) -> Self {
         Self {
             identity,
@@ -194,6 +195,7 @@ impl Lease {
         self.look(time);
     }
 
+    /// What the next renewal says of this pod's rooms and seats.
     pub fn counts(&mut self, rooms: u64, players: u64) {
         self.rooms = rooms;
         self.players = players;
@@ -207,10 +209,12 @@ impl Lease {
         self.tick(time);
     }
 
+    /// Moves what is to be done to the end of `into`, in order.
     pub fn take_effects(&mut self, into: &mut Vec<LeaseEffect>) {
         into.append(&mut self.effects);
     }
 
+    /// How the lease and the directory are, for `/status`, `/readyz` and metrics.
     pub fn status(&self) -> LeaseStatus {
         LeaseStatus {
             ready: self.taken && !self.prefix_in_use,

@@ -11,14 +11,21 @@ use crate::protocol::PodBoot;
 pub struct LeaseRecord {
     /// Tells deployments apart that share a prefix by mistake.
     pub uid: String,
+    /// The process that holds the lease.
     pub boot: PodBoot,
+    /// `host:port` for raw TCP clients.
     pub addr: String,
+    /// `host:port` for other pods.
     pub peer: String,
+    /// `host:port` for browsers.
     pub web: String,
+    /// Rooms that the pod has, when the lease was written.
     #[serde(default)]
     pub rooms: u64,
+    /// Seats in those rooms.
     #[serde(default)]
     pub players: u64,
+    /// The pod ends: it takes no rooms.
     #[serde(default)]
     pub draining: bool,
     /// Which of several pods of this name wrote it; empty: not told.
@@ -44,26 +51,35 @@ impl LeaseRecord {
 /// Who holds the lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseIdentity {
+    /// The name that the lease stands under.
     pub pod_id: String,
+    /// See [`LeaseRecord::uid`].
     pub uid: String,
     /// See [`LeaseRecord::pod_uid`].
     pub pod_uid: String,
+    /// This process.
     pub boot: PodBoot,
+    /// `host:port` for raw TCP clients.
     pub tcp: String,
+    /// `host:port` for browsers.
     pub web: String,
+    /// `host:port` for other pods.
     pub peer: String,
 }
 
 /// How the directory is, as this pod sees it. The names are those of `/status` and of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DirectoryState {
+    /// It answers.
     Ok,
+    /// It does not, for this reason.
     Away(NoAnswer),
     /// Another deployment lives under the key prefix.
     PrefixInUse,
 }
 
 impl DirectoryState {
+    /// The name in `/status` and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             DirectoryState::Ok => "ok",
@@ -84,7 +100,9 @@ impl DirectoryState {
 pub struct LeaseStatus {
     /// Serving: false before the first lease, and while another deployment has the prefix.
     pub ready: bool,
+    /// See [`LeaseView::settled`].
     pub settled: bool,
+    /// The pod has been told to end.
     pub draining: bool,
     /// `None`: no request to the directory has been answered yet, or has had its time to be.
     pub state: Option<DirectoryState>,
@@ -104,8 +122,12 @@ pub struct LeaseView {
 /// Another pod, as a planned move may choose it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
+    /// The pod's name.
     pub pod_id: String,
+    /// The process that is to take the room.
     pub boot: PodBoot,
+    /// Its `host:port` for other pods.
     pub peer: String,
+    /// Rooms that it had when its lease was written: the fewest are chosen.
     pub rooms: u64,
 }

@@ -20,6 +20,7 @@ const MOST_EARLIER: usize = 8;
 /// What is known of other processes of this name.
 #[derive(Debug, Default)]
 pub(super) struct Twins {
+    /// See [`super::LeaseRecord::earlier`].
     pub earlier: Vec<String>,
     /// When the lease of another process was replaced.
     replaced: Option<u64>,
@@ -27,6 +28,7 @@ pub(super) struct Twins {
 }
 
 impl Twins {
+    /// A later pod of this name has put this one out.
     pub fn has_to_end(&self) -> bool {
         self.ended
     }

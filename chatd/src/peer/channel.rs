@@ -33,6 +33,7 @@ pub type Binding = [u8; 32];
 
 /// Why a channel is broken, or cannot be made.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum ChannelError {
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),

@@ -14,6 +14,7 @@ pub const WRITE_TIME: Duration = Duration::from_secs(5);
 
 /// Why a connection to a peer ended.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum LinkError {
     #[error("{0}")]
     Io(#[from] io::Error),

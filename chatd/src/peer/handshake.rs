@@ -29,6 +29,7 @@ use crate::protocol::token::{KeyPrint, Keyring};
 /// The version of the frames that this process speaks, and the oldest that it can speak with an older pod.
 /// Version 1 was without encryption.
 pub const VERSION: u32 = 2;
+/// Pods that speak less are refused.
 pub const OLDEST_VERSION: u32 = 2;
 
 /// The longest message of a handshake, in bytes: a hello with three names of 253 characters (DNS's limit) and room to spare.
@@ -40,9 +41,11 @@ const DIALLER: &str = "peer-dialler";
 /// Who a pod is, to its peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
+    /// The pod's name.
     pub pod_id: String,
     /// The deployment's; empty outside Kubernetes.
     pub uid: String,
+    /// The process.
     pub boot: PodBoot,
     /// `host:port` where other pods reach it.
     pub peer: String,
@@ -93,6 +96,7 @@ struct VerdictMessage {
 /// The other side, once it has proven itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
+    /// Whom it says to be.
     pub identity: Identity,
     /// The version that both sides speak.
     pub version: u32,
@@ -104,6 +108,7 @@ pub struct Peer {
 
 /// Why a handshake came to nothing. For the log of the pod that found it; the other side only sees the connection close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum Refusal {
     #[error("it does not speak the peer protocol")]
     NotAPeer,
@@ -158,6 +163,7 @@ pub struct Dialling {
 /// A dialler that knows whom it has reached.
 #[derive(Debug)]
 pub struct Greeted {
+    /// Who the listener is.
     pub peer: Peer,
     /// What both proofs are over.
     said: Vec<u8>,
@@ -247,6 +253,10 @@ pub fn verdict(taken: bool) -> Vec<u8> {
     write(&VerdictMessage { taken })
 }
 
+/// Whether the listener takes the link.
+///
+/// # Errors
+/// [`Refusal::NotAPeer`]: it is no such message.
 pub fn read_verdict(message: &[u8]) -> Result<bool, Refusal> {
     read::<VerdictMessage>(message).map(|verdict| verdict.taken)
 }

@@ -67,6 +67,7 @@ impl Wire {
         Ok(Self { stream, channel, said: Vec::new(), received: 0 })
     }
 
+    /// What secures it, for the handshake.
     pub fn channel(&self) -> &Channel {
         &self.channel
     }

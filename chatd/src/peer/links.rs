@@ -28,32 +28,23 @@ pub struct LinkId(pub u64);
 
 /// What has to be done, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum Action {
     /// Connect and shake hands; then [`Links::greeted`] or [`Links::failed`].
-    Connect {
-        link: LinkId,
-        address: String,
-    },
+    Connect { link: LinkId, address: String },
     /// Close the connection; nothing more is heard of it.
-    Close {
-        link: LinkId,
-    },
+    Close { link: LinkId },
     /// A link came up, or somebody dialled a process that has one.
-    Up {
-        boot: PodBoot,
-    },
-    Down {
-        boot: PodBoot,
-    },
+    Up { boot: PodBoot },
+    /// A link broke, and no other one is up.
+    Down { boot: PodBoot },
     /// A dial came to nothing. `gone`: another process of the deployment has its address now.
-    Unreachable {
-        boot: PodBoot,
-        gone: bool,
-    },
+    Unreachable { boot: PodBoot, gone: bool },
 }
 
 /// What a dialler does once the listener has proven itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum Choice {
     /// Send the commit, with the last link that ended; then [`Links::accepted`], [`Links::declined`] or [`Links::failed`].
     Commit { last: Option<Nonce> },
@@ -101,6 +92,7 @@ pub struct Links {
 }
 
 impl Links {
+    /// No links; `me` is this process.
     pub fn new(me: PodBoot) -> Self {
         Self {
             me,
@@ -262,6 +254,7 @@ impl Links {
         self.by_boot.len()
     }
 
+    /// Whether none is up.
     pub fn is_empty(&self) -> bool {
         self.by_boot.is_empty()
     }

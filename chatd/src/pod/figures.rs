@@ -75,11 +75,13 @@ impl Figures {
         self.0.refusals.clone()
     }
 
+    /// How the lease and the directory are now.
     pub fn set_status(&self, status: LeaseStatus) {
         self.0.ready.store(status.ready, Ordering::Relaxed);
         self.own().status = Some(status);
     }
 
+    /// Takes over what is to be shown of the links.
     pub fn set_links(&self, peers: &Peers) {
         let mut own = self.own();
         own.peer_links = peers.count() as u64;
@@ -87,6 +89,7 @@ impl Figures {
         own.peer_links_refused = peers.refused();
     }
 
+    /// How many token keys are accepted now.
     pub fn set_token_keys(&self, count: usize) {
         self.own().token_keys = count as u64;
     }
@@ -110,6 +113,7 @@ impl Figures {
         self.own().why(reason)
     }
 
+    /// Connections to the directory that were lost or replaced, since the start.
     pub fn set_resets(&self, resets: u64) {
         self.own().directory.resets = resets;
     }

@@ -14,23 +14,16 @@ use crate::shard::message::Report;
 
 /// From a shard.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum PodMessage {
-    Directory {
-        shard: usize,
-        ticket: Ticket,
-        request: Request,
-    },
-    Dial {
-        boot: PodBoot,
-        address: String,
-    },
+    /// Ask the directory; the answer goes to the shard by [`crate::shard::message::ShardMessage::Answered`].
+    Directory { shard: usize, ticket: Ticket, request: Request },
+    /// Make a link to this process.
+    Dial { boot: PodBoot, address: String },
     /// Whole encoded frames for the pod with boot `to`, over the link that the shard knows: on another one, that has come
     /// meanwhile, they would arrive without those that were lost before them.
-    Frames {
-        to: PodBoot,
-        link: LinkId,
-        bytes: Vec<u8>,
-    },
+    Frames { to: PodBoot, link: LinkId, bytes: Vec<u8> },
+    /// See [`crate::hub::Effect::DirectoryWentBack`].
     DirectoryWentBack,
 }
 

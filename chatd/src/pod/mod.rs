@@ -44,12 +44,19 @@ const REPORT_TIME: Duration = Duration::from_secs(5);
 /// What the pod's thread is told at its start.
 #[derive(Debug)]
 pub struct PodStart {
+    /// Whose lease it keeps.
     pub identity: LeaseIdentity,
+    /// Where leases and records are.
     pub directory: AnyDirectory,
+    /// The links to other pods.
     pub peers: Peers,
+    /// What `/status` and metrics show.
     pub figures: Figures,
+    /// The mailboxes of the shard threads, by number.
     pub shards: Vec<UnboundedSender<ShardMessage>>,
+    /// Those threads, to be waited for at the end.
     pub threads: Vec<JoinHandle<()>>,
+    /// What shards ask of the pod.
     pub mail: UnboundedReceiver<PodMessage>,
     /// `None`: the key was made at start.
     pub keys: Option<KeyWatch>,

@@ -3,27 +3,49 @@
 /// What a client is told when something is not done. The sentence never holds what a client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum ErrorCode {
+    /// Not a command here.
     BadCommand,
+    /// Not a room id.
     BadRoom,
+    /// Not a player's name.
     BadName,
+    /// Not a text.
     BadText,
+    /// A line above [`super::MAX_LINE`], or a text above [`super::MAX_TEXT`].
     LineTooLong,
+    /// No room has this id.
     RoomNotFound,
+    /// All seats are taken, held ones included.
     RoomFull,
+    /// Someone in the room has this name.
     NameTaken,
+    /// Not a token of this room, or its seat has ended.
     BadToken,
+    /// LEAVE first.
     AlreadyInRoom,
+    /// JOIN first.
     NotInRoom,
+    /// Too fast: the command was dropped.
     RateLimited,
+    /// The pod is full.
     TooManyConnections,
+    /// No pod has a place for a new room.
     TooManyRooms,
+    /// The room's pod or the directory does not answer in time.
     Unavailable,
+    /// Nothing came from the client for too long.
     Timeout,
+    /// The client did not read what was sent.
     SlowConsumer,
+    /// The pod ends.
     ShuttingDown,
+    /// The room is at another pod.
     Moved,
+    /// The seat was resumed by another connection.
     Replaced,
+    /// The client's address has as many connections as it may have.
     TooManyFromAddress,
+    /// All connections together hold too much, and this one the most.
     Overloaded,
 }
 
@@ -54,6 +76,7 @@ impl ErrorCode {
         ErrorCode::Replaced,
     ];
 
+    /// The word in both encodings, in metrics and as a WebSocket's close reason.
     pub const fn as_str(self) -> &'static str {
         match self {
             ErrorCode::BadCommand => "bad_command",

@@ -5,17 +5,24 @@ use super::{ErrorCode, PlayerName, RoomId, Timeline};
 /// Why a player is no longer in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ExitReason {
+    /// LEAVE or QUIT.
     Left,
+    /// The connection dropped, and the seat is not held.
     Disconnected,
+    /// The held seat was not resumed in time.
     Timeout,
+    /// The player read too slowly.
     Slow,
+    /// The player was sent to the pod that has the room now, and did not come.
     Moved,
 }
 
 impl ExitReason {
+    /// Every reason, as documented.
     pub const ALL: [ExitReason; 5] =
         [ExitReason::Left, ExitReason::Disconnected, ExitReason::Timeout, ExitReason::Slow, ExitReason::Moved];
 
+    /// The word in both encodings.
     pub const fn as_str(self) -> &'static str {
         match self {
             ExitReason::Left => "left",
@@ -30,6 +37,7 @@ impl ExitReason {
 /// A player as the others see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PlayerView {
+    /// As the player joined.
     pub name: PlayerName,
     /// The seat is held after a dropped connection.
     pub away: bool,
@@ -38,13 +46,19 @@ pub struct PlayerView {
 /// The answer to JOIN and RESUME.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Joined<'a> {
+    /// The room that was joined.
     pub room: RoomId,
+    /// The player's own name.
     pub name: PlayerName,
+    /// Everyone in the room, oneself and those who are away too.
     pub players: &'a [PlayerView],
+    /// Seats that the room has at most.
     pub max_players: u32,
+    /// Within it seq counts messages.
     pub timeline: Timeline,
     /// The seq of the room's last message before this.
     pub seq: u64,
+    /// A seat was taken back: by RESUME, or by JOIN with the seat's key.
     pub resumed: bool,
     /// Messages that could not be replayed; `None`: unknown, the room was taken over in between.
     pub missed: Option<u64>,
@@ -56,63 +70,39 @@ pub struct Joined<'a> {
 
 /// One thing that a client is told: a reply or an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named by their types, and docs/protocol.md has them")]
 pub enum Event<'a> {
-    Room {
-        room: RoomId,
-    },
+    /// The answer to CREATE_ROOM.
+    Room { room: RoomId },
+    /// The answer to JOIN and RESUME.
     Joined(Joined<'a>),
-    Left {
-        room: RoomId,
-    },
+    /// The answer to LEAVE.
+    Left { room: RoomId },
     /// `at`: Unix milliseconds. `replay`: missed before a resume.
-    Message {
-        from: PlayerName,
-        text: &'a str,
-        seq: u64,
-        at: u64,
-        replay: bool,
-    },
-    Entered {
-        name: PlayerName,
-    },
-    Exited {
-        name: PlayerName,
-        reason: ExitReason,
-    },
-    Away {
-        name: PlayerName,
-    },
-    Back {
-        name: PlayerName,
-    },
-    Players {
-        players: &'a [PlayerView],
-        max_players: u32,
-    },
-    Moved {
-        room: RoomId,
-        timeline: Timeline,
-        seq: u64,
-    },
+    Message { from: PlayerName, text: &'a str, seq: u64, at: u64, replay: bool },
+    /// Another player has joined.
+    Entered { name: PlayerName },
+    /// Another player has lost its seat.
+    Exited { name: PlayerName, reason: ExitReason },
+    /// Another player's connection dropped; the seat is held.
+    Away { name: PlayerName },
+    /// Another player took its held seat back.
+    Back { name: PlayerName },
+    /// The answer to WHO.
+    Players { players: &'a [PlayerView], max_players: u32 },
+    /// The room goes on at another pod.
+    Moved { room: RoomId, timeline: Timeline, seq: u64 },
     /// Messages that a relayed session could not be given; `None`: unknown. Lines only: JSON has `joined`'s `missed`; in JSON
     /// it is `{"type":"missed","count":n or null}`.
-    Missed {
-        count: Option<u64>,
-    },
-    Redirect {
-        room: RoomId,
-        tcp: &'a str,
-        web: &'a str,
-    },
+    Missed { count: Option<u64> },
+    /// JOIN or RESUME again at that address.
+    Redirect { room: RoomId, tcp: &'a str, web: &'a str },
+    /// The answer to PING.
     Pong,
     /// Lines that start with `# `; in JSON an empty `help`.
     Help,
-    Error {
-        code: ErrorCode,
-        retry_after_ms: Option<u64>,
-    },
+    /// A command failed.
+    Error { code: ErrorCode, retry_after_ms: Option<u64> },
     /// `BYE <code>`: the last word before a close. `None` is `quit`.
-    Bye {
-        code: Option<ErrorCode>,
-    },
+    Bye { code: Option<ErrorCode> },
 }

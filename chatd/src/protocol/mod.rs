@@ -62,8 +62,11 @@ pub enum OnWrongPod {
 
 /// One thing that a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[allow(missing_docs, reason = "fields are named by their types, and docs/protocol.md has them")]
 pub enum Command<'a> {
+    /// A new room, with nobody in it.
     CreateRoom,
+    /// A seat in a room.
     Join {
         room: RoomId,
         name: PlayerName,
@@ -72,6 +75,7 @@ pub enum Command<'a> {
         key: Option<SeatKey>,
         on_wrong_pod: Option<OnWrongPod>,
     },
+    /// A held seat, or one whose connection is to be replaced.
     Resume {
         room: RoomId,
         /// As the client sent it: not verified yet.
@@ -86,17 +90,24 @@ pub enum Command<'a> {
         #[serde(borrow)]
         text: Cow<'a, str>,
     },
+    /// The names in the room.
     Who,
+    /// A sign of life.
     Ping,
+    /// The commands there are.
     Help,
+    /// Out of the room, and stay connected.
     Leave,
+    /// Out of the room, and disconnect.
     Quit,
 }
 
 /// The last message that a client has of a timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Heard {
+    /// The timeline that it was heard in.
     pub timeline: Timeline,
+    /// Its number there.
     pub last_seq: u64,
 }
 

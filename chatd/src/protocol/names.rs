@@ -14,6 +14,7 @@ mod tests;
 
 /// A room or player name that is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum NameError {
     #[error("a room is 8 characters of a-z and 0-9")]
     Room,
@@ -38,10 +39,12 @@ impl RoomId {
         Self(std::array::from_fn(|_| Self::ALPHABET[random.random_range(0..Self::ALPHABET.len())]))
     }
 
+    /// Its eight characters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// The same as ASCII.
     pub fn as_bytes(&self) -> &[u8; 8] {
         &self.0
     }
@@ -75,10 +78,12 @@ pub struct PlayerName {
 }
 
 impl PlayerName {
+    /// As it was written; names are compared without regard to case.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
+    /// The same as ASCII.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
@@ -167,7 +172,9 @@ pub type Epoch = u64;
 /// Who has a room: the higher (epoch, boot) wins, everywhere and for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ownership {
+    /// Rises with each owner of the room.
     pub epoch: Epoch,
+    /// The process; decides between two of one epoch.
     pub boot: PodBoot,
 }
 

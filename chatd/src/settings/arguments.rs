@@ -271,17 +271,25 @@ pub(super) enum WrongPodMode {
 /// --log-format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
+    /// Text on a terminal, else JSON.
     Auto,
+    /// One object an event.
     Json,
+    /// For people.
     Text,
 }
 
 /// --log-level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
+    /// What ends the process or loses a service.
     Error,
+    /// What someone should look at.
     Warn,
+    /// What happens seldom and matters.
     Info,
+    /// What one client or one link does.
     Debug,
+    /// All there is.
     Trace,
 }

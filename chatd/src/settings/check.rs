@@ -11,6 +11,7 @@ use crate::protocol::OnWrongPod;
 
 /// Settings that do not go together. Each says what would be right; none shows a value that may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum SettingsError {
     #[error("--redis-url: {0}")]
     RedisUrl(#[from] RedisUrlError),

@@ -28,6 +28,7 @@ pub use values::{Cidr, HostPort, Origin, ValueError};
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Invocation {
+    /// Serve clients, with these settings.
     Serve(Box<Settings>),
     /// `chatd healthcheck`.
     Healthcheck(Healthcheck),
@@ -45,11 +46,15 @@ pub struct Healthcheck {
 /// Every setting of a chatd that serves. Times are what the flags say in seconds, sizes are bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// Where the four ports listen.
     pub listen: Listen,
+    /// Where others are told to find this pod.
     pub advertise: Advertise,
     /// `None`: the directory is this process's memory, one pod.
     pub redis: Option<RedisSettings>,
+    /// The name of this pod, of which only one may live: its lease stands under it.
     pub pod_id: String,
+    /// Which deployment this pod is of, so that two under one key prefix notice.
     pub deployment_uid: String,
     /// Empty: not told.
     pub pod_uid: String,
@@ -57,27 +62,39 @@ pub struct Settings {
     pub token_key_file: Option<PathBuf>,
     /// What a raw TCP client gets that says nothing itself.
     pub tcp_on_wrong_pod: OnWrongPod,
+    /// Who may talk, and whose address counts.
     pub clients: Clients,
+    /// How much of everything there may be.
     pub limits: Limits,
+    /// From SIGTERM to the last room handed over or given up; 6 s at least.
     pub drain_deadline: Duration,
+    /// How logs are written.
     pub log_format: LogFormat,
+    /// From which level on events are logged.
     pub log_level: LogLevel,
 }
 
 /// Addresses to listen on. Port 0 asks the system for a free one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listen {
+    /// Raw TCP clients.
     pub tcp: SocketAddr,
+    /// The page, its API and WebSockets.
     pub http: SocketAddr,
+    /// Links from other pods.
     pub peer: SocketAddr,
+    /// Health, metrics and status; never public.
     pub admin: SocketAddr,
 }
 
 /// Where clients and pods reach this pod; `None`: where it listens (use [`Advertise::or_bound`] once that is known).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advertise {
+    /// For raw TCP clients: what REDIRECT says.
     pub tcp: Option<HostPort>,
+    /// For browsers.
     pub web: Option<HostPort>,
+    /// For other pods.
     pub peer: Option<HostPort>,
     /// Every pod's public addresses, read again when it changes.
     pub file: Option<PathBuf>,
@@ -93,37 +110,54 @@ impl Advertise {
 /// Who may talk, and whose address counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clients {
+    /// Origins of pages that may use the WebSocket and the API, beside the pod's own.
     pub allowed_origins: Vec<Origin>,
+    /// Proxies whose X-Forwarded headers are believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// What stands before `/room` in the pages' addresses.
     pub web_base_path: BasePath,
+    /// Every raw TCP connection begins with a PROXY header.
     pub proxy_protocol: bool,
     /// `None`: silent raw TCP connections are left silent.
     pub line_keep_alive: Option<Duration>,
+    /// Clients' addresses are seen, and have limits of their own.
     pub per_ip_limits: bool,
 }
 
 /// Every limit that is a setting. The others are constants beside what they limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Seats of a room, held ones included; at most [`crate::protocol::MAX_PLAYERS`].
     pub max_players: u32,
+    /// How long the seat of a dropped connection is held.
     pub seat_hold: Duration,
+    /// How long an empty room stays.
     pub empty_ttl: Duration,
+    /// How long a room's record stays in the directory without being renewed; longer than `seat_hold`.
     pub record_ttl: Duration,
+    /// Client connections of the pod, raw TCP and web together.
     pub max_connections: u32,
     /// `None`: a tenth of the places.
     pub max_connections_per_ip: Option<u32>,
+    /// New rooms are made up to this number; those of a pod that ended are taken up to twice as many.
     pub max_rooms: u32,
     /// Lines a second and player.
     pub rate: u32,
+    /// Lines of a player that may come at once; at least `rate`.
     pub burst: u32,
+    /// From connecting to the first complete line or HTTP header.
     pub first_line_timeout: Duration,
+    /// Silence on an HTTP connection after an answer.
     pub http_keep_alive: Duration,
+    /// Silence outside a room before a connection is closed.
     pub idle_timeout: Duration,
+    /// Wrong rooms and tokens before a connection is closed.
     pub max_misses: u32,
     /// Bytes that may wait on one connection.
     pub send_queue: usize,
     /// Bytes that all connections may hold.
     pub buffer_bytes: usize,
+    /// Messages that a room keeps for those who resume.
     pub replay_messages: u32,
     /// Bytes of text a room.
     pub replay_bytes: usize,

@@ -35,6 +35,7 @@ impl HostPort {
         &self.host
     }
 
+    /// 1 to 65535.
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -21,6 +21,7 @@ use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
 
 /// A client's socket, as it goes from thread to thread: not registered with any runtime.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum ClientSocket {
     /// Speaks lines.
     Tcp { stream: TcpStream },
@@ -30,63 +31,44 @@ pub enum ClientSocket {
 
 /// To a shard.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum ShardMessage {
     /// A new connection from `address`. `permit` is given back when it is dropped (the pod's connection limit).
-    Client {
-        socket: ClientSocket,
-        address: IpAddr,
-        permit: Permit,
-    },
+    Client { socket: ClientSocket, address: IpAddr, permit: Permit },
     /// A session from another shard ([`crate::hub::Effect::Migrate`]).
-    Carried {
-        carried: Box<Carried>,
-        connection: Box<Connection>,
-    },
-    CreateRoom {
-        reply: oneshot::Sender<Result<RoomId, ErrorCode>>,
-    },
+    Carried { carried: Box<Carried>, connection: Box<Connection> },
+    /// The HTTP API makes a room.
+    CreateRoom { reply: oneshot::Sender<Result<RoomId, ErrorCode>> },
     /// See [`crate::hub::Effect::MakeWay`].
-    MakeWay {
-        room: RoomId,
-    },
-    LookUp {
-        room: RoomId,
-        reply: oneshot::Sender<Result<Vec<PlayerName>, ErrorCode>>,
-    },
-    Answered {
-        ticket: Ticket,
-        answer: Result<Answer, NoAnswer>,
-    },
+    MakeWay { room: RoomId },
+    /// The HTTP API asks for a room's players.
+    LookUp { room: RoomId, reply: oneshot::Sender<Result<Vec<PlayerName>, ErrorCode>> },
+    /// What the directory answered ([`crate::hub::Hub::answered`]).
+    Answered { ticket: Ticket, answer: Result<Answer, NoAnswer> },
+    /// The connection to the directory is a new one ([`crate::hub::Hub::directory_reset`]).
     DirectoryReset,
+    /// How the lease is ([`crate::hub::Hub::lease`]).
     Lease(LeaseView),
+    /// The lease was found missing or another's ([`crate::hub::Hub::lease_lost`]).
     LeaseLost,
-    PeerUp {
-        boot: PodBoot,
-        link: LinkId,
-    },
-    PeerDown {
-        boot: PodBoot,
-    },
-    PeerUnreachable {
-        boot: PodBoot,
-        gone: bool,
-    },
+    /// A link is up.
+    PeerUp { boot: PodBoot, link: LinkId },
+    /// A link is down.
+    PeerDown { boot: PodBoot },
+    /// A dial failed.
+    PeerUnreachable { boot: PodBoot, gone: bool },
     /// Whole encoded frames (each with its length) of rooms of this shard.
-    Frames {
-        from: PodBoot,
-        bytes: Vec<u8>,
-    },
+    Frames { from: PodBoot, bytes: Vec<u8> },
+    /// The token keys have changed.
     Keys(Arc<Keyring>),
+    /// The pods' public addresses have changed.
     Advertised(Option<Arc<HashMap<String, Advertised>>>),
     /// `deadline`: milliseconds of [`crate::ids::Time::now`].
-    Drain {
-        deadline: u64,
-    },
+    Drain { deadline: u64 },
+    /// Pods that may take rooms, while this one drains.
     Targets(Vec<Target>),
     /// Also the proof that the thread is responsive.
-    Report {
-        reply: oneshot::Sender<Report>,
-    },
+    Report { reply: oneshot::Sender<Report> },
     /// Close what is left and end the thread.
     Stop,
 }
@@ -94,7 +76,9 @@ pub enum ShardMessage {
 /// A shard's figures.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
+    /// Since the shard's start.
     pub counters: Counters,
+    /// Now.
     pub gauges: Gauges,
     /// See [`crate::hub::Hub::drained`].
     pub drained: bool,

@@ -54,13 +54,17 @@ pub struct ShardStart {
     pub settings: HubSettings,
     /// This pod, its boot and addresses.
     pub me: Owner,
+    /// What signs and verifies tokens.
     pub keys: Arc<Keyring>,
     /// From the system's secure random source.
     pub seed: [u8; 32],
+    /// Where clients reach each pod, if a file says so.
     pub advertised: Option<Arc<HashMap<String, Advertised>>>,
+    /// What this shard is told.
     pub mailbox: UnboundedReceiver<ShardMessage>,
     /// Every shard's mailbox, by number: sessions move between them.
     pub shards: Vec<UnboundedSender<ShardMessage>>,
+    /// The pod's mailbox.
     pub pod: UnboundedSender<PodMessage>,
     /// With `--per-ip-limits`.
     pub limits: Option<SharedLimits>,

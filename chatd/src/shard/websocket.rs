@@ -23,9 +23,11 @@ const PONG: u8 = 10;
 /// Something that a client sent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming<'a> {
+    /// A whole text message.
     Text(&'a str),
     /// To be answered with `pong`.
     Ping(&'a [u8]),
+    /// A pong, whatever it holds.
     Pong,
     /// A part of a message that is not whole yet.
     Part(&'a [u8]),
@@ -36,9 +38,13 @@ pub enum Incoming<'a> {
 /// What a client must not send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Violation {
+    /// A frame that breaks RFC 6455: close code 1002.
     Framing,
+    /// A binary message: close code 1003.
     Binary,
+    /// Text that is not UTF-8: close code 1007.
     BadUtf8,
+    /// More than a message may have: close code 1009.
     TooLong,
 }
 

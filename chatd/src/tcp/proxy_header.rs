@@ -16,6 +16,7 @@ pub enum Step {
     Done(Option<IpAddr>),
 }
 
+/// The connection begins with something else, or with a header that breaks the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a PROXY header, version 1 or 2")]
 pub struct NotAHeader;

@@ -50,9 +50,11 @@ pub use refusals::Refusals;
 pub struct WebOptions {
     /// The pod's places for connections, shared with the raw TCP port.
     pub places: ConnectionLimit,
+    /// See [`crate::settings::Clients::allowed_origins`].
     pub allowed_origins: Vec<Origin>,
     /// Whose X-Forwarded-For and X-Forwarded-Prefix are believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// See [`crate::settings::Clients::web_base_path`].
     pub base_path: BasePath,
     /// Counts whom the gate does not let in.
     pub refusals: Refusals,

@@ -27,6 +27,7 @@ impl fmt::Debug for Secrets {
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum SecretsError {
     #[error("{flag} {}: {problem}", .path.display())]
     Unreadable { flag: &'static str, path: PathBuf, problem: io::Error },

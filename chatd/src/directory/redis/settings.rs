@@ -7,15 +7,19 @@ use super::url::{RedisUrl, Servers};
 /// How Redis is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisSettings {
+    /// Which servers, and of which kind.
     pub url: RedisUrl,
     /// The ACL user; none: the user `default`.
     pub username: Option<String>,
+    /// Holds the password; read again when it changes.
     pub password_file: Option<PathBuf>,
+    /// Holds the Sentinels' password, if they have one of their own.
     pub sentinel_password_file: Option<PathBuf>,
     /// Certificates (PEM) of the authorities that are trusted; none: those of the system.
     pub ca_file: Option<PathBuf>,
     /// This client's certificate chain (PEM) and its private key.
     pub cert_file: Option<PathBuf>,
+    /// The key of this client's certificate (PEM).
     pub key_file: Option<PathBuf>,
     /// Stands before every key.
     pub key_prefix: String,
@@ -23,6 +27,7 @@ pub struct RedisSettings {
 
 /// Settings that contradict each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum RedisSettingsError {
     #[error("--redis-username needs --redis-password-file with that user's password")]
     UsernameAlone,

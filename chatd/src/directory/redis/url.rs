@@ -9,18 +9,22 @@ use std::str::FromStr;
 pub struct Address {
     /// A name or an IP address; an IPv6 address stands without brackets.
     pub host: String,
+    /// Not 0.
     pub port: u16,
 }
 
 /// Which servers there are, and whether TLS is spoken with them. It holds no secret, so that it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisUrl {
+    /// `rediss`: every connection is TLS.
     pub tls: bool,
+    /// Where to find the store.
     pub servers: Servers,
 }
 
 /// One server, or several that act together.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named as in the URL")]
 pub enum Servers {
     /// One server, which is the master.
     Single { address: Address, database: u32 },
@@ -32,6 +36,7 @@ pub enum Servers {
 
 /// A Redis URL that is not one. The messages never repeat the URL: it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum RedisUrlError {
     #[error(
         "a Redis URL starts with redis://, rediss:// (TLS), redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://"

@@ -11,6 +11,7 @@ pub const MAX_KEYS: usize = 32;
 
 /// What is wrong with a key, without any of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each has its sentence")]
 pub enum KeyError {
     #[error("the key is empty; {MAKE_ONE}")]
     Empty,
