@@ -220,7 +220,7 @@ test-pages: ## the pages in a headless Chromium, against chatd processes
 	@cd chatd/tests/pages && npm test --silent
 
 .PHONY: mutants
-mutants: $(MUTANTS) ## breaks rules and code on purpose and says what no test notices, 30 minutes, into hack/mutants.md: SEED=1
+mutants: $(MUTANTS) ## breaks rules and code on purpose and says what no test notices, 30 minutes, into target/mutants.md: SEED=1
 	@hack/need rust cc node
 	@CARGO_MUTANTS="$(MUTANTS)" hack/mutants all $(SEED)
 
