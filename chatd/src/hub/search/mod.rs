@@ -12,8 +12,12 @@ mod probe;
 mod probing;
 mod queries;
 mod room_search;
+#[cfg(test)]
+mod search_tests;
 mod sharing;
 mod takeover;
+#[cfg(test)]
+mod takeover_tests;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
