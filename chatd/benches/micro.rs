@@ -95,7 +95,7 @@ impl Pods {
     fn ask(&mut self, (pod, session): Client, line: &str) -> String {
         self.say((pod, session), line);
         let heard = String::from_utf8(self.hubs[pod].output(session).to_vec()).unwrap();
-        self.hubs[pod].wrote(self.time, session, heard.len());
+        self.hubs[pod].wrote(session, heard.len());
         heard
     }
 
@@ -166,7 +166,7 @@ fn say_to_a_room_of_four(bencher: Bencher<'_, '_>) {
         pods.hubs[0].receive(pods.time, alice.1, line.as_bytes());
         for (_, member) in members {
             let output = pods.hubs[0].output(member).len();
-            pods.hubs[0].wrote(pods.time, member, output);
+            pods.hubs[0].wrote(member, output);
         }
     });
     pods.time.now += PAUSE;

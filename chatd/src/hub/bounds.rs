@@ -23,6 +23,7 @@ impl Hub {
         self.sessions.check_invariants();
         self.context.peers.check_invariants();
         self.context.takeover_notices.check_invariants();
+        self.relays.check_invariants(&self.sessions);
         self.remote_members.check_invariants();
         self.placement.check_invariants();
         self.incoming.check_invariants();

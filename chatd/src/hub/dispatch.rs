@@ -100,10 +100,10 @@ impl Hub {
     }
 
     /// So many bytes of [`Hub::output`] have been written.
-    pub fn wrote(&mut self, time: Time, session: SessionId, bytes: usize) {
+    pub fn wrote(&mut self, session: SessionId, bytes: usize) {
         if let Some(found) = self.sessions.get_mut(session) {
             found.output.written(bytes, found.encoding);
-            self.credit(time, session);
+            self.relays.credit(&mut self.sessions, &mut self.context, session);
         }
     }
 

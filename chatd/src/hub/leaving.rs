@@ -71,7 +71,9 @@ impl Hub {
                 let delivered = self.delivered_all(key, drop);
                 self.seat_dropped(time, key, seat, drop, delivered);
             }
-            Place::Relayed(_) => self.relay_dropped(time, id, drop),
+            Place::Relayed(_) => {
+                self.relays.client_gone(&mut self.sessions, &mut self.context, id, drop);
+            }
             Place::Busy => {
                 let room = session.room;
                 session.place = Place::Outside;

@@ -37,7 +37,7 @@
 //!         }
 //!     }
 //!     let output = String::from_utf8_lossy(hub.output(client)).into_owned();
-//!     hub.wrote(time, client, output.len());
+//!     hub.wrote(client, output.len());
 //!     output
 //! };
 //! let reply = ask("CREATE_ROOM\n");

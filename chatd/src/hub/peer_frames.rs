@@ -3,7 +3,7 @@
 use super::Hub;
 use super::request::Asked;
 use crate::ids::{Reach, SessionRef, Time};
-use crate::peer_protocol::Frame;
+use crate::peer_protocol::{Delivery, Frame};
 use crate::protocol::{PodBoot, RoomId};
 use crate::record::Owner;
 
@@ -84,7 +84,8 @@ impl Hub {
                 self.remote_closed(time, to, room, drop, heard);
             }
             Frame::Deliver { relay, replies, position, seq, bytes, after, .. } => {
-                self.delivery_came(time, from, relay, (replies, position, seq), &bytes, after);
+                let delivery = Delivery { replies, place: (position, seq), bytes, after };
+                self.delivery_came(time, from, relay, &delivery);
             }
             Frame::Refused { room, relay, seen } => self.relay_refused(time, from, room, relay, seen),
             Frame::Yielded { room, relay, owner, processed } => {

@@ -5,7 +5,7 @@ use super::Hub;
 use super::capacity::RoomSlot;
 use super::interface::{Effect, Notice};
 use super::ownership::{Owned, Phase};
-use super::request::{Asked, Waiter, WaiterPurpose};
+use super::request::{Asked, Waiter};
 use super::search::{Obstacle, SearchEvent, Takeover};
 use super::session::Place;
 use crate::ids::Time;
@@ -143,8 +143,9 @@ impl Hub {
         let Some(mode) = open.map(|session| session.mode) else {
             return;
         };
-        let WaiterPurpose::Enter(entry) = &waiter.purpose else {
-            return self.attach_there(time, room, waiter.session, owner);
+        if !waiter.is_entering() {
+            let Self { relays, sessions, context, .. } = self;
+            return relays.attach(sessions, context, time, waiter.session, owner);
         };
         if mode == OnWrongPod::Redirect
             && let Some((tcp, web)) = self.address_of(owner)
@@ -155,7 +156,7 @@ impl Hub {
             self.reply(time, asked, &Event::Redirect { room, tcp: &tcp, web: &web });
             return self.sessions.wake(waiter.session);
         }
-        self.open_there(time, room, waiter, entry, owner);
+        self.relays.open(&mut self.sessions, &mut self.context, time, room, waiter, owner);
     }
 
     /// Where clients reach a pod; `None`: the deployment has not said (yet), so they are relayed.

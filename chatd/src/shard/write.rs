@@ -147,7 +147,7 @@ fn wrote(hub: &mut Hub, time: Time, connection: &mut Connection, count: usize) {
     connection.moved = time.now;
     if !control && count > 0 {
         hub.counters_mut().bytes_out += count as u64;
-        hub.wrote(time, id, count);
+        hub.wrote(id, count);
     }
 }
 

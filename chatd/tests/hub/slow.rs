@@ -102,8 +102,7 @@ fn of_a_slow_readers_queue_the_message_under_way_is_kept_whole() {
         for _ in 0..4 {
             world.ask(alice, "0123456\n");
         }
-        let time = world.time();
-        world.pods[0].wrote(time, bob.1, written);
+        world.pods[0].wrote(bob.1, written);
         let text = "x".repeat(600);
         world.ask(alice, &format!("{text}\n"));
         // Lines of 18 bytes.
@@ -149,8 +148,7 @@ fn of_what_is_left_of_a_long_output_nothing_is_lost() {
     world.hear(bob);
     let text = world.say_much(alice, 30);
     let all = format!("MSG alice {text}\n").repeat(30);
-    let time = world.time();
-    world.pods[0].wrote(time, bob.1, 70_000);
+    world.pods[0].wrote(bob.1, 70_000);
     assert_eq!(world.hear(bob), all[70_000..]);
 }
 
@@ -189,8 +187,7 @@ fn the_end_of_a_slow_reader_may_be_too_much_for_the_next() {
         assert_eq!(world.ask(alice, "0123456789\n"), line);
     }
     // Carol has read the last line, and has room for one more.
-    let time = world.time();
-    world.pods[0].wrote(time, carol.1, line.len());
+    world.pods[0].wrote(carol.1, line.len());
     let heard = world.ask(alice, "0123456789\n");
     assert_eq!(heard, format!("{line}{left}EXITED carol slow\n"));
     assert_eq!(world.pods[0].counters().slow_consumers, 2);

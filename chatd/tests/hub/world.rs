@@ -350,9 +350,8 @@ impl World {
     }
 
     pub fn events(&mut self, (pod, id): Client) -> Vec<Value> {
-        let time = self.time();
         let bytes = self.pods[pod].output(id).to_vec();
-        self.pods[pod].wrote(time, id, bytes.len());
+        self.pods[pod].wrote(id, bytes.len());
         self.run();
         let mut events = Vec::new();
         let mut rest = &bytes[..];
@@ -404,9 +403,8 @@ impl World {
     }
 
     pub fn hear(&mut self, (pod, id): Client) -> String {
-        let time = self.time();
         let text = String::from_utf8(self.pods[pod].output(id).to_vec()).unwrap();
-        self.pods[pod].wrote(time, id, text.len());
+        self.pods[pod].wrote(id, text.len());
         self.run();
         text
     }

@@ -218,7 +218,6 @@ impl Pod {
 
     /// Writes what the kernel takes.
     pub fn write(&mut self, net: &mut Net, pipe: usize) {
-        let time = self.time(net);
         let Some(socket) = self.sockets.get(&pipe) else {
             return;
         };
@@ -234,7 +233,7 @@ impl Pod {
                 break;
             }
             net.pipes[pipe].unread += bytes.len();
-            self.hubs[shard].wrote(time, session, bytes.len());
+            self.hubs[shard].wrote(session, bytes.len());
             net.send(pipe, 1, Cargo::Bytes(bytes));
         }
         if closing && self.hubs[shard].output(session).is_empty() {

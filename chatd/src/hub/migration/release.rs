@@ -4,14 +4,14 @@
 //! themselves, so that no session crosses two links.
 
 use crate::hub::ownership::{Answer, Phase};
-use crate::hub::relay::{Relay, Stay};
+use crate::hub::relay::Membership;
 use crate::hub::remote_members::refuse_frames;
-use crate::hub::request::{ATTACH_PATIENCE, Asked, Entry, Resuming, Waiter};
+use crate::hub::request::{Asked, Entry, Resuming, Waiter};
 use crate::hub::session::Place;
 use crate::hub::{Hub, Notice};
 use crate::ids::{Reach, SessionId, Time};
 use crate::peer_protocol::{Drop, Frame};
-use crate::protocol::{Command, Heard, OnWrongPod, RoomId};
+use crate::protocol::{Command, Heard, RoomId};
 use crate::record::Owner;
 use crate::room::{Delivered, Room, Seat, SeatState};
 
@@ -39,7 +39,7 @@ impl Hub {
                 self.pass_on_end(&owned.room, seat, &owner);
                 continue;
             }
-            let stay = Stay {
+            let membership = Membership {
                 name: seat.name,
                 seat: seat.id,
                 resumable: seat.resumable,
@@ -50,7 +50,7 @@ impl Hub {
             };
             match seat.reach {
                 Some(Reach::Local(id)) => {
-                    self.becomes_relayed(time, id, room, stay);
+                    self.becomes_relayed(time, id, room, membership);
                     going.push(id);
                 }
                 Some(Reach::Remote(connection)) => {
@@ -80,7 +80,7 @@ impl Hub {
             self.look_for(time, room, waiter);
         }
         for id in going {
-            self.search_for_yielded(time, id);
+            self.find_owner(time, id, true);
         }
         // What waits of relayed sessions is in their entry pods as well, and they send it again; but for those that have ended.
         for (from, frame) in &mut owned.frames {
@@ -105,19 +105,9 @@ impl Hub {
         }
     }
 
-    fn becomes_relayed(&mut self, time: Time, id: SessionId, room: RoomId, stay: Stay) {
-        let draining = self.outgoing.is_draining();
-        if let Some(session) = self.sessions.get_mut(id) {
-            let redirect = session.mode == OnWrongPod::Redirect && !draining;
-            let relay = Relay::yielded(room, stay, redirect, time.now + ATTACH_PATIENCE);
-            session.place = Place::Relayed(Box::new(relay));
-            session.room = Some(room);
-            let number = session.relay;
-            self.relays.insert(number, id);
-            self.context.counters.relays += 1;
-            // What had to wait for the room's record waits no more.
-            self.sessions.mark_dirty(id);
-        }
+    fn becomes_relayed(&mut self, time: Time, id: SessionId, room: RoomId, membership: Membership) {
+        let Self { relays, sessions, context, outgoing, .. } = self;
+        relays.follow(sessions, context, time, id, room, membership, !outgoing.is_draining());
     }
 
     /// A JOIN or RESUME that was not answered is asked again at the new owner.
@@ -142,15 +132,12 @@ impl Hub {
     ) {
         match asked.by {
             Reach::Local(id) => {
-                let Some(stay) = self.leaving_stay(id, room) else {
+                let Some(membership) = self.leaving_membership(id, room) else {
                     return;
                 };
-                self.becomes_relayed(time, id, room.id, stay);
-                if let Some(session) = self.sessions.get_mut(id)
-                    && let Place::Relayed(relay) = &mut session.place
-                {
-                    relay.push(asked.id, Ok(if quit { Command::Quit } else { Command::Leave }));
-                }
+                self.becomes_relayed(time, id, room.id, membership);
+                let command = Ok(if quit { Command::Quit } else { Command::Leave });
+                self.relays.command(&mut self.sessions, &mut self.context, id, asked.id, command);
                 going.push(id);
             }
             Reach::Remote(connection) => {
@@ -160,9 +147,9 @@ impl Hub {
         }
     }
 
-    fn leaving_stay(&self, id: SessionId, room: &Room) -> Option<Stay> {
+    fn leaving_membership(&self, id: SessionId, room: &Room) -> Option<Membership> {
         match &self.sessions.get(id)?.place {
-            Place::Leaving { name, seat, resumable } => Some(Stay {
+            Place::Leaving { name, seat, resumable } => Some(Membership {
                 name: *name,
                 seat: *seat,
                 resumable: *resumable,

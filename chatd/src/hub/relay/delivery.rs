@@ -1,0 +1,85 @@
+//! What comes from the owner of a relayed session, and what of that concerns more than the relay. Pure: no I/O.
+
+use super::session::{Next, Overdue};
+use crate::hub::Hub;
+use crate::hub::request::Asked;
+use crate::ids::{RelayId, SessionId, Time};
+use crate::peer_protocol::{Delivery, Drop, Frame};
+use crate::protocol::{ErrorCode, PodBoot};
+
+impl Hub {
+    pub(in crate::hub) fn delivery_came(
+        &mut self,
+        time: Time,
+        from: PodBoot,
+        relay_id: RelayId,
+        delivery: &Delivery<'_>,
+    ) {
+        let Self { relays, sessions, context, .. } = self;
+        let Some(id) = relays.session(sessions, from, relay_id) else {
+            return;
+        };
+        let Some(next) = relays.receive(sessions, context, id, delivery) else {
+            return;
+        };
+        if sessions.get(id).is_some_and(|session| session.output.is_over(context.settings.send_queue)) {
+            return self.too_slow(time, id);
+        }
+        match next {
+            Next::Unchanged => {}
+            Next::Opened => {
+                context.counters.relays += 1;
+                sessions.wake(id);
+            }
+            Next::Admitted => sessions.wake(id),
+            Next::CaughtUp { lost } => {
+                relays.caught_up(sessions, context, id, lost);
+                sessions.wake(id);
+            }
+            Next::Outside { miss } => self.relay_is_outside(time, id, miss),
+            Next::Closed { code } => self.relay_is_closed(from, id, code),
+        }
+        self.leave_if_idle(time, id);
+        if self.relays.is_idle(&self.sessions, id) {
+            self.sessions.wake(id);
+        }
+    }
+
+    /// The session is in no room any more: what it sent into it, and what may or may not have been carried out, is refused.
+    fn relay_is_outside(&mut self, time: Time, id: SessionId, miss: bool) {
+        self.relays.refuse_pending(&mut self.sessions, &mut self.context, id);
+        self.now_outside(time, id);
+        if miss {
+            self.missed_once(time, id);
+        }
+        self.sessions.wake(id);
+    }
+
+    /// The owner has ended the session's connection.
+    fn relay_is_closed(&mut self, from: PodBoot, id: SessionId, code: Option<ErrorCode>) {
+        let relay = self.sessions.get(id).map(|session| (session.relay, session.room));
+        self.relays.end(&mut self.sessions, id);
+        if code == Some(ErrorCode::Replaced)
+            && let Some((relay, Some(room))) = relay
+        {
+            // Somebody waits for this: up to here the client seemed to live, so nobody knows what it has read.
+            let frame = Frame::Closed { room, relay, drop: Drop::Lost, heard: None, entry: None };
+            self.context.peers.send(from, &frame);
+        }
+        self.close(id, code);
+    }
+
+    /// A relayed session's time is up: JOIN was not answered, or the owner did not take it on.
+    pub(in crate::hub) fn relay_due(&mut self, time: Time, id: SessionId) {
+        match self.relays.overdue(&self.sessions, time, id) {
+            Some(Overdue::Entry { id: number }) => {
+                let asked = Asked::here(id, number);
+                self.relays.client_gone(&mut self.sessions, &mut self.context, id, Drop::Lost);
+                self.context.counters.joined(Err(ErrorCode::Unavailable));
+                self.refuse_entry(time, asked, ErrorCode::Unavailable);
+            }
+            Some(Overdue::Attach) => self.find_owner(time, id, false),
+            None => {}
+        }
+    }
+}
