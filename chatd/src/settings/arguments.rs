@@ -15,7 +15,7 @@ Examples:
   One process, rooms in its own memory, page on http://localhost:8081:
     chatd
 
-  Two processes that share a Redis and behave as one service (a third one likewise):
+  Two processes that share a Redis and form one service (add more in the same way):
     head -c 32 /dev/urandom | base64 > token.key
     chatd --pod-id chat-0 --redis-url redis://127.0.0.1:6379 --token-key-file token.key
     chatd --pod-id chat-1 --redis-url redis://127.0.0.1:6379 --token-key-file token.key \\
@@ -26,14 +26,12 @@ Examples:
     CHATD_TCP_LISTEN=0.0.0.0:7654 CHATD_ADVERTISE_TCP=chat-0.example.org:7654 ... chatd
     chatd healthcheck
 
-Each flag can be given by the variable beside it; a flag wins over its variable. Times are seconds (0.5 works), sizes are
-bytes (262144, 256KiB, 32MiB), lists have commas. SIGTERM, SIGINT and SIGHUP hand every room to another pod and end chatd; a
-second one ends it at once. Exit code 2: a setting is wrong.";
+Each flag has an environment variable, shown beside it; a flag overrides its variable. Times are in seconds (0.5 works), sizes in
+bytes (262144, 256KiB, 32MiB), lists are separated by commas. On SIGTERM, SIGINT or SIGHUP chatd moves every room to another pod and
+exits; on a second signal it exits at once. Exit code 2: a setting is invalid.";
 
-/// Chat rooms of up to four, found and joined through any pod.
-///
-/// Serves raw TCP lines (nc works), the web page with its WebSocket, links to other pods, and health and metrics, each on an
-/// address of its own.
+/// Chat rooms of up to four players, which clients can join through any pod. Serves raw TCP lines (nc works), the web page with its
+/// WebSocket, links to other pods, and health and metrics, each on its own address.
 #[derive(Debug, Parser)]
 #[command(name = "chatd", version, after_long_help = EXAMPLES, max_term_width = 120)]
 pub(super) struct Arguments {
@@ -59,11 +57,10 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Subcommands {
-    /// Asks a chatd on this machine whether it is ready (or lives): exit code 0 or 1, within 2 s.
-    ///
-    /// For containers without a shell. Goes by --admin-listen or CHATD_ADMIN_LISTEN, as the chatd beside it does.
+    /// Checks whether a chatd on this machine is ready (or live): exit code 0 or 1, within 2 s. For containers without a shell.
+    /// Connects to --admin-listen or CHATD_ADMIN_LISTEN, the address of the running chatd.
     Healthcheck {
-        /// Ask /livez (the process is responsive) and not /readyz (it may be sent clients).
+        /// Request /livez (the process is responsive) instead of /readyz (it accepts clients).
         #[arg(long)]
         live: bool,
     },
@@ -72,7 +69,7 @@ pub(super) enum Subcommands {
 #[derive(Debug, Args)]
 #[allow(clippy::struct_field_names)] // a field's name is its flag
 pub(super) struct ListenArguments {
-    /// Raw TCP: lines, as protocol.md says.
+    /// Raw TCP: the line protocol of protocol.md.
     #[arg(long, env = "CHATD_TCP_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:7654", value_parser = values::listen_address)]
     pub(super) tcp_listen: SocketAddr,
     /// The page, its API and the WebSocket.
@@ -88,21 +85,20 @@ pub(super) struct ListenArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct AdvertiseArguments {
-    /// Where raw TCP clients reach this pod: what REDIRECT says. Unset: the listen address.
+    /// Address at which raw TCP clients reach this pod, sent in REDIRECT. Unset: the listen address.
     #[arg(long, env = "CHATD_ADVERTISE_TCP", value_name = "HOST:PORT")]
     pub(super) advertise_tcp: Option<HostPort>,
-    /// Where browsers reach this pod. Unset: the listen address.
+    /// Address at which browsers reach this pod. Unset: the listen address.
     #[arg(long, env = "CHATD_ADVERTISE_WEB", value_name = "HOST:PORT")]
     pub(super) advertise_web: Option<HostPort>,
-    /// Where other pods reach this pod. Unset: the listen address.
+    /// Address at which other pods reach this pod. Unset: the listen address.
     #[arg(long, env = "CHATD_ADVERTISE_PEER", value_name = "HOST:PORT")]
     pub(super) advertise_peer: Option<HostPort>,
-    /// A file with every pod's public addresses, {"chat-0":{"tcp":"h:p","web":"h:p"}}; read again when it changes.
-    ///
-    /// While it is set and lacks the owner of a room, entry pods relay, whatever was asked.
+    /// File with the public addresses of all pods, {"chat-0":{"tcp":"h:p","web":"h:p"}}; reloaded when it changes. While this file
+    /// is set and does not list the owner of a room, entry pods relay, even if the client requests a redirect.
     #[arg(long, env = "CHATD_ADVERTISE_FILE", value_name = "FILE")]
     pub(super) advertise_file: Option<PathBuf>,
-    /// What a raw TCP client gets that asks the wrong pod, if it says nothing itself.
+    /// Default answer to a raw TCP client that joins at a pod other than the room's owner; JOIN can request either.
     #[arg(long, env = "CHATD_TCP_ON_WRONG_POD", value_name = "MODE", value_enum, default_value = "redirect")]
     pub(super) tcp_on_wrong_pod: WrongPodMode,
 }
@@ -110,76 +106,76 @@ pub(super) struct AdvertiseArguments {
 #[derive(Debug, Args)]
 #[allow(clippy::struct_field_names)] // a field's name is its flag
 pub(super) struct RedisArguments {
-    /// Redis or Valkey, without a password in it. Unset: one pod, rooms are found in its own memory.
+    /// URL of Redis or Valkey, without a password. Unset: a single pod with its directory in memory.
     ///
-    /// redis[s]://host:port[/db], redis[s]+sentinel://host:port,host:port/master[/db] or
-    /// redis[s]+cluster://host:port,host:port. The s asks for TLS. Needs --token-key-file.
+    /// redis[s]://host:port[/db], redis[s]+sentinel://host:port,host:port/master[/db] or redis[s]+cluster://host:port,host:port.
+    /// The s enables TLS. Requires --token-key-file.
     #[arg(long, env = "CHATD_REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub(super) redis_url: Option<String>,
-    /// The user of Redis' access control lists. Unset: its default user.
+    /// ACL user of Redis. Unset: its default user.
     #[arg(long, env = "CHATD_REDIS_USERNAME", value_name = "NAME")]
     pub(super) redis_username: Option<String>,
-    /// A file with the password of Redis; read again when it changes.
+    /// File with the password of Redis; reloaded when it changes.
     #[arg(long, env = "CHATD_REDIS_PASSWORD_FILE", value_name = "FILE")]
     pub(super) redis_password_file: Option<PathBuf>,
-    /// A file with the password of the sentinels, if they have one of their own.
+    /// File with the password of the Sentinels, if they require one.
     #[arg(long, env = "CHATD_REDIS_SENTINEL_PASSWORD_FILE", value_name = "FILE")]
     pub(super) redis_sentinel_password_file: Option<PathBuf>,
-    /// PEM certificates that may sign the server's. Unset: those that the system trusts.
+    /// PEM file of CA certificates that Redis' certificate is verified against. Unset: the system's trusted certificates.
     #[arg(long, env = "CHATD_REDIS_CA_FILE", value_name = "FILE")]
     pub(super) redis_ca_file: Option<PathBuf>,
-    /// PEM certificate of this client, where Redis asks for one; with --redis-key-file.
+    /// PEM file of the client certificate, if Redis requires one; together with --redis-key-file.
     #[arg(long, env = "CHATD_REDIS_CERT_FILE", value_name = "FILE")]
     pub(super) redis_cert_file: Option<PathBuf>,
-    /// PEM key of this client's certificate.
+    /// PEM file of the client certificate's private key.
     #[arg(long, env = "CHATD_REDIS_KEY_FILE", value_name = "FILE")]
     pub(super) redis_key_file: Option<PathBuf>,
-    /// What stands before each key. Deployments that share a Redis need different ones.
+    /// Prefix of every key. Deployments that share a Redis need different prefixes.
     #[arg(long, env = "CHATD_REDIS_KEY_PREFIX", value_name = "TEXT", default_value = "chat:", value_parser = values::key_prefix)]
     pub(super) redis_key_prefix: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct IdentityArguments {
-    /// The name of this pod, of which only one may live. Unset: the host name.
+    /// Name of this pod, unique among the running pods of the deployment. Unset: the host name.
     #[arg(long, env = "CHATD_POD_ID", value_name = "NAME", value_parser = values::pod_id)]
     pub(super) pod_id: Option<String>,
-    /// Which deployment this pod is of. A pod does not serve while another deployment lives under its key prefix.
+    /// Identifier of the deployment. A pod does not serve while another deployment uses its key prefix.
     #[arg(long, env = "CHATD_DEPLOYMENT_UID", value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(super) deployment_uid: String,
-    /// Which of several pods of this name it is, such as Kubernetes' metadata.uid.
-    ///
-    /// One that a later pod of its name has put out does not serve again, and ends with code 3.
+    /// Distinguishes successive pods of the same name, such as Kubernetes' metadata.uid.
+///
+/// A pod that a later pod of the same name has replaced does not serve again, and exits with code 3.
     #[arg(long, env = "CHATD_POD_UID", value_name = "TEXT", value_parser = values::pod_id)]
     pub(super) pod_uid: Option<String>,
-    /// The deployment's secret key, the same for all its pods: a file, or a directory of keys by id. Needed with Redis.
-    ///
-    /// Each is 32 random bytes or more in base64 or hex. Ids sort bytewise; the greatest signs once it has been loaded for 180 s,
-    /// all are accepted. Read again when changed. Unset: made at start.
+    /// The deployment's secret key, the same for all its pods: a file, or a directory of keys by id. Required with Redis.
+    /// Each key is 32 random bytes or more in base64 or hex. Ids sort bytewise; the greatest signs once it has been loaded for 180 s,
+/// and all verify. Reloaded when it changes. Unset: generated at start.
     #[arg(long, env = "CHATD_TOKEN_KEY_FILE", value_name = "PATH")]
     pub(super) token_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ClientArguments {
-    /// Origins of pages that may use /ws and the API beside the pod's own, such as https://chat.example.org.
+    /// Origins, besides the pod's own, whose pages may use /ws and the API, such as https://chat.example.org.
     #[arg(long, env = "CHATD_ALLOWED_ORIGINS", value_name = "ORIGIN,...", value_delimiter = ',')]
     pub(super) allowed_origins: Vec<Origin>,
-    /// Networks of proxies whose X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Prefix are believed, such as 10.0.0.0/8.
+    /// Networks of proxies whose X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Prefix are trusted, such as 10.0.0.0/8.
     #[arg(long, env = "CHATD_TRUSTED_PROXIES", value_name = "CIDR,...", value_delimiter = ',')]
     pub(super) trusted_proxies: Vec<Cidr>,
-    /// The path before /room in the pages' addresses, such as /chat; a proxy may take it away or leave it.
+    /// Path before /room in the pages' URLs, such as /chat; a proxy may strip it or pass it on.
     #[arg(long, env = "CHATD_WEB_BASE_PATH", value_name = "PATH")]
     pub(super) web_base_path: Option<BasePath>,
-    /// Each raw TCP connection must start with a PROXY header (version 1 or 2), whose client address counts.
+    /// Require a PROXY header (version 1 or 2) on each raw TCP connection, and use its client address.
     #[arg(long, env = "CHATD_PROXY_PROTOCOL", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, value_parser = values::switch)]
     pub(super) proxy_protocol: bool,
-    /// Silence on a raw TCP connection after which the line "# " is sent, for balancers that cut idle ones; 0: never. Unset: 30 with --proxy-protocol, else never.
+    /// Idle time of a raw TCP connection after which chatd sends the line "# ", for load balancers that close idle connections; 0:
+    /// never. Unset: 30 with --proxy-protocol, else never.
     #[arg(long, env = "CHATD_LINE_KEEP_ALIVE", value_name = "SECONDS", value_parser = |text: &str| values::seconds(text, 0, 3600))]
     pub(super) line_keep_alive: Option<Duration>,
-    /// For each client address (IPv6: /64): 30 wrong rooms, wrong tokens and creations a minute, and a part of the connections.
-    ///
-    /// Only where client addresses are seen: many Services hide all of them behind one.
+    /// Limits for each client address (IPv6: /64): 30 wrong rooms, wrong tokens and creations a minute, and a share of the connections.
+///
+/// Enable only where pods see the clients' own addresses: many Services hide all of them behind one.
     #[arg(long, env = "CHATD_PER_IP_LIMITS", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, value_parser = values::switch)]
     pub(super) per_ip_limits: bool,
 }
@@ -189,72 +185,72 @@ pub(super) struct RoomArguments {
     /// Players in a room, held seats included.
     #[arg(long, env = "CHATD_MAX_PLAYERS", value_name = "COUNT", default_value = "4", value_parser = |text: &str| values::count(text, 1, MAX_PLAYERS))]
     pub(super) max_players: u32,
-    /// How long a dropped connection's seat is held.
+    /// Time for which the seat of a dropped connection is held.
     #[arg(long, env = "CHATD_SEAT_HOLD", value_name = "SECONDS", default_value = "30", value_parser = |text: &str| values::seconds(text, 0, 600))]
     pub(super) seat_hold: Duration,
-    /// How long an empty room stays.
+    /// Time after which an empty room is closed.
     #[arg(long, env = "CHATD_EMPTY_TTL", value_name = "SECONDS", default_value = "600", value_parser = |text: &str| values::seconds(text, 1, 86_400))]
     pub(super) empty_ttl: Duration,
-    /// How long a room's record outlives its pod; renewed while the room lives.
+    /// Lifetime of a room's record after its pod is gone; renewed while the room exists.
     #[arg(long, env = "CHATD_RECORD_TTL", value_name = "SECONDS", default_value = "3600", value_parser = |text: &str| values::seconds(text, 60, 86_400))]
     pub(super) record_ttl: Duration,
-    /// Missed messages that a room keeps for those who resume.
+    /// Messages that a room keeps for replay to clients that resume.
     #[arg(long, env = "CHATD_REPLAY_MESSAGES", value_name = "COUNT", default_value = "32", value_parser = |text: &str| values::count(text, 0, 10_000))]
     pub(super) replay_messages: u32,
-    /// Bytes of text of those messages, a room.
+    /// Bytes of text that a room keeps for replay.
     #[arg(long, env = "CHATD_REPLAY_BYTES", value_name = "BYTES", default_value = "8KiB", value_parser = |text: &str| values::size(text, 0, 16 << 20))]
     pub(super) replay_bytes: usize,
-    /// Bytes of text of those messages, all rooms of the pod together.
+    /// Bytes of text that all rooms of the pod together keep for replay.
     #[arg(long, env = "CHATD_REPLAY_POD_BYTES", value_name = "BYTES", default_value = "32MiB", value_parser = |text: &str| values::size(text, 0, 16 << 30))]
     pub(super) replay_pod_bytes: usize,
-    /// How long a stopping pod may take to hand over its rooms, from 6 s; give the container 10 s more before it is killed.
+    /// Time that a draining pod may take to move its rooms, at least 6 s; set the container's grace period to 10 s more.
     #[arg(long, env = "CHATD_DRAIN_DEADLINE", value_name = "SECONDS", default_value = "25", value_parser = |text: &str| values::seconds(text, 0, 3600))]
     pub(super) drain_deadline: Duration,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct LimitArguments {
-    /// Client connections, raw TCP and web together.
+    /// Maximum client connections, raw TCP and web together.
     #[arg(long, env = "CHATD_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000", value_parser = |text: &str| values::count(text, 1, 100_000))]
     pub(super) max_connections: u32,
-    /// Those of them that one client address may have, with --per-ip-limits. Unset: a tenth of the places.
+    /// Maximum client connections of one client address, with --per-ip-limits. Unset: a tenth of the connection places.
     #[arg(long, env = "CHATD_MAX_CONNECTIONS_PER_IP", value_name = "COUNT", value_parser = |text: &str| values::count(text, 1, 100_000))]
     pub(super) max_connections_per_ip: Option<u32>,
-    /// Rooms in this pod: new ones up to this number. Rooms with people in them, whose pod has ended, are taken up to twice as many.
+    /// Maximum rooms in this pod. Occupied rooms of a pod that has ended are accepted up to twice this number.
     #[arg(long, env = "CHATD_MAX_ROOMS", value_name = "COUNT", default_value = "10000", value_parser = |text: &str| values::count(text, 1, 100_000))]
     pub(super) max_rooms: u32,
-    /// Commands and messages a second and player.
+    /// Commands and messages per second and player.
     #[arg(long, env = "CHATD_RATE", value_name = "COUNT", default_value = "10", value_parser = |text: &str| values::count(text, 1, 1_000_000))]
     pub(super) rate: u32,
-    /// How many may come at once; at least the rate.
+    /// Commands and messages that a player may send at once; at least the rate.
     #[arg(long, env = "CHATD_BURST", value_name = "COUNT", default_value = "20", value_parser = |text: &str| values::count(text, 1, 1_000_000))]
     pub(super) burst: u32,
-    /// From connecting to the first complete line or HTTP header.
+    /// Time from the connection's start to its first complete line or HTTP header.
     #[arg(long, env = "CHATD_FIRST_LINE_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = |text: &str| values::seconds(text, 1, 3600))]
     pub(super) first_line_timeout: Duration,
-    /// Silence on an HTTP connection after an answer. More than the proxies in front of it allow theirs, which is often 60 s.
+    /// Idle time after which an HTTP connection is closed. Must exceed that of the proxies in front, which is often 60 s.
     #[arg(long, env = "CHATD_HTTP_KEEP_ALIVE", value_name = "SECONDS", default_value = "75", value_parser = |text: &str| values::seconds(text, 1, 3600))]
     pub(super) http_keep_alive: Duration,
-    /// Silence outside a room before a connection is closed.
+    /// Idle time after which a connection outside a room is closed.
     #[arg(long, env = "CHATD_IDLE_TIMEOUT", value_name = "SECONDS", default_value = "120", value_parser = |text: &str| values::seconds(text, 1, 86_400))]
     pub(super) idle_timeout: Duration,
-    /// Wrong rooms and tokens before a connection is closed.
+    /// Wrong rooms and tokens after which a connection is closed.
     #[arg(long, env = "CHATD_MAX_MISSES", value_name = "COUNT", default_value = "10", value_parser = |text: &str| values::count(text, 1, 1000))]
     pub(super) max_misses: u32,
-    /// What may wait to be sent on one connection before it counts as a slow consumer; for a relayed client, at each of its two pods.
+    /// Bytes queued on one connection beyond which it is closed as a slow consumer; for a relayed client, at each of its two pods.
     #[arg(long, env = "CHATD_SEND_QUEUE", value_name = "BYTES", default_value = "256KiB", value_parser = |text: &str| values::size(text, 32 << 10, 64 << 20))]
     pub(super) send_queue: usize,
-    /// What all connections may hold in memory, unfinished input and unsent output; over it the largest are closed.
+    /// Bytes of unfinished input and unsent output that all connections together may hold; beyond it the largest are closed.
     #[arg(long, env = "CHATD_BUFFER_BYTES", value_name = "BYTES", default_value = "128MiB", value_parser = |text: &str| values::size(text, 1 << 20, 64 << 30))]
     pub(super) buffer_bytes: usize,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct LogArguments {
-    /// json: one object an event; text: for people; auto: text on a terminal, else json.
+    /// json: one object per event; text: human-readable; auto: text on a terminal, else json.
     #[arg(long, env = "CHATD_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value = "auto")]
     pub(super) log_format: LogFormat,
-    /// The least important events that are logged.
+    /// Minimum level of logged events.
     #[arg(long, env = "CHATD_LOG_LEVEL", value_name = "LEVEL", value_enum, default_value = "info")]
     pub(super) log_level: LogLevel,
 }
@@ -262,9 +258,9 @@ pub(super) struct LogArguments {
 /// --tcp-on-wrong-pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum WrongPodMode {
-    /// Tell the client where to go.
+    /// Send the client the owner's address.
     Redirect,
-    /// Carry the session to the room's pod.
+    /// Relay the session to the room's owner.
     Relay,
 }
 

@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use super::ValueError;
 
-/// Empty, or segments such as `/chat` without a slash at the end: what stands before `/room` in the address of a room.
+/// Empty, or segments such as `/chat` without a trailing slash: the prefix of `/room` in the URL of a room.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BasePath(String);
 
 const MOST_BYTES: usize = 128;
 
 impl BasePath {
-    /// What stands behind this in `path`; the whole of a path that is not under it, since a proxy may have taken it away.
+    /// `path` without this prefix; all of a path without the prefix, since a proxy may have stripped it.
     pub fn strip<'a>(&self, path: &'a str) -> &'a str {
         match path.strip_prefix(&self.0) {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
@@ -26,7 +26,7 @@ impl FromStr for BasePath {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let path = text.trim_end_matches('/');
-        // It goes into pages and headers as it is; two slashes at its start would name another host.
+        // The path goes into pages and headers unescaped; two leading slashes would name another host.
         let is_plain = |segment: &str| {
             let letters = segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
             letters && !["", ".", ".."].contains(&segment)

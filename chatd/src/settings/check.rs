@@ -1,4 +1,5 @@
-//! What goes together: arguments that are right one by one become [`Settings`], or are refused with what would be right. Pure: no I/O.
+//! Checks of settings against each other: valid arguments become [`Settings`], or an error that says how to correct them. Pure: no
+//! I/O.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use super::{Advertise, Clients, Limits, Listen, Settings};
 use crate::directory::redis::{RedisSettings, RedisSettingsError, RedisUrlError};
 use crate::protocol::OnWrongPod;
 
-/// Settings that do not go together. Each says what would be right; none shows a value that may be secret.
+/// Settings that contradict each other. Each message says how to correct them; none shows a value that may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "each has its sentence")]
 pub enum SettingsError {
@@ -17,39 +18,39 @@ pub enum SettingsError {
     RedisUrl(#[from] RedisUrlError),
     #[error(transparent)]
     Redis(#[from] RedisSettingsError),
-    #[error("{flag} has no effect without --redis-url: give the URL, or leave {flag} out")]
+    #[error("{flag} has no effect without --redis-url: set --redis-url, or remove {flag}")]
     WithoutRedis { flag: &'static str },
     #[error(
         "--redis-url needs --token-key-file, the same key for all pods: head -c 32 /dev/urandom | base64 > token.key"
     )]
     RedisWithoutKey,
     #[error(
-        "with --redis-url, {listen} {address} tells nobody where this pod is: add {advertise} host:port, or listen on one address"
+        "with --redis-url, other pods and clients cannot dial {listen} {address}: add {advertise} host:port, or listen on one address"
     )]
     Wildcard { listen: &'static str, address: SocketAddr, advertise: &'static str },
-    #[error("{flag} {value} is no address that can be dialled: give a host name or the pod's own address")]
+    #[error("{flag} {value} cannot be dialled: give a host name or the pod's own address")]
     AdvertisedWildcard { flag: &'static str, value: HostPort },
-    #[error("{first} and {second} are both {address}: each needs a port of its own")]
+    #[error("{first} and {second} are both {address}: give each a port of its own")]
     SameAddress { first: &'static str, second: &'static str, address: SocketAddr },
-    #[error("--burst {burst} is less than --rate {rate}: a burst of at least the rate, such as {}, lets the rate be reached", rate * 2)]
+    #[error("--burst {burst} is less than --rate {rate}: set it to at least the rate, such as {}", rate * 2)]
     BurstBelowRate { rate: u32, burst: u32 },
     #[error(
-        "--drain-deadline must be 6 or more: for 5 s a stopping pod still gets connections, since balancers are slow to learn"
+        "--drain-deadline must be 6 or more: load balancers keep sending connections to a draining pod for about 5 s"
     )]
     DrainDeadline,
-    #[error("--seat-hold is longer than --record-ttl: a seat would be held that nobody could find; raise --record-ttl")]
+    #[error("--seat-hold is longer than --record-ttl: a held seat cannot outlive its room's record; raise --record-ttl")]
     HoldOutlivesRecord,
-    #[error("--replay-bytes is more than --replay-pod-bytes: one room may not keep more than all of them")]
+    #[error("--replay-bytes is more than --replay-pod-bytes: one room cannot keep more than all rooms together; raise --replay-pod-bytes")]
     ReplayBytes,
-    #[error("--max-connections-per-ip has no effect without --per-ip-limits: add it, or leave the number out")]
+    #[error("--max-connections-per-ip has no effect without --per-ip-limits: add --per-ip-limits, or remove --max-connections-per-ip")]
     WithoutPerIpLimits,
-    #[error("the host name cannot be a pod's name: give --pod-id, such as chat-0")]
+    #[error("the host name is not a valid pod name: set --pod-id, such as chat-0")]
     PodId,
 }
 
-/// Behind a balancer a raw TCP connection is not silent for longer; many cut one after a minute.
+/// Keep-alive interval behind a load balancer: many close a raw TCP connection that is idle for a minute.
 const LINE_KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// How long a draining pod keeps accepting at least, and a second to hand over: the least `--drain-deadline`, in seconds.
+/// Minimum of `--drain-deadline` in seconds: the time for which a draining pod keeps accepting, and one second to move rooms.
 const LEAST_DRAIN: u64 = 6;
 
 pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, SettingsError> {

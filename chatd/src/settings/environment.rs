@@ -1,10 +1,10 @@
-//! Finds variables that look like settings of chatd and are none. Pure: no I/O.
+//! Finds unknown `CHATD_*` environment variables. Pure: no I/O.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// One sentence for each of `variables`, by name, that starts with `CHATD_` and is not in `known`. What Kubernetes sets for a
-/// Service named `chatd...` is no mistake of anybody's.
+/// One sentence for each of `variables`, by name, that starts with `CHATD_` and is not in `known`, except the variables that
+/// Kubernetes sets for a Service named `chatd...`.
 pub(super) fn unknown(variables: &BTreeMap<String, String>, known: &[String]) -> Vec<String> {
     let ours = variables.iter().filter(|(name, _)| name.starts_with("CHATD_") && !known.contains(name));
     let unknown = ours.filter(|(name, value)| !is_service_link(name, value, variables)).map(|(name, _)| name);
@@ -16,7 +16,7 @@ pub(super) fn unknown(variables: &BTreeMap<String, String>, known: &[String]) ->
         .collect()
 }
 
-/// Whether Kubernetes sets such a variable for a Service whose name starts with `chatd`: `<NAME>_SERVICE_HOST=<IP>`, beside it
+/// Whether Kubernetes sets this variable for a Service whose name starts with `chatd`: `<NAME>_SERVICE_HOST=<IP>`, beside it
 /// `<NAME>_SERVICE_PORT[_<PORT NAME>]=<n>`, `<NAME>_PORT=tcp://<IP>:<n>`, `<NAME>_PORT_<n>_<TCP|UDP|SCTP>[_PROTO|_PORT|_ADDR]`.
 fn is_service_link(name: &str, value: &str, variables: &BTreeMap<String, String>) -> bool {
     let is_service = |service: &str| {
@@ -44,7 +44,7 @@ fn is_service_link(name: &str, value: &str, variables: &BTreeMap<String, String>
     name.ends_with("_PORT") && is_url() || numbered()
 }
 
-/// The known name that is the fewest edits away, if that is at most 3.
+/// The known name with the smallest edit distance, if that is at most 3.
 fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     // A name that long is no typing error, and the distance costs the product of the lengths.
     if name.len() > 64 {

@@ -1,7 +1,7 @@
-//! What chatd is told at its start, checked. Reads the command line, the environment and the host name; nothing else here does I/O.
+//! chatd's settings, parsed and checked. Reads the command line, the environment and the host name; the submodules do no other I/O.
 //!
-//! `arguments` (one flag, one variable, one default each) -> `check` (pure: what goes together) -> [`Settings`]. To add a
-//! setting: a field in `arguments`, one in [`Settings`], one line in `check`, one row in `docs/operations.md`.
+//! `arguments` (one flag, one variable, one default each) -> `check` (pure: consistency) -> [`Settings`]. To add a setting: a field
+//! in `arguments`, one in [`Settings`], one line in `check`, one row in `docs/operations.md`.
 
 mod arguments;
 mod base_path;
@@ -34,7 +34,7 @@ pub enum Invocation {
     Healthcheck(Healthcheck),
 }
 
-/// What [`crate::healthcheck::ask`] is to ask.
+/// The request of [`crate::healthcheck::ask`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Healthcheck {
     /// Where the admin port listens.
@@ -43,7 +43,7 @@ pub struct Healthcheck {
     pub live: bool,
 }
 
-/// Every setting of a chatd that serves. Times are what the flags say in seconds, sizes are bytes.
+/// Every setting of a serving chatd. Sizes are bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where the four ports listen.
@@ -56,11 +56,11 @@ pub struct Settings {
     pub pod_id: String,
     /// Which deployment this pod is of, so that two under one key prefix notice.
     pub deployment_uid: String,
-    /// Empty: not told.
+    /// Empty: unset.
     pub pod_uid: String,
-    /// A file, or a directory of keys by id. `None`: a key is made at start.
+    /// A file, or a directory of keys by id. `None`: a key is generated at start.
     pub token_key_file: Option<PathBuf>,
-    /// What a raw TCP client gets that says nothing itself.
+    /// Default for raw TCP clients; JOIN can override it.
     pub tcp_on_wrong_pod: OnWrongPod,
     /// Who may talk, and whose address counts.
     pub clients: Clients,
@@ -87,7 +87,7 @@ pub struct Listen {
     pub admin: SocketAddr,
 }
 
-/// Where clients and pods reach this pod; `None`: where it listens (use [`Advertise::or_bound`] once that is known).
+/// Addresses at which clients and pods reach this pod; `None`: the bound address (use [`Advertise::or_bound`] once it is known).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advertise {
     /// For raw TCP clients: what REDIRECT says.
@@ -96,18 +96,18 @@ pub struct Advertise {
     pub web: Option<HostPort>,
     /// For other pods.
     pub peer: Option<HostPort>,
-    /// Every pod's public addresses, read again when it changes.
+    /// The file of all pods' public addresses, reloaded when it changes.
     pub file: Option<PathBuf>,
 }
 
 impl Advertise {
-    /// What was said, or else the address that was bound.
-    pub fn or_bound(said: Option<&HostPort>, bound: SocketAddr) -> HostPort {
-        said.cloned().unwrap_or_else(|| HostPort::from(bound))
+    /// The advertised address, or else the bound one.
+    pub fn or_bound(advertised: Option<&HostPort>, bound: SocketAddr) -> HostPort {
+        advertised.cloned().unwrap_or_else(|| HostPort::from(bound))
     }
 }
 
-/// Who may talk, and whose address counts.
+/// Which clients may connect, and which address of a client is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clients {
     /// Origins of pages that may use the WebSocket and the API, beside the pod's own.
@@ -118,7 +118,7 @@ pub struct Clients {
     pub web_base_path: BasePath,
     /// Every raw TCP connection begins with a PROXY header.
     pub proxy_protocol: bool,
-    /// `None`: silent raw TCP connections are left silent.
+    /// `None`: no keep-alive lines.
     pub line_keep_alive: Option<Duration>,
     /// Clients' addresses are seen, and have limits of their own.
     pub per_ip_limits: bool,
@@ -167,19 +167,19 @@ pub struct Limits {
 
 /// The command line as clap knows it, for its help and for the documentation's test.
 pub fn command() -> clap::Command {
-    // A variable's value is nobody's business who reads the help in a log.
+    // Values of variables must not appear in logs that contain the help text.
     arguments::Arguments::command().mut_args(|argument| argument.hide_env_values(true))
 }
 
-/// What the command line and the environment ask for. `host_name` is the pod's name if none is given.
+/// Parses the command line and the environment. `host_name` is the default pod name.
 ///
-/// # Errors
-/// clap's, to be shown by its `exit()`: a wrong setting (exit code 2), or the text of `--help` and `--version` (exit code 0).
+/// # Errors clap's error, for its `exit()`: an invalid setting (exit code 2), or the text of `--help` and `--version` (exit code
+/// 0).
 pub fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     host_name: &str,
 ) -> Result<Invocation, clap::Error> {
-    // A variable that is set to nothing is as if it were not there: many tools cannot take one out.
+    // An empty variable counts as unset: many tools cannot unset one.
     let mut command = command().mut_args(|argument| {
         let empty = argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
         if empty { argument.env(clap::builder::Resettable::Reset) } else { argument }
@@ -202,13 +202,13 @@ pub fn parse(
     }
 }
 
-/// The same error, with the variables behind the flags in it: those that the command line does not give.
+/// Adds to the error the variables of the flags that it names and that the command line does not set.
 fn naming_variables(command: &mut clap::Command, words: &[OsString], error: clap::Error) -> clap::Error {
     if !error.use_stderr() {
         return error;
     }
     let text = error.to_string();
-    let said = |flag: &str| {
+    let on_command_line = |flag: &str| {
         let is_flag = |word: &OsString| {
             let word = word.to_string_lossy();
             word == flag || word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='))
@@ -222,7 +222,7 @@ fn naming_variables(command: &mut clap::Command, words: &[OsString], error: clap
     for argument in command.get_arguments() {
         let (Some(long), Some(variable)) = (argument.get_long(), argument.get_env()) else { continue };
         let flag = format!("--{long}");
-        if named(&flag) && !said(&flag) && std::env::var_os(variable).is_some() {
+        if named(&flag) && !on_command_line(&flag) && std::env::var_os(variable).is_some() {
             variables.push(format!("{flag} comes from the variable {}", variable.to_string_lossy()));
         }
     }
@@ -234,13 +234,13 @@ fn naming_variables(command: &mut clap::Command, words: &[OsString], error: clap
     command.error(error.kind(), format!("{text}\n  ({})", variables.join("; ")))
 }
 
-/// [`parse`] for `main`: of this process's arguments, environment and host name; shows what is wrong and exits.
+/// [`parse`] for `main`, of this process's arguments, environment and host name; prints an error and exits.
 pub fn from_process() -> Invocation {
     let host_name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     parse(std::env::args_os(), host_name.trim()).unwrap_or_else(|error| error.exit())
 }
 
-/// One warning for each of `variables`, by name, that starts with CHATD_ and is no setting.
+/// One warning for each of `variables`, by name, that starts with `CHATD_` and is not a setting.
 pub fn unknown_variables(variables: &BTreeMap<String, String>) -> Vec<String> {
     let command = command();
     let known = command.get_arguments().filter_map(clap::Arg::get_env);

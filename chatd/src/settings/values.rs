@@ -1,4 +1,4 @@
-//! Values of settings that cannot be wrong once they exist: addresses, networks, origins, times, sizes. Pure: no I/O.
+//! Types of settings whose values are always valid: addresses, networks, origins, times, sizes. Pure: no I/O.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// Why a value was refused, with what would be right. Says nothing that the caller could not print.
+/// Why a value is invalid, and how to correct it. The text never contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ValueError(String);
@@ -22,7 +22,7 @@ fn refuse<T>(sentence: impl Into<String>) -> Result<T, ValueError> {
     Err(ValueError::new(sentence))
 }
 
-/// A host name or IP address with a port, as it is told to others. IPv6 is `[a]:port`.
+/// A host name or IP address with a port, as advertised to others. IPv6 is `[a]:port`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostPort {
     host: String,
@@ -40,7 +40,7 @@ impl HostPort {
         self.port
     }
 
-    /// Whether it names every address of a machine (`0.0.0.0`, `[::]`), so none that a client could dial.
+    /// Whether it is a wildcard (`0.0.0.0`, `[::]`), which a client cannot dial.
     pub fn is_wildcard(&self) -> bool {
         self.host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
     }
@@ -60,7 +60,7 @@ impl FromStr for HostPort {
         let Some((host, port)) = text.rsplit_once(':') else { return refuse(FORM) };
         let Ok(port) = port.parse::<u16>() else { return refuse(FORM) };
         if port == 0 {
-            return refuse("port 0 cannot be dialled: give the port that clients and pods are to use");
+            return refuse("port 0 cannot be dialled: give the port that clients and pods use");
         }
         let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             Some(address) => match address.parse::<Ipv6Addr>() {
@@ -95,7 +95,7 @@ fn is_host_name(host: &str) -> bool {
 pub struct Cidr(IpNet);
 
 impl Cidr {
-    /// Whether `address` is in it. An IPv4 address in IPv6 clothes (`::ffff:10.0.0.7`) counts as IPv4.
+    /// Whether the network contains `address`. An IPv4-mapped IPv6 address (`::ffff:10.0.0.7`) counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
@@ -104,7 +104,7 @@ impl Cidr {
 impl FromStr for Cidr {
     type Err = ValueError;
 
-    /// The address is read by the standard library: IpNet's own parser takes `010.0.0.0/8`, which programs read in two ways.
+    /// The standard library parses the address: IpNet's own parser accepts `010.0.0.0/8`, which is ambiguous.
     fn from_str(text: &str) -> Result<Self, ValueError> {
         const FORM: &str = "must be networks such as 10.0.0.0/8,fd00::/8";
         let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
@@ -154,7 +154,7 @@ impl FromStr for Origin {
             (None, None) => return refuse(FORM),
         };
         let own_port = if secure { 443 } else { 80 };
-        // A port that is not there is the scheme's own; the colons of an IPv6 address are inside brackets.
+        // A missing port is the scheme's default; the colons of an IPv6 address are inside brackets.
         let has_port = rest.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
         let full = if has_port { rest.to_owned() } else { format!("{rest}:{own_port}") };
         let Ok(address) = full.parse::<HostPort>() else { return refuse(FORM) };
@@ -228,7 +228,7 @@ pub(super) fn switch(text: &str) -> Result<bool, ValueError> {
     }
 }
 
-/// A name under which a pod's lease is kept, or its uid.
+/// The name of a pod's lease, or a pod's uid.
 pub(super) fn pod_id(text: &str) -> Result<String, ValueError> {
     let character = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if (1..=253).contains(&text.len()) && text.bytes().all(character) {
@@ -238,9 +238,9 @@ pub(super) fn pod_id(text: &str) -> Result<String, ValueError> {
     }
 }
 
-/// What stands before each key in Redis.
+/// The prefix of every key in Redis.
 pub(super) fn key_prefix(text: &str) -> Result<String, ValueError> {
-    // Braces would put every key into one slot of a Redis Cluster; the others are pattern characters or cannot be typed.
+    // Braces would put every key into one slot of a Redis Cluster; the others are glob characters.
     let character =
         |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}' | b'*' | b'?' | b'[' | b']' | b'\\');
     if (1..=63).contains(&text.len()) && text.bytes().all(character) {
