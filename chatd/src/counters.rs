@@ -1,4 +1,4 @@
-//! Figures that a pod's threads keep and that are summed when somebody asks. Plain data; no I/O.
+//! Counters and gauges of a pod's threads, summed for `/metrics`. Plain data; no I/O.
 //!
 //! To add one: a field here, bumped where it happens, a line in `metrics` and a row in `docs/operations.md`.
 
@@ -26,7 +26,7 @@ macro_rules! summed {
     };
 }
 
-/// What can be summed field by field.
+/// Values that can be summed field by field.
 trait Add {
     fn add(&mut self, other: &Self);
 }
@@ -44,61 +44,61 @@ impl<const N: usize> Add for [u64; N] {
 }
 
 summed! {
-    /// What has happened in one shard since its start. Each only rises.
+    /// Counters of one shard since its start. Each only rises.
     pub struct Counters {
-        /// Connections that were accepted on the raw TCP port.
+        /// Connections accepted on the raw TCP port.
         pub connections_tcp: u64,
-        /// WebSockets that were accepted.
+        /// Accepted WebSockets.
         pub connections_web: u64,
-        /// Commands and chat lines that clients sent, wrong ones too.
+        /// Commands and chat lines from clients, invalid ones included.
         pub commands_in: u64,
-        /// Messages that were given a place in a room's order here.
+        /// Messages that this shard, as a room's owner, numbered.
         pub messages_in: u64,
-        /// Messages that were put into the queues of players, replays too: one for each message and player.
+        /// Messages queued for players, replays included, counted once per message and player.
         pub messages_out: u64,
-        /// Bytes that clients sent.
+        /// Bytes received from clients.
         pub bytes_in: u64,
-        /// Bytes that were written to clients.
+        /// Bytes written to clients.
         pub bytes_out: u64,
-        /// Answers to JOIN and RESUME in this shard's rooms and of its sessions; see [`Counters::joined`].
+        /// Results of JOIN and RESUME in this shard's rooms and of its sessions; see [`Counters::joined`].
         pub joins: [u64; JOIN_RESULTS],
-        /// Those of the joined that took a seat back.
+        /// Joins that resumed a seat.
         pub resumed: u64,
-        /// Error replies, whatever their code, but for those that close a connection.
+        /// Error replies of all codes, without those that close a connection.
         pub errors: u64,
-        /// Clients that were told to go to another pod.
+        /// Clients redirected to another pod.
         pub redirects: u64,
-        /// Sessions that this pod began to carry to another one.
+        /// Sessions relayed to another pod.
         pub relays: u64,
         /// Rooms that were created here.
         pub rooms_created: u64,
-        /// Empty rooms that were closed: after their time, or for a new one.
+        /// Empty rooms closed: after their time, or for a new room.
         pub rooms_closed: u64,
-        /// Those that nobody had entered, and that were closed for a new one since the pod was full.
+        /// Never entered rooms closed for a new room in a full pod; included in `rooms_closed`.
         pub rooms_made_way: u64,
-        /// Rooms that were taken over from a dead pod.
+        /// Rooms taken over from a pod that is dead or no longer serves them.
         pub takeovers: u64,
-        /// Rooms that were handed to another pod as planned.
+        /// Rooms migrated to another pod.
         pub handovers: u64,
-        /// Planned moves that came to nothing: offers of a room that were not taken, and rooms that were given up.
+        /// Migrations that failed, and rooms closed at the drain deadline.
         pub handovers_failed: u64,
-        /// Rooms that left this pod since another one has them, planned or not: the handovers are among them.
+        /// Rooms released to another owner, after a migration or a takeover: includes the handovers.
         pub yields: u64,
-        /// Rooms that other pods moved here.
+        /// Rooms migrated to this pod.
         pub arrivals: u64,
-        /// Rooms that were claimed again after a lost lease, a reset or a lost record.
+        /// Rooms reasserted after a lost lease, a data loss or a failed migration.
         pub claims: u64,
-        /// Messages that were told again: to those who resumed, and to relayed sessions that came back to their owner.
+        /// Messages replayed to clients that resumed and to relayed sessions that reattached.
         pub replayed: u64,
-        /// Messages that could not be replayed, where their number is known.
+        /// Messages that could not be replayed, if their number is known.
         pub missed: u64,
-        /// Connections that were ended with `slow_consumer`: their queue was dropped.
+        /// Connections closed with `slow_consumer`: their queue was dropped.
         pub slow_consumers: u64,
-        /// Connections that were ended since all together held too much memory.
+        /// Connections closed because all together held too much memory.
         pub connections_shed: u64,
-        /// Records and leases in the directory that could not be read and were taken as missing.
+        /// Records and leases in the directory that could not be parsed and were treated as missing.
         pub unreadable_records: u64,
-        /// How often the process found that it had been frozen for longer than its lease.
+        /// Lease lapses after which a thread paused its rooms.
         pub thaws: u64,
     }
 }
@@ -122,35 +122,35 @@ pub fn join_results() -> impl Iterator<Item = &'static str> {
 }
 
 summed! {
-    /// What is in one shard now.
+    /// Gauges of one shard.
     pub struct Gauges {
         /// Rooms that this pod owns.
         pub rooms: u64,
-        /// Seats in this pod's rooms, held ones too.
+        /// Seats in this pod's rooms, held seats included.
         pub players: u64,
-        /// Seats that wait for a dropped connection to come back.
+        /// Seats held for dropped connections.
         pub held_seats: u64,
         /// Open connections of raw TCP clients.
         pub connections_tcp: u64,
         /// Open WebSockets.
         pub connections_web: u64,
-        /// Sessions that are connected here and whose room is in another pod.
+        /// Sessions connected here whose room another pod owns.
         pub relayed_sessions: u64,
-        /// Sessions that are connected to another pod and whose room is here.
+        /// Sessions connected to another pod whose room this pod owns.
         pub remote_members: u64,
-        /// What the events that are kept for replays take, roughly, in bytes.
+        /// Approximate bytes of the events kept for replay.
         pub replay_bytes: u64,
-        /// What waits to be sent to clients, or to the pods that carry them, in bytes.
+        /// Bytes queued for clients, or for their entry pods.
         pub queued_bytes: u64,
     }
 }
 
-/// The upper bounds of a [`Histogram`]'s buckets, in microseconds: close together where Redis on the same
-/// network answers, up to the directory's answer time of 2 s.
+/// The upper bounds of a [`Histogram`]'s buckets, in microseconds: dense around the latency of Redis on the same network, up to the
+/// directory's answer time of 2 s.
 pub const BUCKETS: [u64; 12] =
     [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 1_000_000, 2_000_000];
 
-/// How long something took, counted in [`BUCKETS`] and one for what is longer.
+/// Durations, counted in [`BUCKETS`] and one bucket above them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Histogram {
     /// Counts by bucket, not cumulative.
@@ -174,21 +174,21 @@ impl Histogram {
     }
 }
 
-/// What a pod has asked of its directory since its start.
+/// Requests of a pod to its directory since its start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DirectoryCounters {
-    /// How long requests took, those without an answer too.
+    /// Durations of requests, unanswered ones included.
     pub latency: Histogram,
-    /// Requests without an answer, by kind in the order of [`NoAnswer::ALL`].
+    /// Unanswered requests, by kind in the order of [`NoAnswer::ALL`].
     pub errors: [u64; NoAnswer::ALL.len()],
-    /// How often a connection to the store was lost, or replaced since a file of the settings had changed.
+    /// Connections to the store lost, or replaced because a file of the settings had changed.
     pub resets: u64,
-    /// How often something that was there before was found missing or older; all that is found in 30 s is once.
+    /// Data losses of the store: a known value found missing or older; findings within 30 s count once.
     pub went_back: u64,
 }
 
 impl DirectoryCounters {
-    /// Counts one request and how it ended.
+    /// Counts one request with its duration and result.
     pub fn asked(&mut self, time: Duration, error: Option<NoAnswer>) {
         self.latency.observe(time);
         if let Some(index) = error.and_then(|error| NoAnswer::ALL.iter().position(|one| *one == error)) {

@@ -1,4 +1,4 @@
-//! What a pod tells of itself: a snapshot of its figures as OpenMetrics text. Pure: no I/O.
+//! The pod's metrics: a snapshot as OpenMetrics text. Pure: no I/O.
 //!
 //! To add one: a field in `counters` (or in [`Snapshot`]), a line here, a row in `docs/operations.md`.
 
@@ -21,16 +21,16 @@ use crate::process::Process;
 /// The media type of [`Snapshot::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Everything about a pod at one moment: what `/readyz`, `/metrics` and `/status` show.
+/// The state of a pod at one moment, as `/readyz`, `/metrics` and `/status` report it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
     /// False only before the first lease and while the lease is refused.
     pub ready: bool,
     /// See [`crate::lease::LeaseStatus::draining`].
     pub draining: bool,
-    /// The pod may take over rooms and say `room_not_found`.
+    /// The pod may take over rooms and answer `room_not_found`.
     pub settled: bool,
-    /// `None`: no request to it has been answered yet, or has had its time to be.
+    /// `None`: no request has been answered or has timed out yet.
     pub directory: Option<DirectoryState>,
     /// When `directory` last changed, in Unix seconds.
     pub directory_since: u64,
@@ -44,13 +44,13 @@ pub struct Snapshot {
     pub directory_counters: DirectoryCounters,
     /// Places for connections: `--max-connections`, or what the limit of open files allows.
     pub connection_places: u64,
-    /// Those of them that are taken.
+    /// Connection places in use.
     pub connection_places_used: u64,
-    /// Connections that were turned away since the pod was full.
+    /// Connections refused because the pod was full.
     pub connections_refused: u64,
     /// Bytes that connections hold: unfinished input and unsent output.
     pub buffered_bytes: u64,
-    /// Requests that were refused for their Host and for their Origin.
+    /// Requests refused for their Host and for their Origin.
     pub web_refused: (u64, u64),
     /// Links to other pods that are up.
     pub peer_links: u64,
@@ -58,9 +58,9 @@ pub struct Snapshot {
     pub peer_links_lost: u64,
     /// Connections that did not become links, by [`REASONS`].
     pub peer_links_refused: [u64; REASONS.len()],
-    /// Token keys that are accepted now.
+    /// Token keys accepted now.
     pub token_keys: u64,
-    /// Changed files (keys, passwords, certificates, addresses) that could not be used: the old content still counts.
+    /// Changed files (keys, passwords, certificates, addresses) that could not be used: the old content stays in use.
     pub file_reload_failures: u64,
     /// What the system says of the process.
     pub process: Process,
@@ -149,46 +149,46 @@ impl Collector for Snapshot {
 impl Writer<'_> {
     fn pod(&mut self, snapshot: &Snapshot) -> fmt::Result {
         let labels = [("version", env!("CARGO_PKG_VERSION"))];
-        let mut metric = self.0.encode_descriptor("chatd_build", "Which chatd this is", None, MetricType::Info)?;
+        let mut metric = self.0.encode_descriptor("chatd_build", "Version of this chatd", None, MetricType::Info)?;
         metric.encode_info(&labels)?;
-        self.gauge("chatd_ready", "1 if /readyz says 200", snapshot.ready.into())?;
-        self.gauge("chatd_draining", "1 while rooms are handed over before the end", snapshot.draining.into())?;
+        self.gauge("chatd_ready", "1 if /readyz answers 200", snapshot.ready.into())?;
+        self.gauge("chatd_draining", "1 while the pod drains: it moves its rooms to other pods before it exits", snapshot.draining.into())?;
         self.gauge(
             "chatd_settled",
-            "1 if this pod may take over rooms and say room_not_found",
+            "1 if this pod may take over rooms and answer room_not_found",
             snapshot.settled.into(),
         )?;
-        self.gauge("chatd_token_keys", "Token keys that are accepted", snapshot.token_keys)?;
+        self.gauge("chatd_token_keys", "Accepted token keys", snapshot.token_keys)?;
         self.counter(
             "chatd_file_reload_failures",
-            "Changed files (keys, passwords, certificates, addresses) that could not be used; the old content still counts",
+            "Changed files (keys, passwords, certificates, addresses) that could not be used; the old content stays in use",
             snapshot.file_reload_failures,
         )?;
-        self.gauge("chatd_peer_links", "Links to other pods that are up", snapshot.peer_links)?;
-        self.counter("chatd_peer_links_lost", "Links to other pods that broke", snapshot.peer_links_lost)?;
+        self.gauge("chatd_peer_links", "Established links to other pods", snapshot.peer_links)?;
+        self.counter("chatd_peer_links_lost", "Broken links to other pods", snapshot.peer_links_lost)?;
         self.counters(
             "chatd_peer_links_refused",
-            "Connections, dialled or accepted, that did not become links to pods, by what was wrong; version: of the link",
+            "Connections, dialled or accepted, that did not become peer links, by reason; version: of the peer protocol",
             "reason",
             REASONS.into_iter().zip(snapshot.peer_links_refused),
         )
     }
 
     fn places(&mut self, snapshot: &Snapshot) -> fmt::Result {
-        let help = "Places for connections: --max-connections, or fewer where the limit of open files allows no more";
+        let help = "Maximum connections: --max-connections, or fewer if the limit of open files is too low";
         self.gauge("chatd_connection_places", help, snapshot.connection_places)?;
-        let help = "Those of them that are taken: by clients, HTTP connections and those being closed";
+        let help = "Connection places in use: by clients, by HTTP connections and by closing connections";
         self.gauge("chatd_connection_places_used", help, snapshot.connection_places_used)?;
-        let help = "Connections turned away since the pod was full";
+        let help = "Connections refused because the pod was full";
         self.counter("chatd_connections_refused", help, snapshot.connections_refused)?;
         let help = "Bytes of unfinished input and unsent output that connections hold; --buffer-bytes is the limit";
         self.gauge("chatd_buffered_bytes", help, snapshot.buffered_bytes)?;
         let kinds = [("host", snapshot.web_refused.0), ("origin", snapshot.web_refused.1)];
-        let help = "Web requests refused since their Host or Origin is not allowed; the log says what would allow them";
+        let help = "Web requests refused because their Host or Origin is not allowed; the log names the setting that would allow them";
         self.counters("chatd_web_refused", help, "by", kinds.into_iter())
     }
 
-    /// All shards' sums. Taken apart by name, so that a figure that is not shown does not compile.
+    /// The sums over all shards. Destructured, so that a field without a metric does not compile.
     fn shards(&mut self, counters: &Counters, gauges: &Gauges) -> fmt::Result {
         let Counters {
             connections_tcp: accepted_tcp,
@@ -235,93 +235,93 @@ impl Writer<'_> {
         let kinds = [("tcp", *accepted_tcp), ("web", *accepted_web)];
         self.counters(
             "chatd_connections_accepted",
-            "Client connections that were accepted",
+            "Accepted client connections",
             "kind",
             kinds.into_iter(),
         )?;
-        self.counter("chatd_commands_in", "Commands and chat lines from clients, wrong ones too", *commands_in)?;
-        self.counter("chatd_messages_in", "Messages given a place in a room's order here", *messages_in)?;
+        self.counter("chatd_commands_in", "Commands and chat lines from clients, invalid ones included", *commands_in)?;
+        self.counter("chatd_messages_in", "Messages that this pod, as a room's owner, numbered", *messages_in)?;
         self.counter(
             "chatd_messages_out",
-            "Messages queued for players: one for each message and player",
+            "Messages queued for players, counted once per message and player",
             *messages_out,
         )?;
         self.counter("chatd_received_bytes", "Bytes from clients", *bytes_in)?;
         self.counter("chatd_sent_bytes", "Bytes to clients", *bytes_out)?;
         self.gauge(
             "chatd_queued_bytes",
-            "Bytes that wait to be sent to clients, or to the pods that carry them",
+            "Bytes queued for clients, or for their entry pods",
             *queued_bytes,
         )?;
         self.counter(
             "chatd_slow_consumers",
-            "Connections ended since their send queue was full; it was dropped",
+            "Connections closed because their send queue was full; the queue was dropped",
             *slow_consumers,
         )?;
         self.counter(
             "chatd_connections_shed",
-            "Connections ended since all together held more than --buffer-bytes",
+            "Connections closed because all connections together held more than --buffer-bytes",
             *connections_shed,
         )?;
         self.counters(
             "chatd_joins",
-            "JOIN and RESUME that came to a room or a search for one, by result: joined, or the error's code",
+            "JOIN and RESUME commands that reached a room or a search, by result: joined, or the error code",
             "result",
             join_results().zip(*joins),
         )?;
-        self.counter("chatd_resumes", "Those of the joined that took a seat back", *resumed)?;
+        self.counter("chatd_resumes", "Joins that resumed a seat", *resumed)?;
         self.counter(
             "chatd_error_replies",
-            "Error replies, whatever their code; errors that only close a connection are not in it",
+            "Error replies of all codes, without errors that only close a connection",
             *errors,
         )?;
-        self.counter("chatd_redirects", "Clients told to go to another pod", *redirects)?;
-        self.counter("chatd_relays", "Sessions that this pod began to carry to another one", *relays)?;
+        self.counter("chatd_redirects", "Clients redirected to another pod", *redirects)?;
+        self.counter("chatd_relays", "Sessions relayed to another pod", *relays)?;
         self.gauge(
             "chatd_relayed_sessions",
-            "Sessions connected here whose room is in another pod",
+            "Sessions connected here whose room another pod owns",
             *relayed_sessions,
         )?;
-        self.gauge("chatd_remote_members", "Sessions connected to another pod whose room is here", *remote_members)?;
+        self.gauge("chatd_remote_members", "Sessions connected to another pod whose room this pod owns", *remote_members)?;
         self.gauge("chatd_rooms", "Rooms that this pod owns", *rooms)?;
-        self.gauge("chatd_players", "Seats in this pod's rooms, held ones too", *players)?;
-        self.gauge("chatd_held_seats", "Seats that wait for a dropped connection to come back", *held_seats)?;
-        self.gauge("chatd_replay_bytes", "Bytes that the events kept for replays take, roughly", *replay_bytes)?;
+        self.gauge("chatd_players", "Seats in this pod's rooms, held seats included", *players)?;
+        self.gauge("chatd_held_seats", "Seats held for dropped connections", *held_seats)?;
+        self.gauge("chatd_replay_bytes", "Approximate bytes of the events kept for replay", *replay_bytes)?;
         self.counter("chatd_rooms_created", "Rooms created", *rooms_created)?;
-        self.counter("chatd_rooms_closed", "Empty rooms closed: after their time, or for a new one", *rooms_closed)?;
-        let help = "Rooms that nobody had entered, closed for a new one since the pod was full; among the closed";
+        self.counter("chatd_rooms_closed", "Empty rooms closed: after --empty-ttl, or for a new room in a full pod", *rooms_closed)?;
+        let help = "Never entered rooms closed for a new room in a full pod; included in chatd_rooms_closed_total";
         self.counter("chatd_rooms_made_way", help, *rooms_made_way)?;
         self.counter(
             "chatd_takeovers",
-            "Rooms taken over from a pod that is dead or does not have them any more",
+            "Rooms taken over from a pod that is dead or no longer serves them",
             *takeovers,
         )?;
-        self.counter("chatd_handovers", "Rooms handed to another pod as planned", *handovers)?;
+        self.counter("chatd_handovers", "Rooms migrated to another pod", *handovers)?;
         self.counter(
             "chatd_handovers_failed",
-            "Offers of rooms to other pods that were not taken, and rooms given up at the end",
+            "Migrations that failed, and rooms closed at the drain deadline",
             *handovers_failed,
         )?;
-        self.counter("chatd_arrivals", "Rooms that other pods handed to this one", *arrivals)?;
-        self.counter("chatd_yields", "Rooms that left this pod since another one has them, planned or not", *yields)?;
+        self.counter("chatd_arrivals", "Rooms migrated to this pod", *arrivals)?;
+        self.counter("chatd_yields", "Rooms released to another owner, after a migration or a takeover", *yields)?;
         self.counter(
             "chatd_claims",
-            "Rooms claimed again after a lost lease, or above the claim of a pod that is dead",
+            "Rooms reasserted: after a lost lease or a failed migration, or above the epoch of a dead pod",
             *claims,
         )?;
         self.counter(
             "chatd_messages_replayed",
-            "Messages told again to those who resumed or came back over a peer link",
+            "Messages replayed to clients that resumed and to relayed sessions that reattached",
             *replayed,
         )?;
         self.counter(
             "chatd_messages_missed",
-            "Messages that could not be replayed, where their number is known",
+            "Messages that could not be replayed, if their number is known",
             *missed,
         )?;
-        let help = "Records and leases in Redis that could not be read, taken as missing";
+        let help = "Records and leases in Redis that could not be parsed and were treated as missing";
         self.counter("chatd_unreadable_records", help, *unreadable_records)?;
-        let help = "Times that a thread's rooms waited for their records, since the lease had lapsed by a freeze or with Redis away";
+        let help = "Lease lapses, through a freeze or an outage of Redis, after which a thread paused its rooms until their records were verified";
         self.counter("chatd_thaws", help, *thaws)
     }
 
@@ -329,14 +329,14 @@ impl Writer<'_> {
         let states = DirectoryState::all().map(|state| (state.as_str(), u64::from(Some(state) == snapshot.directory)));
         self.gauges(
             "chatd_directory_state",
-            "1 for the state that the directory is in; 0 for all until it has had its time to answer",
+            "1 for the current state of the directory; 0 for all until its first answer or timeout",
             "state",
             states,
         )?;
         let prefix_in_use = snapshot.directory == Some(DirectoryState::PrefixInUse);
         self.gauge(
             "chatd_prefix_in_use",
-            "1 while another deployment lives under the key prefix",
+            "1 while another deployment uses the key prefix",
             prefix_in_use.into(),
         )?;
         let counters = &snapshot.directory_counters;
@@ -346,22 +346,22 @@ impl Writer<'_> {
         let sum = Duration::from_micros(counters.latency.sum_micros).as_secs_f64();
         let mut metric = self.0.encode_descriptor(
             "chatd_directory_request_seconds",
-            "How long requests to Redis took, those without an answer too",
+            "Duration of requests to Redis, unanswered ones included",
             None,
             MetricType::Histogram,
         )?;
         let exemplars: Option<&HashMap<usize, Exemplar<NoLabels, f64>>> = None;
         metric.encode_histogram(sum, counters.latency.count(), &buckets, exemplars)?;
         let errors = NoAnswer::ALL.into_iter().map(NoAnswer::as_str).zip(counters.errors);
-        self.counters("chatd_directory_errors", "Requests to Redis without an answer, by kind", "kind", errors)?;
+        self.counters("chatd_directory_errors", "Unanswered requests to Redis, by kind", "kind", errors)?;
         self.counter(
             "chatd_directory_resets",
-            "Connections to Redis that were lost, or replaced since a password or certificate had changed",
+            "Connections to Redis lost, or replaced because a password or certificate had changed",
             counters.resets,
         )?;
         self.counter(
             "chatd_directory_went_back",
-            "Times that Redis was found emptied or rolled back",
+            "Data losses of Redis: found emptied or rolled back",
             counters.went_back,
         )
     }
@@ -372,7 +372,7 @@ impl Writer<'_> {
         self.gauge("process_resident_memory_bytes", "Memory in use", process.resident_bytes)?;
         self.gauge("process_open_fds", "Open files and sockets", process.open_files)?;
         let start = process.started_at;
-        self.seconds("process_start_time_seconds", "When the process started, Unix time", MetricType::Gauge, start)
+        self.seconds("process_start_time_seconds", "Start time of the process, Unix time", MetricType::Gauge, start)
     }
 }
 
