@@ -13,11 +13,11 @@ pub const BOUND: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "each has its sentence")]
 pub enum Unhealthy {
-    #[error("nothing answers at {0}: is chatd running, with this --admin-listen?")]
+    #[error("cannot connect to {0}: is chatd running, with this --admin-listen?")]
     NoConnection(SocketAddr),
     #[error("no answer from {0} within 2 s")]
     NoAnswer(SocketAddr),
-    #[error("{path} says {status}")]
+    #[error("{path} answers {status}")]
     Status { path: &'static str, status: String },
 }
 
@@ -91,7 +91,7 @@ mod tests {
 
         let (admin, server) = listener(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
         let error = ask(&Healthcheck { admin, live: true }).unwrap_err().to_string();
-        assert_eq!((server.join().unwrap().as_str(), error.as_str()), ("GET /livez HTTP/1.1", "/livez says 503"));
+        assert_eq!((server.join().unwrap().as_str(), error.as_str()), ("GET /livez HTTP/1.1", "/livez answers 503"));
 
         for other in [b"SSH-2.0-OpenSSH".as_slice(), b"HTTP/1.1 2", b"HTTP/1.1 2x0 hm"] {
             let (admin, server) = listener(other);

@@ -7,7 +7,7 @@ use anyhow::Context;
 use chatd::settings::{self, Invocation};
 use chatd::{healthcheck, logging, run};
 
-/// It gives freed memory back without holding anybody up; how soon is in .cargo/config.toml. That of the system keeps nearly all.
+/// jemalloc returns freed memory to the system (decay times: .cargo/config.toml); glibc's allocator keeps nearly all of it.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             let code = match run::run(*settings).context("chatd cannot start") {
                 Ok(code) => ExitCode::from(code),
                 Err(error) => {
-                    // Not into the log: whoever starts this by hand sees it, and so does a container's last output.
+                    // To standard error, not into the log: a terminal and a container's termination message show it.
                     eprintln!("{error:#}");
                     ExitCode::FAILURE
                 }

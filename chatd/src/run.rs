@@ -1,4 +1,4 @@
-//! Puts a pod together out of its settings, and runs it to its end. Does I/O: binds ports, reads files, starts threads.
+//! Assembles a pod from its settings and runs it until it exits. Does I/O: binds ports, reads files, starts threads.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -38,17 +38,17 @@ use crate::shard::message::ShardMessage;
 use crate::shard::{self, ShardStart};
 use crate::{admin, heap, tcp, web};
 
-/// Threads with rooms at most: a room of four needs no more, and each has its share of the pod's limits.
+/// Maximum shard threads: more gain nothing for small rooms, and each gets its share of the pod's limits.
 const MAX_SHARDS: usize = 16;
-/// A stopping pod accepts for so long at least, since balancers are slow to learn.
+/// Minimum time for which a draining pod keeps accepting: load balancers take this long to notice.
 const LINGER: Duration = Duration::from_secs(5);
 /// Replays keep nothing older than the seat hold and this (docs/protocol.md, Missed messages).
 const REPLAY_EXTRA: Duration = Duration::from_mins(1);
-/// The exit code of a process whose --pod-id another one has too: starting it again does not help.
+/// The exit code of a process whose --pod-id another process also has: a restart does not help.
 const TWIN: u8 = 3;
 /// Descriptors besides the clients' sockets: listeners, links to other pods, the directory, files, admin connections.
 const OTHER_FILES: u64 = 1_024;
-/// Threads for look-ups of names and reading of files: a resolver that hangs must not bring up hundreds.
+/// Maximum threads for name resolution and file reads: a hanging resolver must not spawn hundreds.
 const HELPER_THREADS: usize = 16;
 
 /// Why chatd does not start, and what to do about it.
@@ -67,11 +67,11 @@ pub enum StartError {
     Redis(#[from] RedisSettingsError),
     #[error("{0}")]
     RedisFiles(#[from] SecretsError),
-    #[error("the system's secure random source does not work: {0}")]
+    #[error("cannot read the system's secure random source: {0}")]
     Random(rand::rngs::SysError),
-    #[error("links to other pods: {0}")]
+    #[error("cannot set up links to other pods: {0}")]
     Peers(#[from] ChannelError),
-    #[error("the system refuses a thread or what it needs: {0}")]
+    #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
 }
 
@@ -91,7 +91,7 @@ pub fn run(settings: Settings) -> Result<u8, StartError> {
     })
 }
 
-/// The bound ports. All are bound before anything starts, so that a port that is taken is said at once.
+/// The bound ports. All are bound before anything starts, so that a port in use is reported at once.
 struct Ports {
     tcp: TcpListener,
     http: TcpListener,
@@ -177,7 +177,7 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
         keys: key_watch,
         advertised: addresses,
         drain_deadline: settings.drain_deadline,
-        // Alone there is no other pod that a balancer could learn of.
+        // A single pod: a load balancer has no other pod to switch to.
         linger: if settings.redis.is_some() { LINGER } else { Duration::ZERO },
         accepting,
     };
@@ -244,10 +244,10 @@ fn bind(settings: &Settings) -> Result<Ports, StartError> {
 fn bind_one(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     tcp::listen(address).map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "the port is taken; end what listens there, or give another port",
-            std::io::ErrorKind::PermissionDenied => "the system forbids it; give a port from 1024 on",
+            std::io::ErrorKind::AddrInUse => "the port is in use; stop the process that listens there, or choose another port",
+            std::io::ErrorKind::PermissionDenied => "permission denied; choose a port of 1024 or above",
             std::io::ErrorKind::AddrNotAvailable => {
-                "this machine does not have that address; 0.0.0.0 means all that it has"
+                "this machine does not have that address; 0.0.0.0 means all its addresses"
             }
             _ => "cannot bind to this address",
         };
@@ -257,13 +257,13 @@ fn bind_one(flag: &'static str, address: SocketAddr) -> Result<TcpListener, Star
 
 fn identify(settings: &Settings, boot: PodBoot, ports: &Ports) -> Result<Me, StartError> {
     let bound = |flag, listener: &TcpListener, asked| {
-        let hint = "its address cannot be told";
+        let hint = "cannot read the bound address";
         listener.local_addr().map_err(|error| StartError::Listen { flag, address: asked, hint, error })
     };
-    let said = &settings.advertise;
-    let tcp = Advertise::or_bound(said.tcp.as_ref(), bound("--tcp-listen", &ports.tcp, settings.listen.tcp)?);
-    let web = Advertise::or_bound(said.web.as_ref(), bound("--http-listen", &ports.http, settings.listen.http)?);
-    let peer = Advertise::or_bound(said.peer.as_ref(), bound("--peer-listen", &ports.peer, settings.listen.peer)?);
+    let given = &settings.advertise;
+    let tcp = Advertise::or_bound(given.tcp.as_ref(), bound("--tcp-listen", &ports.tcp, settings.listen.tcp)?);
+    let web = Advertise::or_bound(given.web.as_ref(), bound("--http-listen", &ports.http, settings.listen.http)?);
+    let peer = Advertise::or_bound(given.peer.as_ref(), bound("--peer-listen", &ports.peer, settings.listen.peer)?);
     let (tcp, web, peer) = (tcp.to_string(), web.to_string(), peer.to_string());
     let (pod_id, uid) = (settings.pod_id.clone(), settings.deployment_uid.clone());
     Ok(Me {
@@ -323,7 +323,7 @@ fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSl
     }
 }
 
-/// So many places for connections, or as many as the system lets this process have.
+/// `--max-connections` places for connections, or fewer if the limit of open files is lower.
 fn places(settings: &Settings) -> ConnectionLimit {
     let wanted = u64::from(settings.limits.max_connections);
     let needed = wanted + OTHER_FILES;
@@ -343,12 +343,12 @@ fn places(settings: &Settings) -> ConnectionLimit {
     ConnectionLimit::new(places, settings.clients.per_ip_limits.then(of_one))
 }
 
-/// What is left for clients of so many open files: Redis, peers and probes must always find some.
+/// The files left for clients out of `open_files`: Redis, peers and probes need a reserve.
 fn places_of(open_files: u64) -> u64 {
     open_files - OTHER_FILES.min(open_files / 2)
 }
 
-/// Sees to it that there are enough descriptors, as far as the system allows.
+/// Raises the limit of open files, as far as the system allows.
 fn raise_file_limit(needed: u64) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {

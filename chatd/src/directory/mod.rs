@@ -1,7 +1,7 @@
-//! The directory: who owns which room, and which pods live. Types are plain data; [`Directory`] implementations do the I/O.
+//! The directory: the owners of rooms, and the leases of pods. Types are plain data; [`Directory`] implementations do the I/O.
 //!
-//! Every request but [`Request::Pods`] touches one key, and compares whole values: all judgement about what a value means is in
-//! `record` and `lease`, never in a store.
+//! Every request but [`Request::Pods`] touches one key, and compares whole values: `record` and `lease` interpret the values,
+//! never a store.
 
 pub mod any;
 pub mod memory;
@@ -18,7 +18,7 @@ use crate::protocol::RoomId;
 /// The longest that a request may take before it counts as unanswered.
 pub const ANSWER_TIME: Duration = Duration::from_secs(2);
 
-/// What a value is stored under. A store puts the deployment's key prefix (`chat:`) before it.
+/// The key of a value. A store prepends the deployment's key prefix (`chat:`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Key {
     /// `room:<room>`
@@ -27,23 +27,23 @@ pub enum Key {
     Pod(String),
 }
 
-/// One thing asked of the directory.
+/// A request to the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "fields are named by their types")]
 pub enum Request {
     /// The value, if there is one.
     Get { key: Key },
-    /// Put `new` if the value is `expected` (`None`: if there is none), to live for `ttl`.
+    /// Put `new` with the lifetime `ttl` if the value is `expected` (`None`: if there is none).
     Swap { key: Key, expected: Option<Bytes>, new: Bytes, ttl: Duration },
-    /// Let the value live for another `ttl` if it is `expected`.
+    /// Extend the value's lifetime to `ttl` if it is `expected`.
     Renew { key: Key, expected: Bytes, ttl: Duration },
-    /// Take the value away if it is `expected`.
+    /// Delete the value if it is `expected`.
     Delete { key: Key, expected: Bytes },
-    /// Every living lease, of any deployment that shares the prefix.
+    /// Every unexpired lease, of any deployment that shares the prefix.
     Pods,
 }
 
-/// What the directory says.
+/// An answer of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// The comparison held, and the change is made.
@@ -60,15 +60,15 @@ pub enum Answer {
 pub enum NoAnswer {
     #[error("connection refused or broken")]
     Refused,
-    #[error("its host name cannot be resolved")]
+    #[error("cannot resolve its host name")]
     UnknownHost,
     #[error("no answer within 2 s")]
     Timeout,
-    #[error("user name or password is wrong or missing, or may not do this")]
+    #[error("user name or password is wrong or missing, or lacks a permission")]
     Auth,
-    #[error("TLS cannot be set up")]
+    #[error("cannot set up TLS")]
     Tls,
-    #[error("it is read-only, loading or has no master")]
+    #[error("it is read-only, loading, or without a master")]
     ReadOnly,
     #[error("its memory is full")]
     Full,

@@ -76,7 +76,7 @@ pub fn read_keys(path: &Path) -> Result<Vec<Key>, FileError> {
         }
         ids.push(name.to_owned());
         if ids.len() > MAX_KEYS {
-            return Err(FileError::wrong(path, format!("holds more than {MAX_KEYS} keys: take old ones out")));
+            return Err(FileError::wrong(path, format!("holds more than {MAX_KEYS} keys: remove old ones")));
         }
     }
     ids.sort_unstable();

@@ -25,9 +25,9 @@ pub const MAX_FILE: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "each has its sentence")]
 pub enum FileError {
-    #[error("{path} is not there")]
+    #[error("{path} does not exist")]
     Missing { path: String },
-    #[error("{path} cannot be read: {kind}")]
+    #[error("cannot read {path}: {kind}")]
     Io { path: String, kind: std::io::ErrorKind },
     #[error("{path} is longer than {MAX_FILE} bytes")]
     TooLong { path: String },

@@ -37,7 +37,7 @@ pub type Binding = [u8; 32];
 pub enum ChannelError {
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
-    #[error("a certificate cannot be made: {0}")]
+    #[error("cannot generate a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
     #[error("TLS: {0}")]
     Io(#[from] io::Error),

@@ -24,11 +24,11 @@ pub enum LinkError {
     Refused(#[from] Refusal),
     #[error("a message of the handshake is longer than {MAX_MESSAGE} bytes")]
     MessageTooLong,
-    #[error("it sent more than {MAX_UNPROVEN} bytes and had not proven itself")]
+    #[error("it sent more than {MAX_UNPROVEN} bytes before it had authenticated itself")]
     TooMuch,
     #[error("{0}")]
     Frame(#[from] FrameTooLong),
-    #[error("a frame that names no room")]
+    #[error("a frame without a room")]
     NoRoom,
     #[error("it was silent for too long")]
     Silent,

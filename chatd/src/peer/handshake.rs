@@ -112,17 +112,17 @@ pub struct Peer {
 pub enum Refusal {
     #[error("it does not speak the peer protocol")]
     NotAPeer,
-    #[error("it hung up without a word of TLS: a pod of an older version, or no pod at all")]
+    #[error("it closed the connection without TLS: a pod of an older version, or not a pod")]
     HungUp,
     #[error("it is a pod of an older version, whose links are not encrypted")]
     Unencrypted,
-    #[error("it speaks version {0} of the peer protocol at most, this pod {OLDEST_VERSION} at least")]
+    #[error("it supports the peer protocol up to version {0}, this pod from version {OLDEST_VERSION}")]
     TooOld(u32),
     #[error("it belongs to another deployment (another --deployment-uid)")]
     OtherDeployment,
     #[error("it is this process itself")]
     Oneself,
-    #[error("it has dialled, or is, another process than was meant")]
+    #[error("it is, or has dialled, a different process than intended")]
     OtherProcess,
     #[error(
         "it does not know the deployment's key (another --token-key-file?), or a process in the middle has its channel"

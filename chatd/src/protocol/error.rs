@@ -1,6 +1,6 @@
 //! Every error code with its sentence and what it does to the connection. Pure: no I/O.
 
-/// What a client is told when something is not done. The sentence never holds what a client sent.
+/// An error code of the protocol. Its sentence never contains client input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum ErrorCode {
     /// Not a command here.
@@ -112,18 +112,18 @@ impl ErrorCode {
             ErrorCode::BadName => "A name is 1 to 24 characters of A-Z, a-z, 0-9, _ and -.",
             ErrorCode::BadText => "The text must be visible UTF-8 without control characters.",
             ErrorCode::LineTooLong => "A line is at most 4096 bytes with its end, a text at most 4000.",
-            ErrorCode::RoomNotFound => "There is no such room; CREATE_ROOM makes one.",
+            ErrorCode::RoomNotFound => "There is no such room; CREATE_ROOM creates one.",
             ErrorCode::RoomFull => "The room is full.",
             ErrorCode::NameTaken => "Someone in the room has this name.",
             ErrorCode::BadToken => "The token does not fit a seat of this room, or the seat has ended; use JOIN.",
             ErrorCode::AlreadyInRoom => "You are in a room; LEAVE first.",
             ErrorCode::NotInRoom => "You are not in a room; JOIN one first.",
-            ErrorCode::RateLimited => "Too fast; wait a little. This was not carried out.",
-            ErrorCode::TooManyConnections => "This pod has no room for another connection; try again later.",
-            ErrorCode::TooManyFromAddress => "Your address has as many connections to this pod as it may have.",
-            ErrorCode::TooManyRooms => "There is no place for another room; try again later.",
+            ErrorCode::RateLimited => "Too fast; wait a little. This command was not carried out.",
+            ErrorCode::TooManyConnections => "This pod has reached its limit of connections; try again later.",
+            ErrorCode::TooManyFromAddress => "Your address has reached its limit of connections to this pod.",
+            ErrorCode::TooManyRooms => "The pods have no capacity for another room; try again later.",
             ErrorCode::Unavailable => "The room or the directory does not answer in time; try again.",
-            ErrorCode::Timeout => "Nothing was said for too long.",
+            ErrorCode::Timeout => "The connection was idle for too long.",
             ErrorCode::SlowConsumer => "You read too slowly for what the room sends.",
             ErrorCode::Overloaded => "This pod holds too much unfinished and unsent data, and yours was the most.",
             ErrorCode::ShuttingDown => "This pod is shutting down; connect again.",
@@ -141,7 +141,7 @@ pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
         return 1000;
     };
     match code {
-        // Policy: the first group closes only when it comes too often.
+        // Policy: the first group closes only when it occurs too often.
         ErrorCode::BadCommand
         | ErrorCode::BadRoom
         | ErrorCode::BadName

@@ -173,11 +173,11 @@ impl Shared {
 
     /// Reads the map again and again.
     async fn follow(self: Arc<Self>, mut adviser: Adviser) {
-        let mut said = None;
+        let mut logged = None;
         loop {
             match self.read(&mut adviser).await {
                 Ok(slots) => {
-                    said = None;
+                    logged = None;
                     adviser.set_found(slots.masters().into_iter().cloned().collect());
                     self.adopt(slots);
                 }
@@ -189,10 +189,10 @@ impl Shared {
                         map.silence = silence;
                         changed
                     });
-                    if said.replace(failure.reason) != Some(failure.reason) {
+                    if logged.replace(failure.reason) != Some(failure.reason) {
                         tracing::warn!(
                             reason = failure.reason.as_str(),
-                            said = failure.words(),
+                            detail = failure.words(),
                             "no node of the Redis Cluster reports its slots"
                         );
                     }

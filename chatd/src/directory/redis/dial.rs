@@ -150,7 +150,7 @@ impl Dialer {
                 // A Redis without TLS waits for the end of the line.
                 Err(_) => Err(Failure::new(
                     NoAnswer::Timeout,
-                    "it accepts connections, but sets up no TLS session: does it speak TLS at this port?",
+                    "it accepts connections but does not answer the TLS handshake: does it speak TLS at this port?",
                 )),
             }
         } else {
@@ -245,16 +245,16 @@ fn accepted(reply: Value) -> Result<(), Failure> {
     }
 }
 
-/// What a request is told that cannot follow a redirection.
+/// The failure of a request that cannot follow a redirection.
 pub fn failure(complaint: Complaint) -> Failure {
     match complaint {
         Complaint::None(failure, _) => failure,
         Complaint::Moved(_) | Complaint::Ask(_) => Failure::new(
             NoAnswer::Refused,
-            "it is part of a cluster: write redis+cluster:// in the URL, or rediss+cluster://",
+            "it is part of a Redis Cluster: write redis+cluster:// or rediss+cluster:// in the URL",
         ),
-        Complaint::NoScript => Failure::new(NoAnswer::Refused, "it does not keep scripts"),
-        Complaint::TryAgain => Failure::new(NoAnswer::Refused, "slots are on their way from one node to another"),
+        Complaint::NoScript => Failure::new(NoAnswer::Refused, "it does not cache scripts"),
+        Complaint::TryAgain => Failure::new(NoAnswer::Refused, "slots are migrating between nodes"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Why a request or a connection failed, and the words for it: Redis' own, those of TLS, or those of the system. Pure: no I/O.
+//! Why a request or a connection failed, with an explanation from Redis, TLS or the system. Pure: no I/O.
 
 use std::error::Error;
 use std::io;
@@ -10,17 +10,17 @@ use rustls::{CertificateError, InvalidMessage};
 use super::url::Address;
 use crate::directory::NoAnswer;
 
-/// The longest words that are kept, in characters.
+/// The maximum length of an explanation, in characters.
 const MOST_WORDS: usize = 300;
 const BROKE: &str = "the connection broke";
-/// Redis repeats the arguments of a command that it does not know: they may hold a password, and say nothing new.
+/// Redis echoes the arguments of an unknown command: they may hold a password.
 const ARGUMENTS: &str = ", with args beginning with";
 
 /// See the module's documentation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub reason: NoAnswer,
-    /// One line for a person. `None`: nothing is known beyond the reason.
+    /// One human-readable line. `None`: nothing is known beyond the reason.
     pub words: Option<Arc<str>>,
 }
 
@@ -35,7 +35,7 @@ impl Failure {
         Self { reason, words: Some(clean(words).into()) }
     }
 
-    /// For an error reply that was judged as `reason`: what it means, where Redis' words alone do not tell, and its words.
+    /// For an error reply classified as `reason`: an explanation, if Redis' text needs one, and Redis' text.
     pub fn of_reply(reason: NoAnswer, error: &ServerError) -> Self {
         let words = match error.details() {
             Some(details) => format!("{} {details}", error.code()),
@@ -58,13 +58,13 @@ impl Failure {
         }
     }
 
-    /// The session could not be set up, since the other side ended the connection or said what is not TLS.
+    /// The TLS handshake failed: the server closed the connection or does not speak TLS.
     pub fn of_handshake(error: &io::Error) -> Self {
         match Self::of_connection(error) {
             failure @ Self { reason: NoAnswer::Tls, .. } => failure,
             failure if error.kind() == io::ErrorKind::UnexpectedEof => Self::new(
                 failure.reason,
-                "the server closed the connection during the TLS handshake: it has no place for another client, or speaks no TLS",
+                "the server closed the connection during the TLS handshake: it has reached its client limit, or does not speak TLS",
             ),
             failure => failure,
         }
@@ -74,19 +74,19 @@ impl Failure {
         Self::new(NoAnswer::Refused, &format!("{BROKE}: the server closed it"))
     }
 
-    /// Of a first answer that did not come, where no TLS is spoken: a port for TLS alone says nothing to that.
+    /// For a missing first answer without TLS: a TLS-only port does not answer plain text.
     #[must_use]
     pub fn without_tls(self) -> Self {
         if self.words().starts_with(BROKE) {
             return Self::new(
                 self.reason,
-                &format!("{}; if it speaks TLS at this port, write rediss://", self.words()),
+                &format!("{}; if this port requires TLS, write rediss://", self.words()),
             );
         }
         self
     }
 
-    /// Which server it was.
+    /// Prefixes the server's address.
     #[must_use]
     pub fn at(self, server: &Address) -> Self {
         let words = match &self.words {
@@ -96,7 +96,7 @@ impl Failure {
         Self::new(self.reason, &words)
     }
 
-    /// No secret may be repeated.
+    /// Drops an explanation that contains `secret`.
     #[must_use]
     pub fn without(self, secret: &[u8]) -> Self {
         let is_repeated = |words: &Arc<str>| memchr::memmem::find(words.as_bytes(), secret).is_some();
@@ -108,14 +108,14 @@ impl Failure {
     }
 }
 
-/// What bytes that begin with no reply of Redis are.
+/// For bytes that are not a reply of Redis.
 pub fn not_redis(bytes: &[u8]) -> Failure {
     // The first byte of an alert of TLS (RFC 8446 section 5.1).
     if bytes.first() == Some(&0x15) {
         return Failure::new(NoAnswer::Refused, "the server speaks TLS: write rediss:// in the URL");
     }
-    let said = String::from_utf8_lossy(bytes);
-    Failure::new(NoAnswer::Refused, &format!("this is no Redis; it says: {}", said.lines().next().unwrap_or_default()))
+    let answer = String::from_utf8_lossy(bytes);
+    Failure::new(NoAnswer::Refused, &format!("not a Redis server; it answered: {}", answer.lines().next().unwrap_or_default()))
 }
 
 /// The first line, without control characters.
@@ -125,31 +125,31 @@ fn clean(words: &str) -> String {
     line.trim_end().to_owned()
 }
 
-/// What Redis' words mean for this pod.
+/// Explains an error reply of Redis.
 fn meaning(words: &str) -> Option<&'static str> {
     let code = words.split_ascii_whitespace().next().unwrap_or_default();
     let has = |part: &str| words.to_ascii_lowercase().contains(part);
     Some(match code {
-        "MISCONF" => "it cannot save to its disk, and takes no writes until it can",
-        "NOREPLICAS" => "too few replicas follow it, and it takes no writes (min-replicas-to-write)",
-        "BUSY" => "a script or function of somebody else has kept it busy for long",
-        "LOADING" => "it loads its data and does not serve yet",
+        "MISCONF" => "it cannot save to disk and refuses writes until it can",
+        "NOREPLICAS" => "too few replicas follow it; it refuses writes (min-replicas-to-write)",
+        "BUSY" => "a long-running script or function of another client blocks it",
+        "LOADING" => "it is loading its data and does not serve yet",
         "MASTERDOWN" => "it is a replica that has lost its master",
         "READONLY" => "it is a replica",
-        "CLUSTERDOWN" => "the cluster has lost a part of its masters",
+        "CLUSTERDOWN" => "some masters of the cluster are down",
         "OOM" => "its memory is full (maxmemory)",
-        "NOAUTH" => "it asks for a password, and none is given",
-        "DENIED" => "it runs in protected mode: give it a password, or let it listen to this network (protected-mode)",
+        "NOAUTH" => "it requires a password, and none is set here",
+        "DENIED" => "it is in protected mode: set a password in Redis, or bind it to this network (protected-mode)",
         "NOPERM" => "this user may not run a command, or not with these keys",
         "ERR" if has("max number of clients") || has("max number of connections") => {
-            "it has no place for another client (maxclients)"
+            "it has reached its client limit (maxclients)"
         }
         "ERR" if has("unknown command") || has("unknown redis command") => {
-            "a command that chatd needs is renamed, forbidden or too new for it"
+            "a command that chatd needs is renamed, disabled or not supported by this version"
         }
         "ERR" if has("can't run this command") => "this user may not run a command that scripts of chatd use",
         "ERR" if has("without any password configured") || has("no password is set") => {
-            "a password is given, and it has none"
+            "a password is set here, and Redis has none"
         }
         _ => return None,
     })
@@ -175,13 +175,13 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
     None
 }
 
-/// The errors that people meet, in words without a time of day: the log tells changed words again.
+/// Explains TLS errors without the time of day: the log repeats a changed explanation.
 fn tls_words(error: &rustls::Error) -> String {
     use CertificateError as Certificate;
     let rustls::Error::InvalidCertificate(certificate) = error else {
         return match error {
             rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-                "what the server says is not TLS: write redis:// in the URL, or use its TLS port".to_owned()
+                "the server does not speak TLS at this port: write redis:// in the URL, or use its TLS port".to_owned()
             }
             rustls::Error::AlertReceived(_) => {
                 format!("the server refuses this client ({error}): see --redis-cert-file, --redis-key-file")
@@ -194,13 +194,13 @@ fn tls_words(error: &rustls::Error) -> String {
         Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
             "the server's certificate is not valid yet: compare the clocks".to_owned()
         }
-        // A bad signature: an authority of the same name, which has another key.
+        // A bad signature: a CA of the same name with another key.
         Certificate::UnknownIssuer | Certificate::BadSignature => {
-            "no authority of --redis-ca-file, or of the system without that file, has signed the server's certificate"
+            "no CA of --redis-ca-file (without that file: of the system) has signed the server's certificate"
                 .to_owned()
         }
         Certificate::NotValidForNameContext { expected, presented } if presented.is_empty() => format!(
-            "the server's certificate has no SAN (subject alternative name), and {} has to be one",
+            "the server's certificate has no SAN (subject alternative name), and {} must be one",
             expected.to_str()
         ),
         Certificate::NotValidForNameContext { expected, presented } => format!(
@@ -232,30 +232,30 @@ mod tests {
     }
 
     #[test]
-    fn redis_is_quoted_and_what_it_says_is_explained() {
+    fn errors_of_redis_are_quoted_and_explained() {
         assert_eq!(
             words_of("WRONGPASS invalid username-password pair"),
             "Redis: WRONGPASS invalid username-password pair"
         );
         for (line, meaning) in [
-            ("MISCONF Redis is configured to save RDB snapshots", "save to its disk"),
-            ("BUSY Redis is busy running a script.", "busy for long"),
-            ("ERR max number of clients reached", "no place for another client"),
-            ("ERR unknown command 'EVALSHA'", "renamed, forbidden"),
-            ("ERR Unknown Redis command called from script script: 1f", "renamed, forbidden"),
-            ("ERR max number of connections reached", "no place for another client"),
-            ("DENIED Redis is running in protected mode", "give it a password"),
+            ("MISCONF Redis is configured to save RDB snapshots", "cannot save to disk"),
+            ("BUSY Redis is busy running a script.", "long-running script"),
+            ("ERR max number of clients reached", "client limit"),
+            ("ERR unknown command 'EVALSHA'", "renamed, disabled"),
+            ("ERR Unknown Redis command called from script script: 1f", "renamed, disabled"),
+            ("ERR max number of connections reached", "client limit"),
+            ("DENIED Redis is running in protected mode", "set a password"),
             ("NOREPLICAS Not enough good replicas to write.", "too few replicas"),
             ("LOADING Redis is loading the dataset in memory", "does not serve yet"),
             ("MASTERDOWN Link with MASTER is down", "lost its master"),
             ("READONLY You can't write against a read only replica.", "it is a replica"),
-            ("CLUSTERDOWN The cluster is down", "lost a part of its masters"),
+            ("CLUSTERDOWN The cluster is down", "some masters"),
             ("OOM command not allowed when used memory > 'maxmemory'.", "memory is full"),
-            ("NOAUTH Authentication required.", "none is given"),
+            ("NOAUTH Authentication required.", "none is set"),
             ("NOPERM this user has no permissions to run the 'set' command", "may not run a command"),
             ("ERR The user executing the script can't run this command or subcommand", "that scripts of chatd use"),
-            ("ERR AUTH <password> called without any password configured for the default user", "it has none"),
-            ("ERR Client sent AUTH, but no password is set", "it has none"),
+            ("ERR AUTH <password> called without any password configured for the default user", "Redis has none"),
+            ("ERR Client sent AUTH, but no password is set", "Redis has none"),
         ] {
             let words = words_of(line);
             assert!(words.contains(meaning) && words.ends_with(&format!("Redis: {line}")), "{words}");
@@ -278,7 +278,7 @@ mod tests {
         assert!(failure.words().starts_with("abxx") && failure.words().len() == MOST_WORDS);
         assert_eq!(
             not_redis(b"HTTP/1.1 400 Bad Request\r\nServer: x").words(),
-            "this is no Redis; it says: HTTP/1.1 400 Bad Request"
+            "not a Redis server; it answered: HTTP/1.1 400 Bad Request"
         );
         assert!(not_redis(&[0x15, 3, 3, 0, 2]).words().contains("rediss://"));
     }
@@ -297,9 +297,9 @@ mod tests {
             (Certificate::ExpiredContext { time: at(2), not_after: at(1) }, "has expired"),
             (Certificate::NotValidYet, "not valid yet"),
             (Certificate::NotValidYetContext { time: at(1), not_before: at(2) }, "not valid yet"),
-            (Certificate::UnknownIssuer, "no authority of --redis-ca-file"),
-            (Certificate::BadSignature, "no authority of --redis-ca-file"),
-            (name(&[]), "has no SAN (subject alternative name), and redis.example has to be one"),
+            (Certificate::UnknownIssuer, "no CA of --redis-ca-file"),
+            (Certificate::BadSignature, "no CA of --redis-ca-file"),
+            (name(&[]), "has no SAN (subject alternative name), and redis.example must be one"),
             (name(&["DnsName(\"a.example\")", "10.0.0.1"]), "is not for redis.example but for a.example, 10.0.0.1"),
             (Certificate::Revoked, "is revoked"),
         ] {

@@ -228,8 +228,8 @@ impl Keeper {
                         .send_replace(State::Down { since: Instant::now(), failure: Some(failure.clone()) });
                     if served {
                         told = None;
-                        let (reason, said) = (failure.reason.as_str(), failure.words());
-                        tracing::warn!(server = %self.source, reason, said, "connection to Redis lost");
+                        let (reason, detail) = (failure.reason.as_str(), failure.words());
+                        tracing::warn!(server = %self.source, reason, detail, "connection to Redis lost");
                     } else {
                         self.tell(&mut told, failure);
                     }
@@ -254,8 +254,8 @@ impl Keeper {
             told.failure == failure || (told.failure.reason == failure.reason && told.at.elapsed() < TELL_WORDS_EVERY)
         };
         if !told.as_ref().is_some_and(is_known) {
-            let (reason, said) = (failure.reason.as_str(), failure.words());
-            tracing::warn!(server = %self.source, reason, said, "cannot connect to Redis");
+            let (reason, detail) = (failure.reason.as_str(), failure.words());
+            tracing::warn!(server = %self.source, reason, detail, "cannot connect to Redis");
             *told = Some(Told { failure, at: Instant::now() });
         }
     }
@@ -340,7 +340,7 @@ impl Keeper {
                     tracing::warn!(
                         server = %self.source,
                         reason = failure.reason.as_str(),
-                        said = failure.words(),
+                        detail = failure.words(),
                         "cannot use the changed files of the Redis settings; keeping the connection"
                     );
                 }
@@ -364,7 +364,7 @@ async fn moved_away(names: &Names, address: &Address, peer: SocketAddr) -> Failu
             tracing::warn!(server = %address, from = %peer, to = now, "the name of Redis resolves to another address; closing the old connection");
             return Failure::new(
                 NoAnswer::Refused,
-                &format!("its name does not lead to {peer} any more, but to {now}"),
+                &format!("its name no longer resolves to {peer}, but to {now}"),
             )
             .at(address);
         }

@@ -29,18 +29,18 @@ pub struct RedisSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "each has its sentence")]
 pub enum RedisSettingsError {
-    #[error("--redis-username needs --redis-password-file with that user's password")]
+    #[error("--redis-username requires --redis-password-file with that user's password")]
     UsernameAlone,
-    #[error("--redis-sentinel-password-file needs a --redis-url of the form redis+sentinel://host:port/<master>")]
+    #[error("--redis-sentinel-password-file requires a --redis-url of the form redis+sentinel://host:port/<master>")]
     SentinelPasswordWithoutSentinel,
     #[error(
-        "--redis-ca-file, --redis-cert-file and --redis-key-file need TLS: a --redis-url that starts with rediss:// or rediss+"
+        "--redis-ca-file, --redis-cert-file and --redis-key-file require TLS: a --redis-url that starts with rediss:// or rediss+"
     )]
     FilesWithoutTls,
-    #[error("--redis-cert-file and --redis-key-file go together: give both, or neither")]
+    #[error("--redis-cert-file and --redis-key-file belong together: set both, or neither")]
     HalfCertificate,
     #[error(
-        "--redis-key-prefix is at most 200 bytes and has no '{{' or '}}', which would tie all keys to one cluster node"
+        "--redis-key-prefix must be at most 200 bytes without '{{' and '}}', which would put all keys on one cluster node"
     )]
     KeyPrefix,
 }

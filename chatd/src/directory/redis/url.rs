@@ -39,29 +39,29 @@ pub enum Servers {
 #[allow(missing_docs, reason = "each has its sentence")]
 pub enum RedisUrlError {
     #[error(
-        "a Redis URL starts with redis://, rediss:// (TLS), redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://"
+        "a Redis URL must start with redis://, rediss:// (TLS), redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://"
     )]
     Scheme,
     #[error(
-        "a Redis URL holds no user and no password: give them by --redis-username and --redis-password-file, and write redis://host:port"
+        "a Redis URL must not contain a user or password: use --redis-username and --redis-password-file, and write redis://host:port"
     )]
     Credentials,
-    #[error("a Redis URL has no '?' and no '#': every setting is a flag, see --help")]
+    #[error("a Redis URL must not contain '?' or '#': every setting is a flag, see --help")]
     Query,
-    #[error("a Redis server is host:port, for example redis:6379, 10.0.0.7:6379 or [fd00::7]:6379")]
+    #[error("a Redis server must be host:port, for example redis:6379, 10.0.0.7:6379 or [fd00::7]:6379")]
     Server,
     #[error("redis:// names one server, redis://host:port; for several use redis+sentinel:// or redis+cluster://")]
     OneServer,
-    #[error("at most 16 servers are named in a Redis URL; the others are found through them")]
+    #[error("a Redis URL names at most 16 servers; chatd discovers the others through them")]
     TooManyServers,
-    #[error("a Redis database is a number, as in redis://host:port/0")]
+    #[error("a Redis database must be a number, as in redis://host:port/0")]
     Database,
     #[error(
-        "a Sentinel URL names the master, as in redis+sentinel://host:port,host:port/mymaster or .../mymaster/0; its name is of A-Z, a-z, 0-9, '.', '_' and '-'"
+        "a Sentinel URL must name the master, as in redis+sentinel://host:port,host:port/mymaster or .../mymaster/0; the name consists of A-Z, a-z, 0-9, '.', '_' and '-'"
     )]
     Master,
     #[error(
-        "a Cluster URL ends with the servers, as in redis+cluster://host:port,host:port: a cluster has one database"
+        "a Cluster URL must end with the servers, as in redis+cluster://host:port,host:port: a cluster has only one database"
     )]
     ClusterPath,
 }

@@ -25,7 +25,7 @@ pub enum KeyError {
     Twice { id: String },
     #[error("there is no key with the id {id:?} to sign with")]
     Missing { id: String },
-    #[error("there are {count} keys, and at most {MAX_KEYS} are used; remove old ones")]
+    #[error("there are {count} keys, but at most {MAX_KEYS} are allowed; remove old ones")]
     TooMany { count: usize },
 }
 
