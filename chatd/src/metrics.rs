@@ -152,7 +152,11 @@ impl Writer<'_> {
         let mut metric = self.0.encode_descriptor("chatd_build", "Version of this chatd", None, MetricType::Info)?;
         metric.encode_info(&labels)?;
         self.gauge("chatd_ready", "1 if /readyz answers 200", snapshot.ready.into())?;
-        self.gauge("chatd_draining", "1 while the pod drains: it moves its rooms to other pods before it exits", snapshot.draining.into())?;
+        self.gauge(
+            "chatd_draining",
+            "1 while the pod drains: it moves its rooms to other pods before it exits",
+            snapshot.draining.into(),
+        )?;
         self.gauge(
             "chatd_settled",
             "1 if this pod may take over rooms and answer room_not_found",
@@ -233,12 +237,7 @@ impl Writer<'_> {
         let kinds = [("tcp", *connections_tcp), ("web", *connections_web)];
         self.gauges("chatd_connections", "Open client connections", "kind", kinds.into_iter())?;
         let kinds = [("tcp", *accepted_tcp), ("web", *accepted_web)];
-        self.counters(
-            "chatd_connections_accepted",
-            "Accepted client connections",
-            "kind",
-            kinds.into_iter(),
-        )?;
+        self.counters("chatd_connections_accepted", "Accepted client connections", "kind", kinds.into_iter())?;
         self.counter("chatd_commands_in", "Commands and chat lines from clients, invalid ones included", *commands_in)?;
         self.counter("chatd_messages_in", "Messages that this pod, as a room's owner, numbered", *messages_in)?;
         self.counter(
@@ -248,11 +247,7 @@ impl Writer<'_> {
         )?;
         self.counter("chatd_received_bytes", "Bytes from clients", *bytes_in)?;
         self.counter("chatd_sent_bytes", "Bytes to clients", *bytes_out)?;
-        self.gauge(
-            "chatd_queued_bytes",
-            "Bytes queued for clients, or for their entry pods",
-            *queued_bytes,
-        )?;
+        self.gauge("chatd_queued_bytes", "Bytes queued for clients, or for their entry pods", *queued_bytes)?;
         self.counter(
             "chatd_slow_consumers",
             "Connections closed because their send queue was full; the queue was dropped",
@@ -277,18 +272,22 @@ impl Writer<'_> {
         )?;
         self.counter("chatd_redirects", "Clients redirected to another pod", *redirects)?;
         self.counter("chatd_relays", "Sessions relayed to another pod", *relays)?;
+        self.gauge("chatd_relayed_sessions", "Sessions connected here whose room another pod owns", *relayed_sessions)?;
         self.gauge(
-            "chatd_relayed_sessions",
-            "Sessions connected here whose room another pod owns",
-            *relayed_sessions,
+            "chatd_remote_members",
+            "Sessions connected to another pod whose room this pod owns",
+            *remote_members,
         )?;
-        self.gauge("chatd_remote_members", "Sessions connected to another pod whose room this pod owns", *remote_members)?;
         self.gauge("chatd_rooms", "Rooms that this pod owns", *rooms)?;
         self.gauge("chatd_players", "Seats in this pod's rooms, held seats included", *players)?;
         self.gauge("chatd_held_seats", "Seats held for dropped connections", *held_seats)?;
         self.gauge("chatd_replay_bytes", "Approximate bytes of the events kept for replay", *replay_bytes)?;
         self.counter("chatd_rooms_created", "Rooms created", *rooms_created)?;
-        self.counter("chatd_rooms_closed", "Empty rooms closed: after --empty-ttl, or for a new room in a full pod", *rooms_closed)?;
+        self.counter(
+            "chatd_rooms_closed",
+            "Empty rooms closed: after --empty-ttl, or for a new room in a full pod",
+            *rooms_closed,
+        )?;
         let help = "Never entered rooms closed for a new room in a full pod; included in chatd_rooms_closed_total";
         self.counter("chatd_rooms_made_way", help, *rooms_made_way)?;
         self.counter(
@@ -334,11 +333,7 @@ impl Writer<'_> {
             states,
         )?;
         let prefix_in_use = snapshot.directory == Some(DirectoryState::PrefixInUse);
-        self.gauge(
-            "chatd_prefix_in_use",
-            "1 while another deployment uses the key prefix",
-            prefix_in_use.into(),
-        )?;
+        self.gauge("chatd_prefix_in_use", "1 while another deployment uses the key prefix", prefix_in_use.into())?;
         let counters = &snapshot.directory_counters;
         let bounds = BUCKETS.iter().map(|micros| Duration::from_micros(*micros).as_secs_f64());
         let buckets: Vec<(f64, u64)> =

@@ -244,7 +244,9 @@ fn bind(settings: &Settings) -> Result<Ports, StartError> {
 fn bind_one(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     tcp::listen(address).map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "the port is in use; stop the process that listens there, or choose another port",
+            std::io::ErrorKind::AddrInUse => {
+                "the port is in use; stop the process that listens there, or choose another port"
+            }
             std::io::ErrorKind::PermissionDenied => "permission denied; choose a port of 1024 or above",
             std::io::ErrorKind::AddrNotAvailable => {
                 "this machine does not have that address; 0.0.0.0 means all its addresses"

@@ -144,13 +144,13 @@ pub(super) struct IdentityArguments {
     #[arg(long, env = "CHATD_DEPLOYMENT_UID", value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(super) deployment_uid: String,
     /// Distinguishes successive pods of the same name, such as Kubernetes' metadata.uid.
-///
-/// A pod that a later pod of the same name has replaced does not serve again, and exits with code 3.
+    ///
+    /// A pod that a later pod of the same name has replaced does not serve again, and exits with code 3.
     #[arg(long, env = "CHATD_POD_UID", value_name = "TEXT", value_parser = values::pod_id)]
     pub(super) pod_uid: Option<String>,
     /// The deployment's secret key, the same for all its pods: a file, or a directory of keys by id. Required with Redis.
     /// Each key is 32 random bytes or more in base64 or hex. Ids sort bytewise; the greatest signs once it has been loaded for 180 s,
-/// and all verify. Reloaded when it changes. Unset: generated at start.
+    /// and all verify. Reloaded when it changes. Unset: generated at start.
     #[arg(long, env = "CHATD_TOKEN_KEY_FILE", value_name = "PATH")]
     pub(super) token_key_file: Option<PathBuf>,
 }
@@ -174,8 +174,8 @@ pub(super) struct ClientArguments {
     #[arg(long, env = "CHATD_LINE_KEEP_ALIVE", value_name = "SECONDS", value_parser = |text: &str| values::seconds(text, 0, 3600))]
     pub(super) line_keep_alive: Option<Duration>,
     /// Limits for each client address (IPv6: /64): 30 wrong rooms, wrong tokens and creations a minute, and a share of the connections.
-///
-/// Enable only where pods see the clients' own addresses: many Services hide all of them behind one.
+    ///
+    /// Enable only where pods see the clients' own addresses: many Services hide all of them behind one.
     #[arg(long, env = "CHATD_PER_IP_LIMITS", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, value_parser = values::switch)]
     pub(super) per_ip_limits: bool,
 }

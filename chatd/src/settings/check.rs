@@ -38,11 +38,17 @@ pub enum SettingsError {
         "--drain-deadline must be 6 or more: load balancers keep sending connections to a draining pod for about 5 s"
     )]
     DrainDeadline,
-    #[error("--seat-hold is longer than --record-ttl: a held seat cannot outlive its room's record; raise --record-ttl")]
+    #[error(
+        "--seat-hold is longer than --record-ttl: a held seat cannot outlive its room's record; raise --record-ttl"
+    )]
     HoldOutlivesRecord,
-    #[error("--replay-bytes is more than --replay-pod-bytes: one room cannot keep more than all rooms together; raise --replay-pod-bytes")]
+    #[error(
+        "--replay-bytes is more than --replay-pod-bytes: one room cannot keep more than all rooms together; raise --replay-pod-bytes"
+    )]
     ReplayBytes,
-    #[error("--max-connections-per-ip has no effect without --per-ip-limits: add --per-ip-limits, or remove --max-connections-per-ip")]
+    #[error(
+        "--max-connections-per-ip has no effect without --per-ip-limits: add --per-ip-limits, or remove --max-connections-per-ip"
+    )]
     WithoutPerIpLimits,
     #[error("the host name is not a valid pod name: set --pod-id, such as chat-0")]
     PodId,

@@ -33,8 +33,7 @@ fn status_says(pod: &Pod, state: &str, words: &[&str]) {
 #[test]
 fn a_server_that_turns_everyone_away_is_quoted_and_does_not_count_as_connected() {
     let server = FakeServer::turning_away("-DENIED Redis is running in protected mode because it is enabled.");
-    let pod =
-        says(&server.url(), &[], "auth", &["Redis: DENIED Redis is running in protected mode", "set a password"]);
+    let pod = says(&server.url(), &[], "auth", &["Redis: DENIED Redis is running in protected mode", "set a password"]);
     assert!(!pod.log().contains(CONNECTED), "{}", pod.log());
 
     let server = Server::start(&["--maxclients", "1"]);
@@ -51,7 +50,8 @@ fn a_server_that_turns_everyone_away_is_quoted_and_does_not_count_as_connected()
 fn what_redis_refuses_is_told_in_its_words() {
     let server =
         FakeServer::saying("-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
-    let pod = says(&server.url(), &[], "refused", &["long-running script", "Redis: BUSY Redis is busy running a script"]);
+    let pod =
+        says(&server.url(), &[], "refused", &["long-running script", "Redis: BUSY Redis is busy running a script"]);
     assert!(!pod.log().contains(CONNECTED), "{}", pod.log());
 
     let server = Server::start(&["--rename-command", "EVALSHA", ""]);

@@ -151,7 +151,8 @@ pub async fn master_address(sentinels: &mut Adviser, master: &str) -> Result<Add
     if let Some((host, port)) = address {
         return Ok(Address { host, port });
     }
-    Err(Failure::new(NoAnswer::ReadOnly, &format!("the Sentinel does not monitor a master named {master}")).at(&sentinel))
+    Err(Failure::new(NoAnswer::ReadOnly, &format!("the Sentinel does not monitor a master named {master}"))
+        .at(&sentinel))
 }
 
 fn text(bytes: &[u8]) -> Option<String> {

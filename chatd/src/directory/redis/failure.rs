@@ -78,10 +78,7 @@ impl Failure {
     #[must_use]
     pub fn without_tls(self) -> Self {
         if self.words().starts_with(BROKE) {
-            return Self::new(
-                self.reason,
-                &format!("{}; if this port requires TLS, write rediss://", self.words()),
-            );
+            return Self::new(self.reason, &format!("{}; if this port requires TLS, write rediss://", self.words()));
         }
         self
     }
@@ -115,7 +112,10 @@ pub fn not_redis(bytes: &[u8]) -> Failure {
         return Failure::new(NoAnswer::Refused, "the server speaks TLS: write rediss:// in the URL");
     }
     let answer = String::from_utf8_lossy(bytes);
-    Failure::new(NoAnswer::Refused, &format!("not a Redis server; it answered: {}", answer.lines().next().unwrap_or_default()))
+    Failure::new(
+        NoAnswer::Refused,
+        &format!("not a Redis server; it answered: {}", answer.lines().next().unwrap_or_default()),
+    )
 }
 
 /// The first line, without control characters.
@@ -196,8 +196,7 @@ fn tls_words(error: &rustls::Error) -> String {
         }
         // A bad signature: a CA of the same name with another key.
         Certificate::UnknownIssuer | Certificate::BadSignature => {
-            "no CA of --redis-ca-file (without that file: of the system) has signed the server's certificate"
-                .to_owned()
+            "no CA of --redis-ca-file (without that file: of the system) has signed the server's certificate".to_owned()
         }
         Certificate::NotValidForNameContext { expected, presented } if presented.is_empty() => format!(
             "the server's certificate has no SAN (subject alternative name), and {} must be one",

@@ -362,11 +362,8 @@ async fn moved_away(names: &Names, address: &Address, peer: SocketAddr) -> Failu
         if let Some(found) = names.leads_elsewhere(address, peer).await {
             let now = found.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
             tracing::warn!(server = %address, from = %peer, to = now, "the name of Redis resolves to another address; closing the old connection");
-            return Failure::new(
-                NoAnswer::Refused,
-                &format!("its name no longer resolves to {peer}, but to {now}"),
-            )
-            .at(address);
+            return Failure::new(NoAnswer::Refused, &format!("its name no longer resolves to {peer}, but to {now}"))
+                .at(address);
         }
     }
 }
