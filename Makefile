@@ -1,4 +1,5 @@
-# Every task of this repository. `make` alone lists them. Each installs what it needs (hack/need), or says exactly what is missing.
+# Every task of this repository. `make` alone lists them. Each target installs its prerequisites (hack/need), or names what is
+# missing.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
@@ -15,10 +16,10 @@ MUTANTS := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)/bin/cargo-mutants
 ACTIONLINT_VERSION := 1.7.7
 ACTIONLINT := $(CACHE)/actionlint-$(ACTIONLINT_VERSION)/actionlint
 
-# Seeds of one simulation run, from seed 0. CHATD_SIM_SEED=<n> runs the one that a failure printed, with its trace.
+# Seeds of one simulation run, from seed 0. CHATD_SIM_SEED=<n> repeats the seed that a failure printed, with its trace.
 SEEDS ?= 1000
 LONG_SEEDS ?= 100000
-# For a thousand seeds the unoptimized build that the other tests use is fast enough.
+# For a thousand seeds the unoptimized build of the other tests is fast enough.
 SIM_PROFILE ?= dev
 FUZZ_SECONDS ?= 30
 BENCH_ARGUMENTS ?=
@@ -35,66 +36,66 @@ define install_tool
 endef
 
 .PHONY: help
-help: ## list these targets
+help: ## list the targets
 	@echo "make <target>:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r target text; do \
 		printf '  %-12s %s\n' "$$target" "$$text"; done
 
 .PHONY: build
-build: ## the binaries, optimized: target/release/chatd and http-demo
+build: ## build the optimized binaries target/release/chatd and http-demo
 	@hack/need rust cc
 	@echo "==> building chatd and http-demo (release)"
 	@cargo build --locked --release
 
 .PHONY: demo
-demo: ## Redis and three chatd processes on this machine, until Ctrl-C
+demo: ## run Redis and three chatd processes on this machine, until Ctrl-C
 	@hack/need rust cc redis nc
 	@hack/demo
 
 .PHONY: up
-up: ## a Kubernetes cluster: CLUSTER=current|builtin|kind|k3d|minikube NODES=2
+up: ## create a Kubernetes cluster: CLUSTER=current|builtin|kind|k3d|minikube NODES=2
 	@hack/need rust cc
 	@$(XTASK) up
 
 .PHONY: down
-down: ## takes away the cluster that up made
+down: ## remove the cluster that up created
 	@hack/need rust cc
 	@$(XTASK) down
 
 .PHONY: kubectl
-kubectl: ## kubectl of that cluster: make -s kubectl ARGS="get pods -A"
+kubectl: ## run kubectl on that cluster: make -s kubectl ARGS="get pods -A"
 	@$(XTASK) kubectl -- $(ARGS)
 
 .PHONY: env
-env: ## what points a shell at that cluster: eval "$$(make -s env)"
+env: ## print a shell's variables for that cluster: eval "$$(make -s env)"
 	@$(XTASK) env
 
 .PHONY: images
-images: ## our images and those of the databases, into .cache/images: IMAGES="chatd redis"
+images: ## build our images and those of the databases into .cache/images: IMAGES="chatd redis"
 	@hack/need rust cc images
 	@$(XTASK) images $(IMAGES)
 
 .PHONY: databases
-databases: ## Redis and Postgres in that cluster
+databases: ## install Redis and Postgres in that cluster
 	@hack/need rust cc images
 	@$(XTASK) databases
 
 .PHONY: tcp-demo
-tcp-demo: ## the operator and three chat pods in a cluster (made if there is none), ports 7654 and 8081, until Ctrl-C
+tcp-demo: ## run the operator and three chat pods in a cluster (created if missing), ports 7654 and 8081, until Ctrl-C
 	@hack/need rust cc images
 	@$(XTASK) tcp-demo
 
 .PHONY: http-demo
-http-demo: ## the HTTP demo of Redis and Postgres in a cluster (made if there is none), with port 8080, until Ctrl-C
+http-demo: ## run the HTTP demo of Redis and Postgres in a cluster (created if missing), port 8080, until Ctrl-C
 	@hack/need rust cc images
 	@$(XTASK) http-demo
 
 .PHONY: forward
-forward: ## those ports again: TO=chatd or TO=http-demo
+forward: ## forward the ports of a running demo: TO=chatd or TO=http-demo
 	@$(XTASK) forward $(TO)
 
 .PHONY: check
-check: ## before each commit: formatting, clippy, unit and hub tests, 100 seeds of the simulation; a minute
+check: ## run before each commit: formatting, clippy, unit and hub tests, 100 seeds of the simulation; a minute
 	@hack/need rust cc
 	@echo "==> cargo fmt"
 	@cargo fmt --all --check
@@ -104,7 +105,7 @@ check: ## before each commit: formatting, clippy, unit and hub tests, 100 seeds 
 	@CHATD_SIM_SEEDS=100 cargo test --locked --quiet --workspace --lib --test hub --test lease --test sim
 
 .PHONY: test
-test: ## everything that CI runs: lints, Rust tests with simulation, fuzzing, pages in a browser, a real cluster, the operator and its chart
+test: ## run everything that CI runs: lints, Rust tests with simulation, fuzzing, pages in a browser, a real cluster, the operator and its chart
 	@hack/need rust cc go redis postgres nc node chromium shellcheck openssl busybox cluster images pip
 	@$(MAKE) lint
 	@$(MAKE) test-rust
@@ -117,7 +118,7 @@ test: ## everything that CI runs: lints, Rust tests with simulation, fuzzing, pa
 	@echo "==> all passed"
 
 .PHONY: lint
-lint: $(DENY) $(ACTIONLINT) ## formatting, clippy, shellcheck, actionlint, structure, unused dependencies, their licences and sources
+lint: $(DENY) $(ACTIONLINT) ## check formatting, clippy, shellcheck, actionlint, structure, unused dependencies, their licences and sources
 	@hack/need rust cc go node shellcheck
 	@echo "==> structure"
 	@hack/structure
@@ -142,75 +143,75 @@ lint: $(DENY) $(ACTIONLINT) ## formatting, clippy, shellcheck, actionlint, struc
 	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet --workspace
 
 .PHONY: test-rust
-test-rust: ## unit, property, contract and end-to-end tests
+test-rust: ## run unit, property, contract and end-to-end tests
 	@hack/need rust cc redis postgres nc openssl
 	@echo "==> Rust tests"
 	@cargo test --locked --workspace
 
 .PHONY: test-cluster
-test-cluster: ## the built-in cluster and what runs in it, as root or by sudo: minutes, the first time 20
+test-cluster: ## test the built-in cluster and the demos in it, as root or with sudo: minutes, the first time 20
 	@hack/need rust cc openssl busybox cluster images node chromium
 	@$(XTASK) cluster-program
-	@echo "==> a cluster of its own"
+	@echo "==> the built-in cluster"
 	@cargo test --locked -p devcluster --test cluster -- --ignored --nocapture --test-threads=1
-	@echo "==> images, made again"
+	@echo "==> images, built twice"
 	@cargo test --locked -p images --test same -- --ignored --nocapture made_again
 	@echo "==> the demos in a cluster of two nodes"
 	@cargo test --locked -p xtask --test demos -- --ignored
 
 .PHONY: test-operator
-test-operator: ## the operator on a real cluster of its own, also under faults, as root or by sudo: minutes
+test-operator: ## test the operator on its own real cluster, also under faults, as root or with sudo: minutes
 	@hack/need rust cc openssl busybox cluster images pip
-	@echo "==> the operator in a cluster of its own"
+	@echo "==> the operator on its own cluster"
 	@CHATD_CLUSTER_AUDIT=1 hack/with-cluster operator $(MAKE) operator-tests
 
-# On the cluster that KUBECONFIG points at. Side by side, but for those that need the machine for themselves.
+# On the cluster that KUBECONFIG points at. In parallel, except for the tests that need the whole machine.
 .PHONY: operator-tests
 operator-tests:
 	@cargo test --locked -p operator --test validation --test live -- --ignored --test-threads=6
 	@cargo test --locked -p operator --test faults -- --ignored --test-threads=1
 
 .PHONY: test-chart
-test-chart: ## the operator's chart by a real helm, and its life on a built-in cluster of its own: CHART_TESTS= chooses
+test-chart: ## test the operator's chart with a real helm on its own built-in cluster: CHART_TESTS= selects tests
 	@hack/need rust cc openssl busybox cluster images pip
 	@echo "==> helm"
 	@$(XTASK) helm
-	@echo "==> the chart, on a cluster of its own"
+	@echo "==> the chart, on its own cluster"
 	@hack/with-cluster chart cargo test --locked -p xtask --test chart -- --include-ignored --test-threads=1 $(CHART_TESTS)
 
 .PHONY: test-images
-test-images: ## our images, compiled from nothing in another folder, are the same: 15 minutes
+test-images: ## check that a clean build of our images in another folder is identical: 15 minutes
 	@hack/need rust cc images
 	@cargo test --locked -p images --test same -- --ignored --nocapture from_another_folder
 
 .PHONY: load
-load: ## brings archives into every node of that cluster: ARCHIVES=".cache/images/chatd.oci.tar"
+load: ## load image archives into every node of that cluster: ARCHIVES=".cache/images/chatd.oci.tar"
 	@$(XTASK) load $(ARCHIVES)
 
 .PHONY: test-sim
-test-sim: ## the seeded simulation: SEEDS=1000
+test-sim: ## run the seeded simulation: SEEDS=1000
 	@hack/need rust cc
 	@echo "==> simulation, $(SEEDS) seeds"
 	@CHATD_SIM_SEEDS=$(SEEDS) cargo test --locked --profile $(SIM_PROFILE) -p chatd --test sim -- --nocapture
 
 .PHONY: sim-long
-sim-long: ## the simulation with LONG_SEEDS=100000 seeds
+sim-long: ## run the simulation with LONG_SEEDS=100000 seeds
 	@$(MAKE) test-sim SEEDS=$(LONG_SEEDS) SIM_PROFILE=sim
 
 .PHONY: test-chaos
-test-chaos: ## real processes under faults drawn by seed, several at once, minutes: CHATD_CHAOS_SEED=1 CHATD_CHAOS_STEPS=12
+test-chaos: ## test real processes under several seeded faults at once, minutes: CHATD_CHAOS_SEED=1 CHATD_CHAOS_STEPS=12
 	@hack/need rust cc redis
-	@echo "==> faults drawn by seed, on real processes"
+	@echo "==> seeded faults on real processes"
 	@cargo test --locked -p chatd --test e2e -- --ignored --nocapture after_any_faults
 
 .PHONY: test-fuzz
-test-fuzz: ## every fuzz target, two side by side: FUZZ_SECONDS=30 for each
+test-fuzz: ## run every fuzz target, two in parallel: FUZZ_SECONDS=30 for each
 	@hack/need rust cc
 	@echo "==> fuzz targets, $(FUZZ_SECONDS) s each"
 	@fuzz/run all "$(FUZZ_SECONDS)"
 
 .PHONY: test-pages
-test-pages: ## the pages in a headless Chromium, against chatd processes
+test-pages: ## test the pages in a headless Chromium, against chatd processes
 	@hack/need rust cc redis node chromium
 	@echo "==> the pages' test packages"
 	@cd chatd/tests/pages && npm ci --no-audit --no-fund --loglevel=error
@@ -220,41 +221,41 @@ test-pages: ## the pages in a headless Chromium, against chatd processes
 	@cd chatd/tests/pages && npm test --silent
 
 .PHONY: mutants
-mutants: $(MUTANTS) ## breaks rules and code on purpose and says what no test notices, 30 minutes, into target/mutants.md: SEED=1
+mutants: $(MUTANTS) ## run mutation tests, 30 minutes, and list surviving mutants in target/mutants.md: SEED=1
 	@hack/need rust cc node
 	@CARGO_MUTANTS="$(MUTANTS)" hack/mutants all $(SEED)
 
 .PHONY: docs
-docs: ## write the tables of docs/operations.md anew from the code
+docs: ## regenerate the tables of docs/operations.md from the code
 	@hack/need rust cc
 	@echo "==> docs/operations.md"
 	@UPDATE_DOCS=1 cargo test --locked --quiet -p chatd --test docs
 	@UPDATE_DOCS=1 cargo test --locked --quiet -p operator --test docs
 
 .PHONY: bench
-bench: build ## chatd beside its peers in one run; BENCH_ARGUMENTS= goes to bench/run
+bench: build ## measure chatd and comparable servers in one run; BENCH_ARGUMENTS= is passed to bench/run
 	@hack/need rust cc redis nats node
 	@echo "==> benchmarks"
 	@bench/run $(BENCH_ARGUMENTS)
 
 .PHONY: bench-micro
-bench-micro: ## what codec, broadcast, search and the operator's plan cost alone; BENCH_ARGUMENTS= names some of them
+bench-micro: ## measure codec, broadcast, search and the operator's plan alone; BENCH_ARGUMENTS= selects some
 	@hack/need rust cc
 	@cargo bench --locked --quiet -p chatd -p operator --bench micro -- $(BENCH_ARGUMENTS)
 
 .PHONY: bench-scale
-bench-scale: ## a deployment at 1,000 to 10,000 rooms: pods end, crash, lose Redis: under 20 minutes; BENCH_ARGUMENTS="--only crash"
+bench-scale: ## measure a deployment with 1,000 to 10,000 rooms: drain, crash, loss of Redis: under 20 minutes; BENCH_ARGUMENTS="--only crash"
 	@hack/need rust cc redis
-	@echo "==> a deployment at its size"
+	@echo "==> a large deployment"
 	@bench/scale $(BENCH_ARGUMENTS)
 
 .PHONY: advisories
-advisories: $(DENY) ## known vulnerabilities of dependencies (fetches the advisory database)
+advisories: $(DENY) ## check dependencies for known vulnerabilities (fetches the advisory database)
 	@echo "==> cargo deny: advisories"
 	@$(DENY) --locked check advisories
 
 .PHONY: clean
-clean: ## take away what was built, the tools in .cache too
+clean: ## remove all build results, including the tools in .cache
 	@echo "==> removing target, .cache and node_modules"
 	@rm -rf target "$(CACHE)" chatd/tests/pages/node_modules fuzz/target fuzz/corpus fuzz/artifacts
 
