@@ -1,6 +1,6 @@
 //! Commands of those who are in no room: CREATE_ROOM, JOIN, RESUME; and the owner's answer to them. Pure: no I/O.
 
-use super::ownership::{Answer as Held, Owned};
+use super::ownership::{Owned, PendingAnswer};
 use super::replay::Unheard;
 use super::request::{Asked, Entry, Waiter, WaiterPurpose};
 use super::session::Place;
@@ -138,7 +138,7 @@ impl Hub {
             strikes: Strikes::default(),
         });
         let entry = Entry::Join { name, resumable, key: seat_key };
-        self.answer_after_write(time, key, Held::Joined { asked, seat, entry, counts, since });
+        self.answer_after_write(time, key, PendingAnswer::Joined { asked, seat, entry, counts, since });
     }
 
     /// The write that holds a JOIN is done: it is answered, and the others hear of it.

@@ -25,6 +25,7 @@ impl Hub {
         self.context.takeover_notices.check_invariants();
         self.relays.check_invariants(&self.sessions);
         self.remote_members.check_invariants();
+        self.rooms.check_invariants(&self.context);
         self.placement.check_invariants();
         self.incoming.check_invariants();
         self.search.check_invariants(self.context.me.ownership.boot);
@@ -76,7 +77,7 @@ impl Hub {
                 self.context.requests.tickets.len(),
                 MANNERS * (rooms + searches + self.search.watch_count() + self.incoming.len()) + 16,
             ),
-            ("records to check", self.rooms.checks.len(), 4 * rooms + 16),
+            ("records to check", self.rooms.checks_waiting(), 4 * rooms + 16),
             ("timers", self.context.timers.len(), timers),
             ("sessions to wake", self.sessions.woken(), 0),
             ("slow readers to end", self.context.slow_readers.len(), 0),

@@ -56,9 +56,9 @@ pub enum Purpose {
 pub struct LeaseWatch {
     pub view: LeaseView,
     /// When the lease was last found not to be held.
-    pub lapsed: Option<u64>,
-    /// Without the directory's word the rooms go on until then; see `Hub::begin`.
-    pub excused_until: u64,
+    lapsed: Option<u64>,
+    /// Without the directory's word the rooms go on until then; see [`Context::notice_lapse`].
+    excused_until: u64,
 }
 
 impl LeaseWatch {
@@ -134,6 +134,38 @@ impl Context {
 
     pub fn log(&mut self, notice: Notice) {
         self.effects.push(Effect::Log(notice));
+    }
+
+    /// Before each batch: has this pod been frozen for so long that others may have taken its rooms?
+    ///
+    /// The contract's measure is the last confirmed renewal of the lease. While the directory is away that is long ago, too;
+    /// rooms that have waited for it once go on, for as long as this is looked at often enough to rule out a freeze.
+    pub fn notice_lapse(&mut self, time: Time) -> bool {
+        const EXCUSE: u64 = 3_000;
+        if self.lease.view.confirmed.is_none() || self.lease.is_held(time) {
+            return false;
+        }
+        let is_new = time.now > self.lease.excused_until;
+        self.lease.lapsed = Some(time.now);
+        self.lease.excused_until = time.now + EXCUSE;
+        // On round times only: otherwise each batch would set a timer, and each of these be a batch.
+        self.arm((time.now / 1_000 + 1) * 1_000, Timer::Peers);
+        is_new && self.settings.rules.check_after_thaw
+    }
+
+    /// Whether others may have taken since then (ms) what this pod has asked for.
+    pub fn has_lapsed_since(&self, asked: u64) -> bool {
+        self.settings.rules.check_after_thaw && self.lease.lapsed.is_some_and(|lapsed| lapsed >= asked)
+    }
+
+    /// A random id of a room of this shard.
+    pub fn new_room_id(&mut self) -> RoomId {
+        loop {
+            let room = RoomId::random(&mut self.random);
+            if room.shard(self.settings.shards) == self.settings.shard {
+                return room;
+            }
+        }
     }
 
     /// Sees to a link to the process with `boot`, which listens at `address`. False: it cannot be reached now.

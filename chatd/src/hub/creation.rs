@@ -1,17 +1,15 @@
 //! Making rooms: for CREATE_ROOM, for the HTTP API, and for other pods that have no place (`placement.rs`). Pure: no I/O.
 
+use super::Hub;
 use super::capacity::RoomSlot;
+use super::interface::Effect;
 use super::placement::Placed;
-use super::request::{Asked, Released};
+use super::request::{Asked, Requester};
 use super::session::Place;
-use super::{Effect, Hub};
 use crate::directory::{Answer, NoAnswer};
 use crate::ids::{Reach, Time};
 use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, Event, PodBoot, RoomId};
-
-/// A room that nobody has entered does not make way for new ones while it is this young (ms): who made it is about to enter.
-const YOUNG: u64 = 10_000;
 
 impl Hub {
     pub(super) fn create(&mut self, time: Time, asked: Asked) {
@@ -25,19 +23,19 @@ impl Hub {
         if slot.is_ok() {
             self.sessions.charge(id);
         }
-        self.create_with(time, Released::Created(asked), slot);
+        self.create_with(time, Requester::Client(asked), slot);
     }
 
     pub(super) fn create_for_query(&mut self, time: Time, query: u64) {
         let slot = self.may_create(time);
-        self.create_with(time, Released::Queried(query), slot);
+        self.create_with(time, Requester::Query(query), slot);
     }
 
-    fn create_with(&mut self, time: Time, whom: Released, slot: Result<RoomSlot, ErrorCode>) {
+    fn create_with(&mut self, time: Time, requester: Requester, slot: Result<RoomSlot, ErrorCode>) {
         match slot {
-            Ok(slot) => self.create_room_for(time, whom, slot),
-            Err(ErrorCode::TooManyRooms) => self.create_elsewhere(time, whom),
-            Err(code) => self.created(time, whom, Err(code)),
+            Ok(slot) => self.create_room_for(time, requester, slot),
+            Err(ErrorCode::TooManyRooms) => self.create_elsewhere(time, requester),
+            Err(code) => self.created(time, requester, Err(code)),
         }
     }
 
@@ -48,50 +46,20 @@ impl Hub {
         if !self.context.serves() {
             return Err(ErrorCode::Unavailable);
         }
-        if let Some(slot) = self.context.settings.slots.take() {
-            return Ok(slot);
-        }
-        self.take_from_oldest(time, time.now.saturating_sub(YOUNG)).ok_or(ErrorCode::TooManyRooms)
-    }
-
-    /// A place for a room with people in it that comes from another pod.
-    pub(super) fn place_for_people(&mut self, time: Time) -> Option<RoomSlot> {
-        self.context.settings.slots.take_for_people().or_else(|| self.take_from_oldest(time, u64::MAX))
-    }
-
-    /// The place of the oldest room that nobody has entered, if it came before `before` (ms).
-    fn take_from_oldest(&mut self, time: Time, before: u64) -> Option<RoomSlot> {
-        let (slot, room) = self.context.settings.slots.take_from_oldest(before)?;
-        let shard = room.shard(self.context.settings.shards);
-        if shard == self.context.settings.shard {
-            self.room_makes_way(time, room);
-        } else {
-            self.context.effects.push(Effect::MakeWay { room, shard });
-        }
-        Some(slot)
-    }
-
-    /// The room's place has been given to a new one, since nobody had entered it: it is closed, if that is still so.
-    pub(super) fn room_makes_way(&mut self, time: Time, room: RoomId) {
-        if let Some(key) = self.rooms.key(room)
-            && let Some(owned) = self.rooms.get_mut(key)
-            && owned.makes_way()
-        {
-            self.arm_room(time, key);
-        }
+        self.rooms.slot_for_new(&mut self.context, time).ok_or(ErrorCode::TooManyRooms)
     }
 
     /// A room with a new id of this shard; announced once its record is written.
-    pub(super) fn create_room_for(&mut self, time: Time, whom: Released, slot: RoomSlot) {
+    pub(super) fn create_room_for(&mut self, time: Time, requester: Requester, slot: RoomSlot) {
         let room = self.new_room();
-        self.found_room(time, room, whom, slot);
+        self.rooms.create(&mut self.context, time, room, requester, slot);
     }
 
     /// An id of this shard that nothing here uses.
     pub(super) fn new_room(&mut self) -> RoomId {
         loop {
-            let room = RoomId::random(&mut self.context.random);
-            if self.is_new(room) && room.shard(self.context.settings.shards) == self.context.settings.shard {
+            let room = self.context.new_room_id();
+            if self.is_new(room) {
                 return room;
             }
         }
@@ -102,13 +70,13 @@ impl Hub {
     }
 
     /// The write of a new room has been answered, or not in time.
-    pub(super) fn created(&mut self, time: Time, whom: Released, result: Result<RoomId, ErrorCode>) {
-        match whom {
-            Released::Queried(query) => self.context.effects.push(Effect::Created { query, result }),
-            Released::Elsewhere { from, room } => {
+    pub(super) fn created(&mut self, time: Time, requester: Requester, result: Result<RoomId, ErrorCode>) {
+        match requester {
+            Requester::Query(query) => self.context.effects.push(Effect::Created { query, result }),
+            Requester::Pod { from, room } => {
                 self.context.peers.send(from, &Frame::Created { room, result: result.map(|_| ()) });
             }
-            Released::Created(asked) => {
+            Requester::Client(asked) => {
                 if let Reach::Local(id) = asked.by {
                     // It may have been closed meanwhile, and flush its last words.
                     if !self.sessions.get(id).is_some_and(|session| matches!(session.place, Place::Busy)) {
@@ -127,12 +95,12 @@ impl Hub {
 
     // ---- at another pod
 
-    fn create_elsewhere(&mut self, time: Time, whom: Released) {
+    fn create_elsewhere(&mut self, time: Time, requester: Requester) {
         if self.placement.is_full() {
-            return self.created(time, whom, Err(ErrorCode::TooManyRooms));
+            return self.created(time, requester, Err(ErrorCode::TooManyRooms));
         }
         let room = self.new_room();
-        let placed = self.placement.place(time, &mut self.context, room, whom);
+        let placed = self.placement.place(time, &mut self.context, room, requester);
         self.rooms_placed(time, placed);
     }
 
@@ -157,11 +125,11 @@ impl Hub {
     }
 
     fn rooms_placed(&mut self, time: Time, placed: impl IntoIterator<Item = Placed>) {
-        for Placed { whom, result } in placed {
-            if let (Released::Created(Asked { by: Reach::Local(id), .. }), Ok(_)) = (whom, result) {
+        for Placed { requester, result } in placed {
+            if let (Requester::Client(Asked { by: Reach::Local(id), .. }), Ok(_)) = (requester, result) {
                 self.sessions.charge(id);
             }
-            self.created(time, whom, result);
+            self.created(time, requester, result);
         }
     }
 
@@ -169,7 +137,7 @@ impl Hub {
     pub(super) fn create_for_pod(&mut self, time: Time, from: PodBoot, room: RoomId) {
         let slot = if self.is_new(room) { self.may_create(time) } else { Err(ErrorCode::Unavailable) };
         match slot {
-            Ok(slot) => self.found_room(time, room, Released::Elsewhere { from, room }, slot),
+            Ok(slot) => self.rooms.create(&mut self.context, time, room, Requester::Pod { from, room }, slot),
             Err(code) => self.context.peers.send(from, &Frame::Created { room, result: Err(code) }),
         }
     }

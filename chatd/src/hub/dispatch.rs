@@ -184,7 +184,7 @@ impl Hub {
     /// The place of a room of this shard that nobody has entered was given to a new one ([`Effect::MakeWay`]).
     pub fn make_way(&mut self, time: Time, room: RoomId) {
         self.begin(time);
-        self.room_makes_way(time, room);
+        self.rooms.make_way(&mut self.context, time, room);
         self.finish(time);
     }
 

@@ -1,7 +1,7 @@
 //! How a seat is left in a room that is owned here: given up, held for a while, or waiting for its session. Pure: no I/O.
 
 use super::Hub;
-use super::ownership::Answer;
+use super::ownership::PendingAnswer;
 use super::request::{Asked, DETACHED};
 use super::session::Place;
 use crate::ids::{Reach, SessionId, SessionRef, Time};
@@ -27,8 +27,8 @@ impl Hub {
                 self.remote_members.set_seat(connection, None);
             }
         }
-        self.answer_after_write(time, key, Answer::Left { asked, quit });
-        self.answer_after_write(time, key, Answer::Exited { name: left.name, reason: ExitReason::Left });
+        self.answer_after_write(time, key, PendingAnswer::Left { asked, quit });
+        self.answer_after_write(time, key, PendingAnswer::Exited { name: left.name, reason: ExitReason::Left });
     }
 
     /// The write without the seat is done: LEAVE or QUIT is answered.
@@ -145,7 +145,7 @@ impl Hub {
 
     fn end_seat(&mut self, time: Time, key: usize, seat: SeatId, reason: ExitReason) {
         if let Some(ended) = self.rooms.get_mut(key).and_then(|owned| owned.room.remove(seat)) {
-            self.answer_after_write(time, key, Answer::Exited { name: ended.name, reason });
+            self.answer_after_write(time, key, PendingAnswer::Exited { name: ended.name, reason });
         }
     }
 

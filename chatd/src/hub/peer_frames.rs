@@ -101,7 +101,7 @@ impl Hub {
     /// Another pod says that `owner` has taken the room over.
     fn owner_changed(&mut self, time: Time, from: PodBoot, room: RoomId, owner: &Owner) {
         self.learn(time, room, owner);
-        let mine = self.rooms.of(room).map(|owned| owned.ownership);
+        let mine = self.rooms.of(room).map(|owned| owned.ownership());
         let higher = match mine {
             Some(mine) if mine > owner.ownership => Some(self.context.me_as(mine)),
             Some(_) => None,

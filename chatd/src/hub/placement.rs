@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::context::{Context, Purpose, Timer};
-use super::request::{PATIENCE, Released};
+use super::request::{PATIENCE, Requester};
 use crate::directory::{Answer, NoAnswer, Request};
 use crate::ids::Time;
 use crate::lease::{LeaseRecord, Target};
@@ -19,7 +19,7 @@ const FRESH: u64 = 2_000;
 /// What has become of a room that was to be made elsewhere: for `Hub::rooms_placed`.
 #[derive(Debug)]
 pub struct Placed {
-    pub whom: Released,
+    pub requester: Requester,
     /// Its id, once a pod has made it.
     pub result: Result<RoomId, ErrorCode>,
 }
@@ -38,7 +38,7 @@ pub struct Placement {
 /// A room that is to be made at another pod.
 #[derive(Debug)]
 struct Wanted {
-    whom: Released,
+    requester: Requester,
     until: u64,
     asked: Option<Target>,
 }
@@ -50,10 +50,10 @@ impl Placement {
     }
 
     /// Looks for a pod that makes `room`, which is new.
-    pub fn place(&mut self, time: Time, context: &mut Context, room: RoomId, whom: Released) -> Option<Placed> {
+    pub fn place(&mut self, time: Time, context: &mut Context, room: RoomId, requester: Requester) -> Option<Placed> {
         debug_assert!(!self.is_full() && !self.wanted.contains_key(&room), "{room}");
         let until = time.now + PATIENCE;
-        self.wanted.insert(room, Wanted { whom, until, asked: None });
+        self.wanted.insert(room, Wanted { requester, until, asked: None });
         context.arm(until, Timer::Placement);
         self.ask_next_pod(time, context, room)
     }
@@ -154,7 +154,7 @@ impl Placement {
 
     fn end(&mut self, room: RoomId, result: Result<RoomId, ErrorCode>) -> Option<Placed> {
         let wanted = self.wanted.remove(&room)?;
-        Some(Placed { whom: wanted.whom, result })
+        Some(Placed { requester: wanted.requester, result })
     }
 
     /// The rooms that no pod has made in time.

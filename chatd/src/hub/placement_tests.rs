@@ -40,7 +40,7 @@ fn pods() -> Answer {
 /// Room 1 has been asked for, and the pods were listed.
 fn placing() -> (Context, Placement) {
     let (mut context, mut placement) = (context(), Placement::default());
-    assert!(placement.place(at(0), &mut context, room(1), Released::Queried(1)).is_none());
+    assert!(placement.place(at(0), &mut context, room(1), Requester::Query(1)).is_none());
     placement.check_invariants();
     assert!(matches!(context.effects[..], [Effect::Directory { request: Request::Pods, .. }]));
     context.effects.clear();
@@ -57,8 +57,8 @@ fn dialled(context: &mut Context) -> Vec<PodBoot> {
 }
 
 fn results(placed: &[Placed]) -> Vec<(u64, Result<RoomId, ErrorCode>)> {
-    let query = |placed: &Placed| match placed.whom {
-        Released::Queried(query) => query,
+    let query = |placed: &Placed| match placed.requester {
+        Requester::Query(query) => query,
         other => panic!("{other:?}"),
     };
     placed.iter().map(|placed| (query(placed), placed.result)).collect()
@@ -69,7 +69,7 @@ fn the_pod_with_the_fewest_rooms_is_asked_first_and_counts_what_it_was_asked_for
     let (mut context, mut placement) = placing();
     // The list is fresh: the directory is not asked again.
     for number in [2, 3] {
-        assert!(placement.place(at(20), &mut context, room(number), Released::Queried(number)).is_none());
+        assert!(placement.place(at(20), &mut context, room(number), Requester::Query(number)).is_none());
     }
     assert_eq!(dialled(&mut context), [IDLE, BUSY]);
     let made = placement.answered(at(30), &mut context, IDLE, room(1), Ok(()));
@@ -100,7 +100,7 @@ fn what_no_pod_makes_in_time_is_unavailable() {
 fn while_the_directory_is_away_nothing_is_made_elsewhere() {
     let (mut context, mut placement) = (context(), Placement::default());
     for number in [1, 2] {
-        assert!(placement.place(at(0), &mut context, room(number), Released::Queried(number)).is_none());
+        assert!(placement.place(at(0), &mut context, room(number), Requester::Query(number)).is_none());
     }
     assert_eq!(context.effects.len(), 1, "one question serves both");
     let placed = placement.pods_listed(at(10), &mut context, Err(NoAnswer::Refused));

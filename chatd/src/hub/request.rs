@@ -67,12 +67,13 @@ impl Entry {
 }
 
 /// Who waits for a new room's first write.
-#[derive(Debug, Clone, Copy)]
-pub enum Released {
-    Created(Asked),
-    Queried(u64),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requester {
+    Client(Asked),
+    /// The HTTP interface's query of this number.
+    Query(u64),
     /// Another pod, which has no place for it.
-    Elsewhere {
+    Pod {
         from: PodBoot,
         room: RoomId,
     },

@@ -37,7 +37,7 @@ impl Hub {
         let Some(key) = self.rooms.key(room) else {
             return self.context.learn_owner(time, room, owner);
         };
-        let is_higher = self.rooms.get(key).is_some_and(|owned| owner.ownership > owned.ownership);
+        let is_higher = self.rooms.get(key).is_some_and(|owned| owner.ownership > owned.ownership());
         let is_other = owner.ownership.boot != self.context.me.ownership.boot;
         if is_higher && is_other && owner.ownership.epoch <= MAX_EPOCH && self.context.settings.rules.yield_to_higher {
             self.yield_to(time, key, owner.clone());
@@ -57,7 +57,7 @@ impl Hub {
             self.claim_above(time, key, dead);
         }
         let served = match self.rooms.of(room) {
-            Some(owned) if matches!(owned.phase, Phase::Serving) => Served::Here(self.context.me_as(owned.ownership)),
+            Some(owned) if matches!(owned.phase, Phase::Serving) => Served::Here(self.context.me_as(owned.ownership())),
             Some(owned) if matches!(owned.phase, Phase::Moving(_)) => Served::Soon,
             Some(_) => Served::Not { seen: None },
             None if self.incoming.contains(room) => Served::Soon,
@@ -112,7 +112,7 @@ impl Hub {
             Err(Obstacle::Refused(ErrorCode::Unavailable))
         } else {
             // The clients that look for it are in it, or are about to be.
-            self.place_for_people(time).ok_or(Obstacle::Refused(ErrorCode::TooManyRooms))
+            self.rooms.slot_for_people(&mut self.context, time).ok_or(Obstacle::Refused(ErrorCode::TooManyRooms))
         }
     }
 
@@ -124,7 +124,7 @@ impl Hub {
         let held = basis.held_seats(self.context.settings.max_players);
         let unanswered = basis.unanswered_seats(self.context.settings.max_players);
         let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.context.random);
-        let key = self.own(Owned::new(taken, ownership, Phase::Serving, Some(stored.clone()), time.now, slot));
+        let key = self.rooms.own(&mut self.context, Owned::taken(taken, ownership, stored.clone(), time.now, slot));
         self.context.counters.takeovers += 1;
         self.context.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
         let me = self.context.me_as(ownership);

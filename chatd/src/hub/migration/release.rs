@@ -3,7 +3,7 @@
 //! Clients that are connected here become relayed sessions; those that other pods relay are told to go to the new owner
 //! themselves, so that no session crosses two links.
 
-use crate::hub::ownership::{Answer, Phase};
+use crate::hub::ownership::{PendingAnswer, Phase};
 use crate::hub::relay::Membership;
 use crate::hub::remote_members::refuse_frames;
 use crate::hub::request::{Asked, Entry, Resuming, Waiter};
@@ -62,15 +62,15 @@ impl Hub {
         // Those whose answer waited for a write: their commands go along as if they had not been carried out.
         for answer in answers {
             match answer {
-                Answer::Joined { asked, seat, entry, since, .. } => {
+                PendingAnswer::Joined { asked, seat, entry, since, .. } => {
                     if owned.room.seat(seat).is_some() {
                         self.enters_elsewhere(time, room, asked, entry, since, &owner);
                     }
                 }
-                Answer::Left { asked, quit } => {
+                PendingAnswer::Left { asked, quit } => {
                     self.leaves_elsewhere(time, &owned.room, asked, quit, &owner, &mut going);
                 }
-                Answer::Exited { .. } => {}
+                PendingAnswer::Exited { .. } => {}
             }
         }
         for Resuming { asked, entry, since, .. } in owned.resuming.drain(..) {

@@ -2,7 +2,7 @@
 
 use super::moving::{Move, Next};
 use super::outgoing::{Look, Outgoing};
-use crate::hub::ownership::{Answer, Owned, Phase};
+use crate::hub::ownership::{Owned, PendingAnswer, Phase};
 use crate::hub::remote_members::refuse_frames;
 use crate::hub::session::Place;
 use crate::hub::{Hub, Notice, Timer};
@@ -119,7 +119,7 @@ impl Hub {
     pub(in crate::hub) fn move_due(&mut self, time: Time, key: usize) {
         // What passed its time during a freeze has to wait for the record like all else.
         if let Some(owned) = self.rooms.get_mut(key)
-            && owned.unconfirmed.is_none()
+            && !owned.is_suspended()
             && let Phase::Moving(moving) = &mut owned.phase
         {
             let next = moving.due(time.now);
@@ -161,7 +161,7 @@ impl Hub {
             return self.stay(time, key);
         };
         moving.offer(time.now);
-        let snapshot = owned.room.snapshot(owned.ownership, &record, time.now);
+        let snapshot = owned.room.snapshot(owned.ownership(), &record, time.now);
         self.context.peers.send(boot, &Frame::MigrateOffer { room, snapshot });
         self.arm_room(time, key);
     }
@@ -177,11 +177,11 @@ impl Hub {
         let Some(key) = self.rooms.key(room) else {
             return;
         };
-        let Some(owned) = self.rooms.get(key).filter(|owned| owned.ownership == basis) else {
+        let Some(owned) = self.rooms.get(key).filter(|owned| owned.ownership() == basis) else {
             return;
         };
         match taken {
-            Some(owner) if owner.ownership > owned.ownership => {
+            Some(owner) if owner.ownership > owned.ownership() => {
                 self.outgoing.taken(time.now, room);
                 self.yield_to(time, key, owner);
                 self.next_moves(time);
@@ -250,7 +250,7 @@ impl Hub {
             self.refuse_entry(time, resuming.asked, code);
         }
         for answer in owned.take_answers() {
-            if let Answer::Left { asked, .. } = answer {
+            if let PendingAnswer::Left { asked, .. } = answer {
                 // The record may hold the seat still, and so the next owner: nobody has left.
                 self.refuse(time, asked, ErrorCode::Unavailable);
                 match asked.by {

@@ -2,7 +2,7 @@
 
 use super::incoming::{Taken, refuse_offer};
 use crate::directory::{Answer, NoAnswer};
-use crate::hub::ownership::{Owned, Phase};
+use crate::hub::ownership::Owned;
 use crate::hub::{Hub, Notice};
 use crate::ids::{Ticket, Time};
 use crate::peer_protocol::Frame;
@@ -23,7 +23,7 @@ impl Hub {
         } else if snapshot.seats.is_empty() {
             self.context.settings.slots.take()
         } else {
-            self.place_for_people(time)
+            self.rooms.slot_for_people(&mut self.context, time)
         };
         match slot {
             Some(slot) => self.incoming.take_on(time, &mut self.context, from, room, snapshot, slot),
@@ -48,11 +48,11 @@ impl Hub {
     fn serve_taken(&mut self, time: Time, taken: Taken) {
         let Taken { from, basis, room: restored, slot, owner, record, asked } = taken;
         let room = restored.id;
-        let mut owned = Owned::new(restored, owner.ownership, Phase::Serving, Some(record.clone()), time.now, slot);
+        let mut owned = Owned::taken(restored, owner.ownership, record.clone(), time.now, slot);
         if owned.room.position == 0 {
             owned.note_unentered(self.context.settings.slots.note_unentered(time.now, room));
         }
-        let key = self.own(owned);
+        let key = self.rooms.own(&mut self.context, owned);
         self.context.notify_former_owners(time, room, &record, &owner);
         self.context.counters.arrivals += 1;
         self.context.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });

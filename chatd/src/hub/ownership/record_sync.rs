@@ -333,6 +333,12 @@ impl RecordSync {
         debug_assert!(self.written <= self.version, "{self:?}");
         self.written >= self.version
     }
+
+    /// What must hold between calls; panics where it does not.
+    pub fn check_invariants(&self) {
+        assert_eq!(self.in_flight.is_some(), self.ticket.is_some(), "a request without its ticket: {self:?}");
+        assert!(self.written <= self.version, "more is written than was asked for: {self:?}");
+    }
 }
 
 #[cfg(test)]

@@ -1,322 +1,299 @@
-//! Records of owned rooms are written, checked and claimed again; answers wait for the writes that hold them. Pure: no I/O.
+//! Records of owned rooms are written, checked and claimed again. Pure: no I/O.
+//!
+//! These are the decisions that take a request to the directory or a timer. They know no hub: what it has to do they return.
 
-use super::{
-    Answer, Bytes, Duration, Effect, Finding, Held, Hub, MAX_EPOCH, NoAnswer, Notice, Outcome, Ownership, PATIENCE,
-    Phase, Purpose, RETRY, Record, Reply, Request, RoomId, Timer, Write, answer_by,
-};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::owned::Owned;
+use super::phase::{Phase, TimedOut};
+use super::record_sync::{Finding, Outcome, Write};
+use crate::directory::{Answer as Reply, NoAnswer, Request};
+use crate::hub::context::{Context, Purpose, Timer};
+use crate::hub::interface::{Effect, Notice};
+use crate::hub::request::Requester;
+use crate::hub::rooms::Rooms;
 use crate::ids::{Ticket, Time};
+use crate::protocol::{Ownership, RoomId};
+use crate::record::{Owner, Record};
 
-impl Hub {
-    /// Before each batch: has this pod been frozen for so long that others may have taken its rooms?
-    ///
-    /// The contract's measure is the last confirmed renewal of the lease. While the directory is away that is long ago, too;
-    /// rooms that have waited for it once go on, for as long as this is looked at often enough to rule out a freeze.
-    pub(in crate::hub) fn begin(&mut self, time: Time) {
-        const EXCUSE: u64 = 3_000;
-        if self.context.lease.view.confirmed.is_none() || self.context.lease.is_held(time) {
-            return;
+/// What the hub has to do about a room, once its record has been looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoomAction {
+    /// The directory holds what this pod believes, up to `version` (`None`: nothing newer than before): [`Rooms::confirm`].
+    Confirm { key: usize, version: Option<u64> },
+    /// Another pod has a higher ownership: the room is released to it.
+    Release { key: usize, to: Owner },
+    /// Its record is gone, and so is the room.
+    Close { key: usize },
+    /// The id of a room that is being created belongs to another room.
+    RetryWithNewId { key: usize },
+}
+
+/// What has changed by a confirmation.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Confirmed {
+    /// The room is new, and its first write done.
+    pub created: Option<(Requester, RoomId)>,
+    /// Input and output waited for this.
+    pub resumes: bool,
+}
+
+fn record_ttl(context: &Context) -> Duration {
+    Duration::from_millis(context.settings.record_ttl)
+}
+
+/// Sends a request about the room's record.
+fn send(context: &mut Context, owned: &mut Owned, request: Request) {
+    let ticket = context.ask(Purpose::Own(owned.room.id), request);
+    context.requests.own += 1;
+    owned.record.sent(ticket);
+}
+
+impl Rooms {
+    // ---- writing and checking
+
+    /// Writes the record, if it is to say something else than what is known to be there.
+    #[must_use]
+    pub fn write(&mut self, context: &mut Context, key: usize) -> Option<RoomAction> {
+        let owned = self.get_mut(key)?;
+        if !owned.may_write() || !owned.record.wants_write() {
+            return None;
         }
-        self.context.lease.lapsed = Some(time.now);
-        if time.now > self.context.lease.excused_until && self.context.settings.rules.check_after_thaw {
-            let rooms: Vec<usize> = self.rooms.iter().map(|(key, _)| key).collect();
-            if !rooms.is_empty() {
-                self.context.counters.thaws += 1;
-                self.context.log(Notice::Thawed { rooms: rooms.len() });
-            }
-            for key in rooms {
-                self.suspend(time, key);
-            }
-        }
-        self.context.lease.excused_until = time.now + EXCUSE;
-        // On round times only: otherwise each batch would set a timer, and each of these be a batch.
-        self.context.arm((time.now / 1_000 + 1) * 1_000, Timer::Peers);
-    }
-
-    /// The lease is held again. What the records said before that proves nothing: whoever had found the lease missing could
-    /// still take a room over. (If it had been lost, each room is claimed again, which proves more.)
-    pub(in crate::hub) fn confirm_again(&mut self, time: Time) {
-        let mut again = Vec::new();
-        for (_, owned) in self.rooms.iter_mut().filter(|(_, owned)| owned.unconfirmed.is_some()) {
-            owned.record.give_up_request();
-            again.push(owned.room.id);
-        }
-        self.rooms.checks.extend(again);
-        self.pump_checks(time);
-    }
-
-    /// A room has come here by a swap that was asked for at `asked`. If the lease has lapsed since, others may have taken it again
-    /// before the answer was looked at: it waits like the rooms that were here before.
-    pub(in crate::hub) fn suspend_if_lapsed(&mut self, time: Time, key: usize, asked: u64) {
-        if self.context.settings.rules.check_after_thaw
-            && self.context.lease.lapsed.is_some_and(|lapsed| lapsed >= asked)
-        {
-            self.suspend(time, key);
-        }
-    }
-
-    pub(super) fn suspend(&mut self, time: Time, key: usize) {
-        if let Some(owned) = self.rooms.get_mut(key) {
-            owned.unconfirmed = Some(time.now + PATIENCE);
-            // An answer to what was asked before the freeze proves nothing.
-            owned.record.suspend();
-            let room = owned.room.id;
-            self.rooms.checks.push_front(room);
-            self.arm_room(time, key);
-        }
-        self.pump_checks(time);
-    }
-
-    pub(in crate::hub) fn check_all(&mut self, time: Time) {
-        self.rooms.checks = self.rooms.iter().map(|(_, owned)| owned.room.id).collect();
-        self.pump_checks(time);
-    }
-
-    /// The lease had been lost: each room's ownership is claimed again, one higher.
-    pub(in crate::hub) fn claim_all(&mut self, time: Time) {
-        for (_, owned) in self.rooms.iter_mut() {
-            if let Phase::Moving(moving) = &mut owned.phase
-                && moving.offered()
-            {
-                continue;
-            }
-            owned.claim();
-            self.context.counters.claims += 1;
-        }
-        self.check_all(time);
-    }
-
-    /// Told of a higher ownership whose pod is dead: claim again above it.
-    pub(in crate::hub) fn claim_above(&mut self, time: Time, key: usize, dead: Ownership) {
-        if let Some(owned) = self.rooms.get_mut(key)
-            && owned.ownership < dead
-            && dead.epoch < MAX_EPOCH
-            // What is offered to another pod may not be its own any more. Whoever asks is told to ask again.
-            && !matches!(&owned.phase, Phase::Moving(moving) if moving.offered())
-        {
-            owned.ownership.epoch = dead.epoch + 1;
-            owned.changed();
-            let (room, epoch) = (owned.room.id, owned.ownership.epoch);
-            self.context.counters.claims += 1;
-            self.context.log(Notice::ClaimedAgain { room, epoch });
-            self.write(time, key);
-        }
-    }
-
-    pub(in crate::hub) fn pump_checks(&mut self, time: Time) {
-        while self.context.requests.own < self.context.settings.limits.checks
-            && let Some(room) = self.rooms.checks.pop_front()
-        {
-            if let Some(key) = self.rooms.key(room) {
-                self.check(time, key);
+        let room = owned.room.id;
+        let owner = context.me_as(owned.ownership);
+        let record = Record::new(&owner, owned.room.recorded()).naming(context.takeover_notices.unacknowledged(room));
+        match owned.record.write(room, record, record_ttl(context)) {
+            Write::UpToDate { version } => Some(RoomAction::Confirm { key, version: Some(version) }),
+            Write::Send(request) => {
+                owned.holds_at = None;
+                send(context, owned, request);
+                None
             }
         }
     }
 
     /// Asks whether the record is still what was written; writes it, if something is to be written anyway.
-    pub(super) fn check(&mut self, time: Time, key: usize) {
-        let ttl = Duration::from_millis(self.context.settings.record_ttl);
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
+    #[must_use]
+    pub fn check(&mut self, context: &mut Context, time: Time, key: usize) -> Option<RoomAction> {
+        let owned = self.get_mut(key)?;
         if matches!(owned.phase, Phase::Closing { .. }) {
             owned.record.postpone_check(time.now);
-        } else if let Some(request) = owned.record.check(time.now, owned.room.id, ttl) {
-            self.send(key, request);
+        } else if let Some(request) = owned.record.check(time.now, owned.room.id, record_ttl(context)) {
+            send(context, owned, request);
         } else if owned.record.wants_write() {
-            return self.write(time, key);
+            return self.write(context, key);
         }
-        self.arm_room(time, key);
+        self.arm(context, time, key);
+        None
     }
 
-    /// Writes the record, if it is to say something else than what is known to be there.
-    pub(in crate::hub) fn write(&mut self, time: Time, key: usize) {
-        let ttl = Duration::from_millis(self.context.settings.record_ttl);
-        let Some(owned) = self.rooms.get(key) else {
-            return;
-        };
-        let may_write = match &owned.phase {
-            Phase::Closing { .. } => false,
-            Phase::Moving(moving) => !moving.offered(),
-            Phase::Founding { .. } | Phase::Serving => true,
-        };
-        if !may_write || !owned.record.wants_write() {
-            return;
-        }
-        let room = owned.room.id;
-        let record = Record::new(&self.context.me_as(owned.ownership), owned.room.recorded())
-            .naming(self.context.takeover_notices.unacknowledged(room));
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
-        match owned.record.write(room, record, ttl) {
-            Write::UpToDate { version } => self.confirmed(time, key, Some(version)),
-            Write::Send(request) => {
-                owned.holds_at = None;
-                self.send(key, request);
+    /// Begins as many of the checks that wait as may be in flight. It stops where one needs no request: to be called again then.
+    #[must_use]
+    pub fn pump_checks(&mut self, context: &mut Context, time: Time) -> Option<RoomAction> {
+        while context.requests.own < context.settings.limits.checks
+            && let Some(room) = self.next_check()
+        {
+            let action = self.key(room).and_then(|key| self.check(context, time, key));
+            if action.is_some() {
+                return action;
             }
         }
+        None
     }
 
     /// Reads the record, to see whose the room is.
-    pub(in crate::hub) fn read_own_record(&mut self, time: Time, key: usize) {
-        if let Some(request) = self.rooms.get_mut(key).and_then(|owned| owned.record.read(owned.room.id)) {
-            self.send(key, request);
-            self.arm_room(time, key);
+    pub fn read_record(&mut self, context: &mut Context, time: Time, key: usize) {
+        if let Some(owned) = self.get_mut(key)
+            && let Some(request) = owned.record.read(owned.room.id)
+        {
+            send(context, owned, request);
+            self.arm(context, time, key);
         }
     }
 
-    pub(super) fn send(&mut self, key: usize, request: Request) {
-        let Some(room) = self.rooms.get(key).map(|owned| owned.room.id) else {
-            return;
+    /// Deletes the record.
+    #[must_use]
+    pub fn delete(&mut self, context: &mut Context, time: Time, key: usize) -> Option<RoomAction> {
+        let owned = self.get_mut(key)?;
+        owned.begin_closing(time.now);
+        let Some(request) = owned.record.delete(owned.room.id) else {
+            return Some(RoomAction::Close { key });
         };
-        let ticket = self.context.ask(Purpose::Own(room), request);
-        self.context.requests.own += 1;
-        if let Some(owned) = self.rooms.get_mut(key) {
-            owned.record.sent(ticket);
-        }
+        send(context, owned, request);
+        self.arm(context, time, key);
+        None
     }
 
-    pub(in crate::hub) fn own_record_answered(
+    // ---- replies
+
+    /// The directory has answered a request about the room's record, or not.
+    #[must_use]
+    pub fn record_replied(
         &mut self,
+        context: &mut Context,
         time: Time,
         room: RoomId,
         ticket: Ticket,
-        answer: Result<Reply, NoAnswer>,
-    ) {
-        let Some(key) = self.rooms.key(room) else {
-            return;
-        };
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
-        match owned.record.replied(ticket, owned.ownership, answer) {
-            Outcome::Stale => {}
-            Outcome::Confirmed { version } => self.confirmed(time, key, version),
-            Outcome::Found(found) => self.examine(time, key, found),
-            Outcome::Deleted => self.room_closed(time, key),
-            Outcome::DeleteAgain => self.delete(time, key),
+        reply: Result<Reply, NoAnswer>,
+    ) -> Option<RoomAction> {
+        let key = self.key(room)?;
+        let owned = self.get_mut(key)?;
+        match owned.record.replied(ticket, owned.ownership, reply) {
+            Outcome::Stale => None,
+            Outcome::Confirmed { version } => Some(RoomAction::Confirm { key, version }),
+            Outcome::Found(found) => self.examine(context, time, key, found),
+            Outcome::Deleted => Some(RoomAction::Close { key }),
+            Outcome::DeleteAgain => self.delete(context, time, key),
             // The room was empty: the record is the other pod's own.
-            Outcome::TakenOver(record) => self.yield_to(time, key, record.owner()),
+            Outcome::TakenOver(record) => Some(RoomAction::Release { key, to: record.owner() }),
             Outcome::NoReply => {
-                if !self.context.settings.rules.settle_by_reading
+                if !context.settings.rules.settle_by_reading
                     && let Some(version) = owned.record.believe_unsettled()
                 {
-                    return self.confirmed(time, key, Some(version));
+                    return Some(RoomAction::Confirm { key, version: Some(version) });
                 }
-                let waited_for = !owned.ready() || !owned.answers.is_empty() || !owned.waiters.is_empty();
-                owned.record.retry_at(time.now + if waited_for { RETRY } else { PATIENCE });
-                self.arm_room(time, key);
+                owned.retry_later(time.now);
+                self.arm(context, time, key);
+                None
             }
         }
     }
 
     /// The record turned out to be `found`, which a write or a check did not expect, or which settles an unanswered write.
-    pub(super) fn examine(&mut self, time: Time, key: usize, found: Option<Bytes>) {
-        let releases = self.context.settings.rules.yield_to_higher;
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
-        let creating = matches!(owned.phase, Phase::Founding { .. });
+    fn examine(&mut self, context: &mut Context, time: Time, key: usize, found: Option<Bytes>) -> Option<RoomAction> {
+        let releases = context.settings.rules.yield_to_higher;
+        let owned = self.get_mut(key)?;
+        let creating = matches!(owned.phase, Phase::Creating { .. });
         match owned.record.examine(time.now, owned.ownership, creating, releases, found) {
-            Finding::Confirmed { version } => self.confirmed(time, key, version),
-            Finding::Higher(record) => self.yield_to(time, key, record.owner()),
-            // Somebody has this id already: another one is made.
-            Finding::IdTaken => self.refound(time, key),
+            Finding::Confirmed { version } => Some(RoomAction::Confirm { key, version }),
+            Finding::Higher(record) => Some(RoomAction::Release { key, to: record.owner() }),
+            Finding::IdTaken => Some(RoomAction::RetryWithNewId { key }),
             Finding::Overwrite { unreadable, lost } => {
-                if let Phase::Moving(moving) = &mut owned.phase
-                    && moving.starts_over(time.now)
-                {
-                    owned.ownership.epoch = owned.ownership.epoch.saturating_add(1);
-                }
-                let room = owned.room.id;
+                owned.record_differs(time.now);
                 if unreadable {
-                    self.context.counters.unreadable_records += 1;
-                    self.context.log(Notice::UnreadableRecord { room });
+                    context.counters.unreadable_records += 1;
+                    context.log(Notice::UnreadableRecord { room: owned.room.id });
                 }
                 if lost {
-                    self.context.effects.push(Effect::DirectoryWentBack);
+                    context.effects.push(Effect::DirectoryWentBack);
                 }
-                self.write(time, key);
+                self.write(context, key)
             }
         }
     }
 
     /// The directory holds what this pod believes, up to `version`.
-    pub(super) fn confirmed(&mut self, time: Time, key: usize, version: Option<u64>) {
-        let holds_lease = self.context.lease.is_held(time);
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
-        let sure = owned.record.confirm(version) && holds_lease;
-        let thawed = sure && owned.unconfirmed.take().is_some();
-        let founded = match owned.phase {
-            Phase::Founding { whom, .. } => {
-                owned.phase = Phase::Serving;
-                owned.note_unentered(self.context.settings.slots.note_unentered(time.now, owned.room.id));
-                Some((whom, owned.room.id))
-            }
-            _ => None,
-        };
-        if let Some((whom, room)) = founded {
-            self.context.counters.rooms_created += 1;
-            self.context.log(Notice::Created { room });
-            self.created(time, whom, Ok(room));
+    pub fn confirm(
+        &mut self,
+        context: &mut Context,
+        time: Time,
+        key: usize,
+        version: Option<u64>,
+    ) -> Option<Confirmed> {
+        let lease_is_held = context.lease.is_held(time);
+        let owned = self.get_mut(key)?;
+        let room = owned.room.id;
+        let resumes = owned.confirm(version, lease_is_held);
+        let created = owned.begin_serving().map(|requester| (requester, room));
+        if created.is_some() {
+            owned.note_unentered(context.settings.slots.note_unentered(time.now, room));
+            context.counters.rooms_created += 1;
+            context.log(Notice::Created { room });
         }
-        self.release(time, key);
-        self.write(time, key);
-        if thawed {
-            self.ready_again(time, key);
-        }
-        self.move_settled(time, key);
-        self.arm_room(time, key);
+        Some(Confirmed { created, resumes })
     }
 
-    pub(in crate::hub) fn answer_after_write(&mut self, time: Time, key: usize, answer: Answer) {
-        let deadline = match &answer {
-            Answer::Joined { since, .. } => answer_by(time.now, *since),
-            Answer::Left { .. } | Answer::Exited { .. } => time.now + PATIENCE,
-        };
-        if let Some(owned) = self.rooms.get_mut(key) {
-            owned.changed();
-            owned.answers.push_back(Held { version: owned.record.version(), deadline, answer });
+    // ---- the lease and other pods
+
+    /// The lease lapsed: the room waits for its record. The check comes before all others.
+    pub fn suspend(&mut self, context: &mut Context, time: Time, key: usize) {
+        if let Some(owned) = self.get_mut(key) {
+            owned.suspend(time.now);
+            let room = owned.room.id;
+            self.check_first(room);
+            self.arm(context, time, key);
+        }
+    }
+
+    /// The lease is held again. What the records said before that proves nothing: whoever had found the lease missing could
+    /// still take a room over. (If it had been lost, each room is claimed again, which proves more.)
+    pub fn confirm_again(&mut self) {
+        let mut suspended = Vec::new();
+        for (_, owned) in self.iter_mut().filter(|(_, owned)| owned.is_suspended()) {
+            owned.record.give_up_request();
+            suspended.push(owned.room.id);
+        }
+        self.check_last(suspended);
+    }
+
+    /// The lease had been lost: each room's ownership is claimed again, one higher, and then checked.
+    pub fn claim_all(&mut self, context: &mut Context) {
+        for (_, owned) in self.iter_mut() {
+            context.counters.claims += u64::from(owned.claim_after_loss());
+        }
+        self.check_all();
+    }
+
+    /// Told of a higher ownership whose pod is dead: claim again above it.
+    #[must_use]
+    pub fn claim_above(&mut self, context: &mut Context, key: usize, dead: Ownership) -> Option<RoomAction> {
+        let owned = self.get_mut(key)?;
+        if !owned.claim_above(dead) {
+            return None;
+        }
+        context.counters.claims += 1;
+        context.log(Notice::ClaimedAgain { room: owned.room.id, epoch: owned.ownership.epoch });
+        self.write(context, key)
+    }
+
+    // ---- time
+
+    /// Sets the room's timer.
+    pub fn arm(&self, context: &mut Context, time: Time, key: usize) {
+        if let Some(owned) = self.get(key) {
+            let at = owned.next_due(context.settings.empty_ttl).max(time.now + 1);
+            context.arm(at, Timer::Room(owned.room.id));
+        }
+    }
+
+    /// What has taken longer than it may, and is over now.
+    pub fn take_timed_out(&mut self, time: Time, key: usize) -> Option<TimedOut> {
+        self.get_mut(key)?.take_timed_out(time.now)
+    }
+
+    /// What is too old goes; a room that has been empty for long enough is closed. True: it is to be deleted now.
+    pub fn is_to_close(&mut self, context: &Context, time: Time, key: usize) -> bool {
+        if let Some(owned) = self.get_mut(key) {
             owned.note_empty(time.now);
-            // Now somebody waits.
-            owned.record.retry_by(time.now + RETRY);
         }
-        self.write(time, key);
-        if !self.context.settings.rules.answer_after_write {
-            self.release_all(time, key);
-        }
-        self.arm_room(time, key);
+        self.forget_old(time.now, key, context.settings.ring);
+        let closes_at = self.get(key).and_then(|owned| owned.closes_at(context.settings.empty_ttl));
+        closes_at.is_some_and(|at| at <= time.now)
     }
 
-    /// Gives the answers whose write is done, or that have waited long enough; none while it is not sure that the room is here.
-    pub(super) fn release(&mut self, time: Time, key: usize) {
-        while let Some(owned) = self.rooms.get_mut(key)
-            && owned.unconfirmed.is_none()
-            && owned
-                .answers
-                .front()
-                .is_some_and(|held| owned.record.has_written(held.version) || held.deadline <= time.now)
-            && let Some(held) = owned.answers.pop_front()
-        {
-            self.give(time, key, held.answer);
-        }
+    /// The record is written, if it is time to say that seats are held.
+    #[must_use]
+    pub fn hold_due(&mut self, context: &mut Context, time: Time, key: usize) -> Option<RoomAction> {
+        if self.get_mut(key)?.hold_seats(time.now) { self.write(context, key) } else { None }
     }
 
-    pub(super) fn release_all(&mut self, time: Time, key: usize) {
-        while let Some(held) = self.rooms.get_mut(key).and_then(|owned| owned.answers.pop_front()) {
-            self.give(time, key, held.answer);
+    /// The record is checked, if it is time to: at once where a request was not answered, else after those that wait for it.
+    #[must_use]
+    pub fn check_due(&mut self, context: &mut Context, time: Time, key: usize) -> Option<RoomAction> {
+        let owned = self.get_mut(key)?;
+        if owned.record.take_retry(time.now) {
+            return self.check(context, time, key);
         }
-    }
-
-    pub(super) fn give(&mut self, time: Time, key: usize, answer: Answer) {
-        match answer {
-            Answer::Joined { asked, seat, counts, .. } => self.joined(time, key, asked, seat, counts),
-            Answer::Left { asked, quit } => self.has_left(time, key, asked, quit),
-            Answer::Exited { name, reason } => {
-                self.announce(time, key, None, crate::room::RoomEvent::Exited(name, reason));
-            }
+        if owned.record.take_check(time.now) {
+            let room = owned.room.id;
+            self.check_last([room]);
         }
+        None
     }
 }
+
+#[cfg(test)]
+#[path = "upkeep_tests.rs"]
+mod tests;
