@@ -1,165 +1,176 @@
-//! Yielding: the one way in which a room leaves a living pod, planned or not. Pure: no I/O.
+//! How a room leaves a living pod, planned or not: what becomes of everybody who is in it or waits for it. Pure: no I/O, and knows no hub.
 //!
 //! Clients that are connected here become relayed sessions; those that other pods relay are told to go to the new owner
-//! themselves, so that no session crosses two links.
+//! themselves, so that no session crosses two links. Commands that were not carried out go along.
 
-use crate::hub::ownership::{PendingAnswer, Phase};
+use crate::hub::ownership::PendingAnswer;
 use crate::hub::relay::Membership;
-use crate::hub::remote_members::refuse_frames;
 use crate::hub::request::{Asked, Entry, Resuming, Waiter};
-use crate::hub::session::Place;
-use crate::hub::{Hub, Notice};
-use crate::ids::{Reach, SessionId, Time};
+use crate::ids::{Reach, SessionId, SessionRef};
 use crate::peer_protocol::{Drop, Frame};
-use crate::protocol::{Command, Heard, RoomId};
-use crate::record::Owner;
+use crate::protocol::{Command, Heard, PlayerName, PodBoot, SeatId};
 use crate::room::{Delivered, Room, Seat, SeatState};
 
-impl Hub {
-    /// Gives the room up to `owner`, whose ownership is higher.
-    pub(in crate::hub) fn yield_to(&mut self, time: Time, key: usize, owner: Owner) {
-        let Some(mut owned) = self.disown(key) else {
-            return;
-        };
-        let room = owned.room.id;
-        self.context.counters.yields += 1;
-        // Its answer may have been lost, and the record tells.
-        let is_move = |moving: &super::Move| moving.tried(owner.ownership.boot);
-        if matches!(&owned.phase, Phase::Moving(moving) if is_move(moving)) {
-            self.context.counters.handovers += 1;
-        }
-        self.context.log(Notice::Yielded { room, to: owner.pod_id.clone(), epoch: owner.ownership.epoch });
-        self.learn(time, room, &owner);
-        let answers = owned.take_answers();
-        let mut going: Vec<SessionId> = Vec::new();
+/// One step of a release: `Hub::take_release_step` takes them in order.
+#[derive(Debug)]
+pub enum ReleaseStep {
+    /// A client that is connected here: its session is relayed from now on. `command`: what it has asked and not been answered, with its
+    /// number for it.
+    Relay { session: SessionId, membership: Membership, command: Option<(Option<u64>, Command<'static>)> },
+    /// A session of another pod is told of the new owner: its commands after `processed` were not carried out.
+    SendAway { to: SessionRef, processed: u64 },
+    /// The new owner is told of it.
+    PassOn(Frame<'static>),
+    /// Somebody who has waited here looks for the room at its new owner.
+    LookFor(Waiter),
+    /// A session that is relayed now looks for the new owner.
+    Follow(SessionId),
+    /// Frames that have waited here: those that bring a session are refused.
+    Refuse(Vec<(PodBoot, Frame<'static>)>),
+}
 
-        // Those who are seated.
-        for seat in &owned.room.seats {
-            if seat.state != SeatState::Live {
-                self.pass_on_end(&owned.room, seat, &owner);
-                continue;
-            }
-            let membership = Membership {
-                name: seat.name,
-                seat: seat.id,
-                resumable: seat.resumable,
-                key: seat.key,
-                timeline: owned.room.timeline,
-                position: owned.room.position,
-                seq: owned.room.seq,
-            };
-            match seat.reach {
-                Some(Reach::Local(id)) => {
-                    self.becomes_relayed(time, id, room, membership);
-                    going.push(id);
-                }
-                Some(Reach::Remote(connection)) => {
-                    self.remote_members.send_away(&mut self.context.peers, connection, owner.clone(), seat.processed);
-                }
-                None => {}
-            }
-        }
-        // Those whose answer waited for a write: their commands go along as if they had not been carried out.
+/// What a room leaves unfinished.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// Answers that have waited for a write.
+    pub answers: Vec<PendingAnswer>,
+    pub resuming: Vec<Resuming>,
+    pub waiters: Vec<Waiter>,
+    pub frames: Vec<(PodBoot, Frame<'static>)>,
+}
+
+/// A client that is connected here and leaves the room: what its seat was, as its session knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct LeavingSeat {
+    pub name: PlayerName,
+    pub seat: SeatId,
+    pub resumable: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Release<'a> {
+    now: u64,
+    /// This pod.
+    me: PodBoot,
+    room: &'a Room,
+    steps: Vec<ReleaseStep>,
+}
+
+impl<'a> Release<'a> {
+    /// The steps by which `room` is released. `leaving`: the seat of a session whose LEAVE or QUIT waits for its answer.
+    pub fn plan(
+        now: u64,
+        me: PodBoot,
+        room: &'a Room,
+        unfinished: Unfinished,
+        leaving: impl Fn(SessionId) -> Option<LeavingSeat>,
+    ) -> Vec<ReleaseStep> {
+        let Unfinished { answers, resuming, waiters, frames } = unfinished;
+        let mut release = Self { now, me, room, steps: Vec::new() };
+        room.seats.iter().for_each(|seat| release.seat(seat));
         for answer in answers {
             match answer {
-                PendingAnswer::Joined { asked, seat, entry, since, .. } => {
-                    if owned.room.seat(seat).is_some() {
-                        self.enters_elsewhere(time, room, asked, entry, since, &owner);
-                    }
+                // Where its seat has gone meanwhile, it has been answered.
+                PendingAnswer::Joined { asked, seat, entry, since, .. } if room.seat(seat).is_some() => {
+                    release.entry(asked, entry, since);
                 }
-                PendingAnswer::Left { asked, quit } => {
-                    self.leaves_elsewhere(time, &owned.room, asked, quit, &owner, &mut going);
-                }
-                PendingAnswer::Exited { .. } => {}
+                PendingAnswer::Left { asked, quit } => release.leaving(asked, quit, &leaving),
+                PendingAnswer::Joined { .. } | PendingAnswer::Exited { .. } => {}
             }
         }
-        for Resuming { asked, entry, since, .. } in owned.resuming.drain(..) {
-            self.enters_elsewhere(time, room, asked, entry, since, &owner);
+        for Resuming { asked, entry, since, .. } in resuming {
+            release.entry(asked, entry, since);
         }
-        for waiter in owned.waiters.drain(..) {
-            self.look_for(time, room, waiter);
-        }
-        for id in going {
-            self.find_owner(time, id, true);
-        }
-        // What waits of relayed sessions is in their entry pods as well, and they send it again; but for those that have ended.
-        for (from, frame) in &mut owned.frames {
-            if let Frame::Closed { entry, .. } = frame {
-                *entry = entry.or(Some(*from));
-                self.context.peers.send(owner.ownership.boot, frame);
+        release.steps.extend(waiters.into_iter().map(ReleaseStep::LookFor));
+        release.follow();
+        release.frames(frames);
+        release.steps
+    }
+
+    fn seat(&mut self, seat: &Seat) {
+        let membership = Membership {
+            name: seat.name,
+            seat: seat.id,
+            resumable: seat.resumable,
+            key: seat.key,
+            timeline: self.room.timeline,
+            position: self.room.position,
+            seq: self.room.seq,
+        };
+        self.steps.extend(match (seat.state, seat.reach) {
+            (SeatState::Live, Some(Reach::Local(session))) => {
+                Some(ReleaseStep::Relay { session, membership, command: None })
             }
-        }
-        refuse_frames(&mut self.context, std::mem::take(&mut owned.frames));
+            (SeatState::Live, Some(Reach::Remote(to))) => Some(ReleaseStep::SendAway { to, processed: seat.processed }),
+            (SeatState::Live, None) => None,
+            _ => self.ended_client(seat).map(ReleaseStep::PassOn),
+        });
     }
 
     /// A client of this pod whose connection has ended since the room began to move: the new owner waits for it.
-    fn pass_on_end(&mut self, room: &Room, seat: &Seat, owner: &Owner) {
-        if let (SeatState::Detached { .. }, Some(holder), Delivered::UpTo(last_seq)) =
+    fn ended_client(&self, seat: &Seat) -> Option<Frame<'static>> {
+        let (SeatState::Detached { .. }, Some(holder), Delivered::UpTo(last_seq)) =
             (seat.state, seat.holder, seat.delivered)
-            && holder.boot == self.context.me.ownership.boot
-        {
-            let heard = Some(Heard { timeline: room.timeline, last_seq });
-            let entry = Some(holder.boot);
-            let frame = Frame::Closed { room: room.id, relay: holder.relay, drop: Drop::Lost, heard, entry };
-            self.context.peers.send(owner.ownership.boot, &frame);
-        }
-    }
-
-    fn becomes_relayed(&mut self, time: Time, id: SessionId, room: RoomId, membership: Membership) {
-        let Self { relays, sessions, context, outgoing, .. } = self;
-        relays.follow(sessions, context, time, id, room, membership, !outgoing.is_draining());
+        else {
+            return None;
+        };
+        let heard = Some(Heard { timeline: self.room.timeline, last_seq });
+        let (room, relay, entry) = (self.room.id, holder.relay, Some(holder.boot));
+        (holder.boot == self.me).then_some(Frame::Closed { room, relay, drop: Drop::Lost, heard, entry })
     }
 
     /// A JOIN or RESUME that was not answered is asked again at the new owner.
-    fn enters_elsewhere(&mut self, time: Time, room: RoomId, asked: Asked, entry: Entry, since: u64, owner: &Owner) {
-        match asked.by {
-            Reach::Local(id) => self.look_for(time, room, Waiter::entering(id, asked.id, entry, since).again(time.now)),
-            Reach::Remote(connection) => {
-                self.remote_members.send_away(&mut self.context.peers, connection, owner.clone(), 0);
-            }
-        }
+    fn entry(&mut self, asked: Asked, entry: Entry, since: u64) {
+        self.steps.push(match asked.by {
+            Reach::Local(id) => ReleaseStep::LookFor(Waiter::entering(id, asked.id, entry, since).again(self.now)),
+            Reach::Remote(to) => ReleaseStep::SendAway { to, processed: 0 },
+        });
     }
 
     /// A LEAVE or QUIT that was not answered is asked again at the new owner, who may still have the seat.
-    fn leaves_elsewhere(
-        &mut self,
-        time: Time,
-        room: &Room,
-        asked: Asked,
-        quit: bool,
-        owner: &Owner,
-        going: &mut Vec<SessionId>,
-    ) {
+    fn leaving(&mut self, asked: Asked, quit: bool, leaving: impl Fn(SessionId) -> Option<LeavingSeat>) {
         match asked.by {
-            Reach::Local(id) => {
-                let Some(membership) = self.leaving_membership(id, room) else {
-                    return;
-                };
-                self.becomes_relayed(time, id, room.id, membership);
-                let command = Ok(if quit { Command::Quit } else { Command::Leave });
-                self.relays.command(&mut self.sessions, &mut self.context, id, asked.id, command);
-                going.push(id);
+            Reach::Local(session) => {
+                if let Some(LeavingSeat { name, seat, resumable }) = leaving(session) {
+                    let Room { timeline, position, seq, .. } = *self.room;
+                    // It ends: nobody joins it by its key.
+                    let membership = Membership { name, seat, resumable, key: None, timeline, position, seq };
+                    let command = Some((asked.id, if quit { Command::Quit } else { Command::Leave }));
+                    self.steps.push(ReleaseStep::Relay { session, membership, command });
+                }
             }
-            Reach::Remote(connection) => {
-                let processed = asked.number.saturating_sub(1);
-                self.remote_members.send_away(&mut self.context.peers, connection, owner.clone(), processed);
+            Reach::Remote(to) => {
+                self.steps.push(ReleaseStep::SendAway { to, processed: asked.number.saturating_sub(1) });
             }
         }
     }
 
-    fn leaving_membership(&self, id: SessionId, room: &Room) -> Option<Membership> {
-        match &self.sessions.get(id)?.place {
-            Place::Leaving { name, seat, resumable } => Some(Membership {
-                name: *name,
-                seat: *seat,
-                resumable: *resumable,
-                // It ends.
-                key: None,
-                timeline: room.timeline,
-                position: room.position,
-                seq: room.seq,
-            }),
+    /// Those that are relayed now attach to the new owner, once all others have been seen to.
+    fn follow(&mut self) {
+        let relayed = self.steps.iter().filter_map(|step| match step {
+            ReleaseStep::Relay { session, .. } => Some(ReleaseStep::Follow(*session)),
             _ => None,
+        });
+        let follow: Vec<_> = relayed.collect();
+        self.steps.extend(follow);
+    }
+
+    /// What waits of relayed sessions is in their entry pods as well, and they send it again; but for those that have ended.
+    fn frames(&mut self, frames: Vec<(PodBoot, Frame<'static>)>) {
+        let mut refused = Vec::new();
+        for (from, mut frame) in frames {
+            if let Frame::Closed { entry, .. } = &mut frame {
+                *entry = entry.or(Some(from));
+                self.steps.push(ReleaseStep::PassOn(frame));
+            } else {
+                refused.push((from, frame));
+            }
         }
+        self.steps.push(ReleaseStep::Refuse(refused));
     }
 }
+
+#[cfg(test)]
+#[path = "release_tests.rs"]
+mod tests;

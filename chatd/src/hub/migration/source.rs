@@ -2,11 +2,10 @@
 
 use super::moving::{Move, Next};
 use super::outgoing::{Look, Outgoing};
-use crate::hub::ownership::{Owned, PendingAnswer, Phase};
-use crate::hub::remote_members::refuse_frames;
+use crate::hub::ownership::{Owned, Phase};
 use crate::hub::session::Place;
 use crate::hub::{Hub, Notice, Timer};
-use crate::ids::{Reach, SessionId, Time};
+use crate::ids::{SessionId, Time};
 use crate::lease::Target;
 use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, Ownership, PodBoot, RoomId};
@@ -221,44 +220,5 @@ impl Hub {
         self.write(time, key);
         self.ready_again(time, key);
         self.arm_room(time, key);
-    }
-
-    /// The room stays in the directory for whoever is asked for it next; those who are in it are told to come again.
-    fn abandon(&mut self, time: Time, key: usize, code: ErrorCode) {
-        let Some(mut owned) = self.disown(key) else {
-            return;
-        };
-        let room = owned.room.id;
-        self.context.counters.handovers_failed += 1;
-        self.context.log(Notice::GivenUp { room });
-        for seat in &owned.room.seats {
-            match seat.reach {
-                Some(Reach::Local(id)) => {
-                    if let Some(session) = self.sessions.get_mut(id) {
-                        session.place = Place::Outside;
-                    }
-                    self.fail(time, id, code);
-                }
-                Some(Reach::Remote(member)) => self.remote_members.end(&mut self.context.peers, member, code, true),
-                None => {}
-            }
-        }
-        for waiter in owned.waiters.drain(..) {
-            self.turn_away(time, &waiter, code);
-        }
-        for resuming in owned.resuming.drain(..) {
-            self.refuse_entry(time, resuming.asked, code);
-        }
-        for answer in owned.take_answers() {
-            if let PendingAnswer::Left { asked, .. } = answer {
-                // The record may hold the seat still, and so the next owner: nobody has left.
-                self.refuse(time, asked, ErrorCode::Unavailable);
-                match asked.by {
-                    Reach::Local(id) => self.fail(time, id, code),
-                    Reach::Remote(member) => self.remote_members.end(&mut self.context.peers, member, code, true),
-                }
-            }
-        }
-        refuse_frames(&mut self.context, std::mem::take(&mut owned.frames));
     }
 }

@@ -1,0 +1,131 @@
+//! Tests of what a release comes to, without a hub.
+#![allow(clippy::unwrap_used)]
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::*;
+use crate::ids::RelayId;
+use crate::protocol::Timeline;
+use crate::room::{Bucket, Strikes};
+
+const ME: PodBoot = PodBoot(1);
+const ENTRY: PodBoot = PodBoot(2);
+const HERE: SessionId = SessionId { index: 5, generation: 1 };
+const THERE: SessionRef = SessionRef { boot: ENTRY, relay: RelayId(6) };
+
+fn name(text: &str) -> PlayerName {
+    text.parse().unwrap()
+}
+
+fn nothing() -> Unfinished {
+    Unfinished { answers: Vec::new(), resuming: Vec::new(), waiters: Vec::new(), frames: Vec::new() }
+}
+
+/// A room with a client of this pod, one of another, one whose connection ended at this pod, and one who is held.
+fn room() -> Room {
+    let mut room = Room::new("abc12def".parse().unwrap(), &mut StdRng::seed_from_u64(1));
+    let ended = SessionRef { boot: ME, relay: RelayId(7) };
+    let seats = [
+        ("alice", SeatState::Live, Some(Reach::Local(HERE)), None),
+        ("bob", SeatState::Live, Some(Reach::Remote(THERE)), Some(THERE)),
+        ("carol", SeatState::Detached { until: 9 }, None, Some(ended)),
+        ("dave", SeatState::Away { until: 9 }, None, Some(ended)),
+    ];
+    for (number, (player, state, reach, holder)) in (0..).zip(seats) {
+        room.seats.push(Seat {
+            name: name(player),
+            id: SeatId(number),
+            resumable: true,
+            key: None,
+            state,
+            reach,
+            holder,
+            processed: 40 + number,
+            delivered: Delivered::UpTo(3),
+            bucket: Bucket::new(10, 20, 0),
+            strikes: Strikes::default(),
+        });
+    }
+    room
+}
+
+fn plan(room: &Room, unfinished: Unfinished) -> Vec<ReleaseStep> {
+    let leaving =
+        |session| (session == HERE).then_some(LeavingSeat { name: name("erin"), seat: SeatId(8), resumable: true });
+    Release::plan(100, ME, room, unfinished, leaving)
+}
+
+/// The steps, one line for each.
+fn lines(steps: &[ReleaseStep]) -> Vec<String> {
+    let line = |step: &ReleaseStep| match step {
+        ReleaseStep::Relay { session, membership, command } => {
+            format!("relay {} as {} {:?}", session.index, membership.name, command.as_ref().map(|(id, _)| id))
+        }
+        ReleaseStep::SendAway { to, processed } => format!("send {} away after {processed}", to.relay.0),
+        ReleaseStep::PassOn(Frame::Closed { relay, entry, .. }) => {
+            format!("pass on the end of {} at {entry:?}", relay.0)
+        }
+        ReleaseStep::PassOn(other) => panic!("{other:?}"),
+        ReleaseStep::LookFor(waiter) => format!("look for {} until {}", waiter.session.index, waiter.deadline),
+        ReleaseStep::Follow(session) => format!("follow {}", session.index),
+        ReleaseStep::Refuse(frames) => format!("refuse {}", frames.len()),
+    };
+    steps.iter().map(line).collect()
+}
+
+#[test]
+fn local_members_are_relayed_and_remote_ones_are_sent_to_the_new_owner() {
+    let room = room();
+    let steps = plan(&room, nothing());
+    let ended = format!("pass on the end of 7 at {:?}", Some(ME));
+    let expected = ["relay 5 as alice None", "send 6 away after 41", ended.as_str(), "follow 5", "refuse 0"];
+    assert_eq!(lines(&steps), expected);
+    let ReleaseStep::Relay { membership, .. } = &steps[0] else { panic!("{steps:?}") };
+    assert_eq!((membership.seat, membership.timeline, membership.seq), (SeatId(0), room.timeline, room.seq));
+}
+
+#[test]
+fn commands_that_were_not_answered_go_along() {
+    let mut room = room();
+    room.seats.clear();
+    let (here, there) = (Asked::here(HERE, Some(3)), Asked { by: Reach::Remote(THERE), number: 9, id: None });
+    let left = |asked| PendingAnswer::Left { asked, quit: false };
+    let answers = vec![left(here), left(there), left(Asked::here(SessionId { index: 6, generation: 1 }, None))];
+    let steps = plan(&room, Unfinished { answers, ..nothing() });
+    assert_eq!(lines(&steps), ["relay 5 as erin Some(Some(3))", "send 6 away after 8", "follow 5", "refuse 0"]);
+}
+
+#[test]
+fn who_waits_to_enter_asks_the_new_owner() {
+    let room = room();
+    let entry = Entry::Join { name: name("frank"), resumable: false, key: None };
+    let asked = Asked::here(SessionId { index: 9, generation: 1 }, None);
+    let joined = |seat| PendingAnswer::Joined { asked, seat, entry: entry.clone(), counts: true, since: 50 };
+    // The second one's seat is gone: it has been answered.
+    let answers = vec![joined(SeatId(3)), joined(SeatId(99))];
+    let resuming = Resuming {
+        seat: SeatId(0),
+        asked: Asked { by: Reach::Remote(THERE), number: 1, id: None },
+        entry,
+        since: 0,
+        until: 0,
+    };
+    let waiters = vec![Waiter::attaching(SessionId { index: 10, generation: 1 }, 0, 777)];
+    let steps = plan(&room, Unfinished { answers, resuming: vec![resuming], waiters, ..nothing() });
+    let expected = ["look for 9 until 2100", "send 6 away after 0", "look for 10 until 777"];
+    assert_eq!(lines(&steps)[3..6], expected);
+}
+
+#[test]
+fn ends_of_relayed_sessions_that_waited_are_passed_on_and_other_frames_refused() {
+    let mut room = room();
+    room.seats.clear();
+    let (id, heard) = (room.id, Some(Heard { timeline: Timeline(1), last_seq: 2 }));
+    let closed = |entry| Frame::Closed { room: id, relay: RelayId(11), drop: Drop::Lost, heard, entry };
+    let credit = Frame::Credit { room: id, relay: RelayId(12), bytes: 1 };
+    let frames = vec![(ENTRY, closed(None)), (ENTRY, credit), (ENTRY, closed(Some(ME)))];
+    let steps = plan(&room, Unfinished { frames, ..nothing() });
+    let end = |boot: PodBoot| format!("pass on the end of 11 at {:?}", Some(boot));
+    assert_eq!(lines(&steps), [end(ENTRY), end(ME), "refuse 1".into()]);
+}
