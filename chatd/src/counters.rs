@@ -79,13 +79,13 @@ summed! {
         /// Rooms taken over from a pod that is dead or no longer serves them.
         pub takeovers: u64,
         /// Rooms migrated to another pod.
-        pub handovers: u64,
+        pub outgoing_migrations: u64,
         /// Migrations that failed, and rooms closed at the drain deadline.
-        pub handovers_failed: u64,
-        /// Rooms released to another owner, after a migration or a takeover: includes the handovers.
-        pub yields: u64,
+        pub outgoing_migrations_failed: u64,
+        /// Rooms released to another owner, after a migration or a takeover: includes the outgoing migrations.
+        pub releases: u64,
         /// Rooms migrated to this pod.
-        pub arrivals: u64,
+        pub incoming_migrations: u64,
         /// Rooms reasserted after a lost lease, a data loss or a failed migration.
         pub claims: u64,
         /// Messages replayed to clients that resumed and to relayed sessions that reattached.

@@ -211,10 +211,10 @@ impl Writer<'_> {
             rooms_closed,
             rooms_made_way,
             takeovers,
-            handovers,
-            handovers_failed,
-            yields,
-            arrivals,
+            outgoing_migrations,
+            outgoing_migrations_failed,
+            releases,
+            incoming_migrations,
             claims,
             replayed,
             missed,
@@ -295,14 +295,14 @@ impl Writer<'_> {
             "Rooms taken over from a pod that is dead or no longer serves them",
             *takeovers,
         )?;
-        self.counter("chatd_handovers", "Rooms migrated to another pod", *handovers)?;
+        self.counter("chatd_outgoing_migrations", "Rooms migrated to another pod", *outgoing_migrations)?;
         self.counter(
-            "chatd_handovers_failed",
+            "chatd_outgoing_migrations_failed",
             "Migrations that failed, and rooms closed at the drain deadline",
-            *handovers_failed,
+            *outgoing_migrations_failed,
         )?;
-        self.counter("chatd_arrivals", "Rooms migrated to this pod", *arrivals)?;
-        self.counter("chatd_yields", "Rooms released to another owner, after a migration or a takeover", *yields)?;
+        self.counter("chatd_incoming_migrations", "Rooms migrated to this pod", *incoming_migrations)?;
+        self.counter("chatd_releases", "Rooms released to another owner, after a migration or a takeover", *releases)?;
         self.counter(
             "chatd_claims",
             "Rooms reasserted: after a lost lease or a failed migration, or above the epoch of a dead pod",

@@ -43,8 +43,8 @@ fn watch(admin: SocketAddr) -> std::thread::JoinHandle<End> {
                 end.empty.get_or_insert_with(Instant::now);
             }
             // Threads that have ended say nothing any more.
-            end.moved = end.moved.max(now.of("chatd_handovers_total"));
-            end.failed = end.failed.max(now.of("chatd_handovers_failed_total"));
+            end.moved = end.moved.max(now.of("chatd_outgoing_migrations_total"));
+            end.failed = end.failed.max(now.of("chatd_outgoing_migrations_failed_total"));
             std::thread::sleep(LOOK);
         }
         end

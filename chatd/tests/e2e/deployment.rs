@@ -56,7 +56,7 @@ fn a_newer_process_of_its_name_ends_the_older() {
     });
     assert_eq!(joined, format!("JOINED {room} alice alice"));
     // It was moved, and not only found again.
-    assert_eq!(newer.metric("chatd_arrivals_total"), 1);
+    assert_eq!(newer.metric("chatd_incoming_migrations_total"), 1);
     // The older has not taken the newer's lease with it.
     assert_eq!(newer.probe("/readyz"), 200);
     let lease: String = redis.run("GET chat:pod:chat-0");

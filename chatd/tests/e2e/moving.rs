@@ -153,7 +153,10 @@ fn a_pod_that_is_told_to_end_hands_over_its_room() {
         assert_eq!(known, last - first + 1, "a line of {name} was answered and not delivered");
         assert!(known > 10, "{name} hardly talked: {known} lines");
     }
-    assert_eq!(town.pods[1].metric("chatd_arrivals_total") + town.pods[2].metric("chatd_arrivals_total"), 1);
+    assert_eq!(
+        town.pods[1].metric("chatd_incoming_migrations_total") + town.pods[2].metric("chatd_incoming_migrations_total"),
+        1
+    );
     assert_eq!(town.record(&room)["players"].as_array().unwrap().len(), 4);
 }
 

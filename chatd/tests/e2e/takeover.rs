@@ -85,7 +85,7 @@ fn an_owner_that_stood_still_yields_when_it_goes_on() {
     }
     assert_eq!((town.owner(&room), town.epoch(&room)), (owner, epoch));
     assert_eq!(town.pods[0].metric("chatd_rooms"), 0);
-    assert_eq!(town.pods[0].metric("chatd_yields_total"), 1);
+    assert_eq!(town.pods[0].metric("chatd_releases_total"), 1);
     assert_eq!(town.pods[0].metric("chatd_takeovers_total"), 0);
 }
 

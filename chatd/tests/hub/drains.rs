@@ -87,7 +87,7 @@ fn a_room_that_another_pod_cannot_take_yet_goes_on_and_is_offered_again() {
         talk(&mut world, bob, alice, number);
         world.hear(bob);
     }
-    let failed = world.pods[0].counters().handovers_failed;
+    let failed = world.pods[0].counters().outgoing_migrations_failed;
     assert!((2..10).contains(&failed), "{failed} offers have failed in {} ms", world.now);
     world.slow_at = None;
     world.pass(4_000);

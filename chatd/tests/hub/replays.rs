@@ -206,10 +206,10 @@ fn what_happens_is_counted_once_in_the_deployment() {
     it.world.drain_to(0, 2);
     it.world.pass(500);
     let moved: [fn(&chatd::counters::Counters) -> u64; 4] = [
-        |counters| counters.handovers,
-        |counters| counters.yields,
-        |counters| counters.arrivals,
-        |counters| counters.handovers_failed,
+        |counters| counters.outgoing_migrations,
+        |counters| counters.releases,
+        |counters| counters.incoming_migrations,
+        |counters| counters.outgoing_migrations_failed,
     ];
     assert_eq!(moved.map(|of| sum(&it, of)), [1, 1, 1, 0]);
 }
@@ -220,7 +220,7 @@ fn a_room_that_nobody_takes_is_counted_and_its_relayed_clients_look_for_it_at_on
     let time = it.world.time();
     it.world.pods[0].drain(time, time.now);
     it.world.pass(500);
-    assert_eq!((it.world.pods[0].room_count(), it.world.pods[0].counters().handovers_failed), (0, 1));
+    assert_eq!((it.world.pods[0].room_count(), it.world.pods[0].counters().outgoing_migrations_failed), (0, 1));
 }
 
 /// Alice in a room of pod 0, and bob's token there, whose connection to pod `entry` speaks lines.

@@ -16,10 +16,10 @@ impl Hub {
             return;
         };
         let room = owned.room.id;
-        self.context.counters.yields += 1;
+        self.context.counters.releases += 1;
         // Its answer may have been lost, and the record tells.
         if matches!(&owned.phase, Phase::Moving(moving) if moving.tried(owner.ownership.boot)) {
-            self.context.counters.handovers += 1;
+            self.context.counters.outgoing_migrations += 1;
         }
         self.context.log(Notice::Yielded { room, to: owner.pod_id.clone(), epoch: owner.ownership.epoch });
         self.learn(time, room, &owner);
@@ -60,7 +60,7 @@ impl Hub {
             return;
         };
         let room = owned.room.id;
-        self.context.counters.handovers_failed += 1;
+        self.context.counters.outgoing_migrations_failed += 1;
         self.context.log(Notice::GivenUp { room });
         for seat in &owned.room.seats {
             match seat.reach {

@@ -132,7 +132,7 @@ impl Hub {
             Next::Offer => self.offer(time, key),
             Next::Check => self.check_move(time, key),
             Next::Reassert => {
-                self.context.counters.handovers_failed += 1;
+                self.context.counters.outgoing_migrations_failed += 1;
                 if let Some(owned) = self.rooms.get_mut(key) {
                     owned.claim();
                 }

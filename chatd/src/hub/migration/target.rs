@@ -54,7 +54,7 @@ impl Hub {
         }
         let key = self.rooms.own(&mut self.context, owned);
         self.context.notify_former_owners(time, room, &record, &owner);
-        self.context.counters.arrivals += 1;
+        self.context.counters.incoming_migrations += 1;
         self.context.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });
         self.suspend_if_lapsed(time, key, asked);
         self.arm_room(time, key);
