@@ -38,7 +38,7 @@ endef
 .PHONY: help
 help: ## list the targets
 	@echo "make <target>:"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r target text; do \
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r target text; do \
 		printf '  %-12s %s\n' "$$target" "$$text"; done
 
 .PHONY: build
@@ -74,6 +74,10 @@ env: ## print a shell's variables for that cluster: eval "$$(make -s env)"
 images: ## build our images and those of the databases into .cache/images: IMAGES="chatd redis"
 	@hack/need rust cc images
 	@$(XTASK) images $(IMAGES)
+
+.PHONY: build-arm64
+build-arm64: ## our programs and images for arm64, from any machine, and a chat in qemu: the first time 10 minutes
+	@hack/arm64
 
 .PHONY: databases
 databases: ## install Redis and Postgres in that cluster

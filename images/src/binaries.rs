@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::architecture::Architecture;
 use crate::list::Program;
 use crate::{authorities, sbom, tree};
 use programs::{output, succeed};
@@ -16,24 +17,26 @@ const SHORT: Duration = Duration::from_mins(1);
 /// Between flags, since a path may hold spaces.
 const SEPARATOR: &str = "\u{1f}";
 
-pub fn folder(root: &Path) -> PathBuf {
-    root.join("target/image/files")
+/// Where [`make`]'s files for this architecture are.
+pub fn folder(root: &Path, architecture: Architecture) -> PathBuf {
+    let name = if architecture.is_foreign() { format!("files-{architecture}") } else { "files".to_owned() };
+    root.join("target/image").join(name)
 }
 
 /// Compiles these programs and puts what each image holds below `files`: `/<binary>`, its bill of materials and the authorities.
 /// They are to be all that there are: cargo chooses what the dependencies can do by what is compiled together, so that a package alone
 /// would become another binary.
-pub fn make(root: &Path, files: &Path, programs: &[Program]) -> Result<()> {
+pub fn make(root: &Path, files: &Path, architecture: Architecture, programs: &[Program]) -> Result<()> {
     let target_folder = root.join("target/image");
-    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    compile(root, &target_folder, &triple, programs)?;
+    let triple = architecture.triple();
+    compile(root, &target_folder, architecture, programs)?;
     let metadata = metadata(root, &triple)?;
     let lock = std::fs::read_to_string(root.join("Cargo.lock"))?;
     for Program { package, binary } in programs {
         let place = files.join(binary);
         tree::remove(&place)?;
         tree::copy_file(&target_folder.join(&triple).join("release").join(binary), &place.join(binary))?;
-        let bill = sbom::bill(&metadata, &lock, package, &libc())?;
+        let bill = sbom::bill(&metadata, &lock, package, &libc(&architecture.libc_package()))?;
         tree::write(&place.join(sbom::path(binary)), &bill)?;
         tree::write(&place.join(authorities::PATH), authorities::bundle().as_bytes())?;
         tree::open_folders(&place, &[])?;
@@ -47,9 +50,9 @@ fn cargo(root: &Path) -> Command {
     command
 }
 
-fn compile(root: &Path, target_folder: &Path, triple: &str, programs: &[Program]) -> Result<()> {
+fn compile(root: &Path, target_folder: &Path, architecture: Architecture, programs: &[Program]) -> Result<()> {
     let mut command = cargo(root);
-    command.args(["build", "--locked", "--release", "--target", triple]);
+    command.args(["build", "--locked", "--release", "--target", &architecture.triple()]);
     command.arg("--target-dir").arg(target_folder);
     for Program { package, binary } in programs {
         command.args(["--package", package, "--bin", binary]);
@@ -64,6 +67,7 @@ fn compile(root: &Path, target_folder: &Path, triple: &str, programs: &[Program]
             command.env_remove(name);
         }
     }
+    command.envs(architecture.linker());
     command.env("CARGO_ENCODED_RUSTFLAGS", flags(&root.to_string_lossy(), &home, toolchain.trim()).join(SEPARATOR));
     succeed(&mut command, BUILD_LIMIT)?;
     Ok(())
@@ -86,12 +90,12 @@ fn metadata(root: &Path, triple: &str) -> Result<serde_json::Value> {
 }
 
 /// The C library that is linked in: the package's name and version, where this system's packager can tell.
-fn libc() -> Vec<sbom::SystemPackage> {
+fn libc(package: &str) -> Vec<sbom::SystemPackage> {
     let mut command = Command::new("dpkg-query");
-    command.args(["--show", "--showformat=${Version}", "libc6-dev"]);
+    command.args(["--show", "--showformat=${Version}", package]);
     match output(&mut command, &[], SHORT) {
         Ok(output) if output.status.success() => {
-            vec![sbom::SystemPackage { name: "libc6-dev".to_owned(), version: output.stdout.trim().to_owned() }]
+            vec![sbom::SystemPackage { name: package.to_owned(), version: output.stdout.trim().to_owned() }]
         }
         _ => Vec::new(),
     }

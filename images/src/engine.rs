@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::architecture::Architecture;
 use crate::{archive, tree};
 use programs::{output, succeed};
 
@@ -40,6 +41,7 @@ pub struct Build<'a> {
     pub dockerfile: &'a Path,
     pub target: &'a str,
     pub name: &'a str,
+    pub architecture: Architecture,
     /// What the Dockerfile's own stages may copy; none if all files come from `contexts`.
     pub context: Option<&'a Path>,
     /// Stages whose files come from folders of this machine.
@@ -174,6 +176,9 @@ fn build_words(engine: Engine, build: &Build<'_>, context: &Path) -> Vec<String>
     words.push(format!("--file={}", build.dockerfile.display()));
     words.push(format!("--target={}", build.target));
     words.push(format!("--tag={}", build.name));
+    if build.architecture.is_foreign() {
+        words.push(format!("--platform=linux/{}", build.architecture));
+    }
     words.push(format!("--build-arg=VERSION={}", env!("CARGO_PKG_VERSION")));
     words.extend(build.contexts.iter().map(|(name, folder)| format!("--build-context={name}={}", folder.display())));
     words.push(context.display().to_string());
@@ -205,6 +210,7 @@ mod tests {
             dockerfile: Path::new("/repo/Dockerfile"),
             target: "chatd",
             name: "chatd.local/chatd:dev",
+            architecture: Architecture::here(),
             context: None,
             contexts,
             archive: Path::new("/cache/chatd.oci.tar"),

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use programs::repository;
 
+use crate::architecture::Architecture;
 use crate::{binaries, list};
 
 #[derive(Debug, clap::Args)]
@@ -16,6 +17,6 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    binaries::make(&repository(), &arguments.folder, &list::programs())?;
+    binaries::make(&repository(), &arguments.folder, Architecture::here(), &list::programs())?;
     Ok(ExitCode::SUCCESS)
 }

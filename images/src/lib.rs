@@ -1,6 +1,7 @@
 //! Every image of the demos as an OCI archive in `.cache/images`, made only when what it depends on has changed.
 //! Does I/O.
 
+mod architecture;
 mod archive;
 mod authorities;
 mod binaries;
@@ -21,6 +22,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::FlockOperation;
 
+use architecture::Architecture;
 use engine::{Build, Engine};
 use inputs::Inputs;
 use list::{IMAGES, Image, Source};
@@ -36,11 +38,15 @@ pub struct Arguments {
     /// Whether registries of public images are asked. `no`: binaries come from cargo here, servers from Debian's packages.
     #[arg(long, env = "IMAGE_PULL", default_value = "auto")]
     pull: engine::Pull,
+    /// For which processors. Of another one than this machine's only our own images can be made: hack/arm64 says what that takes.
+    #[arg(long, env = "IMAGE_ARCHITECTURE")]
+    architecture: Option<Architecture>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let images = chosen(&arguments.names)?;
-    let maker = Maker::new(arguments.engine, arguments.pull)?;
+    let architecture = arguments.architecture.unwrap_or_else(Architecture::here);
+    let maker = Maker::new(arguments.engine, arguments.pull, architecture)?;
     for image in images {
         maker.archive(image)?;
     }
@@ -50,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// The archives of these images, made where they are missing or old; by their short names, all with none.
 pub fn archives(names: &[&str]) -> Result<Vec<PathBuf>> {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    let maker = Maker::new(None, engine::Pull::Auto)?;
+    let maker = Maker::new(None, engine::Pull::Auto, Architecture::here())?;
     chosen(&names)?.into_iter().map(|image| maker.archive(image)).collect()
 }
 
@@ -96,24 +102,29 @@ struct Maker {
     folder: PathBuf,
     engine: OnceCell<Engine>,
     pull: engine::Pull,
+    architecture: Architecture,
     compiled: OnceCell<Compiled>,
 }
 
 impl Maker {
-    fn new(engine: Option<Engine>, pull: engine::Pull) -> Result<Self> {
+    fn new(engine: Option<Engine>, pull: engine::Pull, architecture: Architecture) -> Result<Self> {
         let folder = folder();
         std::fs::create_dir_all(&folder)?;
         let alone = File::create(folder.join("lock"))?;
         rustix::fs::flock(&alone, FlockOperation::LockExclusive).context("waiting for another making of images")?;
         let engine = engine.map_or_else(OnceCell::new, OnceCell::from);
-        Ok(Self { _alone: alone, root: repository(), folder, engine, pull, compiled: OnceCell::new() })
+        Ok(Self { _alone: alone, root: repository(), folder, engine, pull, architecture, compiled: OnceCell::new() })
     }
 
     fn archive(&self, image: &Image) -> Result<PathBuf> {
         let begun = Instant::now();
-        let archive = self.folder.join(format!("{}.oci.tar", image.short));
+        let foreign = if self.architecture.is_foreign() { format!("-{}", self.architecture) } else { String::new() };
+        let archive = self.folder.join(format!("{}{foreign}.oci.tar", image.short));
         let made = match &image.source {
             Source::Ours(program) => self.ours(image, program.binary, &archive)?,
+            Source::Public { .. } if self.architecture.is_foreign() => {
+                bail!("{} is made of packages of this machine's architecture only", image.name)
+            }
             Source::Public { reference, recipe } => self.public(image, reference, recipe, &archive)?,
         };
         let size = std::fs::metadata(&archive)?.len();
@@ -149,6 +160,7 @@ impl Maker {
                 dockerfile: &dockerfile,
                 target: binary,
                 name: image.name,
+                architecture: self.architecture,
                 context,
                 contexts: &contexts,
                 archive,
@@ -162,17 +174,20 @@ impl Maker {
         if let Some(compiled) = self.compiled.get() {
             return Ok(compiled);
         }
-        let compiled =
-            if engine::may_pull(self.pull) && self.engine()?.has(&self.folder.join("engine"), list::RUST_IMAGE)? {
-                Compiled::InImage
-            } else {
-                let begun = Instant::now();
-                println!("==> static binaries by cargo (minutes the first time)");
-                let files = binaries::folder(&self.root);
-                binaries::make(&self.root, &files, &list::programs())?;
-                println!("==> static binaries by cargo: done in {:.1} s", begun.elapsed().as_secs_f64());
-                Compiled::Here(files)
-            };
+        // A base image of another architecture would have to be emulated to compile.
+        let compiled = if !self.architecture.is_foreign()
+            && engine::may_pull(self.pull)
+            && self.engine()?.has(&self.folder.join("engine"), list::RUST_IMAGE)?
+        {
+            Compiled::InImage
+        } else {
+            let begun = Instant::now();
+            println!("==> static binaries by cargo (minutes the first time)");
+            let files = binaries::folder(&self.root, self.architecture);
+            binaries::make(&self.root, &files, self.architecture, &list::programs())?;
+            println!("==> static binaries by cargo: done in {:.1} s", begun.elapsed().as_secs_f64());
+            Compiled::Here(files)
+        };
         Ok(self.compiled.get_or_init(|| compiled))
     }
 
@@ -204,6 +219,7 @@ impl Maker {
                 dockerfile: &dockerfile,
                 target: image.short,
                 name: image.name,
+                architecture: self.architecture,
                 context: None,
                 contexts: &[(image.short, context.clone())],
                 archive,
