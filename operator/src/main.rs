@@ -7,6 +7,10 @@ use operator::settings::{Command, LogFormat, Settings, What};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
     match Command::parse().what {
@@ -84,11 +88,15 @@ fn end_on_signals(shutdown: &CancellationToken) -> std::io::Result<()> {
 }
 
 fn start_logging(settings: &Settings) {
-    let filter =
-        tracing_subscriber::EnvFilter::new(format!("warn,operator={0},chatd_operator={0}", settings.log_level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    // What is not ours has no more than warnings to tell.
+    let ours = [("operator", settings.log_level), ("chatd_operator", settings.log_level)];
+    let filter = Targets::new().with_default(Level::WARN).with_targets(ours);
+    let builder = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_target(false);
     match settings.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
-        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => {
+            let json = builder.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            json.finish().with(filter).init();
+        }
+        LogFormat::Text => builder.with_ansi(false).finish().with(filter).init(),
     }
 }
