@@ -34,10 +34,15 @@ const AT_ONCE: usize = 64;
 /// What the answers are made of.
 #[derive(Clone, Debug)]
 pub struct Admin {
+    /// What was counted.
     pub metrics: Arc<Metrics>,
+    /// How many ChatDeployments are known.
     pub cache: Arc<Cache>,
+    /// How many wait.
     pub queue: Arc<Queue>,
+    /// Whether this process writes.
     pub leadership: Leadership,
+    /// Whether all has been listed.
     pub scopes: Scopes,
 }
 

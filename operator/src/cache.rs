@@ -12,21 +12,32 @@ use crate::record::{Child, Key, PodRecord, version};
 /// A ChatDeployment, or why it cannot be read.
 #[derive(Clone, Debug)]
 pub enum Deployment {
+    /// As it was last read.
     Readable(Arc<ChatDeployment>),
-    Unreadable { generation: i64, why: String },
+    /// It has another form than the definition of this operator's version.
+    Unreadable {
+        /// Its `metadata.generation`.
+        generation: i64,
+        /// What is wrong with it, for people.
+        why: String,
+    },
 }
 
 /// What a watch covers: a list that starts anew replaces that, and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
+    /// ChatDeployments themselves.
     Deployments,
+    /// Pods of both components.
     Pods,
+    /// Children of one kind.
     Children(Kind),
 }
 
 /// A source, and the namespace if it is of one only.
 type Scope = (Source, Option<String>);
 
+/// ChatDeployments, their children and their pods, by ChatDeployment.
 #[derive(Debug, Default)]
 pub struct Cache(Mutex<State>);
 
@@ -67,19 +78,23 @@ impl Cache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A ChatDeployment; nothing if there is none.
     pub fn deployment(&self, key: &Key) -> Option<Deployment> {
         self.state().deployments.get(key).map(|(_, deployment)| deployment.clone())
     }
 
+    /// All ChatDeployments, in no order.
     pub fn deployments(&self) -> Vec<Key> {
         self.state().deployments.keys().cloned().collect()
     }
 
+    /// The children of a ChatDeployment, by kind and name.
     pub fn children(&self, key: &Key) -> Vec<Child> {
         let state = self.state();
         state.children.get(key).into_iter().flatten().map(|known| known.child.clone()).collect()
     }
 
+    /// The pods of a ChatDeployment, by name.
     pub fn pods(&self, key: &Key) -> Vec<PodRecord> {
         self.state().pods.get(key).cloned().unwrap_or_default()
     }
@@ -117,6 +132,7 @@ impl Cache {
         }
     }
 
+    /// What the API server made of what was last applied to this very child, if that was something else.
     pub fn accepted(&self, key: &Key, child: &Child) -> Option<Accepted> {
         let mut state = self.state();
         let known = state.known(key, child.kind, &child.name)?;
@@ -143,6 +159,7 @@ impl Cache {
         !is_same
     }
 
+    /// A ChatDeployment that can be read, without what nobody looks at. Returns whether it says anything new.
     pub fn put_readable(&self, key: &Key, mut deployment: ChatDeployment) -> bool {
         let version = version(&deployment.metadata);
         deployment.metadata.managed_fields = None;
@@ -150,6 +167,7 @@ impl Cache {
         self.put_deployment(key, version, Deployment::Readable(Arc::new(deployment)))
     }
 
+    /// A child as it was read. Older readings than what is known change nothing. Returns whether it says anything new.
     pub fn put_child(&self, key: &Key, child: Child) -> bool {
         let mut state = self.state();
         let children = state.children.entry(key.clone()).or_default();
@@ -174,6 +192,7 @@ impl Cache {
         }
     }
 
+    /// A pod as it was read. Older readings than what is known change nothing. Returns whether it says anything new.
     pub fn put_pod(&self, key: &Key, pod: PodRecord) -> bool {
         let mut state = self.state();
         let pods = state.pods.entry(key.clone()).or_default();
@@ -196,6 +215,7 @@ impl Cache {
         }
     }
 
+    /// A ChatDeployment is gone. Its children stay until they are gone themselves.
     pub fn remove_deployment(&self, key: &Key) {
         self.state().deployments.remove(key);
     }
@@ -233,6 +253,7 @@ impl Cache {
         }
     }
 
+    /// A child is gone.
     pub fn remove_child(&self, key: &Key, kind: Kind, name: &str) {
         let mut state = self.state();
         let Some(children) = state.children.get_mut(key) else { return };
@@ -242,6 +263,7 @@ impl Cache {
         }
     }
 
+    /// A pod is gone.
     pub fn remove_pod(&self, key: &Key, name: &str) {
         let mut state = self.state();
         let Some(pods) = state.pods.get_mut(key) else { return };
@@ -256,6 +278,7 @@ impl Cache {
         self.state().listed.insert((source, namespace.map(str::to_owned)), HashSet::new());
     }
 
+    /// A list that is under way names this object.
     pub fn listed(&self, source: Source, namespace: Option<&str>, key: &Key, name: &str) {
         if let Some(listed) = self.state().listed.get_mut(&(source, namespace.map(str::to_owned))) {
             listed.insert((key.clone(), name.to_owned()));

@@ -28,19 +28,27 @@ const EVENTS: u32 = 500;
 /// Why a call came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
+    /// Nothing was written: another process may.
     #[error("this process does not lead")]
     NotLeading,
+    /// It may have been carried out or not.
     #[error("the API server did not answer in time")]
     TimeLimit,
     /// The API server said no, and will again until something changes: code and its words.
     #[error("{message}")]
-    Refused { code: u16, message: String },
+    Refused {
+        /// The HTTP code, 400 to 499.
+        code: u16,
+        /// What the API server said.
+        message: String,
+    },
     /// Whatever may go better next time.
     #[error("{0}")]
     Other(String),
 }
 
 impl CallError {
+    /// The HTTP code; 0 if there was no answer.
     pub fn code(&self) -> u16 {
         match self {
             Self::Refused { code, .. } => *code,
@@ -64,6 +72,7 @@ impl From<kube::Error> for CallError {
     }
 }
 
+/// The way to the API server: each call is bounded in time, counted, and, if it writes, made by the leader only.
 #[derive(Clone)]
 pub struct Client {
     kube: kube::Client,
@@ -78,6 +87,7 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
+    /// `leadership`: whether this process may write.
     pub fn new(kube: kube::Client, metrics: Arc<Metrics>, leadership: Leadership) -> Self {
         Self { kube, metrics, leadership }
     }
@@ -120,6 +130,7 @@ impl Client {
         result.map_err(CallError::from)
     }
 
+    /// A child as it is; nothing if there is none of the name.
     pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Option<Value>, CallError> {
         let request = request(kind, namespace).get(name, &GetParams::default()).map_err(|error| unfit(&error))?;
         match self.call("get", self.kube.request(request)).await {
@@ -229,6 +240,7 @@ impl Client {
         Ok((list.items.into_iter().filter_map(|object| serde_json::to_value(object).ok()).collect(), version))
     }
 
+    /// All pods that carry these labels, and the version of the list.
     pub async fn pods(&self, namespace: &str, labels: &str) -> Result<(Vec<TrimmedPod>, u64), CallError> {
         let api: Api<TrimmedPod> = Api::namespaced(self.kube.clone(), namespace);
         let list = self.call("list", api.list(&ListParams::default().labels(labels))).await?;
@@ -242,6 +254,7 @@ impl Client {
         Ok(self.call("list", api.list(&parameters)).await?.items)
     }
 
+    /// Makes an Event. One in a namespace that goes away is not missed.
     pub async fn publish(&self, event: &Event, namespace: &str) -> Result<(), CallError> {
         let api: Api<Event> = Api::namespaced(self.kube.clone(), namespace);
         match self.call("create", api.create(&PostParams::default(), event)).await {

@@ -24,10 +24,12 @@ impl Leadership {
         Self(Arc::new(Mutex::new(Instant::now().checked_add(Duration::from_secs(u64::from(u32::MAX))))))
     }
 
+    /// Before the election: it may not write.
     pub fn none() -> Self {
         Self(Arc::new(Mutex::new(None)))
     }
 
+    /// Whether it may write now.
     pub fn may_write(&self) -> bool {
         !self.remaining().is_zero()
     }
@@ -38,6 +40,7 @@ impl Leadership {
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 
+    /// It may write for this long.
     #[cfg(test)]
     pub fn lasts(&self, time: Duration) {
         self.set(Some(Instant::now() + time));
@@ -60,8 +63,11 @@ pub enum Judgement {
 /// What was last seen of a Lease, and since when by our own clock: the clocks of others do not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
+    /// Who holds it; empty if it was given up.
     pub holder: String,
+    /// Its `resourceVersion`: it changes with each renewal.
     pub version: String,
+    /// When this version was first seen.
     pub since: Instant,
 }
 
@@ -116,6 +122,7 @@ pub async fn lead(
     result
 }
 
+/// The process has to end: it may hold what is no longer so.
 #[derive(Debug, thiserror::Error)]
 #[error("the Lease was lost: another process leads now, or the API server is away")]
 pub struct Lost;

@@ -1,7 +1,10 @@
 //! The operator of chatd: it turns a `ChatDeployment` into running chat pods and keeps them so.
 //! The map of its modules is operator/README.md.
 
+#![warn(missing_docs)]
+
 pub mod admin;
+#[allow(missing_docs)] // a doc comment there becomes a description in the definition, for users
 pub mod api;
 pub mod backoff;
 pub mod cache;

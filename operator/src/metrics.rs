@@ -45,9 +45,13 @@ pub struct Metrics {
 /// What is read when the metrics are asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges {
+    /// ChatDeployments that are due and wait.
     pub queue_depth: usize,
+    /// Whether this process writes.
     pub is_leader: bool,
+    /// ChatDeployments that are known.
     pub deployments: usize,
+    /// Namespaces of `--watch-namespace` that cannot be read.
     pub left_out: usize,
 }
 

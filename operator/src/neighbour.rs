@@ -16,18 +16,23 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(45);
 /// What is to be done about a ChatDeployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// It is ours.
     Work,
     /// Take the contender's name out, and work.
     Defend {
+        /// Its name, as `namespace/Lease`.
         contender: String,
     },
     /// Write one's own name as the contender's.
     Contend {
+        /// The one whose name stands there.
         operator: String,
     },
+    /// Another one looks after it, or did: look again after this time.
     Wait(Duration),
     /// The other one lives.
     Stop {
+        /// Its name, as `namespace/Lease`.
         operator: String,
     },
 }
@@ -35,10 +40,13 @@ pub enum Verdict {
 /// Who looks after a ChatDeployment, as its status says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Named<'a> {
+    /// The one that looks after it, as `namespace/Lease`.
     pub operator: Option<&'a str>,
+    /// The one that asks whether the former lives.
     pub contender: Option<&'a str>,
 }
 
+/// Who else looks after ChatDeployments, as far as it was found out.
 #[derive(Debug)]
 pub struct Neighbours {
     me: String,
@@ -53,14 +61,17 @@ struct State {
 }
 
 impl Neighbours {
+    /// `me`: the name of this operator, as `namespace/Lease`.
     pub fn new(me: String) -> Self {
         Self { me, state: Mutex::default() }
     }
 
+    /// The name of this operator.
     pub fn me(&self) -> &str {
         &self.me
     }
 
+    /// What is to be done about a ChatDeployment whose status names these, at this time.
     pub fn judge(&self, key: &Key, named: Named<'_>, now: Instant) -> Verdict {
         let others = |name: Option<&str>| name.filter(|name| *name != self.me).map(str::to_owned);
         let Some(operator) = others(named.operator) else {

@@ -17,6 +17,7 @@ const GATHER: Duration = Duration::from_millis(20);
 pub struct Requeue(Duration);
 
 impl Requeue {
+    /// At the latest after this time.
     pub fn within(most: Duration) -> Self {
         Self(most)
     }
@@ -26,11 +27,13 @@ impl Requeue {
         self.0 = self.0.min(most);
     }
 
+    /// The time from now.
     pub fn time(self) -> Duration {
         self.0
     }
 }
 
+/// Each ChatDeployment is in it once at most, and by one worker at a time.
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<State>,
@@ -114,6 +117,7 @@ impl Queue {
         }
     }
 
+    /// A worker has done with it: what was added meanwhile is due.
     pub fn done(&self, key: &Key) {
         let mut state = self.state();
         state.running.remove(key);

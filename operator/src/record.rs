@@ -16,7 +16,9 @@ use crate::trimmed::{ClaimTemplate, TrimmedPod, TrimmedService, TrimmedSet};
 /// The namespace and name of a ChatDeployment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
+    /// Its namespace.
     pub namespace: String,
+    /// Its `metadata.name`.
     pub name: String,
 }
 
@@ -43,10 +45,13 @@ const COMPONENT: &str = "app.kubernetes.io/component";
 /// Who an object belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
+    /// It has no controller.
     Nobody,
     /// The uid of its controller, and that controller as `Kind/name`.
     Controller {
+        /// Its uid.
         uid: String,
+        /// As `Kind/name`.
         name: String,
     },
 }
@@ -54,36 +59,55 @@ pub enum Owner {
 /// A child, as far as it is the same for all kinds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Child {
+    /// What it is.
     pub kind: Kind,
+    /// Its `metadata.name`.
     pub name: String,
+    /// Its uid.
     pub uid: String,
+    /// Its controller.
     pub owner: Owner,
+    /// Whether its labels say that it is managed by this operator: an orphan that has them is taken over.
     pub has_our_labels: bool,
+    /// Whether it is being deleted.
     pub is_deleting: bool,
     /// Changes when the object does, but not with its status where Kubernetes tells them apart.
     pub fingerprint: u64,
     /// The order of changes: of two readings the one with the greater version counts.
     pub version: u64,
+    /// What the plan needs beside that.
     pub detail: Detail,
 }
 
 /// What decisions need of some kinds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detail {
+    /// Most kinds: nothing.
     Nothing,
+    /// Of a StatefulSet.
     Set(Box<Set>),
+    /// Of a Service.
     Service(Box<ServiceDetail>),
 }
 
+/// A StatefulSet, as far as decisions need it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Set {
+    /// `spec.replicas`.
     pub replicas: i32,
+    /// From which ordinal on pods are updated.
     pub partition: i32,
+    /// `metadata.generation`.
     pub generation: i64,
+    /// The generation that its status is about.
     pub observed_generation: i64,
+    /// The revision that all pods had when the last update was complete.
     pub current_revision: String,
+    /// The revision of its template.
     pub update_revision: String,
+    /// The hash of the pod template that was last applied: [`TEMPLATE`].
     pub template: String,
+    /// The identity of the directory that its template names.
     pub directory: String,
     /// The uid that the pods go by, if it is one that is to be kept.
     pub adopted_uid: Option<String>,
@@ -98,36 +122,53 @@ pub struct Set {
 /// What of a volume's claim the spec decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
+    /// As Kubernetes writes it, such as `1Gi`.
     pub size: String,
+    /// The storage class; nothing for the default one.
     pub class: Option<String>,
 }
 
+/// A Service, as far as decisions need it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceDetail {
+    /// The load balancer's host name or address, once it has one.
     pub ingress: Option<String>,
+    /// The node port of `tcp`, if it has one.
     pub tcp_node_port: Option<i32>,
+    /// The node port of `web`, if it has one.
     pub web_node_port: Option<i32>,
 }
 
 /// A pod of either component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodRecord {
+    /// Its `metadata.name`.
     pub name: String,
+    /// Its uid.
     pub uid: String,
+    /// [`crate::desired::CHAT`] or [`crate::desired::VALKEY`]; empty without the label.
     pub component: String,
+    /// The StatefulSet's revision that it was made from.
     pub revision: String,
+    /// The identity of the directory that it uses.
     pub directory: String,
+    /// Whether Kubernetes calls it ready.
     pub is_ready: bool,
+    /// Whether it is being deleted.
     pub is_terminating: bool,
+    /// Its address in the cluster, once it has one.
     pub ip: Option<String>,
+    /// The address of its node, once it is bound to one.
     pub host: Option<String>,
     /// What its own status tells, and until when that counts: a container that has run on since it last ended is no fault any more.
     pub problem: Option<Problem>,
+    /// Nothing: it counts until the pod changes.
     pub problem_until: Option<Timestamp>,
     /// Its node, if Kubernetes does not hear of that any more.
     pub silent_node: Option<String>,
     /// Whether it is set up so far that its containers are made: what Events tell of before that is past.
     pub is_set_up: bool,
+    /// Its `resourceVersion`.
     pub version: u64,
 }
 
@@ -142,6 +183,7 @@ pub fn deployment_of(metadata: &ObjectMeta) -> Option<Key> {
 }
 
 impl Child {
+    /// What all kinds have in common.
     pub fn of_metadata(kind: Kind, metadata: &ObjectMeta) -> Self {
         let owners = metadata.owner_references.iter().flatten();
         let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
@@ -165,6 +207,7 @@ impl Child {
         }
     }
 
+    /// A StatefulSet that was read.
     pub fn of_set(set: &TrimmedSet) -> Self {
         let annotation = |annotations: Option<&BTreeMap<String, String>>, key: &str| {
             annotations.and_then(|annotations| annotations.get(key).cloned()).unwrap_or_default()
@@ -191,6 +234,7 @@ impl Child {
         Self { detail: Detail::Set(Box::new(detail)), ..child }
     }
 
+    /// A Service that was read.
     pub fn of_service(service: &TrimmedService) -> Self {
         let node_port = |name: &str| {
             let port = service.spec.ports.iter().flatten().find(|port| port.name.as_deref() == Some(name))?;
@@ -252,6 +296,7 @@ fn fingerprint(metadata: &ObjectMeta) -> u64 {
 }
 
 impl PodRecord {
+    /// A pod that was read.
     pub fn of(pod: &TrimmedPod) -> Self {
         let (metadata, status) = (&pod.metadata, &pod.status);
         let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key).cloned());

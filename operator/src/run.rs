@@ -26,14 +26,19 @@ const ADMIN_PORT_OF_PODS: u16 = 9090;
 /// How long a reconcile that is under way at SIGTERM may take.
 const LAST_RECONCILE: Duration = Duration::from_secs(5);
 
+/// Why the operator ended without having been asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// There is no way to the API server, such as no KUBECONFIG.
     #[error("no way to the API server: {0}; run in a cluster, or set KUBECONFIG")]
     Client(#[source] Box<kube::Error>),
+    /// Another process leads now, or the Lease could not be renewed.
     #[error(transparent)]
     Lost(#[from] leader::Lost),
+    /// Another operator looks after the same ChatDeployments.
     #[error("{0}; one of the two has to be uninstalled, or bound to other namespaces by --watch-namespace")]
     Second(String),
+    /// A task that watches has ended: a fault of the operator.
     #[error("a watch ended, which none should")]
     WatchEnded,
 }

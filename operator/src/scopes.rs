@@ -19,9 +19,12 @@ struct Scope {
 /// What the last try to read a list came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum List {
+    /// No try has ended yet.
     #[default]
     Unread,
+    /// It was read, and is being watched.
     Read,
+    /// The API server refuses it: no rights, or no such namespace.
     Refused,
 }
 

@@ -8,10 +8,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "chatd-operator", version)]
 pub struct Command {
+    /// What is asked for.
     #[command(subcommand)]
     pub what: What,
 }
 
+#[allow(missing_docs)] // clap would take it for the help of the program
 #[derive(Debug, Subcommand)]
 pub enum What {
     /// Runs the operator until SIGTERM.
@@ -22,12 +24,15 @@ pub enum What {
     Docs,
 }
 
+/// The form of log lines; `--log-format` says what each is.
+#[allow(missing_docs)] // clap would take a page for the help of `run`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     Json,
     Text,
 }
 
+#[allow(missing_docs)] // clap would take it for the help of `run`
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
     /// The image of chatd for ChatDeployments that name none.

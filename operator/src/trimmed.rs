@@ -1,5 +1,8 @@
 //! Objects as they are read from lists and watches: only the fields that decisions need. All else is skipped while it is read, above
 //! all `managedFields` and the pods' specs, most of every object: what is never made is never freed either, and leaves no holes. Pure.
+//!
+//! Fields are named and mean as in Kubernetes' own API.
+#![allow(missing_docs)]
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

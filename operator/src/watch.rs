@@ -66,6 +66,7 @@ impl Watches {
         watches
     }
 
+    /// What of all that is watched can be read.
     pub fn scopes(&self) -> Scopes {
         self.scopes.clone()
     }

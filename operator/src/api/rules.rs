@@ -4,8 +4,11 @@
 /// A rule at a place of the object; an empty place is its root. `[]` stands for the items of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
+    /// Such as `spec.redis.external`.
     pub at: &'static str,
+    /// What has to be true; `self` is what stands at the place.
     pub cel: &'static str,
+    /// What the user is told if it is not.
     pub message: &'static str,
 }
 
@@ -48,6 +51,7 @@ macro_rules! label {
     };
 }
 
+/// All rules, in the order in which docs/chatdeployment.md lists them.
 pub const RULES: &[Rule] = &[
     rule(
         "",

@@ -15,7 +15,9 @@ pub const FILE: &str = "addresses.json";
 /// Where clients outside reach one pod. Both or none: a pod with one address only is not there yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PodAddress {
+    /// `host:port` of raw TCP.
     pub tcp: String,
+    /// `host:port` of HTTP and WebSockets.
     pub web: String,
 }
 
@@ -24,7 +26,9 @@ pub struct PodAddress {
 pub struct Seen {
     /// From the load balancer's status.
     pub ingress: Option<String>,
+    /// The node port of `tcp`, in the pod's own Service.
     pub tcp_node_port: Option<i32>,
+    /// The node port of `web`, in the pod's own Service.
     pub web_node_port: Option<i32>,
     /// The address of the node that the pod runs on.
     pub host: Option<String>,

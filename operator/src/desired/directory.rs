@@ -9,7 +9,9 @@ use crate::hash;
 /// A key of a Secret that is mounted as a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretFile {
+    /// The name of the Secret.
     pub secret: String,
+    /// The key in it.
     pub key: String,
     /// The path below `/etc/chatd/redis`.
     pub path: &'static str,
@@ -20,14 +22,18 @@ pub struct SecretFile {
 /// The directory as chatd's settings say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
+    /// The URL, without a user and a password.
     pub url: String,
+    /// The user of Redis, if it is not the default one.
     pub username: Option<String>,
+    /// Passwords and certificates.
     pub files: Vec<SecretFile>,
     /// Changes when rooms would have to be looked for elsewhere. Passwords and certificates do not count.
     pub identity: String,
 }
 
 impl Directory {
+    /// That of a ChatDeployment.
     pub fn of(context: &Context<'_>) -> Self {
         let names = context.names();
         match context.spec.redis.type_ {

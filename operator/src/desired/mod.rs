@@ -37,26 +37,39 @@ use crate::api::{ChatDeploymentSpec, NetworkPolicyType, RedisType};
 
 /// The `component` of chat pods and of the managed Valkey: Services and policies tell them apart by it.
 pub const CHAT: &str = "chat";
+/// The `component` of the managed Valkey.
 pub const VALKEY: &str = "valkey";
 
+/// The `apiVersion` of a ChatDeployment.
 pub const API_VERSION: &str = "chatd.dev/v1alpha1";
+/// The `kind` of a ChatDeployment.
 pub const KIND: &str = "ChatDeployment";
+/// The field manager of all applies, and the `app.kubernetes.io/managed-by` of all children.
 pub const MANAGER: &str = "chatd-operator";
 
 /// The kinds of children. A watch, a permission and a place in `apply` belongs to each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// The account that chat pods run as; it has no rights.
     ServiceAccount,
+    /// Token keys, and the password of the managed Valkey.
     Secret,
+    /// The outside addresses of single pods, as a file of theirs.
     ConfigMap,
+    /// For clients, for pods among themselves, for single pods, and for Valkey.
     Service,
+    /// Who may reach pods.
     NetworkPolicy,
+    /// How many chat pods a drained node may take away at a time.
     PodDisruptionBudget,
+    /// Only with `spec.autoscaling`.
     HorizontalPodAutoscaler,
+    /// The chat pods, and the managed Valkey.
     StatefulSet,
 }
 
 impl Kind {
+    /// All kinds, in the order in which they are made.
     pub const ALL: [Self; 8] = [
         Self::ServiceAccount,
         Self::Secret,
@@ -68,6 +81,7 @@ impl Kind {
         Self::StatefulSet,
     ];
 
+    /// The `kind` of such an object.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ServiceAccount => "ServiceAccount",
@@ -81,6 +95,7 @@ impl Kind {
         }
     }
 
+    /// Its `apiVersion`.
     pub fn api_version(self) -> &'static str {
         match self {
             Self::ServiceAccount | Self::Secret | Self::ConfigMap | Self::Service => "v1",
@@ -109,23 +124,31 @@ impl Kind {
 /// An object as it is to be: only the fields that the operator cares for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Child {
+    /// What it is.
     pub kind: Kind,
+    /// Its `metadata.name`.
     pub name: String,
+    /// What is applied: `apiVersion`, `kind`, `metadata` and the rest as JSON.
     pub object: Value,
 }
 
 /// Which ChatDeployment the children are of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
+    /// The `metadata.name` of the ChatDeployment.
     pub name: String,
+    /// Its namespace, which is that of all children.
     pub namespace: String,
+    /// Its uid, by which children name it as their owner.
     pub uid: String,
 }
 
 /// What the operator was installed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
+    /// The image of chat pods whose spec names none.
     pub chatd_image: String,
+    /// The image of a managed Valkey whose spec names none.
     pub valkey_image: String,
     /// The namespace of the operator: from there the admin port may be asked.
     pub operator_namespace: String,
@@ -151,13 +174,18 @@ pub struct Facts {
 /// All that a child's file may look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
+    /// Whose they are.
     pub owner: &'a Owner,
+    /// What the user asks for.
     pub spec: &'a ChatDeploymentSpec,
+    /// Images and namespace of the operator.
     pub installed: &'a Installed,
+    /// What the cluster says.
     pub facts: &'a Facts,
 }
 
 impl Context<'_> {
+    /// The names of the children.
     pub fn names(&self) -> Names<'_> {
         Names::new(&self.owner.name)
     }
@@ -199,10 +227,12 @@ impl Context<'_> {
         self.facts.deployment_uid.as_ref().unwrap_or(&self.owner.uid)
     }
 
+    /// Whether the operator runs the directory, too.
     pub fn is_managed_redis(&self) -> bool {
         self.spec.redis.type_ == RedisType::Managed
     }
 
+    /// The image of the chat pods: that of the spec, or else the operator's.
     pub fn chatd_image(&self) -> &str {
         self.spec.image.as_deref().unwrap_or(&self.installed.chatd_image)
     }

@@ -14,6 +14,7 @@ pub const ADOPTED_UID: &str = "chatd.dev/deployment-uid";
 pub struct Names<'a>(&'a str);
 
 impl<'a> Names<'a> {
+    /// `deployment`: its `metadata.name`.
     pub fn new(deployment: &'a str) -> Self {
         Self(deployment)
     }
@@ -33,14 +34,17 @@ impl<'a> Names<'a> {
         format!("{}-pods", self.0)
     }
 
+    /// A chat pod, and its Service if it has one of its own.
     pub fn pod(&self, ordinal: i32) -> String {
         format!("{}-{ordinal}", self.0)
     }
 
+    /// The Secret with the token keys, if the user names none.
     pub fn token_keys(&self) -> String {
         format!("{}-token-keys", self.0)
     }
 
+    /// The ConfigMap with the outside addresses of pods.
     pub fn addresses(&self) -> String {
         format!("{}-addresses", self.0)
     }
@@ -50,6 +54,7 @@ impl<'a> Names<'a> {
         format!("{}-valkey", self.0)
     }
 
+    /// Valkey's one pod.
     pub fn valkey_pod(&self) -> String {
         format!("{}-0", self.valkey())
     }

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{ADOPTED_UID, CHAT, Child, Context, Kind, pod_template};
 
+/// The chat pods.
 pub fn chat(context: &Context<'_>) -> Child {
     let mut metadata = context.metadata(context.names().chat(), CHAT);
     metadata.annotations = context.facts.deployment_uid.as_ref().map(|uid| annotation(ADOPTED_UID, uid));

@@ -35,6 +35,7 @@ pub fn service(context: &Context<'_>) -> Child {
     super::child(Kind::Service, &service)
 }
 
+/// One pod, with a volume if the spec asks for one.
 pub fn stateful_set(context: &Context<'_>) -> Child {
     let managed = context.spec.redis.managed.clone().unwrap_or_default();
     let name = context.names().valkey();

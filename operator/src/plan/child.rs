@@ -13,10 +13,13 @@ use crate::record::{self, APPLIED, TEMPLATE};
 pub enum Standing {
     /// Ours, or nobody's with our labels: left behind by an owner that was deleted without its children.
     Ours,
+    /// Ours, and being deleted: it is made again once it is gone.
     Leaving,
+    /// Somebody else's, in words for the status.
     Foreign(String),
 }
 
+/// Whether the operator of `owner` may write the object that was read.
 pub fn standing(owner: &Owner, record: &record::Child) -> Standing {
     match &record.owner {
         record::Owner::Controller { uid, .. } if *uid == owner.uid => {

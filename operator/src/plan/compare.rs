@@ -30,6 +30,7 @@ pub struct Accepted {
     became: u64,
 }
 
+/// `object`: what the API server answered the apply of `child` with.
 pub fn accepted(child: &Child, object: &Value) -> Accepted {
     let became = hash::number_of(&projection(&child.object, object));
     Accepted { applied: hash::number_of(&child.object), became }

@@ -22,14 +22,20 @@ pub use compare::{Accepted, accepted};
 pub use observed::{Content, Observed, Seen, SeenSecret};
 pub use write::{Conflict, NewSecret, Write};
 
+/// What is to be written, and what is known after having looked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
+    /// In the order in which they are to be made.
     pub writes: Vec<Write>,
+    /// Names of children that are somebody else's: they are never written.
     pub conflicts: Vec<Conflict>,
     /// Children that were read and found to be as they should be, with the hash of what that is.
     pub same: Vec<(record::Child, u64)>,
+    /// Where the roll-out is to go.
     pub desired: Desired,
+    /// Its next step.
     pub step: Step,
+    /// What the children were made from.
     pub facts: Facts,
     /// Whether all Secrets that are wanted are ours and whole; else they are looked at again soon.
     pub secrets_are_there: bool,

@@ -14,13 +14,16 @@ use crate::rollout::{Pod, Set};
 pub enum Content {
     /// It was the same as what was applied under this hash, and has not changed since.
     Verified(u64),
+    /// As it was read.
     Object(Value),
 }
 
 /// A child that is there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
+    /// What a watch or an answer said of it.
     pub record: record::Child,
+    /// Whether it is as it should be.
     pub content: Content,
     /// What the API server made of what was last applied.
     pub accepted: Option<Accepted>,
@@ -29,6 +32,7 @@ pub struct Seen {
 /// A Secret of ours that is there, without its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenSecret {
+    /// What was read of the Secret, without values.
     pub record: record::Child,
     /// Whether all that is needed is in it.
     pub is_whole: bool,
@@ -37,6 +41,7 @@ pub struct SeenSecret {
 /// The cluster, as far as it is about one ChatDeployment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
+    /// All children that are known, by kind and name.
     pub children: BTreeMap<(Kind, String), Seen>,
     /// Chat pods by ordinal.
     pub pods: BTreeMap<i32, Pod>,
@@ -44,7 +49,9 @@ pub struct Observed {
     pub hosts: BTreeMap<i32, String>,
     /// Valkey's pod.
     pub valkey_pod: Option<Pod>,
+    /// The Secret with the token keys.
     pub token_keys: Option<SeenSecret>,
+    /// The Secret with the managed Valkey's password.
     pub valkey_secret: Option<SeenSecret>,
 }
 

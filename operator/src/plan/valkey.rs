@@ -152,10 +152,13 @@ pub fn stuck(names: &Names<'_>, observed: &Observed) -> Option<Write> {
 /// How its pod stands to a node that may be away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stranded {
+    /// Its `metadata.name`.
     pub name: String,
+    /// Its uid.
     pub uid: String,
     /// Without a volume, and with another pod elsewhere that would use it: then it can be let go.
     pub may_go: bool,
+    /// What is waited for.
     pub waits: Waits,
 }
 

@@ -7,15 +7,20 @@ use crate::hash;
 /// A child's name that is somebody else's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
+    /// The kind of the object.
     pub kind: Kind,
+    /// Its `metadata.name`.
     pub name: String,
+    /// Whose it is, in words for the status.
     pub holder: String,
 }
 
 /// Which of the Secrets that hold random values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewSecret {
+    /// The keys by which chatd signs its tokens.
     TokenKeys,
+    /// The password of the managed Valkey.
     Valkey,
 }
 
@@ -27,8 +32,11 @@ pub enum Write {
     /// It is ours; `why` is the first place that differs. Only that very object: one that is gone meanwhile, such as with a deleted
     /// ChatDeployment, does not come back by it.
     Apply {
+        /// As it is to be.
         child: Child,
+        /// The object that it is for.
         uid: String,
+        /// The first place that differs.
         why: String,
     },
     /// Make the Secret, with new random values.
@@ -39,17 +47,25 @@ pub enum Write {
     FillTokenKeys,
     /// Ours, and no longer wanted.
     Delete {
+        /// The kind of the child.
         kind: Kind,
+        /// Its `metadata.name`.
         name: String,
+        /// That very one.
         uid: String,
     },
+    /// Kubernetes would not replace it for an update while another pod is unready.
     DeletePod {
+        /// Its `metadata.name`.
         name: String,
+        /// That very one.
         uid: String,
     },
     /// Its node is silent: nobody would end it in order.
     LetPodGo {
+        /// Its `metadata.name`.
         name: String,
+        /// That very one.
         uid: String,
     },
 }

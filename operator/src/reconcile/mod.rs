@@ -43,6 +43,7 @@ const RESYNC: Duration = Duration::from_mins(5);
 /// Kubernetes takes this long to look at a change, and pods to answer for the first time; after that their silence is said.
 const SURE_WITHIN: Duration = Duration::from_secs(3);
 
+/// Makes children what they should be, one ChatDeployment at a time for each worker.
 #[derive(Debug)]
 pub struct Reconciler {
     client: Client,
@@ -66,6 +67,7 @@ pub struct Stopped {
 }
 
 impl Stopped {
+    /// Waits until it has to, and says why.
     pub async fn reason(&self) -> String {
         self.token.cancelled().await;
         self.why.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
@@ -94,6 +96,7 @@ pub async fn work(reconciler: Arc<Reconciler>, shutdown: CancellationToken) {
 }
 
 impl Reconciler {
+    /// `max_rollouts`: how many ChatDeployments may roll at once. `stopped` is set when another operator does the same work.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         client: Client,

@@ -24,6 +24,7 @@ pub struct Rolling {
     pub progress: u64,
 }
 
+/// Who holds one of the slots of `--max-rollouts`.
 #[derive(Debug)]
 pub struct RolloutLimiter {
     most: usize,
@@ -50,6 +51,7 @@ impl Held {
 }
 
 impl RolloutLimiter {
+    /// `most`: how many may roll at once.
     pub fn new(most: usize) -> Self {
         Self { most, held: HashMap::new(), unseen: HashSet::new(), starts_until: None }
     }
@@ -99,6 +101,7 @@ impl RolloutLimiter {
         names
     }
 
+    /// Its ChatDeployment is gone.
     pub fn give_back(&mut self, key: &Key) {
         self.held.remove(key);
         self.unseen.remove(key);

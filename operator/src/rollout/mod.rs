@@ -11,22 +11,32 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A chat pod, as it counts here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
+    /// Its `metadata.name`.
     pub name: String,
+    /// Its uid, by which it is deleted.
     pub uid: String,
+    /// The StatefulSet's revision that it was made from.
     pub revision: String,
+    /// The identity of the directory that it uses.
     pub directory: String,
+    /// Whether Kubernetes calls it ready.
     pub ready: bool,
+    /// Whether it is being deleted.
     pub terminating: bool,
 }
 
 /// The StatefulSet, as it counts here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Set {
+    /// `spec.replicas`.
     pub replicas: i32,
+    /// From which ordinal on pods are updated.
     pub partition: i32,
     /// Whether its status is about its current spec.
     pub is_observed: bool,
+    /// The revision that pods below the partition have.
     pub current_revision: String,
+    /// The revision that the others get.
     pub update_revision: String,
     /// The hash of the template that was last applied.
     pub template: String,
@@ -44,10 +54,15 @@ impl Set {
 /// Where things are to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
+    /// How many chat pods there are to be in the end.
     pub replicas: i32,
+    /// The lowest ordinal that the user lets through: `rollout.partition`.
     pub partition: i32,
+    /// Whether the user holds all updates back: `rollout.paused`.
     pub paused: bool,
+    /// The hash of the pod template that is wanted.
     pub template: String,
+    /// The identity of the directory that is wanted.
     pub directory: String,
 }
 
@@ -74,31 +89,49 @@ pub enum Phase {
     /// Kubernetes has not looked at the last change yet, which takes it an instant.
     Unseen,
     /// Pods are added or taken away.
-    Scaling { to: i32 },
+    Scaling {
+        /// The replicas that are wanted.
+        to: i32,
+    },
     /// A pod is being updated, or just was and is not ready yet.
-    Rolling { ordinal: i32 },
+    Rolling {
+        /// Which one.
+        ordinal: i32,
+    },
     /// An update waits.
-    Waiting { why: Wait },
+    Waiting {
+        /// What for.
+        why: Wait,
+    },
     /// All pods stop, since the directory is another one.
     ChangingDirectory,
 }
 
+/// What an update waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
+    /// The user has paused it.
     Paused,
+    /// Other ChatDeployments roll, as many as may at once.
     Slot,
+    /// The managed Valkey is not up to date and ready yet.
     Redis,
+    /// Pods are missing or not ready, and may yet come.
     OtherPods,
+    /// Pods are still being taken away.
     ScaleIn,
 }
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
+    /// `spec.replicas` as it is to be now.
     pub replicas: i32,
+    /// The partition as it is to be now.
     pub partition: i32,
     /// A pod that has to be deleted by the operator: Kubernetes does not while another one is unready.
     pub delete: Option<(String, String)>,
+    /// What the status says of it.
     pub phase: Phase,
 }
 

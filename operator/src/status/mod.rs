@@ -17,18 +17,27 @@ pub use redis::{Report, redis_ready};
 use crate::api::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
 use crate::rollout::{Phase, Step, Wait};
 
+/// All is as asked: every pod is there, ready, and of the wanted version.
 pub const READY: &str = "Ready";
+/// Something is under way.
 pub const PROGRESSING: &str = "Progressing";
+/// Something is wrong, and stays so without help.
 pub const DEGRADED: &str = "Degraded";
+/// What the pods say of Redis.
 pub const REDIS_READY: &str = "RedisReady";
 
 /// A chat pod, as it counts here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
+    /// Its `metadata.name`.
     pub name: String,
+    /// Whether Kubernetes calls it ready.
     pub is_ready: bool,
+    /// Whether it has the wanted version.
     pub is_updated: bool,
+    /// Whether it is being deleted: then it is not judged.
     pub is_terminating: bool,
+    /// What is wrong with it now.
     pub problem: Option<Problem>,
 }
 
@@ -37,10 +46,13 @@ pub struct Pod {
 pub struct Input<'a> {
     /// The name of the operator that says it.
     pub operator: &'a str,
+    /// The `metadata.generation` that this is about.
     pub generation: i64,
     /// The effective replicas.
     pub desired: i32,
+    /// The step of the roll-out that is under way.
     pub step: &'a Step,
+    /// The chat pods that there are.
     pub pods: &'a [Pod],
     /// By pod; only fresh ones.
     pub reports: &'a BTreeMap<String, Report>,
@@ -50,14 +62,19 @@ pub struct Input<'a> {
     pub lost: &'a [String],
     /// ChatDeployments whose roll-outs have stopped and are in the way of others.
     pub stalled: &'a [String],
+    /// The label selector of the chat pods, for the scale subresource.
     pub selector: String,
     /// The one that the spec asks for.
     pub image: String,
+    /// Where clients come in.
     pub endpoints: Endpoints,
+    /// Where Redis is, without a user and a password.
     pub redis_endpoint: String,
     /// Whether rooms and players may be written anew: they are not worth a write each few seconds.
     pub counts_may_change: bool,
+    /// The time, as RFC 3339: conditions that change get it.
     pub now: &'a str,
+    /// What the status says so far.
     pub previous: &'a ChatDeploymentStatus,
 }
 

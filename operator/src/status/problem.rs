@@ -2,15 +2,19 @@
 
 use super::Reason;
 
+/// Something that is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// Which of the fixed reasons.
     pub reason: Reason,
+    /// What is wrong, for people; cut if it is long.
     pub message: String,
 }
 
 const LONGEST: usize = 400;
 
 impl Problem {
+    /// A message that is too long for a condition is cut.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let mut message = message.into();
         if message.len() > LONGEST {
@@ -58,6 +62,7 @@ impl Problem {
         Some(Self::new(reason, message))
     }
 
+    /// A container ended: by Kubernetes' reason and the exit code.
     pub fn of_ended(reason: &str, code: i32) -> Self {
         Self::new(Reason::CrashLooping, format!("it ended with code {code} ({reason}); see its log"))
     }

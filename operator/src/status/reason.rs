@@ -4,11 +4,13 @@ macro_rules! reasons {
     ($($name:ident: $meaning:literal, $remedy:literal;)*) => {
         /// Why a condition is as it is.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Reason { $($name),* }
+        pub enum Reason { $(#[doc = $meaning] $name),* }
 
         impl Reason {
+            /// All reasons, in the order of the page that lists them.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
+            /// As conditions have it.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name)),* }
             }

@@ -9,9 +9,13 @@ use super::{Reason, Said, with_remedy};
 /// What a pod's `/status` said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
+    /// `ok`, or the code of what is wrong, as `directory.state` of chatd's /status.
     pub state: String,
+    /// A sentence for people; empty if all is well.
     pub detail: String,
+    /// Rooms that the pod owns.
     pub rooms: i64,
+    /// Players in them.
     pub players: i64,
 }
 
