@@ -1,6 +1,6 @@
 //! What comes from the owner of a relayed session, and what of that concerns more than the relay. Pure: no I/O.
 
-use super::session::{Next, Overdue};
+use super::outcome::{Next, Overdue};
 use crate::hub::Hub;
 use crate::hub::request::Asked;
 use crate::ids::{RelayId, SessionId, Time};

@@ -1,9 +1,12 @@
 //! Sessions of this pod whose room is elsewhere: their commands go to its owner, and wait while the owner changes. Pure: no I/O.
 
 mod delivery;
+mod outcome;
 mod pending;
 mod reattach;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -17,9 +20,9 @@ use crate::protocol::{Command, ErrorCode, Event, OnWrongPod, PodBoot, RoomId};
 use crate::record::Owner;
 use crate::shrink::Shrink;
 
+use outcome::{Next, Overdue, Received};
 use pending::{Pending, Refused};
 pub use session::{Membership, Relay};
-use session::{Next, Overdue, Received};
 
 /// The sessions whose room is elsewhere, by their number on the peer links. What each of them is about stands in its session.
 #[derive(Debug)]

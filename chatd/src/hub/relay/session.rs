@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::outcome::{Next, Overdue, Received};
 use super::pending::{Pending, PendingCommands, Refused};
 use crate::hub::interface::HubSettings;
 use crate::hub::request::{ATTACH_PATIENCE, Waiter};
@@ -47,44 +48,6 @@ impl Membership {
         let Self { name, seat, resumable, key, timeline, position, seq } = *self;
         Attach { encoding, name, seat, resumable, key, timeline, position, seq, moved }
     }
-}
-
-/// What a delivery comes to, in this order.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Received {
-    /// These were carried out before, and their replies are lost.
-    pub lost: Refused,
-    /// The bytes have not come before, and are for the client.
-    pub is_new: bool,
-    /// So many of the bytes had waited at the owner, beyond the window.
-    pub brought: usize,
-    pub next: Next,
-}
-
-/// What becomes of a session after a delivery.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Next {
-    /// It goes on as it was.
-    Unchanged,
-    /// It has got its seat: the answer to JOIN or RESUME.
-    Opened,
-    /// The owner has taken it on, and tells what was missed.
-    Admitted,
-    /// All that was missed has come. `lost`: these may have been carried out, and nobody knows. What else waits is to be sent.
-    CaughtUp { lost: Refused },
-    /// It is in no room any more. `miss`: that counts as one.
-    Outside { miss: bool },
-    /// Its connection ends.
-    Closed { code: Option<ErrorCode> },
-}
-
-/// What has not come in time.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Overdue {
-    /// The answer to JOIN or RESUME, with the client's number for it.
-    Entry { id: Option<u64> },
-    /// The new owner's word that it has taken the session on.
-    Attach,
 }
 
 /// The entry pod's side of a relayed session.
@@ -397,3 +360,7 @@ impl Relay {
         self.pending.check_invariants(self.is_live());
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -1,6 +1,8 @@
 //! Sessions of other pods whose room is here: what each may still be sent, what waits for that, and how each ends. Pure: no I/O.
 
 mod frames;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
