@@ -1,4 +1,4 @@
-//! Searches (`search/`) amid the rest of the hub: what they are told of rooms that are here, and what is done with what they find.
+//! Joins the searches (`search/`) to the rest of the hub: tells them of the rooms that are here, and carries out what they return.
 //! Pure: no I/O.
 
 use super::Hub;
@@ -32,7 +32,7 @@ impl Hub {
         self.search.look_up(&mut self.context, time, query, room);
     }
 
-    /// Remembers the highest owner of a room; a lower ownership that is held here ends.
+    /// Remembers the highest owner of a room. If this pod holds the room by a lower ownership, it releases the room.
     pub(super) fn learn(&mut self, time: Time, room: RoomId, owner: &Owner) {
         let Some(key) = self.rooms.key(room) else {
             return self.context.learn_owner(time, room, owner);
@@ -44,7 +44,7 @@ impl Hub {
         }
     }
 
-    /// The answer to `Ask`.
+    /// Another pod asks whether this one serves `room`.
     pub(super) fn asked_about(
         &mut self,
         time: Time,
@@ -80,7 +80,7 @@ impl Hub {
         self.finish_searches(time);
     }
 
-    /// Carries out what searches have come to.
+    /// Carries out what searches return.
     pub(super) fn finish_searches(&mut self, time: Time) {
         while let Some(event) = self.search.next_event(&mut self.context, time) {
             match event {
@@ -105,18 +105,18 @@ impl Hub {
 
     fn slot_for_takeover(&mut self, time: Time, room: RoomId) -> Result<RoomSlot, Obstacle> {
         if self.incoming.contains(room) {
-            Err(Obstacle::IsComing)
+            Err(Obstacle::Incoming)
         } else if self.outgoing.is_draining() {
             Err(Obstacle::Draining)
         } else if !self.context.settled() {
             Err(Obstacle::Refused(ErrorCode::Unavailable))
         } else {
-            // The clients that look for it are in it, or are about to be.
+            // The clients that search for the room are in it, or will be.
             self.rooms.slot_for_people(&mut self.context, time).ok_or(Obstacle::Refused(ErrorCode::TooManyRooms))
         }
     }
 
-    /// A room is this pod's by a swap.
+    /// A swap has made the room this pod's.
     fn taken_over(&mut self, time: Time, takeover: Takeover) {
         let Takeover { room, ownership, stored, basis, slot, asked, waiters } = takeover;
         let bucket = Bucket::new(self.context.settings.rate, self.context.settings.burst, time.now);
@@ -159,7 +159,7 @@ impl Hub {
         self.relays.open(&mut self.sessions, &mut self.context, time, room, waiter, owner);
     }
 
-    /// Where clients reach a pod; `None`: the deployment has not said (yet), so they are relayed.
+    /// Where clients reach a pod; `None`: the deployment has not configured it (yet), so they are relayed.
     pub(super) fn address_of(&self, owner: &Owner) -> Option<(String, String)> {
         match &self.advertised {
             Some(pods) => pods.get(&owner.pod_id).map(|pod| (pod.tcp.clone(), pod.web.clone())),

@@ -1,4 +1,4 @@
-//! What comes of a search for the rest of the hub, which carries it out at once. Pure: no I/O.
+//! What a search returns: the hub carries each event out at once. Pure data: no I/O.
 
 use bytes::Bytes;
 
@@ -7,19 +7,20 @@ use crate::hub::request::Waiter;
 use crate::protocol::{ErrorCode, Ownership, RoomId};
 use crate::record::{Owner, Record};
 
+/// See the module's documentation.
 #[derive(Debug)]
 pub enum SearchEvent {
-    /// `owner` serves the room: those who waited go there.
+    /// `owner` serves the room: the waiters go there.
     Found { room: RoomId, owner: Owner, waiters: Vec<Waiter> },
-    /// They wait no more, and get `code`.
+    /// The waiters are refused with `code`.
     TurnedAway { waiters: Vec<Waiter>, code: ErrorCode },
-    /// Nobody serves the room, or will. [`super::Search::take_over`] is to be called with a place for it.
+    /// Nobody serves the room, or will. The hub answers with [`super::Search::take_over`].
     Ownerless { room: RoomId },
-    /// The directory has made the room this pod's.
+    /// The swap has succeeded: the room is this pod's.
     TakenOver(Box<Takeover>),
 }
 
-/// A room that is this pod's by a swap of its record.
+/// A room that this pod owns since a swap of its record.
 #[derive(Debug)]
 pub struct Takeover {
     pub room: RoomId,
@@ -36,10 +37,10 @@ pub struct Takeover {
 /// Why this pod cannot take a room over now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The room is being moved to here: a takeover would throw away what comes with it.
-    IsComing,
-    /// The pod drains. Another one has to do it: sessions that have a seat in the room come by way of that one.
+    /// The room is moving here: a takeover would throw its state away.
+    Incoming,
+    /// This pod drains. Another one has to take the room over: sessions with a seat in it reconnect there.
     Draining,
-    /// Clients that want in get this code.
+    /// Clients that want to enter get this code.
     Refused(ErrorCode),
 }

@@ -1,4 +1,4 @@
-//! Looking at the leases of pods that do not answer. Pure: no I/O.
+//! Reading the leases of pods that do not answer. Pure: no I/O.
 
 use super::probe::LeaseState;
 use super::watch::PodWatch;
@@ -10,13 +10,14 @@ use crate::lease::LeaseRecord;
 use crate::protocol::{PodBoot, RoomId};
 use crate::record::Owner;
 
-/// Records that are read again with a look: their owner may be one that gives its rooms away and is only not to be reached.
+/// How many records are read again after a look that found the lease held: the owner may be alive, unreachable and moving its rooms
+/// to other pods.
 const READ_AGAIN: usize = 1;
-/// So many threads of a pod do that with each look, and of more each in its turn. The looks are shared (`pod/asking.rs`).
+/// At most so many threads of a pod do that after one look; if it has more, they take turns. They share the looks (`pod/asking.rs`).
 const READING_THREADS: usize = 4;
 
 impl Search {
-    /// The lease of a possible owner will be looked at. `soon`: before the next look that is due anyway.
+    /// Has the lease of a possible owner read. `soon`: before the next look that is due anyway.
     pub(super) fn ask_lease(&mut self, context: &mut Context, time: Time, owner: &Owner, soon: bool) {
         let boot = owner.ownership.boot;
         let watch = self.watches.entry(boot).or_insert_with(|| PodWatch::new(owner));
@@ -79,7 +80,7 @@ impl Search {
         }
     }
 
-    /// Reads records of rooms that wait for a pod again, those first that were read longest ago.
+    /// Reads again at most `most` records of rooms that wait for the pod with `boot`, the oldest readings first.
     pub(super) fn read_again(&mut self, context: &mut Context, time: Time, boot: PodBoot, most: usize) {
         let waiting = self.searches.iter().filter(|(_, search)| search.waits_for(boot) && search.is_parked());
         let mut waiting: Vec<(Ticket, RoomId)> = waiting.map(|(room, search)| (search.read, *room)).collect();
@@ -92,7 +93,7 @@ impl Search {
         }
     }
 
-    /// Time has passed: looks that are due, and an end of those that nobody waits for.
+    /// Time has passed: reads the leases that are due, and drops the watches that no search needs.
     pub fn watches_due(&mut self, context: &mut Context, time: Time) {
         let searches = &self.searches;
         let is_waited_for = |boot: PodBoot| searches.values().any(|search| search.waits_for(boot));
@@ -106,7 +107,7 @@ impl Search {
         }
     }
 
-    /// A room that was `boot`'s is another pod's: if it lives, it gives its rooms away.
+    /// A room of the pod with `boot` belongs to another pod now: if the former owner lives, it is moving its rooms.
     pub(super) fn owner_has_changed(&mut self, context: &mut Context, time: Time, boot: PodBoot) {
         if let Some(watch) = self.watches.get_mut(&boot).filter(|watch| !watch.changed) {
             watch.changed = true;
@@ -114,7 +115,7 @@ impl Search {
         }
     }
 
-    /// The lease of the pod with `boot`, if rooms wait for it, is looked at before the next look that is due anyway.
+    /// If searches wait for the lease of the pod with `boot`, it is read before the next look that is due anyway.
     pub fn look_soon(&mut self, context: &mut Context, time: Time, boot: PodBoot) {
         if let Some(watch) = self.watches.get_mut(&boot) {
             context.arm(watch.look_soon(time.now), Timer::Watches);

@@ -1,10 +1,11 @@
-//! Finding a room's owner for those who ask for a room that is not here, and taking it over if its owner is gone. Pure: no I/O.
+//! Finds the owner of a room that is not here, and takes the room over if its owner is gone. Pure: no I/O.
 //!
-//! All who ask for one room share one search: read the record; ask its owner, and the highest owner known, whether they serve the
+//! All who ask for one room share one search: read the record; ask its owner, and the highest known owner, whether they serve the
 //! room; then send everyone there, or take the room over (docs/architecture.md, Ownership). All searches for rooms of one pod that does not
 //! answer share one look at its lease, and all living pods share its rooms.
 //!
-//! A machine: it is told what happens, asks the directory and other pods, and [`Search::next_event`] says, one by one, what has come of it.
+//! A state machine that knows no hub: its methods ask the directory and other pods through the context, and
+//! [`Search::next_event`] returns one by one what the hub has to carry out.
 
 mod event;
 mod leases;
@@ -40,17 +41,17 @@ pub use event::{Obstacle, SearchEvent, Takeover};
 
 /// Pause before asking again (ms).
 const PAUSE: u64 = 200;
-/// How long a search that waits for a lease is kept when nobody waits for it (ms): clients that were turned away come back.
+/// How long a search that waits for a lease is kept when nobody waits for it (ms): refused clients come back.
 const KEPT: u64 = 3_000;
 
-/// What is to be done next. Between two of them the hub carries out what the first has come to.
+/// A step on the agenda. The hub carries out the events of one before the next begins.
 #[derive(Debug)]
 enum Task {
     Report(SearchEvent),
-    /// Its time has come.
-    GoOn(RoomId),
+    /// The search's time has come.
+    Due(RoomId),
     Evaluate(RoomId),
-    /// Records of so many rooms that wait for this pod.
+    /// At most `most` records of rooms that wait for the pod with `boot`.
     ReadAgain {
         boot: PodBoot,
         most: usize,
@@ -93,12 +94,12 @@ impl Search {
         }
     }
 
-    /// What has come of what was told: to be called, and each event carried out, until there is none.
+    /// The next event. After any other call the hub calls this, and carries each event out, until there is none.
     pub fn next_event(&mut self, context: &mut Context, time: Time) -> Option<SearchEvent> {
         while let Some(task) = self.agenda.pop_front() {
             match task {
                 Task::Report(event) => return Some(event),
-                Task::GoOn(room) => self.go_on(context, time, room),
+                Task::Due(room) => self.advance(context, time, room),
                 Task::Evaluate(room) => self.evaluate(context, time, room),
                 Task::ReadAgain { boot, most } => self.read_again(context, time, boot, most),
             }
@@ -106,7 +107,7 @@ impl Search {
         None
     }
 
-    /// Before all else that is to be done.
+    /// The next event, before everything on the agenda.
     fn report(&mut self, event: SearchEvent) {
         self.agenda.push_front(Task::Report(event));
     }
@@ -117,7 +118,7 @@ impl Search {
         self.agenda.extend(rooms.into_iter().map(Task::Evaluate));
     }
 
-    // ---- who waits
+    // ---- waiters
 
     /// Looks for `room`, which is not here, on behalf of `waiter`.
     pub fn look_for(&mut self, context: &mut Context, time: Time, room: RoomId, waiter: Waiter) {
@@ -125,7 +126,7 @@ impl Search {
         self.add_to(context, time, room, |search| search.waiters.push(waiter));
     }
 
-    /// `add` notes who waits for the room to its search, which begins now if there was none.
+    /// `add` adds a waiter to the room's search, which begins now if there was none.
     fn add_to(&mut self, context: &mut Context, time: Time, room: RoomId, add: impl FnOnce(&mut RoomSearch)) {
         let begins = !self.searches.contains_key(&room);
         let search = self.searches.entry(room).or_default();
@@ -145,19 +146,19 @@ impl Search {
             return;
         };
         let waiters: Vec<Waiter> = search.waiters.extract_if(.., |waiter| waiter.deadline <= time.now).collect();
-        self.agenda.push_back(Task::GoOn(room));
+        self.agenda.push_back(Task::Due(room));
         if !waiters.is_empty() {
             self.report(SearchEvent::TurnedAway { waiters, code: ErrorCode::Unavailable });
         }
     }
 
-    fn go_on(&mut self, context: &mut Context, time: Time, room: RoomId) {
+    fn advance(&mut self, context: &mut Context, time: Time, room: RoomId) {
         self.queries_due(context, time, room);
         let Some(search) = self.searches.get_mut(&room) else {
             return;
         };
         search.askers.retain(|asker| asker.deadline > time.now);
-        // A takeover that is under way is seen to its end even if nobody waits for it any more.
+        // A takeover in flight goes on even if nobody waits for it any more.
         if search.is_idle() && search.attempt.is_none() {
             let kept_until = *search.kept_until.get_or_insert(time.now + KEPT);
             if search.is_parked() && time.now < kept_until {
@@ -173,7 +174,7 @@ impl Search {
         }
     }
 
-    // ---- how far it has come
+    // ---- steps
 
     fn read_record(&mut self, context: &mut Context, time: Time, room: RoomId) {
         let ticket = context.ask(Purpose::Search(room), Request::Get { key: Key::Room(room) });
@@ -218,7 +219,7 @@ impl Search {
                 }
             }
             _ => {
-                // No answer: those who look for a way in are told; those with a seat go on looking.
+                // No answer: clients that want to enter are refused; sessions with a seat go on waiting.
                 self.give_up_entering(context, room, ErrorCode::Unavailable);
                 self.pause(context, time, room);
             }
@@ -266,22 +267,22 @@ impl Search {
         self.agenda.push_back(Task::Evaluate(room));
     }
 
-    // ---- how it ends
+    // ---- its end
 
-    /// Ends a search: those who waited for the room. Who asked how many are in it is answered with `code`.
+    /// Ends a search and returns its waiters. Queries are answered with `code`.
     pub fn end(&mut self, context: &mut Context, room: RoomId, code: ErrorCode) -> Vec<Waiter> {
         self.answer_queries(context, room, Err(code));
         self.tell_askers(context, room, None);
         self.searches.remove(&room).map(|search| search.waiters).unwrap_or_default()
     }
 
-    /// Nobody gets in.
+    /// Ends a search; all waiters are refused with `code`.
     fn give_up(&mut self, context: &mut Context, room: RoomId, code: ErrorCode) {
         let waiters = self.end(context, room, code);
         self.report(SearchEvent::TurnedAway { waiters, code });
     }
 
-    /// Those who want in are told no; those with a seat go on looking.
+    /// Clients that want to enter are refused with `code`; sessions with a seat go on waiting.
     fn give_up_entering(&mut self, context: &mut Context, room: RoomId, code: ErrorCode) {
         self.answer_queries(context, room, Err(code));
         self.tell_askers(context, room, None);
@@ -292,7 +293,7 @@ impl Search {
     }
 }
 
-/// What somebody is told whose room nobody knows of: a pod that may have missed something does not say that there is none.
+/// The answer for a room without a record: a pod that is not settled does not claim that the room does not exist.
 fn no_such_room(context: &Context) -> ErrorCode {
     if context.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable }
 }

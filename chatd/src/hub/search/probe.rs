@@ -19,7 +19,7 @@ pub enum ProbeAnswer {
     /// It is about to serve the room.
     Soon,
     Declined,
-    /// It cannot be reached, did not answer, or another process answers in its place.
+    /// It is unreachable, did not answer in time, or another process has its address.
     Silent,
 }
 
@@ -78,7 +78,7 @@ impl Probe {
         }
     }
 
-    /// It has not much time left to answer, or none.
+    /// Little or none of its time to answer is left.
     pub fn is_late(&self, now: u64) -> bool {
         match self.answer {
             ProbeAnswer::Silent => true,
@@ -87,7 +87,7 @@ impl Probe {
         }
     }
 
-    /// It does not serve the room and will not: the room may be taken from it.
+    /// It does not serve the room and will not: the room may be taken over.
     fn is_out(&self, check_lease: bool) -> bool {
         match self.answer {
             ProbeAnswer::Declined => true,

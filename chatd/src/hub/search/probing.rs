@@ -1,4 +1,4 @@
-//! Asking the possible owners of a room, and going on by their answers. Pure: no I/O.
+//! Asking the possible owners of a room, and acting on their answers. Pure: no I/O.
 
 use super::event::SearchEvent;
 use super::probe::{LEASE_AFTER, LeaseState, Outcome, Probe, ProbeAnswer, outcome};
@@ -12,7 +12,7 @@ use crate::protocol::{ErrorCode, Ownership, PodBoot, RoomId};
 use crate::record::Owner;
 
 impl Search {
-    /// Asks a possible owner; asks for its lease as well where it may be gone.
+    /// Asks a possible owner whether it serves the room; if it is not linked, its lease is read as well.
     pub(super) fn probe(
         &mut self,
         context: &mut Context,
@@ -97,7 +97,7 @@ impl Search {
         }
     }
 
-    /// Goes on with a search as far as what has been heard allows.
+    /// Takes a search as far as the answers so far allow.
     pub(super) fn evaluate(&mut self, context: &mut Context, time: Time, room: RoomId) {
         let Some(RoomSearch { step: SearchStep::Probing(probes), .. }) = self.searches.get_mut(&room) else {
             return;
@@ -129,7 +129,7 @@ impl Search {
                 let code = no_such_room(context);
                 self.give_up(context, room, code);
             }
-            // Who waited has given up.
+            // The last waiter has given up.
             Outcome::Nobody if search.is_idle() => {
                 self.searches.remove(&room);
             }
@@ -149,7 +149,7 @@ impl Search {
         self.report(SearchEvent::Found { room, owner, waiters });
     }
 
-    /// A late peer may be dead: its lease says.
+    /// Pods that answer late may be dead: their leases are read.
     fn ask_leases_of_the_late(&mut self, context: &mut Context, time: Time, room: RoomId) {
         let Some(search) = self.searches.get_mut(&room) else {
             return;
@@ -165,8 +165,8 @@ impl Search {
         }
     }
 
-    /// Another pod asks for `room`, which is not here and not on its way. `dead`: an ownership whose pod is dead; this pod is to take the
-    /// room over above it.
+    /// Another pod asks for `room`, which is not here and not on its way. `dead`: an ownership whose pod is dead; this pod is to
+    /// take the room over above it.
     pub fn asked_by_pod(
         &mut self,
         context: &mut Context,

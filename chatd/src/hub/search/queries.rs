@@ -1,4 +1,4 @@
-//! Who is in a room, for the HTTP API: what its record says, or that there is no such room. Pure: no I/O.
+//! Answers the HTTP API who is in a room that is elsewhere: by its record. Pure: no I/O.
 
 use super::Search;
 use super::room_search::Query;
@@ -21,7 +21,7 @@ impl Search {
         self.answer_by_record(context, room);
     }
 
-    /// Answers all who ask who is there, if there is a record. True: nobody else waits for this search.
+    /// Answers the queries, if there is a record. True: nobody else waits for this search.
     pub(super) fn answer_by_record(&mut self, context: &mut Context, room: RoomId) -> bool {
         let Some(search) = self.searches.get(&room).filter(|search| !search.queries.is_empty()) else {
             return false;

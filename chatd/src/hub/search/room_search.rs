@@ -1,4 +1,4 @@
-//! The search for the owner of one room: who waits for it, and how far it has come. Pure: no I/O.
+//! The search for the owner of one room: its waiters and its step. Pure: no I/O.
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::ids::Ticket;
 use crate::protocol::{Ownership, PodBoot};
 use crate::record::Record;
 
-/// A question of the HTTP API who is in the room.
+/// The HTTP API asks who is in the room.
 #[derive(Debug)]
 pub struct Query {
     pub number: u64,
@@ -39,7 +39,7 @@ pub enum SearchStep {
     Pausing,
 }
 
-/// A takeover: the record that was to be written, whose it makes the room, and the record that it was to take the place of.
+/// A takeover that may have succeeded: a swap of the record `basis` for `bytes`.
 #[derive(Debug)]
 pub struct Attempt {
     pub bytes: Bytes,
@@ -58,19 +58,19 @@ pub struct RoomSearch {
     pub askers: Vec<Asker>,
     pub step: SearchStep,
     pub until: u64,
-    /// Nobody waits for it any more, and it is kept until then.
+    /// Nobody waits any more: the search ends then.
     pub kept_until: Option<u64>,
-    /// It has waited for a lease already: the next look at that will do.
+    /// The search has waited for a lease before, and needs no look at it before the next one that is due.
     pub patient: bool,
-    /// The last request that was made when the record had been read: what is asked later is answered later.
+    /// The last ticket that existed when the record came: a look at a lease counts only if its ticket is a later one.
     pub read: Ticket,
     pub stored: Option<Bytes>,
     pub record: Option<Record>,
-    /// What this search has tried to write: if it is there, the room is ours.
+    /// If the record turns out to be this one's `bytes`, the room is ours.
     pub attempt: Option<Attempt>,
     /// Another pod has been asked to take the room over.
     pub turn: Option<Turn>,
-    /// It is this pod's to take over.
+    /// This pod is to take the room over itself.
     pub own_turn: bool,
 }
 
@@ -95,7 +95,7 @@ impl Default for RoomSearch {
 }
 
 impl RoomSearch {
-    /// Nobody waits for it.
+    /// Nobody waits for the room.
     pub fn is_idle(&self) -> bool {
         self.waiters.is_empty() && self.queries.is_empty() && self.askers.is_empty()
     }
@@ -108,17 +108,17 @@ impl RoomSearch {
         if let SearchStep::Probing(probes) = &mut self.step { probes } else { &mut [] }
     }
 
-    /// Those of its possible owners that are the process with `boot`.
+    /// The probes of the process with `boot`.
     pub fn probes_of(&mut self, boot: PodBoot) -> impl Iterator<Item = &mut Probe> {
         self.probes_mut().iter_mut().filter(move |probe| probe.is_of(boot))
     }
 
-    /// It waits for the lease of the pod with `boot`.
+    /// The search needs to know whether the pod with `boot` has its lease.
     pub fn waits_for(&self, boot: PodBoot) -> bool {
         self.probes().iter().any(|probe| probe.is_of(boot) && probe.lease != LeaseState::Unasked)
     }
 
-    /// It waits for nothing but a lease.
+    /// The search waits for a lease to run out, and for nothing else.
     pub fn is_parked(&self) -> bool {
         let waits = |probe: &Probe| !matches!(probe.lease, LeaseState::Unasked | LeaseState::Gone);
         self.probes().iter().any(|probe| probe.is_silent() && waits(probe))

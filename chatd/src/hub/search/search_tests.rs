@@ -322,8 +322,8 @@ fn the_http_api_is_told_who_is_in_the_record_and_nobody_is_asked() {
 fn who_waits_is_turned_away_in_time_and_a_search_that_waits_for_a_lease_is_kept_a_little_longer() {
     let mut bench = Bench::parked();
     let events = bench.pass(TAKEOVER_PATIENCE);
-    let away = |event: &SearchEvent| matches!(event, SearchEvent::TurnedAway { waiters, code } if waiters.len() == 1 && *code == ErrorCode::Unavailable);
-    assert!(events.iter().any(away), "{events:?}");
+    let [SearchEvent::TurnedAway { waiters, code: ErrorCode::Unavailable }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(waiters.len(), 1);
     assert!(bench.search.is_under_way(room()));
     assert!(bench.pass(KEPT).is_empty());
     assert_eq!((bench.search.len(), bench.search.watch_count()), (0, 1));

@@ -1,8 +1,8 @@
-//! Takeovers are shared: of a dead pod's rooms each living pod takes as many as any other. Pure: no I/O.
+//! The living pods share a dead pod's rooms evenly. Pure: no I/O.
 //!
-//! A room falls to the living pod that a hash of the room and the pod's boot names (rendezvous hashing): the pod that is asked for
-//! the room asks that one to take it, and takes it itself if that one does not, or not in time. The pod that takes it looks at
-//! the record and the lease itself, and swaps the record: this decides who tries first, and nothing else.
+//! Rendezvous hashing of the room and the pods' boots names one living pod as the room's heir. The pod that searches for the room asks
+//! the heir to take it over, and does so itself if the heir declines or takes too long. Whoever takes over reads the record and the
+//! lease itself, and swaps the record: the hash decides only who tries first.
 
 use std::hash::Hasher;
 
@@ -18,12 +18,12 @@ use crate::peer_protocol::{Frame, Served};
 use crate::protocol::{Ownership, PodBoot, RoomId};
 use crate::record::Owner;
 
-/// How long another pod may take to take a room over (ms): it may have to find out first that the owner does not answer.
+/// How long the heir may take to take a room over (ms): it may have to find out first that the owner does not answer.
 const OTHERS_TURN: u64 = PATIENCE + 500;
-/// Pods that one search can be asked for by.
+/// How many pods one search remembers that have asked for a takeover.
 const ASKERS: usize = 64;
 
-/// The highest of a room's heirs has it.
+/// The living pod with the highest weight is the room's heir.
 pub(super) fn weight(room: RoomId, boot: PodBoot) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     hasher.write(room.to_string().as_bytes());
@@ -31,10 +31,10 @@ pub(super) fn weight(room: RoomId, boot: PodBoot) -> u64 {
     hasher.finish()
 }
 
-/// Of the pods that have a lease those that may take the rooms of the pod with the boot `dead`: their boots and peer addresses.
+/// Among the pods that have a lease, those that may take over the rooms of the pod with the boot `dead`: boots and peer addresses.
 fn heirs(pods: &[(String, bytes::Bytes)], dead: PodBoot, me: PodBoot) -> Vec<(PodBoot, String)> {
     let leases: Vec<LeaseRecord> = pods.iter().filter_map(|(_, bytes)| LeaseRecord::parse(bytes)).collect();
-    // Without this pod among them nothing is known of whose deployment they are.
+    // If this pod is not listed, the listed ones may belong to another deployment.
     let uid = leases.iter().find(|lease| lease.boot == me).map(|lease| lease.uid.clone());
     let alike = leases.into_iter().filter(|lease| Some(&lease.uid) == uid.as_ref() && !lease.draining);
     alike.filter(|lease| lease.boot != dead).map(|lease| (lease.boot, lease.peer)).collect()
@@ -88,7 +88,7 @@ impl Search {
     ) {
         let heirs = match answer {
             Ok(Answer::Pods(pods)) => Heirs::Known(heirs(&pods, dead, context.me.ownership.boot)),
-            // The directory is away: its next answer about the lease goes on with this.
+            // The directory is unavailable: after its next answer about the lease the pods are asked for again.
             _ => Heirs::Unasked,
         };
         let known = matches!(heirs, Heirs::Known(_));

@@ -1,4 +1,4 @@
-//! Taking a room over from owners that are gone: up to the swap of its record, and what that has come to. Pure: no I/O.
+//! Taking a room over from owners that are gone: the swap of its record, and its result. Pure: no I/O.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ impl Search {
     pub fn take_over(&mut self, context: &mut Context, time: Time, room: RoomId, slot: Result<RoomSlot, Obstacle>) {
         let slot = match slot {
             Ok(slot) => slot,
-            Err(Obstacle::IsComing) => return self.pause(context, time, room),
+            Err(Obstacle::Incoming) => return self.pause(context, time, room),
             Err(Obstacle::Draining) => return self.give_up(context, room, ErrorCode::ShuttingDown),
             Err(Obstacle::Refused(code)) => {
                 self.give_up_entering(context, room, code);
@@ -37,7 +37,7 @@ impl Search {
         let ownership = Ownership { epoch, boot: context.me.ownership.boot };
         debug_assert!(ownership > record.ownership(), "a takeover raises the ownership: {search:?}");
         let held = record.held_seats(context.settings.max_players);
-        // The pods that had the room have to hear that they do not any more.
+        // The former owners have to hear of the takeover.
         let former = probes.iter().map(|probe| Former::from(&probe.owner)).chain(record.former.iter().cloned());
         let new = Record::new(&context.me_as(ownership), held.into_iter()).naming(former).to_bytes();
         let basis = record.clone();
@@ -49,7 +49,7 @@ impl Search {
         self.step(context, time, room, SearchStep::TakingOver(ticket), PATIENCE);
     }
 
-    /// Those who wait for what looks like a takeover may wait longer.
+    /// The room looks like one that will be taken over: its waiters may wait longer.
     pub(super) fn wait_for_takeover(&mut self, context: &mut Context, room: RoomId) {
         let Some(search) = self.searches.get_mut(&room) else {
             return;
@@ -60,7 +60,7 @@ impl Search {
         }
     }
 
-    /// The record says that this pod has the room: it does.
+    /// The record names this pod as the owner since `attempt`: the search ends.
     pub(super) fn taken_over(&mut self, context: &mut Context, room: RoomId, attempt: Attempt) {
         let Attempt { bytes: stored, ownership, basis, slot, asked } = attempt;
         let me = context.me_as(ownership);

@@ -160,7 +160,7 @@ fn what_keeps_a_pod_from_a_takeover_is_told_to_those_who_want_in() {
     assert!(waiters.len() == 2 && code == ErrorCode::ShuttingDown && !bench.search.is_under_way(room()));
 
     let mut bench = declined();
-    bench.ownerless(Err(Obstacle::IsComing));
+    bench.ownerless(Err(Obstacle::Incoming));
     assert!(bench.events().is_empty() && bench.requests().is_empty() && bench.search.is_under_way(room()));
 }
 

@@ -1,15 +1,15 @@
-//! A pod that does not answer, and when its lease is looked at: one look serves all rooms that wait for it. Pure: no I/O.
+//! A pod that does not answer, and when its lease is read: one look serves all searches that wait for it. Pure: no I/O.
 
 use crate::ids::Ticket;
 use crate::protocol::PodBoot;
 use crate::record::Owner;
 
-/// How often a lease is looked at while rooms wait for it to run out (ms).
+/// How often a lease is read while searches wait for it to run out (ms).
 pub const LOOK: u64 = 1_000;
-/// The same, where a room has begun to wait since the last look.
+/// The shortest time between two looks, where a search has begun to wait since the last one (ms).
 const SOONEST: u64 = 250;
 
-/// Those who may take a dead pod's rooms.
+/// The pods that may take a dead pod's rooms over.
 #[derive(Debug, Default)]
 pub enum Heirs {
     #[default]
@@ -24,14 +24,14 @@ pub enum Heirs {
 pub struct PodWatch {
     pub pod_id: String,
     pub peer: String,
-    /// The look that is under way.
+    /// The look in flight.
     pub asked: Option<Ticket>,
     asked_at: Option<u64>,
     /// When the next one is due.
     pub next: u64,
-    /// How many have found that the lease is held.
+    /// How many looks have found the lease held.
     pub held: usize,
-    /// A record has turned out to name another owner by now: so may the others.
+    /// One of its rooms has another owner by now: its other rooms may have, too.
     pub changed: bool,
     pub heirs: Heirs,
 }
@@ -50,7 +50,7 @@ impl PodWatch {
         }
     }
 
-    /// A room waits for the next look. `soon`: it has begun to do so. Returns when that look is due.
+    /// A search waits for the next look, which is due at the time returned. `soon`: within [`SOONEST`] of the last look.
     pub fn waited_for(&mut self, now: u64, soon: bool) -> u64 {
         self.next = match self.asked_at {
             Some(at) => self.next.min(at + if soon { SOONEST } else { LOOK }),
@@ -59,13 +59,13 @@ impl PodWatch {
         self.next
     }
 
-    /// The next look comes before it is due anyway. Returns when.
+    /// Brings the next look forward, to the time returned.
     pub fn look_soon(&mut self, now: u64) -> u64 {
         self.next = self.next.min(self.asked_at.map_or(now, |at| at + SOONEST));
         self.next.max(now + 1)
     }
 
-    /// A look is due. False: the last one has not been answered.
+    /// The next look is due. False: the last one is still in flight.
     pub fn look(&mut self, now: u64) -> bool {
         self.next = now + LOOK;
         let free = self.asked.is_none();
