@@ -103,7 +103,7 @@ impl Hub {
     pub fn wrote(&mut self, session: SessionId, bytes: usize) {
         if let Some(found) = self.sessions.get_mut(session) {
             found.output.written(bytes, found.encoding);
-            self.relays.credit(&mut self.sessions, &mut self.context, session);
+            self.sessions.relay_credit(&mut self.context, session);
         }
     }
 

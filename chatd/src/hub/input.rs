@@ -168,7 +168,7 @@ impl Hub {
             }
             Place::Relayed(_) => {
                 session.limits.count(time.now);
-                self.relays.command(&mut self.sessions, &mut self.context, id, asked.id, command);
+                self.sessions.relay_command(&mut self.context, id, asked.id, command);
             }
             _ => {
                 let verdict = session.limits.command(time.now, command.as_ref().map(|_| ()).map_err(|code| *code));

@@ -1,6 +1,7 @@
 //! What other pods' links and frames come to: each goes to the part that decides. Pure: no I/O.
 
 use super::Hub;
+use super::ownership::Owned;
 use super::request::Asked;
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::{Delivery, Frame};
@@ -101,7 +102,7 @@ impl Hub {
     /// Another pod says that `owner` has taken the room over.
     fn owner_changed(&mut self, time: Time, from: PodBoot, room: RoomId, owner: &Owner) {
         self.learn(time, room, owner);
-        let mine = self.rooms.of(room).map(|owned| owned.ownership());
+        let mine = self.rooms.of(room).map(Owned::ownership);
         let higher = match mine {
             Some(mine) if mine > owner.ownership => Some(self.context.me_as(mine)),
             Some(_) => None,

@@ -132,7 +132,7 @@ impl Hub {
                 }
                 Reach::Local(session) => {
                     if number > 0 {
-                        self.relays.replied(&mut self.sessions, &mut self.context, session, number);
+                        self.sessions.relay_replied(&mut self.context, session, number);
                     }
                     self.say(time, session, id, &event);
                 }

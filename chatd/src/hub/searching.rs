@@ -144,9 +144,8 @@ impl Hub {
             return;
         };
         if !waiter.is_entering() {
-            let Self { relays, sessions, context, .. } = self;
-            return relays.attach(sessions, context, time, waiter.session, owner);
-        };
+            return self.sessions.relay_attach(&mut self.context, time, waiter.session, owner);
+        }
         if mode == OnWrongPod::Redirect
             && let Some((tcp, web)) = self.address_of(owner)
         {

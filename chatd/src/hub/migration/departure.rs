@@ -39,9 +39,9 @@ impl Hub {
         match step {
             ReleaseStep::Relay { session, membership, command } => {
                 let Self { relays, sessions, context, outgoing, .. } = self;
-                relays.follow(sessions, context, time, session, room, membership, !outgoing.is_draining());
+                relays.follow(sessions, context, time, session, (room, membership), !outgoing.is_draining());
                 if let Some((number, command)) = command {
-                    relays.command(sessions, context, session, number, Ok(command));
+                    sessions.relay_command(context, session, number, Ok(command));
                 }
             }
             ReleaseStep::SendAway { to, processed } => {

@@ -1,6 +1,7 @@
 //! What comes from the owner of a relayed session, and what of that concerns more than the relay. Pure: no I/O.
 
 use super::outcome::{Next, Overdue};
+use super::session::Relay;
 use crate::hub::Hub;
 use crate::hub::request::Asked;
 use crate::ids::{RelayId, SessionId, Time};
@@ -19,7 +20,7 @@ impl Hub {
         let Some(id) = relays.session(sessions, from, relay_id) else {
             return;
         };
-        let Some(next) = relays.receive(sessions, context, id, delivery) else {
+        let Some(next) = sessions.relay_receive(context, id, delivery) else {
             return;
         };
         if sessions.get(id).is_some_and(|session| session.output.is_over(context.settings.send_queue)) {
@@ -33,14 +34,14 @@ impl Hub {
             }
             Next::Admitted => sessions.wake(id),
             Next::CaughtUp { lost } => {
-                relays.caught_up(sessions, context, id, lost);
+                sessions.relay_caught_up(context, id, lost);
                 sessions.wake(id);
             }
             Next::Outside { miss } => self.relay_is_outside(time, id, miss),
             Next::Closed { code } => self.relay_is_closed(from, id, code),
         }
         self.leave_if_idle(time, id);
-        if self.relays.is_idle(&self.sessions, id) {
+        if self.sessions.relay(id).is_some_and(Relay::idle) {
             self.sessions.wake(id);
         }
     }
@@ -71,7 +72,7 @@ impl Hub {
 
     /// A relayed session's time is up: JOIN was not answered, or the owner did not take it on.
     pub(in crate::hub) fn relay_due(&mut self, time: Time, id: SessionId) {
-        match self.relays.overdue(&self.sessions, time, id) {
+        match self.sessions.relay(id).and_then(|relay| relay.overdue(time.now)) {
             Some(Overdue::Entry { id: number }) => {
                 let asked = Asked::here(id, number);
                 self.relays.client_gone(&mut self.sessions, &mut self.context, id, Drop::Lost);

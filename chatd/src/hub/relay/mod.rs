@@ -1,6 +1,7 @@
 //! Sessions of this pod whose room is elsewhere: their commands go to its owner, and wait while the owner changes. Pure: no I/O.
 
 mod delivery;
+mod exchange;
 mod outcome;
 mod pending;
 mod reattach;
@@ -15,13 +16,12 @@ use super::request::{Waiter, WaiterPurpose};
 use super::session::Place;
 use super::sessions::Sessions;
 use crate::ids::{RelayId, SessionId, Time};
-use crate::peer_protocol::{Delivery, Drop, Frame};
-use crate::protocol::{Command, ErrorCode, Event, OnWrongPod, PodBoot, RoomId};
+use crate::peer_protocol::{Drop, Frame};
+use crate::protocol::{ErrorCode, OnWrongPod, PodBoot, RoomId};
 use crate::record::Owner;
 use crate::shrink::Shrink;
 
-use outcome::{Next, Overdue, Received};
-use pending::{Pending, Refused};
+use pending::Pending;
 pub use session::{Membership, Relay};
 
 /// The sessions whose room is elsewhere, by their number on the peer links. What each of them is about stands in its session.
@@ -54,12 +54,12 @@ impl Relays {
     /// The session that a frame of the pod with `boot` is about.
     pub fn session(&self, sessions: &Sessions, from: PodBoot, relay: RelayId) -> Option<SessionId> {
         let id = *self.table.get(&relay)?;
-        relay_of(sessions, id).is_some_and(|relay| relay.is_from(from)).then_some(id)
+        sessions.relay(id).is_some_and(|relay| relay.is_from(from)).then_some(id)
     }
 
     /// The sessions that the pod with `boot` has or is to have, in order.
     pub fn of_owner(&self, sessions: &Sessions, boot: PodBoot) -> Vec<SessionId> {
-        let its = |id: &SessionId| relay_of(sessions, *id).is_some_and(|relay| relay.is_from(boot));
+        let its = |id: &SessionId| sessions.relay(*id).is_some_and(|relay| relay.is_from(boot));
         let mut found: Vec<_> = self.table.values().copied().filter(its).collect();
         found.sort_unstable();
         found
@@ -97,8 +97,7 @@ impl Relays {
         context: &mut Context,
         time: Time,
         id: SessionId,
-        room: RoomId,
-        membership: Membership,
+        (room, membership): (RoomId, Membership),
         redirect: bool,
     ) {
         if let Some(session) = sessions.get_mut(id) {
@@ -115,7 +114,7 @@ impl Relays {
 
     /// The session is not relayed any more: what it has asked and not been answered. It is busy until it gets another place.
     fn end(&mut self, sessions: &mut Sessions, id: SessionId) -> VecDeque<Pending> {
-        let Some(relay) = relay_of_mut(sessions, id) else {
+        let Some(relay) = sessions.relay_mut(id) else {
             return VecDeque::new();
         };
         let (relay_id, pending) = (relay.id(), relay.take_pending());
@@ -128,7 +127,7 @@ impl Relays {
 
     /// The client is gone: the owner that has it, or may have it, is told.
     pub fn client_gone(&mut self, sessions: &mut Sessions, context: &mut Context, id: SessionId, drop: Drop) {
-        let Some(relay) = relay_of(sessions, id) else {
+        let Some(relay) = sessions.relay(id) else {
             return;
         };
         if let Some((boot, frame)) = relay.closed(drop) {
@@ -143,14 +142,14 @@ impl Relays {
     /// Nobody who serves the room was found in time: what was sent may have been carried out, and the rest is refused with `code`.
     /// False: none was looked for.
     fn give_up(&mut self, sessions: &mut Sessions, context: &mut Context, id: SessionId, code: ErrorCode) -> bool {
-        let Some(relay) = relay_of_mut(sessions, id).filter(|relay| relay.searching().is_some()) else {
+        let Some(relay) = sessions.relay_mut(id).filter(|relay| relay.searching().is_some()) else {
             return false;
         };
         let pending = relay.take_pending();
         // Whoever was asked to take it on may have done so, and said so too late.
         self.client_gone(sessions, context, id, Drop::Lost);
         for Pending { id: number, sent, .. } in pending {
-            refuse(sessions, context, id, number, if sent { ErrorCode::Unavailable } else { code });
+            sessions.refuse_relayed(context, id, number, if sent { ErrorCode::Unavailable } else { code });
         }
         true
     }
@@ -158,83 +157,7 @@ impl Relays {
     /// The session is not relayed any more, and what it has asked and was not answered is refused.
     fn refuse_pending(&mut self, sessions: &mut Sessions, context: &mut Context, id: SessionId) {
         let pending = self.end(sessions, id);
-        refuse_all(sessions, context, id, pending.into_iter().map(|pending| pending.id));
-    }
-
-    /// Attached, and nothing is in flight.
-    fn is_idle(&self, sessions: &Sessions, id: SessionId) -> bool {
-        relay_of(sessions, id).is_some_and(Relay::idle)
-    }
-
-    fn overdue(&self, sessions: &Sessions, time: Time, id: SessionId) -> Option<Overdue> {
-        relay_of(sessions, id)?.overdue(time.now)
-    }
-
-    // ---- commands and deliveries
-
-    /// A command of a session whose room is elsewhere.
-    pub fn command(
-        &self,
-        sessions: &mut Sessions,
-        context: &mut Context,
-        id: SessionId,
-        number: Option<u64>,
-        command: Result<Command<'_>, ErrorCode>,
-    ) {
-        if let Some(relay) = relay_of_mut(sessions, id) {
-            relay.push(number, command.map(Command::into_owned));
-            relay.send_pending(|boot, frame| context.peers.send(boot, frame));
-        }
-    }
-
-    /// Takes what the owner has sent into the session's output. What else becomes of it; `None`: nothing.
-    fn receive(
-        &mut self,
-        sessions: &mut Sessions,
-        context: &mut Context,
-        id: SessionId,
-        delivery: &Delivery<'_>,
-    ) -> Option<Next> {
-        let Received { lost, is_new, brought, next } =
-            relay_of_mut(sessions, id)?.receive(delivery, &context.settings)?;
-        refuse_all(sessions, context, id, lost);
-        let session = sessions.get_mut(id)?;
-        if next == (Next::Closed { code: Some(ErrorCode::SlowConsumer) }) {
-            // What is queued is dropped, wherever it is.
-            session.output.keep_only_what_is_under_way(session.encoding);
-        }
-        if is_new {
-            session.output.buffer().extend_from_slice(&delivery.bytes);
-        }
-        session.output.was_brought(brought);
-        sessions.mark_dirty(id);
-        Some(next)
-    }
-
-    /// The session has all that it had missed: these are refused, since nobody knows whether they were carried out, and the owner gets
-    /// the others.
-    fn caught_up(&self, sessions: &mut Sessions, context: &mut Context, id: SessionId, lost: Refused) {
-        refuse_all(sessions, context, id, lost);
-        if let Some(relay) = relay_of_mut(sessions, id) {
-            relay.send_pending(|boot, frame| context.peers.send(boot, frame));
-        }
-    }
-
-    /// The reply to a command has been told again from the ring: earlier ones were carried out, and their replies are lost.
-    pub fn replied(&self, sessions: &mut Sessions, context: &mut Context, id: SessionId, number: u64) {
-        let lost = relay_of_mut(sessions, id).map(|relay| relay.replied(number)).unwrap_or_default();
-        refuse_all(sessions, context, id, lost);
-    }
-
-    /// Tells the owner what has been written to the client, a quarter of the window at a time.
-    pub fn credit(&self, sessions: &mut Sessions, context: &mut Context, id: SessionId) {
-        let quarter = context.settings.limits.window / 4;
-        if let Some(session) = sessions.get_mut(id)
-            && let Place::Relayed(relay) = &mut session.place
-            && let Some((boot, frame)) = relay.credit(session.output.len(), quarter)
-        {
-            context.peers.send(boot, &frame);
-        }
+        sessions.refuse_all(context, id, pending.into_iter().map(|pending| pending.id));
     }
 
     // ---- the owner changes
@@ -249,7 +172,7 @@ impl Relays {
         id: SessionId,
         straight: bool,
     ) -> Option<(RoomId, Waiter)> {
-        let relay = relay_of_mut(sessions, id)?;
+        let relay = sessions.relay_mut(id)?;
         let room = relay.room();
         let waiter = match relay.lose_owner(time.now) {
             Ok(give_up) => Waiter::attaching(id, time.now, give_up),
@@ -262,37 +185,10 @@ impl Relays {
             && let Some(owner) = context.known_owners.get(room).cloned()
             && context.peers.is_up(owner.ownership.boot)
         {
-            self.attach(sessions, context, time, id, &owner);
+            sessions.relay_attach(context, time, id, &owner);
             return None;
         }
         Some((room, waiter))
-    }
-
-    /// The owner has given the room up, and commands after `processed` were not carried out.
-    fn owner_yielded(&self, sessions: &mut Sessions, id: SessionId, processed: u64) {
-        if let Some(session) = sessions.get_mut(id)
-            && let Place::Relayed(relay) = &mut session.place
-        {
-            relay.owner_yielded(processed, session.mode == OnWrongPod::Redirect);
-        }
-    }
-
-    /// The client cannot be told where its room is: relaying goes on.
-    fn keep_relaying(&self, sessions: &mut Sessions, id: SessionId) {
-        if let Some(relay) = relay_of_mut(sessions, id) {
-            relay.keep_relaying();
-        }
-    }
-
-    /// Asks an owner to take on a session that had a seat.
-    pub fn attach(&self, sessions: &mut Sessions, context: &mut Context, time: Time, id: SessionId, owner: &Owner) {
-        let Some(encoding) = sessions.get(id).map(|session| session.encoding) else {
-            return;
-        };
-        if let Some(frame) = relay_of_mut(sessions, id).and_then(|relay| relay.attach(time.now, encoding, owner)) {
-            context.peers.send(owner.ownership.boot, &frame);
-            context.arm(time.now + session::ATTACH, Timer::Session(id));
-        }
     }
 
     /// What must hold between calls; panics where it does not.
@@ -307,36 +203,5 @@ impl Relays {
             }
         }
         assert_eq!(self.table.len(), count, "relayed sessions");
-    }
-}
-
-fn relay_of(sessions: &Sessions, id: SessionId) -> Option<&Relay> {
-    match &sessions.get(id)?.place {
-        Place::Relayed(relay) => Some(relay),
-        _ => None,
-    }
-}
-
-fn relay_of_mut(sessions: &mut Sessions, id: SessionId) -> Option<&mut Relay> {
-    match &mut sessions.get_mut(id)?.place {
-        Place::Relayed(relay) => Some(relay),
-        _ => None,
-    }
-}
-
-fn refuse(sessions: &mut Sessions, context: &mut Context, id: SessionId, number: Option<u64>, code: ErrorCode) {
-    context.counters.errors += 1;
-    sessions.say(context, id, number, &Event::Error { code, retry_after_ms: None });
-}
-
-/// Refuses commands of which nobody knows whether they were carried out.
-fn refuse_all(
-    sessions: &mut Sessions,
-    context: &mut Context,
-    id: SessionId,
-    commands: impl IntoIterator<Item = Option<u64>>,
-) {
-    for number in commands {
-        refuse(sessions, context, id, number, ErrorCode::Unavailable);
     }
 }

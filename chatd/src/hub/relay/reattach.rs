@@ -40,7 +40,7 @@ impl Hub {
     ) {
         self.learn(time, room, owner);
         if let Some(id) = self.relays.session(&self.sessions, from, relay_id) {
-            self.relays.owner_yielded(&mut self.sessions, id, processed);
+            self.sessions.relay_owner_yielded(id, processed);
             self.find_owner(time, id, true);
         }
     }
@@ -94,8 +94,8 @@ impl Hub {
         }
         if draining {
             self.fail_quietly(time, id, Some(ErrorCode::Moved));
-        } else {
-            self.relays.keep_relaying(&mut self.sessions, id);
+        } else if let Some(relay) = self.sessions.relay_mut(id) {
+            relay.keep_relaying();
         }
     }
 

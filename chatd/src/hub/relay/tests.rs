@@ -1,12 +1,13 @@
 //! Tests of the table of relayed sessions, with sessions and links, without a hub.
 #![allow(clippy::unwrap_used)]
 
+use super::outcome::Next;
 use super::*;
 use crate::hub::interface::HubSettings;
 use crate::hub::request::Entry;
 use crate::hub::session::Session;
-use crate::peer_protocol::{After, split};
-use crate::protocol::{Encoding, Ownership, SeatId, Timeline};
+use crate::peer_protocol::{After, Delivery, split};
+use crate::protocol::{Command, Encoding, Ownership, SeatId, Timeline};
 
 const FIRST: PodBoot = PodBoot(1);
 const SECOND: PodBoot = PodBoot(2);
@@ -59,7 +60,7 @@ impl World {
 
     fn receive(&mut self, place: (u64, u64), after: After) -> Option<Next> {
         let delivery = Delivery { replies: None, place, bytes: b"line\n".into(), after: Some(after) };
-        self.relays.receive(&mut self.sessions, &mut self.context, self.id, &delivery)
+        self.sessions.relay_receive(&mut self.context, self.id, &delivery)
     }
 
     fn lose_owner(&mut self, straight: bool) -> Option<(RoomId, Waiter)> {
@@ -116,20 +117,20 @@ fn a_join_without_an_answer_is_asked_again_as_it_was() {
 #[test]
 fn a_known_owner_is_asked_straight_away_and_gets_what_was_not_carried_out() {
     let mut world = World::live();
-    let World { relays, sessions, context, id, .. } = &mut world;
+    let World { sessions, context, id, .. } = &mut world;
     for number in [1, 2] {
         let command = Ok(Command::Say { text: "hello".into() });
-        relays.command(sessions, context, *id, Some(number), command);
+        sessions.relay_command(context, *id, Some(number), command);
     }
     context.learn_owner(at(0), room(), &owner(SECOND));
-    relays.owner_yielded(sessions, *id, 2);
+    sessions.relay_owner_yielded(*id, 2);
     assert!(world.lose_owner(true).is_none());
     let sent = [(FIRST, "command 2"), (FIRST, "command 3"), (SECOND, "attach 5")];
     assert_eq!(world.sent(), sent.map(|(boot, what)| (boot, what.to_owned())));
     let Some(Next::CaughtUp { lost }) = world.receive((12, 6), After::CaughtUp { processed: Some(2) }) else {
         panic!("it has caught up");
     };
-    world.relays.caught_up(&mut world.sessions, &mut world.context, world.id, lost);
+    world.sessions.relay_caught_up(&mut world.context, world.id, lost);
     assert_eq!(world.sent(), [(SECOND, "command 3".to_owned())]);
     assert!(world.output().contains("ERR unavailable"), "the reply to the first is lost: {}", world.output());
 }
@@ -137,13 +138,13 @@ fn a_known_owner_is_asked_straight_away_and_gets_what_was_not_carried_out() {
 #[test]
 fn where_no_owner_is_found_what_may_have_been_carried_out_is_unavailable() {
     let mut world = World::live();
-    let World { relays, sessions, context, id, .. } = &mut world;
-    relays.command(sessions, context, *id, None, Ok(Command::Say { text: "hello".into() }));
+    let World { relays, sessions, context, id } = &mut world;
+    sessions.relay_command(context, *id, None, Ok(Command::Say { text: "hello".into() }));
     assert!(!relays.give_up(sessions, context, *id, ErrorCode::RoomNotFound), "it has an owner");
     let (_, waiter) = world.lose_owner(false).unwrap();
     assert!(!waiter.is_entering());
-    let World { relays, sessions, context, id, .. } = &mut world;
-    relays.command(sessions, context, *id, None, Ok(Command::Say { text: "more".into() }));
+    let World { relays, sessions, context, id } = &mut world;
+    sessions.relay_command(context, *id, None, Ok(Command::Say { text: "more".into() }));
     assert!(relays.give_up(sessions, context, *id, ErrorCode::RoomNotFound));
     assert_eq!(world.sent(), [(FIRST, "command 2".to_owned()), (FIRST, "closed Some(5)".to_owned())]);
     let output = world.output();
@@ -154,10 +155,10 @@ fn where_no_owner_is_found_what_may_have_been_carried_out_is_unavailable() {
 #[test]
 fn the_owner_of_a_client_that_is_gone_is_told() {
     let mut world = World::live();
-    let World { relays, sessions, context, id, .. } = &mut world;
+    let World { relays, sessions, context, id } = &mut world;
     relays.client_gone(sessions, context, *id, Drop::Slow);
     assert_eq!(world.sent(), [(FIRST, "closed None".to_owned())]);
-    let World { relays, sessions, context, id, .. } = &mut world;
+    let World { relays, sessions, context, id } = &mut world;
     relays.client_gone(sessions, context, *id, Drop::Lost);
     assert!(world.sent().is_empty(), "once");
 }
