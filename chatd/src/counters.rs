@@ -99,7 +99,7 @@ summed! {
         /// Records and leases in the directory that could not be parsed and were treated as missing.
         pub unreadable_records: u64,
         /// Lease lapses after which a thread paused its rooms.
-        pub thaws: u64,
+        pub lease_lapses: u64,
     }
 }
 

@@ -221,7 +221,7 @@ impl Writer<'_> {
             slow_consumers,
             connections_shed,
             unreadable_records,
-            thaws,
+            lease_lapses,
         } = counters;
         let Gauges {
             rooms,
@@ -321,7 +321,7 @@ impl Writer<'_> {
         let help = "Records and leases in Redis that could not be parsed and were treated as missing";
         self.counter("chatd_unreadable_records", help, *unreadable_records)?;
         let help = "Lease lapses, through a freeze or an outage of Redis, after which a thread paused its rooms until their records were verified";
-        self.counter("chatd_thaws", help, *thaws)
+        self.counter("chatd_lease_lapses", help, *lease_lapses)
     }
 
     fn directory(&mut self, snapshot: &Snapshot) -> fmt::Result {

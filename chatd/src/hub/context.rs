@@ -150,12 +150,12 @@ impl Context {
         self.lease.excused_until = time.now + EXCUSE;
         // On round times only: otherwise each batch would set a timer, and each of these be a batch.
         self.arm((time.now / 1_000 + 1) * 1_000, Timer::Peers);
-        is_new && self.settings.rules.check_after_thaw
+        is_new && self.settings.rules.check_after_lapse
     }
 
     /// Whether others may have taken since then (ms) what this pod has asked for.
     pub fn has_lapsed_since(&self, asked: u64) -> bool {
-        self.settings.rules.check_after_thaw && self.lease.lapsed.is_some_and(|lapsed| lapsed >= asked)
+        self.settings.rules.check_after_lapse && self.lease.lapsed.is_some_and(|lapsed| lapsed >= asked)
     }
 
     /// A random id of a room of this shard.

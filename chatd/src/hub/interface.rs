@@ -105,8 +105,8 @@ pub struct Rules {
     pub yield_to_higher: bool,
     /// A room is taken over only from an owner without a lease (or who says that it does not serve it).
     pub check_lease: bool,
-    /// After a thaw input and output wait for the record.
-    pub check_after_thaw: bool,
+    /// After a lapse of the lease input and output wait for the record.
+    pub check_after_lapse: bool,
     /// An answer waits for the write that holds it.
     pub answer_after_write: bool,
     /// A relayed command that was carried out is not carried out again.
@@ -121,7 +121,7 @@ impl Rules {
     pub const ALL: Rules = Rules {
         yield_to_higher: true,
         check_lease: true,
-        check_after_thaw: true,
+        check_after_lapse: true,
         answer_after_write: true,
         number_commands: true,
         settle_by_reading: true,
@@ -169,7 +169,7 @@ pub enum Notice {
     GivenUp { room: RoomId },
     Closed { room: RoomId },
     UnreadableRecord { room: RoomId },
-    Thawed { rooms: usize },
+    LeaseLapsed { rooms: usize },
 }
 
 /// A room as it looks from outside the hub; for the simulation's checks.
@@ -180,7 +180,7 @@ pub struct RoomView {
     pub timeline: Timeline,
     pub seq: u64,
     pub seats: usize,
-    /// It takes commands now: not moving away, not waiting after a thaw.
+    /// It takes commands now: not moving away, not suspended after a lapse of the lease.
     pub ready: bool,
     /// Everything that it means to have in the directory has been confirmed to be there.
     pub written: bool,

@@ -4,7 +4,7 @@
 use super::Hub;
 use super::capacity::RoomSlot;
 use super::interface::{Effect, Notice};
-use super::ownership::{Owned, Phase};
+use super::ownership::Owned;
 use super::request::{Asked, Waiter};
 use super::search::{Obstacle, SearchEvent, Takeover};
 use super::session::Place;
@@ -57,8 +57,8 @@ impl Hub {
             self.claim_above(time, key, dead);
         }
         let served = match self.rooms.of(room) {
-            Some(owned) if matches!(owned.phase, Phase::Serving) => Served::Here(self.context.me_as(owned.ownership())),
-            Some(owned) if matches!(owned.phase, Phase::Moving(_)) => Served::Soon,
+            Some(owned) if owned.is_serving() => Served::Here(self.context.me_as(owned.ownership())),
+            Some(owned) if owned.moving().is_some() => Served::Soon,
             Some(_) => Served::Not { seen: None },
             None if self.incoming.contains(room) => Served::Soon,
             None => {

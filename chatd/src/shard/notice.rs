@@ -13,7 +13,7 @@ pub(super) fn log(notice: &Notice) {
         Notice::MoveFailed { room, to } => tracing::warn!(%room, to, "cannot move room"),
         Notice::GivenUp { room } => tracing::warn!(%room, "room closed: no other pod took it before the deadline"),
         Notice::UnreadableRecord { room } => tracing::warn!(%room, "cannot parse the room's record"),
-        Notice::Thawed { rooms } => {
+        Notice::LeaseLapsed { rooms } => {
             tracing::warn!(rooms, "lease lapsed; rooms are paused until their ownership records are verified");
         }
     }

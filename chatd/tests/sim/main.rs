@@ -252,7 +252,7 @@ fn every_broken_rule_is_noticed() {
         ("yield_to_higher", |rules| rules.yield_to_higher = false, None),
         ("yield_to_higher", |rules| rules.yield_to_higher = false, Some("I3 heard")),
         ("check_lease", |rules| rules.check_lease = false, None),
-        ("check_after_thaw", |rules| rules.check_after_thaw = false, None),
+        ("check_after_lapse", |rules| rules.check_after_lapse = false, None),
         ("answer_after_write", |rules| rules.answer_after_write = false, None),
         ("answer_after_write", |rules| rules.answer_after_write = false, Some("I8")),
         ("number_commands", |rules| rules.number_commands = false, None),

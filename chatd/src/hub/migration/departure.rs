@@ -1,7 +1,7 @@
 //! How a room leaves this pod while that lives: released to a higher owner as `release.rs` plans it, or given up at the deadline. Pure: no I/O.
 
 use super::release::{LeavingSeat, Release, ReleaseStep, Unfinished};
-use crate::hub::ownership::{PendingAnswer, Phase};
+use crate::hub::ownership::PendingAnswer;
 use crate::hub::remote_members::refuse_frames;
 use crate::hub::session::Place;
 use crate::hub::{Hub, Notice};
@@ -18,7 +18,7 @@ impl Hub {
         let room = owned.room.id;
         self.context.counters.releases += 1;
         // Its answer may have been lost, and the record tells.
-        if matches!(&owned.phase, Phase::Moving(moving) if moving.tried(owner.ownership.boot)) {
+        if owned.moving().is_some_and(|moving| moving.tried(owner.ownership.boot)) {
             self.context.counters.outgoing_migrations += 1;
         }
         self.context.log(Notice::Yielded { room, to: owner.pod_id.clone(), epoch: owner.ownership.epoch });

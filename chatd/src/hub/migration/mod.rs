@@ -16,5 +16,5 @@ mod source;
 mod target;
 
 pub use incoming::IncomingMoves;
-pub use moving::Move;
+pub use moving::{Move, Next};
 pub use outgoing::Outgoing;

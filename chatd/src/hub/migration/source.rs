@@ -1,8 +1,8 @@
 //! The source of planned moves: its rooms go to other pods, and its clients after them, as `outgoing.rs` and `moving.rs` decide. Pure: no I/O.
 
-use super::moving::{Move, Next};
+use super::moving::Next;
 use super::outgoing::{Look, Outgoing};
-use crate::hub::ownership::{Owned, Phase};
+use crate::hub::ownership::Owned;
 use crate::hub::session::Place;
 use crate::hub::{Hub, Notice, Timer};
 use crate::ids::{SessionId, Time};
@@ -97,7 +97,7 @@ impl Hub {
 
     fn start_move(&mut self, time: Time, key: usize, target: Target) {
         if let Some(owned) = self.rooms.get_mut(key) {
-            owned.phase = Phase::Moving(Move::new(target, time.now));
+            owned.begin_move(time.now, target);
         }
         self.write(time, key);
         self.move_settled(time, key);
@@ -106,24 +106,13 @@ impl Hub {
 
     /// What the directory has is known, and perhaps as it should be.
     pub(in crate::hub) fn move_settled(&mut self, time: Time, key: usize) {
-        if let Some(owned) = self.rooms.get_mut(key) {
-            let (known, written) = (owned.is_known(), owned.is_written());
-            if let Phase::Moving(moving) = &mut owned.phase {
-                let next = moving.record_settled(time.now, known, written);
-                self.go_on_moving(time, key, next);
-            }
-        }
+        let next = self.rooms.get_mut(key).map(|owned| owned.move_settled(time.now));
+        self.go_on_moving(time, key, next.unwrap_or(Next::Wait));
     }
 
     pub(in crate::hub) fn move_due(&mut self, time: Time, key: usize) {
-        // What passed its time during a freeze has to wait for the record like all else.
-        if let Some(owned) = self.rooms.get_mut(key)
-            && !owned.is_suspended()
-            && let Phase::Moving(moving) = &mut owned.phase
-        {
-            let next = moving.due(time.now);
-            self.go_on_moving(time, key, next);
-        }
+        let next = self.rooms.get_mut(key).map(|owned| owned.move_due(time.now));
+        self.go_on_moving(time, key, next.unwrap_or(Next::Wait));
     }
 
     fn go_on_moving(&mut self, time: Time, key: usize, next: Next) {
@@ -151,7 +140,7 @@ impl Hub {
             return;
         };
         let (room, record) = (owned.room.id, owned.stored().cloned());
-        let Phase::Moving(moving) = &mut owned.phase else {
+        let Some(moving) = owned.moving_mut() else {
             return;
         };
         let boot = moving.target().boot;
@@ -193,10 +182,10 @@ impl Hub {
     /// The target does not take the room: what the record says is looked at before anything else.
     fn check_move(&mut self, time: Time, key: usize) {
         if let Some(owned) = self.rooms.get_mut(key)
-            && let Phase::Moving(moving) = &mut owned.phase
+            && let Some(moving) = owned.moving_mut()
         {
             moving.check(time.now);
-            let (room, to) = (owned.room.id, moving.target().pod_id.clone());
+            let (to, room) = (moving.target().pod_id.clone(), owned.room.id);
             self.outgoing.failed(time.now, room);
             self.context.log(Notice::MoveFailed { room, to });
             self.read_own_record(time, key);
@@ -214,7 +203,7 @@ impl Hub {
     /// No other pod has the room, nor will have: it goes on here until it is offered again.
     fn stay(&mut self, time: Time, key: usize) {
         if let Some(owned) = self.rooms.get_mut(key) {
-            owned.phase = Phase::Serving;
+            owned.end_move();
             self.outgoing.stays(owned.room.id);
         }
         self.write(time, key);

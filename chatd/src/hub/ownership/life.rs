@@ -83,8 +83,8 @@ impl Hub {
         if self.context.notice_lapse(time) {
             let rooms = self.rooms.keys();
             if !rooms.is_empty() {
-                self.context.counters.thaws += 1;
-                self.context.log(Notice::Thawed { rooms: rooms.len() });
+                self.context.counters.lease_lapses += 1;
+                self.context.log(Notice::LeaseLapsed { rooms: rooms.len() });
             }
             for key in rooms {
                 self.suspend(time, key);

@@ -16,7 +16,6 @@ mod upkeep;
 pub use super::context::RETRY;
 pub use owned::Owned;
 pub use pending::PendingAnswer;
-pub use phase::Phase;
 pub use record_sync::LATE_SWAP_CHECK;
 
 /// That a seat is held is written this long after its JOIN was answered (ms), if no other write takes it along before: those who

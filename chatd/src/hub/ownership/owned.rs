@@ -8,9 +8,11 @@ use super::record_sync::RecordSync;
 use super::{HOLD_WITHIN, RETRY};
 use crate::hub::capacity::{RoomSlot, Unentered};
 use crate::hub::interface::RoomView;
+use crate::hub::migration::{Move, Next as MoveStep};
 
 use crate::hub::request::{PATIENCE, Requester, Resuming, Waiter};
 use crate::ids::{Reach, SessionId};
+use crate::lease::Target;
 use crate::peer_protocol::Frame;
 use crate::protocol::{Ownership, PodBoot};
 use crate::record::MAX_EPOCH;
@@ -28,7 +30,7 @@ pub struct Waiting {
 pub struct Owned {
     pub room: Room,
     pub(super) ownership: Ownership,
-    pub phase: Phase,
+    pub(super) phase: Phase,
     pub(super) slot: RoomSlot,
     /// After a lapse of the lease: input and output wait for the record, at most until then (ms).
     pub(super) suspended_until: Option<u64>,
@@ -87,9 +89,14 @@ impl Owned {
         self.ownership
     }
 
+    /// It is neither new, nor on its way to another pod, nor about to end.
+    pub fn is_serving(&self) -> bool {
+        matches!(self.phase, Phase::Serving)
+    }
+
     /// Commands are carried out now.
     pub fn ready(&self) -> bool {
-        matches!(self.phase, Phase::Serving) && !self.is_suspended()
+        self.is_serving() && !self.is_suspended()
     }
 
     /// Input and output wait: it is not sure that the room is here.
@@ -117,11 +124,6 @@ impl Owned {
     /// It can be offered to another pod, once a write that may be under way is answered.
     pub fn can_move(&self) -> bool {
         self.ready() && self.record.is_settled()
-    }
-
-    /// It is on its way to this pod, which has not answered the offer.
-    pub fn is_offered_to(&self, boot: PodBoot) -> bool {
-        matches!(&self.phase, Phase::Moving(moving) if moving.is_offered_to(boot))
     }
 
     /// What the directory holds is known, though it may not be all that it should.
@@ -209,6 +211,50 @@ impl Owned {
         self.makes_way
     }
 
+    // ---- its move to another pod
+
+    /// It is to go to another pod.
+    pub fn begin_move(&mut self, now: u64, target: Target) {
+        debug_assert!(self.can_move(), "{} is not ready to move", self.room.id);
+        self.phase = Phase::Moving(Move::new(target, now));
+    }
+
+    pub fn moving(&self) -> Option<&Move> {
+        if let Phase::Moving(moving) = &self.phase { Some(moving) } else { None }
+    }
+
+    pub fn moving_mut(&mut self) -> Option<&mut Move> {
+        if let Phase::Moving(moving) = &mut self.phase { Some(moving) } else { None }
+    }
+
+    /// It is on its way to this pod, which has not answered the offer.
+    pub fn is_offered_to(&self, boot: PodBoot) -> bool {
+        self.moving().is_some_and(|moving| moving.is_offered_to(boot))
+    }
+
+    /// Another pod may have it by now.
+    fn is_offered(&self) -> bool {
+        self.moving().is_some_and(Move::offered)
+    }
+
+    /// What the directory has may be known now: what the move needs next.
+    pub fn move_settled(&mut self, now: u64) -> MoveStep {
+        let (is_known, is_written) = (self.is_known(), self.is_written());
+        self.moving_mut().map_or(MoveStep::Wait, |moving| moving.record_settled(now, is_known, is_written))
+    }
+
+    /// What the move needs at this time. What passed its time while the room was suspended has to wait for the record like all else.
+    pub fn move_due(&mut self, now: u64) -> MoveStep {
+        let is_suspended = self.is_suspended();
+        self.moving_mut().filter(|_| !is_suspended).map_or(MoveStep::Wait, |moving| moving.due(now))
+    }
+
+    /// No other pod has it, nor will have: it goes on here.
+    pub fn end_move(&mut self) {
+        debug_assert!(self.moving().is_some(), "{} does not move", self.room.id);
+        self.phase = Phase::Serving;
+    }
+
     // ---- its ownership and record
 
     /// The record may be written now: it is not about to go, and no other pod may be swapping it.
@@ -250,11 +296,6 @@ impl Owned {
         !is_offered
     }
 
-    /// Another pod may have it by now.
-    fn is_offered(&self) -> bool {
-        matches!(&self.phase, Phase::Moving(moving) if moving.offered())
-    }
-
     /// Claims the room above the higher ownership of a pod that is dead. False: it is not higher, or what is offered to another pod may not be
     /// its own any more; whoever asks is told to ask again.
     pub(super) fn claim_above(&mut self, dead: Ownership) -> bool {
@@ -268,9 +309,7 @@ impl Owned {
 
     /// The record turned out to be another than was offered, and not the target's: a move that waits for that claims the room once more.
     pub(super) fn record_differs(&mut self, now: u64) {
-        if let Phase::Moving(moving) = &mut self.phase
-            && moving.starts_over(now)
-        {
+        if self.moving_mut().is_some_and(|moving| moving.starts_over(now)) {
             self.ownership.epoch = self.ownership.epoch.saturating_add(1);
         }
     }
