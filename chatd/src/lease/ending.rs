@@ -9,12 +9,12 @@ use crate::ids::Time;
 impl Lease {
     /// Gives the lease up; [`LeaseEffect::Ended`] follows.
     pub fn end(&mut self, time: Time) {
-        self.ending = true;
+        self.course.end();
         if self.asked.is_some() {
             return;
         }
         let written = self.stored.clone().filter(|_| self.confirmed.is_some());
-        match self.unanswered.clone().or(written).filter(|_| !self.superseded) {
+        match self.unanswered.clone().or(written).filter(|_| !self.tenure.is_superseded()) {
             Some(expected) => self.delete(expected, false),
             None => self.effects.push(LeaseEffect::Ended),
         }
@@ -55,7 +55,7 @@ impl Lease {
 
     /// A newer process has replaced the lease of this one, which served.
     pub(super) fn replaced(&mut self, time: Time) {
-        self.superseded = true;
+        self.tenure.supersede();
         if self.twins.is_replaced_again(time) {
             self.effects.push(LeaseEffect::Log(LeaseNotice::SupersededAgain));
             self.effects.push(LeaseEffect::Twin);

@@ -7,6 +7,7 @@ mod effect;
 mod ending;
 mod health;
 mod state;
+mod tenure;
 mod twins;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use crate::ids::{Ticket, Time};
 pub use effect::{LeaseEffect, LeaseNotice};
 use health::Health;
 pub use state::{DirectoryState, LeaseIdentity, LeaseRecord, LeaseStatus, LeaseView, Target};
+use tenure::{Course, Tenure};
 use twins::Twins;
 
 /// How long a lease lives without being renewed (ms). Fixed: pods must agree.
@@ -54,12 +56,8 @@ pub struct Lease {
     identity: LeaseIdentity,
     /// The bytes that are in the directory, as far as is known.
     stored: Option<Bytes>,
-    /// It has been held at least once, with no other deployment under the prefix.
-    taken: bool,
-    /// It was missing, and has not been taken again yet.
-    lost: bool,
-    prefix_in_use: bool,
-    superseded: bool,
+    tenure: Tenure,
+    course: Course,
     twins: Twins,
     /// When the last confirmed renewal was sent.
     confirmed: Option<u64>,
@@ -69,10 +67,6 @@ pub struct Lease {
     unanswered: Option<Bytes>,
     next: u64,
     targets_at: u64,
-    draining: bool,
-    /// A lease that says so has been sent.
-    marked: bool,
-    ending: bool,
     rooms: u64,
     players: u64,
     health: Health,
@@ -93,10 +87,8 @@ impl Lease {
         Self {
             identity,
             stored: None,
-            taken: false,
-            lost: false,
-            prefix_in_use: false,
-            superseded: false,
+            tenure: Tenure::Untaken { refused: false },
+            course: Course::Running,
             twins: Twins::default(),
             confirmed: None,
             steady_since: None,
@@ -104,9 +96,6 @@ impl Lease {
             unanswered: None,
             next: 0,
             targets_at: 0,
-            draining: false,
-            marked: false,
-            ending: false,
             rooms: 0,
             players: 0,
             health: Health::default(),
@@ -122,16 +111,16 @@ impl Lease {
     /// Time has passed.
     pub fn tick(&mut self, time: Time) {
         if self.asked.is_none() && time.now >= self.next {
-            let renews = self.taken && !self.prefix_in_use && !self.superseded;
-            let lists = self.draining && self.taken && time.now >= self.targets_at;
-            if self.ending || self.twins.has_to_end() {
+            let renews = self.tenure.renews();
+            let lists = self.course.is_draining() && self.tenure.is_taken() && time.now >= self.targets_at;
+            if self.course.is_ending() || self.twins.has_to_end() {
                 self.next = u64::MAX;
-            } else if lists && (self.marked || !renews) {
+            } else if lists && (self.course.is_marked() || !renews) {
                 self.targets_at = time.now + RENEW / 2;
                 self.ask(Asked::Pods, Request::Pods);
-            } else if self.superseded {
+            } else if self.tenure.is_superseded() {
                 // Nothing is renewed any more; who takes the rooms is still asked.
-                self.next = if self.draining { self.targets_at } else { u64::MAX };
+                self.next = if self.course.is_draining() { self.targets_at } else { u64::MAX };
             } else if renews {
                 self.swap(time);
             } else {
@@ -153,7 +142,7 @@ impl Lease {
         };
         match &answer {
             Err(why) => self.set_state(time, DirectoryState::Away(*why)),
-            Ok(_) if !self.prefix_in_use => self.set_state(time, DirectoryState::Ok),
+            Ok(_) if !self.tenure.is_refused() => self.set_state(time, DirectoryState::Ok),
             Ok(_) => {}
         }
         match (asked, answer) {
@@ -168,7 +157,7 @@ impl Lease {
             }
             (Asked::Pods, _) => self.next = time.now + RETRY,
         }
-        if self.ending {
+        if self.course.is_ending() {
             self.end(time);
         }
         self.look(time);
@@ -176,7 +165,7 @@ impl Lease {
 
     /// The connection to the directory was lost: what was written last may be gone.
     pub fn reset(&mut self, time: Time) {
-        if self.taken {
+        if self.tenure.is_taken() {
             self.steady_since = Some(time.now);
         }
         if self.asked.is_none() {
@@ -203,7 +192,7 @@ impl Lease {
 
     /// From now on the lease says that this pod is going, and then other pods are listed.
     pub fn drain(&mut self, time: Time) {
-        self.draining = true;
+        self.course.drain();
         self.next = time.now;
         self.targets_at = time.now;
         self.tick(time);
@@ -217,9 +206,9 @@ impl Lease {
     /// How the lease and the directory are, for `/status`, `/readyz` and metrics.
     pub fn status(&self) -> LeaseStatus {
         LeaseStatus {
-            ready: self.taken && !self.prefix_in_use,
+            ready: self.tenure.serves(),
             settled: self.view.settled,
-            draining: self.draining,
+            draining: self.course.is_draining(),
             state: self.health.state(),
             since: self.health.since(),
         }
@@ -235,7 +224,7 @@ impl Lease {
     }
 
     fn swap(&mut self, time: Time) {
-        self.marked = self.draining;
+        self.course.mark();
         let identity = &self.identity;
         let record = LeaseRecord {
             uid: identity.uid.clone(),
@@ -246,7 +235,7 @@ impl Lease {
             rooms: self.rooms,
             players: self.players,
             // Nobody is to give it a room before it serves.
-            draining: self.draining || !self.taken,
+            draining: self.course.is_draining() || !self.tenure.is_taken(),
             pod_uid: identity.pod_uid.clone(),
             earlier: self.twins.earlier.clone(),
         };
@@ -266,14 +255,14 @@ impl Lease {
         self.confirmed = Some(sent);
         // Counted from when it was asked for: an answer that lay there during a freeze may be of a lease that has run out since.
         self.next = (sent + RENEW).max(time.now);
-        if self.draining {
+        if self.course.is_draining() {
             self.next = self.next.min(self.targets_at.max(time.now));
         }
-        if !self.taken {
+        if !self.tenure.is_taken() {
             // Another deployment may have looked in the same instant, and found nothing either.
             return self.ask(Asked::Pods, Request::Pods);
         }
-        if std::mem::take(&mut self.lost) {
+        if self.tenure.regain() {
             self.steady_since = Some(time.now);
             self.look(time);
             self.effects.push(LeaseEffect::Log(LeaseNotice::Lost));
@@ -290,10 +279,10 @@ impl Lease {
             return self.swap(time);
         }
         let Some(bytes) = found else {
-            if self.taken && self.is_held(time) {
+            if self.tenure.is_taken() && self.is_held(time) {
                 self.went_back(time);
             }
-            self.lost |= self.taken;
+            self.tenure.lose();
             self.stored = None;
             return self.swap(time);
         };
@@ -302,13 +291,13 @@ impl Lease {
                 let pod_id = self.identity.pod_id.clone();
                 self.refused(time, pod_id);
             }
-            Some(lease) if lease.boot != self.identity.boot && self.taken => self.replaced(time),
+            Some(lease) if lease.boot != self.identity.boot && self.tenure.is_taken() => self.replaced(time),
             Some(lease) => {
                 if !self.may_replace(time, &lease) {
                     return;
                 }
                 // An earlier process of this name, at the start; or my own lease as it was before: the store was rolled back.
-                if lease.boot == self.identity.boot && self.taken {
+                if lease.boot == self.identity.boot && self.tenure.is_taken() {
                     self.went_back(time);
                 }
                 self.stored = Some(bytes);
@@ -317,7 +306,7 @@ impl Lease {
             None => {
                 let pod_id = self.identity.pod_id.clone();
                 self.effects.push(LeaseEffect::Log(LeaseNotice::Unreadable { pod_id }));
-                self.lost |= self.taken;
+                self.tenure.lose();
                 self.stored = Some(bytes);
                 self.swap(time);
             }
@@ -325,13 +314,13 @@ impl Lease {
     }
 
     fn refused(&mut self, time: Time, pod_id: String) {
-        if !std::mem::replace(&mut self.prefix_in_use, true) {
-            let notice = if self.taken { LeaseNotice::Ousted } else { LeaseNotice::PrefixInUse { pod_id } };
+        if self.tenure.refuse() {
+            let notice = if self.tenure.is_taken() { LeaseNotice::Ousted } else { LeaseNotice::PrefixInUse { pod_id } };
             self.effects.push(LeaseEffect::Log(notice));
         }
         self.set_state(time, DirectoryState::PrefixInUse);
         self.next = time.now + RENEW;
-        if !self.taken
+        if !self.tenure.is_taken()
             && self.confirmed.take().is_some()
             && let Some(expected) = self.stored.take()
         {
@@ -345,7 +334,7 @@ impl Lease {
     fn listed(&mut self, time: Time, pods: &[(String, Bytes)]) {
         self.note_unreadable(pods);
         let leases = pods.iter().filter_map(|(pod_id, bytes)| Some((pod_id, LeaseRecord::parse(bytes)?, bytes)));
-        if self.taken && !self.prefix_in_use {
+        if self.tenure.serves() {
             let others = leases.filter(|(_, lease, _)| {
                 lease.uid == self.identity.uid && lease.boot != self.identity.boot && !lease.draining
             });
@@ -358,7 +347,7 @@ impl Lease {
                 })
                 .collect::<Vec<_>>();
             // After a lost connection leases may have run out, or been lost, that will be renewed.
-            if targets.is_empty() && !self.is_steady(time) && !self.superseded {
+            if targets.is_empty() && !self.is_steady(time) && !self.tenure.is_superseded() {
                 return;
             }
             self.effects.push(LeaseEffect::Targets(targets));
@@ -375,15 +364,15 @@ impl Lease {
         }
         match foreign {
             Some(pod_id) => self.refused(time, pod_id),
-            None if !self.taken && self.is_held(time) => {
-                self.taken = true;
+            None if !self.tenure.is_taken() && self.is_held(time) => {
+                self.tenure.take();
                 self.next = time.now;
                 self.effects.push(LeaseEffect::Log(LeaseNotice::Taken));
             }
             None => {
-                self.prefix_in_use = false;
+                self.tenure.admit();
                 self.set_state(time, DirectoryState::Ok);
-                if !self.taken {
+                if !self.tenure.is_taken() {
                     if own.as_ref().is_some_and(|(lease, _)| !self.may_replace(time, lease)) {
                         return;
                     }
@@ -420,9 +409,9 @@ impl Lease {
     /// Passes on what the hubs have to know, if it has changed.
     fn look(&mut self, time: Time) {
         // Before it is taken, a lease that is written is nobody's business.
-        let confirmed = self.confirmed.filter(|_| self.taken);
-        let held = self.taken && self.is_held(time);
-        let settled = held && self.is_steady(time) && !self.lost && !self.prefix_in_use && !self.superseded;
+        let confirmed = self.confirmed.filter(|_| self.tenure.is_taken());
+        let is_held = self.tenure == Tenure::Taken { lost: false } && self.is_held(time);
+        let settled = is_held && self.is_steady(time);
         // What time alone will change; nothing that is past, or the driver would turn without end.
         let settles = self.steady_since.map(|since| since + SETTLE);
         let lapses = confirmed.map(|sent| sent + LEASE);
