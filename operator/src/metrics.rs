@@ -1,4 +1,4 @@
-//! Counters of the operator, and their text for Prometheus. Labels have fixed values. No I/O.
+//! The operator's metrics as OpenMetrics text. Labels have fixed values. No I/O.
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -15,20 +15,20 @@ use prometheus_client::registry::Registry;
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Upper bounds of the buckets for durations, in seconds.
 const BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
-/// How a reconcile ends.
+/// Results of a reconcile.
 const RESULTS: [&str; 3] = ["ok", "error", "gone"];
 
 type Gauge = AnyGauge<u64, AtomicU64>;
 type ByResult = [(&'static str, &'static str); 1];
 
-/// A call to the API server, as it is counted.
+/// The labels of a call to the API server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Call {
     verb: &'static str,
     code: u16,
 }
 
-/// All figures. Each can be counted up from anywhere.
+/// All metrics. Any task can update them.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -42,7 +42,7 @@ pub struct Metrics {
     left_out: Gauge,
 }
 
-/// What is read when the metrics are asked for.
+/// Values read when the metrics are encoded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges {
     /// ChatDeployments that are due and wait.
@@ -81,14 +81,18 @@ impl Metrics {
         let to = &mut self.registry;
         let help = "Reconciles of a ChatDeployment, by result; error: failed, or a write was refused";
         to.register("chatd_operator_reconciles", help, self.reconciles.clone());
-        to.register("chatd_operator_reconcile_seconds", "How long they took", self.seconds.clone());
-        let help = "Calls to the API server about ChatDeployments and their children, without watches and their lists and without the Lease, by verb and code; 0: no answer";
+        to.register("chatd_operator_reconcile_seconds", "Duration of reconciles", self.seconds.clone());
+        let help = "Calls to the API server for ChatDeployments and their children, without watches, their lists and the Lease, by verb and code; 0: no answer";
         to.register("chatd_operator_api_calls", help, self.calls.clone());
-        to.register("chatd_operator_api_writes", "Those of them that write", self.writes.clone());
-        to.register("chatd_operator_queue_depth", "ChatDeployments that are due and wait", self.queue_depth.clone());
-        to.register("chatd_operator_leader", "1 if this process is the one that writes", self.leader.clone());
-        to.register("chatd_operator_deployments", "ChatDeployments that are known", self.deployments.clone());
-        let help = "Namespaces of --watch-namespace that cannot be read and are left out";
+        to.register(
+            "chatd_operator_api_writes",
+            "Writing calls to the API server, included in chatd_operator_api_calls_total",
+            self.writes.clone(),
+        );
+        to.register("chatd_operator_queue_depth", "ChatDeployments that are due and queued", self.queue_depth.clone());
+        to.register("chatd_operator_leader", "1 if this process is the leader", self.leader.clone());
+        to.register("chatd_operator_deployments", "Known ChatDeployments", self.deployments.clone());
+        let help = "Namespaces of --watch-namespace that are skipped since they cannot be read";
         to.register("chatd_operator_namespaces_left_out", help, self.left_out.clone());
         self
     }

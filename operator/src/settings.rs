@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Turns ChatDeployments into running chat pods and keeps them so.
+/// Creates and maintains the pods of ChatDeployments.
 #[derive(Debug, Parser)]
 #[command(name = "chatd-operator", version)]
 pub struct Command {
@@ -35,47 +35,47 @@ pub enum LogFormat {
 #[allow(missing_docs)] // clap would take it for the help of `run`
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
-    /// The image of chatd for ChatDeployments that name none.
+    /// Image of chatd for ChatDeployments without spec.image.
     #[arg(long, env = "CHATD_OPERATOR_CHATD_IMAGE")]
     pub chatd_image: String,
 
-    /// The image of Valkey for ChatDeployments that name none.
+    /// Image of Valkey for ChatDeployments without redis.managed.image.
     #[arg(long, env = "CHATD_OPERATOR_VALKEY_IMAGE")]
     pub valkey_image: String,
 
-    /// How many ChatDeployments may roll at once.
+    /// Maximum ChatDeployments that roll at once.
     #[arg(long, env = "CHATD_OPERATOR_MAX_ROLLOUTS", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub max_rollouts: u16,
 
-    /// A namespace to look after; may be given again. Unset: all of them.
+    /// Namespace to manage; may be repeated. Unset: all namespaces.
     #[arg(long, env = "CHATD_OPERATOR_WATCH_NAMESPACE", value_delimiter = ',')]
     pub watch_namespace: Vec<String>,
 
-    /// /livez, /readyz and /metrics.
+    /// Address of /livez, /readyz and /metrics.
     #[arg(long, env = "CHATD_OPERATOR_ADMIN_LISTEN", default_value = "0.0.0.0:9091")]
     pub admin_listen: SocketAddr,
 
-    /// Take part in the election of one leader among several operators.
+    /// Take part in the leader election among several operators.
     #[arg(long, env = "CHATD_OPERATOR_LEADER_ELECT", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub leader_elect: bool,
 
-    /// The Lease of that election, by which this installation is told from others too.
+    /// Name of the Lease for the leader election, which also identifies this installation.
     #[arg(long, env = "CHATD_OPERATOR_LEASE_NAME", default_value = "chatd-operator")]
     pub lease_name: String,
 
-    /// One JSON object an event, or text for people.
+    /// One JSON object per event, or human-readable text.
     #[arg(long, env = "CHATD_OPERATOR_LOG_FORMAT", value_enum, default_value = "json")]
     pub log_format: LogFormat,
 
-    /// error, warn, info, debug or trace.
+    /// Minimum level of logged events: error, warn, info, debug or trace.
     #[arg(long, env = "CHATD_OPERATOR_LOG_LEVEL", default_value = "info")]
     pub log_level: tracing::Level,
 
-    /// The namespace of the operator itself. Unset: the one that it runs in.
+    /// Namespace of the operator itself. Unset: the namespace that it runs in.
     #[arg(long, env = "CHATD_OPERATOR_NAMESPACE")]
     pub namespace: Option<String>,
 
-    /// The name by which this process takes part in the election. Unset: the host name and a random number.
+    /// Identity of this process in the leader election. Unset: the host name and a random number.
     #[arg(long, env = "CHATD_OPERATOR_IDENTITY")]
     pub identity: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `spec.autoscaling`: what becomes a HorizontalPodAutoscaler. No I/O.
+//! `spec.autoscaling`: the fields of the HorizontalPodAutoscaler. No I/O.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,21 +14,21 @@ fn seventy() -> i32 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Autoscaling {
-    /// Never fewer pods than this.
+    /// Minimum number of pods.
     #[serde(default = "three")]
     #[schemars(range(min = 1, max = 500))]
     pub min_replicas: i32,
 
-    /// Never more pods than this.
+    /// Maximum number of pods.
     #[schemars(range(min = 1, max = 500))]
     pub max_replicas: i32,
 
-    /// The CPU use that is aimed at, in per cent of what the pods request.
+    /// Target CPU utilization, in per cent of the requested CPU.
     #[serde(rename = "targetCPUUtilizationPercentage", default = "seventy")]
     #[schemars(range(min = 1, max = 1000))]
     pub target_cpu_utilization_percentage: i32,
 
-    /// How fast it scales. Unset: Kubernetes' own defaults. Whatever is said here, the operator takes away one pod at a time.
+    /// Scaling speed. Unset: Kubernetes' defaults. Regardless of it, the operator removes one pod at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behavior: Option<Behavior>,
 }
@@ -36,11 +36,11 @@ pub struct Autoscaling {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Behavior {
-    /// How pods are added.
+    /// Rules for adding pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale_up: Option<ScalingRules>,
 
-    /// How pods are taken away.
+    /// Rules for removing pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale_down: Option<ScalingRules>,
 }
@@ -48,16 +48,16 @@ pub struct Behavior {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingRules {
-    /// For how long the past is looked at, so that the number does not swing, in seconds.
+    /// Period of past recommendations to consider, which prevents flapping, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_window_seconds: Option<i32>,
 
-    /// Which of several policies counts.
+    /// Which of several policies applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub select_policy: Option<SelectPolicy>,
 
-    /// How much may change in which time.
+    /// Maximum change per period.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub policies: Vec<ScalingPolicy>,
@@ -79,15 +79,15 @@ pub enum ScalingPolicyType {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingPolicy {
-    /// Whether `value` counts pods or per cent of the pods.
+    /// Unit of `value`: pods, or per cent of the pods.
     #[serde(rename = "type")]
     pub type_: ScalingPolicyType,
 
-    /// How many.
+    /// Maximum change in one period.
     #[schemars(range(min = 1, max = 1000))]
     pub value: i32,
 
-    /// In which time, in seconds.
+    /// Length of the period, in seconds.
     #[schemars(range(min = 1, max = 1800))]
     pub period_seconds: i32,
 }

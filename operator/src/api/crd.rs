@@ -1,4 +1,4 @@
-//! The CustomResourceDefinition, made from the types and the table of rules. No I/O.
+//! The CustomResourceDefinition, generated from the types and the table of rules. No I/O.
 
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use crate::yaml::{YamlError, to_yaml};
 
 const HEADER: &str = "# Generated from operator/src/api by `chatd-operator crd`; a test compares. Do not edit.\n";
 
-/// The CustomResourceDefinition as the API server takes it.
+/// The CustomResourceDefinition as the API server accepts it.
 pub fn crd() -> Value {
     let mut crd = serde_json::to_value(ChatDeployment::crd()).unwrap_or_default();
     tidy(&mut crd);

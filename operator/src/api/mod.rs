@@ -1,5 +1,5 @@
-//! What a user writes: the `ChatDeployment` of `chatd.dev/v1alpha1`. No I/O.
-//! The doc comments of the fields become `kubectl explain` and docs/chatdeployment.md; checks that a type cannot express are in `rules.rs`.
+//! The API that users write: the `ChatDeployment` of `chatd.dev/v1alpha1`. No I/O. The doc comments of the fields become `kubectl
+//! explain` and docs/chatdeployment.md; checks that a type cannot express are in `rules.rs`.
 
 mod autoscaling;
 mod crd;
@@ -27,8 +27,8 @@ pub use rooms::{Drain, Limits, OnWrongPod, Requirement, Rollout, Rooms, Switch, 
 pub use rules::{RULES, Rule};
 pub use status::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
 
-/// What a deployment of chat rooms should be. Every field has a default: `{}` gives three chat pods that share a Valkey which the
-/// operator runs.
+/// The desired state of a chat deployment. Every field has a default: `{}` gives three chat pods that share a Valkey run by the
+/// operator.
 // The derived root object repeats attributes, which is not ours to change.
 #[allow(clippy::duplicated_attributes)]
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,23 +41,18 @@ pub use status::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
     category = "all",
     status = "ChatDeploymentStatus",
     derive = "PartialEq",
-    doc = "Chat rooms on this cluster: chat pods, their Services, autoscaling and the Redis that they share. Applied once, kept so by chatd-operator.",
+    doc = "Chat rooms on this cluster: chat pods, their Services, autoscaling and the Redis that they share, created and maintained by chatd-operator.",
     scale(
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
         label_selector_path = ".status.selector"
     ),
-    printcolumn(
-        name = "Desired",
-        type_ = "integer",
-        json_path = ".spec.replicas",
-        description = "Chat pods asked for"
-    ),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas", description = "Desired chat pods"),
     printcolumn(
         name = "Ready",
         type_ = "integer",
         json_path = ".status.readyReplicas",
-        description = "Chat pods that are ready"
+        description = "Ready chat pods"
     ),
     printcolumn(name = "Rooms", type_ = "integer", json_path = ".status.rooms", description = "Rooms in all pods"),
     printcolumn(
@@ -70,39 +65,39 @@ pub use status::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
         name = "Redis",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"RedisReady\")].reason",
-        description = "What the pods say of Redis"
+        description = "State of Redis as the pods see it"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct ChatDeploymentSpec {
-    /// How many chat pods there are. `kubectl scale` and an autoscaler write it too, so leave it out of manifests that a tool applies
-    /// again and again while `autoscaling` is set. With `autoscaling` the number is kept between its bounds.
+    /// Number of chat pods. `kubectl scale` and an autoscaler write it too, so omit it from manifests that a tool applies
+    /// repeatedly while `autoscaling` is set. With `autoscaling` the operator keeps the number between its bounds.
     #[schemars(range(min = 0, max = 500))]
     pub replicas: i32,
 
-    /// The image of chatd. Unset: the one that the operator was installed with, which changes when the operator is upgraded.
-    /// `status.image` says which is in use.
+    /// Image of chatd. Unset: the operator's default, which changes when the operator is upgraded. `status.image` names the image
+    /// in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
     pub image: Option<String>,
 
-    /// When a node fetches the image. Unset: Kubernetes' own default, `Always` for the tag `latest`, else `IfNotPresent`.
+    /// When a node pulls the image. Unset: Kubernetes' default, `Always` for the tag `latest`, else `IfNotPresent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<ImagePullPolicy>,
 
-    /// Secrets of this namespace with the logins of private image registries.
+    /// Secrets of this namespace with credentials for private image registries.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<LocalSecret>,
 
-    /// What the chat pods look like and where they may run.
+    /// Metadata, resources and scheduling of the chat pods.
     pub pod: Pod,
 
-    /// What a room is.
+    /// Settings of rooms.
     pub rooms: Rooms,
 
-    /// What a pod and a player may use.
+    /// Limits for a pod and for a player.
     pub limits: Limits,
 
     /// Raw TCP clients, port 7654.
@@ -111,29 +106,29 @@ pub struct ChatDeploymentSpec {
     /// Browsers, port 8081.
     pub web: Web,
 
-    /// The Service that all clients come in by.
+    /// The Service through which clients connect.
     pub service: Service,
 
-    /// A Service for each pod, so that clients outside of the cluster can follow a REDIRECT to the pod that has their room.
+    /// A Service for each pod, so that clients outside the cluster can follow a REDIRECT to the owner of their room.
     pub per_pod: PerPod,
 
-    /// The directory that says which pod has which room. No chat text is ever in it.
+    /// The directory of rooms and their owners. It never holds chat text.
     pub redis: Redis,
 
-    /// The keys that sign the tokens by which clients take their seats back, and by which pods know each other.
+    /// The keys that sign the tokens with which clients resume their seats, and that authenticate links between pods.
     pub token_keys: TokenKeys,
 
-    /// Lets the number of pods follow their CPU use. Needs a metrics server. Unset: `replicas` alone decides.
+    /// Scales the number of pods by their CPU utilization. Requires a metrics server. Unset: `replicas` alone decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
 
-    /// How a pod ends.
+    /// Termination of pods.
     pub drain: Drain,
 
-    /// How a change reaches the pods: one at a time, each handing its rooms over first, and only while all others are ready.
+    /// Rollout of changes: one pod at a time, which first moves its rooms, and only while all others are ready.
     pub rollout: Rollout,
 
-    /// Who may open connections to the pods. Works only where the cluster's network plugin enforces NetworkPolicies.
+    /// Sources that may connect to the pods. Effective only if the cluster's network plugin enforces NetworkPolicies.
     pub network_policy: NetworkPolicy,
 }
 
@@ -162,7 +157,7 @@ impl Default for ChatDeploymentSpec {
 }
 
 impl ChatDeploymentSpec {
-    /// The number of pods that is worked towards: `replicas`, kept between the bounds of `autoscaling`.
+    /// The desired number of pods: `replicas`, clamped to the bounds of `autoscaling`.
     pub fn effective_replicas(&self) -> i32 {
         match &self.autoscaling {
             Some(autoscaling) => {
@@ -174,7 +169,8 @@ impl ChatDeploymentSpec {
         }
     }
 
-    /// What a raw TCP client gets that asks the wrong pod: as said, or a redirect where the client can follow one.
+    /// The answer to a raw TCP client that joins at a pod other than the owner: as configured, or a redirect if the client can
+    /// follow it.
     pub fn on_wrong_pod(&self) -> OnWrongPod {
         let can_follow = self.service.type_ == ServiceType::ClusterIP || self.per_pod.type_ != PerPodType::None;
         let fitting = if can_follow { OnWrongPod::Redirect } else { OnWrongPod::Relay };

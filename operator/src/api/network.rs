@@ -1,4 +1,4 @@
-//! How clients reach the pods: the Service for all, Services for each, and NetworkPolicies. No I/O.
+//! Network access to the pods: the Service for all, the Services per pod, and NetworkPolicies. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -57,29 +57,30 @@ pub enum NetworkPolicyType {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Service {
-    /// Who can reach it: the cluster only, everyone by a port of each node, or everyone by a load balancer.
+    /// Reachable from the cluster only (ClusterIP), through a port of each node (NodePort), or through a load balancer.
     #[serde(rename = "type")]
     pub type_: ServiceType,
 
-    /// The port for raw TCP clients.
+    /// Port for raw TCP clients.
     #[schemars(range(min = 1, max = 65535))]
     pub tcp_port: i32,
 
-    /// The port for browsers.
+    /// Port for browsers.
     #[schemars(range(min = 1, max = 65535))]
     pub web_port: i32,
 
-    /// Annotations of the Service: most load balancers are set up by them.
+    /// Annotations of the Service: they configure most load balancers.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub annotations: BTreeMap<String, String>,
 
-    /// Which load balancer makes it, where a cluster has several. Only with `type: LoadBalancer`.
+    /// Class of the load balancer, if the cluster has several. Only with `type: LoadBalancer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub load_balancer_class: Option<String>,
 
-    /// Local: the pods see the clients' own addresses, and only nodes with a pod take connections. Only with NodePort or LoadBalancer.
+    /// Local: the pods see the clients' own addresses, and only nodes with a pod accept connections. Only with NodePort or
+    /// LoadBalancer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_traffic_policy: Option<ExternalTrafficPolicy>,
 }
@@ -100,18 +101,18 @@ impl Default for Service {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PerPod {
-    /// What kind of Service each pod gets. None: pods have no address outside of the cluster. Sessions of browsers are then relayed
-    /// between pods, and those of raw TCP clients as `tcp.onWrongPod` says: unset and with `service.type: ClusterIP`, they get a REDIRECT.
+    /// Type of each pod's Service. None: pods have no address outside the cluster. Pods then relay the sessions of browsers, and
+    /// treat raw TCP clients according to `tcp.onWrongPod`: if unset and with `service.type: ClusterIP`, they get a REDIRECT.
     #[serde(rename = "type")]
     pub type_: PerPodType,
 
-    /// The host name by which clients reach a pod, with `{ordinal}` for the pod's number: `chat-{ordinal}.example.org`. Unset: the
-    /// address of the load balancer, or of the node that the pod runs on.
+    /// Public host name of a pod, with `{ordinal}` for the pod's number: `chat-{ordinal}.example.org`. Unset: the address of the
+    /// load balancer, or of the pod's node.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub hostname_template: Option<String>,
 
-    /// Annotations of each pod's Service. `{ordinal}` in a value becomes the pod's number.
+    /// Annotations of each pod's Service. `{ordinal}` in a value is replaced by the pod's number.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub annotations: BTreeMap<String, String>,
@@ -120,11 +121,12 @@ pub struct PerPod {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NetworkPolicy {
-    /// Managed: clients reach the client ports only, pods reach each other, and only chat pods reach the managed Valkey.
+    /// Managed: clients can reach only the client ports, pods can reach each other, and only chat pods can reach the managed
+    /// Valkey.
     #[serde(rename = "type")]
     pub type_: NetworkPolicyType,
 
-    /// Who else may read metrics on the admin port 9090, such as the namespace of Prometheus.
+    /// Additional sources that may read metrics on the admin port 9090, such as the namespace of Prometheus.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub monitoring_from: Vec<NetworkPolicyPeer>,

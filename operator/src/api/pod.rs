@@ -1,4 +1,4 @@
-//! `spec.pod` and what images need: what the chat pods look like and where they run. No I/O.
+//! `spec.pod` and image pull settings: metadata, resources and scheduling of the chat pods. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ impl ImagePullPolicy {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LocalSecret {
-    /// The name of a Secret in the namespace of the ChatDeployment.
+    /// Name of a Secret in the namespace of the ChatDeployment.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
@@ -35,40 +35,41 @@ pub struct LocalSecret {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Pod {
-    /// Labels for the chat pods, beside the operator's own.
+    /// Labels of the chat pods, in addition to the operator's own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub labels: BTreeMap<String, String>,
 
-    /// Annotations for the chat pods, such as those that a service mesh reads.
+    /// Annotations of the chat pods, such as those for a service mesh.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub annotations: BTreeMap<String, String>,
 
-    /// CPU and memory of the chatd container. Unset: 100m CPU and 64Mi memory are requested, and nothing is limited. Give memory about
-    /// 64Mi, and 10 kB for each connection.
+    /// CPU and memory of the chatd container. Unset: requests of 100m CPU and 64Mi memory, and no limits. Plan about 64Mi of
+    /// memory, and 10 kB for each connection.
     pub resources: Resources,
 
-    /// Labels that a node must have.
+    /// Labels that a node must have to run the pods.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub node_selector: BTreeMap<String, String>,
 
-    /// Taints of nodes that the pods may live with.
+    /// Taints of nodes that the pods tolerate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub tolerations: Vec<Toleration>,
 
-    /// Which nodes, and the company of which pods, is wanted or avoided.
+    /// Affinity and anti-affinity of the pods to nodes and to other pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
 
-    /// The name of a PriorityClass.
+    /// Name of a PriorityClass.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
 
-    /// How evenly the pods are spread. Unset: over hosts, and over zones unless `pod.affinity` is given, where that is possible. What is given replaces both.
+    /// Spread of the pods over the cluster. Unset: over hosts, and over zones unless `pod.affinity` is set, if possible. A value
+    /// replaces both.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8))]
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
@@ -92,12 +93,12 @@ impl Default for Pod {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Resources {
-    /// What a node must have free for the pod, such as `cpu: 100m`, `memory: 64Mi`.
+    /// Resources that a node must have free for the pod, such as `cpu: 100m`, `memory: 64Mi`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub requests: BTreeMap<String, Quantity>,
 
-    /// What the container may use at most. A CPU limit slows messages down when it is reached; a memory limit ends the pod.
+    /// Maximum resources of the container. At its CPU limit it delivers messages more slowly; beyond its memory limit it is killed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub limits: BTreeMap<String, Quantity>,

@@ -26,20 +26,20 @@ pub enum OnWrongPod {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rooms {
-    /// Players in a room at most, those whose dropped connection's seat is held included.
+    /// Maximum players in a room, held seats included.
     #[schemars(range(min = 1, max = 64))]
     pub max_players: i32,
 
-    /// How long the seat of a player is held whose connection dropped, in seconds.
+    /// Time for which the seat of a dropped connection is held, in seconds.
     #[schemars(range(min = 0, max = 600))]
     pub seat_hold_seconds: i32,
 
-    /// How long an empty room stays, in seconds.
+    /// Time after which an empty room is closed, in seconds.
     #[serde(rename = "emptyTTLSeconds")]
     #[schemars(range(min = 10, max = 86400))]
     pub empty_ttl_seconds: i32,
 
-    /// How long Redis remembers a room whose pod is gone, in seconds. Renewed while the room lives.
+    /// Lifetime of a room's record in Redis after its pod is gone, in seconds. Renewed while the room exists.
     #[serde(rename = "recordTTLSeconds")]
     #[schemars(range(min = 60, max = 86400))]
     pub record_ttl_seconds: i32,
@@ -54,25 +54,25 @@ impl Default for Rooms {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Limits {
-    /// Client connections of one pod, raw TCP and browsers together.
+    /// Maximum client connections of one pod, raw TCP and browsers together.
     #[schemars(range(min = 1, max = 100_000))]
     pub max_connections: i32,
 
-    /// Rooms in one pod.
+    /// Maximum rooms in one pod.
     #[schemars(range(min = 1, max = 100_000))]
     pub max_rooms: i32,
 
-    /// Commands and messages a second that one player may send.
+    /// Commands and messages per second and player.
     #[schemars(range(min = 1, max = 10_000))]
     pub messages_per_second: i32,
 
-    /// How many of them may come at once. At least `messagesPerSecond`.
+    /// Commands and messages that a player may send at once. At least `messagesPerSecond`.
     #[schemars(range(min = 1, max = 10_000))]
     pub burst: i32,
 
-    /// Limits wrong rooms, wrong tokens and new rooms to 30 a minute for each client address. Only of use where the pods see the
+    /// Limits wrong rooms, wrong tokens and new rooms to 30 per minute for each client address. Useful only if the pods see the
     /// clients' own addresses: `service.externalTrafficPolicy: Local`, `tcp.proxyProtocol` or `web.trustedProxies`. The Services of
-    /// `perPod` do not get that policy: who follows a REDIRECT through one may share the address of a node with others.
+    /// `perPod` do not get that policy: clients that follow a REDIRECT through one may share the address of a node.
     #[serde(rename = "perClientIP")]
     pub per_client_ip: Switch,
 }
@@ -92,24 +92,24 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Tcp {
-    /// What a raw TCP client gets that asks a pod for a room of another pod: the address to go to, or its session carried there.
-    /// Unset: Redirect where clients can reach pods (`service.type: ClusterIP`, or `perPod` is set), else Relay.
+    /// Answer to a raw TCP client that joins a room of another pod: the owner's address, or a relayed session. Unset: Redirect if
+    /// clients can reach pods (`service.type: ClusterIP`, or `perPod` is set), else Relay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_wrong_pod: Option<OnWrongPod>,
 
-    /// Required: each raw TCP connection must start with a PROXY header (version 1 or 2), as a load balancer in front sends it.
+    /// Required: each raw TCP connection must start with a PROXY header (version 1 or 2), sent by a load balancer in front.
     pub proxy_protocol: Requirement,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Web {
-    /// Origins of other pages that may open the WebSocket, such as `https://chat.example.org`. The pods' own page always may.
+    /// Origins, besides the pods' own, whose pages may open the WebSocket, such as `https://chat.example.org`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 255)))]
     pub allowed_origins: Vec<String>,
 
-    /// Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`.
+    /// Networks of proxies whose `X-Forwarded-For` is trusted, such as `10.0.0.0/8`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 49)))]
     pub trusted_proxies: Vec<String>,
@@ -118,7 +118,7 @@ pub struct Web {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Drain {
-    /// How long a pod that ends may take to hand its rooms over, in seconds. Kubernetes kills it 10 s after that.
+    /// Time that a draining pod may take to move its rooms, in seconds. Kubernetes kills it 10 s later.
     #[schemars(range(min = 6, max = 3600))]
     pub deadline_seconds: i32,
 }
@@ -132,11 +132,11 @@ impl Default for Drain {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rollout {
-    /// Pods with a number below this keep their old version: 2 of 3 pods tries a change on pod 2 only. 0 lets it reach all. A change
-    /// of the directory in `redis` reaches all at once, whatever is said here.
+    /// Pods with a number below this keep their old version: with 3 pods, 2 tries a change on pod 2 only. 0: the change reaches all
+    /// pods. A change of the directory in `redis` always reaches all pods at once.
     #[schemars(range(min = 0, max = 500))]
     pub partition: i32,
 
-    /// True: changes wait. Pods that are there stay as they are; scaling goes on.
+    /// True: changes wait. Existing pods stay unchanged; scaling continues.
     pub paused: bool,
 }

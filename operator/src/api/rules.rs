@@ -1,5 +1,5 @@
-//! What the API server checks beyond types and bounds: CEL rules, each with a sentence that says what to change. No I/O.
-//! One table, so that the CRD, its docs and the test that breaks each rule cannot differ.
+//! The validation beyond types and bounds: CEL rules, each with a message that says what to change. No I/O. One table, so that the
+//! CRD, its docs and the test that breaks each rule cannot differ.
 
 /// A rule at a place of the object; an empty place is its root. `[]` stands for the items of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub const RULES: &[Rule] = &[
     rule(
         "spec.pod.labels",
         "self.all(key, !(key in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/managed-by', 'controller-revision-hash', 'statefulset.kubernetes.io/pod-name', 'apps.kubernetes.io/pod-index']) && !key.startsWith('chatd.dev/'))",
-        "pod.labels must not hold labels that the operator or Kubernetes sets itself: app.kubernetes.io/name, instance, component and managed-by, those of StatefulSets, and all of chatd.dev/",
+        "pod.labels must not contain labels that the operator or Kubernetes sets itself: app.kubernetes.io/name, instance, component and managed-by, those of StatefulSets, and all of chatd.dev/",
     ),
     rule(
         "spec.pod.labels",
@@ -81,7 +81,7 @@ pub const RULES: &[Rule] = &[
     rule(
         "spec.pod.annotations",
         "self.all(key, !key.startsWith('chatd.dev/'))",
-        "pod.annotations must not hold annotations of chatd.dev/: the operator sets those itself",
+        "pod.annotations must not contain annotations of chatd.dev/: the operator sets those itself",
     ),
     rule(
         "spec.rooms",
@@ -142,12 +142,12 @@ pub const RULES: &[Rule] = &[
     rule(
         "spec.redis",
         "self.type == 'Managed' || !has(self.managed)",
-        "redis.managed needs redis.type: Managed; take it out, or change the type",
+        "redis.managed needs redis.type: Managed; remove it, or change the type",
     ),
     rule(
         "spec.redis",
         "self.type == 'External' || !has(self.external)",
-        "redis.external needs redis.type: External; take it out, or change the type",
+        "redis.external needs redis.type: External; remove it, or change the type",
     ),
     rule(
         "spec.redis",
@@ -157,12 +157,12 @@ pub const RULES: &[Rule] = &[
     rule(
         "spec.redis",
         "self.type != 'Managed' || oldSelf.type != 'Managed' || (has(self.managed) && has(self.managed.persistence)) == (has(oldSelf.managed) && has(oldSelf.managed.persistence))",
-        "redis.managed.persistence cannot be added or taken out: make a new ChatDeployment, or go by way of redis.type: External",
+        "redis.managed.persistence cannot be added or removed: create a new ChatDeployment, or switch to redis.type: External first",
     ),
     rule(
         "spec.redis.managed.persistence",
         "string(self.size) == string(oldSelf.size) && self.whenDeleted == oldSelf.whenDeleted && has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
-        "redis.managed.persistence cannot change: make a new ChatDeployment, or go by way of redis.type: External",
+        "redis.managed.persistence cannot change: create a new ChatDeployment, or switch to redis.type: External first",
     ),
     rule(
         "spec.redis.keyPrefix",
@@ -182,7 +182,7 @@ pub const RULES: &[Rule] = &[
     rule(
         "spec.redis.external.url",
         "!self.contains('@')",
-        "redis.external.url must hold no user and no password: put them in redis.external.auth",
+        "redis.external.url must not contain a user or password: put them in redis.external.auth",
     ),
     rule(
         "spec.redis.external.url",
@@ -200,12 +200,12 @@ pub const RULES: &[Rule] = &[
     rule(
         "spec.redis.external",
         "!has(self.tls) || !has(self.url) || self.url.startsWith('rediss')",
-        "redis.external.tls needs TLS: let redis.external.url start with rediss://, or take tls out",
+        "redis.external.tls needs TLS: use rediss:// in redis.external.url, or remove tls",
     ),
     rule(
         "spec.redis.external.sentinel.masterName",
         "self.matches('^[A-Za-z0-9._-]+$')",
-        "redis.external.sentinel.masterName must be of A-Z, a-z, 0-9, '.', '_' and '-'",
+        "redis.external.sentinel.masterName must consist of A-Z, a-z, 0-9, '.', '_' and '-'",
     ),
     rule(
         "spec.redis.external.sentinel.addresses",

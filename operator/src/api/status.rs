@@ -1,4 +1,4 @@
-//! `status`: what the operator says of a ChatDeployment. No I/O. What is said when is decided in `crate::status`.
+//! `status`: the operator's report on a ChatDeployment. No I/O. `crate::status` decides its values.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,36 +6,36 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ChatDeploymentStatus {
-    /// The generation of the spec that this status is about.
+    /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The operator that looks after it, by its namespace and Lease.
+    /// The operator that manages this ChatDeployment, by its namespace and Lease.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<String>,
 
-    /// Another operator that would, and waits for this one to answer. The second of two stops.
+    /// Another operator that also claims this ChatDeployment and waits for the first one to respond. The second of two stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contender: Option<String>,
 
-    /// Chat pods that are there.
+    /// Existing chat pods.
     pub replicas: i32,
 
-    /// Chat pods that are ready.
+    /// Ready chat pods.
     pub ready_replicas: i32,
 
-    /// Chat pods that are as the spec says.
+    /// Chat pods that match the spec.
     pub updated_replicas: i32,
 
-    /// The label selector of the chat pods, as text, for autoscalers.
+    /// Label selector of the chat pods, as text, for autoscalers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
 
-    /// The image of chatd that is in use, or being rolled out. One that waits, as while paused, is not said before a pod has it.
+    /// Image of chatd in use, or being rolled out. A waiting image, as while paused, appears only when a pod has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
 
-    /// Where clients come in.
+    /// Addresses for clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
 
@@ -43,7 +43,7 @@ pub struct ChatDeploymentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisStatus>,
 
-    /// Rooms in all pods. Absent when not all pods could be asked. At most 30 s old, or unchanged.
+    /// Rooms in all pods. Absent if a pod did not answer. At most 30 s old, or unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rooms: Option<i64>,
 
@@ -51,25 +51,25 @@ pub struct ChatDeploymentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub players: Option<i64>,
 
-    /// Ready, Progressing, Degraded and RedisReady. docs/operations.md says what to do for each reason.
+    /// Ready, Progressing, Degraded and RedisReady. docs/chatdeployment.md lists the reasons with their remedies.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Endpoints {
-    /// For raw TCP clients, `host:port`.
+    /// Address for raw TCP clients, `host:port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<String>,
 
-    /// For browsers.
+    /// Address for browsers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RedisStatus {
-    /// Where the directory is. Without user and password.
+    /// Address of the directory, without user and password.
     pub endpoint: String,
 }
 
@@ -83,16 +83,16 @@ pub struct Condition {
     /// True, False or Unknown.
     pub status: String,
 
-    /// Why, in one word of a fixed list.
+    /// Reason, one word of a fixed list.
     pub reason: String,
 
-    /// Why, in a sentence, and what to do.
+    /// Explanation in a sentence, with a remedy.
     pub message: String,
 
-    /// When `status` last changed.
+    /// Time of the last change of `status`.
     pub last_transition_time: String,
 
-    /// The generation of the spec that this is about.
+    /// Generation of the spec that this condition describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }
