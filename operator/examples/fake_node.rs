@@ -82,7 +82,7 @@ async fn answer(listener: TcpListener) -> Result<(), Failure> {
         let (mut stream, _) = listener.accept().await?;
         tokio::spawn(async move {
             let mut request = [0; 1024];
-            // Whoever asks sends its request in one piece.
+            // Clients send their request in one piece.
             if stream.read(&mut request).await.is_ok() {
                 let _ = stream.write_all(format!("HTTP/1.0 200 OK\r\n\r\n{ANSWER}").as_bytes()).await;
             }

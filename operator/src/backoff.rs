@@ -1,4 +1,4 @@
-//! Random numbers, and how long to wait after failures. Does I/O: asks the system for random bytes.
+//! Random numbers, and the backoff after failures. Does I/O: reads random bytes from the system.
 
 use std::time::Duration;
 

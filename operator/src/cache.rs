@@ -1,5 +1,5 @@
-//! What is known of the cluster, as the watches and the API server's answers tell it. In memory; no I/O.
-//! A change is reported only if it is one in what is kept: a status that nobody looks at wakes nobody.
+//! The state of the cluster, from watches and answers of the API server. In memory; no I/O. Only a change of a kept field counts as
+//! a change: an update of an unread status causes no reconcile.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ pub enum Deployment {
     },
 }
 
-/// What a watch covers: a list that starts anew replaces that, and nothing else.
+/// The scope of a watch: a new list replaces the objects in it, and no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// ChatDeployments themselves.

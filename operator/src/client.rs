@@ -1,4 +1,4 @@
-//! The calls to the API server, each with a time limit and counted. Does I/O. Writes are refused while this process does not lead.
+//! The calls to the API server, each with a timeout and counted. Does I/O. Writes are refused while this process is not the leader.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -22,14 +22,14 @@ use crate::record;
 use crate::trimmed::TrimmedPod;
 
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// Of one object; the same thing told again is one Event with a count.
+/// Of one object; a repetition is one Event with a count.
 const EVENTS: u32 = 500;
 
 /// Why a call came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// Nothing was written: another process may.
-    #[error("this process does not lead")]
+    /// Nothing was written: only the leader may write.
+    #[error("this process is not the leader")]
     NotLeading,
     /// It may have been carried out or not.
     #[error("the API server did not answer in time")]
@@ -63,7 +63,7 @@ impl From<kube::Error> for CallError {
             kube::Error::Api(status) if matches!(status.code, 400..=428) => {
                 Self::Refused { code: status.code, message: status.message.clone() }
             }
-            // A webhook that has to agree is not there: that is told as its refusal is.
+            // An unavailable webhook is reported like its refusal.
             kube::Error::Api(status) if status.code == 500 && status.message.contains("calling webhook ") => {
                 Self::Refused { code: status.code, message: status.message.clone() }
             }
@@ -139,7 +139,7 @@ impl Client {
         }
     }
 
-    /// A Secret, values and all: whoever asks drops them as soon as it knows whether all is in it.
+    /// A Secret with its values: the caller drops them as soon as it knows whether all keys exist.
     pub async fn get_secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, CallError> {
         let api: Api<Secret> = Api::namespaced(self.kube.clone(), namespace);
         self.call("get", api.get_opt(name)).await
@@ -162,7 +162,7 @@ impl Client {
     /// Makes what must not be there yet.
     pub async fn create(&self, child: &Child, namespace: &str) -> Result<(), CallError> {
         let object: DynamicObject = serde_json::from_value(child.object.clone())
-            .map_err(|error| CallError::Other(format!("{} cannot be written: {error}", child.name)))?;
+            .map_err(|error| CallError::Other(format!("cannot serialize {}: {error}", child.name)))?;
         let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         self.call("create", self.api(child.kind, namespace).create(&parameters, &object)).await?;
         Ok(())
@@ -247,7 +247,7 @@ impl Client {
         Ok((list.items, record::list_version(&list.metadata)))
     }
 
-    /// What Kubernetes has told about an object, in no order.
+    /// The Events of Kubernetes about an object, in no order.
     pub async fn events(&self, namespace: &str, uid: &str) -> Result<Vec<Event>, CallError> {
         let api: Api<Event> = Api::namespaced(self.kube.clone(), namespace);
         let parameters = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(EVENTS);
@@ -277,7 +277,7 @@ fn request(kind: Kind, namespace: &str) -> Request {
 }
 
 fn unfit(error: &impl std::error::Error) -> CallError {
-    CallError::Other(format!("no request can be made: {error}"))
+    CallError::Other(format!("cannot build a request: {error}"))
 }
 
 fn only_this(name: &str) -> ListParams {
@@ -327,6 +327,6 @@ mod tests {
         leadership.lasts(Duration::from_millis(50));
         let silent = client.call("apply", std::future::pending::<Result<(), _>>()).await;
         assert!(matches!(silent, Err(CallError::NotLeading)), "{silent:?}");
-        assert!(client.call("get", async { Ok(()) }).await.is_ok(), "whoever does not lead may read");
+        assert!(client.call("get", async { Ok(()) }).await.is_ok(), "a standby may read");
     }
 }

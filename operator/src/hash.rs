@@ -1,4 +1,4 @@
-//! Short hashes that tell whether something is what it was. Pure: no I/O. Not for secrets, and stable for good: they are stored.
+//! Short hashes that detect changes. Pure: no I/O. Not for secrets. They are stored, so they must never change.
 
 use serde::Serialize;
 use serde_json::Value;

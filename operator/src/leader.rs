@@ -1,5 +1,5 @@
-//! Which of several operators writes: a Lease, held for 15 s, renewed every 2 s, given up after 10 s without success. Does I/O.
-//! The decision is the pure [`judge`]. Whoever leads stops writing before others may believe that it is gone.
+//! Leader election among operators: a Lease, held for 15 s, renewed every 2 s, given up after 10 s without success. Does I/O. The
+//! decision is the pure [`judge`]. A leader stops writing before its Lease expires for others.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -124,7 +124,7 @@ pub async fn lead(
 
 /// The process has to end: it may hold what is no longer so.
 #[derive(Debug, thiserror::Error)]
-#[error("the Lease was lost: another process leads now, or the API server is away")]
+#[error("the Lease was lost: another process is the leader, or the API server is unavailable")]
 pub struct Lost;
 
 /// What one round of the election came to.

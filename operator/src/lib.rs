@@ -1,5 +1,5 @@
-//! The operator of chatd: it turns a `ChatDeployment` into running chat pods and keeps them so.
-//! The map of its modules is operator/README.md.
+//! The operator of chatd: it creates and maintains the pods, Services and other children of each `ChatDeployment`. The map of its
+//! modules is operator/README.md.
 
 #![warn(missing_docs)]
 

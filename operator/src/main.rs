@@ -58,7 +58,7 @@ async fn run(settings: Settings) -> ExitCode {
     }
     match operator::run::run(settings, listener, shutdown).await {
         Ok(()) => {
-            tracing::info!("ended as asked");
+            tracing::info!("operator stopped by a signal");
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -1,8 +1,8 @@
-//! Whether another operator looks after a ChatDeployment already. Both would write the same children, each in its own way, for ever; so the
-//! one that came second stops. In memory; no I/O.
+//! Detects another operator that already manages a ChatDeployment. Both would write the same children in different ways, endlessly; so the
+//! second one stops. In memory; no I/O.
 //!
-//! `status.operator` names who looks after it, by namespace and Lease. Whoever finds another's name puts its own beside it, as contender.
-//! An operator that lives takes that out again. One that does not for long enough is gone, and its place is taken.
+//! `status.operator` names the managing operator, by namespace and Lease. An operator that finds another name writes its own as contender.
+//! A living operator removes that entry. If the entry stays for long enough, the first operator is gone, and the contender takes over.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Asks the pods what they see: `GET /status` on their admin port. Does I/O. It never asks Redis itself.
+//! Polls the pods: `GET /status` on their admin port. Does I/O. It never connects to Redis itself.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

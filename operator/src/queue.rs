@@ -1,4 +1,4 @@
-//! Which ChatDeployments are to be reconciled, and when. Each is reconciled by one worker at a time. No I/O.
+//! The queue of due ChatDeployments. One worker at a time reconciles each. No I/O.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};

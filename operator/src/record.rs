@@ -1,4 +1,4 @@
-//! What is kept of the objects that are watched: a few words each, not whole objects. Pure: no I/O.
+//! The kept fields of watched objects: a few words each, not whole objects. Pure: no I/O.
 
 use std::collections::BTreeMap;
 
@@ -215,7 +215,7 @@ impl Child {
         let (metadata, spec, status) = (&set.metadata, &set.spec, &set.status);
         let child = Self::of_metadata(Kind::StatefulSet, metadata);
         let kept = Some(annotation(metadata.annotations.as_ref(), ADOPTED_UID)).filter(|uid| !uid.is_empty());
-        // Whoever edits the setting by hand gets it put back: it is taken over from an orphan only.
+        // A manual edit of the setting is reverted: it is taken over from an orphan only.
         let orphaned = || deployment_uid(set).filter(|_| child.owner == Owner::Nobody);
         let detail = Set {
             replicas: spec.replicas.unwrap_or(1),
@@ -347,8 +347,8 @@ impl PodRecord {
     }
 }
 
-/// The kubelet says that a pod is not ready together with its containers. Whoever takes a pod of a silent node for unready leaves what was
-/// last heard of the containers as it was. A pod's own gates are the one other thing that says so.
+/// The kubelet says that a pod is not ready together with its containers. The controller that marks a pod of a silent node unready
+/// leaves what was last heard of the containers as it was. A pod's own gates are the one other thing that says so.
 fn is_cut_off(ready: &PodCondition, containers: Option<&PodCondition>) -> bool {
     ready.status != "True"
         && containers.is_some_and(|containers| containers.status == "True")
@@ -356,7 +356,7 @@ fn is_cut_off(ready: &PodCondition, containers: Option<&PodCondition>) -> bool {
 }
 
 /// What a container's state tells, and until when. An end counts for a while after the container has been started again: Kubernetes
-/// itself starts its back-off anew after 10 minutes. One end alone is less of a sign.
+/// itself resets its back-off after 10 minutes. One end alone is less of a sign.
 fn of_container(container: &ContainerStatus) -> Option<(Problem, Option<Timestamp>)> {
     let state = container.state.as_ref()?;
     let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());

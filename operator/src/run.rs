@@ -1,4 +1,4 @@
-//! The operator as a whole: watches, workers, polling, election, admin port, and an orderly end. Does I/O.
+//! The operator as a whole: watches, workers, polling, leader election, admin port, and a graceful stop. Does I/O.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,17 +29,17 @@ const LAST_RECONCILE: Duration = Duration::from_secs(5);
 /// Why the operator ended without having been asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// There is no way to the API server, such as no KUBECONFIG.
-    #[error("no way to the API server: {0}; run in a cluster, or set KUBECONFIG")]
+    /// No connection to the API server is configured.
+    #[error("cannot find the API server: {0}; run in a cluster, or set KUBECONFIG")]
     Client(#[source] Box<kube::Error>),
-    /// Another process leads now, or the Lease could not be renewed.
+    /// Another process is the leader, or the Lease could not be renewed.
     #[error(transparent)]
     Lost(#[from] leader::Lost),
-    /// Another operator looks after the same ChatDeployments.
-    #[error("{0}; one of the two has to be uninstalled, or bound to other namespaces by --watch-namespace")]
+    /// Another operator manages the same ChatDeployments.
+    #[error("{0}; uninstall one of the two, or restrict it to other namespaces with --watch-namespace")]
     Second(String),
     /// A task that watches has ended: a fault of the operator.
-    #[error("a watch ended, which none should")]
+    #[error("a watch ended unexpectedly")]
     WatchEnded,
 }
 
@@ -146,7 +146,9 @@ async fn wait_for_start(
     while !(scopes.are_synced() && leadership.may_write()) {
         if !warned && !scopes.are_synced() && started.elapsed() > SLOW_START {
             warned = true;
-            tracing::warn!("cannot list yet; is the CustomResourceDefinition installed, and may the operator list?");
+            tracing::warn!(
+                "cannot list yet; is the CustomResourceDefinition installed, and is the operator allowed to list it?"
+            );
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(50)) => {}

@@ -1,4 +1,4 @@
-//! The namespaces that are looked after, and which of them can be read now. One that cannot be is left out, and holds up no other. In
+//! The managed namespaces, and which of them can be read now. An unreadable one is skipped, and does not block the others. In
 //! memory; no I/O.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
-//! Objects as they are read from lists and watches: only the fields that decisions need. All else is skipped while it is read, above
-//! all `managedFields` and the pods' specs, most of every object: what is never made is never freed either, and leaves no holes. Pure.
+//! Objects decoded from lists and watches: only the fields that decisions need. The decoder skips the rest, above all
+//! `managedFields` and the pods' specs, most of every object: it allocates nothing for them, so no fragmentation remains. Pure.
 //!
-//! Fields are named and mean as in Kubernetes' own API.
+//! Fields have the names and meanings of Kubernetes' own API.
 #![allow(missing_docs)]
 
 use std::borrow::Cow;

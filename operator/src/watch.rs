@@ -1,4 +1,4 @@
-//! The watches: they keep the cache true and put what changed into the queue. Does I/O.
+//! The watches: they update the cache and queue the changed ChatDeployments. Does I/O.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -166,11 +166,11 @@ impl Feed {
                 tracing::error!(
                     namespace,
                     why,
-                    "a namespace cannot be read and is left out: is it gone, or are the operator's rights in it?"
+                    "cannot read a namespace; skipping it: does it exist, and does the operator have its rights in it?"
                 );
             }
             (Some(namespace), Some(true)) => {
-                tracing::info!(namespace, "namespace is watched");
+                tracing::info!(namespace, "watching namespace");
                 // What was asked for while it could not be read.
                 for key in self.cache.deployments().iter().filter(|key| key.namespace == namespace) {
                     self.queue.add(key);
@@ -221,7 +221,7 @@ enum Mark {
 }
 
 /// Takes one watch's events to the end of its stream: the marks of its lists and its failures are alike for all kinds. One that was
-/// refused begins anew with its list: that it is let in again would not be heard from a watch in which nothing happens.
+/// refused starts again with its list: a quiet watch would not show that access is granted again.
 async fn follow<K: Send + 'static, S: Stream<Item = watcher::Result<Event<K>>> + Send + 'static>(
     stream: impl Fn() -> S + Send,
     feed: Feed,

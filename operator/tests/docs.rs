@@ -1,5 +1,5 @@
 //! Keeps the operator's tables of docs/operations.md equal to the code: settings and metrics; and its reasons on the page that is
-//! linked from there. Reads (and on request writes) files. `make docs` (UPDATE_DOCS=1) writes them anew.
+//! linked from there. Reads (and on request writes) files. `make docs` (UPDATE_DOCS=1) regenerates them.
 #![allow(clippy::unwrap_used)]
 
 use std::fmt::Write as _;

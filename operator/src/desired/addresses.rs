@@ -1,4 +1,4 @@
-//! The pods' addresses outside of the cluster, and the ConfigMap by which the pods learn of them. Pure: no I/O.
+//! The pods' addresses outside the cluster, and the ConfigMap that passes them to the pods. Pure: no I/O.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Where the directory is: its URL, the files that its settings need, and the identity that must not change under living rooms.
-//! Pure: no I/O.
+//! The directory: its URL, the files that its settings need, and its identity, which must not change while rooms exist. Pure: no
+//! I/O.
 
 use super::services::VALKEY_PORT;
 use super::{Context, Names};

@@ -1,4 +1,4 @@
-//! What should be there for a ChatDeployment: one file a child. Pure: (spec, settings, observed facts) -> objects, no I/O.
+//! The desired children of a ChatDeployment: one file per child. Pure: (spec, settings, observed facts) -> objects, no I/O.
 
 mod addresses;
 mod configuration;

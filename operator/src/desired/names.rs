@@ -1,4 +1,4 @@
-//! The names of a ChatDeployment's children. They never change: whoever has them in a manifest relies on them. Pure: no I/O.
+//! The names of a ChatDeployment's children. They never change: manifests refer to them. Pure: no I/O.
 
 /// On pods: which directory they use. Pods of two directories never run side by side.
 pub const DIRECTORY: &str = "chatd.dev/directory";

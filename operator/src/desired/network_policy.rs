@@ -1,4 +1,5 @@
-//! NetworkPolicies: clients reach client ports, pods reach pods, and only chat pods reach the managed Valkey. Pure: no I/O.
+//! NetworkPolicies: clients can reach client ports, pods can reach pods, and only chat pods can reach the managed Valkey. Pure: no
+//! I/O.
 
 use std::collections::BTreeMap;
 

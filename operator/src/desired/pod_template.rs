@@ -1,5 +1,5 @@
-//! The chat pod: one hardened container, its probes, its files. Pure: no I/O.
-//! Any change of what this file returns rolls every pod of every deployment when the operator is upgraded: the snapshots show it.
+//! The chat pod: one hardened container, its probes, its files. Pure: no I/O. Any change of this file's output rolls every pod of
+//! every deployment when the operator is upgraded: the snapshots show it.
 
 use std::collections::BTreeMap;
 

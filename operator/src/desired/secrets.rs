@@ -1,4 +1,5 @@
-//! Secrets that the operator makes, once: token keys, and the managed Valkey's password. Pure: randomness comes in, no I/O.
+//! Secrets that the operator generates once: token keys, and the managed Valkey's password. Pure: randomness is an argument, no
+//! I/O.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The headless Service, which gives each pod a name, and the Service that clients come in by. Pure: no I/O.
+//! The headless Service, which gives each pod a name, and the Service for clients. Pure: no I/O.
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

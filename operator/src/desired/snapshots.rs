@@ -1,5 +1,5 @@
-//! Every child as YAML in `operator/tests/snapshots/`: a change of what reaches a cluster is seen in review. Tests only.
-//! `UPDATE_SNAPSHOTS=1 cargo test -p operator --lib` writes them anew.
+//! Every child as YAML in `operator/tests/snapshots/`: reviews show each change of an applied object. Tests only.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p operator --lib` regenerates them.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -38,8 +38,8 @@ fn check_templates(name: &str, children: &[Child]) {
     );
 }
 
-/// The fields that are false. Kubernetes' own types hold each by a pointer (`*bool`), so that false is stored as false. One that is held
-/// plainly is left out of what is stored, and would be written anew at every look.
+/// The fields that are false. Kubernetes' own types hold each by a pointer (`*bool`), so that false is stored as false. One that is
+/// held plainly is left out of what is stored, and would be written again at every reconcile.
 fn check_false(place: &str, value: &Value) {
     const KEPT: [&str; 3] = ["automountServiceAccountToken", "enableServiceLinks", "allowPrivilegeEscalation"];
     match value {

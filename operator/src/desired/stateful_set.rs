@@ -1,4 +1,4 @@
-//! The StatefulSet of the chat pods. Replicas and partition are on their way, decided in `crate::rollout`. Pure: no I/O.
+//! The StatefulSet of the chat pods. `crate::rollout` decides replicas and partition. Pure: no I/O.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The chat pods: where the spec wants them to go, and what is known of them before that. Pure: no I/O.
+//! The chat pods: their desired state, and the facts that it depends on. Pure: no I/O.
 
 use std::collections::BTreeMap;
 

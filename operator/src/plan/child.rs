@@ -1,4 +1,4 @@
-//! One child: whose it is, what is applied of it, and whether it differs from what is there. Pure: no I/O.
+//! One child: its owner, its applied fields, and whether it differs from the observed object. Pure: no I/O.
 
 use serde_json::{Value, json};
 

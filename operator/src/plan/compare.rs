@@ -1,5 +1,5 @@
-//! Whether an object in the cluster is as the operator wants it. Pure: no I/O.
-//! Only fields that the operator sets count, and what the API server writes in another form is the same.
+//! Compares an object in the cluster with the desired one. Pure: no I/O. Only fields that the operator sets count, and values that
+//! the API server normalizes are equal.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Tests of what plans find out before they say what is to be.
+//! Tests of the facts that plans derive from the observed state.
 
 use std::collections::BTreeSet;
 

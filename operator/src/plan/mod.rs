@@ -1,5 +1,5 @@
-//! What has to be written so that the cluster is as the spec says. Pure: (owner, spec, what was seen) -> writes; no I/O.
-//! With nothing to do the list is empty: planning twice over the same cluster gives nothing the second time.
+//! The writes that lead from the observed state to the desired state. Pure: (owner, spec, observed state) -> writes; no I/O. The
+//! list is empty if the two match: a second plan over the same cluster is empty.
 
 mod chat;
 mod child;

@@ -1,4 +1,4 @@
-//! The cluster as a plan looks at it, as far as it is about one ChatDeployment. Pure: plain data.
+//! The observed state of one ChatDeployment's objects, the input of a plan. Pure: plain data.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The two Secrets that hold random values: made once, mended, never compared. Pure: no I/O.
+//! The two Secrets with random values: created once, repaired, never compared. Pure: no I/O.
 
 use super::child::{Standing, standing};
 use super::observed::{Observed, SeenSecret};

@@ -1,4 +1,4 @@
-//! The managed Valkey's StatefulSet: whether it is as it should be, and what of it may change now. Pure: no I/O.
+//! The managed Valkey's StatefulSet: whether it matches the desired one, and which changes may be applied now. Pure: no I/O.
 
 use serde_json::{Value, json};
 
@@ -188,7 +188,7 @@ pub fn stranded(context: &Context<'_>, observed: &Observed, pods: &[PodRecord]) 
     Some(Stranded { name: pod.name.clone(), uid: pod.uid.clone(), may_go, waits })
 }
 
-/// What is told of a Valkey whose node is silent and whose volume holds it there.
+/// The message about a Valkey whose node does not respond and whose volume binds it there.
 pub fn held_by_its_volume(context: &Context<'_>, observed: &Observed, pods: &[PodRecord]) -> Option<Problem> {
     record_of(context, observed)?.claim.as_ref()?;
     let pod = pods.iter().find(|pod| pod.component == desired::VALKEY)?;

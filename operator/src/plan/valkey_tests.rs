@@ -1,4 +1,4 @@
-//! Tests of plans that are about the managed Valkey.
+//! Tests of plans for the managed Valkey.
 
 use super::*;
 

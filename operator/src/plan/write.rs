@@ -1,4 +1,4 @@
-//! The writes that a plan is made of, and how two tries of one are told from two others. Pure: no I/O.
+//! The writes of a plan, and the key by which a repeated write is recognized. Pure: no I/O.
 
 use super::child::seal;
 use crate::desired::{Child, Kind};

@@ -1,4 +1,4 @@
-//! Carries a plan out, write by write. Does I/O. A write that is refused does not keep the others from being tried.
+//! Carries out a plan, write by write. Does I/O. A refused write does not block the others.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::status::Problem;
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub conflicts: Vec<Conflict>,
-    /// Why the API server refused writes: they are told in the status, and tried again later and later.
+    /// Why the API server refused writes: the status reports them, and they are retried with backoff.
     pub problems: Vec<Problem>,
     /// Secrets were written, or may have been: what they are has to be read again.
     pub secrets_changed: bool,
@@ -93,7 +93,7 @@ async fn carry_out(
                 // It has come since it was last looked at: look again.
                 Err(CallError::Refused { code: 409, .. }) => Ok(()),
                 Ok(()) => {
-                    tracing::info!(deployment = %key, name = child.name, "Secret made");
+                    tracing::info!(deployment = %key, name = child.name, "Secret created");
                     Ok(())
                 }
                 refused => refused,
@@ -111,15 +111,15 @@ async fn carry_out(
             client.merge(Kind::Secret, namespace, &child.name, &json!({ "data": child.object["data"] })).await
         }
         Write::Delete { kind, name, uid } => {
-            tracing::info!(deployment = %key, kind = kind.as_str(), name, "deleted; the spec no longer asks for it");
+            tracing::info!(deployment = %key, kind = kind.as_str(), name, "deleted; the spec no longer needs it");
             client.delete(*kind, namespace, name, uid).await
         }
         Write::DeletePod { name, uid } => {
-            tracing::info!(deployment = %key, name, "deleted the pod for the update, since Kubernetes waits for another one");
+            tracing::info!(deployment = %key, name, "deleted the pod for the update; Kubernetes waits for another pod");
             client.delete_pod(namespace, name, uid, false).await
         }
         Write::LetPodGo { name, uid } => {
-            tracing::warn!(deployment = %key, name, "deleted the pod by force, since its node does not answer and it holds no data");
+            tracing::warn!(deployment = %key, name, "force-deleted the pod: its node does not respond, and it holds no data");
             client.delete_pod(namespace, name, uid, true).await
         }
     }
@@ -140,13 +140,13 @@ async fn create(
     outcome: &mut Outcome,
 ) -> Result<(), CallError> {
     let Some(object) = client.get(child.kind, &key.namespace, &child.name).await? else {
-        tracing::info!(deployment = %key, kind = child.kind.as_str(), name = child.name, "made");
+        tracing::info!(deployment = %key, kind = child.kind.as_str(), name = child.name, "created");
         // Without force: what comes into being in between is not overwritten.
         return put(client, cache, key, child, None, outcome).await;
     };
     let record = record::Child::of_object(child.kind, &object);
     match plan::standing(owner, &record) {
-        // Whoever took its labels off hid it from the watches. What was planned without it may be far from what it is: of a StatefulSet
+        // Without its labels the watches do not see it. What was planned without it may be far from what it is: of a StatefulSet
         // all pods would be updated at once. It is known now, and looked at again.
         Standing::Ours => {
             cache.put_child(key, record);
@@ -188,7 +188,7 @@ async fn put(
         Some(place) => {
             // Something changes it on its way in, such as an admission policy. It is not fought over.
             cache.accept(key, &record, plan::accepted(child, &object));
-            tracing::warn!(deployment = %key, kind = child.kind.as_str(), name = child.name, place, "the API server changed what was applied");
+            tracing::warn!(deployment = %key, kind = child.kind.as_str(), name = child.name, place, "the API server changed an applied field");
             cache.verify(key, &record, plan::seal(child));
         }
     }
@@ -197,7 +197,7 @@ async fn put(
 
 fn new_secret(context: &Context<'_>, which: NewSecret) -> Result<Child, CallError> {
     let mut random = [0_u8; 32];
-    getrandom::fill(&mut random).map_err(|error| CallError::Other(format!("no random numbers: {error}")))?;
+    getrandom::fill(&mut random).map_err(|error| CallError::Other(format!("cannot read random numbers: {error}")))?;
     Ok(match which {
         NewSecret::TokenKeys => {
             let id = jiff::Timestamp::now().strftime("%Y%m%d%H%M%S").to_string();

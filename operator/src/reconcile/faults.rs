@@ -1,5 +1,5 @@
-//! What is wrong with a ChatDeployment beside what its pods' status says: from Kubernetes' Events, refused writes, Valkey, and pods that stay
-//! away. Does I/O: it asks for Events.
+//! Problems of a ChatDeployment that the pods' status does not show: from Kubernetes' Events, refused writes, Valkey, and missing
+//! pods. Does I/O: it reads Events.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ impl super::Reconciler {
         let lacks_chat = lacks(&mut (0..plan.step.replicas).map(|ordinal| names.pod(ordinal)));
         let lacks_valkey = lacks(&mut std::iter::once(names.valkey_pod()));
         let is_short = !lacks_chat.is_empty();
-        // What keeps a pod from being made is told of its StatefulSet.
+        // Events about a pod that cannot be created belong to its StatefulSet.
         let lacking: Vec<(String, String, BTreeSet<String>)> =
             [(names.chat(), lacks_chat), (names.valkey(), lacks_valkey)]
                 .into_iter()

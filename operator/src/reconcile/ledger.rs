@@ -1,5 +1,5 @@
-//! Writes that come to nothing, of one ChatDeployment: refused, or undone by somebody. Each is tried again later and later, whatever else
-//! calls for a reconcile; one that would write something else is tried at once. In memory; no I/O.
+//! Failed writes of one ChatDeployment: refused, or reverted by another controller. Each is retried with backoff, regardless of
+//! other causes for a reconcile; a write with another content is tried at once. In memory; no I/O.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! One reconcile of one ChatDeployment: observe, plan, apply, status. Does I/O; what is decided is decided in pure modules.
+//! One reconcile of one ChatDeployment: observe, plan, apply, status. Does I/O; pure modules make the decisions.
 
 mod apply;
 mod faults;

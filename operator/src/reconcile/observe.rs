@@ -1,4 +1,4 @@
-//! What there is of one ChatDeployment: from the cache, and from the API server what changed since it was last looked at. Does I/O.
+//! The observed state of one ChatDeployment: from the cache, and changed objects from the API server. Does I/O.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -96,7 +96,7 @@ fn may_have_valkey(
     is_managed || secrets.valkey.is_some() || children.keys().any(|(_, child)| child == name)
 }
 
-/// What the watches should have told, from the API server itself.
+/// The state that the watches should have delivered, read from the API server itself.
 async fn read_anew(client: &Client, cache: &Cache, key: &Key) -> Result<(), CallError> {
     let labels = format!("{},app.kubernetes.io/instance={}", crate::watch::OURS, key.name);
     for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret) {

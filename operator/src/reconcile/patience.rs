@@ -1,4 +1,4 @@
-//! For how long pods have been away, and how long they may be. In memory; no I/O.
+//! How long pods have been unavailable, and how long they may be. In memory; no I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! What is kept of each ChatDeployment between two reconciles. In memory; no I/O.
-//! Nothing of it that is lost with a restart is needed for a right decision; it only takes a little longer. Who rolls is in `rollout::limiter`.
+//! The state of each ChatDeployment between two reconciles. In memory; no I/O. A restart may lose it: decisions stay correct, and
+//! only take a little longer. `rollout::limiter` holds the slots.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ use crate::record::Key;
 
 /// Secrets are not watched, so that the operator needs no right to list them. They are read at least this often.
 const SECRETS_WITHIN: Duration = Duration::from_mins(5);
-/// While changes are expected and none come for this long, everything is read anew, lest a watch has missed something. Later and later.
+/// If expected changes do not arrive for this long, everything is read again, in case a watch has missed an event. With backoff.
 const STILL: Duration = Duration::from_secs(15);
 const STILL_AT_MOST: Duration = Duration::from_mins(5);
 const COUNTS_EVERY: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ const SECONDS_FOR_AN_EVENT: f64 = 20.0;
 /// Of one ChatDeployment.
 #[derive(Debug)]
 pub struct ReconcileState {
-    /// Its successor of the same name starts anew.
+    /// Its successor of the same name starts without state.
     uid: String,
     pub patience: Patience,
     pub secrets: Secrets,
@@ -96,7 +96,7 @@ struct Still {
 }
 
 impl Watchdog {
-    /// Whether to read everything anew in this reconcile.
+    /// Whether this reconcile reads everything again.
     pub fn reads_anew(&mut self, now: Instant) -> bool {
         let due = |still: &&mut Still| now.saturating_duration_since(still.since) >= still.wait;
         let Some(still) = self.0.as_mut().filter(due) else { return false };

@@ -1,4 +1,4 @@
-//! What a reconcile has come to, in words: the status and the Events. Does I/O; the words are decided in `crate::status`.
+//! Writes the result of a reconcile: the status and the Events. Does I/O; `crate::status` decides the content.
 
 use std::time::{Duration, Instant};
 
@@ -126,7 +126,7 @@ impl super::Reconciler {
             Verdict::Work => return Ok(Ours::Yes),
             Verdict::Wait(left) => return Ok(Ours::NotYet(left)),
             Verdict::Stop { operator } => {
-                self.stop(format!("{key} is looked after by the operator {operator} already, and that one lives"));
+                self.stop(format!("{key} is already managed by the operator {operator}, which is alive"));
                 return Ok(Ours::No);
             }
             Verdict::Defend { contender } => {

@@ -1,4 +1,4 @@
-//! Tests of which pods are waited for.
+//! Tests of the pods that a rollout waits for.
 
 use super::*;
 

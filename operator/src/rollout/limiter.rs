@@ -1,5 +1,5 @@
-//! Which ChatDeployments roll now: no more than so many at once. In memory; what of it a restart loses is found again in the cluster,
-//! but for who had a slot and had not begun. No I/O.
+//! Limits how many ChatDeployments roll at once. In memory; after a restart it is rebuilt from the cluster, except for slots of
+//! deployments that had not begun. No I/O.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -67,8 +67,8 @@ impl RolloutLimiter {
         !self.unseen.is_empty() && self.starts_until.is_some_and(|until| now < until)
     }
 
-    /// Whether `key` may roll. Whoever has a slot keeps it until all pods are ready with the new version. Whoever an operator that starts
-    /// finds half-way has had one, and counts, even if that makes more than there are.
+    /// Whether `key` may roll. A deployment keeps its slot until all pods are ready with the new version. One that a starting
+    /// operator finds half-way has had one, and counts, even if that makes more than there are.
     pub fn take(&mut self, key: &Key, rolling: Rolling, now: Instant) -> bool {
         let is_first_look = self.unseen.remove(key);
         let held = self.held.get(key);

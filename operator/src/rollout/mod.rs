@@ -1,8 +1,8 @@
-//! How many chat pods there are to be next, and which of them may be updated: one step at a time. Pure: no I/O.
+//! The next step of a rollout: the number of chat pods, and which of them may be updated. Pure: no I/O.
 //!
-//! It keeps no state. From the StatefulSet and its pods as they are it says what replicas and partition should be, so that a crash,
-//! a lost answer or a stale reading at any point is mended by looking again. Kubernetes' own controller deletes pods from the highest
-//! ordinal down to the partition without looking at the others; here the partition only goes down while all the others are ready.
+//! It has no state. It derives replicas and partition from the current StatefulSet and its pods, so that the next reconcile repairs a crash,
+//! a lost answer or a stale read at any point. Kubernetes' own controller deletes pods from the highest
+//! ordinal down to the partition without checking the others; here the partition only goes down while all the others are ready.
 
 pub mod limiter;
 
@@ -163,8 +163,9 @@ pub fn needs_slot(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, desired: &Desire
     !desired.paused && reached.any(|ordinal| is_old(ordinal) && !given_up.contains(&ordinal))
 }
 
-/// Whether pods that an update has reached are not ready with it yet: whoever has a slot keeps it until they are. Not so once Kubernetes
-/// has called the update complete, whatever becomes of pods after it, nor for pods that were added to the `began_with` of before.
+/// Whether pods that an update has reached are not ready with it yet: the deployment keeps its slot until they are. Not so once
+/// Kubernetes has called the update complete, whatever becomes of pods after it, nor for pods that were added to the `began_with`
+/// of before.
 pub fn is_unfinished(set: Option<&Set>, pods: &BTreeMap<i32, Pod>, desired: &Desired, began_with: Option<i32>) -> bool {
     let Some(set) = set else { return false };
     let is_new = |pod: &Pod| pod.revision == set.update_revision;

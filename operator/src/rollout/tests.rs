@@ -335,7 +335,7 @@ fn operate(model: &mut Model, desired: &Desired, permission: Permission) {
     if step.replicas < replicas {
         assert!(!before.iter().any(|(ordinal, pod)| pod.terminating || *ordinal >= replicas), "{step:?} {before:?}");
     }
-    // Whoever is put within reach of an update while ready: all others are ready, of the new version or of the old.
+    // If a ready pod comes within reach of an update, all others are ready, of the new version or of the old.
     let is_old = |pod: &Pod| model.spec.template != desired.template || pod.revision != model.spec.update_revision;
     for (ordinal, pod) in &before {
         let reached = *ordinal >= step.partition && *ordinal < step.replicas;

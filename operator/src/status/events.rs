@@ -1,5 +1,5 @@
-//! What Kubernetes' Events say is wrong now. They are kept for an hour, whatever has become of what they tell of: one counts only while
-//! nothing later contradicts it. Pure: (events, what they are about, time) -> problem; no I/O.
+//! Current problems from Kubernetes' Events. Events are kept for an hour, even if their problem is gone: one counts only until a
+//! later observation contradicts it. Pure: (events, their objects, time) -> problem; no I/O.
 
 use std::collections::BTreeSet;
 

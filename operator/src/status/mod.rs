@@ -1,4 +1,4 @@
-//! What is said in `status`. Pure: (what was seen and done) -> status, with time as an argument; no I/O.
+//! The content of `status`. Pure: (observations and results) -> status, with time as an argument; no I/O.
 
 pub mod events;
 mod problem;
@@ -70,7 +70,7 @@ pub struct Input<'a> {
     pub endpoints: Endpoints,
     /// Where Redis is, without a user and a password.
     pub redis_endpoint: String,
-    /// Whether rooms and players may be written anew: they are not worth a write each few seconds.
+    /// Whether rooms and players may be updated: they are not worth a write every few seconds.
     pub counts_may_change: bool,
     /// The time, as RFC 3339: conditions that change get it.
     pub now: &'a str,
@@ -213,7 +213,7 @@ impl Verdict<'_> {
             return ("False", reason, format!("{how_many}; {message}"));
         }
         if desired == 0 {
-            return ("True", Reason::ScaledToZero, with_remedy("no pods are asked for", Reason::ScaledToZero));
+            return ("True", Reason::ScaledToZero, with_remedy("the spec asks for no pods", Reason::ScaledToZero));
         }
         match self.redis.0 {
             "True" => ("True", Reason::AllReady, format!("{how_many} and up to date, and Redis answers")),
@@ -237,7 +237,7 @@ impl Verdict<'_> {
                 ("False", Reason::Partitioned, with_remedy(Reason::Partitioned.meaning(), Reason::Partitioned))
             }
             Phase::Settled => going(Reason::Starting, of(Reason::Starting)),
-            Phase::Scaling { to } if self.ready == 0 => going(Reason::Starting, format!("{to} pods are started")),
+            Phase::Scaling { to } if self.ready == 0 => going(Reason::Starting, format!("{to} pods are starting")),
             Phase::Scaling { to } => going(Reason::Scaling, format!("from {} to {to} pods", self.there)),
             Phase::Rolling { .. } if self.is_all_new() || self.ready == 0 => {
                 going(Reason::Starting, of(Reason::Starting))
@@ -252,7 +252,7 @@ impl Verdict<'_> {
             Phase::Waiting { why: Wait::Slot } => {
                 let stalled = match self.input.stalled {
                     [] => String::new(),
-                    names => format!("; for a minute or longer nothing has changed in {}", names.join(", ")),
+                    names => format!("; no progress for a minute or longer in {}", names.join(", ")),
                 };
                 let message = format!("{}{stalled}", Reason::WaitingForSlot.meaning());
                 ("True", Reason::WaitingForSlot, with_remedy(&message, Reason::WaitingForSlot))

@@ -1,4 +1,4 @@
-//! What keeps a pod from being ready, in words of a fixed list with what to do. Pure: no I/O.
+//! Why a pod is not ready: a reason from the fixed list, with its remedy. Pure: no I/O.
 
 use super::Reason;
 
@@ -33,7 +33,7 @@ impl Problem {
 
     /// Kubernetes does not hear of the pod's node.
     pub fn cut_off(node: &str) -> Self {
-        Self::new(Reason::NodeAway, format!("its node {node} does not answer"))
+        Self::new(Reason::NodeAway, format!("its node {node} does not respond"))
     }
 
     /// A container that waits; nothing if that is how containers start.
@@ -51,7 +51,7 @@ impl Problem {
                 let why = if text.is_empty() { reason } else { format!("{reason}: {text}") };
                 return Some(Self::new(
                     Reason::CrashLooping,
-                    format!("it ended with code {code} ({why}); see its log"),
+                    format!("it exited with code {code} ({why}); see its log"),
                 ));
             }
             "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Reason::ContainerRefused,
@@ -64,7 +64,7 @@ impl Problem {
 
     /// A container ended: by Kubernetes' reason and the exit code.
     pub fn of_ended(reason: &str, code: i32) -> Self {
-        Self::new(Reason::CrashLooping, format!("it ended with code {code} ({reason}); see its log"))
+        Self::new(Reason::CrashLooping, format!("it exited with code {code} ({reason}); see its log"))
     }
 
     /// A write that the API server refused, by its code and in its words.
@@ -78,7 +78,7 @@ impl Problem {
             _ if is_of_policy => Reason::Denied,
             403 if says(&["exceeded quota"]) => Reason::QuotaExceeded,
             403 if is_of_rights => Reason::Forbidden,
-            // Whoever lacks no right is forbidden something by an admission plugin, such as Pod Security's or a LimitRange's.
+            // With sufficient rights, Forbidden comes from an admission plugin, such as Pod Security's or a LimitRange's.
             403 => Reason::Denied,
             _ => Reason::WriteRefused,
         };

@@ -1,4 +1,4 @@
-//! The condition RedisReady: what the pods say of Redis, summed up. Pure: no I/O. The operator itself never asks Redis.
+//! The condition RedisReady: the pods' reports on Redis, summarized. Pure: no I/O. The operator itself never connects to Redis.
 
 use std::collections::BTreeMap;
 

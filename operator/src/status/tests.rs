@@ -1,4 +1,4 @@
-//! Tests of what is said: a table of situations.
+//! Tests of the status: a table of situations.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

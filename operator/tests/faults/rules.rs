@@ -143,7 +143,7 @@ impl Rules {
         Self { case, chance, writes: 0, is_storm: false, struck: 0 }
     }
 
-    /// A stage begins: writes are counted anew.
+    /// A stage begins: the count of writes restarts.
     pub fn begin(&mut self) {
         self.writes = 0;
         self.is_storm = true;

@@ -74,7 +74,7 @@ impl Walk<'_> {
         Api::namespaced_with(self.client.clone(), &self.changing, &resource)
     }
 
-    /// Until both are the same; the fresh one is made anew if the spec is another one.
+    /// Until both are the same; the fresh one is recreated if the spec is another one.
     async fn settle(&self, user: &User, is_new: bool) -> Result<(), String> {
         if is_new {
             apply(self.client, &self.changing, &user.spec).await.map_err(|error| error.to_string())?;

@@ -43,7 +43,7 @@ impl Chat {
         Self { nc, input, lines }
     }
 
-    /// A connection that has ended meanwhile is noticed by whoever reads.
+    /// A reader notices a connection that has ended meanwhile.
     pub fn send(&mut self, line: &str) {
         let _ = self.input.write_all(format!("{line}\n").as_bytes());
     }

@@ -67,7 +67,7 @@ async fn a_killed_leader_is_replaced_within_20_s_and_one_that_ends_in_order_at_o
     assert!(!second.leads() && world.holder().await == "first");
     world.apply(everything()).await;
     eventually("both StatefulSets are there", async || world.sets().await == 2).await;
-    assert_eq!(second.metric("chatd_operator_api_writes_total"), Some(0), "whoever does not lead writes nothing");
+    assert_eq!(second.metric("chatd_operator_api_writes_total"), Some(0), "a standby writes nothing");
 
     first.signal("KILL");
     measured(TAKEOVER, "kill to the next leader", async || second.leads()).await;

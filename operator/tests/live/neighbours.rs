@@ -24,7 +24,7 @@ async fn a_namespace_that_cannot_be_read_is_left_out_and_the_others_are_looked_a
     assert!(operator.ask("/readyz").unwrap().starts_with("HTTP/1.1 200"));
     assert_eq!(operator.metric("chatd_operator_namespaces_left_out"), Some(1));
     let log = operator.log();
-    let told = log.lines().find(|line| line.contains("cannot be read and is left out")).unwrap();
+    let told = log.lines().find(|line| line.contains("cannot read a namespace; skipping it")).unwrap();
     assert!(told.contains(&gone) && told.contains("cannot list resource"), "{told}");
 
     // It comes, with the operator's rights in it.
@@ -70,7 +70,7 @@ async fn the_second_of_two_operators_stops_with_a_reason_and_takes_over_when_the
     let mut second = world.candidate_with("second", None, &["--lease-name", "two"]);
     assert_eq!(ends(&mut second, Duration::from_mins(1)).await, Some(1));
     let log = second.log();
-    assert!(log.contains(&format!("is looked after by the operator {} already", name("one"))), "{log}");
+    assert!(log.contains(&format!("is already managed by the operator {}", name("one"))), "{log}");
     assert_eq!(operator().await, name("one"));
     eventually("the contender is taken out", async || world.status_of("chat").await.contender.is_none()).await;
     stays(Duration::from_secs(5), "nobody fights", async || world.versions()).await;

@@ -110,7 +110,7 @@ async fn tls_with_an_authority_and_client_certificates_of_ones_own_that_are_rene
     world.refused_because("stranger", "TlsFailed", "the CA must have signed").await;
     world.refused_because("nobody", "TlsFailed", "redis.external.tls").await;
 
-    // All of it anew: the pods read their files again, and none is replaced.
+    // New credentials: the pods reload their files, and none is replaced.
     let pod = world.pods_of("tls").await.remove(0);
     let room = Chat::create(&pod.ip, 7654);
     world.tls_secrets(&Certificates::of(&host)).await;

@@ -141,7 +141,7 @@ impl World {
         self.operator = None;
     }
 
-    /// A new operator looks at everything anew, such as at Secrets, which are not watched.
+    /// A new operator reads everything again, including Secrets, which are not watched.
     pub fn restart_operator(&mut self) {
         self.stop_operator();
         self.start_operator(&[]);
@@ -235,7 +235,7 @@ impl World {
             let now = format!("{:?}", Instant::now());
             let patch = json!({ "metadata": { "annotations": { "test/now": now } } });
             let result = self.api::<Pod>().patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
-            // One that has gone meanwhile reads its files anew.
+            // A connection that was lost meanwhile reloads its files.
             assert!(result.is_ok() || is_gone(&result), "{result:?}");
         }
     }
