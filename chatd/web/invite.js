@@ -11,7 +11,7 @@ export function offerInvite(link, failed) {
   byId('invite-link').addEventListener('focus', () => byId('invite-link').select());
   for (const id of ['copy', 'invite-copy']) byId(id).addEventListener('click', () => copy(byId(id), link, failed));
   byId('invite-share').hidden = !link || typeof navigator.share !== 'function';
-  // Whoever closes the sheet again did not want to share: nothing to say.
+  // A user who closes the sheet did not want to share: no message.
   byId('invite-share').addEventListener('click', () => navigator.share({ url: link }).catch(() => {}));
 }
 

@@ -41,7 +41,7 @@ function dispatch(event) {
   if (event.type === 'opened' || event.type === 'received') keepKey(SAVE_KEY_MS);
 }
 
-// Whoever speaks with the room may have a seat there from now on.
+// From now on the client may have a seat in the room.
 function keepKey(every) {
   const now = Date.now();
   if (!['joining', 'joined'].includes(state.phase) || now - keySavedAt < every) return;

@@ -108,7 +108,7 @@ export function deliveryWords(delivery) {
 }
 
 /**
- * The panel that stands where the page cannot go on by itself. `again`: the words on the button that tries anew, if any;
+ * The panel that is shown when the page cannot continue by itself. `again`: the label of the retry button, if any;
  * `lobbyFirst`: the way to the lobby is what most people will want.
  */
 export function stopWords(code, sentence) {
