@@ -1,9 +1,9 @@
 //! Many socket writes in one system call. Does I/O: writes.
 //!
-//! A server that tells one line to many clients spends nearly all of its time in the kernel, one `send` for each client. io_uring
+//! A server that sends one line to many clients spends nearly all of its time in the kernel, one `send` for each client. io_uring
 //! would batch those, but the default seccomp profiles of containerd and Docker deny it; they allow Linux AIO (`io_submit`), which
-//! carries out a write to a non-blocking socket before it returns. So a batch costs one system call, and each of its writes has
-//! the same result as a `write` of its own would have.
+//! carries out a write to a non-blocking socket before it returns. So a batch costs one system call, and each of its writes has the
+//! same result as a `write` of its own would have.
 //!
 //! [`WriteBatch::new`] falls back to one `write` each where the kernel offers no context, and says why.
 

@@ -1,5 +1,5 @@
-//! Benchmarks of chatd beside its peers, in one run: starts everything, measures in turn, writes the report.
-//! Does I/O: the order of the whole run; the measuring itself is in the other files.
+//! Benchmarks of chatd and comparable servers in one run: starts everything, measures in turn, writes the report. Does I/O: the
+//! order of the whole run; the measuring itself is in the other files.
 
 // Counts here are far below 2^52.
 #![allow(clippy::cast_precision_loss)]

@@ -88,7 +88,7 @@ impl Contestant for Bare {
     }
 }
 
-/// bun with `bun.ts`: messages handed on as they are, or parsed and written anew as a chat server does.
+/// bun with `bun.ts`: messages handed on as they are, or parsed and re-encoded as a chat server does.
 #[derive(Debug)]
 pub struct Bun {
     processes: [Process; 1],

@@ -1,5 +1,4 @@
-//! Turns what was measured into medians and the Markdown report.
-//! Pure.
+//! Turns measurements into medians and the Markdown report. Pure.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! One blocking connection for what is not measured: joining, subscribing, waiting until a server has caught up.
-//! Does I/O.
+//! One blocking connection for unmeasured steps: joining, subscribing, waiting until a server has caught up. Does I/O.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

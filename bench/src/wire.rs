@@ -1,5 +1,5 @@
-//! What the contestants' wires look like: encodes a message to send, counts the messages in what comes back.
-//! Pure: bytes in, counts and answers out. Decoders only do what counting needs, so that the generator stays cheap.
+//! The contestants' protocols: encodes a message to send, counts the received messages. Pure: bytes in, counts and answers out.
+//! Decoders only do what counting needs, so that the generator stays cheap.
 
 use memchr::{memchr, memchr_iter, memmem};
 

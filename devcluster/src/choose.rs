@@ -1,4 +1,4 @@
-//! Which cluster `up` takes, as a function of what was seen on this machine. Pure.
+//! Chooses the cluster for `up` from the facts about this machine. Pure.
 
 use crate::cluster::Kind;
 

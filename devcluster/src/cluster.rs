@@ -1,5 +1,4 @@
-//! What a cluster is called, where its files are, and what is remembered of it between two commands. Reads and writes the
-//! record; the rest is pure.
+//! A cluster's name, its files, and its record between two commands. Reads and writes the record; the rest is pure.
 
 use anyhow::{Context, Result, bail};
 use programs::repository;
@@ -156,7 +155,7 @@ impl Cluster {
     pub fn at_hand(&self) -> Result<Record> {
         match self.record()? {
             Some(record) if record.ready => Ok(record),
-            Some(_) => bail!("cluster `{}` is not ready: `make up` was broken off; run it again", self.name),
+            Some(_) => bail!("cluster `{}` is not ready: `make up` was interrupted; run it again", self.name),
             None => bail!("there is no cluster `{}`: run `make up` first", self.name),
         }
     }

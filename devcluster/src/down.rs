@@ -1,4 +1,4 @@
-//! The command `down`: takes away what `up` made, and only that. I/O.
+//! The command `down`: removes what `up` created, and only that. I/O.
 
 use crate::cluster::{Kind, Selection};
 use crate::steps::{Steps, seconds};
@@ -23,11 +23,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     });
     let kind = record.map(|record| record.kind);
     match kind {
-        Some(Kind::Current) => println!("==> cluster `{}` is not ours: it stays as it is", cluster.name),
+        Some(Kind::Current) => println!("==> cluster `{}` was not created by `up`: leaving it unchanged", cluster.name),
         Some(kind @ (Kind::Kind | Kind::K3d | Kind::Minikube)) => {
-            steps.step(&format!("{kind} takes its cluster away"), || {
-                external::run(&cluster, &removal(&cluster, kind))
-            })?;
+            steps.step(&format!("{kind} removes its cluster"), || external::run(&cluster, &removal(&cluster, kind)))?;
         }
         Some(Kind::Builtin) | None => {}
     }
@@ -44,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if kind.is_none() && !builtin {
         println!("==> there is no cluster `{}`", cluster.name);
     } else {
-        println!("==> cluster `{}` is gone after {}", cluster.name, seconds(steps.elapsed()));
+        println!("==> removed cluster `{}` in {}", cluster.name, seconds(steps.elapsed()));
     }
     Ok(ExitCode::SUCCESS)
 }

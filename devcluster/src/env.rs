@@ -1,4 +1,4 @@
-//! The command `env`: prints what points a shell at the cluster at hand.
+//! The command `env`: prints a shell's variables for the current cluster.
 
 use crate::cluster::{Kind, Selection};
 use anyhow::Result;

@@ -1,4 +1,4 @@
-//! Clusters made by kind, k3d or minikube: their commands (pure), and running them (I/O).
+//! Clusters of kind, k3d or minikube: their commands (pure), and running them (I/O).
 
 use crate::cluster::{Cluster, Kind};
 use anyhow::{Context, Result, bail, ensure};

@@ -1,4 +1,4 @@
-//! What `up` looks at before it chooses a cluster. Runs programs that only look; changes nothing.
+//! The facts for `up`'s choice of a cluster. Runs read-only commands; changes nothing.
 
 use crate::builtin;
 use crate::choose::{Facts, Tool, Wish};

@@ -1,4 +1,4 @@
-//! A Go program: built once for each state of its source, its pinned modules and the compiler, and kept in `.cache`. Does I/O.
+//! A Go program: built once for each version of its source, its pinned modules and the compiler, and cached in `.cache`. Does I/O.
 
 use crate::steps::{Steps, seconds};
 use anyhow::{Context, Result, bail};

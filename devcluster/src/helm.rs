@@ -1,4 +1,4 @@
-//! The command `helm`: becomes helm, built from its Go module at the version that hack/helm/go.mod names. Does I/O.
+//! The command `helm`: executes helm, built from its Go module at the version that hack/helm/go.mod names. Does I/O.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};

@@ -1,4 +1,4 @@
-//! kubectl on the cluster at hand, each call bounded in time. Does I/O.
+//! kubectl on the current cluster, each call with a timeout. Does I/O.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,7 +47,7 @@ impl Kube {
         if text.trim().is_empty() {
             return Ok(None);
         }
-        serde_json::from_str(&text).map(Some).context("what kubectl printed is no JSON")
+        serde_json::from_str(&text).map(Some).context("kubectl printed invalid JSON")
     }
 
     /// Makes these objects as they are written; fields that nobody wrote are left alone.
@@ -66,7 +66,7 @@ impl Kube {
 /// All manifests of a folder as one.
 pub fn manifests(folder: &Path) -> Result<String> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .with_context(|| format!("{} cannot be read", folder.display()))?
+        .with_context(|| format!("cannot read {}", folder.display()))?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
         .collect();

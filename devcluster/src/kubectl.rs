@@ -1,4 +1,4 @@
-//! The command `kubectl`: becomes the kubectl of the cluster at hand. I/O.
+//! The command `kubectl`: executes kubectl for the current cluster. I/O.
 
 use crate::cluster::Selection;
 use anyhow::{Context, Result};

@@ -1,6 +1,6 @@
-//! A Kubernetes cluster for development, and what one does with it: see README.md. As a library for programs that put something into
-//! a cluster: they take [`Command`] among their own commands, since `up` starts the program that it is in again, by sudo and as the
-//! parent of the cluster's processes.
+//! A Kubernetes cluster for development, and its commands: see README.md. A library for programs that deploy to a cluster: they
+//! include [`Command`] in their own commands, since `up` restarts its own program, with sudo and as the parent of the cluster's
+//! processes.
 
 mod builtin;
 mod choose;
@@ -25,19 +25,19 @@ use steps::Steps;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// A cluster: the one at hand, one by kind, k3d or minikube, or one built from packages.
+    /// Creates a cluster: the current one, one with kind, k3d or minikube, or one built from packages.
     Up(up::Arguments),
-    /// Takes away what `up` made, and only that.
+    /// Removes what `up` created, and only that.
     Down(down::Arguments),
     /// Runs kubectl on the cluster; standard input and the exit code are passed on.
     Kubectl(kubectl::Arguments),
     /// Runs helm on the cluster, built from its Go module; standard input and the exit code are passed on.
     Helm(helm::Arguments),
-    /// Prints the lines that point a shell at the cluster: eval "$(make -s env)".
+    /// Prints a shell's variables for the cluster: eval "$(make -s env)".
     Env(env::Arguments),
-    /// Brings image archives (OCI) into every node of the cluster.
+    /// Loads image archives (OCI) into every node of the cluster.
     Load(load::Arguments),
-    /// Builds the built-in cluster's program if what it depends on has changed; `up` does so too.
+    /// Builds the built-in cluster's program if its inputs have changed; `up` does so too.
     #[command(hide = true)]
     ClusterProgram,
     /// The part of `up` that needs root.

@@ -1,4 +1,4 @@
-//! The command `load`: brings image archives (OCI) into every node of the cluster at hand. I/O.
+//! The command `load`: loads image archives (OCI) into every node of the current cluster. I/O.
 
 use crate::cluster::{Cluster, Kind, Selection};
 use crate::steps::Steps;

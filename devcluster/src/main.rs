@@ -1,4 +1,5 @@
-//! The cluster alone: `cargo run -p devcluster -- up`. xtask has the same commands, beside those of the images and the demos.
+//! The cluster's commands alone: `cargo run -p devcluster -- up`. xtask has the same commands, and those of the images and the
+//! demos.
 
 use clap::Parser;
 use std::process::ExitCode;

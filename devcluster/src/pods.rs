@@ -1,4 +1,4 @@
-//! What pods are doing, in words, and whether they are beyond hope: pure functions of what kubectl says about them.
+//! Summarizes the state of pods, and decides whether they have failed for good: pure functions of kubectl's output.
 
 use serde_json::Value;
 

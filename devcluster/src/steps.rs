@@ -1,4 +1,4 @@
-//! Progress that a person can follow: each step with its time, and a line every while during a long one. Prints.
+//! Progress output: each step with its time, and a line from time to time during a long one. Prints.
 
 use anyhow::Result;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The command `up`: chooses a cluster, says which and why, and makes it or what is missing of it. I/O.
+//! The command `up`: chooses a cluster, prints the choice and its reason, and creates the cluster or its missing parts. I/O.
 
 use crate::builtin::{self, binary};
 use crate::choose::{Choice, Wish, choose};
@@ -39,8 +39,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let nodes = arguments.nodes.max(record.map_or(1, |record| record.nodes));
     match make(&cluster, &choice, nodes, arguments.audit == "1", &steps) {
         Err(error) if !choice.asked_for && choice.kind != Kind::Builtin => {
-            println!("==> {} did not succeed: {error:#}", choice.kind);
-            println!("==> taking away what it made, and building one from packages instead");
+            println!("==> {} failed: {error:#}", choice.kind);
+            println!("==> removing what it created, and building a cluster from packages instead");
             external::run(&cluster, &removal(&cluster, choice.kind))?;
             cluster.forget()?;
             let Some(choice) = decide(Wish::Builtin, None)? else { return Ok(ExitCode::FAILURE) };
@@ -69,7 +69,7 @@ fn decide(wish: Wish, made_before: Option<Kind>) -> Result<Option<Choice>> {
             return Ok(Some(choice));
         }
     }
-    bail!("no cluster can be made. What is missing:\n  - {}", lacks.join("\n  - "))
+    bail!("cannot create a cluster. Missing:\n  - {}", lacks.join("\n  - "))
 }
 
 fn make(cluster: &Cluster, choice: &Choice, nodes: u8, audit: bool, steps: &Steps) -> Result<()> {
@@ -81,7 +81,7 @@ fn make(cluster: &Cluster, choice: &Choice, nodes: u8, audit: bool, steps: &Step
     cluster.remember(&record)?;
     match choice.kind {
         Kind::Builtin => make_builtin(cluster, nodes, audit, steps)?,
-        Kind::Current => steps.step("taking the cluster that KUBECONFIG points at", || take_current(cluster))?,
+        Kind::Current => steps.step("using the cluster of KUBECONFIG", || take_current(cluster))?,
         kind => make_external(cluster, kind, nodes, steps)?,
     }
     record.ready = true;
@@ -142,11 +142,11 @@ fn make_external(cluster: &Cluster, kind: Kind, nodes: u8, steps: &Steps) -> Res
         cluster.kubeconfig().exists() && programs::succeed(&mut ask, programs::SHORT).is_ok()
     };
     if answers() {
-        steps.note("it is there already");
+        steps.note("it exists already");
         return Ok(());
     }
     // What a broken-off one left is in the way of a new one.
-    steps.step(&format!("taking away what an earlier {kind} left"), || {
+    steps.step(&format!("removing the remains of an earlier {kind}"), || {
         // There may be nothing, which k3d calls an error.
         let _ = external::run(cluster, &removal(cluster, kind));
         Ok(())
@@ -154,8 +154,8 @@ fn make_external(cluster: &Cluster, kind: Kind, nodes: u8, steps: &Steps) -> Res
     let config = cluster.cache().join("kind.yaml");
     fs::write(&config, external::kind_config(nodes))?;
     let lines = external::create(kind, &cluster.external_name(), nodes, &path(cluster.kubeconfig()), &path(config));
-    steps.step(&format!("{kind} makes the cluster"), || external::run(cluster, &lines))?;
-    anyhow::ensure!(answers(), "{kind} says that the cluster is there, but it does not answer");
+    steps.step(&format!("{kind} creates the cluster"), || external::run(cluster, &lines))?;
+    anyhow::ensure!(answers(), "{kind} reports that the cluster exists, but it does not answer");
     Ok(())
 }
 

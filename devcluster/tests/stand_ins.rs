@@ -206,7 +206,7 @@ fn a_kind_that_fails_gives_way_to_builtin_unless_asked_for() {
             .expect("a link");
     }
     let said = stage.bad(&["up"], "");
-    assert!(said.contains("kind did not succeed") && said.contains("from packages instead"), "{said}");
+    assert!(said.contains("kind failed") && said.contains("from packages instead"), "{said}");
     assert!(said.contains("Go 1.21 or newer") && said.contains("containerd"), "not everything is named: {said}");
     assert!(called(&stage.calls(), "kind delete") >= 1);
 }

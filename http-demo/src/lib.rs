@@ -1,6 +1,6 @@
-//! A small HTTP service: values in Redis by key, and a check of the way to Postgres. No I/O in this file.
+//! A small HTTP service: values in Redis by key, and a check of the connection to Postgres. No I/O in this file.
 //!
-//! `settings` -> `run` puts an `App` together and gives it to `serve`. `backend` knows Redis and Postgres, `api` knows HTTP.
+//! `settings` -> `run` builds an `App` and passes it to `serve`. `backend` handles Redis and Postgres, `api` handles HTTP.
 
 mod api;
 mod backend;

@@ -1,7 +1,7 @@
 //! Logs: one JSON line an event, or text for a terminal, written to standard output by a thread of its own.
 //!
-//! What is logged is fixed sentences with fields: never keys, values, query strings or passwords. Only http-demo's own events are
-//! shown, since those of libraries may hold such things.
+//! Events are fixed sentences with fields: never keys, values, query strings or passwords. Only http-demo's own events are logged,
+//! since those of libraries may contain such data.
 
 use std::io::IsTerminal;
 
@@ -27,7 +27,7 @@ pub fn start(format: LogFormat, level: LevelFilter) -> WorkerGuard {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let message = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("not shown");
-        tracing::error!(place, panic = message, "a task has panicked");
+        tracing::error!(place, panic = message, "task panicked");
     }));
     guard
 }

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         tracing::warn!(reason, "ignoring unknown HTTP_DEMO_* environment variable");
     }
     let drained = run::run(settings).unwrap_or_else(|error| {
-        // Not into the log: whoever starts this by hand sees it, and so does a container's last output.
+        // To standard error, not into the log: a terminal and a container's termination message show it.
         eprintln!("http-demo cannot start: {error:#}");
         false
     });

@@ -1,4 +1,4 @@
-//! What http-demo tells of itself as OpenMetrics text. No I/O.
+//! The metrics of http-demo as OpenMetrics text. No I/O.
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -44,20 +44,20 @@ impl Metrics {
         let opened = Family::<Labels<1>, Counter>::default();
         let (connections, refused) = (Gauge::default(), Counter::default());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("http_demo_build", "Which http-demo this is", build);
+        registry.register("http_demo_build", "Version of this http-demo", build);
         registry.register("http_demo_requests", "Answered HTTP requests", requests.clone());
-        let help = "Requests to Redis and Postgres without an answer, by reason";
+        let help = "Unanswered requests to Redis and Postgres, by reason";
         registry.register("http_demo_service_errors", help, errors.clone());
-        let help = "How long requests to Redis and Postgres took, with connecting, those without an answer too";
+        let help = "Duration of requests to Redis and Postgres, including connecting and unanswered requests";
         registry.register("http_demo_service_request_seconds", help, seconds.clone());
         registry.register("http_demo_service_connections", "Connections opened to Redis and Postgres", opened.clone());
-        registry.register("http_demo_client_connections", "Open connections of clients", connections.clone());
-        let help = "Connections of clients that were over the limit";
+        registry.register("http_demo_client_connections", "Open client connections", connections.clone());
+        let help = "Client connections refused over the limit";
         registry.register("http_demo_client_connections_refused", help, refused.clone());
         let started: Gauge<f64, AtomicU64> = Gauge::default();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         started.set(now.as_secs_f64());
-        registry.register("process_start_time_seconds", "When the process started, Unix time", started);
+        registry.register("process_start_time_seconds", "Start time of the process, Unix time", started);
         // A counter that appears with its first error cannot be alerted on.
         for service in [REDIS.id, POSTGRES.id] {
             drop((seconds.get_or_create(&[("service", service)]), opened.get_or_create(&[("service", service)])));

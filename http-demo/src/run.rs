@@ -1,4 +1,4 @@
-//! Puts http-demo together out of its settings, and runs it to its end. Does I/O: binds the port, reads files, waits for signals.
+//! Assembles http-demo from its settings, and runs it until it exits. Does I/O: binds the port, reads files, waits for signals.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ async fn start(settings: Settings) -> Result<bool> {
     };
     let signals = async {
         either().await;
-        tracing::info!("http-demo ends when the requests under way are answered");
+        tracing::info!("draining: finishing current requests");
         stop.cancel();
         either().await;
     };
@@ -61,6 +61,6 @@ async fn start(settings: Settings) -> Result<bool> {
         drained = serve::serve(listener, app, stop.clone()) => drained,
         () = signals => false,
     };
-    tracing::info!(drained, "http-demo has ended");
+    tracing::info!(drained, "http-demo stopped");
     Ok(drained)
 }

@@ -1,4 +1,4 @@
-//! Accepts connections and serves HTTP/1.1 on them, until it is told to stop. Does I/O.
+//! Accepts connections and serves HTTP/1.1 on them, until the shutdown signal. Does I/O.
 //!
 //! Not by `axum::serve`, which bounds neither the connections nor the time that one may wait for a request.
 
@@ -37,7 +37,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "a connection cannot be accepted");
+                tracing::warn!(%error, "cannot accept a connection");
                 // Out of files, most likely: other connections need to end first.
                 sleep(Duration::from_millis(100)).await;
                 continue;

@@ -1,4 +1,4 @@
-//! What http-demo is told at its start: every flag with its variable, default, unit and help. Reads the command line and the environment.
+//! The settings of http-demo: every flag with its variable, default, unit and help. Reads the command line and the environment.
 //!
 //! To add a setting: a field here and a row in `README.md` (a test compares).
 
@@ -19,19 +19,19 @@ Examples:
   In a container:
     HTTP_DEMO_LISTEN=0.0.0.0:8080 HTTP_DEMO_REDIS_URL=redis://redis.databases:6379 ... http-demo
 
-Each flag can be given by the variable beside it; a flag wins over its variable. Times are whole seconds, sizes are bytes
-(65536, 64KiB, 1MiB). SIGTERM and SIGINT let the requests under way finish and end http-demo; a second one ends it at once.
-Exit code 2: a setting is wrong.";
+Each flag has an environment variable, shown beside it; a flag overrides its variable. Times are in whole seconds, sizes in bytes
+(65536, 64KiB, 1MiB). On SIGTERM or SIGINT http-demo finishes current requests and exits; on a second signal it exits at once.
+Exit code 2: a setting is invalid.";
 const REDIS_URL: &str = "--redis-url starts with redis://, as in redis://host, redis://host:port or redis://host:port/db. It \
     holds no user and no password: --redis-username and --redis-password-file do. http-demo does not speak TLS";
-/// 30 days: this is a demonstration and no place to keep things.
+/// 30 days: this is a demonstration, not a permanent store.
 const LONGEST_TTL: u32 = 30 * 24 * 60 * 60;
 
-/// A small HTTP service: values in Redis by key, and a check of the way to Postgres.
+/// A small HTTP service: values in Redis by key, and a check of the connection to Postgres.
 #[derive(Debug, Parser)]
 #[command(name = "http-demo", version, after_long_help = EXAMPLES, max_term_width = 120)]
 pub struct Settings {
-    /// Everything is served here: the page, /kv, /db, /status, /livez, /readyz and /metrics.
+    /// Address that serves everything: the page, /kv, /db, /status, /livez, /readyz and /metrics.
     #[arg(long, env = "HTTP_DEMO_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = listen)]
     pub listen: SocketAddr,
     #[command(flatten, next_help_heading = "Redis")]
@@ -40,18 +40,18 @@ pub struct Settings {
     pub postgres: PostgresSettings,
     #[command(flatten, next_help_heading = "Limits")]
     pub limits: Limits,
-    /// json: one object an event; text: for people; auto: text on a terminal, else json.
+    /// json: one object per event; text: human-readable; auto: text on a terminal, else json.
     #[arg(long, env = "HTTP_DEMO_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value = "auto")]
     pub log_format: LogFormat,
-    /// The least important events that are logged. debug has the requests of probes and scrapers too.
+    /// Minimum level of logged events. debug includes requests of probes and scrapers.
     #[arg(long, env = "HTTP_DEMO_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = level())]
     pub log_level: LevelFilter,
 }
 
-/// Where Redis is, and who asks it.
+/// Address and credentials of Redis.
 #[derive(Debug, Args)]
 pub struct RedisSettings {
-    /// Redis or Valkey, redis://host[:port][/db], without a password in it.
+    /// URL of Redis or Valkey, redis://host[:port][/db], without a password.
     // Text until `parse` reads it: clap would repeat a wrong one, and a password with it.
     #[arg(
         long = "redis-url",
@@ -65,33 +65,33 @@ pub struct RedisSettings {
     pub server: String,
     #[arg(skip)]
     pub database: u32,
-    /// The user of Redis' access control lists, with a password. Unset: its default user.
+    /// ACL user of Redis, with a password. Unset: its default user.
     #[arg(long = "redis-username", env = "HTTP_DEMO_REDIS_USERNAME", value_name = "NAME", value_parser = name, requires = "redis_password_file")]
     pub username: Option<String>,
-    /// A file with the password of Redis; read again when it changes.
+    /// File with the password of Redis; reloaded when it changes.
     #[arg(long = "redis-password-file", env = "HTTP_DEMO_REDIS_PASSWORD_FILE", value_name = "FILE")]
     pub redis_password_file: Option<PathBuf>,
-    /// What stands before each key in Redis.
+    /// Prefix of every key in Redis.
     #[arg(long = "redis-key-prefix", env = "HTTP_DEMO_REDIS_KEY_PREFIX", value_name = "TEXT", default_value = "http-demo:", value_parser = key_prefix)]
     pub key_prefix: String,
 }
 
-/// Where Postgres is, and who asks it.
+/// Address and credentials of Postgres.
 #[derive(Debug, Args)]
 pub struct PostgresSettings {
-    /// Where Postgres is.
+    /// Address of Postgres.
     #[arg(long = "postgres-host", env = "HTTP_DEMO_POSTGRES_HOST", value_name = "HOST[:PORT]", default_value = "127.0.0.1:5432", value_parser = |text: &str| server(text, 5432))]
     pub server: String,
-    /// The database that is connected to.
+    /// Name of the database.
     #[arg(long = "postgres-database", env = "HTTP_DEMO_POSTGRES_DATABASE", value_name = "NAME", default_value = "postgres", value_parser = name)]
     pub database: String,
-    /// The role that connects.
+    /// Role that connects.
     #[arg(long = "postgres-user", env = "HTTP_DEMO_POSTGRES_USER", value_name = "NAME", default_value = "postgres", value_parser = name)]
     pub user: String,
-    /// A file with the password of that role; read again when it changes.
+    /// File with the password of that role; reloaded when it changes.
     #[arg(long = "postgres-password-file", env = "HTTP_DEMO_POSTGRES_PASSWORD_FILE", value_name = "FILE")]
     pub postgres_password_file: Option<PathBuf>,
-    /// Connections that are kept at most.
+    /// Maximum pooled connections.
     #[arg(long = "postgres-connections", env = "HTTP_DEMO_POSTGRES_CONNECTIONS", value_name = "COUNT", default_value = "4", value_parser = |text: &str| count(text, 64))]
     pub connections: u32,
 }
@@ -99,22 +99,22 @@ pub struct PostgresSettings {
 /// Every limit that is a setting. The others are constants beside what they limit.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Limits {
-    /// How long a value is kept if its PUT does not say.
+    /// Lifetime of a value whose PUT sets none.
     #[arg(long, env = "HTTP_DEMO_DEFAULT_TTL", value_name = "SECONDS", default_value = "3600", value_parser = |text: &str| count(text, LONGEST_TTL))]
     pub default_ttl: u32,
-    /// The longest that a PUT may ask for.
+    /// Maximum lifetime that a PUT may set.
     #[arg(long, env = "HTTP_DEMO_MAX_TTL", value_name = "SECONDS", default_value = "86400", value_parser = |text: &str| count(text, LONGEST_TTL))]
     pub max_ttl: u32,
-    /// The longest key, without the prefix.
+    /// Maximum length of a key, without the prefix.
     #[arg(long, env = "HTTP_DEMO_MAX_KEY", value_name = "BYTES", default_value = "256", value_parser = |text: &str| size(text, 4 << 10))]
     pub max_key: usize,
-    /// The longest value.
+    /// Maximum size of a value.
     #[arg(long, env = "HTTP_DEMO_MAX_VALUE", value_name = "BYTES", default_value = "64KiB", value_parser = |text: &str| size(text, 1 << 20))]
     pub max_value: usize,
-    /// Connections of clients at one time. A few more are told so; probes are answered on them.
+    /// Maximum client connections. A few more get an error, or an answer if they are probes.
     #[arg(long, env = "HTTP_DEMO_MAX_CONNECTIONS", value_name = "COUNT", default_value = "128", value_parser = |text: &str| count(text, 10_000))]
     pub max_connections: u32,
-    /// How long requests under way may take when the process is told to end.
+    /// Time that current requests may take after SIGTERM.
     #[arg(long, env = "HTTP_DEMO_DRAIN_DEADLINE", value_name = "SECONDS", default_value = "5", value_parser = |text: &str| count(text, 300))]
     pub drain_deadline: u32,
 }
@@ -129,7 +129,7 @@ pub enum LogFormat {
 
 /// The command line as clap knows it, for its help and for the documentation's test.
 pub fn command() -> clap::Command {
-    // A variable's value is nobody's business who reads the help in a log.
+    // Values of variables must not appear in logs that contain the help text.
     Settings::command().mut_args(|argument| argument.hide_env_values(true))
 }
 

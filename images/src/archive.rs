@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_mins(2);
 /// Packs a layout (`oci-layout`, `index.json`, `blobs`) and puts the archive in its place whole.
 pub fn pack(layout: &Path, archive: &Path) -> Result<()> {
     if !layout.join("oci-layout").exists() {
-        bail!("{} is no OCI layout", layout.display());
+        bail!("{} is not an OCI layout", layout.display());
     }
     let unfinished = archive.with_extension("unfinished");
     succeed(
@@ -26,11 +26,11 @@ pub fn pack(layout: &Path, archive: &Path) -> Result<()> {
             .args(["oci-layout", "index.json", "blobs"]),
         LIMIT,
     )?;
-    std::fs::rename(&unfinished, archive).with_context(|| format!("{} cannot be written", archive.display()))?;
+    std::fs::rename(&unfinished, archive).with_context(|| format!("cannot write {}", archive.display()))?;
     Ok(())
 }
 
-/// Unpacks what an engine saved, and packs it again in our way; what is no OCI layout is left out.
+/// Unpacks what an engine saved, and packs it again in our way; what is not an OCI layout is left out.
 pub fn repack(saved: &Path, archive: &Path) -> Result<()> {
     let layout = saved.with_extension("layout");
     tree::remove(&layout)?;
@@ -91,6 +91,6 @@ mod tests {
     fn what_is_no_layout_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let error = pack(folder.path(), &folder.path().join("x.oci.tar")).unwrap_err().to_string();
-        assert!(error.ends_with("is no OCI layout"), "{error}");
+        assert!(error.ends_with("is not an OCI layout"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The certificate authorities that the images trust: Mozilla's, pinned by Cargo.lock, so that no machine's own get in. Pure.
+//! The CA certificates that the images trust: Mozilla's, pinned by Cargo.lock, independent of the build machine. Pure.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Static binaries by cargo, and the files that go with them into an image, in `target/image/files/<binary>`. Does I/O.
+//! Builds static binaries with cargo, and the other files of an image, in `target/image/files/<binary>`. Does I/O.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -86,7 +86,7 @@ fn flags(root: &str, cargo_home: &str, toolchain: &str) -> Vec<String> {
 fn metadata(root: &Path, triple: &str) -> Result<serde_json::Value> {
     let mut command = cargo(root);
     command.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", triple]);
-    serde_json::from_str(&succeed(&mut command, SHORT)?).context("cargo metadata is not understood")
+    serde_json::from_str(&succeed(&mut command, SHORT)?).context("cannot parse the output of cargo metadata")
 }
 
 /// The C library that is linked in: the package's name and version, where this system's packager can tell.

@@ -1,4 +1,4 @@
-//! Docker, podman or buildah: which of them works here, and how each is told to build a stage into an archive. Does I/O.
+//! Docker, podman or buildah: finds the one that works, and builds a stage into an archive. Does I/O.
 
 use std::fmt;
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -122,7 +122,7 @@ impl Engine {
         let pulled = output(self.command(state).args(["pull", reference]), &[], PULL_LIMIT)?;
         if !pulled.status.success() {
             let why = pulled.stderr.trim_end().lines().last().unwrap_or("no reason given");
-            eprintln!("    {reference} cannot be pulled: {why}");
+            eprintln!("    cannot pull {reference}: {why}");
             return Ok(false);
         }
         succeed(self.command(state).args(["tag", reference, name]), PULL_LIMIT)?;
@@ -161,7 +161,7 @@ impl Engine {
     }
 }
 
-/// What each engine's command is told, in its own words.
+/// The arguments of each engine's command.
 fn build_words(engine: Engine, build: &Build<'_>, context: &Path) -> Vec<String> {
     let mut words: Vec<String> = vec!["build".to_owned()];
     match engine {

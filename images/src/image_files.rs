@@ -1,4 +1,4 @@
-//! The command `files`: what the Dockerfile's first stage runs, so that a binary is compiled in one way only. Does I/O.
+//! The command `files` of the Dockerfile's first stage, so that a binary is compiled in one way only. Does I/O.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

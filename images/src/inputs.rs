@@ -1,4 +1,4 @@
-//! What an image depends on, as one hash: files, trees of files with their modes, and words. Reads files, writes none.
+//! The hash of an image's inputs: files, trees of files with their modes, and strings. Reads files, writes none.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -22,7 +22,7 @@ impl Inputs {
     }
 
     pub fn file(&mut self, path: &Path) -> Result<&mut Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(self.bytes(&bytes))
     }
 

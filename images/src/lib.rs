@@ -1,5 +1,4 @@
-//! Every image of the demos as an OCI archive in `.cache/images`, made only when what it depends on has changed.
-//! Does I/O.
+//! Every image of the demos as an OCI archive in `.cache/images`, rebuilt only when its inputs have changed. Does I/O.
 
 mod architecture;
 mod archive;
@@ -80,7 +79,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Image>> {
             Some(image) => Ok(image),
             None => {
                 let known: Vec<&str> = IMAGES.iter().map(|image| image.short).collect();
-                bail!("there is no image {name}: name one of {}", known.join(", "))
+                bail!("unknown image {name}: use one of {}", known.join(", "))
             }
         })
         .collect()
@@ -131,7 +130,7 @@ impl Maker {
         #[allow(clippy::cast_precision_loss)] // for people
         let megabytes = size as f64 / 1e6;
         if image.limit.is_some_and(|limit| size > limit) {
-            bail!("{} has {megabytes:.1} MB, more than it may", archive.display());
+            bail!("{} has {megabytes:.1} MB, more than its limit", archive.display());
         }
         let how = made.unwrap_or_else(|| "as before".to_owned());
         println!("==> image {:<26} {megabytes:5.1} MB {:6.1} s  {how}", image.name, begun.elapsed().as_secs_f64());

@@ -1,4 +1,4 @@
-//! Which images there are, and what each is made of. Pure data.
+//! The list of images and their ingredients. Pure data.
 
 use crate::debian::{Recipe, Shell, Wheel};
 

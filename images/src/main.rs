@@ -1,4 +1,4 @@
-//! `cargo run -p images -- make redis`, and what the Dockerfile calls. `xtask images` is the former too.
+//! `cargo run -p images -- make redis` (also `xtask images`), and the command for the Dockerfile.
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -12,9 +12,9 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Makes the archives that are missing or old.
+    /// Builds missing and outdated archives.
     Make(images::Arguments),
-    /// What the Dockerfile's first stage runs: the files that images hold.
+    /// Writes the files of our images: the command of the Dockerfile's first stage.
     Files(images::image_files::Arguments),
 }
 

@@ -1,5 +1,5 @@
-//! The bill of materials of a binary: every crate that is linked in, in CycloneDX 1.5. Pure, so that the same lock file gives the same
-//! bytes: no time, no random serial number, no path.
+//! The bill of materials of a binary: every linked crate, in CycloneDX 1.5. Pure, so that the same lock file gives the same bytes:
+//! no time, no random serial number, no path.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ pub fn bill(metadata: &Value, lock: &str, package: &str, system: &[SystemPackage
     let (root, _) = packages
         .iter()
         .find(|(_, about)| about["name"] == package && about["source"].is_null())
-        .with_context(|| format!("cargo metadata knows no package {package}"))?;
+        .with_context(|| format!("cargo metadata lists no package {package}"))?;
     let edges = linked(&nodes, root)?;
     let checksums = checksums(lock);
     let mut components = Vec::new();
@@ -66,7 +66,7 @@ pub fn bill(metadata: &Value, lock: &str, package: &str, system: &[SystemPackage
 }
 
 fn list(value: &Value) -> Result<&Vec<Value>> {
-    value.as_array().context("cargo metadata is not understood")
+    value.as_array().context("cannot parse the output of cargo metadata")
 }
 
 fn by_id(values: &[Value]) -> Result<BTreeMap<&str, &Value>> {

@@ -1,4 +1,4 @@
-//! Trees of files as images need them: walked in one order, copied with their modes, links and nothing else. Does I/O.
+//! Trees of files for images: walked in a fixed order, copied with their modes and links only. Does I/O.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -21,7 +21,7 @@ pub fn walk_without(folder: &Path, without: &[&str]) -> Result<Vec<PathBuf>> {
 fn walk_into(folder: &Path, below: &Path, without: &[&str], found: &mut Vec<PathBuf>) -> Result<()> {
     let whole = folder.join(below);
     let mut entries = fs::read_dir(&whole)
-        .with_context(|| format!("{} cannot be read", whole.display()))?
+        .with_context(|| format!("cannot read {}", whole.display()))?
         .collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
@@ -45,7 +45,7 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
     if to.symlink_metadata().is_ok() {
         fs::remove_file(to)?;
     }
-    fs::copy(from, to).with_context(|| format!("{} cannot be copied to {}", from.display(), to.display()))?;
+    fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     let executable = fs::metadata(from)?.permissions().mode() & 0o100 != 0;
     fs::set_permissions(to, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
     Ok(())
@@ -78,12 +78,12 @@ pub fn link(points_to: &Path, at: &Path) -> Result<()> {
     if at.symlink_metadata().is_ok() {
         fs::remove_file(at)?;
     }
-    symlink(points_to, at).with_context(|| format!("{} cannot be made", at.display()))
+    symlink(points_to, at).with_context(|| format!("cannot create {}", at.display()))
 }
 
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     fs::create_dir_all(path.parent().context("a file has a folder")?)?;
-    fs::write(path, content).with_context(|| format!("{} cannot be written", path.display()))?;
+    fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o644))?;
     Ok(())
 }
@@ -110,7 +110,7 @@ pub fn open_folders(folder: &Path, but: &[&str]) -> Result<()> {
 pub fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("{} cannot be removed", folder.display()))
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
         }
         _ => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! Programs that are run to their end: bounded in time, and with their last lines in the error when they fail. Does I/O.
+//! Runs programs until they exit: with a timeout, and with their last lines in the error when they fail. Does I/O.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -80,7 +80,7 @@ pub fn output(command: &mut Command, input: &[u8], limit: Duration) -> Result<Ou
     stdin.write_all(input)?;
     stdin.seek(SeekFrom::Start(0))?;
     command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout.try_clone()?)).stderr(Stdio::from(stderr.try_clone()?));
-    let mut child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
+    let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
     let ended = wait(&mut child, limit)?;
     let (stdout, stderr) = (content(&mut stdout)?, content(&mut stderr)?);
     let said = Output { status: ended.unwrap_or_default(), stdout, stderr };

@@ -1,4 +1,4 @@
-//! What the demos do alike: a cluster if there is none, images, databases, the demo's pods, and ports to them until Ctrl-C.
+//! The common steps of the demos: a cluster if none exists, images, databases, the demo's pods, and port-forwards until Ctrl-C.
 
 use std::process::ExitCode;
 

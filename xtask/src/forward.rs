@@ -1,4 +1,4 @@
-//! The command `forward`: ports of this machine that lead to a demo that is there, until Ctrl-C.
+//! The command `forward`: forwards ports of this machine to a running demo, until Ctrl-C.
 
 use std::process::ExitCode;
 

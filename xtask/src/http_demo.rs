@@ -1,4 +1,4 @@
-//! The command `http-demo`: a cluster if there is none, its databases, the HTTP demo, and a port to it until Ctrl-C.
+//! The command `http-demo`: creates a cluster if none exists, databases, the HTTP demo, and forwards a port to it until Ctrl-C.
 
 use devcluster::forward::Ports;
 

@@ -1,5 +1,5 @@
-//! What `make` calls for everything around a cluster: `cargo run -p xtask -- <command>`. The cluster and the images are crates of their
-//! own, whose commands are among these; the demos are here. Parses the command line and calls the module of the command.
+//! The commands behind make's cluster targets: `cargo run -p xtask -- <command>`. The cluster and the images are crates of their
+//! own, whose commands this one includes; the demos are here. Parses the command line and calls the module of the command.
 
 mod databases;
 mod demo;
@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
-#[command(name = "xtask", about = "What make calls: a Kubernetes cluster, images, databases and demos")]
+#[command(name = "xtask", about = "Commands behind make's targets: a Kubernetes cluster, images, databases and demos")]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -24,13 +24,13 @@ enum Command {
     Cluster(devcluster::Command),
     /// Builds the images of this repository.
     Images(images::Arguments),
-    /// Redis and Postgres in the cluster.
+    /// Installs Redis and Postgres in the cluster.
     Databases(databases::Arguments),
-    /// Three chatd replicas in the cluster, and ports to them.
+    /// Runs three chatd replicas in the cluster, and forwards ports to them.
     TcpDemo(demo::Arguments),
-    /// The HTTP demo in the cluster, and a port to it.
+    /// Runs the HTTP demo in the cluster, and forwards a port to it.
     HttpDemo(demo::Arguments),
-    /// Keeps a port-forward up until Ctrl-C.
+    /// Forwards the ports of a running demo until Ctrl-C.
     Forward(forward::Arguments),
 }
 

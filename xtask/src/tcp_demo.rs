@@ -1,5 +1,5 @@
-//! The command `tcp-demo`: a cluster if there is none, its databases, the operator, a ChatDeployment of three pods, and ports to them
-//! until Ctrl-C.
+//! The command `tcp-demo`: creates a cluster if none exists, databases, the operator, a ChatDeployment of three pods, and forwards
+//! ports until Ctrl-C.
 
 use devcluster::forward::Ports;
 
@@ -29,7 +29,7 @@ Make a room on the page, join it with nc, and delete the pod that has it: the ro
 Take a pod away, and more: the operator hands rooms over first, and puts back what is deleted.
   make -s kubectl ARGS=\"scale chatd/chat -n chatd --replicas=2\"
   make -s kubectl ARGS=\"delete service chat -n chatd\"
-With RELAY a pod carries you to the room's own; without it you are told its address, which only pods can reach.
+With RELAY the pod relays you to the room's owner; without it you get the owner's address, which only pods can reach.
 Ctrl-C closes the ports; make down takes everything away.
 "
     )

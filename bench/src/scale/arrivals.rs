@@ -1,4 +1,4 @@
-//! Clients that come all at once: a new player into each room, all players back after their network was away, and idle ones.
+//! Simultaneous arrivals: a new player into each room, all players after a network outage, and idle clients.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -107,7 +107,7 @@ pub fn idle(bench: &Bench, clients: usize) -> Result<Column> {
     players.pass(Duration::from_secs(1))?;
     players.met = Met::default();
     let cpu = pods.cpu()?;
-    // Whoever is cut off is noticed and counted, and comes back.
+    // A client that is cut off is counted, and reconnects.
     let since = Instant::now();
     players.pass(bench.idle)?;
     let cpu = pods.cpu()?.since(cpu).total().as_secs_f64() / since.elapsed().as_secs_f64();

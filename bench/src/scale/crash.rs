@@ -1,4 +1,4 @@
-//! One of three processes is killed, and those who were connected to it come back by way of the others.
+//! One of three processes is killed, and its clients reconnect through the others.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::pods::{Pods, Redis};
 use super::table::Column;
 use super::{Bench, times};
 
-/// After this whoever is not back counts as lost.
+/// After this a client that has not reconnected counts as lost.
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// How long the survivors are watched afterwards: they look for the dead one each 2 s.

@@ -1,4 +1,4 @@
-//! One of three processes is told to end while people talk in its rooms.
+//! One of three processes gets SIGTERM while its rooms are in use.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -93,7 +93,7 @@ fn talking(bench: &Bench, rooms: usize, lag: Duration) -> Result<Column> {
         if ended.get().is_none() && ending.borrow_mut().has_ended()? {
             ended.set(Some(Instant::now()));
         }
-        // Whoever came last has a second to be told all.
+        // The last client to reconnect has a second to receive everything.
         Ok(ended.get().is_some_and(|at| at.elapsed() > Duration::from_secs(1)))
     })?;
     players.settle(Duration::from_secs(10))?;

@@ -1,4 +1,4 @@
-//! Redis ends and comes back empty, under three processes whose rooms talk.
+//! Redis restarts empty, under three processes whose rooms are in use.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Quiet rooms beside one that says as much as it can, on one process.
+//! Quiet rooms beside a flooding one, on one process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! A Redis that is far away: a proxy that hands on what it gets a while later. Does I/O, with two threads a connection and way.
+//! A distant Redis: a proxy that delays what it forwards. Does I/O, with two threads per connection and direction.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! One process with a link to each of many others, over which nothing is said.
+//! One process with an idle link to each of many others.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What a whole deployment does at its size: pods end, crash and lose Redis, clients come all at once. Writes `bench/scale.md`.
-//! Does I/O: the order of the run; each scenario is a file of its own.
+//! Behaviour of a large deployment: pods drain, crash and lose Redis, clients arrive at once. Writes `bench/scale.md`. Does I/O:
+//! the order of the run; each scenario is a file of its own.
 
 mod arrivals;
 mod crash;

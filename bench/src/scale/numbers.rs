@@ -1,4 +1,4 @@
-//! Whether numbered lines came once each, as one player heard them. Pure.
+//! Checks that a player received each numbered line once. Pure.
 
 /// What has come of the lines of one room at one player, or at all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

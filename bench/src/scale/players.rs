@@ -1,4 +1,4 @@
-//! Players who create and join rooms, speak in numbered lines, and come back when their connection ends. Does I/O, by `crowd.rs`.
+//! Players who create and join rooms, send numbered lines, and reconnect when their connection ends. Does I/O, through `crowd.rs`.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! chatd processes on one Redis, and what they and Redis say of themselves. Does I/O.
+//! chatd processes on one Redis, and their metrics. Does I/O.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 const AT_ONCE: usize = 20;
 
-/// A Redis without persistence, on the generator's CPU, which can be ended and started anew, empty, at its address.
+/// A Redis without persistence, on the generator's CPU, which can be restarted, empty, at its address.
 pub struct Redis {
     process: Option<Process>,
     pub address: SocketAddr,

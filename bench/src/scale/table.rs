@@ -1,4 +1,4 @@
-//! The figures of a scenario, one column a size, as Markdown. Pure.
+//! The results of a scenario, one column per size, as Markdown. Pure.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The cgroups that kubelet puts a node's pods under: made ahead, and taken away with everything below them. I/O on cgroup mounts.
+//! The cgroups for a node's pods: created before kubelet starts, and removed with everything below them. I/O on cgroup mounts.
 
 use super::layout::{Layout, Node};
 use anyhow::{Context, Result};

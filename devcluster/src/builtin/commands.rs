@@ -1,4 +1,4 @@
-//! The parts of `up`, `down` and `load` that need root, as commands of their own: whoever is not root has sudo run these. I/O.
+//! The parts of `up`, `down` and `load` that need root, as separate commands: users other than root run them through sudo. I/O.
 
 use crate::cluster::Name;
 use anyhow::{Context, Result, ensure};

@@ -1,4 +1,4 @@
-//! What `up` and the supervisor say to each other over the supervisor's socket: one line of JSON there, one back. I/O.
+//! The protocol of `up` and the supervisor over the supervisor's socket: one line of JSON as request, one as answer. I/O.
 
 use super::processes::Process;
 use anyhow::{Context, Result, bail};

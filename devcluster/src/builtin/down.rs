@@ -1,5 +1,5 @@
-//! Takes a built-in cluster away: its supervisor by its id, and with it every process and mount; then cgroups, network, files. What
-//! does not exist is no error, so it also cleans up after an `up` or a `down` that was killed. I/O.
+//! Removes a built-in cluster: its supervisor by its id, and with it every process and mount; then cgroups, network, files. Missing
+//! parts are no error, so it also cleans up after a killed `up` or `down`. I/O.
 
 use super::layout::{Layout, MOST_NODES, Node};
 use super::{cgroups, identity::Identity, network, state};
@@ -64,7 +64,7 @@ pub fn remove_runtime(layout: &Layout) -> Result<()> {
     network::remove(layout)?;
     for node in Node::all(MOST_NODES) {
         let left = cgroups::remove(layout, node, CGROUP_LIMIT)?;
-        ensure!(left.is_empty(), "cgroups that cannot be removed, a process in them does not end: {left:?}");
+        ensure!(left.is_empty(), "cannot remove cgroups, since a process in them does not end: {left:?}");
     }
     Ok(())
 }

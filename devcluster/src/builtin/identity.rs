@@ -1,5 +1,5 @@
-//! A process that is remembered by its id and the moment of its start, so that another one with the same id is never taken for it.
-//! I/O on /proc.
+//! A process identified by its id and its start time, so that another process with the same id is never mistaken for it. I/O on
+//! /proc.
 
 use anyhow::Result;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};

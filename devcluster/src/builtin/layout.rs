@@ -1,4 +1,4 @@
-//! Where everything of one built-in cluster is: folders, addresses, names of interfaces and namespaces. Pure.
+//! The layout of a built-in cluster: folders, addresses, names of interfaces and namespaces. Pure.
 
 use crate::cluster::Name;
 use std::path::{Path, PathBuf};

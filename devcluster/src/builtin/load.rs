@@ -1,4 +1,4 @@
-//! Image archives into the nodes of a built-in cluster. I/O by `ctr`.
+//! Loads image archives into the nodes of a built-in cluster. I/O through `ctr`.
 
 use super::layout::{Layout, Node};
 use super::state;

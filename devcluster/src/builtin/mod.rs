@@ -1,5 +1,5 @@
-//! The cluster that is built from packages: see README.md. `up` goes through its steps and leaves alone what is there already,
-//! so that it goes on where it was broken off. I/O.
+//! The cluster that is built from packages: see README.md. `up` runs its steps and skips completed ones, so that it continues after
+//! an interruption. I/O.
 
 pub mod binary;
 mod cgroups;

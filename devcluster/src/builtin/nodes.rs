@@ -1,4 +1,4 @@
-//! One node: its container runtime, its kubelet, and the wait until it can take pods. I/O.
+//! One node: its container runtime, its kubelet, and the wait until it is ready. I/O.
 
 use super::control::Supervisor;
 use super::layout::{Layout, Node};

@@ -1,5 +1,5 @@
-//! The image of the process that holds a pod's namespaces. No registry is asked: the program is built here, and the archive around
-//! it (an OCI image layout of one file) is put together as bytes. `build` does I/O; the rest is pure.
+//! The image of the process that holds a pod's namespaces. No registry is needed: the program is built here, and its archive (an
+//! OCI image layout of one file) is assembled as bytes. `build` does I/O; the rest is pure.
 
 use super::files::PAUSE_IMAGE;
 use programs::repository;

@@ -1,5 +1,5 @@
-//! Keys and certificates of a built-in cluster. Everyone has a certificate of their own that says no more than who they are; what
-//! they may do stands in RBAC. Making them is pure but for the random numbers and the time; writing them is I/O.
+//! Keys and certificates of a built-in cluster. Each component has its own certificate, which carries only its identity; RBAC holds
+//! its rights. Generating them is pure except for random numbers and the time; writing them is I/O.
 
 use super::layout::{API_SERVICE, Layout, MOST_NODES, Node};
 use anyhow::{Context, Result};
@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use time::{Duration, OffsetDateTime};
 
-/// A cluster for development is made anew long before.
+/// A cluster for development is recreated long before.
 const VALID: Duration = Duration::days(730);
 
 /// The group of the person at the keyboard; `objects.yaml` binds it to cluster-admin.
@@ -133,7 +133,7 @@ pub fn make(layout: &Layout) -> Result<()> {
     let now = OffsetDateTime::now_utc();
     let cluster = authority("chatd-cluster", now)?;
     let etcd = authority("chatd-etcd", now)?;
-    // An authority of its own: whoever it signs may speak to an aggregated API in anyone's name.
+    // A separate CA: a client with its certificate may impersonate any user at an aggregated API.
     let front_proxy = authority("chatd-front-proxy", now)?;
     for (authority, file) in [(&cluster, "ca.crt"), (&etcd, "etcd-ca.crt"), (&front_proxy, "front-proxy-ca.crt")] {
         write(&folder.join(file), &authority.certificate.pem(), 0o644)?;

@@ -128,7 +128,7 @@ impl Processes<'_> {
         self.component("kube-apiserver", Node(1), arguments)
     }
 
-    /// The second is what OpenShift asks of whoever sets an owner. For tests of rights alone: for up to 30 s after a
+    /// The second is OpenShift's check of owner references. For tests of rights alone: for up to 30 s after a
     /// CustomResourceDefinition has come, it refuses every object that is owned by one of the new kind.
     fn admission_plugins(&self) -> &'static str {
         if self.audit { "NodeRestriction,OwnerReferencesPermissionEnforcement" } else { "NodeRestriction" }

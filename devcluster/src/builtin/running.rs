@@ -1,4 +1,4 @@
-//! What is asked of a cluster that is being made: kubectl in its maker's name, and waits that end when a process keeps ending. I/O.
+//! Access to a cluster during its creation: kubectl as its creator, and waits that fail when a process keeps exiting. I/O.
 
 use super::control::Supervisor;
 use super::layout::Layout;
@@ -19,7 +19,7 @@ pub struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// kubectl in the name of whoever makes the first access rules.
+    /// kubectl with the identity that creates the first access rules.
     pub fn kubectl(&self, words: &[&str]) -> Result<String> {
         let mut kubectl = Command::new(self.layout.path("bin/kubectl"));
         kubectl.arg("--request-timeout=5s").arg("--kubeconfig").arg(self.layout.path("kubeconfig/bootstrap"));

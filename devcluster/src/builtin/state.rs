@@ -1,4 +1,4 @@
-//! What is written down, in the state folder, of a built-in cluster that is being made or is there; and the lock on that folder. I/O.
+//! The record of a built-in cluster in its state folder, and the lock on that folder. I/O.
 
 use super::identity::Identity;
 use super::layout::{Layout, Subnet};
@@ -56,7 +56,7 @@ pub fn lock(name: &Name) -> Result<Lock> {
         DirBuilder::new().recursive(true).mode(0o700).create(&state)?;
         let folder = File::open(&state)?;
         if rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).is_err() {
-            bail!("another `make up` or `make down` of cluster `{name}` is at work: wait until it has ended");
+            bail!("another `make up` or `make down` of cluster `{name}` is running: wait until it has finished");
         }
         // `down` may have removed the folder between the opening and the lock.
         if fs::metadata(&state).is_ok_and(|now| folder.metadata().is_ok_and(|locked| locked.ino() == now.ino())) {

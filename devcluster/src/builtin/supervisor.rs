@@ -1,5 +1,5 @@
 //! The parent of all processes of one built-in cluster, and the first process of their own process namespace: when it ends, the
-//! kernel ends all of them and the mounts they see, whatever state they are in. It keeps them running and reaps what they leave. I/O.
+//! kernel ends all of them and the mounts they see, whatever state they are in. It restarts them and reaps orphans. I/O.
 
 use super::control::{Answer, Request, State};
 use super::layout::Layout;
@@ -66,10 +66,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     // `up` says so when it has written this process down. If it ended before that, nobody would find this one again.
     let mut word = String::new();
     if std::io::stdin().read_line(&mut word)? == 0 {
-        anyhow::bail!("`up` went away before it knew of this supervisor");
+        anyhow::bail!("`up` exited before it had recorded this supervisor");
     }
     let state = Layout::state_of(&arguments.name);
-    rearrange_mounts(&state).context("arranging the cluster's own view of the files")?;
+    rearrange_mounts(&state).context("arranging the cluster's mounts")?;
     let socket = state.join("supervisor.sock");
     // Left by a supervisor that ended.
     let _ = fs::remove_file(&socket);

@@ -1,4 +1,4 @@
-//! A program that runs beside us and is ended with us: by its id, and by the kernel if we are killed. Does I/O.
+//! A child process that ends with its parent: by its id, and by the kernel if the parent is killed. Does I/O.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
@@ -23,7 +23,7 @@ impl Child {
     pub fn start(command: Command) -> Result<Self> {
         let mut command = guarded(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut process = command.spawn().context("kubectl cannot be started")?;
+        let mut process = command.spawn().context("cannot start kubectl")?;
         let lines = read_lines(process.stdout.take());
         let complaints = read_lines(process.stderr.take());
         Ok(Self { process, lines, complaints })
@@ -56,7 +56,7 @@ impl Drop for Child {
     }
 }
 
-/// The command, told by the kernel to end if this thread does. Where there is no setpriv it is only ended by us.
+/// The command, which the kernel ends with this thread. Without setpriv only we end it.
 fn guarded(command: Command) -> Command {
     let Some(setpriv) = find("setpriv") else { return command };
     let mut outer = Command::new(setpriv);

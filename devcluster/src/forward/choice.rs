@@ -1,4 +1,4 @@
-//! To which pod a port-forward goes: a pure function of what is known about the pods.
+//! Chooses the pod of a port-forward: a pure function of the known pods.
 
 use crate::pods::Pod;
 

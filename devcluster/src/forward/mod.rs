@@ -1,7 +1,7 @@
-//! Ports of this machine that lead to a ready pod, whichever that is, until Ctrl-C. Does I/O.
+//! Forwards ports of this machine to a ready pod, until Ctrl-C. Does I/O.
 //!
-//! By kubectl, and not by the crate kube: its port-forward (5.0) ends a connection in both ways when a client has closed its sending side,
-//! as `printf ... | nc -N` does, so that the answer is lost. It would also make a `make up` from nothing compile three times the crates.
+//! Uses kubectl, not the crate kube: its port-forward (5.0) closes both directions of a connection when a client has closed its sending side,
+//! as `printf ... | nc -N` does, so that the answer is lost. It would also triple the crates that a first `make up` compiles.
 
 mod child;
 mod choice;
@@ -78,7 +78,7 @@ impl Ports {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
         for &port in self.to.ports {
-            println!("    localhost:{} leads to port {port} of a pod", self.local(port));
+            println!("    forwarding localhost:{} to port {port} of a pod", self.local(port));
         }
         let route = Route::default();
         for (port, listener) in self.listeners {
@@ -90,7 +90,7 @@ impl Ports {
             tunnels.turn(&watch)?;
             sleep(POLL);
         }
-        println!("\nended: the ports are closed, the pods run on (make down takes everything away)");
+        println!("\nclosed the ports; the pods keep running (make down removes everything)");
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -105,7 +105,7 @@ struct Tunnel {
     begun: Instant,
 }
 
-/// The last one is where new connections go; those before it serve pods that are ending, for whoever is still connected.
+/// The last one gets new connections; the others serve open connections to terminating pods.
 struct Tunnels<'a> {
     kube: &'a Kube,
     to: &'static Destination,
@@ -167,7 +167,7 @@ impl Tunnels<'_> {
         for tunnel in ended {
             self.route.clear(&tunnel.ports);
             let why = tunnel.child.last_complaint().unwrap_or_else(|| "kubectl ended".to_owned());
-            println!("    the way to {} has ended: {why}", tunnel.pod);
+            println!("    the port-forward to {} ended: {why}", tunnel.pod);
             self.pause = if tunnel.begun.elapsed() > GOOD { FIRST_PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
             self.not_before = Some(Instant::now() + self.pause);
         }

@@ -1,4 +1,4 @@
-//! Local ports that stay open whatever becomes of a pod: each connection is carried to where the forward goes at that moment. Does I/O.
+//! Local ports that stay open when a pod ends: each connection goes to the current target of the forward. Does I/O.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -46,7 +46,7 @@ impl Route {
 /// Both loopback addresses of a port, since `localhost` may mean either; one without IPv6 is enough.
 pub fn listen(port: u16) -> Result<Vec<TcpListener>> {
     let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
-        anyhow!("cannot bind to port {port} of this machine ({error}): end what listens there, such as another demo: ss -ltnp")
+        anyhow!("cannot bind to port {port} of this machine ({error}): stop the process that listens there, such as another demo: ss -ltnp")
     })?;
     // Port 0 is whichever is free, and the other address needs the same.
     let port = first.local_addr()?.port();
@@ -92,7 +92,7 @@ fn join(client: TcpStream, pod: TcpStream) -> io::Result<()> {
     let (mut from_client, mut to_pod) = (client.try_clone()?, pod.try_clone()?);
     let up = thread::spawn(move || one_way(&mut from_client, &mut to_pod));
     one_way(&mut &pod, &mut &client);
-    // Nothing comes from the pod any more: whoever still sends would wait for ever.
+    // The pod sends no more: a client that still sends would wait forever.
     let _ = client.shutdown(Shutdown::Both);
     let _ = up.join();
     Ok(())

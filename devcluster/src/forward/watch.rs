@@ -1,4 +1,4 @@
-//! What is known about the pods behind a selector, kept up by `kubectl get --watch`. Does I/O, in a thread of its own.
+//! The known pods of a selector, updated by `kubectl get --watch`. Does I/O, in a thread of its own.
 
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,7 +44,7 @@ impl Watch {
     /// One watch, until it breaks. What was known before stays until then: a watch begins with all that there is.
     fn follow(&self, kube: &Kube, namespace: &str, selector: &str) {
         let namespace = format!("--namespace={namespace}");
-        // What is gone since the last watch is not told of by the next.
+        // The next watch does not report pods that went since the last one.
         if let Ok(list) = kube.get(&["pods", &namespace, "--selector", selector]) {
             self.replace(pods::pods(&list.unwrap_or(Value::Null)));
         }

@@ -1,4 +1,4 @@
-//! HTTP: which path is answered by whom, and what every answer has in common. No I/O of its own.
+//! HTTP: the routes, and what every answer has in common. No I/O of its own.
 
 mod failure;
 mod kv;
@@ -74,7 +74,7 @@ fn probes() -> Router<Arc<App>> {
 }
 
 fn page<S: Clone + Send + Sync + 'static>(kind: &'static str, body: &'static str) -> MethodRouter<S> {
-    // Few and small files, and a new version has to be seen at once: they are fetched anew each time.
+    // Few and small files, and a new version must show at once: browsers fetch them each time.
     get(async move || ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")], body))
 }
 

@@ -1,4 +1,4 @@
-//! Redis and Postgres: connections that are kept and made again, and why there is no answer. Does I/O.
+//! Redis and Postgres: connection pools, reconnection, and reasons for unanswered requests. Does I/O.
 
 pub mod postgres;
 mod reason;
@@ -67,7 +67,7 @@ impl<D: Dialer> Connector<D> {
     async fn password(&self) -> Result<Option<String>, Reason> {
         read_password(self.password_file.as_deref()).await.map_err(|error| {
             let reason = format!("{error:#}");
-            tracing::warn!(service = self.service.id, reason, "a password file cannot be used");
+            tracing::warn!(service = self.service.id, reason, "cannot use a password file");
             Reason::PasswordFile
         })
     }
@@ -114,10 +114,10 @@ impl<D: Dialer> managed::Manager for Connector<D> {
         kept.looked = Instant::now();
         if self.password().await.is_ok_and(|password| password != kept.password) {
             match self.connect().await.map(|new| *kept = new) {
-                Ok(()) => tracing::info!(service, "a changed password is in use"),
+                Ok(()) => tracing::info!(service, "using a changed password"),
                 Err(reason) => {
                     let reason = reason.as_str();
-                    tracing::warn!(service, reason, "a changed password cannot be used; the old connection stays");
+                    tracing::warn!(service, reason, "cannot use a changed password; keeping the old connection");
                 }
             }
         }
@@ -199,10 +199,10 @@ impl<D: Dialer> Keeper<D> {
         let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(outcome);
         match outcome {
             _ if before == Some(outcome) => {}
-            Ok(()) => tracing::info!(service = service.id, "a service answers"),
+            Ok(()) => tracing::info!(service = service.id, "service available again"),
             Err(reason) => {
                 let detail = Away { service, reason }.sentence();
-                tracing::warn!(service = service.id, reason = reason.as_str(), detail, "a service does not answer");
+                tracing::warn!(service = service.id, reason = reason.as_str(), detail, "service unavailable");
             }
         }
     }
@@ -216,7 +216,7 @@ pub fn milliseconds(time: Duration) -> f64 {
 /// The password that a file holds now, without the line end that editors add. `None`: no file is named.
 pub async fn read_password(path: Option<&Path>) -> anyhow::Result<Option<String>> {
     let Some(path) = path else { return Ok(None) };
-    let (shown, unreadable) = (path.display(), || format!("{} cannot be read", path.display()));
+    let (shown, unreadable) = (path.display(), || format!("cannot read {}", path.display()));
     // A pipe or a device could block for ever, even at opening it.
     let found = tokio::fs::metadata(path).await.with_context(unreadable)?;
     let wrong = || format!("{shown} must be a regular file of at most {MAX_FILE} bytes that holds the password alone");

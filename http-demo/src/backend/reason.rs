@@ -1,6 +1,6 @@
-//! Why Redis or Postgres does not answer, and what a person is told. Pure: no I/O.
+//! Why Redis or Postgres does not answer, and the message for users. Pure: no I/O.
 
-/// Whom http-demo asks.
+/// A service that http-demo queries.
 pub struct Service {
     /// As logs, metrics and JSON have it.
     pub id: &'static str,
@@ -33,21 +33,21 @@ macro_rules! reasons {
 }
 
 reasons! {
-    UnknownHost "unknown_host" "The host of {flag} is not known to the name service.",
-    Refused "refused" "Nothing listens where {flag} says that {name} is.",
-    Timeout "timeout" "{name} has not answered within 1.5 s.",
-    Closed "closed" "{name} has closed the connection; if it does so again and again, {flag} leads to something else.",
-    Auth "auth" "{name} refuses the user or the password: compare --{id}-password-file with what it has.",
-    PasswordFile "password_file" "--{id}-password-file cannot be read; the log says why.",
-    NoDatabase "no_database" "{name} has no such database.",
-    ReadOnly "read_only" "{name} is read-only: a replica, or it cannot save its data.",
+    UnknownHost "unknown_host" "The host of {flag} cannot be resolved.",
+    Refused "refused" "Nothing listens at the address of {flag}.",
+    Timeout "timeout" "{name} did not answer within 1.5 s.",
+    Closed "closed" "{name} closed the connection; if this persists, {flag} may lead to another service.",
+    Auth "auth" "{name} refuses the user or the password: check --{id}-password-file.",
+    PasswordFile "password_file" "Cannot read --{id}-password-file; the log says why.",
+    NoDatabase "no_database" "The database does not exist in {name}.",
+    ReadOnly "read_only" "{name} is read-only: it is a replica, or cannot save its data.",
     Full "full" "{name} has no memory or no connection left.",
-    Starting "starting" "{name} is starting, or loads its data.",
+    Starting "starting" "{name} is starting, or loading its data.",
     Busy "busy" "All of http-demo's connections to {name} are in use.",
-    Failed "failed" "{name} has answered with something that http-demo does not expect.",
+    Failed "failed" "{name} sent an unexpected answer.",
 }
 
-/// One of them does not answer, and why.
+/// A service that does not answer, and the reason.
 #[derive(Clone, Copy)]
 pub struct Away {
     pub service: &'static Service,
@@ -55,7 +55,7 @@ pub struct Away {
 }
 
 impl Away {
-    /// What a person is told, with what to do where that is known. Holds no value of a setting.
+    /// The message for users, with a remedy if one is known. Contains no value of a setting.
     pub fn sentence(self) -> String {
         let Service { id, name, address_flag } = self.service;
         self.reason.template().replace("{flag}", address_flag).replace("{name}", name).replace("{id}", id)

@@ -1,4 +1,4 @@
-//! What the operator says of a ChatDeployment, in words, and whether it is beyond hope: pure functions of the object.
+//! Summarizes a ChatDeployment's status, and decides whether it has failed for good: pure functions of the object.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What the demos put into a cluster: databases, the operator, chat rooms and the HTTP demo, each applied and waited for. Does I/O.
+//! Deploys the demos to a cluster: databases, the operator, chat rooms and the HTTP demo; applies each and waits for it. Does I/O.
 
 mod chat_deployment;
 mod secrets;
@@ -37,7 +37,7 @@ const fn workload(namespace: &'static str, name: &'static str, selector: &'stati
     Workload { namespace, name, selector, maker: None }
 }
 
-/// Builds what is old of these images and brings to the cluster's nodes what is not there yet.
+/// Builds outdated images and loads missing ones into the cluster's nodes.
 pub fn images(selection: &Selection, names: &[&str]) -> Result<()> {
     let cluster = selection.cluster();
     let record = cluster.at_hand()?;

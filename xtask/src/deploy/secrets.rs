@@ -1,5 +1,5 @@
-//! Passwords and keys: made once, kept in Secrets of the cluster and nowhere else, and copied to the namespaces of their users. What a
-//! Secret holds is decided by pure functions of random bytes; reading and writing is at the end.
+//! Passwords and keys: generated once, stored only in Secrets of the cluster, and copied to the namespaces of their users. Pure
+//! functions of random bytes decide a Secret's content; reading and writing is at the end.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -62,7 +62,7 @@ pub fn random() -> Result<Random> {
     Ok(bytes)
 }
 
-/// What the Secret holds; it is made if it is not there, and never changed.
+/// The Secret's content; creates the Secret if it does not exist, and never changes it.
 pub fn made_once(kube: &Kube, namespace: &str, name: &str, make: impl FnOnce() -> Result<Content>) -> Result<Content> {
     if let Some(content) = read(kube, namespace, name)? {
         return Ok(content);
@@ -70,7 +70,7 @@ pub fn made_once(kube: &Kube, namespace: &str, name: &str, make: impl FnOnce() -
     let content = make()?;
     // Not `apply`: if somebody was faster, theirs counts and this is an error.
     kube.run_with(&["create", "--filename=-"], secret(namespace, name, &content).to_string().as_bytes())?;
-    println!("    made the Secret {name} in the namespace {namespace}");
+    println!("    created the Secret {name} in the namespace {namespace}");
     Ok(content)
 }
 
@@ -114,8 +114,9 @@ fn decoded(secret: &Value) -> Result<Content> {
     let Some(data) = secret["data"].as_object() else { return Ok(Content::new()) };
     data.iter()
         .map(|(key, value)| {
-            let bytes = STANDARD.decode(value.as_str().unwrap_or_default()).context("a Secret's value is no base64")?;
-            Ok((key.clone(), String::from_utf8(bytes).context("a Secret's value is no text")?))
+            let bytes =
+                STANDARD.decode(value.as_str().unwrap_or_default()).context("a Secret's value is not base64")?;
+            Ok((key.clone(), String::from_utf8(bytes).context("a Secret's value is not text")?))
         })
         .collect()
 }

@@ -1,5 +1,5 @@
-//! Waiting until a workload is rolled out: each change of a pod and of a ChatDeployment's conditions is said, and what fails is shown
-//! with its events and log. Does I/O.
+//! Waits until a workload is rolled out: prints each change of a pod and of a ChatDeployment's conditions, and the events and log
+//! of a failure. Does I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
@@ -77,7 +77,7 @@ pub fn rolled_out(kube: &Kube, workloads: &[Workload], limit: Duration) -> Resul
         if let Some((workload, why)) = failed {
             if hopeless_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
                 show(kube, workload);
-                bail!("{} in the namespace {} does not get ready: {why}", workload.name, workload.namespace);
+                bail!("{} in the namespace {} does not become ready: {why}", workload.name, workload.namespace);
             }
         } else {
             hopeless_since = None;
@@ -134,7 +134,7 @@ fn show(kube: &Kube, workload: &Workload) {
     if workload.is_chat()
         && let Ok(Some(object)) = kube.get(&[workload.name, &namespace])
     {
-        eprintln!("--- what {} says:", workload.name);
+        eprintln!("--- status of {}:", workload.name);
         for line in chat_deployment::conditions(&object) {
             eprintln!("    {line}");
         }

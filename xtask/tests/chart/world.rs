@@ -22,7 +22,7 @@ fn run(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // Beside the reading: a pipe holds less than a manifest. Whoever does not read to the end says why.
+    // Beside the reading: a pipe holds less than a manifest. A program that does not read to the end reports why.
     let writer = thread::spawn(move || stdin.write_all(&input).err());
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();

@@ -63,10 +63,10 @@ pub fn passwords_are_made_once(world: &World) {
     world.xtask(&["databases"]);
     world.xtask(&["tcp-demo", "--no-forward"]);
     assert_eq!(all(), before);
-    assert_eq!(uids(), pods, "nothing has changed, so no pod is made anew");
+    assert_eq!(uids(), pods, "nothing has changed, so no pod is replaced");
 }
 
-/// Whoever deletes a Secret gets new passwords, everywhere, and keeps the data.
+/// Deleting a Secret gives new passwords, everywhere, and keeps the data.
 pub fn a_deleted_secret_is_a_new_password(world: &World) {
     let value = world.fresh("value");
     assert_eq!(redis(world, "admin", &["set", "kept", &value]), "OK");
