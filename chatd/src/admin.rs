@@ -1,4 +1,4 @@
-//! The admin port: /livez, /readyz, /metrics and /status. Serves HTTP; what it says is a [`Snapshot`].
+//! The admin port: /livez, /readyz, /metrics and /status. Serves HTTP; the content is a [`Snapshot`].
 
 mod table;
 

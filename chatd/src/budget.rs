@@ -1,4 +1,4 @@
-//! How much memory all connections of the pod may take together: unfinished input, unsent output. No I/O; shared by the shards.
+//! The memory budget of all connections of the pod together: unfinished input, unsent output. No I/O; shared by the shards.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

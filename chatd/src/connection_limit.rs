@@ -1,4 +1,4 @@
-//! The pod's places for connections, and how many of them one address may take. No I/O; shared by the pod's threads.
+//! The limit of the pod's connections, and the share of one address. No I/O; shared by the pod's threads.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! `chatd healthcheck`: asks the admin port of a chatd on this machine how it is. Does network I/O, blocking, for 2 s at most.
+//! `chatd healthcheck`: queries the admin port of a chatd on this machine. Does blocking network I/O, for 2 s at most.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! What the allocator keeps of freed memory for each thread, so that the next piece costs no lock. Does no I/O; asks the allocator.
+//! Releases the allocator's thread caches, which hold freed memory, when a thread is idle. Does no I/O; calls the allocator.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Chat rooms that live in one process's memory and can be joined through any of several processes.
 //!
-//! Decisions are pure: they take time and randomness as arguments and do no I/O. What does I/O stands around them;
+//! Decisions are pure: they take time and randomness as arguments and do no I/O. The modules with I/O surround them;
 //! `docs/architecture.md` has the map.
 
 #![warn(missing_docs)]

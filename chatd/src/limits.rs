@@ -1,5 +1,5 @@
-//! Misses and creations: so many a minute for each client address, and creations on each connection (docs/protocol.md, Limits).
-//! Pure: time is passed in.
+//! Rate limits of misses and creations per client address, and of creations per connection (docs/protocol.md, Limits). Pure: time
+//! is passed in.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -174,7 +174,7 @@ mod tests {
             limits.charge(nth(number), 0);
         }
         assert!(limits.forgiven.len() <= MOST + 1);
-        // Whoever does not fit shares an account that is used up; who is known keeps its own.
+        // Addresses beyond the table share an exhausted account; known ones keep their own.
         assert!(limits.allowed_from(nth(4 * MOST), 0) > 0);
         assert_eq!(limits.allowed_from(nth(1), 0), 0);
         // When all is forgiven, it is forgotten with the next new one.

@@ -1,7 +1,7 @@
-//! What pods say to each other over a peer link. Types and their encoding; no I/O.
+//! The peer protocol: frames between pods. Types and their encoding; no I/O.
 //!
-//! A frame on the wire is a 4-byte big-endian length and the `postcard` encoding of [`Frame`]. Every frame names its room, so
-//! that each pod can hand it to the thread that has the room.
+//! A frame on the wire is a 4-byte big-endian length and the `postcard` encoding of [`Frame`]. Every frame names its room, so that
+//! each pod can pass it to the thread that has the room.
 
 use std::borrow::Cow;
 

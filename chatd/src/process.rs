@@ -1,4 +1,4 @@
-//! What the kernel says about this process: processor time, memory, open files. Reads /proc.
+//! Metrics of this process from the kernel: CPU time, memory, open files. Reads /proc.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the directory holds about a room, and the one judgement of it: what is stored against what I hold. Pure: no I/O.
+//! A room's record in the directory, and the one comparison of a stored record with the held one. Pure: no I/O.
 
 use std::collections::BTreeMap;
 

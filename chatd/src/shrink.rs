@@ -1,4 +1,4 @@
-//! Tables that were much larger once give their memory back. No I/O.
+//! Shrinks tables that are mostly empty. No I/O.
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::Hash;

@@ -1,6 +1,6 @@
 //! Keeps the tables of docs/operations.md equal to the code: settings, metrics and log events. Reads (and on request writes) files.
 //!
-//! `make docs` (UPDATE_DOCS=1) writes them anew.
+//! `make docs` (UPDATE_DOCS=1) regenerates them.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Who is connected to the admin port, and who makes way when all places are taken. Does no I/O but to end tasks.
+//! The connections to the admin port, and which of them is closed when all places are taken. Does no I/O except to end tasks.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,7 @@ impl Table {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a new connection. Whoever makes way is closed.
+    /// A place for a new connection. Closes the oldest one if needed.
     pub fn make_place(self: &Arc<Self>) -> Place {
         let mut inner = self.inner();
         if inner.places.len() >= MAX_CONNECTIONS {

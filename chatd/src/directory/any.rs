@@ -1,4 +1,4 @@
-//! The directory that the settings ask for. Does I/O through what it holds.
+//! The configured directory. Does I/O through the implementation that it wraps.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The directory of a process that runs alone: its own memory. Does no I/O, but reads tokio's clock.
+//! The directory of a single process: its own memory. Does no I/O, but reads tokio's clock.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

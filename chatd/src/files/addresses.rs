@@ -1,4 +1,4 @@
-//! The file of every pod's public addresses (`--advertise-file`). Reads that file; the rest is pure.
+//! The file of all pods' public addresses (`--advertise-file`). Reads that file; the rest is pure.
 
 use std::collections::HashMap;
 use std::path::Path;

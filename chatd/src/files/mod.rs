@@ -1,8 +1,8 @@
-//! Small files that are read again when they change: keys, passwords, certificates, addresses. Does file I/O.
+//! Small files that are reloaded when they change: keys, passwords, certificates, addresses. Does file I/O.
 //!
-//! What a mounted Secret or ConfigMap is (a symlink that is swapped), an editor's rename and a plain write are all seen the same
-//! way: by reading the file again every [`PERIOD`] and comparing what it says. A new content that cannot be used changes
-//! nothing: it is logged once, counted, and the old one goes on.
+//! A swapped symlink (a mounted Secret or ConfigMap), an editor's rename and a plain write are detected in the same way: by reading
+//! the file every [`PERIOD`] and comparing its content. An unusable new content is logged once and counted, and the old content
+//! stays in use.
 
 mod addresses;
 mod keys;

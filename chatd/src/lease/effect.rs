@@ -1,4 +1,4 @@
-//! What a lease wants done, and what is said of it in the log. Pure data: no I/O.
+//! The actions that a lease requests, and its log notices. Pure data: no I/O.
 
 use super::state::{LeaseView, Target};
 use crate::directory::{NoAnswer, Request};
@@ -36,7 +36,7 @@ pub enum LeaseNotice {
     PrefixInUse { pod_id: String },
     /// Another deployment has this pod's lease, which it had lost. It served already, and its rooms go on.
     Ousted,
-    /// The lease was lost, and is held again: every room is claimed anew.
+    /// The lease was lost, and is held again: every room is reasserted.
     Lost,
     /// A newer process has this pod's name: this one ends.
     Superseded,

@@ -1,4 +1,4 @@
-//! The end of a lease: it is given up, or a newer process of this name has taken it. Pure: no I/O.
+//! The end of a lease: it is released, or a newer process of this name has taken it. Pure: no I/O.
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! How the directory is, as the answers to the lease's requests show it, and what of that the log is told. Pure: no I/O.
+//! The health of the directory, as the answers to the lease's requests show it, and its log notices. Pure: no I/O.
 
 use super::{DirectoryState, LeaseNotice};
 use crate::directory::NoAnswer;

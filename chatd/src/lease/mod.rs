@@ -1,6 +1,6 @@
-//! The pod's proof of life in the directory: taken, renewed, lost and taken again. Pure: no I/O.
+//! The pod's lease in the directory: acquired, renewed, lost and acquired again. Pure: no I/O.
 //!
-//! One request is under way at a time. A lease is compared and swapped as a whole, so that two processes of one name cannot both
+//! At most one request is in flight. A lease is compared and swapped as a whole, so that two processes of one name cannot both
 //! believe that they hold it (docs/architecture.md, Ownership).
 
 mod effect;
@@ -324,7 +324,7 @@ impl Lease {
             && self.confirmed.take().is_some()
             && let Some(expected) = self.stored.take()
         {
-            // Both have written, and neither serves: whoever comes back first has the prefix, so not both at once.
+            // Both have written, and neither serves: the first to retry gets the prefix, so not both at once.
             self.next += self.identity.boot.0.rotate_left(time.now as u32 % u64::BITS) % RENEW;
             let key = Key::Pod(self.identity.pod_id.clone());
             self.ask(Asked::Withdraw, Request::Delete { key, expected });
@@ -383,7 +383,7 @@ impl Lease {
         }
     }
 
-    /// Leases that cannot be read are told of once; of an own one, whoever writes over it tells.
+    /// An unparsable lease is reported once; an own one by the process that overwrites it.
     fn note_unreadable(&mut self, pods: &[(String, Bytes)]) {
         let unreadable = pods.iter().filter(|(_, bytes)| LeaseRecord::parse(bytes).is_none());
         let others = unreadable.map(|(pod_id, _)| pod_id.clone()).filter(|pod_id| *pod_id != self.identity.pod_id);

@@ -1,4 +1,4 @@
-//! What a lease says, and what is said of it. Pure data: no I/O.
+//! The content of a lease, and its status. Pure data: no I/O.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

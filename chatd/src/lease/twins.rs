@@ -1,23 +1,23 @@
-//! Two processes of one name that put each other out. Pure: no I/O.
+//! Two processes of one name that replace each other. Pure: no I/O.
 //!
-//! A start replaces the lease of its name at once, since most often the process before it is dead. Where it lives on and is started
-//! again by somebody, the two would replace each other without end:
+//! A starting process replaces the lease of its name at once, since its predecessor is usually dead. If the predecessor lives and a
+//! supervisor restarts it, the two would replace each other endlessly:
 //!
-//! - Where pods have a uid (Kubernetes), the order of their first claims decides: a lease names the pods that it was taken from, and
-//!   one of those does not take it back. No clock and no creation time is compared: a container is not told when its pod was made,
-//!   and the store sees every claim in one order anyway.
-//! - Elsewhere a process is only known to be a later one. The one that put another out, and is put out itself within a minute, says
-//!   so and ends with a code of its own, by which a supervisor can be told not to start it again.
+//! - If pods have a uid (Kubernetes), the order of their first claims decides: a lease names the pods that it was taken from, and
+//!   those do not take it back. No clock and no creation time is compared: a container does not know its pod's creation time, and
+//!   the store sees every claim in one order anyway.
+//! - Otherwise only the order of starts is known. A process that replaced another one and is replaced itself within a minute logs
+//!   that and exits with its own code, so that a supervisor can be configured not to restart it.
 
 use super::state::{LeaseIdentity, LeaseRecord};
 use crate::ids::Time;
 
-/// Being put out so soon after putting another out (ms) is no restart.
+/// A process replaced this soon after replacing another one (ms) has a living twin.
 const AGAIN: u64 = 60_000;
-/// Earlier pods that are remembered.
+/// The number of earlier pods that a lease names.
 const MOST_EARLIER: usize = 8;
 
-/// What is known of other processes of this name.
+/// The known other processes of this name.
 #[derive(Debug, Default)]
 pub(super) struct Twins {
     /// See [`super::LeaseRecord::earlier`].

@@ -1,10 +1,10 @@
-//! The encrypted channel between two pods: TLS 1.3, as bytes in and bytes out. Does no I/O; keys come from the system's random source.
+//! The encrypted channel between two pods: TLS 1.3, as bytes in and bytes out. Does no I/O; keys come from the system's random
+//! source.
 //!
-//! The channel keeps secret what is said, and sees to it that no record is changed, dropped, repeated or sent back: each direction
-//! has its own keys and counts its records. It does not say who is at the other end. Every process makes a certificate for
-//! itself, which nobody else knows, and any certificate is accepted. Who is there is proven by the `handshake`, which is carried by
-//! the channel and bound to it by [`Channel::binding`]: a process in the middle has two channels, and what is proven over one of
-//! them is not good for the other.
+//! The channel encrypts, and detects changed, dropped, repeated and reflected records: each direction has its own keys and counts
+//! its records. It does not authenticate the peer. Every process generates its own certificate, and any certificate is accepted.
+//! The `handshake` authenticates the peer over the channel, bound to it by [`Channel::binding`]: a process in the middle has two
+//! channels, and a proof for one of them is not valid for the other.
 
 use std::fmt;
 use std::io::{self, BufRead, Write};

@@ -1,4 +1,4 @@
-//! One connection of a pod to another, from its dial or its arrival to the link's end. Does I/O.
+//! One connection between two pods, from dialling or accepting it to the link's end. Does I/O.
 
 use std::time::Duration;
 

@@ -12,11 +12,10 @@
 //!                                    <-     Verdict
 //! ```
 //!
-//! The channel's binding is in what is proven, so a proof is good for the channel that it came over and for no other: who passes
-//! it on between two channels gets nowhere (a process in the middle). Each hello has a fresh nonce, so an old proof never fits
-//! (replay); each proof names its role, so one's own proof sent back never fits (reflection). A hello names both processes, so a
-//! link belongs to these two. Each message is a 4-byte big-endian length and JSON, whose unknown fields are ignored: later
-//! versions add fields.
+//! A proof covers the channel's binding, so it is valid only for the channel that carried it: a process in the middle cannot
+//! forward it between its two channels. Each hello has a fresh nonce, so an old proof never fits (replay); each proof names its
+//! role, so a reflected proof never fits (reflection). A hello names both processes, so a link belongs to these two. Each message
+//! is a 4-byte big-endian length and JSON, whose unknown fields are ignored: later versions add fields.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! Tests of the handshake: who gets through, and who does not.
+//! Tests of the handshake: which peers it admits, and which not.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -1,5 +1,5 @@
-//! One connection to another pod: its channel and the messages of the handshake, then frames both ways. Does I/O; which
-//! connections stay is for `links` to say.
+//! One connection to another pod: its channel and the messages of the handshake, then frames both ways. Does I/O; `links` decides
+//! which connections stay.
 
 use std::cell::RefCell;
 use std::future::poll_fn;

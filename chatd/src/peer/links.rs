@@ -1,11 +1,11 @@
 //! Which connections to other pods are the links: one for each pair of processes. Pure: no I/O.
 //!
-//! Both sides have to come to the same choice, whatever order things happen in. Of two connections dialled at once the lower
-//! boot's stays. But a pod that dials because its link broke, while the other side has not noticed, must get through. The two
-//! are told apart by what a dialler says with its proof: the last link with this peer that it has seen end. Whoever names the
-//! link that is up here has seen it end; whoever does not has dialled before it knew of it.
+//! Both sides must make the same choice in any order of events. Of two connections dialled at once the one of the lower
+//! boot stays. But a pod that dials because its link broke, while the other side has not noticed, must succeed. The dialler's
+//! proof distinguishes the two cases: it names the last link with this peer that the dialler has seen end. If that is the
+//! established link, the dialler has seen it end; otherwise it dialled before it knew of the link.
 //!
-//! A dial is for one process, named by its boot, and an address says only where to look for it: another process that answers
+//! A dial is for one process, named by its boot, and the address is only a hint: another process that answers
 //! there does not become the link, whatever it can prove.
 
 use std::collections::{HashMap, VecDeque};

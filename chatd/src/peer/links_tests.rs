@@ -73,7 +73,7 @@ fn another_process_than_was_dialled_does_not_become_the_link() {
         assert_eq!(links.greeted(link, PodBoot(3), address), Choice::Leave);
         assert_eq!(links.take_actions(), [Action::Unreachable { boot: HIGH, gone }]);
         assert!(!links.accepted(link) && links.is_empty());
-        // Whoever asks within the second is told the same; the successor can be dialled at once.
+        // A request within the second gets the same answer; the successor can be dialled at once.
         links.dial(0, HIGH, "b:1", Nonce(2));
         links.dial(0, PodBoot(3), "b:1", Nonce(3));
         let actions = links.take_actions();

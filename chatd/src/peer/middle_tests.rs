@@ -1,4 +1,4 @@
-//! Tests of links with a process in the middle, which knows no key.
+//! Tests of links with a process in the middle, which does not know the key.
 #![allow(clippy::unwrap_used)]
 
 use std::cell::Cell;

@@ -1,7 +1,7 @@
 //! Links to the other pods: one for each pair of processes, for all their rooms. Does I/O; it runs on the pod's thread.
 //!
-//! `channel` encrypts, `handshake` (pure) says who may talk, `links` (pure) which connection is the link, `link` carries bytes.
-//! This file joins them to sockets and to the shards' mailboxes.
+//! `channel` encrypts, `handshake` (pure) authenticates, `links` (pure) chooses the connection that is the link, `link` carries
+//! bytes. This file joins them to sockets and to the shards' mailboxes.
 
 pub mod channel;
 mod connecting;

@@ -1,6 +1,6 @@
-//! What is to be sent to a peer, and signs of life: when it was heard last, and when it was last sent something. No I/O.
+//! The send queue of a peer, and its liveness: when it last sent, and when it was last sent something. No I/O.
 //!
-//! A link has no timer of its own: all are looked at together, twice a second.
+//! A link has no timer of its own: all links are checked together, twice a second.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;

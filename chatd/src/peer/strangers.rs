@@ -1,7 +1,7 @@
-//! Connections to the peer port that have not proven themselves yet: how many there may be, and which has to go. Pure: no I/O.
+//! Unauthenticated connections to the peer port: their limit, and which of them is closed beyond it. Pure: no I/O.
 //!
-//! A peer needs milliseconds to prove itself, a silent stranger may take seconds. So nobody is turned away: whoever has been a
-//! stranger for the longest makes room, first among those of the same address.
+//! A peer authenticates within milliseconds, a silent connection may stay for seconds. So no new connection is refused: the oldest
+//! unauthenticated one is closed, first among those of the same address.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

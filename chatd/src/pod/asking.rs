@@ -1,7 +1,7 @@
-//! Takes requests of shards and lease to the directory, and its answers back. Does I/O through the directory.
+//! Passes requests of shards and lease to the directory, and its answers back. Does I/O through the directory.
 //!
-//! What says something of other pods is asked once for all threads that want to know it: each of them would look at the lease of a
-//! dead pod whose rooms it searches.
+//! Identical requests about other pods are merged over all threads: each of them would read the lease of a dead pod whose rooms it
+//! searches.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -141,7 +141,7 @@ impl Asking {
         if let Some(reason) = reason {
             self.0.figures.set_words(reason, self.0.directory.words(reason));
         }
-        // Before the answer: whoever gets it has to know how far it can be trusted.
+        // Before the answer: its receiver must know how far to trust it.
         self.look_for_resets();
         answer
     }

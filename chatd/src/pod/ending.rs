@@ -1,4 +1,4 @@
-//! How a pod ends: by a signal, by a newer process of its name, or because a part of it has died. Does I/O through the pod's parts.
+//! The end of a pod: by a signal, by a newer process of its name, or because a thread panicked. Does I/O through the pod's parts.
 
 use std::thread::JoinHandle;
 use std::time::Duration;

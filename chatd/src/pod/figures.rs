@@ -1,4 +1,4 @@
-//! What the pod tells of itself on its admin port. Asks the shards by mail; no other I/O but reading `/proc` for the process.
+//! The pod's metrics and status for its admin port. Sends messages to the shards; no other I/O but reading `/proc`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -163,7 +163,7 @@ impl admin::Pod for Figures {
 
     async fn snapshot(&self) -> Snapshot {
         let Some(report) = self.report().await else {
-            // A pod without one of its shards does not turn over, and ends soon.
+            // A pod without one of its shards is not responsive, and exits soon.
             return std::future::pending().await;
         };
         let own = self.own().clone();

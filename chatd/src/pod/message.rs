@@ -1,4 +1,4 @@
-//! What a shard thread tells the pod's thread (directory, lease, peer links, HTTP, signals), and what this hears from its tasks. Types
+//! Messages of shard threads to the pod's thread (directory, lease, peer links, HTTP, signals), and events of its tasks. Types
 //! only; no I/O.
 
 use std::collections::HashMap;

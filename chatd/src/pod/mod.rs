@@ -1,4 +1,4 @@
-//! The pod's own thread: lease, directory, links, life and end. Does I/O through its parts; what the lease means is for `lease`.
+//! The pod's own thread: lease, directory, links, start and end. Does I/O through its parts; `lease` decides about the lease.
 
 mod asking;
 mod ending;

@@ -1,4 +1,4 @@
-//! How far a pod is: serving, draining, over. Plain data: no I/O.
+//! The phase of a pod: serving, draining, over. Plain data: no I/O.
 
 /// How the pod has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

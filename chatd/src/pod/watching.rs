@@ -1,4 +1,4 @@
-//! Passes on what changes outside: signals, key files, the file of addresses. Does I/O: waits for them.
+//! Reports external changes: signals, key files, the file of addresses. Does I/O: waits for them.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Every error code with its sentence and what it does to the connection. Pure: no I/O.
+//! Every error code with its sentence and its effect on the connection. Pure: no I/O.
 
 /// An error code of the protocol. Its sentence never contains client input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]

@@ -1,4 +1,4 @@
-//! What the server says to a client. Pure: no I/O.
+//! Replies and events from the server to a client. Pure: no I/O.
 
 use super::{ErrorCode, PlayerName, RoomId, Timeline};
 

@@ -177,7 +177,7 @@ fn wrong_pod_word(word: &[u8]) -> Option<OnWrongPod> {
     }
 }
 
-/// A line that means nothing, for whoever watches for silence in between.
+/// A line without meaning, as a keep-alive for load balancers.
 pub const KEEP_ALIVE: &[u8] = b"# \n";
 
 /// What HELP answers.

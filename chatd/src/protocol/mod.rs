@@ -1,4 +1,4 @@
-//! What clients say and hear: commands, events and error codes, and their two encodings. Pure: no I/O.
+//! The client protocol: commands, events and error codes, and their two encodings. Pure: no I/O.
 //!
 //! `bytes -> Command` by [`lines::parse`] and [`json::parse`]; `Event -> bytes` by [`Encoding::encode`].
 

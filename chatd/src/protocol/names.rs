@@ -1,4 +1,4 @@
-//! Names that cannot be wrong once they exist: rooms, players, seats, timelines, ownerships. Pure: no I/O.
+//! Identifiers that are always valid: rooms, players, seats, timelines, ownerships. Pure: no I/O.
 
 use std::fmt;
 use std::marker::PhantomData;

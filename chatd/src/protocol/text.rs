@@ -1,4 +1,4 @@
-//! Cleans chat text, for both encodings and again at the owner for what a peer relays. Pure: no I/O.
+//! Cleans chat text, for both encodings, and again at the owner for relayed text. Pure: no I/O.
 
 use std::borrow::Cow;
 

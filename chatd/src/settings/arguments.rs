@@ -30,8 +30,10 @@ Each flag has an environment variable, shown beside it; a flag overrides its var
 bytes (262144, 256KiB, 32MiB), lists are separated by commas. On SIGTERM, SIGINT or SIGHUP chatd moves every room to another pod and
 exits; on a second signal it exits at once. Exit code 2: a setting is invalid.";
 
-/// Chat rooms of up to four players, which clients can join through any pod. Serves raw TCP lines (nc works), the web page with its
-/// WebSocket, links to other pods, and health and metrics, each on its own address.
+/// Chat rooms of up to four players, which clients can join through any pod.
+///
+/// Serves raw TCP lines (nc works), the web page with its WebSocket, links to other pods, and health and metrics, each on its own
+/// address.
 #[derive(Debug, Parser)]
 #[command(name = "chatd", version, after_long_help = EXAMPLES, max_term_width = 120)]
 pub(super) struct Arguments {
@@ -57,8 +59,9 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Subcommands {
-    /// Checks whether a chatd on this machine is ready (or live): exit code 0 or 1, within 2 s. For containers without a shell.
-    /// Connects to --admin-listen or CHATD_ADMIN_LISTEN, the address of the running chatd.
+    /// Checks whether a chatd on this machine is ready (or live): exit code 0 or 1, within 2 s.
+    ///
+    /// For containers without a shell. Connects to --admin-listen or CHATD_ADMIN_LISTEN, the address of the running chatd.
     Healthcheck {
         /// Request /livez (the process is responsive) instead of /readyz (it accepts clients).
         #[arg(long)]
@@ -94,8 +97,9 @@ pub(super) struct AdvertiseArguments {
     /// Address at which other pods reach this pod. Unset: the listen address.
     #[arg(long, env = "CHATD_ADVERTISE_PEER", value_name = "HOST:PORT")]
     pub(super) advertise_peer: Option<HostPort>,
-    /// File with the public addresses of all pods, {"chat-0":{"tcp":"h:p","web":"h:p"}}; reloaded when it changes. While this file
-    /// is set and does not list the owner of a room, entry pods relay, even if the client requests a redirect.
+    /// File with the public addresses of all pods, {"chat-0":{"tcp":"h:p","web":"h:p"}}; reloaded when it changes.
+    ///
+    /// While this file is set and does not list the owner of a room, entry pods relay, even if the client requests a redirect.
     #[arg(long, env = "CHATD_ADVERTISE_FILE", value_name = "FILE")]
     pub(super) advertise_file: Option<PathBuf>,
     /// Default answer to a raw TCP client that joins at a pod other than the room's owner; JOIN can request either.
@@ -149,6 +153,7 @@ pub(super) struct IdentityArguments {
     #[arg(long, env = "CHATD_POD_UID", value_name = "TEXT", value_parser = values::pod_id)]
     pub(super) pod_uid: Option<String>,
     /// The deployment's secret key, the same for all its pods: a file, or a directory of keys by id. Required with Redis.
+    ///
     /// Each key is 32 random bytes or more in base64 or hex. Ids sort bytewise; the greatest signs once it has been loaded for 180 s,
     /// and all verify. Reloaded when it changes. Unset: generated at start.
     #[arg(long, env = "CHATD_TOKEN_KEY_FILE", value_name = "PATH")]

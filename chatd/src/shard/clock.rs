@@ -1,4 +1,4 @@
-//! The two clocks that a shard tells its hub of. Does I/O: reads the system's clocks.
+//! The two clocks that a shard passes to its hub. Does I/O: reads the system's clocks.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! What a shard keeps of one client connection besides the hub's session. Types only; no I/O.
+//! A shard's state of one client connection, besides the hub's session. Types only; no I/O.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Carries out what a shard's hub wants done. Does I/O: sends mail, closes sockets.
+//! Carries out the effects of a shard's hub. Does I/O: sends messages, closes sockets.
 
 use mio::net::TcpStream;
 
@@ -43,7 +43,7 @@ impl Shard {
             }
             Effect::Created { query, result } => {
                 if let Some(Query::Create(reply)) = self.queries.remove(&query) {
-                    // Whoever asked may have gone.
+                    // The requester may be gone.
                     let _ = reply.send(result);
                 }
             }

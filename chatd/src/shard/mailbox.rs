@@ -1,4 +1,4 @@
-//! What a shard does with its mail. Does I/O: takes over sockets.
+//! Handles the messages to a shard. Does I/O: takes over sockets.
 
 use std::task::{Context, Poll, Waker};
 

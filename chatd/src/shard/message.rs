@@ -1,6 +1,6 @@
-//! What a shard thread is told, by the pod's thread and by other shards. Types only; no I/O.
+//! Messages to a shard thread, from the pod's thread and from other shards. Types only; no I/O.
 //!
-//! What is in flight is bounded by what causes it: accepted connections, requests in flight, link windows.
+//! The number of messages in flight is bounded by their causes: accepted connections, requests in flight, link windows.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, TcpStream};

@@ -1,9 +1,9 @@
 //! A shard: one thread with a hub and the sockets of its clients. Does I/O; decides nothing that the hub can decide.
 //!
-//! The thread waits in one place (epoll, by `mio`) for sockets, mail and deadlines. What is ready is read in a batch and given to
-//! the hub; at the batch's end its effects are carried out and what it has for each client leaves in one write. A delivery costs
-//! no task, timer, lock or wake-up. `mio` and not `tokio`: with a task a connection each wake costs a lock and two queues, and an
-//! idle connection its future; here it costs one small entry of a table.
+//! The thread waits in one place (epoll, by `mio`) for sockets, messages and deadlines. It reads all ready sockets in a batch and
+//! passes the input to the hub; at the batch's end it carries out the hub's effects and writes to each client once. A delivery
+//! costs no task, timer, lock or wake-up. `mio` and not `tokio`: with a task per connection each wake costs a lock and two queues,
+//! and an idle connection its future; here it costs one small table entry.
 
 mod clock;
 mod connection;

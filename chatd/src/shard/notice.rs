@@ -1,4 +1,4 @@
-//! What a shard's hub has to say to the log. Does I/O: logs.
+//! Log events of a shard's hub. Does I/O: logs.
 
 use crate::hub::Notice;
 

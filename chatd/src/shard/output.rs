@@ -15,7 +15,7 @@ use crate::protocol::{ErrorCode, close_code};
 
 /// How long a closed connection has to take its last words, and to close its side (ms; docs/protocol.md, Ends).
 const LAST_WORDS: u64 = 1000;
-/// Reads of forgotten input in one turn of a leaving socket, and bytes in all: whoever sends more is not listening.
+/// Reads of forgotten input in one turn of a leaving socket, and bytes in all: a client that sends more does not read.
 const LEAVING_READS: usize = 16;
 const LEAVING_BYTES: usize = 1 << 20;
 

@@ -1,8 +1,8 @@
 //! WebSocket frames (RFC 6455), server's side: bytes to messages, and control frames to bytes. Pure: no I/O.
 //!
-//! Ours and not a library's, since a library owns its socket and its buffers: here a message is unmasked where it was read and
-//! parsed from there, an idle connection keeps no buffer, and control frames go out between frames that the hub made. The tests
-//! hold it against `tungstenite`.
+//! Our own decoder, since a library owns its socket and its buffers: here a message is unmasked and parsed in place, an idle
+//! connection keeps no buffer, and control frames go out between frames that the hub encoded. The tests compare it with
+//! `tungstenite`.
 
 use crate::protocol::MAX_JSON;
 

@@ -1,4 +1,4 @@
-//! What each client of a shard holds in memory, and who goes when all of them hold too much. Does no I/O.
+//! The memory that each client of a shard holds, and which client is closed when all together hold too much. Does no I/O.
 
 use super::Shard;
 use super::connection::Connection;

@@ -1,4 +1,4 @@
-//! Whose request it is: the client's address behind proxies (docs/operations.md, Proxies and client addresses). Pure: no I/O.
+//! The client's address behind proxies (docs/operations.md, Proxies and client addresses). Pure: no I/O.
 
 use std::net::{IpAddr, SocketAddr};
 

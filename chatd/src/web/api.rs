@@ -1,4 +1,4 @@
-//! The two API calls: a new room, and who is in a room. Does I/O: reads the body, and asks the shards.
+//! The two API calls: create a room, and list its players. Does I/O: reads the body, and queries the shards.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;

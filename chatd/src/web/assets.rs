@@ -1,5 +1,4 @@
-//! The files of `web/`, embedded in the binary: as they are, compressed, and with the names that browsers may keep for ever. Pure:
-//! no I/O.
+//! The files of `web/`, embedded in the binary: plain, compressed, and under names that browsers may cache forever. Pure: no I/O.
 
 use std::io::Write;
 use std::sync::LazyLock;

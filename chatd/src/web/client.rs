@@ -1,4 +1,4 @@
-//! One connection to the web port: its place, and what it may still ask for. Waits, and reads the clock.
+//! One connection to the web port: its place, and its rate limit. Waits, and reads the clock.
 
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU32;

@@ -1,4 +1,4 @@
-//! What a browser needs to see before it lets a page of a listed origin use the API (CORS, as the Fetch standard has it). Pure: no I/O.
+//! The response headers that let a page of an allowed origin use the API (CORS, Fetch standard). Pure: no I/O.
 
 use axum::body::Body;
 use axum::http::header::{
@@ -24,7 +24,7 @@ pub(super) fn options(is_api: bool) -> Response {
     response
 }
 
-/// Lets a page of this origin read an answer of the API; `None`: whoever asks is no page of a listed one.
+/// Lets a page of this origin read an answer of the API; `None`: the request is not from an allowed origin.
 pub(super) fn allow(origin: Option<HeaderValue>, headers: &mut HeaderMap) {
     // To caches: another origin has another answer.
     headers.append(VARY, HeaderValue::from_static("origin"));

@@ -1,4 +1,4 @@
-//! Which pages may talk to this server: checks of Host and Origin (docs/protocol.md, HTTP). Pure: no I/O.
+//! Checks of Host and Origin (docs/protocol.md, HTTP). Pure: no I/O.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -1,5 +1,5 @@
-//! The room in a link that people pass on, whatever came along with it. Pure: no I/O. The pages read links in the same way
-//! (web/protocol.js): tests/pages/links.json holds for both.
+//! Extracts the room from an invitation link and the text around it. Pure: no I/O. The pages parse links in the same way
+//! (web/protocol.js): tests/pages/links.json applies to both.
 
 use crate::protocol::RoomId;
 

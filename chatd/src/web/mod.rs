@@ -1,4 +1,4 @@
-//! The web port: accepts connections, and finds the answer to each HTTP/1.1 request: a page, an API call, the way to `/ws`. Does I/O.
+//! The web port: accepts connections, and routes each HTTP/1.1 request: to a page, an API call, or `/ws`. Does I/O.
 
 mod address;
 mod api;
@@ -58,7 +58,7 @@ pub struct WebOptions {
     pub base_path: BasePath,
     /// Counts whom the gate does not let in.
     pub refusals: Refusals,
-    /// Told to whoever asks about a room.
+    /// Part of the answer about a room.
     pub max_players: u32,
     /// Wrong rooms on one connection before it is closed.
     pub max_misses: u32,

@@ -1,4 +1,4 @@
-//! What people get at an address that is neither the API nor the WebSocket: pages, their assets, redirects, errors. No I/O of its own.
+//! Answers for paths other than the API and the WebSocket: pages, their assets, redirects, errors. No I/O of its own.
 
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::header::{ETAG, IF_NONE_MATCH, VARY};

@@ -1,5 +1,5 @@
-//! Requests that are refused since their host or origin is not allowed: counted, and told once a minute with what would allow
-//! them. Does I/O: logs.
+//! Requests refused because their host or origin is not allowed: counted, and logged once per minute with the setting that would
+//! allow them. Does I/O: logs.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -348,7 +348,7 @@ fn all_who_come_at_once_are_let_in_without_being_asked_again() {
     allow_open_files(4 * MANY);
     let town = Town::start(1);
     let pod = &town.pods[0];
-    // Whoever comes meanwhile has to wait in the system's queue.
+    // New connections wait in the system's queue meanwhile.
     pod.freeze();
     let second = Duration::from_secs(1);
     for port in [pod.tcp, pod.web, pod.peer, pod.admin] {

@@ -126,7 +126,7 @@ fn everyone_hears_the_same_in_the_same_order() {
     }
     assert_eq!(next.into_values().collect::<Vec<_>>(), [LINES; 4]);
 
-    // One link a pair, whoever relays: the pod in the middle has two.
+    // One link per pair, whichever pod relays: the pod in the middle has two.
     town.pods[0].metric_becomes("chatd_peer_links", 2);
     assert_eq!(town.pods[1].metric("chatd_relays_total"), 1);
     assert_eq!(town.pods[2].metric("chatd_redirects_total"), 1);

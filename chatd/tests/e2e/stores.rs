@@ -107,7 +107,7 @@ fn rolled_back(reset: bool) {
     }
     assert_eq!(alice.ask("SAY on we go"), "EXITED bob moved");
     alice.until("MSG alice on we go", PATIENCE);
-    // The pod that starts anew knows nothing but the record.
+    // The restarted pod knows only the record.
     let (mut carol, _) =
         until_answered(town.pods[0].tcp, &format!("JOIN {room} carol RELAY"), "JOINED ", WRITTEN_AGAIN);
     wait_for("the record is the latest owner's", WRITTEN_AGAIN, || (town.epoch(&room) >= epoch).then_some(()));

@@ -258,6 +258,6 @@ fn what_waited_for_the_rooms_record_is_written_once_that_is_confirmed() {
     dirty.clear();
     world.hand_over_answers(0);
     world.pods[0].take_dirty(&mut dirty);
-    assert!(dirty.contains(&alice.1), "whoever writes does not hear of it");
+    assert!(dirty.contains(&alice.1), "the writer gets no notice of it");
     assert_eq!(world.hear(alice), "MSG bob hello\n");
 }

@@ -180,7 +180,7 @@ fn after_a_freeze_a_record_counts_once_the_lease_is_held_again() {
     let alice = world.open(0);
     let room = world.create(alice);
     world.ask(alice, &format!("JOIN {room} alice\n"));
-    // The record is as it was, but whoever has found no lease may be about to take the room over.
+    // The record is unchanged, but a pod that found no lease may be about to take the room over.
     world.now += 20_000;
     assert_eq!(world.ask(alice, "hello\n"), "");
     let time = world.time();

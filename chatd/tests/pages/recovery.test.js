@@ -213,7 +213,7 @@ describe('recovery', () => {
     double.refusal = null;
   });
 
-  test('a seat that was not held long enough is taken anew by itself', async () => {
+  test('a seat that was not held long enough is joined again by itself', async () => {
     await ana.say('once');
     await ana.hears('ana: once');
     double.holdMs = 0;

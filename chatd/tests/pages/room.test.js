@@ -84,7 +84,7 @@ describe('room', () => {
     assert.deepEqual(links, [{ href: 'https://example.org/a?b=1', rel: 'noopener noreferrer nofollow', target: '_blank', textContent: 'https://example.org/a?b=1' }]);
   });
 
-  test('a reload goes on in the same seat: the talk is there, nothing is read out again, nobody joins anew', async () => {
+  test('a reload keeps the seat: the messages are there, nothing is read out again, nobody joins again', async () => {
     const ana = await enter('ana');
     const bob = await enter('bob');
     await ana.say('before');

@@ -329,7 +329,7 @@ describe('coming back', () => {
     });
   }
 
-  test('a seat that has ended is joined anew', () => {
+  test('a seat that has ended is joined again', () => {
     const it = seated().feed({ type: 'say', text: 'hm' }, dropped, ...back).receive({ type: 'error', code: 'bad_token' });
     assert.equal(it.sent()[0].type, 'join');
     it.receive({ ...JOINED, token: 'other', timeline: 't2', seq: 40 });

@@ -239,7 +239,7 @@ impl Client {
     fn disconnected(&mut self, net: &mut Net, town: &mut Town) {
         self.pipe = None;
         let pending = std::mem::take(&mut self.pending);
-        // A JOIN that nothing came of may have made a seat anew, which its key finds.
+        // A JOIN without an answer may have created a seat again, which its key finds.
         if let Some(key) = self.key.as_mut().filter(|_| pending.iter().any(|asked| asked.what == What::Join)) {
             key.ended = None;
         }

@@ -58,7 +58,7 @@ impl Pod {
                 self.tell_all(time, Hub::lease_lost);
             }
             LeaseEffect::Superseded => self.terminate(net),
-            // Pods of the simulation have no uid, and whoever is put out ends anyway.
+            // Pods of the simulation have no uid, and a replaced one ends anyway.
             LeaseEffect::Twin => {}
             LeaseEffect::Targets(targets) => {
                 self.tell_all(time, move |hub, time| hub.targets(time, targets));

@@ -157,7 +157,7 @@ impl Client {
                 self.reply(net, town, &What::Join, id);
                 false
             }
-            // Admitted anew by a room's new owner.
+            // Admitted again by a room's new owner.
             _ => false,
         };
         if !entering && self.seated.is_none() {

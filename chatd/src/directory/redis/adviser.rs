@@ -1,4 +1,4 @@
-//! Asks those who know where the masters are: Sentinels, or the nodes of a cluster. Does I/O.
+//! Discovers masters through Sentinels or the nodes of a cluster. Does I/O.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt to connect. Pure: randomness comes in as an argument.
+//! The delay before the next connection attempt. Pure: randomness is an argument.
 
 use std::time::Duration;
 

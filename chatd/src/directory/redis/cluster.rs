@@ -47,7 +47,7 @@ struct Shared {
     losses: Arc<AtomicU64>,
     map: watch::Sender<Map>,
     links: Mutex<HashMap<Address, Link>>,
-    /// The runtime that the cluster was started in: it moves the bytes, whoever asks.
+    /// The runtime that the cluster was started in: it does the I/O for all callers.
     runtime: tokio::runtime::Handle,
     read_now: Notify,
 }

@@ -1,4 +1,4 @@
-//! What an error reply of Redis, or a broken connection, means for the request and for the connection. Pure: no I/O.
+//! Classifies an error reply of Redis, or a broken connection, for the request and for the connection. Pure: no I/O.
 
 use redis::ServerError;
 

@@ -1,4 +1,4 @@
-//! What the files of the Redis settings last said that could be used. Reads files.
+//! The last usable content of the files of the Redis settings. Reads files.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,4 @@
-//! Keeps one connection to one master, and makes another when it is lost. Does I/O.
+//! Keeps one connection to one master, and reconnects when it is lost. Does I/O.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! The directory in Redis, or any server that speaks its protocol: one server, behind Sentinels, or a Cluster. Does I/O.
 //!
-//! What a request becomes and what a reply means is decided without I/O in `command`, `complaint` and `slots`; `dial` opens a
-//! connection with what `credentials` has read, `link` keeps one, `cluster` chooses among several.
+//! `command`, `complaint` and `slots` encode requests and interpret replies without I/O; `dial` opens a connection with the
+//! `credentials`, `link` keeps one, `cluster` chooses among several.
 
 mod adviser;
 mod backoff;

@@ -1,4 +1,4 @@
-//! Looks up the servers' names, and notices when a name leads elsewhere. Asks the system, unless a test gives another source.
+//! Resolves the servers' names, and detects when a name resolves to another address. Uses the system's resolver, except in tests.
 
 use std::fmt;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! What the `--redis-*-file` settings name: passwords and certificates. Reads files.
+//! The files of the `--redis-*-file` settings: passwords and certificates. Reads files.
 
 use std::fmt;
 use std::io;

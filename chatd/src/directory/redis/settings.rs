@@ -1,4 +1,4 @@
-//! The `--redis-*` settings, and which of them fit together. Pure: files are only named here, `secrets` reads them.
+//! The `--redis-*` settings and their consistency. Pure: holds only paths, `secrets` reads the files.
 
 use std::path::PathBuf;
 

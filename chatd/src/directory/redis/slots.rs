@@ -1,4 +1,4 @@
-//! Which node of a Redis Cluster has which key. Pure: no I/O.
+//! Maps keys to the nodes of a Redis Cluster. Pure: no I/O.
 
 use redis::Value;
 

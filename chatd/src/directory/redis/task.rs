@@ -1,4 +1,4 @@
-//! A task that ends with the value that stands for it. Does no I/O of its own.
+//! A task that is aborted when its handle is dropped. Does no I/O of its own.
 
 use tokio::task::JoinHandle;
 

@@ -1,4 +1,4 @@
-//! How TLS is spoken with Redis: rustls on ring. Does no I/O, except that the system's authorities are read where none are given.
+//! TLS with Redis: rustls on ring. Does no I/O, except that it reads the system's CA certificates if none are configured.
 
 use std::sync::{Arc, OnceLock};
 

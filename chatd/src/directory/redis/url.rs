@@ -1,4 +1,4 @@
-//! Where Redis is: the setting `--redis-url` as a type that cannot be wrong. Pure: no I/O.
+//! The setting `--redis-url` as a type that is always valid. Pure: no I/O.
 
 use std::fmt;
 use std::net::Ipv6Addr;

@@ -1,4 +1,4 @@
-//! What chat text may be.
+//! Valid and invalid chat text.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! The text of a key file, and what is wrong with one. Pure: no I/O.
+//! Parses the text of a key file. Pure: no I/O.
 
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};

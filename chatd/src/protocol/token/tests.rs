@@ -1,4 +1,4 @@
-//! Tokens that were not made for a seat, and keys that are none.
+//! Tokens of other seats, and invalid keys.
 #![allow(clippy::unwrap_used)]
 
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};

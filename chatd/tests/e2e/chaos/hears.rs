@@ -156,7 +156,7 @@ impl Player {
                 self.reply(&What::Join, id);
                 false
             }
-            // Admitted anew by a room's new owner.
+            // Admitted again by a room's new owner.
             _ if self.seated => false,
             _ => self.fail("it has not asked to join"),
         };
