@@ -12,7 +12,7 @@ const BUILT: [&str; 6] = [".git", ".cache", "target", "node_modules", "corpus", 
 /// Files that comments name and that are not of this repository: made at run time, or of another project.
 const ELSEWHERE: [&str; 2] = ["Cargo.rs", "README.md"];
 /// Phrases that a reader has to translate, and what the field says (docs/glossary.md).
-const PHRASES: [(&str, &str); 12] = [
+const PHRASES: [(&str, &str); 24] = [
     ("that is to end", "draining"),
     ("turns over", "is responsive"),
     ("cannot be had", "is unavailable, or: cannot be pulled, installed, bound"),
@@ -25,7 +25,21 @@ const PHRASES: [(&str, &str); 12] = [
     ("not done; ", "failed; retrying"),
     ("comes to nothing", "fails"),
     ("looks like a setting", "unknown variable"),
+    ("is told to end", "gets SIGTERM, or: drains"),
+    ("later and later", "with backoff"),
+    ("beyond hope", "has failed for good"),
+    ("written anew", "rewritten, regenerated"),
+    ("made anew", "recreated, replaced"),
+    ("looks after", "manages"),
+    ("serves nobody", "serves no clients"),
+    ("lives under the key prefix", "uses the key prefix"),
+    ("nobody's business", "does not concern it"),
+    ("keeps them so", "maintains"),
+    ("what to look at", "check"),
+    ("leads elsewhere", "resolves to another address"),
 ];
+/// Words that no document or manifest uses: say "a client that", "again", "learns of".
+const WORDS_OF_DOCUMENTS: [&str; 3] = ["whoever", "anew", "hears of"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
@@ -169,6 +183,12 @@ fn files_that_prose_names_are_there_and_sections_have_numbers() {
     assert!(dangling.is_empty(), "{dangling:#?}");
 }
 
+/// Whether the words of `phrase` follow each other in `words`.
+fn has_words(words: &[&str], phrase: &str) -> bool {
+    let phrase: Vec<&str> = phrase.split(' ').collect();
+    words.windows(phrase.len()).any(|window| window == phrase)
+}
+
 #[test]
 fn the_fields_words_stand_where_it_has_some() {
     let mut found = Vec::new();
@@ -178,6 +198,10 @@ fn the_fields_words_stand_where_it_has_some() {
         let lower = text(path).to_lowercase();
         let here = PHRASES.iter().filter(|(phrase, _)| lower.contains(phrase));
         found.extend(here.map(|(phrase, term)| format!("{}: \"{phrase}\": {term}", path.display())));
+        let words: Vec<&str> = lower.split(|letter: char| !letter.is_alphanumeric()).collect();
+        let is_document = has_extension(path, &["md", "yaml"]);
+        let here = WORDS_OF_DOCUMENTS.iter().filter(|phrase| is_document && has_words(&words, phrase));
+        found.extend(here.map(|phrase| format!("{}: \"{phrase}\"", path.display())));
     }
     assert!(found.is_empty(), "{found:#?}");
 }
@@ -186,6 +210,7 @@ fn the_fields_words_stand_where_it_has_some() {
 fn what_dangles_is_noticed() {
     assert!(anchors("# A b\n## C-d: `e`\n```\n# no\n```\n").iter().eq(["a-b", "c-d-e"]));
     assert!(links("[a](b.md#c) and [d](https://e)").eq(["b.md#c", "https://e"]));
+    assert!(has_words(&["it", "hears", "of"], "hears of") && !has_words(&["renewed"], "anew"));
     assert!(names("see `hub/mod.rs`, docs/x.md. But not .rs, https://a/b.md").eq(["hub/mod.rs", "docs/x.md"]));
     assert_eq!(prose(Path::new("a.rs"), "let a = \"b.rs\"; // c.rs"), "// c.rs");
     assert_eq!(normal(Path::new("docs/../a/./b.md")), Path::new("a/b.md"));

@@ -231,7 +231,8 @@ impl Context {
         Owner { ownership, ..self.me.clone() }
     }
 
-    /// Before its first lease a pod serves nobody: what is in the directory may be another deployment's (docs/operations.md, Redis).
+    /// Before its first lease a pod serves no clients: what is in the directory may be another deployment's (docs/operations.md,
+    /// Redis).
     pub fn serves(&self) -> bool {
         self.lease.view.confirmed.is_some()
     }
