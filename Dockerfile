@@ -22,7 +22,7 @@ EXPOSE 7654 8081 7755 9090
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/chatd"]
 LABEL org.opencontainers.image.title="chatd" \
-      org.opencontainers.image.description="Chat rooms of up to four, found and joined through any pod" \
+      org.opencontainers.image.description="Chat rooms of up to four players, joined through any pod" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 
@@ -47,6 +47,6 @@ EXPOSE 9091
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/chatd-operator"]
 LABEL org.opencontainers.image.title="chatd-operator" \
-      org.opencontainers.image.description="Turns a ChatDeployment into chat pods and keeps them so" \
+      org.opencontainers.image.description="Creates and maintains the pods of each ChatDeployment" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"

@@ -151,7 +151,7 @@ mod tests {
         Facts { engine: Ok("docker".into()), kubectl: true, ..bare() }
     }
 
-    /// What is seen and wished for, and what is taken.
+    /// The facts and the request, and the choice.
     #[test]
     fn the_table() {
         let broken = || Tool::Broken("version: exit 1".into());

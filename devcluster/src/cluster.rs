@@ -53,12 +53,12 @@ pub struct Cluster {
     pub name: Name,
 }
 
-/// How a cluster came to be; it is also how it is taken away and how images get into it.
+/// How a cluster was created; it determines how it is removed and how images are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(clippy::enum_variant_names, reason = "one of the tools is called kind")]
 pub enum Kind {
-    /// Somebody else's: never made and never taken away by us.
+    /// Not ours: we never create or remove it.
     Current,
     Builtin,
     Kind,
@@ -143,7 +143,7 @@ impl Cluster {
         std::fs::rename(&draft, &file).with_context(|| format!("writing {}", file.display()))
     }
 
-    /// Takes away what this repository's folder holds of it.
+    /// Removes its files from this repository's folder.
     pub fn forget(&self) -> Result<()> {
         match std::fs::remove_dir_all(self.cache()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),

@@ -148,7 +148,7 @@ impl GoProgram {
         Ok(())
     }
 
-    /// Each is large, and only the newest is of use. A running cluster has a copy of its own.
+    /// Each is large, and only the newest is needed. A running cluster has its own copy.
     fn remove_others(&self, keep: &Path) -> Result<()> {
         for entry in fs::read_dir(self.bin())? {
             let path = entry?.path();

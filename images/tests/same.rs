@@ -44,7 +44,7 @@ fn images_are_the_same_when_made_again() {
     }
 }
 
-/// Takes away what was compiled of this package, after a look that no folder of this machine is named in it.
+/// Removes the build of this package, after a check that it names no folder of this machine.
 fn forget_binary(package: &str, binary: &str) {
     let target = repository().join("target/image");
     let content = std::fs::read(target.join("files").join(binary).join(binary)).unwrap();

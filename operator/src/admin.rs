@@ -48,7 +48,7 @@ pub struct Admin {
 
 /// Serves until `shutdown`; then what is open is cut.
 ///
-/// When all places are taken the oldest connection makes way: answers are made at once, so that one has been silent or slow the
+/// When all places are taken, the oldest connection is closed: answers are made at once, so that one has been silent or slow the
 /// longest, and a probe of Kubernetes is answered whatever others hold open.
 pub async fn serve(listener: TcpListener, admin: Admin, shutdown: CancellationToken) {
     let service = TowerToHyperService::new(router(admin));

@@ -28,7 +28,7 @@ pub enum Verdict {
         /// The one whose name stands there.
         operator: String,
     },
-    /// Another one looks after it, or did: look again after this time.
+    /// Another one manages it, or did: check again after this time.
     Wait(Duration),
     /// The other one lives.
     Stop {
@@ -37,16 +37,16 @@ pub enum Verdict {
     },
 }
 
-/// Who looks after a ChatDeployment, as its status says.
+/// The operator that manages a ChatDeployment, according to its status.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Named<'a> {
-    /// The one that looks after it, as `namespace/Lease`.
+    /// The managing operator, as `namespace/Lease`.
     pub operator: Option<&'a str>,
     /// The one that asks whether the former lives.
     pub contender: Option<&'a str>,
 }
 
-/// Who else looks after ChatDeployments, as far as it was found out.
+/// The known other operators of ChatDeployments.
 #[derive(Debug)]
 pub struct Neighbours {
     me: String,

@@ -77,7 +77,7 @@ const SIZES: &[usize] = &[1_000, 5_000, 10_000];
 const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "drain",
-        about: "One of three processes, which has all the rooms, is told to end (SIGTERM). In each room is a player who is \
+        about: "One of three processes, which has all the rooms, gets SIGTERM. In each room is a player who is \
                 connected to it by lines and, as far as the limit of open files allows, one by way of another process who says \
                 numbered lines, 5,000 a second in all.",
         unit: "rooms",

@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 /// Connections at a time.
 pub(super) const MAX_CONNECTIONS: usize = 64;
 
-/// The connections of the port. Nobody is turned away: when all places are taken, who has said nothing for the longest makes way.
+/// The connections of the port. None is refused: when all places are taken, the one that has been silent for longest is closed.
 #[derive(Debug, Default)]
 pub(super) struct Table(Mutex<Inner>);
 

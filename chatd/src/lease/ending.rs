@@ -26,7 +26,7 @@ impl Lease {
         self.ask(Asked::Delete { again }, Request::Delete { key, expected });
     }
 
-    /// The end. What a renewal left that was never answered, or answered too early, is taken away too; no more than that.
+    /// The end. Also deletes what an unanswered or too early answered renewal left; no more than that.
     pub(super) fn deleted(&mut self, again: bool, answer: Result<Answer, NoAnswer>) {
         let notice = match answer {
             Ok(Answer::Found(Some(bytes))) if self.is_mine(&bytes) => {

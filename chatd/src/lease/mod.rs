@@ -408,7 +408,7 @@ impl Lease {
 
     /// Passes on what the hubs have to know, if it has changed.
     fn look(&mut self, time: Time) {
-        // Before it is taken, a lease that is written is nobody's business.
+        // Before this pod holds a lease, another one in the store does not concern it.
         let confirmed = self.confirmed.filter(|_| self.tenure.is_taken());
         let is_held = self.tenure == Tenure::Taken { lost: false } && self.is_held(time);
         let settled = is_held && self.is_steady(time);

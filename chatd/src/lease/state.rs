@@ -31,7 +31,7 @@ pub struct LeaseRecord {
     /// Which of several pods of this name wrote it; empty: not told.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pod_uid: String,
-    /// The pods of this name that were put out by a later one, the last ones last: they do not come back.
+    /// The pods of this name that a later one has replaced, the latest last: they do not take the lease again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<String>,
 }
@@ -74,7 +74,7 @@ pub enum DirectoryState {
     Ok,
     /// It does not, for this reason.
     Away(NoAnswer),
-    /// Another deployment lives under the key prefix.
+    /// Another deployment uses the key prefix.
     PrefixInUse,
 }
 

@@ -97,7 +97,7 @@ impl Peers {
         })))
     }
 
-    /// Accepts links, and looks after all of them, until the future is dropped. Has to run inside a `LocalSet`, as everything here.
+    /// Accepts and maintains links until the future is dropped. Must run inside a `LocalSet`, like everything here.
     pub async fn serve(&self, listener: TcpListener) {
         tokio::join!(self.accept(listener), self.look_after());
     }

@@ -34,7 +34,7 @@ pub use phase::Ended;
 
 /// Mail that is handled in one batch, so that what it sends leaves in one write a link.
 const BATCH: usize = 1_024;
-/// How often the shards are asked for their figures, and looked after.
+/// How often the shards are polled for their metrics and checked.
 const ROUND: Duration = Duration::from_secs(1);
 /// The same while draining: the end should not wait.
 const DRAINING_ROUND: Duration = Duration::from_millis(100);
@@ -84,7 +84,7 @@ struct Pod {
     phase: Phase,
     /// A signal has asked this process to end.
     signalled: bool,
-    /// Another process has this pod's name, and is not to be put out again.
+    /// Another process has this pod's name, and keeps it.
     twin: bool,
     next_round: Instant,
     /// A round's reports are on their way.
@@ -187,7 +187,7 @@ impl Pod {
         self.next_round.min(Instant::now().checked_add(wait).unwrap_or(self.next_round))
     }
 
-    /// Looks after everything that nobody tells of.
+    /// Checks everything that sends no events.
     fn round(&mut self) {
         let draining = !matches!(self.phase, Phase::Serving);
         self.next_round = Instant::now() + if draining { DRAINING_ROUND } else { ROUND };

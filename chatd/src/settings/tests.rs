@@ -252,7 +252,7 @@ fn variables_are_read() {
         String::from_utf8(again.output().unwrap().stdout).unwrap()
     };
     let shown = run("5", "");
-    assert!(shown.contains("rate=7 players=5"), "a flag wins over its variable: {shown}");
+    assert!(shown.contains("rate=7 players=5"), "a flag overrides its variable: {shown}");
     assert!(shown.contains("burst=20 redis=None"), "an empty variable is as if it were not there: {shown}");
     let shown = run("none", "");
     assert!(shown.contains("--max-players") && shown.contains("CHATD_MAX_PLAYERS"), "{shown}");

@@ -187,7 +187,7 @@ impl Shard {
         }
     }
 
-    /// Starts to look after a WebSocket client.
+    /// Starts to serve a WebSocket client.
     pub(super) fn keep_alive(&mut self, id: SessionId) {
         self.arm(first_ping_after(id.index), Due::Alive(id));
     }

@@ -161,7 +161,7 @@ pub(crate) async fn accept_failed(error: &io::Error, log: &mut OnceAMinute) {
 
 fn hand_over(stream: TcpStream, address: IpAddr, permit: Permit, shard: &UnboundedSender<ShardMessage>) {
     if let Ok(stream) = stream.into_std() {
-        // A shard that has ended serves nobody: the socket closes with the message.
+        // A shard that has ended serves no clients: the socket closes with the message.
         let _ = shard.send(ShardMessage::Client { socket: ClientSocket::Tcp { stream }, address, permit });
     }
 }

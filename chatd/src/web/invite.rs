@@ -26,7 +26,7 @@ fn draws_nothing(letter: char) -> bool {
     matches!(letter, '\u{AD}' | '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
-/// Percent-encoding is taken away where there is some.
+/// Removes percent-encoding.
 fn decode(link: &str) -> String {
     let mut bytes = link.as_bytes().iter();
     let mut decoded = Vec::with_capacity(link.len());

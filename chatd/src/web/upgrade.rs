@@ -94,7 +94,7 @@ pub(super) async fn hand_over(
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
     let Ok(stream) = parts.io.into_inner().into_std() else { return };
     let socket = ClientSocket::Web { stream, early: parts.read_buf.to_vec() };
-    // A shard that has ended serves nobody: the socket closes with the message.
+    // A shard that has ended serves no clients: the socket closes with the message.
     let _ = shard.send(ShardMessage::Client { socket, address, permit });
 }
 

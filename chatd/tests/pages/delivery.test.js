@@ -44,7 +44,7 @@ test('a page is there in two round trips, small, and the next time in one', { sk
 });
 
 for (const takesAway of [true, false]) {
-  test(`under a path that the proxy ${takesAway ? 'takes away' : 'leaves'} everything works`, { skip: needsChatd }, async (t) => {
+  test(`under a path that the proxy ${takesAway ? 'strips' : 'keeps'} everything works`, { skip: needsChatd }, async (t) => {
     const flags = takesAway ? ['--trusted-proxies', '127.0.0.1/32'] : ['--web-base-path', '/team/chat'];
     const cluster = await startCluster({ flags });
     t.after(() => cluster.stop());

@@ -111,7 +111,7 @@ pub fn kubelet(layout: &Layout, node: Node) -> Value {
         "tlsPrivateKeyFile": layout.pki(&format!("kubelet-{}.key", node.0)),
         "podLogsDir": format!("/var/log/pods-{}", node.0),
         "volumePluginDir": layout.text(&format!("node{}/volume-plugins", node.0)),
-        // An image that was taken away to save space could not be pulled again.
+        // An image that was removed to save space could not be pulled again.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "nodeStatusUpdateFrequency": "5s",

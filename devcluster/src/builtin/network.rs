@@ -125,7 +125,7 @@ pub fn make_node(layout: &Layout, node: Node, nodes: u8) -> Result<()> {
     Ok(())
 }
 
-/// Takes away the namespaces (their interfaces, routes and rules go with them) and the bridge; gives what was there.
+/// Removes the namespaces (with their interfaces, routes and rules) and the bridge; returns what existed.
 pub fn remove(layout: &Layout) -> Result<Vec<String>> {
     let mut removed = Vec::new();
     for node in Node::all(MOST_NODES) {

@@ -1,4 +1,4 @@
-//! What the tests do with a cluster: commands with a limit of time, and a cluster that is taken away when its test ends.
+//! Helpers for tests with a cluster: commands with a timeout, and a cluster that is removed when its test ends.
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::io::Read;
@@ -24,7 +24,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A name for one test; what a broken-off run left of it is taken away first.
+    /// A name for one test; the remains of an interrupted run are removed first.
     pub fn named(name: &'static str) -> Self {
         assert_root();
         let cluster = Self { name, nodes: 1 };

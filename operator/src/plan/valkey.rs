@@ -64,7 +64,7 @@ pub fn is_unfinished(context: &Context<'_>, observed: &Observed) -> bool {
     !context.spec.rollout.paused && (set.observed_generation < set.generation || (is_changing && is_awaited))
 }
 
-/// Whether the set has to make way for another one: its volumes cannot change.
+/// Whether the set must be replaced by another one: its volumes cannot change.
 pub fn must_make_way(context: &Context<'_>, seen: &Seen) -> bool {
     matches!(&seen.record.detail, record::Detail::Set(set) if has_another_volume(context, set))
 }

@@ -116,7 +116,7 @@ impl super::Reconciler {
         Ok(())
     }
 
-    /// Whether this operator is the one to look after it; else when to reconcile again, or nothing if it is to stop.
+    /// Whether this operator manages it; else when to reconcile again, or nothing if the operator must stop.
     pub(super) async fn is_ours(&self, key: &Key, deployment: &ChatDeployment) -> Result<Ours, CallError> {
         let none = ChatDeploymentStatus::default();
         let before = deployment.status.as_ref().unwrap_or(&none);

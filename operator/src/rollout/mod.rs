@@ -88,7 +88,7 @@ pub enum Phase {
     Settled,
     /// Kubernetes has not looked at the last change yet, which takes it an instant.
     Unseen,
-    /// Pods are added or taken away.
+    /// Pods are added or removed.
     Scaling {
         /// The replicas that are wanted.
         to: i32,
@@ -118,7 +118,7 @@ pub enum Wait {
     Redis,
     /// Pods are missing or not ready, and may yet come.
     OtherPods,
-    /// Pods are still being taken away.
+    /// Pods are still being removed.
     ScaleIn,
 }
 

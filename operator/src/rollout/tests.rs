@@ -331,7 +331,7 @@ fn operate(model: &mut Model, desired: &Desired, permission: Permission) {
     let before: Vec<_> = model.pods.iter().map(|(ordinal, pod)| (*ordinal, pod.clone())).collect();
     let (replicas, was) = (model.spec.replicas, model.spec.partition);
     let step = next(Some(&model.spec), &model.pods, desired, permission);
-    assert!(step.replicas >= replicas - 1, "more than one pod taken away at once: {step:?}");
+    assert!(step.replicas >= replicas - 1, "more than one pod removed at once: {step:?}");
     if step.replicas < replicas {
         assert!(!before.iter().any(|(ordinal, pod)| pod.terminating || *ordinal >= replicas), "{step:?} {before:?}");
     }

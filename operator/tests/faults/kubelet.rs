@@ -1,5 +1,5 @@
-//! A node that runs nothing: an admission policy binds all pods of some namespaces to it, and here they are marked ready, said to be
-//! broken if their image is, and taken away when they are deleted. Does I/O.
+//! A node that runs nothing: an admission policy binds all pods of some namespaces to it, and here they are marked ready, said to
+//! be broken if their image is, and removed when they are deleted. Does I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;

@@ -48,7 +48,7 @@ async fn a_namespace_that_cannot_be_read_is_left_out_and_the_others_are_looked_a
         .unwrap();
     let bindings = Api::<RoleBinding>::namespaced(world.client.clone(), &gone);
     bindings.patch("operator", &parameters, &Patch::Apply(binding)).await.unwrap();
-    eventually("it is looked after", async || operator.metric("chatd_operator_namespaces_left_out") == Some(0)).await;
+    eventually("it is managed", async || operator.metric("chatd_operator_namespaces_left_out") == Some(0)).await;
 
     // And goes again, while the operator runs.
     namespaces.delete(&gone, &DeleteParams::background()).await.unwrap();

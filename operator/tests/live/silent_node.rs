@@ -1,5 +1,6 @@
-//! A node that falls silent with the managed Valkey on it: one without a volume comes up elsewhere, one with a volume is told with the
-//! command that helps. Also `kubectl drain`. Does I/O. The node is one in name, that this test keeps alive until it does not.
+//! A node that falls silent with the managed Valkey on it: one without a volume starts elsewhere, one with a volume is reported
+//! with the command that helps. Also `kubectl drain`. Does I/O. The node is one in name, that this test keeps alive until it does
+//! not.
 
 use std::time::Duration;
 

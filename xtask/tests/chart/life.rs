@@ -1,4 +1,4 @@
-//! The chart's life on a real cluster: installed, used, upgraded, bound to one namespace, taken away and put back. Does I/O.
+//! The chart's life on a real cluster: installed, used, upgraded, restricted to one namespace, removed and reinstalled. Does I/O.
 
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ fn is_there(kind: &str, name: &str, namespace: &str) -> bool {
     find(&[kind, name, "--namespace", namespace]).is_some()
 }
 
-/// Somebody looks after the namespace: what is deleted comes back.
+/// An operator manages the namespace: a deleted object is recreated.
 fn is_looked_after() {
     kubectl(&["delete", "service", "chat", "--namespace", GAMES]);
     until("the Service is back", || is_there("service", "chat", GAMES));
@@ -81,7 +81,7 @@ fn rooms_outlive_every_change_of_the_operator() {
     assert_eq!(pods(RELEASE, OPERATOR), operators, "an upgrade with the same values rolls no operator");
     assert_eq!(rooms(), before, "nor a chat pod");
 
-    // Taken away: the definition, what people made of it, and their pods stay.
+    // Removed: the definition, the ChatDeployments, and their pods stay.
     helm(&["uninstall", RELEASE, "--namespace", RELEASE, "--wait"]);
     until("the operators' end", || pods(RELEASE, OPERATOR).is_empty());
     assert!(find(&["clusterrole", "chatd-operator-chatd-operator"]).is_none());

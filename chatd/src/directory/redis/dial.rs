@@ -206,7 +206,7 @@ impl Dialer {
         Ok((connection, Driver(Task::spawn(driver))))
     }
 
-    /// Says who asks, and hears whether the server is the one that is wanted, or why it serves nobody.
+    /// Authenticates, and checks that the server is the expected one and serves clients.
     async fn introduce<S>(&self, stream: &mut S, purpose: Purpose, secrets: &Secrets) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -350,8 +350,8 @@ impl Keeper {
     }
 }
 
-/// Waits until the server's name leads elsewhere, seen twice in a row: the server that it led to may live on, but the others of the
-/// deployment go to another one.
+/// Waits until the server's name resolves to another address, twice in a row: the server that it led to may live on, but the others
+/// of the deployment go to another one.
 async fn moved_away(names: &Names, address: &Address, peer: SocketAddr) -> Failure {
     loop {
         sleep(names.every()).await;
