@@ -327,7 +327,7 @@ impl Owned {
         is_sure && self.suspended_until.take().is_some()
     }
 
-    /// A request about the record was not answered: when it is tried again depends on whether somebody waits.
+    /// A request about the record was not answered: the time of the retry depends on whether somebody waits.
     pub(super) fn retry_later(&mut self, now: u64) {
         let is_waited_for = !self.ready() || !self.answers.is_empty() || !self.waiters.is_empty();
         self.record.retry_at(now + if is_waited_for { RETRY } else { PATIENCE });
