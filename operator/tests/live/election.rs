@@ -123,11 +123,10 @@ async fn a_leader_that_was_frozen_writes_nothing_once_another_leads() {
     .await;
     let written = writes_of(&world, "first");
     assert!(written.iter().any(|request| request.resource == "statefulsets"), "it did work: {written:?}");
-    // The Lease itself is guarded by its resource version.
-    let late: Vec<_> = written
-        .iter()
-        .filter(|request| request.at >= since && (request.resource != "leases" || request.code < 300))
-        .collect();
+    // The Lease itself is guarded by its resource version. A request that hyper had at the freeze leaves at the thaw, and the process
+    // ends before its answer, for which the API server notes 504.
+    let refused = |request: &&Request| request.code == 504 || request.resource == "leases" && request.code >= 300;
+    let late: Vec<_> = written.iter().filter(|request| request.at >= since && !refused(request)).collect();
     assert!(late.is_empty(), "since {since}: {late:?}");
     assert!(
         writes_of(&world, "second")
