@@ -7,6 +7,7 @@
 //! it is told by a [`RoomAction`] (`life.rs`).
 
 mod life;
+mod moves;
 mod owned;
 mod pending;
 mod phase;

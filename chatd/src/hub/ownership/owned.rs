@@ -8,11 +8,8 @@ use super::record_sync::RecordSync;
 use super::{HOLD_WITHIN, RETRY};
 use crate::hub::capacity::{RoomSlot, Unentered};
 use crate::hub::interface::RoomView;
-use crate::hub::migration::{Move, Next as MoveStep};
-
 use crate::hub::request::{PATIENCE, Requester, Resuming, Waiter};
 use crate::ids::{Reach, SessionId};
-use crate::lease::Target;
 use crate::peer_protocol::Frame;
 use crate::protocol::{Ownership, PodBoot};
 use crate::record::MAX_EPOCH;
@@ -209,50 +206,6 @@ impl Owned {
 
     pub(super) fn has_made_way(&self) -> bool {
         self.makes_way
-    }
-
-    // ---- its move to another pod
-
-    /// It is to go to another pod.
-    pub fn begin_move(&mut self, now: u64, target: Target) {
-        debug_assert!(self.can_move(), "{} is not ready to move", self.room.id);
-        self.phase = Phase::Moving(Move::new(target, now));
-    }
-
-    pub fn moving(&self) -> Option<&Move> {
-        if let Phase::Moving(moving) = &self.phase { Some(moving) } else { None }
-    }
-
-    pub fn moving_mut(&mut self) -> Option<&mut Move> {
-        if let Phase::Moving(moving) = &mut self.phase { Some(moving) } else { None }
-    }
-
-    /// It is on its way to this pod, which has not answered the offer.
-    pub fn is_offered_to(&self, boot: PodBoot) -> bool {
-        self.moving().is_some_and(|moving| moving.is_offered_to(boot))
-    }
-
-    /// Another pod may have it by now.
-    fn is_offered(&self) -> bool {
-        self.moving().is_some_and(Move::offered)
-    }
-
-    /// What the directory has may be known now: what the move needs next.
-    pub fn move_settled(&mut self, now: u64) -> MoveStep {
-        let (is_known, is_written) = (self.is_known(), self.is_written());
-        self.moving_mut().map_or(MoveStep::Wait, |moving| moving.record_settled(now, is_known, is_written))
-    }
-
-    /// What the move needs at this time. What passed its time while the room was suspended has to wait for the record like all else.
-    pub fn move_due(&mut self, now: u64) -> MoveStep {
-        let is_suspended = self.is_suspended();
-        self.moving_mut().filter(|_| !is_suspended).map_or(MoveStep::Wait, |moving| moving.due(now))
-    }
-
-    /// No other pod has it, nor will have: it goes on here.
-    pub fn end_move(&mut self) {
-        debug_assert!(self.moving().is_some(), "{} does not move", self.room.id);
-        self.phase = Phase::Serving;
     }
 
     // ---- its ownership and record
