@@ -190,7 +190,7 @@ pub enum Frame<'a> {
         seen: Option<Owner>,
     },
     /// Owner to entry: the room has gone to `owner`; commands after `processed` were not carried out.
-    Yielded {
+    Released {
         room: RoomId,
         relay: RelayId,
         owner: Owner,
@@ -241,7 +241,7 @@ impl Frame<'_> {
             | Frame::Closed { room, .. }
             | Frame::Deliver { room, .. }
             | Frame::Refused { room, .. }
-            | Frame::Yielded { room, .. }
+            | Frame::Released { room, .. }
             | Frame::MigrateOffer { room, .. }
             | Frame::MigrateAnswer { room, .. }
             | Frame::Create { room }
@@ -270,7 +270,7 @@ impl Frame<'_> {
             Frame::Credit { room, relay, bytes } => Frame::Credit { room, relay, bytes },
             Frame::Closed { room, relay, drop, heard, entry } => Frame::Closed { room, relay, drop, heard, entry },
             Frame::Refused { room, relay, seen } => Frame::Refused { room, relay, seen },
-            Frame::Yielded { room, relay, owner, processed } => Frame::Yielded { room, relay, owner, processed },
+            Frame::Released { room, relay, owner, processed } => Frame::Released { room, relay, owner, processed },
             Frame::MigrateOffer { room, snapshot } => Frame::MigrateOffer { room, snapshot },
             Frame::MigrateAnswer { room, from, taken } => Frame::MigrateAnswer { room, from, taken },
             Frame::Create { room } => Frame::Create { room },

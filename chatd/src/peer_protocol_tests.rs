@@ -51,7 +51,7 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
             after: Some(After::Outside { miss: true }),
         },
         Frame::Refused { room, relay, seen: Some(owner(room)) },
-        Frame::Yielded { room, relay, owner: owner(room), processed: 4 },
+        Frame::Released { room, relay, owner: owner(room), processed: 4 },
         Frame::MigrateOffer { room, snapshot },
         Frame::MigrateAnswer { room, from: ownership, taken: None },
         Frame::Create { room },

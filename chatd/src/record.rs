@@ -207,7 +207,7 @@ pub enum Verdict {
     Missing,
     /// Another's lower ownership, an older one of mine, or rubbish: to be written over.
     Lower,
-    /// To be yielded to.
+    /// The room is to be released to it.
     Higher(Box<Record>),
 }
 

@@ -23,6 +23,7 @@ impl Hub {
         self.sessions.check_invariants();
         self.context.peers.check_invariants();
         self.context.takeover_notices.check_invariants();
+        self.context.known_owners.check_invariants();
         self.relays.check_invariants(&self.sessions);
         self.remote_members.check_invariants();
         self.rooms.check_invariants(&self.context);
@@ -32,6 +33,8 @@ impl Hub {
         let is_searched = |owned: &Owned| self.search.is_under_way(owned.room.id);
         assert!(!self.rooms.iter().any(|(_, owned)| is_searched(owned)), "a search for a room that is here");
         self.outgoing.check_invariants();
+        let is_moving = |room| self.rooms.of(room).and_then(Owned::moving).is_some();
+        assert!(self.outgoing.offered().all(is_moving), "a room is offered that is not on its way");
     }
 
     /// The first queue or table that holds more than it may. Panics if a part contradicts itself.

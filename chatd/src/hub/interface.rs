@@ -101,8 +101,8 @@ impl HubLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Rules {
-    /// A higher ownership in the record or at a peer is yielded to.
-    pub yield_to_higher: bool,
+    /// A room is released to a higher ownership in the record or at a peer.
+    pub release_to_higher: bool,
     /// A room is taken over only from an owner without a lease (or who says that it does not serve it).
     pub check_lease: bool,
     /// After a lapse of the lease input and output wait for the record.
@@ -119,7 +119,7 @@ pub struct Rules {
 
 impl Rules {
     pub const ALL: Rules = Rules {
-        yield_to_higher: true,
+        release_to_higher: true,
         check_lease: true,
         check_after_lapse: true,
         answer_after_write: true,
@@ -162,7 +162,7 @@ pub enum Notice {
     Created { room: RoomId },
     TookOver { room: RoomId, from: String, epoch: u64 },
     ClaimedAgain { room: RoomId, epoch: u64 },
-    Yielded { room: RoomId, to: String, epoch: u64 },
+    Released { room: RoomId, to: String, epoch: u64 },
     MovedHere { room: RoomId, epoch: u64 },
     MoveFailed { room: RoomId, to: String },
     // Nobody took it: it stays in the directory for whoever is asked for it next.

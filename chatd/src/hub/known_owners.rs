@@ -96,6 +96,12 @@ impl KnownOwners {
         self.rooms.shrink();
     }
 
+    /// What must hold between calls; panics where it does not.
+    pub fn check_invariants(&self) {
+        assert!(self.rooms.len() <= self.most, "{} owners are known", self.rooms.len());
+        assert_eq!(self.rooms.len(), self.by_use.len(), "owners by room, and by use");
+    }
+
     /// When there is something to forget, at the latest: on round times only, so that there is one timer however often it is set.
     pub fn next_look(&self, now: u64) -> u64 {
         let step = (self.kept_for / 10).max(1);

@@ -89,8 +89,8 @@ impl Hub {
                 self.delivery_came(time, from, relay, &delivery);
             }
             Frame::Refused { room, relay, seen } => self.relay_refused(time, from, room, relay, seen),
-            Frame::Yielded { room, relay, owner, processed } => {
-                self.relay_yielded(time, from, room, relay, &owner, processed);
+            Frame::Released { room, relay, owner, processed } => {
+                self.relay_released(time, from, room, relay, &owner, processed);
             }
             Frame::Create { room } => self.create_for_pod(time, from, room),
             Frame::Created { room, result } => self.created_elsewhere(time, from, room, result),

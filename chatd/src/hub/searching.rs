@@ -39,8 +39,9 @@ impl Hub {
         };
         let is_higher = self.rooms.get(key).is_some_and(|owned| owner.ownership > owned.ownership());
         let is_other = owner.ownership.boot != self.context.me.ownership.boot;
-        if is_higher && is_other && owner.ownership.epoch <= MAX_EPOCH && self.context.settings.rules.yield_to_higher {
-            self.yield_to(time, key, owner.clone());
+        if is_higher && is_other && owner.ownership.epoch <= MAX_EPOCH && self.context.settings.rules.release_to_higher
+        {
+            self.release_to(time, key, owner.clone());
         }
     }
 

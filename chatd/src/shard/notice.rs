@@ -8,7 +8,7 @@ pub(super) fn log(notice: &Notice) {
         Notice::Closed { room } => tracing::debug!(%room, "empty room closed"),
         Notice::TookOver { room, from, epoch } => tracing::info!(%room, from, epoch, "room taken over"),
         Notice::ClaimedAgain { room, epoch } => tracing::info!(%room, epoch, "room reasserted"),
-        Notice::Yielded { room, to, epoch } => tracing::info!(%room, to, epoch, "room released to another pod"),
+        Notice::Released { room, to, epoch } => tracing::info!(%room, to, epoch, "room released to another pod"),
         Notice::MovedHere { room, epoch } => tracing::info!(%room, epoch, "room moved to this pod"),
         Notice::MoveFailed { room, to } => tracing::warn!(%room, to, "cannot move room"),
         Notice::GivenUp { room } => tracing::warn!(%room, "room closed: no other pod took it before the deadline"),

@@ -334,7 +334,7 @@ fn an_owner_that_goes_before_it_took_a_session_on_says_nothing_of_what_the_dead_
     let room: RoomId = room.parse().unwrap();
     let record = Record::parse(&world.store[&Key::Room(room)]).unwrap();
     let relay = world.last_attach.unwrap();
-    world.pods[1].frame(time, boot(2), Frame::Yielded { room, relay, owner: record.owner(), processed: 0 });
+    world.pods[1].frame(time, boot(2), Frame::Released { room, relay, owner: record.owner(), processed: 0 });
     world.pass(3_000);
     let heard = world.hear(bob);
     assert_eq!(heard.matches("ERR unavailable ").count(), 1, "{heard}");

@@ -249,8 +249,8 @@ fn every_broken_rule_is_noticed() {
     type Break = fn(&mut Rules);
     // By which check, where another one would be first.
     let broken: [(&str, Break, Option<&'static str>); 9] = [
-        ("yield_to_higher", |rules| rules.yield_to_higher = false, None),
-        ("yield_to_higher", |rules| rules.yield_to_higher = false, Some("I3 heard")),
+        ("release_to_higher", |rules| rules.release_to_higher = false, None),
+        ("release_to_higher", |rules| rules.release_to_higher = false, Some("I3 heard")),
         ("check_lease", |rules| rules.check_lease = false, None),
         ("check_after_lapse", |rules| rules.check_after_lapse = false, None),
         ("answer_after_write", |rules| rules.answer_after_write = false, None),

@@ -11,7 +11,7 @@ use crate::record::Owner;
 
 impl Hub {
     /// Releases the room to `owner`, whose ownership is higher.
-    pub(in crate::hub) fn yield_to(&mut self, time: Time, key: usize, owner: Owner) {
+    pub(in crate::hub) fn release_to(&mut self, time: Time, key: usize, owner: Owner) {
         let Some(mut owned) = self.disown(key) else {
             return;
         };
@@ -21,7 +21,7 @@ impl Hub {
         if owned.moving().is_some_and(|moving| moving.tried(owner.ownership.boot)) {
             self.context.counters.outgoing_migrations += 1;
         }
-        self.context.log(Notice::Yielded { room, to: owner.pod_id.clone(), epoch: owner.ownership.epoch });
+        self.context.log(Notice::Released { room, to: owner.pod_id.clone(), epoch: owner.ownership.epoch });
         self.learn(time, room, &owner);
         let answers = owned.take_answers();
         let unfinished = Unfinished { answers, resuming: owned.resuming, waiters: owned.waiters, frames: owned.frames };

@@ -238,6 +238,11 @@ impl Outgoing {
         }
     }
 
+    /// The rooms that have been offered, or are about to be.
+    pub fn offered(&self) -> impl Iterator<Item = RoomId> {
+        self.0.iter().flat_map(|draining| draining.offers.keys().copied())
+    }
+
     /// What must hold between calls; panics where it does not.
     pub fn check_invariants(&self) {
         if let Some(draining) = &self.0 {

@@ -171,7 +171,7 @@ impl Hub {
         match taken {
             Some(owner) if owner.ownership > owned.ownership() => {
                 self.outgoing.taken(time.now, room);
-                self.yield_to(time, key, owner);
+                self.release_to(time, key, owner);
                 self.next_moves(time);
             }
             None if owned.is_offered_to(from) => self.check_move(time, key),

@@ -20,7 +20,7 @@ impl Hub {
         match action {
             None => {}
             Some(RoomAction::Confirm { key, version }) => self.confirmed(time, key, version),
-            Some(RoomAction::Release { key, to }) => self.yield_to(time, key, to),
+            Some(RoomAction::Release { key, to }) => self.release_to(time, key, to),
             Some(RoomAction::Close { key }) => self.room_closed(time, key),
             Some(RoomAction::RetryWithNewId { key }) => self.create_with_new_id(time, key),
         }

@@ -163,7 +163,7 @@ impl Rooms {
 
     /// The record turned out to be `found`, which a write or a check did not expect, or which settles an unanswered write.
     fn examine(&mut self, context: &mut Context, time: Time, key: usize, found: Option<Bytes>) -> Option<RoomAction> {
-        let releases = context.settings.rules.yield_to_higher;
+        let releases = context.settings.rules.release_to_higher;
         let owned = self.get_mut(key)?;
         let creating = matches!(owned.phase, Phase::Creating { .. });
         match owned.record.examine(time.now, owned.ownership, creating, releases, found) {

@@ -85,11 +85,11 @@ impl Sessions {
     }
 
     /// The owner has given the room up, and commands after `processed` were not carried out.
-    pub fn relay_owner_yielded(&mut self, id: SessionId, processed: u64) {
+    pub fn relay_owner_released(&mut self, id: SessionId, processed: u64) {
         if let Some(session) = self.get_mut(id)
             && let Place::Relayed(relay) = &mut session.place
         {
-            relay.owner_yielded(processed, session.mode == OnWrongPod::Redirect);
+            relay.owner_released(processed, session.mode == OnWrongPod::Redirect);
         }
     }
 

@@ -102,7 +102,7 @@ impl Relays {
     ) {
         if let Some(session) = sessions.get_mut(id) {
             let redirect = redirect && session.mode == OnWrongPod::Redirect;
-            let relay = Relay::yielded(session.relay, room, membership, redirect, time.now);
+            let relay = Relay::released(session.relay, room, membership, redirect, time.now);
             session.place = Place::Relayed(Box::new(relay));
             session.room = Some(room);
             self.table.insert(session.relay, id);

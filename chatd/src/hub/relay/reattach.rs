@@ -29,7 +29,7 @@ impl Hub {
         }
     }
 
-    pub(in crate::hub) fn relay_yielded(
+    pub(in crate::hub) fn relay_released(
         &mut self,
         time: Time,
         from: PodBoot,
@@ -40,7 +40,7 @@ impl Hub {
     ) {
         self.learn(time, room, owner);
         if let Some(id) = self.relays.session(&self.sessions, from, relay_id) {
-            self.sessions.relay_owner_yielded(id, processed);
+            self.sessions.relay_owner_released(id, processed);
             self.find_owner(time, id, true);
         }
     }

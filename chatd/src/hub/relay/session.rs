@@ -99,7 +99,7 @@ impl Relay {
     }
 
     /// A client that had a seat here, whose room has gone. `redirect`: it is to follow the room.
-    pub fn yielded(id: RelayId, room: RoomId, membership: Membership, redirect: bool, now: u64) -> Self {
+    pub fn released(id: RelayId, room: RoomId, membership: Membership, redirect: bool, now: u64) -> Self {
         let membership = Some(membership);
         let give_up = now + ATTACH_PATIENCE;
         Self { membership, redirect, moved: true, give_up, ..Self::new(id, room, RelayState::Searching) }
@@ -297,7 +297,7 @@ impl Relay {
     // ---- the owner changes
 
     /// The owner has given the room up, and commands after `processed` were not carried out. `redirect`: the client follows the room.
-    pub fn owner_yielded(&mut self, processed: u64, redirect: bool) {
+    pub fn owner_released(&mut self, processed: u64, redirect: bool) {
         self.moved = true;
         // What was sent to another owner, before this one has taken the session on, is not this one's to know of.
         let was_its = self.is_live();

@@ -181,17 +181,17 @@ fn the_owner_is_told_by_quarters_of_the_window_what_was_written() {
 }
 
 #[test]
-fn an_owner_that_yields_says_what_it_has_not_carried_out() {
+fn an_owner_that_releases_the_room_says_what_it_has_not_carried_out() {
     let mut relay = live();
     for id in 1..=2 {
         relay.push(Some(id), Ok(say()));
     }
     send(&mut relay);
-    relay.owner_yielded(2, true);
+    relay.owner_released(2, true);
     assert!(relay.is_to_redirect());
     assert!(attach(&mut relay, 0, SECOND).moved);
-    // The next one yields too: it knows nothing of them.
-    relay.owner_yielded(0, true);
+    // The next one releases it too: it knows nothing of them.
+    relay.owner_released(0, true);
     let given_up: Vec<_> = relay.take_pending().into_iter().map(|pending| (pending.id, pending.sent)).collect();
     assert_eq!(given_up, [(Some(1), true), (Some(2), false)]);
 }

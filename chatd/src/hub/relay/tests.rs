@@ -123,7 +123,7 @@ fn a_known_owner_is_asked_straight_away_and_gets_what_was_not_carried_out() {
         sessions.relay_command(context, *id, Some(number), command);
     }
     context.learn_owner(at(0), room(), &owner(SECOND));
-    sessions.relay_owner_yielded(*id, 2);
+    sessions.relay_owner_released(*id, 2);
     assert!(world.lose_owner(true).is_none());
     let sent = [(FIRST, "command 2"), (FIRST, "command 3"), (SECOND, "attach 5")];
     assert_eq!(world.sent(), sent.map(|(boot, what)| (boot, what.to_owned())));

@@ -244,7 +244,7 @@ impl RemoteMembers {
     pub fn send_away(&mut self, peers: &mut Peers, to: SessionRef, owner: Owner, processed: u64) {
         if let Some(mut member) = self.remove(to) {
             member.flush(peers, to, true);
-            peers.send(to.boot, &Frame::Yielded { room: member.room, relay: to.relay, owner, processed });
+            peers.send(to.boot, &Frame::Released { room: member.room, relay: to.relay, owner, processed });
         }
     }
 

@@ -62,7 +62,7 @@ impl World {
                 sent.push(match Frame::decode(frame).unwrap() {
                     Frame::Deliver { bytes, after: None, .. } => bytes.len().to_string(),
                     Frame::Deliver { bytes, .. } => String::from_utf8(bytes.into_owned()).unwrap(),
-                    Frame::Yielded { processed, .. } => format!("yielded {processed}"),
+                    Frame::Released { processed, .. } => format!("released {processed}"),
                     other => panic!("{other:?}"),
                 });
                 rest = after;
@@ -130,7 +130,7 @@ fn what_a_member_was_to_hear_goes_before_the_word_of_the_new_owner() {
     let ownership = Ownership { epoch: 9, boot: PodBoot(3) };
     let owner = Owner { ownership, pod_id: "chat".into(), tcp: String::new(), web: String::new(), peer: String::new() };
     world.members.send_away(&mut world.peers, member(1), owner, 7);
-    assert_eq!(world.sent(), ["120", "10", "yielded 7"]);
+    assert_eq!(world.sent(), ["120", "10", "released 7"]);
     assert_eq!((world.members.len(), world.members.held()), (0, 0));
 }
 
