@@ -12,25 +12,12 @@ use crate::protocol::{
     Command, Encoding, ErrorCode, Heard, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline,
 };
 use crate::record::Owner;
-use crate::room::Snapshot;
+use crate::room::{Membership, Snapshot};
+
+pub use crate::room::Disconnect as Drop;
 
 /// The longest frame: a snapshot of a full room of 64 with its ring, and room to spare.
 pub const MAX_FRAME: usize = 256 * 1024;
-
-/// How a client's connection ended, as far as its seat is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Drop {
-    /// Broken, or ended without LEAVE or QUIT.
-    Lost,
-    /// WebSocket close 1001: the tab was closed or the page is loaded again.
-    GoingAway,
-    /// Closed because the client did not read.
-    Slow,
-    /// Closed by the server for too much of something.
-    Limit,
-    /// Sent to the pod that has the room now.
-    Moved,
-}
 
 /// A session as its entry pod knows it, brought to a new owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +40,14 @@ pub struct Attach {
     pub seq: u64,
     /// The owner is another than before: the client is told (`MOVED`).
     pub moved: bool,
+}
+
+impl Attach {
+    /// What the session knows of its seat and of the room.
+    pub fn membership(&self) -> Membership {
+        let Self { name, seat, resumable, key, timeline, position, seq, .. } = *self;
+        Membership { name, seat, resumable, key, timeline, position, seq }
+    }
 }
 
 /// What a delivery does to the session besides its bytes.

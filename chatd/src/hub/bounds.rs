@@ -21,6 +21,8 @@ impl Hub {
     /// What must hold in each part between calls, and between the parts; panics where it does not.
     fn check_invariants(&self) {
         self.sessions.check_invariants();
+        let limits = self.context.settings.seat_limits();
+        self.rooms.iter().for_each(|(_, owned)| owned.room.check_invariants(limits));
         self.context.peers.check_invariants();
         self.context.takeover_notices.check_invariants();
         self.context.known_owners.check_invariants();
@@ -62,7 +64,7 @@ impl Hub {
             ("bytes of rings", self.rooms.ring_bytes(), self.context.settings.ring_total),
             (
                 "bytes of rings, as they are",
-                self.rooms.iter().map(|(_, owned)| owned.room.ring.bytes()).sum(),
+                self.rooms.iter().map(|(_, owned)| owned.room.ring().bytes()).sum(),
                 self.rooms.ring_bytes(),
             ),
             (
@@ -104,10 +106,10 @@ fn of_session(session: &Session, limits: HubLimits, bounds: &mut Vec<Bound>) {
 fn of_room(owned: &Owned, settings: &HubSettings, clients: usize, bounds: &mut Vec<Bound>) {
     let most_players = settings.max_players as usize;
     let comers = clients + most_players;
-    bounds.push(("seats", owned.room.seats.len(), most_players));
-    bounds.push(("unanswered seats", owned.room.unanswered.len(), most_players));
-    bounds.push(("RESUMEs that wait", owned.resuming.len(), owned.room.seats.len()));
-    bounds.push(("bytes of a ring", owned.room.ring.bytes(), settings.ring.most()));
+    bounds.push(("seats", owned.room.seats().len(), most_players));
+    bounds.push(("unanswered seats", owned.room.unanswered(), most_players));
+    bounds.push(("RESUMEs that wait", owned.resuming.len(), owned.room.seats().len()));
+    bounds.push(("bytes of a ring", owned.room.ring().bytes(), settings.ring.most()));
     bounds.push(("who waits for the room", owned.waiters.len(), 2 * comers));
     bounds.push(("answers that wait for a write", owned.answers_waiting(), MANNERS * comers));
     if !owned.frames.is_empty() {

@@ -60,11 +60,11 @@ impl Encoder {
         Broadcast { event, except, sender }: Broadcast<'_>,
     ) {
         self.clear();
-        let (position, seq) = (room.position, room.seq);
+        let (position, seq) = (room.position(), room.seq());
         let own = sender.and_then(|(_, asked)| asked.id);
         let limit = context.settings.send_queue;
         let mut deliveries = 0;
-        for seat in &room.seats {
+        for seat in room.seats() {
             if seat.state != SeatState::Live || Some(seat.id) == except {
                 continue;
             }

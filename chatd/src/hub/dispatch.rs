@@ -384,7 +384,7 @@ impl Hub {
     }
 
     pub fn player_count(&self) -> usize {
-        self.rooms.iter().map(|(_, owned)| owned.room.seats.len()).sum()
+        self.rooms.iter().map(|(_, owned)| owned.room.seats().len()).sum()
     }
 
     pub fn remote_member_count(&self) -> usize {

@@ -17,9 +17,9 @@ impl Hub {
             ..Gauges::default()
         };
         for (_, owned) in self.rooms.iter() {
-            gauges.players += owned.room.seats.len() as u64;
+            gauges.players += owned.room.seats().len() as u64;
             let held = |state: SeatState| matches!(state, SeatState::Away { .. } | SeatState::Detached { .. });
-            gauges.held_seats += owned.room.seats.iter().filter(|seat| held(seat.state)).count() as u64;
+            gauges.held_seats += owned.room.seats().iter().filter(|seat| held(seat.state)).count() as u64;
         }
         for session in self.sessions.iter() {
             match session.encoding {

@@ -4,7 +4,7 @@ use super::RoomSlots;
 use crate::directory::Request;
 use crate::ids::{SessionId, Ticket};
 use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PlayerName, PodBoot, RoomId, Timeline};
-use crate::room::RingLimits;
+use crate::room::{Rate, RingLimits, SeatLimits};
 
 /// What a hub is told at its start. Times in milliseconds.
 #[derive(Debug, Clone)]
@@ -32,6 +32,13 @@ pub struct HubSettings {
     pub shards: usize,
     pub limits: HubLimits,
     pub rules: Rules,
+}
+
+impl HubSettings {
+    pub fn seat_limits(&self) -> SeatLimits {
+        let rate = Rate { per_second: self.rate, burst: self.burst };
+        SeatLimits { players: self.max_players, rate, hold: self.seat_hold }
+    }
 }
 
 impl Default for HubSettings {

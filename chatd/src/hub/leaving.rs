@@ -2,19 +2,16 @@
 
 use super::Hub;
 use super::ownership::PendingAnswer;
-use super::request::{Asked, DETACHED};
+use super::request::Asked;
 use super::session::Place;
 use crate::ids::{Reach, SessionId, SessionRef, Time};
 use crate::peer_protocol::{After, Drop};
 use crate::protocol::{Event, ExitReason, RoomId, SeatId};
-use crate::room::{Delivered, RoomEvent, SeatState};
-
-/// How long a seat is held whose tab was closed or loaded again (ms; docs/protocol.md, Seats, tokens and coming back).
-const GOING_AWAY_HOLD: u64 = 10_000;
+use crate::room::{Delivered, Dropped, RoomEvent};
 
 impl Hub {
     pub(super) fn leave(&mut self, time: Time, key: usize, seat: SeatId, asked: Asked, quit: bool) {
-        let Some(left) = self.rooms.get_mut(key).and_then(|owned| owned.room.remove(seat)) else {
+        let Some(left) = self.rooms.get_mut(key).and_then(|owned| owned.room.leave(seat)) else {
             return;
         };
         match asked.by {
@@ -44,17 +41,28 @@ impl Hub {
                 if quit {
                     return self.goodbye(time, id, asked.id, None);
                 }
+                self.left(time, asked, room);
+            }
+            Reach::Remote(session) if quit => {
+                let after = After::Close { code: None };
+                let bye = Event::Bye { code: None };
+                self.remote_members.part_with(&mut self.context.peers, session, asked, &bye, after);
+            }
+            Reach::Remote(_) => self.left(time, asked, room),
+        }
+    }
+
+    /// Says `LEFT`: the session is outside.
+    pub(super) fn left(&mut self, time: Time, asked: Asked, room: RoomId) {
+        match asked.by {
+            Reach::Local(id) => {
                 self.now_outside(time, id);
                 self.reply(time, asked, &Event::Left { room });
                 self.sessions.wake(id);
             }
-            Reach::Remote(connection) => {
-                let (event, after) = if quit {
-                    (Event::Bye { code: None }, After::Close { code: None })
-                } else {
-                    (Event::Left { room }, After::Outside { miss: false })
-                };
-                self.remote_members.part_with(&mut self.context.peers, connection, asked, &event, after);
+            Reach::Remote(session) => {
+                let after = After::Outside { miss: false };
+                self.remote_members.part_with(&mut self.context.peers, session, asked, &Event::Left { room }, after);
             }
         }
     }
@@ -68,8 +76,7 @@ impl Hub {
             Place::Seated { key, seat } => {
                 let (key, seat) = (*key, *seat);
                 session.place = Place::Outside;
-                let delivered = self.delivered_all(key, drop);
-                self.seat_dropped(time, key, seat, drop, delivered);
+                self.seat_dropped(time, key, seat, drop, None);
             }
             Place::Relayed(_) => {
                 self.relays.client_gone(&mut self.sessions, &mut self.context, id, drop);
@@ -92,76 +99,55 @@ impl Hub {
             return;
         };
         owned.resuming.retain(|resuming| resuming.asked.by != reach);
-        let before = owned.room.seats.len();
-        owned.room.seats.retain(|seat| !(seat.state == SeatState::Joining && seat.reach == Some(reach)));
-        if owned.room.seats.len() < before {
+        if owned.room.forget_joining(reach) {
             owned.changed();
             self.write(time, key);
             self.arm_room(time, key);
         }
     }
 
-    /// What a connection that ends now has been given: everything, but what is dropped of a slow reader's queue.
-    pub(super) fn delivered_all(&self, key: usize, drop: Drop) -> Delivered {
-        let last = self.rooms.get(key).map_or(0, |owned| owned.room.seq);
-        if drop == Drop::Slow { Delivered::Unknown(last) } else { Delivered::UpTo(last) }
-    }
-
-    /// A seated client's connection is gone.
-    pub(super) fn seat_dropped(&mut self, time: Time, key: usize, seat: SeatId, drop: Drop, delivered: Delivered) {
-        let hold = if drop == Drop::GoingAway {
-            GOING_AWAY_HOLD.min(self.context.settings.seat_hold)
-        } else {
-            self.context.settings.seat_hold
-        };
+    /// A seated client's connection is gone. `delivered`: what was delivered to it, if not everything.
+    pub(super) fn seat_dropped(
+        &mut self,
+        time: Time,
+        key: usize,
+        seat: SeatId,
+        how: Drop,
+        delivered: Option<Delivered>,
+    ) {
+        let hold = self.context.settings.seat_hold;
         let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
-        let ready = owned.ready();
-        let Some(found) = owned.room.seat_mut(seat) else {
-            return;
-        };
-        found.reach = None;
-        found.delivered = delivered;
-        if !ready {
-            // The room is on its way to another pod, or it is not sure that it is here: nobody is told now.
-            found.state = SeatState::Detached { until: time.now };
-            return self.arm_room(time, key);
+        let sure = owned.ready();
+        let delivered = delivered.unwrap_or_else(|| owned.room.delivered_all(how));
+        if let Some(dropped) = owned.room.disconnect(seat, how, delivered, sure, hold, time.now) {
+            self.say_dropped(time, key, seat, dropped);
         }
-        if found.resumable {
-            found.state = SeatState::Away { until: time.now + hold };
-            let name = found.name;
-            self.announce_to_others(time, key, seat, RoomEvent::Away(name));
-        } else {
-            let reason = match drop {
-                Drop::Slow => ExitReason::Slow,
-                Drop::Moved => ExitReason::Moved,
-                Drop::Lost | Drop::GoingAway | Drop::Limit => ExitReason::Disconnected,
-            };
-            self.end_seat(time, key, seat, reason);
+    }
+
+    fn say_dropped(&mut self, time: Time, key: usize, seat: SeatId, dropped: Dropped) {
+        match dropped {
+            // The room is on its way to another pod, or it is not sure that it is here.
+            Dropped::Unsaid => {}
+            Dropped::Away(name) => self.announce_to_others(time, key, seat, RoomEvent::Away(name)),
+            Dropped::Exited(name, reason) => {
+                self.answer_after_write(time, key, PendingAnswer::Exited { name, reason });
+            }
         }
         self.arm_room(time, key);
     }
 
-    fn end_seat(&mut self, time: Time, key: usize, seat: SeatId, reason: ExitReason) {
-        if let Some(ended) = self.rooms.get_mut(key).and_then(|owned| owned.room.remove(seat)) {
-            self.answer_after_write(time, key, PendingAnswer::Exited { name: ended.name, reason });
-        }
-    }
-
     /// Ends the seats whose time is over.
     pub(super) fn seats_due(&mut self, time: Time, key: usize) {
+        let hold = self.context.settings.seat_hold;
         let Some(owned) = self.rooms.get(key).filter(|owned| owned.ready()) else {
             return;
         };
-        let due: Vec<_> = owned.room.seats.iter().map(|seat| (seat.id, seat.state, seat.delivered)).collect();
-        for (seat, state, delivered) in due {
-            match state {
-                SeatState::Away { until } if until <= time.now => self.end_seat(time, key, seat, ExitReason::Timeout),
-                SeatState::Detached { until } if until <= time.now => {
-                    self.seat_dropped(time, key, seat, Drop::Lost, delivered);
-                }
-                _ => {}
+        for seat in owned.room.due(time.now) {
+            let dropped = self.rooms.get_mut(key).and_then(|owned| owned.room.expire(seat, hold, time.now));
+            if let Some(dropped) = dropped {
+                self.say_dropped(time, key, seat, dropped);
             }
         }
     }
@@ -176,18 +162,19 @@ impl Hub {
         let (Some(key), Some(seat)) = (self.rooms.key(member.room()), member.seat()) else {
             return;
         };
-        if self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).is_some_and(|seat| seat.reach == Some(reach)) {
-            let delivered = self.delivered_all(key, Drop::Lost);
+        let Some(owned) = self.rooms.get(key) else {
+            return;
+        };
+        if owned.room.seat(seat).is_some_and(|seat| seat.reach == Some(reach)) {
+            let delivered = owned.room.delivered_all(Drop::Lost);
             self.detach_seat(time, key, seat, delivered);
         }
     }
 
     /// The seat's connection is not there, and may come back. Nobody is told.
     pub(super) fn detach_seat(&mut self, time: Time, key: usize, seat: SeatId, delivered: Delivered) {
-        if let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seat_mut(seat)) {
-            found.reach = None;
-            found.state = SeatState::Detached { until: time.now + DETACHED };
-            found.delivered = delivered;
+        if let Some(owned) = self.rooms.get_mut(key) {
+            owned.room.detach(seat, delivered, time.now);
         }
         self.arm_room(time, key);
     }

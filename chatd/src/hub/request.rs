@@ -7,8 +7,6 @@ use crate::protocol::{Command, Heard, OnWrongPod, PlayerName, PodBoot, RoomId, S
 pub const PATIENCE: u64 = 2_000;
 /// How long JOIN and RESUME may wait where a takeover is under way (ms).
 pub const TAKEOVER_PATIENCE: u64 = 5_000;
-/// How long the seat of a relayed session waits for it to attach again, before it counts as dropped (ms).
-pub const DETACHED: u64 = 15_000;
 
 /// How long a relayed session looks for its room's new owner (ms).
 pub const ATTACH_PATIENCE: u64 = 15_000;

@@ -1,12 +1,10 @@
 //! RESUME at the room's owner, and JOIN with the key of a seat that is taken: whose seat it is, and what its former connection was given. Pure: no I/O.
 
 use super::Hub;
-use super::admission::Joining;
-use super::replay::{MOST_REPLAY, Unheard};
 use super::request::{Asked, Entry, Resuming};
 use crate::ids::{Reach, SessionRef, Time};
 use crate::protocol::{ErrorCode, Heard, PlayerName, SeatId};
-use crate::room::{Bucket, Delivered, RoomEvent, SeatState};
+use crate::room::{Delivered, Resume, RoomEvent};
 
 /// How long a pod may take to say what a connection was given whose seat is resumed (ms): RESUME is answered within 2 s.
 const ASKED: u64 = 1_000;
@@ -14,25 +12,21 @@ const ASKED: u64 = 1_000;
 impl Hub {
     /// Takes a held seat, or one that another connection has, with the token that was given for it.
     pub(super) fn resume(&mut self, time: Time, key: usize, asked: Asked, token: &str, heard: Option<Heard>) {
-        let Some(owned) = self.rooms.get(key) else {
+        let limits = self.context.settings.seat_limits();
+        let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
-        let verified = self.keys.verify(owned.room.id, token);
-        if let Ok((name, seat)) = verified {
-            self.reinstate(time, key, name, seat);
-        }
-        let Some(owned) = self.rooms.get(key) else {
-            return;
-        };
-        let seat = match verified {
-            Ok((name, seat)) => owned
-                .room
-                .seat(seat)
-                .filter(|seat| seat.resumable && seat.name == name && seat.state != SeatState::Joining)
-                .ok_or(ErrorCode::BadToken),
+        let found = match self.keys.verify(owned.room.id, token) {
+            Ok((name, seat)) => {
+                let Resume { reinstated, outcome } = owned.room.resume(name, seat, limits, time.now);
+                if reinstated {
+                    self.reinstated(time, key, name, seat);
+                }
+                outcome.map(|()| seat)
+            }
             Err(code) => Err(code),
         };
-        match seat.map(|seat| seat.id) {
+        match found {
             Ok(seat) => self.take_back(time, key, seat, asked, Entry::Resume { token: token.to_owned(), heard }),
             Err(code) => {
                 self.context.counters.joined(Err(code));
@@ -41,51 +35,26 @@ impl Hub {
         }
     }
 
-    /// Who comes for a seat whose answer the last owner had not yet noted has had that answer, and so the seat, if nobody else has
-    /// its name or place by now. The others, who may be here already, do not know of it.
+    /// A session comes whose seat may be one whose answer the last owner had not yet noted.
     pub(super) fn reinstate(&mut self, time: Time, key: usize, name: PlayerName, seat: SeatId) {
-        let bucket = Bucket::new(self.context.settings.rate, self.context.settings.burst, time.now);
-        let most = self.context.settings.max_players;
-        if let Some(owned) = self.rooms.get_mut(key)
-            && owned.room.reinstate(name, seat, most, bucket, time.now)
-        {
-            owned.entered();
-            owned.changed();
-            self.write(time, key);
-            self.announce_to_others(time, key, seat, RoomEvent::Entered(name));
+        let limits = self.context.settings.seat_limits();
+        if self.rooms.get_mut(key).is_some_and(|owned| owned.room.reinstate(name, seat, limits, time.now)) {
+            self.reinstated(time, key, name, seat);
         }
     }
 
-    /// JOIN of who has shown the key of this seat.
-    pub(super) fn join_again(&mut self, time: Time, key: usize, asked: Asked, seat: SeatId, entry: Entry, since: u64) {
-        let Entry::Join { name, resumable, key: seat_key } = entry else {
-            return;
-        };
-        let Some(owned) = self.rooms.get_mut(key) else {
-            return;
-        };
-        let Some(found) = owned.room.seat_mut(seat) else {
-            return;
-        };
-        if found.state == SeatState::Joining {
-            // Its answer waits for the write: this one is given it instead.
-            let old = owned.room.remove(seat).and_then(|seat| seat.reach);
-            if let Some(old) = old {
-                self.replaced(time, old);
-            }
-            return self.join(time, key, asked, Joining { name, resumable, key: seat_key, counts: true, since });
-        }
-        let held = found.hold();
-        found.resumable = resumable;
-        if found.hold() != held {
+    /// The others, who may be here already, do not know of the seat.
+    fn reinstated(&mut self, time: Time, key: usize, name: PlayerName, seat: SeatId) {
+        if let Some(owned) = self.rooms.get_mut(key) {
+            owned.entered();
             owned.changed();
-            self.write(time, key);
         }
-        self.take_back(time, key, seat, asked, entry);
+        self.write(time, key);
+        self.announce_to_others(time, key, seat, RoomEvent::Entered(name));
     }
 
     /// A seat that is taken or held, for who has shown that it is its own.
-    fn take_back(&mut self, time: Time, key: usize, seat: SeatId, asked: Asked, entry: Entry) {
+    pub(super) fn take_back(&mut self, time: Time, key: usize, seat: SeatId, asked: Asked, entry: Entry) {
         let heard = match &entry {
             Entry::Resume { heard, .. } => *heard,
             Entry::Join { .. } => None,
@@ -102,7 +71,7 @@ impl Hub {
                 // Who comes back at once may be here before its own pod could say that the connection has ended.
                 Some(Reach::Remote(old)) if self.context.peers.is_up(old.boot) => {
                     self.replaced(time, Reach::Remote(old));
-                    let last = self.rooms.get(key).map_or(0, |owned| owned.room.seq);
+                    let last = self.rooms.get(key).map_or(0, |owned| owned.room.seq());
                     self.detach_seat(time, key, seat, Delivered::Unknown(last));
                     Some(time.now + ASKED)
                 }
@@ -157,66 +126,26 @@ impl Hub {
 
     /// Seats who resumes, in place of the former connection. `heard`: what the client says that it has heard.
     pub(super) fn take_seat(&mut self, time: Time, key: usize, seat: SeatId, asked: Asked, heard: Option<Heard>) {
-        let connection = self.connection(asked.by);
-        let Some(owned) = self.rooms.get(key) else {
+        let connection = self.connection(asked);
+        let Some(owned) = self.rooms.get_mut(key) else {
             return;
         };
-        let Some((reach, state, delivered)) =
-            owned.room.seat(seat).map(|seat| (seat.reach, seat.state, seat.delivered))
-        else {
+        let Some(taken) = owned.room.take_seat(seat, connection) else {
             self.context.counters.joined(Err(ErrorCode::BadToken));
             return self.refuse_entry(time, asked, ErrorCode::BadToken);
         };
-        let (timeline, last) = (owned.room.timeline, owned.room.seq);
-        if let Some(old) = reach {
+        if let Some(old) = taken.former.reach {
             self.replaced(time, old);
         }
-        let name = self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).map(|seat| seat.name);
-        if let (SeatState::Away { .. }, Some(name)) = (state, name) {
-            self.announce_to_others(time, key, seat, RoomEvent::Back(name));
-        }
-        if let Some(owned) = self.rooms.get_mut(key)
-            && let Some(found) = owned.room.seat_mut(seat)
-        {
-            let held = found.hold();
-            found.state = SeatState::Live;
-            found.reach = Some(asked.by);
-            found.holder = connection;
-            found.processed = asked.number;
-            // A relayed one is held by the next owner, too.
-            if found.hold() != held {
-                owned.changed();
-                self.write(time, key);
-            }
-        }
+        self.taken_again(time, key, seat, &taken);
         self.rooms.forget_old(time.now, key, self.context.settings.ring);
-        let Some(ring) = self.rooms.get(key).map(|owned| &owned.room.ring) else {
+        let Some(owned) = self.rooms.get(key) else {
             return;
         };
-        // What went to a connection that seems to live may have been read or not.
-        let delivered = if reach.is_some() { Delivered::Unknown(last) } else { delivered };
-        // What nobody in this seat can have heard comes after this message.
-        let unheard = match delivered {
-            Delivered::UpTo(seq) | Delivered::Unknown(seq) => Some(seq),
-            Delivered::Nothing => Some(0),
-        };
-        // Up to where it has heard all, and from where on it is given what is there still.
-        let (heard_up_to, since) = match heard {
-            Some(heard) if heard.timeline == timeline => {
-                let came = name.and_then(|name| ring.before(name)).unwrap_or_default();
-                let since = heard.last_seq.max(came).min(last);
-                (Some(since), Some(since))
-            }
-            // Whoever says nothing (lines) has heard what its connection was given.
-            None if matches!(delivered, Delivered::UpTo(_)) => (unheard, unheard),
-            _ => (None, unheard),
-        };
-        let since = since.map(|since| since.max(ring.start_within(MOST_REPLAY)).min(last));
-        let missed =
-            heard_up_to.zip(since).map(|(heard, since)| since.saturating_sub(heard) + ring.missed(since, last));
+        let plan = owned.room.replay_plan(&taken.former, heard);
         self.context.counters.joined(Ok(()));
         self.context.counters.resumed += 1;
-        self.context.counters.missed += missed.unwrap_or_default();
-        self.welcome(time, key, asked, seat, true, Unheard { missed, since });
+        self.context.counters.missed += plan.missed.unwrap_or_default();
+        self.welcome(time, key, asked, seat, true, plan);
     }
 }

@@ -93,7 +93,7 @@ impl Rooms {
 
     fn insert(&mut self, owned: Owned) -> usize {
         let room = owned.room.id;
-        self.ring_bytes += owned.room.ring.bytes();
+        self.ring_bytes += owned.room.ring().bytes();
         let key = self.table.insert(owned);
         self.index.insert(room, key);
         key
@@ -102,7 +102,7 @@ impl Rooms {
     pub fn remove(&mut self, key: usize) -> Option<Owned> {
         let owned = self.table.try_remove(key)?;
         self.index.remove(&owned.room.id);
-        self.ring_bytes -= owned.room.ring.bytes();
+        self.ring_bytes -= owned.room.ring().bytes();
         Some(owned)
     }
 
@@ -181,7 +181,7 @@ impl Rooms {
     /// Nobody is given what is too old.
     pub fn forget_old(&mut self, now: u64, key: usize, limits: RingLimits) {
         if let Some(owned) = self.table.get_mut(key) {
-            let shrunk = owned.room.ring.expire(now, limits);
+            let shrunk = owned.room.forget_old(now, limits);
             self.count_ring(shrunk);
         }
     }
@@ -192,15 +192,14 @@ impl Rooms {
         if self.ring_bytes <= most {
             return;
         }
-        let of_room = |(key, owned): (usize, &Owned)| Some(Reverse((owned.room.ring.oldest()?, key)));
+        let of_room = |(key, owned): (usize, &Owned)| Some(Reverse((owned.room.ring().oldest()?, key)));
         let mut oldest: BinaryHeap<_> = self.table.iter().filter_map(of_room).collect();
         while self.ring_bytes > most - most / BUDGET_STEP
             && let Some(Reverse((_, key))) = oldest.pop()
             && let Some(owned) = self.table.get_mut(key)
         {
-            let ring = &mut owned.room.ring;
-            self.ring_bytes -= ring.drop_oldest();
-            oldest.extend(ring.oldest().map(|next| Reverse((next, key))));
+            self.ring_bytes -= owned.room.forget_oldest();
+            oldest.extend(owned.room.ring().oldest().map(|next| Reverse((next, key))));
         }
     }
 
@@ -217,7 +216,7 @@ impl Rooms {
             assert_eq!(self.key(owned.room.id), Some(key), "the key of {}", owned.room.id);
             owned.check_invariants();
         }
-        let ring_bytes: usize = self.table.iter().map(|(_, owned)| owned.room.ring.bytes()).sum();
+        let ring_bytes: usize = self.table.iter().map(|(_, owned)| owned.room.ring().bytes()).sum();
         assert_eq!(self.ring_bytes, ring_bytes, "bytes of rings");
         let is_own = |purpose: &&Purpose| matches!(purpose, Purpose::Own(_));
         assert_eq!(

@@ -26,7 +26,7 @@ impl Hub {
     /// Who is in `room`, for the HTTP API.
     pub(super) fn look_up_for_query(&mut self, time: Time, query: u64, room: RoomId) {
         if let Some(owned) = self.rooms.of(room) {
-            let result = Ok(owned.room.seats.iter().map(|seat| seat.name).collect());
+            let result = Ok(owned.room.seats().iter().map(|seat| seat.name).collect());
             return self.context.effects.push(Effect::LookedUp { query, result });
         }
         self.search.look_up(&mut self.context, time, query, room);
@@ -130,7 +130,11 @@ impl Hub {
         self.context.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
         let me = self.context.me_as(ownership);
         self.context.notify_former_owners(time, room, &stored, &me);
-        self.remember_takeover(time, key, &basis);
+        for (name, _) in basis.seats() {
+            let limits = self.context.settings.ring;
+            let grown = self.rooms.get_mut(key).map(|owned| owned.room.record_takeover(name, time.now, limits));
+            self.ring_has_grown(grown.unwrap_or_default());
+        }
         self.suspend_if_lapsed(time, key, asked);
         self.arm_room(time, key);
         for waiter in waiters {

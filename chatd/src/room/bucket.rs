@@ -9,6 +9,13 @@ pub struct Rate {
     pub burst: u32,
 }
 
+impl Rate {
+    /// A bucket that nothing was taken from, at `now` ms.
+    pub fn full(self, now: u64) -> Bucket {
+        Bucket::new(self.per_second, self.burst, now)
+    }
+}
+
 /// What is left of a player's rate, in thousandths of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {

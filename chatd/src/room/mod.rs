@@ -1,17 +1,24 @@
 //! A room: its seats, the count of its messages, and the last of them. Pure: no I/O.
 
 mod bucket;
+mod membership;
+mod replay;
 mod ring;
 mod snapshot;
 
-pub use bucket::{Bucket, Strikes};
-pub use ring::{Ring, RingItem, RingLimits, RoomEvent};
+pub use bucket::{Bucket, Rate, Strikes};
+pub use membership::{
+    Attach, Connection, DETACHED, Disconnect, Dropped, Former, Join, Membership, Newcomer, Refusal, Resume, SeatLimits,
+    Taken,
+};
+pub use replay::{CaughtUp, ReplayPlan, Said, Welcome};
+pub use ring::{Answers, Ring, RingItem, RingLimits, RoomEvent};
 pub use snapshot::{SeatSnapshot, Snapshot};
 
 use rand::{Rng, RngExt};
 
 use crate::ids::{Reach, SessionRef};
-use crate::protocol::{ErrorCode, PlayerName, PlayerView, RoomId, SeatId, SeatKey, Timeline};
+use crate::protocol::{PlayerName, PlayerView, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::RecordedSeat;
 
 /// What a seat is doing.
@@ -41,7 +48,7 @@ pub enum Delivered {
     Unknown(u64),
 }
 
-/// One player's place.
+/// One player's place. Others than its room only ever read it.
 #[derive(Debug, Clone)]
 pub struct Seat {
     pub name: PlayerName,
@@ -58,8 +65,8 @@ pub struct Seat {
     pub processed: u64,
     /// Counts once the connection is gone.
     pub delivered: Delivered,
-    pub bucket: Bucket,
-    pub strikes: Strikes,
+    bucket: Bucket,
+    strikes: Strikes,
 }
 
 impl Seat {
@@ -80,6 +87,23 @@ impl Seat {
         }
     }
 
+    /// The connection `by` has it from now on.
+    fn take(&mut self, by: Connection) -> Taken {
+        let (away, held) = (matches!(self.state, SeatState::Away { .. }), self.hold());
+        let former = Former { name: self.name, reach: self.reach, away, delivered: self.delivered };
+        (self.state, self.reach) = (SeatState::Live, Some(by.reach));
+        (self.holder, self.processed) = (by.session, by.number);
+        Taken { former, rewrite: self.hold() != held }
+    }
+
+    /// Until when its player can come back to it (ms), while nobody is connected.
+    fn due_at(&self) -> Option<u64> {
+        match self.state {
+            SeatState::Away { until } | SeatState::Detached { until } => Some(until),
+            SeatState::Joining | SeatState::Live => None,
+        }
+    }
+
     /// Held by a new owner after a takeover: whoever comes back for it can.
     pub fn hold(&self) -> bool {
         self.resumable
@@ -92,17 +116,17 @@ impl Seat {
 #[derive(Debug)]
 pub struct Room {
     pub id: RoomId,
-    pub timeline: Timeline,
+    timeline: Timeline,
     /// The number of the last message of this timeline.
-    pub seq: u64,
+    seq: u64,
     /// The number of the last event (message, or change of who is there) of this timeline.
-    pub position: u64,
-    pub seats: Vec<Seat>,
+    position: u64,
+    seats: Vec<Seat>,
     /// After a takeover: see [`crate::record::Record::unanswered_seats`].
-    pub unanswered: Vec<(PlayerName, RecordedSeat)>,
+    unanswered: Vec<(PlayerName, RecordedSeat)>,
     /// Until when one of these can be taken (ms).
     unanswered_until: u64,
-    pub ring: Ring,
+    ring: Ring,
 }
 
 impl Room {
@@ -135,41 +159,39 @@ impl Room {
         room
     }
 
-    /// Puts an unanswered seat in its place, which is awaited like one whose connection is on its way here. False: there is
-    /// none of this name and number, or another player has its name or place.
-    pub fn reinstate(&mut self, name: PlayerName, id: SeatId, most: u32, bucket: Bucket, now: u64) -> bool {
-        let until = self.unanswered_until;
-        let found = self.unanswered.iter().position(|(other, seat)| *other == name && seat.seat == id);
-        let Some(index) = found.filter(|_| now < until && self.admits(name, most).is_ok()) else {
-            return false;
-        };
-        let (name, recorded) = self.unanswered.swap_remove(index);
-        self.seats.push(Seat { state: SeatState::Detached { until }, ..Seat::recorded(name, recorded, until, bucket) });
-        true
+    pub fn timeline(&self) -> Timeline {
+        self.timeline
     }
 
-    /// Whether a player called `name` may come in.
-    pub fn admits(&self, name: PlayerName, max_players: u32) -> Result<(), ErrorCode> {
-        if self.seats.iter().any(|seat| seat.name == name) {
-            Err(ErrorCode::NameTaken)
-        } else if self.seats.len() >= max_players as usize {
-            Err(ErrorCode::RoomFull)
-        } else {
-            Ok(())
-        }
+    /// The number of the last message.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The number of the last event.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub fn seats(&self) -> &[Seat] {
+        &self.seats
     }
 
     pub fn seat(&self, id: SeatId) -> Option<&Seat> {
         self.seats.iter().find(|seat| seat.id == id)
     }
 
-    pub fn seat_mut(&mut self, id: SeatId) -> Option<&mut Seat> {
+    fn seat_mut(&mut self, id: SeatId) -> Option<&mut Seat> {
         self.seats.iter_mut().find(|seat| seat.id == id)
     }
 
-    pub fn remove(&mut self, id: SeatId) -> Option<Seat> {
-        let index = self.seats.iter().position(|seat| seat.id == id)?;
-        Some(self.seats.remove(index))
+    /// How many seats of the record wait for who can show that their JOIN was answered.
+    pub fn unanswered(&self) -> usize {
+        self.unanswered.len()
+    }
+
+    pub fn ring(&self) -> &Ring {
+        &self.ring
     }
 
     /// The players as everyone may know them: those whose JOIN has been answered.
@@ -189,5 +211,27 @@ impl Room {
             RecordedSeat { seat: seat.id, hold, joining, key: seat.key }
         };
         self.seats.iter().map(move |seat| (seat.name, recorded(seat)))
+    }
+
+    /// Panics where something does not hold that does between any two steps.
+    pub fn check_invariants(&self, limits: SeatLimits) {
+        let broken = self.broken(limits);
+        assert!(broken.is_none(), "{}: {}", self.id, broken.unwrap_or_default());
+    }
+
+    fn broken(&self, limits: SeatLimits) -> Option<String> {
+        if self.seats.len() > limits.players as usize {
+            return Some(format!("{} players are in a room for {}", self.seats.len(), limits.players));
+        }
+        for (index, seat) in self.seats.iter().enumerate() {
+            let Seat { name, state, .. } = seat;
+            if self.seats[..index].iter().any(|other| other.name == *name || other.id == seat.id) {
+                return Some(format!("{name} shares a name or a seat with another player"));
+            }
+            if seat.reach.is_some() != matches!(state, SeatState::Joining | SeatState::Live) {
+                return Some(format!("{name} is {state:?}, and reached by {:?}", seat.reach));
+            }
+        }
+        (!self.ring.rises_to(self.position)).then(|| "the ring is out of order".to_owned())
     }
 }

@@ -30,6 +30,16 @@ impl RingLimits {
     }
 }
 
+/// The command that a message answers for its sender, so that it is known again should the reply be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    pub session: SessionRef,
+    /// The relayed command's number there; 0: not a relayed one.
+    pub number: u64,
+    /// The client's own number for it.
+    pub id: Option<u64>,
+}
+
 /// Something that happened in the room, announced to everyone in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RoomEvent {
@@ -39,9 +49,8 @@ pub enum RoomEvent {
         seq: u64,
         /// Unix milliseconds.
         at: u64,
-        /// The command that this answers for its sender: the connection, the command's number there (0: not a relayed one),
-        /// and the client's own number for it.
-        answers: Option<(SessionRef, u64, Option<u64>)>,
+        /// The command that this answers for its sender.
+        answers: Option<Answers>,
     },
     Entered(PlayerName),
     Exited(PlayerName, ExitReason),
@@ -53,7 +62,7 @@ impl RoomEvent {
     /// The number that its sender gave the command that this answers.
     pub fn id(&self) -> Option<u64> {
         match self {
-            RoomEvent::Message { answers, .. } => answers.and_then(|(_, _, id)| id),
+            RoomEvent::Message { answers, .. } => answers.and_then(|answers| answers.id),
             _ => None,
         }
     }
@@ -154,6 +163,12 @@ impl Ring {
             self.text_bytes -= item.event.text_bytes();
             self.messages -= usize::from(matches!(item.event, RoomEvent::Message { .. }));
         }
+    }
+
+    /// Whether each event's position is above the one before, and none above `last`.
+    pub fn rises_to(&self, last: u64) -> bool {
+        let next = self.items.iter().skip(1).map(|item| item.position).chain([last + 1]);
+        self.items.iter().zip(next).all(|(item, next)| item.position < next)
     }
 
     /// When the oldest event happened.

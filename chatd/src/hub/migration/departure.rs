@@ -62,7 +62,7 @@ impl Hub {
         let room = owned.room.id;
         self.context.counters.outgoing_migrations_failed += 1;
         self.context.log(Notice::GivenUp { room });
-        for seat in &owned.room.seats {
+        for seat in owned.room.seats() {
             match seat.reach {
                 Some(Reach::Local(id)) => {
                     if let Some(session) = self.sessions.get_mut(id) {

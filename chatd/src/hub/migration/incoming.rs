@@ -9,12 +9,11 @@ use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::hub::capacity::RoomSlot;
 use crate::hub::context::{Context, Purpose, RETRY, Timer};
 use crate::hub::ownership::LATE_SWAP_CHECK;
-use crate::hub::request::DETACHED;
 use crate::ids::{Ticket, Time};
 use crate::peer_protocol::Frame;
 use crate::protocol::{Ownership, PodBoot, RoomId};
 use crate::record::{Owner, Record, next_epoch};
-use crate::room::{Bucket, Room, Snapshot};
+use crate::room::{Bucket, DETACHED, Room, Snapshot};
 use crate::shrink::Shrink;
 
 /// A room on its way to here: its record is being swapped.

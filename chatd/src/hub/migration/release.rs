@@ -68,7 +68,7 @@ impl<'a> Release<'a> {
     ) -> Vec<ReleaseStep> {
         let Unfinished { answers, resuming, waiters, frames } = unfinished;
         let mut release = Self { now, me, room, steps: Vec::new() };
-        room.seats.iter().for_each(|seat| release.seat(seat));
+        room.seats().iter().for_each(|seat| release.seat(seat));
         for answer in answers {
             match answer {
                 // Where its seat has gone meanwhile, it has been answered.
@@ -94,9 +94,9 @@ impl<'a> Release<'a> {
             seat: seat.id,
             resumable: seat.resumable,
             key: seat.key,
-            timeline: self.room.timeline,
-            position: self.room.position,
-            seq: self.room.seq,
+            timeline: self.room.timeline(),
+            position: self.room.position(),
+            seq: self.room.seq(),
         };
         self.steps.extend(match (seat.state, seat.reach) {
             (SeatState::Live, Some(Reach::Local(session))) => {
@@ -115,7 +115,7 @@ impl<'a> Release<'a> {
         else {
             return None;
         };
-        let heard = Some(Heard { timeline: self.room.timeline, last_seq });
+        let heard = Some(Heard { timeline: self.room.timeline(), last_seq });
         let (room, relay, entry) = (self.room.id, holder.relay, Some(holder.boot));
         (holder.boot == self.me).then_some(Frame::Closed { room, relay, drop: Drop::Lost, heard, entry })
     }
@@ -133,7 +133,7 @@ impl<'a> Release<'a> {
         match asked.by {
             Reach::Local(session) => {
                 if let Some(LeavingSeat { name, seat, resumable }) = leaving(session) {
-                    let Room { timeline, position, seq, .. } = *self.room;
+                    let (timeline, (position, seq)) = (self.room.timeline(), self.room.place());
                     // It ends: nobody joins it by its key.
                     let membership = Membership { name, seat, resumable, key: None, timeline, position, seq };
                     let command = Some((asked.id, if quit { Command::Quit } else { Command::Leave }));

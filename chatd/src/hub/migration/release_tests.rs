@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::ids::RelayId;
 use crate::protocol::Timeline;
-use crate::room::{Bucket, Strikes};
+use crate::room::{Connection, Newcomer, Rate, SeatLimits};
 
 const ME: PodBoot = PodBoot(1);
 const ENTRY: PodBoot = PodBoot(2);
@@ -22,31 +22,28 @@ fn nothing() -> Unfinished {
     Unfinished { answers: Vec::new(), resuming: Vec::new(), waiters: Vec::new(), frames: Vec::new() }
 }
 
+fn empty() -> Room {
+    Room::new("abc12def".parse().unwrap(), &mut StdRng::seed_from_u64(1))
+}
+
 /// A room with a client of this pod, one of another, one whose connection ended at this pod, and one who is held.
 fn room() -> Room {
-    let mut room = Room::new("abc12def".parse().unwrap(), &mut StdRng::seed_from_u64(1));
+    let mut room = empty();
+    let limits = SeatLimits { players: 4, rate: Rate { per_second: 10, burst: 20 }, hold: 9 };
     let ended = SessionRef { boot: ME, relay: RelayId(7) };
-    let seats = [
-        ("alice", SeatState::Live, Some(Reach::Local(HERE)), None),
-        ("bob", SeatState::Live, Some(Reach::Remote(THERE)), Some(THERE)),
-        ("carol", SeatState::Detached { until: 9 }, None, Some(ended)),
-        ("dave", SeatState::Away { until: 9 }, None, Some(ended)),
+    let players = [
+        ("alice", Reach::Local(HERE), None),
+        ("bob", Reach::Remote(THERE), Some(THERE)),
+        ("carol", Reach::Local(HERE), Some(ended)),
+        ("dave", Reach::Local(HERE), Some(ended)),
     ];
-    for (number, (player, state, reach, holder)) in (0..).zip(seats) {
-        room.seats.push(Seat {
-            name: name(player),
-            id: SeatId(number),
-            resumable: true,
-            key: None,
-            state,
-            reach,
-            holder,
-            processed: 40 + number,
-            delivered: Delivered::UpTo(3),
-            bucket: Bucket::new(10, 20, 0),
-            strikes: Strikes::default(),
-        });
+    for (number, (player, reach, session)) in (0..).zip(players) {
+        let who = Newcomer { name: name(player), resumable: true, key: None };
+        room.join(SeatId(number), who, Connection { reach, session, number: 40 + number }, limits, 0);
+        room.join_answered(SeatId(number));
     }
+    room.detach(SeatId(2), Delivered::UpTo(3), 0);
+    room.disconnect(SeatId(3), Drop::Lost, Delivered::UpTo(3), true, limits.hold, 0);
     room
 }
 
@@ -82,13 +79,12 @@ fn local_members_are_relayed_and_remote_ones_are_sent_to_the_new_owner() {
     let expected = ["relay 5 as alice None", "send 6 away after 41", ended.as_str(), "follow 5", "refuse 0"];
     assert_eq!(lines(&steps), expected);
     let ReleaseStep::Relay { membership, .. } = &steps[0] else { panic!("{steps:?}") };
-    assert_eq!((membership.seat, membership.timeline, membership.seq), (SeatId(0), room.timeline, room.seq));
+    assert_eq!((membership.seat, membership.timeline, membership.seq), (SeatId(0), room.timeline(), room.seq()));
 }
 
 #[test]
 fn commands_that_were_not_answered_go_along() {
-    let mut room = room();
-    room.seats.clear();
+    let room = empty();
     let (here, there) = (Asked::here(HERE, Some(3)), Asked { by: Reach::Remote(THERE), number: 9, id: None });
     let left = |asked| PendingAnswer::Left { asked, quit: false };
     let answers = vec![left(here), left(there), left(Asked::here(SessionId { index: 6, generation: 1 }, None))];
@@ -119,8 +115,7 @@ fn who_waits_to_enter_asks_the_new_owner() {
 
 #[test]
 fn ends_of_relayed_sessions_that_waited_are_passed_on_and_other_frames_refused() {
-    let mut room = room();
-    room.seats.clear();
+    let room = empty();
     let (id, heard) = (room.id, Some(Heard { timeline: Timeline(1), last_seq: 2 }));
     let closed = |entry| Frame::Closed { room: id, relay: RelayId(11), drop: Drop::Lost, heard, entry };
     let credit = Frame::Credit { room: id, relay: RelayId(12), bytes: 1 };

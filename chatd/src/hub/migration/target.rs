@@ -49,7 +49,7 @@ impl Hub {
         let Taken { from, basis, room: restored, slot, owner, record, asked } = taken;
         let room = restored.id;
         let mut owned = Owned::taken(restored, owner.ownership, record.clone(), time.now, slot);
-        if owned.room.position == 0 {
+        if owned.room.position() == 0 {
             owned.note_unentered(self.context.settings.slots.note_unentered(time.now, room));
         }
         let key = self.rooms.own(&mut self.context, owned);

@@ -64,7 +64,7 @@ impl Owned {
     fn new(room: Room, ownership: Ownership, phase: Phase, stored: Option<Bytes>, now: u64, slot: RoomSlot) -> Self {
         Self {
             record: RecordSync::new(stored, now),
-            empty_since: room.seats.is_empty().then_some(now),
+            empty_since: room.seats().is_empty().then_some(now),
             room,
             ownership,
             phase,
@@ -105,9 +105,9 @@ impl Owned {
         RoomView {
             room: self.room.id,
             ownership: self.ownership,
-            timeline: self.room.timeline,
-            seq: self.room.seq,
-            seats: self.room.seats.len(),
+            timeline: self.room.timeline(),
+            seq: self.room.seq(),
+            seats: self.room.seats().len(),
             ready: self.ready(),
             written: self.is_written() && self.holds_at.is_none(),
         }
@@ -141,12 +141,12 @@ impl Owned {
             && self.holds_at.is_none()
             && idle
             && self.frames.is_empty()
-            && self.room.seats.iter().all(away)
+            && self.room.seats().iter().all(away)
     }
 
     /// Clients of this thread who have a seat.
     pub fn local_members(&self) -> impl Iterator<Item = SessionId> + '_ {
-        self.room.seats.iter().filter_map(|seat| match seat.reach {
+        self.room.seats().iter().filter_map(|seat| match seat.reach {
             Some(Reach::Local(id)) => Some(id),
             _ => None,
         })
@@ -170,12 +170,12 @@ impl Owned {
 
     /// Nobody is in it, nobody waits for anything, and the directory knows.
     fn may_close(&self) -> bool {
-        self.ready() && self.is_written() && self.answers.is_empty() && self.room.seats.is_empty()
+        self.ready() && self.is_written() && self.answers.is_empty() && self.room.seats().is_empty()
     }
 
     /// Notes since when nobody is in the room.
     pub(super) fn note_empty(&mut self, now: u64) {
-        if !self.room.seats.is_empty() || !self.waiters.is_empty() {
+        if !self.room.seats().is_empty() || !self.waiters.is_empty() {
             self.empty_since = None;
         } else if self.empty_since.is_none() {
             self.empty_since = Some(now);
@@ -336,7 +336,7 @@ impl Owned {
 
     /// When something is due next (ms).
     pub(super) fn next_due(&self, empty_ttl: u64) -> u64 {
-        let seats = self.room.seats.iter().filter_map(|seat| match seat.state {
+        let seats = self.room.seats().iter().filter_map(|seat| match seat.state {
             SeatState::Away { until } | SeatState::Detached { until } => Some(until),
             _ => None,
         });
@@ -363,7 +363,7 @@ impl Owned {
         let room = self.room.id;
         assert!(self.unentered.is_none() || !self.makes_way, "{room} makes way and may make way");
         if let Phase::Creating { .. } = self.phase {
-            assert!(self.room.seats.is_empty(), "{room} has seats before it has a record");
+            assert!(self.room.seats().is_empty(), "{room} has seats before it has a record");
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::hub::request::{Asked, Entry};
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::{Attach, Drop};
 use crate::protocol::{Command, Encoding, ErrorCode, Heard, RoomId};
-use crate::room::{Delivered, Seat, SeatState};
+use crate::room::Delivered;
 
 impl Hub {
     /// Ends a relayed session for which too much waits.
@@ -81,28 +81,21 @@ impl Hub {
             self.remote_members.remove(to);
             return;
         };
-        let delivered = self.rooms.get(key).map(|owned| match heard {
-            Some(heard) if heard.timeline == owned.room.timeline => Delivered::UpTo(heard.last_seq.min(owned.room.seq)),
-            Some(_) => Delivered::Nothing,
-            None => Delivered::Unknown(owned.room.seq),
-        });
+        let delivered = self.rooms.get(key).map(|owned| owned.room.delivered_to(heard));
         if self.remote_members.get(to).is_some() {
             self.remote_dropped(time, to, drop, delivered);
             self.remote_members.remove(to);
             return;
         }
         // It was on its way here, or on its way back, or somebody resumes its seat.
-        let its = |seat: &&mut Seat| seat.holder == Some(to) && matches!(seat.state, SeatState::Detached { .. });
-        let Some(found) = self.rooms.get_mut(key).and_then(|owned| owned.room.seats.iter_mut().find(its)) else {
+        let delivered = delivered.filter(|_| heard.is_some());
+        let waiting = self.rooms.get_mut(key).and_then(|owned| owned.room.not_coming(to, delivered));
+        let Some((seat, delivered)) = waiting else {
             return;
         };
-        if let Some(delivered) = delivered.filter(|_| heard.is_some()) {
-            found.delivered = delivered;
-        }
-        let (seat, delivered) = (found.id, found.delivered);
         match self.end_asking(key, seat) {
             Some(resuming) => self.take_seat(time, key, seat, resuming.asked, None),
-            None => self.seat_dropped(time, key, seat, drop, delivered),
+            None => self.seat_dropped(time, key, seat, drop, Some(delivered)),
         }
     }
 
@@ -121,7 +114,6 @@ impl Hub {
         self.remote_members.set_seat(to, None);
         self.forget_joining(time, Some(room), Reach::Remote(to));
         if let (Some(key), Some(seat)) = (self.rooms.key(room), seat) {
-            let delivered = delivered.unwrap_or_else(|| self.delivered_all(key, drop));
             self.seat_dropped(time, key, seat, drop, delivered);
         }
     }
@@ -130,8 +122,7 @@ impl Hub {
         let Some(key) = self.rooms.key(room) else {
             return refuse(&mut self.context, to, room);
         };
-        let joining = |seat: &Seat| seat.reach == Some(Reach::Remote(to)) && seat.state == SeatState::Joining;
-        if self.rooms.get(key).is_some_and(|owned| owned.room.seats.iter().any(joining)) {
+        if self.rooms.get(key).is_some_and(|owned| owned.room.is_joining(Reach::Remote(to))) {
             // Asked twice. The first time it was given a new seat: that is answered once it is written.
             return;
         }

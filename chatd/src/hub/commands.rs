@@ -1,0 +1,211 @@
+//! A client's commands, outside a room and in one that is owned here: look up, let the room decide, say what comes of it. Pure: no I/O.
+
+use super::delivery::Broadcast;
+use super::request::{Asked, Entry, Waiter};
+use super::session::Place;
+use super::{Effect, Hub};
+use crate::ids::{Reach, SessionRef, Time};
+use crate::peer_protocol::Drop;
+use crate::protocol::{Command, Encoding, ErrorCode, Event, OnWrongPod, RoomId, SeatId};
+use crate::room::{Answers, Connection, Refusal, RoomEvent};
+
+impl Hub {
+    pub(super) fn command_outside(&mut self, time: Time, asked: Asked, command: Command<'_>) {
+        let Reach::Local(id) = asked.by else {
+            return;
+        };
+        if self.refuse_limited(time, id, asked, &command) {
+            return;
+        }
+        match command {
+            Command::CreateRoom => self.create(time, asked),
+            Command::Join { room, name, resumable, key, on_wrong_pod } => {
+                self.enter(time, asked, room, Entry::Join { name, resumable, key }, on_wrong_pod);
+            }
+            Command::Resume { room, token, heard, on_wrong_pod } => {
+                let entry = Entry::Resume { token: token.into_owned(), heard };
+                self.enter(time, asked, room, entry, on_wrong_pod);
+            }
+            Command::Say { .. } | Command::Who | Command::Leave => self.refuse(time, asked, ErrorCode::NotInRoom),
+            Command::Ping => self.say(time, id, asked.id, &Event::Pong),
+            Command::Help => self.say(time, id, asked.id, &Event::Help),
+            Command::Quit => self.goodbye(time, id, asked.id, None),
+        }
+    }
+
+    /// JOIN or RESUME of a client of this pod: here, if the room is here, else by way of its owner.
+    fn enter(&mut self, time: Time, asked: Asked, room: RoomId, entry: Entry, mode: Option<OnWrongPod>) {
+        let Reach::Local(id) = asked.by else {
+            return;
+        };
+        if !self.context.serves() {
+            self.context.counters.joined(Err(ErrorCode::Unavailable));
+            return self.refuse_entry(time, asked, ErrorCode::Unavailable);
+        }
+        let shard = room.shard(self.context.settings.shards);
+        let default = match self.encoding_of(asked.by) {
+            Some(Encoding::Lines) => self.context.settings.tcp_on_wrong_pod,
+            _ => OnWrongPod::Relay,
+        };
+        let here = self.context.settings.shard;
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        session.mode = mode.unwrap_or(default);
+        session.place = Place::Busy;
+        if shard != here {
+            let mut command = entry.command(room);
+            if let Command::Join { on_wrong_pod, .. } | Command::Resume { on_wrong_pod, .. } = &mut command {
+                *on_wrong_pod = mode;
+            }
+            session.place = Place::Outside;
+            session.waiting.carried = Some((asked.id, command));
+            // Until it has been taken away nothing else of it is carried out here.
+            session.place = Place::Busy;
+            self.context.effects.push(Effect::Migrate { session: id, shard });
+            return;
+        }
+        session.room = Some(room);
+        let relay = self.relays.next(self.context.settings.shard);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.relay = relay;
+        }
+        self.look_for(time, room, Waiter::entering(id, asked.id, entry, time.now));
+    }
+
+    /// One command of someone who has a seat, or what is wrong with it.
+    pub(super) fn command_in_room(
+        &mut self,
+        time: Time,
+        key: usize,
+        seat: SeatId,
+        asked: Asked,
+        command: Result<Command<'_>, ErrorCode>,
+    ) {
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let wrong = command.as_ref().err().copied();
+        match owned.room.charge(seat, asked.number, wrong.map_or(Ok(()), Err), time.now) {
+            Some(Ok(())) => {}
+            Some(Err(refusal)) => return self.refuse_in_room(time, asked, refusal),
+            None => return,
+        }
+        match command {
+            Ok(Command::Say { text }) => self.say_in_room(time, key, seat, asked, &text),
+            Ok(Command::Who) => {
+                let players = owned.room.players();
+                let max_players = self.context.settings.max_players;
+                self.reply(time, asked, &Event::Players { players: &players, max_players });
+            }
+            Ok(Command::Ping) => self.reply(time, asked, &Event::Pong),
+            Ok(Command::Help) => self.reply(time, asked, &Event::Help),
+            Ok(Command::Leave) => self.leave(time, key, seat, asked, false),
+            Ok(Command::Quit) => self.leave(time, key, seat, asked, true),
+            Ok(Command::CreateRoom | Command::Join { .. } | Command::Resume { .. }) => {
+                self.refuse(time, asked, ErrorCode::AlreadyInRoom);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn refuse_in_room(&mut self, time: Time, asked: Asked, refusal: Refusal) {
+        let Refusal { code, retry_after_ms, enough } = refusal;
+        self.context.counters.errors += 1;
+        self.reply(time, asked, &Event::Error { code, retry_after_ms });
+        match asked.by {
+            Reach::Local(id) if enough => self.fail_quietly(time, id, Some(code)),
+            Reach::Remote(session) if enough => {
+                self.remote_dropped(time, session, Drop::Limit, None);
+                self.remote_members.end(&mut self.context.peers, session, code, false);
+            }
+            _ => {}
+        }
+    }
+
+    /// Chat: to everyone, the sender too, whose reply it is.
+    fn say_in_room(&mut self, time: Time, key: usize, seat: SeatId, asked: Asked, text: &str) {
+        // The text of a relayed command comes from another pod: it is cleaned here as well.
+        let text = match asked.by {
+            Reach::Local(_) => std::borrow::Cow::Borrowed(text),
+            Reach::Remote(_) => match crate::protocol::text::clean(text.as_bytes()) {
+                Ok(text) => text,
+                Err(code) => return self.refuse(time, asked, code),
+            },
+        };
+        let answers = self.answers(asked);
+        let limits = self.context.settings.ring;
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let Some(said) = owned.room.say(seat, &text, time.wall, answers, time.now, limits) else {
+            return;
+        };
+        self.context.counters.messages_in += 1;
+        self.ring_has_grown(said.grown);
+        let event = Event::Message { from: said.from, text: &text, seq: said.seq, at: time.wall, replay: false };
+        self.broadcast(key, Broadcast { event: &event, except: None, sender: Some((seat, asked)) });
+    }
+
+    /// How a message that was `asked` for is known again by its sender.
+    fn answers(&self, asked: Asked) -> Option<Answers> {
+        let Asked { by, number, id } = asked;
+        match by {
+            Reach::Remote(session) => Some(Answers { session, number, id }),
+            Reach::Local(_) => {
+                self.session_ref(by).filter(|_| id.is_some()).map(|session| Answers { session, number: 0, id })
+            }
+        }
+    }
+
+    /// Tells everyone in the room, but for `except`, what has happened.
+    pub(super) fn announce(&mut self, time: Time, key: usize, except: Option<SeatId>, event: RoomEvent) {
+        let limits = self.context.settings.ring;
+        let Some(owned) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let grown = owned.room.record(event.clone(), time.now, limits);
+        self.ring_has_grown(grown);
+        self.broadcast(key, Broadcast { event: &event.to_client(false), except, sender: None });
+    }
+
+    pub(super) fn announce_to_others(&mut self, time: Time, key: usize, seat: SeatId, event: RoomEvent) {
+        self.announce(time, key, Some(seat), event);
+    }
+
+    pub(super) fn ring_has_grown(&mut self, by: isize) {
+        self.rooms.count_ring(by);
+        self.rooms.keep_to_the_budget(self.context.settings.ring_total);
+    }
+
+    /// Says what answers a command to whoever asked.
+    pub(super) fn reply(&mut self, time: Time, asked: Asked, event: &Event<'_>) {
+        match asked.by {
+            Reach::Local(id) => self.say(time, id, asked.id, event),
+            Reach::Remote(session) => {
+                self.remote_members.deliver_event(&mut self.context.peers, session, asked, event, (0, 0));
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, time: Time, asked: Asked, code: ErrorCode) {
+        self.context.counters.errors += 1;
+        self.reply(time, asked, &Event::Error { code, retry_after_ms: None });
+    }
+
+    /// Which session this is, for the whole deployment.
+    pub(super) fn session_ref(&self, by: Reach) -> Option<SessionRef> {
+        match by {
+            Reach::Remote(session) => Some(session),
+            Reach::Local(id) => self
+                .sessions
+                .get(id)
+                .map(|session| SessionRef { boot: self.context.me.ownership.boot, relay: session.relay }),
+        }
+    }
+
+    /// As who asks, a seat is taken.
+    pub(super) fn connection(&self, asked: Asked) -> Connection {
+        Connection { reach: asked.by, session: self.session_ref(asked.by), number: asked.number }
+    }
+}
