@@ -137,9 +137,9 @@ fn what_a_connection_elsewhere_was_given_is_known_by_what_its_pod_says() {
 fn a_takeover_says_who_is_away_and_who_is_gone() {
     let mut room = room(1, 1);
     let before = room.position();
-    ["ana", "dan"].into_iter().for_each(|player| {
+    for player in ["ana", "dan"] {
         room.record_takeover(name(player), 0, RING);
-    });
+    }
     let events: Vec<_> = room.ring().since(before).map(|item| item.event.clone()).collect();
     assert_eq!(events, [RoomEvent::Away(name("ana")), RoomEvent::Exited(name("dan"), ExitReason::Disconnected)]);
 }
