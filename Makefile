@@ -146,6 +146,10 @@ lint: $(DENY) $(ACTIONLINT) ## check formatting, clippy, shellcheck, actionlint,
 	@echo "==> cargo doc"
 	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet --workspace
 
+.PHONY: walk
+walk: ## count the files of the hub that a JOIN at the wrong pod and a planned move pass
+	@hack/walk
+
 .PHONY: test-rust
 test-rust: ## run unit, property, contract and end-to-end tests
 	@hack/need rust cc redis postgres nc openssl

@@ -97,7 +97,7 @@ impl Metrics {
         self
     }
 
-    /// A reconcile ended with one of [`RESULTS`].
+    /// A reconcile ended with one of `RESULTS`.
     pub fn reconciled(&self, result: &'static str, took: Duration) {
         self.reconciles.get_or_create(&[("result", result)]).inc();
         self.seconds.observe(took.as_secs_f64());

@@ -4,7 +4,7 @@
 //! for: it writes each dirty session's [`Hub::output`], carries out each [`Effect`], and sends each peer its frames. `chatd`'s
 //! threads drive it with sockets, the simulation with made-up ones.
 //!
-//! A pod has several hubs, one a thread, each with the rooms that [`RoomId::shard`] gives it.
+//! A pod has several hubs, one a thread, each with the rooms that [`RoomId::shard`](crate::protocol::RoomId::shard) gives it.
 //!
 //! ```
 //! use std::sync::Arc;
