@@ -169,7 +169,7 @@ fn wrong_settings_are_refused_with_what_would_be_right() {
             1,
             vec!["--redis-password-file", &missing],
         ),
-        (format!("--tcp-listen {taken}"), 1, vec!["--tcp-listen", &taken, "taken"]),
+        (format!("--tcp-listen {taken}"), 1, vec!["--tcp-listen", &taken, "in use"]),
         ("--tcp-listen 0.0.0.0:0 --redis-url redis://h:1 --token-key-file k".to_owned(), 2, vec!["--advertise-tcp"]),
     ];
     for (arguments, code, parts) in wrong {
