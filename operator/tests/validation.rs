@@ -22,10 +22,10 @@ fn refused() -> Vec<(Value, &'static str)> {
             "set pod.resources.requests.cpu",
         ),
         (json!({ "image": "a b" }), "image must be an image's name"),
-        (json!({ "pod": { "labels": { "app.kubernetes.io/name": "x" } } }), "pod.labels must not hold labels"),
-        (json!({ "pod": { "labels": { "chatd.dev/x": "x" } } }), "pod.labels must not hold labels"),
+        (json!({ "pod": { "labels": { "app.kubernetes.io/name": "x" } } }), "pod.labels must not contain labels"),
+        (json!({ "pod": { "labels": { "chatd.dev/x": "x" } } }), "pod.labels must not contain labels"),
         (json!({ "pod": { "labels": { "a": "-" } } }), "the values of pod.labels"),
-        (json!({ "pod": { "annotations": { "chatd.dev/x": "x" } } }), "pod.annotations must not hold"),
+        (json!({ "pod": { "annotations": { "chatd.dev/x": "x" } } }), "pod.annotations must not contain"),
         (json!({ "pod": { "resources": { "requests": { "cpu": "lots" } } } }), "cpu"),
         (
             json!({ "rooms": { "seatHoldSeconds": 90, "recordTTLSeconds": 60 } }),
@@ -53,13 +53,13 @@ fn refused() -> Vec<(Value, &'static str)> {
         (json!({ "redis": { "keyPrefix": "a\\" } }), "redis.keyPrefix must be printable"),
         (json!({ "redis": { "managed": { "image": "a b" } } }), "redis.managed.image must be"),
         (external(json!({})), "exactly one of url and sentinel"),
-        (external(json!({ "url": "redis://u:p@r:1" })), "must hold no user and no password"),
+        (external(json!({ "url": "redis://u:p@r:1" })), "must not contain a user or password"),
         (external(json!({ "url": "http://r:1" })), "redis.external.url must be redis://"),
         (external(json!({ "url": "redis://r" })), "redis.external.url must be redis://"),
         (external(json!({ "url": "redis://r:1", "tls": {} })), "redis.external.tls needs TLS"),
         (sentinel(json!([]), "m"), "should have at least 1 items"),
         (sentinel(json!(["a"]), "m"), "must each be host:port"),
-        (sentinel(json!(["a:1"]), "m m"), "masterName must be of"),
+        (sentinel(json!(["a:1"]), "m m"), "masterName must consist of"),
         (json!({ "autoscaling": { "minReplicas": 5, "maxReplicas": 4 } }), "must be at most autoscaling.maxReplicas"),
         (json!({ "autoscaling": {} }), "Required value"),
         (json!({ "drain": { "deadlineSeconds": 5 } }), "should be greater than or equal to 6"),
@@ -194,7 +194,7 @@ fn changes() -> Vec<(Value, Value, &'static str)> {
     vec![
         (balancer("a"), balancer("b"), "loadBalancerClass cannot change"),
         (volume("1Gi"), volume("2Gi"), "redis.managed.persistence cannot change"),
-        (volume("1Gi"), json!({ "redis": { "managed": null } }), "persistence cannot be added or taken out"),
+        (volume("1Gi"), json!({ "redis": { "managed": null } }), "persistence cannot be added or removed"),
     ]
 }
 

@@ -93,7 +93,7 @@ fn a_wrong_password_is_said_and_a_corrected_file_is_read() {
     fs::write(&file, "newer").unwrap();
     wait_for("the new password was tried", || {
         assert_eq!(demo.get("/kv/a").status, 200);
-        demo.log().contains("the old connection stays").then_some(())
+        demo.log().contains("keeping the old connection").then_some(())
     });
     redis.run_as::<()>(":right@", "CONFIG SET requirepass newer");
     wait_for("the new password is in use", || {

@@ -119,7 +119,7 @@ fn requests_under_way_finish_at_the_end_and_nothing_new_is_taken() {
     sending.write_all(b"PUT /kv/b HTTP/1.1\r\nHost: demo\r\nContent-Length: 4\r\n\r\nab").unwrap();
     wait_for("all three are open", || (demo.metric("http_demo_client_connections") == 4).then_some(()));
     demo.terminate();
-    wait_for("it has heard", || demo.log().contains("ends when the requests under way").then_some(()));
+    wait_for("it has heard", || demo.log().contains("draining: finishing current requests").then_some(()));
     wait_for("nothing listens", || std::net::TcpStream::connect(demo.address).is_err().then_some(()));
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest).unwrap();
@@ -150,7 +150,7 @@ fn the_end_is_bounded() {
     sending.write_all(b"PUT /kv/b HTTP/1.1\r\nHost: demo\r\nContent-Length: 4\r\n\r\nab").unwrap();
     wait_for("it is open", || (demo.metric("http_demo_client_connections") == 2).then_some(()));
     demo.terminate();
-    wait_for("it has heard", || demo.log().contains("ends when the requests under way").then_some(()));
+    wait_for("it has heard", || demo.log().contains("draining: finishing current requests").then_some(()));
     demo.terminate();
     assert_eq!(demo.exit_code(), 1);
 }

@@ -141,7 +141,7 @@ fn a_file_that_goes_is_no_harm_until_it_is_needed() {
     fs::write(&file, "new").unwrap();
     wait_for("the new password was tried", || {
         assert_eq!(demo.get("/db").status, 200);
-        demo.log().contains("the old connection stays").then_some(())
+        demo.log().contains("keeping the old connection").then_some(())
     });
     postgres().run("ALTER ROLE turning PASSWORD 'new'");
     wait_for("the new password is in use", || {
