@@ -105,6 +105,8 @@ check: ## run before each commit: formatting, clippy, unit and hub tests, 100 se
 	@cargo fmt --all --check
 	@echo "==> clippy"
 	@cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+	@echo "==> patches of hack/mutants.d"
+	@for rule in hack/mutants.d/*.patch; do git apply --check "$$rule"; done
 	@echo "==> unit, hub and lease tests, 100 seeds"
 	@CHATD_SIM_SEEDS=100 cargo test --locked --quiet --workspace --lib --test hub --test lease --test sim -- --skip every_broken_rule
 

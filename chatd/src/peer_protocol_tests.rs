@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::ids::SessionRef;
+use crate::protocol::{ExitReason, OnWrongPod};
+use crate::room::{Answers, Delivered, RingItem, RoomEvent, SeatSnapshot};
 
 fn owner(room: RoomId) -> Owner {
     let ownership = Ownership { epoch: 1 << 60, boot: crate::protocol::PodBoot(7) };
@@ -75,6 +78,96 @@ fn every_frame_comes_back_and_shows_its_room() {
         rest = after;
     }
     assert_eq!(rest, b"");
+}
+
+/// What travels inside frames: each command, each event and state of a room, each way in which a stay goes on.
+fn every_part(room: RoomId) -> Vec<Frame<'static>> {
+    let (relay, timeline, seat) = (RelayId(1), Timeline(3), SeatId(4));
+    let name: PlayerName = "alice".parse().unwrap();
+    let key = SeatKey::new(room, name, &"k".repeat(22)).ok();
+    let on_wrong_pod = Some(OnWrongPod::Relay);
+    let heard = Some(Heard { timeline, last_seq: 3 });
+    let commands = [
+        Command::CreateRoom,
+        Command::Join { room, name, resumable: true, key, on_wrong_pod },
+        Command::Resume { room, token: "token".into(), heard, on_wrong_pod: Some(OnWrongPod::Redirect) },
+        Command::Say { text: "hi".into() },
+        Command::Who,
+        Command::Ping,
+        Command::Help,
+        Command::Leave,
+        Command::Quit,
+    ];
+    let session = SessionRef { boot: crate::protocol::PodBoot(7), relay };
+    let answers = Some(Answers { session, number: 1, id: Some(2) });
+    let exits = [ExitReason::Left, ExitReason::Disconnected, ExitReason::Timeout, ExitReason::Slow, ExitReason::Moved];
+    let mut events = vec![
+        RoomEvent::Message { from: name, text: "hi".into(), seq: 1, at: 2, answers },
+        RoomEvent::Entered(name),
+        RoomEvent::Away(name),
+        RoomEvent::Back(name),
+    ];
+    events.extend(exits.map(|reason| RoomEvent::Exited(name, reason)));
+    let ring = events.into_iter().map(|event| RingItem { position: 1, event, time: 2 }).collect();
+    let states = [Delivered::UpTo(1), Delivered::Nothing, Delivered::Unknown(2)];
+    let seats = states.map(|delivered| SeatSnapshot {
+        name,
+        seat,
+        resumable: true,
+        key,
+        away_for: Some(5),
+        holder: Some(session),
+        processed: 6,
+        delivered,
+    });
+    let (ownership, record) = (owner(room).ownership, vec![1, 2, 3]);
+    let snapshot = Snapshot { ownership, record, timeline, seq: 1, position: 2, seats: seats.to_vec(), ring };
+    let drops = [Drop::Lost, Drop::GoingAway, Drop::Slow, Drop::Moved, Drop::Limit];
+    let after = [
+        After::Admitted { name, seat, resumable: true, key, timeline, joined: true },
+        After::CaughtUp { processed: Some(1) },
+        After::Outside { miss: true },
+        After::Close { code: Some(ErrorCode::Moved) },
+    ];
+    let deliver = |after| Frame::Deliver {
+        room,
+        relay,
+        replies: None,
+        position: 0,
+        seq: 0,
+        bytes: b"x".as_slice().into(),
+        after: Some(after),
+    };
+    let mut frames: Vec<_> =
+        commands.map(|command| Frame::Command { room, relay, number: 1, id: None, command: Ok(command) }).into();
+    frames.extend(ErrorCode::ALL.map(|code| Frame::Created { room, result: Err(code) }));
+    frames.extend(drops.map(|drop| Frame::Closed { room, relay, drop, heard, entry: None }));
+    frames.extend(after.map(deliver));
+    for served in [Served::Soon, Served::Not { seen: Some(owner(room)) }] {
+        frames.push(Frame::Answer { room, ticket: 0, served });
+    }
+    frames.push(Frame::MigrateOffer { room, snapshot });
+    frames
+}
+
+/// What travels is told apart by its place in its type, so the bytes change where a variant or a field is put between others. Where
+/// they are to change, pods of two versions must not link: raise `VERSION` and `OLDEST_VERSION` in peer/handshake.rs, and take the new
+/// sum.
+#[test]
+fn the_bytes_of_frames_change_with_the_version_alone() {
+    let room: RoomId = "abc12def".parse().unwrap();
+    let mut bytes = Vec::new();
+    for frame in every_variant(room).iter().chain(&every_part(room)) {
+        frame.encode(&mut bytes);
+    }
+    // FNV-1a.
+    let sum = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    assert_eq!(
+        (crate::peer::handshake::VERSION, bytes.len(), format!("{sum:016x}").as_str()),
+        (2, 2748, "93ea675f17a8dc2f")
+    );
 }
 
 #[test]

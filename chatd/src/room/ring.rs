@@ -40,7 +40,8 @@ pub struct Answers {
     pub id: Option<u64>,
 }
 
-/// Something that happened in the room, announced to everyone in it.
+/// Something that happened in the room, announced to everyone in it. Only a message has text of its own: what has some counts in the
+/// bytes of the ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RoomEvent {
     Message {
