@@ -307,7 +307,7 @@ impl Forward {
         let zeros = vec!["0"; count].join(",");
         let child = Player::start(world.command(&["forward", to, "--local-ports", &zeros]));
         let port = |line: &str| line.split([':', ' ']).find_map(|word| word.parse().ok()).unwrap();
-        let ports = (0..count).map(|_| port(&child.read("    localhost:", SOON))).collect();
+        let ports = (0..count).map(|_| port(&child.read("    forwarding localhost:", SOON))).collect();
         child.read("    connections go to ", SOON);
         Self { child: Some(child), ports }
     }
