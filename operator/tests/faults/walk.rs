@@ -102,7 +102,8 @@ impl Walk<'_> {
         .await
     }
 
-    /// What can be compared. While pods are held back, which of them are new, and how far the roll-out has come, is a matter of the past.
+    /// What can be compared. While pods are held back, which of them are new or have an address, and how far the roll-out has come, is a
+    /// matter of the past.
     async fn objects(&self, namespace: &str, user: &User) -> Objects {
         let mut objects = objects::children(self.client, namespace).await;
         if user.holds_back() {
@@ -110,6 +111,9 @@ impl Walk<'_> {
                 objects.get_mut("StatefulSet/chat").and_then(|set| set.pointer_mut("/spec/updateStrategy"))
             {
                 *strategy = Value::Null;
+            }
+            if let Some(data) = objects.get_mut("ConfigMap/chat-addresses").and_then(|map| map.pointer_mut("/data")) {
+                *data = Value::Null;
             }
         } else {
             objects.extend(objects::pods(self.client, namespace).await);
