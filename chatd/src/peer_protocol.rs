@@ -24,30 +24,10 @@ pub const MAX_FRAME: usize = 256 * 1024;
 pub struct Attach {
     /// How the client's bytes are written.
     pub encoding: Encoding,
-    /// The player.
-    pub name: PlayerName,
-    /// The seat that it has had.
-    pub seat: SeatId,
-    /// The seat is held when the connection drops.
-    pub resumable: bool,
-    /// What its player finds the seat again by.
-    pub key: Option<SeatKey>,
-    /// Up to where the client was given the room's events.
-    pub timeline: Timeline,
-    /// How many of them it was given.
-    pub position: u64,
-    /// The number of the last message among them.
-    pub seq: u64,
+    /// The seat that it has had, and what it has of the room.
+    pub member: Membership,
     /// The owner is another than before: the client is told (`MOVED`).
     pub moved: bool,
-}
-
-impl Attach {
-    /// What the session knows of its seat and of the room.
-    pub fn membership(&self) -> Membership {
-        let Self { name, seat, resumable, key, timeline, position, seq, .. } = *self;
-        Membership { name, seat, resumable, key, timeline, position, seq }
-    }
 }
 
 /// What a delivery does to the session besides its bytes.

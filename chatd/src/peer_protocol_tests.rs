@@ -18,7 +18,8 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
     let (timeline, seat) = (Timeline(3), SeatId(4));
     let name: PlayerName = "alice".parse().unwrap();
     let (encoding, key) = (Encoding::Json, SeatKey::new(room, name, &"k".repeat(22)).ok());
-    let attach = Attach { encoding, name, seat, resumable: true, key, timeline, position: 5, seq: 6, moved: true };
+    let member = Membership { name, seat, resumable: true, key, timeline, position: 5, seq: 6 };
+    let attach = Attach { encoding, member, moved: true };
     let snapshot = Snapshot {
         ownership,
         record: vec![0xff; 300],

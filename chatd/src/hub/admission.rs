@@ -121,7 +121,7 @@ impl Hub {
                 if let Some(session) = self.sessions.get_mut(id) {
                     session.place = Place::Seated { key, seat };
                 }
-                self.say_bytes(time, id, &bytes);
+                self.say_bytes(id, &bytes);
                 self.sessions.wake(id);
             }
             Reach::Remote(session) => {
@@ -136,16 +136,19 @@ impl Hub {
 
     /// The connection loses its seat to another one that resumed it.
     pub(super) fn replaced(&mut self, time: Time, old: Reach) {
-        match old {
+        self.end_unseated(time, old, ErrorCode::Replaced);
+    }
+
+    /// Ends a connection that has no seat any more.
+    pub(super) fn end_unseated(&mut self, time: Time, reach: Reach, code: ErrorCode) {
+        match reach {
             Reach::Local(id) => {
-                if let Some(session) = self.sessions.get_mut(id) {
+                if let Some(session) = self.sessions.open_mut(id) {
                     session.place = Place::Outside;
                 }
-                self.fail(time, id, ErrorCode::Replaced);
+                self.fail(time, id, code);
             }
-            Reach::Remote(session) => {
-                self.remote_members.end(&mut self.context.peers, session, ErrorCode::Replaced, true);
-            }
+            Reach::Remote(member) => self.remote_members.end(&mut self.context.peers, member, code, true),
         }
     }
 
@@ -155,7 +158,7 @@ impl Hub {
         match asked.by {
             Reach::Local(id) => {
                 self.now_outside(time, id);
-                self.refuse(time, asked, code);
+                self.refuse(asked, code);
                 if miss {
                     self.missed_once(time, id);
                 }
@@ -198,7 +201,7 @@ impl Hub {
                     self.refuse_entry(time, Asked::here(waiter.session, waiter.id), code);
                 }
             }
-            WaiterPurpose::Attach => self.lost_for_good(time, waiter.session, code),
+            WaiterPurpose::Attach => self.lost_for_good(waiter.session, code),
         }
     }
 

@@ -25,12 +25,12 @@ impl Hub {
         session: SessionRef,
         attach: &Attach,
     ) -> Option<Settled> {
-        let member = attach.membership();
+        let member = &attach.member;
         let by = Connection { session: Some(session), ..self.connection(asked) };
         let players = self.context.settings.max_players;
         let owned = self.rooms.get_mut(key)?;
         let resumed = owned.resuming.iter().any(|resuming| resuming.seat == member.seat);
-        match owned.room.attach(&member, by, resumed, players) {
+        match owned.room.attach(member, by, resumed, players) {
             Outcome::Own { taken, processed } => {
                 self.taken_again(time, key, member.seat, &taken);
                 // The negative control: everything that was not answered is carried out, again.
@@ -46,7 +46,7 @@ impl Hub {
                 self.welcome(time, key, asked, seat, false, ReplayPlan::UNKNOWN);
             }
             Outcome::Replaced => self.replaced(time, asked.by),
-            Outcome::Stranger => self.join_anew(time, key, asked, &member),
+            Outcome::Stranger => self.join_anew(time, key, asked, member),
             Outcome::Refused(code) => self.stays_outside(time, key, asked, code),
         }
         None
@@ -79,10 +79,10 @@ impl Hub {
         let Some(owned) = self.rooms.get(key) else {
             return;
         };
-        let (room, member) = (&owned.room, attach.membership());
+        let (room, member) = (&owned.room, &attach.member);
         let mut news = Vec::new();
-        let missed = room.encode_attached(&member, attach.moved, attach.encoding, &mut news);
-        let events = room.catch_up(&member, session, attach.encoding);
+        let missed = room.encode_attached(member, attach.moved, attach.encoding, &mut news);
+        let events = room.catch_up(member, session, attach.encoding);
         let (place, timeline) = (room.place(), room.timeline());
         let messages = events.iter().filter(|event| event.seq.is_some()).count() as u64;
         self.context.counters.missed += missed.unwrap_or_default();
@@ -90,7 +90,7 @@ impl Hub {
         self.context.counters.messages_out += messages;
         match to {
             Reach::Remote(to) => {
-                let Membership { name, seat, resumable, key, .. } = member;
+                let Membership { name, seat, resumable, key, .. } = *member;
                 self.remote_members.set_seat(to, Some(seat));
                 let after = After::Admitted { name, seat, resumable, key, timeline, joined: false };
                 // In one frame: who has the new timeline knows that it is another, and that nobody knows what was missed.
@@ -108,12 +108,12 @@ impl Hub {
                 }
             }
             Reach::Local(to) => {
-                self.say_bytes(time, to, &news);
+                self.say_bytes(to, &news);
                 for event in events {
                     if event.replies > 0 {
                         self.sessions.relay_replied(&mut self.context, to, event.replies);
                     }
-                    self.say_bytes(time, to, &event.bytes);
+                    self.say_bytes(to, &event.bytes);
                 }
             }
         }
@@ -138,7 +138,7 @@ impl Hub {
         let Some(room) = self.rooms.get(key).map(|owned| owned.room.id) else {
             return;
         };
-        self.refuse(time, asked, code);
+        self.refuse(asked, code);
         self.left(time, asked, room);
     }
 }

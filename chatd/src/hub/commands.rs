@@ -26,10 +26,10 @@ impl Hub {
                 let entry = Entry::Resume { token: token.into_owned(), heard };
                 self.enter(time, asked, room, entry, on_wrong_pod);
             }
-            Command::Say { .. } | Command::Who | Command::Leave => self.refuse(time, asked, ErrorCode::NotInRoom),
-            Command::Ping => self.say(time, id, asked.id, &Event::Pong),
-            Command::Help => self.say(time, id, asked.id, &Event::Help),
-            Command::Quit => self.goodbye(time, id, asked.id, None),
+            Command::Say { .. } | Command::Who | Command::Leave => self.refuse(asked, ErrorCode::NotInRoom),
+            Command::Ping => self.say(id, asked.id, &Event::Pong),
+            Command::Help => self.say(id, asked.id, &Event::Help),
+            Command::Quit => self.goodbye(id, asked.id, None),
         }
     }
 
@@ -96,14 +96,14 @@ impl Hub {
             Ok(Command::Who) => {
                 let players = owned.room.players();
                 let max_players = self.context.settings.max_players;
-                self.reply(time, asked, &Event::Players { players: &players, max_players });
+                self.reply(asked, &Event::Players { players: &players, max_players });
             }
-            Ok(Command::Ping) => self.reply(time, asked, &Event::Pong),
-            Ok(Command::Help) => self.reply(time, asked, &Event::Help),
+            Ok(Command::Ping) => self.reply(asked, &Event::Pong),
+            Ok(Command::Help) => self.reply(asked, &Event::Help),
             Ok(Command::Leave) => self.leave(time, key, seat, asked, false),
             Ok(Command::Quit) => self.leave(time, key, seat, asked, true),
             Ok(Command::CreateRoom | Command::Join { .. } | Command::Resume { .. }) => {
-                self.refuse(time, asked, ErrorCode::AlreadyInRoom);
+                self.refuse(asked, ErrorCode::AlreadyInRoom);
             }
             Err(_) => {}
         }
@@ -112,7 +112,7 @@ impl Hub {
     fn refuse_in_room(&mut self, time: Time, asked: Asked, refusal: Refusal) {
         let Refusal { code, retry_after_ms, enough } = refusal;
         self.context.counters.errors += 1;
-        self.reply(time, asked, &Event::Error { code, retry_after_ms });
+        self.reply(asked, &Event::Error { code, retry_after_ms });
         match asked.by {
             Reach::Local(id) if enough => self.fail_quietly(time, id, Some(code)),
             Reach::Remote(session) if enough => {
@@ -130,7 +130,7 @@ impl Hub {
             Reach::Local(_) => std::borrow::Cow::Borrowed(text),
             Reach::Remote(_) => match crate::protocol::text::clean(text.as_bytes()) {
                 Ok(text) => text,
-                Err(code) => return self.refuse(time, asked, code),
+                Err(code) => return self.refuse(asked, code),
             },
         };
         let answers = self.answers(asked);
@@ -179,18 +179,18 @@ impl Hub {
     }
 
     /// Says what answers a command to whoever asked.
-    pub(super) fn reply(&mut self, time: Time, asked: Asked, event: &Event<'_>) {
+    pub(super) fn reply(&mut self, asked: Asked, event: &Event<'_>) {
         match asked.by {
-            Reach::Local(id) => self.say(time, id, asked.id, event),
+            Reach::Local(id) => self.say(id, asked.id, event),
             Reach::Remote(session) => {
                 self.remote_members.deliver_event(&mut self.context.peers, session, asked, event, (0, 0));
             }
         }
     }
 
-    pub(super) fn refuse(&mut self, time: Time, asked: Asked, code: ErrorCode) {
+    pub(super) fn refuse(&mut self, asked: Asked, code: ErrorCode) {
         self.context.counters.errors += 1;
-        self.reply(time, asked, &Event::Error { code, retry_after_ms: None });
+        self.reply(asked, &Event::Error { code, retry_after_ms: None });
     }
 
     /// Which session this is, for the whole deployment.

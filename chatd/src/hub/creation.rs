@@ -86,8 +86,8 @@ impl Hub {
                     self.sessions.wake(id);
                 }
                 match result {
-                    Ok(room) => self.reply(time, asked, &Event::Room { room }),
-                    Err(code) => self.refuse(time, asked, code),
+                    Ok(room) => self.reply(asked, &Event::Room { room }),
+                    Err(code) => self.refuse(asked, code),
                 }
             }
         }

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::interface::Effect;
 use super::remote_members::RemoteMembers;
 use super::request::Asked;
-use super::session::{Place, Waiting};
+use super::session::{Place, Session, Waiting};
 use super::sessions::Sessions;
 use crate::ids::{Reach, SessionId, Time};
 use crate::peer_protocol::{Delivery, Drop};
@@ -123,13 +123,12 @@ impl Sessions {
 
     /// As the last words are said: to a slow reader too. False: they have been said.
     fn write_whatever_waits(&mut self, id: SessionId, write: impl FnOnce(Encoding, &mut Vec<u8>)) -> bool {
-        let open = self.get_mut(id).filter(|session| !matches!(session.place, Place::Closing));
-        let is_open = open.is_some();
-        if let Some(session) = open {
-            write(session.encoding, session.output.buffer());
-            self.mark_dirty(id);
-        }
-        is_open
+        let Some(session) = self.open_mut(id) else {
+            return false;
+        };
+        write(session.encoding, session.output.buffer());
+        self.mark_dirty(id);
+        true
     }
 
     fn say_at_last(&mut self, id: SessionId, number: Option<u64>, event: &Event<'_>) {
@@ -143,7 +142,7 @@ impl Sessions {
     }
 
     pub fn close(&mut self, context: &mut Context, id: SessionId, code: Option<ErrorCode>) {
-        if let Some(session) = self.get_mut(id).filter(|session| !matches!(session.place, Place::Closing)) {
+        if let Some(session) = self.open_mut(id) {
             session.place = Place::Closing;
             session.room = None;
             if std::mem::take(&mut session.waiting).carried.is_some() {
@@ -165,21 +164,20 @@ impl Sessions {
 
     /// What is queued is dropped, and the line under way is finished. False: it is closing anyway, or not there.
     fn drop_queue(&mut self, id: SessionId) -> bool {
-        let open = self.get_mut(id).filter(|session| !matches!(session.place, Place::Closing));
-        let is_open = open.is_some();
-        if let Some(session) = open {
-            session.output.keep_only_what_is_under_way(session.encoding);
-        }
-        is_open
+        let Some(session) = self.open_mut(id) else {
+            return false;
+        };
+        session.output.keep_only_what_is_under_way(session.encoding);
+        true
     }
 }
 
 impl Hub {
-    pub(super) fn say(&mut self, _time: Time, id: SessionId, number: Option<u64>, event: &Event<'_>) {
+    pub(super) fn say(&mut self, id: SessionId, number: Option<u64>, event: &Event<'_>) {
         self.sessions.say(&mut self.context, id, number, event);
     }
 
-    pub(super) fn say_bytes(&mut self, _time: Time, id: SessionId, bytes: &[u8]) {
+    pub(super) fn say_bytes(&mut self, id: SessionId, bytes: &[u8]) {
         self.sessions.say_bytes(&mut self.context, id, bytes);
     }
 
@@ -198,7 +196,7 @@ impl Hub {
 
     /// Ends a connection whose error has been said, or needs none: `BYE`, flush, close.
     pub(super) fn fail_quietly(&mut self, time: Time, id: SessionId, code: Option<ErrorCode>) {
-        if self.sessions.get(id).is_some_and(|session| matches!(session.place, Place::Closing)) {
+        if self.sessions.get(id).is_some_and(Session::is_closing) {
             return;
         }
         let drop = match code {
@@ -211,7 +209,7 @@ impl Hub {
         self.sessions.goodbye(&mut self.context, id, None, code);
     }
 
-    pub(super) fn goodbye(&mut self, _time: Time, id: SessionId, number: Option<u64>, code: Option<ErrorCode>) {
+    pub(super) fn goodbye(&mut self, id: SessionId, number: Option<u64>, code: Option<ErrorCode>) {
         self.sessions.goodbye(&mut self.context, id, number, code);
     }
 

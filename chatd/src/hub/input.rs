@@ -190,7 +190,7 @@ impl Hub {
             return false;
         };
         self.context.counters.errors += 1;
-        self.reply(time, asked, &Event::Error { code, retry_after_ms: retry_after });
+        self.reply(asked, &Event::Error { code, retry_after_ms: retry_after });
         if let (true, Reach::Local(id)) = (verdict.ends, asked.by) {
             self.fail_quietly(time, id, Some(code));
         }

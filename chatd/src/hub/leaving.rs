@@ -39,7 +39,7 @@ impl Hub {
                     return;
                 }
                 if quit {
-                    return self.goodbye(time, id, asked.id, None);
+                    return self.goodbye(id, asked.id, None);
                 }
                 self.left(time, asked, room);
             }
@@ -57,7 +57,7 @@ impl Hub {
         match asked.by {
             Reach::Local(id) => {
                 self.now_outside(time, id);
-                self.reply(time, asked, &Event::Left { room });
+                self.reply(asked, &Event::Left { room });
                 self.sessions.wake(id);
             }
             Reach::Remote(session) => {

@@ -12,7 +12,7 @@ use crate::ids::Time;
 use crate::peer_protocol::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
 use crate::record::{MAX_EPOCH, Owner};
-use crate::room::{Bucket, Room};
+use crate::room::Room;
 
 impl Hub {
     /// Looks for `room` on behalf of `waiter`.
@@ -120,7 +120,7 @@ impl Hub {
     /// A swap has made the room this pod's.
     fn taken_over(&mut self, time: Time, takeover: Takeover) {
         let Takeover { room, ownership, stored, basis, slot, asked, waiters } = takeover;
-        let bucket = Bucket::new(self.context.settings.rate, self.context.settings.burst, time.now);
+        let bucket = self.context.settings.seat_limits().rate.full(time.now);
         let until = time.now + self.context.settings.seat_hold;
         let held = basis.held_seats(self.context.settings.max_players);
         let unanswered = basis.unanswered_seats(self.context.settings.max_players);
@@ -157,7 +157,7 @@ impl Hub {
             self.context.counters.redirects += 1;
             self.now_outside(time, waiter.session);
             let asked = Asked::here(waiter.session, waiter.id);
-            self.reply(time, asked, &Event::Redirect { room, tcp: &tcp, web: &web });
+            self.reply(asked, &Event::Redirect { room, tcp: &tcp, web: &web });
             return self.sessions.wake(waiter.session);
         }
         self.relays.open(&mut self.sessions, &mut self.context, time, room, waiter, owner);

@@ -41,6 +41,11 @@ impl Sessions {
         self.table.get_mut(id.index as usize).filter(|session| session.id == id)
     }
 
+    /// A session whose last word has not been said.
+    pub fn open_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.get_mut(id).filter(|session| !session.is_closing())
+    }
+
     pub fn insert(&mut self, mut session: Session) -> SessionId {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.table.vacant_entry();

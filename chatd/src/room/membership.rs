@@ -64,7 +64,7 @@ pub struct Connection {
 }
 
 /// What a session knows of its seat, and up to where it has the room's events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
     pub name: PlayerName,
     pub seat: SeatId,

@@ -5,7 +5,7 @@ use chatd::ids::RelayId;
 use chatd::peer_protocol::{Attach, Frame};
 use chatd::protocol::{Encoding, Ownership, RoomId, SeatId, Timeline};
 use chatd::record::{Owner, Record, RecordedSeat};
-use chatd::room::{Delivered, SeatSnapshot, Snapshot};
+use chatd::room::{Delivered, Membership, SeatSnapshot, Snapshot};
 use serde_json::json;
 
 use crate::world::{World, boot};
@@ -181,17 +181,16 @@ fn an_attach_that_comes_twice_to_an_owner_that_does_not_know_the_seat_takes_one_
     let alice = world.open(0);
     let room: RoomId = world.create(alice).parse().unwrap();
     world.ask(alice, &format!("JOIN {room} alice\n"));
-    let attach = Attach {
+    let member = Membership {
         name: "bob".parse().unwrap(),
         seat: SeatId(7),
         resumable: false,
         key: None,
-        encoding: Encoding::Lines,
         timeline: Timeline(7),
         position: 5,
         seq: 5,
-        moved: true,
     };
+    let attach = Attach { encoding: Encoding::Lines, member, moved: true };
     world.mute = Some(0);
     // The owner was frozen: both arrive in one go, or the second when the first has been answered.
     for wait in [false, true] {

@@ -5,7 +5,7 @@ use crate::hub::ownership::PendingAnswer;
 use crate::hub::remote_members::refuse_frames;
 use crate::hub::session::Place;
 use crate::hub::{Hub, Notice};
-use crate::ids::{Reach, Time};
+use crate::ids::Time;
 use crate::protocol::{ErrorCode, RoomId};
 use crate::record::Owner;
 
@@ -62,17 +62,8 @@ impl Hub {
         let room = owned.room.id;
         self.context.counters.outgoing_migrations_failed += 1;
         self.context.log(Notice::GivenUp { room });
-        for seat in owned.room.seats() {
-            match seat.reach {
-                Some(Reach::Local(id)) => {
-                    if let Some(session) = self.sessions.get_mut(id) {
-                        session.place = Place::Outside;
-                    }
-                    self.fail(time, id, code);
-                }
-                Some(Reach::Remote(member)) => self.remote_members.end(&mut self.context.peers, member, code, true),
-                None => {}
-            }
+        for reach in owned.room.seats().iter().filter_map(|seat| seat.reach) {
+            self.end_unseated(time, reach, code);
         }
         for waiter in owned.waiters.drain(..) {
             self.turn_away(time, &waiter, code);
@@ -83,11 +74,8 @@ impl Hub {
         for answer in owned.take_answers() {
             if let PendingAnswer::Left { asked, .. } = answer {
                 // The record may hold the seat still, and so the next owner: nobody has left.
-                self.refuse(time, asked, ErrorCode::Unavailable);
-                match asked.by {
-                    Reach::Local(id) => self.fail(time, id, code),
-                    Reach::Remote(member) => self.remote_members.end(&mut self.context.peers, member, code, true),
-                }
+                self.refuse(asked, ErrorCode::Unavailable);
+                self.end_unseated(time, asked.by, code);
             }
         }
         refuse_frames(&mut self.context, std::mem::take(&mut owned.frames));

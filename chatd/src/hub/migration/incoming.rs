@@ -13,7 +13,7 @@ use crate::ids::{Ticket, Time};
 use crate::peer_protocol::Frame;
 use crate::protocol::{Ownership, PodBoot, RoomId};
 use crate::record::{Owner, Record, next_epoch};
-use crate::room::{Bucket, DETACHED, Room, Snapshot};
+use crate::room::{DETACHED, Room, Snapshot};
 use crate::shrink::Shrink;
 
 /// A room on its way to here: its record is being swapped.
@@ -106,7 +106,7 @@ impl IncomingMoves {
         let epoch = next_epoch(Some(snapshot.ownership.epoch), seen, time.wall);
         let owner = context.me_as(Ownership { epoch, boot: context.me.ownership.boot });
         debug_assert!(owner.ownership > snapshot.ownership, "{room}");
-        let bucket = Bucket::new(settings.rate, settings.burst, time.now);
+        let bucket = settings.seat_limits().rate.full(time.now);
         let restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, settings.ring);
         let former = Record::parse(&snapshot.record).map(|record| record.former).unwrap_or_default();
         let bytes = Record::new(&owner, restored.recorded()).naming(former).to_bytes();

@@ -4,12 +4,11 @@
 //! themselves, so that no session crosses two links. Commands that were not carried out go along.
 
 use crate::hub::ownership::PendingAnswer;
-use crate::hub::relay::Membership;
 use crate::hub::request::{Asked, Entry, Resuming, Waiter};
 use crate::ids::{Reach, SessionId, SessionRef};
 use crate::peer_protocol::{Drop, Frame};
 use crate::protocol::{Command, Heard, PlayerName, PodBoot, SeatId};
-use crate::room::{Delivered, Room, Seat, SeatState};
+use crate::room::{Delivered, Membership, Room, Seat, SeatState};
 
 /// One step of a release: `Hub::take_release_step` takes them in order.
 #[derive(Debug)]

@@ -19,10 +19,11 @@ use crate::ids::{RelayId, SessionId, Time};
 use crate::peer_protocol::{Drop, Frame};
 use crate::protocol::{ErrorCode, OnWrongPod, PodBoot, RoomId};
 use crate::record::Owner;
+use crate::room::Membership;
 use crate::shrink::Shrink;
 
 use pending::Pending;
-pub use session::{Membership, Relay};
+pub use session::Relay;
 
 /// The sessions whose room is elsewhere, by their number on the peer links. What each of them is about stands in its session.
 #[derive(Debug)]

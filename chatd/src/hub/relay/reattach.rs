@@ -8,6 +8,7 @@ use crate::hub::attaching::Settled;
 use crate::hub::request::Asked;
 use crate::hub::session::Place;
 use crate::ids::{RelayId, SessionId, SessionRef, Time};
+use crate::peer_protocol::Attach;
 use crate::protocol::{Command, ErrorCode, Event, OnWrongPod, PodBoot, RoomId};
 use crate::record::Owner;
 use crate::room::Seat;
@@ -61,10 +62,10 @@ impl Hub {
     }
 
     /// Nobody who serves the room was found in time.
-    pub(in crate::hub) fn lost_for_good(&mut self, time: Time, id: SessionId, code: ErrorCode) {
+    pub(in crate::hub) fn lost_for_good(&mut self, id: SessionId, code: ErrorCode) {
         if self.relays.give_up(&mut self.sessions, &mut self.context, id, code) {
-            self.say(time, id, None, &Event::Error { code, retry_after_ms: None });
-            self.goodbye(time, id, None, Some(code));
+            self.say(id, None, &Event::Error { code, retry_after_ms: None });
+            self.goodbye(id, None, Some(code));
         }
     }
 
@@ -89,7 +90,7 @@ impl Hub {
             && let Some((tcp, web)) = relay.owner().and_then(|owner| self.address_of(owner))
         {
             self.context.counters.redirects += 1;
-            self.say(time, id, None, &Event::Redirect { room, tcp: &tcp, web: &web });
+            self.say(id, None, &Event::Redirect { room, tcp: &tcp, web: &web });
             return self.fail_quietly(time, id, Some(ErrorCode::Moved));
         }
         if draining {
@@ -129,12 +130,12 @@ impl Hub {
                 return self.leave_unseated(time, id, room, pending);
             }
         }
-        let attach = membership.attach(encoding, true);
+        let attach = Attach { encoding, member: membership, moved: true };
         let asked = Asked::here(id, None);
         let Some(Settled { processed }) = self.attach(time, key, asked, connection, &attach) else {
             // Not in the seat that they were meant for.
             for pending in pending {
-                self.refuse(time, Asked::here(id, pending.id), ErrorCode::Unavailable);
+                self.refuse(Asked::here(id, pending.id), ErrorCode::Unavailable);
             }
             return;
         };
@@ -149,7 +150,7 @@ impl Hub {
         for pending in pending {
             let asked = Asked::here(id, pending.id);
             if pending.is_carried_out(processed) {
-                self.refuse(time, asked, ErrorCode::Unavailable);
+                self.refuse(asked, ErrorCode::Unavailable);
             } else if matches!(self.sessions.get(id).map(|session| &session.place), Some(Place::Seated { .. })) {
                 self.command_in_room(time, key, membership.seat, asked, pending.command);
             }
@@ -164,10 +165,10 @@ impl Hub {
             match pending.command {
                 Ok(Command::Leave) => {
                     self.now_outside(time, id);
-                    self.reply(time, asked, &Event::Left { room });
+                    self.reply(asked, &Event::Left { room });
                 }
-                Ok(Command::Quit) => return self.goodbye(time, id, asked.id, None),
-                _ => self.refuse(time, asked, ErrorCode::Unavailable),
+                Ok(Command::Quit) => return self.goodbye(id, asked.id, None),
+                _ => self.refuse(asked, ErrorCode::Unavailable),
             }
         }
         self.sessions.wake(id);

@@ -9,8 +9,9 @@ use crate::hub::interface::HubSettings;
 use crate::hub::request::{ATTACH_PATIENCE, Waiter};
 use crate::ids::RelayId;
 use crate::peer_protocol::{After, Attach, Delivery, Drop, Frame};
-use crate::protocol::{Command, Encoding, ErrorCode, Heard, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline};
+use crate::protocol::{Command, Encoding, ErrorCode, Heard, PodBoot, RoomId};
 use crate::record::Owner;
+use crate::room::Membership;
 
 /// How long an owner may take to attach a session (ms): it may wait 2 s for the write of a new seat.
 pub const ATTACH: u64 = 3_000;
@@ -28,26 +29,6 @@ enum RelayState {
         admitted: bool,
     },
     Live,
-}
-
-/// What a client has of a room, wherever that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Membership {
-    pub name: PlayerName,
-    pub seat: SeatId,
-    pub resumable: bool,
-    pub key: Option<SeatKey>,
-    pub timeline: Timeline,
-    pub position: u64,
-    pub seq: u64,
-}
-
-impl Membership {
-    /// What brings it to another owner. `moved`: the client is told that there is one.
-    pub fn attach(&self, encoding: Encoding, moved: bool) -> Attach {
-        let Self { name, seat, resumable, key, timeline, position, seq } = *self;
-        Attach { encoding, name, seat, resumable, key, timeline, position, seq, moved }
-    }
 }
 
 /// The entry pod's side of a relayed session.
@@ -329,7 +310,7 @@ impl Relay {
         self.state = RelayState::Attaching { until: now + ATTACH, admitted: false };
         self.uncredited = 0;
         // MOVED also where REDIRECT follows: what is carried until then may be of another timeline.
-        let attach = membership.attach(encoding, self.moved);
+        let attach = Attach { encoding, member: membership, moved: self.moved };
         Some(Frame::Attach { room: self.room, relay: self.id, attach })
     }
 

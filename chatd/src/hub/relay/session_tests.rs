@@ -4,7 +4,7 @@
 use super::*;
 use crate::hub::request::Entry;
 use crate::ids::SessionId;
-use crate::protocol::Ownership;
+use crate::protocol::{Ownership, SeatId, Timeline};
 
 const OLD: Timeline = Timeline(1);
 const NEW: Timeline = Timeline(2);
@@ -114,7 +114,7 @@ fn the_same_timeline_settles_what_was_carried_out() {
     }
     send(&mut relay);
     let asked = attach(&mut relay, 0, FIRST);
-    assert_eq!((asked.position, asked.seq, asked.moved), (10, 5, false));
+    assert_eq!((asked.member.position, asked.member.seq, asked.moved), (10, 5, false));
     assert_eq!(next(&mut relay, (0, 0), Some(seated(OLD, false))), Next::Admitted);
     assert!(send(&mut relay).is_empty(), "what was missed comes first");
     let caught_up = Some(After::CaughtUp { processed: Some(3) });

@@ -78,7 +78,7 @@ impl World {
             while let Some((frame, after)) = split(rest).unwrap() {
                 let what = match Frame::decode(frame).unwrap() {
                     Frame::Open { relay: NUMBER, number, .. } => format!("open {number}"),
-                    Frame::Attach { relay: NUMBER, attach, .. } => format!("attach {}", attach.seq),
+                    Frame::Attach { relay: NUMBER, attach, .. } => format!("attach {}", attach.member.seq),
                     Frame::Command { relay: NUMBER, number, .. } => format!("command {number}"),
                     Frame::Closed { relay: NUMBER, heard, .. } => {
                         format!("closed {:?}", heard.map(|heard| heard.last_seq))

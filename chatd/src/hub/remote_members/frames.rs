@@ -133,7 +133,7 @@ impl Hub {
             // behind, since that answer ends the session.
             return;
         }
-        self.reinstate(time, key, attach.name, attach.seat);
+        self.reinstate(time, key, attach.member.name, attach.member.seat);
         let asked = Asked { by: Reach::Remote(to), number: 0, id: None };
         self.attach(time, key, asked, to, attach);
     }

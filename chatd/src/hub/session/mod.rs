@@ -8,7 +8,6 @@ use super::interface::HubSettings;
 use super::relay::Relay;
 use crate::ids::{RelayId, SessionId};
 use crate::protocol::{Encoding, OnWrongPod, PlayerName, RoomId, SeatId};
-use crate::room::Bucket;
 
 pub use inbox::{Line, Waiting};
 pub use limits::{ClientLimits, Refusal, Verdict};
@@ -64,7 +63,7 @@ impl Session {
             dirty: false,
             deadline,
             looked_at: None,
-            limits: ClientLimits::new(Bucket::new(settings.rate, settings.burst, now), now),
+            limits: ClientLimits::new(settings.seat_limits().rate.full(now), now),
             relay: RelayId(0),
             mode: OnWrongPod::Relay,
             room: None,
@@ -85,6 +84,11 @@ impl Session {
     /// Nothing that has come waits. `patient`: nor is a line unfinished.
     pub fn quiet(&self, patient: bool) -> bool {
         self.waiting.is_quiet(patient)
+    }
+
+    /// Its last word is said.
+    pub fn is_closing(&self) -> bool {
+        matches!(self.place, Place::Closing)
     }
 
     pub fn outside(&self) -> bool {
