@@ -1,6 +1,6 @@
 // Where one writes: the draft, its limit, and which keys send it. I/O: the document.
 
-import { MAX_TEXT_BYTES, byteLength } from './protocol.js';
+import { MAX_TEXT_BYTES, byteLength } from './client/protocol.js';
 
 const NEAR_LIMIT_BYTES = 500;
 const LINE_ENDS = /[\r\n\u0085\u2028\u2029]+/g;

@@ -1,7 +1,7 @@
 // The lobby: a name, and a room made or joined. I/O: the document, one POST, and the way to the room's page.
 
 import { addressOf } from './address.js';
-import { nameFrom, roomFrom } from './protocol.js';
+import { nameFrom, roomFrom } from './names.js';
 import { rememberName, rememberedName } from './storage.js';
 import { errorWords } from './words.js';
 

@@ -1,7 +1,7 @@
 // The seats of a room as list items: who sits there, who is away, what is free. I/O: makes elements; it keeps
 // each name's colour.
 
-import { sameName } from './protocol.js';
+import { sameName } from './client/protocol.js';
 
 const HUES = 6;
 const MOST_NAMES = 256;

@@ -2,8 +2,8 @@
 
 import { Composer } from './composer.js';
 import { offerInvite } from './invite.js';
-import { nameFrom } from './protocol.js';
-import { connectionStatus } from './session.js';
+import { nameFrom } from './names.js';
+import { connectionStatus } from './client/session.js';
 import { errorWords, presentWords, statusWords, stopWords } from './words.js';
 import { Messages } from './messages.js';
 import { playerRows } from './players.js';

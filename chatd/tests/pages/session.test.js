@@ -5,9 +5,10 @@ import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { withDays } from '../../web/days.js';
 import { partsOf } from '../../web/links.js';
-import { byteLength, nameFrom, parse, roomFrom, textProblem } from '../../web/protocol.js';
-import { delay, outcomeOfProbe } from '../../web/recovery.js';
-import { MAX_ITEMS, MAX_OUTBOX, connectionStatus, create, reduce, toKeep } from '../../web/session.js';
+import { byteLength, parse, textProblem } from '../../web/client/protocol.js';
+import { delay, outcomeOfProbe } from '../../web/client/recovery.js';
+import { MAX_ITEMS, MAX_OUTBOX, connectionStatus, create, reduce, toKeep } from '../../web/client/session.js';
+import { nameFrom, roomFrom } from '../../web/names.js';
 import { errorWords, noteWords } from '../../web/words.js';
 
 const ENV = { now: 1_000_000, random: 0.5 };

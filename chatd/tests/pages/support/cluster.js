@@ -3,7 +3,7 @@
 // CHATD_PAGES_SERVER=double runs what it can against the double and skips what needs real processes; without it, a missing
 // binary is a failure. CHATD_BIN: the binary, target/debug/chatd by default.
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -21,13 +21,13 @@ export const onlyDouble = process.env.CHATD_PAGES_SERVER === 'double';
 /** For `test(name, {skip: needsChatd}, ...)`. */
 export const needsChatd = onlyDouble && 'CHATD_PAGES_SERVER=double: real processes are left out';
 
-/** `double: true`: only the double will do. `pods`, `flags`: of real processes. */
-export async function startCluster({ double = false, pods = 1, redis = pods > 1, flags = [] } = {}) {
+/** `double: true`: only the double will do. `pods`, `tls`, `flags`: of real processes. */
+export async function startCluster({ double = false, pods = 1, redis = pods > 1, tls = false, flags = [] } = {}) {
   if (double || onlyDouble) return startDouble();
   if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: cargo build -p chatd, or CHATD_PAGES_SERVER=double`);
   const cluster = new Cluster();
   try {
-    await cluster.start({ pods, redis, flags });
+    await cluster.start({ pods, redis, tls, flags });
   } catch (error) {
     await cluster.stop();
     throw error;
@@ -61,10 +61,11 @@ class Cluster {
   #gates = [];
   #folder;
 
-  async start({ pods, redis, flags }) {
+  async start({ pods, redis, tls, flags }) {
     this.#folder = await mkdtemp(path.join(tmpdir(), 'chatd-cluster-'));
     const keyFile = path.join(this.#folder, 'token-key');
     await writeFile(keyFile, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
+    if (tls) flags = [...flags, ...selfSigned(this.#folder)];
     if (redis) this.redis = await new Redis(this.#folder, await freePort()).start();
     for (let index = 0; index < pods; index += 1) {
       const [tcp, web, peer, admin] = await freePorts(4);
@@ -73,7 +74,7 @@ class Cluster {
         '--admin-listen', `127.0.0.1:${admin}`, '--pod-id', `chat-${index}`, '--token-key-file', keyFile,
         ...(this.redis ? ['--redis-url', `redis://127.0.0.1:${this.redis.port}`] : []), ...flags,
       ];
-      this.pods.push(new Pod({ tcp, web, admin, args }));
+      this.pods.push(new Pod({ tcp, web, admin, args, scheme: tls ? 'https' : 'http' }));
     }
     await Promise.all(this.pods.map((pod) => pod.start()));
   }
@@ -96,6 +97,17 @@ class Cluster {
     await this.redis?.kill();
     await rm(this.#folder, { recursive: true, force: true });
   }
+}
+
+/** The flags for a certificate that nobody has signed but its own key. */
+function selfSigned(folder) {
+  const [cert, key] = ['tls.crt', 'tls.key'].map((name) => path.join(folder, name));
+  const { status, stderr } = spawnSync('openssl', [
+    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+    '-subj', '/CN=chatd', '-addext', 'subjectAltName=IP:127.0.0.1', '-out', cert, '-keyout', key,
+  ]);
+  if (status !== 0) throw new Error(`openssl: ${stderr}`);
+  return ['--tls-cert-file', cert, '--tls-key-file', key];
 }
 
 class Child {
@@ -129,9 +141,9 @@ class Child {
 }
 
 class Pod extends Child {
-  constructor({ tcp, web, admin, args }) {
+  constructor({ tcp, web, admin, args, scheme }) {
     super();
-    Object.assign(this, { tcp, web, admin, args, url: `http://127.0.0.1:${web}` });
+    Object.assign(this, { tcp, web, admin, args, url: `${scheme}://127.0.0.1:${web}` });
   }
 
   async start() {

@@ -77,7 +77,7 @@ export class Double {
     const url = new URL(request.url, 'http://host');
     response.setHeader('X-Content-Type-Options', 'nosniff');
     if (url.pathname.startsWith('/api/rooms')) return this.#api(request, url, response);
-    const name = { '/': 'index.html', '/room': 'room.html' }[url.pathname] ?? path.basename(url.pathname);
+    const name = { '/': 'index.html', '/room': 'room.html' }[url.pathname] ?? url.pathname;
     try {
       const body = await readFile(path.join(WEB, name));
       const etag = `"${createHash('sha256').update(body).digest('hex').slice(0, 16)}"`;

@@ -1,0 +1,32 @@
+// What people type, paste or open: names of players, and rooms. Pure: no I/O.
+
+// A link as people pass it on: its room follows `room=` or `/room/`, and ends where letters and digits do.
+const LINKED = /(?:[?&;]room=|\/room\/)[^\p{L}\p{N}\s]*([a-z0-9]{8})(?![a-z0-9])/iu;
+// Alone, with whatever punctuation came along.
+const ALONE = /^[^\p{L}\p{N}]*([a-z0-9]{8})[^\p{L}\p{N}]*$/iu;
+
+/**
+ * The room id in what somebody typed, pasted or opened: an id in any case, an invite link, or a text with one in it. `null`
+ * where there is none. The server reads links in the same way (web/invite.rs): tests/pages/links.json holds for both.
+ */
+export function roomFrom(input) {
+  const text = decoded(input).replace(/\p{Cf}/gu, '');
+  return (LINKED.exec(text) ?? ALONE.exec(text))?.[1].toLowerCase() ?? null;
+}
+
+// What is not percent-encoded stays as it is, such as a lone % in a sentence.
+function decoded(text) {
+  return text.replace(/(?:%[0-9a-f]{2})+/gi, (bytes) => {
+    try {
+      return decodeURIComponent(bytes);
+    } catch {
+      return bytes;
+    }
+  });
+}
+
+/** A name as the server takes it, or `null`. */
+export function nameFrom(input) {
+  const name = input.trim();
+  return /^[A-Za-z0-9_-]{1,24}$/.test(name) ? name : null;
+}

@@ -1,0 +1,35 @@
+// Programs that the declared types must allow, and some that they must not: for `tsc`, never run.
+
+import { connect, type Delivery, type Message, type Player, type Room, type Status } from '@chatd/client';
+
+export async function allowed(): Promise<Message | undefined> {
+  const room: Room = connect({ url: new URL('https://chat.example'), room: 'abc12def', name: 'ana', key: 'k'.repeat(32), sayTimeout: 1000 });
+  const off: () => void = room.on('message', ({ from, text, at, seq, mine, replay }: Message) => console.log(from, text, at + seq, mine || replay));
+  room.on('players', (players: readonly Player[]) => console.log(players.map(({ name, away }) => [name, away])));
+  room.on('status', (status: Status, problem) => console.log(status, problem?.code));
+  room.on('gap', ({ count }) => console.log(count === null ? 'some' : count + 1));
+  room.on('exited', ({ name, reason }) => console.log(name, reason));
+  room.on('ended', ({ code, message }) => console.log(code, message?.length));
+  const delivery: Delivery = await room.say('hi');
+  off();
+  await room.leave();
+  return delivery.delivery === 'delivered' ? delivery.message : (console.log(delivery.code), undefined);
+}
+
+/** What a browser and Node have is a runtime. */
+export const inBrowsers = connect({ url: '.', room: 'abc12def', name: 'ana', runtime: { WebSocket, fetch, random: Math.random, now: Date.now } });
+
+export function refused(room: Room) {
+  // @ts-expect-error: a name is missing
+  connect({ url: '/', room: 'abc12def' });
+  // @ts-expect-error: there is no such event
+  room.on('confetti', () => {});
+  // @ts-expect-error: the handler takes something else
+  room.on('message', (text: string) => text);
+  // @ts-expect-error: a text is a string
+  void room.say(7);
+  // @ts-expect-error: only the room changes its status
+  room.status = 'connected';
+  // @ts-expect-error: nor are the players the caller's
+  room.players.push({ name: 'bob', away: false });
+}
