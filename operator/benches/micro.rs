@@ -23,6 +23,7 @@ fn deployment() -> (Owner, ChatDeploymentSpec, Installed) {
         chatd_image: "chatd:1".into(),
         valkey_image: "valkey:9".into(),
         operator_namespace: "system".into(),
+        monitoring_namespaces: Vec::new(),
     };
     (owner, serde_json::from_value(json!({ "replicas": 3, "redis": { "managed": {} } })).unwrap(), installed)
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 use crate::leader::Leadership;
-use crate::metrics::{self, Gauges, Metrics};
+use crate::metrics::{self, DeploymentFigures, Gauges, Metrics};
 use crate::queue::Queue;
 use crate::scopes::Scopes;
 
@@ -103,11 +103,16 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
+    let mut states = Vec::new();
+    if admin.leadership.may_write() {
+        admin.cache.visit_deployments(|key, deployment| states.push(DeploymentFigures::of(key, deployment)));
+    }
     let gauges = Gauges {
         queue_depth: admin.queue.depth(),
         is_leader: admin.leadership.may_write(),
         deployments: admin.cache.deployments().len(),
         left_out: admin.scopes.left_out(),
+        states,
     };
     match admin.metrics.encode(gauges) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),

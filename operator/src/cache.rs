@@ -4,7 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 use crate::api::ChatDeployment;
+use crate::death::{self, Death};
 use crate::desired::Kind;
 use crate::plan::Accepted;
 use crate::record::{Child, Key, PodRecord, version};
@@ -39,7 +42,7 @@ type Scope = (Source, Option<String>);
 
 /// ChatDeployments, their children and their pods, by ChatDeployment.
 #[derive(Debug, Default)]
-pub struct Cache(Mutex<State>);
+pub struct Cache(Mutex<State>, Notify);
 
 #[derive(Debug, Default)]
 struct State {
@@ -50,7 +53,12 @@ struct State {
     pods: HashMap<Key, Vec<PodRecord>>,
     /// What a list that is under way has named so far.
     listed: HashMap<Scope, HashSet<(Key, String)>>,
+    /// Processes that have ended, until somebody asks.
+    deaths: Vec<(Key, Death)>,
 }
+
+/// More than these are left to their leases, which last 10 s.
+const MOST_DEATHS: usize = 1_000;
 
 #[derive(Debug)]
 struct Known {
@@ -86,6 +94,11 @@ impl Cache {
     /// All ChatDeployments, in no order.
     pub fn deployments(&self) -> Vec<Key> {
         self.state().deployments.keys().cloned().collect()
+    }
+
+    /// Every ChatDeployment, in no order.
+    pub fn visit_deployments(&self, mut visit: impl FnMut(&Key, &Deployment)) {
+        self.state().deployments.iter().for_each(|(key, (_, deployment))| visit(key, deployment));
     }
 
     /// The children of a ChatDeployment, by kind and name.
@@ -209,9 +222,25 @@ impl Cache {
                 }
                 before.version = pod.version;
                 let is_new = *before != pod;
+                let death = death::death(before, &pod);
                 *before = pod;
+                if let Some(death) = death.filter(|_| state.deaths.len() < MOST_DEATHS) {
+                    state.deaths.push((key.clone(), death));
+                    self.1.notify_one();
+                }
                 is_new
             }
+        }
+    }
+
+    /// Waits until processes have ended; each is returned once.
+    pub async fn next_deaths(&self) -> Vec<(Key, Death)> {
+        loop {
+            let deaths = std::mem::take(&mut self.state().deaths);
+            if !deaths.is_empty() {
+                return deaths;
+            }
+            self.1.notified().await;
         }
     }
 
@@ -318,74 +347,5 @@ impl Cache {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::{Detail, Owner};
-
-    fn key() -> Key {
-        Key { namespace: "games".into(), name: "chat".into() }
-    }
-
-    fn child(name: &str, version: u64, fingerprint: u64) -> Child {
-        Child {
-            kind: Kind::Service,
-            name: name.into(),
-            uid: "u".into(),
-            owner: Owner::Nobody,
-            has_our_labels: true,
-            is_deleting: false,
-            fingerprint,
-            version,
-            detail: Detail::Nothing,
-        }
-    }
-
-    #[test]
-    fn only_changes_wake_and_older_readings_do_not_count() {
-        let cache = Cache::default();
-        assert!(cache.put_child(&key(), child("chat", 5, 1)));
-        assert!(!cache.put_child(&key(), child("chat", 6, 1)));
-        assert!(!cache.put_child(&key(), child("chat", 4, 2)), "an older reading");
-        assert_eq!(cache.children(&key())[0].fingerprint, 1);
-        assert!(cache.put_child(&key(), child("chat", 7, 2)));
-    }
-
-    #[test]
-    fn what_was_read_anew_counts_but_for_what_is_newer() {
-        let cache = Cache::default();
-        for (name, version) in [("gone", 1), ("changed", 2), ("newer", 9), ("made since", 8)] {
-            cache.put_child(&key(), child(name, version, 1));
-        }
-        cache.put_children(&key(), Kind::Service, vec![child("changed", 5, 2), child("newer", 4, 2)], 6);
-        let left: Vec<_> = cache.children(&key()).into_iter().map(|child| (child.name, child.fingerprint)).collect();
-        let expected = [("changed", 2), ("made since", 1), ("newer", 1)];
-        assert_eq!(left, expected.map(|(name, fingerprint)| (name.to_owned(), fingerprint)));
-    }
-
-    #[test]
-    fn what_was_verified_counts_until_the_child_changes() {
-        let cache = Cache::default();
-        let one = child("chat", 5, 1);
-        cache.put_child(&key(), one.clone());
-        cache.verify(&key(), &child("chat", 4, 9), 6);
-        assert_eq!(cache.verified(&key(), &one), None, "it was another reading");
-        cache.verify(&key(), &one, 7);
-        assert_eq!(cache.verified(&key(), &one), Some(7));
-        cache.put_child(&key(), child("chat", 6, 1));
-        assert_eq!(cache.verified(&key(), &one), Some(7), "only its status has changed");
-        cache.put_child(&key(), child("chat", 7, 2));
-        assert_eq!(cache.verified(&key(), &child("chat", 7, 2)), None);
-    }
-
-    #[test]
-    fn a_new_list_takes_away_what_it_does_not_name() {
-        let cache = Cache::default();
-        cache.put_child(&key(), child("old", 1, 1));
-        cache.put_child(&key(), child("stays", 1, 1));
-        let source = Source::Children(Kind::Service);
-        cache.list_begins(source, None);
-        cache.listed(source, None, &key(), "stays");
-        assert_eq!(cache.list_ends(source, None), [key()]);
-        assert_eq!(cache.children(&key()).len(), 1);
-    }
-}
+#[path = "cache_tests.rs"]
+mod tests;

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::{ChatDeployment, ChatDeploymentStatus};
-use crate::desired::{Child, Kind, MANAGER};
+use crate::desired::{Child, KEPT_API_VERSION, KIND, Kind, MANAGER};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::record;
@@ -34,12 +34,12 @@ pub enum CallError {
     /// It may have been carried out or not.
     #[error("the API server did not answer in time")]
     TimeLimit,
-    /// The API server said no, and will again until something changes: code and its words.
+    /// Refused by the API server until something changes: status code and message.
     #[error("{message}")]
     Refused {
         /// The HTTP code, 400 to 499.
         code: u16,
-        /// What the API server said.
+        /// The API server's message.
         message: String,
     },
     /// Whatever may go better next time.
@@ -75,7 +75,7 @@ impl From<kube::Error> for CallError {
 /// The way to the API server: each call is bounded in time, counted, and, if it writes, made by the leader only.
 #[derive(Clone)]
 pub struct Client {
-    kube: kube::Client,
+    pub(crate) kube: kube::Client,
     metrics: Arc<Metrics>,
     leadership: Leadership,
 }
@@ -98,7 +98,7 @@ impl Client {
 
     /// A write is given up, wherever it stands, as soon as this process may no longer write: one that was only being sent when the
     /// process was frozen must not go out when it is thawed and another one leads.
-    async fn call<T>(
+    pub(crate) async fn call<T>(
         &self,
         verb: &'static str,
         call: impl Future<Output = Result<T, kube::Error>>,
@@ -197,16 +197,20 @@ impl Client {
         uid: &str,
         status: &ChatDeploymentStatus,
     ) -> Result<Option<ChatDeployment>, CallError> {
-        let api: Api<DeserializeGuard<ChatDeployment>> = Api::namespaced(self.kube.clone(), namespace);
         let patch = json!({
-            "apiVersion": crate::desired::API_VERSION,
-            "kind": crate::desired::KIND,
+            "apiVersion": KEPT_API_VERSION,
+            "kind": KIND,
             // With the uid: a status of one that was deleted must not make or mark its successor.
             "metadata": { "name": name, "namespace": namespace, "uid": uid },
             "status": status,
         });
         let parameters = PatchParams { force: true, ..PatchParams::apply(MANAGER) };
-        let written = self.call("apply", api.patch_status(name, &parameters, &Patch::Apply(&patch))).await?;
+        let kept =
+            ApiResource { api_version: KEPT_API_VERSION.to_owned(), ..ApiResource::erase::<ChatDeployment>(&()) };
+        let request = Request::new(DynamicObject::url_path(&kept, Some(namespace)));
+        let request = request.patch_subresource("status", name, &parameters, &Patch::Apply(&patch));
+        let request = request.map_err(|error| unfit(&error))?;
+        let written: DeserializeGuard<ChatDeployment> = self.call("apply", self.kube.request(request)).await?;
         Ok(written.0.ok())
     }
 
@@ -265,7 +269,7 @@ impl Client {
     }
 }
 
-fn resource(kind: Kind) -> ApiResource {
+pub(crate) fn resource(kind: Kind) -> ApiResource {
     let (group, version) = kind.api_version().rsplit_once('/').unwrap_or(("", kind.api_version()));
     let kind_of = GroupVersionKind::gvk(group, version, kind.as_str());
     ApiResource::from_gvk_with_plural(&kind_of, kind.plural())
@@ -276,7 +280,7 @@ fn request(kind: Kind, namespace: &str) -> Request {
     Request::new(DynamicObject::url_path(&resource(kind), Some(namespace)))
 }
 
-fn unfit(error: &impl std::error::Error) -> CallError {
+pub(crate) fn unfit(error: &impl std::error::Error) -> CallError {
     CallError::Other(format!("cannot build a request: {error}"))
 }
 

@@ -51,6 +51,9 @@ async fn run(settings: Settings) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "serves /livez, /readyz and /metrics");
+    }
     let shutdown = CancellationToken::new();
     if let Err(error) = end_on_signals(&shutdown) {
         tracing::error!(%error, "cannot wait for signals");

@@ -3,6 +3,7 @@
 //!
 //! `status.operator` names the managing operator, by namespace and Lease. An operator that finds another name writes its own as contender.
 //! A living operator removes that entry. If the entry stays for long enough, the first operator is gone, and the contender takes over.
+//! Each namespace has a contest of its own: in one where the first operator has lost its rights, it cannot defend itself, and lives.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -55,9 +56,9 @@ pub struct Neighbours {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By the other's name: one ChatDeployment is enough to find out whether it lives.
-    contests: HashMap<String, (Key, Instant)>,
-    gone: HashSet<String>,
+    /// By the other's name and the namespace, in which one ChatDeployment is enough to find out whether it lives.
+    contests: HashMap<(String, String), (Key, Instant)>,
+    gone: HashSet<(String, String)>,
 }
 
 impl Neighbours {
@@ -78,11 +79,12 @@ impl Neighbours {
             return others(named.contender).map_or(Verdict::Work, |contender| Verdict::Defend { contender });
         };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.gone.contains(&operator) {
+        let place = (operator.clone(), key.namespace.clone());
+        if state.gone.contains(&place) {
             return Verdict::Work;
         }
-        let Some((contested, since)) = state.contests.get(&operator).cloned() else {
-            state.contests.insert(operator.clone(), (key.clone(), now));
+        let Some((contested, since)) = state.contests.get(&place).cloned() else {
+            state.contests.insert(place, (key.clone(), now));
             return Verdict::Contend { operator };
         };
         let left = ANSWERS_WITHIN.saturating_sub(now.saturating_duration_since(since));
@@ -93,8 +95,8 @@ impl Neighbours {
             return Verdict::Stop { operator };
         }
         if left.is_zero() {
-            state.contests.remove(&operator);
-            state.gone.insert(operator);
+            state.contests.remove(&place);
+            state.gone.insert(place);
             return Verdict::Work;
         }
         Verdict::Wait(left)
@@ -115,7 +117,7 @@ mod tests {
         Key { namespace: "games".into(), name: name.into() }
     }
 
-    /// The status of one ChatDeployment, and operators that look at it and do what is said.
+    /// The status of one ChatDeployment, and operators that read it and act on it.
     #[derive(Default)]
     struct Status {
         operator: Option<String>,
@@ -165,6 +167,23 @@ mod tests {
         assert_eq!(status.look(&second, at(45)), Verdict::Work);
         assert_eq!(second.judge(&key("other"), other, at(46)), Verdict::Work);
         assert_eq!(status.operator.as_deref(), Some("b/two"));
+    }
+
+    #[test]
+    fn who_cannot_defend_itself_in_one_namespace_lives_in_the_others() {
+        let start = Instant::now();
+        let (first, second) = (Neighbours::new("a/one".into()), Neighbours::new("b/two".into()));
+        let elsewhere = Key { namespace: "elsewhere".into(), name: "chat".into() };
+        let unanswered = Named { operator: Some("a/one"), contender: Some("b/two") };
+        let mut status = Status { operator: Some("a/one".into()), contender: None };
+        second.judge(&elsewhere, Named { contender: None, ..unanswered }, start);
+        assert_eq!(status.look(&second, start), Verdict::Contend { operator: "a/one".into() });
+        // Where it lives it answers before the other has been unanswered for long enough.
+        assert_eq!(status.look(&first, start), Verdict::Defend { contender: "b/two".into() });
+        assert_eq!(status.look(&second, start), Verdict::Stop { operator: "a/one".into() });
+        assert_eq!(second.judge(&elsewhere, unanswered, start + ANSWERS_WITHIN), Verdict::Work);
+        let other = second.judge(&key("other"), Named { contender: None, ..unanswered }, start + ANSWERS_WITHIN);
+        assert_ne!(other, Verdict::Work, "what was found out there does not count here");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::cache::Cache;
 use crate::client::Client;
+use crate::death;
 use crate::desired::Installed;
 use crate::leader::{self, Leadership};
 use crate::metrics::Metrics;
@@ -19,6 +20,7 @@ use crate::queue::Queue;
 use crate::reconcile::{Reconciler, Stopped, work};
 use crate::scopes::Scopes;
 use crate::settings::Settings;
+use crate::storage;
 use crate::watch::{SLOW_START, Watches};
 
 const WORKERS: usize = 16;
@@ -85,8 +87,16 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         chatd_image: settings.chatd_image.clone(),
         valkey_image: settings.valkey_image.clone(),
         operator_namespace: namespace,
+        monitoring_namespaces: settings.monitoring_namespace.iter().filter(|name| !name.is_empty()).cloned().collect(),
     };
     let client = Client::new(kube, Arc::clone(&metrics), leadership.clone());
+    // Of an operator of some namespaces the definition is not, nor are all objects.
+    if settings.watch_namespace.is_empty() {
+        tasks.spawn(storage::keep_moved(client.clone(), shutdown.clone()));
+    }
+    let (cache_of, client_of, leads) = (Arc::clone(&cache), client.clone(), leadership.clone());
+    let counts = Arc::clone(&metrics);
+    tasks.spawn(death::tell(cache_of, client_of, leads, counts, ADMIN_PORT_OF_PODS, shutdown.clone()));
     let most = usize::from(settings.max_rollouts);
     let scopes = watches.scopes();
     let reconciler = Reconciler::new(

@@ -1,7 +1,10 @@
 //! The managed namespaces, and which of them can be read now. An unreadable one is skipped, and does not block the others. In
 //! memory; no I/O.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::desired::Kind;
 
 /// All namespaces (none by name), or each of some.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ struct Scope {
     unread: usize,
     /// Lists that the API server refuses.
     refused: usize,
+    /// Kinds of others that it has, and that can be read.
+    optional: BTreeSet<Kind>,
 }
 
 /// What the last try to read a list came to.
@@ -31,7 +36,7 @@ pub enum List {
 impl Scopes {
     /// `lists`: how many are read of each.
     pub fn new(namespaces: &[String], lists: usize) -> Self {
-        let scope = |namespace| Scope { namespace, unread: lists, refused: 0 };
+        let scope = |namespace| Scope { namespace, unread: lists, refused: 0, optional: BTreeSet::new() };
         let mut scopes: Vec<Scope> = namespaces.iter().cloned().map(|namespace| scope(Some(namespace))).collect();
         if scopes.is_empty() {
             scopes.push(scope(None));
@@ -61,6 +66,19 @@ impl Scopes {
             (_, true) if !was_refused => Some(false),
             _ => None,
         }
+    }
+
+    /// Whether this scope has a kind that not every cluster has. Returns whether that is new.
+    pub fn optional_is(&self, namespace: Option<&str>, kind: Kind, is_there: bool) -> bool {
+        let mut scopes = self.state();
+        let Some(scope) = scopes.iter_mut().find(|scope| scope.namespace.as_deref() == namespace) else { return false };
+        if is_there { scope.optional.insert(kind) } else { scope.optional.remove(&kind) }
+    }
+
+    /// Which of [`Kind::OPTIONAL`] there are in a namespace.
+    pub fn optional_kinds(&self, namespace: &str) -> BTreeSet<Kind> {
+        let is_of = |scope: &&Scope| scope.namespace.as_deref().is_none_or(|of| of == namespace);
+        self.state().iter().filter(is_of).flat_map(|scope| scope.optional.iter().copied()).collect()
     }
 
     /// Whether every list of every namespace has been read, but for those namespaces that cannot be.
@@ -111,6 +129,17 @@ mod tests {
         // It is deleted while the operator runs.
         assert_eq!((of("b", List::Read, List::Refused), scopes.left_out()), (Some(false), 1));
         assert!(scopes.are_synced() && !scopes.is_readable("elsewhere"));
+    }
+
+    #[test]
+    fn a_kind_that_not_every_cluster_has_comes_and_goes() {
+        let scopes = Scopes::new(&["a".into(), "b".into()], 0);
+        assert!(scopes.optional_is(Some("a"), Kind::PodMonitor, true));
+        assert!(!scopes.optional_is(Some("a"), Kind::PodMonitor, true), "nothing new");
+        let of = |namespace: &str| scopes.optional_kinds(namespace).into_iter().collect::<Vec<_>>();
+        assert_eq!((of("a"), of("b")), (vec![Kind::PodMonitor], vec![]));
+        assert!(scopes.are_synced() && scopes.optional_is(Some("a"), Kind::PodMonitor, false));
+        assert!(of("a").is_empty());
     }
 
     #[test]

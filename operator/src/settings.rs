@@ -51,6 +51,10 @@ pub struct Settings {
     #[arg(long, env = "CHATD_OPERATOR_WATCH_NAMESPACE", value_delimiter = ',')]
     pub watch_namespace: Vec<String>,
 
+    /// Namespace of Prometheus; may be repeated. Network policies let it read the metrics of the chat pods.
+    #[arg(long, env = "CHATD_OPERATOR_MONITORING_NAMESPACE", value_delimiter = ',', default_value = "monitoring")]
+    pub monitoring_namespace: Vec<String>,
+
     /// Address of /livez, /readyz and /metrics.
     #[arg(long, env = "CHATD_OPERATOR_ADMIN_LISTEN", default_value = "0.0.0.0:9091")]
     pub admin_listen: SocketAddr,

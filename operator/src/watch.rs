@@ -1,8 +1,10 @@
 //! The watches: they update the cache and queue the changed ChatDeployments. Does I/O.
 
+mod optional;
+
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
@@ -19,7 +21,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::api::ChatDeployment;
-use crate::backoff::{backoff, random};
+use crate::backoff::{Failures, random};
 use crate::cache::{Cache, Deployment, Source};
 use crate::desired::Kind;
 use crate::queue::Queue;
@@ -41,6 +43,7 @@ pub struct Watches {
     scopes: Scopes,
 }
 
+#[derive(Clone)]
 struct Feed {
     cache: Arc<Cache>,
     queue: Arc<Queue>,
@@ -115,6 +118,9 @@ impl Watches {
         self.metadata::<PodDisruptionBudget>(client, of(kind), kind, &ours);
         let kind = Kind::HorizontalPodAutoscaler;
         self.metadata::<HorizontalPodAutoscaler>(client, of(kind), kind, &ours);
+        for kind in Kind::OPTIONAL {
+            self.tasks.spawn(optional::watch(client.clone(), kind, of(kind), ours.clone()));
+        }
     }
 
     /// Of these kinds the metadata is enough: their content is read only when it has changed.
@@ -158,8 +164,28 @@ impl Feed {
         }
     }
 
+    /// The kind, if it is one that a cluster has or not: nothing waits for that.
+    fn optional(&self) -> Option<Kind> {
+        match self.source {
+            Source::Children(kind) => Some(kind).filter(|kind| Kind::OPTIONAL.contains(kind)),
+            Source::Deployments | Source::Pods => None,
+        }
+    }
+
     fn list_is(&self, progress: &mut Progress, now: List, why: &str) {
         let namespace = self.namespace.as_deref();
+        if let Some(kind) = self.optional() {
+            if self.scopes.optional_is(namespace, kind, now == List::Read) {
+                tracing::info!(
+                    kind = kind.as_str(),
+                    namespace,
+                    is_there = now == List::Read,
+                    "an optional kind came or went"
+                );
+                self.cache.deployments().iter().for_each(|key| self.queue.add(key));
+            }
+            return;
+        }
         let before = std::mem::replace(&mut progress.list, now);
         match (namespace, self.scopes.list_is(namespace, before, now)) {
             (Some(namespace), Some(false)) => {
@@ -180,12 +206,17 @@ impl Feed {
         }
     }
 
-    /// Waits longer after each failure in a row. A list that only begins is no success yet. Returns whether the API server refused it.
+    /// Waits longer after each failure in a row. A list that only begins is no success yet, and a watch that goes on where it broke off
+    /// does not show that it works again. Returns whether the API server refused it.
     async fn failed(&self, error: &watcher::Error, progress: &mut Progress) -> bool {
-        let delay = backoff(progress.failures, random());
-        progress.failures = progress.failures.saturating_add(1);
+        let delay = progress.failures.another(Instant::now(), random());
         let why: String = error.to_string().chars().take(LONGEST_REASON).collect();
         let is_refused = is_refusal(error);
+        if is_refused && self.optional().is_some() {
+            // What was known of it is gone with the kind.
+            self.mark(Mark::Begins);
+            self.mark(Mark::Ends);
+        }
         if is_refused {
             self.list_is(progress, List::Refused, &why);
         }
@@ -211,7 +242,7 @@ fn is_refusal(error: &watcher::Error) -> bool {
 #[derive(Default)]
 struct Progress {
     list: List,
-    failures: u32,
+    failures: Failures,
 }
 
 #[derive(Clone, Copy)]
@@ -221,7 +252,7 @@ enum Mark {
 }
 
 /// Takes one watch's events to the end of its stream: the marks of its lists and its failures are alike for all kinds. One that was
-/// refused starts again with its list: a quiet watch would not show that access is granted again.
+/// refused starts again with its list: a quiet watch would not show that access is granted again. One of an optional kind ends then.
 async fn follow<K: Send + 'static, S: Stream<Item = watcher::Result<Event<K>>> + Send + 'static>(
     stream: impl Fn() -> S + Send,
     feed: Feed,
@@ -235,13 +266,16 @@ async fn follow<K: Send + 'static, S: Stream<Item = watcher::Result<Event<K>>> +
             Ok(Event::Init) => feed.mark(Mark::Begins),
             Ok(Event::InitDone) => {
                 feed.mark(Mark::Ends);
-                progress.failures = 0;
+                progress.failures = Failures::default();
                 feed.list_is(&mut progress, List::Read, "");
             }
             Ok(Event::InitApply(object) | Event::Apply(object)) => put(&feed, object),
             Ok(Event::Delete(object)) => remove(&feed, object),
             Err(error) => {
                 if feed.failed(&error, &mut progress).await {
+                    if feed.optional().is_some() {
+                        return;
+                    }
                     events = Box::pin(stream());
                 }
             }

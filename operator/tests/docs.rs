@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::CommandFactory;
-use operator::metrics::{Gauges, Metrics};
+use operator::metrics::{DeploymentFigures, Gauges, Metrics};
 use operator::settings::Command;
 use operator::status::Reason;
 
@@ -47,8 +47,14 @@ fn metrics_are_those_of_the_admin_port() {
     // A label is shown once something has been counted under it.
     metrics.called("get", 200);
     metrics.reconciled("ok", Duration::ZERO);
-    let text = metrics.encode(Gauges::default()).unwrap();
+    let states = vec![DeploymentFigures { conditions: vec![("Ready".into(), true)], ..DeploymentFigures::default() }];
+    let text = metrics.encode(Gauges { states, ..Gauges::default() }).unwrap();
     check("operator metrics", &metrics_table(&text));
+}
+
+#[test]
+fn the_alerts_are_those_of_the_rules() {
+    check("alerts", &operator::monitoring::table());
 }
 
 #[test]

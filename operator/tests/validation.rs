@@ -37,6 +37,8 @@ fn refused() -> Vec<(Value, &'static str)> {
         (json!({ "web": { "allowedOrigins": ["*"] } }), "web.allowedOrigins must be origins"),
         (json!({ "web": { "trustedProxies": ["10.0.0.1/8"] } }), "web.trustedProxies must be networks"),
         (json!({ "web": { "trustedProxies": ["10.0.0.1"] } }), "web.trustedProxies must be networks"),
+        (json!({ "tcp": { "onWrongPod": "Relay", "remoteRoomPolicy": "Relay" } }), "set only one of them"),
+        (json!({ "tcp": { "remoteRoomPolicy": "Refuse" } }), "supported values"),
         (json!({ "service": { "tcpPort": 80, "webPort": 80 } }), "must differ"),
         (json!({ "service": { "loadBalancerClass": "x" } }), "needs service.type: LoadBalancer"),
         (json!({ "service": { "externalTrafficPolicy": "Local" } }), "needs service.type: NodePort or LoadBalancer"),
@@ -61,6 +63,10 @@ fn refused() -> Vec<(Value, &'static str)> {
         (sentinel(json!(["a"]), "m"), "must each be host:port"),
         (sentinel(json!(["a:1"]), "m m"), "masterName must consist of"),
         (json!({ "autoscaling": { "minReplicas": 5, "maxReplicas": 4 } }), "must be at most autoscaling.maxReplicas"),
+        (json!({ "autoscaling": { "maxReplicas": 5, "freeSeats": 0 } }), "must be a number from 1 to"),
+        (json!({ "autoscaling": { "maxReplicas": 5, "freeSeats": "100%" } }), "Too long"),
+        (json!({ "autoscaling": { "maxReplicas": 5, "freeSeats": "0%" } }), "must be a number from 1 to"),
+        (json!({ "autoscaling": { "maxReplicas": 5, "freeSeats": "20" } }), "must be a number from 1 to"),
         (json!({ "autoscaling": {} }), "Required value"),
         (json!({ "drain": { "deadlineSeconds": 5 } }), "should be greater than or equal to 6"),
     ]);
@@ -198,16 +204,19 @@ fn changes() -> Vec<(Value, Value, &'static str)> {
     ]
 }
 
-fn object(name: &str, spec: Value) -> DynamicObject {
+fn object(version: &str, name: &str, spec: Value) -> DynamicObject {
     serde_json::from_value(json!({
-        "apiVersion": "chatd.dev/v1alpha1", "kind": "ChatDeployment", "metadata": { "name": name }, "spec": spec,
+        "apiVersion": format!("chatd.dev/{version}"), "kind": "ChatDeployment", "metadata": { "name": name }, "spec": spec,
     }))
     .unwrap()
 }
 
-async fn api() -> Api<DynamicObject> {
+/// Rules and bounds are those of both.
+const VERSIONS: [&str; 2] = ["v1beta1", "v1alpha1"];
+
+async fn api(version: &str) -> Api<DynamicObject> {
     let client = kube::Client::try_default().await.expect("a cluster: set KUBECONFIG");
-    let kind = GroupVersionKind::gvk("chatd.dev", "v1alpha1", "ChatDeployment");
+    let kind = GroupVersionKind::gvk("chatd.dev", version, "ChatDeployment");
     Api::default_namespaced_with(client, &ApiResource::from_gvk(&kind))
 }
 
@@ -232,7 +241,14 @@ fn every_rule_has_a_case() {
 #[tokio::test]
 #[ignore = "needs a cluster"]
 async fn what_is_wrong_is_refused_with_a_sentence() {
-    let api = api().await;
+    for version in VERSIONS {
+        are_refused_or_accepted(version).await;
+    }
+}
+
+async fn are_refused_or_accepted(version: &str) {
+    let api = api(version).await;
+    let object = |name: &str, spec: Value| object(version, name, spec);
     let dry = PostParams { dry_run: true, ..PostParams::default() };
     for (spec, part) in refused() {
         let message = said(api.create(&dry, &object("validation", spec.clone())).await);
@@ -246,6 +262,13 @@ async fn what_is_wrong_is_refused_with_a_sentence() {
     for spec in accepted.chain([
         json!({ "pod": { "resources": { "requests": { "cpu": 1, "memory": "64Mi" } } } }),
         json!({ "web": { "trustedProxies": ["fd00::/8"] } }),
+        json!({ "tcp": { "remoteRoomPolicy": "Redirect" } }),
+        json!({ "tcp": { "onWrongPod": "Redirect" } }),
+        json!({ "autoscaling": { "maxReplicas": 5, "freeSeats": "20%" } }),
+        json!({
+            "autoscaling": { "maxReplicas": 5, "freeSeats": 200 },
+            "pod": { "resources": { "requests": { "memory": "1Gi" } } },
+        }),
     ]) {
         assert_eq!(said(api.create(&dry, &object("validation", spec.clone())).await), "accepted", "{spec}");
     }
@@ -254,10 +277,11 @@ async fn what_is_wrong_is_refused_with_a_sentence() {
 #[tokio::test]
 #[ignore = "needs a cluster"]
 async fn what_cannot_change_is_refused_with_a_sentence() {
-    let api = api().await;
-    for (index, (before, after, part)) in changes().into_iter().enumerate() {
+    for ((index, (before, after, part)), version) in changes().into_iter().enumerate().zip(VERSIONS.into_iter().cycle())
+    {
+        let api = api(version).await;
         let name = format!("change-{index}-{}", std::process::id());
-        api.create(&PostParams::default(), &object(&name, before)).await.unwrap();
+        api.create(&PostParams::default(), &object(version, &name, before)).await.unwrap();
         let message = said(api.patch(&name, &PatchParams::default(), &Patch::Merge(json!({ "spec": after }))).await);
         api.delete(&name, &DeleteParams::default()).await.unwrap();
         assert!(message.contains(part), "{after}: {message}");

@@ -6,6 +6,7 @@ mod demo;
 mod deploy;
 mod forward;
 mod http_demo;
+mod soak;
 mod tcp_demo;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +33,8 @@ enum Command {
     HttpDemo(demo::Arguments),
     /// Forwards the ports of a running demo until Ctrl-C.
     Forward(forward::Arguments),
+    /// Loads a deployment whose pods are killed and drained meanwhile, and checks that nothing grows.
+    Soak(soak::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::TcpDemo(arguments) => demo::run(&arguments, &tcp_demo::DEMO),
         Command::HttpDemo(arguments) => demo::run(&arguments, &http_demo::DEMO),
         Command::Forward(arguments) => forward::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
     };
     programs::exit_code(done)
 }

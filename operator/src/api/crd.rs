@@ -8,7 +8,14 @@ use crate::yaml::{YamlError, to_yaml};
 
 const HEADER: &str = "# Generated from operator/src/api by `chatd-operator crd`; a test compares. Do not edit.\n";
 
-/// The CustomResourceDefinition as the API server accepts it.
+/// The group of a ChatDeployment.
+pub const GROUP: &str = "chatd.dev";
+/// The version that the operator, the plugin and the documentation use.
+pub const VERSION: &str = "v1beta1";
+/// The version before it: deprecated, served with the same schema, and the one that etcd holds until the definition says otherwise.
+pub const FORMER_VERSION: &str = "v1alpha1";
+
+/// The CustomResourceDefinition as the API server accepts it: one schema, and two versions that need no conversion for it.
 pub fn crd() -> Value {
     let mut crd = serde_json::to_value(ChatDeployment::crd()).unwrap_or_default();
     tidy(&mut crd);
@@ -17,13 +24,37 @@ pub fn crd() -> Value {
         for rule in RULES {
             add_rule(schema, rule);
         }
+        list_types("", schema);
+        // Tools that go by conditions take an object without a status for a finished one: until the operator has looked at it, its
+        // status is about no generation.
+        schema["properties"]["status"]["default"] = json!({ "observedGeneration": -1 });
         // A ChatDeployment without a spec is one with the empty spec.
         schema["properties"]["spec"]["default"] = json!({});
         if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
             required.retain(|field| field != "spec");
         }
     }
+    crd["spec"]["conversion"] = json!({ "strategy": "None" });
+    if let Some(versions) = crd.pointer_mut("/spec/versions").and_then(Value::as_array_mut) {
+        let former = versions.first().cloned().map(former);
+        for version in versions.iter_mut() {
+            version["storage"] = false.into();
+        }
+        versions.extend(former);
+    }
     crd
+}
+
+/// The former version with the content of the present one, which gives up being stored for it: an operator of the last release, and its
+/// definition, can then be put back at any time.
+fn former(mut version: Value) -> Value {
+    version["name"] = FORMER_VERSION.into();
+    version["deprecated"] = true.into();
+    version["deprecationWarning"] = format!(
+        "{GROUP}/{FORMER_VERSION} ChatDeployment is deprecated: write {GROUP}/{VERSION}, which has the same fields"
+    )
+    .into();
+    version
 }
 
 /// The same as YAML, as crds/chatdeployments.yaml holds it.
@@ -79,6 +110,37 @@ fn bound(schema: &mut Value) {
     }
 }
 
+/// The lists whose items several writers may own, by server-side apply: with their keys, or as sets of texts. Every other one belongs to
+/// one writer as a whole; so must those whose empty value means something else than none at all, since server-side apply leaves an
+/// empty list behind when the last item of a shared one is taken out.
+const SHARED_LISTS: [(&str, &[&str]); 5] = [
+    ("spec.imagePullSecrets", &["name"]),
+    ("spec.redis.external.sentinel.addresses", &[]),
+    ("spec.web.allowedOrigins", &[]),
+    ("spec.web.trustedProxies", &[]),
+    ("status.conditions", &["type"]),
+];
+
+fn list_types(place: &str, schema: &mut Value) {
+    let shared = SHARED_LISTS.iter().find(|(list, _)| *list == place).map(|(_, keys)| *keys);
+    if schema["type"] == "array" {
+        schema["x-kubernetes-list-type"] = match shared {
+            None => "atomic",
+            Some([]) => "set",
+            Some(keys) => {
+                schema["x-kubernetes-list-map-keys"] = json!(keys);
+                "map"
+            }
+        }
+        .into();
+        list_types(&format!("{place}[]"), &mut schema["items"]);
+    }
+    let inner = |name: &str| if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
+    for (name, field) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+        list_types(&inner(name), field);
+    }
+}
+
 fn add_rule(schema: &mut Value, rule: &Rule) {
     let Some(place) = at(schema, rule.at) else { return };
     let rules = place.entry("x-kubernetes-validations").or_insert_with(|| json!([]));
@@ -113,6 +175,21 @@ mod tests {
             let place = at(schema, rule.at).unwrap_or_else(|| panic!("no place {}", rule.at));
             let rules = place["x-kubernetes-validations"].as_array().unwrap();
             assert!(rules.iter().any(|entry| entry["rule"] == rule.cel), "{}", rule.at);
+        }
+    }
+
+    /// Server-side apply leaves it behind where the last item was.
+    #[test]
+    fn an_empty_shared_list_means_the_same_as_none() {
+        let parsed = |spec: Value| {
+            let spec: crate::api::ChatDeploymentSpec = serde_json::from_value(spec).unwrap();
+            serde_json::to_value(spec).unwrap()
+        };
+        // A list of Sentinels must not be empty.
+        for (place, _) in SHARED_LISTS.iter().filter(|(place, _)| !place.contains("sentinel")) {
+            let Some(path) = place.strip_prefix("spec.") else { continue };
+            let spec = path.rsplit('.').fold(json!([]), |inner, name| json!({ name: inner }));
+            assert_eq!(parsed(spec), parsed(json!({})), "{place}");
         }
     }
 

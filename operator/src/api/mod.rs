@@ -1,8 +1,9 @@
-//! The API that users write: the `ChatDeployment` of `chatd.dev/v1alpha1`. No I/O. The doc comments of the fields become `kubectl
+//! The API that users write: the `ChatDeployment` of `chatd.dev/v1beta1`, and of `v1alpha1`, which is the same. No I/O. The doc comments of the fields become `kubectl
 //! explain` and docs/chatdeployment.md; checks that a type cannot express are in `rules.rs`.
 
 mod autoscaling;
 mod crd;
+mod monitoring;
 mod network;
 mod pod;
 mod quantity;
@@ -10,22 +11,25 @@ mod redis;
 mod rooms;
 mod rules;
 mod status;
+mod tls;
 
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use autoscaling::{Autoscaling, Behavior, ScalingPolicy, ScalingRules};
-pub use crd::{crd, crd_yaml};
+pub use autoscaling::{Autoscaling, Behavior, FreeSeats, ScalingPolicy, ScalingRules};
+pub use crd::{FORMER_VERSION, GROUP, VERSION, crd, crd_yaml};
+pub use monitoring::{Monitoring, MonitoringType};
 pub use network::{ExternalTrafficPolicy, NetworkPolicy, NetworkPolicyType, PerPod, PerPodType, Service, ServiceType};
 pub use pod::{ImagePullPolicy, LocalSecret, Pod, Resources};
 pub use quantity::{Quantity, thousandths as quantity_value};
 pub use redis::{
     Auth, External, Managed, Persistence, Redis, RedisType, SecretKey, Sentinel, Tls, TokenKeys, WhenDeleted,
 };
-pub use rooms::{Drain, Limits, OnWrongPod, Requirement, Rollout, Rooms, Switch, Tcp, Web};
+pub use rooms::{Drain, Limits, RemoteRoomPolicy, Requirement, Rollout, Rooms, Switch, Tcp, Web};
 pub use rules::{RULES, Rule};
 pub use status::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
+pub use tls::{ClientTls, TcpTls};
 
 /// The desired state of a chat deployment. Every field has a default: `{}` gives three chat pods that share a Valkey run by the
 /// operator.
@@ -34,7 +38,7 @@ pub use status::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "chatd.dev",
-    version = "v1alpha1",
+    version = "v1beta1",
     kind = "ChatDeployment",
     namespaced,
     shortname = "chatd",
@@ -47,7 +51,12 @@ pub use status::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
         status_replicas_path = ".status.replicas",
         label_selector_path = ".status.selector"
     ),
-    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas", description = "Desired chat pods"),
+    printcolumn(
+        name = "Desired",
+        type_ = "integer",
+        json_path = ".status.desiredReplicas",
+        description = "Desired chat pods"
+    ),
     printcolumn(
         name = "Ready",
         type_ = "integer",
@@ -62,6 +71,24 @@ pub use status::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
         description = "Players in all rooms"
     ),
     printcolumn(
+        name = "Free",
+        type_ = "integer",
+        json_path = ".status.freeSeats",
+        description = "Places for more players"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why it is ready or not"
+    ),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        json_path = ".status.version",
+        description = "Version of chatd in the pods"
+    ),
+    printcolumn(
         name = "Redis",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"RedisReady\")].reason",
@@ -72,7 +99,8 @@ pub use status::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
 #[serde(rename_all = "camelCase", default)]
 pub struct ChatDeploymentSpec {
     /// Number of chat pods. `kubectl scale` and an autoscaler write it too, so omit it from manifests that a tool applies
-    /// repeatedly while `autoscaling` is set. With `autoscaling` the operator keeps the number between its bounds.
+    /// repeatedly while `autoscaling` is set. With `autoscaling` the operator keeps the number between its bounds; if only
+    /// `freeSeats` is set, `replicas` counts for the first pods alone.
     #[schemars(range(min = 0, max = 500))]
     pub replicas: i32,
 
@@ -106,6 +134,10 @@ pub struct ChatDeploymentSpec {
     /// Browsers, port 8081.
     pub web: Web,
 
+    /// TLS with clients. Unset: both ports are plaintext.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ClientTls>,
+
     /// The Service through which clients connect.
     pub service: Service,
 
@@ -118,7 +150,7 @@ pub struct ChatDeploymentSpec {
     /// The keys that sign the tokens with which clients resume their seats, and that authenticate links between pods.
     pub token_keys: TokenKeys,
 
-    /// Scales the number of pods by their CPU utilization. Requires a metrics server. Unset: `replicas` alone decides.
+    /// Scales the number of pods by their CPU utilization, by their free seats, or by both. Unset: `replicas` alone decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
 
@@ -130,6 +162,10 @@ pub struct ChatDeploymentSpec {
 
     /// Sources that may connect to the pods. Effective only if the cluster's network plugin enforces NetworkPolicies.
     pub network_policy: NetworkPolicy,
+
+    /// Objects for Prometheus. Unset: `type: Auto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
 }
 
 impl Default for ChatDeploymentSpec {
@@ -147,33 +183,50 @@ impl Default for ChatDeploymentSpec {
             service: Service::default(),
             per_pod: PerPod::default(),
             redis: Redis::default(),
+            tls: None,
             token_keys: TokenKeys::default(),
             autoscaling: None,
             drain: Drain::default(),
             rollout: Rollout::default(),
             network_policy: NetworkPolicy::default(),
+            monitoring: None,
         }
     }
 }
 
+impl ChatDeployment {
+    /// The desired number of pods. With free seats it is what the operator last decided.
+    pub fn desired_replicas(&self) -> i32 {
+        let decided = self.status.as_ref().filter(|_| self.spec.scales_by_free_seats());
+        self.spec.effective_replicas(decided.and_then(|status| status.desired_replicas))
+    }
+}
+
 impl ChatDeploymentSpec {
-    /// The desired number of pods: `replicas`, clamped to the bounds of `autoscaling`.
-    pub fn effective_replicas(&self) -> i32 {
-        match &self.autoscaling {
-            Some(autoscaling) => {
-                // The API server refuses min > max; an object from before that rule must still not panic.
-                let most = autoscaling.max_replicas.max(1);
-                self.replicas.clamp(autoscaling.min_replicas.clamp(1, most), most)
-            }
-            None => self.replicas.max(0),
-        }
+    /// Whether there are to be objects for Prometheus.
+    pub fn monitoring_type(&self) -> MonitoringType {
+        self.monitoring.as_ref().map_or(MonitoringType::Auto, |monitoring| monitoring.type_)
+    }
+
+    /// The desired number of pods: `replicas`, which an autoscaler by CPU writes, or what `by_free_seats` asks for, or the greater of
+    /// both, clamped to the bounds of `autoscaling`.
+    pub fn effective_replicas(&self, by_free_seats: Option<i32>) -> i32 {
+        let Some(autoscaling) = &self.autoscaling else { return self.replicas.max(0) };
+        let by_cpu = autoscaling.cpu_target().map(|_| self.replicas);
+        let (least, most) = autoscaling.bounds();
+        by_cpu.max(by_free_seats).unwrap_or(self.replicas).clamp(least, most)
+    }
+
+    /// Whether free seats ask for a number of pods.
+    pub fn scales_by_free_seats(&self) -> bool {
+        self.autoscaling.as_ref().is_some_and(|autoscaling| autoscaling.free_seats.is_some())
     }
 
     /// The answer to a raw TCP client that joins at a pod other than the owner: as configured, or a redirect if the client can
     /// follow it.
-    pub fn on_wrong_pod(&self) -> OnWrongPod {
+    pub fn remote_room_policy(&self) -> RemoteRoomPolicy {
         let can_follow = self.service.type_ == ServiceType::ClusterIP || self.per_pod.type_ != PerPodType::None;
-        let fitting = if can_follow { OnWrongPod::Redirect } else { OnWrongPod::Relay };
-        self.tcp.on_wrong_pod.unwrap_or(fitting)
+        let fitting = if can_follow { RemoteRoomPolicy::Redirect } else { RemoteRoomPolicy::Relay };
+        self.tcp.remote_room_policy.or(self.tcp.on_wrong_pod).unwrap_or(fitting)
     }
 }

@@ -102,7 +102,7 @@ impl Default for Service {
 #[serde(rename_all = "camelCase", default)]
 pub struct PerPod {
     /// Type of each pod's Service. None: pods have no address outside the cluster. Pods then relay the sessions of browsers, and
-    /// treat raw TCP clients according to `tcp.onWrongPod`: if unset and with `service.type: ClusterIP`, they get a REDIRECT.
+    /// treat raw TCP clients according to `tcp.remoteRoomPolicy`: if unset and with `service.type: ClusterIP`, they get a REDIRECT.
     #[serde(rename = "type")]
     pub type_: PerPodType,
 

@@ -139,7 +139,9 @@ pub struct Auth {
     pub password_secret_ref: SecretKey,
 }
 
+// A name and a key of two writers would be a third Secret's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct SecretKey {
     /// Name of a Secret in the namespace of the ChatDeployment.
     #[schemars(length(min = 1, max = 253))]

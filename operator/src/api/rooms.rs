@@ -18,7 +18,7 @@ pub enum Requirement {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum OnWrongPod {
+pub enum RemoteRoomPolicy {
     Redirect,
     Relay,
 }
@@ -43,11 +43,16 @@ pub struct Rooms {
     #[serde(rename = "recordTTLSeconds")]
     #[schemars(range(min = 60, max = 86400))]
     pub record_ttl_seconds: i32,
+
+    /// Whether a pod that holds far more rooms than the others lets them create new ones, and gives some of its own away, the
+    /// quietest first. Unset: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<bool>,
 }
 
 impl Default for Rooms {
     fn default() -> Self {
-        Self { max_players: 4, seat_hold_seconds: 30, empty_ttl_seconds: 600, record_ttl_seconds: 3600 }
+        Self { max_players: 4, seat_hold_seconds: 30, empty_ttl_seconds: 600, record_ttl_seconds: 3600, balance: None }
     }
 }
 
@@ -95,7 +100,11 @@ pub struct Tcp {
     /// Answer to a raw TCP client that joins a room of another pod: the owner's address, or a relayed session. Unset: Redirect if
     /// clients can reach pods (`service.type: ClusterIP`, or `perPod` is set), else Relay.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_wrong_pod: Option<OnWrongPod>,
+    pub remote_room_policy: Option<RemoteRoomPolicy>,
+
+    /// Deprecated: the former name of `remoteRoomPolicy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_wrong_pod: Option<RemoteRoomPolicy>,
 
     /// Required: each raw TCP connection must start with a PROXY header (version 1 or 2), sent by a load balancer in front.
     pub proxy_protocol: Requirement,

@@ -8,7 +8,7 @@ pub struct Rule {
     pub at: &'static str,
     /// What has to be true; `self` is what stands at the place.
     pub cel: &'static str,
-    /// What the user is told if it is not.
+    /// The message if it is violated.
     pub message: &'static str,
 }
 
@@ -60,8 +60,8 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "spec",
-        "!has(self.autoscaling) || (has(self.pod.resources.requests) && 'cpu' in self.pod.resources.requests) || (has(self.pod.resources.limits) && 'cpu' in self.pod.resources.limits)",
-        "autoscaling goes by CPU in per cent of what is requested: set pod.resources.requests.cpu",
+        "!has(self.autoscaling) || (has(self.autoscaling.freeSeats) && !has(self.autoscaling.targetCPUUtilizationPercentage)) || (has(self.pod.resources.requests) && 'cpu' in self.pod.resources.requests) || (has(self.pod.resources.limits) && 'cpu' in self.pod.resources.limits)",
+        "autoscaling goes by CPU in per cent of what is requested: set pod.resources.requests.cpu, or autoscaling.freeSeats without a target for CPU",
     ),
     rule(
         "spec.image",
@@ -112,6 +112,11 @@ pub const RULES: &[Rule] = &[
         "spec.web.trustedProxies",
         "self.all(network, isCIDR(network) && cidr(network) == cidr(network).masked())",
         "web.trustedProxies must be networks such as 10.0.0.0/8 or fd00::/8, with zeros after the prefix",
+    ),
+    rule(
+        "spec.tcp",
+        "!has(self.remoteRoomPolicy) || !has(self.onWrongPod)",
+        "tcp.onWrongPod is the former name of tcp.remoteRoomPolicy: set only one of them",
     ),
     rule("spec.service", "self.tcpPort != self.webPort", "service.tcpPort and service.webPort must differ"),
     rule(
@@ -216,5 +221,10 @@ pub const RULES: &[Rule] = &[
         "spec.autoscaling",
         "self.minReplicas <= self.maxReplicas",
         "autoscaling.minReplicas must be at most autoscaling.maxReplicas",
+    ),
+    rule(
+        "spec.autoscaling.freeSeats",
+        "type(self) == int ? self >= 1 && self <= 50000000 : self.matches('^[1-9][0-9]?%$')",
+        "autoscaling.freeSeats must be a number from 1 to 50000000, or a share from 1% to 99% of all seats, such as 20%",
     ),
 ];

@@ -18,6 +18,10 @@ pub struct ChatDeploymentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contender: Option<String>,
 
+    /// Desired chat pods: `replicas`, or what `autoscaling` makes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired_replicas: Option<i32>,
+
     /// Existing chat pods.
     pub replicas: i32,
 
@@ -35,6 +39,10 @@ pub struct ChatDeploymentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
 
+    /// Versions of chatd that the pods run: one, or several during a rollout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+
     /// Addresses for clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
@@ -51,8 +59,13 @@ pub struct ChatDeploymentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub players: Option<i64>,
 
-    /// Ready, Progressing, Degraded and RedisReady. docs/chatdeployment.md lists the reasons with their remedies.
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    /// Free seats in all pods that do not drain: places for more players, see `autoscaling.freeSeats`. Absent if a pod did not
+    /// answer, or runs a version that does not count them. At most 30 s old, or within 1 % of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_seats: Option<i64>,
+
+    /// Ready, Progressing, Degraded and RedisReady, and Stalled while it is True. docs/chatdeployment.md lists the reasons with
+    /// their remedies.
     pub conditions: Vec<Condition>,
 }
 
@@ -76,23 +89,29 @@ pub struct RedisStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// Ready, Progressing, Degraded or RedisReady.
+    /// Ready, Progressing, Degraded, RedisReady or Stalled.
     #[serde(rename = "type")]
+    #[schemars(length(min = 1, max = 316))]
     pub type_: String,
 
     /// True, False or Unknown.
+    #[schemars(extend("enum" = ["True", "False", "Unknown"]))]
     pub status: String,
 
     /// Reason, one word of a fixed list.
+    #[schemars(length(min = 1, max = 1024), extend("pattern" = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"))]
     pub reason: String,
 
     /// Explanation in a sentence, with a remedy.
+    #[schemars(length(max = 32768))]
     pub message: String,
 
     /// Time of the last change of `status`.
+    #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: String,
 
     /// Generation of the spec that this condition describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
 }

@@ -97,8 +97,7 @@ mod tests {
     #[test]
     fn an_address_of_ipv6_stands_in_brackets() {
         let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "u".into() };
-        let installed =
-            Installed { chatd_image: "c".into(), valkey_image: "v".into(), operator_namespace: "system".into() };
+        let installed = Installed::sample();
         let mut spec = ChatDeploymentSpec::default();
         let facts = Facts::default();
         let tcp = |spec: &ChatDeploymentSpec, ingress| {

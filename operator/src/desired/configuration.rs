@@ -2,9 +2,10 @@
 
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
 
+use super::client_tls::{self, TLS_FILES};
 use super::services::{ADMIN_PORT, PEER_PORT, TCP_PORT, WEB_PORT};
 use super::{Context, Directory, addresses, pod_services};
-use crate::api::{OnWrongPod, Requirement, Switch};
+use crate::api::{RemoteRoomPolicy, Requirement, Switch};
 
 pub const TOKEN_KEYS: &str = "/etc/chatd/token-keys";
 pub const REDIS_FILES: &str = "/etc/chatd/redis";
@@ -13,7 +14,7 @@ pub const ADDRESSES: &str = "/etc/chatd/addresses";
 /// The setting by which pods know that they belong together.
 pub const DEPLOYMENT_UID: &str = "CHATD_DEPLOYMENT_UID";
 
-/// Only what differs from chatd's own defaults, or must not follow them when they change, is said.
+/// Sets only what differs from chatd's own defaults, or must not follow them when they change.
 pub fn environment(context: &Context<'_>, directory: &Directory) -> Vec<EnvVar> {
     let spec = context.spec;
     let mut variables = vec![
@@ -40,12 +41,18 @@ pub fn environment(context: &Context<'_>, directory: &Directory) -> Vec<EnvVar> 
     for file in &directory.files {
         variables.push(set(file.variable, &format!("{REDIS_FILES}/{}", file.path)));
     }
+    for file in client_tls::files(spec) {
+        variables.push(set(file.variable, &format!("{TLS_FILES}/{}", file.path)));
+    }
+    if let Some(tls) = &spec.tls {
+        variables.push(set("CHATD_TCP_TLS", client_tls::tcp_mode(tls)));
+    }
     if pod_services::wanted(context).is_some() {
         variables.push(set("CHATD_ADVERTISE_FILE", &format!("{ADDRESSES}/{}", addresses::FILE)));
     }
-    let on_wrong_pod = match spec.on_wrong_pod() {
-        OnWrongPod::Redirect => "redirect",
-        OnWrongPod::Relay => "relay",
+    let on_wrong_pod = match spec.remote_room_policy() {
+        RemoteRoomPolicy::Redirect => "redirect",
+        RemoteRoomPolicy::Relay => "relay",
     };
     let (rooms, limits) = (&spec.rooms, &spec.limits);
     let per_client_ip = limits.per_client_ip == Switch::Enabled;
@@ -65,6 +72,9 @@ pub fn environment(context: &Context<'_>, directory: &Directory) -> Vec<EnvVar> 
         set("CHATD_DRAIN_DEADLINE", &spec.drain.deadline_seconds.to_string()),
         set("CHATD_LOG_FORMAT", "json"),
     ]);
+    if let Some(balance) = rooms.balance {
+        variables.push(set("CHATD_BALANCE", on_off(balance)));
+    }
     if !spec.web.allowed_origins.is_empty() {
         variables.push(set("CHATD_ALLOWED_ORIGINS", &spec.web.allowed_origins.join(",")));
     }

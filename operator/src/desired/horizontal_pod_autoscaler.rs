@@ -5,30 +5,34 @@ use k8s_openapi::api::autoscaling::v2::{
     HorizontalPodAutoscaler, HorizontalPodAutoscalerBehavior, HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget,
 };
 
-use super::{API_VERSION, CHAT, Child, Context, KIND, Kind};
+use super::{CHAT, CONTAINER, Child, Context, KEPT_API_VERSION, KIND, Kind};
 use crate::api::ScalingRules;
 
 pub fn chat(context: &Context<'_>) -> Option<Child> {
     let settings = context.spec.autoscaling.as_ref()?;
+    let target = settings.cpu_target()?;
+    let (least, most) = settings.bounds();
+    // Its controller obeys the least before it looks at metrics, and then knows the number of pods that there are.
+    let floor = context.facts.seats_floor.map_or(least, |floor| floor.clamp(least, most));
     let autoscaler = HorizontalPodAutoscaler {
         metadata: context.metadata(context.names().chat(), CHAT),
         spec: Some(HorizontalPodAutoscalerSpec {
             scale_target_ref: CrossVersionObjectReference {
-                api_version: Some(API_VERSION.to_owned()),
+                api_version: Some(KEPT_API_VERSION.to_owned()),
                 kind: KIND.to_owned(),
                 name: context.owner.name.clone(),
             },
-            min_replicas: Some(settings.min_replicas),
+            min_replicas: Some(floor),
             max_replicas: settings.max_replicas,
             metrics: Some(vec![MetricSpec {
                 type_: "ContainerResource".to_owned(),
                 // Of the container, so that a sidecar of a service mesh does not count.
                 container_resource: Some(ContainerResourceMetricSource {
-                    container: "chatd".to_owned(),
+                    container: CONTAINER.to_owned(),
                     name: "cpu".to_owned(),
                     target: MetricTarget {
                         type_: "Utilization".to_owned(),
-                        average_utilization: Some(settings.target_cpu_utilization_percentage),
+                        average_utilization: Some(target),
                         ..MetricTarget::default()
                     },
                 }),

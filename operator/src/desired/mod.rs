@@ -1,9 +1,11 @@
 //! The desired children of a ChatDeployment: one file per child. Pure: (spec, settings, observed facts) -> objects, no I/O.
 
 mod addresses;
+mod client_tls;
 mod configuration;
 mod directory;
 mod horizontal_pod_autoscaler;
+mod monitoring;
 mod names;
 mod network_policy;
 mod pod_disruption_budget;
@@ -18,7 +20,7 @@ mod valkey;
 #[cfg(test)]
 mod snapshots;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde::Serialize;
@@ -29,19 +31,24 @@ pub use configuration::DEPLOYMENT_UID;
 pub use directory::{Directory, SecretFile};
 pub use names::{ADOPTED_UID, DIRECTORY, Names, VALKEY_SECRET};
 pub use pod_services::wanted as wanted_pod_services;
-pub use secrets::{has_token_key, is_whole_valkey_secret, new_token_keys, new_valkey_secret};
+pub use secrets::{has_token_key, hexadecimal, is_whole_valkey_secret, new_token_keys, new_valkey_secret};
 pub use stateful_set::chat as chat_set;
 pub use valkey::stateful_set as valkey_set;
 
 use crate::api::{ChatDeploymentSpec, NetworkPolicyType, RedisType};
 
+/// The chat pods' container that runs chatd.
+pub const CONTAINER: &str = "chatd";
 /// The `component` of chat pods and of the managed Valkey: Services and policies tell them apart by it.
 pub const CHAT: &str = "chat";
 /// The `component` of the managed Valkey.
 pub const VALKEY: &str = "valkey";
 
 /// The `apiVersion` of a ChatDeployment.
-pub const API_VERSION: &str = "chatd.dev/v1alpha1";
+pub const API_VERSION: &str = "chatd.dev/v1beta1";
+/// The version in all that the API server keeps: owner references of children, targets of autoscalers, and the writer of a status. The last
+/// release's definition must serve it: where that is put back and a status names another version, the API server refuses the next one.
+pub const KEPT_API_VERSION: &str = "chatd.dev/v1alpha1";
 /// The `kind` of a ChatDeployment.
 pub const KIND: &str = "ChatDeployment";
 /// The field manager of all applies, and the `app.kubernetes.io/managed-by` of all children.
@@ -66,10 +73,14 @@ pub enum Kind {
     HorizontalPodAutoscaler,
     /// The chat pods, and the managed Valkey.
     StatefulSet,
+    /// By which Prometheus' operator finds the chat pods; where the cluster has that kind.
+    PodMonitor,
+    /// The alerts of the chat pods; where the cluster has that kind.
+    PrometheusRule,
 }
 
 impl Kind {
-    /// All kinds, in the order in which they are made.
+    /// The kinds that every cluster has, in the order in which they are made.
     pub const ALL: [Self; 8] = [
         Self::ServiceAccount,
         Self::Secret,
@@ -80,6 +91,14 @@ impl Kind {
         Self::HorizontalPodAutoscaler,
         Self::StatefulSet,
     ];
+
+    /// Kinds that a cluster has or not.
+    pub const OPTIONAL: [Self; 2] = [Self::PodMonitor, Self::PrometheusRule];
+
+    /// Whether a cluster that has these of [`Kind::OPTIONAL`] has it.
+    pub fn is_served(self, optional: &BTreeSet<Self>) -> bool {
+        !Self::OPTIONAL.contains(&self) || optional.contains(&self)
+    }
 
     /// The `kind` of such an object.
     pub fn as_str(self) -> &'static str {
@@ -92,6 +111,8 @@ impl Kind {
             Self::PodDisruptionBudget => "PodDisruptionBudget",
             Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
             Self::StatefulSet => "StatefulSet",
+            Self::PodMonitor => "PodMonitor",
+            Self::PrometheusRule => "PrometheusRule",
         }
     }
 
@@ -103,6 +124,7 @@ impl Kind {
             Self::PodDisruptionBudget => "policy/v1",
             Self::HorizontalPodAutoscaler => "autoscaling/v2",
             Self::StatefulSet => "apps/v1",
+            Self::PodMonitor | Self::PrometheusRule => "monitoring.coreos.com/v1",
         }
     }
 
@@ -117,6 +139,8 @@ impl Kind {
             Self::PodDisruptionBudget => "poddisruptionbudgets",
             Self::HorizontalPodAutoscaler => "horizontalpodautoscalers",
             Self::StatefulSet => "statefulsets",
+            Self::PodMonitor => "podmonitors",
+            Self::PrometheusRule => "prometheusrules",
         }
     }
 }
@@ -152,6 +176,21 @@ pub struct Installed {
     pub valkey_image: String,
     /// The namespace of the operator: from there the admin port may be asked.
     pub operator_namespace: String,
+    /// Namespaces from which metrics may be read.
+    pub monitoring_namespaces: Vec<String>,
+}
+
+#[cfg(test)]
+impl Installed {
+    /// What the tests take where it does not matter.
+    pub fn sample() -> Self {
+        Self {
+            chatd_image: "chatd:1".into(),
+            valkey_image: "valkey:9".into(),
+            operator_namespace: "system".into(),
+            monitoring_namespaces: Vec::new(),
+        }
+    }
 }
 
 /// What was seen in the cluster and decides what children hold.
@@ -165,10 +204,16 @@ pub struct Facts {
     pub addresses: BTreeMap<String, PodAddress>,
     /// Ordinals that need a Service of their own: those to be and those not gone yet.
     pub ordinals: i32,
+    /// The replicas that free seats ask for now, if they count.
+    pub by_free_seats: Option<i32>,
+    /// What an autoscaler by CPU must not go below for them.
+    pub seats_floor: Option<i32>,
     /// The uid that an adopted StatefulSet's pods go by, if it is not the owner's: pods of two would not share a directory.
     pub deployment_uid: Option<String>,
     /// The uid of the managed Valkey's Secret: a new one means a new password, which Valkey reads at its start.
     pub valkey_secret: Option<String>,
+    /// Those of [`Kind::OPTIONAL`] that the cluster has.
+    pub optional_kinds: BTreeSet<Kind>,
 }
 
 /// All that a child's file may look at.
@@ -213,7 +258,7 @@ impl Context<'_> {
 
     fn owner_reference(&self) -> OwnerReference {
         OwnerReference {
-            api_version: API_VERSION.to_owned(),
+            api_version: KEPT_API_VERSION.to_owned(),
             kind: KIND.to_owned(),
             name: self.owner.name.clone(),
             uid: self.owner.uid.clone(),
@@ -280,5 +325,6 @@ pub fn children(context: &Context<'_>) -> Vec<Child> {
     children.push(pod_disruption_budget::chat(context));
     children.push(stateful_set::chat(context));
     children.extend(horizontal_pod_autoscaler::chat(context));
+    children.extend(monitoring::chat(context));
     children
 }

@@ -11,9 +11,13 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::services::VALKEY_PORT;
 use super::{CHAT, Child, Context, Kind, MANAGER, VALKEY};
+use crate::api::MonitoringType;
 
 pub fn chat(context: &Context<'_>) -> Child {
     let mut readers = vec![operator(context)];
+    if context.spec.monitoring_type() == MonitoringType::Auto {
+        readers.extend(context.installed.monitoring_namespaces.iter().map(|name| namespace(name)));
+    }
     readers.extend(context.spec.network_policy.monitoring_from.iter().cloned());
     let rules = vec![
         allow(&["tcp", "web"], None),
@@ -43,13 +47,17 @@ fn policy(context: &Context<'_>, name: String, component: &str, rules: Vec<Netwo
 }
 
 fn operator(context: &Context<'_>) -> NetworkPolicyPeer {
-    let namespace = ("kubernetes.io/metadata.name".to_owned(), context.installed.operator_namespace.clone());
     let labels = ("app.kubernetes.io/name".to_owned(), MANAGER.to_owned());
     NetworkPolicyPeer {
-        namespace_selector: Some(labelled(BTreeMap::from([namespace]))),
         pod_selector: Some(labelled(BTreeMap::from([labels]))),
-        ..NetworkPolicyPeer::default()
+        ..namespace(&context.installed.operator_namespace)
     }
+}
+
+fn namespace(name: &str) -> NetworkPolicyPeer {
+    let label = ("kubernetes.io/metadata.name".to_owned(), name.to_owned());
+    let namespace_selector = Some(labelled(BTreeMap::from([label])));
+    NetworkPolicyPeer { namespace_selector, ..NetworkPolicyPeer::default() }
 }
 
 fn pods(labels: BTreeMap<String, String>) -> NetworkPolicyPeer {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 
-use super::services::port;
+use super::services::{tcp, web};
 use super::{CHAT, Child, Context, Kind};
 use crate::api::PerPodType;
 
@@ -46,7 +46,7 @@ fn of(context: &Context<'_>, type_: &str, ordinal: i32) -> Child {
             selector: Some(selector),
             // A room's players reach their pod while it drains, too.
             publish_not_ready_addresses: Some(true),
-            ports: Some(vec![port("tcp", settings.tcp_port, "tcp"), port("web", settings.web_port, "web")]),
+            ports: Some(vec![tcp(settings.tcp_port), web(context, settings.web_port)]),
             ..ServiceSpec::default()
         }),
         ..Service::default()

@@ -13,9 +13,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::client_tls::{self, TLS_FILES};
 use super::configuration::{self, ADDRESSES, REDIS_FILES, TOKEN_KEYS};
 use super::services::{ADMIN_PORT, PEER_PORT, TCP_PORT, WEB_PORT};
-use super::{CHAT, Context, DIRECTORY, Directory, SecretFile, pod_services};
+use super::{CHAT, CONTAINER, Context, DIRECTORY, Directory, SecretFile, pod_services};
 use crate::api::Resources;
 
 /// What chatd may take after its own deadline before it is killed.
@@ -57,7 +58,7 @@ pub fn chat(context: &Context<'_>) -> PodTemplateSpec {
 
 fn container(context: &Context<'_>, directory: &Directory, mounts: Vec<VolumeMount>) -> Container {
     Container {
-        name: "chatd".to_owned(),
+        name: CONTAINER.to_owned(),
         image: Some(context.chatd_image().to_owned()),
         image_pull_policy: context.spec.image_pull_policy.map(|policy| policy.as_str().to_owned()),
         env: Some(configuration::environment(context, directory)),
@@ -82,7 +83,7 @@ fn container(context: &Context<'_>, directory: &Directory, mounts: Vec<VolumeMou
     }
 }
 
-/// The volumes with keys, passwords and addresses, and where they are seen. They are read again when they change.
+/// The volumes with keys, passwords, certificates and addresses, and where they are seen. They are read again when they change.
 fn files(context: &Context<'_>, redis: &[SecretFile]) -> (Vec<Volume>, Vec<VolumeMount>) {
     let own = context.names().token_keys();
     let keys = context.spec.token_keys.secret_ref.as_ref().map_or(own, |secret| secret.name.clone());
@@ -95,6 +96,11 @@ fn files(context: &Context<'_>, redis: &[SecretFile]) -> (Vec<Volume>, Vec<Volum
     if !redis.is_empty() {
         volumes.push(Volume { name: "redis".to_owned(), projected: Some(projected(redis)), ..Volume::default() });
         mounts.push(mount("redis", REDIS_FILES));
+    }
+    let tls = client_tls::files(context.spec);
+    if !tls.is_empty() {
+        volumes.push(Volume { name: "tls".to_owned(), projected: Some(projected(&tls)), ..Volume::default() });
+        mounts.push(mount("tls", TLS_FILES));
     }
     if pod_services::wanted(context).is_some() {
         let map = ConfigMapVolumeSource {

@@ -13,8 +13,8 @@ use super::{CHAT, Child, Context, Kind, VALKEY};
 pub const VALKEY_USER: &str = "chatd";
 
 /// What chatd asks of Redis, and no more (docs/operations.md).
-const COMMANDS: &str =
-    "-@all +get +set +del +pexpire +zadd +zrem +zrange +eval +evalsha +role +select +cluster|slots +asking +ping";
+const COMMANDS: &str = "-@all +get +set +del +pexpire +zadd +zrem +zrange +eval +evalsha +role +select +cluster|slots +asking +ping \
+     +client|id +client|list +info";
 
 /// A first key. `id` grows with time (`20261124010203`), so that a key that somebody adds later under such a name sorts behind it.
 pub fn new_token_keys(context: &Context<'_>, id: &str, random: &[u8; 32]) -> Child {
@@ -50,7 +50,8 @@ fn secret(context: &Context<'_>, name: String, component: &str, data: BTreeMap<&
     super::child(Kind::Secret, &secret)
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// A token key, or a password, of random bytes.
+pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -21,8 +21,8 @@ pub fn headless(context: &Context<'_>) -> Child {
             publish_not_ready_addresses: Some(true),
             selector: Some(context.selector(CHAT)),
             ports: Some(vec![
-                port("tcp", TCP_PORT, "tcp"),
-                port("web", WEB_PORT, "web"),
+                tcp(TCP_PORT),
+                web(context, WEB_PORT),
                 port("peer", PEER_PORT, "peer"),
                 port("admin", ADMIN_PORT, "admin"),
             ]),
@@ -45,7 +45,7 @@ pub fn client(context: &Context<'_>) -> Child {
         spec: Some(ServiceSpec {
             type_: Some(settings.type_.as_str().to_owned()),
             selector: Some(context.selector(CHAT)),
-            ports: Some(vec![port("tcp", settings.tcp_port, "tcp"), port("web", settings.web_port, "web")]),
+            ports: Some(vec![tcp(settings.tcp_port), web(context, settings.web_port)]),
             load_balancer_class: settings.load_balancer_class.clone(),
             external_traffic_policy: settings
                 .external_traffic_policy
@@ -56,6 +56,18 @@ pub fn client(context: &Context<'_>) -> Child {
         ..Service::default()
     };
     super::child(Kind::Service, &service)
+}
+
+/// The port of raw TCP clients: a mesh or a gateway must not look for HTTP there, which would wait for the client to speak first.
+pub fn tcp(number: i32) -> ServicePort {
+    ServicePort { app_protocol: Some("tcp".to_owned()), ..port("tcp", number, "tcp") }
+}
+
+/// The port of browsers. Gateways and ingress controllers know by the protocol whether to speak TLS there, and that connections are
+/// upgraded and last. A load balancer that would ask `http` ports for a page does not know this protocol, and probes by TCP as before.
+pub fn web(context: &Context<'_>, number: i32) -> ServicePort {
+    let protocol = if context.spec.tls.is_some() { "https" } else { "kubernetes.io/ws" };
+    ServicePort { app_protocol: Some(protocol.to_owned()), ..port("web", number, "web") }
 }
 
 pub fn port(name: &str, port: i32, target: &str) -> ServicePort {

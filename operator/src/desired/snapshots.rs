@@ -57,6 +57,7 @@ fn snapshot(name: &str, spec: Value) {
         chatd_image: "chatd:1".into(),
         valkey_image: "valkey:9".into(),
         operator_namespace: "chatd-system".into(),
+        monitoring_namespaces: vec!["monitoring".into()],
     };
     let address = PodAddress { tcp: "203.0.113.7:7654".into(), web: "203.0.113.7:8081".into() };
     let facts = Facts {
@@ -64,8 +65,11 @@ fn snapshot(name: &str, spec: Value) {
         partition: 0,
         addresses: [("chat-0".to_owned(), address)].into(),
         ordinals: 2,
+        by_free_seats: Some(3),
+        seats_floor: Some(3),
         deployment_uid: None,
         valkey_secret: Some("secret-uid".into()),
+        optional_kinds: if name == "minimal" { BTreeSet::new() } else { Kind::OPTIONAL.into() },
     };
     let context = Context { owner: &owner, spec: &spec, installed: &installed, facts: &facts };
     let mut text = String::new();
@@ -128,13 +132,29 @@ fn a_spec_with_every_field() {
             "tokenKeys": { "secretRef": { "name": "keys" } },
             "autoscaling": {
                 "minReplicas": 2, "maxReplicas": 9, "targetCPUUtilizationPercentage": 50,
+                "freeSeats": "20%", "stabilizationSeconds": 60,
                 "behavior": { "scaleDown": {
                     "stabilizationWindowSeconds": 60, "selectPolicy": "Min",
                     "policies": [{ "type": "Pods", "value": 1, "periodSeconds": 60 }]
                 } },
             },
             "drain": { "deadlineSeconds": 60 },
+            "monitoring": { "labels": { "release": "prometheus", "app.kubernetes.io/name": "not this" } },
             "networkPolicy": { "monitoringFrom": [{ "namespaceSelector": { "matchLabels": { "name": "monitoring" } } }] },
+        }),
+    );
+}
+
+#[test]
+fn a_certificate_for_clients_and_no_balance() {
+    snapshot(
+        "tls",
+        json!({
+            "rooms": { "balance": false },
+            "tls": {
+                "secretRef": { "name": "chat-tls" }, "tcp": "Optional",
+                "clientCASecretRef": { "name": "players", "key": "ca.crt" }
+            },
         }),
     );
 }
@@ -153,7 +173,7 @@ fn an_external_redis_by_url() {
                 },
             } },
             "perPod": { "type": "NodePort" }, "service": { "type": "NodePort" },
-            "networkPolicy": { "type": "None" },
+            "networkPolicy": { "type": "None" }, "monitoring": { "type": "None" },
         }),
     );
 }

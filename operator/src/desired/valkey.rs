@@ -151,7 +151,7 @@ fn arguments(managed: &Managed, resources: &Resources) -> Vec<String> {
         "/etc/valkey/users.acl",
         "--appendonly",
         append_only,
-        // An evicted record makes its room hard to find: full is said, never hidden.
+        // An evicted record makes its room hard to find: a full Valkey has to refuse writes.
         "--save",
         "",
         "--maxmemory-policy",

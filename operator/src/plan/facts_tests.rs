@@ -160,3 +160,56 @@ fn valkeys_pod_is_settled_when_all_is_and_let_go_when_it_is_old_and_not_ready() 
     assert_eq!(of(Pod { ready: false, ..old.clone() }, false), (false, false));
     assert_eq!(of(Pod { ready: false, terminating: true, ..old }, true), (false, false));
 }
+
+#[test]
+fn monitors_and_rules_are_planned_where_the_cluster_has_their_kinds() {
+    let mut cluster = Cluster::default();
+    let (minimal, without) = (spec(json!({})), spec(json!({ "monitoring": { "type": "None" } })));
+    cluster.converge(&minimal);
+    let names = |cluster: &Cluster, spec: &ChatDeploymentSpec, kinds: &[Kind]| {
+        let observed = Observed { optional_kinds: kinds.iter().copied().collect(), ..cluster.observe() };
+        plan_of(&observed, spec).writes.iter().map(Write::name).collect::<Vec<_>>()
+    };
+    assert!(names(&cluster, &minimal, &[]).is_empty());
+    assert_eq!(names(&cluster, &minimal, &[Kind::PodMonitor]), ["make PodMonitor chat"]);
+    assert_eq!(names(&cluster, &minimal, &Kind::OPTIONAL), ["make PodMonitor chat", "make PrometheusRule chat"]);
+    let observed = Observed { optional_kinds: Kind::OPTIONAL.into(), ..cluster.observe() };
+    for write in plan_of(&observed, &minimal).writes {
+        let Write::Create(child) = write else { panic!("{write:?}") };
+        cluster.put(&child);
+    }
+    assert!(names(&cluster, &minimal, &Kind::OPTIONAL).is_empty(), "at rest");
+    assert!(names(&cluster, &minimal, &[Kind::PodMonitor]).is_empty(), "what cannot be read stays");
+    assert!(names(&cluster, &minimal, &[]).is_empty(), "what cannot be read stays");
+    assert!(names(&cluster, &without, &[]).is_empty(), "it is deleted when it can be read again");
+    let deletes = names(&cluster, &without, &Kind::OPTIONAL);
+    assert!(deletes.len() == 2 && deletes.iter().all(|name| name.starts_with("delete P")), "{deletes:?}");
+}
+
+#[test]
+fn free_seats_decide_alone_or_are_the_least_of_an_autoscaler_beside_them() {
+    let decision =
+        crate::scale::Decision { replicas: 5, floor: 4, free: 7, wanted: 200, is_limited: false, again_in: None };
+    let autoscaler = (Kind::HorizontalPodAutoscaler, "chat".to_owned());
+    let scaled = |autoscaling: Value, replicas: i32| {
+        let mut cluster = Cluster::default();
+        let spec = spec(json!({ "replicas": replicas, "autoscaling": autoscaling }));
+        cluster.converge(&spec);
+        let mut observed = cluster.observe();
+        let least = cluster.objects.contains_key(&autoscaler).then(|| {
+            observed.seats = Some(decision);
+            let plan = plan_of(&observed, &spec);
+            let context = Context { owner: &owner(), spec: &spec, installed: &installed(), facts: &plan.facts };
+            let children = desired::children(&context);
+            let child = children.iter().find(|child| child.kind == Kind::HorizontalPodAutoscaler).unwrap();
+            child.object["spec"]["minReplicas"].as_i64().unwrap()
+        });
+        observed.seats = Some(decision);
+        let plan = plan_of(&observed, &spec);
+        (plan.step.replicas, least, plan.scaled.map(|scaled| (scaled.from, scaled.to)))
+    };
+    let seats = |cpu: Value| json!({ "minReplicas": 1, "maxReplicas": 9, "freeSeats": 200, "targetCPUUtilizationPercentage": cpu });
+    assert_eq!(scaled(seats(Value::Null), 7), (6, None, Some((7, 6))), "one pod a step");
+    assert_eq!(scaled(seats(json!(70)), 3), (5, Some(4), Some((3, 5))));
+    assert_eq!(scaled(seats(json!(70)), 7), (7, Some(4), None), "CPU asks for more");
+}

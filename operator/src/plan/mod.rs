@@ -13,10 +13,10 @@ use crate::api::ChatDeploymentSpec;
 use crate::desired::{self, Child, Context, Facts, Installed, Kind, Names, Owner};
 use crate::record;
 use crate::rollout::{self, Desired, Permission, Phase, Step, Wait};
-use chat::{is_under_way, outside};
+use chat::{is_under_way, outside, scaled};
 use child::{difference, sealed};
 
-pub use chat::{desired_rollout, facts};
+pub use chat::{Scaled, desired_rollout, facts};
 pub use child::{Standing, seal, standing, template};
 pub use compare::{Accepted, accepted};
 pub use observed::{Content, Observed, Seen, SeenSecret};
@@ -35,6 +35,10 @@ pub struct Plan {
     pub desired: Desired,
     /// Its next step.
     pub step: Step,
+    /// A step of scaling by free seats, if the plan takes one.
+    pub scaled: Option<Scaled>,
+    /// Fewer seats are free than the spec asks for, and it allows no more pods.
+    pub seats_are_limited: bool,
     /// What the children were made from.
     pub facts: Facts,
     /// Whether all Secrets that are wanted are ours and whole; else they are looked at again soon.
@@ -116,10 +120,13 @@ pub fn plan(
     }
     let is_under_way = is_under_way(&step, observed, redis_is_settled || (holds_valkey && desired.paused));
     let secrets_are_there = secrets::are_there(&context, observed);
-    Plan { writes, conflicts, same, desired, step, facts, secrets_are_there, is_under_way }
+    let scaled = scaled(spec, observed, set.as_ref(), &step);
+    let seats_are_limited = observed.seats.is_some_and(|decision| decision.is_limited);
+    Plan { writes, conflicts, same, desired, step, scaled, seats_are_limited, facts, secrets_are_there, is_under_way }
 }
 
-/// Children of ours that are no longer wanted. Valkey stays until no pod of the old directory is left.
+/// Children of ours that the spec no longer wants. Valkey stays until no pod of the old directory is left. Those of a kind that cannot be
+/// read, for a moment or for good, stay too: the spec does not say that they are to go.
 fn unwanted(context: &Context<'_>, observed: &Observed, wanted: &[Child], step: &Step) -> Vec<Write> {
     let names = context.names();
     let is_wanted = |kind: Kind, name: &str| wanted.iter().any(|child| child.kind == kind && child.name == name);
@@ -143,7 +150,7 @@ fn unwanted(context: &Context<'_>, observed: &Observed, wanted: &[Child], step: 
         let (name, uid) = (secret.record.name.clone(), secret.record.uid.clone());
         writes.push(Write::Delete { kind: Kind::Secret, name, uid });
     }
-    let children = observed.children.iter();
+    let children = observed.children.iter().filter(|((kind, _), _)| kind.is_served(&observed.optional_kinds));
     let gone = children
         .filter(|((kind, name), seen)| is_ours(&seen.record) && !is_wanted(*kind, name) && !waits(*kind, name))
         .map(|((kind, name), seen)| Write::Delete { kind: *kind, name: name.clone(), uid: seen.record.uid.clone() });

@@ -1,6 +1,6 @@
 //! The observed state of one ChatDeployment's objects, the input of a plan. Pure: plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -8,6 +8,7 @@ use super::compare::Accepted;
 use crate::desired::Kind;
 use crate::record;
 use crate::rollout::{Pod, Set};
+use crate::scale::Decision;
 
 /// What is known of a child's content.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +22,7 @@ pub enum Content {
 /// A child that is there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
-    /// What a watch or an answer said of it.
+    /// Its state by a watch or an answer.
     pub record: record::Child,
     /// Whether it is as it should be.
     pub content: Content,
@@ -47,12 +48,18 @@ pub struct Observed {
     pub pods: BTreeMap<i32, Pod>,
     /// The addresses of the nodes that they run on.
     pub hosts: BTreeMap<i32, String>,
+    /// Those whose node Kubernetes does not hear of.
+    pub cut_off: BTreeSet<i32>,
     /// Valkey's pod.
     pub valkey_pod: Option<Pod>,
+    /// What free seats ask for, if they count.
+    pub seats: Option<Decision>,
     /// The Secret with the token keys.
     pub token_keys: Option<SeenSecret>,
     /// The Secret with the managed Valkey's password.
     pub valkey_secret: Option<SeenSecret>,
+    /// Those of [`Kind::OPTIONAL`] that the cluster has, and that can be read.
+    pub optional_kinds: BTreeSet<Kind>,
 }
 
 impl Observed {

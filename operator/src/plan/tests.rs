@@ -24,7 +24,7 @@ fn owner() -> Owner {
 }
 
 fn installed() -> Installed {
-    Installed { chatd_image: "chatd:1".into(), valkey_image: "valkey:9".into(), operator_namespace: "system".into() }
+    Installed::sample()
 }
 
 fn spec(value: Value) -> ChatDeploymentSpec {

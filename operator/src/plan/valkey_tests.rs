@@ -217,6 +217,7 @@ fn only_a_valkey_without_a_volume_may_go_and_only_if_a_pod_is_elsewhere() {
         problem_until: None,
         silent_node: is_silent.then(|| node.to_owned()),
         is_set_up: true,
+        ended: None,
         version: 1,
     };
     let persistent = json!({ "redis": { "managed": { "persistence": { "size": "1Gi" } } } });

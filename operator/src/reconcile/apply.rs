@@ -28,6 +28,15 @@ pub struct Outcome {
     pub failure: Option<CallError>,
 }
 
+/// What a write that did not fail came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Done {
+    Written,
+    /// Only what is in its place was read. That is no write: the ledger, which makes repeated ones wait, does not count it, so that
+    /// each reconcile finds it out again, and notices within seconds when the place is free.
+    OnlyRead,
+}
+
 pub async fn apply(
     client: &Client,
     cache: &Cache,
@@ -47,7 +56,8 @@ pub async fn apply(
         let result = carry_out(client, cache, key, context, write, &mut outcome).await;
         outcome.secrets_changed |= write.is_of_secret() && may_have_written(&result);
         match result {
-            Ok(()) => ledger.done(name, content, Instant::now(), random()),
+            Ok(Done::Written) => ledger.done(name, content, Instant::now(), random()),
+            Ok(Done::OnlyRead) => {}
             Err(error @ CallError::Refused { code: 409, .. }) => {
                 // Somebody else wrote at the same time: look again.
                 outcome.failure.get_or_insert(error);
@@ -79,10 +89,10 @@ async fn carry_out(
     context: &Context<'_>,
     write: &Write,
     outcome: &mut Outcome,
-) -> Result<(), CallError> {
+) -> Result<Done, CallError> {
     let namespace = &key.namespace;
     match write {
-        Write::Create(child) => create(client, cache, key, context.owner, child, outcome).await,
+        Write::Create(child) => return create(client, cache, key, context.owner, child, outcome).await,
         Write::Apply { child, uid, why } => {
             tracing::info!(deployment = %key, kind = child.kind.as_str(), name = child.name, why, "applied");
             put(client, cache, key, child, Some(uid), outcome).await
@@ -123,10 +133,11 @@ async fn carry_out(
             client.delete_pod(namespace, name, uid, true).await
         }
     }
+    .map(|()| Done::Written)
 }
 
 /// Whether something is other than before: not if the API server has refused it, but for want of being up to date.
-fn may_have_written(result: &Result<(), CallError>) -> bool {
+fn may_have_written(result: &Result<Done, CallError>) -> bool {
     !matches!(result, Err(CallError::Refused { code, .. }) if *code != 409)
 }
 
@@ -138,11 +149,11 @@ async fn create(
     owner: &Owner,
     child: &Child,
     outcome: &mut Outcome,
-) -> Result<(), CallError> {
+) -> Result<Done, CallError> {
     let Some(object) = client.get(child.kind, &key.namespace, &child.name).await? else {
         tracing::info!(deployment = %key, kind = child.kind.as_str(), name = child.name, "created");
         // Without force: what comes into being in between is not overwritten.
-        return put(client, cache, key, child, None, outcome).await;
+        return put(client, cache, key, child, None, outcome).await.map(|()| Done::Written);
     };
     let record = record::Child::of_object(child.kind, &object);
     match plan::standing(owner, &record) {
@@ -151,14 +162,13 @@ async fn create(
         Standing::Ours => {
             cache.put_child(key, record);
             outcome.seen_anew = true;
-            Ok(())
         }
-        Standing::Leaving => Ok(()),
+        Standing::Leaving => {}
         Standing::Foreign(holder) => {
             outcome.conflicts.push(Conflict { kind: child.kind, name: child.name.clone(), holder });
-            Ok(())
         }
     }
+    Ok(Done::OnlyRead)
 }
 
 async fn put(
@@ -210,38 +220,11 @@ fn new_secret(context: &Context<'_>, which: NewSecret) -> Result<Child, CallErro
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
+    use super::super::tests::server::that_answers as server;
     use super::*;
     use crate::api::ChatDeploymentSpec;
     use crate::desired::{Facts, Installed};
-    use crate::leader::Leadership;
     use crate::status::Reason;
-
-    /// An API server that answers every request with this, and the requests that it got.
-    async fn server(code: u16, answer: serde_json::Value) -> (Client, Arc<Mutex<Vec<String>>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let requests = Arc::<Mutex<Vec<String>>>::default();
-        let heard = Arc::clone(&requests);
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut request = vec![0; 64 * 1024];
-                let length = stream.read(&mut request).await.unwrap();
-                let text = String::from_utf8_lossy(&request[..length]);
-                heard.lock().unwrap().push(text.split(' ').next().unwrap_or_default().to_owned());
-                let body = answer.to_string();
-                let head = format!("HTTP/1.1 {code} X\r\nContent-Type: application/json\r\nConnection: close\r\n");
-                let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        });
-        let kube = kube::Client::try_from(kube::Config::new(url)).unwrap();
-        (Client::new(kube, Arc::default(), Leadership::always()), requests)
-    }
 
     fn key() -> Key {
         Key { namespace: "games".into(), name: "chat".into() }
@@ -249,8 +232,7 @@ mod tests {
 
     async fn carried_out(client: &Client, cache: &Cache, write: impl Fn(Child) -> Write) -> Outcome {
         let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "uid-1".into() };
-        let installed =
-            Installed { chatd_image: "c".into(), valkey_image: "v".into(), operator_namespace: "system".into() };
+        let installed = Installed::sample();
         let (spec, facts) = (ChatDeploymentSpec::default(), Facts::default());
         let context = Context { owner: &owner, spec: &spec, installed: &installed, facts: &facts };
         apply(client, cache, &key(), &context, &[write(desired::chat_set(&context))], &mut Ledger::default()).await
@@ -258,14 +240,34 @@ mod tests {
 
     #[tokio::test]
     async fn a_set_that_is_there_after_all_is_looked_at_before_it_is_written() {
-        let owners = json!([{ "apiVersion": desired::API_VERSION, "kind": desired::KIND, "name": "chat", "uid": "uid-1", "controller": true }]);
+        let owners = json!([{ "apiVersion": desired::KEPT_API_VERSION, "kind": desired::KIND, "name": "chat", "uid": "uid-1", "controller": true }]);
         let metadata = json!({ "name": "chat", "namespace": "games", "uid": "u", "ownerReferences": owners });
         let (client, requests) = server(200, json!({ "metadata": metadata, "spec": { "replicas": 3 } })).await;
         let cache = Cache::default();
         let outcome = carried_out(&client, &cache, Write::Create).await;
         assert!(outcome.seen_anew && outcome.failure.is_none(), "{outcome:?}");
-        assert_eq!(*requests.lock().unwrap(), ["GET"], "nothing was written");
+        let requests: Vec<String> = requests.lock().unwrap().iter().map(|(method, _)| method.clone()).collect();
+        assert_eq!(requests, ["GET"], "nothing was written");
         assert_eq!(cache.children(&key())[0].uid, "u", "the next plan knows it");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_taken_is_told_at_each_reconcile_and_looked_at_again() {
+        let metadata = json!({ "name": "chat", "namespace": "games", "uid": "theirs" });
+        let (client, requests) = server(200, json!({ "metadata": metadata, "spec": { "replicas": 3 } })).await;
+        let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "uid-1".into() };
+        let installed = Installed::sample();
+        let (spec, facts) = (ChatDeploymentSpec::default(), Facts::default());
+        let context = Context { owner: &owner, spec: &spec, installed: &installed, facts: &facts };
+        let (cache, mut ledger) = (Cache::default(), Ledger::default());
+        for nth in 1..=50 {
+            let writes = [Write::Create(desired::chat_set(&context))];
+            let outcome = apply(&client, &cache, &key(), &context, &writes, &mut ledger).await;
+            let told: Vec<&str> = outcome.conflicts.iter().map(|conflict| conflict.name.as_str()).collect();
+            assert_eq!((told, requests.lock().unwrap().len()), (vec!["chat"], nth), "reconcile {nth}");
+        }
+        assert!(requests.lock().unwrap().iter().all(|(method, _)| method == "GET"), "it is left alone");
+        assert_eq!(ledger.next_in(Instant::now()), None, "nothing waits for longer than the next reconcile");
     }
 
     #[tokio::test]
@@ -281,8 +283,7 @@ mod tests {
         let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "x denied request: y", "code": 422 });
         let (client, requests) = server(422, status).await;
         let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "uid-1".into() };
-        let installed =
-            Installed { chatd_image: "c".into(), valkey_image: "v".into(), operator_namespace: "system".into() };
+        let installed = Installed::sample();
         let (spec, facts) = (ChatDeploymentSpec::default(), Facts::default());
         let context = Context { owner: &owner, spec: &spec, installed: &installed, facts: &facts };
         let (cache, mut ledger) = (Cache::default(), Ledger::default());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::apply::Outcome;
-use super::patience::Patience;
+use super::patience::{Patience, grace};
 use super::state::ReconcileState;
 use crate::api::ChatDeployment;
 use crate::client::CallError;
@@ -93,7 +93,7 @@ pub(super) fn lost(
     let there = observed.pods.keys().copied().filter(|ordinal| *ordinal < plan.desired.replicas);
     let expected: BTreeSet<i32> = (0..plan.step.replicas).chain(there).collect();
     let is_known = deployment.status.as_ref().is_some_and(status::reports_lost);
-    let lost = patience.lost(&expected, &observed.pods, grace(context), is_known, Instant::now(), requeue);
+    let lost = patience.lost(&expected, &observed.pods, grace(context.spec), is_known, Instant::now(), requeue);
     lost.into_iter().map(|ordinal| context.names().pod(ordinal)).collect()
 }
 
@@ -103,11 +103,6 @@ pub(super) fn past_in(pods: &[PodRecord]) -> Option<Duration> {
     let ends = pods.iter().filter_map(|pod| pod.problem_until.filter(|until| *until > now));
     let first = Duration::try_from(ends.min()?.duration_since(now)).ok()?;
     Some(first + Duration::from_secs(1))
-}
-
-/// How long Kubernetes lets a pod end.
-pub(super) fn grace(context: &Context<'_>) -> Duration {
-    Duration::from_secs(u64::try_from(context.spec.drain.deadline_seconds).unwrap_or_default() + 10)
 }
 
 /// What is wrong beside single chat pods.

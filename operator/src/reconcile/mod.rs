@@ -5,6 +5,7 @@ mod faults;
 mod ledger;
 mod observe;
 mod patience;
+mod seats;
 mod state;
 mod status;
 
@@ -29,8 +30,9 @@ use crate::record::Key;
 use crate::rollout::limiter::{Rolling, RolloutLimiter};
 use crate::rollout::{self, Permission, Phase};
 use crate::scopes::Scopes;
-use faults::{RETRY_AFTER, grace, lost, past_in, problems};
-use patience::Patience;
+use crate::status::Reason;
+use faults::{RETRY_AFTER, lost, past_in, problems};
+use patience::{Patience, grace};
 use state::{ReconcileState, ReconcileStates};
 use status::Ours;
 
@@ -40,7 +42,7 @@ const UNDER_WAY: Duration = Duration::from_secs(20);
 const WAIT_FOR_OTHERS: Duration = Duration::from_secs(1);
 /// With nothing happening.
 const RESYNC: Duration = Duration::from_mins(5);
-/// Kubernetes takes this long to look at a change, and pods to answer for the first time; after that their silence is said.
+/// Kubernetes takes this long to look at a change, and pods to answer for the first time; after that the status reports pods that do not answer.
 const SURE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Makes children what they should be, one ChatDeployment at a time for each worker.
@@ -160,9 +162,12 @@ impl Reconciler {
             }
             Some(Deployment::Unreadable { generation, why }) => {
                 self.limiter().give_back(key);
-                if let Err(error) = self.write_unreadable(key, generation, &why).await {
+                let again_in = self.write_unreadable(key, generation, &why).await.unwrap_or_else(|error| {
                     tracing::warn!(deployment = %key, %error, "cannot write the status; retrying");
-                    self.queue.add_after(key, RETRY_AFTER);
+                    Some(RETRY_AFTER)
+                });
+                if let Some(time) = again_in {
+                    self.queue.add_after(key, time);
                 }
                 "error"
             }
@@ -203,17 +208,21 @@ impl Reconciler {
         state: &mut ReconcileState,
     ) -> Result<Reconciled, CallError> {
         let reconciled = |again_in| Ok(Reconciled { again_in, is_refused: false });
-        match self.is_ours(key, deployment).await? {
+        let uid = deployment.metadata.uid.clone().unwrap_or_default();
+        match self.is_ours(key, &uid, &deployment.status.clone().unwrap_or_default()).await? {
             Ours::Yes => {}
             Ours::NotYet(left) => return reconciled(left),
             Ours::No => return reconciled(RESYNC),
         }
-        let uid = deployment.metadata.uid.clone().unwrap_or_default();
         let owner = Owner { name: key.name.clone(), namespace: key.namespace.clone(), uid };
         let spec = &deployment.spec;
-        let observed =
-            observe::observe(&self.client, &self.cache, key, spec, &mut state.watchdog, &mut state.secrets).await?;
+        let optional = self.scopes.optional_kinds(&key.namespace);
+        let mut observed =
+            observe::observe(&self.client, &self.cache, key, spec, optional, &mut state.watchdog, &mut state.secrets)
+                .await?;
         let mut requeue = Requeue::within(RESYNC);
+        let reports = self.reports.of(key, &self.cache.pods(key));
+        observed.seats = state.seats.decide(spec, &observed, &key.name, &reports, Instant::now(), &mut requeue);
         let permission = self.permission(key, &owner, deployment, &observed, &mut state.patience, &mut requeue);
         let plan = plan::plan(&owner, spec, &self.installed, &observed, permission);
         for (child, hash) in &plan.same {
@@ -226,6 +235,12 @@ impl Reconciler {
         }
         let mut outcome = apply::apply(&self.client, &self.cache, key, &context, &plan.writes, &mut state.ledger).await;
         outcome.conflicts.extend(plan.conflicts.iter().cloned());
+        if let Some(scaled) = plan.scaled.filter(|_| outcome.failure.is_none() && outcome.problems.is_empty()) {
+            tracing::info!(deployment = %key, from = scaled.from, to = scaled.to, free = scaled.free, "scaled by free seats");
+            let message = format!("Scaled {scaled}.");
+            let event = ("Normal", Reason::ScaledByFreeSeats.as_str(), message.as_str());
+            self.publish(key, &owner, event, &mut state.limits).await;
+        }
         let reconciled = |again_in| Ok(Reconciled { again_in, is_refused: !outcome.problems.is_empty() });
         if outcome.secrets_changed || !plan.secrets_are_there {
             state.secrets.are_stale();
@@ -301,7 +316,7 @@ impl Reconciler {
         let patience_is_over = patience.is_over(&away, &outdated, now, requeue);
         let ending: BTreeSet<String> =
             observed.pods.values().filter(|pod| pod.terminating).map(|pod| pod.uid.clone()).collect();
-        let is_stuck = patience.is_stuck(ending, grace(&context), now, requeue);
+        let is_stuck = patience.is_stuck(ending, grace(spec), now, requeue);
         let stranded = valkey::stranded(&context, observed, &self.cache.pods(key));
         let valkey_is_lost = patience.valkey_is_lost(stranded, now, requeue);
         let chat = (set.as_ref(), &observed.pods);
@@ -336,53 +351,4 @@ fn hash_of_pods(observed: &Observed) -> u64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::leader::Leadership;
-
-    /// Of an operator whose API server does not answer.
-    fn reconciler() -> Reconciler {
-        let kube = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
-        let client = Client::new(kube, Arc::default(), Leadership::always());
-        let installed =
-            Installed { chatd_image: "c".into(), valkey_image: "v".into(), operator_namespace: "system".into() };
-        let scopes = Scopes::new(&[], 0);
-        Reconciler::new(
-            client,
-            Arc::default(),
-            Arc::default(),
-            Arc::default(),
-            Arc::default(),
-            installed,
-            1,
-            scopes,
-            Neighbours::new("system/chatd-operator".into()),
-            Stopped::default(),
-        )
-    }
-
-    fn key() -> Key {
-        Key { namespace: "games".into(), name: "chat".into() }
-    }
-
-    #[tokio::test]
-    async fn a_status_that_could_not_be_written_is_tried_again() {
-        let reconciler = reconciler();
-        let unreadable = Deployment::Unreadable { generation: 1, why: "unknown variant".into() };
-        reconciler.cache.put_deployment(&key(), 1, unreadable);
-        reconciler.handle(&key()).await;
-        tokio::time::pause();
-        let again = tokio::time::timeout(RETRY_AFTER * 2, reconciler.queue.next()).await;
-        assert_eq!(again.unwrap(), key());
-    }
-
-    #[tokio::test]
-    async fn a_reconcile_whose_writes_were_refused_counts_as_an_error() {
-        let reconciler = reconciler();
-        let mut failures = 0;
-        let reconciled = |is_refused| Ok(Reconciled { again_in: RESYNC, is_refused });
-        assert_eq!(reconciler.schedule(&key(), reconciled(true), &mut failures), "error");
-        assert_eq!(reconciler.schedule(&key(), reconciled(false), &mut failures), "ok");
-    }
-}
+mod tests;

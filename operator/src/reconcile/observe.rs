@@ -1,6 +1,6 @@
 //! The observed state of one ChatDeployment: from the cache, and changed objects from the API server. Does I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use k8s_openapi::ByteString;
@@ -20,15 +20,18 @@ pub async fn observe(
     cache: &Cache,
     key: &Key,
     spec: &ChatDeploymentSpec,
+    optional_kinds: BTreeSet<Kind>,
     watchdog: &mut Watchdog,
     secrets: &mut Secrets,
 ) -> Result<Observed, CallError> {
     if watchdog.reads_anew(Instant::now()) {
-        read_anew(client, cache, key).await?;
+        read_anew(client, cache, key, &optional_kinds).await?;
     }
     let names = Names::new(&key.name);
     let mut children = BTreeMap::new();
-    for record in cache.children(key) {
+    let known = cache.children(key).into_iter();
+    // A request for any other would fail, and the reconcile with it.
+    for record in known.filter(|record| record.kind.is_served(&optional_kinds)) {
         let verified = cache.verified(key, &record).filter(|_| may_stay_unread(&record, secrets));
         let content = match verified {
             Some(hash) => Content::Verified(hash),
@@ -68,13 +71,17 @@ pub async fn observe(
     let chat = pods.iter().filter(|pod| pod.component == CHAT);
     let by_ordinal: BTreeMap<i32, &PodRecord> = chat.filter_map(|pod| Some((names.ordinal(&pod.name)?, pod))).collect();
     let hosts = by_ordinal.iter().filter_map(|(ordinal, pod)| Some((*ordinal, pod.host.clone()?))).collect();
+    let cut_off = by_ordinal.iter().filter(|(_, pod)| pod.silent_node.is_some()).map(|(ordinal, _)| *ordinal).collect();
     Ok(Observed {
         children,
         pods: by_ordinal.into_iter().map(|(ordinal, pod)| (ordinal, counted(pod))).collect(),
         hosts,
+        cut_off,
         valkey_pod: pods.iter().find(|pod| pod.component == VALKEY).map(counted),
+        seats: None,
         token_keys: secrets.token_keys.clone(),
         valkey_secret: secrets.valkey.clone(),
+        optional_kinds,
     })
 }
 
@@ -97,9 +104,10 @@ fn may_have_valkey(
 }
 
 /// The state that the watches should have delivered, read from the API server itself.
-async fn read_anew(client: &Client, cache: &Cache, key: &Key) -> Result<(), CallError> {
+async fn read_anew(client: &Client, cache: &Cache, key: &Key, optional: &BTreeSet<Kind>) -> Result<(), CallError> {
     let labels = format!("{},app.kubernetes.io/instance={}", crate::watch::OURS, key.name);
-    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret) {
+    let always = Kind::ALL.iter().filter(|kind| **kind != Kind::Secret);
+    for kind in always.chain(optional).copied() {
         let (objects, version) = client.children(kind, &key.namespace, &labels).await?;
         let children = objects.iter().map(|object| record::Child::of_object(kind, object)).collect();
         cache.put_children(key, kind, children, version);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::api::ChatDeploymentSpec;
 use crate::hash;
 use crate::plan::valkey::{Stranded, Waits};
 use crate::queue::Requeue;
@@ -12,7 +13,7 @@ use crate::rollout::Pod;
 /// after some 3 s, a pod that is replaced after 10 s: in that time a roll-out would take a second pod, at two replicas the last one.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Beyond its grace period a pod may take this long to end before it counts as stuck.
-const STUCK_AFTER: Duration = Duration::from_mins(1);
+pub(super) const STUCK_AFTER: Duration = Duration::from_mins(1);
 /// A pod that has served is lost when it is away for this long, and one that is missing.
 const LOST_AFTER: Duration = Duration::from_mins(1);
 /// A pod that has not served yet may take this long: its image may have to be fetched.
@@ -21,6 +22,11 @@ const STARTS_WITHIN: Duration = Duration::from_mins(3);
 const SILENT_FOR: Duration = Duration::from_secs(10);
 /// Valkey has 30 s to end, and its node some more to say that it has.
 const VALKEY_ENDS_WITHIN: Duration = Duration::from_secs(36);
+/// How long Kubernetes lets a pod end.
+pub(super) fn grace(spec: &ChatDeploymentSpec) -> Duration {
+    Duration::from_secs(u64::try_from(spec.drain.deadline_seconds).unwrap_or_default() + 10)
+}
+
 /// Of the pods of one ChatDeployment.
 #[derive(Debug)]
 pub struct Patience {
@@ -150,7 +156,7 @@ impl Patience {
 }
 
 /// Whether it is `most` since `since`; if not, that is when to reconcile again.
-fn has_passed(most: Duration, since: Instant, now: Instant, requeue: &mut Requeue) -> bool {
+pub(super) fn has_passed(most: Duration, since: Instant, now: Instant, requeue: &mut Requeue) -> bool {
     let left = most.saturating_sub(now.saturating_duration_since(since));
     if !left.is_zero() {
         requeue.at_most(left);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::ledger::Ledger;
 use super::patience::Patience;
+use super::seats::Seats;
 use crate::plan::SeenSecret;
 use crate::queue::Requeue;
 use crate::record::Key;
@@ -26,6 +27,7 @@ pub struct ReconcileState {
     /// Its successor of the same name starts without state.
     uid: String,
     pub patience: Patience,
+    pub seats: Seats,
     pub secrets: Secrets,
     pub ledger: Ledger,
     pub watchdog: Watchdog,
@@ -42,6 +44,7 @@ impl ReconcileState {
         Self {
             uid: uid.to_owned(),
             patience: Patience::new(now),
+            seats: Seats::default(),
             secrets: Secrets::default(),
             ledger: Ledger::default(),
             watchdog: Watchdog::default(),
@@ -52,7 +55,7 @@ impl ReconcileState {
         }
     }
 
-    /// For how long it has not been sure what is to be said.
+    /// Since when the status has been uncertain.
     pub fn unsure_for(&mut self, is_unsure: bool) -> Option<Duration> {
         self.unsure_since = is_unsure.then(|| self.unsure_since.unwrap_or_else(Instant::now));
         self.unsure_since.map(|since| since.elapsed())

@@ -6,7 +6,7 @@ use super::state::Limits;
 use crate::api::{ChatDeployment, ChatDeploymentStatus};
 use crate::backoff::unique;
 use crate::client::CallError;
-use crate::desired::{CHAT, Context, Directory, endpoints, selector};
+use crate::desired::{CHAT, Context, Directory, Owner, endpoints, selector};
 use crate::neighbour::{Named, Verdict};
 use crate::plan::Plan;
 use crate::queue::Requeue;
@@ -72,6 +72,9 @@ impl super::Reconciler {
             generation: deployment.metadata.generation.unwrap_or_default(),
             desired: desired.replicas,
             step: &plan.step,
+            scaled: plan.scaled.as_ref(),
+            seats_are_limited: plan.seats_are_limited,
+            players_per_room: i64::from(context.spec.rooms.max_players),
             pods: &chat,
             reports: &reports,
             problems,
@@ -85,19 +88,20 @@ impl super::Reconciler {
             now: &time(now),
             previous,
         };
-        let said = status::status(&input);
+        let current = status::status(&input);
         let up_to_date = status::status(&status::Input { counts_may_change: true, ..input.clone() });
-        if status::differs(&said, &up_to_date) {
+        if status::differs(&current, &up_to_date) {
             requeue.at_most(counts_wait);
         }
-        if !status::differs(previous, &said) {
+        if !status::differs(previous, &current) {
             return Ok(());
         }
-        if (said.rooms, said.players) != (previous.rooms, previous.players) {
+        let counts = |status: &ChatDeploymentStatus| (status.rooms, status.players, status.free_seats);
+        if counts(&current) != counts(previous) {
             limits.counts_are_written(Instant::now());
         }
         let owner = context.owner;
-        match self.client.status(&key.namespace, &key.name, &owner.uid, &said).await {
+        match self.client.status(&key.namespace, &key.name, &owner.uid, &current).await {
             Ok(Some(deployment)) => {
                 self.cache.put_readable(key, deployment);
             }
@@ -105,21 +109,30 @@ impl super::Reconciler {
             Ok(None) | Err(CallError::Refused { code: 404 | 409, .. }) => return Ok(()),
             Err(error) => return Err(error),
         }
-        for (type_, reason, message) in publish::changes(previous, &said) {
-            if limits.may_publish(Instant::now()) {
-                let event = publish::event(owner, type_, &reason, &message, now, unique());
-                if let Err(error) = self.client.publish(&event, &key.namespace).await {
-                    tracing::warn!(deployment = %key, %error, "cannot write an Event");
-                }
-            }
+        for (type_, reason, message) in publish::changes(previous, &current) {
+            self.publish(key, owner, (type_, &reason, &message), limits).await;
         }
         Ok(())
     }
 
+    /// An Event of a type, with a reason and a message, within the rate limit. An Event that cannot be written is lost.
+    pub(super) async fn publish(
+        &self,
+        key: &Key,
+        owner: &Owner,
+        (type_, reason, message): (&str, &str, &str),
+        limits: &mut Limits,
+    ) {
+        if limits.may_publish(Instant::now()) {
+            let event = publish::event(owner, type_, reason, message, jiff::Timestamp::now(), unique());
+            if let Err(error) = self.client.publish(&event, &key.namespace).await {
+                tracing::warn!(deployment = %key, %error, "cannot write an Event");
+            }
+        }
+    }
+
     /// Whether this operator manages it; else when to reconcile again, or nothing if the operator must stop.
-    pub(super) async fn is_ours(&self, key: &Key, deployment: &ChatDeployment) -> Result<Ours, CallError> {
-        let none = ChatDeploymentStatus::default();
-        let before = deployment.status.as_ref().unwrap_or(&none);
+    pub(super) async fn is_ours(&self, key: &Key, uid: &str, before: &ChatDeploymentStatus) -> Result<Ours, CallError> {
         let named = Named { operator: before.operator.as_deref(), contender: before.contender.as_deref() };
         let me = self.neighbours.me();
         let contender = match self.neighbours.judge(key, named, Instant::now()) {
@@ -139,9 +152,8 @@ impl super::Reconciler {
             }
         };
         let is_mine = contender.is_none();
-        let uid = deployment.metadata.uid.as_deref().unwrap_or_default();
-        let said = ChatDeploymentStatus { contender, ..before.clone() };
-        let written = self.client.status(&key.namespace, &key.name, uid, &said).await;
+        let current = ChatDeploymentStatus { contender, ..before.clone() };
+        let written = self.client.status(&key.namespace, &key.name, uid, &current).await;
         if written.is_err() {
             self.neighbours.forget(key);
         }
@@ -151,15 +163,27 @@ impl super::Reconciler {
         Ok(if is_mine { Ours::Yes } else { Ours::NotYet(Duration::from_secs(1)) })
     }
 
-    pub(super) async fn write_unreadable(&self, key: &Key, generation: i64, why: &str) -> Result<(), CallError> {
+    /// Says so, if it is ours: what cannot be read is defended like the rest. Returns when to look again, if nothing happens before.
+    pub(super) async fn write_unreadable(
+        &self,
+        key: &Key,
+        generation: i64,
+        why: &str,
+    ) -> Result<Option<Duration>, CallError> {
         tracing::error!(deployment = %key, why, "cannot parse this ChatDeployment");
         let problem = Problem::new(Reason::InvalidSpec, why);
-        let Some((uid, previous)) = self.client.status_of(&key.namespace, &key.name).await? else { return Ok(()) };
-        let said = status::unreadable(generation, &problem, &time(jiff::Timestamp::now()), &previous);
-        if status::differs(&previous, &said) {
-            self.client.status(&key.namespace, &key.name, &uid, &said).await?;
+        let Some((uid, previous)) = self.client.status_of(&key.namespace, &key.name).await? else { return Ok(None) };
+        match self.is_ours(key, &uid, &previous).await? {
+            Ours::Yes => {}
+            Ours::NotYet(left) => return Ok(Some(left)),
+            Ours::No => return Ok(None),
         }
-        Ok(())
+        let now = time(jiff::Timestamp::now());
+        let current = status::unreadable(self.neighbours.me(), generation, &problem, &now, &previous);
+        if status::differs(&previous, &current) {
+            self.client.status(&key.namespace, &key.name, &uid, &current).await?;
+        }
+        Ok(None)
     }
 }
 

@@ -92,7 +92,7 @@ impl RolloutLimiter {
         self.held.get(key).map(|held| held.began_with)
     }
 
-    /// Who has a slot, keeps it and does not go on, by name: these are in the way of others.
+    /// Deployments that hold a slot without progress, by name: others wait for them.
     pub fn stalled(&self, now: Instant) -> Vec<String> {
         let is_stalled = |held: &Held| held.counts(now) && now.saturating_duration_since(held.since) >= STALLED_AFTER;
         let stalled = self.held.iter().filter(|(_, held)| is_stalled(held));

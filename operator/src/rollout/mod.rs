@@ -302,10 +302,10 @@ fn walk(
                     return Step::new(replicas, partition, Phase::Waiting { why: Wait::OtherPods });
                 }
                 let mut step = Step::new(replicas, ordinal, Phase::Rolling { ordinal });
-                let told = set.is_observed && set.partition <= ordinal && set.template == desired.template;
+                let applied = set.is_observed && set.partition <= ordinal && set.template == desired.template;
                 let all_others_are_ready = others(states, ordinal)
                     .all(|state| matches!(state, State::Old { ready: true } | State::New { ready: true }));
-                if told && !(ready && all_others_are_ready) {
+                if applied && !(ready && all_others_are_ready) {
                     step.delete = pods.get(&ordinal).map(|pod| (pod.name.clone(), pod.uid.clone()));
                 }
                 return step;

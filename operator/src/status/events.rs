@@ -37,7 +37,7 @@ fn stage(reason: &str) -> Option<(Stage, bool)> {
 
 /// What keeps a pod without containers from having some. All Events are of that pod, by its uid.
 pub fn of_pod(events: &[Event], now: Timestamp) -> Option<Problem> {
-    let mut told: Vec<_> = events
+    let mut sorted: Vec<_> = events
         .iter()
         .filter_map(|event| {
             let (stage, is_reached) = stage(event.reason.as_deref()?)?;
@@ -45,9 +45,9 @@ pub fn of_pod(events: &[Event], now: Timestamp) -> Option<Problem> {
         })
         .collect();
     // Times are whole seconds: of two in one second the later stage is the later one, and of one stage that it was reached.
-    told.sort_by_key(|(at, stage, is_reached, _)| (*at, *stage, *is_reached));
+    sorted.sort_by_key(|(at, stage, is_reached, _)| (*at, *stage, *is_reached));
     let mut reached = None;
-    for (at, stage, is_reached, event) in told.into_iter().rev() {
+    for (at, stage, is_reached, event) in sorted.into_iter().rev() {
         if is_reached {
             reached = reached.max(Some(stage));
         } else if reached < Some(stage) {
@@ -59,10 +59,10 @@ pub fn of_pod(events: &[Event], now: Timestamp) -> Option<Problem> {
 
 /// What keeps a StatefulSet from making the pods that it `lacks`.
 pub fn of_set(events: &[Event], lacks: &BTreeSet<String>, now: Timestamp) -> Option<Problem> {
-    let mut told: Vec<_> = events.iter().filter_map(|event| Some((time(event)?, event))).collect();
-    told.sort_by_key(|(at, event)| (*at, event.reason.as_deref() == Some("SuccessfulCreate")));
+    let mut sorted: Vec<_> = events.iter().filter_map(|event| Some((time(event)?, event))).collect();
+    sorted.sort_by_key(|(at, event)| (*at, event.reason.as_deref() == Some("SuccessfulCreate")));
     let mut made = BTreeSet::new();
-    for (at, event) in told.into_iter().rev() {
+    for (at, event) in sorted.into_iter().rev() {
         let pod = pod_of(event.message.as_deref().unwrap_or_default());
         match (event.reason.as_deref(), pod) {
             (Some("SuccessfulCreate"), Some(pod)) => {

@@ -7,15 +7,19 @@ mod reason;
 mod redis;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use problem::Problem;
 pub use reason::Reason;
 pub use redis::{Report, redis_ready};
+pub use unreadable::unreadable;
 
 use crate::api::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
+use crate::plan::Scaled;
 use crate::rollout::{Phase, Step, Wait};
+use crate::scale;
 
 /// All is as asked: every pod is there, ready, and of the wanted version.
 pub const READY: &str = "Ready";
@@ -23,6 +27,8 @@ pub const READY: &str = "Ready";
 pub const PROGRESSING: &str = "Progressing";
 /// Something is wrong, and stays so without help.
 pub const DEGRADED: &str = "Degraded";
+/// Only there while it is True: nothing goes on until somebody changes something. Tools that wait for Ready give up then (kstatus).
+pub const STALLED: &str = "Stalled";
 /// What the pods say of Redis.
 pub const REDIS_READY: &str = "RedisReady";
 
@@ -52,6 +58,12 @@ pub struct Input<'a> {
     pub desired: i32,
     /// The step of the roll-out that is under way.
     pub step: &'a Step,
+    /// A step of scaling by free seats that was just taken.
+    pub scaled: Option<&'a Scaled>,
+    /// Fewer seats are free than the spec asks for, and it allows no more pods.
+    pub seats_are_limited: bool,
+    /// Players of a room.
+    pub players_per_room: i64,
     /// The chat pods that there are.
     pub pods: &'a [Pod],
     /// By pod; only fresh ones.
@@ -82,7 +94,7 @@ pub struct Input<'a> {
 pub fn status(input: &Input<'_>) -> ChatDeploymentStatus {
     let living: Vec<&Pod> = input.pods.iter().filter(|pod| !pod.is_terminating).collect();
     let count = |which: &dyn Fn(&Pod) -> bool| as_i32(living.iter().filter(|pod| which(pod)).count());
-    let (rooms, players) = counts(input, &living);
+    let Counts { rooms, players, free_seats } = counts(input, &living);
     let redis = redis_ready(input.reports, living.len(), input.desired);
     let mut problems = problems(input);
     // Pods that start while Redis is away do not get ready: then that is what is wrong.
@@ -95,40 +107,45 @@ pub fn status(input: &Input<'_>) -> ChatDeploymentStatus {
         ready: count(&|pod| pod.is_ready),
         fine: count(&|pod| pod.is_ready && pod.is_updated),
     };
-    let condition = |type_: &str, said: Said| condition(input.previous, input.generation, input.now, type_, said);
-    let conditions = vec![
+    let condition = |type_: &str, values: Values| condition(input.previous, input.generation, input.now, type_, values);
+    let mut conditions = vec![
         condition(READY, verdict.ready()),
         condition(PROGRESSING, verdict.progressing()),
         condition(DEGRADED, verdict.degraded()),
-        condition(REDIS_READY, redis),
     ];
+    let stalled = verdict.stalled(&redis.2);
+    conditions.push(condition(REDIS_READY, redis));
+    conditions.extend(stalled.map(|said| condition(STALLED, said)));
     ChatDeploymentStatus {
         observed_generation: Some(input.generation),
         operator: Some(input.operator.to_owned()),
         contender: None,
+        desired_replicas: Some(input.desired),
         replicas: verdict.there,
         ready_replicas: verdict.ready,
         updated_replicas: count(&|pod| pod.is_updated),
         selector: Some(input.selector.clone()),
         image: Some(image(input, &living)),
+        version: versions(input),
         // Never an empty one: server-side apply would make it null, which the API server refuses.
         endpoints: Some(input.endpoints.clone()).filter(|endpoints| *endpoints != Endpoints::default()),
         redis: Some(RedisStatus { endpoint: input.redis_endpoint.clone() }),
         rooms,
         players,
+        free_seats,
         conditions,
     }
 }
 
 /// Status, reason and message of a condition.
-type Said = (&'static str, Reason, String);
+type Values = (&'static str, Reason, String);
 
 fn condition(
     previous: &ChatDeploymentStatus,
     generation: i64,
     now: &str,
     type_: &str,
-    (status, reason, message): Said,
+    (status, reason, message): Values,
 ) -> Condition {
     let before = previous.conditions.iter().find(|condition| condition.type_ == type_);
     let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
@@ -142,15 +159,43 @@ fn condition(
     }
 }
 
+/// Figures that are not worth a write every few seconds.
+struct Counts {
+    rooms: Option<i64>,
+    players: Option<i64>,
+    free_seats: Option<i64>,
+}
+
 /// Known only if every pod that is there was asked.
-fn counts(input: &Input<'_>, living: &[&Pod]) -> (Option<i64>, Option<i64>) {
+fn counts(input: &Input<'_>, living: &[&Pod]) -> Counts {
     let reports: Option<Vec<&Report>> = living.iter().map(|pod| input.reports.get(&pod.name)).collect();
     let sum = |of: fn(&Report) -> i64| reports.as_ref().map(|reports| reports.iter().map(|report| of(report)).sum());
     let (rooms, players) = (sum(|report| report.rooms), sum(|report| report.players));
-    if input.counts_may_change || input.previous.rooms.is_none() {
-        (rooms, players)
+    let before = input.previous;
+    if input.counts_may_change || before.rooms.is_none() {
+        let free_seats = reports.and_then(|reports| free_seats(&reports, input.players_per_room));
+        Counts { rooms, players, free_seats: steady(before.free_seats, free_seats) }
     } else {
-        (input.previous.rooms, input.previous.players)
+        Counts { rooms: before.rooms, players: before.players, free_seats: before.free_seats }
+    }
+}
+
+/// Known only if there are pods, and each says what it has place for. One that drains counts nothing.
+fn free_seats(reports: &[&Report], players_per_room: i64) -> Option<i64> {
+    if reports.is_empty() {
+        return None;
+    }
+    let lasting = reports.iter().filter(|report| !report.is_draining);
+    let loads: Option<Vec<scale::Load>> = lasting.map(|report| report.load).collect();
+    Some(scale::free_seats(loads?, players_per_room))
+}
+
+/// A hundredth more or less is not worth a write: a load balancer's health checks come and go.
+fn steady(before: Option<i64>, now: Option<i64>) -> Option<i64> {
+    let is_close = |before: i64, now: i64| before.abs_diff(now) <= before.unsigned_abs() / 100;
+    match (before, now) {
+        (Some(before), Some(now)) if is_close(before, now) => Some(before),
+        _ => now,
     }
 }
 
@@ -183,7 +228,22 @@ pub fn reports_lost(status: &ChatDeploymentStatus) -> bool {
     says(DEGRADED, Reason::PodsNotReady) && !says(PROGRESSING, Reason::WaitingForPods)
 }
 
-/// The one that is in use, or being rolled out: while a change waits and no pod has it, the one that was said before.
+/// Whether it is not ready since its rollout waits as it should: paused or partitioned by the spec, or for other rollouts to end.
+pub fn waits(status: &ChatDeploymentStatus) -> bool {
+    let ready = status.conditions.iter().find(|condition| condition.type_ == READY);
+    let reasons = [Reason::Paused, Reason::Partitioned, Reason::WaitingForSlot];
+    ready.is_some_and(|ready| ready.status == "False" && reasons.iter().any(|reason| reason.as_str() == ready.reason))
+}
+
+/// Of the pods that answer, each once.
+fn versions(input: &Input<'_>) -> Option<String> {
+    let all: BTreeSet<&str> = input.reports.values().map(|report| report.version.as_str()).collect();
+    let all: Vec<&str> = all.into_iter().filter(|version| !version.is_empty()).collect();
+    // While no pod answers, the previous status is kept.
+    if all.is_empty() { input.previous.version.clone() } else { Some(all.join(", ")) }
+}
+
+/// The one that is in use, or being rolled out: while a change waits and no pod has it, the one in the previous status.
 fn image(input: &Input<'_>, living: &[&Pod]) -> String {
     let is_out = living.is_empty() || living.iter().any(|pod| pod.is_updated);
     let before = input.previous.image.as_ref().filter(|_| !is_out);
@@ -200,10 +260,10 @@ struct Verdict<'a> {
 }
 
 impl Verdict<'_> {
-    fn ready(&self) -> Said {
+    fn ready(&self) -> Values {
         let desired = self.input.desired;
         if let Some(problem) = self.problem {
-            return ("False", problem.reason, said(problem));
+            return ("False", problem.reason, full_message(problem));
         }
         let how_many = format!("{} of {desired} pods are ready", self.ready);
         let is_settled = self.input.step.phase == Phase::Settled;
@@ -222,22 +282,29 @@ impl Verdict<'_> {
         }
     }
 
-    fn progressing(&self) -> Said {
+    fn progressing(&self) -> Values {
         let desired = self.input.desired;
         let going = |reason: Reason, message: String| match self.problem {
             Some(problem) => {
-                ("False", Reason::Stalled, format!("{}; {}", message.trim_end_matches('.'), said(problem)))
+                ("False", Reason::Stalled, format!("{}; {}", message.trim_end_matches('.'), full_message(problem)))
             }
             None => ("True", reason, message),
         };
         let of = |reason: Reason| format!("{}.", reason.meaning());
         match &self.input.step.phase {
+            Phase::Settled if self.fine >= desired && self.input.seats_are_limited => {
+                let reason = Reason::FreeSeatsLimited;
+                ("False", reason, with_remedy(reason.meaning(), reason))
+            }
             Phase::Settled if self.fine >= desired => ("False", Reason::Complete, of(Reason::Complete)),
             Phase::Settled if self.ready >= desired => {
                 ("False", Reason::Partitioned, with_remedy(Reason::Partitioned.meaning(), Reason::Partitioned))
             }
             Phase::Settled => going(Reason::Starting, of(Reason::Starting)),
             Phase::Scaling { to } if self.ready == 0 => going(Reason::Starting, format!("{to} pods are starting")),
+            Phase::Scaling { .. } if let Some(scaled) = self.input.scaled => {
+                going(Reason::ScaledByFreeSeats, scaled.to_string())
+            }
             Phase::Scaling { to } => going(Reason::Scaling, format!("from {} to {to} pods", self.there)),
             Phase::Rolling { .. } if self.is_all_new() || self.ready == 0 => {
                 going(Reason::Starting, of(Reason::Starting))
@@ -263,14 +330,22 @@ impl Verdict<'_> {
         }
     }
 
+    fn stalled(&self, message_of_redis: &str) -> Option<Values> {
+        if let Some(problem) = self.problem {
+            return stalled(problem);
+        }
+        let (status, reason) = self.redis;
+        (status == "False" && reason.needs_a_change()).then(|| ("True", reason, message_of_redis.to_owned()))
+    }
+
     fn is_all_new(&self) -> bool {
         self.input.pods.iter().all(|pod| pod.is_updated)
     }
 
-    fn degraded(&self) -> Said {
+    fn degraded(&self) -> Values {
         let desired = self.input.desired;
         if let Some(problem) = self.problem {
-            return ("True", problem.reason, said(problem));
+            return ("True", problem.reason, full_message(problem));
         }
         if self.redis.0 == "False" {
             return (
@@ -289,7 +364,12 @@ impl Verdict<'_> {
     }
 }
 
-fn said(problem: &Problem) -> String {
+/// Of a problem that stays.
+fn stalled(problem: &Problem) -> Option<Values> {
+    problem.reason.needs_a_change().then(|| ("True", problem.reason, full_message(problem)))
+}
+
+fn full_message(problem: &Problem) -> String {
     with_remedy(&problem.message, problem.reason)
 }
 
@@ -306,23 +386,4 @@ pub fn differs(one: &ChatDeploymentStatus, other: &ChatDeploymentStatus) -> bool
 
 fn as_i32(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-/// Of a ChatDeployment that this version cannot read at all: what was said of its pods before may still be so.
-pub fn unreadable(
-    generation: i64,
-    problem: &Problem,
-    now: &str,
-    previous: &ChatDeploymentStatus,
-) -> ChatDeploymentStatus {
-    let mut said = previous.clone();
-    said.observed_generation = Some(generation);
-    for (type_, status) in [(READY, "False"), (DEGRADED, "True")] {
-        let condition = condition(previous, generation, now, type_, (status, problem.reason, self::said(problem)));
-        match said.conditions.iter_mut().find(|said| said.type_ == type_) {
-            Some(said) => *said = condition,
-            None => said.conditions.push(condition),
-        }
-    }
-    said
 }

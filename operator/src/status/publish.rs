@@ -4,14 +4,16 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
-use super::{DEGRADED, PROGRESSING, READY, REDIS_READY};
+use super::{DEGRADED, PROGRESSING, READY, REDIS_READY, Reason};
 use crate::api::{ChatDeploymentStatus, Condition};
 use crate::desired::{API_VERSION, KIND, MANAGER, Owner};
 
 /// What is worth an Event, out of the change of the conditions: type, reason and message.
 pub fn changes(before: &ChatDeploymentStatus, after: &ChatDeploymentStatus) -> Vec<(&'static str, String, String)> {
     let of = |condition: &Condition| (condition.status.clone(), condition.reason.clone());
-    let changed = after.conditions.iter().filter(|condition| {
+    // Each step of scaling has an Event of its own, whatever the conditions say meanwhile.
+    let is_step = |condition: &Condition| condition.reason == Reason::ScaledByFreeSeats.as_str();
+    let changed = after.conditions.iter().filter(|condition| !is_step(condition)).filter(|condition| {
         let old = before.conditions.iter().find(|old| old.type_ == condition.type_);
         old.map(of) != Some(of(condition))
     });
@@ -20,6 +22,7 @@ pub fn changes(before: &ChatDeploymentStatus, after: &ChatDeploymentStatus) -> V
             let kind = match (condition.type_.as_str(), condition.status.as_str()) {
                 (READY | PROGRESSING | REDIS_READY, "True") => "Normal",
                 (DEGRADED, "True") | (REDIS_READY, "False") => "Warning",
+                (PROGRESSING, "False") if condition.reason == Reason::FreeSeatsLimited.as_str() => "Warning",
                 _ => return None,
             };
             Some((kind, condition.reason.clone(), condition.message.clone()))
@@ -75,18 +78,18 @@ mod tests {
     fn an_event_says_what_it_is_about_and_who_tells_it() {
         let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "u".into() };
         let event = event(&owner, "Warning", "Why", "m", Timestamp::UNIX_EPOCH, 255);
-        let told = serde_json::json!(event);
+        let written = serde_json::json!(event);
         let metadata = serde_json::json!({ "name": "chat.00000000000000ff", "namespace": "games" });
-        assert_eq!(told["metadata"], metadata);
+        assert_eq!(written["metadata"], metadata);
         let about = serde_json::json!({
             "apiVersion": API_VERSION, "kind": KIND, "name": "chat", "namespace": "games", "uid": "u",
         });
-        assert_eq!(told["involvedObject"], about);
+        assert_eq!(written["involvedObject"], about);
         let words = ["type", "reason", "message", "reportingComponent", "firstTimestamp", "lastTimestamp"];
         let epoch = "1970-01-01T00:00:00Z";
         let expected = ["Warning", "Why", "m", MANAGER, epoch, epoch].map(Some);
-        assert_eq!(words.map(|word| told[word].as_str()), expected);
-        assert_eq!((told["source"]["component"].as_str(), told["count"].as_i64()), (Some(MANAGER), Some(1)));
+        assert_eq!(words.map(|word| written[word].as_str()), expected);
+        assert_eq!((written["source"]["component"].as_str(), written["count"].as_i64()), (Some(MANAGER), Some(1)));
     }
 
     #[test]
@@ -96,5 +99,7 @@ mod tests {
         assert_eq!(changes(&ready, &ready).len(), 0);
         assert_eq!(changes(&ready, &status(DEGRADED, "True", "CrashLooping"))[0].0, "Warning");
         assert_eq!(changes(&ready, &status(DEGRADED, "False", "AsExpected")).len(), 0);
+        assert_eq!(changes(&ready, &status(PROGRESSING, "False", "Complete")).len(), 0);
+        assert_eq!(changes(&ready, &status(PROGRESSING, "False", "FreeSeatsLimited"))[0].0, "Warning");
     }
 }

@@ -33,6 +33,8 @@ reasons! {
     ScaledToZero: "the spec asks for no pods", "Set spec.replicas to start pods.";
     Starting: "pods are being started", "";
     Scaling: "pods are added, or removed one at a time", "";
+    ScaledByFreeSeats: "the number of pods follows the free seats, as autoscaling.freeSeats asks", "";
+    FreeSeatsLimited: "autoscaling.maxReplicas allows too few pods for the free seats that autoscaling.freeSeats asks for", "Raise autoscaling.maxReplicas or the limits of a pod.";
     RollingOut: "a change is rolled out, one pod at a time", "";
     Partitioned: "pods below rollout.partition keep their version, as configured", "Lower rollout.partition to let the change reach them.";
     Paused: "the rollout is paused by rollout.paused", "Set rollout.paused to false to continue.";
@@ -70,4 +72,28 @@ reasons! {
     PrefixInUse: "another deployment uses the key prefix", "Give this one its own redis.keyPrefix.";
     NoPods: "no pod is running that could report", "";
     PodsNotAnswering: "no pod answers on its admin port", "Check that network policies let the operator reach port 9090 of the pods.";
+}
+
+impl Reason {
+    /// Whether it lasts until somebody changes a spec, a Secret, a right or a policy. Everything else may pass by itself, as when a
+    /// node is added or Redis comes back.
+    pub fn needs_a_change(self) -> bool {
+        matches!(
+            self,
+            Self::ImagePullFailed
+                | Self::CrashLooping
+                | Self::ContainerRefused
+                | Self::MountFailed
+                | Self::QuotaExceeded
+                | Self::CreateRefused
+                | Self::NameConflict
+                | Self::Forbidden
+                | Self::Denied
+                | Self::WriteRefused
+                | Self::InvalidSpec
+                | Self::AuthFailed
+                | Self::TlsFailed
+                | Self::PrefixInUse
+        )
+    }
 }

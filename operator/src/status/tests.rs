@@ -8,7 +8,7 @@ fn pod(ordinal: usize, is_ready: bool, is_updated: bool) -> Pod {
 }
 
 fn report(state: &str) -> Report {
-    Report { state: state.into(), detail: String::new(), rooms: 2, players: 3 }
+    Report { state: state.into(), rooms: 2, players: 3, version: "1.0.0".into(), ..Report::default() }
 }
 
 fn reports(states: &[&str]) -> BTreeMap<String, Report> {
@@ -29,13 +29,14 @@ struct Case<'a> {
 
 /// The four conditions as `status/reason`.
 fn conditions(case: Case<'_>, previous: &ChatDeploymentStatus) -> (Vec<String>, ChatDeploymentStatus) {
-    conditions_with(case, &[], previous)
+    conditions_with(case, &[], false, previous)
 }
 
-/// The same with pods that have been away for too long.
+/// The same with pods that have been away for too long, and with fewer free seats than are wanted.
 fn conditions_with(
     case: Case<'_>,
     lost: &[String],
+    seats_are_limited: bool,
     previous: &ChatDeploymentStatus,
 ) -> (Vec<String>, ChatDeploymentStatus) {
     let step = step(case.phase);
@@ -45,6 +46,9 @@ fn conditions_with(
         generation: 7,
         desired: 3,
         step: &step,
+        scaled: None,
+        seats_are_limited,
+        players_per_room: 4,
         pods: &case.pods,
         reports: &reports,
         problems: &case.problems,
@@ -59,8 +63,8 @@ fn conditions_with(
         previous,
     };
     let status = status(&input);
-    let said = status.conditions.iter();
-    (said.map(|condition| format!("{}/{}", condition.status, condition.reason)).collect(), status)
+    let pairs = status.conditions.iter();
+    (pairs.map(|condition| format!("{}/{}", condition.status, condition.reason)).collect(), status)
 }
 
 fn all(is_ready: bool, is_updated: bool) -> Vec<Pod> {
@@ -78,16 +82,16 @@ fn endpoints_that_are_not_known_are_left_out() {
 fn each_situation_has_its_words() {
     let none = ChatDeploymentStatus::default();
     let bad = Problem::new(Reason::ImagePullFailed, "no such image");
-    let table: [(&str, Case<'_>, [&str; 4]); 8] = [
+    let table: [(&str, Case<'_>, &[&str]); 8] = [
         (
             "all is well",
             Case { phase: Phase::Settled, pods: all(true, true), states: &["ok", "ok", "ok"], problems: vec![] },
-            ["True/AllReady", "False/Complete", "False/AsExpected", "True/Reachable"],
+            &["True/AllReady", "False/Complete", "False/AsExpected", "True/Reachable"],
         ),
         (
             "at the start",
             Case { phase: Phase::Rolling { ordinal: 2 }, pods: all(false, true), states: &[], problems: vec![] },
-            ["False/Starting", "True/Starting", "False/AsExpected", "Unknown/PodsNotAnswering"],
+            &["False/Starting", "True/Starting", "False/AsExpected", "Unknown/PodsNotAnswering"],
         ),
         (
             "in a roll-out",
@@ -97,7 +101,7 @@ fn each_situation_has_its_words() {
                 states: &["ok", "ok"],
                 problems: vec![],
             },
-            ["False/RollingOut", "True/RollingOut", "False/AsExpected", "True/Reachable"],
+            &["False/RollingOut", "True/RollingOut", "False/AsExpected", "True/Reachable"],
         ),
         (
             "a bad image",
@@ -111,7 +115,13 @@ fn each_situation_has_its_words() {
                 states: &["ok", "ok"],
                 problems: vec![],
             },
-            ["False/ImagePullFailed", "False/Stalled", "True/ImagePullFailed", "True/Reachable"],
+            &[
+                "False/ImagePullFailed",
+                "False/Stalled",
+                "True/ImagePullFailed",
+                "True/Reachable",
+                "True/ImagePullFailed",
+            ],
         ),
         (
             "paused",
@@ -121,7 +131,7 @@ fn each_situation_has_its_words() {
                 states: &["ok", "ok", "ok"],
                 problems: vec![],
             },
-            ["False/Paused", "False/Paused", "False/AsExpected", "True/Reachable"],
+            &["False/Paused", "False/Paused", "False/AsExpected", "True/Reachable"],
         ),
         (
             "a partition",
@@ -131,12 +141,12 @@ fn each_situation_has_its_words() {
                 states: &["ok", "ok", "ok"],
                 problems: vec![],
             },
-            ["False/Partitioned", "False/Partitioned", "False/AsExpected", "True/Reachable"],
+            &["False/Partitioned", "False/Partitioned", "False/AsExpected", "True/Reachable"],
         ),
         (
             "Redis away",
             Case { phase: Phase::Settled, pods: all(true, true), states: &["ok", "auth", "auth"], problems: vec![] },
-            ["False/RedisNotReady", "False/Complete", "True/RedisNotReady", "False/AuthFailed"],
+            &["False/RedisNotReady", "False/Complete", "True/RedisNotReady", "False/AuthFailed", "True/AuthFailed"],
         ),
         (
             "a name taken",
@@ -146,7 +156,7 @@ fn each_situation_has_its_words() {
                 states: &["ok", "ok", "ok"],
                 problems: vec![Problem::new(Reason::NameConflict, "Service chat")],
             },
-            ["False/NameConflict", "False/Complete", "True/NameConflict", "True/Reachable"],
+            &["False/NameConflict", "False/Complete", "True/NameConflict", "True/Reachable", "True/NameConflict"],
         ),
     ];
     for (name, case, expected) in table {
@@ -201,8 +211,8 @@ fn a_pod_that_is_away_for_too_long_is_told_by_name() {
         ),
     ];
     for (name, case, expected) in table {
-        let (said, status) = conditions_with(case, &lost, &none);
-        assert_eq!(said, expected, "{name}");
+        let (pairs, status) = conditions_with(case, &lost, false, &none);
+        assert_eq!(pairs, expected, "{name}");
         assert_eq!(reports_lost(&status), expected[2] == "True/PodsNotReady", "{name}");
         let message = &status.conditions[2].message;
         assert!(expected[2] != "True/PodsNotReady" || message.contains("chat-2"), "{name}: {message}");
@@ -234,16 +244,16 @@ fn the_image_is_the_one_in_use_until_a_pod_has_the_next() {
 #[test]
 fn a_spec_that_cannot_be_read_leaves_the_rest_as_it_was_said() {
     let case = Case { phase: Phase::Settled, pods: all(true, true), states: &["ok"; 3], problems: vec![] };
-    let before = conditions(case, &ChatDeploymentStatus::default()).1;
+    let none = ChatDeploymentStatus::default();
+    let before = ChatDeploymentStatus { contender: Some("a/two".into()), ..conditions(case, &none).1 };
     let problem = Problem::new(Reason::InvalidSpec, "unknown variant");
-    let once = unreadable(8, &problem, "2026-11-25T00:00:00Z", &before);
+    let once = unreadable("a/two", 8, &problem, "2026-11-25T00:00:00Z", &before);
     assert_eq!((once.replicas, &once.selector, once.rooms), (3, &before.selector, before.rooms));
-    assert_eq!(once.observed_generation, Some(8));
-    let said: Vec<_> = once.conditions.iter().map(|it| (it.status.as_str(), it.reason.as_str())).collect();
-    let invalid = [("False", "InvalidSpec"), ("False", "Complete"), ("True", "InvalidSpec"), ("True", "Reachable")];
-    assert_eq!(said, invalid);
+    assert_eq!((once.observed_generation, once.operator.as_deref(), &once.contender), (Some(8), Some("a/two"), &None));
+    let pairs: Vec<_> = once.conditions.iter().map(|it| format!("{}/{}", it.status, it.reason)).collect();
+    assert_eq!(pairs.join(" "), "False/InvalidSpec False/Complete True/InvalidSpec True/Reachable True/InvalidSpec");
     assert_eq!(once.conditions[0].last_transition_time, "2026-11-25T00:00:00Z");
-    let again = unreadable(8, &problem, "2026-11-26T00:00:00Z", &once);
+    let again = unreadable("a/two", 8, &problem, "2026-11-26T00:00:00Z", &once);
     assert!(!differs(&once, &again), "nothing new is said, at no other time");
 }
 
@@ -299,8 +309,8 @@ fn what_kubernetes_says_has_a_reason() {
 fn whoever_waits_for_a_slot_is_told_who_is_in_the_way() {
     let phase = Phase::Waiting { why: Wait::Slot };
     let case = Case { phase, pods: all(true, false), states: &["ok"; 3], problems: vec![] };
-    let (said, status) = conditions(case, &ChatDeploymentStatus::default());
-    assert_eq!(said[1], "True/WaitingForSlot");
+    let (pairs, status) = conditions(case, &ChatDeploymentStatus::default());
+    assert_eq!(pairs[1], "True/WaitingForSlot");
     assert!(status.conditions[1].message.contains("games/other, games/third. If"), "{status:?}");
 }
 
@@ -309,10 +319,10 @@ fn a_roll_out_that_waits_for_other_pods_has_lost_none() {
     let phase = Phase::Waiting { why: Wait::OtherPods };
     let pods = vec![pod(0, true, false), pod(1, false, false), pod(2, true, true)];
     let case = Case { phase, pods, states: &["ok"; 3], problems: vec![] };
-    let (said, status) = conditions(case.clone(), &ChatDeploymentStatus::default());
-    assert_eq!(said[1..3], ["True/WaitingForPods", "True/PodsNotReady"]);
+    let (pairs, status) = conditions(case.clone(), &ChatDeploymentStatus::default());
+    assert_eq!(pairs[1..3], ["True/WaitingForPods", "True/PodsNotReady"]);
     assert!(!reports_lost(&status));
-    let (_, status) = conditions_with(case, &["chat-1".to_owned()], &ChatDeploymentStatus::default());
+    let (_, status) = conditions_with(case, &["chat-1".to_owned()], false, &ChatDeploymentStatus::default());
     assert!(reports_lost(&status));
 }
 
@@ -359,4 +369,32 @@ fn pods_that_are_ready_and_those_that_are_not_yet_are_told_apart() {
     assert_eq!(progress(Phase::Settled, vec![pod(0, true, true), pod(1, false, true)]), "True/Starting");
     assert_eq!(progress(Phase::Scaling { to: 3 }, vec![pod(0, false, true)]), "True/Starting");
     assert_eq!(progress(Phase::Scaling { to: 3 }, vec![pod(0, true, true)]), "True/Scaling");
+}
+
+#[test]
+fn seats_that_the_most_pods_do_not_give_are_said_once_all_pods_are_ready() {
+    let limited = |pods: Vec<Pod>, is_limited: bool| {
+        let case = Case { phase: Phase::Settled, pods, states: &["ok"; 3], problems: vec![] };
+        let (pairs, status) = conditions_with(case, &[], is_limited, &ChatDeploymentStatus::default());
+        (pairs[..2].join(" "), status.desired_replicas.unwrap())
+    };
+    let pairs = |words: &str| (words.to_owned(), 3);
+    assert_eq!(limited(all(true, true), false), pairs("True/AllReady False/Complete"));
+    assert_eq!(limited(all(true, true), true), pairs("True/AllReady False/FreeSeatsLimited"));
+    assert_eq!(limited(all(false, true), true), pairs("False/Starting True/Starting"));
+}
+
+#[test]
+fn free_seats_are_known_only_where_every_pod_says_what_it_has_place_for() {
+    let load = |rooms, connections| scale::Load { rooms, room_places: 10, connections, connection_places: 100 };
+    let report = |load| Report { load, ..report("ok") };
+    let free = |reports: &[Report]| free_seats(&reports.iter().collect::<Vec<_>>(), 4);
+    assert_eq!([free(&[]), free(&[report(Some(load(0, 0))), report(None)])], [None; 2], "no pods, and an older one");
+    assert_eq!(free(&[report(Some(load(5, 10))), report(Some(load(9, 10)))]), Some(24), "six rooms of four");
+    assert_eq!(free(&[report(Some(load(0, 90))), report(Some(load(0, 95)))]), Some(15), "connections are scarcer");
+    let draining = Report { is_draining: true, ..report(Some(load(0, 0))) };
+    assert_eq!(free(&[report(Some(load(10, 0))), draining]), Some(0));
+    assert_eq!(steady(Some(1_000), Some(995)), Some(1_000), "not worth a write");
+    assert_eq!(steady(Some(1_000), Some(985)), Some(985));
+    assert_eq!(steady(Some(1_000), None), None);
 }

@@ -99,7 +99,10 @@ impl User {
             9 => ("autoscaling", autoscaling(chance)),
             10 => ("networkPolicy", network_policy(chance)),
             11 => ("pod", pod(chance)),
-            12 => ("tcp", json!({ "onWrongPod": "Relay", "proxyProtocol": chance.pick(&["Required", "Disabled"]) })),
+            12 => {
+                let policy = *chance.pick(&["onWrongPod", "remoteRoomPolicy"]);
+                ("tcp", json!({ policy: "Relay", "proxyProtocol": chance.pick(&["Required", "Disabled"]) }))
+            }
             13 => ("web", json!({ "allowedOrigins": ["https://a.example"], "trustedProxies": ["192.0.2.0/24"] })),
             14 => ("drain", json!({ "deadlineSeconds": number(chance, 6, 60) })),
             _ => ("imagePullSecrets", chance.pick(&[json!([{ "name": "login" }]), Value::Null]).clone()),

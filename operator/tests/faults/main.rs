@@ -54,7 +54,7 @@ async fn client() -> kube::Client {
 async fn apply(client: &kube::Client, namespace: &str, spec: &Value) -> Result<ChatDeployment, kube::Error> {
     let deployments: Api<ChatDeployment> = Api::namespaced(client.clone(), namespace);
     let object = json!({
-        "apiVersion": "chatd.dev/v1alpha1", "kind": "ChatDeployment", "metadata": { "name": NAME }, "spec": spec,
+        "apiVersion": "chatd.dev/v1beta1", "kind": "ChatDeployment", "metadata": { "name": NAME }, "spec": spec,
     });
     deployments.patch(NAME, &PatchParams::apply("test").force(), &Patch::Apply(object)).await
 }

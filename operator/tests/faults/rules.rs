@@ -277,7 +277,7 @@ fn an_old_answer_is_never_given_to_whether_the_owner_is_still_there() {
         let call = Call::of("GET", path, "");
         (0..100).any(|_| rules.judge(&call) == Verdict::Stale)
     };
-    assert!(!is_ever_stale("/apis/chatd.dev/v1alpha1/namespaces/n/chatdeployments/chat"));
-    assert!(is_ever_stale("/apis/chatd.dev/v1alpha1/namespaces/n/chatdeployments"));
+    assert!(!is_ever_stale("/apis/chatd.dev/v1beta1/namespaces/n/chatdeployments/chat"));
+    assert!(is_ever_stale("/apis/chatd.dev/v1beta1/namespaces/n/chatdeployments"));
     assert!(is_ever_stale("/api/v1/namespaces/n/services/a"));
 }

@@ -1,7 +1,7 @@
-//! Clients of the chat: lines over `nc`, which is run where pods can be reached. Does I/O.
+//! Clients of the chat: lines over `nc` or another program, which is run where pods can be reached. Does I/O.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -15,23 +15,29 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(20);
 
 /// One connection.
 pub struct Chat {
-    nc: Child,
+    program: Child,
     input: ChildStdin,
     lines: Receiver<String>,
 }
 
 impl Drop for Chat {
     fn drop(&mut self) {
-        let _ = self.nc.kill();
-        let _ = self.nc.wait();
+        let _ = self.program.kill();
+        let _ = self.program.wait();
     }
 }
 
 impl Chat {
     pub fn connect(host: &str, port: i32) -> Self {
-        let mut nc =
-            enter("nc").arg(host).arg(port.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (input, output) = (nc.stdin.take().unwrap(), nc.stdout.take().unwrap());
+        let mut nc = enter("nc");
+        nc.arg(host).arg(port.to_string());
+        Self::over(nc)
+    }
+
+    /// Over a program whose input and output are the connection's.
+    pub fn over(mut program: Command) -> Self {
+        let mut program = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (program.stdin.take().unwrap(), program.stdout.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -40,7 +46,7 @@ impl Chat {
                 }
             }
         });
-        Self { nc, input, lines }
+        Self { program, input, lines }
     }
 
     /// A reader notices a connection that has ended meanwhile.
@@ -55,6 +61,11 @@ impl Chat {
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => panic!("no line within {LONGEST_ANSWER:?}"),
         }
+    }
+
+    /// Whether the program has not noticed an end.
+    pub fn is_open(&mut self) -> bool {
+        self.program.try_wait().unwrap().is_none()
     }
 
     pub fn ask(&mut self, line: &str) -> String {

@@ -14,7 +14,8 @@ const NOWHERE: &str = "127.0.0.1:1/is-not-there:1";
 const TOLD_WITHIN: Duration = Duration::from_secs(15);
 
 impl World {
-    async fn told(&self, name: &str, since: Instant, reason: &str, words: &str) {
+    /// That all conditions say so, soon after `since`.
+    pub async fn told(&self, name: &str, since: Instant, reason: &str, words: &str) {
         let left = TOLD_WITHIN.saturating_sub(since.elapsed());
         let expected = format!("True/{reason}");
         within(left, &format!("{name} says {reason}"), async || self.condition_of(name, "Degraded").await == expected)

@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use operator::api::ChatDeployment;
 use serde_json::json;
 
-use super::world::{World, eventually};
+use super::world::{World, eventually, stays, within};
 
 /// Of each condition, since when it has been as it is.
 async fn since(world: &World) -> Vec<(String, String)> {
@@ -103,9 +103,19 @@ async fn what_is_somebody_elses_is_left_alone_and_said() {
     let before = services.create(&PostParams::default(), &serde_json::from_value(service).unwrap()).await.unwrap();
     world.apply(json!({ "replicas": 1 })).await;
     eventually("the conflict is said", async || world.condition("Degraded").await == "True/NameConflict").await;
+    // However often it was reconciled meanwhile.
+    for nth in 0..20 {
+        let patch = json!({ "spec": { "rollout": { "partition": nth % 2 } } });
+        let generation = world.merge::<ChatDeployment>("chat", patch).await.metadata.generation;
+        eventually("it was reconciled", async || world.status_of("chat").await.observed_generation == generation).await;
+        assert_eq!(world.condition("Degraded").await, "True/NameConflict", "reconcile {nth}");
+    }
+    stays(Duration::from_secs(15), "the conflict is said", async || world.condition("Degraded").await).await;
     let after = services.get("chat").await.unwrap();
     assert_eq!(after.metadata.resource_version, before.metadata.resource_version);
     services.delete("chat", &DeleteParams::default()).await.unwrap();
+    let is_made = async || services.get_opt("chat").await.unwrap().is_some();
+    within(Duration::from_secs(15), "ours is made in its place", is_made).await;
     world.ready().await;
     world.end().await;
 }

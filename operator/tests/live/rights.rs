@@ -268,6 +268,10 @@ fn used(request: &Request) -> Vec<(String, String)> {
 
 /// Whether a request is the operator's to make.
 fn is_lawful(request: &Request, namespace: &str) -> bool {
+    // What kinds there are.
+    if request.resource.is_empty() {
+        return !request.writes();
+    }
     let name = request.name.as_str();
     let is_named = match request.resource.as_str() {
         // The only two that it may read, and it may not look for others.

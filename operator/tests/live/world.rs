@@ -30,7 +30,7 @@ impl<K> Object for K where
 }
 
 /// Ends the process by its id, however the test ends.
-struct Process(Child);
+pub struct Process(pub Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -82,11 +82,6 @@ pub fn redis_image() -> String {
     variable("REDIS_TEST_IMAGE", "chatd.local/redis:7")
 }
 
-/// A port on loopback that nobody listens on.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// A program that reaches pods.
 pub fn enter(program: &str) -> Command {
     let enter = variable("CHATD_TEST_ENTER", "env");
@@ -108,8 +103,11 @@ impl World {
     }
 
     pub async fn without_operator(name: &str, labels: Value) -> Self {
+        // Two tests may choose the same name.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let client = kube::Client::try_default().await.expect("a cluster: set KUBECONFIG");
-        let namespace = format!("operator-{name}-{}", std::process::id());
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("operator-{name}-{}-{count}", std::process::id());
         let object = json!({ "metadata": { "name": namespace, "labels": labels } });
         let object: Namespace = serde_json::from_value(object).unwrap();
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
@@ -137,6 +135,14 @@ impl World {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Where the operator has its admin port.
+    pub fn admin_address(&self) -> Option<String> {
+        let log = self.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut found = lines.filter(|line| line["message"].as_str().is_some_and(|text| text.contains("/metrics")));
+        Some(found.next()?["address"].as_str()?.to_owned())
+    }
+
     pub fn stop_operator(&mut self) {
         self.operator = None;
     }
@@ -158,7 +164,7 @@ impl World {
 
     pub async fn apply_as(&self, name: &str, spec: Value) {
         let object = json!({
-            "apiVersion": "chatd.dev/v1alpha1", "kind": "ChatDeployment", "metadata": { "name": name }, "spec": spec,
+            "apiVersion": "chatd.dev/v1beta1", "kind": "ChatDeployment", "metadata": { "name": name }, "spec": spec,
         });
         let parameters = PatchParams::apply("test").force();
         self.api::<ChatDeployment>().patch(name, &parameters, &Patch::Apply(object)).await.unwrap();
@@ -240,16 +246,31 @@ impl World {
         }
     }
 
-    /// Resource versions of all that the operator writes: they stand still when nothing is written.
+    /// Resource versions of all that the operator writes: they stand still when nothing is written. Of a ChatDeployment its content
+    /// without the counts, which the operator may write up to 30 s after they changed; of an autoscaler its content without the
+    /// status, which is another's and changes with each measurement.
     pub fn versions(&self) -> Vec<(String, String)> {
         let kinds = "chatdeployments,statefulsets,services,configmaps,secrets,serviceaccounts,poddisruptionbudgets,\
             networkpolicies,horizontalpodautoscalers,persistentvolumeclaims";
-        let list: Value = serde_json::from_str(&self.kubectl_ok(&["get", kinds, "--output=json"])).unwrap();
-        let of = |object: &Value| {
-            let name = format!("{}/{}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
-            (name, object["metadata"]["resourceVersion"].as_str().unwrap().to_owned())
+        let mut list: Value = serde_json::from_str(&self.kubectl_ok(&["get", kinds, "--output=json"])).unwrap();
+        let of = |object: &mut Value| {
+            let kind = object["kind"].as_str().unwrap().to_owned();
+            let name = format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap());
+            let what = match kind.as_str() {
+                "ChatDeployment" => "status",
+                "HorizontalPodAutoscaler" => "spec",
+                _ => return (name, object["metadata"]["resourceVersion"].as_str().unwrap().to_owned()),
+            };
+            let content = object[what].as_object_mut().unwrap();
+            content.retain(|field, _| !["rooms", "players", "freeSeats"].contains(&field.as_str()));
+            let content = json!(content);
+            let metadata = &object["metadata"];
+            (
+                name,
+                json!([metadata["generation"], metadata["labels"], metadata["ownerReferences"], content]).to_string(),
+            )
         };
-        list["items"].as_array().unwrap().iter().map(of).collect()
+        list["items"].as_array_mut().unwrap().iter_mut().map(of).collect()
     }
 
     pub fn kubectl(&self, arguments: &[&str]) -> Output {

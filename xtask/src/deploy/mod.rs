@@ -25,7 +25,7 @@ const DATABASES: &[Workload] = &[
     workload("databases", "statefulset/redis", "app.kubernetes.io/name=redis"),
     workload("databases", "statefulset/postgres", "app.kubernetes.io/name=postgres"),
 ];
-const OPERATOR: Workload =
+pub const OPERATOR: Workload =
     workload("chatd-operator", "deployment/chatd-operator", "app.kubernetes.io/name=chatd-operator");
 pub const CHAT: Workload = Workload { maker: Some(&OPERATOR), ..workload("chatd", "chatdeployment/chat", CHAT_PODS) };
 pub const HTTP_DEMO: Workload = workload("http-demo", "deployment/http-demo", "app.kubernetes.io/name=http-demo");
@@ -85,8 +85,7 @@ pub fn databases(kube: &Kube) -> Result<()> {
     })
 }
 
-/// The operator, and one ChatDeployment on the Redis of the databases.
-pub fn chatd(kube: &Kube) -> Result<()> {
+pub fn operator(kube: &Kube) -> Result<()> {
     step("operator", || {
         let folder = repository().join("deploy/operator");
         kube.apply(namespace(&folder)?.as_bytes())?;
@@ -94,12 +93,26 @@ pub fn chatd(kube: &Kube) -> Result<()> {
         let crd = "customresourcedefinition/chatdeployments.chatd.dev";
         kube.run(&["wait", "--for=condition=Established", "--timeout=30s", crd])?;
         rolled_out(kube, &[OPERATOR], DEMO_LIMIT)
-    })?;
+    })
+}
+
+/// The operator, and one ChatDeployment on the Redis of the databases.
+pub fn chatd(kube: &Kube) -> Result<()> {
+    operator(kube)?;
     step("chatd", || {
         let folder = repository().join("deploy/chatd");
         kube.apply(namespace(&folder)?.as_bytes())?;
         copy_password(kube, "redis", "chatd", "chatd")?;
         kube.apply_folder(&folder, |text| noted(text, images::identity))?;
+        rolled_out(kube, &[CHAT], DEMO_LIMIT)
+    })
+}
+
+/// Another ChatDeployment of this name and namespace, for which the operator is there.
+pub fn chat(kube: &Kube, manifest: &str) -> Result<()> {
+    step("chatd", || {
+        kube.apply(namespace(&repository().join("deploy/chatd"))?.as_bytes())?;
+        kube.apply(manifest.as_bytes())?;
         rolled_out(kube, &[CHAT], DEMO_LIMIT)
     })
 }

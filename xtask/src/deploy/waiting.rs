@@ -54,7 +54,7 @@ impl Workload {
 /// Returns when all of them are rolled out.
 pub fn rolled_out(kube: &Kube, workloads: &[Workload], limit: Duration) -> Result<()> {
     let begun = Instant::now();
-    let mut said = Said { begun, pods: BTreeMap::new(), conditions: BTreeMap::new() };
+    let mut printed = Printed { begun, pods: BTreeMap::new(), conditions: BTreeMap::new() };
     let mut hopeless_since: Option<Instant> = None;
     loop {
         let mut open = Vec::new();
@@ -63,10 +63,10 @@ pub fn rolled_out(kube: &Kube, workloads: &[Workload], limit: Duration) -> Resul
             let pods = pods_of(kube, workload)?;
             let object = kube.get(&[workload.name, &workload.namespace_flag()])?.unwrap_or(Value::Null);
             for pod in &pods {
-                said.pod(pod);
+                printed.pod(pod);
             }
             if workload.is_chat() {
-                said.conditions(workload, &object);
+                printed.conditions(workload, &object);
             }
             failed = failed.or_else(|| workload.failure(&object, &pods).map(|why| (workload, why)));
             if !workload.is_done(&object) {
@@ -95,8 +95,8 @@ fn pods_of(kube: &Kube, workload: &Workload) -> Result<Vec<Pod>> {
     Ok(pods::pods(&list.unwrap_or(Value::Null)))
 }
 
-/// What was said last, so that only changes are.
-struct Said {
+/// The lines printed last, so that only changes are printed.
+struct Printed {
     begun: Instant,
     /// By uid.
     pods: BTreeMap<String, String>,
@@ -104,7 +104,7 @@ struct Said {
     conditions: BTreeMap<&'static str, BTreeSet<String>>,
 }
 
-impl Said {
+impl Printed {
     fn pod(&mut self, pod: &Pod) {
         if self.pods.get(&pod.uid) != Some(&pod.state) {
             self.line(&pod.name, &pod.state);

@@ -6,14 +6,22 @@ use crate::world::{RELEASE, apply, kubectl, make_namespace, module, repository, 
 fn install_definitions_of_others() {
     let monitoring = module("github.com/prometheus-operator/prometheus-operator");
     let gateway = module("sigs.k8s.io/gateway-api");
+    let certificates = module("github.com/cert-manager/cert-manager");
     for file in [
-        monitoring.join("example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml"),
+        certificates.join("deploy/crds/cert-manager.io_certificates.yaml"),
+        monitoring.join("example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"),
+        monitoring.join("example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml"),
         gateway.join("config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"),
         gateway.join("config/crd/standard/gateway.networking.k8s.io_tcproutes.yaml"),
     ] {
         apply(&[], &std::fs::read_to_string(file).unwrap());
     }
-    let names = ["servicemonitors.monitoring.coreos.com", "httproutes.gateway.networking.k8s.io"];
+    let names = [
+        "certificates.cert-manager.io",
+        "podmonitors.monitoring.coreos.com",
+        "prometheusrules.monitoring.coreos.com",
+        "httproutes.gateway.networking.k8s.io",
+    ];
     for name in names.into_iter().chain(["tcproutes.gateway.networking.k8s.io"]) {
         kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &format!("customresourcedefinition/{name}")]);
     }
@@ -28,7 +36,7 @@ fn whatever_the_chart_makes_is_taken_without_a_warning() {
     }
     let everything = r#"{"replicas":3,"imagePullSecrets":[{"name":"login"}],"serviceAccount":{"annotations":{"a":"b"}},
         "podLabels":{"a":"b"},"podAnnotations":{"a":"b"},"nodeSelector":{"a":"b"},"priorityClassName":"high",
-        "tolerations":[{"key":"a","operator":"Exists"}],"monitoring":{"serviceMonitor":true},
+        "tolerations":[{"key":"a","operator":"Exists"}],"monitoring":{"type":"Enabled","labels":{"a":"b"},"dashboards":true},
         "affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":
         [{"matchExpressions":[{"key":"a","operator":"Exists"}]}]}}}}"#;
     let everything = everything.replace('\n', "");
@@ -37,7 +45,7 @@ fn whatever_the_chart_makes_is_taken_without_a_warning() {
     for flags in [
         &[][..],
         &["--set", "watchNamespaces={games,lobby}"],
-        &["--set", "monitoring.serviceMonitor=true"],
+        &["--set", "monitoring.type=Enabled"],
         &[
             "--set",
             "podDisruptionBudget.enabled=false,networkPolicy.enabled=false,rbac.aggregate=false,crds.enabled=false",
@@ -60,9 +68,12 @@ fn every_example_is_taken_without_a_warning() {
     let mut count = 0;
     for file in std::fs::read_dir(repository().join("examples")).unwrap() {
         let file = file.unwrap().path();
+        if file.is_dir() {
+            continue;
+        }
         let text = std::fs::read_to_string(&file).unwrap();
         assert_eq!(apply(&["--namespace=examples", "--dry-run=server"], &text), "", "{}", file.display());
         count += 1;
     }
-    assert!(count >= 7, "{count} examples");
+    assert!(count >= 9, "{count} examples");
 }

@@ -1,6 +1,6 @@
 //! The chart's life on a real cluster: installed, used, upgraded, restricted to one namespace, removed and reinstalled. Does I/O.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::{
     CHART, RELEASE, apply, find, forget, get, helm, kubectl, make_namespace, repository, try_kubectl, until,
@@ -51,7 +51,7 @@ fn may(verb: &str, resource: &str, namespace: &str) -> bool {
     String::from_utf8_lossy(&answer.stdout).trim() == "yes"
 }
 
-fn start_over() {
+pub fn start_over() {
     if String::from_utf8_lossy(&crate::world::try_helm(&["list", "--namespace", RELEASE, "--short"]).stdout)
         .contains(RELEASE)
     {
@@ -123,10 +123,12 @@ fn minimal_gets_ready_and_shows_its_columns() {
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let mut lines = table.lines();
         let (head, row) = (words(lines.next().unwrap()), words(lines.next().unwrap()));
-        assert_eq!(head, ["NAME", "DESIRED", "READY", "ROOMS", "PLAYERS", "REDIS", "AGE"]);
+        assert_eq!(head, ["NAME", "DESIRED", "READY", "ROOMS", "PLAYERS", "FREE", "STATUS", "VERSION", "REDIS", "AGE"]);
         row[..row.len() - 1].to_vec()
     };
-    until("the columns are right", || columns() == ["chat", "3", "3", "0", "0", "Reachable"]);
+    until("the columns are right", || {
+        columns() == ["chat", "3", "3", "0", "0", "30000", "AllReady", env!("CARGO_PKG_VERSION"), "Reachable"]
+    });
     let pods = get(&["pods", "--namespace", GAMES]);
     assert_eq!(pods["items"].as_array().unwrap().len(), 4, "three chat pods and a Valkey");
 }
@@ -142,6 +144,7 @@ fn bound_to_one_namespace_it_works_there_alone() {
     apply(&["--namespace=elsewhere"], &minimal);
     is_looked_after();
     let other = get(&["chatdeployment", "chat", "--namespace=elsewhere"]);
-    assert!(other["status"].is_null() && !is_there("statefulset", "chat", "elsewhere"), "{other}");
+    let is_untouched = other["status"]["observedGeneration"] == -1 && other["status"]["conditions"] == json!([]);
+    assert!(is_untouched && !is_there("statefulset", "chat", "elsewhere"), "{other}");
     kubectl(&["delete", "chatdeployment", "chat", "--namespace=elsewhere"]);
 }

@@ -6,6 +6,7 @@
 
 mod dry_run;
 mod life;
+mod rollback;
 mod templates;
 mod upgrade;
 mod values;

@@ -30,8 +30,10 @@ fn the_default_values_make_these_objects_and_no_other() {
         [
             "ClusterRole chatd-operator-chatd-operator",
             "ClusterRole chatd-operator-chatd-operator-edit",
+            "ClusterRole chatd-operator-chatd-operator-storage",
             "ClusterRole chatd-operator-chatd-operator-view",
             "ClusterRoleBinding chatd-operator-chatd-operator",
+            "ClusterRoleBinding chatd-operator-chatd-operator-storage",
             "CustomResourceDefinition chatdeployments.chatd.dev",
             "Deployment chatd-operator",
             "NetworkPolicy chatd-operator",
@@ -112,13 +114,21 @@ fn two_releases_in_one_namespace_have_a_lease_each() {
 
 #[test]
 #[ignore = "needs helm"]
-fn monitoring_selects_the_pods_by_a_service() {
-    let all = rendered(&["--set", "monitoring.serviceMonitor=true"]);
-    let service = named(&all, "Service", "chatd-operator-metrics").unwrap();
-    let monitor = named(&all, "ServiceMonitor", RELEASE).unwrap();
+fn monitoring_is_made_where_the_cluster_has_its_kinds() {
+    let has = ["--api-versions", "monitoring.coreos.com/v1/PodMonitor"];
+    let all = rendered(&has);
+    let monitor = named(&all, "PodMonitor", RELEASE).unwrap();
+    let template = &named(&all, "Deployment", RELEASE).unwrap()["spec"]["template"];
     let wanted = monitor["spec"]["selector"]["matchLabels"].as_object().unwrap();
-    assert!(wanted.iter().all(|(key, value)| service["metadata"]["labels"][key] == *value));
-    assert_eq!(monitor["spec"]["endpoints"][0]["port"], service["spec"]["ports"][0]["name"]);
+    assert!(wanted.iter().all(|(key, value)| template["metadata"]["labels"][key] == *value));
+    let port = &template["spec"]["containers"][0]["ports"][0]["name"];
+    assert_eq!(monitor["spec"]["podMetricsEndpoints"][0]["port"], *port);
+    let rules = &named(&all, "PrometheusRule", RELEASE).unwrap()["spec"]["groups"][0]["rules"];
+    let expr = rules[0]["expr"].as_str().unwrap();
+    assert!(expr.contains(r#"namespace="chatd-operator""#), "{expr}");
+    assert!(rules[0]["annotations"]["description"].as_str().unwrap().contains("{{ $labels.namespace }}"));
+    let disabled = rendered(&[&has[..], &["--set", "monitoring.type=Disabled"]].concat());
+    assert!(named(&disabled, "PodMonitor", RELEASE).is_none() && named(&disabled, "PrometheusRule", RELEASE).is_none());
 }
 
 /// What people without helm apply, and the demo too.

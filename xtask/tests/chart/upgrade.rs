@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::world::{apply, forget, get, kubectl, make_namespace, repository};
+use crate::world::{SERVED, apply, forget, get, kubectl, make_namespace, repository};
 
 const CRD: &str = "customresourcedefinition/chatdeployments.chatd.dev";
 const STORED: &str = "stored";
@@ -14,7 +14,7 @@ fn define(file: &str) {
 
 /// What must not change, by name.
 fn stored() -> Vec<Value> {
-    let list = get(&["chatdeployments", "--namespace", STORED]);
+    let list = get(&[SERVED, "--namespace", STORED]);
     let of = |object: &Value| {
         let metadata = &object["metadata"];
         serde_json::json!([metadata["name"], metadata["uid"], metadata["generation"], object["spec"]])
@@ -32,13 +32,35 @@ fn stored_objects_are_the_same_under_the_new_definition() {
     let objects = std::fs::read_to_string(repository().join("operator/tests/released/objects.yaml")).unwrap();
     let flags = ["--namespace", STORED];
     assert_eq!(apply(&flags, &objects), "");
+    apply(&flags, &repeating().to_string());
     let before = stored();
-    assert_eq!(before.len(), 4);
+    assert_eq!(before.len(), 5);
     define("crds/chatdeployments.yaml");
     assert_eq!(stored(), before);
-    // They can be written, and what was written before is no change.
-    assert_eq!(apply(&flags, &objects), "");
-    kubectl(&["annotate", "chatdeployments", "--all", "touched=yes", "--namespace", STORED]);
+    // They can be written, and what was written before is no change, in either version.
+    let said = apply(&flags, &objects);
+    assert!(
+        !said.is_empty() && said.lines().all(|line| line.contains("v1alpha1 ChatDeployment is deprecated")),
+        "{said}"
+    );
+    assert_eq!(apply(&flags, &objects.replace("chatd.dev/v1alpha1", "chatd.dev/v1beta1")), "");
+    kubectl(&["annotate", SERVED, "--all", "touched=yes", "--namespace", STORED]);
+    // As the operator writes its status.
+    let mut status = repeating();
+    status["status"] = serde_json::json!({ "rooms": 1 });
+    status.as_object_mut().unwrap().remove("spec");
+    apply(&["--subresource=status", "--field-manager=chatd-operator", "--namespace", STORED], &status.to_string());
+    assert_eq!(get(&[SERVED, "repeating", "--namespace", STORED])["status"]["rooms"], 1);
     assert_eq!(stored(), before);
     forget(STORED);
+}
+
+/// What lists took that have keys now, or are sets.
+fn repeating() -> Value {
+    let twice = |item: Value| serde_json::json!([item, item]);
+    let origin = twice("https://a.example".into());
+    let spec = serde_json::json!({ "web": { "allowedOrigins": origin }, "imagePullSecrets": twice(serde_json::json!({ "name": "login" })) });
+    serde_json::json!({
+        "apiVersion": "chatd.dev/v1alpha1", "kind": "ChatDeployment", "metadata": { "name": "repeating" }, "spec": spec,
+    })
 }

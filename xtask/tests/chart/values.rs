@@ -65,6 +65,7 @@ fn cases() -> Vec<Case> {
         variable("log.level", "CHATD_OPERATOR_LOG_LEVEL", json!("debug"), "debug"),
         switch("crds.enabled", false, CRD.0, CRD.1),
         case("crds.keep", json!(false), CRD, is("/metadata/annotations", Value::Null)),
+        case("crds.storageVersion", json!("v1beta1"), CRD, is("/spec/versions/0/storage", json!(true))),
         switch("rbac.aggregate", false, "ClusterRole", "chatd-operator-chatd-operator-view"),
         case("serviceAccount.annotations", annotations.clone(), account, is("/metadata/annotations", annotations)),
         pod("resources.requests.cpu", "spec/containers/0/resources/requests/cpu", json!("1")),
@@ -78,7 +79,10 @@ fn cases() -> Vec<Case> {
         pod("priorityClassName", "spec/priorityClassName", json!("high")),
         switch("podDisruptionBudget.enabled", false, "PodDisruptionBudget", RELEASE),
         switch("networkPolicy.enabled", false, "NetworkPolicy", RELEASE),
-        switch("monitoring.serviceMonitor", true, "ServiceMonitor", RELEASE),
+        case("monitoring.type", json!("Disabled"), ("PodMonitor", RELEASE), Effect::Vanishes),
+        case("monitoring.labels", json!({ "a": "b" }), ("PodMonitor", RELEASE), is("/metadata/labels/a", json!("b"))),
+        variable("monitoring.namespaces", "CHATD_OPERATOR_MONITORING_NAMESPACE", json!(["a", "b"]), "a,b"),
+        switch("monitoring.dashboards", true, "ConfigMap", "chatd-operator-chatd-service"),
     ]
 }
 
@@ -95,6 +99,9 @@ fn object(objects: &[Value], (kind, name): (&str, &str)) -> Option<Value> {
 #[test]
 #[ignore = "needs helm"]
 fn every_value_has_its_effect() {
+    // In a cluster with the kinds of Prometheus' operator.
+    let rendered =
+        |flags: &[&str]| rendered(&[&["--api-versions", "monitoring.coreos.com/v1/PodMonitor"], flags].concat());
     let defaults = rendered(&[]);
     for Case { value, other, object: which, effect } in cases() {
         let changed = rendered(&["--set-json", &format!("{value}={other}")]);
@@ -163,7 +170,9 @@ fn wrong_values_are_refused_by_their_names() {
         (r#"log.level="loud""#, "/log/level"),
         (r#"log.format="xml""#, "/log/format"),
         (r#"crds.enabled="no""#, "/crds/enabled"),
-        (r#"monitoring.serviceMonitor="yes""#, "/monitoring/serviceMonitor"),
+        (r#"crds.storageVersion="v1""#, "/crds/storageVersion"),
+        (r#"monitoring.type="yes""#, "/monitoring/type"),
+        (r#"monitoring.namespaces="monitoring""#, "/monitoring/namespaces"),
         (r#"podLabels=["a"]"#, "/podLabels"),
         (r#"podLabels={"a":1}"#, "/podLabels/a"),
         (r#"podAnnotations={"a":1}"#, "/podAnnotations/a"),

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 pub const RELEASE: &str = "chatd-operator";
 pub const CHART: &str = "charts/chatd-operator";
+/// ChatDeployments by the version that every definition serves: kubectl remembers others that are gone.
+pub const SERVED: &str = "chatdeployments.v1alpha1.chatd.dev";
 /// What has not come after this long will not come.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
