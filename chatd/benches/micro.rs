@@ -135,7 +135,7 @@ impl Pods {
             Request::Get { key } => return Answer::Found(self.store.get(&key).cloned()),
             Request::Swap { key, new, .. } => drop(self.store.insert(key, new)),
             Request::Delete { key, .. } => drop(self.store.remove(&key)),
-            Request::Renew { .. } | Request::Pods => {}
+            Request::Renew { .. } | Request::Pods | Request::Connected { .. } => {}
         }
         Answer::Done
     }

@@ -1,5 +1,8 @@
-//! The admin port: /livez, /readyz, /metrics and /status. Serves HTTP; the content is a [`Snapshot`].
+//! The admin port: /livez, /readyz, /metrics and /status, whose content is a [`Snapshot`]; /rooms; and /deaths, where the operator says
+//! which process is dead. Serves HTTP.
 
+mod deaths;
+pub mod rooms;
 mod table;
 
 use std::future::Future;
@@ -10,8 +13,9 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -21,11 +25,12 @@ use tokio::task::JoinSet;
 
 use crate::lease::DirectoryState;
 use crate::metrics::{self, Snapshot};
+use crate::pod::notices::Notices;
 use crate::tcp::{is_loopback, keep_alive};
 use crate::web::Gate;
 use table::Table;
 
-/// A pod that has not told how it is within this time does not turn over.
+/// A pod whose threads have not all reported within this time is unresponsive.
 pub const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// From connecting, or from one answer, to the next request's whole header.
 const HEADER_TIME: Duration = Duration::from_secs(10);
@@ -36,29 +41,38 @@ pub trait Pod: Clone + Send + Sync + 'static {
     /// False only before the first lease and while the lease is refused. Answers without asking any other thread.
     fn ready(&self) -> bool;
 
-    /// How the pod is, with the reports of all its threads: that this comes is the proof that they turn over.
+    /// The pod's state with the reports of all its threads: a complete answer proves that each of them is responsive.
     fn snapshot(&self) -> impl Future<Output = Snapshot> + Send;
 }
 
-/// The routes of the admin port.
-pub fn router<P: Pod>(pod: P) -> Router {
+/// The routes of the admin port, but for [`rooms::router`].
+pub fn router<P: Pod>(pod: P, notices: Notices) -> Router {
     Router::new()
         .route("/livez", get(livez::<P>))
         .route("/readyz", get(readyz::<P>))
         .route("/metrics", get(metrics::<P>))
         .route("/status", get(status::<P>))
+        .with_state(pod)
+        .route("/deaths", post(deaths::deaths).with_state(notices))
         .fallback(|| async {
-            error(StatusCode::NOT_FOUND, "not_found", "Here are /livez, /readyz, /metrics and /status.")
+            error(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "Here are /livez, /readyz, /metrics, /status, /rooms and /deaths.",
+            )
         })
         .method_not_allowed_fallback(|| async {
-            error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Only GET and HEAD are answered here.")
+            error(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Only GET and HEAD are answered here, and by /deaths only POST.",
+            )
         })
-        .with_state(pod)
 }
 
 /// Serves `router` on `listener` until `shutdown`; then what is open is cut.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
-    // Else somebody who asks and does not read, or is cut off, would keep a place.
+    // Otherwise a client that does not read, or is cut off, would keep its slot.
     keep_alive(&listener);
     let router = if is_loopback(&listener) { router.layer(middleware::from_fn(own_names_only)) } else { router };
     let table = Arc::new(Table::default());
@@ -70,7 +84,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             Some(_) = connections.join_next() => continue,
             () = &mut shutdown => return,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, client)) = accepted else {
             // Out of files, most likely: other connections need to end first.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
@@ -78,8 +92,10 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
         let place = table.make_place();
         let key = place.key;
         let service = TowerToHyperService::new(router.clone());
+        let from_here = rooms::FromHere(stream.local_addr().is_ok_and(|own| rooms::is_local(client.ip(), own.ip())));
         let connection = connections.spawn(async move {
-            let service = service_fn(|request| {
+            let service = service_fn(|mut request: hyper::Request<Incoming>| {
+                request.extensions_mut().insert(from_here);
                 let asked = place.ask();
                 let answer = service.call(request);
                 async move {
@@ -152,6 +168,10 @@ fn status_json(snapshot: &Snapshot, directory: DirectoryState) -> serde_json::Va
         "draining": snapshot.draining,
         "rooms": snapshot.gauges.rooms,
         "players": snapshot.gauges.players,
+        "heldSeats": snapshot.gauges.held_seats,
+        "roomPlaces": snapshot.room_places,
+        "connections": snapshot.connection_places_used,
+        "connectionPlaces": snapshot.connection_places,
         "directory": {
             "state": directory.as_str(),
             "since": snapshot.directory_since,
@@ -176,9 +196,14 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use tokio::sync::mpsc::unbounded_channel;
+
     use super::table::MAX_CONNECTIONS;
     use super::*;
     use crate::directory::NoAnswer;
+    use crate::protocol::token::Keyring;
 
     #[derive(Clone)]
     struct Figures {
@@ -199,6 +224,11 @@ mod tests {
         }
     }
 
+    /// Nobody is told anything.
+    fn notices() -> Notices {
+        Notices::new(Arc::new(Keyring::generate(&mut StdRng::seed_from_u64(1))), unbounded_channel().0)
+    }
+
     /// Starts an admin port with these figures, asks `requests` and returns the answers.
     fn answers(figures: Figures, requests: &[&str]) -> Vec<String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -206,7 +236,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-            let server = tokio::spawn(serve(listener, router(figures), async { drop(stopped.await) }));
+            let server = tokio::spawn(serve(listener, router(figures, notices()), async { drop(stopped.await) }));
             let mut answers = Vec::new();
             for request in requests {
                 let mut stream = TcpStream::connect(address).await.unwrap();
@@ -237,7 +267,7 @@ mod tests {
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            tokio::spawn(serve(listener, router(figures), std::future::pending()));
+            tokio::spawn(serve(listener, router(figures, notices()), std::future::pending()));
             // Silent from the start, in the middle of a header, and after an answer.
             let words = ["", "GET /livez HT", "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"];
             let mut silent = Vec::new();
@@ -272,15 +302,27 @@ mod tests {
         let mut snapshot = Snapshot { ready: true, directory_since: 1_795_461_000, ..Snapshot::default() };
         snapshot.gauges.rooms = 2;
         snapshot.gauges.players = 5;
+        snapshot.gauges.held_seats = 1;
+        (snapshot.room_places, snapshot.connection_places, snapshot.connection_places_used) = (10, 20, 4);
         snapshot.directory = Some(DirectoryState::Away(NoAnswer::ReadOnly));
         snapshot.directory_detail = "it is read-only".to_owned();
-        let requests = ["GET /livez", "GET /readyz", "GET /metrics", "GET /status", "GET /", "POST /status"];
+        let requests = [
+            "GET /livez",
+            "GET /readyz",
+            "GET /metrics",
+            "GET /status",
+            "GET /",
+            "POST /status",
+            "GET /deaths",
+            "POST /deaths",
+        ];
         let answers = answers(Figures { snapshot, stuck: false }, &requests);
         let status = |index: usize| answers[index][9..12].parse::<u16>().unwrap();
-        assert_eq!((0..requests.len()).map(status).collect::<Vec<_>>(), [200, 200, 200, 200, 404, 405]);
+        assert_eq!((0..requests.len()).map(status).collect::<Vec<_>>(), [200, 200, 200, 200, 404, 405, 405, 403]);
         assert!(answers[2].contains(metrics::CONTENT_TYPE) && answers[2].ends_with("# EOF\n"), "{}", answers[2]);
         let expected = json!({
             "version": env!("CARGO_PKG_VERSION"), "ready": true, "draining": false, "rooms": 2, "players": 5,
+            "heldSeats": 1, "roomPlaces": 10, "connections": 4, "connectionPlaces": 20,
             "directory": {"state": "read_only", "since": 1_795_461_000, "detail": "it is read-only"},
         });
         assert_eq!(body(&answers[3]), expected);
@@ -305,7 +347,7 @@ mod tests {
         let figures = Figures { snapshot: Snapshot::default(), stuck: false };
         let answers = answers(figures, &["GET /livez", "GET /readyz", "GET /status"]);
         assert!(answers[0].starts_with("HTTP/1.1 200"));
-        // Nothing is known of the directory yet, so nothing is said of it.
+        // The directory's state is unknown yet, so it is left out.
         for answer in &answers[1..] {
             assert!(answer.starts_with("HTTP/1.1 503") && body(answer)["error"]["code"] == "not_ready", "{answer}");
         }

@@ -43,6 +43,13 @@ impl<const N: usize> Add for [u64; N] {
     }
 }
 
+impl Add for Histogram {
+    fn add(&mut self, other: &Self) {
+        self.buckets.add(&other.buckets);
+        self.sum_micros = self.sum_micros.saturating_add(other.sum_micros);
+    }
+}
+
 summed! {
     /// Counters of one shard since its start. Each only rises.
     pub struct Counters {
@@ -56,12 +63,16 @@ summed! {
         pub messages_in: u64,
         /// Messages queued for players, replays included, counted once per message and player.
         pub messages_out: u64,
+        /// From the moment a batch of input is ready until what it says is written, or the sockets are full; see `shard/lag.rs`.
+        pub delivery_time: Histogram,
         /// Bytes received from clients.
         pub bytes_in: u64,
         /// Bytes written to clients.
         pub bytes_out: u64,
         /// Results of JOIN and RESUME in this shard's rooms and of its sessions; see [`Counters::joined`].
         pub joins: [u64; JOIN_RESULTS],
+        /// From each of these commands to its answer.
+        pub join_time: Histogram,
         /// Joins that resumed a seat.
         pub resumed: u64,
         /// Error replies of all codes, without those that close a connection.
@@ -78,16 +89,26 @@ summed! {
         pub rooms_made_way: u64,
         /// Rooms taken over from a pod that is dead or no longer serves them.
         pub takeovers: u64,
+        /// From the command of the client that waited longest for a room to its takeover.
+        pub takeover_time: Histogram,
         /// Rooms migrated to another pod.
         pub outgoing_migrations: u64,
+        /// For how long each of these rooms stood still here.
+        pub migration_time: Histogram,
+        /// From the begin of this pod's drain until each room had left it.
+        pub drain_time: Histogram,
         /// Migrations that failed, and rooms closed at the drain deadline.
         pub outgoing_migrations_failed: u64,
+        /// Migrations begun since this pod had more rooms than others.
+        pub balance_migrations: u64,
+        /// Rooms created by other pods since this one had more rooms than they.
+        pub balance_creations: u64,
         /// Rooms released to another owner, after a migration or a takeover: includes the outgoing migrations.
         pub releases: u64,
         /// Rooms migrated to this pod.
         pub incoming_migrations: u64,
         /// Rooms reasserted after a lost lease, a data loss or a failed migration.
-        pub claims: u64,
+        pub reassertions: u64,
         /// Messages replayed to clients that resumed and to relayed sessions that reattached.
         pub replayed: u64,
         /// Messages that could not be replayed, if their number is known.
@@ -104,9 +125,10 @@ summed! {
 }
 
 impl Counters {
-    /// Counts the answer to a JOIN or RESUME.
-    pub fn joined(&mut self, result: Result<(), ErrorCode>) {
+    /// Counts the answer to a JOIN or RESUME, which took so long (ms).
+    pub fn joined(&mut self, result: Result<(), ErrorCode>, took: u64) {
         self.joins[join_index(result)] += 1;
+        self.join_time.observe(Duration::from_millis(took));
     }
 }
 
@@ -145,10 +167,12 @@ summed! {
     }
 }
 
-/// The upper bounds of a [`Histogram`]'s buckets, in microseconds: dense around the latency of Redis on the same network, up to the
-/// directory's answer time of 2 s.
-pub const BUCKETS: [u64; 12] =
-    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 1_000_000, 2_000_000];
+/// The upper bounds of a [`Histogram`]'s buckets, in microseconds, the same for all: dense around the latency of Redis on the same
+/// network, with the directory's answer time (2 s), the longest JOIN (5 s), a lease (10 s) and the default drain deadline (25 s).
+pub const BUCKETS: [u64; 17] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 250_000, 500_000, 1_000_000, 2_000_000, 5_000_000,
+    10_000_000, 25_000_000, 60_000_000,
+];
 
 /// Durations, counted in [`BUCKETS`] and one bucket above them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -205,21 +229,22 @@ mod tests {
     fn shards_are_summed() {
         let mut sum = Counters { takeovers: 1, ..Counters::default() };
         let mut other = Counters { takeovers: 2, redirects: 5, ..Counters::default() };
-        other.joined(Err(ErrorCode::RoomFull));
-        other.joined(Ok(()));
+        other.joined(Err(ErrorCode::RoomFull), 3);
+        other.joined(Ok(()), 3);
         sum += &other;
         sum += &other;
         assert_eq!((sum.takeovers, sum.redirects), (5, 10));
         let joins: Vec<_> = join_results().zip(sum.joins).filter(|(_, count)| *count > 0).collect();
         assert_eq!(joins, [("joined", 2), ("room_full", 2)]);
+        assert_eq!((sum.join_time.count(), sum.join_time.sum_micros), (4, 12_000));
     }
 
     #[test]
     fn every_join_result_has_a_place_of_its_own() {
         let mut counters = Counters::default();
-        counters.joined(Ok(()));
+        counters.joined(Ok(()), 0);
         for code in ErrorCode::ALL {
-            counters.joined(Err(code));
+            counters.joined(Err(code), 0);
         }
         assert_eq!(counters.joins, [1; JOIN_RESULTS]);
         assert_eq!(join_results().count(), JOIN_RESULTS);
@@ -228,11 +253,11 @@ mod tests {
     #[test]
     fn times_fall_into_their_buckets() {
         let mut histogram = Histogram::default();
-        for micros in [0, 100, 101, 2_000_000, 2_000_001, u64::MAX] {
+        for micros in [0, 100, 101, 60_000_000, 60_000_001, u64::MAX] {
             histogram.observe(Duration::from_micros(micros));
         }
         assert_eq!(
-            (histogram.buckets[0], histogram.buckets[1], histogram.buckets[11], histogram.buckets[12]),
+            (histogram.buckets[0], histogram.buckets[1], histogram.buckets[16], histogram.buckets[17]),
             (2, 1, 1, 2)
         );
         assert_eq!(histogram.count(), 6);

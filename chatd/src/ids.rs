@@ -22,6 +22,10 @@ pub struct SessionId {
     pub generation: u32,
 }
 
+/// Where a hub keeps a room that it owns. The hub reuses the index of a room that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomIndex(pub usize);
+
 /// Names one request to the directory, so that its answer finds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);

@@ -9,11 +9,12 @@ pub mod admin;
 pub mod budget;
 pub mod connection_limit;
 pub mod counters;
+pub mod death_notice;
 pub mod directory;
+pub mod failure_detector;
 pub mod files;
 pub mod healthcheck;
 mod heap;
-#[allow(missing_docs)] // not all of it has them yet
 pub mod hub;
 pub mod ids;
 pub mod lease;
@@ -26,11 +27,12 @@ pub mod pod;
 pub mod process;
 pub mod protocol;
 pub mod record;
-#[allow(missing_docs)] // not all of it has them yet
 pub mod room;
 pub mod run;
 pub mod settings;
 pub mod shard;
 mod shrink;
 pub mod tcp;
+pub mod termination_message;
+pub mod tls;
 pub mod web;

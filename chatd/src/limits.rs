@@ -51,7 +51,7 @@ pub fn same(one: IpAddr, other: IpAddr) -> bool {
 /// What each address has done lately, in bounded memory.
 #[derive(Debug, Default)]
 pub struct AddressLimits {
-    /// When all of it is forgiven (ms): now is BURST times EACH before that for who has used up everything.
+    /// When all of it is forgiven (ms): for an exhausted bucket that is BURST times EACH from now.
     forgiven: HashMap<Account, u64>,
     /// The forgiven are swept out when there are so many entries.
     sweep_at: usize,
@@ -60,7 +60,7 @@ pub struct AddressLimits {
 }
 
 impl AddressLimits {
-    /// Counts one miss or creation. Returns from when on (ms) the address may go on; that is `now` for who has something left.
+    /// Counts one miss or creation. Returns when (ms) the address may go on: `now` while its bucket has something left.
     pub fn charge(&mut self, address: IpAddr, now: u64) -> u64 {
         let account = self.account(address, now);
         let forgiven = self.forgiven.entry(account).or_insert(now);

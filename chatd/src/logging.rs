@@ -295,14 +295,14 @@ mod tests {
     }
 
     #[test]
-    fn lost_lines_are_told_of_as_text_where_all_is_text() {
+    fn lost_lines_are_reported_in_the_format_of_the_log() {
         let line = String::from_utf8(lines_were_lost(true, false, 7)).unwrap();
         assert!(line.contains(" WARN ") && line.contains("dropped log lines") && line.contains("lines=7"), "{line}");
         assert!(line.ends_with('\n') && !line.starts_with('{'), "{line}");
     }
 
     #[test]
-    fn what_comes_all_the_time_is_told_once_a_minute() {
+    fn a_frequent_event_is_logged_once_a_minute() {
         let (mut once, start) = (OnceAMinute::default(), Instant::now());
         let told = (0..150).filter(|second| once.is_due(start + Duration::from_secs(*second))).count();
         assert_eq!(told, 3);

@@ -2,21 +2,22 @@
 //!
 //! To add one: a field in `counters` (or in [`Snapshot`]), a line here, a row in `docs/operations.md`.
 
-use std::collections::HashMap;
+mod writer;
+
 use std::fmt;
-use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
-use crate::counters::{BUCKETS, Counters, DirectoryCounters, Gauges, join_results};
+use crate::counters::{Counters, DirectoryCounters, Gauges, join_results};
 use crate::directory::NoAnswer;
 use crate::lease::DirectoryState;
 use crate::peer::handshake::REASONS;
 use crate::process::Process;
+use crate::tls::handshakes::RESULTS;
+use writer::Writer;
 
 /// The media type of [`Snapshot::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -46,6 +47,8 @@ pub struct Snapshot {
     pub connection_places: u64,
     /// Connection places in use.
     pub connection_places_used: u64,
+    /// Places for rooms: `--max-rooms`.
+    pub room_places: u64,
     /// Connections refused because the pod was full.
     pub connections_refused: u64,
     /// Bytes that connections hold: unfinished input and unsent output.
@@ -56,14 +59,27 @@ pub struct Snapshot {
     pub peer_links: u64,
     /// Links to other pods that broke.
     pub peer_links_lost: u64,
+    /// Links to other pods that were closed since neither side needed them.
+    pub peer_links_closed: u64,
     /// Connections that did not become links, by [`REASONS`].
     pub peer_links_refused: [u64; REASONS.len()],
     /// Token keys accepted now.
     pub token_keys: u64,
     /// Changed files (keys, passwords, certificates, addresses) that could not be used: the old content stays in use.
     pub file_reload_failures: u64,
+    /// `None`: no TLS with clients.
+    pub tls: Option<TlsFigures>,
     /// What the system says of the process.
     pub process: Process,
+}
+
+/// TLS of the clients' ports.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsFigures {
+    /// From when and until when the certificate in use is valid, in Unix seconds.
+    pub validity: (i64, i64),
+    /// Handshakes that have ended, by [`RESULTS`].
+    pub handshakes: [u64; RESULTS.len()],
 }
 
 impl Snapshot {
@@ -80,65 +96,11 @@ impl Snapshot {
     }
 }
 
-/// No labels, for metrics that have none.
-type NoLabels = [(&'static str, &'static str); 0];
-
-/// Writes metrics one after another.
-struct Writer<'a>(DescriptorEncoder<'a>);
-
-impl Writer<'_> {
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        metric.encode_counter::<NoLabels, u64, u64>(&value, None)
-    }
-
-    fn counters<'v>(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &'static str,
-        values: impl Iterator<Item = (&'v str, u64)>,
-    ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (value, count) in values {
-            let labels = [(label, value)];
-            metric.encode_family(&labels)?.encode_counter::<NoLabels, u64, u64>(&count, None)?;
-        }
-        Ok(())
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
-    }
-
-    fn gauges<'v>(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &'static str,
-        values: impl Iterator<Item = (&'v str, u64)>,
-    ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (value, count) in values {
-            let labels = [(label, value)];
-            metric.encode_family(&labels)?.encode_gauge(&count)?;
-        }
-        Ok(())
-    }
-
-    fn seconds(&mut self, name: &str, help: &str, kind: MetricType, value: f64) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, kind)?;
-        match kind {
-            MetricType::Counter => metric.encode_counter::<NoLabels, f64, u64>(&value, None),
-            _ => metric.encode_gauge(&value),
-        }
-    }
-}
-
 impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut write = Writer(encoder);
         write.pod(self)?;
+        self.tls.as_ref().map_or(Ok(()), |tls| write.tls(tls))?;
         write.places(self)?;
         write.shards(&self.counters, &self.gauges)?;
         write.directory(self)?;
@@ -170,6 +132,8 @@ impl Writer<'_> {
         )?;
         self.gauge("chatd_peer_links", "Established links to other pods", snapshot.peer_links)?;
         self.counter("chatd_peer_links_lost", "Broken links to other pods", snapshot.peer_links_lost)?;
+        let closed = snapshot.peer_links_closed;
+        self.counter("chatd_peer_links_closed", "Links to other pods closed because both sides were idle", closed)?;
         self.counters(
             "chatd_peer_links_refused",
             "Connections, dialled or accepted, that did not become peer links, by reason; version: of the peer protocol",
@@ -178,11 +142,25 @@ impl Writer<'_> {
         )
     }
 
+    /// Absent without a certificate: 0 would be an expired one.
+    fn tls(&mut self, figures: &TlsFigures) -> fmt::Result {
+        let help = "When the TLS certificate of the client ports expires, in Unix seconds";
+        let name = "chatd_tls_certificate_expiry_timestamp_seconds";
+        let (not_before, not_after) = figures.validity;
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&not_after)?;
+        let help = "From when the TLS certificate of the client ports is valid, in Unix seconds";
+        let name = "chatd_tls_certificate_not_before_timestamp_seconds";
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&not_before)?;
+        let help = "TLS handshakes with clients that have ended, by result; other than ok: the connection was closed";
+        self.counters("chatd_tls_handshakes", help, "result", RESULTS.into_iter().zip(figures.handshakes))
+    }
+
     fn places(&mut self, snapshot: &Snapshot) -> fmt::Result {
         let help = "Maximum connections: --max-connections, or fewer if the limit of open files is too low";
         self.gauge("chatd_connection_places", help, snapshot.connection_places)?;
         let help = "Connection places in use: by clients, by HTTP connections and by closing connections";
         self.gauge("chatd_connection_places_used", help, snapshot.connection_places_used)?;
+        self.gauge("chatd_room_places", "Maximum rooms: --max-rooms", snapshot.room_places)?;
         let help = "Connections refused because the pod was full";
         self.counter("chatd_connections_refused", help, snapshot.connections_refused)?;
         let help = "Bytes of unfinished input and unsent output that connections hold; --buffer-bytes is the limit";
@@ -200,9 +178,11 @@ impl Writer<'_> {
             commands_in,
             messages_in,
             messages_out,
+            delivery_time,
             bytes_in,
             bytes_out,
             joins,
+            join_time,
             resumed,
             errors,
             redirects,
@@ -211,11 +191,16 @@ impl Writer<'_> {
             rooms_closed,
             rooms_made_way,
             takeovers,
+            takeover_time,
             outgoing_migrations,
+            balance_migrations,
+            balance_creations,
+            migration_time,
+            drain_time,
             outgoing_migrations_failed,
             releases,
             incoming_migrations,
-            claims,
+            reassertions,
             replayed,
             missed,
             slow_consumers,
@@ -245,6 +230,8 @@ impl Writer<'_> {
             "Messages queued for players, counted once per message and player",
             *messages_out,
         )?;
+        let help = "From the moment input is ready until the messages in it are written to this pod's clients, or their sockets are full; one of 16 batches is measured";
+        self.histogram("chatd_delivery_seconds", help, delivery_time)?;
         self.counter("chatd_received_bytes", "Bytes from clients", *bytes_in)?;
         self.counter("chatd_sent_bytes", "Bytes to clients", *bytes_out)?;
         self.gauge("chatd_queued_bytes", "Bytes queued for clients, or for their entry pods", *queued_bytes)?;
@@ -264,6 +251,8 @@ impl Writer<'_> {
             "result",
             join_results().zip(*joins),
         )?;
+        let help = "From a JOIN or RESUME to its answer, at the pod that decided it; for a room of another pod, that is the owner";
+        self.histogram("chatd_join_seconds", help, join_time)?;
         self.counter("chatd_resumes", "Joins that resumed a seat", *resumed)?;
         self.counter(
             "chatd_error_replies",
@@ -295,18 +284,28 @@ impl Writer<'_> {
             "Rooms taken over from a pod that is dead or no longer serves them",
             *takeovers,
         )?;
+        let help = "Takeovers: from the command of the client that waited longest until this pod served the room";
+        self.histogram("chatd_takeover_seconds", help, takeover_time)?;
         self.counter("chatd_outgoing_migrations", "Rooms migrated to another pod", *outgoing_migrations)?;
+        let help = "Migrations: how long the room stood still here, until another pod served it";
+        self.histogram("chatd_outgoing_migration_seconds", help, migration_time)?;
+        let help = "From the begin of this pod's drain until each of its rooms had left it";
+        self.histogram("chatd_drain_room_seconds", help, drain_time)?;
         self.counter(
             "chatd_outgoing_migrations_failed",
             "Migrations that failed, and rooms closed at the drain deadline",
             *outgoing_migrations_failed,
         )?;
+        let help = "Migrations begun since this pod had more rooms than others; included in the outgoing migrations, or failed";
+        self.counter("chatd_balance_migrations", help, *balance_migrations)?;
+        let help = "Rooms created by other pods since this one had more rooms than they";
+        self.counter("chatd_balance_creations", help, *balance_creations)?;
         self.counter("chatd_incoming_migrations", "Rooms migrated to this pod", *incoming_migrations)?;
         self.counter("chatd_releases", "Rooms released to another owner, after a migration or a takeover", *releases)?;
         self.counter(
-            "chatd_claims",
+            "chatd_reassertions",
             "Rooms reasserted: after a lost lease or a failed migration, or above the epoch of a dead pod",
-            *claims,
+            *reassertions,
         )?;
         self.counter(
             "chatd_messages_replayed",
@@ -335,18 +334,11 @@ impl Writer<'_> {
         let prefix_in_use = snapshot.directory == Some(DirectoryState::PrefixInUse);
         self.gauge("chatd_prefix_in_use", "1 while another deployment uses the key prefix", prefix_in_use.into())?;
         let counters = &snapshot.directory_counters;
-        let bounds = BUCKETS.iter().map(|micros| Duration::from_micros(*micros).as_secs_f64());
-        let buckets: Vec<(f64, u64)> =
-            bounds.chain(std::iter::once(f64::INFINITY)).zip(counters.latency.buckets).collect();
-        let sum = Duration::from_micros(counters.latency.sum_micros).as_secs_f64();
-        let mut metric = self.0.encode_descriptor(
+        self.histogram(
             "chatd_directory_request_seconds",
             "Duration of requests to Redis, unanswered ones included",
-            None,
-            MetricType::Histogram,
+            &counters.latency,
         )?;
-        let exemplars: Option<&HashMap<usize, Exemplar<NoLabels, f64>>> = None;
-        metric.encode_histogram(sum, counters.latency.count(), &buckets, exemplars)?;
         let errors = NoAnswer::ALL.into_iter().map(NoAnswer::as_str).zip(counters.errors);
         self.counters("chatd_directory_errors", "Unanswered requests to Redis, by kind", "kind", errors)?;
         self.counter(
@@ -374,6 +366,8 @@ impl Writer<'_> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn value(text: &str, series: &str) -> Option<f64> {
@@ -384,7 +378,7 @@ mod tests {
     fn figures_come_out_under_their_names() {
         let mut snapshot =
             Snapshot { ready: true, directory: Some(DirectoryState::Away(NoAnswer::Timeout)), ..Snapshot::default() };
-        snapshot.counters.joined(Err(crate::protocol::ErrorCode::RoomFull));
+        snapshot.counters.joined(Err(crate::protocol::ErrorCode::RoomFull), 3_000);
         snapshot.counters.messages_out = u64::MAX;
         snapshot.gauges.connections_web = 3;
         snapshot.process.cpu = Duration::from_millis(1500);
@@ -397,6 +391,9 @@ mod tests {
             ("chatd_connections{kind=\"web\"}", 3.0),
             ("chatd_joins_total{result=\"room_full\"}", 1.0),
             ("chatd_joins_total{result=\"joined\"}", 0.0),
+            ("chatd_join_seconds_bucket{le=\"2.0\"}", 0.0),
+            ("chatd_join_seconds_bucket{le=\"5.0\"}", 1.0),
+            ("chatd_join_seconds_sum", 3.0),
             ("chatd_directory_state{state=\"timeout\"}", 1.0),
             ("chatd_directory_state{state=\"ok\"}", 0.0),
             ("chatd_prefix_in_use", 0.0),

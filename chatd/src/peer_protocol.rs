@@ -14,7 +14,7 @@ use crate::protocol::{
 use crate::record::Owner;
 use crate::room::{Membership, Snapshot};
 
-pub use crate::room::Disconnect as Drop;
+pub use crate::room::Disconnect;
 
 /// The longest frame: a snapshot of a full room of 64 with its ring, and room to spare.
 pub const MAX_FRAME: usize = 256 * 1024;
@@ -26,7 +26,7 @@ pub struct Attach {
     pub encoding: Encoding,
     /// The seat that it has had, and what it has of the room.
     pub member: Membership,
-    /// The owner is another than before: the client is told (`MOVED`).
+    /// The owner has changed: the client gets `MOVED`.
     pub moved: bool,
 }
 
@@ -81,7 +81,7 @@ pub enum Served {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "fields are named by their types")]
 pub enum Frame<'a> {
-    /// Do you serve `room`? `dead`: an ownership whose pod is dead; claim again above it if you do and yours is lower, take the room
+    /// Do you serve `room`? `dead`: an ownership whose pod is dead; reassert above it if you do and yours is lower, take the room
     /// over if you do not.
     Ask {
         room: RoomId,
@@ -98,7 +98,7 @@ pub enum Frame<'a> {
         room: RoomId,
         owner: Owner,
     },
-    /// The answer to `OwnerChanged`: `heard` was heard of. `higher`: who has it instead.
+    /// Acknowledges `OwnerChanged` for `heard`. `higher`: a later owner, if one is known.
     OwnerChangedAck {
         room: RoomId,
         heard: Ownership,
@@ -141,7 +141,7 @@ pub enum Frame<'a> {
     Closed {
         room: RoomId,
         relay: RelayId,
-        drop: Drop,
+        disconnect: Disconnect,
         heard: Option<Heard>,
         entry: Option<PodBoot>,
     },
@@ -158,7 +158,7 @@ pub enum Frame<'a> {
         bytes: Cow<'a, [u8]>,
         after: Option<After>,
     },
-    /// Owner to entry: not served here. `seen` may know who does; without it, ask again later.
+    /// Owner to entry: not served here. `seen`: the owner, if it is known; otherwise ask again later.
     Refused {
         room: RoomId,
         relay: RelayId,
@@ -184,7 +184,7 @@ pub enum Frame<'a> {
         taken: Option<Owner>,
     },
 
-    /// Make `room`, which is new and for which the sender has no place.
+    /// Make `room`, which is new: the sender has no place for it, or many more rooms.
     Create {
         room: RoomId,
     },
@@ -192,6 +192,13 @@ pub enum Frame<'a> {
     Created {
         room: RoomId,
         result: Result<(), ErrorCode>,
+    },
+
+    /// Former owner to owner: seats that are older than the room's timeline, those that have ended included. A pod that does not know this
+    /// frame ignores it.
+    Inherited {
+        room: RoomId,
+        seats: Vec<SeatId>,
     },
 }
 
@@ -220,7 +227,8 @@ impl Frame<'_> {
             | Frame::MigrateOffer { room, .. }
             | Frame::MigrateAnswer { room, .. }
             | Frame::Create { room }
-            | Frame::Created { room, .. } => *room,
+            | Frame::Created { room, .. }
+            | Frame::Inherited { room, .. } => *room,
         }
     }
 
@@ -243,13 +251,16 @@ impl Frame<'_> {
             Frame::OwnerChangedAck { room, heard, higher } => Frame::OwnerChangedAck { room, heard, higher },
             Frame::Attach { room, relay, attach } => Frame::Attach { room, relay, attach },
             Frame::Credit { room, relay, bytes } => Frame::Credit { room, relay, bytes },
-            Frame::Closed { room, relay, drop, heard, entry } => Frame::Closed { room, relay, drop, heard, entry },
+            Frame::Closed { room, relay, disconnect, heard, entry } => {
+                Frame::Closed { room, relay, disconnect, heard, entry }
+            }
             Frame::Refused { room, relay, seen } => Frame::Refused { room, relay, seen },
             Frame::Released { room, relay, owner, processed } => Frame::Released { room, relay, owner, processed },
             Frame::MigrateOffer { room, snapshot } => Frame::MigrateOffer { room, snapshot },
             Frame::MigrateAnswer { room, from, taken } => Frame::MigrateAnswer { room, from, taken },
             Frame::Create { room } => Frame::Create { room },
             Frame::Created { room, result } => Frame::Created { room, result },
+            Frame::Inherited { room, seats } => Frame::Inherited { room, seats },
         }
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::{Epoch, Ownership, PlayerName, PodBoot, SeatId, SeatKey};
 
-/// A pod as owner of a room: how it is told apart, and where it is reached.
+/// A pod as owner of a room: its identity and its addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The epoch and the process: greater ones win.
@@ -99,7 +99,7 @@ fn is_zero(serial: &u64) -> bool {
 /// The former owners that a record names: a room that changes hands more often while they are all away is not worth more bytes.
 pub const MAX_FORMER: usize = 4;
 
-/// No epoch is above this: a whole number that every JSON reader can hold, far beyond any clock. Above it there is none to claim.
+/// No epoch is above this: a whole number that every JSON reader can hold, far beyond any clock. A room at this epoch cannot be reasserted.
 pub const MAX_EPOCH: Epoch = 1 << 53;
 
 /// A record is at most this many bytes: 64 seats of names and numbers need about 7 KiB. Anything longer is not ours.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,22 +22,26 @@ use crate::directory::any::AnyDirectory;
 use crate::directory::memory::MemoryDirectory;
 use crate::directory::redis::{RedisDirectory, RedisSettings, RedisSettingsError, SecretsError};
 use crate::files::{FileError, KeyWatch, ReloadFailures, Watcher, read_addresses};
-use crate::hub::{HubLimits, HubSettings, RoomSlots, Rules};
+use crate::hub::{BalanceLimits, HubLimits, HubSettings, Loads, RoomSlots, Rules};
 use crate::lease::LeaseIdentity;
 use crate::limits::SharedLimits;
 use crate::peer::Peers;
 use crate::peer::channel::ChannelError;
 use crate::peer::handshake::Identity;
+use crate::peer::idle::IdleRules;
 use crate::pod::figures::Figures;
+use crate::pod::inspection::Inspection;
+use crate::pod::notices::Notices;
 use crate::pod::{self, Ended, PodStart};
 use crate::protocol::token::{KeyError, Keyring};
 use crate::protocol::{Ownership, PodBoot};
 use crate::record::Owner;
 use crate::room::RingLimits;
-use crate::settings::{Advertise, Settings};
+use crate::settings::{Advertise, Settings, TcpTls};
 use crate::shard::message::ShardMessage;
 use crate::shard::{self, ShardStart};
-use crate::{admin, heap, tcp, web};
+use crate::tls::{Tls, TlsError};
+use crate::{admin, heap, tcp, termination_message, web};
 
 /// Maximum shard threads: more gain nothing for small rooms, and each gets its share of the pod's limits.
 const MAX_SHARDS: usize = 16;
@@ -67,6 +72,8 @@ pub enum StartError {
     Redis(#[from] RedisSettingsError),
     #[error("{0}")]
     RedisFiles(#[from] SecretsError),
+    #[error("{0}")]
+    Tls(#[from] TlsError),
     #[error("cannot read the system's secure random source: {0}")]
     Random(rand::rngs::SysError),
     #[error("cannot set up links to other pods: {0}")]
@@ -91,12 +98,11 @@ pub fn run(settings: Settings) -> Result<u8, StartError> {
     })
 }
 
-/// The bound ports. All are bound before anything starts, so that a port in use is reported at once.
+/// The bound ports of clients and pods. All, and the admin port, are bound before anything starts, so that a port in use is reported at once.
 struct Ports {
     tcp: TcpListener,
     http: TcpListener,
     peer: TcpListener,
-    admin: TcpListener,
 }
 
 /// This pod's names and addresses.
@@ -109,6 +115,7 @@ struct Me {
 async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, StartError> {
     let mut random = StdRng::from_seed(seed()?);
     let ports = bind(&settings)?;
+    let admin_port = bind_one("--admin-listen", settings.listen.admin)?;
     let me = identify(&settings, PodBoot(random.random()), &ports)?;
     let failures = ReloadFailures::default();
     let key_watch = settings.token_key_file.as_deref().map(|path| KeyWatch::start(path, failures.clone()));
@@ -128,15 +135,21 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
     let addresses = addresses.transpose().map_err(StartError::AdvertiseFile)?;
     let advertised = addresses.as_ref().map(|watcher| Arc::new(watcher.current().clone()));
     let directory = directory(settings.redis.as_ref(), &failures).await?;
+    let mut tls = None;
+    if let Some(settings) = &settings.tls {
+        let (started, renewal) = Tls::start(settings)?;
+        spawn_local(started.clone().renew(settings.clone(), renewal, failures.clone()));
+        tls = Some(started);
+    }
 
     let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_SHARDS);
     let (shards, mailboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded_channel()).unzip();
     let (pod_sender, mail) = unbounded_channel();
-    let slots = RoomSlots::new(settings.limits.max_rooms as usize);
+    let hub = hub_settings(&settings, count);
     let limits = settings.clients.per_ip_limits.then(SharedLimits::default);
     let budget = Budget::new(settings.limits.buffer_bytes, count);
     let start = |index, mailbox, seed| ShardStart {
-        settings: hub_settings(&settings, index, count, &slots),
+        settings: HubSettings { shard: index, ..hub.clone() },
         me: me.owner.clone(),
         keys: keys.clone(),
         seed,
@@ -149,12 +162,19 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
         budget: budget.clone(),
     };
     let threads = spawn_shards(mailboxes, start)?;
-    drop(pod_sender);
+    let inspection = Inspection::new(&settings.pod_id, shards.clone(), pod_sender.clone());
+    let notices = Notices::new(keys.clone(), pod_sender);
 
-    let figures = Figures::new(shards.clone(), failures, places, web::Refusals::default(), budget, key_count as u64);
-    let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone())?;
+    let refusals = web::Refusals::default();
+    let room_places = settings.limits.max_rooms.into();
+    let figures = Figures::new(shards.clone(), failures, places, refusals, budget, room_places, tls);
+    figures.set_token_keys(key_count);
+    let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone(), IdleRules::USUAL)?;
     let (accepting, accept) = watch::channel(true);
+    let admin = admin::router(figures.clone(), notices.clone()).merge(admin::rooms::router(inspection));
+    spawn_local(admin::serve(admin_port, admin, std::future::pending()));
     listen(ports, &settings, &shards, &peers, &figures, limits.clone(), &accept);
+    termination_message::leave(Path::new(termination_message::PATH), me.owner.ownership.boot);
     tracing::info!(
         pod = settings.pod_id,
         boot = %me.owner.ownership.boot,
@@ -171,6 +191,7 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
         directory,
         peers,
         figures,
+        notices,
         shards,
         threads,
         mail,
@@ -192,7 +213,7 @@ fn spawn_shards(
     mailboxes.into_iter().enumerate().map(spawn).collect()
 }
 
-/// Starts to serve the ports. Clients are accepted until `accept` becomes false; links and the admin port until the end.
+/// Starts to serve the ports. Clients are accepted until `accept` becomes false; links until the end.
 fn listen(
     ports: Ports,
     settings: &Settings,
@@ -214,18 +235,21 @@ fn listen(
         refusals: figures.refusals(),
         max_players: settings.limits.max_players,
         max_misses: settings.limits.max_misses,
+        tls: figures.tls(),
         limits,
         first_line_timeout: settings.limits.first_line_timeout,
         keep_alive: settings.limits.http_keep_alive,
     };
     spawn_local(web::serve(ports.http, shards.to_vec(), options, stopped(accept.clone())));
+    let tcp_tls = settings.tls.as_ref().map_or(TcpTls::Off, |tls| tls.tcp);
     let options = tcp::TcpOptions {
         places: figures.places(),
         proxy_protocol: settings.clients.proxy_protocol,
+        tls: figures.tls().filter(|_| tcp_tls != TcpTls::Off),
+        plaintext_too: tcp_tls == TcpTls::Both,
         first_line_timeout: settings.limits.first_line_timeout,
     };
     spawn_local(tcp::serve(ports.tcp, shards.to_vec(), options, stopped(accept.clone())));
-    spawn_local(admin::serve(ports.admin, admin::router(figures.clone()), std::future::pending()));
     let peers = peers.clone();
     spawn_local(async move { peers.serve(ports.peer).await });
     spawn_local(heap::stay_small());
@@ -237,7 +261,6 @@ fn bind(settings: &Settings) -> Result<Ports, StartError> {
         tcp: bind_one("--tcp-listen", listen.tcp)?,
         http: bind_one("--http-listen", listen.http)?,
         peer: bind_one("--peer-listen", listen.peer)?,
-        admin: bind_one("--admin-listen", listen.admin)?,
     })
 }
 
@@ -289,8 +312,8 @@ async fn directory(redis: Option<&RedisSettings>, failures: &ReloadFailures) -> 
     Ok(AnyDirectory::Redis(RedisDirectory::start(redis.clone(), failures.clone())?))
 }
 
-/// One shard's part of the settings.
-fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSlots) -> HubSettings {
+/// The settings of the first shard. Its clones share what the pod's threads share.
+fn hub_settings(settings: &Settings, shards: usize) -> HubSettings {
     let limits = &settings.limits;
     let millis = |duration: Duration| duration.as_millis() as u64;
     let ring = RingLimits {
@@ -303,7 +326,8 @@ fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSl
         seat_hold: millis(limits.seat_hold),
         record_ttl: millis(limits.record_ttl),
         empty_ttl: millis(limits.empty_ttl),
-        slots: slots.clone(),
+        slots: RoomSlots::new(limits.max_rooms as usize),
+        loads: Loads::default(),
         rate: limits.rate,
         burst: limits.burst,
         max_misses: limits.max_misses,
@@ -314,13 +338,15 @@ fn hub_settings(settings: &Settings, shard: usize, shards: usize, slots: &RoomSl
         // A room is on one thread: it may have all that one room may.
         ring_total: (limits.replay_pod_bytes / shards).max(ring.most()),
         tcp_on_wrong_pod: settings.tcp_on_wrong_pod,
-        shard,
+        shard: 0,
         shards,
         // All rooms that the pod may have can be taken over on one thread.
         limits: HubLimits {
             takeover_notices: HubLimits::USUAL.takeover_notices.max(2 * limits.max_rooms as usize),
+            balance: BalanceLimits { after: millis(limits.balance_after), ..BalanceLimits::USUAL },
             ..HubLimits::USUAL
         },
+        balance: limits.balance,
         rules: Rules::ALL,
     }
 }
@@ -379,9 +405,7 @@ mod tests {
     #[test]
     fn a_hub_is_by_default_what_the_command_line_makes_it() {
         let Invocation::Serve(settings) = parse(["chatd"], "chat-0").unwrap() else { panic!() };
-        let HubSettings { slots, .. } = HubSettings::default();
-        let made = HubSettings { slots: slots.clone(), ..hub_settings(&settings, 0, 1, &slots) };
-        assert_eq!(format!("{made:?}"), format!("{:?}", HubSettings { slots, ..HubSettings::default() }));
+        assert_eq!(format!("{:?}", hub_settings(&settings, 1)), format!("{:?}", HubSettings::default()));
     }
 
     #[test]
@@ -389,7 +413,7 @@ mod tests {
         for max_rooms in [100, 30_000] {
             let words = ["chatd", "--max-rooms", &max_rooms.to_string()];
             let Invocation::Serve(settings) = parse(words, "chat-0").unwrap() else { panic!() };
-            let limits = hub_settings(&settings, 0, 2, &RoomSlots::new(max_rooms)).limits;
+            let limits = hub_settings(&settings, 2).limits;
             // Rooms with people are taken over up to twice --max-rooms, and all may be of one thread.
             assert!(limits.takeover_notices >= 2 * max_rooms, "{limits:?}");
         }

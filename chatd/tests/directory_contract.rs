@@ -10,11 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use chatd::directory::memory::MemoryDirectory;
 use chatd::directory::redis::{RedisDirectory, RedisSettings};
-use chatd::directory::{Answer, Directory, Key, Request};
+use chatd::directory::{Answer, Directory, DirectoryConnection, Key, Request};
 use futures_util::future::join_all;
 use support::certificates::Certificates;
 use support::directory::{settings, start};
 use support::eventually;
+use support::proxy::Proxy;
 use support::redis::{ClusterServers, Mode, SentinelServers, Server, valkey};
 
 const LONG: Duration = Duration::from_mins(1);
@@ -339,4 +340,47 @@ async fn redis_connections_end_with_the_directory() {
     assert_eq!(clients(), 2, "the directory and this test");
     drop(clone);
     eventually("the connection ends", Duration::from_secs(5), async || (clients() == 1).then_some(())).await;
+}
+
+/// Whether the server has this connection, as another client of it hears.
+async fn has(directory: &RedisDirectory, connection: &DirectoryConnection) -> Option<bool> {
+    match ask(directory, Request::Connected { key: pod("chat-0"), connection: connection.clone() }).await {
+        Answer::Connected(connected) => connected,
+        other => panic!("{other:?} to a question for a connection"),
+    }
+}
+
+/// The connection to the server that has a lease, another one than `before`.
+async fn connected(directory: &RedisDirectory, before: Option<&DirectoryConnection>) -> DirectoryConnection {
+    let another = async || directory.connection(&pod("chat-0")).filter(|now| Some(now) != before);
+    eventually("a connection", Duration::from_secs(10), another).await
+}
+
+#[tokio::test]
+async fn a_server_says_which_connections_it_has() {
+    let mut server = Server::start(&[]);
+    let (one, other) = (start(settings(&server.url())), start(settings(&server.url())));
+    let (first, second) = (connected(&one, None).await, connected(&other, None).await);
+    assert!(first.run == second.run && first.client != second.client);
+    assert_eq!((has(&other, &first).await, has(&other, &second).await), (Some(true), Some(true)));
+
+    // It is closed by the server: it never comes back, and the client has another one.
+    let _: i64 = server.run(&format!("CLIENT KILL ID {}", first.client));
+    let new = connected(&one, Some(&first)).await;
+    assert_eq!((has(&other, &first).await, has(&other, &new).await), (Some(false), Some(true)));
+
+    // Another run of the server cannot know.
+    server.restart();
+    let third = connected(&other, Some(&second)).await;
+    assert_ne!(third.run, second.run);
+    assert_eq!(has(&other, &new).await, None);
+}
+
+#[tokio::test]
+async fn a_connection_through_a_proxy_has_no_name() {
+    let server = Server::start(&[]);
+    let proxy = Proxy::to(server.address().parse().unwrap());
+    let directory = start(settings(&format!("redis://{}", proxy.address)));
+    assert_eq!(get(&directory, &room("aaaa0001")).await, None);
+    assert_eq!(directory.connection(&pod("chat-0")), None);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::memory::MemoryDirectory;
 use super::redis::RedisDirectory;
-use super::{Answer, Directory, NoAnswer, Request};
+use super::{Answer, Directory, DirectoryConnection, Key, NoAnswer, Request};
 
 /// One of the stores, chosen at start: the pod need not be generic over it.
 #[derive(Debug, Clone)]
@@ -34,6 +34,20 @@ impl Directory for AnyDirectory {
         match self {
             Self::Memory(directory) => directory.resets(),
             Self::Redis(directory) => directory.resets(),
+        }
+    }
+
+    fn connection(&self, key: &Key) -> Option<DirectoryConnection> {
+        match self {
+            Self::Memory(directory) => directory.connection(key),
+            Self::Redis(directory) => directory.connection(key),
+        }
+    }
+
+    async fn changed(&self) {
+        match self {
+            Self::Memory(directory) => directory.changed().await,
+            Self::Redis(directory) => directory.changed().await,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Answer, Directory, Key, NoAnswer, Request};
+use super::{Answer, Directory, DirectoryConnection, Key, NoAnswer, Request};
 use crate::shrink::Shrink;
 
 /// Values of this process only. They end with it, so it never loses a connection and always answers.
@@ -56,6 +56,14 @@ impl Directory for MemoryDirectory {
     fn resets(&self) -> u64 {
         0
     }
+
+    fn connection(&self, _: &Key) -> Option<DirectoryConnection> {
+        None
+    }
+
+    async fn changed(&self) {
+        std::future::pending::<()>().await;
+    }
 }
 
 impl Values {
@@ -84,6 +92,7 @@ impl Values {
                 }
                 found => Answer::Found(found),
             },
+            Request::Connected { .. } => Answer::Connected(None),
             Request::Pods => Answer::Pods(
                 self.by_key
                     .iter()

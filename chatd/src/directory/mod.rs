@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::protocol::RoomId;
 
@@ -25,6 +26,15 @@ pub enum Key {
     Room(RoomId),
     /// `pod:<pod_id>`. Writing one also notes the pod in the sorted set `pods`, by the time of the write.
     Pod(String),
+}
+
+/// A process's connection to the server that has a key. It is never given to another one while that server runs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DirectoryConnection {
+    /// The run of the server: its `run_id`.
+    pub run: String,
+    /// The connection's number in that run: its `CLIENT ID`.
+    pub client: u64,
 }
 
 /// A request to the directory.
@@ -41,6 +51,8 @@ pub enum Request {
     Delete { key: Key, expected: Bytes },
     /// Every unexpired lease, of any deployment that shares the prefix.
     Pods,
+    /// Whether the server that has `key` still has this connection.
+    Connected { key: Key, connection: DirectoryConnection },
 }
 
 /// An answer of the directory.
@@ -52,6 +64,8 @@ pub enum Answer {
     Found(Option<Bytes>),
     /// To [`Request::Pods`]: pod_id and lease.
     Pods(Vec<(String, Bytes)>),
+    /// To [`Request::Connected`]. `None`: this server cannot know, or does not say.
+    Connected(Option<bool>),
 }
 
 /// Why the directory gave no answer. Whether a change was made is unknown. The names are those of `/status`.
@@ -105,9 +119,15 @@ pub trait Directory: Clone + 'static {
     /// Answers within [`ANSWER_TIME`], or says that there was no answer.
     fn ask(&self, request: Request) -> impl Future<Output = Result<Answer, NoAnswer>>;
 
-    /// What was said when there was last no answer for this reason: by the store, by TLS or by the system.
+    /// The text of the last failure with this reason, from the store, TLS or the system.
     fn words(&self, reason: NoAnswer) -> Option<Arc<str>>;
 
     /// How often a connection to the store was lost so far. A change means that what was written last may be gone (failover).
     fn resets(&self) -> u64;
+
+    /// This process's connection to the server that has `key` now; `None` where that server would not say truly whether it has it.
+    fn connection(&self, key: &Key) -> Option<DirectoryConnection>;
+
+    /// Waits until a connection was made or lost since the last call. For one caller at a time.
+    fn changed(&self) -> impl Future<Output = ()>;
 }

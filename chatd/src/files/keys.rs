@@ -4,12 +4,22 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
 use super::{FileError, ReloadFailures, Watcher, read_text};
 use crate::protocol::token::{KeyError, Keyring, MAX_KEYS, parse_key};
 
 /// A key signs only when it has been loaded for this long: by then every pod has it. A Secret reaches all pods' mounts within
 /// the kubelet's sync period and cache time, some 60 to 120 s (<https://kubernetes.io/docs/concepts/configuration/secret/>).
 pub const RIPE_AFTER: Duration = Duration::from_mins(3);
+
+/// A key that is so old when this process starts has reached every pod, and signs there.
+const KNOWN_AFTER: Duration = Duration::from_mins(10);
+
+/// How an id tells when its key was made, in UTC: as the operator names keys.
+const TIME: &str = "%Y%m%d%H%M%S";
 
 /// The id of a key that is alone in its file, so has none.
 const ONLY: &str = "key";
@@ -102,10 +112,17 @@ pub struct KeySchedule {
 }
 
 impl KeySchedule {
-    /// `keys` are those at start, ids ascending, at least one: a key that is alone may sign at once.
-    pub fn new(keys: Vec<Key>, now: u64) -> Self {
-        let ripe_at = if keys.len() == 1 { now } else { now.saturating_add(RIPE_AFTER.as_millis() as u64) };
-        Self { keys: keys.into_iter().map(|key| (key, ripe_at)).collect() }
+    /// `keys` are those at start, ids ascending, at least one: a key that is alone may sign at once, and so may one whose id tells
+    /// that it is old at the time `wall`. Otherwise a pod that starts long after a rotation would sign with the key that is to go.
+    pub fn new(keys: Vec<Key>, now: u64, wall: Timestamp) -> Self {
+        let later = now.saturating_add(RIPE_AFTER.as_millis() as u64);
+        let is_alone = keys.len() == 1;
+        let is_known = |key: &Key| {
+            let made = DateTime::strptime(TIME, &key.id).and_then(|time| time.to_zoned(TimeZone::UTC));
+            made.is_ok_and(|made| SignedDuration::try_from(KNOWN_AFTER).is_ok_and(|age| made.timestamp() + age <= wall))
+        };
+        let ripe_at = |key: &Key| if is_alone || is_known(key) { now } else { later };
+        Self { keys: keys.into_iter().map(|key| (ripe_at(&key), key)).map(|(at, key)| (key, at)).collect() }
     }
 
     /// The keys were read again: those that stay keep their time; an id with another secret is a new key.
@@ -149,7 +166,7 @@ impl KeyWatch {
     /// Reads the keys for the first time, at the start of the process: blocks.
     pub fn start(path: &Path, failures: ReloadFailures) -> Result<Self, FileError> {
         let watcher = Watcher::start(path, read_keys, failures)?;
-        let schedule = KeySchedule::new(watcher.current().clone(), 0);
+        let schedule = KeySchedule::new(watcher.current().clone(), 0, Timestamp::now());
         let current = schedule.at(0);
         Ok(Self { watcher, schedule, started: Instant::now(), current })
     }

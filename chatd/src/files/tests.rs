@@ -157,10 +157,12 @@ fn keys_are_read_from_a_file_or_a_directory() {
 }
 
 const RIPE: u64 = RIPE_AFTER.as_millis() as u64;
+/// 2026-11-28, 12:00 UTC.
+const NOW: jiff::Timestamp = jiff::Timestamp::constant(1_795_867_200, 0);
 
 #[test]
 fn a_key_that_is_alone_at_start_signs_at_once() {
-    let mut schedule = KeySchedule::new(vec![key("a")], 1000);
+    let mut schedule = KeySchedule::new(vec![key("a")], 1000, NOW);
     assert_eq!(schedule.at(1000).signing, "a");
     assert_eq!(schedule.next_ripe(1000), None);
     schedule.replace(vec![key("a"), key("b")], 5000);
@@ -174,22 +176,31 @@ fn a_key_that_is_alone_at_start_signs_at_once() {
 
 #[test]
 fn of_several_at_start_the_newest_waits() {
-    let schedule = KeySchedule::new(["a", "b", "c"].map(key).to_vec(), 0);
+    let schedule = KeySchedule::new(["a", "b", "c"].map(key).to_vec(), 0, NOW);
     assert_eq!(schedule.at(0).signing, "b");
     assert_eq!(schedule.at(RIPE - 1).signing, "b");
     assert_eq!(schedule.at(RIPE).signing, "c");
 }
 
 #[test]
+fn a_pod_that_starts_long_after_a_rotation_signs_with_the_newest_at_once() {
+    let signs = |ids: [&str; 2]| KeySchedule::new(ids.map(key).to_vec(), 0, NOW).at(0).signing;
+    assert_eq!(signs(["20261101000000", "20261128115000"]), "20261128115000", "ten minutes old");
+    assert_eq!(signs(["20261101000000", "20261128115001"]), "20261101000000", "others may lack it");
+    assert_eq!(signs(["20261101000000", "20261129000000"]), "20261101000000", "of the future");
+    assert_eq!(signs(["20261101000000", "20261328115000"]), "20261101000000", "no time");
+}
+
+#[test]
 fn a_lesser_id_never_takes_over() {
-    let mut schedule = KeySchedule::new(vec![key("b")], 0);
+    let mut schedule = KeySchedule::new(vec![key("b")], 0, NOW);
     schedule.replace(vec![key("a"), key("b")], 0);
     assert_eq!(schedule.at(10 * RIPE).signing, "b");
 }
 
 #[test]
 fn all_replaced_at_once_still_signs() {
-    let mut schedule = KeySchedule::new(vec![key("a")], 0);
+    let mut schedule = KeySchedule::new(vec![key("a")], 0, NOW);
     schedule.replace(vec![key("b")], RIPE);
     assert_eq!(schedule.at(RIPE).signing, "b");
     schedule.replace(vec![key("c"), key("d")], 2 * RIPE);
@@ -198,7 +209,7 @@ fn all_replaced_at_once_still_signs() {
 
 #[test]
 fn another_secret_under_an_old_id_is_a_new_key() {
-    let mut schedule = KeySchedule::new(vec![key("a"), key("b")], 0);
+    let mut schedule = KeySchedule::new(vec![key("a"), key("b")], 0, NOW);
     let renewed = Key { id: "b".to_owned(), secret: vec![7; 32] };
     schedule.replace(vec![key("a"), renewed], RIPE);
     assert_eq!(schedule.at(RIPE).signing, "a");

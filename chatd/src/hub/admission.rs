@@ -1,44 +1,44 @@
-//! JOIN at the room's owner, and what is said to who has got a seat or not. Pure: no I/O.
+//! JOIN at the room's owner, and the replies to JOIN, RESUME and attach. Pure: no I/O.
 
 use super::Hub;
 use super::ownership::{Owned, PendingAnswer};
 use super::request::{Asked, Entry, Waiter, WaiterPurpose};
-use super::session::Place;
-use crate::ids::{Reach, Time};
+use super::session::SessionState;
+use crate::ids::{Reach, RoomIndex, Time};
 use crate::peer_protocol::{After, Delivery};
 use crate::protocol::{ErrorCode, Event, SeatId};
 use crate::room::{Join, Newcomer, ReplayPlan, RoomEvent, Seat, Welcome};
 
-/// Somebody who is to have a new seat.
+/// A client that asks for a new seat.
 #[derive(Debug, Clone, Copy)]
 pub struct Joining {
     pub who: Newcomer,
-    /// As a JOIN, not as an attach.
+    /// A JOIN that the counters count, not an attach.
     pub counts: bool,
-    /// When it was asked for.
+    /// When the request came (ms).
     pub since: u64,
 }
 
 impl Hub {
-    /// JOIN or RESUME at the room's owner, of a client here or of one that another pod relays.
-    pub(super) fn admit(&mut self, time: Time, key: usize, asked: Asked, entry: &Entry, since: u64) {
+    /// Serves a JOIN or RESUME at the room's owner, of a local client or a relayed one.
+    pub(super) fn admit(&mut self, time: Time, index: RoomIndex, asked: Asked, entry: &Entry, since: u64) {
         match entry {
             Entry::Join { name, resumable, key: seat_key } => {
                 let who = Newcomer { name: *name, resumable: *resumable, key: *seat_key };
-                self.join(time, key, asked, Joining { who, counts: true, since });
+                self.join(time, index, asked, Joining { who, counts: true, since });
             }
-            Entry::Resume { token, heard } => self.resume(time, key, asked, token, *heard),
+            Entry::Resume { token, heard } => self.resume(time, index, asked, token, *heard, since),
         }
     }
 
-    /// Takes a new seat, which is answered once the write that holds it is done; or again the one that the same key has.
-    pub(super) fn join(&mut self, time: Time, key: usize, asked: Asked, joining: Joining) {
+    /// Takes a new seat, and replies once the record has it; or takes the seat again that has the same join key.
+    pub(super) fn join(&mut self, time: Time, index: RoomIndex, asked: Asked, joining: Joining) {
         let Joining { who, mut counts, since } = joining;
         let entry = Entry::Join { name: who.name, resumable: who.resumable, key: who.key };
         let (connection, limits) = (self.connection(asked), self.context.settings.seat_limits());
         loop {
             let seat = self.context.new_seat();
-            let Some(owned) = self.rooms.get_mut(key) else {
+            let Some(owned) = self.rooms.get_mut(index) else {
                 return;
             };
             match owned.room.join(seat, who, connection, limits, time.now) {
@@ -46,16 +46,16 @@ impl Hub {
                     owned.entered();
                     return self.answer_after_write(
                         time,
-                        key,
+                        index,
                         PendingAnswer::Joined { asked, seat, entry, counts, since },
                     );
                 }
                 Join::Own { seat, rewrite } => {
                     if rewrite {
                         owned.changed();
-                        self.write(time, key);
+                        self.write(time, index);
                     }
-                    return self.take_back(time, key, seat, asked, entry);
+                    return self.take_back(time, index, seat, asked, entry, since);
                 }
                 Join::Instead(replaced) => {
                     if let Some(replaced) = replaced {
@@ -64,16 +64,23 @@ impl Hub {
                     counts = true;
                 }
                 Join::Refused(code) => {
-                    self.context.counters.joined(Err(code));
+                    self.context.counters.joined(Err(code), time.now.saturating_sub(since));
                     return self.refuse_entry(time, asked, code);
                 }
             }
         }
     }
 
-    /// The write that holds a JOIN is done: it is answered, and the others hear of it.
-    pub(super) fn joined(&mut self, time: Time, key: usize, asked: Asked, seat: SeatId, counts: bool) {
-        let Some(owned) = self.rooms.get_mut(key) else {
+    /// The record has the seat: replies to the JOIN and announces the player to the others.
+    pub(super) fn joined(
+        &mut self,
+        time: Time,
+        index: RoomIndex,
+        asked: Asked,
+        seat: SeatId,
+        (counts, since): (bool, u64),
+    ) {
+        let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
         let Some((name, hold)) = owned.room.join_answered(seat) else {
@@ -83,25 +90,25 @@ impl Hub {
             owned.seat_to_hold(time.now);
         }
         if counts {
-            self.context.counters.joined(Ok(()));
+            self.context.counters.joined(Ok(()), time.now.saturating_sub(since));
         }
-        self.announce_to_others(time, key, seat, RoomEvent::Entered(name));
-        // Who was in the room before, and whose seat its owner does not know, may have missed anything.
-        self.welcome(time, key, asked, seat, false, if counts { ReplayPlan::NEW } else { ReplayPlan::UNKNOWN });
+        self.announce_to_others(time, index, seat, RoomEvent::Entered(name));
+        // A former member whose seat this owner does not know may have missed any number of events.
+        self.welcome(time, index, asked, seat, false, if counts { ReplayPlan::NEW } else { ReplayPlan::UNKNOWN });
     }
 
-    /// Says `JOINED` and what was not heard before it, in one piece, and seats the session.
+    /// Sends `JOINED` and the replay as one piece, and seats the session.
     pub(super) fn welcome(
         &mut self,
         time: Time,
-        key: usize,
+        index: RoomIndex,
         asked: Asked,
         seat: SeatId,
         resumed: bool,
         plan: ReplayPlan,
     ) {
-        self.arm_room(time, key);
-        let (Some(encoding), Some(owned)) = (self.encoding_of(asked.by), self.rooms.get(key)) else {
+        self.arm_room(time, index);
+        let (Some(encoding), Some(owned)) = (self.encoding_of(asked.by), self.rooms.get(index)) else {
             return;
         };
         let room = &owned.room;
@@ -119,7 +126,7 @@ impl Hub {
         match asked.by {
             Reach::Local(id) => {
                 if let Some(session) = self.sessions.get_mut(id) {
-                    session.place = Place::Seated { key, seat };
+                    session.state = SessionState::Seated { index, seat };
                 }
                 self.say_bytes(id, &bytes);
                 self.sessions.wake(id);
@@ -127,14 +134,14 @@ impl Hub {
             Reach::Remote(session) => {
                 let after = After::Admitted { name, seat, resumable, key: seat_key, timeline, joined: true };
                 self.remote_members.set_seat(session, Some(seat));
-                // In one frame: who has had JOINED is not told again what should have come after it.
+                // In one frame: a client that has JOINED must not get the replay that belongs to it again.
                 let delivery = Delivery { replies: asked.replies(), place, bytes: bytes.into(), after: Some(after) };
                 self.remote_members.deliver(&mut self.context.peers, session, delivery);
             }
         }
     }
 
-    /// The connection loses its seat to another one that resumed it.
+    /// Another connection resumed the seat: ends this one.
     pub(super) fn replaced(&mut self, time: Time, old: Reach) {
         self.end_unseated(time, old, ErrorCode::Replaced);
     }
@@ -144,7 +151,7 @@ impl Hub {
         match reach {
             Reach::Local(id) => {
                 if let Some(session) = self.sessions.open_mut(id) {
-                    session.place = Place::Outside;
+                    session.state = SessionState::Outside;
                 }
                 self.fail(time, id, code);
             }
@@ -152,7 +159,7 @@ impl Hub {
         }
     }
 
-    /// JOIN or RESUME failed; the session is outside again.
+    /// Refuses a JOIN or RESUME: the session is outside again.
     pub(super) fn refuse_entry(&mut self, time: Time, asked: Asked, code: ErrorCode) {
         let miss = matches!(code, ErrorCode::RoomNotFound | ErrorCode::BadToken);
         match asked.by {
@@ -168,36 +175,37 @@ impl Hub {
                 self.context.counters.errors += 1;
                 let event = Event::Error { code, retry_after_ms: None };
                 let after = After::Outside { miss };
-                self.remote_members.part_with(&mut self.context.peers, connection, asked, &event, after);
+                self.remote_members.part_with(&mut self.context.peers, connection, asked, &[event], after);
             }
         }
     }
 
-    /// What the waiter came for, done at the owner.
-    pub(super) fn serve_waiter(&mut self, time: Time, key: usize, waiter: &Waiter) {
+    /// Serves the request of a waiter, at the owner.
+    pub(super) fn serve_waiter(&mut self, time: Time, index: RoomIndex, waiter: &Waiter) {
         let asked = Asked::here(waiter.session, waiter.id);
-        // It may have been closed meanwhile, and flush its last words.
-        if self.sessions.get(waiter.session).is_none_or(|session| matches!(session.place, Place::Closing)) {
+        // The session may have been closed meanwhile, and still flush its output.
+        if self.sessions.get(waiter.session).is_none_or(|session| matches!(session.state, SessionState::Closing)) {
             return;
         }
-        if !self.rooms.get(key).is_some_and(Owned::ready) {
-            if let Some(owned) = self.rooms.get_mut(key) {
-                owned.waiters.push(waiter.clone());
+        if !self.rooms.get(index).is_some_and(Owned::ready) {
+            if let Some(owned) = self.rooms.get_mut(index) {
+                owned.add_waiter(waiter.clone());
             }
-            return self.arm_room(time, key);
+            return self.arm_room(time, index);
         }
         match &waiter.purpose {
-            WaiterPurpose::Enter(entry) => self.admit(time, key, asked, entry, waiter.since),
-            WaiterPurpose::Attach => self.attach_here(time, key, waiter.session),
+            WaiterPurpose::Enter(entry) => self.admit(time, index, asked, entry, waiter.since),
+            WaiterPurpose::Attach => self.attach_here(time, index, waiter.session),
         }
     }
 
-    /// The waiter gets `code`; one that had a seat has lost it.
+    /// Refuses a waiter with `code`. A waiter that had a seat has lost it.
     pub(super) fn turn_away(&mut self, time: Time, waiter: &Waiter, code: ErrorCode) {
         match waiter.purpose {
             WaiterPurpose::Enter(_) => {
-                if self.sessions.get(waiter.session).is_some_and(|session| matches!(session.place, Place::Busy)) {
-                    self.context.counters.joined(Err(code));
+                if self.sessions.get(waiter.session).is_some_and(|session| matches!(session.state, SessionState::Busy))
+                {
+                    self.context.counters.joined(Err(code), time.now.saturating_sub(waiter.since));
                     self.refuse_entry(time, Asked::here(waiter.session, waiter.id), code);
                 }
             }
@@ -205,13 +213,12 @@ impl Hub {
         }
     }
 
-    /// Those whose time is up of all who wait for a room of this pod to be ready.
-    pub(super) fn waiters_due(&mut self, time: Time, key: usize) {
-        let Some(owned) = self.rooms.get_mut(key) else {
+    /// Refuses the waiters of a room that was not ready before their deadline.
+    pub(super) fn waiters_due(&mut self, time: Time, index: RoomIndex) {
+        let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
-        let late: Vec<Waiter> = owned.waiters.extract_if(.., |waiter| waiter.deadline <= time.now).collect();
-        for waiter in late {
+        for waiter in owned.take_expired_waiters(time.now) {
             self.turn_away(time, &waiter, ErrorCode::Unavailable);
         }
     }

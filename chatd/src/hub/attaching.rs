@@ -1,26 +1,26 @@
-//! A session that had a seat comes to the room's new owner, or back to the same. Pure: no I/O.
+//! Attach: a session that had a seat comes to its room's new owner, or returns to the same one. Pure: no I/O.
 
 use super::Hub;
 use super::admission::Joining;
 use super::request::Asked;
-use super::session::Place;
-use crate::ids::{Reach, SessionRef, Time};
+use super::session::SessionState;
+use crate::ids::{Reach, RoomIndex, SessionRef, Time};
 use crate::peer_protocol::{After, Attach, Delivery};
-use crate::protocol::{ErrorCode, SeatId};
+use crate::protocol::{ErrorCode, Event, SeatId};
 use crate::room::{Attach as Outcome, Connection, Membership, Newcomer, ReplayPlan, RoomEvent, Taken};
 
-/// Up to where the commands of a session that attached were carried out; `None`: unknown, another owner had them.
+/// The last command of an attached session that was carried out. `None`: unknown, because another owner had the session.
 #[derive(Debug, Clone, Copy)]
 pub struct Settled {
     pub processed: Option<u64>,
 }
 
 impl Hub {
-    /// Gives the session its seat, if that is still its own. `None`: it has not got it, and has been told so.
+    /// Gives the session its seat, if the seat is still its own. `None`: it is not, and the session got the reason.
     pub(super) fn attach(
         &mut self,
         time: Time,
-        key: usize,
+        index: RoomIndex,
         asked: Asked,
         session: SessionRef,
         attach: &Attach,
@@ -28,55 +28,64 @@ impl Hub {
         let member = &attach.member;
         let by = Connection { session: Some(session), ..self.connection(asked) };
         let players = self.context.settings.max_players;
-        let owned = self.rooms.get_mut(key)?;
-        let resumed = owned.resuming.iter().any(|resuming| resuming.seat == member.seat);
+        let owned = self.rooms.get_mut(index)?;
+        let resumed = owned.is_resuming(member.seat);
         match owned.room.attach(member, by, resumed, players) {
             Outcome::Own { taken, processed } => {
-                self.taken_again(time, key, member.seat, &taken);
-                // The negative control: everything that was not answered is carried out, again.
+                self.taken_again(time, index, member.seat, &taken);
+                // The negative control: carries out every unanswered command again.
                 let numbered = self.context.settings.rules.number_commands;
                 let processed = if numbered { processed } else { Some(0) };
-                self.catch_up(time, key, asked.by, session, attach, processed);
-                self.arm_room(time, key);
+                self.catch_up(time, index, asked.by, session, attach, processed);
+                self.rewrite(time, index, &taken);
+                self.arm_room(time, index);
                 return Some(Settled { processed });
             }
-            // It does not know the seat: it is told as if it had just joined.
+            // The session does not know its seat: it gets the same reply as after a JOIN.
             Outcome::Again { seat, taken } => {
-                self.taken_again(time, key, seat, &Taken { rewrite: false, ..taken });
-                self.welcome(time, key, asked, seat, false, ReplayPlan::UNKNOWN);
+                self.taken_again(time, index, seat, &taken);
+                self.welcome(time, index, asked, seat, false, ReplayPlan::UNKNOWN);
+                self.rewrite(time, index, &taken);
             }
             Outcome::Replaced => self.replaced(time, asked.by),
-            Outcome::Stranger => self.join_anew(time, key, asked, member),
-            Outcome::Refused(code) => self.stays_outside(time, key, asked, code),
+            Outcome::Stranger => self.join_anew(time, index, asked, member),
+            // As for a RESUME of such a seat.
+            Outcome::Ended => self.stays_outside(time, index, asked, ErrorCode::BadToken),
+            Outcome::Refused(code) => self.stays_outside(time, index, asked, code),
         }
         None
     }
 
-    /// A player has taken its seat again: the others hear that it is back, and the record of a seat that is held otherwise now.
-    pub(super) fn taken_again(&mut self, time: Time, key: usize, seat: SeatId, taken: &Taken) {
+    /// A player has taken its seat again: announces that it is back.
+    pub(super) fn taken_again(&mut self, time: Time, index: RoomIndex, seat: SeatId, taken: &Taken) {
         if taken.former.away {
-            self.announce_to_others(time, key, seat, RoomEvent::Back(taken.former.name));
-        }
-        if taken.rewrite
-            && let Some(owned) = self.rooms.get_mut(key)
-        {
-            owned.changed();
-            self.write(time, key);
+            self.announce_to_others(time, index, seat, RoomEvent::Back(taken.former.name));
         }
     }
 
-    /// Tells an attached session what has changed for it, and what it has not heard.
+    /// Writes a seat that was taken again and whose hold has changed. Only once its session has been welcomed: the write may find the
+    /// record up to date and release answers, and what they announce goes to this seat as well.
+    pub(super) fn rewrite(&mut self, time: Time, index: RoomIndex, taken: &Taken) {
+        if taken.rewrite
+            && let Some(owned) = self.rooms.get_mut(index)
+        {
+            owned.changed();
+            self.write(time, index);
+        }
+    }
+
+    /// Sends an attached session its news and its replay.
     fn catch_up(
         &mut self,
         time: Time,
-        key: usize,
+        index: RoomIndex,
         to: Reach,
         session: SessionRef,
         attach: &Attach,
         processed: Option<u64>,
     ) {
-        self.rooms.forget_old(time.now, key, self.context.settings.ring);
-        let Some(owned) = self.rooms.get(key) else {
+        self.rooms.forget_old(time.now, index, self.context.settings.ring);
+        let Some(owned) = self.rooms.get(index) else {
             return;
         };
         let (room, member) = (&owned.room, &attach.member);
@@ -93,7 +102,7 @@ impl Hub {
                 let Membership { name, seat, resumable, key, .. } = *member;
                 self.remote_members.set_seat(to, Some(seat));
                 let after = After::Admitted { name, seat, resumable, key, timeline, joined: false };
-                // In one frame: who has the new timeline knows that it is another, and that nobody knows what was missed.
+                // In one frame: a session that has the new timeline knows that the count began again, and that what it missed is unknown.
                 let first = Delivery { replies: None, place: (0, 0), bytes: news.into(), after: Some(after) };
                 let missed = events.into_iter().map(|event| Delivery {
                     replies: (event.replies > 0).then_some(event.replies),
@@ -119,26 +128,33 @@ impl Hub {
         }
     }
 
-    /// A session whose seat this owner does not know: admitted as a JOIN would be, with a new seat.
-    fn join_anew(&mut self, time: Time, key: usize, asked: Asked, member: &Membership) {
-        let room = self.rooms.get(key).map(|owned| owned.room.id);
+    /// This owner does not know the session's seat: admits the session as a JOIN, with a new seat.
+    fn join_anew(&mut self, time: Time, index: RoomIndex, asked: Asked, member: &Membership) {
+        let room = self.rooms.get(index).map(|owned| owned.room.id);
         if let Reach::Local(id) = asked.by
             && let Some(session) = self.sessions.get_mut(id)
         {
-            session.place = Place::Busy;
+            session.state = SessionState::Busy;
             session.room = room;
         }
         let Membership { name, resumable, key: seat_key, .. } = *member;
         let who = Newcomer { name, resumable, key: seat_key };
-        self.join(time, key, asked, Joining { who, counts: false, since: time.now });
+        self.join(time, index, asked, Joining { who, counts: false, since: time.now });
     }
 
-    /// Or not admitted.
-    fn stays_outside(&mut self, time: Time, key: usize, asked: Asked, code: ErrorCode) {
-        let Some(room) = self.rooms.get(key).map(|owned| owned.room.id) else {
+    /// Refuses an attach: the session stays outside.
+    fn stays_outside(&mut self, time: Time, index: RoomIndex, asked: Asked, code: ErrorCode) {
+        let Some(room) = self.rooms.get(index).map(|owned| owned.room.id) else {
             return;
         };
-        self.refuse(asked, code);
-        self.left(time, asked, room);
+        let Reach::Remote(session) = asked.by else {
+            self.refuse(asked, code);
+            return self.left(time, asked, room);
+        };
+        self.context.counters.errors += 1;
+        let events = [Event::Error { code, retry_after_ms: None }, Event::Left { room }];
+        // Its entry pod knows by `miss` that the seat has ended.
+        let after = After::Outside { miss: code == ErrorCode::BadToken };
+        self.remote_members.part_with(&mut self.context.peers, session, asked, &events, after);
     }
 }

@@ -1,24 +1,24 @@
-//! How full each queue and table of a hub is, beside how full it may be; for the simulation's checks (I11). Pure: no I/O.
+//! The fill of each queue and table of a hub, with its limit; for the simulation's checks (I11). Pure: no I/O.
 
 use std::collections::BTreeMap;
 
 use super::interface::{HubLimits, HubSettings};
 use super::ownership::Owned;
-use super::session::{Place, Session};
+use super::session::{Session, SessionState};
 use super::{Hub, Purpose};
 use crate::peer_protocol::{Frame, MAX_FRAME};
 use crate::protocol::{MAX_LINE, MAX_UNFINISHED_LINE, PodBoot};
 
-/// What one connection may have sent besides its commands: it comes, attaches and goes.
+/// Frames that one connection may send besides its commands: open, attach, close.
 const MANNERS: usize = 8;
-/// Timers stay until their time has come, however often what they are for is put off.
+/// Timers stay in the table until they are due, even if their object postpones its deadline.
 const TIMERS: usize = 256;
 
-/// What there is of something, and what there may be.
+/// A queue or table: its name, its length, its limit.
 type Bound = (&'static str, usize, usize);
 
 impl Hub {
-    /// What must hold in each part between calls, and between the parts; panics where it does not.
+    /// Checks the invariants of each part and between parts; panics on a violation.
     fn check_invariants(&self) {
         self.sessions.check_invariants();
         let limits = self.context.settings.seat_limits();
@@ -39,7 +39,7 @@ impl Hub {
         assert!(self.outgoing.offered().all(is_moving), "a room is offered that is not on its way");
     }
 
-    /// The first queue or table that holds more than it may. Panics if a part contradicts itself.
+    /// The first queue or table over its limit. Panics if a part violates its invariants.
     pub fn over_bounds(&self) -> Option<String> {
         self.check_invariants();
         let mut bounds = self.tables();
@@ -76,7 +76,7 @@ impl Hub {
             ("notices of takeovers", self.context.takeover_notices.len(), limits.takeover_notices),
             ("owners of rooms elsewhere", self.context.known_owners.len(), limits.owners),
             ("requests about own records", own, self.context.requests.own),
-            // One is under way for a room; what was given up before goes with its answer.
+            // A room has one request in flight; one that it has abandoned goes with its answer.
             (
                 "tickets",
                 self.context.requests.tickets.len(),
@@ -91,30 +91,30 @@ impl Hub {
 }
 
 fn of_session(session: &Session, limits: HubLimits, bounds: &mut Vec<Bound>) {
-    // Reading stops once there is more than four lines; what one read brings comes on top.
-    let (bytes, messages) = session.waiting.lengths();
+    // Reading stops beyond four lines; the last read may exceed that.
+    let (bytes, messages) = session.inbox.lengths();
     bounds.push(("bytes of lines that wait", bytes, 4 * MAX_LINE + MAX_UNFINISHED_LINE));
     bounds.push(("messages that wait", messages, limits.waiting));
-    if let Place::Relayed(relay) = &session.place {
-        // What was taken here before the room went goes along.
+    if let SessionState::Relayed(relay) = &session.state {
+        // Commands that the session had pending before its room left this pod go to the new owner.
         bounds.push(("commands under way", relay.under_way(), limits.commands + 1));
         bounds.push(("bytes that the owner has not been told of", relay.uncredited(), limits.window + 2 * MAX_FRAME));
     }
 }
 
-/// `clients`: that this hub has, or that other pods relay to it.
+/// `clients`: local sessions and remote members of this hub.
 fn of_room(owned: &Owned, settings: &HubSettings, clients: usize, bounds: &mut Vec<Bound>) {
     let most_players = settings.max_players as usize;
     let comers = clients + most_players;
     bounds.push(("seats", owned.room.seats().len(), most_players));
     bounds.push(("unanswered seats", owned.room.unanswered(), most_players));
-    bounds.push(("RESUMEs that wait", owned.resuming.len(), owned.room.seats().len()));
+    bounds.push(("RESUMEs that wait", owned.pending_resumes().len(), owned.room.seats().len()));
     bounds.push(("bytes of a ring", owned.room.ring().bytes(), settings.ring.most()));
-    bounds.push(("who waits for the room", owned.waiters.len(), 2 * comers));
+    bounds.push(("who waits for the room", owned.waiter_count(), 2 * comers));
     bounds.push(("answers that wait for a write", owned.answers_waiting(), MANNERS * comers));
-    if !owned.frames.is_empty() {
+    if !owned.queued_frames().is_empty() {
         let mut of_each: BTreeMap<(PodBoot, u64), usize> = BTreeMap::new();
-        for (from, frame) in &owned.frames {
+        for (from, frame) in owned.queued_frames() {
             if let Frame::Open { relay, .. }
             | Frame::Attach { relay, .. }
             | Frame::Command { relay, .. }

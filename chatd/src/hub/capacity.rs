@@ -41,6 +41,7 @@ pub struct Unentered {
 }
 
 impl RoomSlots {
+    /// Capacity for `most` new rooms.
     pub fn new(most: usize) -> Self {
         Self { most, shared: Arc::default() }
     }
@@ -48,6 +49,11 @@ impl RoomSlots {
     /// How many places for new rooms there are.
     pub fn most(&self) -> usize {
         self.most
+    }
+
+    /// How many rooms the pod has.
+    pub fn taken(&self) -> usize {
+        self.shared.taken.load(Ordering::Relaxed)
     }
 
     /// For a new room. `None`: all are taken.

@@ -1,11 +1,11 @@
-//! A client's commands, outside a room and in one that is owned here: look up, let the room decide, say what comes of it. Pure: no I/O.
+//! Commands of clients, outside a room and in a room that this hub owns: find the room, let it decide, send the reply. Pure: no I/O.
 
 use super::delivery::Broadcast;
 use super::request::{Asked, Entry, Waiter};
-use super::session::Place;
+use super::session::SessionState;
 use super::{Effect, Hub};
-use crate::ids::{Reach, SessionRef, Time};
-use crate::peer_protocol::Drop;
+use crate::ids::{Reach, RoomIndex, SessionRef, Time};
+use crate::peer_protocol::Disconnect;
 use crate::protocol::{Command, Encoding, ErrorCode, Event, OnWrongPod, RoomId, SeatId};
 use crate::room::{Answers, Connection, Refusal, RoomEvent};
 
@@ -33,13 +33,13 @@ impl Hub {
         }
     }
 
-    /// JOIN or RESUME of a client of this pod: here, if the room is here, else by way of its owner.
+    /// Serves a client's JOIN or RESUME here if the room is here, otherwise through its owner.
     fn enter(&mut self, time: Time, asked: Asked, room: RoomId, entry: Entry, mode: Option<OnWrongPod>) {
         let Reach::Local(id) = asked.by else {
             return;
         };
         if !self.context.serves() {
-            self.context.counters.joined(Err(ErrorCode::Unavailable));
+            self.context.counters.joined(Err(ErrorCode::Unavailable), 0);
             return self.refuse_entry(time, asked, ErrorCode::Unavailable);
         }
         let shard = room.shard(self.context.settings.shards);
@@ -52,16 +52,16 @@ impl Hub {
             return;
         };
         session.mode = mode.unwrap_or(default);
-        session.place = Place::Busy;
+        session.state = SessionState::Busy;
         if shard != here {
             let mut command = entry.command(room);
             if let Command::Join { on_wrong_pod, .. } | Command::Resume { on_wrong_pod, .. } = &mut command {
                 *on_wrong_pod = mode;
             }
-            session.place = Place::Outside;
-            session.waiting.carried = Some((asked.id, command));
-            // Until it has been taken away nothing else of it is carried out here.
-            session.place = Place::Busy;
+            session.state = SessionState::Outside;
+            session.inbox.carried = Some((asked.id, command));
+            // Until another thread has taken the session, this hub carries out nothing more for it.
+            session.state = SessionState::Busy;
             self.context.effects.push(Effect::Migrate { session: id, shard });
             return;
         }
@@ -73,16 +73,16 @@ impl Hub {
         self.look_for(time, room, Waiter::entering(id, asked.id, entry, time.now));
     }
 
-    /// One command of someone who has a seat, or what is wrong with it.
+    /// Carries out one command of a member, or reports what is wrong with it.
     pub(super) fn command_in_room(
         &mut self,
         time: Time,
-        key: usize,
+        index: RoomIndex,
         seat: SeatId,
         asked: Asked,
         command: Result<Command<'_>, ErrorCode>,
     ) {
-        let Some(owned) = self.rooms.get_mut(key) else {
+        let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
         let wrong = command.as_ref().err().copied();
@@ -92,7 +92,7 @@ impl Hub {
             None => return,
         }
         match command {
-            Ok(Command::Say { text }) => self.say_in_room(time, key, seat, asked, &text),
+            Ok(Command::Say { text }) => self.say_in_room(time, index, seat, asked, &text),
             Ok(Command::Who) => {
                 let players = owned.room.players();
                 let max_players = self.context.settings.max_players;
@@ -100,8 +100,8 @@ impl Hub {
             }
             Ok(Command::Ping) => self.reply(asked, &Event::Pong),
             Ok(Command::Help) => self.reply(asked, &Event::Help),
-            Ok(Command::Leave) => self.leave(time, key, seat, asked, false),
-            Ok(Command::Quit) => self.leave(time, key, seat, asked, true),
+            Ok(Command::Leave) => self.leave(time, index, seat, asked, false),
+            Ok(Command::Quit) => self.leave(time, index, seat, asked, true),
             Ok(Command::CreateRoom | Command::Join { .. } | Command::Resume { .. }) => {
                 self.refuse(asked, ErrorCode::AlreadyInRoom);
             }
@@ -116,15 +116,15 @@ impl Hub {
         match asked.by {
             Reach::Local(id) if enough => self.fail_quietly(time, id, Some(code)),
             Reach::Remote(session) if enough => {
-                self.remote_dropped(time, session, Drop::Limit, None);
+                self.remote_disconnected(time, session, Disconnect::Limit, None);
                 self.remote_members.end(&mut self.context.peers, session, code, false);
             }
             _ => {}
         }
     }
 
-    /// Chat: to everyone, the sender too, whose reply it is.
-    fn say_in_room(&mut self, time: Time, key: usize, seat: SeatId, asked: Asked, text: &str) {
+    /// Sends a chat message to every member; the sender gets it as its reply.
+    fn say_in_room(&mut self, time: Time, index: RoomIndex, seat: SeatId, asked: Asked, text: &str) {
         // The text of a relayed command comes from another pod: it is cleaned here as well.
         let text = match asked.by {
             Reach::Local(_) => std::borrow::Cow::Borrowed(text),
@@ -135,7 +135,7 @@ impl Hub {
         };
         let answers = self.answers(asked);
         let limits = self.context.settings.ring;
-        let Some(owned) = self.rooms.get_mut(key) else {
+        let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
         let Some(said) = owned.room.say(seat, &text, time.wall, answers, time.now, limits) else {
@@ -144,10 +144,10 @@ impl Hub {
         self.context.counters.messages_in += 1;
         self.ring_has_grown(said.grown);
         let event = Event::Message { from: said.from, text: &text, seq: said.seq, at: time.wall, replay: false };
-        self.broadcast(key, Broadcast { event: &event, except: None, sender: Some((seat, asked)) });
+        self.broadcast(index, Broadcast { event: &event, except: None, sender: Some((seat, asked)) });
     }
 
-    /// How a message that was `asked` for is known again by its sender.
+    /// How the sender of a message recognizes it in a replay.
     fn answers(&self, asked: Asked) -> Option<Answers> {
         let Asked { by, number, id } = asked;
         match by {
@@ -158,19 +158,19 @@ impl Hub {
         }
     }
 
-    /// Tells everyone in the room, but for `except`, what has happened.
-    pub(super) fn announce(&mut self, time: Time, key: usize, except: Option<SeatId>, event: RoomEvent) {
+    /// Announces an event to every member except `except`.
+    pub(super) fn announce(&mut self, time: Time, index: RoomIndex, except: Option<SeatId>, event: RoomEvent) {
         let limits = self.context.settings.ring;
-        let Some(owned) = self.rooms.get_mut(key) else {
+        let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
         let grown = owned.room.record(event.clone(), time.now, limits);
         self.ring_has_grown(grown);
-        self.broadcast(key, Broadcast { event: &event.to_client(false), except, sender: None });
+        self.broadcast(index, Broadcast { event: &event.to_client(false), except, sender: None });
     }
 
-    pub(super) fn announce_to_others(&mut self, time: Time, key: usize, seat: SeatId, event: RoomEvent) {
-        self.announce(time, key, Some(seat), event);
+    pub(super) fn announce_to_others(&mut self, time: Time, index: RoomIndex, seat: SeatId, event: RoomEvent) {
+        self.announce(time, index, Some(seat), event);
     }
 
     pub(super) fn ring_has_grown(&mut self, by: isize) {
@@ -178,7 +178,7 @@ impl Hub {
         self.rooms.keep_to_the_budget(self.context.settings.ring_total);
     }
 
-    /// Says what answers a command to whoever asked.
+    /// Sends the reply to a command to the session that sent it.
     pub(super) fn reply(&mut self, asked: Asked, event: &Event<'_>) {
         match asked.by {
             Reach::Local(id) => self.say(id, asked.id, event),
@@ -193,7 +193,7 @@ impl Hub {
         self.reply(asked, &Event::Error { code, retry_after_ms: None });
     }
 
-    /// Which session this is, for the whole deployment.
+    /// The identity of this session in the whole deployment.
     pub(super) fn session_ref(&self, by: Reach) -> Option<SessionRef> {
         match by {
             Reach::Remote(session) => Some(session),
@@ -204,7 +204,7 @@ impl Hub {
         }
     }
 
-    /// As who asks, a seat is taken.
+    /// The connection under which a member takes a seat.
     pub(super) fn connection(&self, asked: Asked) -> Connection {
         Connection { reach: asked.by, session: self.session_ref(asked.by), number: asked.number }
     }

@@ -1,5 +1,5 @@
-//! What every part of a hub may use, and what may use none of them: the settings, who this pod is, the lease, requests to the
-//! directory, timers, effects, counters, the links to other pods, who has to hear of a takeover, and the owners that are known. Pure: no I/O.
+//! State that every part of a hub shares: settings, this pod's identity, the lease, directory requests, timers, effects,
+//! counters, peer links, takeover notices and known owners. It depends on no other part of the hub. Pure: no I/O.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -20,7 +20,7 @@ use crate::record::{MAX_EPOCH, Owner, Record};
 /// Pause between tries at a directory that does not answer (ms).
 pub const RETRY: u64 = 250;
 
-/// Something to be looked at when its time comes.
+/// A timer: the object that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
     Session(SessionId),
@@ -32,48 +32,51 @@ pub enum Timer {
     Drain,
     Owners,
     Placement,
+    Balance,
 }
 
-/// What a ticket was for.
+/// The part of the hub that sent a directory request.
 #[derive(Debug, Clone)]
 pub enum Purpose {
     /// The room's own record: written, read or deleted by its owner.
     Own(RoomId),
     /// The search for a room: its record, or the swap of a takeover.
     Search(RoomId),
-    /// Searches: the lease of the pod with this boot, which does not answer.
+    /// A search reads the lease of the pod with this boot, which does not respond.
     Lease(PodBoot),
-    /// Searches: the pods that live, to share the rooms of the pod with this boot.
+    /// A search lists the living pods, which share the rooms of the pod with this boot.
     Heirs(PodBoot),
-    /// A move to here: the swap, or the read that settles it.
+    /// An incoming move: the swap, or the read that settles it.
     Incoming(RoomId),
-    /// Which pods have places for new rooms.
+    /// The placement of new rooms lists the pods that have capacity.
     Placement,
+    /// How many rooms each pod has.
+    Balance,
 }
 
-/// The pod's lease, as this hub has heard of it.
+/// The pod's lease, as last reported to this hub.
 #[derive(Debug, Default)]
 pub struct LeaseWatch {
     pub view: LeaseView,
-    /// When the lease was last found not to be held.
+    /// When the hub last found that the pod did not hold the lease (ms).
     lapsed: Option<u64>,
-    /// Without the directory's word the rooms go on until then; see [`Context::notice_lapse`].
+    /// Without a reply of the directory the rooms continue until this time (ms); see [`Context::notice_lapse`].
     excused_until: u64,
 }
 
 impl LeaseWatch {
-    /// Nobody can have found this pod's lease missing.
+    /// No other pod can have found this pod's lease missing.
     pub fn is_held(&self, time: Time) -> bool {
         self.view.confirmed.is_some_and(|confirmed| time.now.saturating_sub(confirmed) <= LEASE)
     }
 }
 
-/// The requests to the directory that are not answered.
+/// Directory requests that are in flight.
 #[derive(Debug, Default)]
 pub struct Requests {
     pub tickets: HashMap<Ticket, Purpose>,
     pub last: u64,
-    /// Those about records of owned rooms.
+    /// The number of these that concern records of owned rooms.
     pub own: usize,
 }
 
@@ -81,16 +84,16 @@ pub struct Requests {
 #[derive(Debug)]
 pub struct Context {
     pub settings: HubSettings,
-    /// Who this pod is; the epoch in it means nothing.
+    /// This pod. The epoch in it has no meaning.
     pub me: Owner,
     pub random: StdRng,
     pub lease: LeaseWatch,
-    /// The last that was heard of the directory is an answer: while it is away no move begins.
+    /// The directory replied to the last request. While it does not, no move begins.
     pub directory_answers: bool,
     pub requests: Requests,
     pub timers: BTreeSet<(u64, Timer)>,
     pub effects: Vec<Effect>,
-    /// For whom more waits than may: each is ended once what led to that is carried out.
+    /// Members whose send queue is over its limit. The hub ends them once the current command is finished.
     pub slow_readers: VecDeque<Reach>,
     pub counters: Counters,
     pub peers: Peers,
@@ -136,10 +139,15 @@ impl Context {
         self.effects.push(Effect::Log(notice));
     }
 
-    /// Before each batch: has this pod been frozen for so long that others may have taken its rooms?
+    /// The directory answers, and this pod holds its lease: what other pods' leases say may be acted on.
+    pub fn is_sure(&self, time: Time) -> bool {
+        self.directory_answers && self.lease.is_held(time)
+    }
+
+    /// Called before each batch. True: the pod was frozen so long that other pods may have taken its rooms over.
     ///
-    /// The contract's measure is the last confirmed renewal of the lease. While the directory is away that is long ago, too;
-    /// rooms that have waited for it once go on, for as long as this is looked at often enough to rule out a freeze.
+    /// The measure is the last confirmed renewal of the lease. While the directory is away the last renewal is old, too: rooms that
+    /// have waited for it once continue, as long as the hub calls this often enough to rule out a freeze.
     pub fn notice_lapse(&mut self, time: Time) -> bool {
         const EXCUSE: u64 = 3_000;
         if self.lease.view.confirmed.is_none() || self.lease.is_held(time) {
@@ -148,17 +156,17 @@ impl Context {
         let is_new = time.now > self.lease.excused_until;
         self.lease.lapsed = Some(time.now);
         self.lease.excused_until = time.now + EXCUSE;
-        // On round times only: otherwise each batch would set a timer, and each of these be a batch.
+        // Only at whole seconds: otherwise each batch would set a timer, and each timer would cause a batch.
         self.arm((time.now / 1_000 + 1) * 1_000, Timer::Peers);
         is_new && self.settings.rules.check_after_lapse
     }
 
-    /// Whether others may have taken since then (ms) what this pod has asked for.
+    /// Whether the lease has lapsed since `asked` (ms), so that another pod may have taken what this pod requested then.
     pub fn has_lapsed_since(&self, asked: u64) -> bool {
         self.settings.rules.check_after_lapse && self.lease.lapsed.is_some_and(|lapsed| lapsed >= asked)
     }
 
-    /// A random id of a room of this shard.
+    /// A random room id that belongs to this shard.
     pub fn new_room_id(&mut self) -> RoomId {
         loop {
             let room = RoomId::random(&mut self.random);
@@ -168,7 +176,7 @@ impl Context {
         }
     }
 
-    /// Sees to a link to the process with `boot`, which listens at `address`. False: it cannot be reached now.
+    /// Requests a link to the process with `boot` at `address`. False: the process is unreachable now.
     pub fn reach(&mut self, time: Time, boot: PodBoot, address: &str) -> bool {
         let link = self.peers.want(time, boot);
         if link == Link::ToDial {
@@ -177,7 +185,7 @@ impl Context {
         link != Link::Unreachable
     }
 
-    /// Tells the former owners that are listed in `record` that `owner`, this pod, has the room now: at once, and until they acknowledge.
+    /// Notifies the former owners in `record` that `owner`, this pod, has the room: at once, then repeatedly until they acknowledge.
     pub fn notify_former_owners(&mut self, time: Time, room: RoomId, record: &[u8], owner: &Owner) {
         for to in Record::parse(record).map(|record| record.former).unwrap_or_default() {
             if to.boot == self.me.ownership.boot || to.peer == self.me.peer {
@@ -191,7 +199,7 @@ impl Context {
         }
     }
 
-    /// Former owners that have not acknowledged yet are told again.
+    /// Notifies the former owners again that have not acknowledged yet.
     pub fn takeover_notices_due(&mut self, time: Time) {
         for notice in self.takeover_notices.take_due(time) {
             self.send_takeover_notice(time, notice);
@@ -208,14 +216,14 @@ impl Context {
         }
     }
 
-    /// Remembers the highest owner of a room that is not here.
+    /// Remembers the highest owner of a room in another pod.
     pub fn learn_owner(&mut self, time: Time, room: RoomId, owner: &Owner) {
         if owner.ownership.epoch <= MAX_EPOCH && self.known_owners.learn(time.now, room, owner) {
             self.arm(self.known_owners.next_look(time.now), Timer::Owners);
         }
     }
 
-    /// Forgets owners that nobody has asked for in a long time.
+    /// Forgets the owners that nothing has used for a long time.
     pub fn forget_old_owners(&mut self, time: Time) {
         self.known_owners.forget_old(time.now);
         if !self.known_owners.is_empty() {
@@ -231,8 +239,8 @@ impl Context {
         Owner { ownership, ..self.me.clone() }
     }
 
-    /// Before its first lease a pod serves no clients: what is in the directory may be another deployment's (docs/operations.md,
-    /// Redis).
+    /// A pod serves no clients before it first holds its lease: the directory may belong to another deployment
+    /// (docs/operations.md, Redis).
     pub fn serves(&self) -> bool {
         self.lease.view.confirmed.is_some()
     }

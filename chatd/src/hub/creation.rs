@@ -1,11 +1,11 @@
-//! Making rooms: for CREATE_ROOM, for the HTTP API, and for other pods that have no place (`placement.rs`). Pure: no I/O.
+//! Making rooms: for CREATE_ROOM, for the HTTP API, and for other pods that are full or overloaded (`placement.rs`). Pure: no I/O.
 
 use super::Hub;
 use super::capacity::RoomSlot;
 use super::interface::Effect;
-use super::placement::Placed;
+use super::placement::{self, Outcome, Placed, Reason};
 use super::request::{Asked, Requester};
-use super::session::Place;
+use super::session::SessionState;
 use crate::directory::{Answer, NoAnswer};
 use crate::ids::{Reach, Time};
 use crate::peer_protocol::Frame;
@@ -16,26 +16,41 @@ impl Hub {
         let Reach::Local(id) = asked.by else {
             return;
         };
-        let slot = self.may_create(time);
         if let Some(session) = self.sessions.get_mut(id) {
-            session.place = Place::Busy;
+            session.state = SessionState::Busy;
         }
-        if slot.is_ok() {
-            self.sessions.charge(id);
-        }
-        self.create_with(time, Requester::Client(asked), slot);
+        self.create_for(time, Requester::Client(asked));
     }
 
     pub(super) fn create_for_query(&mut self, time: Time, query: u64) {
-        let slot = self.may_create(time);
-        self.create_with(time, Requester::Query(query), slot);
+        self.create_for(time, Requester::Query(query));
     }
 
-    fn create_with(&mut self, time: Time, requester: Requester, slot: Result<RoomSlot, ErrorCode>) {
-        match slot {
-            Ok(slot) => self.create_room_for(time, requester, slot),
-            Err(ErrorCode::TooManyRooms) => self.create_elsewhere(time, requester),
+    fn create_for(&mut self, time: Time, requester: Requester) {
+        let slots = &self.context.settings.slots;
+        // One that is full asks every pod in turn, not the first alone.
+        let is_full = slots.taken() >= slots.most();
+        let place = !self.outgoing.is_draining() && !self.placement.is_full() && !is_full;
+        if place && placement::is_overloaded(time, &self.context) {
+            return self.create_elsewhere(time, requester, Reason::Overloaded);
+        }
+        match self.create_here(time, requester) {
+            Err(ErrorCode::TooManyRooms) => self.create_elsewhere(time, requester, Reason::Full),
             Err(code) => self.created(time, requester, Err(code)),
+            Ok(()) => {}
+        }
+    }
+
+    fn create_here(&mut self, time: Time, requester: Requester) -> Result<(), ErrorCode> {
+        let slot = self.may_create(time)?;
+        self.charge_creator(requester);
+        self.create_room_for(time, requester, slot);
+        Ok(())
+    }
+
+    fn charge_creator(&mut self, requester: Requester) {
+        if let Requester::Client(Asked { by: Reach::Local(id), .. }) = requester {
+            self.sessions.charge(id);
         }
     }
 
@@ -55,7 +70,7 @@ impl Hub {
         self.rooms.create(&mut self.context, time, room, requester, slot);
     }
 
-    /// An id of this shard that nothing here uses.
+    /// A room id of this shard that this hub does not use.
     pub(super) fn new_room(&mut self) -> RoomId {
         loop {
             let room = self.context.new_room_id();
@@ -66,10 +81,10 @@ impl Hub {
     }
 
     pub(super) fn is_new(&self, room: RoomId) -> bool {
-        self.rooms.key(room).is_none() && !self.search.is_under_way(room) && !self.incoming.contains(room)
+        self.rooms.index_of(room).is_none() && !self.search.is_under_way(room) && !self.incoming.contains(room)
     }
 
-    /// The write of a new room has been answered, or not in time.
+    /// The directory has replied to the write of a new room, or failed to in time.
     pub(super) fn created(&mut self, time: Time, requester: Requester, result: Result<RoomId, ErrorCode>) {
         match requester {
             Requester::Query(query) => self.context.effects.push(Effect::Created { query, result }),
@@ -78,8 +93,8 @@ impl Hub {
             }
             Requester::Client(asked) => {
                 if let Reach::Local(id) = asked.by {
-                    // It may have been closed meanwhile, and flush its last words.
-                    if !self.sessions.get(id).is_some_and(|session| matches!(session.place, Place::Busy)) {
+                    // The session may have been closed meanwhile, and still flush its output.
+                    if !self.sessions.get(id).is_some_and(|session| matches!(session.state, SessionState::Busy)) {
                         return;
                     }
                     self.now_outside(time, id);
@@ -95,12 +110,12 @@ impl Hub {
 
     // ---- at another pod
 
-    fn create_elsewhere(&mut self, time: Time, requester: Requester) {
+    fn create_elsewhere(&mut self, time: Time, requester: Requester, reason: Reason) {
         if self.placement.is_full() {
             return self.created(time, requester, Err(ErrorCode::TooManyRooms));
         }
         let room = self.new_room();
-        let placed = self.placement.place(time, &mut self.context, room, requester);
+        let placed = self.placement.place(time, &mut self.context, room, requester, reason);
         self.rooms_placed(time, placed);
     }
 
@@ -125,15 +140,23 @@ impl Hub {
     }
 
     fn rooms_placed(&mut self, time: Time, placed: impl IntoIterator<Item = Placed>) {
-        for Placed { requester, result } in placed {
-            if let (Requester::Client(Asked { by: Reach::Local(id), .. }), Ok(_)) = (requester, result) {
-                self.sessions.charge(id);
+        for Placed { requester, outcome } in placed {
+            match outcome {
+                Outcome::Created(room) => {
+                    self.charge_creator(requester);
+                    self.created(time, requester, Ok(room));
+                }
+                Outcome::Here => {
+                    if let Err(code) = self.create_here(time, requester) {
+                        self.created(time, requester, Err(code));
+                    }
+                }
+                Outcome::Refused(code) => self.created(time, requester, Err(code)),
             }
-            self.created(time, requester, result);
         }
     }
 
-    /// Another pod has no place for `room`, which is new.
+    /// Another pod asks this one to create `room`, because it is full or has many more rooms. It is not passed on.
     pub(super) fn create_for_pod(&mut self, time: Time, from: PodBoot, room: RoomId) {
         let slot = if self.is_new(room) { self.may_create(time) } else { Err(ErrorCode::Unavailable) };
         match slot {

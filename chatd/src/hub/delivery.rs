@@ -1,31 +1,31 @@
-//! Every word to a client of this hub, and how its connection ends. Pure: no I/O.
+//! All output to clients of this hub, and how their connections end. Pure: no I/O.
 //!
-//! An event is encoded at most once for each encoding, however many receive it. A reader for whom too much waits is marked, and
-//! ended when what led to that is carried out ([`Hub::end_slow_readers`]): its end is an event of its own, which others hear.
+//! The hub encodes an event at most once per encoding, for any number of members. It marks a slow reader and ends it when the current
+//! command is finished ([`Hub::end_slow_readers`]), because that end is an event of its own for the other members.
 
 use super::Hub;
 use super::context::Context;
 use super::interface::Effect;
 use super::remote_members::RemoteMembers;
 use super::request::Asked;
-use super::session::{Place, Session, Waiting};
+use super::session::{Inbox, Session, SessionState};
 use super::sessions::Sessions;
-use crate::ids::{Reach, SessionId, Time};
-use crate::peer_protocol::{Delivery, Drop};
+use crate::ids::{Reach, RoomIndex, SessionId, Time};
+use crate::peer_protocol::{Delivery, Disconnect};
 use crate::protocol::{Encoding, ErrorCode, Event, SeatId};
 use crate::room::{Room, SeatState};
 
-/// An event for everyone in a room.
+/// An event for every member of a room.
 #[derive(Debug, Clone, Copy)]
 pub struct Broadcast<'a> {
     pub event: &'a Event<'a>,
-    /// Who is not told.
+    /// The member that does not get it.
     pub except: Option<SeatId>,
-    /// Who gets it as the reply to what it asked; its own number for that goes to all.
+    /// The member that gets the event as the reply to its request. The others get it without the request's id.
     pub sender: Option<(SeatId, Asked)>,
 }
 
-/// Where an event is encoded for all who are to have it.
+/// Holds an event in each encoding while the hub sends it.
 #[derive(Debug, Default)]
 pub struct Encoder {
     line: Vec<u8>,
@@ -38,7 +38,7 @@ impl Encoder {
         self.json.clear();
     }
 
-    /// `event` in `encoding`, encoded now if it was not before.
+    /// Returns `event` in `encoding`; encodes it on first use.
     fn encoded(&mut self, encoding: Encoding, event: &Event<'_>, id: Option<u64>) -> &[u8] {
         let buffer = match encoding {
             Encoding::Lines => &mut self.line,
@@ -50,7 +50,7 @@ impl Encoder {
         buffer
     }
 
-    /// Gives an event to everyone who is connected to the room.
+    /// Sends an event to every connected member of the room.
     pub fn broadcast(
         &mut self,
         room: &Room,
@@ -102,12 +102,12 @@ impl Encoder {
 }
 
 impl Sessions {
-    /// Says `event` to a client of this hub.
+    /// Sends `event` to a client of this hub.
     pub fn say(&mut self, context: &mut Context, id: SessionId, number: Option<u64>, event: &Event<'_>) {
         self.write(context, id, |encoding, out| encoding.encode(event, number, out));
     }
 
-    /// Says what is encoded already.
+    /// Sends encoded bytes to a client of this hub.
     pub fn say_bytes(&mut self, context: &mut Context, id: SessionId, bytes: &[u8]) {
         self.write(context, id, |_, out| out.extend_from_slice(bytes));
     }
@@ -121,7 +121,7 @@ impl Sessions {
         }
     }
 
-    /// As the last words are said: to a slow reader too. False: they have been said.
+    /// Queues the last output of a session, even for a slow reader. False: the session is closing already.
     fn write_whatever_waits(&mut self, id: SessionId, write: impl FnOnce(Encoding, &mut Vec<u8>)) -> bool {
         let Some(session) = self.open_mut(id) else {
             return false;
@@ -135,7 +135,7 @@ impl Sessions {
         self.write_whatever_waits(id, |encoding, out| encoding.encode(event, number, out));
     }
 
-    /// `BYE`, flush, close, for a session that has no seat any more.
+    /// Sends `BYE`, flushes and closes a session that has no seat any more.
     pub fn goodbye(&mut self, context: &mut Context, id: SessionId, number: Option<u64>, code: Option<ErrorCode>) {
         self.say_at_last(id, number, &Event::Bye { code });
         self.close(context, id, code);
@@ -143,10 +143,10 @@ impl Sessions {
 
     pub fn close(&mut self, context: &mut Context, id: SessionId, code: Option<ErrorCode>) {
         if let Some(session) = self.open_mut(id) {
-            session.place = Place::Closing;
+            session.state = SessionState::Closing;
             session.room = None;
-            if std::mem::take(&mut session.waiting).carried.is_some() {
-                // It ends here: the thread that it was to go to would not know that it has to be closed.
+            if std::mem::take(&mut session.inbox).carried.is_some() {
+                // The session ends here: the other thread would not know that it has to close it.
                 context.effects.retain(|effect| !matches!(effect, Effect::Migrate { session, .. } if *session == id));
             }
             context.effects.push(Effect::Close { session: id, code });
@@ -156,13 +156,13 @@ impl Sessions {
 
     pub fn abort(&mut self, context: &mut Context, id: SessionId) {
         if let Some(session) = self.get_mut(id) {
-            session.place = Place::Closing;
-            session.waiting = Waiting::default();
+            session.state = SessionState::Closing;
+            session.inbox = Inbox::default();
             context.effects.push(Effect::Abort { session: id });
         }
     }
 
-    /// What is queued is dropped, and the line under way is finished. False: it is closing anyway, or not there.
+    /// Drops the queued output and finishes the line under way. False: the session is closing already, or unknown.
     fn drop_queue(&mut self, id: SessionId) -> bool {
         let Some(session) = self.open_mut(id) else {
             return false;
@@ -181,31 +181,31 @@ impl Hub {
         self.sessions.say_bytes(&mut self.context, id, bytes);
     }
 
-    pub(super) fn broadcast(&mut self, key: usize, broadcast: Broadcast<'_>) {
+    pub(super) fn broadcast(&mut self, index: RoomIndex, broadcast: Broadcast<'_>) {
         let Self { rooms, sessions, remote_members, context, encoder, .. } = self;
-        if let Some(owned) = rooms.get(key) {
+        if let Some(owned) = rooms.get(index) {
             encoder.broadcast(&owned.room, sessions, remote_members, context, broadcast);
         }
     }
 
-    /// Ends a connection with an error as its last words.
+    /// Sends an error, then ends the connection.
     pub(super) fn fail(&mut self, time: Time, id: SessionId, code: ErrorCode) {
         self.sessions.say_at_last(id, None, &Event::Error { code, retry_after_ms: None });
         self.fail_quietly(time, id, Some(code));
     }
 
-    /// Ends a connection whose error has been said, or needs none: `BYE`, flush, close.
+    /// Ends a connection after its error, or without one: sends `BYE`, flushes and closes.
     pub(super) fn fail_quietly(&mut self, time: Time, id: SessionId, code: Option<ErrorCode>) {
         if self.sessions.get(id).is_some_and(Session::is_closing) {
             return;
         }
-        let drop = match code {
-            Some(ErrorCode::SlowConsumer) => Drop::Slow,
-            Some(ErrorCode::Moved) => Drop::Moved,
-            Some(ErrorCode::RateLimited | ErrorCode::BadCommand | ErrorCode::LineTooLong) => Drop::Limit,
-            _ => Drop::Lost,
+        let disconnect = match code {
+            Some(ErrorCode::SlowConsumer) => Disconnect::Slow,
+            Some(ErrorCode::Moved) => Disconnect::Moved,
+            Some(ErrorCode::RateLimited | ErrorCode::BadCommand | ErrorCode::LineTooLong) => Disconnect::Limit,
+            _ => Disconnect::Lost,
         };
-        self.leave_seat_of(time, id, drop);
+        self.leave_seat_of(time, id, disconnect);
         self.sessions.goodbye(&mut self.context, id, None, code);
     }
 
@@ -213,7 +213,7 @@ impl Hub {
         self.sessions.goodbye(&mut self.context, id, number, code);
     }
 
-    /// The session is outside again.
+    /// The session has left its room.
     pub(super) fn now_outside(&mut self, time: Time, id: SessionId) {
         self.sessions.now_outside(&mut self.context, time, id);
     }
@@ -226,7 +226,7 @@ impl Hub {
         self.sessions.abort(&mut self.context, id);
     }
 
-    /// Ends those for whom too much waits: what others hear of that may be too much for the next.
+    /// Ends the slow readers. Their events can make further readers slow: these end in the same loop.
     pub(super) fn end_slow_readers(&mut self, time: Time) {
         let limit = self.context.settings.send_queue;
         while let Some(reach) = self.context.slow_readers.pop_front() {
@@ -240,7 +240,7 @@ impl Hub {
         }
     }
 
-    /// A slow reader: what is queued is dropped, the line under way is finished, and it is told why.
+    /// Ends a slow reader: drops its queue, finishes the line under way, and sends the reason.
     pub(super) fn too_slow(&mut self, time: Time, id: SessionId) {
         if self.sessions.drop_queue(id) {
             self.context.counters.slow_consumers += 1;
@@ -248,11 +248,11 @@ impl Hub {
         }
     }
 
-    /// One of those that hold the most memory, while all together hold too much: what is queued is dropped, and it is told why.
+    /// Ends one of the sessions that hold the most memory while all sessions together hold too much: drops its queue, sends the reason.
     pub(super) fn end_largest(&mut self, time: Time, id: SessionId) {
         if self.sessions.drop_queue(id) {
             if let Some(session) = self.sessions.get_mut(id) {
-                session.waiting.clear();
+                session.inbox.clear();
             }
             self.context.counters.connections_shed += 1;
             self.fail(time, id, ErrorCode::Overloaded);

@@ -1,15 +1,15 @@
-//! The hub's doors: all that its driver tells it, asks it and collects from it. Each calls the part that decides. Pure: no I/O.
+//! The hub's public methods: its driver calls them with inputs and collects effects and output. Each calls the part that decides. Pure: no I/O.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::session::{Place, Session};
+use super::session::{Session, SessionState};
 use super::{Advertised, Carried, Effect, Hub, Purpose, RoomView, Timer};
 use crate::counters::Counters;
 use crate::directory::{Answer, NoAnswer};
 use crate::ids::{SessionId, SessionRef, Ticket, Time};
 use crate::lease::{LeaseView, Target};
-use crate::peer_protocol::{Drop, Frame};
+use crate::peer_protocol::{Disconnect, Frame};
 use crate::protocol::token::Keyring;
 use crate::protocol::{Encoding, ErrorCode, PlayerName, PodBoot, RoomId, lines};
 use crate::record::RecordedSeat;
@@ -17,7 +17,7 @@ use crate::record::RecordedSeat;
 impl Hub {
     // ---- clients
 
-    /// A client has connected. Every session that is opened or adopted is ended by exactly one [`Hub::dropped`] or [`Hub::take`].
+    /// A client has connected. Exactly one [`Hub::disconnected`] or [`Hub::take`] ends each session that is opened or adopted.
     pub fn open(&mut self, time: Time, encoding: Encoding) -> SessionId {
         self.begin(time);
         let deadline = match encoding {
@@ -28,14 +28,14 @@ impl Hub {
         self.insert_session(session)
     }
 
-    /// Bytes came from a client that speaks lines.
+    /// A client that speaks lines sent bytes.
     pub fn receive(&mut self, time: Time, session: SessionId, bytes: &[u8]) {
         self.begin(time);
         self.received_lines(time, session, bytes);
         self.finish(time);
     }
 
-    /// A text message came from a client that speaks JSON.
+    /// A client that speaks JSON sent a text message.
     pub fn receive_message(&mut self, time: Time, session: SessionId, text: &str) {
         self.begin(time);
         self.received_message(time, session, text);
@@ -49,7 +49,7 @@ impl Hub {
         self.finish(time);
     }
 
-    /// A client that speaks JSON sent a frame that is no message, which costs as much as one. False: it has sent too many.
+    /// A client that speaks JSON sent a frame without a message, which counts as one message. False: the client has sent too many.
     pub fn receive_idle_frame(&mut self, time: Time, session: SessionId) -> bool {
         self.begin(time);
         let paid = self.charge_frame(time, session);
@@ -57,27 +57,27 @@ impl Hub {
         paid
     }
 
-    /// The client has ended its input, and may still read (`nc` at its end of file).
+    /// The client has closed its sending side and may still read (`nc` at its end of file).
     pub fn end_of_input(&mut self, time: Time, session: SessionId) {
         self.begin(time);
         self.input_ended(time, session);
         self.finish(time);
     }
 
-    /// The client's connection is gone. The session does not exist any more.
-    pub fn dropped(&mut self, time: Time, session: SessionId, drop: Drop) {
+    /// The client's connection is gone; so is the session.
+    pub fn disconnected(&mut self, time: Time, session: SessionId, disconnect: Disconnect) {
         self.begin(time);
-        self.session_dropped(time, session, drop);
+        self.session_disconnected(time, session, disconnect);
         self.finish(time);
     }
 
-    /// A client that speaks lines has been silent for long, and so has this side: it is sent a line that means nothing.
+    /// Neither side of a line connection has sent anything for a long time: sends a line without meaning, as a keepalive.
     pub fn keep_alive(&mut self, time: Time, session: SessionId) {
         self.begin(time);
         if let Some(found) = self.sessions.get_mut(session)
             && found.encoding == Encoding::Lines
             && found.output.len() == 0
-            && !matches!(found.place, Place::Closing)
+            && !matches!(found.state, SessionState::Closing)
         {
             found.output.buffer().extend_from_slice(lines::KEEP_ALIVE);
             self.sessions.mark_dirty(session);
@@ -85,13 +85,13 @@ impl Hub {
         self.finish(time);
     }
 
-    /// Whether the driver should read from this client: not while what it sent earlier still waits.
+    /// Whether the driver may read from this client: it stops while earlier input still waits.
     pub fn wants_input(&self, session: SessionId) -> bool {
         let most = self.context.settings.limits.waiting;
         self.sessions.get(session).is_some_and(|session| session.wants_input(most))
     }
 
-    /// What is to be written to the client now.
+    /// The bytes to write to the client now.
     pub fn output(&self, session: SessionId) -> &[u8] {
         match self.sessions.get(session) {
             Some(found) if !self.output_waits(found) => found.output.bytes(),
@@ -99,7 +99,7 @@ impl Hub {
         }
     }
 
-    /// So many bytes of [`Hub::output`] have been written.
+    /// The driver has written so many bytes of [`Hub::output`].
     pub fn wrote(&mut self, session: SessionId, bytes: usize) {
         if let Some(found) = self.sessions.get_mut(session) {
             found.output.written(bytes, found.encoding);
@@ -107,41 +107,41 @@ impl Hub {
         }
     }
 
-    /// Bytes of memory that what came from the client and waits, and what it is to be sent, take.
+    /// Bytes of memory of the client's pending input and output.
     pub fn holds(&self, session: SessionId) -> usize {
         self.sessions.get(session).map_or(0, Session::holds)
     }
 
-    /// All clients hold too much memory, and this one the most: it is ended.
+    /// All clients together hold too much memory, and this one the most: ends it.
     pub fn shed(&mut self, time: Time, session: SessionId) {
         self.begin(time);
         self.end_largest(time, session);
         self.finish(time);
     }
 
-    /// Bytes that wait here for clients of other pods.
+    /// Queued bytes for remote members.
     pub fn remote_members_hold(&self) -> usize {
         self.remote_members.held()
     }
 
-    /// For which clients of other pods bytes wait here, and how many.
+    /// The remote members that have queued bytes, with the number of bytes.
     pub fn remote_members_that_hold(&self) -> impl Iterator<Item = (usize, SessionRef)> {
         self.remote_members.holders()
     }
 
-    /// As [`Hub::shed`], for a client of another pod.
+    /// As [`Hub::shed`], for a remote member.
     pub fn shed_remote_member(&mut self, time: Time, member: SessionRef) {
         self.begin(time);
         self.remote_is_shed(time, member);
         self.finish(time);
     }
 
-    /// Takes a session that [`Effect::Migrate`] names out of this hub.
+    /// Removes a session that [`Effect::Migrate`] names from this hub.
     pub fn take(&mut self, session: SessionId) -> Option<Carried> {
         self.sessions.remove(session).map(Carried)
     }
 
-    /// Goes on with a session of another thread.
+    /// Adopts a session of another thread.
     pub fn adopt(&mut self, time: Time, carried: Carried) -> SessionId {
         self.begin(time);
         let session = self.insert_session(carried.0);
@@ -153,42 +153,42 @@ impl Hub {
 
     // ---- clients whose address is limited (docs/protocol.md, Limits): the driver knows the address
 
-    /// From now on [`Hub::take_charges`] tells of this session.
+    /// From now on [`Hub::take_charges`] reports this session.
     pub fn meter(&mut self, session: SessionId) {
         if let Some(session) = self.sessions.get_mut(session) {
             session.limits.metered = true;
         }
     }
 
-    /// Until then (ms) the session makes and enters no room: it is told `rate_limited`.
+    /// Until this time (ms) the session can neither create nor enter a room: it gets `rate_limited`.
     pub fn limit(&mut self, session: SessionId, until: u64) {
         if let Some(session) = self.sessions.get_mut(session) {
             session.limits.limited_until = until;
         }
     }
 
-    /// Moves to the end of `into` each metered session, once for each room that it missed or made.
+    /// Appends to `into` each metered session, once per room that it missed or created.
     pub fn take_charges(&mut self, into: &mut Vec<SessionId>) {
         self.sessions.take_charges(into);
     }
 
     // ---- the HTTP interface
 
-    /// Makes a room for the HTTP interface; answered by [`Effect::Created`] with `query`.
+    /// Creates a room for the HTTP interface; [`Effect::Created`] with `query` is the answer.
     pub fn create_room(&mut self, time: Time, query: u64) {
         self.begin(time);
         self.create_for_query(time, query);
         self.finish(time);
     }
 
-    /// The place of a room of this shard that nobody has entered was given to a new one ([`Effect::MakeWay`]).
+    /// A new room got the capacity of this room, which nobody has entered ([`Effect::MakeWay`]).
     pub fn make_way(&mut self, time: Time, room: RoomId) {
         self.begin(time);
         self.rooms.make_way(&mut self.context, time, room);
         self.finish(time);
     }
 
-    /// Asks who is in a room of this shard; answered by [`Effect::LookedUp`] with `query`.
+    /// Requests the players of a room of this shard; [`Effect::LookedUp`] with `query` is the answer.
     pub fn look_up(&mut self, time: Time, query: u64, room: RoomId) {
         self.begin(time);
         self.look_up_for_query(time, query, room);
@@ -197,7 +197,7 @@ impl Hub {
 
     // ---- the directory and the lease
 
-    /// The directory has answered a request of [`Effect::Directory`], or not.
+    /// The directory replied to a request of [`Effect::Directory`], or failed to.
     pub fn answered(&mut self, time: Time, ticket: Ticket, answer: Result<Answer, NoAnswer>) {
         self.begin(time);
         self.context.directory_answers = answer.is_ok();
@@ -213,6 +213,7 @@ impl Hub {
             Some(Purpose::Heirs(boot)) => self.search.heirs_answered(&mut self.context, time, boot, answer),
             Some(Purpose::Incoming(room)) => self.incoming_answered(time, room, ticket, answer),
             Some(Purpose::Placement) => self.pods_listed(time, answer),
+            Some(Purpose::Balance) => self.leases_listed(time, answer),
             None => {}
         }
         self.finish_searches(time);
@@ -220,16 +221,16 @@ impl Hub {
         self.finish(time);
     }
 
-    /// The connection to the directory was lost: what was written last may be gone, so every record is checked.
+    /// The connection to the directory was lost, or something in it. The last writes may be lost, so the hub checks every record.
     pub fn directory_reset(&mut self, time: Time) {
         self.begin(time);
         self.check_all(time);
         self.finish(time);
     }
 
-    /// The lease's state has changed, or was confirmed again.
+    /// The lease has changed state, or was confirmed again.
     pub fn lease(&mut self, time: Time, view: LeaseView) {
-        // By the lease as it was: the news may be the first thing that comes after a freeze.
+        // Judge by the former lease: this call may be the first input after a freeze.
         self.begin(time);
         let held_before = self.context.lease.is_held(time);
         self.context.directory_answers |= view.confirmed > self.context.lease.view.confirmed;
@@ -237,13 +238,16 @@ impl Hub {
         if !held_before && self.context.lease.is_held(time) {
             self.confirm_again(time);
         }
+        if self.context.serves() {
+            self.outgoing.balance.start(time, &mut self.context);
+        }
         self.finish(time);
     }
 
-    /// The lease had been lost and is held again: every room is claimed again.
+    /// The pod lost its lease and holds it again: the hub reasserts every room.
     pub fn lease_lost(&mut self, time: Time) {
         self.begin(time);
-        self.claim_all(time);
+        self.reassert_all(time);
         self.finish(time);
     }
 
@@ -256,17 +260,24 @@ impl Hub {
         self.finish(time);
     }
 
-    /// The link to `boot` broke: frames on their way may be lost.
+    /// The link to `boot` broke. Frames in flight may be lost.
     pub fn peer_down(&mut self, time: Time, boot: PodBoot) {
         self.begin(time);
         self.peer_is_down(time, boot);
         self.finish(time);
     }
 
-    /// The process with `boot` does not answer at its address. `gone`: another of the deployment has the address now.
+    /// The process with `boot` does not respond at its address. `gone`: another process of the deployment has the address now.
     pub fn peer_unreachable(&mut self, time: Time, boot: PodBoot, gone: bool) {
         self.begin(time);
         self.peer_is_unreachable(time, boot, gone);
+        self.finish(time);
+    }
+
+    /// The process with `boot` has no lease any more: what waits for that goes on.
+    pub fn pod_lost_lease(&mut self, time: Time, boot: PodBoot) {
+        self.begin(time);
+        self.search.look_soon(&mut self.context, time, boot);
         self.finish(time);
     }
 
@@ -293,25 +304,27 @@ impl Hub {
         self.finish(time);
     }
 
-    /// Nothing is left to do: no rooms, no sessions, nobody's link is needed.
+    /// The drain is complete: no rooms, no sessions, and no link is needed.
     pub fn drained(&self) -> bool {
         self.rooms.is_empty() && self.sessions.is_empty() && self.incoming.is_empty()
     }
 
+    /// Replaces the keys that sign and verify tokens (a key was rotated).
     pub fn set_keys(&mut self, keys: Arc<Keyring>) {
         self.keys = keys;
     }
 
+    /// Replaces the client addresses of the pods. `None`: the deployment configures none, so that clients are relayed.
     pub fn set_advertised(&mut self, advertised: Option<Arc<HashMap<String, Advertised>>>) {
         self.advertised = advertised;
     }
 
-    /// When [`Hub::tick`] has something to do next (ms).
+    /// When [`Hub::tick`] is due next (ms).
     pub fn next_deadline(&self) -> Option<u64> {
         self.context.timers.first().map(|(at, _)| *at)
     }
 
-    /// Time has passed.
+    /// Runs the timers that are due.
     pub fn tick(&mut self, time: Time) {
         self.begin(time);
         while let Some(&(at, timer)) = self.context.timers.first()
@@ -331,6 +344,7 @@ impl Hub {
                 Timer::Drain => self.drain_due(time),
                 Timer::Owners => self.context.forget_old_owners(time),
                 Timer::Placement => self.placement_due(time),
+                Timer::Balance => self.balance_due(time),
             }
         }
         self.finish(time);
@@ -338,17 +352,17 @@ impl Hub {
 
     // ---- what the driver collects after each batch
 
-    /// Moves what is to be done to the end of `into`, in order.
+    /// Appends the pending effects to `into`, in order.
     pub fn take_effects(&mut self, into: &mut Vec<Effect>) {
         into.append(&mut self.context.effects);
     }
 
-    /// Moves the sessions that have something to write to the end of `into`; a session may stand there twice.
+    /// Appends the sessions with pending output to `into`, possibly twice.
     pub fn take_dirty(&mut self, into: &mut Vec<SessionId>) {
         self.sessions.take_dirty(into);
     }
 
-    /// Hands each peer's frames, encoded one after the other, to `send`.
+    /// Passes each peer's encoded frames to `send`.
     pub fn take_frames(&mut self, send: impl FnMut(PodBoot, Vec<u8>)) {
         self.context.peers.take_frames(send);
     }
@@ -360,37 +374,43 @@ impl Hub {
         self.rooms.iter().map(|(_, owned)| owned.view())
     }
 
-    /// A room's seats as its record is to have them; for the simulation's checks.
+    /// A room's seats as its record should list them; for the simulation's checks.
     pub fn seats_of(&self, room: RoomId) -> Vec<(PlayerName, RecordedSeat)> {
         let owned = self.rooms.of(room);
         owned.map(|owned| owned.room.recorded().collect()).unwrap_or_default()
     }
 
+    /// The counters since the start of the process.
     pub fn counters(&self) -> &Counters {
         &self.context.counters
     }
 
-    /// For what the driver alone can count: bytes and connections.
+    /// Counters that only the driver can raise: bytes and connections.
     pub fn counters_mut(&mut self) -> &mut Counters {
         &mut self.context.counters
     }
 
+    /// The number of rooms that this hub owns.
     pub fn room_count(&self) -> usize {
         self.rooms.len()
     }
 
+    /// The number of client connections of this hub.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
     }
 
+    /// The number of seats in this hub's rooms, held ones included.
     pub fn player_count(&self) -> usize {
         self.rooms.iter().map(|(_, owned)| owned.room.seats().len()).sum()
     }
 
+    /// The number of sessions that other pods relay to this hub.
     pub fn remote_member_count(&self) -> usize {
         self.remote_members.len()
     }
 
+    /// The number of sessions that this hub relays to other pods.
     pub fn relay_count(&self) -> usize {
         self.relays.len()
     }

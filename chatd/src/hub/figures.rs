@@ -7,7 +7,7 @@ use crate::protocol::Encoding;
 use crate::room::SeatState;
 
 impl Hub {
-    /// Walks over all rooms and sessions: for somebody who asks now and then.
+    /// Walks over all rooms and sessions: for occasional requests.
     pub fn gauges(&self) -> Gauges {
         let mut gauges = Gauges {
             rooms: self.rooms.len() as u64,
@@ -40,9 +40,9 @@ impl Hub {
             ("searches", self.search.len()),
             ("watches", self.search.watch_count()),
             ("incoming moves", self.incoming.len()),
-            ("rooms' waiters", of_rooms(|owned| owned.waiters.len())),
-            ("rooms' resuming", of_rooms(|owned| owned.resuming.len())),
-            ("rooms' frames", of_rooms(|owned| owned.frames.len())),
+            ("rooms' waiters", of_rooms(Owned::waiter_count)),
+            ("rooms' pending RESUMEs", of_rooms(|owned| owned.pending_resumes().len())),
+            ("rooms' frames", of_rooms(|owned| owned.queued_frames().len())),
             ("sessions to wake", self.sessions.woken()),
             // Over what rooms need: a request or two, and timers, which stay until their time has come.
             ("tickets", self.context.requests.tickets.len().saturating_sub(2 * self.rooms.len() + 2)),

@@ -3,9 +3,9 @@
 use super::Hub;
 use super::remote_members::RemoteMember;
 use super::request::Asked;
-use super::session::{Line, Place, Refusal, Session, Verdict};
+use super::session::{Line, Refusal, Session, SessionState, Verdict};
 use crate::ids::{Reach, SessionId, Time};
-use crate::peer_protocol::Drop;
+use crate::peer_protocol::Disconnect;
 use crate::protocol::{Command, Encoding, ErrorCode, Event, json, lines};
 
 impl Hub {
@@ -13,17 +13,17 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        if matches!(session.place, Place::Closing) {
+        if matches!(session.state, SessionState::Closing) {
             return;
         }
-        if session.waiting.is_foreign(bytes) {
+        if session.inbox.is_foreign(bytes) {
             return self.abort(id);
         }
-        let bytes = &*session.waiting.with_line_ends(bytes);
-        // Most often nothing waits, and lines are taken from what was read without a copy.
-        let used = if session.waiting.lengths().0 == 0 { self.take_lines(time, id, bytes) } else { 0 };
+        let bytes = &*session.inbox.with_line_ends(bytes);
+        // Usually nothing waits: take the lines from the read buffer without a copy.
+        let used = if session.inbox.lengths().0 == 0 { self.take_lines(time, id, bytes) } else { 0 };
         if let Some(session) = self.sessions.get_mut(id) {
-            session.waiting.keep(&bytes[used..]);
+            session.inbox.keep(&bytes[used..]);
             if used == 0 {
                 self.run(time, id);
             } else {
@@ -36,39 +36,39 @@ impl Hub {
         let Some(session) = self.sessions.get(id) else {
             return;
         };
-        if !session.waiting.has_messages() && self.ready(session) {
+        if !session.inbox.has_messages() && self.ready(session) {
             self.message(time, id, text);
         } else if let Some(session) = self.sessions.get_mut(id)
-            && !matches!(session.place, Place::Closing)
+            && !matches!(session.state, SessionState::Closing)
         {
-            session.waiting.push_message(text);
+            session.inbox.push_message(text);
         }
     }
 
     pub(super) fn input_ended(&mut self, time: Time, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
-            session.waiting.ended = true;
+            session.inbox.ended = true;
             self.run(time, id);
         }
     }
 
-    /// Goes on with what waits: something that the session waited for has happened.
+    /// Continues with the pending input of a session whose wait has ended.
     pub(super) fn run(&mut self, time: Time, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        let bytes = session.waiting.take_bytes();
+        let bytes = session.inbox.take_bytes();
         if !bytes.is_empty() {
             let used = self.take_lines(time, id, &bytes);
             let Some(session) = self.sessions.get_mut(id) else {
                 return;
             };
-            session.waiting.put_back(bytes, used);
+            session.inbox.put_back(bytes, used);
             self.limit_unfinished(time, id);
         }
         while let Some(session) = self.sessions.get(id)
             && self.ready(session)
-            && let Some(text) = self.sessions.get_mut(id).and_then(|session| session.waiting.next_message())
+            && let Some(text) = self.sessions.get_mut(id).and_then(|session| session.inbox.next_message())
         {
             self.message(time, id, &text);
         }
@@ -77,9 +77,9 @@ impl Hub {
 
     pub(super) fn run_carried(&mut self, time: Time, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id)
-            && let Some((number, command)) = session.waiting.carried.take()
+            && let Some((number, command)) = session.inbox.carried.take()
         {
-            session.place = Place::Outside;
+            session.state = SessionState::Outside;
             self.command_outside(time, Asked::here(id, number), command);
         }
         self.run(time, id);
@@ -87,23 +87,23 @@ impl Hub {
 
     /// Whether the session's next command may be carried out now.
     fn ready(&self, session: &Session) -> bool {
-        match &session.place {
-            Place::Outside => true,
-            Place::Seated { key, .. } => self.rooms.get(*key).is_some_and(super::ownership::Owned::ready),
-            Place::Relayed(relay) => relay.takes_commands(self.context.settings.limits.commands),
-            Place::Busy | Place::Leaving { .. } | Place::Closing => false,
+        match &session.state {
+            SessionState::Outside => true,
+            SessionState::Seated { index, .. } => self.rooms.get(*index).is_some_and(super::ownership::Owned::ready),
+            SessionState::Relayed(relay) => relay.takes_commands(self.context.settings.limits.commands),
+            SessionState::Busy | SessionState::Leaving { .. } | SessionState::Closing => false,
         }
     }
 
-    /// Carries out the lines in `bytes` for as long as the session is ready. Returns how many bytes that took.
+    /// Carries out the lines in `bytes` while the session is ready. Returns the number of bytes consumed.
     fn take_lines(&mut self, time: Time, id: SessionId, bytes: &[u8]) -> usize {
         let mut used = 0;
         while let Some(session) = self.sessions.get(id)
             && self.ready(session)
             && let Some(session) = self.sessions.get_mut(id)
         {
-            let fresh = session.waiting.is_fresh();
-            let Some((line, taken)) = session.waiting.take_line(&bytes[used..]) else {
+            let fresh = session.inbox.is_fresh();
+            let Some((line, taken)) = session.inbox.take_line(&bytes[used..]) else {
                 break;
             };
             used += taken;
@@ -134,9 +134,9 @@ impl Hub {
         }
     }
 
-    /// Throws away the beginning of an overlong line, and ends the connection of one that never ends.
+    /// Discards the beginning of an overlong line, and ends the connection of an endless one.
     fn limit_unfinished(&mut self, time: Time, id: SessionId) {
-        if let Some(line) = self.sessions.get_mut(id).and_then(|session| session.waiting.limit_unfinished()) {
+        if let Some(line) = self.sessions.get_mut(id).and_then(|session| session.inbox.limit_unfinished()) {
             self.line(time, id, line);
         }
     }
@@ -146,7 +146,7 @@ impl Hub {
         self.command(time, Asked::here(id, number), command);
     }
 
-    /// One command of a client of this hub, or what is wrong with it; and the end of those for whom its answer is too much.
+    /// Carries out one command of a client of this hub, or reports its error; then ends the readers that its events made slow.
     fn command(&mut self, time: Time, asked: Asked, command: Result<Command<'_>, ErrorCode>) {
         self.carry_out(time, asked, command);
         self.end_slow_readers(time);
@@ -160,13 +160,13 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        match &session.place {
-            Place::Seated { key, seat } => {
-                let (key, seat) = (*key, *seat);
+        match &session.state {
+            SessionState::Seated { index, seat } => {
+                let (index, seat) = (*index, *seat);
                 session.limits.count(time.now);
-                self.command_in_room(time, key, seat, asked, command);
+                self.command_in_room(time, index, seat, asked, command);
             }
-            Place::Relayed(_) => {
+            SessionState::Relayed(_) => {
                 session.limits.count(time.now);
                 self.sessions.relay_command(&mut self.context, id, asked.id, command);
             }
@@ -184,7 +184,7 @@ impl Hub {
         }
     }
 
-    /// Refuses what a limit does not allow, and ends the connection if that was the last straw. False: it is allowed.
+    /// Refuses input over a limit, and ends the connection at its last strike. False: the input is allowed.
     pub(super) fn refuse_by(&mut self, time: Time, asked: Asked, verdict: Verdict) -> bool {
         let Some(Refusal { code, retry_after }) = verdict.refusal else {
             return false;
@@ -197,7 +197,7 @@ impl Hub {
         true
     }
 
-    /// Refuses what would make or enter a room, if the session may not. True: it is refused.
+    /// Refuses a request that would create or enter a room, if the session may not. True: refused.
     pub(super) fn refuse_limited(&mut self, time: Time, id: SessionId, asked: Asked, command: &Command<'_>) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
@@ -206,7 +206,7 @@ impl Hub {
         self.refuse_by(time, asked, verdict)
     }
 
-    /// An empty line, or a frame that is no message. False: the client has sent too many.
+    /// Counts an empty line, or a frame without a message. False: the client has sent too many.
     pub(super) fn charge_frame(&mut self, time: Time, id: SessionId) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
@@ -218,50 +218,50 @@ impl Hub {
         verdict.refusal.is_none()
     }
 
-    /// At the end of the client's input, once all of it is carried out and answered: the end of the session.
+    /// Ends the session once the client has closed its input and every command is answered.
     pub(super) fn end_if_done(&mut self, time: Time, id: SessionId) {
         let Some(session) = self.sessions.get(id) else {
             return;
         };
-        if !session.waiting.is_done() {
+        if !session.inbox.is_done() {
             return;
         }
-        let idle = match &session.place {
-            Place::Outside => true,
-            Place::Seated { .. } => self.ready(session),
-            Place::Relayed(relay) => relay.idle(),
-            Place::Busy | Place::Leaving { .. } | Place::Closing => false,
+        let idle = match &session.state {
+            SessionState::Outside => true,
+            SessionState::Seated { .. } => self.ready(session),
+            SessionState::Relayed(relay) => relay.idle(),
+            SessionState::Busy | SessionState::Leaving { .. } | SessionState::Closing => false,
         };
         if idle {
-            self.leave_seat_of(time, id, Drop::Lost);
+            self.leave_seat_of(time, id, Disconnect::Lost);
             self.close(id, None);
         }
     }
 
-    /// A session's time outside a room is over, or a closing one's.
+    /// The session has been outside a room, or closing, for too long.
     pub(super) fn session_due(&mut self, time: Time, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         session.looked_at = session.looked_at.filter(|at| *at > time.now);
-        match session.place {
-            Place::Outside if session.deadline <= time.now => self.fail(time, id, ErrorCode::Timeout),
-            Place::Closing => {}
-            Place::Relayed(_) => self.relay_due(time, id),
-            // In a room nobody is closed for being silent; on coming out the deadline is set anew.
+        match session.state {
+            SessionState::Outside if session.deadline <= time.now => self.fail(time, id, ErrorCode::Timeout),
+            SessionState::Closing => {}
+            SessionState::Relayed(_) => self.relay_due(time, id),
+            // Silence closes no connection in a room; leaving the room sets a new deadline.
             _ if session.deadline <= time.now => {}
             _ => self.sessions.arm_deadline(&mut self.context, id),
         }
     }
 
-    pub(super) fn session_dropped(&mut self, time: Time, id: SessionId, drop: Drop) {
+    pub(super) fn session_disconnected(&mut self, time: Time, id: SessionId, disconnect: Disconnect) {
         if self.sessions.get(id).is_some() {
-            self.leave_seat_of(time, id, drop);
+            self.leave_seat_of(time, id, disconnect);
             self.sessions.remove(id);
         }
     }
 
-    /// Outside a room every JOIN or RESUME of a room that is not there counts; too many close the connection.
+    /// Counts a JOIN or RESUME of a room that does not exist; too many close the connection.
     pub(super) fn missed_once(&mut self, time: Time, id: SessionId) {
         self.sessions.charge(id);
         let most = self.context.settings.max_misses;

@@ -1,40 +1,58 @@
-//! What a hub is told and what it asks for: plain data. Pure: no I/O.
+//! The hub's settings, effects and log notices. Plain data: no I/O.
 
-use super::RoomSlots;
+use super::{Loads, RoomSlots};
 use crate::directory::Request;
 use crate::ids::{SessionId, Ticket};
 use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PlayerName, PodBoot, RoomId, Timeline};
 use crate::room::{Rate, RingLimits, SeatLimits};
 
-/// What a hub is told at its start. Times in milliseconds.
+/// The settings of a hub. Times in milliseconds.
 #[derive(Debug, Clone)]
 pub struct HubSettings {
+    /// Seats in a room (`--max-players`).
     pub max_players: u32,
+    /// How long a room holds the seat of a disconnected player (`--seat-hold`).
     pub seat_hold: u64,
+    /// The TTL of a room's record; each check renews it (`--record-ttl`).
     pub record_ttl: u64,
+    /// How long an empty room stays open (`--empty-ttl`).
     pub empty_ttl: u64,
-    /// For rooms, shared by the pod's hubs.
+    /// The capacity for rooms, shared by the pod's hubs.
     pub slots: RoomSlots,
+    /// How many rooms other pods have, shared by the pod's hubs.
+    pub loads: Loads,
+    /// Commands a second, of one client (`--rate`).
     pub rate: u32,
+    /// Commands at once, of one client (`--burst`).
     pub burst: u32,
+    /// Unknown rooms that one connection may ask for before it is closed (`--max-misses`).
     pub max_misses: u32,
+    /// How long a new connection may stay silent (`--first-line-timeout`).
     pub first_line_timeout: u64,
+    /// How long a connection outside a room may stay silent (`--idle-timeout`).
     pub idle_timeout: u64,
     /// Bytes queued for one connection.
     pub send_queue: usize,
+    /// The limits of each room's ring.
     pub ring: RingLimits,
     /// Bytes of all rings of this hub.
     pub ring_total: usize,
-    /// For lines; browsers are relayed without a word.
+    /// For lines. Browsers are always relayed.
     pub tcp_on_wrong_pod: OnWrongPod,
     /// This hub's number among the pod's `shards`.
     pub shard: usize,
+    /// The number of hubs of the pod.
     pub shards: usize,
+    /// The limits of queues and tables.
     pub limits: HubLimits,
+    /// A pod with many more rooms than the others lets them make the new ones, and moves some of its own there.
+    pub balance: bool,
+    /// The rules that hold; fewer in a negative control.
     pub rules: Rules,
 }
 
 impl HubSettings {
+    /// The settings that concern the seats of a room.
     pub fn seat_limits(&self) -> SeatLimits {
         let rate = Rate { per_second: self.rate, burst: self.burst };
         SeatLimits { players: self.max_players, rate, hold: self.seat_hold }
@@ -42,7 +60,7 @@ impl HubSettings {
 }
 
 impl Default for HubSettings {
-    /// The only hub of a pod, with what the command line gives by default.
+    /// The only hub of a pod, with the defaults of the command line.
     fn default() -> Self {
         Self {
             max_players: 4,
@@ -50,6 +68,7 @@ impl Default for HubSettings {
             record_ttl: 3_600_000,
             empty_ttl: 600_000,
             slots: RoomSlots::new(10_000),
+            loads: Loads::default(),
             rate: 10,
             burst: 20,
             max_misses: 10,
@@ -62,35 +81,41 @@ impl Default for HubSettings {
             shard: 0,
             shards: 1,
             limits: HubLimits { takeover_notices: 20_000, ..HubLimits::USUAL },
+            balance: true,
             rules: Rules::ALL,
         }
     }
 }
 
-/// How much of what is under way a hub keeps, and for how long. No setting of the process changes them: the simulation makes them
-/// small, so that each of them is reached.
+/// Limits of the hub's queues and tables. They are no settings of the process: the simulation lowers them, so that it reaches
+/// each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HubLimits {
-    /// Bytes of deliveries that may be on their way to one relayed session: what an entry pod holds for a slow reader.
+    /// Bytes of deliveries in flight to one relayed session: the most that an entry pod holds for a slow reader.
     pub window: usize,
-    /// Commands of one relayed session that may be on their way to the owner, or wait for one.
+    /// Commands of one relayed session that are in flight to the owner, or wait for an owner.
     pub commands: usize,
-    /// Messages of one client that wait for their turn before reading stops.
+    /// Pending messages of one client before the hub stops reading from it.
     pub waiting: usize,
-    /// Requests of checks of records under way at a time: ten thousand rooms are checked in well under a second.
+    /// Record checks in flight: at this number ten thousand rooms are checked in well under a second.
     pub checks: usize,
-    /// Frames that wait for a dial, of one process.
+    /// Frames that wait for the dial of one process.
     pub dialled: usize,
-    /// Former owners that have still to be told of a takeover, and for how long each is told again (ms). More are
-    /// not remembered: they learn of it from the record.
+    /// Takeover notices, and how long the hub repeats each (ms). Further former owners learn of the takeover from the
+    /// record.
     pub takeover_notices: usize,
+    /// How long a takeover notice is repeated (ms).
     pub takeover_notice_for: u64,
-    /// Owners of rooms that are elsewhere, and how long each is remembered past its last use (ms).
+    /// Known owners of rooms in other pods, and how long the hub keeps each after its last use (ms).
     pub owners: usize,
+    /// How long a known owner is kept after its last use (ms).
     pub owner_for: u64,
+    /// When new rooms are created by pods with fewer, and old ones moved there.
+    pub balance: BalanceLimits,
 }
 
 impl HubLimits {
+    /// The limits of every `chatd` process.
     pub const USUAL: HubLimits = HubLimits {
         window: 64 * 1024,
         commands: 64,
@@ -101,30 +126,50 @@ impl HubLimits {
         takeover_notice_for: 600_000,
         owners: 100_000,
         owner_for: 600_000,
+        balance: BalanceLimits::USUAL,
     };
 }
 
-/// The rules that the simulation's negative controls break, one at a time, to show that it would notice. `chatd` keeps them all.
+/// When and how fast a pod with many more rooms than the others moves some of them there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BalanceLimits {
+    /// A pod with fewer rooms is not overloaded, nor is one with less than half as many above the mean.
+    pub least: u64,
+    /// How long a pod is overloaded before it moves rooms (ms; `--balance-after`).
+    pub after: u64,
+    /// Thousandths of its rooms that a pod moves per second.
+    pub per_second: u64,
+    /// How long a room stays at least that has come from another pod (ms).
+    pub stay: u64,
+}
+
+impl BalanceLimits {
+    /// A pod with twice the mean is level after about two minutes: one of waiting, one of moving.
+    pub const USUAL: BalanceLimits = BalanceLimits { least: 16, after: 60_000, per_second: 10, stay: 600_000 };
+}
+
+/// The rules that the simulation's negative controls break, one at a time, to prove that its checks notice. `chatd` keeps them all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Rules {
-    /// A room is released to a higher ownership in the record or at a peer.
+    /// The owner releases a room to a higher ownership in the record or at a peer.
     pub release_to_higher: bool,
-    /// A room is taken over only from an owner without a lease (or who says that it does not serve it).
+    /// A takeover needs an owner without a lease, or one that declines the room.
     pub check_lease: bool,
     /// After a lapse of the lease input and output wait for the record.
     pub check_after_lapse: bool,
     /// An answer waits for the write that holds it.
     pub answer_after_write: bool,
-    /// A relayed command that was carried out is not carried out again.
+    /// The owner carries out a relayed command only once.
     pub number_commands: bool,
-    /// An unanswered swap is settled by reading before anything else.
+    /// A swap without a reply is settled by a read before any other step.
     pub settle_by_reading: bool,
-    /// Only a settled pod takes over or says `room_not_found`.
+    /// Only a settled pod takes over, or replies `room_not_found`.
     pub wait_until_settled: bool,
 }
 
 impl Rules {
+    /// All rules hold.
     pub const ALL: Rules = Rules {
         release_to_higher: true,
         check_lease: true,
@@ -136,66 +181,89 @@ impl Rules {
     };
 }
 
-/// What the driver has to do.
+/// A request from the hub to its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum Effect {
-    /// Ask the directory; give the answer to [`super::Hub::answered`].
+    /// Send the request to the directory and pass the reply to [`super::Hub::answered`].
     Directory { ticket: Ticket, request: Request },
-    /// Make a peer link to the process with `boot`, which listens at `address`; then [`super::Hub::peer_up`] or
+    /// Dial the process with `boot` at `address`; then call [`super::Hub::peer_up`] or
     /// [`super::Hub::peer_unreachable`], within 2 s.
     Dial { boot: PodBoot, address: String },
-    /// Write the session's output, within 1 s, and close its socket; then [`super::Hub::dropped`]. `code`: why, for the WebSocket close;
-    /// `None`: after QUIT, or at the end of the client's own input.
+    /// The answer to [`super::Hub::release_link`]. If the link is not needed, the hub has no link to that process any more.
+    LinkAnswer { boot: PodBoot, query: u64, needed: bool },
+    /// Write the session's output within 1 s, close its socket, then call [`super::Hub::disconnected`]. `code`: the reason of the WebSocket
+    /// close; `None`: after QUIT, or at the end of the client's own input.
     Close { session: SessionId, code: Option<ErrorCode> },
-    /// Close the socket at once, without a word; then [`super::Hub::dropped`].
+    /// Close the socket at once, without further output; then call [`super::Hub::disconnected`].
     Abort { session: SessionId },
-    /// The session has to go on in another thread: [`super::Hub::take`] it, and [`super::Hub::adopt`] it there.
+    /// Move the session to another thread: [`super::Hub::take`] it, and [`super::Hub::adopt`] it there.
     Migrate { session: SessionId, shard: usize },
-    /// Another thread's hub is to be told [`super::Hub::make_way`].
+    /// Call [`super::Hub::make_way`] of another thread's hub.
     MakeWay { room: RoomId, shard: usize },
     /// The answer to [`super::Hub::create_room`].
     Created { query: u64, result: Result<RoomId, ErrorCode> },
-    /// The answer to [`super::Hub::look_up`]: whose places are taken.
+    /// The reply to [`super::Hub::look_up`]: the players of the room.
     LookedUp { query: u64, result: Result<Vec<PlayerName>, ErrorCode> },
-    /// The directory turned out to lack, or to have gone back on, something that was written: the pod is not settled.
+    /// The directory lacks a confirmed write, or has rolled it back: the pod is not settled.
     DirectoryWentBack,
-    /// Something for the log.
+    /// A notice for the log.
     Log(Notice),
 }
 
-/// What happened, for the log: no text, no token.
+/// An event for the log, without chat text or tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum Notice {
+    /// A new room has its record.
     Created { room: RoomId },
+    /// This pod took the room over from the pod `from`.
     TookOver { room: RoomId, from: String, epoch: u64 },
-    ClaimedAgain { room: RoomId, epoch: u64 },
+    /// The owner raised its epoch.
+    Reasserted { room: RoomId, epoch: u64 },
+    /// This pod released the room to the pod `to`, whose epoch is higher.
     Released { room: RoomId, to: String, epoch: u64 },
+    /// A planned move brought the room here.
     MovedHere { room: RoomId, epoch: u64 },
+    /// The pod `to` did not take the room: it stays here.
     MoveFailed { room: RoomId, to: String },
-    // Nobody took it: it stays in the directory for whoever is asked for it next.
+    // No pod took it: it stays in the directory until a client asks for it.
+    /// The drain's deadline passed before another pod took the room.
     GivenUp { room: RoomId },
+    /// The room was empty and has closed.
     Closed { room: RoomId },
+    /// The directory's record of the room is invalid.
     UnreadableRecord { room: RoomId },
+    /// The lease lapsed: this many rooms pause until their records are verified.
     LeaseLapsed { rooms: usize },
+    /// The pod begins, or ends, to move rooms to pods with fewer. `mean`: the rooms of a pod.
+    Balance { begins: bool, rooms: u64, mean: u64 },
 }
 
-/// A room as it looks from outside the hub; for the simulation's checks.
+/// A room as seen from outside the hub; for the simulation's checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RoomView {
+    /// The room's id.
     pub room: RoomId,
+    /// This pod's ownership of it.
     pub ownership: Ownership,
+    /// Its timeline.
     pub timeline: Timeline,
+    /// The number of its last message.
     pub seq: u64,
+    /// The number of its seats, held ones included.
     pub seats: usize,
-    /// It takes commands now: not moving away, not suspended after a lapse of the lease.
+    /// It carries out commands now: it is neither moving nor suspended after a lapse of the lease.
     pub ready: bool,
-    /// Everything that it means to have in the directory has been confirmed to be there.
+    /// The directory has confirmed its whole state.
     pub written: bool,
 }
 
 /// Where clients reach a pod.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub struct Advertised {
+    /// Host and port for lines.
     pub tcp: String,
+    /// The base URL for WebSockets.
     pub web: String,
 }

@@ -1,6 +1,6 @@
-//! The highest owners known of rooms that are elsewhere. Pure: no I/O.
+//! Known owners: the highest ownership that this pod has seen of each room in another pod. Pure: no I/O.
 //!
-//! Kept by the time of their last use as well, so that the oldest are found without looking through the others.
+//! A second index by last use finds the oldest entries without a scan.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,7 +9,7 @@ use crate::protocol::RoomId;
 use crate::record::Owner;
 use crate::shrink::Shrink;
 
-/// Times of use are kept this exactly (ms): what is used often is not moved each time.
+/// The resolution of the last use (ms): a frequent use does not move the entry each time.
 const GRAIN: u64 = 1_000;
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ struct Known {
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct KnownOwners {
-    /// Of how many rooms, and how long past its last use (ms).
+    /// The limit of entries, and how long an entry stays after its last use (ms).
     most: usize,
     kept_for: u64,
     rooms: HashMap<RoomId, Known>,
@@ -46,7 +46,7 @@ impl KnownOwners {
         self.rooms.is_empty()
     }
 
-    /// The owner, which is in use.
+    /// Returns the known owner, and counts as a use.
     pub fn used(&mut self, now: u64, room: RoomId) -> Option<&Owner> {
         let known = self.rooms.get_mut(&room)?;
         if now >= known.used + GRAIN {
@@ -57,7 +57,7 @@ impl KnownOwners {
         Some(&known.owner)
     }
 
-    /// Remembers `owner`, unless a higher one is known. False: there are too many already.
+    /// Remembers `owner`, unless a higher one is known. False: the table is full.
     pub fn learn(&mut self, now: u64, room: RoomId, owner: &Owner) -> bool {
         if self.used(now, room).is_some() {
             if let Some(known) = self.rooms.get_mut(&room).filter(|known| owner.ownership > known.owner.ownership) {
@@ -82,7 +82,7 @@ impl KnownOwners {
         }
     }
 
-    /// Forgets owners that nobody has asked for in a long time.
+    /// Forgets the owners that nothing has used for a long time.
     pub fn forget_old(&mut self, now: u64) {
         while let Some((used, room)) = self.by_use.first().copied()
             && used + self.kept_for <= now
@@ -102,7 +102,7 @@ impl KnownOwners {
         assert_eq!(self.rooms.len(), self.by_use.len(), "owners by room, and by use");
     }
 
-    /// When there is something to forget, at the latest: on round times only, so that there is one timer however often it is set.
+    /// When the next entry expires at the latest (ms), rounded up, so that one timer serves all.
     pub fn next_look(&self, now: u64) -> u64 {
         let step = (self.kept_for / 10).max(1);
         (now / step + 1) * step

@@ -1,8 +1,8 @@
 //! The hub: everything that one thread decides about its rooms and sessions. Pure: no I/O, no clock, no randomness of its own.
 //!
-//! Whoever drives it tells it what happened (bytes came, the directory answered, a peer is up, time passed) and does what it asks
-//! for: it writes each dirty session's [`Hub::output`], carries out each [`Effect`], and sends each peer its frames. `chatd`'s
-//! threads drive it with sockets, the simulation with made-up ones.
+//! Its driver passes inputs to it (bytes, directory replies, link changes, time) and does what it requests: the driver writes each
+//! dirty session's [`Hub::output`], carries out each [`Effect`], and sends each peer its frames. `chatd`'s threads drive it with
+//! sockets, the simulation with simulated ones.
 //!
 //! A pod has several hubs, one a thread, each with the rooms that [`RoomId::shard`](crate::protocol::RoomId::shard) gives it.
 //!
@@ -25,7 +25,7 @@
 //! let time = Time { now: 1_000, wall: 1_795_461_000_000 };
 //! hub.lease(time, LeaseView { confirmed: Some(time.now), settled: true });
 //!
-//! // What a client sends, what the directory answers (every swap succeeds here), and what is to be written to the client.
+//! // Send what a client sends, answer the directory requests (every swap succeeds here), and return the output for the client.
 //! let client = hub.open(time, Encoding::Lines);
 //! let mut ask = |line: &str| {
 //!     hub.receive(time, client, line.as_bytes());
@@ -58,9 +58,11 @@ mod delivery;
 mod dispatch;
 mod figures;
 mod input;
+mod inspection;
 mod interface;
 mod known_owners;
 mod leaving;
+mod loads;
 mod migration;
 mod ownership;
 mod peer_frames;
@@ -96,9 +98,11 @@ use session::Session;
 use sessions::Sessions;
 
 pub use capacity::RoomSlots;
-pub use interface::{Advertised, Effect, HubLimits, HubSettings, Notice, RoomView, Rules};
+pub use inspection::{InspectedRoom, InspectedSeat};
+pub use interface::{Advertised, BalanceLimits, Effect, HubLimits, HubSettings, Notice, RoomView, Rules};
+pub use loads::Loads;
 
-/// A session on its way from one thread to another.
+/// A session in transit from one thread to another.
 #[derive(Debug)]
 pub struct Carried(Session);
 
@@ -107,25 +111,25 @@ pub struct Carried(Session);
 pub struct Hub {
     context: Context,
     keys: Arc<Keyring>,
-    /// Where clients reach each pod, if the deployment says so. `Some` and lacking the owner: relay.
+    /// The address of each pod for clients, if the deployment configures them. Without the owner's address the session is relayed.
     advertised: Option<Arc<HashMap<String, Advertised>>>,
     sessions: Sessions,
-    /// Sessions whose room is elsewhere.
+    /// Local sessions whose room is in another pod.
     relays: Relays,
     /// Sessions of other pods whose room is here.
     remote_members: RemoteMembers,
     rooms: Rooms,
     search: Search,
-    /// Rooms on their way to here.
+    /// Incoming moves.
     incoming: IncomingMoves,
     placement: Placement,
-    /// Where this pod's rooms and clients go while it drains.
+    /// The drain: where this pod's rooms and clients go.
     outgoing: Outgoing,
     encoder: delivery::Encoder,
 }
 
 impl Hub {
-    /// `me`: this pod, its boot and addresses. `seed`: from the system's secure random source.
+    /// `me`: this pod, its boot and addresses. `seed`: from the system's secure random generator.
     pub fn new(settings: HubSettings, me: Owner, keys: Arc<Keyring>, seed: [u8; 32]) -> Self {
         let mut context = Context::new(settings, me, seed);
         Self {
@@ -144,8 +148,8 @@ impl Hub {
         }
     }
 
-    /// The work that a call has left behind: slow readers are ended, and the sessions go on that waited for something that has
-    /// happened in it.
+    /// Finishes a call: ends the slow readers and runs the sessions whose wait has ended in this call, until neither
+    /// is left.
     fn finish(&mut self, time: Time) {
         loop {
             self.end_slow_readers(time);

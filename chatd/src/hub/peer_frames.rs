@@ -1,8 +1,8 @@
-//! What other pods' links and frames come to: each goes to the part that decides. Pure: no I/O.
+//! Dispatches link changes and frames of other pods to the parts that decide. Pure: no I/O.
 
-use super::Hub;
 use super::ownership::Owned;
 use super::request::Asked;
+use super::{Effect, Hub};
 use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::{Delivery, Frame};
 use crate::protocol::{PodBoot, RoomId};
@@ -19,9 +19,9 @@ impl Hub {
         if !self.context.peers.link_is_down(boot) {
             return;
         }
-        // What waits of it is asked again over the next link: carried out now, it would seat clients that nobody can reach.
+        // The peer sends these frames again over its next link. Carried out now, they would seat unreachable clients.
         for (_, owned) in self.rooms.iter_mut() {
-            owned.frames.retain(|(from, _)| *from != boot);
+            owned.drop_frames_from(boot);
         }
         for member in self.remote_members.of_pod(boot) {
             self.detach(time, member);
@@ -38,7 +38,7 @@ impl Hub {
         self.context.peers.dial_failed(time, boot);
         if gone {
             self.context.takeover_notices.is_gone(boot);
-            // If it has started again under its name, its lease is gone.
+            // If the pod has restarted under its name, its lease is gone.
             self.search.look_soon(&mut self.context, time, boot);
         }
         self.search.pod_is_silent(boot);
@@ -46,13 +46,35 @@ impl Hub {
         self.placement_pod_is_gone(time, boot);
     }
 
+    /// The link to the pod with `boot` has been idle. If nothing here needs it, this hub gives it up: it is closed, unless somebody else
+    /// needs it. [`Effect::LinkAnswer`] follows; a dial brings the link back, or a new one.
+    pub fn release_link(&mut self, time: Time, boot: PodBoot, query: u64) {
+        self.begin(time);
+        let needed = self.needs_link(boot) || !self.context.peers.release(boot);
+        self.context.effects.push(Effect::LinkAnswer { boot, query, needed });
+        self.finish(time);
+    }
+
+    /// Sessions are relayed over the link, rooms move over it or are about to, or somebody waits for an answer, also for one that a room
+    /// which stands still has not given yet.
+    fn needs_link(&self, boot: PodBoot) -> bool {
+        self.relays.have_owner(&self.sessions, boot)
+            || self.remote_members.has_pod(boot)
+            || self.outgoing.needs(boot)
+            || self.incoming.has_source(boot)
+            || self.search.needs(boot)
+            || self.placement.waits_for(boot)
+            // Last: there are many rooms.
+            || self.rooms.iter().any(|(_, owned)| owned.has_frame_of(boot))
+    }
+
     // ---- frames
 
     pub(super) fn frame_came(&mut self, time: Time, from: PodBoot, frame: Frame<'_>) {
         if self.must_wait(&frame) {
-            let key = self.rooms.key(frame.room());
-            if let Some(owned) = key.and_then(|key| self.rooms.get_mut(key)) {
-                owned.frames.push((from, frame.into_owned()));
+            let index = self.rooms.index_of(frame.room());
+            if let Some(owned) = index.and_then(|index| self.rooms.get_mut(index)) {
+                owned.queue_frame(from, frame.into_owned());
             }
             return;
         }
@@ -80,9 +102,9 @@ impl Hub {
             Frame::Credit { relay, bytes, .. } => {
                 self.remote_members.credit(&mut self.context.peers, SessionRef { boot: from, relay }, bytes);
             }
-            Frame::Closed { room, relay, drop, heard, entry } => {
+            Frame::Closed { room, relay, disconnect, heard, entry } => {
                 let to = SessionRef { boot: entry.unwrap_or(from), relay };
-                self.remote_closed(time, to, room, drop, heard);
+                self.remote_closed(time, to, room, disconnect, heard);
             }
             Frame::Deliver { relay, replies, position, seq, bytes, after, .. } => {
                 let delivery = Delivery { replies, place: (position, seq), bytes, after };
@@ -96,10 +118,15 @@ impl Hub {
             Frame::Created { room, result } => self.created_elsewhere(time, from, room, result),
             Frame::MigrateOffer { room, snapshot } => self.migration_offered(time, from, room, snapshot),
             Frame::MigrateAnswer { room, from: basis, taken } => self.offer_answered(time, from, room, basis, taken),
+            Frame::Inherited { room, seats } => {
+                if let Some(owned) = self.rooms.index_of(room).and_then(|index| self.rooms.get_mut(index)) {
+                    owned.room.inherit(seats);
+                }
+            }
         }
     }
 
-    /// Another pod says that `owner` has taken the room over.
+    /// Another pod reports that `owner` has taken the room over.
     fn owner_changed(&mut self, time: Time, from: PodBoot, room: RoomId, owner: &Owner) {
         self.learn(time, room, owner);
         let mine = self.rooms.of(room).map(Owned::ownership);
@@ -111,7 +138,7 @@ impl Hub {
         self.context.peers.send(from, &Frame::OwnerChangedAck { room, heard: owner.ownership, higher });
     }
 
-    /// Sessions' frames wait while their room does.
+    /// Frames of sessions wait until their room is ready.
     fn must_wait(&self, frame: &Frame<'_>) -> bool {
         matches!(frame, Frame::Open { .. } | Frame::Attach { .. } | Frame::Command { .. } | Frame::Closed { .. })
             && self.rooms.of(frame.room()).is_some_and(|owned| !owned.ready())

@@ -1,74 +1,129 @@
-//! New rooms that are made at another pod, since this one has no place for them. Whoever asked is told the room's id, and gets
-//! there by JOIN, as to any room of another pod. Pure: no I/O.
+//! New rooms that another pod creates because this one has no capacity, or many more rooms than the others. The client gets the room's id
+//! and enters by JOIN, as with any room of another pod. Pure: no I/O.
+//!
+//! The better of two random pods is asked, so that full or overloaded pods do not all choose the one that looks best to each (the power of
+//! two choices). A full pod asks further ones; an overloaded one creates the room itself where that one does not, and so does the pod that
+//! is asked: a room is passed on once.
 
 use std::collections::BTreeMap;
+
+use rand::seq::IndexedRandom;
 
 use super::context::{Context, Purpose, Timer};
 use super::request::{PATIENCE, Requester};
 use crate::directory::{Answer, NoAnswer, Request};
 use crate::ids::Time;
-use crate::lease::{LeaseRecord, Target};
+use crate::lease::Target;
 use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
 
-/// Rooms that may be asked for elsewhere at a time.
+/// Rooms that can be requested from other pods at a time.
 const MOST: usize = 1_000;
-/// How long it is believed which pods have places (ms): leases say so as often.
+/// How long the listed capacities count (ms): the interval at which leases report them.
 const FRESH: u64 = 2_000;
+/// Older lists do not even make a pod look whether it is overloaded (ms): it looks at the balance every 10 s.
+const KNOWN: u64 = 20_000;
+/// Per cent of the mean above which a pod is overloaded. Below that at which it gives rooms away: new rooms level pods at no cost.
+const OVERLOADED: u64 = 120;
+/// Pods of which the better one is asked.
+const CHOICES: usize = 2;
 
-/// What has become of a room that was to be made elsewhere: for `Hub::rooms_placed`.
+/// Why another pod should create a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    Full,
+    Overloaded,
+}
+
+/// What came of a room that another pod should create, for `Hub::rooms_placed`.
 #[derive(Debug)]
 pub struct Placed {
     pub requester: Requester,
-    /// Its id, once a pod has made it.
-    pub result: Result<RoomId, ErrorCode>,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// A pod has created it.
+    Created(RoomId),
+    /// None has, but this pod has capacity.
+    Here,
+    Refused(ErrorCode),
+}
+
+/// Whether this pod has so many more rooms than the others that these should create the new ones, as far as is known.
+pub fn is_overloaded(time: Time, context: &Context) -> bool {
+    let settings = &context.settings;
+    let is_sure = settings.balance && context.is_sure(time);
+    let listed = settings.loads.within(time.now, KNOWN).filter(|_| is_sure);
+    listed.is_some_and(|listed| {
+        let own = listed.comparable(settings.slots.taken() as u64);
+        listed.is_overloaded(own, OVERLOADED, settings.limits.balance.least)
+    })
 }
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Placement {
-    /// Pods that may have a place.
+    /// Pods that may have capacity.
     pods: Vec<Target>,
     listed: Option<u64>,
-    /// The directory has been asked for them.
+    /// The request for the list of pods is in flight.
     listing: bool,
     wanted: BTreeMap<RoomId, Wanted>,
 }
 
-/// A room that is to be made at another pod.
+/// A room that another pod should create.
 #[derive(Debug)]
 struct Wanted {
     requester: Requester,
+    reason: Reason,
     until: u64,
     asked: Option<Target>,
 }
 
 impl Placement {
-    /// So many rooms are asked for already that no other can be.
+    /// No further room can be requested now.
     pub fn is_full(&self) -> bool {
         self.wanted.len() >= MOST
     }
 
-    /// Looks for a pod that makes `room`, which is new.
-    pub fn place(&mut self, time: Time, context: &mut Context, room: RoomId, requester: Requester) -> Option<Placed> {
+    /// Whether the pod with `boot` has been asked for a room.
+    pub fn waits_for(&self, boot: PodBoot) -> bool {
+        self.wanted.values().any(|wanted| wanted.asked.as_ref().is_some_and(|asked| asked.boot == boot))
+    }
+
+    /// Looks for a pod that creates `room`.
+    pub fn place(
+        &mut self,
+        time: Time,
+        context: &mut Context,
+        room: RoomId,
+        requester: Requester,
+        reason: Reason,
+    ) -> Option<Placed> {
         debug_assert!(!self.is_full() && !self.wanted.contains_key(&room), "{room}");
-        let until = time.now + PATIENCE;
-        self.wanted.insert(room, Wanted { requester, until, asked: None });
+        let until = time.now + if reason == Reason::Full { PATIENCE } else { PATIENCE / 2 };
+        self.wanted.insert(room, Wanted { requester, reason, until, asked: None });
         context.arm(until, Timer::Placement);
         self.ask_next_pod(time, context, room)
     }
 
-    /// Asks the pod with the fewest rooms, or the directory which pods there are.
+    /// Requests the room from a pod; without a list of pods, requests the list first.
     fn ask_next_pod(&mut self, time: Time, context: &mut Context, room: RoomId) -> Option<Placed> {
-        if self.listed.is_none_or(|at| time.now >= at + FRESH) {
+        let reason = self.wanted.get(&room)?.reason;
+        if !self.knows_pods(time, context) {
             if !std::mem::replace(&mut self.listing, true) {
                 context.ask(Purpose::Placement, Request::Pods);
             }
             return None;
         }
-        while let Some(target) = self.pods.iter_mut().min_by_key(|pod| pod.rooms) {
-            target.rooms += 1;
-            let target = target.clone();
+        // By a fresh list it may be no longer.
+        if reason == Reason::Overloaded && !is_overloaded(time, context) {
+            return self.end(room, ErrorCode::TooManyRooms);
+        }
+        let below = if reason == Reason::Full { u64::MAX } else { context.settings.slots.taken() as u64 };
+        while let Some(target) = self.draw(context, below) {
             if context.reach(time, target.boot, &target.peer) {
                 context.peers.send_or_queue(target.boot, &Frame::Create { room });
                 if let Some(wanted) = self.wanted.get_mut(&room) {
@@ -78,35 +133,44 @@ impl Placement {
             }
             self.pods.retain(|pod| pod.boot != target.boot);
         }
-        self.end(room, Err(ErrorCode::TooManyRooms))
+        self.end(room, ErrorCode::TooManyRooms)
     }
 
-    /// The directory has said which pods there are, or not.
+    /// Whether the pods are known. A list that another part of the pod has asked for counts.
+    fn knows_pods(&mut self, time: Time, context: &Context) -> bool {
+        let Some(listed) = context.settings.loads.within(time.now, FRESH) else {
+            return false;
+        };
+        if self.listed != Some(listed.at) {
+            let most = context.settings.slots.most() as u64;
+            self.listed = Some(listed.at);
+            self.pods = listed.others.iter().filter(|pod| pod.rooms < most).cloned().collect();
+        }
+        true
+    }
+
+    /// The better of two random pods, if it has fewer than `below` rooms. It counts the room.
+    fn draw(&mut self, context: &mut Context, below: u64) -> Option<Target> {
+        let drawn = self.pods.sample(&mut context.random, CHOICES).min_by_key(|pod| pod.rooms);
+        let boot = drawn.filter(|pod| pod.rooms < below)?.boot;
+        let target = self.pods.iter_mut().find(|pod| pod.boot == boot)?;
+        target.rooms += 1;
+        Some(target.clone())
+    }
+
+    /// The directory listed the pods, or failed to.
     pub fn pods_listed(&mut self, time: Time, context: &mut Context, answer: Result<Answer, NoAnswer>) -> Vec<Placed> {
         self.listing = false;
         let waiting = self.wanted.iter().filter(|(_, wanted)| wanted.asked.is_none());
         let waiting: Vec<RoomId> = waiting.map(|(room, _)| *room).collect();
         let Ok(Answer::Pods(pods)) = answer else {
-            return waiting.into_iter().filter_map(|room| self.end(room, Err(ErrorCode::Unavailable))).collect();
+            return waiting.into_iter().filter_map(|room| self.end(room, ErrorCode::Unavailable)).collect();
         };
-        let most = context.settings.slots.most() as u64;
-        let leases = pods.into_iter().filter_map(|(pod_id, bytes)| Some((pod_id, LeaseRecord::parse(&bytes)?)));
-        let others = leases.filter(|(_, lease)| {
-            lease.boot != context.me.ownership.boot
-                && lease.peer != context.me.peer
-                && !lease.draining
-                && lease.rooms < most
-        });
-        let target = |(pod_id, lease): (String, LeaseRecord)| {
-            let LeaseRecord { boot, peer, rooms, .. } = lease;
-            Target { pod_id, boot, peer, rooms }
-        };
-        self.pods = others.map(target).collect();
-        self.listed = Some(time.now);
+        context.settings.loads.list(time.now, pods, &context.me);
         self.ask_for_each(time, context, waiting)
     }
 
-    /// The pod that was asked has answered.
+    /// The requested pod replied.
     pub fn answered(
         &mut self,
         time: Time,
@@ -120,17 +184,23 @@ impl Placement {
             return Vec::new();
         }
         match result {
-            Ok(()) => self.end(room, Ok(room)).into_iter().collect(),
+            Ok(()) => {
+                let wanted = self.wanted.remove(&room);
+                let is_balance = wanted.as_ref().is_some_and(|wanted| wanted.reason == Reason::Overloaded);
+                context.counters.balance_creations += u64::from(is_balance);
+                let made = wanted.map(|wanted| Placed { requester: wanted.requester, outcome: Outcome::Created(room) });
+                made.into_iter().collect()
+            }
             Err(_) => self.not_made_by(time, context, from, |asked| asked == room),
         }
     }
 
-    /// A pod that may have been asked cannot be reached.
+    /// A pod that may have a request is unreachable.
     pub fn pod_is_gone(&mut self, time: Time, context: &mut Context, boot: PodBoot) -> Vec<Placed> {
         self.not_made_by(time, context, boot, |_| true)
     }
 
-    /// The next pod is asked for those rooms that this one was asked for. It is asked for no more until pods are listed again.
+    /// Requests that pod's rooms from the next one, or leaves them to this pod. It gets no further request until the pods are listed again.
     fn not_made_by(
         &mut self,
         time: Time,
@@ -142,26 +212,35 @@ impl Placement {
         let mut again = Vec::new();
         for (room, wanted) in &mut self.wanted {
             if which(*room) && wanted.asked.take_if(|asked| asked.boot == boot).is_some() {
-                again.push(*room);
+                again.push((*room, wanted.reason));
             }
         }
-        self.ask_for_each(time, context, again)
+        let next = again.into_iter().filter_map(|(room, reason)| match reason {
+            Reason::Full => self.ask_next_pod(time, context, room),
+            Reason::Overloaded => self.end(room, ErrorCode::TooManyRooms),
+        });
+        next.collect()
     }
 
     fn ask_for_each(&mut self, time: Time, context: &mut Context, rooms: Vec<RoomId>) -> Vec<Placed> {
         rooms.into_iter().filter_map(|room| self.ask_next_pod(time, context, room)).collect()
     }
 
-    fn end(&mut self, room: RoomId, result: Result<RoomId, ErrorCode>) -> Option<Placed> {
+    /// No pod has created the room. `code`: the reply of a full pod.
+    fn end(&mut self, room: RoomId, code: ErrorCode) -> Option<Placed> {
         let wanted = self.wanted.remove(&room)?;
-        Some(Placed { requester: wanted.requester, result })
+        let outcome = match wanted.reason {
+            Reason::Full => Outcome::Refused(code),
+            Reason::Overloaded => Outcome::Here,
+        };
+        Some(Placed { requester: wanted.requester, outcome })
     }
 
-    /// The rooms that no pod has made in time.
+    /// The rooms that no pod has created in time.
     pub fn take_due(&mut self, time: Time) -> Vec<Placed> {
         let due = self.wanted.iter().filter(|(_, wanted)| wanted.until <= time.now);
         let due: Vec<RoomId> = due.map(|(room, _)| *room).collect();
-        due.into_iter().filter_map(|room| self.end(room, Err(ErrorCode::Unavailable))).collect()
+        due.into_iter().filter_map(|room| self.end(room, ErrorCode::Unavailable)).collect()
     }
 
     /// What must hold between calls; panics where it does not.

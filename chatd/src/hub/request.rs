@@ -1,28 +1,28 @@
-//! What clients ask for and have to wait for: who asked, for what, and until when. Pure data: no I/O.
+//! Requests of clients that wait: the session, the request, the deadline. Plain data: no I/O.
 
 use crate::ids::{Reach, SessionId};
 use crate::protocol::{Command, Heard, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, SeatKey};
 
 /// How long an answer waits for the directory (ms).
 pub const PATIENCE: u64 = 2_000;
-/// How long JOIN and RESUME may wait where a takeover is under way (ms).
+/// How long JOIN and RESUME wait while a takeover is under way (ms).
 pub const TAKEOVER_PATIENCE: u64 = 5_000;
 
-/// How long a relayed session looks for its room's new owner (ms).
+/// How long a relayed session searches for its room's new owner (ms).
 pub const ATTACH_PATIENCE: u64 = 15_000;
 
-/// When a JOIN that came at `since` is answered at the latest, if it begins to wait for the directory now (ms).
+/// The deadline of a JOIN that came at `since`, if it begins to wait for the directory now (ms).
 pub fn answer_by(now: u64, since: u64) -> u64 {
     (now + PATIENCE).min(since + TAKEOVER_PATIENCE)
 }
 
-/// Who asked for something, and what its reply has to carry.
+/// The context of a request: the session that sent it, and the numbers that the reply carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
     pub by: Reach,
-    /// The number of a relayed command; 0 for one that was asked here.
+    /// The number of a relayed command; 0 for a local one.
     pub number: u64,
-    /// The client's own.
+    /// The client's id for it.
     pub id: Option<u64>,
 }
 
@@ -31,13 +31,13 @@ impl Asked {
         Self { by: Reach::Local(session), number: 0, id }
     }
 
-    /// The relayed command that is answered.
+    /// The number of the relayed command that the reply answers.
     pub fn replies(self) -> Option<u64> {
         (self.number > 0).then_some(self.number)
     }
 }
 
-/// What JOIN and RESUME ask for, as it is kept while the owner is looked for.
+/// A JOIN or RESUME, kept while the hub searches for the owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     Join { name: PlayerName, resumable: bool, key: Option<SeatKey> },
@@ -64,20 +64,20 @@ impl Entry {
     }
 }
 
-/// Who waits for a new room's first write.
+/// The requester of a new room, which waits for the first write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requester {
     Client(Asked),
-    /// The HTTP interface's query of this number.
+    /// The HTTP API's query with this number.
     Query(u64),
-    /// Another pod, which has no place for it.
+    /// Another pod, which has no capacity for the room.
     Pod {
         from: PodBoot,
         room: RoomId,
     },
 }
 
-/// What a session waits for a room for.
+/// The request for which a session waits for a room.
 #[derive(Debug, Clone)]
 pub enum WaiterPurpose {
     Enter(Entry),
@@ -85,11 +85,11 @@ pub enum WaiterPurpose {
     Attach,
 }
 
-/// A session that waits for a room: for its owner to be found, or to be ready.
+/// A session that waits until its room's owner is found, or until the room is ready.
 #[derive(Debug, Clone)]
 pub struct Waiter {
     pub session: SessionId,
-    /// The client's number for its command.
+    /// The client's id for its command.
     pub id: Option<u64>,
     pub purpose: WaiterPurpose,
     pub since: u64,
@@ -101,7 +101,7 @@ impl Waiter {
         Self { session, id, purpose: WaiterPurpose::Enter(entry), since: now, deadline: now + PATIENCE }
     }
 
-    /// The same, to be looked for once more.
+    /// The same waiter for a new search.
     pub fn again(mut self, now: u64) -> Self {
         self.deadline = answer_by(now, self.since);
         self
@@ -111,7 +111,7 @@ impl Waiter {
         Self { session, id: None, purpose: WaiterPurpose::Attach, since: now, deadline }
     }
 
-    /// It waits for what looks like a takeover, and may do so for longer.
+    /// A takeover seems to be under way: it may wait longer.
     pub fn await_takeover(&mut self) {
         self.deadline = self.deadline.max(self.since + TAKEOVER_PATIENCE);
     }
@@ -121,9 +121,9 @@ impl Waiter {
     }
 }
 
-/// A RESUME that waits until the pod of the seat's former connection has said what that was given.
+/// A RESUME that waits until the entry pod of the seat's former connection reports what it delivered.
 #[derive(Debug)]
-pub struct Resuming {
+pub struct PendingResume {
     pub seat: SeatId,
     pub asked: Asked,
     pub entry: Entry,

@@ -1,151 +1,174 @@
-//! RESUME at the room's owner, and JOIN with the key of a seat that is taken: whose seat it is, and what its former connection was given. Pure: no I/O.
+//! RESUME at the room's owner, and JOIN with the join key of a taken seat: the seat, and the replay of its former connection. Pure: no I/O.
 
 use super::Hub;
-use super::request::{Asked, Entry, Resuming};
-use crate::ids::{Reach, SessionRef, Time};
+use super::request::{Asked, Entry, PendingResume};
+use crate::ids::{Reach, RoomIndex, SessionRef, Time};
 use crate::protocol::{ErrorCode, Heard, PlayerName, SeatId};
 use crate::room::{Delivered, Resume, RoomEvent};
 
-/// How long a pod may take to say what a connection was given whose seat is resumed (ms): RESUME is answered within 2 s.
+/// How long a pod may take to report what it delivered to a seat's former connection (ms): RESUME is answered within 2 s.
 const ASKED: u64 = 1_000;
 
 impl Hub {
-    /// Takes a held seat, or one that another connection has, with the token that was given for it.
-    pub(super) fn resume(&mut self, time: Time, key: usize, asked: Asked, token: &str, heard: Option<Heard>) {
+    /// Takes a held seat, or one of another connection, with the seat's token.
+    pub(super) fn resume(
+        &mut self,
+        time: Time,
+        index: RoomIndex,
+        asked: Asked,
+        token: &str,
+        heard: Option<Heard>,
+        since: u64,
+    ) {
         let limits = self.context.settings.seat_limits();
-        let Some(owned) = self.rooms.get_mut(key) else {
+        let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
         let found = match self.keys.verify(owned.room.id, token) {
             Ok((name, seat)) => {
                 let Resume { reinstated, outcome } = owned.room.resume(name, seat, limits, time.now);
                 if reinstated {
-                    self.reinstated(time, key, name, seat);
+                    self.reinstated(time, index, name, seat);
                 }
                 outcome.map(|()| seat)
             }
             Err(code) => Err(code),
         };
         match found {
-            Ok(seat) => self.take_back(time, key, seat, asked, Entry::Resume { token: token.to_owned(), heard }),
+            Ok(seat) => {
+                self.take_back(time, index, seat, asked, Entry::Resume { token: token.to_owned(), heard }, since);
+            }
             Err(code) => {
-                self.context.counters.joined(Err(code));
+                self.context.counters.joined(Err(code), time.now.saturating_sub(since));
                 self.refuse_entry(time, asked, code);
             }
         }
     }
 
-    /// A session comes whose seat may be one whose answer the last owner had not yet noted.
-    pub(super) fn reinstate(&mut self, time: Time, key: usize, name: PlayerName, seat: SeatId) {
+    /// A session arrives whose seat the former owner may not have marked as answered.
+    pub(super) fn reinstate(&mut self, time: Time, index: RoomIndex, name: PlayerName, seat: SeatId) {
         let limits = self.context.settings.seat_limits();
-        if self.rooms.get_mut(key).is_some_and(|owned| owned.room.reinstate(name, seat, limits, time.now)) {
-            self.reinstated(time, key, name, seat);
+        if self.rooms.get_mut(index).is_some_and(|owned| owned.room.reinstate(name, seat, limits, time.now)) {
+            self.reinstated(time, index, name, seat);
         }
     }
 
-    /// The others, who may be here already, do not know of the seat.
-    fn reinstated(&mut self, time: Time, key: usize, name: PlayerName, seat: SeatId) {
-        if let Some(owned) = self.rooms.get_mut(key) {
+    /// Announces a restored seat: the other members may be here already, and do not know of it.
+    fn reinstated(&mut self, time: Time, index: RoomIndex, name: PlayerName, seat: SeatId) {
+        if let Some(owned) = self.rooms.get_mut(index) {
             owned.entered();
             owned.changed();
         }
-        self.write(time, key);
-        self.announce_to_others(time, key, seat, RoomEvent::Entered(name));
+        self.write(time, index);
+        self.announce_to_others(time, index, seat, RoomEvent::Entered(name));
     }
 
-    /// A seat that is taken or held, for who has shown that it is its own.
-    pub(super) fn take_back(&mut self, time: Time, key: usize, seat: SeatId, asked: Asked, entry: Entry) {
+    /// Gives a taken or held seat to a client that has proved its right to it.
+    pub(super) fn take_back(
+        &mut self,
+        time: Time,
+        index: RoomIndex,
+        seat: SeatId,
+        asked: Asked,
+        entry: Entry,
+        since: u64,
+    ) {
         let heard = match &entry {
             Entry::Resume { heard, .. } => *heard,
             Entry::Join { .. } => None,
         };
-        let Some(reach) = self.rooms.get(key).and_then(|owned| owned.room.seat(seat)).map(|seat| seat.reach) else {
+        let Some(reach) = self.rooms.get(index).and_then(|owned| owned.room.seat(seat)).map(|seat| seat.reach) else {
             return;
         };
-        let earlier = self.end_asking(key, seat);
+        let earlier = self.take_pending_resume(index, seat);
         if let Some(earlier) = &earlier {
             self.replaced(time, earlier.asked.by);
         }
         if heard.is_none() {
             let until = match reach {
-                // Who comes back at once may be here before its own pod could say that the connection has ended.
+                // A client that returns at once can be here before its former pod reports the end of its connection.
                 Some(Reach::Remote(old)) if self.context.peers.is_up(old.boot) => {
                     self.replaced(time, Reach::Remote(old));
-                    let last = self.rooms.get(key).map_or(0, |owned| owned.room.seq());
-                    self.detach_seat(time, key, seat, Delivered::Unknown(last));
+                    let last = self.rooms.get(index).map_or(0, |owned| owned.room.seq());
+                    self.detach_seat(time, index, seat, Delivered::Unknown(last));
                     Some(time.now + ASKED)
                 }
                 None => earlier.map(|earlier| earlier.until),
                 Some(_) => None,
             };
             if let Some(until) = until
-                && let Some(owned) = self.rooms.get_mut(key)
+                && let Some(owned) = self.rooms.get_mut(index)
             {
-                owned.resuming.push(Resuming { seat, asked, entry, since: time.now, until });
-                return self.arm_room(time, key);
+                owned.add_pending_resume(PendingResume { seat, asked, entry, since: time.now, until });
+                return self.arm_room(time, index);
             }
         }
-        self.take_seat(time, key, seat, asked, heard);
+        self.take_seat(time, index, seat, (asked, since), heard);
     }
 
-    /// Whoever waits for what a seat's former connection was given waits no more.
-    pub(super) fn end_asking(&mut self, key: usize, seat: SeatId) -> Option<Resuming> {
-        let resuming = &mut self.rooms.get_mut(key)?.resuming;
-        let index = resuming.iter().position(|resuming| resuming.seat == seat)?;
-        Some(resuming.remove(index))
+    /// Removes the RESUME of `seat` that waits for another pod's report.
+    pub(super) fn take_pending_resume(&mut self, index: RoomIndex, seat: SeatId) -> Option<PendingResume> {
+        self.rooms.get_mut(index)?.take_pending_resume(seat)
     }
 
-    /// The pods with these connections do not say what those were given.
+    /// The pods of these connections cannot report what they delivered: the RESUMEs that wait for them go on without.
     pub(super) fn resume_unasked(&mut self, time: Time, gone: impl Fn(SessionRef) -> bool) {
         let mut seats = Vec::new();
-        for (key, owned) in self.rooms.iter() {
-            for Resuming { seat, .. } in &owned.resuming {
+        for (index, owned) in self.rooms.iter() {
+            for PendingResume { seat, .. } in owned.pending_resumes() {
                 let holder = owned.room.seat(*seat).and_then(|seat| seat.holder);
                 if holder.is_none_or(&gone) {
-                    seats.push((key, *seat));
+                    seats.push((index, *seat));
                 }
             }
         }
-        for (key, seat) in seats {
-            if let Some(resuming) = self.end_asking(key, seat) {
-                self.take_seat(time, key, seat, resuming.asked, None);
+        for (index, seat) in seats {
+            if let Some(resume) = self.take_pending_resume(index, seat) {
+                self.take_seat(time, index, seat, (resume.asked, resume.since), None);
             }
         }
     }
 
-    /// The same of one room, for those whose time is over.
-    pub(super) fn resuming_due(&mut self, time: Time, key: usize) {
-        let Some(owned) = self.rooms.get_mut(key).filter(|owned| owned.ready()) else {
+    /// As before, for the expired RESUMEs of one room.
+    pub(super) fn resuming_due(&mut self, time: Time, index: RoomIndex) {
+        let Some(owned) = self.rooms.get_mut(index).filter(|owned| owned.ready()) else {
             return;
         };
-        let due: Vec<Resuming> = owned.resuming.extract_if(.., |resuming| resuming.until <= time.now).collect();
-        for Resuming { seat, asked, .. } in due {
-            self.take_seat(time, key, seat, asked, None);
+        for PendingResume { seat, asked, since, .. } in owned.take_expired_resumes(time.now) {
+            self.take_seat(time, index, seat, (asked, since), None);
         }
     }
 
-    /// Seats who resumes, in place of the former connection. `heard`: what the client says that it has heard.
-    pub(super) fn take_seat(&mut self, time: Time, key: usize, seat: SeatId, asked: Asked, heard: Option<Heard>) {
+    /// Seats a client that resumes, in place of the former connection. `since`: when it began to wait (ms). `heard`: the client's own report.
+    pub(super) fn take_seat(
+        &mut self,
+        time: Time,
+        index: RoomIndex,
+        seat: SeatId,
+        (asked, since): (Asked, u64),
+        heard: Option<Heard>,
+    ) {
         let connection = self.connection(asked);
-        let Some(owned) = self.rooms.get_mut(key) else {
+        let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
         let Some(taken) = owned.room.take_seat(seat, connection) else {
-            self.context.counters.joined(Err(ErrorCode::BadToken));
+            self.context.counters.joined(Err(ErrorCode::BadToken), time.now.saturating_sub(since));
             return self.refuse_entry(time, asked, ErrorCode::BadToken);
         };
         if let Some(old) = taken.former.reach {
             self.replaced(time, old);
         }
-        self.taken_again(time, key, seat, &taken);
-        self.rooms.forget_old(time.now, key, self.context.settings.ring);
-        let Some(owned) = self.rooms.get(key) else {
+        self.taken_again(time, index, seat, &taken);
+        self.rooms.forget_old(time.now, index, self.context.settings.ring);
+        let Some(owned) = self.rooms.get(index) else {
             return;
         };
         let plan = owned.room.replay_plan(&taken.former, heard);
-        self.context.counters.joined(Ok(()));
+        self.context.counters.joined(Ok(()), time.now.saturating_sub(since));
         self.context.counters.resumed += 1;
         self.context.counters.missed += plan.missed.unwrap_or_default();
-        self.welcome(time, key, asked, seat, true, plan);
+        self.welcome(time, index, asked, seat, true, plan);
+        self.rewrite(time, index, &taken);
     }
 }

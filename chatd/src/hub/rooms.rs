@@ -1,4 +1,4 @@
-//! The rooms that a hub owns: where each is, the memory that their last messages take, and whose record is to be checked. Pure: no I/O.
+//! The rooms that a hub owns: their table, the memory of their rings, and the queue of record checks. Pure: no I/O.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -10,23 +10,23 @@ use super::context::{Context, Purpose};
 use super::interface::Effect;
 use super::ownership::Owned;
 use super::request::Requester;
-use crate::ids::Time;
+use crate::ids::{RoomIndex, Time};
 use crate::protocol::{Ownership, RoomId};
 use crate::record::next_epoch;
 use crate::room::{RingLimits, Room};
 use crate::shrink::Shrink;
 
-/// The part of the budget of all rings that is freed when it is passed.
+/// The fraction of the ring budget that is freed when the rings exceed it.
 const BUDGET_STEP: usize = 16;
-/// A room that nobody has entered does not make way for new ones while it is this young (ms): who made it is about to enter.
+/// An empty room younger than this does not make way for new ones (ms): its creator is about to enter.
 const YOUNG: u64 = 10_000;
 
-/// See the module's documentation. A room's key is an index that is used again once the room is gone.
+/// See the module's documentation. The hub reuses the [`RoomIndex`] of a room that has ended.
 #[derive(Debug, Default)]
 pub struct Rooms {
     table: Slab<Owned>,
-    index: HashMap<RoomId, usize>,
-    /// Rooms whose record is to be checked, a few at a time.
+    by_id: HashMap<RoomId, RoomIndex>,
+    /// Rooms whose record check waits; a few run at a time.
     checks: VecDeque<RoomId>,
     ring_bytes: usize,
 }
@@ -40,87 +40,96 @@ impl Rooms {
         self.table.is_empty()
     }
 
-    pub fn key(&self, room: RoomId) -> Option<usize> {
-        self.index.get(&room).copied()
+    pub fn index_of(&self, room: RoomId) -> Option<RoomIndex> {
+        self.by_id.get(&room).copied()
     }
 
-    pub fn keys(&self) -> Vec<usize> {
-        self.table.iter().map(|(key, _)| key).collect()
+    pub fn indexes(&self) -> Vec<RoomIndex> {
+        self.iter().map(|(index, _)| index).collect()
     }
 
-    pub fn get(&self, key: usize) -> Option<&Owned> {
-        self.table.get(key)
+    pub fn get(&self, index: RoomIndex) -> Option<&Owned> {
+        self.table.get(index.0)
     }
 
-    pub fn get_mut(&mut self, key: usize) -> Option<&mut Owned> {
-        self.table.get_mut(key)
+    pub fn get_mut(&mut self, index: RoomIndex) -> Option<&mut Owned> {
+        self.table.get_mut(index.0)
     }
 
     pub fn of(&self, room: RoomId) -> Option<&Owned> {
-        self.get(self.key(room)?)
+        self.get(self.index_of(room)?)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &Owned)> {
-        self.table.iter()
+    pub fn iter(&self) -> impl Iterator<Item = (RoomIndex, &Owned)> {
+        self.table.iter().map(|(index, owned)| (RoomIndex(index), owned))
     }
 
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Owned)> {
-        self.table.iter_mut()
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (RoomIndex, &mut Owned)> {
+        self.table.iter_mut().map(|(index, owned)| (RoomIndex(index), owned))
     }
 
     // ---- rooms come and go
 
-    /// A room that is new in the world; its first write is sent.
+    /// Creates a room, and sends its first write.
     pub fn create(&mut self, context: &mut Context, time: Time, room: RoomId, requester: Requester, slot: RoomSlot) {
         let known = context.known_owners.get(room).map(|owner| owner.ownership.epoch);
         let ownership = Ownership { epoch: next_epoch(None, known, time.wall), boot: context.me.ownership.boot };
         let room = Room::new(room, &mut context.random);
-        let key = self.own(context, Owned::created(room, ownership, requester, time.now, slot));
-        let action = self.write(context, key);
+        let index = self.own(context, Owned::created(room, ownership, requester, time.now, slot));
+        let action = self.write(context, index);
         debug_assert!(action.is_none(), "a new room's record was there: {action:?}");
-        self.arm(context, time, key);
+        self.arm(context, time, index);
     }
 
-    /// The room is owned here from now on.
-    pub fn own(&mut self, context: &mut Context, owned: Owned) -> usize {
+    /// This hub owns the room from now on.
+    pub fn own(&mut self, context: &mut Context, owned: Owned) -> RoomIndex {
         let room = owned.room.id;
-        debug_assert!(self.key(room).is_none(), "{room} is owned twice");
-        let key = self.insert(owned);
+        debug_assert!(self.index_of(room).is_none(), "{room} is owned twice");
+        let index = self.insert(owned);
         self.keep_to_the_budget(context.settings.ring_total);
         context.known_owners.remove(room);
-        key
+        index
     }
 
-    fn insert(&mut self, owned: Owned) -> usize {
+    fn insert(&mut self, owned: Owned) -> RoomIndex {
         let room = owned.room.id;
         self.ring_bytes += owned.room.ring().bytes();
-        let key = self.table.insert(owned);
-        self.index.insert(room, key);
-        key
+        let index = RoomIndex(self.table.insert(owned));
+        self.by_id.insert(room, index);
+        index
     }
 
-    pub fn remove(&mut self, key: usize) -> Option<Owned> {
-        let owned = self.table.try_remove(key)?;
-        self.index.remove(&owned.room.id);
+    pub fn remove(&mut self, index: RoomIndex) -> Option<Owned> {
+        let owned = self.table.try_remove(index.0)?;
+        self.by_id.remove(&owned.room.id);
         self.ring_bytes -= owned.room.ring().bytes();
         Some(owned)
     }
 
+    /// Up to `most` rooms that can move and have not come from another pod in the last `stay` (ms), the quietest first.
+    pub fn quietest(&self, most: usize, now: u64, stay: u64) -> Vec<RoomId> {
+        let may_go = |owned: &Owned| owned.can_move() && !owned.has_come_within(now, stay);
+        let rooms = self.iter().filter(|(_, owned)| may_go(owned));
+        let mut rooms: Vec<_> = rooms.map(|(_, owned)| (owned.room.ring().newest_time(), owned.room.id)).collect();
+        rooms.sort_unstable();
+        rooms.into_iter().take(most).map(|(_, room)| room).collect()
+    }
+
     // ---- places for rooms
 
-    /// A place for a new room: if all are taken, that of the oldest room that nobody has entered.
+    /// Capacity for a new room: a free permit, otherwise that of the oldest room that nobody has entered.
     pub fn slot_for_new(&mut self, context: &mut Context, time: Time) -> Option<RoomSlot> {
         let slot = context.settings.slots.take();
         slot.or_else(|| self.slot_of_oldest(context, time, time.now.saturating_sub(YOUNG)))
     }
 
-    /// A place for a room with people in it that comes from another pod.
+    /// Capacity for an incoming room with members.
     pub fn slot_for_people(&mut self, context: &mut Context, time: Time) -> Option<RoomSlot> {
         let slot = context.settings.slots.take_for_people();
         slot.or_else(|| self.slot_of_oldest(context, time, u64::MAX))
     }
 
-    /// The place of the oldest room that nobody has entered, if it came before `before` (ms).
+    /// The capacity of the oldest room that nobody has entered, if it was created before `before` (ms).
     fn slot_of_oldest(&mut self, context: &mut Context, time: Time, before: u64) -> Option<RoomSlot> {
         let (slot, room) = context.settings.slots.take_from_oldest(before)?;
         let shard = room.shard(context.settings.shards);
@@ -132,12 +141,12 @@ impl Rooms {
         Some(slot)
     }
 
-    /// The room's place has been given to a new one, since nobody had entered it: it is closed, if that is still so.
+    /// A new room has this room's capacity, since nobody had entered it: closes it, if that still holds.
     pub fn make_way(&mut self, context: &mut Context, time: Time, room: RoomId) {
-        if let Some(key) = self.key(room)
-            && self.get_mut(key).is_some_and(Owned::makes_way)
+        if let Some(index) = self.index_of(room)
+            && self.get_mut(index).is_some_and(Owned::makes_way)
         {
-            self.arm(context, time, key);
+            self.arm(context, time, index);
         }
     }
 
@@ -151,69 +160,69 @@ impl Rooms {
         self.checks.pop_front()
     }
 
-    /// The room's record is checked before those that wait.
+    /// Checks the room's record before the waiting ones.
     pub fn check_first(&mut self, room: RoomId) {
         self.checks.push_front(room);
     }
 
-    /// The rooms' records are checked after those that wait.
+    /// Checks the rooms' records after the waiting ones.
     pub fn check_last(&mut self, rooms: impl IntoIterator<Item = RoomId>) {
         self.checks.extend(rooms);
     }
 
-    /// Every record is checked once.
+    /// Checks every record once.
     pub fn check_all(&mut self) {
         self.checks = self.table.iter().map(|(_, owned)| owned.room.id).collect();
     }
 
     // ---- memory
 
-    /// Bytes of all rings, as they were counted.
+    /// Bytes of all rings, as counted.
     pub fn ring_bytes(&self) -> usize {
         self.ring_bytes
     }
 
-    /// A ring has grown or shrunk.
+    /// A ring has changed its size.
     pub fn count_ring(&mut self, by: isize) {
         self.ring_bytes = self.ring_bytes.saturating_add_signed(by);
     }
 
-    /// Nobody is given what is too old.
-    pub fn forget_old(&mut self, now: u64, key: usize, limits: RingLimits) {
-        if let Some(owned) = self.table.get_mut(key) {
+    /// Drops the events of a room that are past their time.
+    pub fn forget_old(&mut self, now: u64, index: RoomIndex, limits: RingLimits) {
+        if let Some(owned) = self.table.get_mut(index.0) {
             let shrunk = owned.room.forget_old(now, limits);
             self.count_ring(shrunk);
         }
     }
 
-    /// Over `most` bytes of rings the oldest events of all rooms go, whoever speaks: some at once, since each look goes over all
-    /// rooms.
+    /// Drops the oldest events of all rooms when the rings exceed `most` bytes, regardless of which room grew: several at once, since each
+    /// call scans all rooms.
     pub fn keep_to_the_budget(&mut self, most: usize) {
         if self.ring_bytes <= most {
             return;
         }
-        let of_room = |(key, owned): (usize, &Owned)| Some(Reverse((owned.room.ring().oldest()?, key)));
-        let mut oldest: BinaryHeap<_> = self.table.iter().filter_map(of_room).collect();
+        let of_room = |(index, owned): (RoomIndex, &Owned)| Some(Reverse((owned.room.ring().oldest()?, index)));
+        let mut oldest: BinaryHeap<_> = self.iter().filter_map(of_room).collect();
         while self.ring_bytes > most - most / BUDGET_STEP
-            && let Some(Reverse((_, key))) = oldest.pop()
-            && let Some(owned) = self.table.get_mut(key)
+            && let Some(Reverse((_, index))) = oldest.pop()
+            && let Some(owned) = self.table.get_mut(index.0)
         {
             self.ring_bytes -= owned.room.forget_oldest();
-            oldest.extend(owned.room.ring().oldest().map(|next| Reverse((next, key))));
+            oldest.extend(owned.room.ring().oldest().map(|next| Reverse((next, index))));
         }
     }
 
     pub fn shrink(&mut self) {
         self.table.shrink();
-        self.index.shrink();
+        self.by_id.shrink();
         self.checks.shrink();
     }
 
     /// What must hold between calls; panics where it does not.
     pub fn check_invariants(&self, context: &Context) {
-        assert_eq!(self.index.len(), self.table.len(), "rooms that have a key, and rooms");
-        for (key, owned) in &self.table {
-            assert_eq!(self.key(owned.room.id), Some(key), "the key of {}", owned.room.id);
+        assert_eq!(self.by_id.len(), self.table.len(), "rooms that have an index, and rooms");
+        for (index, owned) in self.iter() {
+            assert_eq!(self.index_of(owned.room.id), Some(index), "the index of {}", owned.room.id);
             owned.check_invariants();
         }
         let ring_bytes: usize = self.table.iter().map(|(_, owned)| owned.room.ring().bytes()).sum();

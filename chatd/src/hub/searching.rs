@@ -1,5 +1,7 @@
-//! Joins the searches (`search/`) to the rest of the hub: tells them of the rooms that are here, and carries out what they return.
+//! Connects the searches (`search/`) with the rest of the hub: reports the rooms that are here, and carries out search events.
 //! Pure: no I/O.
+
+use std::time::Duration;
 
 use super::Hub;
 use super::capacity::RoomSlot;
@@ -7,7 +9,7 @@ use super::interface::{Effect, Notice};
 use super::ownership::Owned;
 use super::request::{Asked, Waiter};
 use super::search::{Obstacle, SearchEvent, Takeover};
-use super::session::Place;
+use super::session::SessionState;
 use crate::ids::Time;
 use crate::peer_protocol::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
@@ -15,15 +17,15 @@ use crate::record::{MAX_EPOCH, Owner};
 use crate::room::Room;
 
 impl Hub {
-    /// Looks for `room` on behalf of `waiter`.
+    /// Searches for `room` on behalf of `waiter`.
     pub(super) fn look_for(&mut self, time: Time, room: RoomId, waiter: Waiter) {
-        match self.rooms.key(room) {
-            Some(key) => self.serve_waiter(time, key, &waiter),
+        match self.rooms.index_of(room) {
+            Some(index) => self.serve_waiter(time, index, &waiter),
             None => self.search.look_for(&mut self.context, time, room, waiter),
         }
     }
 
-    /// Who is in `room`, for the HTTP API.
+    /// Looks up the players of `room`, for the HTTP API.
     pub(super) fn look_up_for_query(&mut self, time: Time, query: u64, room: RoomId) {
         if let Some(owned) = self.rooms.of(room) {
             let result = Ok(owned.room.seats().iter().map(|seat| seat.name).collect());
@@ -34,14 +36,14 @@ impl Hub {
 
     /// Remembers the highest owner of a room. If this pod holds the room by a lower ownership, it releases the room.
     pub(super) fn learn(&mut self, time: Time, room: RoomId, owner: &Owner) {
-        let Some(key) = self.rooms.key(room) else {
+        let Some(index) = self.rooms.index_of(room) else {
             return self.context.learn_owner(time, room, owner);
         };
-        let is_higher = self.rooms.get(key).is_some_and(|owned| owner.ownership > owned.ownership());
+        let is_higher = self.rooms.get(index).is_some_and(|owned| owner.ownership > owned.ownership());
         let is_other = owner.ownership.boot != self.context.me.ownership.boot;
         if is_higher && is_other && owner.ownership.epoch <= MAX_EPOCH && self.context.settings.rules.release_to_higher
         {
-            self.release_to(time, key, owner.clone());
+            self.release_to(time, index, owner.clone());
         }
     }
 
@@ -54,8 +56,8 @@ impl Hub {
         ticket: u64,
         dead: Option<Ownership>,
     ) {
-        if let (Some(key), Some(dead)) = (self.rooms.key(room), dead) {
-            self.claim_above(time, key, dead);
+        if let (Some(index), Some(dead)) = (self.rooms.index_of(room), dead) {
+            self.reassert_above(time, index, dead);
         }
         let served = match self.rooms.of(room) {
             Some(owned) if owned.is_serving() => Served::Here(self.context.me_as(owned.ownership())),
@@ -81,7 +83,7 @@ impl Hub {
         self.finish_searches(time);
     }
 
-    /// Carries out what searches return.
+    /// Carries out the events of the searches.
     pub(super) fn finish_searches(&mut self, time: Time) {
         while let Some(event) = self.search.next_event(&mut self.context, time) {
             match event {
@@ -117,7 +119,7 @@ impl Hub {
         }
     }
 
-    /// A swap has made the room this pod's.
+    /// A swap has made this pod the owner of the room.
     fn taken_over(&mut self, time: Time, takeover: Takeover) {
         let Takeover { room, ownership, stored, basis, slot, asked, waiters } = takeover;
         let bucket = self.context.settings.seat_limits().rate.full(time.now);
@@ -125,26 +127,29 @@ impl Hub {
         let held = basis.held_seats(self.context.settings.max_players);
         let unanswered = basis.unanswered_seats(self.context.settings.max_players);
         let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.context.random);
-        let key = self.rooms.own(&mut self.context, Owned::taken(taken, ownership, stored.clone(), time.now, slot));
+        let index = self.rooms.own(&mut self.context, Owned::taken(taken, ownership, stored.clone(), time.now, slot));
         self.context.counters.takeovers += 1;
+        // A room that another pod asked for has no waiters here.
+        let since = waiters.iter().map(|waiter| waiter.since).min().unwrap_or(asked);
+        self.context.counters.takeover_time.observe(Duration::from_millis(time.now.saturating_sub(since)));
         self.context.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
         let me = self.context.me_as(ownership);
         self.context.notify_former_owners(time, room, &stored, &me);
         for (name, _) in basis.seats() {
             let limits = self.context.settings.ring;
-            let grown = self.rooms.get_mut(key).map(|owned| owned.room.record_takeover(name, time.now, limits));
+            let grown = self.rooms.get_mut(index).map(|owned| owned.room.record_takeover(name, time.now, limits));
             self.ring_has_grown(grown.unwrap_or_default());
         }
-        self.suspend_if_lapsed(time, key, asked);
-        self.arm_room(time, key);
+        self.suspend_if_lapsed(time, index, asked);
+        self.arm_room(time, index);
         for waiter in waiters {
-            self.serve_waiter(time, key, &waiter);
+            self.serve_waiter(time, index, &waiter);
         }
     }
 
-    /// Sends one session to the owner: by an address, or over the peer link.
+    /// Sends one session to the owner: by its address, or over the peer link.
     fn send_to(&mut self, time: Time, room: RoomId, waiter: &Waiter, owner: &Owner) {
-        let open = self.sessions.get(waiter.session).filter(|session| !matches!(session.place, Place::Closing));
+        let open = self.sessions.get(waiter.session).filter(|session| !matches!(session.state, SessionState::Closing));
         let Some(mode) = open.map(|session| session.mode) else {
             return;
         };

@@ -1,9 +1,9 @@
-//! All sessions of a hub, and which of them have something to write, to go on with, or to be charged for. Pure: no I/O.
+//! All sessions of a hub, with the lists of those that have output, have to run, or have to be charged. Pure: no I/O.
 
 use slab::Slab;
 
 use super::context::{Context, Timer};
-use super::session::{Place, Session};
+use super::session::{Session, SessionState};
 use crate::ids::{SessionId, Time};
 use crate::shrink::Shrink;
 
@@ -12,11 +12,11 @@ use crate::shrink::Shrink;
 pub struct Sessions {
     table: Slab<Session>,
     generation: u32,
-    /// Those with something to write, each once.
+    /// The sessions with output, each once.
     dirty: Vec<SessionId>,
-    /// Those that have missed or made a room, once for each.
+    /// The sessions that have missed or created a room, once per room.
     charges: Vec<SessionId>,
-    /// Those that waited for something that has happened in this call.
+    /// The sessions whose wait has ended in this call.
     woken: Vec<SessionId>,
 }
 
@@ -41,7 +41,7 @@ impl Sessions {
         self.table.get_mut(id.index as usize).filter(|session| session.id == id)
     }
 
-    /// A session whose last word has not been said.
+    /// A session that is not closing.
     pub fn open_mut(&mut self, id: SessionId) -> Option<&mut Session> {
         self.get_mut(id).filter(|session| !session.is_closing())
     }
@@ -60,22 +60,22 @@ impl Sessions {
     pub fn remove(&mut self, id: SessionId) -> Option<Session> {
         self.get(id)?;
         let mut session = self.table.remove(id.index as usize);
-        // It stands in this table's list; another one's has it not yet.
+        // It is in this table's list of sessions with output; the other table has yet to list it.
         session.dirty = false;
         Some(session)
     }
 
-    /// The session is outside again: its time there starts anew.
+    /// The session has left its room: its time outside a room begins again.
     pub fn now_outside(&mut self, context: &mut Context, time: Time, id: SessionId) {
         if let Some(session) = self.get_mut(id) {
-            session.place = Place::Outside;
+            session.state = SessionState::Outside;
             session.room = None;
             let deadline = time.now + context.settings.idle_timeout;
             self.set_deadline(context, id, deadline);
         }
     }
 
-    /// Silence until `deadline` (ms) ends the connection, unless it is in a room then.
+    /// Silence until `deadline` (ms) ends the connection, unless the session is in a room by then.
     pub fn set_deadline(&mut self, context: &mut Context, id: SessionId, deadline: u64) {
         if let Some(session) = self.get_mut(id) {
             session.deadline = deadline;
@@ -83,7 +83,7 @@ impl Sessions {
         }
     }
 
-    /// Sees to it that the session's deadline is looked at, with one timer however often the deadline moves.
+    /// Sets a timer for the session's deadline: one timer, however often the deadline moves.
     pub fn arm_deadline(&mut self, context: &mut Context, id: SessionId) {
         if let Some(session) = self.get_mut(id)
             && session.looked_at.is_none_or(|at| at > session.deadline)
@@ -102,7 +102,7 @@ impl Sessions {
         }
     }
 
-    /// Something that the session waited for has happened: what it sent meanwhile is looked at when this batch is over.
+    /// The session's wait has ended: it runs at the end of this batch.
     pub fn wake(&mut self, id: SessionId) {
         self.woken.push(id);
     }
@@ -115,7 +115,7 @@ impl Sessions {
         self.woken.len()
     }
 
-    /// The session has missed or made a room: that counts for its address.
+    /// The session has missed or created a room, which counts for its address.
     pub fn charge(&mut self, id: SessionId) {
         if self.get(id).is_some_and(|session| session.limits.metered) {
             self.charges.push(id);
@@ -126,7 +126,7 @@ impl Sessions {
         into.append(&mut self.charges);
     }
 
-    /// A session may stand there twice.
+    /// May list a session twice.
     pub fn take_dirty(&mut self, into: &mut Vec<SessionId>) {
         for session in self.dirty.drain(..) {
             if let Some(found) = self.table.get_mut(session.index as usize) {

@@ -25,7 +25,7 @@ impl Hub {
         if timers.len() > SMALL.max(SPARE * lasting) {
             timers.retain(|(_, timer)| match timer {
                 Timer::Session(id) => sessions.get(*id).is_some(),
-                Timer::Room(room) => rooms.key(*room).is_some(),
+                Timer::Room(room) => rooms.index_of(*room).is_some(),
                 Timer::Search(room) => search.is_under_way(*room),
                 Timer::Incoming(room) => incoming.contains(*room),
                 _ => true,

@@ -14,6 +14,8 @@ pub enum LeaseEffect {
     View(LeaseView),
     /// The lease had been lost and is held again; for every hub: [`crate::hub::Hub::lease_lost`], after the view.
     Lost,
+    /// Something was found missing or rolled back; for every hub: [`crate::hub::Hub::directory_reset`].
+    CheckRecords,
     /// A newer process has this pod's name: drain and end.
     Superseded,
     /// Two processes put each other out. If this one serves, [`LeaseEffect::Superseded`] follows; else it has to end at once.

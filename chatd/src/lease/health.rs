@@ -5,7 +5,7 @@ use crate::directory::NoAnswer;
 use crate::ids::Time;
 
 /// The log hears of changes this often at most (ms): a directory that comes and goes each second must not fill it.
-const TELL_EVERY: u64 = 10_000;
+const LOG_EVERY: u64 = 10_000;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -15,8 +15,8 @@ pub(super) struct Health {
     /// Since when it is so (Unix ms).
     since: u64,
     /// What the log was told last, and when.
-    told: Option<NoAnswer>,
-    told_at: Option<u64>,
+    logged: Option<NoAnswer>,
+    logged_at: Option<u64>,
 }
 
 impl Health {
@@ -36,11 +36,11 @@ impl Health {
             self.since = time.wall;
         }
         let away = if let DirectoryState::Away(why) = state { Some(why) } else { None };
-        if away == self.told || self.told_at.is_some_and(|at| time.now < at + TELL_EVERY) {
+        if away == self.logged || self.logged_at.is_some_and(|at| time.now < at + LOG_EVERY) {
             return None;
         }
-        self.told = away;
-        self.told_at = Some(time.now);
+        self.logged = away;
+        self.logged_at = Some(time.now);
         Some(away.map_or(LeaseNotice::DirectoryBack, |why| LeaseNotice::DirectoryAway { why }))
     }
 }

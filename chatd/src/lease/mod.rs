@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::directory::{Answer, Key, NoAnswer, Request};
+use crate::directory::{Answer, DirectoryConnection, Key, NoAnswer, Request};
 use crate::ids::{Ticket, Time};
 pub use effect::{LeaseEffect, LeaseNotice};
 use health::Health;
@@ -65,13 +65,17 @@ pub struct Lease {
     steady_since: Option<u64>,
     asked: Option<(Ticket, Asked)>,
     unanswered: Option<Bytes>,
+    /// This process's connection to the server that has the lease, and the one that the last write named.
+    connection: Option<DirectoryConnection>,
+    named: Option<DirectoryConnection>,
+    renewals: u64,
     next: u64,
     targets_at: u64,
     rooms: u64,
     players: u64,
     health: Health,
     /// When a loss of what the directory held was last told.
-    loss_told: Option<u64>,
+    loss_logged: Option<u64>,
     /// The pods whose leases could not be read when all were listed last.
     unreadable: BTreeSet<String>,
     view: LeaseView,
@@ -94,12 +98,15 @@ impl Lease {
             steady_since: None,
             asked: None,
             unanswered: None,
+            connection: None,
+            named: None,
+            renewals: 0,
             next: 0,
             targets_at: 0,
             rooms: 0,
             players: 0,
             health: Health::default(),
-            loss_told: None,
+            loss_logged: None,
             unreadable: BTreeSet::new(),
             view: LeaseView::default(),
             look_at: u64::MAX,
@@ -177,11 +184,24 @@ impl Lease {
     /// A hub has found something missing or rolled back.
     pub fn went_back(&mut self, time: Time) {
         self.steady_since = Some(time.now);
-        if self.loss_told.is_none_or(|told| time.now >= told + ONE_LOSS) {
-            self.loss_told = Some(time.now);
+        if self.loss_logged.is_none_or(|told| time.now >= told + ONE_LOSS) {
+            self.loss_logged = Some(time.now);
             self.effects.push(LeaseEffect::Log(LeaseNotice::DirectoryWentBack));
+            self.effects.push(LeaseEffect::CheckRecords);
         }
         self.look(time);
+    }
+
+    /// The connection to the server that has the lease is this one now; `None`: there is none, or the server would not say whether
+    /// it has it. A new one is written at once: other pods may take the process for dead while the lease names one that has ended.
+    pub fn connected(&mut self, time: Time, connection: Option<DirectoryConnection>) {
+        if self.connection == connection {
+            return;
+        }
+        self.connection = connection;
+        if self.connection.is_some() && self.asked.is_none() && self.tenure.is_taken() && self.tenure.renews() {
+            self.next = self.next.min(time.now);
+        }
     }
 
     /// What the next renewal says of this pod's rooms and seats.
@@ -225,6 +245,9 @@ impl Lease {
 
     fn swap(&mut self, time: Time) {
         self.course.mark();
+        // One that was not answered is sent again as it was: found there, it is recognised.
+        self.renewals += u64::from(self.unanswered.is_none());
+        self.named.clone_from(&self.connection);
         let identity = &self.identity;
         let record = LeaseRecord {
             uid: identity.uid.clone(),
@@ -238,6 +261,8 @@ impl Lease {
             draining: self.course.is_draining() || !self.tenure.is_taken(),
             pod_uid: identity.pod_uid.clone(),
             earlier: self.twins.earlier.clone(),
+            connection: self.connection.clone(),
+            renewals: self.renewals,
         };
         let bytes = record.to_bytes();
         let request = Request::Swap {
@@ -255,6 +280,9 @@ impl Lease {
         self.confirmed = Some(sent);
         // Counted from when it was asked for: an answer that lay there during a freeze may be of a lease that has run out since.
         self.next = (sent + RENEW).max(time.now);
+        if self.connection.is_some() && self.named != self.connection {
+            self.next = time.now;
+        }
         if self.course.is_draining() {
             self.next = self.next.min(self.targets_at.max(time.now));
         }
@@ -338,14 +366,7 @@ impl Lease {
             let others = leases.filter(|(_, lease, _)| {
                 lease.uid == self.identity.uid && lease.boot != self.identity.boot && !lease.draining
             });
-            let targets = others
-                .map(|(pod_id, lease, _)| Target {
-                    pod_id: pod_id.clone(),
-                    boot: lease.boot,
-                    peer: lease.peer,
-                    rooms: lease.rooms,
-                })
-                .collect::<Vec<_>>();
+            let targets = others.map(|(pod_id, lease, _)| lease.into_target(pod_id.clone())).collect::<Vec<_>>();
             // After a lost connection leases may have run out, or been lost, that will be renewed.
             if targets.is_empty() && !self.is_steady(time) && !self.tenure.is_superseded() {
                 return;

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::directory::NoAnswer;
+use crate::directory::{DirectoryConnection, NoAnswer};
 use crate::protocol::PodBoot;
+use crate::record::Owner;
 
 /// The value of `pod:<pod_id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,12 +35,31 @@ pub struct LeaseRecord {
     /// The pods of this name that a later one has replaced, the latest last: they do not take the lease again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<String>,
+    /// The connection over which it was written, as far as the process knew. While the directory has that, the process lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<DirectoryConnection>,
+    /// Counts the process's writes, so that no two have the same bytes: a lease that is found unchanged has not been renewed.
+    #[serde(default)]
+    pub renewals: u64,
 }
 
 impl LeaseRecord {
     /// `None` for rubbish.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         (bytes.len() <= crate::record::MAX_RECORD).then(|| serde_json::from_slice(bytes).ok()).flatten()
+    }
+
+    /// The pods in a list of leases that rooms may go to: those that serve, without `me`.
+    pub fn targets(leases: Vec<(String, Bytes)>, me: &Owner) -> Vec<Target> {
+        let leases = leases.into_iter().filter_map(|(pod_id, bytes)| Some((pod_id, Self::parse(&bytes)?)));
+        let is_other = |lease: &Self| lease.boot != me.ownership.boot && lease.peer != me.peer;
+        let others = leases.filter(|(_, lease)| is_other(lease) && !lease.draining);
+        others.map(|(pod_id, lease)| lease.into_target(pod_id)).collect()
+    }
+
+    /// The pod `pod_id`, which holds this lease, as one that rooms may go to.
+    pub(super) fn into_target(self, pod_id: String) -> Target {
+        Target { pod_id, boot: self.boot, peer: self.peer, rooms: self.rooms }
     }
 
     pub(super) fn to_bytes(&self) -> Bytes {

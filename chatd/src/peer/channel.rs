@@ -129,7 +129,7 @@ impl Channel {
     pub fn receive(&mut self, mut bytes: &[u8], said: &mut Vec<u8>) -> Result<(), ChannelError> {
         while !bytes.is_empty() {
             if self.0.read_tls(&mut bytes)? == 0 {
-                // The other end has said that it ends: nothing that follows counts.
+                // The other end has announced the end: what follows is ignored.
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
             let state = self.0.process_new_packets()?;
@@ -147,7 +147,7 @@ impl Channel {
     }
 
     /// Encrypts `bytes` in as few records as can be: see [`Channel::send`].
-    pub fn say(&mut self, bytes: &[u8]) -> Result<(), ChannelError> {
+    pub fn seal(&mut self, bytes: &[u8]) -> Result<(), ChannelError> {
         Ok(self.0.writer().write_all(bytes)?)
     }
 

@@ -35,12 +35,12 @@ fn heard(channel: &mut Channel, bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn record(channel: &mut Channel, text: &[u8]) -> Vec<u8> {
-    channel.say(text).unwrap();
+    channel.seal(text).unwrap();
     sent(channel)
 }
 
 #[test]
-fn what_is_said_arrives_in_any_pieces() {
+fn bytes_arrive_in_order_however_they_are_split() {
     let (mut one, mut two) = pair();
     let text: Vec<u8> = (0..200_000_u32).map(|number| (number % 251) as u8).collect();
     let bytes = record(&mut one, &text);

@@ -1,15 +1,28 @@
 //! One connection between two pods, from dialling or accepting it to the link's end. Does I/O.
 
+use std::io;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Peers;
 use super::error::LinkError;
-use super::handshake::{Dialling, Listening, Peer, Refusal, read_verdict, verdict};
+use super::handshake::{AGREES_ON_CLOSE, Dialling, Listening, Peer, Refusal, read_verdict, verdict};
 use super::link::{self, Wire};
 use super::links::{Choice, DIAL_TIME, LinkId};
+use super::{LinkEvent, Peers};
+use crate::failure_detector::{Dialled, LinkEnd, Suspect};
+
+/// How long an attempt to connect may take that is to show whether anybody listens.
+const ATTEMPT: Duration = Duration::from_millis(200);
+
+/// Whether the system at `address` refuses connections.
+pub async fn attempt(address: &str) -> Dialled {
+    match timeout(ATTEMPT, TcpStream::connect(address)).await {
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Dialled::Refused,
+        _ => Dialled::Other,
+    }
+}
 
 impl Peers {
     /// A dial, from its start to the link's end.
@@ -20,7 +33,7 @@ impl Peers {
             // Another connection to the same pod stays: the table knows.
             Ok(Ok(None)) => {}
             Ok(Err(error)) => {
-                // Most often a pod that is gone: its rooms are taken over, and that is said where it happens.
+                // Most often the pod is gone; the takeover of its rooms is logged by the hub.
                 tracing::debug!(address, %error, "cannot reach a pod");
                 if let Some(refusal) = error.refusal().filter(|refusal| *refusal != Refusal::Oneself) {
                     self.count_refusal(refusal);
@@ -115,10 +128,17 @@ impl Peers {
             // It was removed during the handshake.
             return self.broken(link);
         }
-        self.0.proven.borrow_mut().insert(link, peer.key);
+        let (pod_id, address) = (peer.identity.pod_id.clone(), peer.identity.peer.clone());
+        self.0.proven.borrow_mut().insert(link, (Suspect { boot, pod_id, peer: address }, peer.key));
+        if peer.version >= AGREES_ON_CLOSE {
+            self.change(|links, now| links.may_close(now, link));
+        }
         tracing::info!(pod = peer.identity.pod_id, boot = %boot, "peer link established");
+        self.observed(LinkEvent::Up(boot));
         let error = link::run(wire, &outbox, &self.0.scratch, |frames| self.route(link, boot, frames)).await;
+        let error = if outbox.is_finished() { LinkError::Idle } else { error };
         tracing::info!(pod = peer.identity.pod_id, boot = %boot, reason = %error, "peer link closed");
+        self.ended(link, if error.is_reset() { LinkEnd::Reset } else { LinkEnd::Other });
         self.broken(link);
     }
 }

@@ -30,6 +30,8 @@ pub enum LinkError {
     Frame(#[from] FrameTooLong),
     #[error("a frame without a room")]
     NoRoom,
+    #[error("idle: both sides agreed to close it")]
+    Idle,
     #[error("it was silent for too long")]
     Silent,
     #[error("it did not read for {} s", WRITE_TIME.as_secs())]
@@ -37,6 +39,11 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// The other side's system has ended the connection: the process closed it, or has ended itself.
+    pub fn is_reset(&self) -> bool {
+        matches!(self, Self::Io(error) if hung_up(error))
+    }
+
     /// Why nobody has been proven to be there; `None`: the connection just broke.
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
@@ -45,4 +52,9 @@ impl LinkError {
             _ => None,
         }
     }
+}
+
+/// The other side is not there any more.
+pub fn hung_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }

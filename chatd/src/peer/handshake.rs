@@ -27,9 +27,11 @@ use crate::protocol::token::{KeyPrint, Keyring};
 
 /// The version of the frames that this process speaks, and the oldest that it can speak with an older pod.
 /// Version 1 was without encryption.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Pods that speak less are refused.
 pub const OLDEST_VERSION: u32 = 2;
+/// From this version on the ends of a link can agree to close it. Links with older pods stay.
+pub const AGREES_ON_CLOSE: u32 = 3;
 
 /// The longest message of a handshake, in bytes: a hello with three names of 253 characters (DNS's limit) and room to spare.
 pub const MAX_MESSAGE: usize = 4 * 1024;
@@ -150,7 +152,7 @@ pub fn is_unencrypted(first: &[u8]) -> bool {
     first.len() > 4 && first[4..].starts_with(b"{\"chatd_peer\"")
 }
 
-/// A dialler that has said hello.
+/// A dialler that has sent its hello.
 #[derive(Debug)]
 pub struct Dialling {
     me: Identity,
@@ -165,7 +167,7 @@ pub struct Greeted {
     /// Who the listener is.
     pub peer: Peer,
     /// What both proofs are over.
-    said: Vec<u8>,
+    transcript: Vec<u8>,
 }
 
 /// A listener that has answered.
@@ -175,7 +177,7 @@ pub struct Listening {
     meant: bool,
     version: u32,
     link: Nonce,
-    said: Vec<u8>,
+    transcript: Vec<u8>,
 }
 
 impl Dialling {
@@ -194,12 +196,12 @@ impl Dialling {
     pub fn greeted(self, keys: &Keyring, hello: &[u8], proof: &[u8]) -> Result<Greeted, Refusal> {
         let (identity, to, version, _) = read_hello(&self.me, hello)?;
         let proof: Proof = read(proof)?;
-        let said = said(&self.binding, &self.hello, hello);
-        let key = check_mac(keys, LISTENER, &said, &proof.mac)?;
+        let transcript = transcript(&self.binding, &self.hello, hello);
+        let key = check_mac(keys, LISTENER, &transcript, &proof.mac)?;
         if to != self.me.boot {
             return Err(Refusal::OtherProcess);
         }
-        Ok(Greeted { peer: Peer { identity, version, link: self.nonce, key }, said })
+        Ok(Greeted { peer: Peer { identity, version, link: self.nonce, key }, transcript })
     }
 }
 
@@ -207,14 +209,14 @@ impl Greeted {
     /// The dialler's last message. `last`: the link with this peer that was the last to end here.
     pub fn commit(&self, keys: &Keyring, last: Option<Nonce>) -> Vec<u8> {
         let content = write(&CommitContent { last: last.map(|last| format!("{:032x}", last.0)) });
-        let mac = STANDARD.encode(keys.mac(DIALLER, &both(&self.said, &content)));
+        let mac = STANDARD.encode(keys.mac(DIALLER, &both(&self.transcript, &content)));
         write(&Commit { content: String::from_utf8(content).unwrap_or_default(), mac })
     }
 }
 
 impl Listening {
     /// Answers a hello: the state to go on with, and the two messages to send. One that is for another process is answered too:
-    /// the dialler learns from it who has the address now.
+    /// the answer tells the dialler which process has the address now.
     pub fn answer(
         me: &Identity,
         keys: &Keyring,
@@ -224,9 +226,9 @@ impl Listening {
     ) -> Result<(Self, [Vec<u8>; 2]), Refusal> {
         let (identity, to, version, link) = read_hello(me, theirs)?;
         let mine = hello(me, identity.boot, nonce);
-        let said = said(binding, theirs, &mine);
-        let proof = write(&Proof { mac: STANDARD.encode(keys.mac(LISTENER, &said)) });
-        Ok((Self { identity, meant: to == me.boot, version, link, said }, [mine, proof]))
+        let transcript = transcript(binding, theirs, &mine);
+        let proof = write(&Proof { mac: STANDARD.encode(keys.mac(LISTENER, &transcript)) });
+        Ok((Self { identity, meant: to == me.boot, version, link, transcript }, [mine, proof]))
     }
 
     /// This process is the one that was dialled. If not, nothing follows.
@@ -237,7 +239,7 @@ impl Listening {
     /// Checks the dialler's last message: who it is, and the last link with this process that it has seen end.
     pub fn committed(self, keys: &Keyring, commit: &[u8]) -> Result<(Peer, Option<Nonce>), Refusal> {
         let commit: Commit = read(commit)?;
-        let key = check_mac(keys, DIALLER, &both(&self.said, commit.content.as_bytes()), &commit.mac)?;
+        let key = check_mac(keys, DIALLER, &both(&self.transcript, commit.content.as_bytes()), &commit.mac)?;
         if !self.meant {
             return Err(Refusal::OtherProcess);
         }
@@ -294,7 +296,7 @@ fn read_hello(me: &Identity, message: &[u8]) -> Result<(Identity, PodBoot, u32, 
 }
 
 /// What proofs are over.
-fn said(binding: &Binding, dialler: &[u8], listener: &[u8]) -> Vec<u8> {
+fn transcript(binding: &Binding, dialler: &[u8], listener: &[u8]) -> Vec<u8> {
     both(binding, &both(dialler, listener))
 }
 

@@ -64,10 +64,10 @@ fn another_key_is_refused_by_both() {
     // A dialler that goes on all the same gets no further.
     let dialling = to_two(&one, 7);
     let (listening, [hello, _]) = answer(&two, &ring(2), 8, dialling.hello()).unwrap();
-    let said = said(&CHANNEL, dialling.hello(), &hello);
+    let transcript = transcript(&CHANNEL, dialling.hello(), &hello);
     let key = ring(1).verify_mac("", b"", &ring(1).mac("", b"")).unwrap();
     let peer = Peer { identity: two, version: VERSION, link: Nonce(7), key };
-    let forged = Greeted { peer, said }.commit(&ring(1), None);
+    let forged = Greeted { peer, transcript }.commit(&ring(1), None);
     assert_eq!(listening.committed(&ring(2), &forged), Err(Refusal::WrongKey));
 }
 
@@ -113,11 +113,11 @@ fn proofs_are_good_for_their_channel_only() {
     let other: Binding = [6; 32];
     let dialling = to_two(&one, 7);
     let (listening, [hello, proof]) = Listening::answer(&two, &keys, Nonce(8), &other, dialling.hello()).unwrap();
-    let said = said(&CHANNEL, dialling.hello(), &hello);
+    let transcript = transcript(&CHANNEL, dialling.hello(), &hello);
     assert_eq!(dialling.greeted(&keys, &hello, &proof).unwrap_err(), Refusal::WrongKey);
     // A dialler that goes on all the same.
     let key = keys.verify_mac("", b"", &keys.mac("", b"")).unwrap();
-    let greeted = Greeted { peer: Peer { identity: two, version: VERSION, link: Nonce(7), key }, said };
+    let greeted = Greeted { peer: Peer { identity: two, version: VERSION, link: Nonce(7), key }, transcript };
     assert_eq!(listening.committed(&keys, &greeted.commit(&keys, None)), Err(Refusal::WrongKey));
 }
 
@@ -134,7 +134,7 @@ fn each_side_says_whom_it_means() {
     // The listener has heard another dialler's hello.
     let dialling = to_two(&one, 7);
     let text = String::from_utf8(super::hello(&two, PodBoot(9), Nonce(8))).unwrap();
-    let proof = STANDARD.encode(keys.mac(LISTENER, &said(&CHANNEL, dialling.hello(), text.as_bytes())));
+    let proof = STANDARD.encode(keys.mac(LISTENER, &transcript(&CHANNEL, dialling.hello(), text.as_bytes())));
     let proof = write(&Proof { mac: proof });
     assert_eq!(dialling.greeted(&keys, text.as_bytes(), &proof).unwrap_err(), Refusal::OtherProcess);
 }
@@ -164,10 +164,12 @@ fn later_versions_are_met_and_older_ones_refused() {
     let (two, keys) = (pod(2), ring(1));
     let say = |version: u32| {
         let text = String::from_utf8(to_two(&pod(1), 7).hello().to_vec()).unwrap();
-        let text = text.replace("\"chatd_peer\":2", &format!("\"chatd_peer\":{version},\"later\":[1]"));
+        let text =
+            text.replace(&format!("\"chatd_peer\":{VERSION}"), &format!("\"chatd_peer\":{version},\"later\":[1]"));
         answer(&two, &keys, 8, text.as_bytes()).map(|(listening, _)| listening.version)
     };
     assert_eq!(say(9).unwrap(), VERSION);
+    assert_eq!(say(OLDEST_VERSION).unwrap(), OLDEST_VERSION);
     assert_eq!(say(1).unwrap_err(), Refusal::TooOld(1));
 }
 

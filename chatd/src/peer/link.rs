@@ -2,17 +2,17 @@
 //! which connections stay.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::channel::Channel;
-use super::error::{LinkError, MAX_UNPROVEN};
+use super::error::{LinkError, MAX_UNPROVEN, hung_up};
 use super::handshake::{MAX_MESSAGE, Refusal, is_unencrypted};
 use super::outbox::{Outbox, PING};
 use crate::peer_protocol::{FrameTooLong, MAX_FRAME, split};
@@ -40,7 +40,7 @@ pub struct Wire {
     stream: TcpStream,
     channel: Channel,
     /// Has been read, and not been taken yet.
-    said: Vec<u8>,
+    plaintext: Vec<u8>,
     received: usize,
 }
 
@@ -64,7 +64,7 @@ impl Wire {
 
     fn new(stream: TcpStream, channel: Channel) -> Result<Self, LinkError> {
         stream.set_nodelay(true)?;
-        Ok(Self { stream, channel, said: Vec::new(), received: 0 })
+        Ok(Self { stream, channel, plaintext: Vec::new(), received: 0 })
     }
 
     /// What secures it, for the handshake.
@@ -89,21 +89,21 @@ impl Wire {
 
     /// Sends bytes in one record.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
-        self.channel.say(bytes)?;
+        self.channel.seal(bytes)?;
         self.flush().await
     }
 
     /// Reads one message of the handshake.
     pub async fn read_message(&mut self) -> Result<Vec<u8>, LinkError> {
         loop {
-            if let Some((length, rest)) = self.said.split_first_chunk::<4>() {
+            if let Some((length, rest)) = self.plaintext.split_first_chunk::<4>() {
                 let length = u32::from_be_bytes(*length) as usize;
                 if length > MAX_MESSAGE {
                     return Err(LinkError::MessageTooLong);
                 }
                 if let Some(message) = rest.get(..length) {
                     let message = message.to_vec();
-                    self.said.drain(..4 + length);
+                    self.plaintext.drain(..4 + length);
                     return Ok(message);
                 }
             }
@@ -124,9 +124,9 @@ impl Wire {
         if self.received > MAX_UNPROVEN {
             return Err(LinkError::TooMuch);
         }
-        let received = self.channel.receive(&bytes[..count], &mut self.said);
+        let received = self.channel.receive(&bytes[..count], &mut self.plaintext);
         if received.is_err() {
-            // The other side is told what is wrong, if it can be told at once.
+            // Sends the other side the reason, if the socket takes it at once.
             let _ = self.channel.send(&mut Direct(|slices: &[IoSlice<'_>]| self.stream.try_write_vectored(slices)));
         }
         Ok(received?)
@@ -144,10 +144,6 @@ impl Wire {
         }
         Ok(())
     }
-}
-
-fn hung_up(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 /// Writes to a socket what it takes at once.
@@ -174,14 +170,14 @@ pub async fn run(
     scratch: &Scratch,
     take: impl FnMut(&[u8]) -> Result<(), LinkError>,
 ) -> LinkError {
-    let Wire { mut stream, channel, said, .. } = wire;
+    let Wire { mut stream, channel, plaintext, .. } = wire;
     let channel = RefCell::new(channel);
     let (reader, writer) = stream.split();
     outbox.heard();
     let ended = tokio::select! {
         // What has come counts before the time that has passed.
         biased;
-        ended = read(reader, &channel, said, outbox, scratch, take) => ended,
+        ended = read(reader, &channel, plaintext, outbox, scratch, take) => ended,
         ended = write(writer, &channel, outbox) => ended,
         error = outbox.given_up() => Err(error),
     };
@@ -194,28 +190,28 @@ pub async fn run(
 async fn read(
     mut reader: ReadHalf<'_>,
     channel: &RefCell<Channel>,
-    mut said: Vec<u8>,
+    mut plaintext: Vec<u8>,
     outbox: &Outbox,
     scratch: &Scratch,
     mut take: impl FnMut(&[u8]) -> Result<(), LinkError>,
 ) -> Result<(), LinkError> {
     loop {
-        let whole = whole_frames(&said)?;
+        let whole = whole_frames(&plaintext)?;
         if whole > 0 {
-            if said[..whole] != PING {
-                take(&said[..whole])?;
+            if plaintext[..whole] != PING {
+                take(&plaintext[..whole])?;
             }
-            said.drain(..whole);
+            plaintext.drain(..whole);
         }
-        if said.is_empty() && said.capacity() > READ {
-            said = Vec::new();
+        if plaintext.is_empty() && plaintext.capacity() > READ {
+            plaintext = Vec::new();
         }
         let count = poll_fn(|context| {
             let mut bytes = scratch.0.borrow_mut();
             let mut bytes = ReadBuf::new(&mut bytes);
             ready!(Pin::new(&mut reader).poll_read(context, &mut bytes))?;
             let mut channel = channel.borrow_mut();
-            channel.receive(bytes.filled(), &mut said)?;
+            channel.receive(bytes.filled(), &mut plaintext)?;
             if channel.wants_to_send() {
                 outbox.wake();
             }
@@ -237,11 +233,16 @@ fn whole_frames(bytes: &[u8]) -> Result<usize, FrameTooLong> {
     Ok(bytes.len() - rest.len())
 }
 
-async fn write(writer: WriteHalf<'_>, channel: &RefCell<Channel>, outbox: &Outbox) -> Result<(), LinkError> {
+async fn write(mut writer: WriteHalf<'_>, channel: &RefCell<Channel>, outbox: &Outbox) -> Result<(), LinkError> {
     let mut batch = Vec::new();
     loop {
         outbox.take(&mut batch);
         if batch.is_empty() && !channel.borrow().wants_to_send() {
+            if outbox.is_finished() {
+                // What the other side has sent is read to its end: closed before that, the connection would be reset.
+                writer.shutdown().await?;
+                return pending().await;
+            }
             outbox.filled().await;
             continue;
         }
@@ -249,7 +250,7 @@ async fn write(writer: WriteHalf<'_>, channel: &RefCell<Channel>, outbox: &Outbo
         flush(&writer, channel, outbox).await?;
         for piece in batch.chunks(PIECE) {
             outbox.writing(unwritten);
-            channel.borrow_mut().say(piece)?;
+            channel.borrow_mut().seal(piece)?;
             flush(&writer, channel, outbox).await?;
             unwritten -= piece.len();
         }

@@ -7,10 +7,15 @@
 //!
 //! A dial is for one process, named by its boot, and the address is only a hint: another process that answers
 //! there does not become the link, whatever it can prove.
+//!
+//! Links that nobody needs are closed ([`super::idle`]).
+
+mod closing;
 
 use std::collections::{HashMap, VecDeque};
 
 use super::handshake::Nonce;
+use super::idle::{Idle, IdleRules, Stage, Wish, Word};
 use crate::protocol::PodBoot;
 
 /// From the wish for a link to its being up or the peer counting as unreachable, in milliseconds.
@@ -40,6 +45,15 @@ pub enum Action {
     Down { boot: PodBoot },
     /// A dial came to nothing. `gone`: another process of the deployment has its address now.
     Unreachable { boot: PodBoot, gone: bool },
+    /// Ask each shard whether it needs the link; then [`Links::shard_answered`]. Which does not need it gives it up, until
+    /// [`Action::Up`] or a dial.
+    AskShards { boot: PodBoot, query: u64 },
+    /// Send this word over the link, after what waits for it.
+    Say { link: LinkId, word: Word },
+    /// These frames have come over the link, and can be routed now.
+    Route { link: LinkId, boot: PodBoot, frames: Vec<u8> },
+    /// Both ends have agreed to end the link: close the connection once all is written.
+    Over { link: LinkId },
 }
 
 /// What a dialler does once the listener has proven itself.
@@ -53,7 +67,7 @@ pub enum Choice {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum DialStage {
     Connecting,
     /// The commit is on its way.
     Committed,
@@ -67,7 +81,7 @@ struct Dial {
     address: String,
     started: u64,
     nonce: Nonce,
-    stage: Stage,
+    stage: DialStage,
 }
 
 #[derive(Debug)]
@@ -76,6 +90,8 @@ struct Link {
     /// This pod dialled it.
     mine: bool,
     nonce: Nonce,
+    /// `None`: the peer cannot agree on its end, and it stays.
+    idle: Option<Idle>,
 }
 
 /// See the module's documentation.
@@ -89,13 +105,22 @@ pub struct Links {
     failed: HashMap<PodBoot, (u64, bool)>,
     ended: VecDeque<(PodBoot, Nonce)>,
     actions: Vec<Action>,
+    rules: IdleRules,
+    shards: usize,
+    last_query: u64,
+    /// When idle links are looked for next (ms).
+    look_at: u64,
 }
 
 impl Links {
-    /// No links; `me` is this process.
-    pub fn new(me: PodBoot) -> Self {
+    /// No links; `me` is this process, which has so many shards.
+    pub fn new(me: PodBoot, shards: usize, rules: IdleRules) -> Self {
         Self {
             me,
+            rules,
+            shards,
+            last_query: 0,
+            look_at: u64::MAX,
             last_id: 0,
             dials: HashMap::new(),
             by_boot: HashMap::new(),
@@ -119,9 +144,9 @@ impl Links {
     /// Somebody wants a link to the process with `boot`, which listens at `address`. `nonce`: for the handshake, if it comes to
     /// one.
     pub fn dial(&mut self, now: u64, boot: PodBoot, address: &str, nonce: Nonce) {
+        let wish = Wish { since: now, address: address.to_owned(), nonce };
         if self.by_boot.contains_key(&boot) {
-            self.actions.push(Action::Up { boot });
-            return;
+            return self.wanted(now, boot, wish);
         }
         if self.dials.contains_key(&boot) {
             return;
@@ -135,10 +160,15 @@ impl Links {
         if self.failed.len() >= MAX_DIALS {
             self.failed.retain(|_, (started, _)| now < *started + SHARED_FOR);
         }
+        self.start_dial(boot, wish);
+    }
+
+    fn start_dial(&mut self, boot: PodBoot, wish: Wish) {
+        let Wish { since, address, nonce } = wish;
         let link = self.arrived();
-        let dial = Dial { id: link, address: address.to_owned(), started: now, nonce, stage: Stage::Connecting };
+        let dial = Dial { id: link, address: address.clone(), started: since, nonce, stage: DialStage::Connecting };
         self.dials.insert(boot, dial);
-        self.actions.push(Action::Connect { link, address: address.to_owned() });
+        self.actions.push(Action::Connect { link, address });
     }
 
     /// What a dial's handshake needs: the process that it is for, and its nonce.
@@ -160,7 +190,7 @@ impl Links {
             self.give_up(wanted, gone);
             return Choice::Leave;
         }
-        dial.stage = Stage::Committed;
+        dial.stage = DialStage::Committed;
         let last = self.ended.iter().rev().find(|(ended, _)| *ended == boot).map(|(_, nonce)| *nonce);
         Choice::Commit { last }
     }
@@ -170,7 +200,7 @@ impl Links {
         let Some((boot, nonce)) = self.committed(link) else {
             return false;
         };
-        self.come_up(boot, Link { id: link, mine: true, nonce });
+        self.come_up(boot, Link { id: link, mine: true, nonce, idle: None });
         true
     }
 
@@ -179,7 +209,7 @@ impl Links {
         if let Some((boot, _)) = self.committed(link)
             && let Some(dial) = self.dials.get_mut(&boot)
         {
-            dial.stage = Stage::Awaited;
+            dial.stage = DialStage::Awaited;
         }
     }
 
@@ -191,7 +221,7 @@ impl Links {
         }
         let mine_stays = match self.by_boot.get(&boot) {
             Some(current) => current.mine && last != Some(current.nonce) && self.me < boot,
-            None => self.me < boot && self.dials.get(&boot).is_some_and(|dial| dial.stage == Stage::Committed),
+            None => self.me < boot && self.dials.get(&boot).is_some_and(|dial| dial.stage == DialStage::Committed),
         };
         if mine_stays {
             return false;
@@ -200,7 +230,7 @@ impl Links {
             self.actions.push(Action::Close { link: current });
             self.broken(current);
         }
-        self.come_up(boot, Link { id: link, mine: false, nonce });
+        self.come_up(boot, Link { id: link, mine: false, nonce, idle: None });
         true
     }
 
@@ -216,15 +246,21 @@ impl Links {
         let Some(boot) = self.by_boot.iter().find(|(_, up)| up.id == link).map(|(boot, _)| *boot) else {
             return;
         };
-        let Some(up) = self.by_boot.remove(&boot) else {
-            return;
-        };
+        match self.remove(boot).map(|idle| idle.stage) {
+            // No shard uses it any more.
+            Some(Stage::Offered { wish, .. }) => wish.into_iter().for_each(|wish| self.start_dial(boot, wish)),
+            _ => self.actions.push(Action::Down { boot }),
+        }
+    }
+
+    fn remove(&mut self, boot: PodBoot) -> Option<Idle> {
+        let up = self.by_boot.remove(&boot)?;
         self.ended.retain(|(ended, _)| *ended != boot);
         self.ended.push_back((boot, up.nonce));
         if self.ended.len() > MAX_ENDED {
             self.ended.pop_front();
         }
-        self.actions.push(Action::Down { boot });
+        up.idle
     }
 
     /// Time has passed (ms).
@@ -237,11 +273,13 @@ impl Links {
             self.actions.push(Action::Close { link });
             self.give_up(boot, false);
         }
+        self.close_idle(now);
     }
 
     /// When [`Links::tick`] has something to do next (ms).
     pub fn next_deadline(&self) -> Option<u64> {
-        self.dials.values().map(|dial| dial.started + DIAL_TIME).min()
+        let look = Some(self.look_at).filter(|at| *at < u64::MAX);
+        self.dials.values().map(|dial| dial.started + DIAL_TIME).chain(look).min()
     }
 
     /// The link to the pod with `boot`.
@@ -260,7 +298,8 @@ impl Links {
     }
 
     fn committed(&self, link: LinkId) -> Option<(PodBoot, Nonce)> {
-        self.dialled(link).filter(|(boot, _)| self.dials.get(boot).is_some_and(|dial| dial.stage == Stage::Committed))
+        self.dialled(link)
+            .filter(|(boot, _)| self.dials.get(boot).is_some_and(|dial| dial.stage == DialStage::Committed))
     }
 
     fn give_up(&mut self, boot: PodBoot, gone: bool) {
@@ -271,7 +310,7 @@ impl Links {
     }
 
     fn come_up(&mut self, boot: PodBoot, up: Link) {
-        let dial = self.dials.remove(&boot).filter(|dial| dial.id != up.id && dial.stage != Stage::Awaited);
+        let dial = self.dials.remove(&boot).filter(|dial| dial.id != up.id && dial.stage != DialStage::Awaited);
         self.actions.extend(dial.map(|dial| Action::Close { link: dial.id }));
         self.failed.remove(&boot);
         self.by_boot.insert(boot, up);

@@ -24,7 +24,7 @@ fn dialled(links: &mut Links) -> LinkId {
 
 #[test]
 fn dials_are_shared_and_answered_at_once_while_up() {
-    let mut links = Links::new(LOW);
+    let mut links = Links::new(LOW, 1, IdleRules::USUAL);
     let link = dialled(&mut links);
     links.dial(10, HIGH, "b:1", Nonce(2));
     assert_eq!(links.take_actions(), []);
@@ -41,7 +41,7 @@ fn dials_are_shared_and_answered_at_once_while_up() {
 
 #[test]
 fn a_failed_dial_counts_for_a_second() {
-    let mut links = Links::new(LOW);
+    let mut links = Links::new(LOW, 1, IdleRules::USUAL);
     let link = dialled(&mut links);
     links.failed(link);
     assert_eq!(links.take_actions(), [UNREACHABLE]);
@@ -53,7 +53,7 @@ fn a_failed_dial_counts_for_a_second() {
 
 #[test]
 fn a_dial_ends_after_its_time() {
-    let mut links = Links::new(LOW);
+    let mut links = Links::new(LOW, 1, IdleRules::USUAL);
     let link = dialled(&mut links);
     assert_eq!(links.next_deadline(), Some(DIAL_TIME));
     links.tick(DIAL_TIME - 1);
@@ -68,7 +68,7 @@ fn a_dial_ends_after_its_time() {
 #[test]
 fn another_process_than_was_dialled_does_not_become_the_link() {
     for (address, gone) in [("b:1", true), ("c:1", false)] {
-        let mut links = Links::new(LOW);
+        let mut links = Links::new(LOW, 1, IdleRules::USUAL);
         let link = dialled(&mut links);
         assert_eq!(links.greeted(link, PodBoot(3), address), Choice::Leave);
         assert_eq!(links.take_actions(), [Action::Unreachable { boot: HIGH, gone }]);
@@ -84,7 +84,7 @@ fn another_process_than_was_dialled_does_not_become_the_link() {
 
 #[test]
 fn a_link_that_the_other_side_has_made_answers_the_dial() {
-    let mut links = Links::new(LOW);
+    let mut links = Links::new(LOW, 1, IdleRules::USUAL);
     let link = dialled(&mut links);
     let theirs = links.arrived();
     assert!(links.offered(theirs, HIGH, Nonce(2), None));
@@ -94,7 +94,7 @@ fn a_link_that_the_other_side_has_made_answers_the_dial() {
 
 #[test]
 fn oneself_is_unreachable() {
-    let mut links = Links::new(LOW);
+    let mut links = Links::new(LOW, 1, IdleRules::USUAL);
     links.dial(0, LOW, "me:1", Nonce(1));
     assert_eq!(links.take_actions(), [Action::Unreachable { boot: LOW, gone: false }]);
     let link = links.arrived();
@@ -103,7 +103,7 @@ fn oneself_is_unreachable() {
 
 #[test]
 fn dials_are_bounded() {
-    let mut links = Links::new(LOW);
+    let mut links = Links::new(LOW, 1, IdleRules::USUAL);
     for number in 0..=MAX_DIALS as u64 {
         links.dial(0, PodBoot(10 + number), "b:1", Nonce(number.into()));
     }
@@ -113,7 +113,7 @@ fn dials_are_bounded() {
 #[test]
 fn a_fresh_link_replaces_one_that_only_this_side_believes_in() {
     for (me, other) in [(LOW, HIGH), (HIGH, LOW)] {
-        let mut links = Links::new(me);
+        let mut links = Links::new(me, 1, IdleRules::USUAL);
         links.dial(0, other, "b:1", Nonce(1));
         let [Action::Connect { link: old, .. }] = links.take_actions()[..] else { panic!() };
         links.greeted(old, other, "b:1");
@@ -194,6 +194,7 @@ impl World {
                     self.believed[pod] = false;
                 }
                 Action::Unreachable { .. } => {}
+                action => panic!("no link is idle for so long: {action:?}"),
             }
             assert_eq!(self.pods[pod].to(Self::boot(1 - pod)).is_some(), self.pods[pod].len() == 1);
         }
@@ -296,7 +297,7 @@ fn both_sides_come_to_the_same_link_in_any_order() {
     for seed in 0..3_000 {
         let mut random = StdRng::seed_from_u64(seed);
         let mut world = World {
-            pods: [Links::new(LOW), Links::new(HIGH)],
+            pods: [Links::new(LOW, 1, IdleRules::USUAL), Links::new(HIGH, 1, IdleRules::USUAL)],
             wires: Vec::new(),
             now: 0,
             believed: [false; 2],

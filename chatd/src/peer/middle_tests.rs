@@ -76,7 +76,7 @@ impl Middle {
 /// A process without the key, at an address where a pod was: it passes the handshake on, and then does with what the two say as
 /// it likes.
 #[test]
-fn a_process_in_the_middle_changes_nothing_that_is_said() {
+fn a_process_in_the_middle_cannot_change_a_frame() {
     on_one_thread(async {
         for does in [As::Changed, As::Twice, As::Reflected] {
             let (mut one, mut two) = (pod(1, 1).await, pod(2, 1).await);

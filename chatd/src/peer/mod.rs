@@ -4,12 +4,14 @@
 //! bytes. This file joins them to sockets and to the shards' mailboxes.
 
 pub mod channel;
-mod connecting;
+pub mod connecting;
 mod error;
 pub mod handshake;
+pub mod idle;
 pub mod link;
 pub mod links;
 mod outbox;
+mod routing;
 mod strangers;
 
 use std::cell::{Cell, RefCell};
@@ -25,14 +27,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::peer_protocol;
+use crate::failure_detector::{LinkEnd, Suspect};
 use crate::protocol::PodBoot;
 use crate::protocol::token::{KeyPrint, Keyring};
 use crate::shard;
 use crate::shard::message::ShardMessage;
 use channel::{ChannelError, Channels};
-use error::LinkError;
 use handshake::{Identity, Nonce, REASONS, Refusal};
+use idle::IdleRules;
 use link::Scratch;
 use links::{Action, LinkId, Links};
 use outbox::{LATE_LOOK, LOOK, Outbox};
@@ -40,6 +42,14 @@ use strangers::Strangers;
 
 /// What strangers do is logged this often at most (ms).
 const COMPLAIN_EVERY: u64 = 1_000;
+
+/// A link has come up, or has ended by itself.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "fields are named by their types")]
+pub enum LinkEvent {
+    Up(PodBoot),
+    Ended(Suspect, LinkEnd),
+}
 
 /// The pod's links. Cheap to clone; lives on one thread.
 #[derive(Debug, Clone)]
@@ -57,12 +67,15 @@ struct Inner {
     /// Of the links that are up.
     outboxes: RefCell<HashMap<LinkId, Rc<Outbox>>>,
     tasks: RefCell<HashMap<LinkId, AbortHandle>>,
-    /// The keys with which the peers of the links that are up have proven themselves.
-    proven: RefCell<HashMap<LinkId, KeyPrint>>,
+    /// Who is at the other end of the links that are up, and the key with which it has proven itself.
+    proven: RefCell<HashMap<LinkId, (Suspect, KeyPrint)>>,
     strangers: RefCell<Strangers>,
     /// When strangers may be complained of again (ms).
     complain_from: Cell<u64>,
     lost: Cell<u64>,
+    closed: Cell<u64>,
+    /// Who wants to hear of links that come up and end.
+    observer: RefCell<Option<UnboundedSender<LinkEvent>>>,
     /// Connections that did not become links since nobody was proven to be there, by [`REASONS`].
     refused: Cell<[u64; REASONS.len()]>,
 }
@@ -78,9 +91,10 @@ impl Peers {
         keys: Arc<Keyring>,
         random: StdRng,
         shards: Vec<UnboundedSender<ShardMessage>>,
+        idle: IdleRules,
     ) -> Result<Self, ChannelError> {
         Ok(Self(Rc::new(Inner {
-            links: RefCell::new(Links::new(me.boot)),
+            links: RefCell::new(Links::new(me.boot, shards.len(), idle)),
             me,
             keys: RefCell::new(keys),
             channels: Channels::new()?,
@@ -93,6 +107,8 @@ impl Peers {
             strangers: RefCell::default(),
             complain_from: Cell::new(0),
             lost: Cell::new(0),
+            closed: Cell::new(0),
+            observer: RefCell::default(),
             refused: Cell::default(),
         })))
     }
@@ -102,7 +118,7 @@ impl Peers {
         tokio::join!(self.accept(listener), self.look_after());
     }
 
-    /// One timer for all links: pings go out together, and who is silent is given up.
+    /// One timer for all links: it sends pings, and ends the links of silent peers.
     async fn look_after(&self) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -148,23 +164,43 @@ impl Peers {
         self.change(|links, now| links.dial(now, boot, address, nonce));
     }
 
+    /// From now on `observer` hears of links that come up and end.
+    pub fn observe(&self, observer: UnboundedSender<LinkEvent>) {
+        self.0.observer.replace(Some(observer));
+    }
+
+    fn observed(&self, event: LinkEvent) {
+        if let Some(observer) = &*self.0.observer.borrow() {
+            let _ = observer.send(event);
+        }
+    }
+
     /// Sends whole frames over this link to the pod with boot `to`; if it is gone they are lost, as the shards will hear.
     pub fn send(&self, to: PodBoot, link: LinkId, bytes: Vec<u8>) {
         if self.0.links.borrow().to(to) != Some(link) {
             return;
         }
-        let fits = self.0.outboxes.borrow().get(&link).is_some_and(|outbox| outbox.push(bytes));
-        if !fits {
+        self.change(|links, now| links.frames_go(now, to));
+        if !self.queue(link, bytes) {
             tracing::warn!(peer = %to, "closed a peer link: too many bytes are queued");
             self.close(link);
             self.broken(link);
         }
     }
 
+    fn queue(&self, link: LinkId, bytes: Vec<u8>) -> bool {
+        self.0.outboxes.borrow().get(&link).is_some_and(|outbox| outbox.push(bytes))
+    }
+
+    /// What a shard says to [`ShardMessage::ReleaseLink`].
+    pub fn shard_answered(&self, boot: PodBoot, query: u64, needed: bool) {
+        self.change(|links, now| links.shard_answered(now, boot, query, needed));
+    }
+
     /// Links to peers that have proven themselves with a key which is none any more end; they may come again with another.
     pub fn set_keys(&self, keys: Arc<Keyring>) {
         let mut unproven: Vec<LinkId> =
-            self.0.proven.borrow().iter().filter(|(_, key)| !keys.has(**key)).map(|(link, _)| *link).collect();
+            self.0.proven.borrow().iter().filter(|(_, (_, key))| !keys.has(*key)).map(|(link, _)| *link).collect();
         unproven.sort_unstable();
         self.0.keys.replace(keys);
         for link in unproven {
@@ -174,7 +210,7 @@ impl Peers {
         }
     }
 
-    /// Ends dials that have taken too long.
+    /// Ends dials that have taken too long, and links that nobody needs.
     pub fn tick(&self) {
         self.change(Links::tick);
     }
@@ -192,6 +228,11 @@ impl Peers {
     /// How many links have broken so far.
     pub fn lost(&self) -> u64 {
         self.0.lost.get()
+    }
+
+    /// How many links have been closed so far since neither side needed them.
+    pub fn closed(&self) -> u64 {
+        self.0.closed.get()
     }
 
     /// How many connections did not become links since nobody was proven to be there, by [`REASONS`].
@@ -249,6 +290,22 @@ impl Peers {
                 self.tell_all(|| ShardMessage::PeerDown { boot });
             }
             Action::Unreachable { boot, gone } => self.tell_all(|| ShardMessage::PeerUnreachable { boot, gone }),
+            Action::AskShards { boot, query } => self.tell_all(|| ShardMessage::ReleaseLink { boot, query }),
+            Action::Say { link, word } => {
+                self.queue(link, word.encode().to_vec());
+            }
+            Action::Route { link, boot, frames } => {
+                if self.route(link, boot, &frames).is_err() {
+                    self.close(link);
+                    self.broken(link);
+                }
+            }
+            Action::Over { link } => {
+                self.0.closed.set(self.0.closed.get() + 1);
+                if let Some(outbox) = self.0.outboxes.borrow().get(&link) {
+                    outbox.finish();
+                }
+            }
         }
     }
 
@@ -270,6 +327,7 @@ impl Peers {
     }
 
     fn close(&self, link: LinkId) {
+        self.ended(link, LinkEnd::Other);
         self.0.forget(link);
         let task = self.0.tasks.borrow_mut().remove(&link);
         if let Some(task) = task {
@@ -281,29 +339,11 @@ impl Peers {
         self.change(|links, _| links.broken(link));
     }
 
-    /// Hands whole frames to the shards that have their rooms; neighbours for one shard stay in one piece.
-    fn route(&self, link: LinkId, from: PodBoot, frames: &[u8]) -> Result<(), LinkError> {
-        if self.0.links.borrow().to(from) != Some(link) {
-            return Ok(());
+    /// A connection that was a link has ended, and so has its part as a sign of its peer's life.
+    fn ended(&self, link: LinkId, end: LinkEnd) {
+        if let Some((peer, _)) = self.0.proven.borrow_mut().remove(&link) {
+            self.observed(LinkEvent::Ended(peer, end));
         }
-        let shards = self.0.shards.len();
-        let mut batches: Vec<Vec<u8>> = vec![Vec::new(); shards];
-        let mut rest = frames;
-        while let Some((payload, after)) = peer_protocol::split(rest)? {
-            let whole = &rest[..rest.len() - after.len()];
-            rest = after;
-            if payload.is_empty() {
-                continue;
-            }
-            let room = peer_protocol::peek_room(payload).ok_or(LinkError::NoRoom)?;
-            batches[room.shard(shards)].extend_from_slice(whole);
-        }
-        for (shard, bytes) in self.0.shards.iter().zip(batches) {
-            if !bytes.is_empty() {
-                let _ = shard.send(ShardMessage::Frames { from, bytes });
-            }
-        }
-        Ok(())
     }
 }
 
@@ -316,6 +356,9 @@ impl Inner {
     }
 }
 
+#[cfg(test)]
+#[path = "idle_tests.rs"]
+mod idle_tests;
 #[cfg(test)]
 #[path = "middle_tests.rs"]
 mod middle_tests;

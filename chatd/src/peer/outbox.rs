@@ -31,6 +31,8 @@ pub struct Outbox {
     queue: RefCell<Vec<u8>>,
     /// Of the batch that is being written.
     unwritten: Cell<usize>,
+    /// Nothing more will be queued.
+    finished: Cell<bool>,
     filled: Notify,
     /// Looks since the peer was heard, since something was written to it, and since it began not to read.
     silent: Cell<u32>,
@@ -64,6 +66,16 @@ impl Outbox {
     /// Returns when there may be something to write.
     pub async fn filled(&self) {
         self.filled.notified().await;
+    }
+
+    /// The link is over: when all is written, this side ends.
+    pub fn finish(&self) {
+        self.finished.set(true);
+        self.wake();
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.finished.get()
     }
 
     pub fn wake(&self) {
@@ -111,7 +123,7 @@ impl Outbox {
         }
         let quiet = self.quiet.get() + 1;
         self.quiet.set(quiet);
-        if quiet >= PING_LOOKS && !waiting {
+        if quiet >= PING_LOOKS && !waiting && !self.is_finished() {
             self.quiet.set(0);
             self.push(PING.to_vec());
         }

@@ -31,12 +31,16 @@ fn ring(secret: u8) -> Arc<Keyring> {
 }
 
 pub(super) async fn pod(boot: u64, key: u8) -> Pod {
+    pod_with(boot, key, IdleRules::USUAL).await
+}
+
+pub(super) async fn pod_with(boot: u64, key: u8, idle: IdleRules) -> Pod {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (senders, shards) = (0..SHARDS).map(|_| unbounded_channel()).unzip();
     let boot = PodBoot(boot);
     let me = Identity { pod_id: format!("chat-{boot}"), uid: String::new(), boot, peer: address.clone() };
-    let peers = Peers::new(me, ring(key), StdRng::seed_from_u64(boot.0), senders).unwrap();
+    let peers = Peers::new(me, ring(key), StdRng::seed_from_u64(boot.0), senders, idle).unwrap();
     let serving = peers.clone();
     spawn_local(async move { serving.serve(listener).await });
     Pod { peers, shards, address, boot }

@@ -9,13 +9,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::figures::Figures;
 use super::message::PodEvent;
 use crate::directory::any::AnyDirectory;
-use crate::directory::{Answer, Directory, Key, NoAnswer, Request};
+use crate::directory::{Answer, Directory, DirectoryConnection, Key, NoAnswer, Request};
 use crate::ids::Ticket;
 use crate::shard::message::ShardMessage;
 
@@ -51,7 +52,7 @@ enum OfPods {
 struct Shared {
     /// When it was last sent.
     sent: Option<Instant>,
-    /// Who waits for the next one: it is sent after each of them asked, so that it tells nobody what was before.
+    /// Tasks that wait for the next reading. It is sent after each of them asked, so none gets a stale answer.
     waiting: Vec<(usize, Ticket)>,
 }
 
@@ -115,7 +116,7 @@ impl Asking {
         let started = Instant::now();
         let answer = self.ask(request).await;
         if answer.is_err() {
-            // A directory that has been away for a while refuses at once. Who asks again at once would turn without end.
+            // A directory that has been away for a while refuses at once. Asking again at once would be a busy loop.
             sleep(LEAST_REFUSAL.saturating_sub(started.elapsed())).await;
         }
         for (shard, ticket) in waiting {
@@ -131,6 +132,34 @@ impl Asking {
             let answer = asking.ask(request).await;
             let _ = asking.0.events.send(PodEvent::LeaseAnswered(ticket, answer));
         });
+    }
+
+    pub fn for_detector(&self, ticket: Ticket, request: Request) {
+        let asking = self.clone();
+        spawn_local(async move {
+            let answer = asking.ask(request).await;
+            let _ = asking.0.events.send(PodEvent::DetectorAnswered(ticket, answer));
+        });
+    }
+
+    pub fn for_admin(&self, request: Request, reply: oneshot::Sender<Result<Answer, NoAnswer>>) {
+        let asking = self.clone();
+        spawn_local(async move {
+            // Nobody waits any more if the answer cannot be sent.
+            let _ = reply.send(asking.ask(request).await);
+        });
+    }
+
+    /// This process's connection to the server that has `key`.
+    pub fn connection(&self, key: &Key) -> Option<DirectoryConnection> {
+        self.0.directory.connection(key)
+    }
+
+    /// Tells the pod of each connection to the directory that is made or lost.
+    pub async fn follow_changes(self) {
+        while self.0.events.send(PodEvent::DirectoryChanged).is_ok() {
+            self.0.directory.changed().await;
+        }
     }
 
     async fn ask(&self, request: Request) -> Result<Answer, NoAnswer> {
@@ -188,6 +217,7 @@ mod tests {
             Refusals::default(),
             Budget::new(1, 1),
             1,
+            None,
         );
         let directory = AnyDirectory::Memory(MemoryDirectory::new());
         let asking = Asking::new(directory, shards, events, figures.clone());

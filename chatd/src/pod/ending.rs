@@ -115,7 +115,7 @@ impl Pod {
         }
     }
 
-    /// A process that serves is told to drain next; one that has not served has nothing to hand over.
+    /// A process that serves drains next; one that has not served has nothing to hand over.
     pub(super) fn twin_found(&mut self) {
         self.twin = true;
         if !self.lease.status().ready {
@@ -169,7 +169,9 @@ mod tests {
     use crate::lease::LeaseIdentity;
     use crate::peer::Peers;
     use crate::peer::handshake::Identity;
+    use crate::peer::idle::IdleRules;
     use crate::pod::figures::Figures;
+    use crate::pod::notices::Notices;
     use crate::pod::{PodStart, run};
     use crate::protocol::PodBoot;
     use crate::protocol::token::Keyring;
@@ -182,7 +184,7 @@ mod tests {
     async fn ends_with_a_dead_shard() {
         let directory = MemoryDirectory::new();
         let (shard, mailbox) = unbounded_channel();
-        let (_mails, mail) = unbounded_channel();
+        let (mails, mail) = unbounded_channel();
         let (pod_id, uid, boot) = ("chat-0".to_owned(), "uid".to_owned(), PodBoot(7));
         let (tcp, web, peer) = ("h:1".to_owned(), "h:2".to_owned(), "h:3".to_owned());
         let me = Identity { pod_id: pod_id.clone(), uid: uid.clone(), boot, peer: peer.clone() };
@@ -191,7 +193,7 @@ mod tests {
         let start = PodStart {
             identity: LeaseIdentity { pod_id, uid, pod_uid: String::new(), boot, tcp, web, peer },
             directory: AnyDirectory::Memory(directory.clone()),
-            peers: Peers::new(me, keys, random, vec![shard.clone()]).unwrap(),
+            peers: Peers::new(me, keys.clone(), random, vec![shard.clone()], IdleRules::USUAL).unwrap(),
             figures: Figures::new(
                 vec![shard.clone()],
                 ReloadFailures::default(),
@@ -199,7 +201,9 @@ mod tests {
                 crate::web::Refusals::default(),
                 crate::budget::Budget::new(1, 1),
                 1,
+                None,
             ),
+            notices: Notices::new(keys, mails),
             shards: vec![shard],
             threads: Vec::new(),
             mail,

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::budget::Budget;
@@ -15,11 +14,12 @@ use crate::counters::DirectoryCounters;
 use crate::directory::NoAnswer;
 use crate::files::ReloadFailures;
 use crate::lease::{DirectoryState, LeaseNotice, LeaseStatus};
-use crate::metrics::Snapshot;
+use crate::metrics::{Snapshot, TlsFigures};
 use crate::peer::Peers;
 use crate::peer::handshake::REASONS;
 use crate::process::Process;
-use crate::shard::message::{Report, ShardMessage};
+use crate::shard::message::{Report, ShardMessage, ask_all};
+use crate::tls::Tls;
 use crate::web::Refusals;
 
 /// The pod's figures; cheap to clone. The pod's thread writes them, the admin port reads them.
@@ -33,6 +33,8 @@ struct Inner {
     places: ConnectionLimit,
     refusals: Refusals,
     budget: Budget,
+    room_places: u64,
+    tls: Option<Tls>,
     ready: AtomicBool,
     own: Mutex<Own>,
 }
@@ -42,32 +44,49 @@ struct Inner {
 struct Own {
     status: Option<LeaseStatus>,
     directory: DirectoryCounters,
-    /// What was said when there was last no answer, by the reason.
+    /// The text of the last failure, by reason.
     words: HashMap<NoAnswer, Arc<str>>,
     unreadable_leases: u64,
     peer_links: u64,
     peer_links_lost: u64,
+    peer_links_closed: u64,
     peer_links_refused: [u64; REASONS.len()],
     token_keys: u64,
 }
 
 impl Figures {
-    /// `token_keys`: how many are accepted at start.
+    /// `room_places`: how many rooms this pod may own.
     pub fn new(
         shards: Vec<UnboundedSender<ShardMessage>>,
         failures: ReloadFailures,
         places: ConnectionLimit,
         refusals: Refusals,
         budget: Budget,
-        token_keys: u64,
+        room_places: u64,
+        tls: Option<Tls>,
     ) -> Self {
-        let own = Mutex::new(Own { token_keys, ..Own::default() });
-        Self(Arc::new(Inner { shards, failures, places, refusals, budget, ready: AtomicBool::new(false), own }))
+        let own = Mutex::default();
+        Self(Arc::new(Inner {
+            shards,
+            failures,
+            places,
+            refusals,
+            budget,
+            room_places,
+            tls,
+            ready: AtomicBool::new(false),
+            own,
+        }))
     }
 
     /// The places for clients' connections.
     pub fn places(&self) -> ConnectionLimit {
         self.0.places.clone()
+    }
+
+    /// TLS of the clients' ports.
+    pub fn tls(&self) -> Option<Tls> {
+        self.0.tls.clone()
     }
 
     /// Counts whom the web port refuses for its host or origin.
@@ -86,6 +105,7 @@ impl Figures {
         let mut own = self.own();
         own.peer_links = peers.count() as u64;
         own.peer_links_lost = peers.lost();
+        own.peer_links_closed = peers.closed();
         own.peer_links_refused = peers.refused();
     }
 
@@ -99,7 +119,7 @@ impl Figures {
         self.own().directory.asked(time, error);
     }
 
-    /// What was said when there was last no answer for this reason.
+    /// The text of the last failure with this reason.
     pub fn set_words(&self, reason: NoAnswer, words: Option<Arc<str>>) {
         let mut own = self.own();
         match words {
@@ -129,14 +149,8 @@ impl Figures {
 
     /// The sum of all shards' reports, once each has come. `None`: a shard has ended.
     pub async fn report(&self) -> Option<Report> {
-        let ask = |shard: &UnboundedSender<ShardMessage>| {
-            let (reply, report) = oneshot::channel();
-            shard.send(ShardMessage::Report { reply }).ok().map(|()| report)
-        };
-        let asked: Option<Vec<_>> = self.0.shards.iter().map(ask).collect();
         let mut sum = Report { drained: true, ..Report::default() };
-        for report in asked? {
-            let report = report.await.ok()?;
+        for report in ask_all(&self.0.shards, |reply| ShardMessage::Report { reply }).await? {
             sum.counters += &report.counters;
             sum.gauges += &report.gauges;
             sum.drained &= report.drained;
@@ -182,13 +196,16 @@ impl admin::Pod for Figures {
             connection_places: self.0.places.count(),
             connection_places_used: self.0.places.used(),
             connections_refused: self.0.places.refused(),
+            room_places: self.0.room_places,
             buffered_bytes: self.0.budget.held() as u64,
             web_refused: self.0.refusals.counts(),
             peer_links: own.peer_links,
             peer_links_lost: own.peer_links_lost,
+            peer_links_closed: own.peer_links_closed,
             peer_links_refused: own.peer_links_refused,
             token_keys: own.token_keys,
             file_reload_failures: self.0.failures.count(),
+            tls: self.0.tls.as_ref().map(|tls| TlsFigures { validity: tls.validity(), handshakes: tls.counts() }),
             process: Process::read(),
             ..Snapshot::default()
         };

@@ -3,7 +3,9 @@
 mod asking;
 mod ending;
 pub mod figures;
+pub mod inspection;
 pub mod message;
+pub mod notices;
 mod phase;
 mod watching;
 
@@ -12,22 +14,28 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::death_notice::DeathNotice;
+use crate::directory::Key;
 use crate::directory::any::AnyDirectory;
+use crate::failure_detector::{DetectorEffect, DetectorRules, FailureDetector, Finding, Suspect};
 use crate::files::{KeyWatch, Watcher};
 use crate::hub::Advertised;
 use crate::ids::Time;
 use crate::lease::{Lease, LeaseEffect, LeaseIdentity, LeaseNotice};
-use crate::peer::Peers;
+use crate::peer::connecting::attempt;
+use crate::peer::{LinkEvent, Peers};
 use crate::pod::message::PodMessage;
+use crate::protocol::PodBoot;
 use crate::shard;
 use crate::shard::message::{Report, ShardMessage};
 use asking::Asking;
 use figures::Figures;
 use message::PodEvent;
+use notices::Notices;
 use phase::Phase;
 
 pub use phase::Ended;
@@ -41,7 +49,7 @@ const DRAINING_ROUND: Duration = Duration::from_millis(100);
 /// A report that has not come is complained of this often.
 const REPORT_TIME: Duration = Duration::from_secs(5);
 
-/// What the pod's thread is told at its start.
+/// Arguments of the pod's thread.
 #[derive(Debug)]
 pub struct PodStart {
     /// Whose lease it keeps.
@@ -52,6 +60,8 @@ pub struct PodStart {
     pub peers: Peers,
     /// What `/status` and metrics show.
     pub figures: Figures,
+    /// Where the admin port hands in what the operator says.
+    pub notices: Notices,
     /// The mailboxes of the shard threads, by number.
     pub shards: Vec<UnboundedSender<ShardMessage>>,
     /// Those threads, to be waited for at the end.
@@ -75,6 +85,12 @@ struct Pod {
     threads: Vec<JoinHandle<()>>,
     peers: Peers,
     lease: Lease,
+    /// The key of the lease.
+    lease_key: Key,
+    detector: FailureDetector,
+    notices: Notices,
+    /// Who waits for what comes of a notice.
+    told: HashMap<PodBoot, Vec<oneshot::Sender<Finding>>>,
     asking: Asking,
     figures: Figures,
     events: UnboundedSender<PodEvent>,
@@ -102,13 +118,20 @@ pub async fn run(start: PodStart) -> Ended {
     if let Some(watcher) = start.advertised {
         spawn_local(watching::addresses(watcher, events.clone()));
     }
+    let (observer, mut links) = unbounded_channel();
+    start.peers.observe(observer);
     let mut mail = start.mail;
+    let LeaseIdentity { pod_id, uid, boot, .. } = start.identity.clone();
     let mut pod = Pod {
         asking: Asking::new(start.directory, start.shards.clone(), events.clone(), start.figures.clone()),
         shards: start.shards,
         threads: start.threads,
         peers: start.peers,
         lease: Lease::new(start.identity),
+        lease_key: Key::Pod(pod_id),
+        detector: FailureDetector::new(boot, uid, DetectorRules::ALL, boot.0),
+        notices: start.notices,
+        told: HashMap::new(),
         figures: start.figures,
         events,
         drain_deadline: start.drain_deadline,
@@ -121,6 +144,7 @@ pub async fn run(start: PodStart) -> Ended {
         asked: false,
         effects: Vec::new(),
     };
+    spawn_local(pod.asking.clone().follow_changes());
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         pod.due();
@@ -132,6 +156,7 @@ pub async fn run(start: PodStart) -> Ended {
         tokio::select! {
             _ = mail.recv_many(&mut batch, BATCH) => batch.drain(..).for_each(|mail| pod.mail(mail)),
             Some(event) = happened.recv() => pod.event(event),
+            Some(event) = links.recv() => pod.link_event(event),
             () = sleep_until(wake) => {}
         }
     }
@@ -141,9 +166,16 @@ impl Pod {
     fn mail(&mut self, mail: PodMessage) {
         match mail {
             PodMessage::Directory { shard, ticket, request } => self.asking.for_shard(shard, ticket, request),
+            PodMessage::Ask { request, reply } => self.asking.for_admin(request, reply),
             PodMessage::Dial { boot, address } => self.peers.dial(boot, &address),
+            PodMessage::LinkAnswer { boot, query, needed } => self.peers.shard_answered(boot, query, needed),
             PodMessage::Frames { to, link, bytes } => self.peers.send(to, link, bytes),
             PodMessage::DirectoryWentBack => self.lease.went_back(shard::now()),
+            PodMessage::Dead { notice, reply } => {
+                let DeathNotice { pod, boot } = notice;
+                self.told.entry(boot).or_default().push(reply);
+                self.detector.told(shard::now(), Suspect { boot, pod_id: pod, peer: String::new() });
+            }
         }
     }
 
@@ -151,15 +183,29 @@ impl Pod {
         let time = shard::now();
         match event {
             PodEvent::LeaseAnswered(ticket, answer) => self.lease.answered(time, ticket, answer),
+            PodEvent::DetectorAnswered(ticket, answer) => self.detector.answered(time, ticket, answer),
+            PodEvent::Dialled(boot, outcome) => self.detector.dialled(boot, outcome),
+            PodEvent::DirectoryChanged => {
+                self.asking.look_for_resets();
+                self.lease.connected(time, self.asking.connection(&self.lease_key));
+            }
             PodEvent::DirectoryReset => self.lease.reset(time),
             PodEvent::Reported(report) => self.reported(time, report.as_deref()),
             PodEvent::Keys(keys, count) => {
                 self.figures.set_token_keys(count);
                 self.peers.set_keys(keys.clone());
+                self.notices.set_keys(keys.clone());
                 self.tell_all(|| ShardMessage::Keys(keys.clone()));
             }
             PodEvent::Advertised(addresses) => self.tell_all(|| ShardMessage::Advertised(Some(addresses.clone()))),
             PodEvent::Signal(name) => self.signal(time, name),
+        }
+    }
+
+    fn link_event(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Up(boot) => self.detector.link_is_up(boot),
+            LinkEvent::Ended(suspect, end) => self.detector.link_ended(shard::now(), suspect, end),
         }
     }
 
@@ -172,6 +218,9 @@ impl Pod {
         if self.peers.next_deadline().is_some_and(|at| at <= time.now) {
             self.peers.tick();
         }
+        if self.detector.next_deadline().is_some_and(|at| at <= time.now) {
+            self.detector.tick(time);
+        }
         if Instant::now() >= self.next_round {
             self.round();
         }
@@ -180,8 +229,9 @@ impl Pod {
 
     fn next_wake(&self) -> Instant {
         let now = shard::now().now;
-        let deadlines = [Some(self.lease.next_deadline()), self.peers.next_deadline(), self.ending_deadline()];
-        let next = deadlines.into_iter().flatten().min().unwrap_or(u64::MAX);
+        let lease = Some(self.lease.next_deadline());
+        let others = [self.peers.next_deadline(), self.detector.next_deadline(), self.ending_deadline()];
+        let next = others.into_iter().chain([lease]).flatten().min().unwrap_or(u64::MAX);
         // A deadline that is due and that nobody can act on yet must not make this thread spin.
         let wait = Duration::from_millis(next.saturating_sub(now).max(1));
         self.next_round.min(Instant::now().checked_add(wait).unwrap_or(self.next_round))
@@ -209,6 +259,33 @@ impl Pod {
         }
     }
 
+    /// Carries out what the failure detector wants done.
+    fn detect(&mut self) {
+        let mut effects = Vec::new();
+        self.detector.take_effects(&mut effects);
+        for effect in effects {
+            match effect {
+                DetectorEffect::Dial { boot, address } => {
+                    let events = self.events.clone();
+                    spawn_local(async move {
+                        let _ = events.send(PodEvent::Dialled(boot, attempt(&address).await));
+                    });
+                }
+                DetectorEffect::Directory { ticket, request } => self.asking.for_detector(ticket, request),
+                DetectorEffect::LeaseGone { boot } => self.tell_all(|| ShardMessage::PodLostLease { boot }),
+                DetectorEffect::Declared { pod_id, boot, after } => {
+                    tracing::warn!(pod = pod_id, %boot, after_ms = after, "a pod has ended without releasing its lease; lease deleted");
+                }
+                DetectorEffect::Found { boot, finding } => {
+                    for waiting in self.told.remove(&boot).into_iter().flatten() {
+                        // Who has gone away asks again.
+                        let _ = waiting.send(finding);
+                    }
+                }
+            }
+        }
+    }
+
     /// Carries out what the lease wants done. `Some`: the pod has ended.
     fn settle(&mut self) -> Option<Ended> {
         loop {
@@ -222,6 +299,7 @@ impl Pod {
             }
             self.effects = effects;
         }
+        self.detect();
         self.figures.set_status(self.lease.status());
         self.ended()
     }
@@ -231,6 +309,7 @@ impl Pod {
             LeaseEffect::Directory { ticket, request } => self.asking.for_lease(ticket, request),
             LeaseEffect::View(view) => self.tell_all(|| ShardMessage::Lease(view)),
             LeaseEffect::Lost => self.tell_all(|| ShardMessage::LeaseLost),
+            LeaseEffect::CheckRecords => self.tell_all(|| ShardMessage::DirectoryReset),
             LeaseEffect::Superseded => self.start_drain(shard::now()),
             LeaseEffect::Twin => self.twin_found(),
             LeaseEffect::Targets(targets) => self.tell_all(|| ShardMessage::Targets(targets.clone())),

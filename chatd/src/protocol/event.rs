@@ -68,7 +68,7 @@ pub struct Joined<'a> {
     pub hold_ms: Option<u64>,
 }
 
-/// One thing that a client is told: a reply or an event.
+/// One message to a client: a reply or an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "fields are named by their types, and docs/protocol.md has them")]
 pub enum Event<'a> {

@@ -89,7 +89,7 @@ fn parse_in_room(line: &[u8]) -> Result<Command<'_>, ErrorCode> {
     if let Some(text) = after_word(line, b"SAY") {
         say(text)
     } else if let Some(rest) = after_word(line, b"JOIN") {
-        // Wrong arguments do not matter to someone who has to LEAVE first.
+        // In a room JOIN is refused whatever its arguments are.
         join(rest).map_err(|_| ErrorCode::AlreadyInRoom)
     } else if let Some(rest) = after_word(line, b"RESUME") {
         resume(rest).map_err(|_| ErrorCode::AlreadyInRoom)

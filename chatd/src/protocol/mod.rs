@@ -71,7 +71,7 @@ pub enum Command<'a> {
         room: RoomId,
         name: PlayerName,
         resumable: bool,
-        /// Who asks again with the same key, name and room means the same seat.
+        /// A repeated JOIN with the same key, name and room is for the same seat.
         key: Option<SeatKey>,
         on_wrong_pod: Option<OnWrongPod>,
     },

@@ -169,7 +169,7 @@ pub struct PodBoot(pub u64);
 /// A room's ownership number.
 pub type Epoch = u64;
 
-/// Who has a room: the higher (epoch, boot) wins, everywhere and for good.
+/// Ownership of a room: the higher (epoch, boot) wins, at every pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ownership {
     /// Rises with each owner of the room.

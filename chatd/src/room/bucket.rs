@@ -5,7 +5,9 @@ use crate::protocol::ErrorCode;
 /// How many lines a player may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
+    /// Tokens that the bucket gains a second.
     pub per_second: u32,
+    /// The most tokens that the bucket holds.
     pub burst: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Who is in a room: how a seat is taken, kept, waited for and left. Each function decides and changes the room, and returns what
+//! The members of a room: how a seat is taken, held, awaited and left. Each function changes the room, and returns what
 //! the owner has to do about it. Pure: no I/O.
 
 use serde::{Deserialize, Serialize};
@@ -7,33 +7,33 @@ use super::{Delivered, Rate, Room, Seat, SeatState, Strikes};
 use crate::ids::{Reach, SessionRef};
 use crate::protocol::{ErrorCode, ExitReason, PlayerName, SeatId, SeatKey, Timeline};
 
-/// How long a seat is held whose tab was closed or loaded again (ms; docs/protocol.md, Seats, tokens and coming back).
+/// Hold of a seat whose tab was closed or reloaded (ms; docs/protocol.md, Seats, tokens and coming back).
 const GOING_AWAY_HOLD: u64 = 10_000;
-/// How long the seat of a relayed session waits for it to attach again, before it counts as disconnected (ms).
+/// How long the seat of a relayed session waits for the next attach before it counts as disconnected (ms).
 pub const DETACHED: u64 = 15_000;
 
-/// How a client's connection ended, as far as its seat is concerned.
+/// How a client's connection ended, for its seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Disconnect {
-    /// Broken, or ended without LEAVE or QUIT.
+    /// The connection broke, or ended without LEAVE or QUIT.
     Lost,
-    /// WebSocket close 1001: the tab was closed or the page is loaded again.
+    /// WebSocket close 1001: the tab was closed, or the page reloads.
     GoingAway,
-    /// Closed because the client did not read.
+    /// The server closed it as a slow consumer.
     Slow,
-    /// Closed by the server for too much of something.
+    /// The server closed it at a limit.
     Limit,
-    /// Sent to the pod that has the room now.
+    /// The client went to the room's new owner.
     Moved,
 }
 
 impl Disconnect {
-    /// How long a resumable seat is held after it, where seats are held for `hold` (both ms).
+    /// The hold of a resumable seat after this disconnect (ms). `hold`: the setting (ms).
     fn hold(self, hold: u64) -> u64 {
         if self == Disconnect::GoingAway { GOING_AWAY_HOLD.min(hold) } else { hold }
     }
 
-    /// What the others are told of a seat that is not held after it.
+    /// The reason in the announcement that a seat is gone at once.
     fn reason(self) -> ExitReason {
         match self {
             Disconnect::Slow => ExitReason::Slow,
@@ -43,135 +43,149 @@ impl Disconnect {
     }
 }
 
-/// What this pod's settings allow the seats of a room.
+/// The limits that this pod's settings set for the seats of a room.
 #[derive(Debug, Clone, Copy)]
 pub struct SeatLimits {
-    /// Seats a room.
+    /// Seats in a room.
     pub players: u32,
+    /// The rate limit of each seat.
     pub rate: Rate,
-    /// How long a seat is held (ms).
+    /// Hold of a seat (ms).
     pub hold: u64,
 }
 
-/// The connection that is to have a seat.
+/// The connection that takes a seat.
 #[derive(Debug, Clone, Copy)]
 pub struct Connection {
+    /// How the owner reaches the client.
     pub reach: Reach,
     /// Its name in the whole deployment.
     pub session: Option<SessionRef>,
-    /// The number of the relayed command that it asks with; 0: none.
+    /// The number of its relayed command; 0: not relayed.
     pub number: u64,
 }
 
-/// What a session knows of its seat, and up to where it has the room's events.
+/// A session's seat, and the events of the room that the session has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
+    /// The player's name.
     pub name: PlayerName,
+    /// The seat's number.
     pub seat: SeatId,
+    /// The client has a token for the seat.
     pub resumable: bool,
+    /// The join key that the client chose.
     pub key: Option<SeatKey>,
+    /// The timeline of `position` and `seq`.
     pub timeline: Timeline,
+    /// The number of the last event that the session has.
     pub position: u64,
     /// The number of the last message among them.
     pub seq: u64,
 }
 
-/// Who asks for a new seat.
+/// A client that asks for a new seat.
 #[derive(Debug, Clone, Copy)]
 pub struct Newcomer {
+    /// The player's name.
     pub name: PlayerName,
+    /// The client asks for a token.
     pub resumable: bool,
+    /// The join key that the client chose.
     pub key: Option<SeatKey>,
 }
 
-/// What a JOIN comes to.
+/// The result of a JOIN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum Join {
-    /// It has the new seat, and is answered once the record holds that.
+    /// The client has a new seat. The reply follows the write of the record.
     Taken,
-    /// It has the key of this seat, and may have it again. `rewrite`: the record is to say something else of it.
-    Own {
-        seat: SeatId,
-        rewrite: bool,
-    },
-    /// It has the key of a seat whose own JOIN has not been answered: that seat is gone, its connection is replaced, and this JOIN
-    /// is to be tried again.
+    /// The client has the join key of this seat, and may take it again. `rewrite`: the record has to follow.
+    Own { seat: SeatId, rewrite: bool },
+    /// The client has the join key of a seat whose own JOIN has no reply yet: that seat is gone, its connection is replaced, and the JOIN
+    /// has to be repeated.
     Instead(Option<Reach>),
+    /// The client gets this error.
     Refused(ErrorCode),
 }
 
-/// What a RESUME with a valid token comes to.
+/// The result of a RESUME with a valid token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resume {
-    /// The seat was not known to be held: the others are told that its player has entered.
+    /// The seat was not marked as held: its player has to be announced as entered.
     pub reinstated: bool,
+    /// Whether the token is worth a seat.
     pub outcome: Result<(), ErrorCode>,
 }
 
-/// A seat that its player comes back to, as it was before.
+/// A seat before its player took it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Former {
+    /// The player's name.
     pub name: PlayerName,
     /// The connection that is replaced.
     pub reach: Option<Reach>,
-    /// The others are told that its player is back.
+    /// The player was away: it has to be announced as back.
     pub away: bool,
+    /// How much the former connection received.
     pub delivered: Delivered,
 }
 
 /// A seat that its player has taken again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
+    /// The seat before.
     pub former: Former,
-    /// The record is to say something else of the seat: a relayed session's is held by the next owner.
+    /// The record has to follow: the next owner holds the seat of a relayed session.
     pub rewrite: bool,
 }
 
-/// What an attach comes to.
+/// The result of an attach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum Attach {
-    /// It has its own seat. `processed`: up to where its commands were carried out, `None`: unknown, another owner had them.
-    Own {
-        taken: Taken,
-        processed: Option<u64>,
-    },
-    /// It was given this seat when it attached before, and has not heard of it.
-    Again {
-        seat: SeatId,
-        taken: Taken,
-    },
-    /// Its seat is another connection's by now.
+    /// The session has its own seat. `processed`: its last command that was carried out; `None`: unknown, because another owner had it.
+    Own { taken: Taken, processed: Option<u64> },
+    /// The session got this seat by an earlier attach, and does not know it yet.
+    Again { seat: SeatId, taken: Taken },
+    /// Another connection has the seat.
     Replaced,
-    /// The room does not know its seat: it may have a new one.
+    /// The room has never known the seat: the session may get a new one.
     Stranger,
+    /// The seat has ended: the session stays outside.
+    Ended,
+    /// The session gets this error, and stays outside.
     Refused(ErrorCode),
 }
 
-/// What has become of a seat whose connection is gone.
+/// The result of a disconnect for the seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dropped {
-    /// Nobody is told now: the room's owner is not sure that it still is.
+    /// No announcement now: the room's ownership is unconfirmed.
     Unsaid,
-    /// It is held, and the others are told.
+    /// The room holds the seat: its player has to be announced as away.
     Away(PlayerName),
-    /// It is gone, and the others are told once the record says so.
+    /// The seat is gone: its player has to be announced as exited once the record has that.
     Exited(PlayerName, ExitReason),
 }
 
-/// What is wrong with a command.
+/// The error of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
+    /// The error that the client gets.
     pub code: ErrorCode,
+    /// When to retry (ms).
     pub retry_after_ms: Option<u64>,
-    /// It was wrong too often: the connection ends.
+    /// One error too many: the connection ends.
     pub enough: bool,
 }
 
 impl Room {
-    /// Takes a new seat, or finds the one that the same key has.
+    /// Takes a new seat, or finds the seat with the same join key.
     pub fn join(&mut self, seat: SeatId, who: Newcomer, by: Connection, limits: SeatLimits, now: u64) -> Join {
         let Newcomer { name, resumable, key } = who;
-        // What is left of this connection's earlier try, whose answer was lost on a broken link.
+        // The seat of this connection's earlier JOIN, whose reply was lost with a link.
         self.seats.retain(|seat| {
             !(seat.name == name
                 && seat.holder == by.session
@@ -207,27 +221,27 @@ impl Room {
         Join::Taken
     }
 
-    /// A JOIN is answered: the seat is live. Returns whose it is, and whether the next owner is to hold it from now on; `None`: it is
-    /// not there any more, or was answered before.
+    /// The reply to a JOIN goes out: the seat is live. Returns its player, and whether the next owner has to hold the seat from now on.
+    /// `None`: the seat is gone, or the reply went out before.
     pub fn join_answered(&mut self, seat: SeatId) -> Option<(PlayerName, bool)> {
         let found = self.seat_mut(seat).filter(|seat| seat.state == SeatState::Joining)?;
         found.state = SeatState::Live;
         Some((found.name, found.hold()))
     }
 
-    /// A JOIN whose client is gone before its answer leaves nothing behind. True: it had a seat.
+    /// The client is gone before the reply to its JOIN: drops the seat. True: it had one.
     pub fn forget_joining(&mut self, reach: Reach) -> bool {
         let before = self.seats.len();
         self.seats.retain(|seat| !(seat.state == SeatState::Joining && seat.reach == Some(reach)));
         self.seats.len() < before
     }
 
-    /// Whether this connection's JOIN has not been answered.
+    /// Whether this connection's JOIN has no reply yet.
     pub fn is_joining(&self, reach: Reach) -> bool {
         self.seats.iter().any(|seat| seat.reach == Some(reach) && seat.state == SeatState::Joining)
     }
 
-    /// Finds the seat that a token names.
+    /// The seat that a token names.
     pub fn resume(&mut self, name: PlayerName, id: SeatId, limits: SeatLimits, now: u64) -> Resume {
         let reinstated = self.reinstate(name, id, limits, now);
         let own = |seat: &&Seat| seat.resumable && seat.name == name && seat.state != SeatState::Joining;
@@ -235,8 +249,8 @@ impl Room {
         Resume { reinstated, outcome }
     }
 
-    /// Puts an unanswered seat in its place, which is awaited like one whose connection is on its way here: who comes for it has
-    /// had its answer. False: there is none of this name and number, or another player has its name or place.
+    /// Restores an unanswered seat as one that waits for its connection: the client has proved that it got the reply. False: no such seat,
+    /// or another player has its name or place.
     pub fn reinstate(&mut self, name: PlayerName, id: SeatId, limits: SeatLimits, now: u64) -> bool {
         let until = self.unanswered_until;
         let found = self.unanswered.iter().position(|(other, seat)| *other == name && seat.seat == id);
@@ -244,17 +258,18 @@ impl Room {
             return false;
         };
         let (name, recorded) = self.unanswered.swap_remove(index);
+        self.inherited.push(id);
         let seat = Seat::recorded(name, recorded, until, limits.rate.full(now));
         self.seats.push(Seat { state: SeatState::Detached { until }, ..seat });
         true
     }
 
-    /// Seats who comes back, in place of the former connection.
+    /// Gives the seat to a returning client, in place of the former connection.
     pub fn take_seat(&mut self, seat: SeatId, by: Connection) -> Option<Taken> {
         self.seat_mut(seat).map(|seat| seat.take(by))
     }
 
-    /// A session comes that had a seat here, or at another owner. `resumed`: somebody resumes that seat.
+    /// A session attaches that had a seat here, or at another owner. `resumed`: another connection resumes that seat.
     pub fn attach(&mut self, member: &Membership, by: Connection, resumed: bool, players: u32) -> Attach {
         let same = self.timeline == member.timeline;
         if let Some(seat) = self.seat_mut(member.seat).filter(|seat| seat.name == member.name) {
@@ -264,7 +279,7 @@ impl Room {
             let (held, processed) = (seat.hold(), seat.processed);
             let taken = seat.take(by);
             seat.resumable = member.resumable;
-            // A session that is here now numbers its commands anew, should it be relayed again.
+            // A local session numbers its commands from one again if it is relayed later.
             seat.processed = if same && matches!(by.reach, Reach::Remote(_)) { processed } else { 0 };
             let taken = Taken { rewrite: seat.hold() != held, ..taken };
             return Attach::Own { taken, processed: same.then_some(processed) };
@@ -273,15 +288,21 @@ impl Room {
         if let Some(seat) = self.seats.iter_mut().find(given) {
             return Attach::Again { seat: seat.id, taken: seat.take(by) };
         }
-        self.admits(member.name, players).map_or_else(Attach::Refused, |()| Attach::Stranger)
+        match self.admits(member.name, players) {
+            Err(code) => Attach::Refused(code),
+            // Another connection had taken it and left, or its hold was over: the others have been told. A client that is there yet may
+            // join again; one that is gone must not stand in the room once more.
+            Ok(()) if same || self.inherited.contains(&member.seat) => Attach::Ended,
+            Ok(()) => Attach::Stranger,
+        }
     }
 
-    /// What a connection that ends now was given: everything, but what is dropped of a slow reader's queue.
+    /// How much a connection received that ends now: everything, except the dropped queue of a slow reader.
     pub fn delivered_all(&self, disconnect: Disconnect) -> Delivered {
         if disconnect == Disconnect::Slow { Delivered::Unknown(self.seq) } else { Delivered::UpTo(self.seq) }
     }
 
-    /// A seat's connection is gone. `sure`: it is known that the room is here.
+    /// A member's connection is gone. `sure`: the room's ownership is confirmed.
     pub fn disconnect(
         &mut self,
         seat: SeatId,
@@ -307,7 +328,7 @@ impl Room {
         })
     }
 
-    /// The seat's connection is not there, and may come back. Nobody is told.
+    /// The seat's connection is gone and may return. Nothing is announced.
     pub fn detach(&mut self, seat: SeatId, delivered: Delivered, now: u64) {
         if let Some(found) = self.seat_mut(seat) {
             found.reach = None;
@@ -316,7 +337,7 @@ impl Room {
         }
     }
 
-    /// What became of the seat that waits for this session, which does not come. `delivered`: what it was given, if that is known.
+    /// The seat of a session that will not attach. `delivered`: how much it received, if known.
     pub fn not_coming(&mut self, session: SessionRef, delivered: Option<Delivered>) -> Option<(SeatId, Delivered)> {
         let its = |seat: &&mut Seat| seat.holder == Some(session) && matches!(seat.state, SeatState::Detached { .. });
         let found = self.seats.iter_mut().find(its)?;
@@ -324,13 +345,13 @@ impl Room {
         Some((found.id, found.delivered))
     }
 
-    /// The seats whose time is over, in order.
+    /// The seats whose hold is over, in order.
     pub fn due(&self, now: u64) -> Vec<SeatId> {
         let over = |seat: &&Seat| seat.due_at().is_some_and(|until| until <= now);
         self.seats.iter().filter(over).map(|seat| seat.id).collect()
     }
 
-    /// The time of this seat is over.
+    /// Ends the hold of this seat.
     pub fn expire(&mut self, seat: SeatId, hold: u64, now: u64) -> Option<Dropped> {
         let found = self.seat(seat).filter(|seat| seat.due_at().is_some_and(|until| until <= now))?;
         match found.state {
@@ -343,18 +364,18 @@ impl Room {
         }
     }
 
-    /// When the next seat's time is over (ms).
+    /// When the next hold ends (ms).
     pub fn next_due(&self) -> Option<u64> {
         self.seats.iter().filter_map(Seat::due_at).min()
     }
 
-    /// The seat is given up.
+    /// The player gives the seat up.
     pub fn leave(&mut self, id: SeatId) -> Option<Seat> {
         let index = self.seats.iter().position(|seat| seat.id == id)?;
         Some(self.seats.remove(index))
     }
 
-    /// Takes a command of a seat from its rate. `command`: what is wrong with it already.
+    /// Charges a command to the seat's rate limit. `command`: its error, if it has one.
     pub fn charge(
         &mut self,
         seat: SeatId,
@@ -368,12 +389,12 @@ impl Room {
             Ok(()) => (command, None),
             Err(retry) => (Err(ErrorCode::RateLimited), Some(retry)),
         };
-        // What is wrong counts where it comes in a row.
+        // Errors count while they follow each other.
         let enough = found.strikes.note(outcome, now);
         Some(outcome.map_err(|code| Refusal { code, retry_after_ms, enough }))
     }
 
-    /// Whether a player called `name` may come in.
+    /// Whether a player called `name` may enter.
     fn admits(&self, name: PlayerName, players: u32) -> Result<(), ErrorCode> {
         if self.seats.iter().any(|seat| seat.name == name) {
             Err(ErrorCode::NameTaken)

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::ids::{RelayId, SessionId};
-use crate::protocol::PodBoot;
+use crate::protocol::{Ownership, PodBoot};
 use crate::record::RecordedSeat;
-use crate::room::{RingLimits, RoomEvent};
+use crate::room::{MOST_INHERITED, RingLimits, RoomEvent};
 
 const LIMITS: SeatLimits = SeatLimits { players: 3, rate: Rate { per_second: 10, burst: 2 }, hold: 30_000 };
 const RING: RingLimits = RingLimits { messages: 32, bytes: 8192, age: 90_000 };
@@ -233,7 +233,7 @@ fn a_session_attaches_to_its_own_seat() {
 #[test]
 fn a_session_whose_seat_is_not_known_gets_the_one_that_it_was_given_or_a_new_one() {
     let mut room = with(&[("ana", None), ("bob", None)]);
-    let cid = member(&room, "cid", 77);
+    let cid = Membership { timeline: Timeline(room.timeline().0 ^ 1), ..member(&room, "cid", 77) };
     assert_eq!(room.attach(&cid, remote(9, 0), false, 3), Attach::Stranger);
     assert_eq!(room.attach(&cid, remote(9, 0), false, 2), Attach::Refused(ErrorCode::RoomFull));
     let ana = member(&room, "ana", 77);
@@ -243,6 +243,35 @@ fn a_session_whose_seat_is_not_known_gets_the_one_that_it_was_given_or_a_new_one
         panic!("hers");
     };
     assert_eq!((seat, taken.former.away, state(&room, 0)), (SeatId(0), true, Some(SeatState::Live)));
+}
+
+#[test]
+fn a_session_does_not_come_back_to_a_seat_that_has_ended() {
+    let mut room = with(&[("ana", None)]);
+    let ana = member(&room, "ana", 0);
+    room.take_seat(SeatId(0), local(5));
+    room.leave(SeatId(0));
+    assert_eq!(room.attach(&ana, remote(0, 0), false, 3), Attach::Ended, "another connection has left with it");
+    // After a takeover, whether the record held the seat, or its client has shown that it was answered; a planned move follows.
+    let mut room = taken_over();
+    let ana = Membership { timeline: Timeline(room.timeline().0 ^ 1), ..member(&room, "ana", 1) };
+    let bob = Membership { seat: SeatId(2), name: name("bob"), ..ana };
+    assert_eq!(room.attach(&bob, remote(0, 0), false, 3), Attach::Stranger, "nobody had its seat here");
+    assert!(room.reinstate(bob.name, bob.seat, LIMITS, NOW));
+    for seat in [ana.seat, bob.seat] {
+        assert!(room.leave(seat).is_some());
+    }
+    let (snapshot, bucket) = (room.snapshot(Ownership { epoch: 1, boot: PodBoot(1) }, b"", NOW), LIMITS.rate.full(NOW));
+    let mut moved = Room::restored(room.id, &snapshot, NOW, NOW, bucket, RING);
+    moved.inherit(room.inherited().to_vec());
+    moved.inherit(room.inherited().to_vec());
+    assert_eq!(moved.inherited(), [ana.seat, bob.seat]);
+    moved.inherit((10..1_000).map(SeatId).collect());
+    assert_eq!(moved.inherited().len(), MOST_INHERITED);
+    for mut room in [room, moved] {
+        assert_eq!(room.attach(&ana, remote(0, 0), false, 3), Attach::Ended);
+        assert_eq!(room.attach(&bob, remote(0, 0), false, 3), Attach::Ended);
+    }
 }
 
 #[test]

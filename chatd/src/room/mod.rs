@@ -1,4 +1,4 @@
-//! A room: its seats, the count of its messages, and the last of them. Pure: no I/O.
+//! A room: its seats, its message count and its ring. Pure: no I/O.
 
 mod bucket;
 mod membership;
@@ -21,56 +21,61 @@ use crate::ids::{Reach, SessionRef};
 use crate::protocol::{PlayerName, PlayerView, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::RecordedSeat;
 
-/// What a seat is doing.
+/// The seats older than its timeline that a room remembers: as many as a full room's record can hold, answered or not.
+const MOST_INHERITED: usize = 128;
+
+/// The state of a seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named by their types")]
 pub enum SeatState {
-    /// Taken, and not answered yet: the write that holds it is under way.
+    /// Taken, without a reply yet: the write of the record is in flight.
     Joining,
+    /// Its player is connected.
     Live,
-    /// Nobody was told, but the connection is not attached: it is on its way from another owner, or its peer link broke.
-    Detached {
-        until: u64,
-    },
-    /// The connection is gone, the others know, and the seat is held.
-    Away {
-        until: u64,
-    },
+    /// The connection is detached, without an announcement: it comes from another owner, or its peer link broke.
+    Detached { until: u64 },
+    /// The connection is gone, the other members know, and the room holds the seat.
+    Away { until: u64 },
 }
 
-/// Up to where the room's messages were delivered to a seat's last connection.
+/// How many of the room's messages a seat's last connection received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Delivered {
-    /// All up to this one.
+    /// All up to this number.
     UpTo(u64),
-    /// None: it was lost at another owner, in another timeline.
+    /// None: another owner had the connection, in another timeline.
     Nothing,
-    /// Nobody knows how much up to this one; nothing after it.
+    /// An unknown part up to this number, and none after it.
     Unknown(u64),
 }
 
-/// One player's place. Others than its room only ever read it.
+/// A player's seat. Other modules only read it.
 #[derive(Debug, Clone)]
 pub struct Seat {
+    /// The player's name, unique in the room.
     pub name: PlayerName,
+    /// Its number, which is never used again.
     pub id: SeatId,
+    /// The client has a token for it.
     pub resumable: bool,
-    /// What its player has chosen to find it again by JOIN.
+    /// The join key, with which its player finds it again.
     pub key: Option<SeatKey>,
+    /// Whether its player is connected.
     pub state: SeatState,
     /// `Some` exactly while `Joining` or `Live`.
     pub reach: Option<Reach>,
-    /// The connection that has, or last had, the seat. `None`: unknown, after a takeover.
+    /// The current or last connection of the seat. `None`: unknown, after a takeover.
     pub holder: Option<SessionRef>,
-    /// The number of the last command of a relayed holder that was carried out.
+    /// The number of the last command of a relayed connection that was carried out.
     pub processed: u64,
-    /// Counts once the connection is gone.
+    /// Valid once the connection is gone.
     pub delivered: Delivered,
     bucket: Bucket,
     strikes: Strikes,
 }
 
 impl Seat {
-    /// As a new owner finds it in the record: nobody has come for it yet, at most until `until` (ms).
+    /// The seat as a new owner restores it from the record, without a connection. It waits until `until` (ms) at most.
     fn recorded(name: PlayerName, recorded: RecordedSeat, until: u64, bucket: Bucket) -> Self {
         Self {
             name,
@@ -87,7 +92,7 @@ impl Seat {
         }
     }
 
-    /// The connection `by` has it from now on.
+    /// Gives the seat to the connection `by`.
     fn take(&mut self, by: Connection) -> Taken {
         let (away, held) = (matches!(self.state, SeatState::Away { .. }), self.hold());
         let former = Former { name: self.name, reach: self.reach, away, delivered: self.delivered };
@@ -96,7 +101,7 @@ impl Seat {
         Taken { former, rewrite: self.hold() != held }
     }
 
-    /// Until when its player can come back to it (ms), while nobody is connected.
+    /// The end of the seat's hold (ms), while it has no connection.
     fn due_at(&self) -> Option<u64> {
         match self.state {
             SeatState::Away { until } | SeatState::Detached { until } => Some(until),
@@ -104,7 +109,7 @@ impl Seat {
         }
     }
 
-    /// Held by a new owner after a takeover: whoever comes back for it can.
+    /// Held by a new owner after a takeover.
     pub fn hold(&self) -> bool {
         self.resumable
             || matches!(self.reach, Some(Reach::Remote(_)))
@@ -115,22 +120,25 @@ impl Seat {
 /// A room in its owner's memory.
 #[derive(Debug)]
 pub struct Room {
+    /// The room's id.
     pub id: RoomId,
     timeline: Timeline,
-    /// The number of the last message of this timeline.
+    /// The number of this timeline's last message.
     seq: u64,
-    /// The number of the last event (message, or change of who is there) of this timeline.
+    /// The number of this timeline's last event: a message, or a change of the members.
     position: u64,
     seats: Vec<Seat>,
+    /// After a takeover: the seats that are older than the timeline and were known in it, those that have ended included.
+    inherited: Vec<SeatId>,
     /// After a takeover: see [`crate::record::Record::unanswered_seats`].
     unanswered: Vec<(PlayerName, RecordedSeat)>,
-    /// Until when one of these can be taken (ms).
+    /// Until when one of these can be restored (ms).
     unanswered_until: u64,
     ring: Ring,
 }
 
 impl Room {
-    /// A new room, without anyone in it.
+    /// A new, empty room.
     pub fn new(id: RoomId, random: &mut impl Rng) -> Self {
         Self {
             id,
@@ -138,13 +146,14 @@ impl Room {
             seq: 0,
             position: 0,
             seats: Vec::new(),
+            inherited: Vec::new(),
             unanswered: Vec::new(),
             unanswered_until: 0,
             ring: Ring::default(),
         }
     }
 
-    /// A room that is taken over: a new timeline; the seats that its record says to hold wait until `until` (ms).
+    /// A room after a takeover: a new timeline; the seats that its record holds wait until `until` (ms).
     pub fn taken_over(
         id: RoomId,
         held: Vec<(PlayerName, RecordedSeat)>,
@@ -155,10 +164,12 @@ impl Room {
     ) -> Self {
         let mut room = Self::new(id, random);
         (room.unanswered, room.unanswered_until) = (unanswered, until);
+        room.inherited = held.iter().map(|(_, recorded)| recorded.seat).collect();
         room.seats = held.into_iter().map(|(name, recorded)| Seat::recorded(name, recorded, until, bucket)).collect();
         room
     }
 
+    /// The name of the current count of messages.
     pub fn timeline(&self) -> Timeline {
         self.timeline
     }
@@ -173,10 +184,12 @@ impl Room {
         self.position
     }
 
+    /// All seats, held ones included, in the order in which they were taken.
     pub fn seats(&self) -> &[Seat] {
         &self.seats
     }
 
+    /// The seat with this number.
     pub fn seat(&self, id: SeatId) -> Option<&Seat> {
         self.seats.iter().find(|seat| seat.id == id)
     }
@@ -185,16 +198,29 @@ impl Room {
         self.seats.iter_mut().find(|seat| seat.id == id)
     }
 
-    /// How many seats of the record wait for who can show that their JOIN was answered.
+    /// The number of unanswered seats of the record that can be restored.
     pub fn unanswered(&self) -> usize {
         self.unanswered.len()
     }
 
+    /// The seats that are older than the timeline, those that have ended included.
+    pub fn inherited(&self) -> &[SeatId] {
+        &self.inherited
+    }
+
+    /// What a former owner says of these.
+    pub fn inherit(&mut self, seats: Vec<SeatId>) {
+        let free = MOST_INHERITED.saturating_sub(self.inherited.len());
+        let new: Vec<_> = seats.into_iter().filter(|seat| !self.inherited.contains(seat)).take(free).collect();
+        self.inherited.extend(new);
+    }
+
+    /// The last events.
     pub fn ring(&self) -> &Ring {
         &self.ring
     }
 
-    /// The players as everyone may know them: those whose JOIN has been answered.
+    /// The players that other clients may see: those whose JOIN has its reply.
     pub fn players(&self) -> Vec<PlayerView> {
         self.seats
             .iter()
@@ -203,7 +229,7 @@ impl Room {
             .collect()
     }
 
-    /// The seats as the record keeps them.
+    /// The seats for the record.
     pub fn recorded(&self) -> impl Iterator<Item = (PlayerName, RecordedSeat)> + '_ {
         let recorded = |seat: &Seat| {
             let joining = seat.state == SeatState::Joining;
@@ -213,7 +239,7 @@ impl Room {
         self.seats.iter().map(move |seat| (seat.name, recorded(seat)))
     }
 
-    /// Panics where something does not hold that does between any two steps.
+    /// Panics if an invariant is broken.
     pub fn check_invariants(&self, limits: SeatLimits) {
         let broken = self.broken(limits);
         assert!(broken.is_none(), "{}: {}", self.id, broken.unwrap_or_default());

@@ -1,57 +1,65 @@
-//! What a room's events are numbered by, and which of them those who come back to it are told again. Pure: no I/O.
+//! The count of a room's events, and the replay for members that return. Pure: no I/O.
 
-use super::{Answers, Delivered, Former, Membership, RingItem, RingLimits, Room, RoomEvent, SeatLimits};
+use super::{Answers, Delivered, Former, Membership, RingItem, RingLimits, Room, RoomEvent, Seat, SeatLimits};
 use crate::ids::SessionRef;
 use crate::protocol::{Encoding, Event, ExitReason, Heard, Joined, PlayerName, SeatId};
 
-/// How much is told again after `JOINED`, in bytes as the ring counts them: encoded it is at most three times that, which has to fit
-/// into one frame of a peer link, whatever the ring's limit is.
+/// The limit of a replay in `JOINED`, in bytes as the ring counts them: encoded it takes three times that at most, which must
+/// fit into one frame of a peer link, whatever the ring's limit is.
 const MOST_REPLAY: usize = crate::peer_protocol::MAX_FRAME / 4;
 
-/// Which messages a player who comes to a seat is told again.
+/// The replay for a player that takes a seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayPlan {
-    /// How many messages cannot be told any more, `None`: nobody knows. JSON has it in `joined`; lines are told after it.
+    /// The number of messages that are missing for good; `None`: unknown. JSON carries it in `joined`, lines in `MISSED`.
     pub missed: Option<u64>,
-    /// The messages after this number are told now.
+    /// The replay begins after this message.
     pub since: Option<u64>,
 }
 
 impl ReplayPlan {
-    /// For who has just come.
+    /// For a new player.
     pub const NEW: Self = Self { missed: Some(0), since: None };
-    /// For who may have missed anything, and is told nothing of it.
+    /// For a player that may have missed anything, without a replay.
     pub const UNKNOWN: Self = Self { missed: None, since: None };
 }
 
-/// A message that has its place in the room's order.
+/// A message with its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Said {
+    /// Its sender.
     pub from: PlayerName,
+    /// Its number.
     pub seq: u64,
-    /// By how many bytes the ring has grown or shrunk.
+    /// By how many bytes the ring has grown, or shrunk if negative.
     pub grown: isize,
 }
 
-/// What `JOINED` says besides what the room knows.
+/// The parts of `JOINED` that the room does not know.
 #[derive(Debug, Clone, Copy)]
 pub struct Welcome<'a> {
+    /// The seat.
     pub seat: SeatId,
+    /// The reply to a RESUME, not to a JOIN.
     pub resumed: bool,
+    /// The replay that follows.
     pub plan: ReplayPlan,
-    /// With which the seat is resumed, if it can be.
+    /// The token that resumes the seat, if it is resumable.
     pub token: Option<&'a str>,
+    /// The limits that `JOINED` reports.
     pub limits: SeatLimits,
 }
 
-/// An event that a session missed while it was not attached.
+/// An event that a session missed while it was detached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaughtUp {
+    /// The event's number.
     pub position: u64,
     /// The number of the message, if it is one.
     pub seq: Option<u64>,
-    /// The number of the session's own command that it answers, the reply to which was lost; 0: none.
+    /// The number of the session's own command that it answers, if that reply was lost; 0: none.
     pub replies: u64,
+    /// The event in the session's encoding.
     pub bytes: Vec<u8>,
 }
 
@@ -61,7 +69,7 @@ impl Room {
         (self.position, self.seq)
     }
 
-    /// Gives a message of this seat its place in the room's order. `at`: Unix ms.
+    /// Numbers a message of this seat. `at`: Unix ms.
     pub fn say(
         &mut self,
         seat: SeatId,
@@ -78,21 +86,21 @@ impl Room {
         Some(Said { from, seq, grown })
     }
 
-    /// Gives an event its place in the room's order. Returns by how many bytes the ring has grown or shrunk.
+    /// Numbers an event. Returns by how many bytes the ring has grown, or shrunk if negative.
     pub fn record(&mut self, event: RoomEvent, now: u64, limits: RingLimits) -> isize {
         self.position += 1;
         self.ring.push(RingItem { position: self.position, event, time: now }, limits)
     }
 
-    /// A player who was there under the owner that is gone is away now, or gone too: those who come back to the room are told.
-    /// Returns by how many bytes the ring has grown or shrunk.
+    /// Notes that a player of the former owner is away or gone, for the replay of returning members.
+    /// Returns by how many bytes the ring has grown, or shrunk if negative.
     pub fn record_takeover(&mut self, name: PlayerName, now: u64, limits: RingLimits) -> isize {
         let is_held = self.seats.iter().any(|seat| seat.name == name);
         let exited = RoomEvent::Exited(name, ExitReason::Disconnected);
         self.record(if is_held { RoomEvent::Away(name) } else { exited }, now, limits)
     }
 
-    /// Drops what is too old. Returns by how many bytes the ring has shrunk, as a negative number.
+    /// Drops the events past their time. Returns by how many bytes the ring has shrunk, as a negative number.
     pub fn forget_old(&mut self, now: u64, limits: RingLimits) -> isize {
         self.ring.expire(now, limits)
     }
@@ -102,7 +110,7 @@ impl Room {
         self.ring.drop_oldest()
     }
 
-    /// What was delivered to a connection elsewhere that ended. `heard`: what its pod says of it.
+    /// How much a connection in another pod received before it ended. `heard`: its pod's report.
     pub fn delivered_to(&self, heard: Option<Heard>) -> Delivered {
         match heard {
             Some(heard) if heard.timeline == self.timeline => Delivered::UpTo(heard.last_seq.min(self.seq)),
@@ -111,24 +119,26 @@ impl Room {
         }
     }
 
-    /// What a player who comes back to a seat is told again. `heard`: what the client says that it has heard.
+    /// The replay for a player that returns. `heard`: the client's own report.
     pub fn replay_plan(&self, former: &Former, heard: Option<Heard>) -> ReplayPlan {
         let last = self.seq;
-        // What went to a connection that seems to live may have been read or not.
+        // A connection that seemed alive may have read its deliveries or not.
         let delivered = if former.reach.is_some() { Delivered::Unknown(last) } else { former.delivered };
-        // What nobody in this seat can have heard comes after this message.
+        // Later messages cannot have reached any connection of this seat.
         let unheard = match delivered {
             Delivered::UpTo(seq) | Delivered::Unknown(seq) => Some(seq),
             Delivered::Nothing => Some(0),
         };
-        // Up to where it has heard all, and from where on it is given what is there still.
+        // The last message that it surely has, and the first that the replay can begin with.
         let (heard_up_to, since) = match heard {
             Some(heard) if heard.timeline == self.timeline => {
-                let came = self.ring.before(former.name).unwrap_or_default();
-                let since = heard.last_seq.max(came).min(last);
+                // A seat that is older than the timeline is announced as well where its JOIN had not been answered before.
+                let inherited = |seat: &Seat| seat.name == former.name && self.inherited.contains(&seat.id);
+                let came = self.ring.before(former.name).filter(|_| !self.seats.iter().any(inherited));
+                let since = heard.last_seq.max(came.unwrap_or_default()).min(last);
                 (Some(since), Some(since))
             }
-            // Whoever says nothing (lines) has heard what its connection was given.
+            // A client that reports nothing (lines) has what its connection received.
             None if matches!(delivered, Delivered::UpTo(_)) => (unheard, unheard),
             _ => (None, unheard),
         };
@@ -138,9 +148,9 @@ impl Room {
         ReplayPlan { missed, since }
     }
 
-    /// Says `JOINED`, and after it what was not heard: each message with its sender's own number. Those of its own that have not
-    /// come back by the end were not delivered, and the client sends them again (docs/protocol.md, Missed messages). Returns how many messages
-    /// were replayed; `None`: there is no such seat.
+    /// Encodes `JOINED` and the replay, each message with its sender's own id. The client sends those of its messages again that the replay
+    /// lacks: they were not delivered (docs/protocol.md, Missed messages). Returns the number of replayed messages;
+    /// `None`: there is no such seat.
     pub fn encode_welcome(
         &self,
         welcome: Welcome<'_>,
@@ -173,8 +183,9 @@ impl Room {
         Some(replayed)
     }
 
-    /// Says what an attach has changed for its session, which missed what it has not heard of another timeline, too.
-    /// `moved`: the owner is another than before. Returns how many messages cannot be told any more, `None`: nobody knows.
+    /// Encodes the news of an attach for its session; it missed every message of another timeline, too. `moved`: the owner is new to its
+    /// pod. A new timeline is news by itself: a room can move away and back unnoticed by a pod that was frozen or cut off.
+    /// Returns the number of messages that are missing for good; `None`: unknown.
     pub fn encode_attached(
         &self,
         member: &Membership,
@@ -185,7 +196,7 @@ impl Room {
         let same = self.timeline == member.timeline;
         let missed = same.then(|| self.ring.missed(member.seq, self.seq));
         let seq = if same { member.seq } else { 0 };
-        if moved {
+        if moved || !same {
             encoding.encode(&Event::Moved { room: self.id, timeline: self.timeline, seq }, None, out);
         }
         if missed != Some(0) {
@@ -194,7 +205,7 @@ impl Room {
         missed
     }
 
-    /// What a session that has attached has not heard, in order; of another timeline it has heard nothing.
+    /// The replay of an attached session, in order; without the events of another timeline.
     pub fn catch_up(&self, member: &Membership, session: SessionRef, encoding: Encoding) -> Vec<CaughtUp> {
         let same = self.timeline == member.timeline;
         let since = self.ring.since(if same { member.position } else { 0 });

@@ -40,7 +40,7 @@ fn lines(bytes: &[u8]) -> Vec<&str> {
 }
 
 #[test]
-fn what_is_told_again_follows_from_what_was_heard() {
+fn the_replay_begins_after_the_last_message_heard() {
     let room = room(2, 8);
     let here = |last_seq| Some(Heard { timeline: room.timeline(), last_seq });
     let elsewhere = Some(Heard { timeline: Timeline(room.timeline().0 ^ 1), last_seq: 7 });
@@ -70,11 +70,21 @@ fn what_is_told_again_follows_from_what_was_heard() {
 }
 
 #[test]
-fn what_was_said_before_a_player_came_is_not_for_it() {
+fn a_player_gets_no_message_from_before_its_join() {
     let room = room(6, 8);
     let former = Former { name: name("bob"), reach: None, away: true, delivered: Delivered::Nothing };
     let heard = Some(Heard { timeline: room.timeline(), last_seq: 0 });
     assert_eq!(room.replay_plan(&former, heard), ReplayPlan { missed: Some(0), since: Some(6) });
+}
+
+#[test]
+fn whose_seat_is_older_than_the_timeline_gets_what_was_said_before_it_was_announced() {
+    let mut room = room(6, 8);
+    // His JOIN was not known to be answered when the room was taken over.
+    room.inherited.push(SeatId(2));
+    let former = Former { name: name("bob"), reach: None, away: true, delivered: Delivered::UpTo(5) };
+    let heard = Some(Heard { timeline: room.timeline(), last_seq: 5 });
+    assert_eq!(room.replay_plan(&former, heard), ReplayPlan { missed: Some(0), since: Some(5) });
 }
 
 #[test]
@@ -117,7 +127,9 @@ fn a_session_that_attaches_catches_up() {
     assert_eq!(room.encode_attached(&Membership { seq: 1, ..bob }, true, Encoding::Lines, &mut out), Some(2));
     assert_eq!(lines(&out), ["MOVED abcdefgh", "MISSED 2"]);
     let elsewhere = Membership { timeline: Timeline(timeline.0 ^ 1), ..bob };
-    assert_eq!(room.encode_attached(&elsewhere, false, Encoding::Lines, &mut Vec::new()), None);
+    out.clear();
+    assert_eq!(room.encode_attached(&elsewhere, false, Encoding::Lines, &mut out), None);
+    assert_eq!(lines(&out), ["MOVED abcdefgh", "MISSED ?"], "the room has been elsewhere, and has come back");
     let all = room.catch_up(&elsewhere, session(1), Encoding::Lines);
     assert_eq!(all.iter().filter_map(|event| event.seq).collect::<Vec<_>>(), [4, 5, 6, 7], "all that is there still");
     assert!(all.iter().all(|event| event.replies == 0), "another session asked");

@@ -1,4 +1,4 @@
-//! The last events of a room, kept for those who missed them. Pure: no I/O.
+//! The ring: a room's last events, for the replay. Pure: no I/O.
 
 use std::collections::VecDeque;
 
@@ -7,60 +7,69 @@ use serde::{Deserialize, Serialize};
 use crate::ids::SessionRef;
 use crate::protocol::{Event, ExitReason, PlayerName};
 
-/// How much a ring may hold.
+/// The limits of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RingLimits {
-    /// Messages a room.
+    /// Messages in a room's ring.
     pub messages: usize,
-    /// Bytes of text a room.
+    /// Bytes of text in a room's ring.
     pub bytes: usize,
-    /// Milliseconds that anything is kept.
+    /// Milliseconds that an event stays in the ring.
     pub age: u64,
 }
 
 impl RingLimits {
-    /// Changes of who is there that are kept: some also where no messages are.
+    /// The limit of events other than messages. Some are kept even in a ring without messages.
     fn changes(self) -> usize {
         self.messages.max(32) * CHANGES
     }
 
-    /// The most that a ring takes, as [`Ring::bytes`] counts it.
+    /// The most bytes that a ring takes, as [`Ring::bytes`] counts them.
     pub fn most(self) -> usize {
         self.bytes + (self.messages + self.changes() + 1) * OVERHEAD
     }
 }
 
-/// The command that a message answers for its sender, so that it is known again should the reply be lost.
+/// The command that a message answers for its sender, so that a replay can stand for a lost reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answers {
+    /// The connection that sent the command.
     pub session: SessionRef,
-    /// The relayed command's number there; 0: not a relayed one.
+    /// The number of the relayed command; 0: not relayed.
     pub number: u64,
-    /// The client's own number for it.
+    /// The client's id for it.
     pub id: Option<u64>,
 }
 
-/// Something that happened in the room, announced to everyone in it. Only a message has text of its own: what has some counts in the
+/// An event that the room announces to all members. Only a message has text of its own, which counts in the
 /// bytes of the ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RoomEvent {
+    /// A chat message.
     Message {
+        /// Its sender.
         from: PlayerName,
+        /// Its clean text.
         text: Box<str>,
+        /// Its number in the timeline.
         seq: u64,
         /// Unix milliseconds.
         at: u64,
-        /// The command that this answers for its sender.
+        /// The command that the message answers for its sender.
         answers: Option<Answers>,
     },
+    /// A player has joined.
     Entered(PlayerName),
+    /// A player is gone.
     Exited(PlayerName, ExitReason),
+    /// A player has lost its connection; the room holds the seat.
     Away(PlayerName),
+    /// A player is connected again.
     Back(PlayerName),
 }
 
 impl RoomEvent {
-    /// The number that its sender gave the command that this answers.
+    /// The id that its sender gave the command.
     pub fn id(&self) -> Option<u64> {
         match self {
             RoomEvent::Message { answers, .. } => answers.and_then(|answers| answers.id),
@@ -76,7 +85,7 @@ impl RoomEvent {
         }
     }
 
-    /// Whether it says that `name` has come, gone, or come back.
+    /// Whether it announces that `name` has entered, left or returned.
     pub fn is_about(&self, name: PlayerName) -> bool {
         match self {
             RoomEvent::Message { .. } => false,
@@ -86,6 +95,7 @@ impl RoomEvent {
         }
     }
 
+    /// The event for clients. `replay`: as a part of a replay.
     pub fn to_client(&self, replay: bool) -> Event<'_> {
         match self {
             RoomEvent::Message { from, text, seq, at, .. } => {
@@ -106,17 +116,19 @@ impl RoomEvent {
     }
 }
 
-/// What an item costs besides its text, roughly.
+/// The bytes of an event besides its text, approximately.
 const OVERHEAD: usize = 64;
-/// Changes of who is there that are kept for each message that may be.
+/// Events other than messages, per message that the ring may hold.
 const CHANGES: usize = 4;
 
-/// One event with its place in the room's order.
+/// An event with its number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RingItem {
+    /// The event's number in the timeline.
     pub position: u64,
+    /// The event.
     pub event: RoomEvent,
-    /// When it happened (ms of the pod's own clock; made relative in a snapshot).
+    /// When it happened (ms of the pod's own clock; relative in a snapshot).
     pub time: u64,
 }
 
@@ -130,7 +142,7 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Adds an event, and drops what is over the limits. Returns by how many bytes the ring has grown or shrunk.
+    /// Adds an event, then drops the events over the limits. Returns by how many bytes the ring has grown, or shrunk if negative.
     pub fn push(&mut self, item: RingItem, limits: RingLimits) -> isize {
         let before = self.bytes();
         self.text_bytes += item.event.text_bytes();
@@ -140,7 +152,7 @@ impl Ring {
         while self.messages > limits.messages || self.text_bytes > limits.bytes {
             self.pop();
         }
-        // Who comes and goes often pushes out no messages.
+        // A player that enters and leaves often must push out no messages.
         if self.items.len() - self.messages > limits.changes()
             && let Some(oldest) = self.items.iter().position(|item| !matches!(item.event, RoomEvent::Message { .. }))
         {
@@ -150,7 +162,12 @@ impl Ring {
         self.bytes().cast_signed() - before.cast_signed()
     }
 
-    /// Drops what is too old at `now`. Returns by how many bytes the ring has shrunk, as a negative number.
+    /// When the newest event came (ms), of those that are kept.
+    pub fn newest_time(&self) -> Option<u64> {
+        self.items.back().map(|item| item.time)
+    }
+
+    /// Drops the events that are too old at `now`. Returns by how many bytes the ring has shrunk, as a negative number.
     pub fn expire(&mut self, now: u64, limits: RingLimits) -> isize {
         let before = self.bytes();
         while self.items.front().is_some_and(|item| item.time.saturating_add(limits.age) < now) {
@@ -184,12 +201,12 @@ impl Ring {
         before - self.bytes()
     }
 
-    /// What it takes, roughly.
+    /// Bytes of the ring, approximately.
     pub fn bytes(&self) -> usize {
         self.text_bytes + self.items.len() * OVERHEAD
     }
 
-    /// The last message before `name` came, if that is known still: what was said until then is not for it.
+    /// The last message before `name` entered, if still known: earlier messages are not for it.
     pub fn before(&self, name: PlayerName) -> Option<u64> {
         let entered = |item: &RingItem| matches!(item.event, RoomEvent::Entered(who) if who == name);
         let entered = self.items.iter().rposition(entered)?;
@@ -209,19 +226,19 @@ impl Ring {
         self.items.iter().filter(move |item| item.event.seq().is_some_and(|seq| seq > after))
     }
 
-    /// How many of the messages with numbers from `after + 1` to `last` are not here any more.
+    /// How many messages with numbers from `after + 1` to `last` the ring no longer has.
     pub fn missed(&self, after: u64, last: u64) -> u64 {
         let kept = self.messages_since(after).count() as u64;
         last.saturating_sub(after).saturating_sub(kept)
     }
 
-    /// The number after which all messages fit into `bytes` together, as the ring counts them.
+    /// The number after which all messages fit into `bytes`, as the ring counts them.
     pub fn start_within(&self, bytes: usize) -> u64 {
         let first = self.newest(bytes).find_map(|item| item.event.seq());
         first.map_or(u64::MAX, |first| first.saturating_sub(1))
     }
 
-    /// The newest events that are not more than `bytes` together, oldest first.
+    /// The newest events that fit into `bytes`, oldest first.
     pub fn newest(&self, bytes: usize) -> impl Iterator<Item = &RingItem> {
         let mut left = self.bytes();
         self.items.iter().skip_while(move |item| {

@@ -79,7 +79,7 @@ fn what_is_too_old_goes() {
 }
 
 #[test]
-fn what_was_said_before_a_player_came_is_known() {
+fn the_ring_knows_the_last_message_before_a_join() {
     let mut it = Talk::default();
     assert_eq!(it.ring.before(name("bob")), None);
     it.say(1, LIMITS);
@@ -94,7 +94,7 @@ fn what_was_said_before_a_player_came_is_known() {
 }
 
 #[test]
-fn a_full_ring_takes_as_much_as_it_is_said_to_take_at_most() {
+fn a_full_ring_stays_below_its_stated_maximum() {
     let mut it = Talk::default();
     (0..32).for_each(|_| it.say(256, LIMITS));
     (0..200).for_each(|_| it.tell(RoomEvent::Entered(name("bob")), LIMITS));

@@ -1,4 +1,4 @@
-//! A room as it travels from one owner to the next in a planned move. Pure: no I/O.
+//! The snapshot of a room, for a planned move to the next owner. Pure: no I/O.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,38 +7,51 @@ use crate::ids::SessionRef;
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::MAX_EPOCH;
 
-/// How much of the ring travels, in bytes as the ring counts them: a snapshot is one frame, whatever the ring's limit is.
+/// The part of the ring in a snapshot, in bytes as the ring counts them: a snapshot is one frame, whatever the ring's limit is.
 const MOST_RING: usize = crate::peer_protocol::MAX_FRAME / 2;
 
-/// A seat on its way. Times are milliseconds from now, since clocks of pods need not agree.
+/// A seat in a snapshot. Times are milliseconds from now, since the pods' clocks may differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeatSnapshot {
+    /// The player's name.
     pub name: PlayerName,
+    /// The seat's number.
     pub seat: SeatId,
+    /// The client has a token for it.
     pub resumable: bool,
+    /// The join key that the client chose.
     pub key: Option<SeatKey>,
-    /// How much longer the seat is held, if its player is away.
+    /// The rest of the hold, if the player is away.
     pub away_for: Option<u64>,
+    /// Its current or last connection.
     pub holder: Option<SessionRef>,
+    /// The number of the last relayed command that was carried out.
     pub processed: u64,
+    /// How much the last connection received.
     pub delivered: Delivered,
 }
 
-/// A whole room, and the record that the new owner has to swap for its own.
+/// A whole room, with the record that the new owner has to replace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
+    /// The source's ownership.
     pub ownership: Ownership,
+    /// The bytes of the record in the directory.
     #[serde(with = "serde_bytes_vec")]
     pub record: Vec<u8>,
+    /// The room's timeline.
     pub timeline: Timeline,
+    /// The number of the last message.
     pub seq: u64,
+    /// The number of the last event.
     pub position: u64,
+    /// The seats.
     pub seats: Vec<SeatSnapshot>,
-    /// With `time` as age in milliseconds.
+    /// With `time` as an age in milliseconds.
     pub ring: Vec<RingItem>,
 }
 
-/// Bytes in one piece, not one by one.
+/// Encodes the bytes in one piece.
 mod serde_bytes_vec {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -52,7 +65,7 @@ mod serde_bytes_vec {
 }
 
 impl Snapshot {
-    /// No pod that works makes it: a number that nobody can count on from, an event from the future, a player twice.
+    /// Whether no healthy pod sends it: a number without a successor, an event from the future, a player twice.
     pub fn is_nonsense(&self) -> bool {
         let twice = |index: usize, seat: &SeatSnapshot| {
             self.seats[..index].iter().any(|other| other.name == seat.name || other.seat == seat.seat)
@@ -63,8 +76,8 @@ impl Snapshot {
             || self.seats.iter().enumerate().any(|(index, seat)| twice(index, seat))
     }
 
-    /// As this pod's limits allow it, should those of other pods be larger: seats beyond `most` are left out, those of players
-    /// who are away first, and none is held longer than `hold` (ms).
+    /// Applies this pod's limits if the sender's are larger: drops seats beyond `most`, those of absent players first, and shortens each
+    /// hold to `hold` (ms).
     #[must_use]
     pub fn limited(mut self, most: u32, hold: u64) -> Self {
         if self.seats.len() > most as usize {
@@ -79,7 +92,7 @@ impl Snapshot {
 }
 
 impl Room {
-    /// The room as it is at `now`. Seats whose JOIN has not been answered stay behind: their command goes along instead.
+    /// The snapshot at `now`. Seats whose JOIN has no reply stay behind: the command goes along instead.
     pub fn snapshot(&self, ownership: Ownership, record: &[u8], now: u64) -> Snapshot {
         let seats = self.seats.iter().filter(|seat| seat.state != SeatState::Joining);
         Snapshot {
@@ -100,7 +113,7 @@ impl Room {
                     },
                     holder: seat.holder,
                     processed: seat.processed,
-                    // Who is connected has been told everything up to here, and nothing by the new owner.
+                    // A connected member has received every event up to here, and none from the new owner.
                     delivered: if seat.state == SeatState::Live { Delivered::UpTo(self.seq) } else { seat.delivered },
                 })
                 .collect(),
@@ -112,7 +125,7 @@ impl Room {
         }
     }
 
-    /// The room out of a snapshot. Those who were connected are awaited until `until`; nobody is told of it.
+    /// Restores the room. Its connected members may attach until `until` (ms); nothing is announced.
     pub fn restored(id: RoomId, snapshot: &Snapshot, now: u64, until: u64, bucket: Bucket, limits: RingLimits) -> Self {
         let mut ring = Ring::default();
         for item in &snapshot.ring {
@@ -140,6 +153,7 @@ impl Room {
             seq: snapshot.seq,
             position: snapshot.position,
             seats: seats.collect(),
+            inherited: Vec::new(),
             unanswered: Vec::new(),
             unanswered_until: 0,
             ring,
@@ -155,7 +169,7 @@ mod tests {
     use crate::room::RoomEvent;
 
     #[test]
-    fn what_was_said_is_as_old_on_a_pod_whose_clock_says_something_else() {
+    fn a_message_keeps_its_age_on_a_pod_with_another_clock() {
         let limits = RingLimits { messages: 32, bytes: 8192, age: 90_000 };
         let mut room = Room::new("abcdefgh".parse().unwrap(), &mut rand::rng());
         for (position, time) in [(1, 930_000), (2, 990_000)] {

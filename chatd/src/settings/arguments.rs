@@ -49,6 +49,8 @@ pub(super) struct Arguments {
     pub(super) identity: IdentityArguments,
     #[command(flatten, next_help_heading = "Clients")]
     pub(super) clients: ClientArguments,
+    #[command(flatten, next_help_heading = "TLS with clients")]
+    pub(super) tls: TlsArguments,
     #[command(flatten, next_help_heading = "Rooms")]
     pub(super) rooms: RoomArguments,
     #[command(flatten, next_help_heading = "Limits")]
@@ -186,10 +188,37 @@ pub(super) struct ClientArguments {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_field_names)] // a field's name is its flag
+pub(super) struct TlsArguments {
+    /// PEM file of the certificate, followed by its intermediate certificates. Enables TLS on the web port and, unless --tcp-tls
+    /// says otherwise, on the raw TCP port.
+    ///
+    /// Together with --tls-key-file. Both are reloaded when they change, without closing a connection.
+    #[arg(long, env = "CHATD_TLS_CERT_FILE", value_name = "FILE")]
+    pub(super) tls_cert_file: Option<PathBuf>,
+    /// PEM file of the certificate's private key.
+    #[arg(long, env = "CHATD_TLS_KEY_FILE", value_name = "FILE")]
+    pub(super) tls_key_file: Option<PathBuf>,
+    /// PEM file of CA certificates: clients of both ports must show a certificate that one of these has signed. Reloaded when it
+    /// changes.
+    #[arg(long, env = "CHATD_TLS_CLIENT_CA_FILE", value_name = "FILE")]
+    pub(super) tls_client_ca_file: Option<PathBuf>,
+    /// TLS on the raw TCP port. both: a client chooses by its first byte. Unset: on with --tls-cert-file, else off.
+    #[arg(long, env = "CHATD_TCP_TLS", value_name = "MODE", value_enum)]
+    pub(super) tcp_tls: Option<TcpTls>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct RoomArguments {
     /// Players in a room, held seats included.
     #[arg(long, env = "CHATD_MAX_PLAYERS", value_name = "COUNT", default_value = "4", value_parser = |text: &str| values::count(text, 1, MAX_PLAYERS))]
     pub(super) max_players: u32,
+    /// Let other pods create new rooms, and move rooms there, while this one has many more than they have.
+    #[arg(long, env = "CHATD_BALANCE", value_name = "on|off", default_value = "on", default_missing_value = "on", num_args = 0..=1, value_parser = values::switch)]
+    pub(super) balance: bool,
+    /// Time for which this pod has many more rooms than others have before it moves any.
+    #[arg(long, env = "CHATD_BALANCE_AFTER", value_name = "SECONDS", default_value = "60", value_parser = |text: &str| values::seconds(text, 5, 3_600))]
+    pub(super) balance_after: Duration,
     /// Time for which the seat of a dropped connection is held.
     #[arg(long, env = "CHATD_SEAT_HOLD", value_name = "SECONDS", default_value = "30", value_parser = |text: &str| values::seconds(text, 0, 600))]
     pub(super) seat_hold: Duration,
@@ -267,6 +296,17 @@ pub(super) enum WrongPodMode {
     Redirect,
     /// Relay the session to the room's owner.
     Relay,
+}
+
+/// --tcp-tls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TcpTls {
+    /// Plaintext alone.
+    Off,
+    /// TLS alone.
+    On,
+    /// Either: a first byte of 0x16 begins a TLS handshake.
+    Both,
 }
 
 /// --log-format.

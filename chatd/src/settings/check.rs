@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::arguments::{Arguments, RedisArguments, WrongPodMode};
+use super::arguments::{Arguments, RedisArguments, TcpTls, TlsArguments, WrongPodMode};
 use super::values::{self, HostPort};
-use super::{Advertise, Clients, Limits, Listen, Settings};
+use super::{Advertise, Clients, Limits, Listen, Settings, TlsSettings};
 use crate::directory::redis::{RedisSettings, RedisSettingsError, RedisUrlError};
 use crate::protocol::OnWrongPod;
 
@@ -50,6 +50,10 @@ pub enum SettingsError {
         "--max-connections-per-ip has no effect without --per-ip-limits: add --per-ip-limits, or remove --max-connections-per-ip"
     )]
     WithoutPerIpLimits,
+    #[error("--tls-cert-file and --tls-key-file belong together: add {missing}")]
+    HalfPair { missing: &'static str },
+    #[error("{flag} has no effect without --tls-cert-file and --tls-key-file: set both, or remove {flag}")]
+    WithoutCertificate { flag: &'static str },
     #[error("the host name is not a valid pod name: set --pod-id, such as chat-0")]
     PodId,
 }
@@ -60,7 +64,7 @@ const LINE_KEEP_ALIVE: Duration = Duration::from_secs(30);
 const LEAST_DRAIN: u64 = 6;
 
 pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, SettingsError> {
-    let Arguments { command: _, listen, advertise, redis, identity, clients, rooms, limits, logs } = arguments;
+    let Arguments { command: _, listen, advertise, redis, identity, clients, tls, rooms, limits, logs } = arguments;
     let listen = Listen {
         tcp: listen.tcp_listen,
         http: listen.http_listen,
@@ -89,6 +93,8 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
     };
     let limits = Limits {
         max_players: rooms.max_players,
+        balance: rooms.balance,
+        balance_after: rooms.balance_after,
         seat_hold: rooms.seat_hold,
         empty_ttl: rooms.empty_ttl,
         record_ttl: rooms.record_ttl,
@@ -134,6 +140,7 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
                 .filter(|silence| !silence.is_zero()),
             per_ip_limits: clients.per_ip_limits,
         },
+        tls: check_tls(tls)?,
         limits,
         drain_deadline: rooms.drain_deadline,
         log_format: logs.log_format,
@@ -195,6 +202,22 @@ fn check_redis(redis: RedisArguments) -> Result<Option<RedisSettings>, SettingsE
     };
     settings.check()?;
     Ok(Some(settings))
+}
+
+fn check_tls(tls: TlsArguments) -> Result<Option<TlsSettings>, SettingsError> {
+    let TlsArguments { tls_cert_file, tls_key_file, tls_client_ca_file: client_ca, tcp_tls } = tls;
+    match (tls_cert_file, tls_key_file) {
+        (Some(certificate), Some(key)) => {
+            Ok(Some(TlsSettings { certificate, key, client_ca, tcp: tcp_tls.unwrap_or(TcpTls::On) }))
+        }
+        (Some(_), None) => Err(SettingsError::HalfPair { missing: "--tls-key-file" }),
+        (None, Some(_)) => Err(SettingsError::HalfPair { missing: "--tls-cert-file" }),
+        (None, None) if client_ca.is_some() => Err(SettingsError::WithoutCertificate { flag: "--tls-client-ca-file" }),
+        (None, None) if tcp_tls.is_some_and(|mode| mode != TcpTls::Off) => {
+            Err(SettingsError::WithoutCertificate { flag: "--tcp-tls" })
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 fn check_advertised(advertise: &Advertise, listen: Listen, with_redis: bool) -> Result<(), SettingsError> {

@@ -20,7 +20,7 @@ use clap::{CommandFactory, FromArgMatches};
 use crate::directory::redis::RedisSettings;
 use crate::protocol::OnWrongPod;
 
-pub use arguments::{LogFormat, LogLevel};
+pub use arguments::{LogFormat, LogLevel, TcpTls};
 pub use base_path::BasePath;
 pub use check::SettingsError;
 pub use values::{Cidr, HostPort, Origin, ValueError};
@@ -48,7 +48,7 @@ pub struct Healthcheck {
 pub struct Settings {
     /// Where the four ports listen.
     pub listen: Listen,
-    /// Where others are told to find this pod.
+    /// The addresses that this pod advertises.
     pub advertise: Advertise,
     /// `None`: the directory is this process's memory, one pod.
     pub redis: Option<RedisSettings>,
@@ -64,6 +64,8 @@ pub struct Settings {
     pub tcp_on_wrong_pod: OnWrongPod,
     /// Who may talk, and whose address counts.
     pub clients: Clients,
+    /// `None`: the clients' ports are plaintext.
+    pub tls: Option<TlsSettings>,
     /// How much of everything there may be.
     pub limits: Limits,
     /// From SIGTERM to the last room handed over or given up; 6 s at least.
@@ -124,11 +126,28 @@ pub struct Clients {
     pub per_ip_limits: bool,
 }
 
+/// The certificate of the clients' ports, and where it counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// PEM: the server's certificate, then those between it and its authority.
+    pub certificate: PathBuf,
+    /// PEM: its private key.
+    pub key: PathBuf,
+    /// PEM: the authorities whose clients are let in. `None`: everyone is.
+    pub client_ca: Option<PathBuf>,
+    /// What the raw TCP port speaks; the web port speaks TLS alone.
+    pub tcp: TcpTls,
+}
+
 /// Every limit that is a setting. The others are constants beside what they limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Seats of a room, held ones included; at most [`crate::protocol::MAX_PLAYERS`].
     pub max_players: u32,
+    /// New rooms are created by other pods, and old ones moved there, while this one has many more than they have.
+    pub balance: bool,
+    /// How long this is so before any is moved.
+    pub balance_after: Duration,
     /// How long the seat of a dropped connection is held.
     pub seat_hold: Duration,
     /// How long an empty room stays.

@@ -29,6 +29,8 @@ fn alone_it_needs_no_flag() {
     assert_eq!(settings.tcp_on_wrong_pod, OnWrongPod::Redirect);
     let Limits {
         max_players,
+        balance,
+        balance_after,
         seat_hold,
         empty_ttl,
         record_ttl,
@@ -49,11 +51,12 @@ fn alone_it_needs_no_flag() {
     } = settings.limits;
     let times = [seat_hold, empty_ttl, record_ttl, first_line_timeout, idle_timeout, settings.drain_deadline];
     assert_eq!(times.map(|time| time.as_secs()), [30, 600, 3600, 10, 120, 25]);
+    assert_eq!(balance_after.as_secs(), 60);
     assert_eq!(http_keep_alive.as_secs(), 75);
     assert_eq!([max_players, max_connections, max_rooms, rate, burst, max_misses], [4, 10_000, 10_000, 10, 20, 10]);
     assert_eq!((replay_messages, max_connections_per_ip), (32, None));
     assert_eq!([send_queue, buffer_bytes, replay_bytes, replay_pod_bytes], [256 << 10, 128 << 20, 8 << 10, 32 << 20]);
-    assert!(!settings.clients.proxy_protocol && !settings.clients.per_ip_limits);
+    assert!(balance && !settings.clients.proxy_protocol && !settings.clients.per_ip_limits);
 }
 
 #[test]
@@ -91,6 +94,17 @@ fn switches_are_taken_in_every_form() {
     for (words, on) in [("", true), ("=on", true), (" on", true), ("=off", false), (" off", false)] {
         let settings = serve(&format!("--per-ip-limits{words} --rate 9")).unwrap();
         assert_eq!((settings.clients.per_ip_limits, settings.limits.rate), (on, 9), "{words}");
+    }
+}
+
+#[test]
+fn a_certificate_is_for_both_ports_unless_tcp_tls_says_otherwise() {
+    let tcp = |words: &str| serve(words).unwrap().tls.map(|tls| tls.tcp);
+    assert_eq!(tcp(""), None);
+    assert_eq!(tcp("--tcp-tls off"), None);
+    assert_eq!(tcp("--tls-cert-file c --tls-key-file k"), Some(TcpTls::On));
+    for (words, mode) in [("off", TcpTls::Off), ("on", TcpTls::On), ("both", TcpTls::Both)] {
+        assert_eq!(tcp(&format!("--tls-cert-file c --tls-key-file k --tcp-tls {words}")), Some(mode));
     }
 }
 
@@ -152,6 +166,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("--tcp-on-wrong-pod sometimes", "relay"),
     ("--log-format xml", "json"),
     ("--tcp-listn 127.0.0.1:1", "--tcp-listen"),
+    ("--tls-cert-file c", "--tls-key-file"),
+    ("--tls-key-file k", "--tls-cert-file"),
+    ("--tcp-tls both", "--tls-cert-file"),
+    ("--tls-client-ca-file a", "--tls-cert-file"),
+    ("--tls-cert-file c --tls-key-file k --tcp-tls maybe", "both"),
 ];
 
 #[test]
@@ -175,7 +194,7 @@ fn a_wildcard_is_fine_alone_or_with_an_address_to_tell() {
 }
 
 #[test]
-fn what_is_not_said_is_where_it_listens() {
+fn an_advertised_address_defaults_to_the_listening_address() {
     let bound = "127.0.0.1:7654".parse().unwrap();
     assert_eq!(Advertise::or_bound(None, bound).to_string(), "127.0.0.1:7654");
     let said = "chat.example:9".parse().unwrap();

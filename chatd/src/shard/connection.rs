@@ -7,6 +7,7 @@ use mio::net::TcpStream;
 use super::websocket::Decoder;
 use crate::connection_limit::Permit;
 use crate::ids::SessionId;
+use crate::tls::transport::Transport;
 
 /// One client's socket. It can go from one shard to another once it is deregistered.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Connection {
     pub(super) stream: TcpStream,
     pub(super) address: IpAddr,
     pub(super) permit: Permit,
+    /// The TLS session over the socket; `None`: plaintext.
+    pub(super) tls: Option<Box<Transport>>,
     /// For WebSocket; lines need nothing more.
     pub(super) web: Option<Box<Web>>,
     /// The socket is full: wait until it is writable.
@@ -25,7 +28,7 @@ pub struct Connection {
     pub(super) hung_up: bool,
     /// The end of the client's input has been read.
     pub(super) ended: bool,
-    /// The hub has said its last word: flush it and close.
+    /// The hub has ended the session: flush, then close.
     pub(super) closing: bool,
     /// Stands in the list of connections that are not wanted to be read.
     pub(super) paused: bool,
@@ -46,6 +49,7 @@ impl Connection {
             stream,
             address,
             permit,
+            tls: None,
             web: None,
             blocked: false,
             moved: 0,

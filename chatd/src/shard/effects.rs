@@ -6,7 +6,7 @@ use super::{Connection, Query, Shard};
 use crate::hub::Effect;
 use crate::ids::SessionId;
 use crate::limits;
-use crate::peer_protocol::Drop;
+use crate::peer_protocol::Disconnect;
 use crate::pod::message::PodMessage;
 use crate::shard::message::ShardMessage;
 
@@ -32,9 +32,15 @@ impl Shard {
                 self.tell_pod(PodMessage::Directory { shard: self.index, ticket, request });
             }
             Effect::Dial { boot, address } => self.tell_pod(PodMessage::Dial { boot, address }),
+            Effect::LinkAnswer { boot, query, needed } => {
+                if !needed {
+                    self.links.remove(&boot);
+                }
+                self.tell_pod(PodMessage::LinkAnswer { boot, query, needed });
+            }
             Effect::DirectoryWentBack => self.tell_pod(PodMessage::DirectoryWentBack),
             Effect::Close { session, code } => self.close(session, code),
-            Effect::Abort { session } => self.gone(session, Drop::Lost),
+            Effect::Abort { session } => self.gone(session, Disconnect::Lost),
             Effect::Migrate { session, shard } => self.migrate(session, shard),
             Effect::MakeWay { room, shard } => {
                 if let Some(shard) = self.shards.get(shard) {
@@ -56,7 +62,7 @@ impl Shard {
         }
     }
 
-    /// Counts the misses and creations for their addresses, and limits who has used them up.
+    /// Counts the misses and creations for their addresses, and limits addresses that have used them up.
     pub(super) fn charge(&mut self) {
         let Some(limits) = self.limits.clone() else {
             return;
@@ -113,7 +119,7 @@ impl Shard {
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut connection.stream, Token(index), both) {
             tracing::warn!(%error, shard = self.index, "cannot poll a client's socket");
-            self.hub.dropped(self.time, id, Drop::Lost);
+            self.hub.disconnected(self.time, id, Disconnect::Lost);
             return false;
         }
         if self.connections.len() <= index {

@@ -1,14 +1,14 @@
 //! From a shard's sockets to its hub. Does I/O: reads.
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 
 use mio::event::Event;
 
-use super::connection::Web;
+use super::connection::{Connection, Web};
 use super::websocket::{self, Incoming, Violation};
 use super::{EVENTS, LEAVING, MAIL, Shard};
 use crate::ids::SessionId;
-use crate::peer_protocol::Drop;
+use crate::peer_protocol::Disconnect;
 
 /// A smaller part of a message costs as much as a message: else a message could be had in tens of thousands of frames.
 const SCRAP: usize = 256;
@@ -47,7 +47,55 @@ fn read(stream: &mut impl Read, buffer: &mut [u8]) -> Came {
     }
 }
 
+impl Connection {
+    /// Reads once, decrypts if need be, and leaves the plaintext in `buffer`. Returns whether there may be more.
+    fn read(&mut self, buffer: &mut [u8], sealed: &mut [u8]) -> (Came, bool) {
+        let Some(tls) = &mut self.tls else {
+            let came = read(&mut self.stream, buffer);
+            let more = matches!(came, Came::Bytes(count) if count == buffer.len());
+            return (came, more);
+        };
+        if tls.ended() {
+            return (Came::End, false);
+        }
+        match read(&mut self.stream, sealed) {
+            Came::Bytes(count) => match tls.receive(&sealed[..count], buffer) {
+                Ok(said) => (Came::Bytes(said), count == sealed.len() || tls.ended()),
+                Err(_) => {
+                    if !self.blocked {
+                        // The alert, if it fits.
+                        let _ = (&self.stream).write(tls.unsent());
+                    }
+                    (Came::Broken, false)
+                }
+            },
+            // Truncated: a complete TLS stream ends with close_notify.
+            Came::End if !self.closing => (Came::Broken, false),
+            came => (came, false),
+        }
+    }
+}
+
 impl Shard {
+    /// Takes what came with the end of the handshake.
+    pub(super) fn begin_tls(&mut self, id: SessionId) {
+        let Some(Some(connection)) = self.connections.get_mut(id.index as usize) else { return };
+        let Some(tls) = connection.tls.as_mut().filter(|_| connection.id == id) else { return };
+        let Ok(count) = tls.receive(&[], &mut self.buffer) else {
+            return self.gone(id, Disconnect::Lost);
+        };
+        let (ended, has_words) = (tls.ended(), !tls.unsent().is_empty());
+        let waits = connection.web.as_mut().map_or(&mut connection.rest, |web| &mut web.pending);
+        waits.extend_from_slice(&self.buffer[..count]);
+        if has_words {
+            self.dirty.push(id);
+        }
+        self.read_pending(id);
+        if ended {
+            self.queue(id);
+        }
+    }
+
     /// A socket is ready for something.
     pub(super) fn ready(&mut self, event: &Event) {
         let token = event.token();
@@ -63,7 +111,7 @@ impl Shard {
         let id = connection.id;
         connection.hung_up |= event.is_read_closed() || event.is_error();
         if event.is_write_closed() && (connection.ended || connection.paused) {
-            return self.gone(id, Drop::Lost);
+            return self.gone(id, Disconnect::Lost);
         }
         if event.is_writable() && connection.blocked {
             connection.blocked = false;
@@ -138,12 +186,15 @@ impl Shard {
         if !wanted && !connection.closing {
             return self.pause(id);
         }
-        let came = read(&mut connection.stream, &mut self.buffer);
+        let (came, more) = connection.read(&mut self.buffer, &mut self.sealed);
+        if connection.tls.as_deref().is_some_and(|tls| !tls.unsent().is_empty()) {
+            self.dirty.push(id);
+        }
         match came {
             Came::Bytes(count) => {
                 connection.moved = self.time.now;
-                let mut more = count == self.buffer.len() || connection.hung_up;
-                if !connection.closing {
+                let mut more = more || connection.hung_up;
+                if !connection.closing && count > 0 {
                     self.hub.counters_mut().bytes_in += count as u64;
                     if connection.web.is_some() {
                         self.read_frames(id, count);
@@ -162,13 +213,13 @@ impl Shard {
                 connection.ended = true;
                 let (closing, web) = (connection.closing, connection.web.is_some());
                 if web {
-                    self.gone(id, Drop::Lost);
+                    self.gone(id, Disconnect::Lost);
                 } else if !closing {
                     self.hub.end_of_input(self.time, id);
                 }
             }
             Came::Nothing => {}
-            Came::Broken => self.gone(id, Drop::Lost),
+            Came::Broken => self.gone(id, Disconnect::Lost),
         }
     }
 
@@ -276,7 +327,12 @@ impl Shard {
                             self.hub.receive_idle_frame(self.time, id);
                         }
                         Incoming::Close(code) => {
-                            self.close_web(id, code, "", if code == Some(1001) { Drop::GoingAway } else { Drop::Lost });
+                            self.close_web(
+                                id,
+                                code,
+                                "",
+                                if code == Some(1001) { Disconnect::GoingAway } else { Disconnect::Lost },
+                            );
                             return bytes.len();
                         }
                     }
@@ -288,7 +344,7 @@ impl Shard {
                     return bytes.len();
                 }
                 Err(violation) => {
-                    self.close_web(id, Some(violation.close_code()), "", Drop::Lost);
+                    self.close_web(id, Some(violation.close_code()), "", Disconnect::Lost);
                     return bytes.len();
                 }
             }

@@ -35,9 +35,9 @@ impl Shard {
         let time = self.time;
         match mail {
             ShardMessage::Client { socket, address, permit } => {
-                let (stream, encoding, early) = match socket {
-                    ClientSocket::Tcp { stream } => (stream, Encoding::Lines, None),
-                    ClientSocket::Web { stream, early } => (stream, Encoding::Json, Some(early)),
+                let (stream, tls, encoding, early) = match socket {
+                    ClientSocket::Tcp { stream, tls } => (stream, tls, Encoding::Lines, None),
+                    ClientSocket::Web { stream, tls, early } => (stream, tls, Encoding::Json, Some(early)),
                 };
                 match encoding {
                     Encoding::Lines => self.hub.counters_mut().connections_tcp += 1,
@@ -45,6 +45,7 @@ impl Shard {
                 }
                 let id = self.hub.open(time, encoding);
                 let mut connection = Connection::new(id, Self::stream(stream), address, permit);
+                connection.tls = tls;
                 connection.web = early.map(|pending| Box::new(Web { pending, heard: time.now, ..Web::default() }));
                 if let Some(limits) = &self.limits {
                     self.hub.meter(id);
@@ -69,6 +70,12 @@ impl Shard {
                 let query = self.ask(Query::LookUp(reply));
                 self.hub.look_up(time, query, room);
             }
+            ShardMessage::InspectRooms { after, most, reply } => {
+                let _ = reply.send(self.hub.inspect_rooms(time, after, most));
+            }
+            ShardMessage::Inspect { room, reply } => {
+                let _ = reply.send(self.hub.inspect(time, room));
+            }
             ShardMessage::Answered { ticket, answer } => self.hub.answered(time, ticket, answer),
             ShardMessage::DirectoryReset => self.hub.directory_reset(time),
             ShardMessage::Lease(view) => self.hub.lease(time, view),
@@ -81,7 +88,9 @@ impl Shard {
                 self.links.remove(&boot);
                 self.hub.peer_down(time, boot);
             }
+            ShardMessage::ReleaseLink { boot, query } => self.hub.release_link(time, boot, query),
             ShardMessage::PeerUnreachable { boot, gone } => self.hub.peer_unreachable(time, boot, gone),
+            ShardMessage::PodLostLease { boot } => self.hub.pod_lost_lease(time, boot),
             ShardMessage::Frames { from, bytes } => return self.frames_from(from, &bytes),
             ShardMessage::Keys(keys) => self.hub.set_keys(keys),
             ShardMessage::Advertised(advertised) => self.hub.set_advertised(advertised),
@@ -106,6 +115,7 @@ impl Shard {
                 self.arm(silence, Due::Silent(id));
             }
             self.read_pending(id);
+            self.begin_tls(id);
             self.weigh(id);
         }
     }

@@ -1,4 +1,4 @@
-//! Messages to a shard thread, from the pod's thread and from other shards. Types only; no I/O.
+//! Messages to a shard thread, from the pod's thread and from other shards. Types, and how a question is put to all shards; no I/O but sending.
 //!
 //! The number of messages in flight is bounded by their causes: accepted connections, requests in flight, link windows.
 
@@ -6,27 +6,29 @@ use std::collections::HashMap;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
 use crate::connection_limit::Permit;
 use crate::counters::{Counters, Gauges};
 use crate::directory::{Answer, NoAnswer};
-use crate::hub::{Advertised, Carried};
+use crate::hub::{Advertised, Carried, InspectedRoom};
 use crate::ids::Ticket;
 use crate::lease::{LeaseView, Target};
 use crate::peer::links::LinkId;
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
+use crate::tls::transport::Transport;
 
 /// A client's socket, as it goes from thread to thread: not registered with any runtime.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "fields are named by their types")]
 pub enum ClientSocket {
     /// Speaks lines.
-    Tcp { stream: TcpStream },
+    Tcp { stream: TcpStream, tls: Option<Box<Transport>> },
     /// Speaks WebSocket, after the upgrade. `early`: bytes that were read with the upgrade request.
-    Web { stream: TcpStream, early: Vec<u8> },
+    Web { stream: TcpStream, tls: Option<Box<Transport>>, early: Vec<u8> },
 }
 
 /// To a shard.
@@ -43,6 +45,10 @@ pub enum ShardMessage {
     MakeWay { room: RoomId },
     /// The HTTP API asks for a room's players.
     LookUp { room: RoomId, reply: oneshot::Sender<Result<Vec<PlayerName>, ErrorCode>> },
+    /// The admin port asks for rooms ([`crate::hub::Hub::inspect_rooms`]).
+    InspectRooms { after: Option<RoomId>, most: usize, reply: oneshot::Sender<Vec<InspectedRoom>> },
+    /// The admin port asks for a room ([`crate::hub::Hub::inspect`]).
+    Inspect { room: RoomId, reply: oneshot::Sender<Option<InspectedRoom>> },
     /// What the directory answered ([`crate::hub::Hub::answered`]).
     Answered { ticket: Ticket, answer: Result<Answer, NoAnswer> },
     /// The connection to the directory is a new one ([`crate::hub::Hub::directory_reset`]).
@@ -55,8 +61,12 @@ pub enum ShardMessage {
     PeerUp { boot: PodBoot, link: LinkId },
     /// A link is down.
     PeerDown { boot: PodBoot },
+    /// The link is idle ([`crate::hub::Hub::release_link`]).
+    ReleaseLink { boot: PodBoot, query: u64 },
     /// A dial failed.
     PeerUnreachable { boot: PodBoot, gone: bool },
+    /// See [`crate::hub::Hub::pod_lost_lease`].
+    PodLostLease { boot: PodBoot },
     /// Whole encoded frames (each with its length) of rooms of this shard.
     Frames { from: PodBoot, bytes: Vec<u8> },
     /// The token keys have changed.
@@ -82,4 +92,22 @@ pub struct Report {
     pub gauges: Gauges,
     /// See [`crate::hub::Hub::drained`].
     pub drained: bool,
+}
+
+/// The answers of all shards to one question each, in the order of the shards. `None`: a shard has ended.
+pub async fn ask_all<T>(
+    shards: &[UnboundedSender<ShardMessage>],
+    question: impl Fn(oneshot::Sender<T>) -> ShardMessage,
+) -> Option<Vec<T>> {
+    let ask = |shard: &UnboundedSender<ShardMessage>| {
+        let (reply, answer) = oneshot::channel();
+        shard.send(question(reply)).ok().map(|()| answer)
+    };
+    // All are asked before the first is waited for.
+    let asked: Option<Vec<_>> = shards.iter().map(ask).collect();
+    let mut answers = Vec::new();
+    for answer in asked? {
+        answers.push(answer.await.ok()?);
+    }
+    Some(answers)
 }

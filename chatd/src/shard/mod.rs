@@ -9,6 +9,7 @@ mod clock;
 mod connection;
 mod effects;
 mod input;
+mod lag;
 mod mailbox;
 pub mod message;
 mod notice;
@@ -42,12 +43,14 @@ use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
 use crate::record::Owner;
 use crate::shard::message::ShardMessage;
 use crate::shrink::{SHRINK_EVERY, Shrink, shrink_places};
+use crate::tls::transport::UNFINISHED;
 
 pub use clock::now;
 pub use connection::Connection;
 use connection::{Due, Leaving};
+use lag::Lag;
 
-/// Everything that a shard is told at its start.
+/// Arguments of a shard.
 #[derive(Debug)]
 pub struct ShardStart {
     /// With this shard's number in it.
@@ -60,7 +63,7 @@ pub struct ShardStart {
     pub seed: [u8; 32],
     /// Where clients reach each pod, if a file says so.
     pub advertised: Option<Arc<HashMap<String, Advertised>>>,
-    /// What this shard is told.
+    /// Messages to this shard.
     pub mailbox: UnboundedReceiver<ShardMessage>,
     /// Every shard's mailbox, by number: sessions move between them.
     pub shards: Vec<UnboundedSender<ShardMessage>>,
@@ -131,6 +134,7 @@ struct Shard {
     /// What of it waits for clients of other pods, whose rooms are here.
     held_for_remote_members: usize,
     time: Time,
+    lag: Lag,
     stopped: bool,
 
     /// By [`SessionId::index`]. Entries go only when the hub's session goes, and events of one batch name an index once, so no
@@ -149,6 +153,8 @@ struct Shard {
 
     /// Kept between batches for their memory.
     buffer: Box<[u8]>,
+    /// What was read of a connection with TLS: so much that with the rest of a record that came before it fits into `buffer`.
+    sealed: Box<[u8]>,
     effects: Vec<Effect>,
     dirty: Vec<SessionId>,
     written: Vec<SessionId>,
@@ -176,6 +182,7 @@ impl Shard {
             held: 0,
             held_for_remote_members: 0,
             time: clock::now(),
+            lag: Lag::default(),
             stopped: false,
             connections: Vec::new(),
             leaving: Slab::new(),
@@ -186,6 +193,7 @@ impl Shard {
             queries: HashMap::new(),
             last_query: 0,
             buffer: vec![0; READ].into_boxed_slice(),
+            sealed: vec![0; READ - UNFINISHED].into_boxed_slice(),
             effects: Vec::new(),
             dirty: Vec::new(),
             written: Vec::new(),
@@ -203,6 +211,7 @@ impl Shard {
         self.read_mail(&waker);
         while !self.stopped {
             self.settle();
+            self.lag.batch_ends(self.hub.counters_mut());
             if let Err(error) = self.poll.poll(&mut events, self.patience())
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -210,6 +219,7 @@ impl Shard {
                 std::thread::sleep(Duration::from_millis(100));
             }
             self.time = clock::now();
+            self.lag.batch_begins(self.hub.counters_mut());
             for event in &events {
                 self.ready(event);
             }

@@ -10,7 +10,7 @@ use socket2::SockRef;
 use super::connection::{Connection, Due, Leaving, first_ping_after, ping_again_after};
 use super::{LEAVING, Shard, websocket};
 use crate::ids::SessionId;
-use crate::peer_protocol::Drop;
+use crate::peer_protocol::Disconnect;
 use crate::protocol::{ErrorCode, close_code};
 
 /// How long a closed connection has to take its last words, and to close its side (ms; docs/protocol.md, Ends).
@@ -61,7 +61,7 @@ impl Shard {
     }
 
     /// Ends a WebSocket session for a reason of its own: the client closed it, or broke its rules.
-    pub(super) fn close_web(&mut self, id: SessionId, code: Option<u16>, reason: &str, drop: Drop) {
+    pub(super) fn close_web(&mut self, id: SessionId, code: Option<u16>, reason: &str, disconnect: Disconnect) {
         self.charge();
         self.flush(id);
         let output = self.hub.output(id);
@@ -82,10 +82,13 @@ impl Shard {
         websocket::close(code, reason, &mut last);
         if !connection.blocked && rest.is_some() {
             // Into an empty socket all of it goes; a full one belongs to someone who does not read.
-            let _ = (&connection.stream).write(&last);
+            let _ = (&connection.stream).write(match &mut connection.tls {
+                Some(tls) => tls.last_words(&last),
+                None => &last,
+            });
         }
         let connection = self.remove(id);
-        self.hub.dropped(self.time, id, drop);
+        self.hub.disconnected(self.time, id, disconnect);
         if let Some(connection) = connection {
             self.leave(connection);
         }
@@ -96,8 +99,8 @@ impl Shard {
         let Some(connection) = self.remove(id) else {
             return;
         };
-        self.hub.dropped(self.time, id, Drop::Lost);
-        // Who has ended its input sends nothing that could reset the connection.
+        self.hub.disconnected(self.time, id, Disconnect::Lost);
+        // A client that has ended its input sends nothing that could reset the connection.
         if !connection.ended {
             self.leave(connection);
         }
@@ -136,10 +139,10 @@ impl Shard {
     }
 
     /// The connection is of no use any more: it broke, or is not worth a word.
-    pub(super) fn gone(&mut self, id: SessionId, drop: Drop) {
+    pub(super) fn gone(&mut self, id: SessionId, disconnect: Disconnect) {
         self.charge();
         if self.remove(id).is_some() {
-            self.hub.dropped(self.time, id, drop);
+            self.hub.disconnected(self.time, id, disconnect);
         }
     }
 
@@ -152,7 +155,7 @@ impl Shard {
                     return;
                 };
                 let Some(after) = ping_again_after(now.saturating_sub(web.heard)) else {
-                    return self.gone(id, Drop::Lost);
+                    return self.gone(id, Disconnect::Lost);
                 };
                 if web.control.is_empty() {
                     websocket::ping(&mut web.control);
@@ -175,7 +178,7 @@ impl Shard {
                 if let Some(connection) = self.connection(id) {
                     // It does not read: what is queued in the system is not kept for it either.
                     let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
-                    self.gone(id, Drop::Lost);
+                    self.gone(id, Disconnect::Lost);
                 }
             }
             Due::Shrink => self.shrink(),

@@ -3,6 +3,7 @@
 use super::Shard;
 use super::connection::Connection;
 use crate::ids::{SessionId, SessionRef};
+use crate::tls::transport::Transport;
 
 /// Who holds memory.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,10 +14,10 @@ enum Holder {
 }
 
 impl Connection {
-    /// Bytes of unfinished input; what the hub has is not in it.
+    /// Bytes of unfinished input and of ciphertext; what the hub has is not in it.
     fn holds(&self) -> usize {
         let web = self.web.as_deref().map_or(0, |web| web.pending.capacity() + web.decoder.holds());
-        self.rest.capacity() + web
+        self.rest.capacity() + web + self.tls.as_deref().map_or(0, Transport::holds)
     }
 
     fn forget_input(&mut self) {
@@ -24,6 +25,9 @@ impl Connection {
         if let Some(web) = &mut self.web {
             web.pending = Vec::new();
             web.decoder = super::websocket::Decoder::default();
+        }
+        if let Some(tls) = &mut self.tls {
+            tls.forget_input();
         }
     }
 }

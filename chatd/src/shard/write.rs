@@ -7,7 +7,8 @@ use super::connection::{Connection, Web};
 use super::{Shard, websocket};
 use crate::hub::Hub;
 use crate::ids::{SessionId, Time};
-use crate::peer_protocol::Drop;
+use crate::peer_protocol::Disconnect;
+use crate::tls::transport::RECORD;
 
 /// The bytes that one write offers a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +35,12 @@ impl Shard {
         let Self { connections, hub, batch, results, time, .. } = self;
         let writes = dirty.iter().filter_map(|&id| {
             let connection = connections.get(id.index as usize)?.as_ref()?;
-            Some((connection.socket(), next(connection.web.as_deref(), hub.output(id)).bytes))
+            Some((connection.socket(), connection.offer(hub.output(id))))
         });
         batch.write(writes, results);
         debug_assert_eq!(results.len(), dirty.len(), "each prepared client has a result");
 
-        // First the hub is told of all that was written: what it then does about one client may cut what another one has queued.
+        // First the hub gets all write results: what it then does with one client may shorten another client's queue.
         for (&id, result) in dirty.iter().zip(&*results) {
             if let Some(Some(connection)) = connections.get_mut(id.index as usize) {
                 connection.in_batch = false;
@@ -53,7 +54,7 @@ impl Shard {
         let mut results_of = results.iter();
         dirty.retain(|&id| match results_of.next() {
             Some(Err(error)) if error.kind() != ErrorKind::WouldBlock => {
-                self.gone(id, Drop::Lost);
+                self.gone(id, Disconnect::Lost);
                 false
             }
             _ => self.connection(id).is_some_and(|connection| !connection.blocked),
@@ -71,9 +72,12 @@ impl Shard {
         if connection.id != id || connection.blocked || connection.in_batch {
             return false;
         }
-        let output = self.hub.output(id);
-        connection.prepare_close(output);
-        if next(connection.web.as_deref(), output).bytes.is_empty() {
+        connection.prepare_close(self.hub.output(id));
+        if !seal(&mut self.hub, self.time, connection) {
+            self.gone(id, Disconnect::Lost);
+            return false;
+        }
+        if connection.offer(self.hub.output(id)).is_empty() {
             if connection.closing {
                 self.finish(id);
             }
@@ -92,9 +96,11 @@ impl Shard {
             return;
         }
         loop {
-            let output = self.hub.output(id);
-            connection.prepare_close(output);
-            let bytes = next(connection.web.as_deref(), output).bytes;
+            connection.prepare_close(self.hub.output(id));
+            if !seal(&mut self.hub, self.time, connection) {
+                return self.gone(id, Disconnect::Lost);
+            }
+            let bytes = connection.offer(self.hub.output(id));
             if bytes.is_empty() {
                 break;
             }
@@ -102,7 +108,7 @@ impl Shard {
                 Ok(count) => wrote(&mut self.hub, self.time, connection, count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => connection.blocked = true,
-                Err(_) => return self.gone(id, Drop::Lost),
+                Err(_) => return self.gone(id, Disconnect::Lost),
             }
             if connection.blocked {
                 return;
@@ -119,6 +125,14 @@ impl Connection {
         self.stream.as_fd()
     }
 
+    /// What one write offers the socket: ciphertext, or what is next as it is.
+    fn offer<'a>(&'a self, output: &'a [u8]) -> &'a [u8] {
+        match &self.tls {
+            Some(tls) => tls.unsent(),
+            None => next(self.web.as_deref(), output).bytes,
+        }
+    }
+
     /// Makes the close frame, if the hub's output is out.
     fn prepare_close(&mut self, output: &[u8]) {
         if let Some(web) = &mut self.web
@@ -130,13 +144,44 @@ impl Connection {
     }
 }
 
-/// So many of the bytes that [`next`] named were written to this client.
+/// With TLS: encrypts what is next once all before it is written, one record at most, and at last the end. What a client that does
+/// not read has not taken waits in the hub, as without TLS, where its limit counts. False: the connection is broken.
+fn seal(hub: &mut Hub, time: Time, connection: &mut Connection) -> bool {
+    let Some(tls) = connection.tls.as_mut().filter(|tls| tls.unsent().is_empty()) else {
+        return true;
+    };
+    let Next { bytes, .. } = next(connection.web.as_deref(), hub.output(connection.id));
+    if bytes.is_empty() {
+        if connection.closing {
+            tls.close();
+        }
+        return true;
+    }
+    let count = bytes.len().min(RECORD);
+    let sealed = tls.seal(&bytes[..count]);
+    took(hub, time, connection, count);
+    sealed
+}
+
+/// So many of the bytes that [`Connection::offer`] named were written to this client.
 fn wrote(hub: &mut Hub, time: Time, connection: &mut Connection, count: usize) {
+    let offered = connection.offer(hub.output(connection.id)).len();
+    // A short write means that the socket is full; it makes an event when it is not.
+    connection.blocked = count < offered;
+    match &mut connection.tls {
+        Some(tls) => {
+            tls.sent(count);
+            connection.moved = time.now;
+        }
+        None => took(hub, time, connection, count),
+    }
+}
+
+/// So many of the bytes that [`next`] named are on their way to this client.
+fn took(hub: &mut Hub, time: Time, connection: &mut Connection, count: usize) {
     let id = connection.id;
     let output = hub.output(id);
-    let Next { bytes, control } = next(connection.web.as_deref(), output);
-    // A short write means that the socket is full; it makes an event when it is not.
-    connection.blocked = count < bytes.len();
+    let control = next(connection.web.as_deref(), output).control;
     if let Some(web) = &mut connection.web {
         if control {
             web.control.drain(..count);

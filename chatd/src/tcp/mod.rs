@@ -9,27 +9,35 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use crate::connection_limit::{ConnectionLimit, Permit};
 use crate::logging::OnceAMinute;
 use crate::protocol::{Encoding, ErrorCode, Event};
 use crate::shard::message::{ClientSocket, ShardMessage};
+use crate::tls::client_hello::HANDSHAKE;
+use crate::tls::socket::{self, Secured};
+use crate::tls::{Port, Tls};
 use proxy_header::Step;
 
-/// What the raw TCP port is told at its start.
+/// Arguments of the raw TCP port.
 #[derive(Debug, Clone)]
 pub struct TcpOptions {
     /// The pod's places for connections, shared with the web port.
     pub places: ConnectionLimit,
     /// Every connection starts with a PROXY header (version 1 or 2), whose address is the client's.
     pub proxy_protocol: bool,
-    /// From connecting to the end of the PROXY header; a client's first line has as long again (docs/protocol.md, Keeping alive).
+    /// `None`: plaintext alone.
+    pub tls: Option<Tls>,
+    /// With `tls`: a client may speak plaintext all the same.
+    pub plaintext_too: bool,
+    /// From connecting to the end of the PROXY header and of the TLS handshake; a client's first line has as long again
+    /// (docs/protocol.md, Keeping alive).
     pub first_line_timeout: Duration,
 }
 
@@ -49,7 +57,9 @@ pub async fn serve(
 ) {
     keep_alive(&listener);
     let mut spread = Spread::default();
-    let refusals = Arc::new(Semaphore::new(options.places.refusals()));
+    let refusals = Semaphore::new(options.places.refusals());
+    let entrance = Arc::new(Entrance { options, refusals });
+    let options = &entrance.options;
     let mut shards = shards.into_iter().cycle();
     let mut under_way = JoinSet::new();
     let mut failures = OnceAMinute::default();
@@ -71,20 +81,12 @@ pub async fn serve(
         };
         spread.set_probes(&stream);
         match options.places.take(Some(address).filter(|_| !options.proxy_protocol)) {
-            Ok(permit) if options.proxy_protocol => {
-                let refusals = refusals.clone();
-                under_way.spawn(async move {
-                    match timeout(options.first_line_timeout, behind_a_proxy(stream, address, permit, shard)).await {
-                        Ok(None) => {}
-                        Ok(Some((stream, code))) => refuse_in_time(stream, code, &refusals).await,
-                        Err(_) => tracing::debug!(proxy = %address, "closed a connection: no PROXY header in time"),
-                    }
-                });
+            Ok(permit) if !options.proxy_protocol && options.tls.is_none() => {
+                hand_over(Client::Plain(stream), address, permit, &shard);
             }
-            Ok(permit) => hand_over(stream, address, permit, &shard),
-            Err(code) => {
-                let refusals = refusals.clone();
-                under_way.spawn(async move { refuse_in_time(stream, code, &refusals).await });
+            permit => {
+                let entrance = entrance.clone();
+                under_way.spawn(async move { entrance.admit(stream, address, permit, shard).await });
             }
         }
     }
@@ -159,37 +161,105 @@ pub(crate) async fn accept_failed(error: &io::Error, log: &mut OnceAMinute) {
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-fn hand_over(stream: TcpStream, address: IpAddr, permit: Permit, shard: &UnboundedSender<ShardMessage>) {
-    if let Ok(stream) = stream.into_std() {
-        // A shard that has ended serves no clients: the socket closes with the message.
-        let _ = shard.send(ShardMessage::Client { socket: ClientSocket::Tcp { stream }, address, permit });
+/// A client that is through.
+enum Client {
+    Plain(TcpStream),
+    Tls(Box<Secured>),
+}
+
+/// What stands between the listener and a shard, where something does.
+struct Entrance {
+    options: TcpOptions,
+    refusals: Semaphore,
+}
+
+impl Entrance {
+    async fn admit(
+        &self,
+        mut stream: TcpStream,
+        socket: IpAddr,
+        mut permit: Result<Permit, ErrorCode>,
+        shard: UnboundedSender<ShardMessage>,
+    ) {
+        let TcpOptions { proxy_protocol, tls, first_line_timeout, .. } = &self.options;
+        let mut deadline = Instant::now() + *first_line_timeout;
+        let mut slot = None;
+        if permit.is_err() && !self.may_refuse(&mut slot, &mut deadline) {
+            return;
+        }
+        let mut address = socket;
+        // Words in plaintext can go before the header; TLS begins behind it.
+        if *proxy_protocol && (permit.is_ok() || tls.is_some()) {
+            match timeout_at(deadline.into(), read_proxy_header(&mut stream)).await {
+                Ok(Ok(Some(client))) => {
+                    address = client;
+                    permit = permit.and_then(|permit| permit.belongs_to(client));
+                }
+                // A proxy that speaks for itself asks whether this pod lives.
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => {
+                    return tracing::debug!(%error, proxy = %socket, "closed a connection: no PROXY header");
+                }
+                Err(_) => return tracing::debug!(proxy = %socket, "closed a connection: no PROXY header in time"),
+            }
+            if permit.is_err() && slot.is_none() && !self.may_refuse(&mut slot, &mut deadline) {
+                return;
+            }
+        }
+        match (self.secure(stream, deadline).await, permit) {
+            (Ok(client), Ok(permit)) => hand_over(client, address, permit, &shard),
+            (Ok(client), Err(code)) => refuse_in_time(client, code).await,
+            (Err(Some(stream)), Ok(_)) if self.may_refuse(&mut slot, &mut deadline) => {
+                refuse_in_time(Client::Plain(stream), ErrorCode::Timeout).await;
+            }
+            (Err(_), _) => {}
+        }
+    }
+
+    /// Whether there are not too many who are being refused; gives this one its time for that.
+    fn may_refuse<'a>(&'a self, slot: &mut Option<SemaphorePermit<'a>>, deadline: &mut Instant) -> bool {
+        *slot = self.refusals.try_acquire().ok();
+        *deadline = Instant::now() + REFUSAL_TIME;
+        slot.is_some()
+    }
+
+    /// Lets the client speak TLS, or choose. `Err`: it is gone, or (with its socket) has sent nothing in time.
+    async fn secure(&self, stream: TcpStream, deadline: Instant) -> Result<Client, Option<TcpStream>> {
+        let TcpOptions { tls: Some(tls), plaintext_too, .. } = &self.options else {
+            return Ok(Client::Plain(stream));
+        };
+        if *plaintext_too {
+            let mut first = [0];
+            // No command begins as TLS does.
+            match timeout_at(deadline.into(), stream.peek(&mut first)).await {
+                Ok(Ok(1..)) if first[0] == HANDSHAKE => {}
+                Ok(Ok(1..)) => return Ok(Client::Plain(stream)),
+                Ok(_) => return Err(None),
+                Err(_) => return Err(Some(stream)),
+            }
+        }
+        match tls.accept(stream, Port::Lines, deadline.into()).await {
+            Ok(stream) => Ok(Client::Tls(Box::new(stream))),
+            Err(failed) => {
+                tracing::debug!(?failed, "closed a connection: TLS handshake failed");
+                Err(None)
+            }
+        }
     }
 }
 
-/// `Some`: the client that the header names is refused.
-async fn behind_a_proxy(
-    mut stream: TcpStream,
-    proxy: IpAddr,
-    permit: Permit,
-    shard: UnboundedSender<ShardMessage>,
-) -> Option<(TcpStream, ErrorCode)> {
-    let address = match read_proxy_header(&mut stream).await {
-        Ok(address) => address,
-        Err(error) => {
-            tracing::debug!(%error, %proxy, "closed a connection: no PROXY header");
-            return None;
+fn hand_over(client: Client, address: IpAddr, permit: Permit, shard: &UnboundedSender<ShardMessage>) {
+    let (stream, tls) = match client {
+        Client::Plain(stream) => (stream, None),
+        Client::Tls(stream) => {
+            let (stream, tls) = socket::split(*stream);
+            (stream, Some(tls))
         }
     };
-    // A proxy that speaks for itself asks whether this pod lives.
-    let permit = match address {
-        Some(client) => permit.belongs_to(client),
-        None => Ok(permit),
-    };
-    match permit {
-        Ok(permit) => hand_over(stream, address.unwrap_or(proxy), permit, &shard),
-        Err(code) => return Some((stream, code)),
+    if let Ok(stream) = stream.into_std() {
+        // A shard that has ended serves no clients: the socket closes with the message.
+        let _ = shard.send(ShardMessage::Client { socket: ClientSocket::Tcp { stream, tls }, address, permit });
     }
-    None
 }
 
 /// Reads exactly the header, and nothing of what follows it. `None`: the proxy speaks for itself.
@@ -212,14 +282,15 @@ async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<Option<IpAddr>>
     }
 }
 
-async fn refuse_in_time(stream: TcpStream, code: ErrorCode, refusals: &Semaphore) {
-    if let Ok(_one) = refusals.try_acquire() {
-        let _ = timeout(REFUSAL_TIME, refuse(stream, code)).await;
-    }
+async fn refuse_in_time(client: Client, code: ErrorCode) {
+    let _ = match client {
+        Client::Plain(stream) => timeout(REFUSAL_TIME, refuse(stream, code)).await,
+        Client::Tls(stream) => timeout(REFUSAL_TIME, refuse(stream, code)).await,
+    };
 }
 
 /// Tells a connection over the limit so, and closes it without losing the words on their way.
-async fn refuse(mut stream: TcpStream, code: ErrorCode) -> io::Result<()> {
+async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin, code: ErrorCode) -> io::Result<()> {
     let mut words = Vec::new();
     Encoding::Lines.encode(&Event::Error { code, retry_after_ms: None }, None, &mut words);
     Encoding::Lines.encode(&Event::Bye { code: Some(code) }, None, &mut words);

@@ -38,7 +38,7 @@ pub const LONGEST: usize = FIXED + LONGEST_REST;
 
 /// Judges the beginning of a connection.
 pub fn parse(bytes: &[u8]) -> Result<Step, NotAHeader> {
-    // What cannot become a header is told apart by its first bytes.
+    // The first bytes show whether this can become a header.
     let begins = |start: &[u8]| bytes.iter().zip(start).all(|(byte, wanted)| byte == wanted);
     if !begins(WORD) && !begins(v2::PROTOCOL_PREFIX) {
         return Err(NotAHeader);

@@ -51,7 +51,7 @@ impl Web {
         self.check_limit(address)?;
         client.may_create()?;
         let (reply, room) = oneshot::channel();
-        // Also for who is gone before the answer: the room is there.
+        // Also if the client is gone before the answer: the room exists.
         let mut charge = Charge { web: self, address, is_due: true };
         let room = ask(self.next_shard()?, ShardMessage::CreateRoom { reply }, room).await;
         charge.is_due = room.is_ok();

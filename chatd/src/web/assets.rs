@@ -50,8 +50,11 @@ const ERROR: &str = embedded!("error.html");
 static ASSETS: &[File] = files! {
     STYLE: "style.css";
     PICTURE: "favicon.svg";
-    SCRIPT: "address.js" "composer.js" "connection.js" "days.js" "invite.js" "links.js" "lobby.js" "messages.js" "players.js"
-        "protocol.js" "recovery.js" "room.js" "session.js" "storage.js" "view.js" "words.js";
+    SCRIPT: "address.js" "composer.js" "days.js" "invite.js" "links.js" "lobby.js" "messages.js" "names.js" "players.js" "room.js"
+        "storage.js" "view.js" "words.js";
+    // web/client is a symbolic link to the sources of the package @chatd/client, clients/js.
+    SCRIPT: "client/connection.js" "client/driver.js" "client/protocol.js" "client/recovery.js" "client/session.js"
+        "client/surroundings.js" "client/talk.js";
 };
 
 /// Something that is sent: whole, and compressed where that makes it smaller.
@@ -133,19 +136,26 @@ fn compress(body: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn every_file_of_the_pages_is_embedded() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
-        // How Node reads the modules in tests; no browser asks for it.
-        let not_served = ["package.json"];
-        for file in std::fs::read_dir(folder).unwrap() {
-            let file = file.unwrap();
-            let name = file.file_name().into_string().unwrap();
-            let body = std::fs::read_to_string(file.path()).unwrap();
-            let mut embedded = PAGES.iter().chain(ASSETS).map(|file| file.body).chain([ERROR]);
-            assert_eq!(embedded.any(|known| known == body), !not_served.contains(&name.as_str()), "{name}");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+        // How Node reads the modules in tests; and what the client package has for programs that are not our pages.
+        let not_served =
+            ["package.json", "client/changes.js", "client/index.d.ts", "client/index.js", "client/room.js"];
+        for part in ["", "client/"] {
+            for file in std::fs::read_dir(folder.join(part)).unwrap().map(Result::unwrap) {
+                if file.path().is_dir() {
+                    continue;
+                }
+                let name = format!("{part}{}", file.file_name().into_string().unwrap());
+                let body = std::fs::read_to_string(file.path()).unwrap();
+                let mut embedded = PAGES.iter().chain(ASSETS).map(|file| file.body).chain([ERROR]);
+                assert_eq!(embedded.any(|known| known == body), !not_served.contains(&name.as_str()), "{name}");
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use crate::shard;
 const REQUESTS_AT_ONCE: u32 = 100;
 const REQUESTS_A_SECOND: u32 = 50;
 
-/// Who is connected.
+/// The connected client.
 #[derive(Debug)]
 pub(super) struct Client {
     pub socket: IpAddr,

@@ -66,7 +66,7 @@ impl Gate {
 }
 
 /// A Host or Origin as it may be told: `None` if it is anything else. The host comes without its scheme.
-pub(super) fn told(headers: &HeaderMap) -> (Option<String>, Option<String>) {
+pub(super) fn for_log(headers: &HeaderMap) -> (Option<String>, Option<String>) {
     let host = only(headers, HOST).ok().flatten().and_then(|host| format!("http://{host}").parse::<Origin>().ok());
     let origin = only(headers, ORIGIN).ok().flatten().and_then(|origin| origin.parse::<Origin>().ok());
     (host.map(|host| host.authority().to_owned()), origin.map(|origin| origin.to_string()))

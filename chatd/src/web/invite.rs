@@ -1,5 +1,5 @@
 //! Extracts the room from an invitation link and the text around it. Pure: no I/O. The pages parse links in the same way
-//! (web/protocol.js): tests/pages/links.json applies to both.
+//! (web/names.js): tests/pages/links.json applies to both.
 
 use crate::protocol::RoomId;
 

@@ -26,6 +26,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, watch};
@@ -39,13 +40,14 @@ use crate::protocol::ErrorCode;
 use crate::settings::{BasePath, Cidr, Origin};
 use crate::shard::message::ShardMessage;
 use crate::tcp::{Spread, accept_failed, is_loopback, keep_alive};
+use crate::tls::{Port, Tls};
 use client::Client;
 use failure::Failure;
 pub(crate) use gate::Gate;
 use pages::Pages;
 pub use refusals::Refusals;
 
-/// What the web port is told at its start.
+/// Arguments of the web port.
 #[derive(Debug, Clone)]
 pub struct WebOptions {
     /// The pod's places for connections, shared with the raw TCP port.
@@ -62,9 +64,11 @@ pub struct WebOptions {
     pub max_players: u32,
     /// Wrong rooms on one connection before it is closed.
     pub max_misses: u32,
+    /// `None`: plaintext alone; else TLS alone.
+    pub tls: Option<Tls>,
     /// With `--per-ip-limits`.
     pub limits: Option<SharedLimits>,
-    /// From connecting to the first request's whole header (docs/protocol.md, Keeping alive).
+    /// From connecting to the first request's whole header, TLS handshake included (docs/protocol.md, Keeping alive).
     pub first_line_timeout: Duration,
     /// From one answer to the next request's whole header. Longer than proxies keep their connections, or they would send a
     /// request into one that is being closed.
@@ -108,6 +112,7 @@ struct Web {
     keep_alive: Duration,
     places: ConnectionLimit,
     limits: Option<SharedLimits>,
+    tls: Option<Tls>,
 }
 
 /// Serves until `shutdown` is ready; WebSockets stay with their shards.
@@ -132,6 +137,7 @@ pub async fn serve(
         keep_alive: options.keep_alive,
         places: options.places.clone(),
         limits: options.limits,
+        tls: options.tls,
     });
     let refusals = Arc::new(Semaphore::new(options.places.refusals()));
     let (end, ending) = watch::channel(());
@@ -171,6 +177,23 @@ pub async fn serve(
 }
 
 async fn connection(web: Arc<Web>, client: Arc<Client>, stream: TcpStream, mut ending: watch::Receiver<()>) {
+    let Some(tls) = &web.tls else {
+        return serve_http(web, client, stream, ending).await;
+    };
+    let accepted = tokio::select! {
+        accepted = tls.accept(stream, Port::Web, client.since + web.first_line_timeout) => accepted,
+        _ = ending.changed() => return,
+    };
+    match accepted {
+        Ok(stream) => serve_http(web, client, stream, ending).await,
+        Err(failed) => tracing::debug!(?failed, "closed a connection: TLS handshake failed"),
+    }
+}
+
+async fn serve_http<S>(web: Arc<Web>, client: Arc<Client>, stream: S, mut ending: watch::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(web.keep_alive).max_buf_size(MAX_HEADERS);
     server.keep_alive(client.refused.is_none());
@@ -279,7 +302,7 @@ impl Web {
         let headers = &parts.headers;
         let trusted = self.trusted_proxies.iter().any(|network| network.contains(client.socket));
         self.gate.check_origin(headers, trusted).inspect_err(|_| {
-            let (_, origin) = gate::told(headers);
+            let (_, origin) = gate::for_log(headers);
             let is_forwarded =
                 |origin: &String| origin.parse().is_ok_and(|origin| gate::is_forwarded(&origin, headers));
             let through = origin.as_ref().filter(|origin| is_forwarded(origin)).map(|_| client.socket);
@@ -289,7 +312,7 @@ impl Web {
 
     fn refused_host(&self, parts: &Parts, failure: &Failure) {
         if *failure == Failure::bad_host() {
-            self.refusals.host(gate::told(&parts.headers).0.as_deref());
+            self.refusals.host(gate::for_log(&parts.headers).0.as_deref());
         }
     }
 

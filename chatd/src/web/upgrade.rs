@@ -18,6 +18,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::failure::Failure;
 use crate::connection_limit::Permit;
 use crate::shard::message::{ClientSocket, ShardMessage};
+use crate::tls::socket::{self, Secured};
 
 /// The only version of the protocol in JSON.
 const SUBPROTOCOL: &str = "chatd.v1";
@@ -33,7 +34,7 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
-    /// Checks everything but who asks.
+    /// Checks all of the request except its Origin and Host.
     pub fn check(parts: &Parts) -> Result<Self, Failure> {
         if parts.method != Method::GET {
             return Err(Failure::method_not_allowed("GET"));
@@ -91,9 +92,16 @@ pub(super) async fn hand_over(
 ) {
     // Broken in between: there is nobody to tell.
     let Ok(upgraded) = upgrade.await else { return };
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-    let Ok(stream) = parts.io.into_inner().into_std() else { return };
-    let socket = ClientSocket::Web { stream, early: parts.read_buf.to_vec() };
+    let (stream, tls, early) = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => (parts.io.into_inner(), None, parts.read_buf),
+        Err(upgraded) => {
+            let Ok(parts) = upgraded.downcast::<TokioIo<Secured>>() else { return };
+            let (stream, tls) = socket::split(parts.io.into_inner());
+            (stream, Some(tls), parts.read_buf)
+        }
+    };
+    let Ok(stream) = stream.into_std() else { return };
+    let socket = ClientSocket::Web { stream, tls, early: early.to_vec() };
     // A shard that has ended serves no clients: the socket closes with the message.
     let _ = shard.send(ShardMessage::Client { socket, address, permit });
 }

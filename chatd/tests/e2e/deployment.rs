@@ -240,7 +240,7 @@ fn a_password_file_that_cannot_be_used_changes_nothing() {
 }
 
 #[test]
-fn what_is_said_and_what_is_secret_is_not_in_the_log() {
+fn chat_text_and_secrets_are_not_in_the_log() {
     let town = Town::start_with(2, &["--log-level", "trace", "--log-format", "json"]);
     let mut alice = town.client(0);
     let room = alice.create_room();

@@ -6,19 +6,22 @@ mod support;
 
 // What a client may hear, and seeded chance, as the simulation has them.
 #[allow(dead_code)]
-#[path = "../sim/dice.rs"]
-mod dice;
+#[path = "../sim/history.rs"]
+mod history;
 #[allow(dead_code)]
-#[path = "../sim/heard.rs"]
-mod heard;
+#[path = "../sim/rng.rs"]
+mod rng;
 #[allow(clippy::option_option)]
 #[path = "../sim/wire.rs"]
 mod wire;
 
 mod chaos;
 mod cuts;
+mod dashboards;
+mod deaths;
 mod deployment;
 mod freezes;
+mod growth;
 mod limits;
 mod many_rooms;
 mod memory;

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
+
+use crate::support::certificates::{Certificates, client_config};
 use crate::support::client::{Client, Got, PATIENCE};
 use crate::support::wait_for;
-use crate::town::{TAKEOVER, Town, until_answered};
+use crate::town::{TAKEOVER, TALKATIVE, Town, until_answered};
 
 /// The default deadline, and what ends after it.
 const DRAINED: Duration = Duration::from_secs(30);
@@ -32,6 +35,7 @@ struct Talker {
     /// Where a session in RELAY mode comes back to.
     home: std::net::SocketAddr,
     mode: &'static str,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Talker {
@@ -88,7 +92,7 @@ impl Talker {
     }
 
     fn resume(&mut self, address: std::net::SocketAddr) -> Client {
-        let mut client = Client::connect(address);
+        let mut client = Client::connect_by(address, self.tls.clone());
         client.send(&format!("RESUME {} {} {}", self.room, self.token, self.mode));
         client.expect_start(&format!("JOINED {} {} ", self.room, self.name));
         let token = client.expect_start("TOKEN ");
@@ -98,16 +102,30 @@ impl Talker {
 }
 
 #[test]
-fn a_pod_that_is_told_to_end_hands_over_its_room() {
-    let mut town = Town::start(3);
-    let room = town.client(0).create_room();
+fn a_draining_pod_hands_over_its_room() {
+    hands_over_its_room(Town::start(3), None);
+}
+
+/// Redirected or not, each client hears all there is to hear before its connection's close_notify.
+#[test]
+fn a_draining_pod_hands_over_its_room_to_clients_with_tls() {
+    let certificates = Certificates::new();
+    let (certificate, key) = certificates.server();
+    let files = ["--tls-cert-file", certificate.to_str().unwrap(), "--tls-key-file", key.to_str().unwrap()];
+    let town = Town::start_with(3, &[&TALKATIVE[..], &files].concat());
+    hands_over_its_room(town, Some(Arc::new(client_config(&certificates.ca(), None))));
+}
+
+fn hands_over_its_room(mut town: Town, tls: Option<Arc<ClientConfig>>) {
+    let client = |pod: usize| Client::connect_by(town.pods[pod].tcp, tls.clone());
+    let room = client(0).create_room();
     let stop = Arc::new(AtomicBool::new(false));
     let players =
         [("alice", 0, "RELAY", 1), ("bob", 1, "RELAY", 1), ("carol", 2, "RELAY", 2), ("dave", 0, "REDIRECT", 1)];
     let clients = players.map(|(name, pod, mode, home)| {
-        let mut client = town.client(pod);
+        let mut client = client(pod);
         let token = client.join_resumable(&room, name, mode);
-        (Talker { name, room: room.clone(), token, home: town.pods[home].tcp, mode }, client)
+        (Talker { name, room: room.clone(), token, home: town.pods[home].tcp, mode, tls: tls.clone() }, client)
     });
     let talkers = clients.map(|(talker, client)| {
         let stop = stop.clone();

@@ -47,7 +47,7 @@ fn a_server_that_turns_everyone_away_is_quoted_and_does_not_count_as_connected()
 }
 
 #[test]
-fn what_redis_refuses_is_told_in_its_words() {
+fn a_refusal_of_redis_is_quoted() {
     let server =
         FakeServer::saying("-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
     let pod =
@@ -66,7 +66,7 @@ fn what_redis_refuses_is_told_in_its_words() {
 }
 
 #[test]
-fn a_server_that_cannot_save_is_told_apart_from_a_replica() {
+fn a_server_that_cannot_save_is_distinguished_from_a_replica() {
     let server = Server::start(&[]);
     let pod = Pod::start("chat-0", &server.url(), &[]);
     let at: Vec<String> = server.run("CONFIG GET dir");
@@ -89,7 +89,7 @@ fn no_password_is_repeated() {
 }
 
 #[test]
-fn what_is_wrong_with_a_certificate_is_told() {
+fn an_invalid_certificate_is_named() {
     let expired = Certificates::with(&["127.0.0.1"], |params| {
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(2021, 1, 1);
@@ -116,7 +116,7 @@ fn what_is_wrong_with_a_certificate_is_told() {
 }
 
 #[test]
-fn what_the_system_says_of_an_address_is_told() {
+fn the_system_error_of_an_address_is_reported() {
     says("redis://no-such-host.invalid:6379", &[], "unknown_host", &["no-such-host.invalid:6379: "]);
     let port = crate::support::redis::free_port();
     says(&format!("redis://127.0.0.1:{port}"), &[], "refused", &[&format!("127.0.0.1:{port}"), "onnection refused"]);

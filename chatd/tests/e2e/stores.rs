@@ -1,4 +1,4 @@
-//! Redis in its other forms, and Redis that forgets what it had said: Sentinel with a failover, Cluster, TLS, a store rolled back.
+//! Redis in its other forms, and Redis that loses acknowledged writes: Sentinel with a failover, Cluster, TLS, a store rolled back.
 
 use std::time::Duration;
 
@@ -55,6 +55,37 @@ fn a_failover_by_sentinels() {
     }
     let record: String = servers.replica.run(&format!("GET chat:room:{room}"));
     assert!(record.contains("player2"), "{record}");
+    all_hear(&mut players, "with the new master");
+}
+
+/// A frozen master still takes itself for one when it goes on, until a Sentinel makes it a replica.
+#[test]
+fn a_master_that_freezes_and_comes_back_stale() {
+    let servers = SentinelServers::start(3, &[]);
+    servers.wait();
+    let pods = three(&servers.url(), &[]);
+    let (room, mut players) = one_room_by_all(&pods);
+    servers.master.freeze();
+    all_hear(&mut players, "without a master");
+    // Each pod has created a room: all of them have left the frozen master.
+    for pod in &pods {
+        until_answered(pod.tcp, "CREATE_ROOM", "ROOM ", WRITTEN_AGAIN);
+    }
+    servers.master.thaw();
+    // Written while the former master is stale or, later, a replica: only the new one may have it first.
+    let created: Vec<String> = pods.iter().map(|pod| Client::connect(pod.tcp).create_room()).collect();
+    for room in &created {
+        let record: Option<String> = servers.replica.run(&format!("GET chat:room:{room}"));
+        assert!(record.is_some(), "{room} is not at the new master");
+    }
+    wait_for("the former master follows", WRITTEN_AGAIN, || {
+        let replication: String = servers.master.try_run("INFO replication").ok()?;
+        (replication.contains("role:slave") && replication.contains("master_link_status:up")).then_some(())
+    });
+    for pod in &pods {
+        let (mut late, _) = until_answered(pod.tcp, &format!("JOIN {room} late RELAY"), "JOINED ", WRITTEN_AGAIN);
+        assert_eq!(late.ask("LEAVE"), format!("LEFT {room}"));
+    }
     all_hear(&mut players, "with the new master");
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::client::{Got, PATIENCE};
+use crate::support::redis::Server;
 use crate::town::{TAKEOVER, Town, until_answered};
 
 #[test]
@@ -24,6 +25,9 @@ fn a_killed_owners_room_goes_on_at_another_pod() {
     let (mut alice, joined) =
         until_answered(town.pods[2].tcp, &format!("RESUME {room} {token} RELAY"), "JOINED ", TAKEOVER);
     let resumed = killed.elapsed();
+    // Far below the 10 s of a lease: its death was proven.
+    assert!(resumed <= Duration::from_secs(5), "{resumed:?}");
+    assert!(town.pods[1].log().contains("lease deleted"), "{}", town.pods[1].log());
     assert!(joined.starts_with(&format!("JOINED {room} alice ")), "{joined}");
     alice.expect_start("TOKEN ");
     let seen = bob.until("MOVED ", TAKEOVER);
@@ -43,6 +47,45 @@ fn a_killed_owners_room_goes_on_at_another_pod() {
     assert_ne!(town.owner(&room), "chat-0");
     assert_eq!(town.pods[1].metric("chatd_takeovers_total") + town.pods[2].metric("chatd_takeovers_total"), 1);
     assert_eq!(town.record(&room)["players"], serde_json::json!(["alice", "bob"]));
+}
+
+/// Nobody asks for the room: its entry pod takes it over, or has it taken over, for a player who only listens.
+#[test]
+fn a_relayed_player_who_does_nothing_hears_that_the_room_goes_on() {
+    let mut town = Town::start(3);
+    let (room, _alice, mut bob) = town.room_of_two();
+    town.pods[0].kill();
+    let killed = Instant::now();
+    let seen = bob.until("MOVED ", TAKEOVER);
+    let moved = killed.elapsed();
+    println!("after kill -9: an idle relayed player moved in {moved:?}");
+    assert_eq!(seen.last().unwrap(), &format!("MOVED {room}"));
+    assert!(moved <= Duration::from_secs(5), "{moved:?}: its death was not proven");
+    bob.send("SAY still here");
+    bob.until("MSG bob still here", PATIENCE);
+}
+
+/// Redis does not say whether it has the connection, so that nothing is proven.
+#[test]
+fn without_the_permission_to_ask_for_connections_the_lease_decides() {
+    let redis = Server::start(&[]);
+    let rights = "+get +set +del +pexpire +zadd +zrem +zrange +eval +evalsha +role";
+    let _: String = redis.run(&format!("ACL SETUSER chat on >secret ~chat:* -@all {rights}"));
+    let files = tempfile::tempdir().unwrap();
+    let password = files.path().join("password");
+    std::fs::write(&password, "secret").unwrap();
+    let more = ["--redis-username", "chat", "--redis-password-file", password.to_str().unwrap()];
+    let mut town = Town::start_on(redis, 2, &more);
+    let (room, _alice, mut bob) = town.room_of_two();
+    let lease: String = town.redis.run("GET chat:pod:chat-0");
+    assert!(!lease.contains("connection"), "{lease}");
+    town.pods[0].kill();
+    let killed = Instant::now();
+    let seen = bob.until("MOVED ", TAKEOVER);
+    assert_eq!(seen.last().unwrap(), &format!("MOVED {room}"));
+    let took = killed.elapsed();
+    assert!(took >= Duration::from_secs(6), "{took:?}: the lease had more time");
+    assert!(!town.pods[1].log().contains("lease deleted"), "{}", town.pods[1].log());
 }
 
 #[test]

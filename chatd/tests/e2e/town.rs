@@ -26,10 +26,16 @@ impl Town {
     }
 
     pub fn start_with(pods: usize, more: &[&str]) -> Self {
-        let redis = Server::start(&[]);
+        Self::start_on(Server::start(&[]), pods, more)
+    }
+
+    pub fn start_on(redis: Server, pods: usize, more: &[&str]) -> Self {
         let url = redis.url();
+        // Rooms are where the test makes them, unless it is about that.
+        let fixed: &[&str] = if more.contains(&"--balance") { &[] } else { &["--balance", "off"] };
+        let more = [more, fixed].concat();
         let mut pods: Vec<Pod> =
-            (0..pods).map(|index| Pod::launch(&format!("chat-{index}"), Some(&url), more)).collect();
+            (0..pods).map(|index| Pod::launch(&format!("chat-{index}"), Some(&url), &more)).collect();
         for pod in &mut pods {
             pod.ready();
         }

@@ -1,7 +1,7 @@
 //! A draining pod: its rooms move as soon as another pod can take them, and go on here until then; its clients go after them.
 
 use chatd::directory::Key;
-use chatd::peer_protocol::Drop;
+use chatd::peer_protocol::Disconnect;
 use chatd::record::Record;
 
 use crate::world::{Client, World};
@@ -172,7 +172,7 @@ fn a_move_holds_a_seat_neither_longer_nor_shorter() {
     let carol = world.open(0);
     world.join_resumable(carol, &room, "carol");
     let time = world.time();
-    world.pods[0].dropped(time, carol.1, Drop::Lost);
+    world.pods[0].disconnected(time, carol.1, Disconnect::Lost);
     world.pass(20_000);
     world.drain_to(0, 2);
     world.pass(9_900);
@@ -223,7 +223,7 @@ fn what_is_given_up_at_the_deadline_stands_in_the_directory_though_that_had_lost
 }
 
 #[test]
-fn who_leaves_is_not_told_so_where_the_next_owner_would_hold_the_seat() {
+fn a_leave_is_not_confirmed_while_the_next_owner_would_hold_the_seat() {
     for (entry, word) in [(0, "LEAVE"), (0, "QUIT"), (1, "LEAVE"), (1, "QUIT")] {
         let mut world = World::new(3);
         let (room, alice, bob) = world.room_of_two(entry, " RESUMABLE");

@@ -1,6 +1,6 @@
 //! What a pod tells its metrics of what is in it now. No I/O.
 
-use chatd::peer_protocol::Drop;
+use chatd::peer_protocol::Disconnect;
 use serde_json::json;
 
 use crate::world::World;
@@ -12,7 +12,7 @@ fn the_gauges_count_what_is_there() {
     let carol = world.open_json(0);
     world.send(carol, &json!({"type": "join", "room": room, "name": "carol", "resumable": true}));
     let time = world.time();
-    world.pods[0].dropped(time, carol.1, Drop::Lost);
+    world.pods[0].disconnected(time, carol.1, Disconnect::Lost);
     world.pass(100);
     world.open_json(0);
     world.open_json(0);

@@ -1,7 +1,7 @@
 //! Answers that come late: after a freeze, or when who waited for them has given up. No I/O.
 
 use chatd::directory::Key;
-use chatd::peer_protocol::Drop;
+use chatd::peer_protocol::Disconnect;
 use chatd::record::Record;
 
 use crate::world::{Client, World, boot};
@@ -124,7 +124,7 @@ fn a_pod_that_does_not_know_of_its_lease_yet_takes_no_room() {
 }
 
 #[test]
-fn a_client_that_does_not_know_its_new_seat_is_told_of_it_again() {
+fn a_client_that_does_not_know_its_new_seat_gets_it_again() {
     for breaks in [false, true] {
         let (mut world, alice) = a_client_whose_room_was_taken_over();
         world.away = false;
@@ -144,7 +144,7 @@ fn a_client_that_does_not_know_its_new_seat_is_told_of_it_again() {
 }
 
 #[test]
-fn what_passed_its_deadline_during_a_freeze_is_not_said_before_the_directory_was_asked() {
+fn a_deadline_that_passed_during_a_freeze_waits_for_the_directory() {
     let mut world = World::new(2);
     let (room, alice, bob) = world.room_of_two(0, "");
     let carol = world.open(1);
@@ -202,7 +202,7 @@ fn a_seat_does_not_run_out_before_it_is_known_whose_the_room_is() {
     let room = world.create(alice);
     let token = world.join_resumable(alice, &room, "alice");
     let time = world.time();
-    world.pods[0].dropped(time, alice.1, Drop::Lost);
+    world.pods[0].disconnected(time, alice.1, Disconnect::Lost);
     world.pass(20_000);
     // Frozen past the end of the hold; she comes back before the directory has answered.
     world.waits_for_answers = Some(0);
@@ -260,4 +260,33 @@ fn what_waited_for_the_rooms_record_is_written_once_that_is_confirmed() {
     world.pods[0].take_dirty(&mut dirty);
     assert!(dirty.contains(&alice.1), "the writer gets no notice of it");
     assert_eq!(world.hear(alice), "MSG bob hello\n");
+}
+
+#[test]
+fn nobody_hears_of_who_enters_before_its_own_joined() {
+    let mut world = World::new(1);
+    let bob = world.open(0);
+    let room = world.create(bob);
+    let join = format!("JOIN {room} bob KEY={}\n", "k".repeat(32));
+    world.ask(bob, &join);
+    // The record has eve before the freeze, and the answer to that comes after it.
+    world.waits_for_answers = Some(0);
+    let eve = world.open(0);
+    world.say(eve, &format!("JOIN {room} eve\n"));
+    world.now += 20_000;
+    let time = world.time();
+    world.pods[0].tick(time);
+    world.pods[0].disconnected(time, bob.1, Disconnect::Lost);
+    let bob = world.open(0);
+    world.say(bob, &join);
+    world.run();
+    world.waits_for_answers = None;
+    world.hand_over_answers(0);
+    // Without the lease the room waits for 2 s.
+    world.now += 2_000;
+    let time = world.time();
+    world.pods[0].tick(time);
+    world.run();
+    assert_eq!(world.hear(bob), format!("JOINED {room} bob bob\nENTERED eve\n"));
+    assert_eq!(world.hear(eve), format!("JOINED {room} eve bob,eve\n"));
 }

@@ -1,7 +1,7 @@
 //! JOIN with a key of the client's choosing: the same seat again. No I/O.
 
 use chatd::directory::Key;
-use chatd::peer_protocol::Drop;
+use chatd::peer_protocol::Disconnect;
 use chatd::record::Record;
 
 use crate::world::{Client, World};
@@ -53,13 +53,13 @@ fn nobody_is_kept_out_of_a_full_room_by_its_own_ghost() {
         world.ask(other, &format!("JOIN {room} {name}\n"));
     }
     let time = world.time();
-    world.pods[0].dropped(time, alice.1, Drop::Lost);
+    world.pods[0].disconnected(time, alice.1, Disconnect::Lost);
     let again = world.open(0);
     assert!(world.ask(again, &format!("JOIN {room} alice\n")).starts_with("ERR "));
     assert!(world.ask(again, &format!("JOIN {room} alice {KEY}\n")).starts_with("JOINED "));
     // As it was asked for the last time: without RESUMABLE the seat ends with its connection.
     let time = world.time();
-    world.pods[0].dropped(time, again.1, Drop::Lost);
+    world.pods[0].disconnected(time, again.1, Disconnect::Lost);
     world.run();
     assert_eq!(world.pods[0].player_count(), 3);
 }

@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod claims;
 mod crashes;
 mod drains;
 mod figures;
 mod freezes;
+mod idle_links;
 mod keys;
 mod limits;
 mod ordinary;
+mod placement;
+mod reassertions;
 mod relays;
 mod replays;
 mod silent;

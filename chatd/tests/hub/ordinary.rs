@@ -1,6 +1,6 @@
 //! The ordinary course of things: sessions, relaying, a takeover, a planned move. No I/O.
 
-use chatd::peer_protocol::Drop;
+use chatd::peer_protocol::Disconnect;
 use chatd::protocol::ErrorCode;
 
 use crate::world::World;
@@ -31,14 +31,14 @@ fn a_dropped_seat_is_held_and_resumed() {
     let bob = world.open(0);
     world.ask(bob, &format!("JOIN {room} bob\n"));
     let time = world.time();
-    world.pods[0].dropped(time, alice.1, Drop::Lost);
+    world.pods[0].disconnected(time, alice.1, Disconnect::Lost);
     assert_eq!(world.ask(bob, "are you there?\n"), "AWAY alice\nMSG bob are you there?\n");
     let alice = world.open(0);
     let answer = world.ask(alice, &format!("RESUME {room} {token}\n"));
     assert_eq!(answer, format!("JOINED {room} alice alice,bob\nTOKEN {token}\nMSG bob are you there?\n"));
     assert_eq!(world.hear(bob), "BACK alice\n");
     let time = world.time();
-    world.pods[0].dropped(time, alice.1, Drop::Lost);
+    world.pods[0].disconnected(time, alice.1, Disconnect::Lost);
     world.pass(31_000);
     assert_eq!(world.hear(bob), "AWAY alice\nEXITED alice timeout\n");
 }
@@ -124,7 +124,7 @@ fn a_closed_tab_holds_its_seat_for_ten_seconds() {
         let mut world = World::new(2);
         let (_, alice, bob) = world.room_of_two(entry, " RESUMABLE");
         let time = world.time();
-        world.pods[entry].dropped(time, bob.1, Drop::GoingAway);
+        world.pods[entry].disconnected(time, bob.1, Disconnect::GoingAway);
         world.pass(9_900);
         assert_eq!(world.hear(alice), "AWAY bob\n", "by pod {entry}");
         world.pass(300);
@@ -140,7 +140,7 @@ fn coming_back_brings_no_new_burst() {
     let token = world.join_resumable(alice, &room, "alice");
     assert_eq!(world.ask(alice, &"hi\n".repeat(20)), "MSG alice hi\n".repeat(20));
     let time = world.time();
-    world.pods[0].dropped(time, alice.1, Drop::Lost);
+    world.pods[0].disconnected(time, alice.1, Disconnect::Lost);
     let alice = world.open(0);
     world.ask(alice, &format!("RESUME {room} {token}\n"));
     assert!(world.ask(alice, "hi\n").starts_with("ERR rate_limited"));
@@ -169,4 +169,19 @@ fn outside_of_a_room_a_word_is_a_command_that_is_not_known() {
     let alice = world.open(0);
     assert!(world.ask(alice, "hello\n").starts_with("ERR bad_command "));
     assert!(world.ask(alice, "SAY hello\n").starts_with("ERR not_in_room "));
+}
+
+#[test]
+fn the_records_of_many_rooms_are_renewed_in_turn() {
+    let mut world = World::with_places(1, 960);
+    let time = world.time();
+    for query in 0..960 {
+        world.pods[0].create_room(time, query);
+    }
+    world.pass(100_000);
+    assert_eq!(world.pods[0].room_count(), 960);
+    world.requests = 0;
+    world.pass(150_000);
+    // Twenty a second at most, and each record once at least.
+    assert!((960..=20 * 150).contains(&world.requests), "{} requests", world.requests);
 }

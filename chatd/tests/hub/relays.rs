@@ -5,7 +5,7 @@ use chatd::room::RingLimits;
 use crate::world::{World, boot};
 
 #[test]
-fn an_attach_that_is_answered_twice_is_told_once() {
+fn a_repeated_attach_notifies_the_client_once() {
     let mut world = World::with_ring(2, RingLimits { messages: 1, bytes: 8192, age: 90_000 });
     let (_, alice, bob) = world.room_of_two(1, "");
     world.hear(bob);
@@ -99,5 +99,67 @@ fn who_leaves_while_its_link_breaks_has_left() {
         assert_eq!(world.hear(bob), last);
         world.hear(alice);
         assert_eq!(world.ask(alice, "WHO\n"), "PLAYERS alice\n", "{words}");
+    }
+}
+
+/// The client of a frozen pod has come back by another one, and is gone.
+#[test]
+fn a_session_whose_seat_another_connection_has_given_back_is_not_in_the_room_once_more() {
+    for taken_over in [false, true] {
+        let mut world = World::new(3);
+        let alice = world.open(0);
+        let room = world.create(alice);
+        let bob = world.open(1);
+        let token = world.ask(bob, &format!("JOIN {room} bob RELAY RESUMABLE\n"));
+        let token = token.lines().find_map(|line| line.strip_prefix("TOKEN ")).unwrap().to_owned();
+        world.pass(200);
+        world.alive[1] = false;
+        let time = world.time();
+        world.pods[0].peer_down(time, boot(1));
+        let owner = if taken_over { 2 } else { 0 };
+        if taken_over {
+            world.kill(0);
+            world.pass(12_000);
+        }
+        let again = world.open(owner);
+        world.say(again, &format!("RESUME {room} {token} RELAY\nQUIT\n"));
+        world.pass(3_000);
+        assert!(world.hear(again).ends_with("BYE quit\n"));
+        if taken_over {
+            // A planned move takes along what the new owner knows.
+            world.alive[0] = true;
+            world.start_without_lease(0);
+            world.pass(200);
+            world.drain_to(2, 0);
+            world.pass(500);
+            assert_eq!(world.pods[0].room_count(), 1);
+        }
+        world.alive[1] = true;
+        let time = world.time();
+        world.pods[1].peer_down(time, boot(0));
+        world.pass(5_000);
+        let heard = world.hear(bob);
+        assert!(heard.contains("ERR bad_token ") && heard.ends_with(&format!("\nLEFT {room}\n")), "{heard}");
+        let carol = world.open(0);
+        assert_eq!(world.ask(carol, &format!("JOIN {room} carol\n")), format!("JOINED {room} carol carol\n"));
+        assert_eq!((world.pods[0].remote_member_count(), world.pods[1].relay_count()), (0, 0));
+    }
+}
+
+#[test]
+fn who_has_left_and_lost_the_reply_with_a_link_gets_it_over_the_next_one() {
+    for (word, reply) in [("LEAVE", "LEFT"), ("QUIT", "BYE quit")] {
+        let mut world = World::new(2);
+        let (_, alice, bob) = world.room_of_two(1, "");
+        world.hear(bob);
+        world.mute = Some(0);
+        assert_eq!(world.ask(bob, &format!("{word}\n")), "");
+        world.mute = None;
+        world.break_link(0, 1);
+        world.pass(100);
+        let heard = world.hear(bob);
+        assert!(heard.starts_with(reply) && heard.lines().count() == 1, "{heard}");
+        assert_eq!(world.hear(alice), "EXITED bob left\n");
+        assert_eq!((world.pods[0].remote_member_count(), world.pods[1].relay_count()), (0, 0));
     }
 }

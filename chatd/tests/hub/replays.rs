@@ -1,6 +1,6 @@
 //! What a player who comes back is told of its own lines: protocol.md, "Was my last message delivered?". No I/O.
 
-use chatd::peer_protocol::Drop;
+use chatd::peer_protocol::Disconnect;
 use chatd::room::RingLimits;
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ fn own_lines_come_back_with_their_number_by_whichever_pod() {
 fn a_link_that_breaks_after_joined_loses_nothing_that_follows_it() {
     let mut it = room(2, 1);
     let time = it.world.time();
-    it.world.pods[1].dropped(time, it.ana.1, Drop::Lost);
+    it.world.pods[1].disconnected(time, it.ana.1, Disconnect::Lost);
     it.world.pass(100);
     (it.world.mute, it.world.before_mute) = (Some(0), 1);
     let ana = it.come_back(1);
@@ -95,7 +95,7 @@ fn what_does_not_fit_into_a_frame_is_missed() {
     world.send(ana, &json!({"type": "join", "room": room, "name": "ana", "resumable": true}));
     let joined = world.events(ana).remove(0);
     let time = world.time();
-    world.pods[1].dropped(time, ana.1, Drop::Lost);
+    world.pods[1].disconnected(time, ana.1, Disconnect::Lost);
     for number in 1..=250 {
         world.ask(bob, &format!("{number} {}\n", "\"".repeat(1_000)));
         world.pass(100);
@@ -132,7 +132,7 @@ fn everyone_has_the_number_that_the_sender_gave() {
 }
 
 #[test]
-fn what_was_said_before_a_player_came_is_not_for_it() {
+fn a_player_gets_no_message_from_before_its_join() {
     let mut it = room(1, 0);
     let cleo = it.world.open_json(0);
     it.world.send(cleo, &json!({"type": "join", "room": it.id, "name": "cleo", "resumable": true}));
@@ -179,7 +179,7 @@ fn over_the_budget_of_the_pod_the_oldest_of_all_rooms_goes() {
 fn who_resumes_after_a_takeover_hears_what_the_new_owner_has() {
     let mut it = room(2, 1);
     let time = it.world.time();
-    it.world.pods[1].dropped(time, it.ana.1, Drop::Lost);
+    it.world.pods[1].disconnected(time, it.ana.1, Disconnect::Lost);
     it.world.kill(0);
     let bob = it.world.open(1);
     it.world.say(bob, &format!("JOIN {} bob2\n", it.id));
@@ -237,13 +237,13 @@ fn bob_by_lines(entry: usize) -> (World, String, [Client; 2], String) {
 }
 
 #[test]
-fn what_was_said_until_the_owner_heard_that_a_connection_had_ended_is_told() {
+fn a_resume_replays_messages_sent_before_the_owner_learned_of_the_drop() {
     // The next connection comes after the owner has heard of it, or before.
     for soon in [false, true] {
         for entry in [0, 1, 2] {
             let (mut world, room, [alice, bob], token) = bob_by_lines(1);
             let time = world.time();
-            world.pods[1].dropped(time, bob.1, Drop::Lost);
+            world.pods[1].disconnected(time, bob.1, Disconnect::Lost);
             world.say_later(alice, "between\n");
             let bob = world.open(entry);
             let resume = format!("RESUME {room} {token} RELAY\n");
@@ -310,7 +310,7 @@ fn of_two_who_resume_a_seat_at_once_the_later_one_has_it() {
     let fourth = world.open(0);
     world.say(fourth, &format!("RESUME {room} {token}\n"));
     let time = world.time();
-    world.pods[0].dropped(time, fourth.1, Drop::Lost);
+    world.pods[0].disconnected(time, fourth.1, Disconnect::Lost);
     world.pass(17_000);
     assert_eq!(world.hear(alice), "AWAY bob\n");
     world.pass(30_000);
@@ -336,7 +336,7 @@ fn what_a_slow_reader_was_not_given_is_missed() {
 }
 
 #[test]
-fn what_was_said_while_a_pod_that_ends_sends_its_clients_away_is_told() {
+fn messages_sent_while_a_draining_pod_redirects_its_clients_are_replayed() {
     let mut world = World::new(2);
     let alice = world.open(0);
     let bob = world.open(1);
@@ -372,7 +372,7 @@ fn a_connection_that_ends_while_its_room_moves_has_ended_for_the_new_owner_too()
             world.drain_to(0, 2);
         }
         let time = world.time();
-        world.pods[entry].dropped(time, bob.1, Drop::Lost);
+        world.pods[entry].disconnected(time, bob.1, Disconnect::Lost);
         if entry == 1 {
             world.say_later(alice, "between\n");
             world.drain_to(0, 2);

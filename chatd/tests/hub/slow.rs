@@ -1,6 +1,6 @@
 //! Clients that read slower than they are written to. No I/O.
 
-use chatd::peer_protocol::Drop;
+use chatd::peer_protocol::Disconnect;
 use chatd::room::RingLimits;
 
 use crate::world::{World, boot};
@@ -28,7 +28,7 @@ fn who_leaves_with_a_full_window_and_never_reads_is_forgotten_when_its_connectio
     world.say_much(alice, 20);
     world.say(bob, "LEAVE\n");
     let time = world.time();
-    world.pods[1].dropped(time, bob.1, Drop::Lost);
+    world.pods[1].disconnected(time, bob.1, Disconnect::Lost);
     world.run();
     assert_eq!((world.pods[0].remote_member_count(), world.pods[1].relay_count()), (0, 0));
 }
@@ -47,14 +47,14 @@ fn who_is_too_slow_for_joined_itself_is_not_in_the_room_after_bye() {
         assert!(heard.ends_with("BYE slow_consumer\n"), "{heard}");
         assert_eq!(world.hear(host), format!("ENTERED bob{pod}\nAWAY bob{pod}\n"));
         let time = world.time();
-        world.pods[pod].dropped(time, bob.1, Drop::Lost);
+        world.pods[pod].disconnected(time, bob.1, Disconnect::Lost);
         world.pass(31_000);
         assert_eq!(world.hear(host), format!("EXITED bob{pod} timeout\n"));
     }
 }
 
 #[test]
-fn the_last_words_to_a_slow_reader_are_said_however_little_may_be_queued() {
+fn a_slow_reader_gets_its_last_error_however_short_the_queue() {
     let mut world = World::with(1, |settings| settings.send_queue = 10);
     let host = world.open(0);
     world.say(host, "HELP\n");
@@ -130,7 +130,7 @@ fn what_a_client_holds_is_what_it_has_not_finished_and_what_it_has_not_read() {
 }
 
 #[test]
-fn who_holds_the_most_memory_is_told_why_it_is_ended() {
+fn the_session_that_holds_the_most_memory_gets_the_reason_of_its_end() {
     let mut world = World::new(1);
     let alice = world.open(0);
     world.say(alice, "an unfinished line");
@@ -191,4 +191,21 @@ fn the_end_of_a_slow_reader_may_be_too_much_for_the_next() {
     let heard = world.ask(alice, "0123456789\n");
     assert_eq!(heard, format!("{line}{left}EXITED carol slow\n"));
     assert_eq!(world.pods[0].counters().slow_consumers, 2);
+}
+
+#[test]
+fn a_session_that_the_new_owner_refuses_is_outside_however_small_its_window() {
+    let mut world = World::with(2, |settings| settings.limits.window = 20);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice RELAY\n"));
+    world.kill(0);
+    let other = world.open(1);
+    world.say(other, &format!("JOIN {room} alice\n"));
+    world.pass(12_000);
+    world.alive[0] = true;
+    world.pass(2_000);
+    let heard = world.hear(alice);
+    assert!(heard.contains("ERR name_taken ") && heard.ends_with(&format!("\nLEFT {room}\n")), "{heard}");
+    assert_eq!((world.pods[1].remote_member_count(), world.pods[0].relay_count()), (0, 0));
 }

@@ -100,7 +100,7 @@ fn a_record_with_more_seats_than_are_allowed_is_taken_over_with_as_many_as_are()
 }
 
 #[test]
-fn who_takes_a_seat_from_a_connection_that_seems_to_live_is_told_that_something_may_be_missing() {
+fn a_resume_over_a_live_connection_reports_possibly_missed_messages() {
     let mut world = World::new(1);
     let alice = world.open(0);
     let room = world.create(alice);
@@ -156,7 +156,7 @@ fn an_unfinished_line_keeps_nobody_on_a_pod_that_is_to_end() {
 }
 
 #[test]
-fn who_has_left_and_was_not_told_does_not_come_back() {
+fn a_player_whose_leave_has_no_reply_does_not_return() {
     for (word, answer) in [("LEAVE", "LEFT "), ("QUIT", "BYE quit\n")] {
         let mut world = World::new(2);
         let (_, alice, bob) = world.room_of_two(1, "");
@@ -214,7 +214,7 @@ fn an_attach_that_comes_twice_to_an_owner_that_does_not_know_the_seat_takes_one_
 }
 
 #[test]
-fn who_has_left_and_was_not_told_stays_away_where_its_own_pod_takes_the_room_over() {
+fn a_player_whose_leave_has_no_reply_stays_out_after_a_takeover_by_its_entry_pod() {
     for (word, answer) in [("LEAVE", "LEFT "), ("QUIT", "BYE quit")] {
         let mut world = World::new(2);
         let (_, _, bob) = world.room_of_two(1, " RESUMABLE");

@@ -2,7 +2,7 @@
 
 use chatd::directory::Key;
 use chatd::lease::LeaseView;
-use chatd::peer_protocol::{Drop, Frame};
+use chatd::peer_protocol::{Disconnect, Frame};
 use chatd::protocol::{Encoding, RoomId};
 use chatd::record::Record;
 
@@ -109,7 +109,7 @@ fn time_alone_sets_no_more_and_more_timers() {
     // The directory is away, and something comes every 7 ms.
     let time = world.time();
     let id = world.pods[1].open(time, Encoding::Lines);
-    world.pods[1].dropped(time, id, Drop::Lost);
+    world.pods[1].disconnected(time, id, Disconnect::Lost);
     let end = world.now + 60_000;
     let mut late = 0;
     while world.now < end {
@@ -156,7 +156,7 @@ fn who_takes_a_room_over_tells_all_its_former_owners() {
 }
 
 #[test]
-fn a_planned_move_takes_along_who_has_still_to_be_told() {
+fn a_planned_move_carries_the_pending_takeover_notices() {
     let mut world = World::new(3);
     let alice = world.open(0);
     let room = world.create(alice);

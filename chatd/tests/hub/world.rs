@@ -133,6 +133,7 @@ impl World {
         let (key, expected) = match &request {
             Request::Get { key } => return Answer::Found(self.store.get(key).cloned()),
             Request::Pods => return Answer::Pods(self.leases()),
+            Request::Connected { .. } => return Answer::Connected(None),
             Request::Swap { key, expected, .. } => {
                 self.swaps += 1;
                 (key.clone(), expected.clone())
@@ -176,6 +177,8 @@ impl World {
                 draining: false,
                 pod_uid: String::new(),
                 earlier: Vec::new(),
+                connection: None,
+                renewals: 0,
             }
         };
         let pods = 0..self.pods.len();

@@ -77,7 +77,7 @@ fn the_lease_of_a_later_process_is_not_given_up() {
 }
 
 #[test]
-fn a_lease_that_could_not_be_given_up_is_told_of() {
+fn a_lease_that_could_not_be_released_is_logged() {
     let mut world = World::new();
     world.pass(3_000);
     world.silent = Some(false);

@@ -1,7 +1,7 @@
 //! Taken, renewed, lost, refused, superseded.
 
 use bytes::Bytes;
-use chatd::directory::{Answer, Request};
+use chatd::directory::{Answer, DirectoryConnection, Request};
 use chatd::ids::Ticket;
 use chatd::lease::{DirectoryState, LeaseEffect, LeaseNotice, LeaseRecord};
 use chatd::protocol::PodBoot;
@@ -36,7 +36,7 @@ fn an_earlier_process_of_the_same_name_is_replaced_at_once() {
 }
 
 #[test]
-fn a_lost_lease_is_taken_again_and_every_room_claimed() {
+fn a_lost_lease_is_acquired_again_and_every_room_reasserted() {
     let mut world = World::new();
     world.pass(3_000);
     world.stored = None;
@@ -185,4 +185,38 @@ fn while_a_renewal_is_not_answered_the_lease_is_looked_at_when_it_runs_out() {
     world.lease.tick(world.time());
     world.serve();
     assert!(!world.view().settled);
+}
+
+#[test]
+fn no_two_renewals_have_the_same_bytes() {
+    let mut world = World::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..6 {
+        world.pass(2_100);
+        assert!(
+            seen.insert(world.stored.clone().unwrap()),
+            "another pod could take this lease for one that was not renewed"
+        );
+    }
+}
+
+#[test]
+fn a_new_connection_to_the_directory_is_written_at_once() {
+    let connection = |client| DirectoryConnection { run: "run".into(), client };
+    let named = |world: &World| LeaseRecord::parse(world.stored.as_ref().unwrap()).unwrap().connection;
+    let mut world = World::new();
+    world.pass(3_000);
+    assert_eq!(named(&world), None);
+    for client in [1, 2] {
+        let time = world.time();
+        world.lease.connected(time, Some(connection(client)));
+        world.pass(50);
+        assert_eq!(named(&world), Some(connection(client)));
+    }
+    // One that was lost is no reason to write: there is nothing to write over.
+    let asked = world.asked.len();
+    let time = world.time();
+    world.lease.connected(time, None);
+    world.pass(50);
+    assert_eq!(world.asked.len(), asked);
 }

@@ -18,7 +18,7 @@ fn without_the_directory_it_is_not_settled_and_says_why() {
 }
 
 #[test]
-fn nothing_is_said_of_a_directory_that_has_not_had_its_time_to_answer() {
+fn a_directory_that_may_still_reply_is_not_logged() {
     let mut world = World::new();
     let time = world.time();
     world.lease.tick(time);
@@ -64,7 +64,7 @@ fn a_directory_that_comes_and_goes_does_not_fill_the_log() {
 }
 
 #[test]
-fn one_loss_of_the_directory_is_told_once_however_much_is_found_missing() {
+fn one_loss_of_the_directory_is_logged_once_for_all_its_records() {
     let mut world = World::new();
     world.pass(3_000);
     let mine = world.stored.clone();
@@ -74,6 +74,7 @@ fn one_loss_of_the_directory_is_told_once_however_much_is_found_missing() {
         world.pass(100);
     }
     assert_eq!(world.went_back(), 1);
+    assert!(world.heard(&LeaseEffect::CheckRecords));
     world.pass(30_000);
     // The store was rolled back: the lease is an older one of mine.
     let mut older = LeaseRecord::parse(mine.as_ref().unwrap()).unwrap();
@@ -100,7 +101,7 @@ fn a_lease_that_ran_out_is_no_loss_of_the_directory() {
 }
 
 #[test]
-fn a_lease_that_cannot_be_read_is_told_of_once() {
+fn an_unreadable_lease_is_logged_once() {
     let mut world = World::new();
     world.others = vec![("chat-1".into(), Bytes::from_static(b"{}"))];
     world.pass(3_000);

@@ -33,6 +33,8 @@ pub fn record(uid: &str, boot: u64) -> Bytes {
         draining: false,
         pod_uid: String::new(),
         earlier: Vec::new(),
+        connection: None,
+        renewals: 0,
     };
     serde_json::to_vec(&record).unwrap().into()
 }

@@ -11,7 +11,7 @@ use crate::pod::{Options, Pod};
 use crate::websocket::Browser;
 
 #[test]
-fn one_connection_too_many_is_told_so_and_a_place_comes_back() {
+fn one_connection_too_many_gets_an_error_and_a_closed_one_frees_its_place() {
     let pod = Pod::start(Options { max_connections: 2, ..Options::default() });
     let mut first = Lines::connect(pod.tcp);
     assert_eq!(first.ask("PING"), "PONG");

@@ -241,7 +241,7 @@ fn silence_is_ended_before_the_first_line_and_outside_a_room() {
 }
 
 #[test]
-fn who_does_not_read_is_told_and_closed_and_harms_nobody() {
+fn a_slow_consumer_gets_an_error_and_delays_no_other_client() {
     let hub = HubSettings { send_queue: 64 * 1024, ..Options::default().hub };
     let pod = Pod::start(Options { hub, ..Options::default() });
     let (_, mut players) = room_of(pod.tcp, &["alice", "bob", "slow"]);

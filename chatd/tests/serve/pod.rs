@@ -9,6 +9,7 @@ use chatd::budget::Budget;
 use chatd::connection_limit::ConnectionLimit;
 use chatd::directory::Directory;
 use chatd::directory::memory::MemoryDirectory;
+use chatd::files::ReloadFailures;
 use chatd::hub::HubSettings;
 use chatd::lease::LeaseView;
 use chatd::limits::SharedLimits;
@@ -16,10 +17,11 @@ use chatd::pod::message::PodMessage;
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Ownership, PodBoot};
 use chatd::record::Owner;
-use chatd::settings::{BasePath, Cidr, Origin};
+use chatd::settings::{BasePath, Cidr, Origin, TcpTls, TlsSettings};
 use chatd::shard::message::{Report, ShardMessage};
 use chatd::shard::{self, ShardStart};
 use chatd::tcp::{self, TcpOptions};
+use chatd::tls::Tls;
 use chatd::web::{self, Refusals, WebOptions};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -41,6 +43,7 @@ pub struct Options {
     pub keep_alive: Duration,
     pub line_keep_alive: Option<u64>,
     pub buffer_bytes: usize,
+    pub tls: Option<TlsSettings>,
 }
 
 impl Default for Options {
@@ -59,6 +62,7 @@ impl Default for Options {
             keep_alive: Duration::from_secs(75),
             line_keep_alive: None,
             buffer_bytes: 128 << 20,
+            tls: None,
         }
     }
 }
@@ -71,6 +75,8 @@ pub struct Pod {
     places: ConnectionLimit,
     refusals: Refusals,
     pub budget: Budget,
+    pub tls: Option<Tls>,
+    pub reload_failures: ReloadFailures,
     end: watch::Sender<()>,
 }
 
@@ -117,13 +123,23 @@ impl Pod {
         let (end, ending) = watch::channel(());
         let (bound, addresses) = std::sync::mpsc::channel();
         let refusals = Refusals::default();
+        let reload_failures = ReloadFailures::default();
+        let started = options.tls.as_ref().map(|settings| (Tls::start(settings).unwrap(), settings.clone()));
+        let tls = started.as_ref().map(|((tls, _), _)| tls.clone());
+        let renewal = started.map(|((tls, renewal), settings)| tls.renew(settings, renewal, reload_failures.clone()));
         let (of_thread, of_pod) = (shards.clone(), (places.clone(), refusals.clone()));
+        let of_ports = tls.clone();
         threads.push(std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(options, limits, of_pod, of_thread, mail, ending, bound));
+            runtime.block_on(async {
+                if let Some(renewal) = renewal {
+                    tokio::spawn(renewal);
+                }
+                serve(options, of_ports, limits, of_pod, of_thread, mail, ending, bound).await;
+            });
         }));
         let (tcp, web) = addresses.recv().unwrap();
-        Self { tcp, web, shards, threads, places, refusals, budget, end }
+        Self { tcp, web, shards, threads, places, refusals, budget, tls, reload_failures, end }
     }
 
     pub fn report(&self) -> Report {
@@ -177,8 +193,10 @@ impl Drop for Pod {
     }
 }
 
+#[allow(clippy::too_many_arguments)]
 async fn serve(
     options: Options,
+    tls: Option<Tls>,
     limits: Option<SharedLimits>,
     (places, refusals): (ConnectionLimit, Refusals),
     shards: Vec<UnboundedSender<ShardMessage>>,
@@ -190,7 +208,14 @@ async fn serve(
     let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
     bound.send((tcp.local_addr().unwrap(), web.local_addr().unwrap())).unwrap();
     let first_line_timeout = Duration::from_millis(options.hub.first_line_timeout);
-    let tcp_options = TcpOptions { places: places.clone(), proxy_protocol: options.proxy_protocol, first_line_timeout };
+    let tcp_tls = options.tls.map_or(TcpTls::Off, |tls| tls.tcp);
+    let tcp_options = TcpOptions {
+        places: places.clone(),
+        proxy_protocol: options.proxy_protocol,
+        tls: tls.clone().filter(|_| tcp_tls != TcpTls::Off),
+        plaintext_too: tcp_tls == TcpTls::Both,
+        first_line_timeout,
+    };
     let web_options = WebOptions {
         places,
         allowed_origins: options.allowed_origins,
@@ -199,6 +224,7 @@ async fn serve(
         refusals,
         max_players: options.hub.max_players,
         max_misses: options.hub.max_misses,
+        tls,
         limits,
         first_line_timeout,
         keep_alive: options.keep_alive,

@@ -245,7 +245,7 @@ fn every_violation_has_its_close_code() {
 }
 
 #[test]
-fn a_message_over_the_limit_is_told_so() {
+fn a_message_over_the_limit_gets_an_error() {
     let pod = Pod::start(Options::default());
     let longest = format!(r#"{{"type":"ping","x":"{}"}}"#, "x".repeat(32 * 1024 - 22));
     assert_eq!(longest.len(), 32 * 1024);
@@ -367,7 +367,7 @@ fn only_the_right_handshake_is_taken() {
 }
 
 #[test]
-fn when_all_hold_too_much_the_largest_go_and_are_told_why() {
+fn when_all_connections_hold_too_much_memory_the_largest_get_the_reason_and_close() {
     let pod = Pod::start(Options { buffer_bytes: 1 << 20, ..Options::default() });
     let mut small = Browser::connect(&pod);
     assert_eq!(small.ask(r#"{"type":"ping"}"#), r#"{"type":"pong"}"#);

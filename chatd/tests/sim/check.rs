@@ -7,7 +7,7 @@ use chatd::protocol::{PlayerName, RoomId};
 use chatd::record::{Record, RecordedSeat};
 
 use crate::client::Aim;
-use crate::links::{Micros, Node, SECOND};
+use crate::links::{MS, Micros, Node, SECOND};
 use crate::overlaps::{YIELDS, YIELDS_AFTER_LOSS};
 use crate::pod::{Pod, State};
 use crate::world::World;
@@ -21,16 +21,20 @@ impl World {
     /// After each step of a pod.
     pub fn check_pod(&mut self, number: usize) {
         if let Some(what) = self.pods[number].broken.take() {
-            self.town.fail("I11", format!("pod {number}: {what}"));
+            self.expected.fail("I11", format!("pod {number}: {what}"));
         }
         if let Some(what) = self.store.fell.take() {
-            self.town.fail("I4", what);
+            self.expected.fail("I4", what);
         }
-        self.town.closed.append(&mut self.store.closed);
+        self.expected.closed.append(&mut self.store.closed);
         self.check_settled(number);
         let spoke = self.check_memory(number);
         self.check_moves(number);
         self.check_limits(number);
+        let slots = &self.pods[number].slots;
+        if slots.taken() >= 2 * slots.most() {
+            self.pods[number].full_at = Some(self.net.now);
+        }
         if self.pods[number].state != State::Up {
             return;
         }
@@ -49,7 +53,7 @@ impl World {
         self.takeovers += taken;
         self.moves += std::mem::take(&mut pod.moves);
         if let Some(room) = pod.took_unsettled.take() {
-            self.town.fail("Settled", format!("pod {number} takes over {room} and is not settled"));
+            self.expected.fail("Settled", format!("pod {number} takes over {room} and is not settled"));
         }
     }
 
@@ -63,22 +67,24 @@ impl World {
                 spoke.push(view.room);
             }
             if let Some(last) = last.filter(|last| view.ownership < last.ownership) {
-                self.town.fail("I4", format!("pod {number} has {view:?}, after {last:?}"));
+                self.expected.fail("I4", format!("pod {number} has {view:?}, after {last:?}"));
             }
             if view.seats > pod.setup.settings.max_players as usize {
-                self.town.fail("I5", format!("pod {number} has {} seats in {}", view.seats, view.room));
+                self.expected.fail("I5", format!("pod {number} has {} seats in {}", view.seats, view.room));
             }
         }
         spoke
     }
 
-    /// I6: a planned move keeps the room's timeline and its count.
+    /// I6: a planned move keeps the room's timeline and its count. Balance: a pod that does not end moves no room that has just come.
     fn check_moves(&mut self, number: usize) {
         for room in std::mem::take(&mut self.pods[number].arrived) {
+            self.check_balance(number, room);
             let Some(here) = self.pods[number].last.get(&room).copied() else {
                 continue;
             };
-            let before = self.pods.iter().filter_map(|pod| pod.last.get(&room));
+            // Who had it later, and has no more: it was closed there, and a former owner that knew nothing of it has gone on.
+            let before = self.pods.iter().filter(|pod| pod.has(room)).filter_map(|pod| pod.last.get(&room));
             let before = before.filter(|view| view.ownership < here.ownership).max_by_key(|view| view.ownership);
             // Who is about to take the room over, and has never served it, is not where it comes from.
             let before = before.filter(|view| view.ready || view.written || view.seq > 0 || view.seats > 0);
@@ -87,8 +93,34 @@ impl World {
                 && self.store.went_back.is_none()
             {
                 let detail = format!("{room} has come to pod {number} as {here:?}, and was {source:?}");
-                return self.town.fail("I6", detail);
+                return self.expected.fail("I6", detail);
             }
+        }
+    }
+
+    /// `room` has been moved to pod `number`: by which pod, and when had it come there?
+    fn check_balance(&mut self, number: usize, room: RoomId) {
+        let now = self.net.now;
+        let here = self.pods[number].last.get(&room).map(|view| view.ownership);
+        let owned = self.pods.iter().filter(|pod| pod.setup.number != number && pod.has(room));
+        let owned = owned.filter_map(|pod| Some((pod, pod.last.get(&room)?.ownership)));
+        let source = owned.filter(|(_, ownership)| here.is_none_or(|here| *ownership < here)).max_by_key(|(_, it)| *it);
+        let Some((pod, _)) = source.filter(|(pod, _)| pod.terminating.is_none() && pod.state != State::Gone) else {
+            return;
+        };
+        self.balanced += 1;
+        let came = pod.acquired.get(&room).map(|(at, _)| *at);
+        // The store has lost that: who swaps the record may have been offered the room by its owner before.
+        let came = came.filter(|came| self.store.went_back.is_none_or(|when| when < *came));
+        // A pod's clock has whole milliseconds.
+        let stays = (pod.setup.settings.limits.balance.stay - 1) * MS;
+        if let Some(came) = came.filter(|came| now < came + stays) {
+            let detail = format!(
+                "pod {} has moved {room} to pod {number}: it had come {} us before",
+                pod.setup.number,
+                now - came
+            );
+            self.expected.fail("Balance", detail);
         }
     }
 
@@ -103,27 +135,28 @@ impl World {
             let queued = pod.hubs[socket.shard].output(socket.session).len();
             // The bound is looked at after each message; what a replay or a relay brings at once is bounded as well.
             if queued > settings.send_queue + 80 * 1024 {
-                self.town.fail("I11", format!("pod {number}: {queued} bytes are queued for a client"));
+                self.expected.fail("I11", format!("pod {number}: {queued} bytes are queued for a client"));
             }
         }
         let rooms = pod.room_count();
         // Those with people in them may come beyond the limit for new ones. Empty ones that make way are there a little longer.
         if rooms > 3 * settings.slots.most() {
-            self.town.fail("I11", format!("pod {number} has {rooms} rooms"));
+            self.expected.fail("I11", format!("pod {number} has {rooms} rooms"));
         }
         let sessions = pod.hubs.iter().map(Hub::session_count).sum::<usize>();
         if sessions > pod.sockets.len() {
-            self.town.fail("I11", format!("pod {number} has {sessions} sessions for {} sockets", pod.sockets.len()));
+            self.expected
+                .fail("I11", format!("pod {number} has {sessions} sessions for {} sockets", pod.sockets.len()));
         }
         if let Some(over) = pod.hubs.iter().find_map(Hub::over_bounds) {
-            self.town.fail("I11", format!("pod {number}: {over}"));
+            self.expected.fail("I11", format!("pod {number}: {over}"));
         }
     }
 
     /// I3: nobody else delivers for this room, which may be delivered for here, or just was.
     fn check_alone(&mut self, number: usize, view: RoomView) {
-        if self.town.contested.contains_key(&view.room) && self.is_behind(number, view) {
-            self.town.contested.insert(view.room, self.net.now);
+        if self.expected.contested.contains_key(&view.room) && self.is_behind(number, view) {
+            self.expected.contested.insert(view.room, self.net.now);
         }
         for other in 0..self.pods.len() {
             if other == number || self.pods[other].state == State::Gone {
@@ -134,19 +167,19 @@ impl World {
                 continue;
             };
             if self.pods[other].stands_still(view.room) {
-                self.town.contested.insert(view.room, self.net.now);
+                self.expected.contested.insert(view.room, self.net.now);
                 continue;
             }
             let (lower, higher) = if theirs.ownership < view.ownership { (other, number) } else { (number, other) };
             let may = theirs.ownership != view.ownership && self.may_overlap(view.room, lower, higher).is_some();
-            self.town.contested.insert(view.room, self.net.now);
+            self.expected.contested.insert(view.room, self.net.now);
             if !may {
                 let theirs = self.pods[other].views.iter().find(|theirs| theirs.room == view.room);
                 let theirs = theirs.map(|theirs| theirs.ownership);
                 let (mine, theirs) = (view.ownership, theirs);
                 let detail =
                     format!("{} is delivered for by pod {number} {mine:?} and pod {other} {theirs:?}", view.room);
-                return self.town.fail("I3", detail);
+                return self.expected.fail("I3", detail);
             }
         }
     }
@@ -172,13 +205,20 @@ impl World {
         if let Some(named) = named {
             directory = directory.map(|since| since.max(low.thawed).max(named));
         }
+        if low.declared {
+            // In a freeze that was too short for it to notice: it finds out with its next renewal.
+            directory = directory.map(|since| since.max(low.thawed));
+        }
         if let Some(when) = self.store.went_back {
             let both = directory.zip(self.reaches_directory(high)).map(|(one, other)| one.max(other).max(when));
             let both = both.map(|both| both.max(low.thawed).max(high.thawed));
             let until = both.map_or(Micros::MAX, |both| both + YIELDS_AFTER_LOSS);
             return (now <= until).then_some(until);
         }
-        let peer = self.net.whole_since(low.node(), high.node());
+        // Whom it refuses it does not hear of.
+        let accepts = self.net.signs.accepts_since(lower);
+        let peer =
+            self.net.whole_since(low.node(), high.node()).zip(accepts).map(|(whole, accepts)| whole.max(accepts));
         let peer = peer.map(|since| since.max(low.thawed).max(high.thawed));
         // A pod that the room was moved to, or that took it over from a third, tells those who had it before. (From whom it
         // takes a room over it has to ask first.)
@@ -265,6 +305,16 @@ impl World {
         None
     }
 
+    /// With all its places taken by rooms with people, a pod takes no more of them over: notes of a client that has just been told so
+    /// whether that is true.
+    pub fn note_full(&mut self, client: usize) {
+        let client = &mut self.clients[client];
+        if client.outcome.as_deref() == Some("too_many_rooms") && !client.met_full {
+            // Its answer was under way for up to 60 ms.
+            client.met_full = self.pods[client.pod].full_at.is_some_and(|at| self.net.now < at + SECOND);
+        }
+    }
+
     /// I10: what the probes have found.
     pub fn judge_probes(&mut self) {
         let mut wrong = Vec::new();
@@ -276,11 +326,10 @@ impl World {
                 _ => continue,
             };
             // An empty room's time may be over just then.
-            let closed = outcome == "room_not_found" && self.town.closed.contains(&client.wanted);
-            // With all its places taken by rooms with people, a pod takes no more of them over.
-            let asked = &self.pods[client.pod];
-            let full = outcome == "too_many_rooms" && asked.room_count() >= 2 * asked.setup.settings.slots.most();
-            let fine = outcome == "joined" || full || what == "JOIN" && (outcome == "room_full" || closed);
+            let closed = outcome == "room_not_found" && self.expected.closed.contains(&client.wanted);
+            let full = outcome == "too_many_rooms" && client.met_full;
+            let unheld = what == "RESUME" && outcome == "bad_token" && self.has_lost_hold_by_key(client);
+            let fine = outcome == "joined" || full || unheld || what == "JOIN" && (outcome == "room_full" || closed);
             if !fine {
                 let pod = client.pod;
                 wrong.push(format!(
@@ -290,7 +339,7 @@ impl World {
             }
         }
         if let Some(first) = wrong.first() {
-            self.town.fail("I10", format!("{first} ({} in all)", wrong.len()));
+            self.expected.fail("I10", format!("{first} ({} in all)", wrong.len()));
         }
     }
 
@@ -311,7 +360,7 @@ impl World {
             left.extend(all.map(|(what, count)| format!("pod {pod}: {count} {what}")));
         }
         if !left.is_empty() {
-            self.town.fail("I11", format!("left behind: {}", left.join("; ")));
+            self.expected.fail("I11", format!("left behind: {}", left.join("; ")));
         }
     }
 }

@@ -1,13 +1,13 @@
-//! One made-up client: it speaks lines or JSON through bytes, and follows protocol.md: redirects, resumes, retries. No I/O.
+//! One simulated client: it speaks lines or JSON through bytes, and follows protocol.md: redirects, resumes, retries. No I/O.
 
 use std::collections::VecDeque;
 
-use crate::dice::Dice;
 use crate::entering::SeatKey;
+use crate::expectations::Expectations;
 use crate::habits::Habits;
-use crate::heard::Heard;
+use crate::history::History;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
-use crate::town::Town;
+use crate::rng::Rng;
 use crate::wire;
 
 /// What a command was; the reply has to fit.
@@ -103,7 +103,7 @@ pub struct Client {
     pub by_key: bool,
     /// Says RESUME with a token that must not work any more.
     pub stale: Option<Seat>,
-    pub heard: Heard,
+    pub heard: History,
     /// The name, in lower case, under which it has heard that.
     pub was: String,
     /// What it has said and heard nothing of, when its connection ended.
@@ -137,22 +137,24 @@ pub struct Client {
     pub wanted: String,
     /// The first answer to JOIN or RESUME that an [`Aim`] was after.
     pub outcome: Option<String>,
+    /// The pod that told it so had no place for another room.
+    pub met_full: bool,
     pub habits: Habits,
-    pub dice: Dice,
+    pub rng: Rng,
 }
 
 impl Client {
     pub fn new(number: usize, seed: u64, aim: Aim) -> Self {
-        let mut dice = Dice::new(seed, &format!("client {number}"));
-        let json = dice.chance(60);
+        let mut rng = Rng::new(seed, &format!("client {number}"));
+        let json = rng.chance(60);
         let probing = aim != Aim::Live;
         let mut habits = if probing { Habits::none() } else { Habits::new(number, seed) };
-        let key = habits.keys.then(|| format!("{:016x}{:016x}", habits.dice.next(), habits.dice.next()));
+        let key = habits.keys.then(|| format!("{:016x}{:016x}", habits.rng.next(), habits.rng.next()));
         Self {
             number,
             json: json || probing,
-            resumable: dice.chance(75),
-            mode: if probing { "RELAY" } else { dice.pick(&["", "RELAY", "REDIRECT"]) },
+            resumable: rng.chance(75),
+            mode: if probing { "RELAY" } else { rng.pick(&["", "RELAY", "REDIRECT"]) },
             pipe: None,
             pod: 0,
             next: None,
@@ -169,7 +171,7 @@ impl Client {
             by_key: false,
             claim: None,
             stale: None,
-            heard: Heard::default(),
+            heard: History::default(),
             was: String::new(),
             under_way: Vec::new(),
             replay_ends: None,
@@ -181,7 +183,7 @@ impl Client {
             reading: true,
             unread: VecDeque::new(),
             timer: 0,
-            pace: dice.pick(&[40, 150, 400]) * MS,
+            pace: rng.pick(&[40, 150, 400]) * MS,
             last_word: 0,
             last_message: 0,
             connected: 0,
@@ -192,9 +194,10 @@ impl Client {
             went_away: false,
             wanted: String::new(),
             outcome: None,
+            met_full: false,
             habits,
             aim,
-            dice,
+            rng,
         }
     }
 
@@ -205,14 +208,14 @@ impl Client {
 
     // ---- connecting
 
-    pub fn connect(&mut self, net: &mut Net, town: &mut Town) {
+    pub fn connect(&mut self, net: &mut Net, expected: &mut Expectations) {
         let aimed = match self.aim {
             Aim::Probe { pod, .. } | Aim::Take { pod } => Some(pod),
             _ => None,
         };
         let host = self.next.take();
         let host = host.as_deref().and_then(|at| at.rsplit_once(':')).and_then(|(host, _)| net.hosts.get(host));
-        let Some(pod) = aimed.or(host.copied()).or_else(|| town.entry(&mut self.dice)) else {
+        let Some(pod) = aimed.or(host.copied()).or_else(|| expected.entry(&mut self.rng)) else {
             return;
         };
         if net.vanished.contains(&pod) {
@@ -220,7 +223,7 @@ impl Client {
             return;
         }
         if net.dead.contains(&pod) {
-            self.retry = net.now + self.dice.range(100, 800) * MS;
+            self.retry = net.now + self.rng.range(100, 800) * MS;
             return;
         }
         self.pod = pod;
@@ -236,7 +239,7 @@ impl Client {
     }
 
     /// The connection is over, for whatever reason.
-    fn disconnected(&mut self, net: &mut Net, town: &mut Town) {
+    fn disconnected(&mut self, net: &mut Net, expected: &mut Expectations) {
         self.pipe = None;
         let pending = std::mem::take(&mut self.pending);
         // A JOIN without an answer may have created a seat again, which its key finds.
@@ -249,53 +252,53 @@ impl Client {
         self.bytes.clear();
         self.unread.clear();
         self.reading = true;
-        self.retry = net.now + self.dice.range(20, 700) * MS;
-        self.leave_room(town);
+        self.retry = net.now + self.rng.range(20, 700) * MS;
+        self.leave_room(expected);
     }
 
-    pub fn leave_room(&mut self, town: &mut Town) {
+    pub fn leave_room(&mut self, expected: &mut Expectations) {
         self.claim = None;
         if self.seated.take().is_some() {
-            town.stays.push(std::mem::take(&mut self.heard.items));
+            expected.stays.push(std::mem::take(&mut self.heard.items));
         }
     }
 
     /// Ends the connection from this side.
-    pub fn hang_up(&mut self, net: &mut Net, town: &mut Town, how: End) {
+    pub fn hang_up(&mut self, net: &mut Net, expected: &mut Expectations, how: End) {
         if let Some(pipe) = self.pipe {
-            let going_away = self.json && !town.calm && self.dice.chance(30);
+            let going_away = self.json && !expected.calm && self.rng.chance(30);
             net.close(pipe, 0, how, going_away);
             if how == End::Vanished {
-                let wait = self.dice.range(20 * SECOND, 60 * SECOND);
+                let wait = self.rng.range(20 * SECOND, 60 * SECOND);
                 net.after(wait, Event::GiveUp { pipe, end: 1, cut: 0 });
             }
-            self.disconnected(net, town);
+            self.disconnected(net, expected);
         }
     }
 
     // ---- what comes
 
-    pub fn arrived(&mut self, net: &mut Net, town: &mut Town, pipe: usize, cargo: Cargo) {
+    pub fn arrived(&mut self, net: &mut Net, expected: &mut Expectations, pipe: usize, cargo: Cargo) {
         if self.pipe != Some(pipe) {
             return;
         }
         if self.reading {
-            self.read(net, town, pipe, cargo);
+            self.read(net, expected, pipe, cargo);
         } else {
             self.unread.push_back(cargo);
         }
     }
 
     /// Reads again after a time of not reading.
-    pub fn read_on(&mut self, net: &mut Net, town: &mut Town) {
+    pub fn read_on(&mut self, net: &mut Net, expected: &mut Expectations) {
         self.reading = true;
         self.read_since = net.now;
         while let (Some(pipe), Some(cargo)) = (self.pipe, self.unread.pop_front()) {
-            self.read(net, town, pipe, cargo);
+            self.read(net, expected, pipe, cargo);
         }
     }
 
-    fn read(&mut self, net: &mut Net, town: &mut Town, pipe: usize, cargo: Cargo) {
+    fn read(&mut self, net: &mut Net, expected: &mut Expectations, pipe: usize, cargo: Cargo) {
         match cargo {
             Cargo::Bytes(bytes) => {
                 net.pipes[pipe].unread = net.pipes[pipe].unread.saturating_sub(bytes.len());
@@ -314,19 +317,19 @@ impl Client {
                     });
                     net.trace.mix(self.number as u64 ^ 0x55);
                     self.last_word = net.now;
-                    self.told(net, town, told, id);
+                    self.receive_one(net, expected, told, id);
                     if self.pipe != Some(pipe) {
                         return;
                     }
                 }
             }
             Cargo::Closed { .. } => {
-                self.settle_error(net, town);
-                if self.said_bye.is_none() && !self.half_closed && !town.excuses_close(net, pipe, self.connected) {
-                    town.fail("I7", format!("client {}: its connection ended without a reason", self.number));
+                self.settle_error(net, expected);
+                if self.said_bye.is_none() && !self.half_closed && !expected.excuses_close(net, pipe, self.connected) {
+                    expected.fail("I7", format!("client {}: its connection ended without a reason", self.number));
                 }
                 net.close(pipe, 0, End::Closed, false);
-                self.disconnected(net, town);
+                self.disconnected(net, expected);
             }
             _ => {}
         }
@@ -342,10 +345,10 @@ impl Client {
     }
 
     /// An error that nothing followed was the reply to the first command.
-    pub fn settle_error(&mut self, net: &mut Net, town: &mut Town) {
+    pub fn settle_error(&mut self, net: &mut Net, expected: &mut Expectations) {
         // In JSON a reply carries its id.
         if let Some((code, heard)) = self.error.take().filter(|_| !self.json) {
-            self.refused(net, town, &code, heard);
+            self.refused(net, expected, &code, heard);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Cuts of the made-up network, one way or both, and what comes of them. No I/O.
+//! Cuts of the simulated network, one way or both, and what comes of them. No I/O.
 
 use crate::links::{End, Event, Kind, Micros, Net, Node, SECOND};
 
@@ -35,8 +35,8 @@ impl Net {
             // client's end after 30 to 60 s.
             for end in 0..2 {
                 let wait = match kind {
-                    Kind::Link { .. } => self.dice.range(3 * SECOND, 6 * SECOND),
-                    Kind::Client { .. } if end == 1 => self.dice.range(30 * SECOND, 60 * SECOND),
+                    Kind::Link { .. } => self.rng.range(3 * SECOND, 6 * SECOND),
+                    Kind::Client { .. } if end == 1 => self.rng.range(30 * SECOND, 60 * SECOND),
                     _ => continue,
                 };
                 self.after(wait, Event::GiveUp { pipe, end, cut: number });

@@ -1,11 +1,11 @@
-//! How a made-up client comes into a room: CREATE_ROOM, JOIN, RESUME. No I/O.
+//! How a simulated client comes into a room: CREATE_ROOM, JOIN, RESUME. No I/O.
 
 use serde_json::json;
 
 use crate::client::{Aim, Client, Seat, What};
-use crate::heard::Heard;
-use crate::links::Net;
-use crate::town::Town;
+use crate::expectations::Expectations;
+use crate::history::History;
+use crate::links::{Micros, Net};
 
 /// Few names, so that clients race for them; equal ones differ in case.
 const NAMES: [&str; 8] = ["ann", "Ann", "bob", "cat", "dan", "eve", "EVE", "flo"];
@@ -20,11 +20,13 @@ pub struct SeatKey {
     pub ended: Option<Seat>,
     /// Another client has it too, and may be in the seat.
     pub shared: bool,
+    /// When JOIN with it last got a seat that cannot be resumed, and which.
+    pub unheld: Option<(Micros, String, String)>,
 }
 
 impl Client {
     /// Creates, joins or resumes.
-    pub fn enter(&mut self, net: &mut Net, town: &mut Town) {
+    pub fn enter(&mut self, net: &mut Net, expected: &mut Expectations) {
         if let Aim::Probe { room, .. } = self.aim.clone() {
             if self.outcome.is_some() {
                 self.aim = Aim::Done;
@@ -34,15 +36,15 @@ impl Client {
             let json = json!({"type": "join", "room": room, "name": name});
             self.resumable = false;
             self.command(net, What::Join, "", &json);
-            return town.seats.asked(self.number, self.last_id, &room, &name, None);
+            return expected.seats.asked(self.number, self.last_id, &room, &name, None);
         }
-        if self.seat.is_none() && !town.calm && self.dice.chance(6) {
-            self.stale = town.old_token(&mut self.dice);
+        if self.seat.is_none() && !expected.calm && self.rng.chance(6) {
+            self.stale = expected.old_token(&mut self.rng);
         }
         if self.stale.is_none()
             && let Some((room, name)) = self.finds_by_key()
         {
-            return self.join(net, town, What::Join, &room, &name);
+            return self.join(net, expected, What::Join, &room, &name);
         }
         if let Some(seat) = self.stale.clone().or(self.seat.clone()) {
             return self.resume(net, &seat);
@@ -51,17 +53,17 @@ impl Client {
             self.aim = Aim::Done;
             return;
         }
-        if town.rooms.is_empty() || !town.calm && town.rooms.len() < 6 && self.dice.chance(4) {
+        if expected.rooms.is_empty() || !expected.calm && expected.rooms.len() < 6 && self.rng.chance(4) {
             return self.command(net, What::Create, "CREATE_ROOM", &json!({"type": "create_room"}));
         }
-        let room = self.dice.pick(&town.rooms);
-        let name = self.dice.pick(&NAMES);
-        self.heard = Heard::default();
+        let room = self.rng.pick(&expected.rooms);
+        let name = self.rng.pick(&NAMES);
+        self.heard = History::default();
         self.under_way.clear();
-        if self.habits.hasty && !town.calm {
-            self.join_in_haste(net, town, &room, name);
+        if self.habits.hasty && !expected.calm {
+            self.join_in_haste(net, expected, &room, name);
         } else {
-            self.join(net, town, What::Join, &room, name);
+            self.join(net, expected, What::Join, &room, name);
         }
     }
 
@@ -74,18 +76,18 @@ impl Client {
     fn finds_by_key(&mut self) -> Option<(String, String)> {
         let shown = self.key.as_ref()?.shown.clone()?;
         let always = self.takes && self.by_key;
-        (always || !self.takes && self.habits.dice.chance(50)).then_some(shown)
+        (always || !self.takes && self.habits.rng.chance(50)).then_some(shown)
     }
 
     fn resume(&mut self, net: &mut Net, seat: &Seat) {
-        let place = self.heard.place.as_ref().filter(|_| self.stale.is_none() && self.dice.chance(85));
+        let place = self.heard.place.as_ref().filter(|_| self.stale.is_none() && self.rng.chance(85));
         let place = place.and_then(|place| Some((place.timeline.clone(), place.seq?)));
         let mut json = json!({"type": "resume", "room": seat.room, "token": seat.token});
         let mut said = self.json && place.is_some();
         if let Some((timeline, seq)) = &place {
             let mut seq = *seq;
             if self.habits.liar && said {
-                seq = if self.habits.dice.chance(70) { self.habits.dice.range(0, seq) } else { seq + 7 };
+                seq = if self.habits.rng.chance(70) { self.habits.rng.range(0, seq) } else { seq + 7 };
                 // It is told things again, and cannot know of what is missing.
                 self.heard.lies();
                 said = false;
@@ -97,7 +99,7 @@ impl Client {
         self.command(net, What::Resume { said }, &format!("RESUME {} {} {}", seat.room, seat.token, self.mode), &json);
     }
 
-    fn join(&mut self, net: &mut Net, town: &mut Town, what: What, room: &str, name: &str) {
+    fn join(&mut self, net: &mut Net, expected: &mut Expectations, what: What, room: &str, name: &str) {
         let mut json = json!({"type": "join", "room": room, "name": name, "resumable": self.resumable});
         let mut line = format!("JOIN {room} {name} {}", self.mode);
         if self.resumable {
@@ -113,23 +115,23 @@ impl Client {
         }
         json["on_wrong_pod"] = self.on_wrong_pod();
         self.command(net, what, &line, &json);
-        town.seats.asked(self.number, self.last_id, room, name, self.word());
+        expected.seats.asked(self.number, self.last_id, room, name, self.word());
     }
 
     /// JOIN and what follows it in one packet: perhaps LEAVE, and JOIN again.
-    fn join_in_haste(&mut self, net: &mut Net, town: &mut Town, room: &str, name: &str) {
+    fn join_in_haste(&mut self, net: &mut Net, expected: &mut Expectations, room: &str, name: &str) {
         self.gathers = true;
-        self.join(net, town, What::Join, room, name);
-        if self.habits.dice.chance(50) {
+        self.join(net, expected, What::Join, room, name);
+        if self.habits.rng.chance(50) {
             self.seated = Some((room.to_owned(), name.to_owned()));
-            self.say(net, town);
+            self.say(net, expected);
             self.seated = None;
         }
-        if self.habits.dice.chance(80) {
+        if self.habits.rng.chance(80) {
             self.command(net, What::Leave, "LEAVE", &json!({"type": "leave"}));
-            let other = self.habits.dice.pick(&NAMES);
-            let name = if self.habits.dice.chance(50) { name } else { other };
-            self.join(net, town, What::Join, room, name);
+            let other = self.habits.rng.pick(&NAMES);
+            let name = if self.habits.rng.chance(50) { name } else { other };
+            self.join(net, expected, What::Join, room, name);
         }
         self.gathers = false;
         self.flush(net);
@@ -144,14 +146,15 @@ impl Client {
     }
 
     /// Takes a seat over from another client: what a second tab does. `key`: what that one finds it by.
-    pub fn take_over(&mut self, seat: Seat, heard: &Heard, key: Option<&SeatKey>) {
+    pub fn take_over(&mut self, seat: Seat, heard: &History, key: Option<&SeatKey>) {
         let shown = Some((seat.room.clone(), seat.name.clone()));
         // It may have come to the seat by another way.
         let its = |key: &&SeatKey| {
             key.shown.as_ref().is_some_and(|(room, name)| *room == seat.room && name.eq_ignore_ascii_case(&seat.name))
         };
-        self.key = key.filter(its).map(|key| SeatKey { word: key.word.clone(), shown, ended: None, shared: true });
-        self.by_key = self.key.is_some() && self.dice.chance(50);
+        self.key =
+            key.filter(its).map(|key| SeatKey { word: key.word.clone(), shown, shared: true, ..SeatKey::default() });
+        self.by_key = self.key.is_some() && self.rng.chance(50);
         self.was = seat.name.to_ascii_lowercase();
         self.seat = Some(seat);
         self.heard = heard.copy_of();

@@ -2,8 +2,8 @@
 
 use chatd::directory::NoAnswer;
 
-use crate::dice::Dice;
 use crate::links::{MS, Micros, SECOND};
+use crate::rng::Rng;
 use crate::store::Trouble;
 
 /// One end of a cut.
@@ -71,6 +71,18 @@ pub enum What {
     Stall {
         name: usize,
     },
+    /// Its address refuses connections, by a policy: links that are up go on.
+    Refuse {
+        name: usize,
+    },
+    /// Its links to others are reset.
+    ResetLinks {
+        name: usize,
+    },
+    /// The store closes its connection.
+    ForgetConnection {
+        name: usize,
+    },
     /// HTTP asks a pod for a room.
     Query {
         name: usize,
@@ -95,33 +107,61 @@ pub struct Plan {
 
 impl Plan {
     pub fn new(seed: u64) -> Self {
-        let mut dice = Dice::new(seed, "plan");
-        let names = dice.pick(&[1, 2, 3, 3, 3, 4]);
-        let clients = dice.range(3, 9) as usize;
-        let window = dice.pick(&[8, 20, 35]) * SECOND;
+        let mut rng = Rng::new(seed, "plan");
+        let names = rng.pick(&[1, 2, 3, 3, 3, 4]);
+        let clients = rng.range(3, 9) as usize;
+        let window = rng.pick(&[8, 20, 35]) * SECOND;
         let mut plan = Self { names, clients, faults: Vec::new(), ends: 3 * SECOND + window };
         // Alone, a few of one kind, or all together.
-        match dice.below(10) {
+        match rng.below(10) {
             0 => {}
             1..4 => {
-                let kind = dice.below(KINDS);
-                (0..dice.range(1, 3)).for_each(|_| plan.add(&mut dice, kind, window));
+                let kind = rng.below(KINDS);
+                (0..rng.range(1, 3)).for_each(|_| plan.add(&mut rng, kind, window));
             }
             _ => {
-                for _ in 0..dice.range(2, 9) {
-                    let kind = dice.below(KINDS);
-                    plan.add(&mut dice, kind, window);
+                for _ in 0..rng.range(2, 9) {
+                    let kind = rng.below(KINDS);
+                    plan.add(&mut rng, kind, window);
                 }
             }
         }
         // Drawn apart, so that they alter nothing of what else a run draws. Short ones are mail that comes late.
-        let mut stalls = Dice::new(seed, "stalls");
+        let mut stalls = Rng::new(seed, "stalls");
         for _ in 0..stalls.pick(&[0, 0, 0, 1, 6]) {
             let (at, name) = (3 * SECOND + stalls.range(0, window), stalls.below(names));
             plan.push(at, stalls.pick(&[2, 20, 300, 2_500, 6_000]) * MS, What::Stall { name });
         }
+        plan.add_signs(&mut Rng::new(seed, "signs"), window);
         plan.faults.sort_by_key(|fault| fault.begins);
         plan
+    }
+
+    /// Signs of a death, without one: alone, in pairs, or all; of a process that goes on, stands still, or is cut off from the store.
+    fn add_signs(&mut self, rng: &mut Rng, window: Micros) {
+        if !rng.chance(30) {
+            return;
+        }
+        let (at, name) = (4 * SECOND + rng.range(0, window), rng.below(self.names));
+        let lasts = rng.range(3, 8) * SECOND;
+        let signs = rng.range(1, 8);
+        match rng.below(4) {
+            0 | 1 => self.push(at, lasts + SECOND, What::Freeze { name }),
+            2 => {
+                self.push(at, lasts + SECOND, What::Cut { from: Party::Name(name), to: Party::Store, both: true });
+            }
+            _ => {}
+        }
+        // Over and over: who lives connects again at once.
+        for number in 0..if signs & 1 != 0 { 8 } else { 0 } {
+            self.push(at + (50 + 60 * number) * MS, 0, What::ForgetConnection { name });
+        }
+        if signs & 2 != 0 {
+            self.push(at - 100 * MS, lasts, What::Refuse { name });
+        }
+        if signs & 4 != 0 {
+            self.push(at + rng.range(0, 200) * MS, 0, What::ResetLinks { name });
+        }
     }
 
     fn push(&mut self, begins: Micros, lasts: Micros, what: What) {
@@ -129,107 +169,106 @@ impl Plan {
         self.faults.push(Fault { begins, lasts, what });
     }
 
-    fn add(&mut self, dice: &mut Dice, kind: usize, window: Micros) {
-        let at = 3 * SECOND + dice.range(0, window);
-        let name = dice.below(self.names);
-        let other = (name + 1 + dice.below(self.names.saturating_sub(1).max(1))) % self.names;
-        let client = dice.below(self.clients);
-        let long = dice.range(SECOND / 5, 20 * SECOND);
+    fn add(&mut self, rng: &mut Rng, kind: usize, window: Micros) {
+        let at = 3 * SECOND + rng.range(0, window);
+        let name = rng.below(self.names);
+        let other = (name + 1 + rng.below(self.names.saturating_sub(1).max(1))) % self.names;
+        let client = rng.below(self.clients);
+        let long = rng.range(SECOND / 5, 20 * SECOND);
         match kind {
             0 | 1 => {
                 let what =
-                    What::Crash { name, vanish: dice.chance(40), back: dice.chance(60), elsewhere: dice.chance(50) };
-                self.push(at, dice.pick(&[300 * MS, 3 * SECOND, 14 * SECOND]), what);
+                    What::Crash { name, vanish: rng.chance(40), back: rng.chance(60), elsewhere: rng.chance(50) };
+                self.push(at, rng.pick(&[300 * MS, 3 * SECOND, 14 * SECOND]), what);
             }
-            2 | 3 => self.push(at, dice.range(1, 30) * SECOND, What::Freeze { name }),
+            2 | 3 => self.push(at, rng.range(1, 30) * SECOND, What::Freeze { name }),
             4 => self.push(at, 0, What::Twin { name }),
             5 => {
                 // A newer process while the old one is frozen or cut off.
-                if dice.chance(50) {
+                if rng.chance(50) {
                     self.push(at, long, What::Freeze { name });
                 } else {
                     self.push(at, long, What::Cut { from: Party::Name(name), to: Party::Store, both: true });
                 }
-                self.push(at + dice.range(0, long), 0, What::Twin { name });
+                self.push(at + rng.range(0, long), 0, What::Twin { name });
             }
             6 | 7 => {
                 let parties = [Party::Name(name), Party::Name(other), Party::Store, Party::Client(client)];
-                let from = dice.pick(&parties[..3]);
-                let to = dice.pick(&parties);
+                let from = rng.pick(&parties[..3]);
+                let to = rng.pick(&parties);
                 if from != to {
-                    self.push(at, long, What::Cut { from, to, both: dice.chance(60) });
+                    self.push(at, long, What::Cut { from, to, both: rng.chance(60) });
                 }
             }
             8 => {
                 // An owner that can reach neither the directory nor its peers.
-                let lasts = dice.range(10, 25) * SECOND;
-                self.push(at, lasts, What::Cut { from: Party::Name(name), to: Party::Store, both: dice.chance(70) });
+                let lasts = rng.range(10, 25) * SECOND;
+                self.push(at, lasts, What::Cut { from: Party::Name(name), to: Party::Store, both: rng.chance(70) });
                 for peer in (0..self.names).filter(|peer| *peer != name) {
-                    let shift = dice.range(0, 2 * SECOND);
-                    let what = What::Cut { from: Party::Name(name), to: Party::Name(peer), both: dice.chance(70) };
+                    let shift = rng.range(0, 2 * SECOND);
+                    let what = What::Cut { from: Party::Name(name), to: Party::Name(peer), both: rng.chance(70) };
                     self.push(at + shift, lasts, what);
                 }
             }
             9 | 10 => {
-                let trouble = match dice.below(7) {
-                    0 => Trouble::Slow(dice.pick(&[200, 1_500, 4_000])),
+                let trouble = match rng.below(7) {
+                    0 => Trouble::Slow(rng.pick(&[200, 1_500, 4_000])),
                     1 => Trouble::Silent,
                     2 => Trouble::Stuck,
-                    3 => Trouble::Refusing(dice.pick(&[NoAnswer::ReadOnly, NoAnswer::Full])),
+                    3 => Trouble::Refusing(rng.pick(&[NoAnswer::ReadOnly, NoAnswer::Full])),
                     4 => Trouble::Down,
-                    5 => Trouble::LosesAnswers(dice.pick(&[20, 60, 100])),
-                    _ => Trouble::LosesRequests(dice.pick(&[20, 60])),
+                    5 => Trouble::LosesAnswers(rng.pick(&[20, 60, 100])),
+                    _ => Trouble::LosesRequests(rng.pick(&[20, 60])),
                 };
                 self.push(at, long, What::Trouble(trouble));
             }
-            11 => self.push(at, 0, What::Empty { reset: dice.chance(50) }),
+            11 => self.push(at, 0, What::Empty { reset: rng.chance(50) }),
             12 => {
-                let by = dice.range(10, 5_000) * MS;
-                self.push(at, 0, What::RollBack { by, reset: dice.chance(50) });
+                let by = rng.range(10, 5_000) * MS;
+                self.push(at, 0, What::RollBack { by, reset: rng.chance(50) });
             }
             13 => self.push(at, 0, What::ResetStore),
-            14 => self.push(at, 0, What::Clock { name, by: dice.pick(&[-3_600_000, 3_600_000]) }),
-            15 | 16 => self.push(at, dice.range(1, 6) * SECOND, What::Terminate { name }),
+            14 => self.push(at, 0, What::Clock { name, by: rng.pick(&[-3_600_000, 3_600_000]) }),
+            15 | 16 => self.push(at, rng.range(1, 6) * SECOND, What::Terminate { name }),
             17 => {
                 // The target dies in some step of a move.
                 self.push(at, 3 * SECOND, What::Terminate { name });
-                let what =
-                    What::Crash { name: other, vanish: dice.chance(50), back: dice.chance(50), elsewhere: false };
-                self.push(at + dice.pick(&[5 * MS, 50 * MS, SECOND]) * dice.range(0, 4), 5 * SECOND, what);
+                let what = What::Crash { name: other, vanish: rng.chance(50), back: rng.chance(50), elsewhere: false };
+                self.push(at + rng.pick(&[5 * MS, 50 * MS, SECOND]) * rng.range(0, 4), 5 * SECOND, what);
             }
             18 => {
                 // A move while the directory is in trouble.
                 self.push(at, 3 * SECOND, What::Terminate { name });
                 let trouble =
-                    dice.pick(&[Trouble::LosesAnswers(50), Trouble::Slow(2_500), Trouble::Silent, Trouble::Stuck]);
-                self.push(at.saturating_sub(dice.range(0, SECOND)), dice.range(1, 4) * SECOND, What::Trouble(trouble));
+                    rng.pick(&[Trouble::LosesAnswers(50), Trouble::Slow(2_500), Trouble::Silent, Trouble::Stuck]);
+                self.push(at.saturating_sub(rng.range(0, SECOND)), rng.range(1, 4) * SECOND, What::Trouble(trouble));
             }
             19 => {
                 // A move that is cut off.
                 self.push(at, 3 * SECOND, What::Terminate { name });
-                let to = if dice.chance(50) { Party::Name(other) } else { Party::Store };
-                let what = What::Cut { from: Party::Name(name), to, both: dice.chance(50) };
-                self.push(at + dice.range(0, 100) * MS, dice.range(1, 8) * SECOND, what);
+                let to = if rng.chance(50) { Party::Name(other) } else { Party::Store };
+                let what = What::Cut { from: Party::Name(name), to, both: rng.chance(50) };
+                self.push(at + rng.range(0, 100) * MS, rng.range(1, 8) * SECOND, what);
             }
             20 => self.push(at, 0, What::Drop { client }),
             21 => self.push(at, 0, What::Vanish { client }),
-            22 => self.push(at, dice.range(1, 15) * SECOND, What::StopReading { client }),
-            23 => (0..dice.range(1, 3)).for_each(|number| self.push(at + number, 0, What::Thief { client })),
+            22 => self.push(at, rng.range(1, 15) * SECOND, What::StopReading { client }),
+            23 => (0..rng.range(1, 3)).for_each(|number| self.push(at + number, 0, What::Thief { client })),
             24 => self.push(at, 0, What::Query { name }),
             25 => {
                 // Writes that are under way when their pods die.
                 self.push(at, 8 * SECOND, What::Trouble(Trouble::Slow(1_500)));
                 for _ in 0..2 {
-                    let name = dice.below(self.names);
-                    let what = What::Crash { name, vanish: false, back: dice.chance(50), elsewhere: true };
-                    self.push(at + dice.range(0, 8) * SECOND, 4 * SECOND, what);
+                    let name = rng.below(self.names);
+                    let what = What::Crash { name, vanish: false, back: rng.chance(50), elsewhere: true };
+                    self.push(at + rng.range(0, 8) * SECOND, 4 * SECOND, what);
                 }
             }
             _ => {
                 // A frozen owner, and takeovers at once.
-                self.push(at, dice.range(11, 20) * SECOND, What::Freeze { name });
-                if dice.chance(50) {
-                    self.push(at + dice.range(0, 15) * SECOND, 4 * SECOND, What::Freeze { name: other });
+                self.push(at, rng.range(11, 20) * SECOND, What::Freeze { name });
+                if rng.chance(50) {
+                    self.push(at + rng.range(0, 15) * SECOND, 4 * SECOND, What::Freeze { name: other });
                 }
             }
         }

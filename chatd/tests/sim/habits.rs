@@ -1,7 +1,7 @@
-//! What sets one made-up client apart from the others. No I/O.
+//! What sets one simulated client apart from the others. No I/O.
 
-use crate::dice::Dice;
 use crate::links::{Micros, SECOND};
+use crate::rng::Rng;
 
 /// Drawn apart, so that a new habit alters nothing of what else a client draws.
 #[derive(Debug)]
@@ -20,21 +20,21 @@ pub struct Habits {
     pub keys: bool,
     /// After so long a silence, in quiet, it asks whether the server is there.
     pub silence: Micros,
-    pub dice: Dice,
+    pub rng: Rng,
 }
 
 impl Habits {
     pub fn new(number: usize, seed: u64) -> Self {
-        let mut dice = Dice::new(seed, &format!("habits {number}"));
+        let mut rng = Rng::new(seed, &format!("habits {number}"));
         Self {
-            most: dice.pick(&[6, 6, 6, 6, 40]),
-            deaf: dice.chance(50),
-            odd: dice.chance(30),
-            hasty: dice.chance(15),
-            liar: dice.chance(20),
-            keys: dice.chance(40),
-            silence: dice.pick(&[2, 20]) * SECOND,
-            dice,
+            most: rng.pick(&[6, 6, 6, 6, 40]),
+            deaf: rng.chance(50),
+            odd: rng.chance(30),
+            hasty: rng.chance(15),
+            liar: rng.chance(20),
+            keys: rng.chance(40),
+            silence: rng.pick(&[2, 20]) * SECOND,
+            rng,
         }
     }
 
@@ -48,7 +48,7 @@ impl Habits {
             liar: false,
             keys: false,
             silence: 2 * SECOND,
-            dice: Dice::new(0, "none"),
+            rng: Rng::new(0, "none"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The made-up network and clock: connections as two FIFO streams with latency, cuts between any two parties, and the queue of
+//! The simulated network and clock: connections as two FIFO streams with latency, cuts between any two parties, and the queue of
 //! what happens next. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -6,12 +6,14 @@ use std::rc::Rc;
 
 use chatd::directory::{Answer, NoAnswer, Request};
 use chatd::peer::handshake::Nonce;
+use chatd::peer::idle::Word;
 use chatd::protocol::PodBoot;
 
-use crate::dice::Dice;
+use crate::deaths::Signs;
 use crate::pod::Input;
+use crate::rng::Rng;
 
-/// Microseconds of made-up time.
+/// Microseconds of simulated time.
 pub type Micros = u64;
 pub const MS: Micros = 1_000;
 pub const SECOND: Micros = 1_000_000;
@@ -100,6 +102,8 @@ pub enum Cargo {
     },
     /// Whole frames.
     Frames(Vec<u8>),
+    /// What the ends of a link say about it.
+    Word(Word),
     /// Client and pod.
     Bytes(Vec<u8>),
     Message(String),
@@ -157,12 +161,15 @@ pub struct Net {
     pub now: Micros,
     order: u64,
     queue: BTreeMap<(Micros, u64), Event>,
-    pub dice: Dice,
+    pub rng: Rng,
     pub pipes: Vec<Pipe>,
     pub cuts: BTreeMap<(Node, Node), Cut>,
     pub last_cut: u64,
     /// Which pod listens at a host name, living or not.
     pub hosts: BTreeMap<String, usize>,
+    /// Each pod's name and host.
+    pub names: Vec<(String, String)>,
+    pub signs: Signs,
     /// Pods whose machine is gone, and those whose process is.
     pub vanished: BTreeSet<usize>,
     pub dead: BTreeSet<usize>,
@@ -190,17 +197,19 @@ impl Trace {
 
 impl Net {
     pub fn new(seed: u64, keep: Option<usize>) -> Self {
-        let mut dice = Dice::new(seed, "network");
-        let latency = dice.pick(&[(100, 800), (200, 3_000), (500, 20_000)]);
+        let mut rng = Rng::new(seed, "network");
+        let latency = rng.pick(&[(100, 800), (200, 3_000), (500, 20_000)]);
         Self {
             now: SECOND,
             order: 0,
             queue: BTreeMap::new(),
-            dice,
+            rng,
             pipes: Vec::new(),
             cuts: BTreeMap::new(),
             last_cut: 0,
             hosts: BTreeMap::new(),
+            names: Vec::new(),
+            signs: Signs::default(),
             vanished: BTreeSet::new(),
             dead: BTreeSet::new(),
             latency,
@@ -249,7 +258,7 @@ impl Net {
     pub fn delay(&mut self) -> Micros {
         let (low, high) = self.latency;
         // One packet in a hundred is lost and sent again.
-        if self.dice.chance(1) { self.dice.range(high, 60 * MS) } else { self.dice.range(low, high) }
+        if self.rng.chance(1) { self.rng.range(high, 60 * MS) } else { self.rng.range(low, high) }
     }
 
     // ---- connections

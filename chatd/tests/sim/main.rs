@@ -1,4 +1,4 @@
-//! The seeded simulation: pods, a directory, a network and clients in one thread with made-up time, against the invariants of
+//! The seeded simulation: pods, a directory, a network and clients in one thread with simulated time, against the invariants of
 //! docs/architecture.md (I1 to I11). The lease, the hubs and the links under test are those that ship. No I/O but the report.
 //!
 //! `CHATD_SIM_SEEDS=100000` runs more seeds than the usual 1,000, `CHATD_SIM_SEED=17` one, with its trace; `CHATD_SIM_FIRST`
@@ -7,30 +7,31 @@
 // A condition in a match arm's guard would change which arm is taken.
 #![allow(clippy::collapsible_match)]
 
-mod acts;
+mod actions;
 mod check;
 mod client;
 mod cuts;
-mod dice;
+mod deaths;
 mod ending;
 mod entering;
-mod errands;
+mod expectations;
 mod faults;
 mod habits;
-mod havoc;
-mod heard;
-mod hears;
+mod history;
+mod injection;
 mod links;
-mod odd;
+mod malformed;
 mod overlaps;
 mod pod;
+mod pod_effects;
 mod reached;
+mod replies;
+mod rng;
 mod seats;
 mod sockets;
 mod stalls;
 mod steps;
 mod store;
-mod town;
 mod wire;
 mod world;
 
@@ -40,12 +41,13 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 use chatd::counters::Counters;
+use chatd::failure_detector::DetectorRules;
 use chatd::hub::Rules;
+use expectations::Failure;
 use faults::Plan;
-use town::Failure;
 use world::{Options, Outcome};
 
-const ALL: Options = Options { rules: Rules::ALL, mask: None, keep: None, sought: None };
+const ALL: Options = Options { rules: Rules::ALL, detector: DetectorRules::ALL, mask: None, keep: None, sought: None };
 const TAIL: usize = 200;
 /// Counters of what does not happen here: sockets are made up, and the directory holds no rubbish.
 const STILL: [&str; 7] = [
@@ -93,6 +95,9 @@ fn run(seed: u64, options: &Options) -> Outcome {
         sent_again: 0,
         takeovers: 0,
         moves: 0,
+        balanced: 0,
+        idle_closed: 0,
+        told_deleted: 0,
         counters: Counters::default(),
     })
 }
@@ -142,6 +147,9 @@ struct Tally {
     sent_again: u64,
     takeovers: u64,
     moves: u64,
+    balanced: u64,
+    idle_closed: u64,
+    told_deleted: u64,
     counters: Counters,
     failed: Vec<(u64, Failure)>,
 }
@@ -170,6 +178,9 @@ fn stretch(first: u64, count: u64, options: &Options, enough: usize) -> Tally {
                         tally.sent_again += outcome.sent_again;
                         tally.takeovers += u64::from(outcome.takeovers);
                         tally.moves += u64::from(outcome.moves);
+                        tally.balanced += u64::from(outcome.balanced);
+                        tally.idle_closed += u64::from(outcome.idle_closed);
+                        tally.told_deleted += u64::from(outcome.told_deleted);
                         tally.counters += &outcome.counters;
                         tally.failed.extend(outcome.failure.map(|failure| (seed, failure)));
                     }
@@ -201,7 +212,7 @@ fn every_invariant_holds_for_every_seed() {
     let enough = setting("CHATD_SIM_ENOUGH").map_or(1, |enough| enough as usize);
     let tally = stretch(first, count, &ALL, enough);
     println!(
-        "{} seeds from {first} in {:.1} s: {} steps, {} messages heard, {} sent again, {} takeovers, {} moves, trace {:016x}",
+        "{} seeds from {first} in {:.1} s: {} steps, {} messages heard, {} sent again, {} takeovers, {} moves ({} for balance), {} rooms created elsewhere for balance, {} idle links closed, {} deaths told by the operator, trace {:016x}",
         tally.run,
         started.elapsed().as_secs_f64(),
         tally.steps,
@@ -209,6 +220,10 @@ fn every_invariant_holds_for_every_seed() {
         tally.sent_again,
         tally.takeovers,
         tally.moves,
+        tally.balanced,
+        tally.counters.balance_creations,
+        tally.idle_closed,
+        tally.told_deleted,
         tally.trace
     );
     for (seed, failure) in &tally.failed {
@@ -228,7 +243,10 @@ fn every_invariant_holds_for_every_seed() {
         );
     }
     // A figure that never moves is not counted anywhere.
-    let text = format!("{:#?}", tally.counters);
+    let mut counters = tally.counters.clone();
+    // Deliveries are measured by the threads, which there are none of here.
+    counters.delivery_time.observe(std::time::Duration::from_micros(1));
+    let text = format!("{counters:#?}");
     let still = text.lines().filter_map(|line| line.trim().strip_suffix(": 0,"));
     let still: Vec<_> = still.filter(|name| !STILL.contains(name)).collect();
     assert!(still.is_empty() || count < 1_000, "counters that nothing has moved: {still:?}");
@@ -273,6 +291,30 @@ fn every_broken_rule_is_noticed() {
                 failure.rule, tally.run, failure.detail
             ),
             None => unnoticed.push((name, sought)),
+        }
+    }
+    assert!(unnoticed.is_empty(), "nothing notices that these rules are broken: {unnoticed:?}");
+}
+
+/// The same for each sign that a process has ended: without it, one that lives is declared dead.
+#[test]
+fn every_missing_sign_of_a_death_is_noticed() {
+    type Break = fn(&mut DetectorRules);
+    let broken: [(&str, Break); 4] = [
+        ("needs_reset", |rules| rules.needs_reset = false),
+        ("needs_refusal", |rules| rules.needs_refusal = false),
+        ("needs_disconnection", |rules| rules.needs_disconnection = false),
+        ("looks_again", |rules| rules.looks_again = false),
+    ];
+    let mut unnoticed = Vec::new();
+    for (name, breaks) in broken {
+        let mut detector = DetectorRules::ALL;
+        breaks(&mut detector);
+        let options = Options { detector, sought: Some("Death"), ..ALL };
+        let tally = stretch(0, setting("CHATD_SIM_SEEDS").unwrap_or(1_000).min(1_000), &options, 1);
+        match tally.failed.first() {
+            Some((seed, failure)) => println!("without {name}: seed {seed} ({} seeds): {}", tally.run, failure.detail),
+            None => unnoticed.push(name),
         }
     }
     assert!(unnoticed.is_empty(), "nothing notices that these rules are broken: {unnoticed:?}");

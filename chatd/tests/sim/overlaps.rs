@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::expectations::Expectations;
 use crate::links::{MS, Micros, SECOND};
-use crate::town::Town;
 
 /// How long a pod may go on with a room after it could have known better, and what the network adds.
 pub const YIELDS: Micros = 5 * SECOND + 500 * MS;
@@ -51,7 +51,7 @@ impl Overlaps {
     }
 }
 
-impl Town {
+impl Expectations {
     /// I3: a message of a room, as it is heard.
     pub fn delivered(&mut self, now: Micros, room: &str, timeline: &str, text: &str) {
         let Some(said) = self.sent.get(text).map(|sent| sent.at) else {

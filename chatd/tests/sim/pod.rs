@@ -1,20 +1,22 @@
-//! One made-up pod: the real lease, hubs and links, driven as the pod's threads drive them. No I/O.
+//! One simulated pod: the real lease, hubs and links, driven as the pod's threads drive them. No I/O.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chatd::directory::NoAnswer;
-use chatd::hub::{Carried, Hub, HubSettings, RoomSlots, RoomView};
+use chatd::failure_detector::{DetectorRules, Dialled, FailureDetector, LinkEnd};
+use chatd::hub::{Carried, Hub, HubSettings, Loads, RoomSlots, RoomView};
 use chatd::ids::{SessionId, Ticket, Time};
 use chatd::lease::{Lease, LeaseIdentity};
+use chatd::peer::idle::IdleRules;
 use chatd::peer::links::{LinkId, Links};
-use chatd::peer_protocol::Drop;
+use chatd::peer_protocol::Disconnect;
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Ownership, PodBoot, RoomId};
 use chatd::record::Owner;
 
-use crate::dice::Dice;
 use crate::links::{Cargo, Kind, MS, Micros, Net, Node, SECOND};
+use crate::rng::Rng;
 use crate::stalls::Stalled;
 
 /// A pod is settled so long after it has found the directory wanting.
@@ -57,6 +59,16 @@ pub enum Input {
         shard: usize,
     },
     Terminate,
+    /// What came of an attempt to connect.
+    Dialled {
+        boot: PodBoot,
+        outcome: Dialled,
+    },
+    /// The operator says that this process is dead.
+    Told {
+        boot: PodBoot,
+        name: String,
+    },
     Create,
     LookUp {
         room: RoomId,
@@ -73,6 +85,7 @@ pub enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
     Lease,
+    Detector,
     Hub(usize),
 }
 
@@ -95,6 +108,8 @@ pub struct Setup {
     pub shards: usize,
     pub settings: HubSettings,
     pub keys: Arc<Keyring>,
+    pub detector: DetectorRules,
+    pub idle: IdleRules,
 }
 
 #[derive(Debug)]
@@ -102,6 +117,20 @@ pub struct Pod {
     pub setup: Setup,
     pub boot: PodBoot,
     pub lease: Lease,
+    pub detector: FailureDetector,
+    /// When a link to each process was last reset.
+    pub resets: BTreeMap<PodBoot, Micros>,
+    /// Links that were closed since neither end needed them, counted at one end.
+    pub idle_closed: u32,
+    /// Leases of others that it has deleted since the operator said that they are dead.
+    pub told_deleted: u32,
+    /// Processes of whose death the operator has told.
+    pub told: BTreeSet<PodBoot>,
+    /// Its places for rooms, and when they were all taken last.
+    pub slots: RoomSlots,
+    pub full_at: Option<Micros>,
+    /// It was declared dead, and lives.
+    pub declared: bool,
     pub hubs: Vec<Hub>,
     pub stalled: Vec<Option<Stalled>>,
     pub state: State,
@@ -127,9 +156,9 @@ pub struct Pod {
     pub last_wake: u64,
     pub queries: BTreeMap<u64, Micros>,
     pub last_query: u64,
-    pub dice: Dice,
+    pub rng: Rng,
     /// Whether a batch of frames travels in pieces.
-    pub pieces: Dice,
+    pub pieces: Rng,
     /// The rooms as they were after the last step.
     pub views: Vec<RoomView>,
     /// Each room as it last was here.
@@ -138,8 +167,8 @@ pub struct Pod {
     pub broken: Option<String>,
     pub takeovers: u32,
     pub moves: u32,
-    /// When it last tried to swap the record of a room that it does not own.
-    pub tried: BTreeMap<RoomId, Micros>,
+    /// When it last tried to swap the record of a room that it does not own; and what its thread knew of `unsettled`.
+    pub tried: BTreeMap<RoomId, (Micros, Option<Micros>)>,
     /// When each room came here: by a move, or (with the name of the pod that had it) by a takeover.
     pub acquired: BTreeMap<RoomId, (Micros, Option<String>)>,
     /// Rooms that have just come by a move.
@@ -148,12 +177,14 @@ pub struct Pod {
     pub took_unsettled: Option<RoomId>,
     /// When it last found the directory wanting.
     pub unsettled: Option<Micros>,
+    /// What each thread had been told of that before its last batch: one that stood still decides by what it knew.
+    pub told_unsettled: Vec<Option<Micros>>,
 }
 
 impl Pod {
     pub fn start(setup: Setup, seed: u64, net: &mut Net) -> Self {
-        let mut dice = Dice::new(seed, &format!("pod {}", setup.number));
-        let boot = PodBoot(dice.next());
+        let mut rng = Rng::new(seed, &format!("pod {}", setup.number));
+        let boot = PodBoot(rng.next());
         let at = |port: u16| format!("{}:{port}", setup.host);
         let me = Owner {
             ownership: Ownership { epoch: 0, boot },
@@ -171,30 +202,40 @@ impl Pod {
             web: at(8081),
             peer: at(7755),
         };
-        let slots = RoomSlots::new(setup.settings.slots.most());
+        let (slots, loads) = (RoomSlots::new(setup.settings.slots.most()), Loads::default());
         let hubs = (0..setup.shards).map(|shard| {
             let (shards, slots) = (setup.shards, slots.clone());
-            let settings = HubSettings { shard, shards, slots, ..setup.settings.clone() };
-            Hub::new(settings, me.clone(), setup.keys.clone(), dice.bytes())
+            let settings = HubSettings { shard, shards, slots, loads: loads.clone(), ..setup.settings.clone() };
+            Hub::new(settings, me.clone(), setup.keys.clone(), rng.bytes())
         });
         let hubs: Vec<Hub> = hubs.collect();
         net.hosts.insert(setup.host.clone(), setup.number);
+        net.names.push((setup.name.clone(), setup.host.clone()));
         net.note(|| format!("pod {}   starts as {} on {}, boot {boot}", setup.number, setup.name, setup.host));
         Self {
             boot,
             lease: Lease::new(identity),
+            detector: FailureDetector::new(boot, "uid".into(), setup.detector, boot.0),
+            resets: BTreeMap::new(),
+            idle_closed: 0,
+            told_deleted: 0,
+            told: BTreeSet::new(),
+            slots,
+            full_at: None,
+            declared: false,
             stalled: hubs.iter().map(|_| None).collect(),
+            told_unsettled: vec![None; hubs.len()],
             hubs,
             state: State::Up,
-            pieces: Dice::new(seed, &format!("pieces {}", setup.number)),
-            uptime: Dice::new(seed, &format!("clock {}", setup.number)).range(0, 3_600 * SECOND),
-            wall: dice.range(0, 4_000).cast_signed() - 2_000,
+            pieces: Rng::new(seed, &format!("pieces {}", setup.number)),
+            uptime: Rng::new(seed, &format!("clock {}", setup.number)).range(0, 3_600 * SECOND),
+            wall: rng.range(0, 4_000).cast_signed() - 2_000,
             inbox: VecDeque::new(),
             thawed: net.now,
             frozen_since: None,
             terminating: None,
             ended: false,
-            links: Links::new(boot),
+            links: Links::new(boot, setup.shards, setup.idle),
             wires: BTreeMap::new(),
             sockets: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -206,7 +247,7 @@ impl Pod {
             last_wake: 0,
             queries: BTreeMap::new(),
             last_query: 0,
-            dice,
+            rng,
             views: Vec::new(),
             last: BTreeMap::new(),
             broken: None,
@@ -219,6 +260,11 @@ impl Pod {
             acquired: BTreeMap::new(),
             setup,
         }
+    }
+
+    /// Whether it owns the room, or is about to, after its last step.
+    pub fn has(&self, room: RoomId) -> bool {
+        self.views.iter().any(|view| view.room == room)
     }
 
     pub fn node(&self) -> Node {
@@ -257,6 +303,7 @@ impl Pod {
             }
         }
         self.links.tick(time.now);
+        self.detector.tick(time);
     }
 
     pub fn handle(&mut self, net: &mut Net, input: Input) {
@@ -271,8 +318,8 @@ impl Pod {
                 Kind::Client { .. } => self.client_says(net, pipe, cargo),
             },
             Input::GiveUp { pipe } => match net.pipes[pipe].kind {
-                Kind::Link { .. } => self.link_gone(net, pipe),
-                Kind::Client { .. } => self.client_gone(net, pipe, Drop::Lost),
+                Kind::Link { .. } => self.link_gone(net, pipe, LinkEnd::Other),
+                Kind::Client { .. } => self.client_gone(net, pipe, Disconnect::Lost),
                 Kind::Store { .. } => {}
             },
             Input::Wake { number } => {
@@ -288,6 +335,8 @@ impl Pod {
                 }
             }
             Input::LinkFailed { link } => self.links.failed(link),
+            Input::Dialled { boot, outcome } => self.detector.dialled(boot, outcome),
+            Input::Told { boot, name } => self.told(net, time, boot, name),
             Input::Adopt { shard, carried, pipe } => {
                 let session = self.hubs[shard].adopt(time, *carried);
                 if let Some(socket) = self.sockets.get_mut(&pipe) {
@@ -295,7 +344,7 @@ impl Pod {
                     self.sessions.insert((shard, session), pipe);
                     self.feed(net, pipe);
                 } else {
-                    self.hubs[shard].dropped(time, session, Drop::Lost);
+                    self.hubs[shard].disconnected(time, session, Disconnect::Lost);
                 }
             }
             Input::Writable { pipe } => self.write(net, pipe),
@@ -306,7 +355,7 @@ impl Pod {
             Input::Create => {
                 self.last_query += 1;
                 self.queries.insert(self.last_query, net.now);
-                let shard = self.dice.below(self.hubs.len());
+                let shard = self.rng.below(self.hubs.len());
                 let query = self.last_query;
                 self.tell(time, shard, move |hub, time| hub.create_room(time, query));
             }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::client::{Aim, Client};
-use crate::heard::{Heard, Item, Said};
+use crate::expectations::Expectations;
+use crate::history::{History, Item, Transcript};
 use crate::links::{Micros, SECOND};
 use crate::pod::State;
-use crate::town::Town;
 use crate::world::World;
 
 /// Who still gets messages is not looked at: with a small window it may take long.
@@ -22,7 +22,7 @@ impl World {
         if self.takeovers_wait() {
             return None;
         }
-        let last = self.town.said.last();
+        let last = self.expected.said.last();
         let stays = |client: &&Client| {
             client.aim == Aim::Live
                 && client.reading
@@ -31,7 +31,7 @@ impl World {
                 && self.pods[client.pod].state == State::Up
         };
         self.clients.iter().filter(stays).find_map(|client| {
-            let lacks = client.heard.lacks(&self.town.said, &last)?;
+            let lacks = client.heard.lacks(&self.expected.said, &last)?;
             Some(format!(
                 "client {} has heard nothing after number {} of {}: {} was",
                 client.number, lacks.0, lacks.1, lacks.2
@@ -40,9 +40,9 @@ impl World {
     }
 }
 
-impl Heard {
+impl History {
     /// The number after which something was not heard, of which timeline, and the last one there.
-    fn lacks(&self, said: &Said, last: &BTreeMap<&str, u64>) -> Option<(u64, String, u64)> {
+    fn lacks(&self, said: &Transcript, last: &BTreeMap<&str, u64>) -> Option<(u64, String, u64)> {
         let (timeline, heard) = if let Some(place) = &self.place {
             if self.unknown {
                 return None;
@@ -69,7 +69,7 @@ impl Heard {
     }
 }
 
-impl Said {
+impl Transcript {
     pub fn place(&self, text: &str) -> Option<&(String, u64)> {
         self.by_text.get(text)
     }
@@ -80,7 +80,7 @@ impl Said {
     }
 }
 
-impl Town {
+impl Expectations {
     /// I6: who resumes in the same timeline is told again what its room has to have still, also after a move.
     pub fn check_kept(&mut self, client: usize, now: Micros, place: &(String, u64), heard: u64, missed: u64) {
         let (timeline, last) = place;

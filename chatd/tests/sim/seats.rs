@@ -2,8 +2,8 @@
 //! out by what is left of himself (Own). No I/O.
 
 use crate::client::Seat;
+use crate::expectations::Expectations;
 use crate::links::{Micros, SECOND};
-use crate::town::Town;
 
 /// Where nothing stands in between, everybody has heard by now what was told so long ago.
 pub const SPREADS: Micros = 8 * SECOND;
@@ -69,6 +69,14 @@ impl Seats {
         }
     }
 
+    /// MOVED: it is in the room at the new owner, who may have told the others of the end of a seat that the record did not hold.
+    pub fn goes_on(&mut self, now: Micros, claim: Option<usize>) {
+        if let Some(claim) = claim {
+            // They may have heard of that end before it hears MOVED.
+            (self.0[claim].joined, self.0[claim].ended) = (Some(now), None);
+        }
+    }
+
     fn of(&self, seat: &Seat) -> Option<usize> {
         self.0.iter().rposition(|claim| claim.seat.as_ref() == Some(seat))
     }
@@ -87,9 +95,11 @@ pub struct Arrival<'a> {
     /// `None`: it was not told.
     pub resumed: Option<bool>,
     pub key: Option<String>,
+    /// When it asked.
+    pub asked: Micros,
 }
 
-impl Town {
+impl Expectations {
     /// Since when every pod has reached the directory, and none was frozen.
     pub fn directory_since(&self) -> Option<Micros> {
         let since = self.away.over_since().filter(|_| self.frozen == 0)?;
@@ -114,14 +124,17 @@ impl Town {
 
     /// JOINED. Returns the seat that the client has now.
     pub fn arrived(&mut self, now: Micros, arrival: Arrival<'_>) -> Option<usize> {
-        let Arrival { client, room, name, joins, resumes, resumed, key } = arrival;
+        let Arrival { client, room, name, joins, resumes, resumed, key, asked } = arrival;
         if let Some(seat) = resumes {
             return self.seats.of(&seat);
         }
         if let Some(id) = joins.filter(|_| resumed == Some(true)) {
-            let began = |claim: &Claim| claim.ended != Some(0) && (claim.client, claim.id) != (client, id);
+            // What it has asked for since then is another seat.
+            let is_later = |claim: &Claim| claim.client == client && claim.id >= id;
+            let began = |claim: &Claim| claim.ended != Some(0) && !is_later(claim);
             let its = |claim: &&Claim| claim.is_of(room, name) && claim.key == key && began(claim);
-            let found = self.seats.0.iter().filter(its).any(|claim| claim.is_open(now));
+            // Its end may have been told while the answer was on its way: it may have left again right away.
+            let found = self.seats.0.iter().filter(its).any(|claim| claim.is_open(asked));
             if !found && self.seats.0.iter().any(|claim| its(&claim)) && !self.is_excused(now, room) {
                 let detail = format!("client {client} finds the seat of {name} in {room} by its key after its end");
                 self.fail("I8", detail);
@@ -134,13 +147,13 @@ impl Town {
             }
         }
         if joins.is_some() && resumed == Some(false) {
-            self.told_of_end(now, room, name);
+            self.exit_heard(now, room, name);
         }
         Some(self.seats.begun(now, client, joins.unwrap_or(0), room, name, key))
     }
 
     /// Who was called so is gone, as everybody in the room is told: by EXITED, or since another one is called so.
-    pub fn told_of_end(&mut self, now: Micros, room: &str, name: &str) {
+    pub fn exit_heard(&mut self, now: Micros, room: &str, name: &str) {
         if !self.is_certain(now, room) {
             return;
         }

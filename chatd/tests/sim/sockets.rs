@@ -1,15 +1,16 @@
-//! A made-up pod's connections: its clients' sockets and its links to other pods. No I/O.
+//! A simulated pod's connections: its clients' sockets and its links to other pods. No I/O.
 
 use std::collections::VecDeque;
 
+use chatd::failure_detector::LinkEnd;
 use chatd::ids::SessionId;
 use chatd::peer::links::{Action, Choice, LinkId};
-use chatd::peer_protocol::{self, Drop, Frame};
-use chatd::protocol::{Encoding, ErrorCode, MAX_JSON};
+use chatd::peer_protocol::{self, Disconnect, Frame};
+use chatd::protocol::{Encoding, ErrorCode, MAX_JSON, PodBoot};
 
-use crate::errands::show_frames;
 use crate::links::{Cargo, End, Event, Kind, Net, Node, SECOND};
 use crate::pod::{Input, Pod, Socket};
+use crate::pod_effects::show_frames;
 
 /// What the kernel takes for a client that does not read.
 pub const UNREAD: usize = 4 * 1024;
@@ -32,6 +33,7 @@ impl Pod {
                 }
                 Action::Up { boot } => {
                     net.note(|| format!("pod {}   link to {boot:.4} up", self.setup.number));
+                    self.detector.link_is_up(boot);
                     self.tell_all(time, move |hub, time| hub.peer_up(time, boot));
                 }
                 Action::Down { boot } => {
@@ -43,6 +45,24 @@ impl Pod {
                         format!("pod {}   {boot:.4} unreachable{}", self.setup.number, if gone { ", gone" } else { "" })
                     });
                     self.tell_all(time, move |hub, time| hub.peer_unreachable(time, boot, gone));
+                }
+                Action::AskShards { boot, query } => {
+                    self.tell_all(time, move |hub, time| hub.release_link(time, boot, query));
+                }
+                Action::Say { link, word } => {
+                    if let Some((pipe, _)) = self.wires.get(&link) {
+                        net.note(|| format!("pod {}   says {word:?} on pipe {pipe}", self.setup.number));
+                        net.send(*pipe, self.end_of(net, *pipe), Cargo::Word(word));
+                    }
+                }
+                Action::Route { boot, frames, .. } => self.frames_came(net, boot, &frames),
+                Action::Over { link } => {
+                    if let Some((pipe, Some(boot))) = self.wires.remove(&link) {
+                        net.note(|| format!("pod {}   idle link to {boot:.4} is over", self.setup.number));
+                        self.idle_closed += 1;
+                        self.suspect(net, pipe, boot, LinkEnd::Other);
+                        net.close(pipe, self.end_of(net, pipe), End::Closed, false);
+                    }
                 }
             }
         }
@@ -56,7 +76,7 @@ impl Pod {
             // Nothing answers for an address that no machine has.
             None => {}
             Some(there) if net.vanished.contains(&there) => {}
-            Some(there) if net.dead.contains(&there) => {
+            Some(there) if net.dead.contains(&there) || net.signs.refuses(there) => {
                 // The refusal has to get through.
                 if net.whole_since(Node::Pod(me), Node::Pod(there)).is_some() {
                     let wait = net.delay() + net.delay();
@@ -104,6 +124,7 @@ impl Pod {
                 let accepted = self.links.offered(link, boot, nonce, last);
                 net.send(pipe, end, Cargo::Verdict { accepted });
                 if accepted {
+                    self.links.may_close(time.now, link);
                     self.wires.insert(link, (pipe, Some(boot)));
                 } else {
                     net.close(pipe, end, End::Closed, false);
@@ -114,7 +135,9 @@ impl Pod {
                     return;
                 };
                 let stays = if accepted {
-                    self.links.accepted(link)
+                    let stays = self.links.accepted(link);
+                    self.links.may_close(time.now, link);
+                    stays
                 } else {
                     self.links.declined(link);
                     false
@@ -128,37 +151,53 @@ impl Pod {
                 let Some((_, Some(boot))) = self.link_of(pipe).and_then(|link| self.wires.get(&link)).copied() else {
                     return;
                 };
-                let mut rest = &bytes[..];
-                while let Ok(Some((payload, after))) = peer_protocol::split(rest) {
-                    rest = after;
-                    match Frame::decode(payload) {
-                        Some(frame) => {
-                            let shard = frame.room().shard(self.setup.shards);
-                            if self.is_stalled(shard) {
-                                let payload = payload.to_vec();
-                                self.tell(time, shard, move |hub, time| {
-                                    if let Some(frame) = Frame::decode(&payload) {
-                                        hub.frame(time, boot, frame);
-                                    }
-                                });
-                            } else {
-                                self.hubs[shard].frame(time, boot, frame);
-                            }
-                        }
-                        None => self.broken = Some(format!("a frame cannot be read: {}", show_frames(&bytes))),
-                    }
+                self.frames_came(net, boot, &bytes);
+            }
+            Cargo::Word(word) => {
+                if let Some((_, Some(boot))) = self.link_of(pipe).and_then(|link| self.wires.get(&link)).copied() {
+                    self.links.heard(time.now, boot, word);
                 }
             }
-            Cargo::Closed { .. } => self.link_gone(net, pipe),
+            Cargo::Closed { .. } => self.link_gone(net, pipe, LinkEnd::Reset),
             _ => {}
         }
     }
 
-    pub fn link_gone(&mut self, net: &mut Net, pipe: usize) {
+    fn frames_came(&mut self, net: &Net, boot: PodBoot, frames: &[u8]) {
+        let time = self.time(net);
+        if !self.links.frames_came(time.now, boot, frames) {
+            return;
+        }
+        let mut rest = frames;
+        while let Ok(Some((payload, after))) = peer_protocol::split(rest) {
+            rest = after;
+            match Frame::decode(payload) {
+                Some(frame) => {
+                    let shard = frame.room().shard(self.setup.shards);
+                    if self.is_stalled(shard) {
+                        let payload = payload.to_vec();
+                        self.tell(time, shard, move |hub, time| {
+                            if let Some(frame) = Frame::decode(&payload) {
+                                hub.frame(time, boot, frame);
+                            }
+                        });
+                    } else {
+                        self.hubs[shard].frame(time, boot, frame);
+                    }
+                }
+                None => self.broken = Some(format!("a frame cannot be read: {}", show_frames(frames))),
+            }
+        }
+    }
+
+    pub fn link_gone(&mut self, net: &mut Net, pipe: usize, how: LinkEnd) {
         let end = self.end_of(net, pipe);
         net.close(pipe, end, End::Closed, false);
         if let Some(link) = self.link_of(pipe) {
-            self.wires.remove(&link);
+            let was_up = self.wires.remove(&link).and_then(|(_, boot)| boot);
+            if let Some(boot) = was_up.filter(|boot| self.links.to(*boot) == Some(link)) {
+                self.suspect(net, pipe, boot, how);
+            }
             self.links.failed(link);
             self.links.broken(link);
         }
@@ -179,8 +218,8 @@ impl Pod {
                 self.sessions.insert((shard, session), pipe);
             }
             Cargo::Closed { going_away } => {
-                let drop = if going_away { Drop::GoingAway } else { Drop::Lost };
-                self.client_gone(net, pipe, drop);
+                let disconnect = if going_away { Disconnect::GoingAway } else { Disconnect::Lost };
+                self.client_gone(net, pipe, disconnect);
             }
             Cargo::Bytes(_) | Cargo::Message(_) | Cargo::End => {
                 if let Some(socket) = self.sockets.get_mut(&pipe) {
@@ -255,7 +294,7 @@ impl Pod {
 
     pub fn close_client(&mut self, net: &mut Net, pipe: usize) {
         net.close(pipe, 1, End::Closed, false);
-        self.client_gone(net, pipe, Drop::Lost);
+        self.client_gone(net, pipe, Disconnect::Lost);
     }
 
     pub fn abort(&mut self, net: &mut Net, shard: usize, session: SessionId) {
@@ -264,13 +303,13 @@ impl Pod {
         }
     }
 
-    pub fn client_gone(&mut self, net: &mut Net, pipe: usize, drop: Drop) {
+    pub fn client_gone(&mut self, net: &mut Net, pipe: usize, disconnect: Disconnect) {
         net.close(pipe, 1, End::Closed, false);
         let time = self.time(net);
         if let Some(socket) = self.sockets.remove(&pipe)
             && self.sessions.remove(&(socket.shard, socket.session)).is_some()
         {
-            self.hubs[socket.shard].dropped(time, socket.session, drop);
+            self.hubs[socket.shard].disconnected(time, socket.session, disconnect);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One thread of a made-up pod that stands still while the others go on: its mail and its sockets wait. No I/O.
+//! One thread of a simulated pod that stands still while the others go on: its mail and its sockets wait. No I/O.
 
 use std::collections::VecDeque;
 
@@ -59,12 +59,12 @@ impl Pod {
         };
         self.thawed = net.now;
         let time = self.time(net);
-        let first = self.dice.chance(50);
+        let first = self.rng.chance(50);
         if first {
             self.hubs[shard].tick(time);
         }
         while !mail.is_empty() || !inputs.is_empty() {
-            if self.dice.chance(50) {
+            if self.rng.chance(50) {
                 if let Some(Mail(what)) = mail.pop_front() {
                     what(&mut self.hubs[shard], time);
                 }

@@ -1,11 +1,11 @@
-//! One step of a made-up pod: all that an input has led to is done, as the pod's threads do it after each batch. No I/O.
+//! One step of a simulated pod: all that an input has led to is done, as the pod's threads do it after each batch. No I/O.
 
 use chatd::hub::Hub;
 use chatd::peer_protocol;
 
-use crate::errands::show_frames;
 use crate::links::{Cargo, Event, MS, Net, SECOND};
 use crate::pod::{Input, Pod, State};
+use crate::pod_effects::show_frames;
 
 impl Pod {
     /// Does all that the last input has led to.
@@ -18,8 +18,11 @@ impl Pod {
                 break;
             }
             let time = self.time(net);
+            let connection = self.connection(net);
+            self.lease.connected(time, connection);
+            let mut idle = !self.detect(net, time);
             self.lease.take_effects(&mut leased);
-            let mut idle = leased.is_empty();
+            idle &= leased.is_empty();
             for effect in leased.drain(..) {
                 self.lease_effect(net, time, effect);
             }
@@ -29,6 +32,7 @@ impl Pod {
                 for effect in effects.drain(..) {
                     self.hub_effect(net, time, shard, effect);
                 }
+                self.told_unsettled[shard] = self.unsettled;
             }
             idle &= !self.link_actions(net);
             if idle {
@@ -43,6 +47,8 @@ impl Pod {
                 if let Some((pipe, _)) = wire {
                     net.note(|| format!("pod {}   to {boot:.4}: {}", self.setup.number, show_frames(&bytes)));
                     let (pipe, end) = (*pipe, self.end_of(net, *pipe));
+                    let time = self.time(net);
+                    self.links.frames_go(time.now, boot);
                     // Now and then a batch takes so long that a cut can fall between any two of its frames.
                     let mut rest = &bytes[..];
                     while self.pieces.chance(90)
@@ -63,6 +69,9 @@ impl Pod {
                     self.write(net, *pipe);
                 }
             }
+        }
+        if self.link_actions(net) {
+            return self.settle(net);
         }
         self.after_step(net);
     }
@@ -102,7 +111,8 @@ impl Pod {
         }
         let running = self.hubs.iter().zip(&self.stalled).filter(|(_, stalled)| stalled.is_none());
         let deadlines = running.filter_map(|(hub, _)| hub.next_deadline());
-        let mut next = deadlines.chain([self.lease.next_deadline()]).chain(self.links.next_deadline()).min();
+        let next = deadlines.chain([self.lease.next_deadline()]);
+        let mut next = next.chain(self.links.next_deadline()).chain(self.detector.next_deadline()).min();
         if let Some(since) = self.terminating
             && !self.ended
         {

@@ -1,14 +1,16 @@
-//! The made-up directory: whole values compared and swapped, as Redis does it, with everything that can go wrong. No I/O.
+//! The simulated directory: whole values compared and swapped, as Redis does it, with everything that can go wrong. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use chatd::directory::{Answer, Key, NoAnswer, Request};
+use chatd::lease::LEASE;
 use chatd::protocol::{Ownership, RoomId};
 use chatd::record::Record;
 
-use crate::dice::Dice;
-use crate::links::{Cargo, End, Event, MS, Micros, Net, SECOND};
+use crate::deaths::Declared;
+use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, SECOND};
+use crate::rng::Rng;
 
 /// How far back a failover can go.
 const HISTORY: Micros = 6 * SECOND;
@@ -46,7 +48,7 @@ pub struct Store {
     history: Vec<(Micros, Name, Option<Value>)>,
     troubles: Vec<Trouble>,
     stuck: Vec<(usize, u64, Request)>,
-    dice: Dice,
+    rng: Rng,
     /// When a trouble was last over.
     pub well_since: Micros,
     /// When it was last emptied or rolled back.
@@ -58,6 +60,12 @@ pub struct Store {
     pub closed: BTreeSet<String>,
     /// A record that went to a lower ownership.
     pub fell: Option<String>,
+    /// Leases that were deleted by others.
+    pub declared: Vec<Declared>,
+    /// Connections that have ended, as it knows.
+    ended: BTreeSet<usize>,
+    /// Connections before this one were made to an earlier run of it.
+    run_began: usize,
 }
 
 fn name(key: &Key) -> Name {
@@ -74,13 +82,16 @@ impl Store {
             history: Vec::new(),
             troubles: Vec::new(),
             stuck: Vec::new(),
-            dice: Dice::new(seed, "store"),
+            rng: Rng::new(seed, "store"),
             well_since: 0,
             went_back: None,
             rolled_back: None,
             highest: BTreeMap::new(),
             closed: BTreeSet::new(),
             fell: None,
+            declared: Vec::new(),
+            ended: BTreeSet::new(),
+            run_began: 0,
         }
     }
 
@@ -96,9 +107,9 @@ impl Store {
         self.living(&(0, room.to_string()), now).map(|value| &value.bytes)
     }
 
-    /// Every room that has a record.
-    pub fn rooms(&self, now: Micros) -> Vec<RoomId> {
-        let rooms = self.values.iter().filter(|((kind, _), value)| *kind == 0 && value.expires > now);
+    /// Every room that has a record which, unless renewed, is there until then.
+    pub fn rooms(&self, until: Micros) -> Vec<RoomId> {
+        let rooms = self.values.iter().filter(|((kind, _), value)| *kind == 0 && value.expires > until);
         rooms.filter_map(|((_, room), _)| room.parse().ok()).collect()
     }
 
@@ -117,7 +128,7 @@ impl Store {
         } else if self.troubles.contains(&Trouble::Stuck) {
             self.stuck.push((pipe, number, request));
         } else if let Some(most) = slow {
-            let wait = self.dice.range(0, most * MS);
+            let wait = self.rng.range(0, most * MS);
             net.after(wait, Event::StoreLate { pipe, number, request });
         } else {
             self.execute(net, pipe, number, &request);
@@ -130,18 +141,48 @@ impl Store {
         for trouble in self.troubles.clone() {
             match trouble {
                 Trouble::Refusing(why) => return net.send(pipe, 1, Cargo::Reply { number, answer: Err(why) }),
-                Trouble::LosesRequests(percent) if self.dice.chance(percent) => return,
-                Trouble::LosesAnswers(percent) if self.dice.chance(percent) => lost = true,
+                Trouble::LosesRequests(percent) if self.rng.chance(percent) => return,
+                Trouble::LosesAnswers(percent) if self.rng.chance(percent) => lost = true,
                 _ => {}
             }
         }
-        let answer = self.carry_out(net.now, request);
+        let expires = match request {
+            Request::Delete { key, .. } => self.living(&name(key), net.now).map(|value| value.expires),
+            _ => None,
+        };
+        let answer = match request {
+            Request::Connected { connection, .. } => {
+                let pipe = connection.client as usize;
+                Answer::Connected((pipe >= self.run_began).then(|| self.has_connection(net, pipe)))
+            }
+            request => self.carry_out(net.now, request),
+        };
+        if let (Request::Delete { key: Key::Pod(_), expected }, Answer::Done, Kind::Store { pod }) =
+            (request, &answer, net.pipes[pipe].kind)
+        {
+            let written = expires.unwrap_or_default().saturating_sub(LEASE * MS);
+            self.declared.push(Declared { by: pod, lease: expected.clone(), written });
+        }
         net.note(|| {
             format!("store   {} -> {}{}", show(request), show_answer(&answer), if lost { " (lost)" } else { "" })
         });
         if !lost {
             net.send(pipe, 1, Cargo::Reply { number, answer: Ok(answer) });
         }
+    }
+
+    /// A connection has ended, and it hears of that.
+    pub fn connection_ended(&mut self, pipe: usize) {
+        self.ended.insert(pipe);
+    }
+
+    /// It starts again: its connections are of another run.
+    pub fn starts_again(&mut self, net: &Net) {
+        self.run_began = net.pipes.len();
+    }
+
+    pub fn has_connection(&self, net: &Net, pipe: usize) -> bool {
+        net.pipes[pipe].ends[1] == End::Open && !self.ended.contains(&pipe)
     }
 
     fn living(&self, name: &Name, now: Micros) -> Option<&Value> {
@@ -183,6 +224,7 @@ impl Store {
                 }
                 Answer::Done
             }
+            Request::Connected { .. } => Answer::Connected(None),
             Request::Pods => {
                 let pods = self.values.iter().filter(|((kind, _), value)| *kind == 1 && value.expires > now);
                 Answer::Pods(pods.map(|((_, pod), value)| (pod.clone(), value.bytes.clone())).collect())
@@ -223,7 +265,7 @@ impl Store {
         if trouble == Trouble::Stuck && !self.troubles.contains(&Trouble::Stuck) {
             // It reads one connection after the other, in no particular order.
             let mut waiting = std::mem::take(&mut self.stuck);
-            let turn = self.dice.next();
+            let turn = self.rng.next();
             waiting.sort_by_key(|(pipe, number, _)| ((*pipe as u64).wrapping_mul(turn | 1), *number));
             for (pipe, number, request) in waiting {
                 self.execute(net, pipe, number, &request);
@@ -294,6 +336,7 @@ pub fn show(request: &Request) -> String {
         Request::Renew { key, .. } => format!("renew {}", show_key(key)),
         Request::Delete { key, .. } => format!("delete {}", show_key(key)),
         Request::Pods => "pods".to_owned(),
+        Request::Connected { key, connection } => format!("connected {} by {}", show_key(key), connection.client),
     }
 }
 
@@ -302,5 +345,6 @@ pub fn show_answer(answer: &Answer) -> String {
         Answer::Done => "done".to_owned(),
         Answer::Found(value) => show_option(value.as_ref()),
         Answer::Pods(pods) => format!("{} pods", pods.len()),
+        Answer::Connected(connected) => format!("{connected:?}"),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// One thing that a client was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum Received {
     Room(String),
     Joined(Joined),
     Token(String),
@@ -33,6 +33,21 @@ pub enum Told {
     Unknown(String),
 }
 
+impl Received {
+    /// Only who is in a room gets it.
+    pub fn is_of_room(&self) -> bool {
+        matches!(
+            self,
+            Self::Message { .. }
+                | Self::Presence(_)
+                | Self::Exited(_)
+                | Self::Players(_)
+                | Self::Moved { .. }
+                | Self::Missed(_)
+        )
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Joined {
     pub room: String,
@@ -47,12 +62,12 @@ pub struct Joined {
 }
 
 /// Takes the first whole message off `bytes`: what it says, with its `id`.
-pub fn take(json: bool, bytes: &mut Vec<u8>) -> Option<(Told, Option<u64>)> {
+pub fn take(json: bool, bytes: &mut Vec<u8>) -> Option<(Received, Option<u64>)> {
     if json {
         let payload = take_frame(bytes)?;
         Some(match serde_json::from_slice::<Value>(&payload) {
             Ok(value) => (from_json(&value), value["id"].as_u64()),
-            Err(_) => (Told::Unknown(String::from_utf8_lossy(&payload).into_owned()), None),
+            Err(_) => (Received::Unknown(String::from_utf8_lossy(&payload).into_owned()), None),
         })
     } else {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
@@ -60,7 +75,7 @@ pub fn take(json: bool, bytes: &mut Vec<u8>) -> Option<(Told, Option<u64>)> {
         let line = String::from_utf8_lossy(&line[..end]).into_owned();
         // Help is several lines, of which the first stands for all; the others may come later.
         if line.starts_with("# ") {
-            return if line.starts_with("# One command ") { Some((Told::Help, None)) } else { take(json, bytes) };
+            return if line.starts_with("# One command ") { Some((Received::Help, None)) } else { take(json, bytes) };
         }
         Some((from_line(&line), None))
     }
@@ -85,40 +100,40 @@ fn take_frame(bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
     Some(frame[start..].to_vec())
 }
 
-fn from_line(line: &str) -> Told {
+fn from_line(line: &str) -> Received {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     let words: Vec<&str> = rest.split(' ').collect();
     let list = |text: &str| text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     match (word, &words[..]) {
-        ("ROOM", [room]) => Told::Room((*room).to_owned()),
-        ("JOINED", [room, name, players]) => Told::Joined(Joined {
+        ("ROOM", [room]) => Received::Room((*room).to_owned()),
+        ("JOINED", [room, name, players]) => Received::Joined(Joined {
             room: (*room).to_owned(),
             name: (*name).to_owned(),
             players: list(players),
             ..Joined::default()
         }),
-        ("TOKEN", [token]) => Told::Token((*token).to_owned()),
-        ("LEFT", [_]) => Told::Left,
-        ("MSG", [from, ..]) => Told::Message {
+        ("TOKEN", [token]) => Received::Token((*token).to_owned()),
+        ("LEFT", [_]) => Received::Left,
+        ("MSG", [from, ..]) => Received::Message {
             from: (*from).to_owned(),
             text: rest[(from.len() + 1).min(rest.len())..].to_owned(),
             seq: None,
             replay: false,
         },
-        ("ENTERED" | "AWAY" | "BACK", [name]) => Told::Presence((*name).to_owned()),
-        ("EXITED", [name, _]) => Told::Exited((*name).to_owned()),
-        ("PLAYERS", [players]) => Told::Players(list(players)),
-        ("MOVED", [_]) => Told::Moved { place: None },
-        ("MISSED", [count]) => Told::Missed(count.parse().ok()),
-        ("REDIRECT", [address, _]) => Told::Redirect((*address).to_owned()),
-        ("PONG", _) => Told::Pong,
-        ("ERR", [code, ..]) => Told::Error((*code).to_owned()),
-        ("BYE", [code]) => Told::Bye((*code).to_owned()),
-        _ => Told::Unknown(line.to_owned()),
+        ("ENTERED" | "AWAY" | "BACK", [name]) => Received::Presence((*name).to_owned()),
+        ("EXITED", [name, _]) => Received::Exited((*name).to_owned()),
+        ("PLAYERS", [players]) => Received::Players(list(players)),
+        ("MOVED", [_]) => Received::Moved { place: None },
+        ("MISSED", [count]) => Received::Missed(count.parse().ok()),
+        ("REDIRECT", [address, _]) => Received::Redirect((*address).to_owned()),
+        ("PONG", _) => Received::Pong,
+        ("ERR", [code, ..]) => Received::Error((*code).to_owned()),
+        ("BYE", [code]) => Received::Bye((*code).to_owned()),
+        _ => Received::Unknown(line.to_owned()),
     }
 }
 
-fn from_json(value: &Value) -> Told {
+fn from_json(value: &Value) -> Received {
     let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
     let names = || {
         let players = value["players"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -126,8 +141,8 @@ fn from_json(value: &Value) -> Told {
     };
     let place = || Some((value["timeline"].as_str()?.to_owned(), value["seq"].as_u64()?));
     match value["type"].as_str().unwrap_or_default() {
-        "room" => Told::Room(text("room")),
-        "joined" => Told::Joined(Joined {
+        "room" => Received::Room(text("room")),
+        "joined" => Received::Joined(Joined {
             room: text("room"),
             name: text("name"),
             players: names(),
@@ -136,23 +151,23 @@ fn from_json(value: &Value) -> Told {
             missed: Some(value["missed"].as_u64()),
             token: value["token"].as_str().map(str::to_owned),
         }),
-        "left" => Told::Left,
-        "message" => Told::Message {
+        "left" => Received::Left,
+        "message" => Received::Message {
             from: text("from"),
             text: text("text"),
             seq: value["seq"].as_u64(),
             replay: value["replay"].as_bool().unwrap_or_default(),
         },
-        "entered" | "away" | "back" => Told::Presence(text("name")),
-        "exited" => Told::Exited(text("name")),
-        "players" => Told::Players(names()),
-        "moved" => Told::Moved { place: place() },
-        "missed" => Told::Missed(value["count"].as_u64()),
-        "redirect" => Told::Redirect(text("web")),
-        "pong" => Told::Pong,
-        "help" => Told::Help,
-        "error" => Told::Error(text("code")),
-        "bye" => Told::Bye(text("code")),
-        _ => Told::Unknown(value.to_string()),
+        "entered" | "away" | "back" => Received::Presence(text("name")),
+        "exited" => Received::Exited(text("name")),
+        "players" => Received::Players(names()),
+        "moved" => Received::Moved { place: place() },
+        "missed" => Received::Missed(value["count"].as_u64()),
+        "redirect" => Received::Redirect(text("web")),
+        "pong" => Received::Pong,
+        "help" => Received::Help,
+        "error" => Received::Error(text("code")),
+        "bye" => Received::Bye(text("code")),
+        _ => Received::Unknown(value.to_string()),
     }
 }

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use chatd::counters::Counters;
-use chatd::hub::{HubLimits, HubSettings, RoomSlots, Rules};
+use chatd::failure_detector::DetectorRules;
+use chatd::hub::{BalanceLimits, HubLimits, HubSettings, Loads, RoomSlots, Rules};
+use chatd::peer::idle::IdleRules;
 use chatd::protocol::OnWrongPod;
 use chatd::protocol::token::Keyring;
 use chatd::room::RingLimits;
 
 use crate::client::{Aim, Client};
-use crate::dice::Dice;
+use crate::expectations::{Expectations, Failure};
 use crate::faults::Plan;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Phase, SECOND};
 use crate::pod::{Input, Pod, Setup, State};
+use crate::rng::Rng;
 use crate::store::Store;
-use crate::town::{Failure, Town};
 
 /// Steps after which a run counts as running in circles: ordinary ones need a tenth of it.
 const MOST_STEPS: u64 = 500_000;
@@ -22,10 +24,19 @@ const MOST_STEPS: u64 = 500_000;
 /// Places for new rooms that a pod may have.
 const PLACES: [usize; 4] = [24, 24, 24, 2];
 
+/// When pods close idle links: as always, which no run is long enough for, or soon, down to the last one.
+const IDLE: [IdleRules; 4] = [
+    IdleRules::USUAL,
+    IdleRules { after: 20_000, spread: 5_000, kept: 1 },
+    IdleRules { after: 6_000, spread: 3_000, kept: 0 },
+    IdleRules { after: 1_000, spread: 1_000, kept: 0 },
+];
+
 /// How to run a seed.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub rules: Rules,
+    pub detector: DetectorRules,
     /// Which faults of the plan happen; all without it.
     pub mask: Option<Vec<bool>>,
     /// How many lines of trace to keep.
@@ -46,8 +57,13 @@ pub struct Outcome {
     pub sent_again: u64,
     pub takeovers: u32,
     pub moves: u32,
+    /// Of these, from a pod that goes on.
+    pub balanced: u32,
     /// Of all hubs together.
     pub counters: Counters,
+    /// Links that were closed since neither end needed them.
+    pub idle_closed: u32,
+    pub told_deleted: u32,
 }
 
 #[derive(Debug)]
@@ -57,11 +73,13 @@ pub struct World {
     pub store: Store,
     pub pods: Vec<Pod>,
     pub clients: Vec<Client>,
-    pub town: Town,
+    pub expected: Expectations,
     pub plan: Plan,
     pub settings: HubSettings,
+    pub detector: DetectorRules,
+    pub idle: IdleRules,
     pub keys: Arc<Keyring>,
-    pub dice: Dice,
+    pub rng: Rng,
     /// The newest pod of each name.
     pub names: Vec<usize>,
     /// What each fault has to undo.
@@ -72,6 +90,8 @@ pub struct World {
     pub last_death: Option<Micros>,
     pub takeovers: u32,
     pub moves: u32,
+    /// Of these, from a pod that goes on.
+    pub balanced: u32,
     pub over: bool,
     pub quiet: Micros,
 }
@@ -87,89 +107,100 @@ pub struct Undo {
 
 pub fn run(seed: u64, options: &Options) -> Outcome {
     let mut world = World::new(seed, options);
-    while !world.over && world.town.failure.is_none() {
+    while !world.over && world.expected.failure.is_none() {
         let Some(event) = world.net.next() else {
             break;
         };
         world.handle(event);
         if world.net.trace.steps > MOST_STEPS {
-            world.town.fail("I11", "it runs in circles".into());
+            world.expected.fail("I11", "it runs in circles".into());
         }
     }
-    if world.town.failure.is_none() {
-        world.town.check_stays();
+    if world.expected.failure.is_none() {
+        world.expected.check_stays();
     }
     let mut counters = Counters::default();
     world.pods.iter().flat_map(|pod| &pod.hubs).for_each(|hub| counters += hub.counters());
     Outcome {
         counters,
-        failure: world.town.failure,
+        failure: world.expected.failure,
         at: world.net.now,
         trace: world.net.trace.lines.iter().flatten().map(ToString::to_string).collect(),
         hash: world.net.trace.hash,
         steps: world.net.trace.steps,
-        messages: world.town.messages,
-        sent_again: world.town.sent_again,
+        messages: world.expected.messages,
+        sent_again: world.expected.sent_again,
         takeovers: world.takeovers,
         moves: world.moves,
+        balanced: world.balanced,
+        idle_closed: world.pods.iter().map(|pod| pod.idle_closed).sum(),
+        told_deleted: world.pods.iter().map(|pod| pod.told_deleted).sum(),
     }
 }
 
 /// Limits so small that each of them is reached, in some runs.
-fn small_limits(dice: &mut Dice) -> HubLimits {
+fn small_limits(rng: &mut Rng) -> HubLimits {
     let usual = HubLimits::USUAL;
     HubLimits {
-        window: dice.pick(&[usual.window, usual.window, 1024, 64]),
-        commands: dice.pick(&[usual.commands, usual.commands, 2]),
-        waiting: dice.pick(&[usual.waiting, usual.waiting, 1]),
-        checks: dice.pick(&[usual.checks, usual.checks, 1]),
-        dialled: dice.pick(&[usual.dialled, usual.dialled, 2]),
+        window: rng.pick(&[usual.window, usual.window, 1024, 64]),
+        commands: rng.pick(&[usual.commands, usual.commands, 2]),
+        waiting: rng.pick(&[usual.waiting, usual.waiting, 1]),
+        checks: rng.pick(&[usual.checks, usual.checks, 1]),
+        dialled: rng.pick(&[usual.dialled, usual.dialled, 2]),
         // A former owner that is not told while it is cut off from the directory goes on (I3): there must be place for all, and
         // time until it thaws.
-        takeover_notices: dice.pick(&[usual.takeover_notices, usual.takeover_notices, 200]),
-        takeover_notice_for: dice.pick(&[usual.takeover_notice_for, usual.takeover_notice_for, 120_000]),
-        owners: dice.pick(&[usual.owners, usual.owners, 1]),
-        owner_for: dice.pick(&[usual.owner_for, usual.owner_for, 5_000]),
+        takeover_notices: rng.pick(&[usual.takeover_notices, usual.takeover_notices, 200]),
+        takeover_notice_for: rng.pick(&[usual.takeover_notice_for, usual.takeover_notice_for, 120_000]),
+        owners: rng.pick(&[usual.owners, usual.owners, 1]),
+        owner_for: rng.pick(&[usual.owner_for, usual.owner_for, 5_000]),
+        // A run has a few rooms and takes a minute or two.
+        balance: rng.pick(&[
+            usual.balance,
+            BalanceLimits { least: 2, after: 3_000, per_second: 100, stay: 20_000 },
+            BalanceLimits { least: 2, after: 600, per_second: 1_000, stay: 5_000 },
+        ]),
     }
 }
 
 impl World {
     fn new(seed: u64, options: &Options) -> Self {
-        let mut dice = Dice::new(seed, "world");
+        let mut rng = Rng::new(seed, "world");
         let plan = Plan::new(seed);
-        let tight = dice.chance(20);
+        let tight = rng.chance(20);
         // Apart, so that they alter nothing of what else a run draws.
-        let mut limited = Dice::new(seed, "limits");
+        let mut limited = Rng::new(seed, "limits");
         let settings = HubSettings {
-            max_players: dice.pick(&[2, 3, 4, 4, 4]),
+            max_players: rng.pick(&[2, 3, 4, 4, 4]),
             seat_hold: 30_000,
             record_ttl: limited.pick(&[3_600_000, 3_600_000, 70_000]),
-            empty_ttl: dice.pick(&[600_000, 600_000, 6_000]),
-            slots: RoomSlots::new(Dice::new(seed, "places").pick(&PLACES)),
+            empty_ttl: rng.pick(&[600_000, 600_000, 6_000]),
+            slots: RoomSlots::new(Rng::new(seed, "places").pick(&PLACES)),
+            loads: Loads::default(),
             rate: if tight { 10 } else { 1_000 },
             burst: if tight { 20 } else { 1_000 },
             max_misses: 10,
             first_line_timeout: 10_000,
             idle_timeout: limited.pick(&[120_000, 120_000, 8_000]),
-            send_queue: dice.pick(&[256, 256, 16, 8]) * 1024,
-            ring: RingLimits { messages: dice.pick(&[32, 32, 4]), bytes: 8 * 1024, age: 90_000 },
-            ring_total: dice.pick(&[32 * 1024 * 1024, 32 * 1024 * 1024, 2 * 1024]),
-            tcp_on_wrong_pod: dice.pick(&[OnWrongPod::Redirect, OnWrongPod::Relay]),
+            send_queue: rng.pick(&[256, 256, 16, 8]) * 1024,
+            ring: RingLimits { messages: rng.pick(&[32, 32, 4]), bytes: 8 * 1024, age: 90_000 },
+            ring_total: rng.pick(&[32 * 1024 * 1024, 32 * 1024 * 1024, 2 * 1024]),
+            tcp_on_wrong_pod: rng.pick(&[OnWrongPod::Redirect, OnWrongPod::Relay]),
             shard: 0,
             shards: 1,
             limits: small_limits(&mut limited),
+            balance: true,
             rules: options.rules,
         };
         let keys = Keyring::new(vec![("1".into(), vec![7; 32])], "1").expect("a key of 32 bytes");
-        let town = Town {
+        let expected = Expectations {
             max_players: settings.max_players as usize,
-            talks: Dice::new(seed, "quiet").chance(30),
+            talks: Rng::new(seed, "quiet").chance(30),
             sought: options.sought,
             narrow: settings.limits.window < HubLimits::USUAL.window,
             ring_messages: settings.ring.messages,
             ring_bytes: settings.ring.bytes,
             ring_total: settings.ring_total,
-            ..Town::default()
+            ..Expectations::default()
         };
         let mut world = Self {
             seed,
@@ -177,16 +208,19 @@ impl World {
             store: Store::new(seed),
             pods: Vec::new(),
             clients: Vec::new(),
-            town,
+            expected,
             undo: vec![Undo::default(); plan.faults.len()],
             settings,
+            detector: options.detector,
+            idle: Rng::new(seed, "idle links").pick(&IDLE),
             keys: Arc::new(keys),
-            dice,
+            rng,
             names: Vec::new(),
             healed: false,
             last_death: None,
             takeovers: 0,
             moves: 0,
+            balanced: 0,
             over: false,
             quiet: 0,
             plan,
@@ -215,9 +249,11 @@ impl World {
             number,
             name: format!("chat-{name}"),
             host,
-            shards: self.dice.pick(&[1, 1, 2]),
+            shards: self.rng.pick(&[1, 1, 2]),
             settings: self.settings.clone(),
             keys: self.keys.clone(),
+            detector: self.detector,
+            idle: self.idle,
         };
         let pod = Pod::start(setup, self.seed, &mut self.net);
         self.pods.push(pod);
@@ -226,25 +262,25 @@ impl World {
         } else {
             self.names[name] = number;
         }
-        self.town.away.was(self.net.now);
-        self.town.apart.was(self.net.now);
+        self.expected.away.was(self.net.now);
+        self.expected.apart.was(self.net.now);
         // The first tick of a new process.
         self.net.at(self.net.now, Event::Pod(number, Input::Start));
         self.update_entries();
     }
 
     pub fn update_entries(&mut self) {
-        let before = self.town.entries.len();
+        let before = self.expected.entries.len();
         let up = self.pods.iter().filter(|pod| pod.state != State::Gone);
-        self.town.entries = up.map(|pod| pod.setup.number).collect();
-        if self.town.entries.len() < before {
+        self.expected.entries = up.map(|pod| pod.setup.number).collect();
+        if self.expected.entries.len() < before {
             self.last_death = Some(self.net.now);
-            self.town.apart.was(self.net.now);
+            self.expected.apart.was(self.net.now);
         }
     }
 
     pub fn add_client(&mut self, mut client: Client) {
-        let wait = self.dice.range(1, 500) * MS;
+        let wait = self.rng.range(1, 500) * MS;
         client.arm(&mut self.net, wait);
         self.clients.push(client);
     }
@@ -258,7 +294,7 @@ impl World {
             }
             Event::GiveUp { pipe, end, cut } => {
                 if self.net.still_cut(pipe, cut) && self.net.pipes[pipe].ends[end] == End::Open {
-                    self.town.excused.insert(pipe);
+                    self.expected.excused.insert(pipe);
                     let pod = match (self.net.pipes[pipe].kind, end) {
                         (Kind::Link { dialler, .. }, 0) => dialler,
                         (Kind::Link { listener, .. }, _) => listener,
@@ -278,27 +314,29 @@ impl World {
                 }
             }
             Event::StoreLate { pipe, number, request } => self.store.execute(&mut self.net, pipe, number, &request),
-            Event::Client { client, timer } => self.clients[client].think(&mut self.net, &mut self.town, timer),
+            Event::Client { client, timer } => self.clients[client].think(&mut self.net, &mut self.expected, timer),
             Event::Fault { index, begins: true } => self.begin_fault(index),
             Event::Fault { index, begins: false } => self.end_fault(index),
             Event::Phase(phase) => self.phase(phase),
         }
+        self.check_declared();
     }
 
     fn deliver(&mut self, pipe: usize, to: usize, cargo: Cargo) {
         match (self.net.pipes[pipe].kind, to) {
-            (Kind::Store { .. }, 1) => {
-                if let Cargo::Ask { number, request } = cargo {
-                    self.store.arrived(&mut self.net, pipe, number, request);
-                }
-            }
+            (Kind::Store { .. }, 1) => match cargo {
+                Cargo::Ask { number, request } => self.store.arrived(&mut self.net, pipe, number, request),
+                Cargo::Closed { .. } => self.store.connection_ended(pipe),
+                _ => {}
+            },
             (Kind::Store { pod }, _) | (Kind::Client { pod, .. }, 1) => {
                 self.pod_input(pod, Input::Arrival { pipe, cargo });
             }
             (Kind::Link { dialler, .. }, 0) => self.pod_input(dialler, Input::Arrival { pipe, cargo }),
             (Kind::Link { listener, .. }, _) => self.pod_input(listener, Input::Arrival { pipe, cargo }),
             (Kind::Client { client, .. }, _) => {
-                self.clients[client].arrived(&mut self.net, &mut self.town, pipe, cargo);
+                self.clients[client].arrived(&mut self.net, &mut self.expected, pipe, cargo);
+                self.note_full(client);
             }
         }
     }

@@ -1,9 +1,13 @@
 //! Certificates of an authority of the test's own, as files in a directory that ends with them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
 /// An authority, and the certificates of a server on loopback and of a client that it signed.
@@ -55,5 +59,21 @@ impl Certificates {
 
     pub fn client(&self) -> (PathBuf, PathBuf) {
         (self.file("client.pem"), self.file("client.key"))
+    }
+}
+
+/// Of a client that trusts the authority in this file, and shows `own`: a certificate and its key.
+pub fn client_config(authority: &Path, own: Option<(&Path, &Path)>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = builder.with_root_certificates(roots);
+    match own {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
+            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap()
+        }
     }
 }

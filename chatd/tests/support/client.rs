@@ -2,7 +2,11 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 
 /// What has not come after this long will not come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -19,6 +23,8 @@ pub enum Got {
 
 pub struct Client {
     pub stream: TcpStream,
+    /// With TLS an end without close_notify fails the test: something may have been lost.
+    tls: Option<Box<ClientConnection>>,
     read: Vec<u8>,
     taken: usize,
 }
@@ -32,7 +38,24 @@ impl Client {
         let stream = TcpStream::connect_timeout(&address, limit)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, read: Vec::new(), taken: 0 })
+        Ok(Self { stream, tls: None, read: Vec::new(), taken: 0 })
+    }
+
+    /// With TLS, if there is a configuration for it.
+    pub fn connect_by(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> Self {
+        let connection = |config| ClientConnection::new(config, ServerName::from(address.ip())).unwrap();
+        Self { tls: tls.map(connection).map(Box::new), ..Self::connect(address) }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => {
+                let mut stream = rustls::Stream::new(tls.as_mut(), &mut self.stream);
+                stream.write_all(bytes)?;
+                stream.flush()
+            }
+            None => self.stream.write_all(bytes),
+        }
     }
 
     /// Another handle of the connection, to write from another thread.
@@ -42,7 +65,7 @@ impl Client {
 
     /// Sends bytes as they are.
     pub fn send_bytes(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+        self.write(bytes.as_ref()).unwrap();
     }
 
     /// Sends one line.
@@ -52,7 +75,7 @@ impl Client {
 
     /// To a process that may be killed at any moment.
     pub fn try_send(&mut self, line: &str) -> std::io::Result<()> {
-        self.stream.write_all(format!("{line}\n").as_bytes())
+        self.write(format!("{line}\n").as_bytes())
     }
 
     pub fn end_input(&mut self) {
@@ -76,7 +99,11 @@ impl Client {
             }
             self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1)))).unwrap();
             let mut buffer = [0; 16 * 1024];
-            match self.stream.read(&mut buffer) {
+            let came = match &mut self.tls {
+                Some(tls) => rustls::Stream::new(tls.as_mut(), &mut self.stream).read(&mut buffer),
+                None => self.stream.read(&mut buffer),
+            };
+            match came {
                 Ok(0) => {
                     assert!(
                         self.read.is_empty(),
@@ -90,7 +117,10 @@ impl Client {
                     return Got::Silence;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Got::Closed,
+                Err(error) => {
+                    assert!(self.tls.is_none(), "ended without close_notify: {error}");
+                    return Got::Closed;
+                }
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A port of that range may be taken between two starts of one server, and who dials it meanwhile may even reach itself.
 
-use std::net::TcpListener;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const FIRST: u32 = 12_000;
@@ -16,8 +17,10 @@ pub fn free_port() -> u16 {
     for _ in 0..COUNT {
         let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
         let port = (FIRST + offset) as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
+        // Asked by a connection: a listener that is closed again may live on in a child that another thread is starting.
+        match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return port,
+            _ => {}
         }
     }
     panic!("no port is free")

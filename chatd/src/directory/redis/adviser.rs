@@ -108,7 +108,7 @@ impl Adviser {
             .enumerate()
             .map(|(place, address)| async move { (place, address.clone(), self.first_answer(address, command).await) })
             .collect();
-        // Of several failures the one of the first in the list is told, so that the same trouble has the same words.
+        // Of several failures the first in the list is reported, so that the same fault has the same message.
         let mut first: Option<(usize, Failure)> = None;
         while let Some((place, address, outcome)) = attempts.next().await {
             match outcome {

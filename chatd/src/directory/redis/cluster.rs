@@ -1,7 +1,6 @@
 //! Sends each request to the node of a Redis Cluster that has its key, and follows the cluster as it changes. Does I/O.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,10 +9,12 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::adviser::Adviser;
+use super::backoff::patience;
+use super::changes::Changes;
 use super::complaint::{Complaint, Verdict};
 use super::dial::{Dialer, Purpose};
 use super::failure::Failure;
-use super::link::{Link, Source, patience};
+use super::link::{Link, Source};
 use super::slots::{SlotMap, slot};
 use super::task::Task;
 use super::url::Address;
@@ -44,7 +45,7 @@ struct Handle {
 #[derive(Debug)]
 struct Shared {
     dialer: Arc<Dialer>,
-    losses: Arc<AtomicU64>,
+    changes: Arc<Changes>,
     map: watch::Sender<Map>,
     links: Mutex<HashMap<Address, Link>>,
     /// The runtime that the cluster was started in: it does the I/O for all callers.
@@ -61,12 +62,12 @@ struct Map {
 }
 
 impl Cluster {
-    /// Starts to connect, by any of `nodes`. `losses` is raised for each connection that is lost and when slots change hands.
+    /// Starts to connect, by any of `nodes`. `changes` hears of each connection that is made or lost, and of slots that change hands.
     /// Must be called inside a runtime, which does the work; requests may come from any.
-    pub fn start(dialer: Arc<Dialer>, nodes: Vec<Address>, losses: Arc<AtomicU64>) -> Self {
+    pub fn start(dialer: Arc<Dialer>, nodes: Vec<Address>, changes: Arc<Changes>) -> Self {
         let shared = Arc::new(Shared {
             dialer: dialer.clone(),
-            losses,
+            changes,
             map: watch::Sender::new(Map { slots: Arc::default(), silence: Some((Instant::now(), None)) }),
             links: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -75,6 +76,13 @@ impl Cluster {
         let adviser = Adviser::new(dialer, Purpose::Slots, nodes);
         let task = Task::spawn(shared.clone().follow(adviser));
         Self(Arc::new(Handle { shared, _task: task }))
+    }
+
+    /// The link to the node that has `key`, as far as is known.
+    pub fn link_of(&self, key: &[u8]) -> Option<Link> {
+        let shared = &self.0.shared;
+        let master = shared.map.borrow().slots.master(slot(key)).cloned()?;
+        shared.links().get(&master).cloned()
     }
 
     /// Asks the node that has `key`.
@@ -143,12 +151,12 @@ impl Shared {
             return None;
         }
         let _inside = self.runtime.enter();
-        let link = Link::start(self.dialer.clone(), Source::Fixed(address.clone()), 0, self.losses.clone());
+        let link = Link::start(self.dialer.clone(), Source::Fixed(address.clone()), 0, self.changes.clone());
         links.insert(address.clone(), link.clone());
         Some(link)
     }
 
-    /// Who has the slot, waiting for a cluster that is not known yet as [`patience`] says.
+    /// The node that owns the slot; waits for an unknown topology as long as [`patience`] allows.
     async fn master(&self, slot: u16, maps: &mut watch::Receiver<Map>, deadline: Instant) -> Result<Address, Failure> {
         loop {
             let silence = {
@@ -221,7 +229,7 @@ impl Shared {
         }
         self.map.send_if_modified(|map| {
             if map.slots.changed_hands(&slots) {
-                self.losses.fetch_add(1, Ordering::Relaxed);
+                self.changes.lost();
                 tracing::warn!("slots of the Redis Cluster moved");
             }
             let map_now = Map { slots: Arc::new(slots), silence: None };

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_told_apart() {
+    fn replies_are_distinguished() {
         let bytes = || Value::BulkString(b"1".to_vec());
         assert_eq!(compared(Value::Int(1)), Ok(Answer::Done));
         assert_eq!(compared(bytes()), Ok(Answer::Found(Some(Bytes::from_static(b"1")))));

@@ -19,7 +19,7 @@ pub struct Credentials {
     pub tls: Option<Arc<ClientConfig>>,
 }
 
-/// The files over time. Those that cannot be used change nothing, which is said and counted once.
+/// The files over time. Unusable files change nothing; they are logged and counted once.
 #[derive(Debug)]
 pub struct CredentialFiles {
     authorities: SystemAuthorities,

@@ -15,11 +15,12 @@ use super::complaint::{self, Complaint, Verdict};
 use super::credentials::{CredentialFiles, Credentials};
 use super::failure::{self, Failure};
 use super::names::Names;
+use super::presence;
 use super::secrets::Secrets;
 use super::settings::RedisSettings;
 use super::task::Task;
 use super::url::Address;
-use crate::directory::{ANSWER_TIME, NoAnswer};
+use crate::directory::{ANSWER_TIME, DirectoryConnection, NoAnswer};
 use crate::files::ReloadFailures;
 
 /// Opens connections as the settings say.
@@ -35,7 +36,7 @@ pub struct Dialer {
 pub enum Purpose {
     /// Keys are read and written: the server has to be a master.
     Data { database: u32 },
-    /// A node of a cluster, master or not, is asked who has which slots.
+    /// Asks any node of a cluster which node owns which slots.
     Slots,
     /// A Sentinel is asked for the master.
     Sentinel,
@@ -50,6 +51,8 @@ pub struct Dialled {
     pub peer: SocketAddr,
     /// What the connection was opened with.
     pub secrets: Secrets,
+    /// How the server knows it; `None` unless it was opened for data, nothing stands between, and the server says so.
+    pub identity: Option<DirectoryConnection>,
 }
 
 /// The task that moves a connection's bytes. The connection ends with it.
@@ -140,12 +143,13 @@ impl Dialer {
     pub async fn dial(&self, address: &Address, purpose: Purpose) -> Result<Dialled, Failure> {
         let Credentials { secrets, tls } = self.files.read(&self.settings).await?;
         let (socket, peer) = self.connect(address, Instant::now() + ANSWER_TIME).await?;
+        let local = socket.local_addr().ok();
         let opened = if let Some(config) = tls {
             let name = ServerName::try_from(address.host.clone()).map_err(|_| {
                 Failure::new(NoAnswer::UnknownHost, "no certificate can hold this host name").at(address)
             })?;
             match timeout(STEP_TIME, TlsConnector::from(config).connect(name, socket)).await {
-                Ok(Ok(stream)) => self.open(stream, purpose, &secrets).await,
+                Ok(Ok(stream)) => self.open(stream, local, purpose, &secrets).await,
                 Ok(Err(error)) => Err(Failure::of_handshake(&error)),
                 // A Redis without TLS waits for the end of the line.
                 Err(_) => Err(Failure::new(
@@ -154,10 +158,10 @@ impl Dialer {
                 )),
             }
         } else {
-            self.open(socket, purpose, &secrets).await.map_err(Failure::without_tls)
+            self.open(socket, local, purpose, &secrets).await.map_err(Failure::without_tls)
         };
-        let (connection, driver) = opened.map_err(|failure| failure.at(address))?;
-        Ok(Dialled { connection, driver, peer, secrets })
+        let (connection, driver, identity) = opened.map_err(|failure| failure.at(address))?;
+        Ok(Dialled { connection, driver, peer, secrets, identity })
     }
 
     /// Tries the host's addresses in turn; each has its share of the time, so that a dead one does not use up that of the others.
@@ -188,13 +192,21 @@ impl Dialer {
     async fn open<S>(
         &self,
         mut stream: S,
+        local: Option<SocketAddr>,
         purpose: Purpose,
         secrets: &Secrets,
-    ) -> Result<(MultiplexedConnection, Driver), Failure>
+    ) -> Result<(MultiplexedConnection, Driver, Option<DirectoryConnection>), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        timeout(STEP_TIME, self.introduce(&mut stream, purpose, secrets))
+        let introduced = timeout(STEP_TIME, async {
+            self.introduce(&mut stream, purpose, secrets).await?;
+            match (purpose, local) {
+                (Purpose::Data { .. }, Some(local)) => identify(&mut stream, local).await,
+                _ => Ok(None),
+            }
+        });
+        let identity = introduced
             .await
             .unwrap_or_else(|_| Err(Failure::new(NoAnswer::Timeout, "it accepts connections, but does not answer")))?;
         // The callers bound each request's time.
@@ -203,7 +215,7 @@ impl Dialer {
         let (connection, driver) = MultiplexedConnection::new_with_config(&nothing, stream, config)
             .await
             .map_err(|error| Failure::of_connection(&error))?;
-        Ok((connection, Driver(Task::spawn(driver))))
+        Ok((connection, Driver(Task::spawn(driver)), identity))
     }
 
     /// Authenticates, and checks that the server is the expected one and serves clients.
@@ -236,6 +248,19 @@ impl Dialer {
             _ => Ok(()),
         }
     }
+}
+
+/// How the server knows this connection. A server that does not say, or a user who may not ask, loses only the early end of leases.
+async fn identify<S>(stream: &mut S, local: SocketAddr) -> Result<Option<DirectoryConnection>, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Some(client) = presence::id(&exchange(stream, &presence::ask_id()).await?) else {
+        return Ok(None);
+    };
+    let listed = exchange(stream, &presence::ask_client(client)).await?;
+    let info = exchange(stream, &presence::ask_run()).await?;
+    Ok(presence::connection(local, client, &listed, &info))
 }
 
 fn accepted(reply: Value) -> Result<(), Failure> {

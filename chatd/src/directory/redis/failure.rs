@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_certificate_is_said_in_words_that_stay_the_same() {
+    fn certificate_errors_have_stable_texts() {
         use CertificateError as Certificate;
         use rustls::pki_types::{ServerName, UnixTime};
         let name = |presented: &[&str]| Certificate::NotValidForNameContext {

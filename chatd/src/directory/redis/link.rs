@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::TryRng;
@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::adviser::{self, Adviser};
-use super::backoff;
+use super::backoff::{self, patience};
+use super::changes::Changes;
 use super::complaint::{Complaint, Verdict};
 use super::dial::{self, Dialer, Dialled, Purpose};
 use super::failure::Failure;
@@ -22,7 +23,7 @@ use super::names::Names;
 use super::secrets::Secrets;
 use super::task::Task;
 use super::url::Address;
-use crate::directory::{ANSWER_TIME, NoAnswer};
+use crate::directory::{ANSWER_TIME, DirectoryConnection, NoAnswer};
 
 /// How often an idle connection is tried, and the Sentinels are asked whether the master is still the same.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -31,7 +32,7 @@ const FILES_EVERY: u32 = 3;
 /// A connection that held for less than this counts as one more failure.
 const STEADY: Duration = Duration::from_secs(5);
 /// Of the same reason the log hears new words this often at most: several servers may have their own, in turn.
-const TELL_WORDS_EVERY: Duration = Duration::from_secs(10);
+const LOG_DETAIL_EVERY: Duration = Duration::from_secs(10);
 
 /// A connection to one master, kept up by a task that ends with the last clone.
 #[derive(Debug, Clone)]
@@ -68,6 +69,14 @@ pub struct Up {
     /// Counts the link's connections.
     number: u64,
     first_answer: Arc<FirstAnswer>,
+    identity: Option<DirectoryConnection>,
+}
+
+impl Up {
+    /// How the server knows it, where nothing stands between.
+    pub fn identity(&self) -> Option<&DirectoryConnection> {
+        self.identity.as_ref()
+    }
 }
 
 /// A server may let everyone connect and serve nobody: it counts as connected once it has given an answer.
@@ -110,28 +119,25 @@ impl fmt::Display for Source {
     }
 }
 
-/// Until when a request waits for a server that has been away `since` then; `None`: it is refused at once. A short absence is
-/// waited for; what only a person can change is not.
-pub fn patience(since: Instant, reason: Option<NoAnswer>, now: Instant, deadline: Instant) -> Option<Instant> {
-    let hopeless = matches!(reason, Some(NoAnswer::Auth | NoAnswer::Tls | NoAnswer::UnknownHost));
-    let until = deadline.min(since + ANSWER_TIME);
-    (until > now && !hopeless).then_some(until)
-}
-
 impl Link {
-    /// Starts to connect. `losses` is raised for each connection that is lost. Must be called inside a runtime, which does the
+    /// Starts to connect. `changes` hears of each connection that is made or lost. Must be called inside a runtime, which does the
     /// work; requests may come from any.
-    pub fn start(dialer: Arc<Dialer>, source: Source, database: u32, losses: Arc<AtomicU64>) -> Self {
+    pub fn start(dialer: Arc<Dialer>, source: Source, database: u32, changes: Arc<Changes>) -> Self {
         let down = State::Down { since: Instant::now(), failure: None };
         let unusable = watch::Sender::new((0, NoAnswer::Refused.into()));
         let shared = Arc::new(Shared { state: watch::Sender::new(down), unusable });
-        let keeper = Keeper { dialer, source, purpose: Purpose::Data { database }, shared: shared.clone(), losses };
+        let keeper = Keeper { dialer, source, purpose: Purpose::Data { database }, shared: shared.clone(), changes };
         Self(Arc::new(Handle { shared, _task: Task::spawn(keeper.run()) }))
     }
 
     /// Whether there is a connection now.
     pub fn is_up(&self) -> bool {
         matches!(*self.0.shared.state.borrow(), State::Up(_))
+    }
+
+    /// How the server knows the connection that there is now.
+    pub fn connection(&self) -> Option<DirectoryConnection> {
+        if let State::Up(up) = &*self.0.shared.state.borrow() { up.identity.clone() } else { None }
     }
 
     /// A connection to send on, waiting for it as [`patience`] says.
@@ -157,7 +163,7 @@ impl Link {
 
     /// Asks one thing on a connection that was ready.
     pub async fn send(&self, up: Up, command: &Cmd, asking: bool, deadline: Instant) -> Result<Value, Complaint> {
-        let Up { mut connection, number, first_answer } = up;
+        let Up { mut connection, number, first_answer, .. } = up;
         let sent = Instant::now();
         let reply = async {
             if asking {
@@ -197,7 +203,7 @@ struct Keeper {
     source: Source,
     purpose: Purpose,
     shared: Arc<Shared>,
-    losses: Arc<AtomicU64>,
+    changes: Arc<Changes>,
 }
 
 /// How the watch over a connection ends.
@@ -206,8 +212,8 @@ enum End {
     Replaced(Address, Box<Dialled>),
 }
 
-/// What the log was told last of a server that cannot be used, and when.
-struct Told {
+/// The last logged failure of a server that cannot be used, and when.
+struct Logged {
     failure: Failure,
     at: Instant,
 }
@@ -216,7 +222,7 @@ impl Keeper {
     async fn run(mut self) {
         let mut failures = 0_u32;
         let mut number = 0;
-        let mut told = None;
+        let mut logged = None;
         loop {
             match self.connect().await {
                 Ok((address, dialled)) => {
@@ -227,11 +233,11 @@ impl Keeper {
                         .state
                         .send_replace(State::Down { since: Instant::now(), failure: Some(failure.clone()) });
                     if served {
-                        told = None;
+                        logged = None;
                         let (reason, detail) = (failure.reason.as_str(), failure.words());
                         tracing::warn!(server = %self.source, reason, detail, "connection to Redis lost");
                     } else {
-                        self.tell(&mut told, failure);
+                        self.log_failure(&mut logged, failure);
                     }
                 }
                 Err(failure) => {
@@ -241,7 +247,7 @@ impl Keeper {
                             *last = Some(failure.clone());
                         }
                     });
-                    self.tell(&mut told, failure);
+                    self.log_failure(&mut logged, failure);
                 }
             }
             sleep(backoff::pause(failures, random())).await;
@@ -249,14 +255,15 @@ impl Keeper {
     }
 
     /// Tells the log why there is no connection: once, and again when the reason is another one, or the words are after a while.
-    fn tell(&self, told: &mut Option<Told>, failure: Failure) {
-        let is_known = |told: &Told| {
-            told.failure == failure || (told.failure.reason == failure.reason && told.at.elapsed() < TELL_WORDS_EVERY)
+    fn log_failure(&self, logged: &mut Option<Logged>, failure: Failure) {
+        let is_known = |logged: &Logged| {
+            logged.failure == failure
+                || (logged.failure.reason == failure.reason && logged.at.elapsed() < LOG_DETAIL_EVERY)
         };
-        if !told.as_ref().is_some_and(is_known) {
+        if !logged.as_ref().is_some_and(is_known) {
             let (reason, detail) = (failure.reason.as_str(), failure.words());
             tracing::warn!(server = %self.source, reason, detail, "cannot connect to Redis");
-            *told = Some(Told { failure, at: Instant::now() });
+            *logged = Some(Logged { failure, at: Instant::now() });
         }
     }
 
@@ -278,16 +285,18 @@ impl Keeper {
             *number += 1;
             let first_answer = Arc::new(FirstAnswer { server: address.clone(), came: AtomicBool::new(false) });
             let connection = dialled.connection.clone();
-            let up = Up { connection, number: *number, first_answer: first_answer.clone() };
+            let identity = dialled.identity.clone();
+            let up = Up { connection, number: *number, first_answer: first_answer.clone(), identity };
             self.shared.state.send_replace(State::Up(up));
-            let Dialled { connection, mut driver, peer, secrets } = dialled;
+            self.changes.made();
+            let Dialled { connection, mut driver, peer, secrets, .. } = dialled;
             let end = tokio::select! {
                 () = driver.ended() => End::Lost(Failure::new(NoAnswer::Refused, "the connection ended").at(&address)),
                 failure = found_unusable(&mut unusable, *number) => End::Lost(failure.at(&address)),
                 failure = moved_away(dialer.names(), &address, peer) => End::Lost(failure),
                 end = self.watch(&address, connection, &secrets) => end,
             };
-            self.losses.fetch_add(1, Ordering::Relaxed);
+            self.changes.lost();
             served |= first_answer.came.load(Ordering::Relaxed);
             match end {
                 // The driver ends here, and with it every request that still waits.
@@ -379,22 +388,4 @@ async fn found_unusable(unusable: &mut watch::Receiver<(u64, Failure)>, number: 
 
 fn random() -> f64 {
     SysRng.try_next_u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_short_absence_is_waited_for() {
-        let start = Instant::now();
-        let after = |seconds: f64| start + Duration::from_secs_f64(seconds);
-        // A request that comes 0.5 s into an absence waits for its first 2 s only, and never past its own deadline.
-        assert_eq!(patience(start, Some(NoAnswer::Refused), after(0.5), after(2.5)), Some(after(2.0)));
-        assert_eq!(patience(start, None, after(0.5), after(1.0)), Some(after(1.0)));
-        assert_eq!(patience(start, Some(NoAnswer::Refused), after(2.0), after(4.0)), None);
-        for hopeless in [NoAnswer::Auth, NoAnswer::Tls, NoAnswer::UnknownHost] {
-            assert_eq!(patience(start, Some(hopeless), after(0.5), after(2.5)), None);
-        }
-    }
 }

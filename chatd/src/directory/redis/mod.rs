@@ -5,6 +5,7 @@
 
 mod adviser;
 mod backoff;
+mod changes;
 mod cluster;
 mod command;
 mod complaint;
@@ -13,6 +14,7 @@ mod dial;
 mod failure;
 mod link;
 mod names;
+mod presence;
 mod secrets;
 mod settings;
 mod slots;
@@ -21,7 +23,6 @@ mod tls;
 mod url;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -37,6 +38,7 @@ pub use settings::{RedisSettings, RedisSettingsError};
 pub use url::{Address, RedisUrl, RedisUrlError, Servers};
 
 use self::adviser::Adviser;
+use self::changes::Changes;
 use self::cluster::Cluster;
 use self::command::Form;
 use self::complaint::{Complaint, Verdict};
@@ -44,10 +46,10 @@ use self::dial::{Dialer, Purpose};
 use self::failure::Failure;
 use self::link::{Link, Source};
 use self::secrets::Secrets;
-use super::{ANSWER_TIME, Answer, Directory, Key, NoAnswer, Request};
+use super::{ANSWER_TIME, Answer, Directory, DirectoryConnection, Key, NoAnswer, Request};
 use crate::files::ReloadFailures;
 
-/// Requests under way at most; one more is told [`NoAnswer::Timeout`] at once.
+/// Requests under way at most; one more is answered with [`NoAnswer::Timeout`] at once.
 pub const MOST_REQUESTS: usize = 10_000;
 
 /// Pods that are listed at most; those that wrote last come first.
@@ -68,7 +70,7 @@ struct Inner {
     prefix: String,
     pods: Vec<u8>,
     servers: Route,
-    losses: Arc<AtomicU64>,
+    changes: Arc<Changes>,
     under_way: Semaphore,
     /// The words of the last failure, by its reason.
     words: Mutex<HashMap<NoAnswer, Option<Arc<str>>>>,
@@ -94,23 +96,23 @@ impl RedisDirectory {
         failures: ReloadFailures,
     ) -> Result<Self, RedisSettingsError> {
         settings.check()?;
-        let losses = Arc::new(AtomicU64::new(0));
+        let changes = Arc::new(Changes::default());
         let prefix = settings.key_prefix.clone();
         let servers = settings.url.servers.clone();
         let dialer = Arc::new(Dialer::new(settings, names, failures));
         let servers = match servers {
             Servers::Single { address, database } => {
-                Route::One(Link::start(dialer, Source::Fixed(address), database, losses.clone()))
+                Route::One(Link::start(dialer, Source::Fixed(address), database, changes.clone()))
             }
             Servers::Sentinel { sentinels, master, database } => {
                 let sentinels = Box::new(Adviser::new(dialer.clone(), Purpose::Sentinel, sentinels));
-                Route::One(Link::start(dialer, Source::Sentinel { sentinels, master }, database, losses.clone()))
+                Route::One(Link::start(dialer, Source::Sentinel { sentinels, master }, database, changes.clone()))
             }
-            Servers::Cluster { nodes } => Route::Cluster(Cluster::start(dialer, nodes, losses.clone())),
+            Servers::Cluster { nodes } => Route::Cluster(Cluster::start(dialer, nodes, changes.clone())),
         };
         let pods = command::pods_name(&prefix);
         let under_way = Semaphore::new(MOST_REQUESTS);
-        Ok(Self(Arc::new(Inner { prefix, pods, servers, losses, under_way, words: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { prefix, pods, servers, changes, under_way, words: Mutex::default() })))
     }
 
     /// Reads the files that the settings name once, so that a wrong one can be refused at start.
@@ -137,7 +139,15 @@ impl Directory for RedisDirectory {
     }
 
     fn resets(&self) -> u64 {
-        self.0.losses.load(Ordering::Relaxed)
+        self.0.changes.losses()
+    }
+
+    fn connection(&self, key: &Key) -> Option<DirectoryConnection> {
+        self.0.link_of(key)?.connection()
+    }
+
+    async fn changed(&self) {
+        self.0.changes.next().await;
     }
 }
 
@@ -173,7 +183,34 @@ impl Inner {
                 Ok(answer)
             }
             Request::Pods => self.pods(deadline).await.map(Answer::Pods),
+            Request::Connected { key, connection } => {
+                self.is_connected(&key, &connection, deadline).await.map(Answer::Connected)
+            }
         }
+    }
+
+    /// The link to the server that has `key`, as far as is known.
+    fn link_of(&self, key: &Key) -> Option<Link> {
+        match &self.servers {
+            Route::Cluster(cluster) => cluster.link_of(&command::key_name(&self.prefix, key)),
+            Route::One(link) => Some(link.clone()),
+        }
+    }
+
+    /// Asks on a connection to the same run of the same server, or not at all: another one knows nothing of it.
+    async fn is_connected(
+        &self,
+        key: &Key,
+        connection: &DirectoryConnection,
+        deadline: Instant,
+    ) -> Result<Option<bool>, Failure> {
+        let Some(link) = self.link_of(key) else { return Ok(None) };
+        let up = link.ready(deadline).await?;
+        if up.identity().is_none_or(|own| own.run != connection.run) {
+            return Ok(None);
+        }
+        let reply = link.send(up, &presence::ask_client(connection.client), false, deadline).await;
+        Ok(presence::is_listed(&reply.map_err(dial::failure)?, connection.client))
     }
 
     async fn call(&self, key: &[u8], command: &Cmd, deadline: Instant) -> Result<Value, Complaint> {

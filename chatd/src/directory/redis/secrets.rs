@@ -40,7 +40,7 @@ pub enum SecretsError {
 }
 
 impl SecretsError {
-    /// What a request that needed the file is told.
+    /// The error of a request that needed the file.
     pub fn reason(&self) -> NoAnswer {
         match self {
             Self::Unreadable { flag, .. } | Self::Empty { flag, .. } | Self::TooLong { flag, .. }

@@ -13,7 +13,7 @@ pub struct Address {
     pub port: u16,
 }
 
-/// Which servers there are, and whether TLS is spoken with them. It holds no secret, so that it may be shown.
+/// The servers, and whether they use TLS. It holds no secret, so that it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisUrl {
     /// `rediss`: every connection is TLS.
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_ones_are_told_what_would_be_right() {
+    fn an_invalid_url_error_names_the_valid_form() {
         use RedisUrlError as E;
         for (text, error) in [
             ("", E::Scheme),

@@ -1,45 +1,57 @@
-//! How a room leaves this pod while that lives: released to a higher owner as `release.rs` plans it, or given up at the deadline. Pure: no I/O.
+//! How a room leaves a living pod: released to a higher owner as `release.rs` plans, or abandoned at the deadline. Pure: no I/O.
 
-use super::release::{LeavingSeat, Release, ReleaseStep, Unfinished};
-use crate::hub::ownership::PendingAnswer;
+use std::time::Duration;
+
+use super::release::{LeavingSeat, Release, ReleaseStep};
+use crate::hub::ownership::{PendingAnswer, Unfinished};
 use crate::hub::remote_members::refuse_frames;
-use crate::hub::session::Place;
+use crate::hub::session::SessionState;
 use crate::hub::{Hub, Notice};
-use crate::ids::Time;
+use crate::ids::{RoomIndex, Time};
+use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, RoomId};
 use crate::record::Owner;
 
 impl Hub {
     /// Releases the room to `owner`, whose ownership is higher.
-    pub(in crate::hub) fn release_to(&mut self, time: Time, key: usize, owner: Owner) {
-        let Some(mut owned) = self.disown(key) else {
+    pub(in crate::hub) fn release_to(&mut self, time: Time, index: RoomIndex, owner: Owner) {
+        let Some(mut owned) = self.disown(index) else {
             return;
         };
         let room = owned.room.id;
         self.context.counters.releases += 1;
-        // Its answer may have been lost, and the record tells.
-        if owned.moving().is_some_and(|moving| moving.tried(owner.ownership.boot)) {
+        // The target's answer may have been lost; the record shows that it has the room.
+        let planned = owned.moving().filter(|moving| moving.tried(owner.ownership.boot));
+        // Clients keep the connection that they have, for as long as this pod lives: it drains, or only gives rooms away.
+        let redirect = planned.is_none() && !self.outgoing.is_draining();
+        if let Some(moving) = planned {
             self.context.counters.outgoing_migrations += 1;
+            self.context.counters.migration_time.observe(Duration::from_millis(moving.took(time.now)));
         }
+        self.count_departure(time);
         self.context.log(Notice::Released { room, to: owner.pod_id.clone(), epoch: owner.ownership.epoch });
         self.learn(time, room, &owner);
-        let answers = owned.take_answers();
-        let unfinished = Unfinished { answers, resuming: owned.resuming, waiters: owned.waiters, frames: owned.frames };
-        let leaving = |id| match self.sessions.get(id)?.place {
-            Place::Leaving { name, seat, resumable } => Some(LeavingSeat { name, seat, resumable }),
+        let seats = owned.room.inherited().to_vec();
+        if !seats.is_empty() {
+            self.context.peers.send(owner.ownership.boot, &Frame::Inherited { room, seats });
+        }
+        let unfinished = owned.take_unfinished();
+        let leaving = |id| match self.sessions.get(id)?.state {
+            SessionState::Leaving { name, seat, resumable } => Some(LeavingSeat { name, seat, resumable }),
             _ => None,
         };
         let steps = Release::plan(time.now, self.context.me.ownership.boot, &owned.room, unfinished, leaving);
         for step in steps {
-            self.take_release_step(time, room, &owner, step);
+            self.take_release_step(time, room, &owner, redirect, step);
         }
     }
 
-    fn take_release_step(&mut self, time: Time, room: RoomId, owner: &Owner, step: ReleaseStep) {
+    /// `redirect`: a client that follows redirects is sent to the new owner.
+    fn take_release_step(&mut self, time: Time, room: RoomId, owner: &Owner, redirect: bool, step: ReleaseStep) {
         match step {
             ReleaseStep::Relay { session, membership, command } => {
-                let Self { relays, sessions, context, outgoing, .. } = self;
-                relays.follow(sessions, context, time, session, (room, membership), !outgoing.is_draining());
+                let Self { relays, sessions, context, .. } = self;
+                relays.follow(sessions, context, time, session, (room, membership), redirect);
                 if let Some((number, command)) = command {
                     sessions.relay_command(context, session, number, Ok(command));
                 }
@@ -54,30 +66,39 @@ impl Hub {
         }
     }
 
-    /// The room stays in the directory for whoever is asked for it next; those who are in it are told to come again.
-    pub(super) fn abandon(&mut self, time: Time, key: usize, code: ErrorCode) {
-        let Some(mut owned) = self.disown(key) else {
+    /// A room has left this pod, which may drain.
+    fn count_departure(&mut self, time: Time) {
+        if let Some(took) = self.outgoing.drains_for(time.now) {
+            self.context.counters.drain_time.observe(Duration::from_millis(took));
+        }
+    }
+
+    /// Abandons the room: it stays in the directory until a client asks another pod for it, and its members are disconnected with `code`.
+    pub(super) fn abandon(&mut self, time: Time, index: RoomIndex, code: ErrorCode) {
+        let Some(mut owned) = self.disown(index) else {
             return;
         };
         let room = owned.room.id;
         self.context.counters.outgoing_migrations_failed += 1;
+        self.count_departure(time);
         self.context.log(Notice::GivenUp { room });
         for reach in owned.room.seats().iter().filter_map(|seat| seat.reach) {
             self.end_unseated(time, reach, code);
         }
-        for waiter in owned.waiters.drain(..) {
+        let Unfinished { answers, resumes, waiters, frames } = owned.take_unfinished();
+        for waiter in waiters {
             self.turn_away(time, &waiter, code);
         }
-        for resuming in owned.resuming.drain(..) {
-            self.refuse_entry(time, resuming.asked, code);
+        for resume in resumes {
+            self.refuse_entry(time, resume.asked, code);
         }
-        for answer in owned.take_answers() {
+        for answer in answers {
             if let PendingAnswer::Left { asked, .. } = answer {
-                // The record may hold the seat still, and so the next owner: nobody has left.
+                // The record may still have the seat, and so may the next owner: nobody has left.
                 self.refuse(asked, ErrorCode::Unavailable);
                 self.end_unseated(time, asked.by, code);
             }
         }
-        refuse_frames(&mut self.context, std::mem::take(&mut owned.frames));
+        refuse_frames(&mut self.context, frames);
     }
 }

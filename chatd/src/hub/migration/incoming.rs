@@ -1,4 +1,4 @@
-//! The target of a planned move: it swaps the offered room's record in, and then serves. The source is in `outgoing.rs`. Pure: no I/O.
+//! The target of a planned move: swaps the offered room's record, then serves the room. The source is in `outgoing.rs`. Pure: no I/O.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::record::{Owner, Record, next_epoch};
 use crate::room::{DETACHED, Room, Snapshot};
 use crate::shrink::Shrink;
 
-/// A room on its way to here: its record is being swapped.
+/// An incoming room: the swap of its record is in flight.
 #[derive(Debug)]
 struct IncomingMove {
     from: PodBoot,
@@ -32,10 +32,10 @@ struct IncomingMove {
     ticket: Option<Ticket>,
     asked: u64,
     give_up: u64,
-    /// The swap was not answered.
+    /// The swap got no reply.
     unanswered: bool,
-    /// The source has been told that the room stays its own. The swap may yet be carried out before the source has written that:
-    /// until then (ms) the record is looked at once more.
+    /// This pod has declined the room, but the swap may still be applied before the source has written its record: until this time (ms)
+    /// the hub reads the record once more.
     refused: Option<u64>,
 }
 
@@ -45,12 +45,12 @@ impl IncomingMove {
     }
 }
 
-/// Tells the source that the room stays its own.
+/// Declines the offer: the room stays with the source.
 pub fn refuse_offer(context: &mut Context, to: PodBoot, room: RoomId, basis: Ownership) {
     context.peers.send(to, &Frame::MigrateAnswer { room, from: basis, taken: None });
 }
 
-/// A room whose record is this pod's now: it is to be served, and then the source to be told ([`Taken::accept`]).
+/// A room whose record names this pod: the hub serves it, then answers the source ([`Taken::accept`]).
 #[derive(Debug)]
 pub struct Taken {
     pub from: PodBoot,
@@ -61,7 +61,7 @@ pub struct Taken {
     pub owner: Owner,
     /// The record.
     pub record: Bytes,
-    /// When the swap was asked for.
+    /// When this pod sent the swap (ms).
     pub asked: u64,
 }
 
@@ -80,16 +80,21 @@ impl IncomingMoves {
         self.table.is_empty()
     }
 
-    /// The room is on its way to here.
+    /// Whether the room is incoming.
     pub fn contains(&self, room: RoomId) -> bool {
         self.table.contains_key(&room)
+    }
+
+    /// Whether a room comes from the pod with `boot`.
+    pub fn has_source(&self, boot: PodBoot) -> bool {
+        self.table.values().any(|incoming| incoming.from == boot)
     }
 
     pub fn shrink(&mut self) {
         self.table.shrink();
     }
 
-    /// Takes the offered room on: its record is swapped. Only a room that is not here.
+    /// Accepts the offered room: swaps its record. The room must not be owned here.
     pub fn take_on(
         &mut self,
         time: Time,
@@ -135,7 +140,7 @@ impl IncomingMoves {
         self.table.insert(room, incoming);
     }
 
-    /// The directory has answered. `is_owned`: the room is here already, by another way. `Some`: the room is this pod's.
+    /// The directory replied, or failed to. `is_owned`: this hub has got the room in another way. `Some`: the record names this pod.
     pub fn answered(
         &mut self,
         time: Time,
@@ -166,7 +171,7 @@ impl IncomingMoves {
             Err(_) => {
                 incoming.unanswered = true;
                 if time.now < incoming.give_up {
-                    // A directory that is away may say so at once: it is asked again a little later.
+                    // A directory that is away may reply at once: retry a little later.
                     context.arm(time.now + RETRY, Timer::Incoming(room));
                     return None;
                 }
@@ -184,14 +189,14 @@ impl IncomingMoves {
         None
     }
 
-    /// Somebody looks for the room at this pod, whose swap may have been carried out late.
+    /// A client asks this pod for the room: the swap may have been applied late.
     pub fn asked_for(&mut self, context: &mut Context, room: RoomId) {
         if self.table.get(&room).is_some_and(|incoming| incoming.refused.is_some()) {
             self.due(context, room);
         }
     }
 
-    /// Whether the swap was carried out shows in the record.
+    /// The record shows whether the swap was applied.
     pub fn due(&mut self, context: &mut Context, room: RoomId) {
         if let Some(incoming) = self.table.get_mut(&room)
             && incoming.ticket.is_none()

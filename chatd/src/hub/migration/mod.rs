@@ -3,9 +3,10 @@
 //! The source freezes the room, settles its record, offers a snapshot; the target swaps the record in and then serves; the
 //! source releases the room (docs/architecture.md, Ownership).
 //!
-//! `outgoing.rs`, `pace.rs`, `moving.rs`, `incoming.rs` and `release.rs` decide, and know no hub; `source.rs`, `target.rs` and
+//! `outgoing.rs`, `balance.rs`, `pace.rs`, `moving.rs`, `incoming.rs` and `release.rs` decide, and know no hub; `source.rs`, `target.rs` and
 //! `departure.rs` carry that out.
 
+mod balance;
 mod departure;
 mod incoming;
 mod moving;

@@ -1,8 +1,8 @@
-//! One room on its way to another pod: the steps of its move at the source. Pure: no I/O, and knows no hub.
+//! The outgoing move of one room: its steps at the source. Pure: no I/O, and knows no hub.
 //!
-//! The room's record is settled, then the room is offered; the target swaps the record in, or it does not. Whatever fails in between, the
-//! record says whose the room is: until it has been read, the room stands still. If it is still this pod's, its ownership is reasserted, so
-//! that a late swap fails, and the room stays.
+//! The source settles the record, then offers the room; the target swaps the record, or declines. After any failure the record decides
+//! who owns the room, and the room is paused until the source has read it. If the room stays, the source reasserts its ownership, so that
+//! a late swap fails.
 
 use crate::hub::request::PATIENCE;
 use crate::lease::Target;
@@ -10,30 +10,30 @@ use crate::protocol::PodBoot;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// The write in flight is settled.
+    /// The write in flight is being settled.
     Settling,
-    /// The target has been offered the room.
+    /// The target has the offer.
     Offering,
-    /// The target has not taken it: the record is read.
+    /// The target did not take the room: the source reads the record.
     Checking,
-    /// It is still this pod's: that is written with an ownership one higher.
+    /// The room stays: the source writes it with an epoch one higher.
     Reasserting,
 }
 
-/// What a move needs next.
+/// The next action of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing but time, or an answer.
+    /// Wait for a reply or for the deadline.
     Wait,
-    /// The room is to be offered to the target: then [`Move::offer`].
+    /// Offer the room to the target, then call [`Move::offer`].
     Offer,
-    /// The record is to be read: then [`Move::check`].
+    /// Read the record, then call [`Move::check`].
     Check,
-    /// The room's ownership is to rise by one, and to be written.
+    /// Raise the epoch by one, and write the record.
     Reassert,
-    /// The room goes on here.
+    /// The room stays here.
     Stay,
-    /// As `Stay`: the directory has not answered in time.
+    /// As `Stay`, because the directory has not replied in time.
     Unsettled,
 }
 
@@ -42,36 +42,42 @@ pub enum Next {
 pub struct Move {
     step: Step,
     target: Target,
+    began: u64,
     until: u64,
-    /// The target has been offered the room, and may have taken it.
+    /// The target has had the offer, and may have taken the room.
     tried: bool,
 }
 
 impl Move {
     pub fn new(target: Target, now: u64) -> Self {
-        Self { step: Step::Settling, target, until: now + PATIENCE, tried: false }
+        Self { step: Step::Settling, target, began: now, until: now + PATIENCE, tried: false }
     }
 
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// When it is due (ms).
+    /// How long the room has been paused (ms).
+    pub fn took(&self, now: u64) -> u64 {
+        now.saturating_sub(self.began)
+    }
+
+    /// The deadline of the current step (ms).
     pub fn until(&self) -> u64 {
         self.until
     }
 
-    /// The record is not to be written: the target may be swapping it. If the room stays, its ownership is reasserted anyway.
+    /// Whether the source must not write the record, since the target may be swapping it. A room that stays is reasserted anyway.
     pub fn offered(&self) -> bool {
         matches!(self.step, Step::Offering | Step::Checking)
     }
 
-    /// This pod has been offered the room, and has not answered.
+    /// Whether this pod has an offer that it has not answered.
     pub fn is_offered_to(&self, boot: PodBoot) -> bool {
         self.step == Step::Offering && self.target.boot == boot
     }
 
-    /// Whether the room was ever offered to this pod.
+    /// Whether this pod has ever had an offer of the room.
     pub fn tried(&self, boot: PodBoot) -> bool {
         self.tried && self.target.boot == boot
     }
@@ -80,24 +86,24 @@ impl Move {
         (self.step, self.until) = (step, now + PATIENCE);
     }
 
-    /// The target is being offered the room now.
+    /// The source sends the offer now.
     pub fn offer(&mut self, now: u64) {
         debug_assert_eq!(self.step, Step::Settling);
         self.enter(Step::Offering, now);
         self.tried = true;
     }
 
-    /// The target does not take the room, or cannot be heard of: the record is being read now.
+    /// The target declined, or is unreachable: the source reads the record.
     pub fn check(&mut self, now: u64) {
         debug_assert_eq!(self.step, Step::Offering);
         self.enter(Step::Checking, now);
     }
 
-    /// Something is known of the record. `is_known`: no request about it is in flight; `is_written`: it says all that it should.
+    /// The record has changed state. `is_known`: no request about it is in flight; `is_written`: it equals the room's state.
     pub fn record_settled(&mut self, now: u64, is_known: bool, is_written: bool) -> Next {
         debug_assert!(is_known || !is_written);
         match self.step {
-            // The target has not got it: nobody will, once the higher ownership is written.
+            // The target does not have the room, and cannot take it once the higher epoch is written.
             Step::Checking if is_known => {
                 self.enter(Step::Reasserting, now);
                 Next::Reassert
@@ -108,8 +114,7 @@ impl Move {
         }
     }
 
-    /// The record turned out to be another than was offered, and not the target's. True: the ownership is to be reasserted with what is
-    /// written now.
+    /// The record is neither the one that was offered nor the target's. True: the next write has to reassert the ownership.
     pub fn starts_over(&mut self, now: u64) -> bool {
         let checking = self.step == Step::Checking;
         if checking {
@@ -118,7 +123,7 @@ impl Move {
         checking
     }
 
-    /// Time has passed.
+    /// The step's deadline may have passed.
     pub fn due(&mut self, now: u64) -> Next {
         if self.until > now {
             return Next::Wait;
@@ -126,7 +131,7 @@ impl Move {
         match self.step {
             Step::Offering => Next::Check,
             Step::Settling => Next::Unsettled,
-            // The target may have it: the directory is asked until it says so.
+            // The target may have the room: the source reads the record until the directory replies.
             Step::Checking | Step::Reasserting => {
                 self.until = now + PATIENCE;
                 Next::Wait
@@ -169,7 +174,7 @@ mod tests {
         assert_eq!(moving.due(PATIENCE), Next::Check);
         moving.check(PATIENCE);
         assert!(moving.offered() && moving.tried(TARGET) && !moving.is_offered_to(TARGET));
-        // The directory is silent for as long as it likes.
+        // The directory stays silent for any length of time.
         for now in [2 * PATIENCE, 3 * PATIENCE] {
             assert_eq!((moving.record_settled(now, false, false), moving.due(now)), (Next::Wait, Next::Wait));
         }

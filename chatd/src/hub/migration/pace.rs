@@ -1,33 +1,35 @@
-//! Which pod is offered the next room, and how many offers it may have open: its answers to earlier ones decide. Pure: no I/O.
+//! The pace of offers: which pod gets the next room, and how many offers it may have open, by its earlier answers. Pure: no I/O.
 //!
-//! As TCP finds its window: one more with each answer that came without a queue before it, one less with each that had to wait,
-//! and one alone, after a pause, once an offer has failed.
+//! As TCP adapts its window: one more after each answer without a queue, one less after each delayed answer, and a single one,
+//! after a pause, once an offer has failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::lease::Target;
 use crate::protocol::PodBoot;
 
-/// Offers that a pod may have open: at first, at least while it answers, and at most.
+/// Open offers of one pod: at first, the minimum while it answers, and the maximum.
 const FIRST: usize = 16;
 const LEAST: usize = 4;
 const MOST: usize = 1_024;
-/// An answer that took half as long again as the quickest one and this had to wait (ms). Rooms stand still for as long, and their
-/// clients find the new owner behind the same queue: with 3 the slowest line of 10,000 rooms met a pause of 25 to 35 ms, with 1 of 13
-/// to 18, and the rooms were gone after 1.4 s instead of 1.0 (`bench/scale --only drain`).
+/// An answer counts as delayed if it took 1.5 times as long as the quickest one plus this (ms). Rooms are paused for that time, and their
+/// clients look for the new owner behind the same queue: with 3, the slowest line of 10,000 rooms was delayed by 25 to 35 ms, with 1 by
+/// 13 to 18 ms, and all rooms had left after 1.4 s instead of 1.0 (`bench/scale --only drain`).
 const QUEUE: u64 = 1;
-/// How long a pod is left alone after an offer has failed: doubled with each failure in a row (ms).
+/// Pause after a failed offer, doubled with each further failure (ms).
 const PAUSE: u64 = 250;
 const LONGEST_PAUSE: u64 = 2_000;
 
 #[derive(Debug)]
 struct Pace {
     target: Target,
-    /// The directory has named it as one that takes rooms.
+    /// The directory lists it as a pod that takes rooms.
     listed: bool,
+    /// It has had offers since it was listed.
+    offered: bool,
     open: usize,
     window: usize,
-    /// How long the quickest answer took (ms).
+    /// The duration of its quickest answer (ms).
     quickest: Option<u64>,
     pause: u64,
     paused_until: u64,
@@ -35,7 +37,16 @@ struct Pace {
 
 impl Pace {
     fn new(target: Target) -> Self {
-        Self { target, listed: false, open: 0, window: FIRST, quickest: None, pause: PAUSE, paused_until: 0 }
+        Self {
+            target,
+            listed: false,
+            offered: false,
+            open: 0,
+            window: FIRST,
+            quickest: None,
+            pause: PAUSE,
+            paused_until: 0,
+        }
     }
 
     fn taken(&mut self, took: u64) {
@@ -49,7 +60,7 @@ impl Pace {
         };
     }
 
-    /// What was open together and fails together is one failure.
+    /// Offers that were open together count as one failure.
     fn failed(&mut self, now: u64) {
         if now >= self.paused_until {
             self.window = 1;
@@ -59,42 +70,46 @@ impl Pace {
     }
 }
 
-/// How an offer has ended.
+/// The result of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// Taken, after so many milliseconds.
+    /// The target took the room, after this many milliseconds.
     Taken(u64),
-    /// Not taken, which is known at this time (ms).
+    /// The target declined, at this time (ms).
     Failed(u64),
-    /// Something else has become of the room.
+    /// The room left in another way.
     Void,
 }
 
-/// The pods that rooms are offered to.
+/// The pods that get offers.
 #[derive(Debug, Default)]
 pub struct Targets(BTreeMap<PodBoot, Pace>);
 
 impl Targets {
-    /// What the directory lists now. What is known of other pods stays: they may be linked.
+    /// Updates the pods that the directory lists. Others keep their pace: they may be linked.
     pub fn listed(&mut self, targets: Vec<Target>) {
         self.0.values_mut().for_each(|pace| pace.listed = false);
         for target in targets {
             let pace = self.0.entry(target.boot).or_insert_with(|| Pace::new(target.clone()));
-            // What was offered since a lease was written is not in its count.
-            pace.target = Target { rooms: target.rooms.max(pace.target.rooms), ..target };
-            pace.listed = true;
+            // While offers are made, the lease was written before the last of them, so that its count lacks them. Else it is right:
+            // the pod may have lost many of its rooms since.
+            let counted = if pace.offered || pace.open > 0 { pace.target.rooms } else { 0 };
+            pace.target = Target { rooms: target.rooms.max(counted), ..target };
+            (pace.listed, pace.offered) = (true, false);
         }
     }
 
-    /// Those that the directory lists.
+    /// The listed pods.
     pub fn all_listed(&self) -> impl Iterator<Item = &Target> {
         self.0.values().filter(|pace| pace.listed).map(|pace| &pace.target)
     }
 
-    /// A pod for the next room, among those that are linked: one with the fewest rooms of those that the directory lists. Only
-    /// where each of them is left alone, and none is being linked (`dialling`), one that it does not list. The offer counts as open.
-    pub fn choose(&mut self, now: u64, linked: impl Iterator<Item = PodBoot>, dialling: bool) -> Option<Target> {
+    /// Picks a pod for the next room: the linked, listed pod with the fewest rooms. An unlisted pod only if every listed one is paused,
+    /// and never if `only_listed`. Counts the offer as open.
+    pub fn choose(&mut self, now: u64, linked: impl Iterator<Item = PodBoot>, only_listed: bool) -> Option<Target> {
         let (mut listed, mut others) = (Vec::new(), Vec::new());
+        let linked: BTreeSet<PodBoot> = linked.collect();
+        self.0.retain(|boot, pace| pace.listed || pace.open > 0 || linked.contains(boot));
         for boot in linked {
             let unknown = || Target { pod_id: boot.to_string(), boot, peer: String::new(), rooms: 0 };
             let pace = self.0.entry(boot).or_insert_with(|| Pace::new(unknown()));
@@ -102,16 +117,17 @@ impl Targets {
                 if pace.listed { listed.push(boot) } else { others.push(boot) }
             }
         }
-        let candidates = if listed.is_empty() && !dialling { others } else { listed };
+        let candidates = if listed.is_empty() && !only_listed { others } else { listed };
         let open = |boot: &PodBoot| self.0.get(boot).filter(|pace| pace.open < pace.window);
         let (_, boot) = candidates.iter().filter_map(|boot| Some((open(boot)?.target.rooms, *boot))).min()?;
         let pace = self.0.get_mut(&boot)?;
         pace.open += 1;
+        pace.offered = true;
         pace.target.rooms = pace.target.rooms.saturating_add(1);
         Some(pace.target.clone())
     }
 
-    /// Panics where the offers that count as open are not those that `offers` counts for each pod.
+    /// Panics if the open offers of a pod differ from `offers`.
     pub fn check_open(&self, offers: impl Fn(PodBoot) -> usize) {
         for (boot, pace) in &self.0 {
             assert_eq!(pace.open, offers(*boot), "open offers to {boot}");
@@ -151,15 +167,15 @@ mod tests {
         targets.listed(vec![target(1, 0)]);
         let fill = |targets: &mut Targets, now| (0..MOST).take_while(|_| chosen(targets, now) == Some(1)).count();
         assert_eq!(fill(&mut targets, 0), FIRST);
-        // Answers that come after one round trip double it.
+        // Answers after one round trip double the window.
         (0..FIRST).for_each(|_| targets.ended(PodBoot(1), Ended::Taken(200)));
         assert_eq!(fill(&mut targets, 200), 2 * FIRST);
-        // Those that had to wait make it smaller.
+        // Delayed answers shrink it.
         (0..2 * FIRST).for_each(|_| targets.ended(PodBoot(1), Ended::Taken(400)));
         assert_eq!(fill(&mut targets, 600), LEAST);
     }
 
-    /// On a quick network it is the queue that a room stands still for.
+    /// On a fast network the queue is what pauses a room.
     #[test]
     fn answers_that_wait_two_milliseconds_are_a_queue() {
         let mut targets = Targets::default();
@@ -191,11 +207,28 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_counts_by_its_lease_again_once_no_offers_are_made() {
+        let mut targets = Targets::default();
+        targets.listed(vec![target(1, 3), target(2, 900)]);
+        assert_eq!(chosen(&mut targets, 0), Some(1));
+        targets.listed(vec![target(1, 3), target(2, 10)]);
+        assert_eq!(targets.0[&PodBoot(1)].target.rooms, 4, "its lease lacks the open offer");
+        targets.ended(PodBoot(1), Ended::Taken(5));
+        targets.listed(vec![target(1, 100), target(2, 10)]);
+        assert_eq!(chosen(&mut targets, 9), Some(2), "it has had 900 once");
+        // Who is gone is forgotten.
+        targets.ended(PodBoot(2), Ended::Taken(5));
+        targets.listed(vec![target(3, 0)]);
+        assert_eq!(targets.choose(20, std::iter::once(PodBoot(3)), true).map(|target| target.boot), Some(PodBoot(3)));
+        assert_eq!(targets.0.len(), 1);
+    }
+
+    #[test]
     fn pods_that_are_not_listed_come_after_those_that_are() {
         let mut targets = Targets::default();
         targets.listed(vec![target(2, 5), target(3, 4)]);
         assert_eq!([0; 4].map(|now| chosen(&mut targets, now).unwrap()), [3, 2, 3, 2]);
-        // Each of these is full: the offer waits for an answer of theirs.
+        // Each of these is at its limit: the offer waits for an answer.
         while chosen(&mut targets, 0).is_some() {}
         assert_eq!(targets.0[&PodBoot(1)].open, 0);
         for boot in [2, 3] {

@@ -1,44 +1,34 @@
-//! How a room leaves a living pod, planned or not: what becomes of everybody who is in it or waits for it. Pure: no I/O, and knows no hub.
+//! Plans a release: what happens to each member and waiter of a room that leaves a living pod, planned or not. Pure: no I/O, and knows no hub.
 //!
-//! Clients that are connected here become relayed sessions; those that other pods relay are told to go to the new owner
-//! themselves, so that no session crosses two links. Commands that were not carried out go along.
+//! Local members become relayed sessions; remote members go to the new owner through their own entry pod, so that no session
+//! crosses two links. Commands that were not carried out go along.
 
-use crate::hub::ownership::PendingAnswer;
-use crate::hub::request::{Asked, Entry, Resuming, Waiter};
+use crate::hub::ownership::{PendingAnswer, Unfinished};
+use crate::hub::request::{Asked, Entry, PendingResume, Waiter};
 use crate::ids::{Reach, SessionId, SessionRef};
-use crate::peer_protocol::{Drop, Frame};
+use crate::peer_protocol::{Disconnect, Frame};
 use crate::protocol::{Command, Heard, PlayerName, PodBoot, SeatId};
 use crate::room::{Delivered, Membership, Room, Seat, SeatState};
 
 /// One step of a release: `Hub::take_release_step` takes them in order.
 #[derive(Debug)]
 pub enum ReleaseStep {
-    /// A client that is connected here: its session is relayed from now on. `command`: what it has asked and not been answered, with its
-    /// number for it.
+    /// Relays a local session to the new owner from now on. `command`: the command without a reply, with
+    /// the client's id for it.
     Relay { session: SessionId, membership: Membership, command: Option<(Option<u64>, Command<'static>)> },
-    /// A session of another pod is told of the new owner: its commands after `processed` were not carried out.
+    /// Sends the new owner's address to a remote member's entry pod: its commands after `processed` were not carried out.
     SendAway { to: SessionRef, processed: u64 },
-    /// The new owner is told of it.
+    /// Forwards a frame to the new owner.
     PassOn(Frame<'static>),
-    /// Somebody who has waited here looks for the room at its new owner.
+    /// A waiter searches for the room at its new owner.
     LookFor(Waiter),
-    /// A session that is relayed now looks for the new owner.
+    /// A session that is relayed from now on searches for the new owner.
     Follow(SessionId),
-    /// Frames that have waited here: those that bring a session are refused.
+    /// Refuses the queued frames that bring a session.
     Refuse(Vec<(PodBoot, Frame<'static>)>),
 }
 
-/// What a room leaves unfinished.
-#[derive(Debug)]
-pub struct Unfinished {
-    /// Answers that have waited for a write.
-    pub answers: Vec<PendingAnswer>,
-    pub resuming: Vec<Resuming>,
-    pub waiters: Vec<Waiter>,
-    pub frames: Vec<(PodBoot, Frame<'static>)>,
-}
-
-/// A client that is connected here and leaves the room: what its seat was, as its session knows it.
+/// A local client that is leaving the room: its former seat, from its session.
 #[derive(Debug, Clone, Copy)]
 pub struct LeavingSeat {
     pub name: PlayerName,
@@ -57,7 +47,7 @@ pub struct Release<'a> {
 }
 
 impl<'a> Release<'a> {
-    /// The steps by which `room` is released. `leaving`: the seat of a session whose LEAVE or QUIT waits for its answer.
+    /// The steps that release `room`. `leaving`: the seat of a session that waits for the reply to LEAVE or QUIT.
     pub fn plan(
         now: u64,
         me: PodBoot,
@@ -65,12 +55,12 @@ impl<'a> Release<'a> {
         unfinished: Unfinished,
         leaving: impl Fn(SessionId) -> Option<LeavingSeat>,
     ) -> Vec<ReleaseStep> {
-        let Unfinished { answers, resuming, waiters, frames } = unfinished;
+        let Unfinished { answers, resumes, waiters, frames } = unfinished;
         let mut release = Self { now, me, room, steps: Vec::new() };
         room.seats().iter().for_each(|seat| release.seat(seat));
         for answer in answers {
             match answer {
-                // Where its seat has gone meanwhile, it has been answered.
+                // If the seat is gone meanwhile, the client has its reply.
                 PendingAnswer::Joined { asked, seat, entry, since, .. } if room.seat(seat).is_some() => {
                     release.entry(asked, entry, since);
                 }
@@ -78,7 +68,7 @@ impl<'a> Release<'a> {
                 PendingAnswer::Joined { .. } | PendingAnswer::Exited { .. } => {}
             }
         }
-        for Resuming { asked, entry, since, .. } in resuming {
+        for PendingResume { asked, entry, since, .. } in resumes {
             release.entry(asked, entry, since);
         }
         release.steps.extend(waiters.into_iter().map(ReleaseStep::LookFor));
@@ -107,7 +97,7 @@ impl<'a> Release<'a> {
         });
     }
 
-    /// A client of this pod whose connection has ended since the room began to move: the new owner waits for it.
+    /// A local client's connection ended after the room began to move: the new owner waits for it.
     fn ended_client(&self, seat: &Seat) -> Option<Frame<'static>> {
         let (SeatState::Detached { .. }, Some(holder), Delivered::UpTo(last_seq)) =
             (seat.state, seat.holder, seat.delivered)
@@ -116,10 +106,10 @@ impl<'a> Release<'a> {
         };
         let heard = Some(Heard { timeline: self.room.timeline(), last_seq });
         let (room, relay, entry) = (self.room.id, holder.relay, Some(holder.boot));
-        (holder.boot == self.me).then_some(Frame::Closed { room, relay, drop: Drop::Lost, heard, entry })
+        (holder.boot == self.me).then_some(Frame::Closed { room, relay, disconnect: Disconnect::Lost, heard, entry })
     }
 
-    /// A JOIN or RESUME that was not answered is asked again at the new owner.
+    /// A JOIN or RESUME without a reply goes to the new owner.
     fn entry(&mut self, asked: Asked, entry: Entry, since: u64) {
         self.steps.push(match asked.by {
             Reach::Local(id) => ReleaseStep::LookFor(Waiter::entering(id, asked.id, entry, since).again(self.now)),
@@ -127,13 +117,13 @@ impl<'a> Release<'a> {
         });
     }
 
-    /// A LEAVE or QUIT that was not answered is asked again at the new owner, who may still have the seat.
+    /// A LEAVE or QUIT without a reply goes to the new owner, which may still have the seat.
     fn leaving(&mut self, asked: Asked, quit: bool, leaving: impl Fn(SessionId) -> Option<LeavingSeat>) {
         match asked.by {
             Reach::Local(session) => {
                 if let Some(LeavingSeat { name, seat, resumable }) = leaving(session) {
                     let (timeline, (position, seq)) = (self.room.timeline(), self.room.place());
-                    // It ends: nobody joins it by its key.
+                    // The session is ending: nobody can join it by its join key.
                     let membership = Membership { name, seat, resumable, key: None, timeline, position, seq };
                     let command = Some((asked.id, if quit { Command::Quit } else { Command::Leave }));
                     self.steps.push(ReleaseStep::Relay { session, membership, command });
@@ -145,7 +135,7 @@ impl<'a> Release<'a> {
         }
     }
 
-    /// Those that are relayed now attach to the new owner, once all others have been seen to.
+    /// The newly relayed sessions attach to the new owner after all other steps.
     fn follow(&mut self) {
         let relayed = self.steps.iter().filter_map(|step| match step {
             ReleaseStep::Relay { session, .. } => Some(ReleaseStep::Follow(*session)),
@@ -155,7 +145,7 @@ impl<'a> Release<'a> {
         self.steps.extend(follow);
     }
 
-    /// What waits of relayed sessions is in their entry pods as well, and they send it again; but for those that have ended.
+    /// Entry pods keep a copy of the queued frames and send them again, except those that end a session.
     fn frames(&mut self, frames: Vec<(PodBoot, Frame<'static>)>) {
         let mut refused = Vec::new();
         for (from, mut frame) in frames {

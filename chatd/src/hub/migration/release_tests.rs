@@ -19,7 +19,7 @@ fn name(text: &str) -> PlayerName {
 }
 
 fn nothing() -> Unfinished {
-    Unfinished { answers: Vec::new(), resuming: Vec::new(), waiters: Vec::new(), frames: Vec::new() }
+    Unfinished { answers: Vec::new(), resumes: Vec::new(), waiters: Vec::new(), frames: Vec::new() }
 }
 
 fn empty() -> Room {
@@ -43,7 +43,7 @@ fn room() -> Room {
         room.join_answered(SeatId(number));
     }
     room.detach(SeatId(2), Delivered::UpTo(3), 0);
-    room.disconnect(SeatId(3), Drop::Lost, Delivered::UpTo(3), true, limits.hold, 0);
+    room.disconnect(SeatId(3), Disconnect::Lost, Delivered::UpTo(3), true, limits.hold, 0);
     room
 }
 
@@ -100,7 +100,7 @@ fn who_waits_to_enter_asks_the_new_owner() {
     let joined = |seat| PendingAnswer::Joined { asked, seat, entry: entry.clone(), counts: true, since: 50 };
     // The second one's seat is gone: it has been answered.
     let answers = vec![joined(SeatId(3)), joined(SeatId(99))];
-    let resuming = Resuming {
+    let resume = PendingResume {
         seat: SeatId(0),
         asked: Asked { by: Reach::Remote(THERE), number: 1, id: None },
         entry,
@@ -108,7 +108,7 @@ fn who_waits_to_enter_asks_the_new_owner() {
         until: 0,
     };
     let waiters = vec![Waiter::attaching(SessionId { index: 10, generation: 1 }, 0, 777)];
-    let steps = plan(&room, Unfinished { answers, resuming: vec![resuming], waiters, ..nothing() });
+    let steps = plan(&room, Unfinished { answers, resumes: vec![resume], waiters, ..nothing() });
     let expected = ["look for 9 until 2100", "send 6 away after 0", "look for 10 until 777"];
     assert_eq!(lines(&steps)[3..6], expected);
 }
@@ -117,7 +117,7 @@ fn who_waits_to_enter_asks_the_new_owner() {
 fn ends_of_relayed_sessions_that_waited_are_passed_on_and_other_frames_refused() {
     let room = empty();
     let (id, heard) = (room.id, Some(Heard { timeline: Timeline(1), last_seq: 2 }));
-    let closed = |entry| Frame::Closed { room: id, relay: RelayId(11), drop: Drop::Lost, heard, entry };
+    let closed = |entry| Frame::Closed { room: id, relay: RelayId(11), disconnect: Disconnect::Lost, heard, entry };
     let credit = Frame::Credit { room: id, relay: RelayId(12), bytes: 1 };
     let frames = vec![(ENTRY, closed(None)), (ENTRY, credit), (ENTRY, closed(Some(ME)))];
     let steps = plan(&room, Unfinished { frames, ..nothing() });

@@ -1,11 +1,13 @@
-//! The source of planned moves: its rooms go to other pods, and its clients after them, as `outgoing.rs` and `moving.rs` decide. Pure: no I/O.
+//! The source of planned moves: carries out what `outgoing.rs` and `moving.rs` decide for its rooms and clients. Pure: no I/O.
 
+use super::balance::Surplus;
 use super::moving::Next;
 use super::outgoing::{Look, Outgoing};
+use crate::directory::{Answer, NoAnswer};
 use crate::hub::ownership::Owned;
-use crate::hub::session::Place;
+use crate::hub::session::SessionState;
 use crate::hub::{Hub, Notice, Timer};
-use crate::ids::{SessionId, Time};
+use crate::ids::{RoomIndex, SessionId, Time};
 use crate::lease::Target;
 use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, Ownership, PodBoot, RoomId};
@@ -25,9 +27,9 @@ impl Hub {
             return;
         };
         if is_over {
-            let rooms: Vec<usize> = self.rooms.iter().map(|(key, _)| key).collect();
-            for key in rooms {
-                self.abandon(time, key, ErrorCode::ShuttingDown);
+            let rooms: Vec<RoomIndex> = self.rooms.iter().map(|(index, _)| index).collect();
+            for index in rooms {
+                self.abandon(time, index, ErrorCode::ShuttingDown);
             }
         } else {
             if self.outgoing.is_alone(&self.context) {
@@ -52,20 +54,46 @@ impl Hub {
             };
             let goes =
                 || self.outgoing.sends_away(time.now, id) && session.quiet(self.outgoing.is_patient(time.now, id));
-            match session.place {
-                Place::Closing => {}
+            match session.state {
+                SessionState::Closing => {}
                 _ if all => self.fail(time, id, ErrorCode::ShuttingDown),
-                Place::Relayed(_) => self.leave_if_idle(time, id),
-                Place::Outside if goes() => self.fail_quietly(time, id, Some(ErrorCode::ShuttingDown)),
+                SessionState::Relayed(_) => self.leave_if_idle(time, id),
+                SessionState::Outside if goes() => self.fail_quietly(time, id, Some(ErrorCode::ShuttingDown)),
                 _ => {}
             }
         }
     }
 
     fn end_deserted(&mut self, time: Time) {
-        let deserted = self.rooms.iter().filter(|(_, owned)| owned.is_deserted()).map(|(key, _)| key);
-        for key in deserted.collect::<Vec<_>>() {
-            self.abandon(time, key, ErrorCode::ShuttingDown);
+        let deserted = self.rooms.iter().filter(|(_, owned)| owned.is_deserted()).map(|(index, _)| index);
+        for index in deserted.collect::<Vec<_>>() {
+            self.abandon(time, index, ErrorCode::ShuttingDown);
+        }
+    }
+
+    // ---- balance
+
+    pub(in crate::hub) fn balance_due(&mut self, time: Time) {
+        if !self.outgoing.is_draining() {
+            let surplus = self.outgoing.balance.due(time, &mut self.context, self.rooms.len() as u64);
+            self.give_away(time, surplus);
+        }
+    }
+
+    pub(in crate::hub) fn leases_listed(&mut self, time: Time, answer: Result<Answer, NoAnswer>) {
+        if !self.outgoing.is_draining() {
+            let rooms = self.rooms.len() as u64;
+            let surplus = self.outgoing.balance.pods_listed(time, &mut self.context, answer, rooms);
+            self.give_away(time, surplus);
+        }
+    }
+
+    /// The quietest rooms are offered to pods with fewer.
+    fn give_away(&mut self, time: Time, surplus: Option<Surplus>) {
+        if let Some(surplus) = surplus {
+            let stay = self.context.settings.limits.balance.stay;
+            self.outgoing.give_away(self.rooms.quietest(surplus.rooms, time.now, stay), surplus.targets);
+            self.move_rooms(time);
         }
     }
 
@@ -81,62 +109,63 @@ impl Hub {
         self.next_moves(time);
     }
 
-    /// As before, of the rooms that are known to wait.
+    /// As before, for the rooms that are known to wait.
     fn next_moves(&mut self, time: Time) {
-        // What stays at once is offered again later.
+        // A room that stays is offered again later.
         for _ in 0..self.outgoing.waiting() {
             let can_move = |room| self.rooms.of(room).is_some_and(Owned::can_move);
             let Some((room, target)) = self.outgoing.next_offer(time.now, &self.context, can_move) else {
                 return;
             };
-            if let Some(key) = self.rooms.key(room) {
-                self.start_move(time, key, target);
+            if let Some(index) = self.rooms.index_of(room) {
+                self.context.counters.balance_migrations += u64::from(!self.outgoing.is_draining());
+                self.start_move(time, index, target);
             }
         }
     }
 
-    fn start_move(&mut self, time: Time, key: usize, target: Target) {
-        if let Some(owned) = self.rooms.get_mut(key) {
+    fn start_move(&mut self, time: Time, index: RoomIndex, target: Target) {
+        if let Some(owned) = self.rooms.get_mut(index) {
             owned.begin_move(time.now, target);
         }
-        self.write(time, key);
-        self.move_settled(time, key);
-        self.arm_room(time, key);
+        self.write(time, index);
+        self.move_settled(time, index);
+        self.arm_room(time, index);
     }
 
-    /// What the directory has is known, and perhaps as it should be.
-    pub(in crate::hub) fn move_settled(&mut self, time: Time, key: usize) {
-        let next = self.rooms.get_mut(key).map(|owned| owned.move_settled(time.now));
-        self.go_on_moving(time, key, next.unwrap_or(Next::Wait));
+    /// The record has reached a known state.
+    pub(in crate::hub) fn move_settled(&mut self, time: Time, index: RoomIndex) {
+        let next = self.rooms.get_mut(index).map(|owned| owned.move_settled(time.now));
+        self.go_on_moving(time, index, next.unwrap_or(Next::Wait));
     }
 
-    pub(in crate::hub) fn move_due(&mut self, time: Time, key: usize) {
-        let next = self.rooms.get_mut(key).map(|owned| owned.move_due(time.now));
-        self.go_on_moving(time, key, next.unwrap_or(Next::Wait));
+    pub(in crate::hub) fn move_due(&mut self, time: Time, index: RoomIndex) {
+        let next = self.rooms.get_mut(index).map(|owned| owned.move_due(time.now));
+        self.go_on_moving(time, index, next.unwrap_or(Next::Wait));
     }
 
-    fn go_on_moving(&mut self, time: Time, key: usize, next: Next) {
+    fn go_on_moving(&mut self, time: Time, index: RoomIndex, next: Next) {
         match next {
             Next::Wait => {}
-            Next::Offer => self.offer(time, key),
-            Next::Check => self.check_move(time, key),
+            Next::Offer => self.offer(time, index),
+            Next::Check => self.check_move(time, index),
             Next::Reassert => {
                 self.context.counters.outgoing_migrations_failed += 1;
-                if let Some(owned) = self.rooms.get_mut(key) {
-                    owned.claim();
+                if let Some(owned) = self.rooms.get_mut(index) {
+                    owned.reassert();
                 }
-                self.write(time, key);
+                self.write(time, index);
             }
-            Next::Stay => self.stay(time, key),
+            Next::Stay => self.stay(time, index),
             Next::Unsettled => {
                 self.context.directory_answers = false;
-                self.stay(time, key);
+                self.stay(time, index);
             }
         }
     }
 
-    fn offer(&mut self, time: Time, key: usize) {
-        let Some(owned) = self.rooms.get_mut(key) else {
+    fn offer(&mut self, time: Time, index: RoomIndex) {
+        let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
         let (room, record) = (owned.room.id, owned.stored().cloned());
@@ -146,12 +175,12 @@ impl Hub {
         let boot = moving.target().boot;
         let Some(record) = record.filter(|_| self.context.peers.is_up(boot) && self.outgoing.sent(time.now, room))
         else {
-            return self.stay(time, key);
+            return self.stay(time, index);
         };
         moving.offer(time.now);
         let snapshot = owned.room.snapshot(owned.ownership(), &record, time.now);
         self.context.peers.send(boot, &Frame::MigrateOffer { room, snapshot });
-        self.arm_room(time, key);
+        self.arm_room(time, index);
     }
 
     pub(in crate::hub) fn offer_answered(
@@ -162,52 +191,52 @@ impl Hub {
         basis: Ownership,
         taken: Option<Owner>,
     ) {
-        let Some(key) = self.rooms.key(room) else {
+        let Some(index) = self.rooms.index_of(room) else {
             return;
         };
-        let Some(owned) = self.rooms.get(key).filter(|owned| owned.ownership() == basis) else {
+        let Some(owned) = self.rooms.get(index).filter(|owned| owned.ownership() == basis) else {
             return;
         };
         match taken {
             Some(owner) if owner.ownership > owned.ownership() => {
                 self.outgoing.taken(time.now, room);
-                self.release_to(time, key, owner);
+                self.release_to(time, index, owner);
                 self.next_moves(time);
             }
-            None if owned.is_offered_to(from) => self.check_move(time, key),
+            None if owned.is_offered_to(from) => self.check_move(time, index),
             _ => {}
         }
     }
 
-    /// The target does not take the room: what the record says is looked at before anything else.
-    fn check_move(&mut self, time: Time, key: usize) {
-        if let Some(owned) = self.rooms.get_mut(key)
+    /// The target declines the room: the hub reads the record before it does anything else.
+    fn check_move(&mut self, time: Time, index: RoomIndex) {
+        if let Some(owned) = self.rooms.get_mut(index)
             && let Some(moving) = owned.moving_mut()
         {
             moving.check(time.now);
             let (to, room) = (moving.target().pod_id.clone(), owned.room.id);
             self.outgoing.failed(time.now, room);
             self.context.log(Notice::MoveFailed { room, to });
-            self.read_own_record(time, key);
-            self.arm_room(time, key);
+            self.read_own_record(time, index);
+            self.arm_room(time, index);
         }
     }
 
     pub(in crate::hub) fn move_peer_away(&mut self, time: Time, boot: PodBoot) {
-        let offered = self.rooms.iter().filter(|(_, owned)| owned.is_offered_to(boot)).map(|(key, _)| key);
-        for key in offered.collect::<Vec<_>>() {
-            self.check_move(time, key);
+        let offered = self.rooms.iter().filter(|(_, owned)| owned.is_offered_to(boot)).map(|(index, _)| index);
+        for index in offered.collect::<Vec<_>>() {
+            self.check_move(time, index);
         }
     }
 
-    /// No other pod has the room, nor will have: it goes on here until it is offered again.
-    fn stay(&mut self, time: Time, key: usize) {
-        if let Some(owned) = self.rooms.get_mut(key) {
+    /// No other pod has the room, nor will have it: the room stays until its next offer.
+    fn stay(&mut self, time: Time, index: RoomIndex) {
+        if let Some(owned) = self.rooms.get_mut(index) {
             owned.end_move();
             self.outgoing.stays(owned.room.id);
         }
-        self.write(time, key);
-        self.ready_again(time, key);
-        self.arm_room(time, key);
+        self.write(time, index);
+        self.ready_again(time, index);
+        self.arm_room(time, index);
     }
 }

@@ -1,4 +1,4 @@
-//! A room that another pod moves to here: whether it is taken, and how it begins to be served. Pure: no I/O.
+//! The target of a planned move: accepts or declines the room, and begins to serve it. Pure: no I/O.
 
 use super::incoming::{Taken, refuse_offer};
 use crate::directory::{Answer, NoAnswer};
@@ -11,12 +11,12 @@ use crate::room::Snapshot;
 
 impl Hub {
     pub(in crate::hub) fn migration_offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
-        // Its lease may be seen by others before it knows itself that it has one, by which it would notice a freeze.
+        // Other pods may see this pod's lease before the pod itself does, and without it the pod could not notice a freeze.
         let refuse = !self.context.serves()
             || !self.context.directory_answers
             || snapshot.is_nonsense()
             || self.outgoing.is_draining()
-            || self.rooms.key(room).is_some()
+            || self.rooms.index_of(room).is_some()
             || self.incoming.contains(room);
         let slot = if refuse {
             None
@@ -38,7 +38,7 @@ impl Hub {
         ticket: Ticket,
         answer: Result<Answer, NoAnswer>,
     ) {
-        let is_owned = self.rooms.key(room).is_some();
+        let is_owned = self.rooms.index_of(room).is_some();
         let taken = self.incoming.answered(time, &mut self.context, room, ticket, answer, is_owned);
         if let Some(taken) = taken {
             self.serve_taken(time, taken);
@@ -52,15 +52,15 @@ impl Hub {
         if owned.room.position() == 0 {
             owned.note_unentered(self.context.settings.slots.note_unentered(time.now, room));
         }
-        let key = self.rooms.own(&mut self.context, owned);
+        let index = self.rooms.own(&mut self.context, owned);
         self.context.notify_former_owners(time, room, &record, &owner);
         self.context.counters.incoming_migrations += 1;
         self.context.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });
-        self.suspend_if_lapsed(time, key, asked);
-        self.arm_room(time, key);
+        self.suspend_if_lapsed(time, index, asked);
+        self.arm_room(time, index);
         self.context.peers.send(from, &Frame::MigrateAnswer { room, from: basis, taken: Some(owner) });
         for waiter in self.search.end(&mut self.context, room, ErrorCode::Unavailable) {
-            self.serve_waiter(time, key, &waiter);
+            self.serve_waiter(time, index, &waiter);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What a hub does for its owned rooms: what they decide is carried out, and told to those who wait. Pure: no I/O.
+//! What a hub does for its owned rooms: carries out their decisions and replies to the waiting clients. Pure: no I/O.
 
 use super::owned::Owned;
-use super::pending::PendingAnswer;
+use super::pending::{PendingAnswer, Unfinished};
 use super::phase::{Phase, TimedOut};
 use super::upkeep::RoomAction;
 use crate::directory::{Answer as Reply, NoAnswer};
@@ -9,20 +9,20 @@ use crate::hub::Hub;
 use crate::hub::interface::Notice;
 use crate::hub::remote_members::refuse_frames;
 use crate::hub::request::Requester;
-use crate::hub::session::{Place, Session};
-use crate::ids::{SessionId, Ticket, Time};
+use crate::hub::session::{Session, SessionState};
+use crate::ids::{RoomIndex, SessionId, Ticket, Time};
 use crate::protocol::{ErrorCode, Ownership, RoomId};
 use crate::room::RoomEvent;
 
 impl Hub {
-    /// Carries out what a room's record has led to.
+    /// Carries out the action that a record led to.
     fn room_action(&mut self, time: Time, action: Option<RoomAction>) {
         match action {
             None => {}
-            Some(RoomAction::Confirm { key, version }) => self.confirmed(time, key, version),
-            Some(RoomAction::Release { key, to }) => self.release_to(time, key, to),
-            Some(RoomAction::Close { key }) => self.room_closed(time, key),
-            Some(RoomAction::RetryWithNewId { key }) => self.create_with_new_id(time, key),
+            Some(RoomAction::Confirm { index, version }) => self.confirmed(time, index, version),
+            Some(RoomAction::Release { index, to }) => self.release_to(time, index, to),
+            Some(RoomAction::Close { index }) => self.room_closed(time, index),
+            Some(RoomAction::RetryWithNewId { index }) => self.create_with_new_id(time, index),
         }
     }
 
@@ -39,8 +39,8 @@ impl Hub {
         self.room_action(time, action);
     }
 
-    pub(in crate::hub) fn write(&mut self, time: Time, key: usize) {
-        let action = self.rooms.write(&mut self.context, key);
+    pub(in crate::hub) fn write(&mut self, time: Time, index: RoomIndex) {
+        let action = self.rooms.write(&mut self.context, index);
         self.room_action(time, action);
     }
 
@@ -50,58 +50,58 @@ impl Hub {
         }
     }
 
-    pub(in crate::hub) fn read_own_record(&mut self, time: Time, key: usize) {
-        self.rooms.read_record(&mut self.context, time, key);
+    pub(in crate::hub) fn read_own_record(&mut self, time: Time, index: RoomIndex) {
+        self.rooms.read_record(&mut self.context, time, index);
     }
 
-    pub(in crate::hub) fn claim_above(&mut self, time: Time, key: usize, dead: Ownership) {
-        let action = self.rooms.claim_above(&mut self.context, key, dead);
+    pub(in crate::hub) fn reassert_above(&mut self, time: Time, index: RoomIndex, dead: Ownership) {
+        let action = self.rooms.reassert_above(&mut self.context, index, dead);
         self.room_action(time, action);
     }
 
-    /// The directory holds what this pod believes, up to `version`.
-    fn confirmed(&mut self, time: Time, key: usize, version: Option<u64>) {
-        let Some(confirmed) = self.rooms.confirm(&mut self.context, time, key, version) else {
+    /// The directory has confirmed the room's state up to `version`.
+    fn confirmed(&mut self, time: Time, index: RoomIndex, version: Option<u64>) {
+        let Some(confirmed) = self.rooms.confirm(&mut self.context, time, index, version) else {
             return;
         };
         if let Some((requester, room)) = confirmed.created {
             self.created(time, requester, Ok(room));
         }
-        self.give_released(time, key);
-        self.write(time, key);
+        self.give_released(time, index);
+        self.write(time, index);
         if confirmed.resumes {
-            self.ready_again(time, key);
+            self.ready_again(time, index);
         }
-        self.move_settled(time, key);
-        self.arm_room(time, key);
+        self.move_settled(time, index);
+        self.arm_room(time, index);
     }
 
     // ---- the lease
 
-    /// Before each batch: has this pod been frozen for so long that others may have taken its rooms?
+    /// Called before each batch: suspends every room if the pod was frozen so long that other pods may have taken its rooms over.
     pub(in crate::hub) fn begin(&mut self, time: Time) {
         if self.context.notice_lapse(time) {
-            let rooms = self.rooms.keys();
+            let rooms = self.rooms.indexes();
             if !rooms.is_empty() {
                 self.context.counters.lease_lapses += 1;
                 self.context.log(Notice::LeaseLapsed { rooms: rooms.len() });
             }
-            for key in rooms {
-                self.suspend(time, key);
+            for index in rooms {
+                self.suspend(time, index);
             }
         }
     }
 
-    fn suspend(&mut self, time: Time, key: usize) {
-        self.rooms.suspend(&mut self.context, time, key);
+    fn suspend(&mut self, time: Time, index: RoomIndex) {
+        self.rooms.suspend(&mut self.context, time, index);
         self.pump_checks(time);
     }
 
-    /// A room has come here by a swap that was asked for at `asked`. If the lease has lapsed since, others may have taken it again
-    /// before the answer was looked at: it waits like the rooms that were here before.
-    pub(in crate::hub) fn suspend_if_lapsed(&mut self, time: Time, key: usize, asked: u64) {
+    /// A room arrived by a swap that was sent at `asked`. If the lease has lapsed since, another pod may have taken the room over before
+    /// the reply came: the room waits for its record, as the older rooms do.
+    pub(in crate::hub) fn suspend_if_lapsed(&mut self, time: Time, index: RoomIndex, asked: u64) {
         if self.context.has_lapsed_since(asked) {
-            self.suspend(time, key);
+            self.suspend(time, index);
         }
     }
 
@@ -115,63 +115,62 @@ impl Hub {
         self.pump_checks(time);
     }
 
-    pub(in crate::hub) fn claim_all(&mut self, time: Time) {
-        self.rooms.claim_all(&mut self.context);
+    pub(in crate::hub) fn reassert_all(&mut self, time: Time) {
+        self.rooms.reassert_all(&mut self.context);
         self.pump_checks(time);
     }
 
     // ---- answers
 
-    pub(in crate::hub) fn answer_after_write(&mut self, time: Time, key: usize, answer: PendingAnswer) {
-        if let Some(owned) = self.rooms.get_mut(key) {
+    pub(in crate::hub) fn answer_after_write(&mut self, time: Time, index: RoomIndex, answer: PendingAnswer) {
+        if let Some(owned) = self.rooms.get_mut(index) {
             owned.answer_after_write(time.now, answer);
         }
-        self.write(time, key);
+        self.write(time, index);
         if !self.context.settings.rules.answer_after_write {
-            for answer in self.rooms.get_mut(key).map(Owned::take_answers).unwrap_or_default() {
-                self.give(time, key, answer);
+            for answer in self.rooms.get_mut(index).map(Owned::take_answers).unwrap_or_default() {
+                self.give(time, index, answer);
             }
         }
-        self.arm_room(time, key);
+        self.arm_room(time, index);
     }
 
-    /// Gives the answers whose write is done, or that have waited long enough.
-    fn give_released(&mut self, time: Time, key: usize) {
-        while let Some(answer) = self.rooms.get_mut(key).and_then(|owned| owned.next_released(time.now)) {
-            self.give(time, key, answer);
+    /// Sends the answers whose write is done, or whose deadline has passed.
+    fn give_released(&mut self, time: Time, index: RoomIndex) {
+        while let Some(answer) = self.rooms.get_mut(index).and_then(|owned| owned.next_released(time.now)) {
+            self.give(time, index, answer);
         }
     }
 
-    fn give(&mut self, time: Time, key: usize, answer: PendingAnswer) {
+    fn give(&mut self, time: Time, index: RoomIndex, answer: PendingAnswer) {
         match answer {
-            PendingAnswer::Joined { asked, seat, counts, .. } => self.joined(time, key, asked, seat, counts),
-            PendingAnswer::Left { asked, quit } => self.has_left(time, key, asked, quit),
+            PendingAnswer::Joined { asked, seat, counts, since, .. } => {
+                self.joined(time, index, asked, seat, (counts, since));
+            }
+            PendingAnswer::Left { asked, quit } => self.has_left(time, index, asked, quit),
             PendingAnswer::Exited { name, reason } => {
-                self.announce(time, key, None, RoomEvent::Exited(name, reason));
+                self.announce(time, index, None, RoomEvent::Exited(name, reason));
             }
         }
     }
 
     // ---- a room's end
 
-    pub(in crate::hub) fn disown(&mut self, key: usize) -> Option<Owned> {
-        let owned = self.rooms.remove(key)?;
+    pub(in crate::hub) fn disown(&mut self, index: RoomIndex) -> Option<Owned> {
+        let owned = self.rooms.remove(index)?;
         self.outgoing.is_over(owned.room.id);
         Some(owned)
     }
 
-    /// The room that was being created has an id that another one has.
-    fn create_with_new_id(&mut self, time: Time, key: usize) {
-        let Some(owned) = self.disown(key) else {
+    /// Another room already has the id of the new room.
+    fn create_with_new_id(&mut self, time: Time, index: RoomIndex) {
+        let Some(mut owned) = self.disown(index) else {
             return;
         };
-        // Whoever has guessed the id means the room of the pod that has it.
-        for waiter in owned.waiters {
-            self.look_for(time, owned.room.id, waiter);
-        }
-        refuse_frames(&mut self.context, owned.frames);
+        // A client that guessed the id wants the room of the pod that has it.
+        self.search_instead(time, &mut owned);
         match owned.phase {
-            // Who asked has said which id it is to have.
+            // The requesting pod chose the id.
             Phase::Creating { requester: requester @ Requester::Pod { .. }, .. } => {
                 self.created(time, requester, Err(ErrorCode::Unavailable));
             }
@@ -180,96 +179,103 @@ impl Hub {
         }
     }
 
-    /// The new room's record could not be written in time.
-    fn creation_timed_out(&mut self, time: Time, key: usize, requester: Requester) {
-        if let Some(owned) = self.disown(key) {
-            for waiter in owned.waiters {
+    /// The record of the new room was not written in time.
+    fn creation_timed_out(&mut self, time: Time, index: RoomIndex, requester: Requester) {
+        if let Some(mut owned) = self.disown(index) {
+            let Unfinished { waiters, frames, .. } = owned.take_unfinished();
+            for waiter in waiters {
                 self.turn_away(time, &waiter, ErrorCode::Unavailable);
             }
-            refuse_frames(&mut self.context, owned.frames);
+            refuse_frames(&mut self.context, frames);
         }
         self.created(time, requester, Err(ErrorCode::Unavailable));
     }
 
-    fn room_closed(&mut self, time: Time, key: usize) {
-        if let Some(owned) = self.disown(key) {
+    fn room_closed(&mut self, time: Time, index: RoomIndex) {
+        if let Some(mut owned) = self.disown(index) {
             self.context.counters.rooms_closed += 1;
             self.context.counters.rooms_made_way += u64::from(owned.has_made_way());
             self.context.log(Notice::Closed { room: owned.room.id });
-            for waiter in owned.waiters {
-                self.look_for(time, owned.room.id, waiter);
-            }
-            refuse_frames(&mut self.context, owned.frames);
+            self.search_instead(time, &mut owned);
         }
+    }
+
+    /// The room is gone from this hub: its waiters search for it, and the frames that bring sessions are refused.
+    fn search_instead(&mut self, time: Time, owned: &mut Owned) {
+        let Unfinished { waiters, frames, .. } = owned.take_unfinished();
+        for waiter in waiters {
+            self.look_for(time, owned.room.id, waiter);
+        }
+        refuse_frames(&mut self.context, frames);
     }
 
     // ---- time
 
-    pub(in crate::hub) fn arm_room(&mut self, time: Time, key: usize) {
-        self.rooms.arm(&mut self.context, time, key);
+    pub(in crate::hub) fn arm_room(&mut self, time: Time, index: RoomIndex) {
+        self.rooms.arm(&mut self.context, time, index);
     }
 
     pub(in crate::hub) fn room_due(&mut self, time: Time, room: RoomId) {
-        let Some(key) = self.rooms.key(room) else {
+        let Some(index) = self.rooms.index_of(room) else {
             return;
         };
-        match self.rooms.take_timed_out(time, key) {
-            Some(TimedOut::Creation(requester)) => return self.creation_timed_out(time, key, requester),
-            Some(TimedOut::Closing) => return self.room_closed(time, key),
-            Some(TimedOut::Confirmation) => self.ready_again(time, key),
+        match self.rooms.take_timed_out(time, index) {
+            Some(TimedOut::Creation(requester)) => return self.creation_timed_out(time, index, requester),
+            Some(TimedOut::Closing) => return self.room_closed(time, index),
+            Some(TimedOut::Confirmation) => self.ready_again(time, index),
             None => {}
         }
-        self.give_released(time, key);
-        self.waiters_due(time, key);
-        self.resuming_due(time, key);
-        self.seats_due(time, key);
-        self.move_due(time, key);
-        if self.rooms.key(room) != Some(key) {
+        self.give_released(time, index);
+        self.waiters_due(time, index);
+        self.resuming_due(time, index);
+        self.seats_due(time, index);
+        self.move_due(time, index);
+        if self.rooms.index_of(room) != Some(index) {
             return;
         }
-        if self.rooms.is_to_close(&self.context, time, key) {
-            let action = self.rooms.delete(&mut self.context, time, key);
+        if self.rooms.is_to_close(&self.context, time, index) {
+            let action = self.rooms.delete(&mut self.context, time, index);
             return self.room_action(time, action);
         }
-        let action = self.rooms.hold_due(&mut self.context, time, key);
+        let action = self.rooms.hold_due(&mut self.context, time, index);
         self.room_action(time, action);
-        let action = self.rooms.check_due(&mut self.context, time, key);
+        let action = self.rooms.check_due(&mut self.context, time, index);
         self.room_action(time, action);
         self.pump_checks(time);
-        self.arm_room(time, key);
+        self.arm_room(time, index);
     }
 
     // ---- a room goes on
 
-    /// Whether what is queued for a session has to wait: its room's owner is not sure that it still is.
+    /// Whether the session's queued output has to wait, because its room's ownership is unconfirmed.
     pub(in crate::hub) fn output_waits(&self, session: &Session) -> bool {
-        let key = match session.place {
-            Place::Seated { key, .. } => Some(key),
-            // What it was told before it wanted to leave.
-            Place::Leaving { .. } => session.room.and_then(|room| self.rooms.key(room)),
+        let index = match session.state {
+            SessionState::Seated { index, .. } => Some(index),
+            // Output from before the client asked to leave.
+            SessionState::Leaving { .. } => session.room.and_then(|room| self.rooms.index_of(room)),
             _ => None,
         };
-        key.and_then(|key| self.rooms.get(key)).is_some_and(Owned::is_suspended)
+        index.and_then(|index| self.rooms.get(index)).is_some_and(Owned::is_suspended)
     }
 
-    /// Commands that waited are carried out, and output that waited goes out.
-    pub(in crate::hub) fn ready_again(&mut self, time: Time, key: usize) {
-        let Some(owned) = self.rooms.get_mut(key) else {
+    /// The room is ready: carries out the waiting commands and lets the waiting output go.
+    pub(in crate::hub) fn ready_again(&mut self, time: Time, index: RoomIndex) {
+        let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
         let local: Vec<SessionId> = owned.local_members().collect();
-        // What has been said goes out, even if the room is on its way to another pod and takes no commands.
+        // Queued output goes out even if the room is moving to another pod and takes no commands.
         for id in &local {
             self.sessions.mark_dirty(*id);
         }
-        let Some(waiting) = owned.take_waiting() else {
+        let Some((frames, waiters)) = owned.take_ready() else {
             return;
         };
-        for (from, frame) in waiting.frames {
+        for (from, frame) in frames {
             self.frame_came(time, from, frame);
         }
-        for waiter in waiting.waiters {
-            self.serve_waiter(time, key, &waiter);
+        for waiter in waiters {
+            self.serve_waiter(time, index, &waiter);
         }
         for id in local {
             self.sessions.wake(id);

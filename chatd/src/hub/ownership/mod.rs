@@ -1,10 +1,10 @@
-//! The rooms that are owned here: their records are written, checked and claimed again. Pure: no I/O.
+//! The rooms that this hub owns: it writes, checks and reasserts their records. Pure: no I/O.
 //!
-//! One request about a room's record is in flight at a time. What changes meanwhile goes out with the next write; answers wait
-//! for the write that holds what they say, or 2 s. An unanswered write is settled by reading.
+//! One request about a room's record is in flight at a time. Later changes go with the next write; answers wait for the write that
+//! holds what they promise, or 2 s. An unanswered write is settled by reading.
 //!
-//! A room ([`Owned`]) decides about itself, [`super::rooms::Rooms`] about what takes a request or a timer (`upkeep.rs`); what a hub has to do then,
-//! it is told by a [`RoomAction`] (`life.rs`).
+//! A room ([`Owned`]) decides for itself; [`super::rooms::Rooms`] decides where a request or a timer is needed (`upkeep.rs`), and returns
+//! a [`RoomAction`] that the hub carries out (`life.rs`).
 
 mod life;
 mod moves;
@@ -13,12 +13,13 @@ mod pending;
 mod phase;
 mod record_sync;
 mod upkeep;
+mod waiting;
 
 pub use super::context::RETRY;
 pub use owned::Owned;
-pub use pending::PendingAnswer;
+pub use pending::{PendingAnswer, Unfinished};
 pub use record_sync::LATE_SWAP_CHECK;
 
-/// That a seat is held is written this long after its JOIN was answered (ms), if no other write takes it along before: those who
-/// come together need one write.
+/// Delay between the reply to JOIN and the write that marks its seat as held (ms), unless another write comes first: clients that join
+/// together then share one write.
 const HOLD_WITHIN: u64 = 100;

@@ -9,7 +9,7 @@ use crate::hub::capacity::RoomSlots;
 use crate::hub::ownership::record_sync::Write;
 use crate::hub::request::Asked;
 use crate::ids::{SessionId, Ticket};
-use crate::protocol::ExitReason;
+use crate::protocol::{ExitReason, PodBoot};
 use crate::record::{Owner, Record};
 
 const ME: PodBoot = PodBoot(1);
@@ -63,7 +63,7 @@ fn write(owned: &mut Owned, ticket: u64) {
 /// That write is done.
 fn written(owned: &mut Owned, ticket: u64) {
     owned.record.replied(Ticket(ticket), owned.ownership, Ok(Answer::Done));
-    owned.confirm(Some(owned.record.version()), true);
+    owned.confirm(0, Some(owned.record.version()), true);
 }
 
 #[test]
@@ -73,14 +73,14 @@ fn answers_wait_for_the_write_that_holds_them() {
     let first = owned.record.version();
     write(&mut owned, 1);
     owned.answer_after_write(0, exited("bob"));
-    owned.claim();
+    owned.reassert();
     assert!(released(&mut owned, 0).is_empty(), "nothing is written");
     owned.record.replied(Ticket(1), held(7), Ok(Answer::Done));
-    owned.confirm(Some(first), true);
+    owned.confirm(0, Some(first), true);
     assert_eq!(released(&mut owned, 0), ["alice"], "bob's end goes out with the next write");
     write(&mut owned, 2);
     owned.record.replied(Ticket(2), owned.ownership(), Ok(Answer::Done));
-    owned.confirm(Some(owned.record.version()), true);
+    owned.confirm(0, Some(owned.record.version()), true);
     assert_eq!(released(&mut owned, 0), ["bob"]);
     owned.check_invariants();
 }
@@ -100,11 +100,11 @@ fn an_answer_waits_no_longer_than_clients_do() {
 fn a_lapse_of_the_lease_suspends_until_the_record_is_confirmed_under_a_lease() {
     let mut owned = serving();
     owned.suspend(100);
-    assert!(!owned.ready() && owned.take_waiting().is_none());
-    assert!(!owned.confirm(None, false), "another pod may have found the lease missing");
+    assert!(!owned.ready() && owned.take_ready().is_none());
+    assert!(!owned.confirm(0, None, false), "another pod may have found the lease missing");
     assert!(owned.is_suspended());
-    assert!(owned.confirm(None, true) && owned.ready());
-    assert!(!owned.confirm(None, true), "it goes on once");
+    assert!(owned.confirm(0, None, true) && owned.ready());
+    assert!(!owned.confirm(0, None, true), "it goes on once");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_suspended_room_answers_nothing_and_goes_on_in_the_end() {
     owned.answer_after_write(0, exited("alice"));
     owned.suspend(10);
     assert!(released(&mut owned, PATIENCE).is_empty(), "the seat may be another owner's by now");
-    assert!(!owned.confirm(None, true), "what alice was told is not written");
+    assert!(!owned.confirm(0, None, true), "what alice was told is not written");
     assert_eq!(owned.take_timed_out(PATIENCE + 9), None);
     assert_eq!(owned.take_timed_out(PATIENCE + 10), Some(TimedOut::Confirmation));
     assert!(owned.ready());
@@ -121,15 +121,15 @@ fn a_suspended_room_answers_nothing_and_goes_on_in_the_end() {
 }
 
 #[test]
-fn it_is_claimed_above_a_dead_owner_and_above_nobody_else() {
+fn a_room_is_reasserted_above_a_dead_owner_only() {
     let dead = |epoch| Ownership { epoch, boot: PodBoot(9) };
     let mut owned = serving();
-    assert!(!owned.claim_above(dead(6)) && !owned.claim_above(dead(MAX_EPOCH)));
+    assert!(!owned.reassert_above(dead(6)) && !owned.reassert_above(dead(MAX_EPOCH)));
     assert_eq!(owned.ownership(), held(7));
-    assert!(owned.claim_above(dead(7)), "the higher boot is higher");
+    assert!(owned.reassert_above(dead(7)), "the higher boot is higher");
     assert_eq!(owned.ownership(), held(8));
-    assert!(owned.claim_above(dead(20)) && owned.record.wants_write());
-    assert!(owned.claim_after_loss());
+    assert!(owned.reassert_above(dead(20)) && owned.record.wants_write());
+    assert!(owned.reassert_after_loss());
     assert_eq!(owned.ownership(), held(22));
 }
 
@@ -182,7 +182,7 @@ fn that_a_seat_is_held_is_written_soon_and_once_for_all() {
     assert!(!owned.hold_seats(HOLD_WITHIN - 1));
     owned.suspend(HOLD_WITHIN - 1);
     assert!(!owned.hold_seats(HOLD_WITHIN), "the room waits for its record");
-    owned.confirm(None, true);
+    owned.confirm(0, None, true);
     assert!(owned.hold_seats(HOLD_WITHIN) && owned.record.wants_write());
     assert!(!owned.hold_seats(HOLD_WITHIN));
 }

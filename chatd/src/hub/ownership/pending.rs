@@ -1,16 +1,17 @@
-//! Answers that wait for the write of the record that holds what they promise, or [`PATIENCE`]. Pure: no I/O, and knows no hub.
+//! Answers that wait until the record holds what they promise, [`PATIENCE`] at most. Pure: no I/O, and knows no hub.
 
 use std::collections::VecDeque;
 
 use super::record_sync::RecordSync;
-use crate::hub::request::{Asked, Entry, PATIENCE, answer_by};
+use crate::hub::request::{Asked, Entry, PATIENCE, PendingResume, Waiter, answer_by};
 use crate::ids::Reach;
-use crate::protocol::{ExitReason, PlayerName, SeatId};
+use crate::peer_protocol::Frame;
+use crate::protocol::{ExitReason, PlayerName, PodBoot, SeatId};
 
 /// An answer that waits for a write.
 #[derive(Debug, Clone)]
 pub enum PendingAnswer {
-    /// `since`: when it was asked for.
+    /// `since`: when the request came (ms).
     Joined {
         asked: Asked,
         seat: SeatId,
@@ -29,7 +30,7 @@ pub enum PendingAnswer {
 }
 
 impl PendingAnswer {
-    /// When it is given at the latest, if it begins to wait now (ms).
+    /// When the answer goes out at the latest, if it begins to wait now (ms).
     fn deadline(&self, now: u64) -> u64 {
         match self {
             PendingAnswer::Joined { since, .. } => answer_by(now, *since),
@@ -40,13 +41,26 @@ impl PendingAnswer {
 
 #[derive(Debug)]
 struct Queued {
-    /// The state of the record that holds what it promises.
+    /// The version of the record that holds what the answer promises.
     version: u64,
     deadline: u64,
     answer: PendingAnswer,
 }
 
-/// The answers of one room, in the order in which they are given.
+/// Frames of relayed sessions, each with the pod that sent it.
+pub type QueuedFrames = Vec<(PodBoot, Frame<'static>)>;
+
+/// The requests that a room has not answered.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// Answers that have waited for a write.
+    pub answers: Vec<PendingAnswer>,
+    pub resumes: Vec<PendingResume>,
+    pub waiters: Vec<Waiter>,
+    pub frames: QueuedFrames,
+}
+
+/// The queued answers of one room, in order.
 #[derive(Debug, Default)]
 pub struct PendingAnswers(VecDeque<Queued>);
 
@@ -59,13 +73,18 @@ impl PendingAnswers {
         self.0.is_empty()
     }
 
-    /// `version`: the state of the record that holds what `answer` promises.
+    /// `version`: the version of the record that holds what `answer` promises.
     pub fn push(&mut self, now: u64, version: u64, answer: PendingAnswer) {
         debug_assert!(self.0.back().is_none_or(|last| last.version <= version), "{self:?}");
-        self.0.push_back(Queued { version, deadline: answer.deadline(now), answer });
+        let deadline = answer.deadline(now);
+        // A JOIN that has waited for a takeover has less time left than those before it, which it may not overtake.
+        for before in self.0.iter_mut().rev().take_while(|before| before.deadline > deadline) {
+            before.deadline = deadline;
+        }
+        self.0.push_back(Queued { version, deadline, answer });
     }
 
-    /// The first, if its write is done, or it has waited long enough. None overtakes another.
+    /// The first answer, if its write is done or its deadline has passed. No answer overtakes another.
     pub fn next_released(&mut self, now: u64, record: &RecordSync) -> Option<PendingAnswer> {
         let first = self.0.front()?;
         let is_released = record.has_written(first.version) || first.deadline <= now;
@@ -76,19 +95,42 @@ impl PendingAnswers {
         self.0.drain(..).map(|queued| queued.answer).collect()
     }
 
-    /// When the first is given without its write (ms).
+    /// When the first answer goes out without its write (ms).
     pub fn deadline(&self) -> Option<u64> {
         self.0.front().map(|queued| queued.deadline)
     }
 
-    /// Whether a LEAVE or QUIT of this session has been carried out and waits for its answer.
+    /// Whether a LEAVE or QUIT of this session was carried out and waits for its reply.
     pub fn is_leaving(&self, by: Reach) -> bool {
         self.0.iter().any(|queued| matches!(&queued.answer, PendingAnswer::Left { asked, .. } if asked.by == by))
     }
 
-    /// What must hold between calls; panics where it does not. `version`: the state that the record should have.
+    /// Panics if an invariant is broken. `version`: the version that the record should have.
     pub fn check_invariants(&self, version: u64) {
         assert!(self.0.iter().is_sorted_by_key(|queued| queued.version), "answers overtake each other: {self:?}");
         assert!(self.0.back().is_none_or(|last| last.version <= version), "an answer waits for no write: {self:?}");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::ids::SessionId;
+
+    #[test]
+    fn an_answer_that_is_due_takes_those_before_it_along() {
+        let name: PlayerName = "bob".parse().unwrap();
+        let exited = PendingAnswer::Exited { name, reason: ExitReason::Left };
+        let asked = Asked::here(SessionId { index: 0, generation: 0 }, None);
+        let entry = Entry::Join { name, resumable: false, key: None };
+        let joined = PendingAnswer::Joined { asked, seat: SeatId(1), entry, counts: true, since: 0 };
+        let mut answers = PendingAnswers::default();
+        answers.push(4_300, 1, exited.clone());
+        assert_eq!(answers.deadline(), Some(6_300));
+        // It has waited for a takeover, and is answered within 5 s.
+        answers.push(4_400, 2, joined);
+        answers.push(4_500, 2, exited);
+        assert_eq!(answers.0.iter().map(|queued| queued.deadline).collect::<Vec<_>>(), [5_000, 5_000, 6_500]);
     }
 }

@@ -1,9 +1,9 @@
-//! What an owned room is doing. Plain data: no I/O.
+//! The phase of an owned room. Plain data: no I/O.
 
 use crate::hub::migration::Move;
 use crate::hub::request::Requester;
 
-/// What the room is doing.
+/// The phase of an owned room.
 #[derive(Debug)]
 pub enum Phase {
     /// Its first write is under way.
@@ -19,11 +19,11 @@ pub enum Phase {
     },
 }
 
-/// What has taken longer than it may.
+/// A deadline that has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimedOut {
     Creation(Requester),
     Closing,
-    /// The room goes on, though its record has not been confirmed since the lease lapsed.
+    /// The room continues, though its record has not been confirmed since the lease lapsed.
     Confirmation,
 }

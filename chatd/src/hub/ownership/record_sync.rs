@@ -12,8 +12,9 @@ use crate::ids::Ticket;
 use crate::protocol::{Ownership, RoomId};
 use crate::record::{Record, Verdict, judge};
 
-/// Each record is checked, and so renewed, this often (ms).
-const CHECK_INTERVAL: u64 = 30_000;
+/// A record is checked so long after it was written or came here (ms), since the directory may have gone back to what it was before.
+/// After that it is checked, and so renewed, at leisure ([`RecordSync::check`]).
+pub const CHECK_SOON: u64 = 30_000;
 /// A lost swap that was not applied is looked for once more after this pause (ms): a server that recovers reads its connections in no
 /// particular order.
 pub const LATE_SWAP_CHECK: u64 = 3_000;
@@ -104,7 +105,7 @@ impl RecordSync {
             ticket: None,
             unsettled: None,
             retry_at: None,
-            check_at: now + CHECK_INTERVAL,
+            check_at: now + CHECK_SOON,
         }
     }
 
@@ -175,7 +176,7 @@ impl RecordSync {
     }
 
     pub fn postpone_check(&mut self, now: u64) {
-        self.check_at = now + CHECK_INTERVAL;
+        self.check_at = now + CHECK_SOON;
     }
 
     /// The reply to what is in flight will not count; a swap may be applied all the same.
@@ -213,13 +214,15 @@ impl RecordSync {
     }
 
     /// Asks whether the record is still what was written. `None`: a request is in flight, or something is to be written first.
-    pub fn check(&mut self, now: u64, room: RoomId, ttl: Duration) -> Option<Request> {
+    /// `interval`: until it is asked again, if nothing is written meanwhile (ms).
+    pub fn check(&mut self, now: u64, room: RoomId, ttl: Duration, interval: u64) -> Option<Request> {
         self.postpone_check(now);
         if self.in_flight.is_some() || self.wants_write() {
             return None;
         }
         match self.stored.clone().filter(|_| self.unsettled.is_none()) {
             Some(expected) => {
+                self.check_at = now + interval;
                 self.in_flight = Some(InFlight::Renew);
                 Some(Request::Renew { key: Key::Room(room), expected, ttl })
             }
@@ -326,7 +329,10 @@ impl RecordSync {
     }
 
     /// The directory holds what this pod believes, up to `version`. Whether that is everything.
-    pub fn confirm(&mut self, version: Option<u64>) -> bool {
+    pub fn confirm(&mut self, now: u64, version: Option<u64>) -> bool {
+        if version.is_some() {
+            self.check_at = self.check_at.min(now + CHECK_SOON);
+        }
         self.unsettled = None;
         self.retry_at = None;
         self.written = self.written.max(version.unwrap_or_default());

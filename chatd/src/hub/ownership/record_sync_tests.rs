@@ -6,6 +6,7 @@ use crate::protocol::PodBoot;
 use crate::record::Owner;
 
 const TTL: Duration = Duration::from_hours(1);
+const AT_LEISURE: u64 = 600_000;
 const HELD: Ownership = Ownership { epoch: 7, boot: PodBoot(1) };
 
 fn room() -> RoomId {
@@ -34,7 +35,7 @@ fn written() -> (RecordSync, Bytes) {
     let mut sync = RecordSync::new(None, 0);
     let bytes = write(&mut sync, 1);
     assert_eq!(sync.replied(Ticket(1), HELD, Ok(Reply::Done)), Outcome::Confirmed { version: Some(1) });
-    assert!(sync.confirm(Some(1)) && sync.is_written());
+    assert!(sync.confirm(0, Some(1)) && sync.is_written());
     (sync, bytes)
 }
 
@@ -46,11 +47,11 @@ fn what_changes_during_a_write_goes_out_with_the_next_one() {
     assert!(!sync.wants_write() && !sync.is_known());
     assert_eq!(sync.replied(Ticket(9), HELD, Ok(Reply::Done)), Outcome::Stale);
     assert_eq!(sync.replied(Ticket(1), HELD, Ok(Reply::Done)), Outcome::Confirmed { version: Some(1) });
-    assert!(!sync.confirm(Some(1)), "there is more to write");
+    assert!(!sync.confirm(0, Some(1)), "there is more to write");
     assert!(sync.has_written(1) && !sync.has_written(2) && sync.wants_write());
     write(&mut sync, 2);
     assert_eq!(sync.replied(Ticket(2), HELD, Ok(Reply::Done)), Outcome::Confirmed { version: Some(2) });
-    assert!(sync.confirm(Some(2)) && sync.is_written());
+    assert!(sync.confirm(0, Some(2)) && sync.is_written());
     sync.changed();
     assert_eq!(sync.write(room(), record(HELD, 2), TTL), Write::UpToDate { version: 3 }, "the same state again");
 }
@@ -62,7 +63,7 @@ fn a_swap_without_a_reply_is_settled_by_reading() {
     let second = write(&mut sync, 2);
     assert_eq!(sync.replied(Ticket(2), HELD, Err(NoAnswer::Timeout)), Outcome::NoReply);
     assert!(!sync.is_settled() && !sync.wants_write());
-    let check = sync.check(5, room(), TTL);
+    let check = sync.check(5, room(), TTL, AT_LEISURE);
     assert!(matches!(check, Some(Request::Get { .. })), "{check:?}");
     sync.sent(Ticket(3));
     assert_eq!(
@@ -70,7 +71,7 @@ fn a_swap_without_a_reply_is_settled_by_reading() {
         Outcome::Found(Some(second.clone()))
     );
     assert_eq!(sync.examine(5, HELD, false, true, Some(second)), Finding::Confirmed { version: Some(2) });
-    assert!(sync.confirm(Some(2)) && sync.is_written());
+    assert!(sync.confirm(0, Some(2)) && sync.is_written());
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn a_swap_that_may_come_late_is_outdone_by_other_bytes_and_looked_for_again() {
     assert_eq!(sync.replied(Ticket(2), HELD, Ok(Reply::Done)), Outcome::Stale, "it was given up");
     assert_eq!(sync.examine(10, HELD, false, true, Some(first)), Finding::Confirmed { version: None });
     assert_eq!(sync.due_at(), 10 + LATE_SWAP_CHECK);
-    sync.confirm(None);
+    sync.confirm(0, None);
     let Write::Send(Request::Swap { new, .. }) = sync.write(room(), record(HELD, 2), TTL) else { panic!("{sync:?}") };
     assert_ne!(new, second, "were they the same, the late swap could not be told from it");
 }
@@ -128,16 +129,37 @@ fn a_record_is_deleted_unless_another_pod_has_it() {
 #[test]
 fn it_is_checked_regularly_and_retried_when_that_was_asked_for() {
     let (mut sync, _) = written();
-    assert_eq!(sync.due_at(), CHECK_INTERVAL);
+    assert_eq!(sync.due_at(), CHECK_SOON);
     sync.retry_by(5);
-    assert_eq!(sync.due_at(), CHECK_INTERVAL, "there is nothing to retry");
+    assert_eq!(sync.due_at(), CHECK_SOON, "there is nothing to retry");
     sync.retry_at(900);
     sync.retry_by(400);
     assert!(sync.due_at() == 400 && !sync.take_retry(399) && sync.take_retry(400) && !sync.take_retry(401));
-    assert!(!sync.take_check(CHECK_INTERVAL - 1) && sync.take_check(CHECK_INTERVAL));
-    assert_eq!(sync.due_at(), 2 * CHECK_INTERVAL);
-    assert!(matches!(sync.check(7, room(), TTL), Some(Request::Renew { .. })));
-    assert_eq!((sync.check(8, room(), TTL), sync.read(room())), (None, None), "one request at a time");
+    assert!(!sync.take_check(CHECK_SOON - 1) && sync.take_check(CHECK_SOON));
+    assert_eq!(sync.due_at(), 2 * CHECK_SOON);
+    assert!(matches!(sync.check(7, room(), TTL, AT_LEISURE), Some(Request::Renew { .. })));
+    assert_eq!((sync.check(8, room(), TTL, AT_LEISURE), sync.read(room())), (None, None), "one request at a time");
     sync.sent(Ticket(2));
     assert_eq!(sync.replied(Ticket(2), HELD, Ok(Reply::Done)), Outcome::Confirmed { version: None });
+}
+
+#[test]
+fn what_nobody_writes_is_checked_at_leisure_and_what_was_written_soon() {
+    let (mut sync, _) = written();
+    assert!(sync.check(10, room(), TTL, AT_LEISURE).is_some());
+    sync.sent(Ticket(2));
+    sync.replied(Ticket(2), HELD, Ok(Reply::Done));
+    sync.confirm(20, None);
+    assert_eq!(sync.due_at(), 10 + AT_LEISURE);
+    sync.changed();
+    write(&mut sync, 3);
+    assert_eq!(sync.replied(Ticket(3), HELD, Ok(Reply::Done)), Outcome::Confirmed { version: Some(2) });
+    sync.confirm(1_000, Some(2));
+    assert_eq!(sync.due_at(), 1_000 + CHECK_SOON);
+    // Another write does not put it off.
+    sync.changed();
+    write(&mut sync, 4);
+    sync.replied(Ticket(4), HELD, Ok(Reply::Done));
+    sync.confirm(9_000, Some(3));
+    assert_eq!(sync.due_at(), 1_000 + CHECK_SOON);
 }

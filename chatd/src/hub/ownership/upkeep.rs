@@ -1,4 +1,4 @@
-//! Records of owned rooms are written, checked and claimed again. Pure: no I/O.
+//! Writes, checks and reasserts the records of owned rooms. Pure: no I/O.
 //!
 //! These are the decisions that take a request to the directory or a timer. They know no hub: what it has to do they return.
 
@@ -8,13 +8,13 @@ use bytes::Bytes;
 
 use super::owned::Owned;
 use super::phase::{Phase, TimedOut};
-use super::record_sync::{Finding, Outcome, Write};
+use super::record_sync::{CHECK_SOON, Finding, Outcome, Write};
 use crate::directory::{Answer as Reply, NoAnswer, Request};
 use crate::hub::context::{Context, Purpose, Timer};
 use crate::hub::interface::{Effect, Notice};
 use crate::hub::request::Requester;
 use crate::hub::rooms::Rooms;
-use crate::ids::{Ticket, Time};
+use crate::ids::{RoomIndex, Ticket, Time};
 use crate::protocol::{Ownership, RoomId};
 use crate::record::{Owner, Record};
 
@@ -22,13 +22,13 @@ use crate::record::{Owner, Record};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoomAction {
     /// The directory holds what this pod believes, up to `version` (`None`: nothing newer than before): [`Rooms::confirm`].
-    Confirm { key: usize, version: Option<u64> },
+    Confirm { index: RoomIndex, version: Option<u64> },
     /// Another pod has a higher ownership: the room is released to it.
-    Release { key: usize, to: Owner },
+    Release { index: RoomIndex, to: Owner },
     /// Its record is gone, and so is the room.
-    Close { key: usize },
+    Close { index: RoomIndex },
     /// The id of a room that is being created belongs to another room.
-    RetryWithNewId { key: usize },
+    RetryWithNewId { index: RoomIndex },
 }
 
 /// What has changed by a confirmation.
@@ -38,6 +38,18 @@ pub struct Confirmed {
     pub created: Option<(Requester, RoomId)>,
     /// Input and output waited for this.
     pub resumes: bool,
+}
+
+/// The most records that a pod checks in a second while nothing happens. So a hundred pods with a million rooms ask Redis for less than
+/// 5,000 commands a second, of which a check is three; and a pod notices within seconds when a part of its records is lost.
+const CHECKS_A_SECOND: u64 = 20;
+
+/// When the record of this room is checked again if nothing changes (ms): in turn with the pod's other rooms, and in time before it
+/// expires. Up to twice as late, so that rooms that came here together are not checked together.
+fn check_interval(context: &Context, room: RoomId) -> u64 {
+    let in_turn = context.settings.slots.taken() as u64 * 1_000 / CHECKS_A_SECOND;
+    let interval = in_turn.min(context.settings.record_ttl / 3);
+    if interval <= CHECK_SOON { CHECK_SOON } else { interval + interval * room.shard(256) as u64 / 256 }
 }
 
 fn record_ttl(context: &Context) -> Duration {
@@ -56,8 +68,8 @@ impl Rooms {
 
     /// Writes the record, if it is to say something else than what is known to be there.
     #[must_use]
-    pub fn write(&mut self, context: &mut Context, key: usize) -> Option<RoomAction> {
-        let owned = self.get_mut(key)?;
+    pub fn write(&mut self, context: &mut Context, index: RoomIndex) -> Option<RoomAction> {
+        let owned = self.get_mut(index)?;
         if !owned.may_write() || !owned.record.wants_write() {
             return None;
         }
@@ -65,7 +77,7 @@ impl Rooms {
         let owner = context.me_as(owned.ownership);
         let record = Record::new(&owner, owned.room.recorded()).naming(context.takeover_notices.unacknowledged(room));
         match owned.record.write(room, record, record_ttl(context)) {
-            Write::UpToDate { version } => Some(RoomAction::Confirm { key, version: Some(version) }),
+            Write::UpToDate { version } => Some(RoomAction::Confirm { index, version: Some(version) }),
             Write::Send(request) => {
                 owned.holds_at = None;
                 send(context, owned, request);
@@ -76,16 +88,17 @@ impl Rooms {
 
     /// Asks whether the record is still what was written; writes it, if something is to be written anyway.
     #[must_use]
-    pub fn check(&mut self, context: &mut Context, time: Time, key: usize) -> Option<RoomAction> {
-        let owned = self.get_mut(key)?;
+    pub fn check(&mut self, context: &mut Context, time: Time, index: RoomIndex) -> Option<RoomAction> {
+        let owned = self.get_mut(index)?;
+        let (room, ttl) = (owned.room.id, record_ttl(context));
         if matches!(owned.phase, Phase::Closing { .. }) {
             owned.record.postpone_check(time.now);
-        } else if let Some(request) = owned.record.check(time.now, owned.room.id, record_ttl(context)) {
+        } else if let Some(request) = owned.record.check(time.now, room, ttl, check_interval(context, room)) {
             send(context, owned, request);
         } else if owned.record.wants_write() {
-            return self.write(context, key);
+            return self.write(context, index);
         }
-        self.arm(context, time, key);
+        self.arm(context, time, index);
         None
     }
 
@@ -95,7 +108,7 @@ impl Rooms {
         while context.requests.own < context.settings.limits.checks
             && let Some(room) = self.next_check()
         {
-            let action = self.key(room).and_then(|key| self.check(context, time, key));
+            let action = self.index_of(room).and_then(|index| self.check(context, time, index));
             if action.is_some() {
                 return action;
             }
@@ -104,25 +117,25 @@ impl Rooms {
     }
 
     /// Reads the record, to see whose the room is.
-    pub fn read_record(&mut self, context: &mut Context, time: Time, key: usize) {
-        if let Some(owned) = self.get_mut(key)
+    pub fn read_record(&mut self, context: &mut Context, time: Time, index: RoomIndex) {
+        if let Some(owned) = self.get_mut(index)
             && let Some(request) = owned.record.read(owned.room.id)
         {
             send(context, owned, request);
-            self.arm(context, time, key);
+            self.arm(context, time, index);
         }
     }
 
     /// Deletes the record.
     #[must_use]
-    pub fn delete(&mut self, context: &mut Context, time: Time, key: usize) -> Option<RoomAction> {
-        let owned = self.get_mut(key)?;
+    pub fn delete(&mut self, context: &mut Context, time: Time, index: RoomIndex) -> Option<RoomAction> {
+        let owned = self.get_mut(index)?;
         owned.begin_closing(time.now);
         let Some(request) = owned.record.delete(owned.room.id) else {
-            return Some(RoomAction::Close { key });
+            return Some(RoomAction::Close { index });
         };
         send(context, owned, request);
-        self.arm(context, time, key);
+        self.arm(context, time, index);
         None
     }
 
@@ -138,38 +151,44 @@ impl Rooms {
         ticket: Ticket,
         reply: Result<Reply, NoAnswer>,
     ) -> Option<RoomAction> {
-        let key = self.key(room)?;
-        let owned = self.get_mut(key)?;
+        let index = self.index_of(room)?;
+        let owned = self.get_mut(index)?;
         match owned.record.replied(ticket, owned.ownership, reply) {
             Outcome::Stale => None,
-            Outcome::Confirmed { version } => Some(RoomAction::Confirm { key, version }),
-            Outcome::Found(found) => self.examine(context, time, key, found),
-            Outcome::Deleted => Some(RoomAction::Close { key }),
-            Outcome::DeleteAgain => self.delete(context, time, key),
+            Outcome::Confirmed { version } => Some(RoomAction::Confirm { index, version }),
+            Outcome::Found(found) => self.examine(context, time, index, found),
+            Outcome::Deleted => Some(RoomAction::Close { index }),
+            Outcome::DeleteAgain => self.delete(context, time, index),
             // The room was empty: the record is the other pod's own.
-            Outcome::TakenOver(record) => Some(RoomAction::Release { key, to: record.owner() }),
+            Outcome::TakenOver(record) => Some(RoomAction::Release { index, to: record.owner() }),
             Outcome::NoReply => {
                 if !context.settings.rules.settle_by_reading
                     && let Some(version) = owned.record.believe_unsettled()
                 {
-                    return Some(RoomAction::Confirm { key, version: Some(version) });
+                    return Some(RoomAction::Confirm { index, version: Some(version) });
                 }
                 owned.retry_later(time.now);
-                self.arm(context, time, key);
+                self.arm(context, time, index);
                 None
             }
         }
     }
 
     /// The record turned out to be `found`, which a write or a check did not expect, or which settles an unanswered write.
-    fn examine(&mut self, context: &mut Context, time: Time, key: usize, found: Option<Bytes>) -> Option<RoomAction> {
+    fn examine(
+        &mut self,
+        context: &mut Context,
+        time: Time,
+        index: RoomIndex,
+        found: Option<Bytes>,
+    ) -> Option<RoomAction> {
         let releases = context.settings.rules.release_to_higher;
-        let owned = self.get_mut(key)?;
+        let owned = self.get_mut(index)?;
         let creating = matches!(owned.phase, Phase::Creating { .. });
         match owned.record.examine(time.now, owned.ownership, creating, releases, found) {
-            Finding::Confirmed { version } => Some(RoomAction::Confirm { key, version }),
-            Finding::Higher(record) => Some(RoomAction::Release { key, to: record.owner() }),
-            Finding::IdTaken => Some(RoomAction::RetryWithNewId { key }),
+            Finding::Confirmed { version } => Some(RoomAction::Confirm { index, version }),
+            Finding::Higher(record) => Some(RoomAction::Release { index, to: record.owner() }),
+            Finding::IdTaken => Some(RoomAction::RetryWithNewId { index }),
             Finding::Overwrite { unreadable, lost } => {
                 owned.record_differs(time.now);
                 if unreadable {
@@ -179,7 +198,7 @@ impl Rooms {
                 if lost {
                     context.effects.push(Effect::DirectoryWentBack);
                 }
-                self.write(context, key)
+                self.write(context, index)
             }
         }
     }
@@ -189,13 +208,13 @@ impl Rooms {
         &mut self,
         context: &mut Context,
         time: Time,
-        key: usize,
+        index: RoomIndex,
         version: Option<u64>,
     ) -> Option<Confirmed> {
         let lease_is_held = context.lease.is_held(time);
-        let owned = self.get_mut(key)?;
+        let owned = self.get_mut(index)?;
         let room = owned.room.id;
-        let resumes = owned.confirm(version, lease_is_held);
+        let resumes = owned.confirm(time.now, version, lease_is_held);
         let created = owned.begin_serving().map(|requester| (requester, room));
         if created.is_some() {
             owned.note_unentered(context.settings.slots.note_unentered(time.now, room));
@@ -208,17 +227,17 @@ impl Rooms {
     // ---- the lease and other pods
 
     /// The lease lapsed: the room waits for its record. The check comes before all others.
-    pub fn suspend(&mut self, context: &mut Context, time: Time, key: usize) {
-        if let Some(owned) = self.get_mut(key) {
+    pub fn suspend(&mut self, context: &mut Context, time: Time, index: RoomIndex) {
+        if let Some(owned) = self.get_mut(index) {
             owned.suspend(time.now);
             let room = owned.room.id;
             self.check_first(room);
-            self.arm(context, time, key);
+            self.arm(context, time, index);
         }
     }
 
-    /// The lease is held again. What the records said before that proves nothing: whoever had found the lease missing could
-    /// still take a room over. (If it had been lost, each room is claimed again, which proves more.)
+    /// The lease is held again. Records read before that prove nothing: a pod that found the lease missing could
+    /// still take a room over. (A lost lease makes the hub reassert each room, which proves more.)
     pub fn confirm_again(&mut self) {
         let mut suspended = Vec::new();
         for (_, owned) in self.iter_mut().filter(|(_, owned)| owned.is_suspended()) {
@@ -228,63 +247,63 @@ impl Rooms {
         self.check_last(suspended);
     }
 
-    /// The lease had been lost: each room's ownership is claimed again, one higher, and then checked.
-    pub fn claim_all(&mut self, context: &mut Context) {
+    /// The pod had lost its lease: reasserts each room, then checks its record.
+    pub fn reassert_all(&mut self, context: &mut Context) {
         for (_, owned) in self.iter_mut() {
-            context.counters.claims += u64::from(owned.claim_after_loss());
+            context.counters.reassertions += u64::from(owned.reassert_after_loss());
         }
         self.check_all();
     }
 
-    /// Told of a higher ownership whose pod is dead: claim again above it.
+    /// A peer reports a higher ownership whose pod is dead: reasserts the room above it.
     #[must_use]
-    pub fn claim_above(&mut self, context: &mut Context, key: usize, dead: Ownership) -> Option<RoomAction> {
-        let owned = self.get_mut(key)?;
-        if !owned.claim_above(dead) {
+    pub fn reassert_above(&mut self, context: &mut Context, index: RoomIndex, dead: Ownership) -> Option<RoomAction> {
+        let owned = self.get_mut(index)?;
+        if !owned.reassert_above(dead) {
             return None;
         }
-        context.counters.claims += 1;
-        context.log(Notice::ClaimedAgain { room: owned.room.id, epoch: owned.ownership.epoch });
-        self.write(context, key)
+        context.counters.reassertions += 1;
+        context.log(Notice::Reasserted { room: owned.room.id, epoch: owned.ownership.epoch });
+        self.write(context, index)
     }
 
     // ---- time
 
     /// Sets the room's timer.
-    pub fn arm(&self, context: &mut Context, time: Time, key: usize) {
-        if let Some(owned) = self.get(key) {
+    pub fn arm(&self, context: &mut Context, time: Time, index: RoomIndex) {
+        if let Some(owned) = self.get(index) {
             let at = owned.next_due(context.settings.empty_ttl).max(time.now + 1);
             context.arm(at, Timer::Room(owned.room.id));
         }
     }
 
     /// What has taken longer than it may, and is over now.
-    pub fn take_timed_out(&mut self, time: Time, key: usize) -> Option<TimedOut> {
-        self.get_mut(key)?.take_timed_out(time.now)
+    pub fn take_timed_out(&mut self, time: Time, index: RoomIndex) -> Option<TimedOut> {
+        self.get_mut(index)?.take_timed_out(time.now)
     }
 
     /// What is too old goes; a room that has been empty for long enough is closed. True: it is to be deleted now.
-    pub fn is_to_close(&mut self, context: &Context, time: Time, key: usize) -> bool {
-        if let Some(owned) = self.get_mut(key) {
+    pub fn is_to_close(&mut self, context: &Context, time: Time, index: RoomIndex) -> bool {
+        if let Some(owned) = self.get_mut(index) {
             owned.note_empty(time.now);
         }
-        self.forget_old(time.now, key, context.settings.ring);
-        let closes_at = self.get(key).and_then(|owned| owned.closes_at(context.settings.empty_ttl));
+        self.forget_old(time.now, index, context.settings.ring);
+        let closes_at = self.get(index).and_then(|owned| owned.closes_at(context.settings.empty_ttl));
         closes_at.is_some_and(|at| at <= time.now)
     }
 
     /// The record is written, if it is time to say that seats are held.
     #[must_use]
-    pub fn hold_due(&mut self, context: &mut Context, time: Time, key: usize) -> Option<RoomAction> {
-        if self.get_mut(key)?.hold_seats(time.now) { self.write(context, key) } else { None }
+    pub fn hold_due(&mut self, context: &mut Context, time: Time, index: RoomIndex) -> Option<RoomAction> {
+        if self.get_mut(index)?.hold_seats(time.now) { self.write(context, index) } else { None }
     }
 
     /// The record is checked, if it is time to: at once where a request was not answered, else after those that wait for it.
     #[must_use]
-    pub fn check_due(&mut self, context: &mut Context, time: Time, key: usize) -> Option<RoomAction> {
-        let owned = self.get_mut(key)?;
+    pub fn check_due(&mut self, context: &mut Context, time: Time, index: RoomIndex) -> Option<RoomAction> {
+        let owned = self.get_mut(index)?;
         if owned.record.take_retry(time.now) {
-            return self.check(context, time, key);
+            return self.check(context, time, index);
         }
         if owned.record.take_check(time.now) {
             let room = owned.room.id;

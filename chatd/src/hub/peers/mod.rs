@@ -1,4 +1,4 @@
-//! The links to other pods: which are up, which are being dialled, and the frames that wait to be sent over them. Pure: no I/O.
+//! The links to other pods: those that are up, the dials in progress, and the frames that wait for a link. Pure: no I/O.
 
 mod takeover_notices;
 
@@ -10,10 +10,10 @@ use crate::protocol::PodBoot;
 
 pub use takeover_notices::{TakeoverNotice, TakeoverNotices};
 
-/// How long a failed dial counts for everyone (ms): one dial a peer and second.
+/// How long a failed dial counts for all (ms): at most one dial per peer and second.
 const DIAL_AGAIN: u64 = 1_000;
 
-/// A dial that is under way.
+/// A dial in progress.
 #[derive(Debug, Default)]
 struct Dial {
     frames: usize,
@@ -21,12 +21,12 @@ struct Dial {
     queue: Vec<u8>,
 }
 
-/// What there is of a link that is wanted.
+/// The state of a requested link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
-    /// It is up, or a dial is under way.
+    /// Up, or a dial is in progress.
     Expected,
-    /// It has to be dialled now.
+    /// The caller has to dial now.
     ToDial,
     /// A dial has just failed.
     Unreachable,
@@ -35,17 +35,17 @@ pub enum Link {
 /// See the module's documentation. Ordered maps, so that the same input gives the same output.
 #[derive(Debug)]
 pub struct Peers {
-    /// Frames that may wait for a dial, of one process.
+    /// The most frames that wait for one dial.
     most_dialled: usize,
-    /// Links that are up, with what is to be sent.
+    /// The links that are up, with their queued frames.
     up: BTreeMap<PodBoot, Vec<u8>>,
     dials: BTreeMap<PodBoot, Dial>,
-    /// Processes that could not be reached, until when that is believed.
+    /// Unreachable processes, with the time until which that counts.
     failed: BTreeMap<PodBoot, u64>,
 }
 
 impl Peers {
-    /// `most_dialled`: frames that may wait for a dial.
+    /// `most_dialled`: the most frames that wait for one dial.
     pub fn new(most_dialled: usize) -> Self {
         Self { most_dialled, up: BTreeMap::new(), dials: BTreeMap::new(), failed: BTreeMap::new() }
     }
@@ -58,17 +58,17 @@ impl Peers {
         self.up.keys().copied()
     }
 
-    /// No other pod is linked.
+    /// No link is up.
     pub fn is_alone(&self) -> bool {
         self.up.is_empty()
     }
 
-    /// Frames that wait for the dial for which the most wait.
+    /// The length of the longest queue that waits for a dial.
     pub fn most_queued(&self) -> usize {
         self.dials.values().map(|dial| dial.frames).max().unwrap_or(0)
     }
 
-    /// A link to the process with `boot` is wanted. Where it has to be dialled, the dial counts as under way from now on.
+    /// Requests a link to the process with `boot`. If the caller has to dial, the dial counts as in progress from now on.
     pub fn want(&mut self, time: Time, boot: PodBoot) -> Link {
         if self.is_up(boot) || self.dials.contains_key(&boot) {
             return Link::Expected;
@@ -81,18 +81,27 @@ impl Peers {
         Link::ToDial
     }
 
-    /// A link is up, dialled by either side: what has waited for it goes out.
+    /// A link is up, dialled by either side: sends the frames that waited for it.
     pub fn link_is_up(&mut self, boot: PodBoot) {
         let waiting = self.dials.remove(&boot).map(|dial| dial.queue).unwrap_or_default();
         self.up.entry(boot).or_default().extend_from_slice(&waiting);
     }
 
-    /// A link broke, and what was to be sent over it is lost. False: it was not up.
+    /// A link broke, and its queued frames are lost. False: it was not up.
     pub fn link_is_down(&mut self, boot: PodBoot) -> bool {
         self.up.remove(&boot).is_some()
     }
 
-    /// A dial has failed, and what waited for it is lost.
+    /// Gives the link up, unless frames wait for it. False: they do.
+    pub fn release(&mut self, boot: PodBoot) -> bool {
+        let free = self.up.get(&boot).is_none_or(Vec::is_empty);
+        if free {
+            self.up.remove(&boot);
+        }
+        free
+    }
+
+    /// A dial has failed, and the frames that waited for it are lost.
     pub fn dial_failed(&mut self, time: Time, boot: PodBoot) {
         self.dials.remove(&boot);
         self.failed.retain(|_, until| *until > time.now);
@@ -106,7 +115,7 @@ impl Peers {
         }
     }
 
-    /// Sends a frame now, or when the dial that is under way has come to a link.
+    /// Sends a frame now, or once the dial in progress has led to a link.
     pub fn send_or_queue(&mut self, to: PodBoot, frame: &Frame<'_>) {
         if let Some(out) = self.up.get_mut(&to) {
             frame.encode(out);

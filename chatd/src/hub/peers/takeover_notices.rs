@@ -1,7 +1,7 @@
-//! Former owners that have still to hear that this pod has taken their room over. Pure: no I/O.
+//! Takeover notices: the former owners that have yet to learn that this pod took their room over. Pure: no I/O.
 //!
-//! Each is told at once, and every 2 s until it acknowledges or 10 min have passed. Those that have not acknowledged yet are listed in the
-//! room's record, so that the next owner goes on telling them.
+//! Each former owner gets its notice at once, and every 2 s until it acknowledges or 10 min have passed. The room's record lists those that
+//! have not acknowledged, so that the next owner continues.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use crate::ids::Time;
 use crate::protocol::{Ownership, PodBoot, RoomId};
 use crate::record::{Former, Owner};
 
-/// A former owner is told of a takeover this often (ms).
+/// The interval of a notice (ms).
 const AGAIN: u64 = 2_000;
 
-/// What one former owner is told.
+/// A notice for one former owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakeoverNotice {
     pub room: RoomId,
     pub to: Former,
-    /// Who has the room now.
+    /// The current owner.
     pub owner: Owner,
 }
 
@@ -29,7 +29,7 @@ struct Pending {
     until: u64,
 }
 
-/// On round times only, so that all are looked through once for each.
+/// Rounded up, so that one pass covers all notices.
 fn next_round(now: u64) -> u64 {
     (now / AGAIN + 1) * AGAIN
 }
@@ -52,8 +52,8 @@ impl TakeoverNotices {
         self.pending.len()
     }
 
-    /// A former owner of `notice.room` is to be told until it acknowledges: when it is told again (ms). `None`: there are too many
-    /// notices already; it learns of the takeover from the record.
+    /// Adds a notice, to be repeated until the former owner acknowledges. Returns when the next one is due (ms). `None`: there are too many;
+    /// the former owner learns of the takeover from the record.
     pub fn add(&mut self, time: Time, notice: &TakeoverNotice) -> Option<u64> {
         if self.pending.len() >= self.most {
             return None;
@@ -70,7 +70,7 @@ impl TakeoverNotices {
         self.pending.values().map(|pending| pending.next).min()
     }
 
-    /// The notices that are due now, to be sent once more. Those that have been repeated for long enough are forgotten.
+    /// The notices that are due now. Forgets those that were repeated for long enough.
     pub fn take_due(&mut self, time: Time) -> Vec<TakeoverNotice> {
         self.pending.retain(|_, pending| pending.until > time.now);
         let due = self.pending.iter_mut().filter(|(_, pending)| pending.next <= time.now);
@@ -81,19 +81,19 @@ impl TakeoverNotices {
         .collect()
     }
 
-    /// The pod has acknowledged that it heard of `heard`.
+    /// The pod has acknowledged the ownership `heard`.
     pub fn acknowledged(&mut self, from: PodBoot, room: RoomId, heard: Ownership) {
         if self.pending.get(&(room, from)).is_some_and(|pending| pending.owner.ownership <= heard) {
             self.pending.remove(&(room, from));
         }
     }
 
-    /// The process does not exist any more: it needs not be told.
+    /// The process is gone: it needs no notice.
     pub fn is_gone(&mut self, boot: PodBoot) {
         self.pending.retain(|_, pending| pending.to.boot != boot);
     }
 
-    /// Former owners of the room that have not acknowledged yet.
+    /// The room's former owners that have not acknowledged yet.
     pub fn unacknowledged(&self, room: RoomId) -> impl Iterator<Item = Former> + '_ {
         let all = (room, PodBoot(0))..=(room, PodBoot(u64::MAX));
         self.pending.range(all).map(|(_, pending)| pending.to.clone())
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_former_owner_is_told_every_two_seconds_until_it_acknowledges() {
+    fn a_former_owner_gets_a_notice_every_two_seconds_until_it_acknowledges() {
         let mut notices = TakeoverNotices::new(10, 600_000);
         assert_eq!(notices.add(at(4_500), &notice(1, FORMER, 7)), Some(6_000));
         assert_eq!(notices.add(at(5_000), &notice(1, OTHER, 7)), Some(6_000));

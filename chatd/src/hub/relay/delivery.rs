@@ -1,11 +1,11 @@
-//! What comes from the owner of a relayed session, and what of that concerns more than the relay. Pure: no I/O.
+//! Deliveries from the owner of a relayed session, where they concern more than the relay. Pure: no I/O.
 
 use super::outcome::{Next, Overdue};
 use super::session::Relay;
 use crate::hub::Hub;
 use crate::hub::request::Asked;
 use crate::ids::{RelayId, SessionId, Time};
-use crate::peer_protocol::{Delivery, Drop, Frame};
+use crate::peer_protocol::{Delivery, Disconnect, Frame};
 use crate::protocol::{ErrorCode, PodBoot};
 
 impl Hub {
@@ -38,6 +38,7 @@ impl Hub {
                 sessions.wake(id);
             }
             Next::Outside { miss } => self.relay_is_outside(time, id, miss),
+            Next::Unseated => self.relay_is_unseated(time, id),
             Next::Closed { code } => self.relay_is_closed(from, id, code),
         }
         self.leave_if_idle(time, id);
@@ -46,7 +47,7 @@ impl Hub {
         }
     }
 
-    /// The session is in no room any more: what it sent into it, and what may or may not have been carried out, is refused.
+    /// The session has left its room: refuses the commands that no owner has answered.
     fn relay_is_outside(&mut self, time: Time, id: SessionId, miss: bool) {
         self.relays.refuse_pending(&mut self.sessions, &mut self.context, id);
         self.now_outside(time, id);
@@ -63,20 +64,20 @@ impl Hub {
         if code == Some(ErrorCode::Replaced)
             && let Some((relay, Some(room))) = relay
         {
-            // Somebody waits for this: up to here the client seemed to live, so nobody knows what it has read.
-            let frame = Frame::Closed { room, relay, drop: Drop::Lost, heard: None, entry: None };
+            // A RESUME waits for this report. The client seemed alive up to here, so that nobody knows what it has read.
+            let frame = Frame::Closed { room, relay, disconnect: Disconnect::Lost, heard: None, entry: None };
             self.context.peers.send(from, &frame);
         }
         self.close(id, code);
     }
 
-    /// A relayed session's time is up: JOIN was not answered, or the owner did not take it on.
+    /// A relayed session's deadline has passed: JOIN got no reply, or the owner did not attach the session.
     pub(in crate::hub) fn relay_due(&mut self, time: Time, id: SessionId) {
         match self.sessions.relay(id).and_then(|relay| relay.overdue(time.now)) {
-            Some(Overdue::Entry { id: number }) => {
+            Some(Overdue::Entry { id: number, since }) => {
                 let asked = Asked::here(id, number);
-                self.relays.client_gone(&mut self.sessions, &mut self.context, id, Drop::Lost);
-                self.context.counters.joined(Err(ErrorCode::Unavailable));
+                self.relays.client_gone(&mut self.sessions, &mut self.context, id, Disconnect::Lost);
+                self.context.counters.joined(Err(ErrorCode::Unavailable), time.now.saturating_sub(since));
                 self.refuse_entry(time, asked, ErrorCode::Unavailable);
             }
             Some(Overdue::Attach) => self.find_owner(time, id, false),

@@ -1,10 +1,10 @@
-//! What goes between a relayed session and its owner: commands, deliveries, credit. Pure: no I/O.
+//! The exchange between a relayed session and its owner: commands, deliveries, credit. Pure: no I/O.
 
 use super::outcome::{Next, Received};
 use super::pending::Refused;
 use super::session::{ATTACH, Relay};
 use crate::hub::context::{Context, Timer};
-use crate::hub::session::Place;
+use crate::hub::session::SessionState;
 use crate::hub::sessions::Sessions;
 use crate::ids::{SessionId, Time};
 use crate::peer_protocol::Delivery;
@@ -12,22 +12,22 @@ use crate::protocol::{Command, ErrorCode, Event, OnWrongPod};
 use crate::record::Owner;
 
 impl Sessions {
-    /// `None`: the session is not relayed, or not there.
+    /// `None`: there is no such session, or it is not relayed.
     pub fn relay(&self, id: SessionId) -> Option<&Relay> {
-        match &self.get(id)?.place {
-            Place::Relayed(relay) => Some(relay),
+        match &self.get(id)?.state {
+            SessionState::Relayed(relay) => Some(relay),
             _ => None,
         }
     }
 
     pub fn relay_mut(&mut self, id: SessionId) -> Option<&mut Relay> {
-        match &mut self.get_mut(id)?.place {
-            Place::Relayed(relay) => Some(relay),
+        match &mut self.get_mut(id)?.state {
+            SessionState::Relayed(relay) => Some(relay),
             _ => None,
         }
     }
 
-    /// A command of a session whose room is elsewhere.
+    /// Sends a command of a relayed session to the owner.
     pub fn relay_command(
         &mut self,
         context: &mut Context,
@@ -41,13 +41,13 @@ impl Sessions {
         }
     }
 
-    /// Takes what the owner has sent into the session's output. What else becomes of it; `None`: nothing.
+    /// Appends a delivery to the session's output. Returns the next step; `None`: there is none.
     pub fn relay_receive(&mut self, context: &mut Context, id: SessionId, delivery: &Delivery<'_>) -> Option<Next> {
         let Received { lost, is_new, brought, next } = self.relay_mut(id)?.receive(delivery, &context.settings)?;
         self.refuse_all(context, id, lost);
         let session = self.get_mut(id)?;
         if next == (Next::Closed { code: Some(ErrorCode::SlowConsumer) }) {
-            // What is queued is dropped, wherever it is.
+            // Drop the queue in both pods.
             session.output.keep_only_what_is_under_way(session.encoding);
         }
         if is_new {
@@ -58,8 +58,8 @@ impl Sessions {
         Some(next)
     }
 
-    /// The session has all that it had missed: these are refused, since nobody knows whether they were carried out, and the owner gets
-    /// the others.
+    /// The replay is complete: refuses `lost`, since nobody knows whether those were carried out, and sends the owner
+    /// the remaining commands.
     pub fn relay_caught_up(&mut self, context: &mut Context, id: SessionId, lost: Refused) {
         self.refuse_all(context, id, lost);
         if let Some(relay) = self.relay_mut(id) {
@@ -67,33 +67,33 @@ impl Sessions {
         }
     }
 
-    /// The reply to a command has been told again from the ring: earlier ones were carried out, and their replies are lost.
+    /// The replay contained the reply to a command: earlier commands were carried out, and their replies are lost.
     pub fn relay_replied(&mut self, context: &mut Context, id: SessionId, number: u64) {
         let lost = self.relay_mut(id).map(|relay| relay.replied(number)).unwrap_or_default();
         self.refuse_all(context, id, lost);
     }
 
-    /// Tells the owner what has been written to the client, a quarter of the window at a time.
+    /// Reports the bytes written to the client to the owner, a quarter of the window at a time.
     pub fn relay_credit(&mut self, context: &mut Context, id: SessionId) {
         let quarter = context.settings.limits.window / 4;
         if let Some(session) = self.get_mut(id)
-            && let Place::Relayed(relay) = &mut session.place
+            && let SessionState::Relayed(relay) = &mut session.state
             && let Some((boot, frame)) = relay.credit(session.output.len(), quarter)
         {
             context.peers.send(boot, &frame);
         }
     }
 
-    /// The owner has given the room up, and commands after `processed` were not carried out.
+    /// The owner has released the room; it did not carry out the commands after `processed`.
     pub fn relay_owner_released(&mut self, id: SessionId, processed: u64) {
         if let Some(session) = self.get_mut(id)
-            && let Place::Relayed(relay) = &mut session.place
+            && let SessionState::Relayed(relay) = &mut session.state
         {
             relay.owner_released(processed, session.mode == OnWrongPod::Redirect);
         }
     }
 
-    /// Asks an owner to take on a session that had a seat.
+    /// Sends an attach of a session that had a seat.
     pub fn relay_attach(&mut self, context: &mut Context, time: Time, id: SessionId, owner: &Owner) {
         let Some(encoding) = self.get(id).map(|session| session.encoding) else {
             return;

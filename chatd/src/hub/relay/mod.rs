@@ -1,4 +1,4 @@
-//! Sessions of this pod whose room is elsewhere: their commands go to its owner, and wait while the owner changes. Pure: no I/O.
+//! Relayed sessions: this pod forwards their commands to the room's owner, and queues them while the owner changes. Pure: no I/O.
 
 mod delivery;
 mod exchange;
@@ -13,10 +13,10 @@ use std::collections::{HashMap, VecDeque};
 
 use super::context::{Context, Timer};
 use super::request::{Waiter, WaiterPurpose};
-use super::session::Place;
+use super::session::SessionState;
 use super::sessions::Sessions;
 use crate::ids::{RelayId, SessionId, Time};
-use crate::peer_protocol::{Drop, Frame};
+use crate::peer_protocol::{Disconnect, Frame};
 use crate::protocol::{ErrorCode, OnWrongPod, PodBoot, RoomId};
 use crate::record::Owner;
 use crate::room::Membership;
@@ -25,7 +25,7 @@ use crate::shrink::Shrink;
 use pending::Pending;
 pub use session::Relay;
 
-/// The sessions whose room is elsewhere, by their number on the peer links. What each of them is about stands in its session.
+/// The relayed sessions by relay id. The state of each is in its session.
 #[derive(Debug)]
 pub struct Relays {
     table: HashMap<RelayId, SessionId>,
@@ -33,12 +33,12 @@ pub struct Relays {
 }
 
 impl Relays {
-    /// `last`: the number before the first.
+    /// `last`: the relay id before the first.
     pub fn new(last: u32) -> Self {
         Self { table: HashMap::new(), last: u64::from(last) }
     }
 
-    /// A new number for a client's stay in a room, on this pod alone: the low byte is the thread's.
+    /// A new relay id, unique in this pod: its low byte is the thread's number.
     pub fn next(&mut self, shard: usize) -> RelayId {
         self.last += 1;
         RelayId(self.last << 8 | (shard as u64 & 0xff))
@@ -52,18 +52,23 @@ impl Relays {
         self.table.shrink();
     }
 
-    /// The session that a frame of the pod with `boot` is about.
+    /// The session that a frame of the pod with `boot` refers to.
     pub fn session(&self, sessions: &Sessions, from: PodBoot, relay: RelayId) -> Option<SessionId> {
         let id = *self.table.get(&relay)?;
         sessions.relay(id).is_some_and(|relay| relay.is_from(from)).then_some(id)
     }
 
-    /// The sessions that the pod with `boot` has or is to have, in order.
+    /// The sessions whose owner is, or will be, the pod with `boot`, in order.
     pub fn of_owner(&self, sessions: &Sessions, boot: PodBoot) -> Vec<SessionId> {
         let its = |id: &SessionId| sessions.relay(*id).is_some_and(|relay| relay.is_from(boot));
         let mut found: Vec<_> = self.table.values().copied().filter(its).collect();
         found.sort_unstable();
         found
+    }
+
+    /// Whether a session's owner is, or will be, the pod with `boot`.
+    pub fn have_owner(&self, sessions: &Sessions, boot: PodBoot) -> bool {
+        self.table.values().any(|id| sessions.relay(*id).is_some_and(|relay| relay.is_from(boot)))
     }
 
     // ---- how a session comes to be relayed, and how that ends
@@ -88,10 +93,10 @@ impl Relays {
         context.arm(waiter.deadline, Timer::Session(waiter.session));
         let frame = Frame::Open { room, relay, encoding, number: 1, id: waiter.id, command };
         context.peers.send(owner.ownership.boot, &frame);
-        session.place = Place::Relayed(Box::new(Relay::opening(relay, room, waiter, owner.clone())));
+        session.state = SessionState::Relayed(Box::new(Relay::opening(relay, room, waiter, owner.clone())));
     }
 
-    /// A client of this pod had a seat in a room that has gone to another one. `redirect`: it is to follow the room, if it wants that.
+    /// A local member's room has moved to another pod. `redirect`: the client follows the room if it asked for that.
     pub fn follow(
         &mut self,
         sessions: &mut Sessions,
@@ -104,16 +109,16 @@ impl Relays {
         if let Some(session) = sessions.get_mut(id) {
             let redirect = redirect && session.mode == OnWrongPod::Redirect;
             let relay = Relay::released(session.relay, room, membership, redirect, time.now);
-            session.place = Place::Relayed(Box::new(relay));
+            session.state = SessionState::Relayed(Box::new(relay));
             session.room = Some(room);
             self.table.insert(session.relay, id);
             context.counters.relays += 1;
-            // What had to wait for the room's record waits no more.
+            // Output that waited for the room's record need not wait any more.
             sessions.mark_dirty(id);
         }
     }
 
-    /// The session is not relayed any more: what it has asked and not been answered. It is busy until it gets another place.
+    /// Ends the relay and returns the unanswered commands. The session is busy until it gets another state.
     fn end(&mut self, sessions: &mut Sessions, id: SessionId) -> VecDeque<Pending> {
         let Some(relay) = sessions.relay_mut(id) else {
             return VecDeque::new();
@@ -121,41 +126,47 @@ impl Relays {
         let (relay_id, pending) = (relay.id(), relay.take_pending());
         self.table.remove(&relay_id);
         if let Some(session) = sessions.get_mut(id) {
-            session.place = Place::Busy;
+            session.state = SessionState::Busy;
         }
         pending
     }
 
-    /// The client is gone: the owner that has it, or may have it, is told.
-    pub fn client_gone(&mut self, sessions: &mut Sessions, context: &mut Context, id: SessionId, drop: Drop) {
+    /// The client is gone: notifies the owner, or the possible owner.
+    pub fn client_gone(
+        &mut self,
+        sessions: &mut Sessions,
+        context: &mut Context,
+        id: SessionId,
+        disconnect: Disconnect,
+    ) {
         let Some(relay) = sessions.relay(id) else {
             return;
         };
-        if let Some((boot, frame)) = relay.closed(drop) {
+        if let Some((boot, frame)) = relay.closed(disconnect) {
             context.peers.send(boot, &frame);
         }
         self.end(sessions, id);
         if let Some(session) = sessions.get_mut(id) {
-            session.place = Place::Outside;
+            session.state = SessionState::Outside;
         }
     }
 
-    /// Nobody who serves the room was found in time: what was sent may have been carried out, and the rest is refused with `code`.
-    /// False: none was looked for.
+    /// No owner was found in time. Refuses the unanswered commands with `code`; those in flight may have been carried out.
+    /// False: the session was not looking for an owner.
     fn give_up(&mut self, sessions: &mut Sessions, context: &mut Context, id: SessionId, code: ErrorCode) -> bool {
         let Some(relay) = sessions.relay_mut(id).filter(|relay| relay.searching().is_some()) else {
             return false;
         };
         let pending = relay.take_pending();
-        // Whoever was asked to take it on may have done so, and said so too late.
-        self.client_gone(sessions, context, id, Drop::Lost);
+        // The last owner may have attached the session and replied too late.
+        self.client_gone(sessions, context, id, Disconnect::Lost);
         for Pending { id: number, sent, .. } in pending {
             sessions.refuse_relayed(context, id, number, if sent { ErrorCode::Unavailable } else { code });
         }
         true
     }
 
-    /// The session is not relayed any more, and what it has asked and was not answered is refused.
+    /// Ends the relay and refuses the unanswered commands.
     fn refuse_pending(&mut self, sessions: &mut Sessions, context: &mut Context, id: SessionId) {
         let pending = self.end(sessions, id);
         sessions.refuse_all(context, id, pending.into_iter().map(|pending| pending.id));
@@ -163,8 +174,8 @@ impl Relays {
 
     // ---- the owner changes
 
-    /// There is no owner any more. `straight`: the one that is known as the highest now is tried first, if its link is up. Returns the
-    /// search that is to begin, if any: for a seat's new owner, or for a JOIN or RESUME that was not answered.
+    /// The session has lost its owner. `straight`: tries the highest known owner first, if its link is up. Returns the search to begin,
+    /// if any: for the seat's new owner, or for an unanswered JOIN or RESUME.
     fn lose_owner(
         &mut self,
         sessions: &mut Sessions,
@@ -196,7 +207,7 @@ impl Relays {
     pub fn check_invariants(&self, sessions: &Sessions) {
         let mut count = 0;
         for session in sessions.iter() {
-            if let Place::Relayed(relay) = &session.place {
+            if let SessionState::Relayed(relay) = &session.state {
                 relay.check_invariants();
                 count += 1;
                 assert_eq!(relay.id(), session.relay, "the number of {:?}", session.id);

@@ -1,42 +1,44 @@
-//! What becomes of a relayed session when something has come from its owner, or has not come in time. Plain data: no I/O.
+//! The next step of a relayed session after a delivery or a missed deadline. Plain data: no I/O.
 
 use super::pending::Refused;
 use crate::protocol::ErrorCode;
 
-/// What a delivery comes to, in this order.
+/// The result of a delivery, in this order.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Received {
-    /// These were carried out before, and their replies are lost.
+    /// Commands that were carried out earlier and whose replies are lost.
     pub lost: Refused,
-    /// The bytes have not come before, and are for the client.
+    /// The bytes are new and belong to the client.
     pub is_new: bool,
-    /// So many of the bytes had waited at the owner, beyond the window.
+    /// This many of the bytes had waited at the owner, beyond the window.
     pub brought: usize,
     pub next: Next,
 }
 
-/// What becomes of a session after a delivery.
+/// The state of a session after a delivery.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It goes on as it was.
+    /// Unchanged.
     Unchanged,
-    /// It has got its seat: the answer to JOIN or RESUME.
+    /// The session has its seat: the reply to JOIN or RESUME.
     Opened,
-    /// The owner has taken it on, and tells what was missed.
+    /// The owner has attached the session and sends the replay.
     Admitted,
-    /// All that was missed has come. `lost`: these may have been carried out, and nobody knows. What else waits is to be sent.
+    /// The replay is complete. `lost`: commands that may have been carried out. The waiting commands have to be sent.
     CaughtUp { lost: Refused },
-    /// It is in no room any more. `miss`: that counts as one.
+    /// The session has left its room. `miss`: this counts as a miss.
     Outside { miss: bool },
-    /// Its connection ends.
+    /// The session wants to leave a room in which it has no seat any more: it has left.
+    Unseated,
+    /// The connection ends.
     Closed { code: Option<ErrorCode> },
 }
 
-/// What has not come in time.
+/// A deadline that has passed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Overdue {
-    /// The answer to JOIN or RESUME, with the client's number for it.
-    Entry { id: Option<u64> },
-    /// The new owner's word that it has taken the session on.
+    /// No reply to JOIN or RESUME; with the client's id for it, and the time of the request (ms).
+    Entry { id: Option<u64>, since: u64 },
+    /// No reply to the attach.
     Attach,
 }

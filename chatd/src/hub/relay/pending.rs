@@ -1,21 +1,21 @@
-//! A relayed session's commands that are not answered, numbered in their order: which an owner has, and which of them it has carried
+//! The unanswered commands of a relayed session, numbered in order: which of them an owner has, and which it has carried
 //! out. Pure: no I/O.
 
 use std::collections::VecDeque;
 
 use crate::protocol::{Command, ErrorCode};
 
-/// The client's own numbers of commands that are to be refused.
+/// The client's ids of commands to refuse.
 pub type Refused = Vec<Option<u64>>;
 
-/// A command on its way.
+/// An unanswered command.
 #[derive(Debug)]
 pub struct Pending {
     pub number: u64,
-    /// The client's own number for it.
+    /// The client's id for it.
     pub id: Option<u64>,
     pub command: Result<Command<'static>, ErrorCode>,
-    /// It has been given to an owner, who may have carried it out.
+    /// An owner has it, and may have carried it out.
     pub sent: bool,
 }
 
@@ -34,8 +34,8 @@ impl Pending {
         matches!(self.command, Ok(Command::Leave | Command::Quit))
     }
 
-    /// Whether it has been carried out, or may have been, before the session attached. Where nobody knows, a LEAVE or QUIT has not:
-    /// if it has, the session is in a new seat now, and leaves that.
+    /// Whether it was, or may have been, carried out before the session attached. A LEAVE or QUIT in doubt counts as not carried out:
+    /// if it was, the session has a new seat now and leaves that.
     pub fn is_carried_out(&self, processed: Option<u64>) -> bool {
         processed.map_or(self.sent && !self.ends(), |processed| self.number <= processed)
     }
@@ -46,12 +46,12 @@ impl Pending {
 pub struct PendingCommands {
     queue: VecDeque<Pending>,
     last_number: u64,
-    /// LEAVE or QUIT is on its way: what comes after it waits.
+    /// A LEAVE or QUIT is pending: later commands wait.
     ending: bool,
 }
 
 impl PendingCommands {
-    /// `last_number`: of what was sent before the first.
+    /// `last_number`: the number before the first command.
     pub fn after(last_number: u64) -> Self {
         Self { last_number, ..Self::default() }
     }
@@ -64,7 +64,7 @@ impl PendingCommands {
         self.queue.len()
     }
 
-    /// A command that ends the session's stay is among them.
+    /// Whether a LEAVE or QUIT is among them.
     pub fn is_ending(&self) -> bool {
         self.ending
     }
@@ -81,7 +81,7 @@ impl PendingCommands {
         self.queue.push_back(pending);
     }
 
-    /// Those that no owner has, which count as sent from now on.
+    /// The commands that no owner has; they count as sent from now on.
     pub fn send(&mut self) -> impl Iterator<Item = &Pending> {
         self.queue.iter_mut().filter(|pending| !pending.sent).map(|pending| {
             pending.sent = true;
@@ -89,7 +89,7 @@ impl PendingCommands {
         })
     }
 
-    /// The reply to `number` has come: earlier ones were carried out too, and their replies are lost.
+    /// The reply to `number` arrived: earlier commands were carried out too, and their replies are lost.
     pub fn replied(&mut self, number: u64) -> Refused {
         let mut lost = Vec::new();
         while let Some(first) = self.queue.pop_front_if(|first| first.number <= number) {
@@ -97,20 +97,20 @@ impl PendingCommands {
                 lost.push(first.id);
             }
         }
-        // A LEAVE that was refused ends nothing.
+        // A refused LEAVE does not end the stay.
         self.ending = self.queue.iter().any(Pending::ends);
         lost
     }
 
-    /// Commands after `processed` were not carried out by the owner that had them.
+    /// The former owner did not carry out the commands after `processed`.
     pub fn take_back(&mut self, processed: u64) {
         for pending in self.queue.iter_mut().filter(|pending| pending.number > processed) {
             pending.sent = false;
         }
     }
 
-    /// Those up to `processed` were carried out, or may have been (`None`: nobody knows), and will not be answered. The others are sent
-    /// anew.
+    /// Removes the commands up to `processed`, which were carried out (`None`: may have been) and get no reply. The others are to be sent
+    /// again.
     pub fn settle(&mut self, processed: Option<u64>) -> Refused {
         let mut lost = Vec::new();
         self.queue.retain_mut(|pending| {
@@ -121,17 +121,21 @@ impl PendingCommands {
             pending.sent = false;
             !is_carried_out
         });
+        if self.queue.is_empty() {
+            // An owner that went on from an older offer knows the session by numbers that it has not reached: it would ignore them.
+            self.last_number = self.last_number.max(processed.unwrap_or_default());
+        }
         self.ending = self.queue.iter().any(Pending::ends);
         lost
     }
 
-    /// All of them, of a session that gives them up.
+    /// Removes all of them: the session abandons them.
     pub fn take(&mut self) -> VecDeque<Pending> {
         self.ending = false;
         std::mem::take(&mut self.queue)
     }
 
-    /// What must hold between calls; panics where it does not. `is_live`: an owner takes commands.
+    /// Panics if an invariant is broken. `is_live`: an owner takes commands.
     pub fn check_invariants(&self, is_live: bool) {
         let Self { queue, last_number, ending } = self;
         assert!(queue.iter().is_sorted_by(|one, next| one.number < next.number), "out of order: {queue:?}");

@@ -1,4 +1,4 @@
-//! One session of this pod whose room is elsewhere: what it has of the room, what is under way to its owner, and what becomes of it
+//! One relayed session: its membership, its commands in flight to the owner, and its next step
 //! when the owner changes. Pure: no I/O.
 
 use std::collections::VecDeque;
@@ -8,24 +8,24 @@ use super::pending::{Pending, PendingCommands, Refused};
 use crate::hub::interface::HubSettings;
 use crate::hub::request::{ATTACH_PATIENCE, Waiter};
 use crate::ids::RelayId;
-use crate::peer_protocol::{After, Attach, Delivery, Drop, Frame};
+use crate::peer_protocol::{After, Attach, Delivery, Disconnect, Frame};
 use crate::protocol::{Command, Encoding, ErrorCode, Heard, PodBoot, RoomId};
 use crate::record::Owner;
 use crate::room::Membership;
 
-/// How long an owner may take to attach a session (ms): it may wait 2 s for the write of a new seat.
+/// How long an owner may take to attach a session (ms): the write of a new seat takes up to 2 s.
 pub const ATTACH: u64 = 3_000;
 
 #[derive(Debug)]
 enum RelayState {
-    /// JOIN or RESUME has been sent, and not answered.
+    /// JOIN or RESUME is in flight.
     Opening(Waiter),
-    /// The owner is looked for.
+    /// Searching for the owner.
     Searching,
-    /// The owner has been asked to take the session on.
+    /// The attach is in flight.
     Attaching {
         until: u64,
-        /// It has, and tells what was missed.
+        /// The session is attached; the replay is in flight.
         admitted: bool,
     },
     Live,
@@ -37,21 +37,21 @@ pub struct Relay {
     id: RelayId,
     room: RoomId,
     state: RelayState,
-    /// The owner that has, or is to have, the session.
+    /// The owner, or the pod that should become it.
     owner: Option<Owner>,
     /// `None` until it is admitted.
     membership: Option<Membership>,
     pending: PendingCommands,
-    /// The client does not know yet that the owner has changed.
+    /// The client has not been notified of the new owner.
     moved: bool,
-    /// Another owner had the room, in another timeline: what was sent to it may have been carried out. So it stays until all that was
-    /// missed has come, however often the session attaches until then.
+    /// Another owner had the room, in another timeline, and may have carried out the commands in flight. This stays set until the replay
+    /// is complete, however often the session attaches until then.
     doubt: bool,
-    /// The client is to go to the new owner, once nothing is in flight.
+    /// The client goes to the new owner once nothing is in flight.
     redirect: bool,
-    /// When the search for an owner is given up.
+    /// When the search for an owner ends (ms).
     give_up: u64,
-    /// Bytes that came from the owner and that it has not been told of.
+    /// Bytes from the owner for which it has no credit yet.
     uncredited: usize,
 }
 
@@ -79,7 +79,7 @@ impl Relay {
         Self { owner: Some(owner), pending, ..Self::new(id, room, RelayState::Opening(waiter)) }
     }
 
-    /// A client that had a seat here, whose room has gone. `redirect`: it is to follow the room.
+    /// A local member whose room has left. `redirect`: the client follows the room.
     pub fn released(id: RelayId, room: RoomId, membership: Membership, redirect: bool, now: u64) -> Self {
         let membership = Some(membership);
         let give_up = now + ATTACH_PATIENCE;
@@ -100,12 +100,12 @@ impl Relay {
         self.owner.as_ref()
     }
 
-    /// Bytes of memory that commands take that are not answered yet.
+    /// Bytes of memory of the unanswered commands.
     pub fn holds(&self) -> usize {
         self.pending.holds()
     }
 
-    /// Commands that are not answered yet.
+    /// The number of unanswered commands.
     pub fn under_way(&self) -> usize {
         self.pending.len()
     }
@@ -114,7 +114,7 @@ impl Relay {
         self.uncredited
     }
 
-    /// `most`: commands under way.
+    /// `most`: unanswered commands.
     pub fn takes_commands(&self, most: usize) -> bool {
         !self.pending.is_ending() && self.pending.len() < most && !matches!(self.state, RelayState::Opening(_))
     }
@@ -132,17 +132,17 @@ impl Relay {
         self.is_live() && self.pending.is_empty()
     }
 
-    /// Frames of the pod with `boot` are about this session as it is now.
+    /// Whether frames of the pod with `boot` refer to the session's current stay.
     pub fn is_from(&self, boot: PodBoot) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.ownership.boot == boot) && !self.is_searching()
     }
 
-    /// What it has of the room whose owner it looks for. `None`: it looks for none.
+    /// The membership with which it searches for an owner. `None`: it does not search.
     pub fn searching(&self) -> Option<Membership> {
         self.membership.filter(|_| self.is_searching())
     }
 
-    /// Nobody knows what of its commands was carried out.
+    /// Whether it is unknown which of its commands were carried out.
     pub fn is_in_doubt(&self) -> bool {
         self.doubt
     }
@@ -152,20 +152,20 @@ impl Relay {
         self.redirect
     }
 
-    /// The client cannot be told where to go: relaying goes on.
+    /// The client has no address to go to: it stays relayed.
     pub fn keep_relaying(&mut self) {
         self.redirect = false;
     }
 
     // ---- commands
 
-    /// Takes a command, to be sent in its turn.
+    /// Queues a command.
     pub fn push(&mut self, id: Option<u64>, command: Result<Command<'static>, ErrorCode>) {
         debug_assert!(!matches!(self.state, RelayState::Opening(_)), "a command before JOIN is answered");
         self.pending.push(id, command);
     }
 
-    /// Sends what has not been sent, if there is an owner that takes it.
+    /// Sends the queued commands, if an owner takes them.
     pub fn send_pending(&mut self, mut send: impl FnMut(PodBoot, &Frame<'_>)) {
         let (RelayState::Live, Some(owner)) = (&self.state, &self.owner) else {
             return;
@@ -176,26 +176,26 @@ impl Relay {
         }
     }
 
-    /// The reply to a command has come: the client's numbers of earlier ones, whose replies are lost.
+    /// The reply to a command arrived. Returns the client's ids of earlier commands, whose replies are lost.
     pub fn replied(&mut self, number: u64) -> Refused {
         self.pending.replied(number)
     }
 
-    /// Gives up what was not answered.
+    /// Abandons the unanswered commands.
     pub fn take_pending(&mut self) -> VecDeque<Pending> {
         self.pending.take()
     }
 
     // ---- what comes from the owner
 
-    /// `None`: it is of an earlier attach, of which something may have been lost; it comes again, in its order.
+    /// `None`: the delivery belongs to an earlier attach that may have lost deliveries; it comes again in order.
     pub fn receive(&mut self, delivery: &Delivery<'_>, settings: &HubSettings) -> Option<Received> {
         let &Delivery { replies, place: (position, seq), after, .. } = delivery;
         if position > 0 && after.is_none() && self.waits_for_admission() {
             return None;
         }
         let lost = replies.map(|number| self.pending.replied(number)).unwrap_or_default();
-        let is_new = !self.has_come_before(position, after);
+        let is_new = !self.is_no_news(position, after);
         self.uncredited += delivery.bytes.len();
         let brought = self.uncredited.saturating_sub(settings.limits.window).min(delivery.bytes.len());
         if let Some(membership) = &mut self.membership {
@@ -209,10 +209,12 @@ impl Relay {
                 let admitted = Membership { name, seat, resumable, key, timeline, position, seq };
                 self.admitted(admitted, joined)
             }
-            // What was asked since the first answer is under way as it should be.
+            // The commands since the first answer are in flight as they should be.
             Some(After::CaughtUp { .. }) if self.is_live() => Next::Unchanged,
             Some(After::CaughtUp { processed }) => Next::CaughtUp { lost: self.caught_up(processed, numbered) },
-            Some(After::Outside { miss }) => Next::Outside { miss },
+            Some(After::Outside { .. }) if !is_new => Next::Unseated,
+            // A client whose seat has ended has guessed at nothing.
+            Some(After::Outside { miss }) => Next::Outside { miss: miss && !self.waits_for_admission() },
             Some(After::Close { code }) => Next::Closed { code },
             None => Next::Unchanged,
         };
@@ -223,16 +225,17 @@ impl Relay {
         matches!(self.state, RelayState::Attaching { admitted: false, .. })
     }
 
-    /// An attach that was sent twice is answered twice.
-    fn has_come_before(&self, position: u64, after: Option<After>) -> bool {
+    /// An attach that was sent twice gets two answers. A session that wants to leave, and whose seat has ended, has left.
+    fn is_no_news(&self, position: u64, after: Option<After>) -> bool {
         match after {
             None => position > 0 && self.membership.is_some_and(|membership| position <= membership.position),
             Some(After::Admitted { joined: false, .. }) => !self.waits_for_admission(),
+            Some(After::Outside { miss: true }) => self.waits_for_admission() && self.pending.is_ending(),
             Some(_) => false,
         }
     }
 
-    /// The owner has seated the session. `joined`: anew, as a JOIN would be.
+    /// The owner has seated the session. `joined`: with a new seat, as after a JOIN.
     fn admitted(&mut self, admitted: Membership, joined: bool) -> Next {
         let same = self.membership.filter(|membership| membership.timeline == admitted.timeline);
         self.doubt |= self.membership.is_some() && same.is_none();
@@ -247,7 +250,7 @@ impl Relay {
                 self.state = RelayState::Live;
                 Next::Opened
             }
-            // Nothing is replayed.
+            // There is no replay.
             RelayState::Attaching { .. } if joined => Next::CaughtUp { lost: self.caught_up(None, true) },
             RelayState::Attaching { admitted, .. } => {
                 *admitted = true;
@@ -257,14 +260,14 @@ impl Relay {
         }
     }
 
-    /// Everything that was missed has come: what was in flight is settled, what waits is to be sent anew.
+    /// The replay is complete: settles the commands in flight; the waiting ones are to be sent again.
     fn caught_up(&mut self, processed: Option<u64>, numbered: bool) -> Refused {
         let doubt = std::mem::take(&mut self.doubt) && numbered;
         self.state = RelayState::Live;
         self.pending.settle(processed.filter(|_| !doubt))
     }
 
-    /// `queued`: bytes that the client has not taken. Tells the owner what it has, `quarter` of a window at a time.
+    /// Credits the owner for written bytes, `quarter` of a window at a time. `queued`: bytes that the client has not taken.
     pub fn credit(&mut self, queued: usize, quarter: usize) -> Option<(PodBoot, Frame<'static>)> {
         let bytes = self.uncredited.saturating_sub(queued);
         if bytes < quarter || !matches!(self.state, RelayState::Live | RelayState::Attaching { admitted: true, .. }) {
@@ -277,10 +280,10 @@ impl Relay {
 
     // ---- the owner changes
 
-    /// The owner has given the room up, and commands after `processed` were not carried out. `redirect`: the client follows the room.
+    /// The owner has released the room; commands after `processed` were not carried out. `redirect`: the client follows the room.
     pub fn owner_released(&mut self, processed: u64, redirect: bool) {
         self.moved = true;
-        // What was sent to another owner, before this one has taken the session on, is not this one's to know of.
+        // This owner cannot know of commands that were sent to another one before the attach.
         let was_its = self.is_live();
         if was_its {
             self.pending.take_back(processed);
@@ -290,8 +293,8 @@ impl Relay {
         }
     }
 
-    /// There is no owner any more. `Err`: JOIN or RESUME was not answered, and is asked again. Else a new one is looked for until the
-    /// time that is returned (ms).
+    /// The session has lost its owner. `Err`: an unanswered JOIN or RESUME, to be requested again. Otherwise it searches for a new owner
+    /// until the returned time (ms).
     pub fn lose_owner(&mut self, now: u64) -> Result<u64, Waiter> {
         match &self.state {
             RelayState::Opening(waiter) => return Err(waiter.clone()),
@@ -302,33 +305,35 @@ impl Relay {
         Ok(self.give_up)
     }
 
-    /// An owner was found: what asks it to take the session on. `None`: none was looked for.
+    /// An owner was found: returns the attach. `None`: the session was not searching.
     pub fn attach(&mut self, now: u64, encoding: Encoding, owner: &Owner) -> Option<Frame<'static>> {
         let membership = self.searching()?;
         self.moved |= self.owner.as_ref().is_some_and(|old| old.ownership.boot != owner.ownership.boot);
         self.owner = Some(owner.clone());
         self.state = RelayState::Attaching { until: now + ATTACH, admitted: false };
         self.uncredited = 0;
-        // MOVED also where REDIRECT follows: what is carried until then may be of another timeline.
+        // MOVED even before REDIRECT: events until then may be of another timeline.
         let attach = Attach { encoding, member: membership, moved: self.moved };
         Some(Frame::Attach { room: self.room, relay: self.id, attach })
     }
 
-    /// What is late by now.
+    /// The deadline that has passed.
     pub fn overdue(&self, now: u64) -> Option<Overdue> {
         match &self.state {
-            RelayState::Opening(waiter) if waiter.deadline <= now => Some(Overdue::Entry { id: waiter.id }),
-            // Once it is admitted the owner is there, and what was missed comes as fast as the client reads.
+            RelayState::Opening(waiter) if waiter.deadline <= now => {
+                Some(Overdue::Entry { id: waiter.id, since: waiter.since })
+            }
+            // Once admitted, the owner is there, and the replay comes as fast as the client reads.
             RelayState::Attaching { until, admitted: false } if *until <= now => Some(Overdue::Attach),
             _ => None,
         }
     }
 
-    /// Tells the owner that has, or may have, the session that its client is gone.
-    pub fn closed(&self, drop: Drop) -> Option<(PodBoot, Frame<'static>)> {
-        let heard = self.membership.filter(|_| drop != Drop::Slow);
+    /// Notifies the owner, or the possible owner, that the session's client is gone.
+    pub fn closed(&self, disconnect: Disconnect) -> Option<(PodBoot, Frame<'static>)> {
+        let heard = self.membership.filter(|_| disconnect != Disconnect::Slow);
         let heard = heard.map(|Membership { timeline, seq, .. }| Heard { timeline, last_seq: seq });
-        let frame = Frame::Closed { room: self.room, relay: self.id, drop, heard, entry: None };
+        let frame = Frame::Closed { room: self.room, relay: self.id, disconnect, heard, entry: None };
         self.owner.as_ref().map(|owner| (owner.ownership.boot, frame))
     }
 

@@ -123,6 +123,21 @@ fn the_same_timeline_settles_what_was_carried_out() {
 }
 
 #[test]
+fn no_number_is_used_that_the_owner_takes_for_carried_out() {
+    let mut relay = live();
+    relay.push(None, Ok(say()));
+    assert_eq!(send(&mut relay), [2]);
+    attach(&mut relay, 0, SECOND);
+    assert_eq!(next(&mut relay, (10, 5), Some(seated(OLD, false))), Next::Admitted);
+    let Next::CaughtUp { lost } = next(&mut relay, (10, 5), Some(After::CaughtUp { processed: Some(50) })) else {
+        panic!("no end of the replay");
+    };
+    assert_eq!(lost.len(), 1);
+    relay.push(None, Ok(say()));
+    assert_eq!(send(&mut relay), [51]);
+}
+
+#[test]
 fn after_another_timeline_nobody_knows_however_often_it_attaches() {
     let mut relay = live();
     relay.push(Some(1), Ok(say()));
@@ -160,7 +175,7 @@ fn an_attach_that_is_answered_twice_counts_once() {
 }
 
 #[test]
-fn the_owner_is_told_by_quarters_of_the_window_what_was_written() {
+fn the_owner_gets_credit_by_quarters_of_the_window() {
     let mut relay = live();
     let credit = |relay: &mut Relay, queued| match relay.credit(queued, 100) {
         Some((FIRST, Frame::Credit { bytes, .. })) => bytes,
@@ -200,7 +215,7 @@ fn an_owner_that_releases_the_room_says_what_it_has_not_carried_out() {
 fn what_is_late_is_a_join_or_an_attach_and_no_replay() {
     let relay = opening();
     assert_eq!(relay.overdue(1_999), None);
-    assert_eq!(relay.overdue(2_000), Some(Overdue::Entry { id: Some(70) }));
+    assert_eq!(relay.overdue(2_000), Some(Overdue::Entry { id: Some(70), since: 0 }));
     let mut relay = live();
     attach(&mut relay, 5_000, SECOND);
     assert_eq!(relay.overdue(5_000 + ATTACH - 1), None);
@@ -222,10 +237,25 @@ fn the_time_to_find_an_owner_does_not_start_anew_with_each_try() {
 fn the_owner_hears_what_a_client_that_is_gone_was_given() {
     let mut relay = live();
     receive(&mut relay, (12, 6), 9, None);
-    let heard = |drop| match relay.closed(drop) {
+    let heard = |disconnect| match relay.closed(disconnect) {
         Some((FIRST, Frame::Closed { heard, .. })) => heard,
         other => panic!("{other:?}"),
     };
-    assert_eq!(heard(Drop::Lost), Some(Heard { timeline: OLD, last_seq: 6 }));
-    assert_eq!(heard(Drop::Slow), None, "what was queued is dropped");
+    assert_eq!(heard(Disconnect::Lost), Some(Heard { timeline: OLD, last_seq: 6 }));
+    assert_eq!(heard(Disconnect::Slow), None, "what was queued is dropped");
+}
+
+#[test]
+fn who_wants_to_leave_a_seat_that_has_ended_has_left() {
+    for leaves in [false, true] {
+        let mut relay = live();
+        relay.push(Some(9), Ok(if leaves { Command::Leave } else { say() }));
+        assert_eq!(send(&mut relay), [2]);
+        attach(&mut relay, 0, SECOND);
+        let Received { is_new, next, .. } =
+            receive(&mut relay, (0, 0), 10, Some(After::Outside { miss: true })).unwrap();
+        let expected = if leaves { Next::Unseated } else { Next::Outside { miss: false } };
+        assert_eq!((is_new, next), (!leaves, expected), "leaves: {leaves}");
+        assert_eq!(relay.take_pending().len(), 1, "its reply is due");
+    }
 }

@@ -111,7 +111,7 @@ fn a_join_without_an_answer_is_asked_again_as_it_was() {
     let mut world = World::opening();
     let (room_sought, waiter) = world.lose_owner(true).unwrap();
     assert!(room_sought == room() && waiter.is_entering());
-    assert!(world.relays.len() == 0 && matches!(world.sessions.get(world.id).unwrap().place, Place::Busy));
+    assert!(world.relays.len() == 0 && matches!(world.sessions.get(world.id).unwrap().state, SessionState::Busy));
 }
 
 #[test]
@@ -153,12 +153,12 @@ fn where_no_owner_is_found_what_may_have_been_carried_out_is_unavailable() {
 }
 
 #[test]
-fn the_owner_of_a_client_that_is_gone_is_told() {
+fn the_owner_is_notified_that_a_client_is_gone() {
     let mut world = World::live();
     let World { relays, sessions, context, id } = &mut world;
-    relays.client_gone(sessions, context, *id, Drop::Slow);
+    relays.client_gone(sessions, context, *id, Disconnect::Slow);
     assert_eq!(world.sent(), [(FIRST, "closed None".to_owned())]);
     let World { relays, sessions, context, id } = &mut world;
-    relays.client_gone(sessions, context, *id, Drop::Lost);
+    relays.client_gone(sessions, context, *id, Disconnect::Lost);
     assert!(world.sent().is_empty(), "once");
 }

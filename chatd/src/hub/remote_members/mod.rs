@@ -1,4 +1,4 @@
-//! Sessions of other pods whose room is here: what each may still be sent, what waits for that, and how each ends. Pure: no I/O.
+//! Remote members: the window of each, its queue, and its end. Pure: no I/O.
 
 mod frames;
 #[cfg(test)]
@@ -16,7 +16,7 @@ use crate::protocol::{Encoding, ErrorCode, Event, PodBoot, RoomId, SeatId};
 use crate::record::Owner;
 use crate::shrink::Shrink;
 
-/// Bytes of memory that a delivery takes while it waits.
+/// Bytes of memory of a queued delivery.
 fn holds(delivery: &Delivery<'_>) -> usize {
     size_of::<Delivery<'_>>() + delivery.bytes.len()
 }
@@ -26,14 +26,14 @@ fn holds(delivery: &Delivery<'_>) -> usize {
 pub struct RemoteMember {
     encoding: Encoding,
     room: RoomId,
-    /// `None`: its JOIN has not been answered, or it is leaving.
+    /// `None`: its JOIN has no reply yet, or it is leaving.
     seat: Option<SeatId>,
-    /// Bytes that it may still be sent; less than none where a delivery was larger than what was left.
+    /// The rest of its window; negative after a delivery that was larger than the rest.
     credit: i64,
     queue: VecDeque<Delivery<'static>>,
     /// Bytes of output in the queue.
     queued: usize,
-    /// Its last word waits for the window: it is forgotten once that has gone out.
+    /// Its last delivery waits for the window; afterwards the session is forgotten.
     parting: bool,
 }
 
@@ -51,22 +51,22 @@ impl RemoteMember {
         self.room
     }
 
-    /// `None`: its JOIN has not been answered, or it is leaving.
+    /// `None`: its JOIN has no reply yet, or it is leaving.
     pub fn seat(&self) -> Option<SeatId> {
         self.seat
     }
 
-    /// Bytes that wait for the window.
+    /// Queued bytes of output.
     pub fn queued(&self) -> usize {
         self.queued
     }
 
-    /// Bytes of memory that what waits takes.
+    /// Bytes of memory of the queue.
     fn holds(&self) -> usize {
         self.queued + self.queue.len() * size_of::<Delivery<'_>>()
     }
 
-    /// Sends what is queued for as long as the window allows; all of it if `all`. Returns how many bytes of memory that frees.
+    /// Sends the queue as far as the window allows, or all of it if `all`. Returns the bytes of memory that this frees.
     fn flush(&mut self, peers: &mut Peers, to: SessionRef, all: bool) -> usize {
         let mut freed = 0;
         while (all || self.credit > 0)
@@ -79,7 +79,7 @@ impl RemoteMember {
         freed
     }
 
-    /// Sends at once, whatever the window is.
+    /// Sends at once, regardless of the window.
     fn send(&mut self, peers: &mut Peers, to: SessionRef, delivery: Delivery<'_>) {
         let Delivery { replies, place: (position, seq), bytes, after } = delivery;
         self.credit -= bytes.len().cast_signed() as i64;
@@ -95,18 +95,18 @@ impl RemoteMember {
     }
 }
 
-/// All relayed sessions whose room is in this hub.
+/// All remote members of this hub.
 #[derive(Debug)]
 pub struct RemoteMembers {
     table: HashMap<SessionRef, RemoteMember>,
-    /// Bytes of memory that what waits for their windows takes.
+    /// Bytes of memory of all queues.
     held: usize,
-    /// Bytes that each may be sent ahead of what its client has taken.
+    /// The window of each: bytes sent ahead of what its client has taken.
     window: usize,
 }
 
 impl RemoteMembers {
-    /// `window`: bytes that each may be sent ahead of what its client has taken.
+    /// `window`: bytes sent ahead of what a client has taken.
     pub fn new(window: usize) -> Self {
         Self { table: HashMap::new(), held: 0, window }
     }
@@ -123,31 +123,36 @@ impl RemoteMembers {
         self.table.values()
     }
 
-    /// Those of the pod with `boot`, in order.
+    /// Whether the pod with `boot` relays a member.
+    pub fn has_pod(&self, boot: PodBoot) -> bool {
+        self.table.keys().any(|member| member.boot == boot)
+    }
+
+    /// The members that the pod with `boot` relays, in order.
     pub fn of_pod(&self, boot: PodBoot) -> Vec<SessionRef> {
         let mut members: Vec<_> = self.table.keys().copied().filter(|member| member.boot == boot).collect();
         members.sort_unstable();
         members
     }
 
-    /// Bytes of memory that what waits takes.
+    /// Bytes of memory of all queues.
     pub fn held(&self) -> usize {
         self.held
     }
 
-    /// Who of them holds memory, and how many bytes.
+    /// The members with a queue, with its bytes of memory.
     pub fn holders(&self) -> impl Iterator<Item = (usize, SessionRef)> {
         self.table.iter().map(|(to, member)| (member.holds(), *to)).filter(|(bytes, _)| *bytes > 0)
     }
 
-    /// A session has come, with a window of its own; again, if it is here already.
+    /// A session has arrived: gives it a fresh window, even if it is here already.
     pub fn insert(&mut self, to: SessionRef, encoding: Encoding, room: RoomId) {
         if let Some(before) = self.table.insert(to, RemoteMember::new(encoding, room, self.window)) {
             self.held -= before.holds();
         }
     }
 
-    /// Its link is gone, or its client: what waits is lost.
+    /// Its link or client is gone: drops its queue.
     pub fn remove(&mut self, to: SessionRef) -> Option<RemoteMember> {
         let member = self.table.remove(&to)?;
         self.held -= member.holds();
@@ -160,7 +165,7 @@ impl RemoteMembers {
         }
     }
 
-    /// Sends, or queues where the window is full. Returns how many bytes are queued.
+    /// Sends a delivery, or queues it while the window is full. Returns the queued bytes.
     pub fn deliver(&mut self, peers: &mut Peers, to: SessionRef, delivery: Delivery<'_>) -> Option<usize> {
         let member = self.table.get_mut(&to)?;
         debug_assert!(!member.parting, "{to:?} has had its last word: {delivery:?}");
@@ -174,7 +179,7 @@ impl RemoteMembers {
         Some(member.queued)
     }
 
-    /// Delivers an event; as the reply to what was asked, if that has a number.
+    /// Delivers an event, as the reply to the command if that has a number.
     pub fn deliver_event(
         &mut self,
         peers: &mut Peers,
@@ -183,12 +188,13 @@ impl RemoteMembers {
         event: &Event<'_>,
         place: (u64, u64),
     ) {
-        self.encode_to(peers, to, asked, event, place, None);
+        self.encode_to(peers, to, asked, std::slice::from_ref(event), place, None);
     }
 
-    /// Delivers an event after which the session has no seat here any more. It keeps its place behind what waits for the window.
-    pub fn part_with(&mut self, peers: &mut Peers, to: SessionRef, asked: Asked, event: &Event<'_>, after: After) {
-        self.encode_to(peers, to, asked, event, (0, 0), Some(after));
+    /// Delivers the events that end the session's seat here. They keep their place in the queue, in one frame: a session that is not
+    /// attached gives no credit for the first that would let the second go.
+    pub fn part_with(&mut self, peers: &mut Peers, to: SessionRef, asked: Asked, events: &[Event<'_>], after: After) {
+        self.encode_to(peers, to, asked, events, (0, 0), Some(after));
         if let Some(member) = self.table.get_mut(&to) {
             member.parting = true;
             self.forget_parted(to);
@@ -200,18 +206,20 @@ impl RemoteMembers {
         peers: &mut Peers,
         to: SessionRef,
         asked: Asked,
-        event: &Event<'_>,
+        events: &[Event<'_>],
         place: (u64, u64),
         after: Option<After>,
     ) {
         if let Some(member) = self.table.get(&to) {
             let mut bytes = Vec::new();
-            member.encoding.encode(event, asked.id, &mut bytes);
+            for event in events {
+                member.encoding.encode(event, asked.id, &mut bytes);
+            }
             self.deliver(peers, to, Delivery { replies: asked.replies(), place, bytes: Cow::Owned(bytes), after });
         }
     }
 
-    /// Its client has taken so many bytes: what waits goes on its way, as much as the window allows.
+    /// Its client has taken this many bytes: sends the queue as far as the window allows.
     pub fn credit(&mut self, peers: &mut Peers, to: SessionRef, bytes: u32) {
         if let Some(member) = self.table.get_mut(&to) {
             member.credit = (member.credit + i64::from(bytes)).min(self.window.cast_signed() as i64);
@@ -220,8 +228,8 @@ impl RemoteMembers {
         }
     }
 
-    /// Ends its connection: what is queued is dropped for one that takes too little, sent otherwise. `error`: `code` has not been
-    /// said yet.
+    /// Ends its connection: drops the queue of a slow reader, sends that of any other. `error`: `code` has yet to be
+    /// sent.
     pub fn end(&mut self, peers: &mut Peers, to: SessionRef, code: ErrorCode, error: bool) {
         let Some(mut member) = self.remove(to) else {
             return;
@@ -240,7 +248,7 @@ impl RemoteMembers {
         member.send(peers, to, Delivery { replies: None, place: (0, 0), bytes: Cow::Owned(bytes), after });
     }
 
-    /// Hands a session to its room's new owner; everything that it was to hear goes before that.
+    /// Releases a session to its room's new owner, after its queue.
     pub fn send_away(&mut self, peers: &mut Peers, to: SessionRef, owner: Owner, processed: u64) {
         if let Some(mut member) = self.remove(to) {
             member.flush(peers, to, true);
@@ -265,13 +273,13 @@ impl RemoteMembers {
     }
 }
 
-/// The room of a session that has come is not here.
+/// The room of this session is not here.
 pub fn refuse(context: &mut Context, to: SessionRef, room: RoomId) {
     let seen = context.known_owners.get(room).cloned();
     context.peers.send(to.boot, &Frame::Refused { room, relay: to.relay, seen });
 }
 
-/// What waited for a room that is not here any more: those who sent it are told.
+/// Refuses the queued frames of a room that has left this hub.
 pub fn refuse_frames(context: &mut Context, frames: Vec<(PodBoot, Frame<'static>)>) {
     for (boot, frame) in frames {
         if let Frame::Open { room, relay, .. } | Frame::Attach { room, relay, .. } = frame {

@@ -48,7 +48,7 @@ impl World {
     fn part(&mut self) {
         let asked = Asked { by: Reach::Remote(member(1)), number: 4, id: None };
         let (event, after) = (Event::Left { room: room() }, After::Outside { miss: false });
-        self.members.part_with(&mut self.peers, member(1), asked, &event, after);
+        self.members.part_with(&mut self.peers, member(1), asked, &[event], after);
         self.members.check_invariants();
     }
 

@@ -58,7 +58,7 @@ impl Search {
             let read = search.read;
             for probe in search.probes_of(boot).filter(|probe| probe.lease != LeaseState::Unasked) {
                 if lease == LeaseState::Gone && ticket <= read {
-                    // Its owner may have taken its lease again, and claimed the room, before this record was read.
+                    // Its owner may have renewed its lease and reasserted the room before this record was read.
                     again = Some(probe.owner.clone());
                 } else {
                     probe.lease = lease;

@@ -114,7 +114,7 @@ pub enum Outcome {
     /// Not all that counts has been heard.
     Wait,
     Served(Owner),
-    /// It is served, but below a higher ownership whose pod is dead: it has to be claimed above that.
+    /// A pod serves it below a higher ownership whose pod is dead: that pod has to reassert it above the dead one.
     ServedBelow(Owner, Ownership),
     /// Somebody is about to serve it, or somebody knows of a higher owner than those who were asked.
     Again,
@@ -195,7 +195,7 @@ mod tests {
                 vec![probe(1, serves(1), Unasked), probe(2, Silent, Gone)],
                 Outcome::ServedBelow(owner(1), owner(2).ownership),
             ),
-            // It has claimed the room above the dead one already.
+            // It has already reasserted the room above the dead ownership.
             (vec![probe(1, serves(3), Unasked), probe(2, Silent, Gone)], Outcome::Served(owner(3))),
             (vec![probe(1, serves(1), Unasked), probe(2, serves(2), Unasked)], Outcome::Served(owner(2))),
             (vec![probe(1, Soon, Unasked)], Outcome::Again),

@@ -78,6 +78,11 @@ impl Search {
         self.evaluate_all(rooms);
     }
 
+    /// Whether a search has asked the pod with `boot`, or owes it an answer.
+    pub fn needs(&self, boot: PodBoot) -> bool {
+        self.searches.values().any(|search| search.needs(boot))
+    }
+
     /// The pod with `boot` can be asked again.
     pub fn pod_is_back(&mut self, context: &mut Context, time: Time, boot: PodBoot) {
         if !self.watches.contains_key(&boot) {

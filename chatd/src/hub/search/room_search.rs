@@ -118,6 +118,12 @@ impl RoomSearch {
         self.probes().iter().any(|probe| probe.is_of(boot) && probe.lease != LeaseState::Unasked)
     }
 
+    /// It has asked the pod with `boot`, or owes it an answer.
+    pub fn needs(&self, boot: PodBoot) -> bool {
+        let asks = self.probes().iter().any(|probe| probe.is_of(boot)) || self.is_others_turn(boot);
+        asks || self.askers.iter().any(|asker| asker.pod == boot)
+    }
+
     /// The search waits for a lease to run out, and for nothing else.
     pub fn is_parked(&self) -> bool {
         let waits = |probe: &Probe| !matches!(probe.lease, LeaseState::Unasked | LeaseState::Gone);

@@ -49,6 +49,8 @@ pub fn lease(boot: u64) -> Bytes {
         draining: false,
         pod_uid: String::new(),
         earlier: Vec::new(),
+        connection: None,
+        renewals: 0,
     };
     serde_json::to_vec(&lease).unwrap().into()
 }
@@ -294,7 +296,7 @@ fn a_pod_that_is_only_asked_says_what_it_knows_and_looks_for_nothing() {
 }
 
 #[test]
-fn the_http_api_is_told_who_is_in_the_record_and_nobody_is_asked() {
+fn the_http_api_gets_the_players_of_the_record_without_a_probe() {
     let looked_up = |bench: &mut Bench| match std::mem::take(&mut bench.context.effects).pop() {
         Some(Effect::LookedUp { query: 7, result }) => result,
         other => panic!("no answer: {other:?}"),

@@ -103,7 +103,7 @@ impl Search {
         self.evaluate_all(rooms);
     }
 
-    /// The pod with the boot `from` asks that this one take the room over, and is told what comes of it.
+    /// The pod with the boot `from` asks that this one take the room over, and receives the result.
     pub(super) fn take_over_for(&mut self, context: &mut Context, time: Time, from: PodBoot, room: RoomId) {
         let deadline = time.now + OTHERS_TURN;
         context.arm(deadline, Timer::Search(room));
@@ -116,7 +116,7 @@ impl Search {
         self.evaluate_all(vec![room]);
     }
 
-    /// Those who have asked for a takeover are told what has come of it.
+    /// Sends the result to the pods that asked for the takeover.
     pub(super) fn tell_askers(&mut self, context: &mut Context, room: RoomId, owner: Option<&Owner>) {
         let askers = self.searches.get_mut(&room).map(|search| std::mem::take(&mut search.askers)).unwrap_or_default();
         for Asker { pod, .. } in askers {

@@ -105,7 +105,7 @@ fn a_look_at_the_lease_from_before_the_record_was_read_counts_for_nothing() {
     bench.is_unreachable(OWNER);
     assert!(bench.events().is_empty());
     let look = bench.asked_for(&Key::Pod(pod(OWNER).pod_id));
-    // Another room of that pod: it may have taken its lease again, and claimed the room, since that look was asked for.
+    // Another room of that pod: since the lookup began the pod may have renewed its lease and reasserted the room.
     let other = "zyx98wvu".parse().unwrap();
     let waiter =
         Waiter::attaching(SessionId { index: 2, generation: 1 }, bench.time.now, bench.time.now + ATTACH_PATIENCE);
@@ -139,7 +139,7 @@ fn a_linked_pod_that_answers_late_is_held_against_its_lease() {
 }
 
 #[test]
-fn what_keeps_a_pod_from_a_takeover_is_told_to_those_who_want_in() {
+fn entering_clients_get_the_obstacle_to_a_takeover() {
     let declined = || {
         let mut bench = Bench::linked();
         bench.join();

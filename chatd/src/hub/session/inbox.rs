@@ -1,45 +1,45 @@
-//! What has come from a client and waits for its turn: bytes of lines, or messages. Pure: no I/O.
+//! The inbox: a client's bytes or messages that wait for their turn. Pure: no I/O.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crate::protocol::{Command, Encoding, MAX_LINE, MAX_UNFINISHED_LINE, lines};
 
-/// What came next of a client that speaks lines.
+/// The next input of a client that speaks lines.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// Without its LF.
+    /// A line without its LF.
     Whole(&'a [u8]),
-    /// Longer than a line may be.
+    /// Longer than the limit of a line.
     TooLong,
-    /// So long that its client is to go.
+    /// So long that the client is disconnected.
     Endless,
-    /// Not of this protocol; what follows would be taken for commands.
+    /// Another protocol: its further lines must not count as commands.
     Foreign,
 }
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub struct Waiting {
+pub struct Inbox {
     /// Lines, whole and unfinished.
     bytes: Vec<u8>,
-    /// Bytes of an overlong line that have been thrown away so far; 0: none is under way.
+    /// Discarded bytes of an overlong line; 0: there is none.
     skipped: usize,
-    /// Before the first line has come.
+    /// No line has come yet.
     fresh: bool,
     messages: VecDeque<Box<str>>,
-    /// A command that another thread's hub took and could not carry out there.
+    /// A command that the hub of another thread received and could not carry out.
     pub carried: Option<(Option<u64>, Command<'static>)>,
-    /// The client will send no more.
+    /// The client has closed its sending side.
     pub ended: bool,
 }
 
-impl Waiting {
+impl Inbox {
     pub fn new(encoding: Encoding) -> Self {
         Self { fresh: encoding == Encoding::Lines, ..Self::default() }
     }
 
-    /// Whether more may be read from the client. `most`: messages that wait.
+    /// Whether the driver may read from the client. `most`: pending messages.
     pub fn wants_input(&self, most: usize) -> bool {
         let bytes = self.bytes.len() + self.messages.iter().map(|message| message.len()).sum::<usize>();
         !self.ended && bytes < 4 * MAX_LINE && self.messages.len() < most
@@ -55,7 +55,7 @@ impl Waiting {
         (self.bytes.len(), self.messages.len())
     }
 
-    /// Nothing whole waits. `patient`: nor does an unfinished line.
+    /// No line or message waits. `patient`: not even an unfinished line.
     pub fn is_quiet(&self, patient: bool) -> bool {
         let lines = if patient { self.bytes.is_empty() } else { memchr::memchr(b'\n', &self.bytes).is_none() };
         lines && self.messages.is_empty()
@@ -66,7 +66,7 @@ impl Waiting {
         self.ended && self.messages.is_empty()
     }
 
-    /// Forgets what has come.
+    /// Discards the pending input.
     pub fn clear(&mut self) {
         self.bytes = Vec::new();
         self.messages.clear();
@@ -74,17 +74,17 @@ impl Waiting {
 
     // ---- lines
 
-    /// The first line has not come yet.
+    /// No line has come yet.
     pub fn is_fresh(&self) -> bool {
         self.fresh
     }
 
-    /// Whether what comes first shows at once that this client speaks another protocol.
+    /// Whether the first byte shows that the client speaks another protocol.
     pub fn is_foreign(&self, bytes: &[u8]) -> bool {
         self.fresh && self.bytes.is_empty() && bytes.first().is_some_and(|byte| lines::is_foreign_byte(*byte))
     }
 
-    /// With LF for the NUL that telnet sends after CR.
+    /// Replaces the NUL that telnet sends after CR by LF.
     pub fn with_line_ends<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         if memchr::memchr(0, bytes).is_none() {
             return Cow::Borrowed(bytes);
@@ -98,12 +98,12 @@ impl Waiting {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Bytes that have come, and that no line has been taken of.
+    /// Keeps bytes that contain no whole line yet.
     pub fn keep(&mut self, rest: &[u8]) {
         self.bytes.extend_from_slice(rest);
     }
 
-    /// The bytes of [`Waiting::take_bytes`], without those that lines were taken of.
+    /// Returns the bytes of [`Inbox::take_bytes`], without the `used` ones.
     pub fn put_back(&mut self, mut bytes: Vec<u8>, used: usize) {
         bytes.drain(..used);
         if !bytes.is_empty() {
@@ -111,7 +111,7 @@ impl Waiting {
         }
     }
 
-    /// Takes the first line of `bytes`, if it has come whole, and says how many of them it was.
+    /// Takes the first whole line of `bytes`, with its length.
     pub fn take_line<'a>(&mut self, bytes: &'a [u8]) -> Option<(Line<'a>, usize)> {
         let end = memchr::memchr(b'\n', bytes)?;
         let (mut line, length) = (&bytes[..end], self.skipped + end + 1);
@@ -133,7 +133,7 @@ impl Waiting {
         Some((line, end + 1))
     }
 
-    /// Throws away the beginning of an overlong line. What it then is, if its client is to go.
+    /// Discards the beginning of an overlong line. Returns the error that disconnects its client, if any.
     pub fn limit_unfinished(&mut self) -> Option<Line<'static>> {
         if self.skipped + self.bytes.len() <= MAX_LINE || memchr::memchr(b'\n', &self.bytes).is_some() {
             return None;
@@ -166,7 +166,7 @@ impl Waiting {
 mod tests {
     use super::*;
 
-    fn lines(inbox: &mut Waiting, bytes: &[u8]) -> Vec<String> {
+    fn lines(inbox: &mut Inbox, bytes: &[u8]) -> Vec<String> {
         let mut used = 0;
         let mut taken = Vec::new();
         while let Some((line, length)) = inbox.take_line(&bytes[used..]) {
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_line_is_taken_once_it_is_whole() {
-        let mut inbox = Waiting::new(Encoding::Lines);
+        let mut inbox = Inbox::new(Encoding::Lines);
         assert_eq!(lines(&mut inbox, b"JOIN abcdefgh ana\r\nhel"), ["JOIN abcdefgh ana\r"]);
         assert!(inbox.is_quiet(false) && !inbox.is_quiet(true));
         let mut bytes = inbox.take_bytes();
@@ -192,8 +192,8 @@ mod tests {
     }
 
     #[test]
-    fn an_overlong_line_is_told_of_once_and_an_endless_one_ends_the_connection() {
-        let mut inbox = Waiting::new(Encoding::Lines);
+    fn an_overlong_line_is_one_error_and_an_endless_one_ends_the_connection() {
+        let mut inbox = Inbox::new(Encoding::Lines);
         assert_eq!(lines(&mut inbox, b"PING\n"), ["PING"]);
         inbox.keep(&[b'x'; MAX_LINE + 1]);
         assert_eq!((inbox.limit_unfinished(), inbox.lengths()), (None, (0, 0)));
@@ -205,16 +205,16 @@ mod tests {
     #[test]
     fn what_begins_as_another_protocol_is_foreign() {
         for first in [&b"GET / HTTP/1.1\n"[..], &[b'x'; MAX_LINE + 1]] {
-            let mut inbox = Waiting::new(Encoding::Lines);
+            let mut inbox = Inbox::new(Encoding::Lines);
             let taken = lines(&mut inbox, first);
             assert!(taken == ["Foreign"] || inbox.limit_unfinished() == Some(Line::Foreign), "{taken:?}");
         }
-        assert!(Waiting::new(Encoding::Lines).is_foreign(&[0x16, 3, 1]));
+        assert!(Inbox::new(Encoding::Lines).is_foreign(&[0x16, 3, 1]));
     }
 
     #[test]
     fn nul_after_cr_ends_a_line_as_telnet_sends_it() {
-        let mut inbox = Waiting::new(Encoding::Lines);
+        let mut inbox = Inbox::new(Encoding::Lines);
         assert_eq!(&*inbox.with_line_ends(b"a\r\0b\0"), b"a\r\nb\0");
         inbox.keep(b"a\r");
         assert_eq!(&*inbox.with_line_ends(b"\0b"), b"\nb");

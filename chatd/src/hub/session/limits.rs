@@ -1,17 +1,17 @@
-//! What one client may do: commands, rooms that it makes or misses, and mistakes in a row (docs/protocol.md, Limits). Pure: no I/O.
+//! The limits of one client: commands, created and missed rooms, successive errors (docs/protocol.md, Limits). Pure: no I/O.
 
 use crate::protocol::{Command, ErrorCode};
 use crate::room::{Bucket, Strikes};
 
-/// Why something is not carried out.
+/// The reason why a command is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     pub code: ErrorCode,
-    /// When to try again (ms).
+    /// When to retry (ms).
     pub retry_after: Option<u64>,
 }
 
-/// Whether something is carried out, and whether it was the client's last mistake.
+/// The verdict on a command; whether it was the client's last error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
     pub refusal: Option<Refusal>,
@@ -21,14 +21,14 @@ pub struct Verdict {
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct ClientLimits {
-    /// Before a seat's own bucket counts.
+    /// Applies until a seat's own bucket does.
     commands: Bucket,
     creations: Bucket,
     strikes: Strikes,
     misses: u32,
     /// Its misses and creations count for its address.
     pub metered: bool,
-    /// Its address has used up what it may do (ms).
+    /// The end of its address's rate limit (ms).
     pub limited_until: u64,
 }
 
@@ -38,12 +38,12 @@ impl ClientLimits {
         Self { commands, creations, strikes: Strikes::default(), misses: 0, metered: false, limited_until: 0 }
     }
 
-    /// In a room its seat's bucket decides; this one keeps count, so that leaving and joining again brings no new burst.
+    /// In a room the seat's bucket decides. This one keeps counting, so that leaving and joining brings no new burst.
     pub fn count(&mut self, now: u64) {
         let _ = self.commands.take(now);
     }
 
-    /// A command outside a room, or what is wrong with it.
+    /// Charges a command outside a room. `command`: its error, if it has one.
     pub fn command(&mut self, now: u64, command: Result<(), ErrorCode>) -> Verdict {
         let outcome = match self.commands.take(now) {
             Ok(()) => command.map_err(|code| Refusal { code, retry_after: None }),
@@ -53,7 +53,7 @@ impl ClientLimits {
         Verdict { refusal: outcome.err(), ends }
     }
 
-    /// An empty line, or a frame that is no message, costs as much as a command, and is refused without a word.
+    /// An empty line, or a frame without a message, costs as much as a command; over the limit it is ignored.
     pub fn frame(&mut self, now: u64) -> Verdict {
         let refusal = self.commands.take(now).err();
         let refusal = refusal.map(|wait| Refusal { code: ErrorCode::RateLimited, retry_after: Some(wait) });
@@ -61,7 +61,7 @@ impl ClientLimits {
         Verdict { refusal, ends }
     }
 
-    /// What would make or enter a room.
+    /// Charges a command that creates or enters a room.
     pub fn entry(&mut self, now: u64, command: &Command<'_>) -> Verdict {
         let refused = |wait, ends| {
             let refusal = Refusal { code: ErrorCode::RateLimited, retry_after: Some(wait) };
@@ -80,7 +80,7 @@ impl ClientLimits {
         }
     }
 
-    /// A JOIN or RESUME of a room that is not there. True: that was one too many.
+    /// Counts a JOIN or RESUME of an unknown room. True: one too many.
     pub fn miss(&mut self, most: u32) -> bool {
         self.misses += 1;
         self.misses >= most
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_beyond_the_burst_are_told_when_to_come_back() {
+    fn commands_beyond_the_burst_get_a_retry_time() {
         let mut limits = limits(2);
         limits.count(0);
         assert_eq!(limits.command(0, Ok(())), Verdict { refusal: None, ends: false });

@@ -1,4 +1,4 @@
-//! One client connection as its hub sees it: what has come and waits, what is to go out, and where it is. Pure: no I/O.
+//! One client connection: its state, its inbox and its output. Pure: no I/O.
 
 mod inbox;
 mod limits;
@@ -6,27 +6,27 @@ mod outbox;
 
 use super::interface::HubSettings;
 use super::relay::Relay;
-use crate::ids::{RelayId, SessionId};
+use crate::ids::{RelayId, RoomIndex, SessionId};
 use crate::protocol::{Encoding, OnWrongPod, PlayerName, RoomId, SeatId};
 
-pub use inbox::{Line, Waiting};
+pub use inbox::{Inbox, Line};
 pub use limits::{ClientLimits, Refusal, Verdict};
 pub use outbox::Output;
 
-/// Where a session is.
+/// The state of a session.
 #[derive(Debug)]
-pub enum Place {
-    /// In no room, free to ask for one.
+pub enum SessionState {
+    /// In no room, and free to ask for one.
     Outside,
-    /// CREATE_ROOM, JOIN or RESUME is under way; what comes next waits.
+    /// CREATE_ROOM, JOIN or RESUME is in progress; further commands wait.
     Busy,
-    /// Has a seat in a room of this hub.
-    Seated { key: usize, seat: SeatId },
-    /// LEAVE or QUIT waits for its write; what the seat was.
+    /// It has a seat in a room of this hub.
+    Seated { index: RoomIndex, seat: SeatId },
+    /// LEAVE or QUIT waits for the write of the record; with the former seat.
     Leaving { name: PlayerName, seat: SeatId, resumable: bool },
-    /// The room is elsewhere.
+    /// Its room is in another pod.
     Relayed(Box<Relay>),
-    /// The last word is said; what is queued is flushed, what comes is ignored.
+    /// The last output is queued; input is ignored.
     Closing,
 }
 
@@ -34,21 +34,21 @@ pub enum Place {
 pub struct Session {
     pub id: SessionId,
     pub encoding: Encoding,
-    pub place: Place,
-    pub waiting: Waiting,
+    pub state: SessionState,
+    pub inbox: Inbox,
     pub output: Output,
-    /// Stands in the hub's list of sessions with something to write.
+    /// The hub's list of sessions with output contains it.
     pub dirty: bool,
     /// When silence outside a room ends the connection (ms).
     pub deadline: u64,
-    /// The timer that will look at the deadline (ms). One is enough: deadlines only move on.
+    /// The timer for the deadline (ms). One is enough, since deadlines only rise.
     pub looked_at: Option<u64>,
     pub limits: ClientLimits,
-    /// The number of this stay in a room.
+    /// The relay id of its stay in a room.
     pub relay: RelayId,
-    /// What the client wants on the wrong pod: as it said with JOIN or RESUME, or as is the rule for its kind.
+    /// What the client wants at the wrong pod: its own choice with JOIN or RESUME, or the default of its encoding.
     pub mode: OnWrongPod,
-    /// The room that it is in, or asks for.
+    /// Its room, or the room that it asks for.
     pub room: Option<RoomId>,
 }
 
@@ -57,8 +57,8 @@ impl Session {
         Self {
             id: SessionId { index: 0, generation: 0 },
             encoding,
-            place: Place::Outside,
-            waiting: Waiting::new(encoding),
+            state: SessionState::Outside,
+            inbox: Inbox::new(encoding),
             output: Output::default(),
             dirty: false,
             deadline,
@@ -70,28 +70,28 @@ impl Session {
         }
     }
 
-    /// `most`: messages that wait for their turn.
+    /// `most`: pending messages.
     pub fn wants_input(&self, most: usize) -> bool {
-        !matches!(self.place, Place::Closing) && self.waiting.wants_input(most)
+        !matches!(self.state, SessionState::Closing) && self.inbox.wants_input(most)
     }
 
-    /// Bytes of memory that what waits and what is to be sent take.
+    /// Bytes of memory of its inbox and output.
     pub fn holds(&self) -> usize {
-        let pending = if let Place::Relayed(relay) = &self.place { relay.holds() } else { 0 };
-        self.waiting.holds() + self.output.len() + pending
+        let pending = if let SessionState::Relayed(relay) = &self.state { relay.holds() } else { 0 };
+        self.inbox.holds() + self.output.len() + pending
     }
 
-    /// Nothing that has come waits. `patient`: nor is a line unfinished.
+    /// No input waits. `patient`: not even an unfinished line.
     pub fn quiet(&self, patient: bool) -> bool {
-        self.waiting.is_quiet(patient)
+        self.inbox.is_quiet(patient)
     }
 
-    /// Its last word is said.
+    /// Its last output is queued.
     pub fn is_closing(&self) -> bool {
-        matches!(self.place, Place::Closing)
+        matches!(self.state, SessionState::Closing)
     }
 
     pub fn outside(&self) -> bool {
-        matches!(self.place, Place::Outside)
+        matches!(self.state, SessionState::Outside)
     }
 }

@@ -1,14 +1,14 @@
-//! What a client is to be sent, and how much of it has been. Pure: no I/O.
+//! The output of one client, and how much of it is written. Pure: no I/O.
 
 use crate::protocol::Encoding;
 
-/// What the client is to be sent.
+/// The output of one client.
 #[derive(Debug, Default)]
 pub struct Output {
     bytes: Vec<u8>,
-    /// So much of it has been written.
+    /// The number of written bytes.
     sent: usize,
-    /// So much of it had waited at another pod, and came here in one go when the room went elsewhere.
+    /// Bytes that had waited at another pod, and arrived at once when the room left that pod.
     brought: usize,
 }
 
@@ -21,7 +21,7 @@ impl Output {
         self.bytes.len() - self.sent
     }
 
-    /// More waits than `limit` allows; twice that where it had waited at two pods.
+    /// Whether the queue exceeds `limit`, or twice that after it waited at two pods.
     pub fn is_over(&self, limit: usize) -> bool {
         self.len() > limit.saturating_add(self.brought.min(limit))
     }
@@ -49,13 +49,13 @@ impl Output {
         }
     }
 
-    /// Throws away what has not begun to be written. What is under way (a line, a frame) is kept whole.
+    /// Drops the queue, but for the line or frame that is partly written.
     pub fn keep_only_what_is_under_way(&mut self, encoding: Encoding) {
         let end = self.boundary(encoding);
         self.bytes.truncate(end);
     }
 
-    /// Frees what has been written, up to the last whole line or frame.
+    /// Frees the written bytes up to the last whole line or frame.
     fn compact(&mut self, encoding: Encoding) {
         if self.sent < 64 * 1024 || self.sent >= self.bytes.len() {
             return;
@@ -70,7 +70,7 @@ impl Output {
         self.sent -= start;
     }
 
-    /// The end of the message of which the last written byte is part.
+    /// The end of the message that is partly written.
     fn boundary(&self, encoding: Encoding) -> usize {
         let mut end = 0;
         while end < self.sent {

@@ -299,7 +299,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_can_be_said_is_clean(text in "\\PC{0,40}|[\u{0}-\u{ff}\u{2028}-\u{202f}]{0,40}") {
+    fn every_accepted_text_is_clean(text in "\\PC{0,40}|[\u{0}-\u{ff}\u{2028}-\u{202f}]{0,40}") {
         let message = json!({"type": "say", "text": text}).to_string();
         prop_assert_eq!(command(&message), text::clean_str(&text).map(|text| Command::Say { text }));
     }

@@ -3,8 +3,8 @@
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use super::stage::{FIRST, PODS, Stage};
-use crate::dice::Dice;
+use super::deployments::{FIRST, PODS, Stage};
+use crate::rng::Rng;
 use crate::support::pod::Pod;
 use crate::support::proxy::Proxy;
 use crate::support::redis::Server;
@@ -59,14 +59,14 @@ impl Round {
 }
 
 /// `longest`: a fault's time; a pod may stand still four times as long.
-pub fn draw(dice: &mut Dice, longest: Duration) -> Round {
+pub fn draw(rng: &mut Rng, longest: Duration) -> Round {
     let most = longest.as_millis() as u64;
     // What can be at fault; nothing twice in a round.
     let mut places: Vec<usize> = (0..PODS + 2 * FIRST + 2).collect();
     let mut faults: Vec<(Fault, Duration)> = Vec::new();
-    for _ in 0..dice.range(1, 4) {
-        let place = places.swap_remove(dice.below(places.len()));
-        let mut fault = draw_at(dice, place);
+    for _ in 0..rng.range(1, 4) {
+        let place = places.swap_remove(rng.below(places.len()));
+        let mut fault = draw_at(rng, place);
         let empties = faults.iter().any(|(other, _)| other.empties());
         let ends = faults.iter().any(|(other, _)| other.ends_a_pod());
         if empties && fault.ends_a_pod() {
@@ -75,26 +75,26 @@ pub fn draw(dice: &mut Dice, longest: Duration) -> Round {
         if ends && fault.empties() {
             fault = Fault::ResetRedis;
         }
-        faults.push((fault, Duration::from_millis(dice.range(most / 10, most))));
+        faults.push((fault, Duration::from_millis(rng.range(most / 10, most))));
     }
-    Round { faults, pause: Duration::from_millis(dice.range(0, most)) }
+    Round { faults, pause: Duration::from_millis(rng.range(0, most)) }
 }
 
-fn draw_at(dice: &mut Dice, place: usize) -> Fault {
+fn draw_at(rng: &mut Rng, place: usize) -> Fault {
     const LINKS: usize = PODS;
     const STORES: usize = PODS + FIRST;
     const REDIS: usize = PODS + 2 * FIRST;
     match place {
-        0..LINKS => dice.pick(&[Fault::Kill(place), Fault::Kill(place), Fault::Drain(place), Fault::Freeze(place)]),
+        0..LINKS => rng.pick(&[Fault::Kill(place), Fault::Kill(place), Fault::Drain(place), Fault::Freeze(place)]),
         LINKS..STORES => {
             let pod = place - LINKS;
-            dice.pick(&[Fault::CutLinks(pod), Fault::HoldLinks(pod), Fault::SwallowLinks(pod)])
+            rng.pick(&[Fault::CutLinks(pod), Fault::HoldLinks(pod), Fault::SwallowLinks(pod)])
         }
         STORES..REDIS => {
             let pod = place - STORES;
-            dice.pick(&[Fault::CutRedis(pod), Fault::HoldRedis(pod), Fault::SlowRedis(pod)])
+            rng.pick(&[Fault::CutRedis(pod), Fault::HoldRedis(pod), Fault::SlowRedis(pod)])
         }
-        REDIS => dice.pick(&[Fault::FreezeRedis, Fault::RestartRedisEmpty, Fault::FlushRedis, Fault::ResetRedis]),
+        REDIS => rng.pick(&[Fault::FreezeRedis, Fault::RestartRedisEmpty, Fault::FlushRedis, Fault::ResetRedis]),
         _ => Fault::RotateKeys,
     }
 }
@@ -184,8 +184,8 @@ fn at_redis(redis: &mut Server, fault: Fault, time: Duration) {
 #[test]
 fn a_seed_draws_the_same_faults() {
     let rounds = |seed| {
-        let mut dice = Dice::new(seed, "faults");
-        (0..200).map(|_| draw(&mut dice, Duration::from_secs(4))).collect::<Vec<_>>()
+        let mut rng = Rng::new(seed, "faults");
+        (0..200).map(|_| draw(&mut rng, Duration::from_secs(4))).collect::<Vec<_>>()
     };
     let drawn = rounds(7);
     assert_eq!(drawn, rounds(7));

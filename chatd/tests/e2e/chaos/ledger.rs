@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 
-use crate::heard::{Item, Said};
+use crate::history::{Item, Transcript};
 
 /// What came to anybody, by bytes.
 #[derive(Default)]
 pub struct Ledger {
-    pub said: Said,
+    pub said: Transcript,
     /// Of the players by lines: what came to each in one stay.
     pub stays: Vec<Vec<Item>>,
     /// How often what happened to players, so that a run in which nothing does is noticed.

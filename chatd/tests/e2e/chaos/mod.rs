@@ -3,13 +3,13 @@
 //!
 //! `CHATD_CHAOS_SEED=<n> CHATD_CHAOS_STEPS=<n>` run another course.
 
-mod acts;
+mod actions;
+mod deployments;
 mod faults;
-mod hears;
 mod ledger;
 mod player;
+mod replies;
 mod socket;
-mod stage;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
+use self::deployments::Stage;
 use self::faults::Fault;
 use self::ledger::World;
 use self::player::{Player, phase, progress};
-use self::stage::Stage;
-use crate::dice::Dice;
+use crate::rng::Rng;
 use crate::support::client::{Client, PATIENCE};
 use crate::support::wait_for;
 
@@ -85,12 +85,12 @@ fn players(stage: &Stage, world: &Arc<World>, course: &Course, rooms: &[(usize, 
     for (number, (deployment, room)) in rooms.iter().enumerate() {
         let names: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
         for (index, name) in NAMES.iter().enumerate() {
-            let mut dice = Dice::new(course.seed, &format!("{name} of room {number}"));
+            let mut rng = Rng::new(course.seed, &format!("{name} of room {number}"));
             // One of each kind, and one of either: what pages hear of numbers is held against what the others hear.
-            let json = index == 0 || index == 2 && dice.chance(50);
+            let json = index == 0 || index == 2 && rng.chance(50);
             let pods = stage.of(*deployment);
             let addresses: Vec<SocketAddr> = pods.iter().map(|pod| if json { pod.web } else { pod.tcp }).collect();
-            let player = Player::new(world, name, room, addresses, json, dice);
+            let player = Player::new(world, name, room, addresses, json, rng);
             let (progress, names) = (player.progress.clone(), names.clone());
             runners.push(Runner { thread: thread::spawn(move || player.run(&names)), progress });
         }
@@ -100,7 +100,7 @@ fn players(stage: &Stage, world: &Arc<World>, course: &Course, rooms: &[(usize, 
 
 fn run(course: &Course) {
     println!("CHATD_CHAOS_SEED={} CHATD_CHAOS_STEPS={}", course.seed, course.rounds);
-    let (mut faults, mut dice) = (Dice::new(course.seed, "faults"), Dice::new(course.seed, "intruder"));
+    let (mut faults, mut rng) = (Rng::new(course.seed, "faults"), Rng::new(course.seed, "intruder"));
     let mut stage = Stage::start(course.empty_ttl);
     let world = Arc::new(World::new());
     let mut rooms: Vec<(usize, String)> = Vec::new();
@@ -132,7 +132,7 @@ fn run(course: &Course) {
         is_emptied |= empties;
         faults::carry_out(&mut stage, &round);
         sleep(round.pause);
-        let (deployment, room) = dice.pick(&rooms);
+        let (deployment, room) = rng.pick(&rooms);
         Stage::intrude(stage.of(1 - deployment)[0].tcp, &room);
         give_up_if_one_has(&mut runners);
     }

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::ledger::World;
 use super::socket::{Got, Socket};
-use crate::dice::Dice;
-use crate::heard::{Heard, Place};
+use crate::history::{History, Place};
+use crate::rng::Rng;
 
 /// Who waits this long for a reply hangs up.
 const PATIENCE: Duration = Duration::from_secs(26);
@@ -77,7 +77,7 @@ pub struct Player {
     addresses: Vec<SocketAddr>,
     pub world: Arc<World>,
     pub progress: Arc<AtomicU8>,
-    pub dice: Dice,
+    pub rng: Rng,
     pub socket: Option<Socket>,
     /// The connection before, which still lived when this one took its seat.
     pub former: Option<Socket>,
@@ -88,8 +88,8 @@ pub struct Player {
     pub seated: bool,
     pub token: Option<String>,
     pub awaits_token: bool,
-    pub heard: Heard,
-    /// Said, and not answered when the connection ended.
+    pub heard: History,
+    /// Transcript, and not answered when the connection ended.
     pub under_way: Vec<String>,
     /// It has claimed to have heard something else than it has.
     pub has_lied: bool,
@@ -113,9 +113,9 @@ pub struct Player {
 }
 
 impl Player {
-    pub fn new(world: &Arc<World>, name: &str, room: &str, addresses: Vec<SocketAddr>, json: bool, dice: Dice) -> Self {
-        let (mut dice, now) = (dice, Instant::now());
-        let key = dice.chance(60).then(|| format!("{:016x}{:016x}", dice.next(), dice.next()));
+    pub fn new(world: &Arc<World>, name: &str, room: &str, addresses: Vec<SocketAddr>, json: bool, rng: Rng) -> Self {
+        let (mut rng, now) = (rng, Instant::now());
+        let key = rng.chance(60).then(|| format!("{:016x}{:016x}", rng.next(), rng.next()));
         Self {
             name: name.to_owned(),
             room: room.to_owned(),
@@ -125,7 +125,7 @@ impl Player {
             addresses,
             world: world.clone(),
             progress: Arc::default(),
-            dice,
+            rng,
             socket: None,
             former: None,
             pending: VecDeque::new(),
@@ -135,7 +135,7 @@ impl Player {
             seated: false,
             token: None,
             awaits_token: false,
-            heard: Heard::default(),
+            heard: History::default(),
             under_way: Vec::new(),
             has_lied: false,
             came: None,
@@ -175,9 +175,9 @@ impl Player {
             }
             self.deaf_until = None;
             match socket.receive(LOOK) {
-                Got::Told(told, id) => {
-                    self.note(&format!("hears {told:?} {id:?}"));
-                    self.told(told, id);
+                Got::Received(received, id) => {
+                    self.note(&format!("hears {received:?} {id:?}"));
+                    self.receive_one(received, id);
                     continue;
                 }
                 Got::Closed => {
@@ -281,7 +281,7 @@ impl Player {
         self.replay_ends = None;
         self.awaits_token = false;
         self.deaf_until = None;
-        self.retry = Instant::now() + Duration::from_millis(self.dice.range(20, 700));
+        self.retry = Instant::now() + Duration::from_millis(self.rng.range(20, 700));
         self.leave_room();
     }
 
@@ -295,13 +295,13 @@ impl Player {
         if Instant::now() < self.retry {
             return sleep(LOOK);
         }
-        let address = self.next.take().unwrap_or_else(|| self.dice.pick(&self.addresses));
-        let narrow = self.world.phase() == phase::LIVE && self.dice.chance(20);
-        let seed = self.dice.next();
-        self.socket = Socket::connect(address, self.json, narrow, Dice::new(seed, "socket"));
+        let address = self.next.take().unwrap_or_else(|| self.rng.pick(&self.addresses));
+        let narrow = self.world.phase() == phase::LIVE && self.rng.chance(20);
+        let seed = self.rng.next();
+        self.socket = Socket::connect(address, self.json, narrow, Rng::new(seed, "socket"));
         self.connected = Instant::now();
         self.said_bye = None;
-        self.retry = self.connected + Duration::from_millis(self.dice.range(50, 300));
+        self.retry = self.connected + Duration::from_millis(self.rng.range(50, 300));
         if self.socket.is_some() {
             self.note(&format!("connects to {address}"));
             self.enter(false);
@@ -310,25 +310,25 @@ impl Player {
 
     /// JOIN or RESUME. `again`: on a connection that is there.
     fn enter(&mut self, again: bool) {
-        if again && self.dice.chance(50) {
+        if again && self.rng.chance(50) {
             return self.hang_up();
         }
-        let relay = self.redirects >= 3 || self.dice.chance(60);
+        let relay = self.redirects >= 3 || self.rng.chance(60);
         let (mode, wrong) = if relay { ("RELAY", "relay") } else { ("REDIRECT", "redirect") };
-        let by_key = self.key.is_some() && self.dice.chance(30);
+        let by_key = self.key.is_some() && self.rng.chance(30);
         let Some(token) = self.token.clone().filter(|_| !by_key) else {
             return self.join(mode, wrong);
         };
-        let mut place = self.heard.place.clone().filter(|_| self.json && self.dice.chance(85));
+        let mut place = self.heard.place.clone().filter(|_| self.json && self.rng.chance(85));
         if let Some(Place { timeline, seq: Some(seq) }) = &mut place
             && self.world.phase() == phase::LIVE
-            && self.dice.chance(15)
+            && self.rng.chance(15)
         {
             // So it may be told things again, or miss some.
             self.has_lied = true;
             let least = self.came.as_ref().filter(|(came, _)| came == timeline).map_or(0, |(_, seq)| *seq);
-            *seq = (seq.saturating_sub(5) + self.dice.range(0, 10)).max(least);
-            self.heard = Heard::default();
+            *seq = (seq.saturating_sub(5) + self.rng.range(0, 10)).max(least);
+            self.heard = History::default();
             self.heard.place = Some(Place { timeline: timeline.clone(), seq: Some(*seq) });
             self.under_way.clear();
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::dice::Dice;
-use crate::wire::{self, Told};
+use crate::rng::Rng;
+use crate::wire::{self, Received};
 
 const CONNECT: Duration = Duration::from_millis(500);
 /// A frozen pod's kernel accepts the connection, and nobody answers the upgrade.
@@ -19,7 +19,7 @@ const NARROW: usize = 128 * 1024;
 
 #[derive(Debug)]
 pub enum Got {
-    Told(Told, Option<u64>),
+    Received(Received, Option<u64>),
     Closed,
     Silence,
 }
@@ -30,19 +30,19 @@ pub struct Socket {
     /// As it came; and whole messages out of it, without the frames that are no messages.
     raw: Vec<u8>,
     messages: Vec<u8>,
-    dice: Dice,
+    rng: Rng,
 }
 
 impl Socket {
     /// `narrow`: it holds little of what is not read.
-    pub fn connect(address: SocketAddr, json: bool, narrow: bool, dice: Dice) -> Option<Self> {
+    pub fn connect(address: SocketAddr, json: bool, narrow: bool, rng: Rng) -> Option<Self> {
         let stream = TcpStream::connect_timeout(&address, CONNECT).ok()?;
         stream.set_nodelay(true).ok()?;
         stream.set_write_timeout(Some(WRITE)).ok()?;
         if narrow {
             SockRef::from(&stream).set_recv_buffer_size(NARROW).ok()?;
         }
-        let mut socket = Self { stream, json, raw: Vec::new(), messages: Vec::new(), dice };
+        let mut socket = Self { stream, json, raw: Vec::new(), messages: Vec::new(), rng };
         if json {
             socket.upgrade(address)?;
         }
@@ -77,7 +77,7 @@ impl Socket {
                 self.frames(&mut bytes, text.as_bytes());
             } else {
                 bytes.extend_from_slice(text.as_bytes());
-                bytes.extend_from_slice(self.dice.pick(&[&b"\n"[..], &b"\n"[..], &b"\r\n"[..]]));
+                bytes.extend_from_slice(self.rng.pick(&[&b"\n"[..], &b"\n"[..], &b"\r\n"[..]]));
             }
         }
         self.send_pieces(&bytes)
@@ -96,20 +96,20 @@ impl Socket {
 
     /// In one write or two.
     fn send_pieces(&mut self, bytes: &[u8]) -> bool {
-        let cut = if self.dice.chance(30) { self.dice.below(bytes.len()) } else { 0 };
+        let cut = if self.rng.chance(30) { self.rng.below(bytes.len()) } else { 0 };
         [&bytes[..cut], &bytes[cut..]].iter().all(|piece| self.stream.write_all(piece).is_ok())
     }
 
     /// One message, in one frame or in fragments, which may be empty and have a ping between them.
     fn frames(&mut self, bytes: &mut Vec<u8>, text: &[u8]) {
-        let fragments = if self.dice.chance(25) { self.dice.below(4) + 1 } else { 1 };
+        let fragments = if self.rng.chance(25) { self.rng.below(4) + 1 } else { 1 };
         let mut left = text;
         for number in 0..fragments {
             let is_last = number + 1 == fragments;
-            let (piece, rest) = left.split_at(if is_last { left.len() } else { self.dice.below(left.len()) });
+            let (piece, rest) = left.split_at(if is_last { left.len() } else { self.rng.below(left.len()) });
             left = rest;
             self.frame(bytes, u8::from(number == 0) | if is_last { 0x80 } else { 0 }, piece);
-            if !is_last && self.dice.chance(30) {
+            if !is_last && self.rng.chance(30) {
                 self.frame(bytes, 0x89, b"between");
             }
         }
@@ -128,7 +128,7 @@ impl Socket {
                 bytes.extend_from_slice(&(payload.len() as u64).to_be_bytes());
             }
         }
-        let mask = (self.dice.next() as u32).to_be_bytes();
+        let mask = (self.rng.next() as u32).to_be_bytes();
         bytes.extend_from_slice(&mask);
         bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     }
@@ -157,7 +157,7 @@ impl Socket {
     }
 
     fn take(&mut self) -> Option<Got> {
-        wire::take(self.json, &mut self.messages).map(|(told, id)| Got::Told(told, id))
+        wire::take(self.json, &mut self.messages).map(|(received, id)| Got::Received(received, id))
     }
 
     /// Passes whole text frames on, and answers pings. `false`: the server has said that it closes.

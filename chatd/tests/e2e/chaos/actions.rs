@@ -23,16 +23,16 @@ impl Player {
         if !self.seated || waits || self.pending.len() >= 40 || Instant::now() < self.act_at {
             return;
         }
-        self.act_at = Instant::now() + Duration::from_millis(self.dice.range(PACE / 4, PACE * 2));
-        match self.dice.below(100) {
+        self.act_at = Instant::now() + Duration::from_millis(self.rng.range(PACE / 4, PACE * 2));
+        match self.rng.below(100) {
             0..62 => self.say(0),
             62..70 => {
-                let (count, long) = (self.dice.range(2, 12), self.dice.below(1_500));
+                let (count, long) = (self.rng.range(2, 12), self.rng.below(1_500));
                 (0..count).for_each(|_| self.say(long));
             }
             70..75 => self.command(What::Who, "WHO", json!({"type": "who"})),
             75..79 => self.command(What::Ping, "PING", json!({"type": "ping"})),
-            79..84 => self.say_something_odd(),
+            79..84 => self.say_malformed(),
             84..86 => self.say_nothing(),
             86..88 => self.leave_and_join_in_one_packet(),
             88..89 => self.command(What::Leave, "LEAVE", json!({"type": "leave"})),
@@ -48,8 +48,8 @@ impl Player {
             }
             93..95 => {
                 self.note("does not read");
-                self.deaf_until = Some(Instant::now() + Duration::from_millis(self.dice.range(300, 3_000)));
-                if self.dice.chance(15) {
+                self.deaf_until = Some(Instant::now() + Duration::from_millis(self.rng.range(300, 3_000)));
+                if self.rng.chance(15) {
                     (0..FLOOD).for_each(|_| self.say(LONG));
                 }
             }
@@ -59,7 +59,7 @@ impl Player {
 
     pub fn say(&mut self, long: usize) {
         self.said += 1;
-        let more = self.dice.pick(&["", "", " \\u0041 \\n \"quoted\"", " Grüße, 日本語, 🎉", " <b>&amp;</b>\ttab"]);
+        let more = self.rng.pick(&["", "", " \\u0041 \\n \"quoted\"", " Grüße, 日本語, 🎉", " <b>&amp;</b>\ttab"]);
         self.say_this(&format!("{}{}/{}{more}{}", self.prefix, self.name, self.said, "-".repeat(long)));
     }
 
@@ -73,8 +73,8 @@ impl Player {
         }
     }
 
-    pub fn say_something_odd(&mut self) {
-        let (code, text) = match self.dice.below(4) {
+    pub fn say_malformed(&mut self) {
+        let (code, text) = match self.rng.below(4) {
             0 => ("line_too_long", "x".repeat(5_000)),
             1 => ("bad_text", "a bell \u{7}".to_owned()),
             2 => ("bad_text", " \u{200b} ".to_owned()),

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chatd::protocol::RoomId;
 
 use crate::client::{Seat, What};
-use crate::dice::Dice;
-use crate::heard::{Item, Said, Verdict};
+use crate::history::{Item, Transcript, Verdict};
 use crate::links::{Kind, Micros, Net, SECOND};
 use crate::overlaps::Overlaps;
+use crate::rng::Rng;
 use crate::seats::Seats;
 
 /// A violated rule.
@@ -60,7 +60,7 @@ impl Doubt {
 }
 
 #[derive(Debug, Default)]
-pub struct Town {
+pub struct Expectations {
     pub rooms: Vec<String>,
     /// The pods that the balancer sends clients to.
     pub entries: Vec<usize>,
@@ -69,7 +69,7 @@ pub struct Town {
     /// But for asking the server whether it is there, in the quiet, by something said.
     pub talks: bool,
     pub failure: Option<Failure>,
-    pub said: Said,
+    pub said: Transcript,
     pub stays: Vec<Vec<Item>>,
     pub sent: BTreeMap<String, Sent>,
     pub heard: BTreeSet<String>,
@@ -107,7 +107,7 @@ pub struct Town {
     pub resumed_stale: u64,
 }
 
-impl Town {
+impl Expectations {
     pub fn fail(&mut self, rule: &str, detail: String) {
         if self.sought.is_none_or(|sought| sought == rule) {
             self.failure.get_or_insert(Failure { rule: rule.to_owned(), detail });
@@ -120,8 +120,8 @@ impl Town {
         }
     }
 
-    pub fn entry(&mut self, dice: &mut Dice) -> Option<usize> {
-        (!self.entries.is_empty()).then(|| dice.pick(&self.entries))
+    pub fn entry(&mut self, rng: &mut Rng) -> Option<usize> {
+        (!self.entries.is_empty()).then(|| rng.pick(&self.entries))
     }
 
     /// Whether a connection may have ended without a reason: its pod is gone, or the network was cut since it began.
@@ -141,7 +141,7 @@ impl Town {
         self.sent.insert(text.to_owned(), Sent { name: name.to_owned(), at });
     }
 
-    pub fn message(&mut self, client: usize, from: &str, text: &str, place: Option<(u64, String)>) {
+    pub fn message(&mut self, client: usize, room: &str, from: &str, text: &str, place: Option<(u64, String)>) {
         self.messages += 1;
         match self.sent.get(text) {
             Some(sent) if sent.name.eq_ignore_ascii_case(from) => {}
@@ -156,8 +156,17 @@ impl Town {
         self.heard.insert(text.to_owned());
         if let Some((seq, timeline)) = place {
             let verdict = self.said.heard(&timeline, seq, text);
-            self.verdict(client, verdict);
+            if !self.may_have_forked(room) {
+                self.verdict(client, verdict);
+            }
         }
+    }
+
+    /// Two pods have had the room since the store went back: the swap that withdrew an offer may be undone, so that who was offered the
+    /// room goes on with its timeline from there, under another ownership. I1 and I2 are about one of the two.
+    pub fn may_have_forked(&self, room: &str) -> bool {
+        let contested = room.parse().ok().and_then(|room: RoomId| self.contested.get(&room));
+        self.went_back.zip(contested).is_some_and(|(when, at)| *at >= when)
     }
 
     pub fn refused(&mut self, client: usize, what: &What, code: &str) {
@@ -220,8 +229,8 @@ impl Town {
         surely.take(8).map(|ended| ended.seat.clone()).collect()
     }
 
-    pub fn old_token(&self, dice: &mut Dice) -> Option<Seat> {
-        (!self.ended.is_empty()).then(|| self.ended[dice.below(self.ended.len())].seat.clone())
+    pub fn old_token(&self, rng: &mut Rng) -> Option<Seat> {
+        (!self.ended.is_empty()).then(|| self.ended[rng.below(self.ended.len())].seat.clone())
     }
 
     /// RESUME worked with the token of a seat that has ended.

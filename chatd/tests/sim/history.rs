@@ -25,7 +25,7 @@ pub struct Place {
 
 /// One client's stay in a room.
 #[derive(Debug, Default)]
-pub struct Heard {
+pub struct History {
     pub place: Option<Place>,
     /// Messages that it was told it would not get.
     pub missed: u64,
@@ -42,7 +42,7 @@ pub struct Heard {
     pub items: Vec<Item>,
 }
 
-impl Heard {
+impl History {
     /// JOINED. `last`: what the client said that it had heard, if it said something.
     pub fn joined(&mut self, joined: &Joined, said: bool) -> Verdict {
         let Some((timeline, seq)) = &joined.place else {
@@ -118,7 +118,7 @@ impl Heard {
         }
     }
 
-    pub fn was_told_of_missed(&mut self, count: Option<u64>) {
+    pub fn missed(&mut self, count: Option<u64>) {
         self.items.push(Item::Missed(count));
         match count {
             Some(count) => self.missed += count,
@@ -183,12 +183,12 @@ impl Heard {
 
 /// Everything that was said, wherever: (timeline, number) and text belong to each other one to one.
 #[derive(Debug, Default)]
-pub struct Said {
+pub struct Transcript {
     pub by_place: BTreeMap<(String, u64), String>,
     pub by_text: BTreeMap<String, (String, u64)>,
 }
 
-impl Said {
+impl Transcript {
     pub fn heard(&mut self, timeline: &str, seq: u64, text: &str) -> Verdict {
         let place = (timeline.to_owned(), seq);
         let there = self.by_place.entry(place.clone()).or_insert_with(|| text.to_owned());

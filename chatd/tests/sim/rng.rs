@@ -1,17 +1,17 @@
-//! Made-up chance: a small generator whose streams stay the same whatever library versions come. No I/O.
+//! Simulated chance: a small generator whose streams stay the same whatever library versions come. No I/O.
 
 /// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
 #[derive(Debug, Clone)]
-pub struct Dice(u64);
+pub struct Rng(u64);
 
-impl Dice {
+impl Rng {
     /// One stream of a seed: streams with other names are independent of it.
     pub fn new(seed: u64, stream: &str) -> Self {
         let name = stream.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
-        let mut dice = Self(seed ^ name.rotate_left(32));
-        dice.next();
-        dice.next();
-        dice
+        let mut rng = Self(seed ^ name.rotate_left(32));
+        rng.next();
+        rng.next();
+        rng
     }
 
     pub fn next(&mut self) -> u64 {

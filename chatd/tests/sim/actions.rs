@@ -1,61 +1,62 @@
-//! What a made-up client does next. No I/O.
+//! What a simulated client does next. No I/O.
 
 use crate::client::{Aim, Client, Pending, What};
+use crate::expectations::Expectations;
 use crate::links::{Cargo, End, MS, Micros, Net, SECOND};
-use crate::town::Town;
 
 /// A client that waits this long for a reply hangs up.
 const PATIENCE: Micros = 26 * SECOND;
 
 impl Client {
     /// Its timer has run out.
-    pub fn think(&mut self, net: &mut Net, town: &mut Town, timer: u64) {
+    pub fn think(&mut self, net: &mut Net, expected: &mut Expectations, timer: u64) {
         if timer != self.timer || self.aim == Aim::Done {
             return;
         }
         // While it does not read, what follows the error is there and not heard.
         if self.reading && self.error.as_ref().is_some_and(|(_, at)| at + 100 * MS <= net.now) {
-            self.settle_error(net, town);
+            self.settle_error(net, expected);
         }
         if self.pipe.is_none() {
             if net.now >= self.retry {
-                self.connect(net, town);
+                self.connect(net, expected);
                 if self.pipe.is_some() {
-                    self.enter(net, town);
+                    self.enter(net, expected);
                 }
             }
         } else if self.reading && self.error.is_none() {
-            self.act(net, town);
-        } else if !self.reading && self.habits.deaf && self.seated.is_some() && self.aim == Aim::Live && !town.calm {
-            self.live(net, town);
+            self.act(net, expected);
+        } else if !self.reading && self.habits.deaf && self.seated.is_some() && self.aim == Aim::Live && !expected.calm
+        {
+            self.live(net, expected);
         }
         if self.aim != Aim::Done {
-            let wait = self.dice.range(self.pace / 4, self.pace * 2);
+            let wait = self.rng.range(self.pace / 4, self.pace * 2);
             self.arm(net, wait);
         }
     }
 
-    fn act(&mut self, net: &mut Net, town: &mut Town) {
+    fn act(&mut self, net: &mut Net, expected: &mut Expectations) {
         let waiting = self.pending.front().map(|front| front.turn);
         if waiting.is_some_and(|since| since + PATIENCE < net.now) {
             net.note(|| format!("client {} is out of patience", self.number));
             if let Some(front) = self.pending.front().cloned() {
-                self.check_wait(net, town, &front, 0);
+                self.check_wait(net, expected, &front, 0);
             }
-            return self.hang_up(net, town, End::Closed);
+            return self.hang_up(net, expected, End::Closed);
         }
         if self.seated.is_none() {
             if waiting.is_none() && net.now >= self.retry {
-                self.enter(net, town);
+                self.enter(net, expected);
             }
             return;
         }
         match self.aim {
-            Aim::Live if !town.calm => self.live(net, town),
+            Aim::Live if !expected.calm => self.live(net, expected),
             Aim::Live | Aim::Take { .. } => {
                 let silent = waiting.is_none() && self.last_word + self.habits.silence < net.now;
-                if silent && town.talks && self.aim == Aim::Live {
-                    self.say(net, town);
+                if silent && expected.talks && self.aim == Aim::Live {
+                    self.say(net, expected);
                 } else if silent {
                     self.command(net, What::Ping, "PING", &serde_json::json!({"type": "ping"}));
                 }
@@ -67,16 +68,16 @@ impl Client {
         }
     }
 
-    fn live(&mut self, net: &mut Net, town: &mut Town) {
+    fn live(&mut self, net: &mut Net, expected: &mut Expectations) {
         let free = self.habits.most.saturating_sub(self.pending.len()) as u64;
         // Before JOIN is answered it is not known who speaks.
         if free == 0 || self.pending.iter().any(|pending| pending.what == What::Join) {
             return;
         }
-        match self.dice.below(100) {
-            0..60 => self.say(net, town),
-            60..64 if self.habits.odd => self.say_something_odd(net, town),
-            60..68 => (0..self.dice.range(2, 6).max(free / 2)).for_each(|_| self.say(net, town)),
+        match self.rng.below(100) {
+            0..60 => self.say(net, expected),
+            60..64 if self.habits.odd => self.say_malformed(net, expected),
+            60..68 => (0..self.rng.range(2, 6).max(free / 2)).for_each(|_| self.say(net, expected)),
             68..74 => self.command(net, What::Who, "WHO", &serde_json::json!({"type": "who"})),
             74..78 => self.command(net, What::Ping, "PING", &serde_json::json!({"type": "ping"})),
             // Where one HELP ends and the next begins cannot be seen.
@@ -95,39 +96,39 @@ impl Client {
             }
             86..88 => {
                 net.note(|| format!("client {} drops", self.number));
-                self.hang_up(net, town, End::Closed);
+                self.hang_up(net, expected, End::Closed);
             }
             _ => {}
         }
     }
 
-    pub fn say(&mut self, net: &mut Net, town: &mut Town) {
+    pub fn say(&mut self, net: &mut Net, expected: &mut Expectations) {
         self.texts += 1;
-        let long = if self.dice.chance(3) { self.dice.below(1_500) } else { 0 };
+        let long = if self.rng.chance(3) { self.rng.below(1_500) } else { 0 };
         let text = format!("{}.{}{}", self.number, self.texts, "-".repeat(long));
-        self.say_this(net, town, text);
+        self.say_this(net, expected, text);
     }
 
     /// The replay was whole and is over: what it has not brought back was not delivered.
-    pub fn send_again(&mut self, net: &mut Net, town: &mut Town) {
+    pub fn send_again(&mut self, net: &mut Net, expected: &mut Expectations) {
         let place = self.heard.place.as_ref().and_then(|place| place.seq);
         if self.replay_ends.is_some_and(|end| place.is_some_and(|seq| seq >= end)) {
             self.replay_ends = None;
             for text in std::mem::take(&mut self.under_way) {
-                town.sent_again += 1;
-                self.say_this(net, town, text);
+                expected.sent_again += 1;
+                self.say_this(net, expected, text);
             }
         }
     }
 
-    pub fn say_this(&mut self, net: &mut Net, town: &mut Town, text: String) {
+    pub fn say_this(&mut self, net: &mut Net, expected: &mut Expectations, text: String) {
         if let Some((_, name)) = &self.seated {
-            town.sent(net.now, &text, name);
+            expected.sent(net.now, &text, name);
         }
         let json = serde_json::json!({"type": "say", "text": text});
-        let line = if self.dice.chance(50) { format!("SAY {text}") } else { text.clone() };
+        let line = if self.rng.chance(50) { format!("SAY {text}") } else { text.clone() };
         if self.json {
-            town.ids.insert(text.clone(), self.last_id + 1);
+            expected.ids.insert(text.clone(), self.last_id + 1);
         }
         self.command(net, What::Say(text), &line, &json);
     }
@@ -158,7 +159,7 @@ impl Client {
         if self.json {
             net.send(pipe, 0, Cargo::Message(String::from_utf8_lossy(words).into_owned()));
         } else {
-            let end: &[u8] = if self.habits.odd { self.habits.dice.pick(&[b"\n", b"\r\n"]) } else { b"\n" };
+            let end: &[u8] = if self.habits.odd { self.habits.rng.pick(&[b"\n", b"\r\n"]) } else { b"\n" };
             self.packet.extend_from_slice(words);
             self.packet.extend_from_slice(end);
             self.flush(net);
@@ -171,7 +172,7 @@ impl Client {
             return;
         };
         let bytes = std::mem::take(&mut self.packet);
-        let cut = if self.dice.chance(30) { self.dice.below(bytes.len()) } else { 0 };
+        let cut = if self.rng.chance(30) { self.rng.below(bytes.len()) } else { 0 };
         for part in [&bytes[..cut], &bytes[cut..]] {
             if !part.is_empty() {
                 net.send(pipe, 0, Cargo::Bytes(part.to_vec()));

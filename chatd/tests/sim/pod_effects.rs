@@ -1,4 +1,4 @@
-//! What a made-up pod does for its lease and its hubs, and its connection to the directory. No I/O.
+//! What a simulated pod does for its lease and its hubs, and its connection to the directory. No I/O.
 
 use chatd::directory::{Answer, Key, NoAnswer, Request};
 use chatd::hub::{Effect, Hub, Notice};
@@ -18,7 +18,7 @@ impl Pod {
         for pipe in 0..net.pipes.len() {
             let found = &net.pipes[pipe];
             if matches!(found.kind, Kind::Link { .. }) && found.nodes.contains(&self.node()) {
-                let wait = net.dice.range(3 * SECOND, 6 * SECOND);
+                let wait = net.rng.range(3 * SECOND, 6 * SECOND);
                 net.after(wait, Event::Silence { pipe, frozen: self.setup.number, since: net.now });
             }
         }
@@ -29,14 +29,14 @@ impl Pod {
         self.state = State::Up;
         self.frozen_since = None;
         self.thawed = net.now;
-        let first = self.dice.chance(50);
+        let first = self.rng.chance(50);
         if first {
             self.tick(net);
             self.settle(net);
         }
         while let Some(input) = self.inbox.pop_front() {
             self.handle(net, input);
-            if self.dice.chance(50) {
+            if self.rng.chance(50) {
                 self.settle(net);
             }
             if self.state != State::Up {
@@ -57,6 +57,7 @@ impl Pod {
                 self.unsettled = Some(net.now);
                 self.tell_all(time, Hub::lease_lost);
             }
+            LeaseEffect::CheckRecords => self.tell_all(time, Hub::directory_reset),
             LeaseEffect::Superseded => self.terminate(net),
             // Pods of the simulation have no uid, and a replaced one ends anyway.
             LeaseEffect::Twin => {}
@@ -82,14 +83,15 @@ impl Pod {
                 if let Request::Swap { key: Key::Room(room), .. } = &request
                     && self.views.iter().all(|view| view.room != *room)
                 {
-                    self.tried.insert(*room, net.now);
+                    self.tried.insert(*room, (net.now, self.told_unsettled[shard]));
                 }
                 self.ask(net, Asker::Hub(shard), ticket, request);
             }
             Effect::Dial { boot, address } => {
-                let nonce = Nonce(u128::from(self.dice.next()) << 64 | u128::from(self.dice.next()));
+                let nonce = Nonce(u128::from(self.rng.next()) << 64 | u128::from(self.rng.next()));
                 self.links.dial(time.now, boot, &address, nonce);
             }
+            Effect::LinkAnswer { boot, query, needed } => self.links.shard_answered(time.now, boot, query, needed),
             Effect::Close { session, code } => self.closing(net, shard, session, code),
             Effect::Abort { session } => self.abort(net, shard, session),
             Effect::Migrate { session, shard: to } => {
@@ -102,7 +104,7 @@ impl Pod {
                         // Nothing is read or written on the way.
                         socket.session = SessionId { index: u32::MAX, generation: 0 };
                     }
-                    net.after(self.dice.range(10, 200), Event::Pod(self.setup.number, input));
+                    net.after(self.rng.range(10, 200), Event::Pod(self.setup.number, input));
                 }
             }
             Effect::MakeWay { room, shard } => self.tell(time, shard, move |hub, time| hub.make_way(time, room)),
@@ -121,10 +123,9 @@ impl Pod {
                         self.takeovers += 1;
                         self.acquired.insert(*room, (net.now, Some(from.clone())));
                         let tried = self.tried.remove(room);
-                        let unsettled = self.unsettled.zip(tried);
                         // A pod's clock has whole milliseconds.
                         let settles = |since: Micros| self.clock(since) * MS - self.uptime + SETTLES;
-                        if unsettled.is_some_and(|(since, tried)| tried >= since && tried < settles(since)) {
+                        if tried.is_some_and(|(at, told)| told.is_some_and(|since| at < settles(since))) {
                             self.took_unsettled = Some(*room);
                         }
                     }
@@ -171,6 +172,7 @@ impl Pod {
     pub fn store_answered(&mut self, time: Time, number: u64, answer: Result<Answer, NoAnswer>) {
         match self.asks.remove(&number) {
             Some((Asker::Lease, ticket)) => self.lease.answered(time, ticket, answer),
+            Some((Asker::Detector, ticket)) => self.detector.answered(time, ticket, answer),
             Some((Asker::Hub(shard), ticket)) => {
                 self.tell(time, shard, move |hub, time| hub.answered(time, ticket, answer));
             }
@@ -215,7 +217,7 @@ impl Pod {
                     if how == End::Vanished
                         && let Kind::Link { .. } = net.pipes[pipe].kind
                     {
-                        let wait = net.dice.range(3 * SECOND, 6 * SECOND);
+                        let wait = net.rng.range(3 * SECOND, 6 * SECOND);
                         net.after(wait, Event::GiveUp { pipe, end: 1 - end, cut: 0 });
                     }
                 }

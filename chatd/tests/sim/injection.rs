@@ -29,8 +29,8 @@ impl World {
         let cuts = self.net.cuts.iter().filter(|(_, cut)| cut.count > 0);
         let from_store = |(from, to): &(Node, Node)| *from == Node::Store || *to == Node::Store;
         let (apart, away) = cuts.fold((false, false), |(_, away), (way, _)| (true, away || from_store(way)));
-        self.town.apart.note(now, apart);
-        self.town.away.note(now, away || !self.store.is_well());
+        self.expected.apart.note(now, apart);
+        self.expected.away.note(now, away || !self.store.is_well());
     }
 
     fn carry_out(&mut self, index: usize) {
@@ -45,17 +45,21 @@ impl World {
                 }
                 let how = if vanish { End::Vanished } else { End::Closed };
                 if self.pods[pod].state == State::Frozen {
-                    self.town.frozen -= 1;
+                    self.expected.frozen -= 1;
                 }
                 self.pods[pod].die(&mut self.net, how);
                 self.undo[index].pods.push(pod);
+                // Of a machine that is gone the kubelet says nothing, and not every deployment's keys are the operator's.
+                if !vanish && self.net.rng.chance(40) {
+                    self.tell_of_death(pod);
+                }
                 self.update_entries();
             }
             What::Freeze { name } => {
                 let pod = self.names[name];
                 if self.pods[pod].state == State::Up {
                     self.pods[pod].freeze(&mut self.net);
-                    self.town.frozen += 1;
+                    self.expected.frozen += 1;
                     self.undo[index].pods.push(pod);
                 }
             }
@@ -64,7 +68,7 @@ impl World {
                 if self.pods[pod].state == State::Up {
                     let shard = index % self.pods[pod].hubs.len();
                     self.pods[pod].stall(shard);
-                    self.town.frozen += 1;
+                    self.expected.frozen += 1;
                     self.undo[index].pods.push(pod);
                 }
             }
@@ -104,7 +108,7 @@ impl World {
                 self.store_went_back(reset);
             }
             What::ResetStore => {
-                self.town.away.was(self.net.now);
+                self.expected.away.was(self.net.now);
                 self.reset_store();
             }
             What::Clock { name, by } => self.pods[self.names[name]].wall += by,
@@ -113,12 +117,12 @@ impl World {
                 self.undo[index].pods.push(pod);
                 self.pod_input(pod, Input::Terminate);
             }
-            What::Drop { client } => self.clients[client].hang_up(&mut self.net, &mut self.town, End::Closed),
-            What::Vanish { client } => self.clients[client].hang_up(&mut self.net, &mut self.town, End::Vanished),
+            What::Drop { client } => self.clients[client].hang_up(&mut self.net, &mut self.expected, End::Closed),
+            What::Vanish { client } => self.clients[client].hang_up(&mut self.net, &mut self.expected, End::Vanished),
             What::StopReading { client } => {
                 let stopped = &mut self.clients[client];
                 stopped.reading = stopped.pipe.is_none();
-                self.town.excused.extend(stopped.pipe);
+                self.expected.excused.extend(stopped.pipe);
             }
             What::Thief { client } => {
                 if let Some(seat) = self.clients[client].seat.clone() {
@@ -131,11 +135,18 @@ impl World {
                     self.add_client(thief);
                 }
             }
+            What::Refuse { name } => {
+                let pod = self.names[name];
+                self.net.signs.refuse(pod);
+                self.undo[index].pods.push(pod);
+            }
+            What::ResetLinks { name } => self.reset_links(self.names[name]),
+            What::ForgetConnection { name } => self.forget_connection(self.names[name]),
             What::Query { name } => {
                 let pod = self.names[name];
                 // More than one, so that a pod with few places is full of rooms that nobody enters.
                 (0..3).for_each(|_| self.pod_input(pod, Input::Create));
-                if let Some(room) = self.town.rooms.first().and_then(|room| room.parse().ok()) {
+                if let Some(room) = self.expected.rooms.first().and_then(|room| room.parse().ok()) {
                     self.pod_input(pod, Input::LookUp { room });
                 }
             }
@@ -159,8 +170,8 @@ impl World {
             What::Freeze { .. } => {
                 for pod in undo.pods {
                     if self.pods[pod].state == State::Frozen {
-                        self.town.frozen -= 1;
-                        self.town.last_thaw = self.net.now;
+                        self.expected.frozen -= 1;
+                        self.expected.last_thaw = self.net.now;
                         self.pods[pod].thaw(&mut self.net);
                         self.update_entries();
                         self.check_pod(pod);
@@ -169,8 +180,8 @@ impl World {
             }
             What::Stall { .. } => {
                 for pod in undo.pods {
-                    self.town.frozen -= 1;
-                    self.town.last_thaw = self.net.now;
+                    self.expected.frozen -= 1;
+                    self.expected.last_thaw = self.net.now;
                     let shard = index % self.pods[pod].hubs.len();
                     self.pod_input(pod, Input::Unstall { shard });
                 }
@@ -191,7 +202,8 @@ impl World {
                     self.net.after(SECOND, Event::Fault { index, begins: false });
                 }
             }
-            What::StopReading { client } => self.clients[client].read_on(&mut self.net, &mut self.town),
+            What::StopReading { client } => self.clients[client].read_on(&mut self.net, &mut self.expected),
+            What::Refuse { .. } => undo.pods.iter().for_each(|pod| self.net.signs.accept(*pod, self.net.now)),
             _ => {}
         }
         self.note_doubt();
@@ -203,8 +215,9 @@ impl World {
     }
 
     fn store_went_back(&mut self, reset: bool) {
-        self.town.went_back = Some(self.net.now);
+        self.expected.went_back = Some(self.net.now);
         if reset {
+            self.store.starts_again(&self.net);
             self.reset_store();
         }
     }
@@ -226,7 +239,7 @@ impl World {
         }
         for client in &mut self.clients {
             if !client.reading {
-                client.read_on(&mut self.net, &mut self.town);
+                client.read_on(&mut self.net, &mut self.expected);
             }
         }
         self.store.troubles().into_iter().for_each(|trouble: Trouble| self.store.end(&mut self.net, trouble));
@@ -235,7 +248,7 @@ impl World {
         for name in 0..self.names.len() {
             let gone = self.pods[self.names[name]].state == State::Gone;
             let alone = self.pods.iter().all(|pod| pod.state == State::Gone || pod.terminating.is_some());
-            if gone && (self.dice.chance(50) || alone) {
+            if gone && (self.rng.chance(50) || alone) {
                 self.restart(name, true, 1_000 + name);
             }
         }
@@ -243,6 +256,6 @@ impl World {
         if alone {
             self.start_pod(0, "h0z".into());
         }
-        self.town.calm = true;
+        self.expected.calm = true;
     }
 }

@@ -1,77 +1,69 @@
-//! What a made-up client makes of what it is told: each command gets exactly one reply, in order (I7). No I/O.
+//! What a simulated client makes of what it is told: each command gets exactly one reply, in order (I7). No I/O.
 
 use crate::client::{Client, Pending, Seat, What};
-use crate::heard::Heard;
+use crate::expectations::Expectations;
+use crate::history::History;
 use crate::links::{End, MS, Micros, Net, SECOND};
 use crate::seats::{Arrival, SPREADS};
-use crate::town::Town;
-use crate::wire::{Joined, Told};
+use crate::wire::{Joined, Received};
 
 impl Client {
-    pub fn told(&mut self, net: &mut Net, town: &mut Town, told: Told, id: Option<u64>) {
+    pub fn receive_one(&mut self, net: &mut Net, expected: &mut Expectations, received: Received, id: Option<u64>) {
         let mut lost_seat = false;
         if let Some((code, _)) = self.error.clone() {
-            match &told {
-                Told::Bye(reason) if *reason == code => self.error = None,
+            match &received {
+                Received::Bye(reason) if *reason == code => self.error = None,
                 // The seat was lost: these codes answer nothing that is asked in a room.
-                Told::Left if matches!(code.as_str(), "name_taken" | "room_full") => {
+                Received::Left if matches!(code.as_str(), "name_taken" | "room_full" | "bad_token") => {
                     self.error = None;
                     lost_seat = true;
-                    town.seat_lost(net.now, self.number, self.claim, &code);
+                    expected.seat_lost(net.now, self.number, self.claim, &code);
                 }
-                _ => self.settle_error(net, town),
+                _ => self.settle_error(net, expected),
             }
         }
-        if self.awaits_token && !matches!(told, Told::Token(_)) {
-            return town.fail("I7", format!("client {}: {told:?} where TOKEN has to follow JOINED", self.number));
+        if self.awaits_token && !matches!(received, Received::Token(_)) {
+            return expected
+                .fail("I7", format!("client {}: {received:?} where TOKEN has to follow JOINED", self.number));
         }
         let ours = self.json && id.is_some();
-        let inside = matches!(
-            told,
-            Told::Message { .. }
-                | Told::Presence(_)
-                | Told::Exited(_)
-                | Told::Players(_)
-                | Told::Moved { .. }
-                | Told::Missed(_)
-        );
-        if inside && self.seated.is_none() {
-            return town.fail("I7", format!("client {} is in no room and hears {told:?}", self.number));
+        if received.is_of_room() && self.seated.is_none() {
+            return expected.fail("I7", format!("client {} is in no room and hears {received:?}", self.number));
         }
         let front = self.pending.front().map(|front| front.what.clone());
-        match told {
-            Told::Room(room) => {
-                town.rooms.push(room);
+        match received {
+            Received::Room(room) => {
+                expected.rooms.push(room);
                 // CREATE_ROOM is wrong in a room, and right after the LEAVE before it.
                 let what = front.filter(|front| *front == What::Rubbish).unwrap_or(What::Create);
-                self.reply(net, town, &what, id);
+                self.reply(net, expected, &what, id);
             }
-            Told::Joined(joined) => {
+            Received::Joined(joined) => {
                 let entering = matches!(front, Some(What::Join | What::Resume { .. })) && (!self.json || ours);
-                self.joined(net, town, &joined, entering, id);
+                self.joined(net, expected, &joined, entering, id);
             }
-            Told::Token(token) => {
+            Received::Token(token) => {
                 self.awaits_token = false;
                 if let Some((room, name)) = self.seated.clone() {
                     let seat = Seat { room, name, token };
-                    town.seats.token(self.claim, &seat);
+                    expected.seats.token(self.claim, &seat);
                     self.seat = Some(seat);
                 }
             }
-            Told::Left => {
+            Received::Left => {
                 if front == Some(What::Leave) && (!self.json || ours) && !lost_seat {
-                    self.seat_ended(net, town);
-                    self.reply(net, town, &What::Leave, id);
+                    self.seat_ended(net, expected);
+                    self.reply(net, expected, &What::Leave, id);
                 }
                 self.seat = None;
-                self.leave_room(town);
+                self.leave_room(expected);
             }
-            Told::Message { from, text, seq, replay } => {
+            Received::Message { from, text, seq, replay } => {
                 self.last_message = net.now;
                 let said = What::Say(text.clone());
                 let mine = self.seated.as_ref().is_some_and(|(_, name)| *name == from);
-                if self.json && id != town.ids.get(&text).copied() {
-                    town.fail(
+                if self.json && id != expected.ids.get(&text).copied() {
+                    expected.fail(
                         "I7",
                         format!("client {}: {text:.20} has #{id:?}, which is not its sender's", self.number),
                     );
@@ -82,53 +74,65 @@ impl Client {
                     && front.as_ref() == Some(&said)
                     && (!self.json || id == self.pending.front().map(|front| front.id))
                 {
-                    self.reply(net, town, &said, id);
+                    self.reply(net, expected, &said, id);
                 } else if mine && ours && self.pending.iter().any(|asked| Some(asked.id) == id) {
-                    return town
+                    return expected
                         .fail("I7", format!("client {}: {text:.20} comes with #{id:?}, out of order", self.number));
                 }
                 let verdict = self.heard.message(seq, &text);
-                town.verdict(self.number, verdict);
+                let forked = self.seated.as_ref().is_some_and(|(room, _)| expected.may_have_forked(room));
+                expected.verdict(self.number, verdict.or_else(|failed| if forked { Ok(()) } else { Err(failed) }));
                 let place = self.heard.place.clone();
                 if let (Some((room, _)), Some(place)) = (&self.seated, &place) {
-                    town.delivered(net.now, room, &place.timeline, &text);
+                    expected.delivered(net.now, room, &place.timeline, &text);
                 }
-                town.message(self.number, &from, &text, seq.zip(place.map(|place| place.timeline)));
-                self.send_again(net, town);
+                if let Some((room, _)) = &self.seated {
+                    let place = seq.zip(place.map(|place| place.timeline));
+                    expected.message(self.number, room, &from, &text, place);
+                }
+                self.send_again(net, expected);
             }
-            Told::Presence(_) => {}
-            Told::Exited(name) => {
+            Received::Presence(_) => {}
+            Received::Exited(name) => {
                 if let Some((room, _)) = self.seated.clone()
-                    && self.hears_at_once(net, town)
+                    && self.hears_at_once(net, expected)
                 {
-                    town.told_of_end(net.now, &room, &name);
+                    expected.exit_heard(net.now, &room, &name);
                 }
             }
-            Told::Players(players) => {
-                town.players(self.number, &players);
+            Received::Players(players) => {
+                expected.players(self.number, &players);
                 if let (Some((room, _)), Some(front)) = (self.seated.clone(), self.pending.front()) {
-                    town.named(net.now, self.number, &room, &players, front.at);
+                    expected.named(net.now, self.number, &room, &players, front.at);
                 }
-                self.reply(net, town, &What::Who, id);
+                self.reply(net, expected, &What::Who, id);
             }
-            Told::Moved { place } => {
+            Received::Moved { place } => {
                 let verdict = self.heard.moved(place);
-                town.verdict(self.number, verdict);
+                expected.verdict(self.number, verdict);
+                expected.seats.goes_on(net.now, self.claim);
             }
-            Told::Missed(count) => self.heard.was_told_of_missed(count),
-            Told::Redirect(address) => self.redirected(net, town, address, id),
-            Told::Pong => self.reply(net, town, &What::Ping, id),
-            Told::Help => self.reply(net, town, &What::Help, id),
-            Told::Error(code) if ours => self.refused(net, town, &code, net.now),
-            Told::Error(code) => self.error = Some((code, net.now)),
-            Told::Bye(code) => self.bye(net, town, &code, id),
-            Told::Unknown(what) => town.fail("I7", format!("client {} cannot read {what:?}", self.number)),
+            Received::Missed(count) => self.heard.missed(count),
+            Received::Redirect(address) => self.redirected(net, expected, address, id),
+            Received::Pong => self.reply(net, expected, &What::Ping, id),
+            Received::Help => self.reply(net, expected, &What::Help, id),
+            Received::Error(code) if ours => self.refused(net, expected, &code, net.now),
+            Received::Error(code) => self.error = Some((code, net.now)),
+            Received::Bye(code) => self.bye(net, expected, &code, id),
+            Received::Unknown(what) => expected.fail("I7", format!("client {} cannot read {what:?}", self.number)),
         }
     }
 
-    pub fn joined(&mut self, net: &mut Net, town: &mut Town, joined: &Joined, entering: bool, id: Option<u64>) {
-        town.players(self.number, &joined.players);
-        self.has_arrived(net, town, joined, entering);
+    pub fn joined(
+        &mut self,
+        net: &mut Net,
+        expected: &mut Expectations,
+        joined: &Joined,
+        entering: bool,
+        id: Option<u64>,
+    ) {
+        expected.players(self.number, &joined.players);
+        self.has_arrived(net, expected, joined, entering);
         let resuming = entering && matches!(self.pending.front(), Some(Pending { what: What::Resume { .. }, .. }));
         let said = match self.pending.front().map(|front| &front.what) {
             Some(What::Resume { said }) if entering => {
@@ -137,13 +141,13 @@ impl Client {
                     if let Some(key) = &mut self.key {
                         key.shown = None;
                     }
-                    town.stale_worked(net.now, &stale);
+                    expected.stale_worked(net.now, &stale);
                     // It is in another seat now, which may not have heard what it has.
-                    self.heard = Heard::default();
+                    self.heard = History::default();
                 } else if self.seat.as_ref().is_some_and(|seat| !seat.name.eq_ignore_ascii_case(&joined.name)) {
-                    town.fail("I5", format!("client {} resumed as {}", self.number, joined.name));
+                    expected.fail("I5", format!("client {} resumed as {}", self.number, joined.name));
                 }
-                self.reply(net, town, &What::Resume { said }, id);
+                self.reply(net, expected, &What::Resume { said }, id);
                 said
             }
             _ if entering => {
@@ -152,33 +156,33 @@ impl Client {
                     && ended.room == joined.room
                     && ended.name.eq_ignore_ascii_case(&joined.name)
                 {
-                    town.stale_worked(net.now, ended);
+                    expected.stale_worked(net.now, ended);
                 }
-                self.reply(net, town, &What::Join, id);
+                self.reply(net, expected, &What::Join, id);
                 false
             }
             // Admitted again by a room's new owner.
             _ => false,
         };
         if !entering && self.seated.is_none() {
-            return town.fail("I7", format!("client {}: JOINED, but it has not asked", self.number));
+            return expected.fail("I7", format!("client {}: JOINED, but it has not asked", self.number));
         }
-        town.stays.push(std::mem::take(&mut self.heard.items));
+        expected.stays.push(std::mem::take(&mut self.heard.items));
         if !entering {
             self.heard = self.heard.copy_of();
         } else if !(resuming || joined.resumed && self.was == joined.name.to_ascii_lowercase()) {
             // What it has heard, if anything, was in another seat.
-            self.heard = Heard::default();
+            self.heard = History::default();
         }
         self.was = joined.name.to_ascii_lowercase();
         if let (true, Some(place), Some(Some(missed))) = (said, &joined.place, joined.missed)
             && let Some(heard) = self.heard.place.as_ref().filter(|heard| heard.timeline == place.0)
         {
             let heard = heard.seq.unwrap_or_default();
-            town.check_kept(self.number, net.now, place, heard, missed);
+            expected.check_kept(self.number, net.now, place, heard, missed);
         }
         let verdict = self.heard.joined(joined, said);
-        town.verdict(self.number, verdict);
+        expected.verdict(self.number, verdict);
         self.seated = Some((joined.room.clone(), joined.name.clone()));
         // All that was missed comes now: what it has said is in it, or was not delivered. Otherwise nobody knows.
         self.replay_ends =
@@ -190,6 +194,9 @@ impl Client {
         self.outcome.get_or_insert_with(|| if found { "joined" } else { "joined anew" }.into());
         if let Some(key) = &mut self.key {
             key.ended = None;
+            if entering && !resuming && !self.resumable {
+                key.unheld = Some((net.now, joined.room.clone(), joined.name.clone()));
+            }
         }
         self.redirects = 0;
         if entering {
@@ -198,25 +205,25 @@ impl Client {
         let seat = |token| Seat { room: joined.room.clone(), name: joined.name.clone(), token };
         self.seat = joined.token.clone().map(seat);
         if let Some(seat) = &self.seat {
-            town.seats.token(self.claim, seat);
+            expected.seats.token(self.claim, seat);
         }
         self.awaits_token = !self.json && self.keeps_seat;
         if self.json && self.keeps_seat != self.seat.is_some() {
-            town.fail("I7", format!("client {}: a token is missing or too many: {joined:?}", self.number));
+            expected.fail("I7", format!("client {}: a token is missing or too many: {joined:?}", self.number));
         }
-        self.send_again(net, town);
+        self.send_again(net, expected);
     }
 
-    pub fn redirected(&mut self, net: &mut Net, town: &mut Town, address: String, id: Option<u64>) {
+    pub fn redirected(&mut self, net: &mut Net, expected: &mut Expectations, address: String, id: Option<u64>) {
         if let Some(front) = self.pending.front().filter(|_| self.seated.is_none()).cloned() {
-            self.reply(net, town, &front.what, id);
+            self.reply(net, expected, &front.what, id);
             self.redirects += 1;
             if self.redirects >= 3 {
                 self.mode = "RELAY";
             }
             self.next = Some(address);
             self.said_bye = Some("redirect".into());
-            self.hang_up(net, town, End::Closed);
+            self.hang_up(net, expected, End::Closed);
             self.retry = net.now;
         } else {
             // Go there and RESUME; BYE follows.
@@ -225,21 +232,21 @@ impl Client {
     }
 
     /// `heard`: when; that it was a reply shows a little later.
-    pub fn refused(&mut self, net: &mut Net, town: &mut Town, code: &str, heard: Micros) {
+    pub fn refused(&mut self, net: &mut Net, expected: &mut Expectations, code: &str, heard: Micros) {
         let Some(front) = self.answered(net.now) else {
-            return town.fail("I7", format!("client {}: error {code}, and nothing was asked", self.number));
+            return expected.fail("I7", format!("client {}: error {code}, and nothing was asked", self.number));
         };
-        self.check_wait(net, town, &front, SECOND * 11 / 2 + (net.now - heard));
-        town.refused(self.number, &front.what, code);
+        self.check_wait(net, expected, &front, SECOND * 11 / 2 + (net.now - heard));
+        expected.refused(self.number, &front.what, code);
         self.last_word = net.now;
         match (&front.what, self.stale.as_ref().or(self.seat.as_ref())) {
-            (What::Join, _) => town.join_refused(net.now, self.number, front.id, front.at, code),
-            (What::Resume { .. }, Some(seat)) if code == "bad_token" => town.token_refused(net.now, seat),
+            (What::Join, _) => expected.join_refused(net.now, self.number, front.id, front.at, code),
+            (What::Resume { .. }, Some(seat)) if code == "bad_token" => expected.token_refused(net.now, seat),
             _ => {}
         }
         if matches!(front.what, What::Join | What::Resume { .. }) {
             self.outcome = self.outcome.take().or(Some(code.to_owned()));
-            self.retry = net.now + self.dice.range(100, 900) * MS;
+            self.retry = net.now + self.rng.range(100, 900) * MS;
             self.stale = None;
             if code == "bad_token" || code == "room_not_found" {
                 self.seat = None;
@@ -249,17 +256,19 @@ impl Client {
             {
                 // Its seat is not there any more.
                 key.shown.take_if(|_| matches!(code, "name_taken" | "room_full" | "room_not_found"));
+                // What was not answered in time may have been carried out: the key then finds that seat.
+                key.ended.take_if(|_| matches!(code, "unavailable" | "shutting_down"));
             }
         }
     }
 
-    pub fn bye(&mut self, net: &mut Net, town: &mut Town, code: &str, id: Option<u64>) {
+    pub fn bye(&mut self, net: &mut Net, expected: &mut Expectations, code: &str, id: Option<u64>) {
         if code == "timeout" && self.seated.is_some() {
-            town.fail("I8", format!("client {} has a seat, and is closed for its silence", self.number));
+            expected.fail("I8", format!("client {} has a seat, and is closed for its silence", self.number));
         }
         if code == "quit" && self.pending.front().is_some_and(|front| front.what == What::Quit) {
-            self.seat_ended(net, town);
-            self.reply(net, town, &What::Quit, id);
+            self.seat_ended(net, expected);
+            self.reply(net, expected, &What::Quit, id);
             self.seat = None;
         }
         if code == "replaced" {
@@ -269,11 +278,11 @@ impl Client {
             }
         }
         self.said_bye = Some(code.to_owned());
-        self.hang_up(net, town, End::Closed);
+        self.hang_up(net, expected, End::Closed);
     }
 
     /// Who it is now, among those who have asked for seats.
-    fn has_arrived(&mut self, net: &Net, town: &mut Town, joined: &Joined, entering: bool) {
+    fn has_arrived(&mut self, net: &Net, expected: &mut Expectations, joined: &Joined, entering: bool) {
         let front = self.pending.front().filter(|_| entering);
         let resumes = front.filter(|front| matches!(front.what, What::Resume { .. }));
         let arrival = Arrival {
@@ -285,33 +294,34 @@ impl Client {
             // Lines do not say so, and without a key it is not.
             resumed: (self.json || self.key.is_none()).then_some(joined.resumed),
             key: self.word(),
+            asked: front.map_or(net.now, |front| front.at),
         };
         let asked = front.map(|front| front.at);
-        self.claim = town.arrived(net.now, arrival);
+        self.claim = expected.arrived(net.now, arrival);
         if let Some(asked) = asked {
-            town.named(net.now, self.number, &joined.room, &joined.players, asked);
+            expected.named(net.now, self.number, &joined.room, &joined.players, asked);
         }
     }
 
     /// Nothing of what it is told has waited for it.
-    fn hears_at_once(&self, net: &Net, town: &Town) -> bool {
-        self.reading && self.read_since + SPREADS < net.now && !town.narrow
+    fn hears_at_once(&self, net: &Net, expected: &Expectations) -> bool {
+        self.reading && self.read_since + SPREADS < net.now && !expected.narrow
     }
 
-    pub fn seat_ended(&mut self, net: &mut Net, town: &mut Town) {
+    pub fn seat_ended(&mut self, net: &mut Net, expected: &mut Expectations) {
         if let Some(front) = self.pending.front() {
-            town.has_left(net.now, self.claim, Town::waited_for_directory(net.now, front.at));
+            expected.has_left(net.now, self.claim, Expectations::waited_for_directory(net.now, front.at));
         }
         if let (Some(seat), Some(front)) = (self.seat.take(), self.pending.front()) {
             if let Some(key) = &mut self.key {
                 key.ended = Some(seat.clone());
             }
-            town.ended(net, seat, front.at);
+            expected.ended(net, seat, front.at);
         }
     }
 
     /// JOIN and RESUME are answered within 5 s, everything else within 15 s of the loss of a link (found within 6 s), if nothing stands between client and pod.
-    pub fn check_wait(&self, net: &Net, town: &mut Town, asked: &Pending, limit: Micros) {
+    pub fn check_wait(&self, net: &Net, expected: &mut Expectations, asked: &Pending, limit: Micros) {
         let entering = matches!(asked.what, What::Join | What::Resume { .. });
         // What ends the stay is asked again where its answer was lost, and may be lost again.
         let again = matches!(asked.what, What::Leave | What::Quit);
@@ -319,25 +329,26 @@ impl Client {
         let Some(pipe) = self.pipe.filter(|_| net.now > asked.turn + limit && self.read_since < asked.turn) else {
             return;
         };
-        if !town.excuses_close(net, pipe, asked.turn) && town.frozen == 0 && town.last_thaw < asked.turn {
+        if !expected.excuses_close(net, pipe, asked.turn) && expected.frozen == 0 && expected.last_thaw < asked.turn {
             let detail = format!(
                 "client {}: {:?} of {:.3} was not answered in time",
                 self.number,
                 asked.what,
                 asked.turn as f64 / 1e6
             );
-            town.fail("I7", detail);
+            expected.fail("I7", detail);
         }
     }
 
     /// The reply to the first command.
-    pub fn reply(&mut self, net: &Net, town: &mut Town, what: &What, id: Option<u64>) {
+    pub fn reply(&mut self, net: &Net, expected: &mut Expectations, what: &What, id: Option<u64>) {
         match self.answered(net.now) {
             Some(front) if front.what == *what && (!self.json || id == Some(front.id)) => {
-                self.check_wait(net, town, &front, SECOND * 11 / 2);
+                self.check_wait(net, expected, &front, SECOND * 11 / 2);
             }
             other => {
-                town.fail("I7", format!("client {}: a reply to {what:?} #{id:?}, but first is {other:?}", self.number));
+                expected
+                    .fail("I7", format!("client {}: a reply to {what:?} #{id:?}, but first is {other:?}", self.number));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Rooms that are claimed again, one higher, by who owns them. No I/O.
+//! Owners that reassert their rooms under an epoch one higher. No I/O.
 
 use chatd::directory::Key;
 use chatd::lease::Target;
@@ -9,7 +9,7 @@ use chatd::record::Record;
 use crate::world::{World, boot};
 
 #[test]
-fn after_a_lost_lease_each_room_is_claimed_one_higher() {
+fn a_lost_lease_makes_the_owner_reassert_each_room() {
     let mut world = World::new(2);
     let (room, alice, bob) = world.room_of_two(1, "");
     let host = world.open(0);
@@ -31,8 +31,8 @@ fn after_a_lost_lease_each_room_is_claimed_one_higher() {
 }
 
 #[test]
-fn a_claim_does_not_hold_up_a_room_that_is_offered() {
-    for claim in ["lease lost", "asked to claim above a dead owner"] {
+fn a_reassertion_does_not_delay_an_offered_room() {
+    for cause in ["lease lost", "asked to reassert above a dead owner"] {
         let mut world = World::new(2);
         let alice = world.open(0);
         let room = world.create(alice);
@@ -42,20 +42,20 @@ fn a_claim_does_not_hold_up_a_room_that_is_offered() {
         world.pods[1].peer_up(time, boot(0));
         world.drain_to(0, 1);
         // The offer is on its way.
-        if claim == "lease lost" {
+        if cause == "lease lost" {
             world.pods[0].lease_lost(time);
         } else {
             let dead = Some(Ownership { epoch: time.wall + 50_000, boot: boot(7) });
             world.pods[0].frame(time, boot(1), Frame::Ask { room: room.parse().unwrap(), ticket: 0, dead });
         }
         world.pass(100);
-        assert_eq!(world.pods[1].room_count(), 1, "{claim}");
+        assert_eq!(world.pods[1].room_count(), 1, "{cause}");
         assert_eq!(world.ask(alice, "hello\n"), format!("MOVED {room}\nMSG alice hello\n"));
     }
 }
 
 #[test]
-fn a_room_that_stays_is_claimed_again_all_the_same() {
+fn a_room_that_stays_is_reasserted_too() {
     let mut world = World::new(2);
     let alice = world.open(0);
     let room = world.create(alice);
@@ -64,7 +64,7 @@ fn a_room_that_stays_is_claimed_again_all_the_same() {
     let time = world.time();
     world.pods[0].peer_up(time, boot(1));
     world.pods[1].peer_up(time, boot(0));
-    // Both are to end: the target refuses, and there is no other. The room goes on here, claimed once.
+    // Both pods drain: the target refuses, and there is no other. The room stays here, reasserted once.
     for pod in &mut world.pods {
         pod.drain(time, time.now + 25_000);
     }
@@ -77,7 +77,7 @@ fn a_room_that_stays_is_claimed_again_all_the_same() {
 }
 
 #[test]
-fn who_hears_of_a_dead_owner_claims_above_it() {
+fn an_owner_that_hears_of_a_dead_higher_owner_reasserts_above_it() {
     let mut world = World::new(2);
     let host = world.open(0);
     let room: RoomId = world.create(host).parse().unwrap();

@@ -3,92 +3,83 @@
 use std::time::{Duration, Instant};
 
 use super::player::{Player, What};
-use crate::heard::{Heard, Place, Verdict};
-use crate::wire::{Joined, Told};
+use crate::history::{History, Place, Verdict};
+use crate::wire::{Joined, Received};
 
 /// What may answer any command as long as there are faults.
 const OF_THE_ROOM: [&str; 5] = ["unavailable", "shutting_down", "not_in_room", "rate_limited", "bad_command"];
 
 impl Player {
-    pub fn told(&mut self, told: Told, id: Option<u64>) {
+    pub fn receive_one(&mut self, received: Received, id: Option<u64>) {
         let mut lost_seat = false;
         if let Some((code, _)) = self.error.clone() {
-            match &told {
-                Told::Bye(reason) if *reason == code => self.error = None,
+            match &received {
+                Received::Bye(reason) if *reason == code => self.error = None,
                 // The seat was lost: these codes answer nothing that is asked in a room.
-                Told::Left if matches!(code.as_str(), "name_taken" | "room_full") => {
+                Received::Left if matches!(code.as_str(), "name_taken" | "room_full" | "bad_token") => {
                     self.error = None;
                     lost_seat = true;
                 }
                 _ => self.settle_error(),
             }
         }
-        if self.awaits_token && !matches!(told, Told::Token(_)) {
-            self.fail(&format!("{told:?} where TOKEN has to follow JOINED"));
+        if self.awaits_token && !matches!(received, Received::Token(_)) {
+            self.fail(&format!("{received:?} where TOKEN has to follow JOINED"));
         }
         let ours = self.json && id.is_some();
-        let inside = matches!(
-            told,
-            Told::Message { .. }
-                | Told::Presence(_)
-                | Told::Exited(_)
-                | Told::Players(_)
-                | Told::Moved { .. }
-                | Told::Missed(_)
-        );
-        if inside && !self.seated {
-            self.fail(&format!("it is in no room and hears {told:?}"));
+        if received.is_of_room() && !self.seated {
+            self.fail(&format!("it is in no room and hears {received:?}"));
         }
-        let counted = match &told {
-            Told::Joined(joined) if joined.resumed => "resumed".to_owned(),
-            Told::Message { replay: true, .. } => "replayed".to_owned(),
-            Told::Moved { .. } => "moved".to_owned(),
-            Told::Missed(None) => "missed ?".to_owned(),
-            Told::Missed(Some(_)) => "missed".to_owned(),
-            Told::Redirect(_) => "redirect".to_owned(),
-            Told::Error(code) => format!("error {code}"),
-            Told::Bye(code) => format!("bye {code}"),
+        let counted = match &received {
+            Received::Joined(joined) if joined.resumed => "resumed".to_owned(),
+            Received::Message { replay: true, .. } => "replayed".to_owned(),
+            Received::Moved { .. } => "moved".to_owned(),
+            Received::Missed(None) => "missed ?".to_owned(),
+            Received::Missed(Some(_)) => "missed".to_owned(),
+            Received::Redirect(_) => "redirect".to_owned(),
+            Received::Error(code) => format!("error {code}"),
+            Received::Bye(code) => format!("bye {code}"),
             _ => String::new(),
         };
         if !counted.is_empty() {
             self.world.ledger().count(&counted);
         }
         let front = self.pending.front().map(|front| front.what.clone());
-        match told {
-            Told::Joined(joined) => {
+        match received {
+            Received::Joined(joined) => {
                 let entering = matches!(front, Some(What::Join | What::Resume { .. })) && (!self.json || ours);
                 self.joined(&joined, entering, id);
             }
-            Told::Token(token) => {
+            Received::Token(token) => {
                 self.awaits_token = false;
                 self.token = Some(token);
             }
-            Told::Left => {
+            Received::Left => {
                 if front == Some(What::Leave) && (!self.json || ours) && !lost_seat {
                     self.reply(&What::Leave, id);
                 }
                 self.token = None;
                 self.leave_room();
             }
-            Told::Message { from, text, seq, replay } => self.message(&from, &text, seq, replay, id),
-            Told::Presence(_) | Told::Exited(_) => {}
-            Told::Players(players) => {
+            Received::Message { from, text, seq, replay } => self.message(&from, &text, seq, replay, id),
+            Received::Presence(_) | Received::Exited(_) => {}
+            Received::Players(players) => {
                 if !players.contains(&self.name) {
                     self.fail(&format!("it is not among {players:?}"));
                 }
                 self.reply(&What::Who, id);
             }
-            Told::Moved { place } => {
+            Received::Moved { place } => {
                 let verdict = self.heard.moved(place);
                 self.verdict(verdict);
             }
-            Told::Missed(count) => self.heard.was_told_of_missed(count),
-            Told::Redirect(address) => self.redirected(&address, id),
-            Told::Pong => self.reply(&What::Ping, id),
-            Told::Error(code) if ours => self.refused(&code),
-            Told::Error(code) => self.error = Some((code, Instant::now())),
-            Told::Bye(code) => self.bye(code, id),
-            Told::Room(_) | Told::Help | Told::Unknown(_) => self.fail("nobody has asked for that"),
+            Received::Missed(count) => self.heard.missed(count),
+            Received::Redirect(address) => self.redirected(&address, id),
+            Received::Pong => self.reply(&What::Ping, id),
+            Received::Error(code) if ours => self.refused(&code),
+            Received::Error(code) => self.error = Some((code, Instant::now())),
+            Received::Bye(code) => self.bye(code, id),
+            Received::Room(_) | Received::Help | Received::Unknown(_) => self.fail("nobody has asked for that"),
         }
     }
 
@@ -165,7 +156,7 @@ impl Player {
         if !entering {
             self.heard = self.heard.copy_of();
         } else if !resuming && !joined.resumed {
-            self.heard = Heard::default();
+            self.heard = History::default();
         }
         if let (Some(Place { seq: Some(claimed), .. }), Some((_, last)), true) =
             (&mut self.heard.place, &joined.place, std::mem::take(&mut self.has_lied))
@@ -224,7 +215,7 @@ impl Player {
         }
         match front.what {
             What::Join | What::Resume { .. } => {
-                self.retry = Instant::now() + Duration::from_millis(self.dice.range(100, 700));
+                self.retry = Instant::now() + Duration::from_millis(self.rng.range(100, 700));
                 if code == "name_taken" {
                     // By its own connection before, where it has neither token nor key.
                     self.former = None;
