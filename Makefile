@@ -22,6 +22,8 @@ LONG_SEEDS ?= 100000
 # For a thousand seeds the unoptimized build of the other tests is fast enough.
 SIM_PROFILE ?= dev
 FUZZ_SECONDS ?= 30
+SOAK_MINUTES ?= 30
+SOAK_ARGUMENTS ?=
 BENCH_ARGUMENTS ?=
 TO ?= chatd
 IMAGES ?=
@@ -111,14 +113,16 @@ check: ## run before each commit: formatting, clippy, unit and hub tests, 100 se
 	@CHATD_SIM_SEEDS=100 cargo test --locked --quiet --workspace --lib --test hub --test lease --test sim -- --skip every_broken_rule
 
 .PHONY: test
-test: ## run everything that CI runs: lints, Rust tests with simulation, fuzzing, pages in a browser, a real cluster, the operator and its chart
-	@hack/need rust cc go redis postgres nc node chromium shellcheck openssl busybox cluster images pip
+test: ## run everything that CI runs: lints, Rust tests with simulation, fuzzing, pages in a browser, the client package, a real cluster, the operator and its chart
+	@hack/need rust cc go redis postgres nc node chromium shellcheck openssl curl python haproxy busybox cluster images pip prometheus
 	@$(MAKE) lint
 	@$(MAKE) test-rust
 	@$(MAKE) test-sim
 	@$(MAKE) test-fuzz
 	@$(MAKE) test-pages
+	@$(MAKE) test-client
 	@$(MAKE) test-cluster
+	@$(MAKE) test-alerts
 	@$(MAKE) test-operator
 	@$(MAKE) test-chart
 	@echo "==> all passed"
@@ -154,7 +158,7 @@ walk: ## count the files of the hub that a JOIN at the wrong pod and a planned m
 
 .PHONY: test-rust
 test-rust: ## run unit, property, contract and end-to-end tests
-	@hack/need rust cc redis postgres nc openssl
+	@hack/need rust cc redis postgres nc openssl curl python haproxy
 	@echo "==> Rust tests"
 	@cargo test --locked --workspace
 
@@ -171,15 +175,25 @@ test-cluster: ## test the built-in cluster and the demos in it, as root or with 
 
 .PHONY: test-operator
 test-operator: ## test the operator on its own real cluster, also under faults, as root or with sudo: minutes
-	@hack/need rust cc openssl busybox cluster images pip
+	@hack/need rust cc go openssl busybox cluster images pip prometheus
 	@echo "==> the operator on its own cluster"
 	@CHATD_CLUSTER_AUDIT=1 hack/with-cluster operator $(MAKE) operator-tests
 
-# On the cluster that KUBECONFIG points at. In parallel, except for the tests that need the whole machine.
+# On the cluster that KUBECONFIG points at. In parallel, except for the tests that change the cluster or need the whole machine.
 .PHONY: operator-tests
 operator-tests:
-	@cargo test --locked -p operator --test validation --test live -- --ignored --test-threads=6
+	@cargo test --locked -p operator --test validation --test versions --test live -- --ignored --test-threads=6 --skip monitoring:: --skip without_a_metrics_server
+	@cargo test --locked -p operator --test live -- --ignored monitoring:: without_a_metrics_server
+	@cargo test --locked -p chatctl --test cluster -- --ignored
 	@cargo test --locked -p operator --test faults -- --ignored --test-threads=1
+	@cargo test --locked -p operator --test health -- --ignored
+
+.PHONY: test-alerts
+test-alerts: ## test when each alert fires, with promtool, and that panels and documented queries have data, with Prometheus
+	@hack/need rust cc redis prometheus
+	@echo "==> alerts"
+	@cargo test --locked -p operator --test alerts -- --include-ignored
+	@cargo test --locked -p chatd --test e2e -- --ignored dashboards::
 
 .PHONY: test-chart
 test-chart: ## test the operator's chart with a real helm on its own built-in cluster: CHART_TESTS= selects tests
@@ -187,7 +201,17 @@ test-chart: ## test the operator's chart with a real helm on its own built-in cl
 	@echo "==> helm"
 	@$(XTASK) helm
 	@echo "==> the chart, on its own cluster"
-	@hack/with-cluster chart cargo test --locked -p xtask --test chart -- --include-ignored --test-threads=1 $(CHART_TESTS)
+	@hack/with-cluster chart cargo test --locked -p xtask --test chart -- --include-ignored --test-threads=1 --skip rollback:: $(CHART_TESTS)
+
+.PHONY: test-rollback
+test-rollback: ## upgrade 200 ChatDeployments from a former commit and roll them back, before a release: 10 minutes, FROM= the commit
+	@hack/need rust cc openssl busybox cluster images pip
+	@$(XTASK) helm
+	@echo "==> the operators of this commit and of a former one"
+	@cargo build --locked --quiet -p operator
+	@hack/former-operator $(FROM)
+	@echo "==> upgrade and rollback, on a cluster of their own"
+	@CHATD_FORMER="$$(hack/former-operator $(FROM))" hack/with-cluster chart cargo test --locked -p xtask --test chart -- --include-ignored --test-threads=1 rollback::
 
 .PHONY: test-images
 test-images: ## check that a clean build of our images in another folder is identical: 15 minutes
@@ -214,6 +238,12 @@ test-chaos: ## test real processes under several seeded faults at once, minutes:
 	@echo "==> seeded faults on real processes"
 	@cargo test --locked -p chatd --test e2e -- --ignored --nocapture after_any_faults
 
+.PHONY: soak
+soak: ## load a cluster of its own whose pods are killed and drained, and check that nothing grows: SOAK_MINUTES=30, as root
+	@hack/need rust cc openssl busybox cluster images
+	@cargo build --locked --quiet -p chatctl
+	@hack/with-cluster soak $(XTASK) soak --minutes $(SOAK_MINUTES) $(SOAK_ARGUMENTS)
+
 .PHONY: test-fuzz
 test-fuzz: ## run every fuzz target, two in parallel: FUZZ_SECONDS=30 for each
 	@hack/need rust cc
@@ -222,13 +252,26 @@ test-fuzz: ## run every fuzz target, two in parallel: FUZZ_SECONDS=30 for each
 
 .PHONY: test-pages
 test-pages: ## test the pages in a headless Chromium, against chatd processes
-	@hack/need rust cc redis node chromium
+	@hack/need rust cc redis node chromium openssl
 	@echo "==> the pages' test packages"
 	@cd chatd/tests/pages && npm ci --no-audit --no-fund --loglevel=error
 	@echo "==> building chatd for the pages' tests"
 	@cargo build --locked
 	@echo "==> pages"
 	@cd chatd/tests/pages && npm test --silent
+
+.PHONY: test-client
+test-client: ## test the JavaScript client package: types, size, what is published; against chatd under faults: CHATD_CHAOS_SECONDS=60
+	@hack/need rust cc redis node chromium openssl
+	@echo "==> the client's test packages"
+	@cd chatd/tests/pages && npm ci --no-audit --no-fund --loglevel=error
+	@cd clients/js/tests && npm ci --no-audit --no-fund --loglevel=error
+	@echo "==> building chatd for the client's tests"
+	@cargo build --locked -p chatd
+	@echo "==> types"
+	@cd clients/js/tests && npm run --silent types
+	@echo "==> client"
+	@cd clients/js/tests && npm test --silent
 
 .PHONY: mutants
 mutants: $(MUTANTS) ## run mutation tests, 30 minutes, and list surviving mutants in target/mutants.md: SEED=1
@@ -267,7 +310,7 @@ advisories: $(DENY) ## check dependencies for known vulnerabilities (fetches the
 .PHONY: clean
 clean: ## remove all build results, including the tools in .cache
 	@echo "==> removing target, .cache and node_modules"
-	@rm -rf target "$(CACHE)" chatd/tests/pages/node_modules fuzz/target fuzz/corpus fuzz/artifacts
+	@rm -rf target "$(CACHE)" chatd/tests/pages/node_modules clients/js/tests/node_modules fuzz/target fuzz/corpus fuzz/artifacts
 
 $(DENY):
 	@hack/need rust cc

@@ -1,15 +1,19 @@
-//! chatd as a contestant: over lines, over WebSockets, and over lines through a second process that relays.
+//! chatd as a contestant: over lines, in plaintext and with TLS, over WebSockets, and over lines through a second process that relays.
 //! Does I/O: starts it and its Redis, opens its rooms.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use rustls::ClientConfig;
 
+use crate::certificate::Certificate;
 use crate::load::MEMBERS;
 use crate::peers::{Contestant, OpenRoom, Place, finish, say};
 use crate::process::{Process, free_address};
+use crate::socket::Socket;
 use crate::talk::Talk;
 use crate::wire::{self, Decoder, Lines, WebSocket};
 
@@ -54,6 +58,8 @@ pub struct Pod {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     Lines,
+    /// Lines over TLS.
+    Tls,
     WebSocket,
     /// Lines, all four members on another process than the room's owner.
     Relay,
@@ -65,6 +71,7 @@ pub struct Chatd {
     processes: Vec<Process>,
     pods: Vec<Pod>,
     way: Way,
+    tls: Option<Arc<ClientConfig>>,
     _key: PathBuf,
 }
 
@@ -73,6 +80,13 @@ impl Chatd {
         let key = place.scratch.join(format!("{name}.key"));
         std::fs::write(&key, KEY)?;
         let count = if way == Way::Relay { 2 } else { 1 };
+        let (mut tls, mut files) = (None, Vec::new());
+        if way == Way::Tls {
+            let certificate = Certificate::new()?;
+            let [certificate_file, key_file] = certificate.write(&place.scratch, name)?;
+            files.extend(["--tls-cert-file".into(), certificate_file, "--tls-key-file".into(), key_file]);
+            tls = Some(certificate.client()?);
+        }
         let (mut processes, mut pods) = (Vec::new(), Vec::new());
         for index in 0..count {
             let pod_id = format!("{name}-{index}");
@@ -88,13 +102,14 @@ impl Chatd {
                 // Limits are made wide so that they cost what they always cost, and refuse nothing.
                 .args(["--rate", "1000000", "--burst", "1000000"])
                 .args(["--max-connections", "20000", "--max-rooms", "100000"])
-                .args(["--log-level", "warn"]);
+                .args(["--log-level", "warn"])
+                .args(&files);
             let mut process = place.cpus.start_server(&mut command, &place.log(&pod_id))?;
             process.wait_until(|| is_ready(admin)).with_context(|| log_of(&place.log(&pod_id)))?;
             processes.push(process);
             pods.push(Pod { tcp, web });
         }
-        Ok(Self { processes, pods, way, _key: key })
+        Ok(Self { processes, pods, way, tls, _key: key })
     }
 
     /// The pod that owns the rooms.
@@ -103,16 +118,17 @@ impl Chatd {
     }
 
     fn open_lines(&self, index: usize) -> Result<OpenRoom> {
-        let room = create_room(self.owner())?;
+        let tls = self.tls.as_ref();
+        let room = create_room(self.owner(), tls)?;
         let (entry, mode) = match self.way {
             Way::Relay => (self.pods[1], " RELAY"),
-            Way::Lines | Way::WebSocket => (self.owner(), ""),
+            Way::Lines | Way::Tls | Way::WebSocket => (self.owner(), ""),
         };
-        Ok(OpenRoom { members: members_by_lines(entry.tcp, &room, mode)?, message: wire::line(index) })
+        Ok(OpenRoom { members: members_by_lines(entry.tcp, tls, &room, mode)?, message: wire::line(index) })
     }
 
     fn open_web(&self, index: usize) -> Result<OpenRoom> {
-        let room = create_room(self.owner())?;
+        let room = create_room(self.owner(), None)?;
         let mut talks = Vec::with_capacity(MEMBERS);
         for member in 0..MEMBERS {
             let mut talk = Talk::upgrade(self.owner().web, "/ws", Some("chatd.v1"))?;
@@ -138,15 +154,15 @@ impl Contestant for Chatd {
 
     fn open_room(&self, index: usize) -> Result<OpenRoom> {
         match self.way {
-            Way::Lines | Way::Relay => self.open_lines(index),
+            Way::Lines | Way::Tls | Way::Relay => self.open_lines(index),
             Way::WebSocket => self.open_web(index),
         }
     }
 }
 
 /// A new room, made over a connection of its own.
-fn create_room(pod: Pod) -> Result<String> {
-    let mut talk = Talk::connect(pod.tcp)?;
+fn create_room(pod: Pod, tls: Option<&Arc<ClientConfig>>) -> Result<String> {
+    let mut talk = Talk::connect_by(pod.tcp, tls)?;
     talk.send("CREATE_ROOM\n")?;
     let line = talk.line_that_starts("ROOM ")?;
     Ok(line["ROOM ".len()..].to_owned())
@@ -165,16 +181,21 @@ pub fn log_of(log: &Path) -> String {
     format!("chatd said:\n{}", std::fs::read_to_string(log).unwrap_or_default())
 }
 
-/// The members of a full room, by lines: each has read all that was said before the first message. `mode`: what follows the name in JOIN.
-pub fn members_by_lines(entry: SocketAddr, room: &str, mode: &str) -> Result<Vec<(TcpStream, Decoder)>> {
+/// The members of a full room, by lines: each has read everything sent before the first message. `mode`: what follows the name in JOIN.
+pub fn members_by_lines(
+    entry: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
+    room: &str,
+    mode: &str,
+) -> Result<Vec<(Socket, Decoder)>> {
     let mut talks = Vec::with_capacity(MEMBERS);
     for member in 0..MEMBERS {
-        let mut talk = Talk::connect(entry)?;
+        let mut talk = Talk::connect_by(entry, tls)?;
         talk.send(&format!("JOIN {room} p{member}{mode}\n"))?;
         talk.line_that_starts("JOINED ")?;
         talks.push(talk);
     }
-    // An own message comes back after everything that was said before it, so each has then read all ENTERED.
+    // An own message comes back after everything sent before it, so each client has then read all ENTERED.
     for member in 0..MEMBERS {
         talks[member].send(&format!("SAY in step {member}\n"))?;
         for talk in &mut talks {

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +11,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use crate::process::Cpu;
+use crate::socket::Socket;
 use crate::wire::Decoder;
 
 pub const MEMBERS: usize = 4;
@@ -21,7 +21,7 @@ const STALL: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 struct Member {
-    stream: TcpStream,
+    stream: Socket,
     decoder: Decoder,
     /// Messages of the room's current batch that this member has not got yet.
     due: u32,
@@ -74,13 +74,12 @@ impl Load {
     }
 
     /// Adds a room of four connections that have joined it and have nothing left to read.
-    pub fn add_room(&mut self, streams: Vec<(TcpStream, Decoder)>, message: Vec<u8>) -> Result<()> {
+    pub fn add_room(&mut self, streams: Vec<(Socket, Decoder)>, message: Vec<u8>) -> Result<()> {
         ensure!(streams.len() == MEMBERS, "a room has {MEMBERS} members, not {}", streams.len());
         for (stream, decoder) in streams {
-            stream.set_nonblocking(true)?;
-            stream.set_nodelay(true)?;
+            stream.stream().set_nonblocking(true)?;
             let index = epoll::EventData::new_u64(self.members.len() as u64);
-            epoll::add(&self.epoll, &stream, index, epoll::EventFlags::IN)?;
+            epoll::add(&self.epoll, stream.stream(), index, epoll::EventFlags::IN)?;
             self.members.push(Member { stream, decoder, due: 0 });
         }
         self.rooms.push(Room { message, waiting: 0, sent: Instant::now() });
@@ -233,7 +232,7 @@ impl Load {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc;
 
     use super::*;
@@ -248,7 +247,7 @@ mod tests {
         let (streams, mut served): (Vec<_>, Vec<_>) = (0..MEMBERS)
             .map(|_| {
                 let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-                ((stream, Decoder::Needle(Needle::new("line"))), listener.accept().unwrap().0)
+                ((stream.into(), Decoder::Needle(Needle::new("line"))), listener.accept().unwrap().0)
             })
             .unzip();
         load.add_room(streams, b"line".to_vec()).unwrap();

@@ -5,6 +5,7 @@
 #![allow(clippy::cast_precision_loss)]
 
 mod centrifugo;
+mod certificate;
 mod chatd;
 mod ejabberd;
 mod joins;
@@ -14,6 +15,7 @@ mod peers;
 mod process;
 mod report;
 mod scale;
+mod socket;
 mod talk;
 mod wire;
 
@@ -175,15 +177,16 @@ fn entries<'a>(options: &'a Options, place: &'a Place, redis: Option<&'a Redis>)
     if let (Some(program), Some(redis)) = (&options.chatd, redis) {
         let version = peers::version(program, "--version")?;
         let ways = [
-            ("chatd, lines", "lines", Way::Lines),
-            ("chatd, WebSocket", "web", Way::WebSocket),
+            (report::PLAIN, "lines", Way::Lines),
+            (report::TLS, "tls", Way::Tls),
+            (report::WEB, "web", Way::WebSocket),
             ("chatd, lines, relayed by a second process", "relay", Way::Relay),
         ];
         for (name, short, way) in ways {
             let version = version.trim_start_matches("chatd ").to_owned();
             let start = move || Ok(Box::new(Chatd::start(place, program, redis, short, way)?) as Box<dyn Contestant>);
             let mut entry = entry(name, version, Box::new(start) as Box<_>);
-            entry.is_chatd = way != Way::Relay;
+            entry.is_chatd = matches!(way, Way::Lines | Way::WebSocket);
             entry.counts_idle = way != Way::Relay;
             entries.push(entry);
         }

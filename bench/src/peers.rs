@@ -1,7 +1,7 @@
 //! The contestants' common face, and the peers: a bare epoll loop in C, bun's WebSockets and nats-server.
 //! Does I/O: starts them and opens their rooms.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::load::MEMBERS;
 use crate::process::{Cpu, Cpus, Process, free_address};
+use crate::socket::Socket;
 use crate::talk::Talk;
 use crate::wire::{self, Decoder, Lines, Nats, WebSocket};
 
@@ -28,7 +29,7 @@ impl Place {
 
 /// Four connections that are members of one room and have nothing left to read, the first one's message.
 pub struct OpenRoom {
-    pub members: Vec<(TcpStream, Decoder)>,
+    pub members: Vec<(Socket, Decoder)>,
     pub message: Vec<u8>,
 }
 
@@ -172,7 +173,7 @@ pub fn nats_program() -> PathBuf {
 }
 
 /// The sockets of a room that is complete.
-pub fn finish(talks: Vec<Talk>, decoder: impl Fn() -> Decoder) -> Result<Vec<(TcpStream, Decoder)>> {
+pub fn finish(talks: Vec<Talk>, decoder: impl Fn() -> Decoder) -> Result<Vec<(Socket, Decoder)>> {
     talks.into_iter().map(|talk| Ok((talk.into_stream()?, decoder()))).collect()
 }
 

@@ -104,6 +104,11 @@ pub struct Directory {
     pub creation: Creation,
 }
 
+/// Rows that have figures to reach.
+pub const PLAIN: &str = "chatd, lines";
+pub const TLS: &str = "chatd, lines over TLS";
+pub const WEB: &str = "chatd, WebSocket";
+
 /// The whole report.
 pub fn markdown(setting: &Setting, rows: &[Row], directory: Option<&Directory>) -> String {
     let mut out = String::from("# Benchmark results\n\nWritten by `bench/run`; do not edit.\n\n");
@@ -164,18 +169,21 @@ fn ratios(out: &mut String, rows: &[Row]) {
             chatd.name
         );
         for other in rows.iter().filter(|row| row.name != chatd.name) {
-            let [one, many] = [0, 1].map(|mode| {
-                // Round by round: windows of one round lie close together, so the machine's other load cancels out.
-                let rounds = chatd.windows[mode].iter().zip(&other.windows[mode]);
-                match Spread::of(rounds.map(|(own, their)| per_cpu_second(own) / per_cpu_second(their))) {
-                    Some(Spread { median, min, max }) => format!("{median:.2} ({min:.2} to {max:.2})"),
-                    None => "-".to_owned(),
-                }
+            let [one, many] = [0, 1].map(|mode| match ratio(chatd, other, mode) {
+                Some(Spread { median, min, max }) => format!("{median:.2} ({min:.2} to {max:.2})"),
+                None => "-".to_owned(),
             });
             let _ = writeln!(out, "| {} | {one} | {many} |", other.name);
         }
         out.push('\n');
     }
+}
+
+/// A row's deliveries a CPU second, times another's. Round by round: windows of one round lie close together, so the machine's other
+/// load cancels out.
+fn ratio(row: &Row, other: &Row, mode: usize) -> Option<Spread> {
+    let rounds = row.windows[mode].iter().zip(&other.windows[mode]);
+    Spread::of(rounds.map(|(own, their)| per_cpu_second(own) / per_cpu_second(their)))
 }
 
 fn idle(out: &mut String, rows: &[Row], connections: usize) {
@@ -232,14 +240,20 @@ fn targets(out: &mut String, rows: &[Row], directory: Option<&Directory>) {
             }
         }
     }
-    let chatd_idle = rows.iter().filter(|row| row.is_chatd).filter_map(|row| Some((row, row.idle_bytes?)));
-    for ((row, got), wanted) in chatd_idle.zip([6_000.0, 10_000.0]) {
-        target(
-            &format!("idle connection, {}", row.name),
-            format!("<= {} bytes", thousands(wanted)),
-            thousands(got),
-            got <= wanted,
-        );
+    let named = |name: &str| rows.iter().find(|row| row.name == name);
+    if let (Some(tls), Some(plain)) = (named(TLS), named(PLAIN)) {
+        for (mode, what) in [(0, "one line a wake"), (1, "pipelined")] {
+            if let Some(Spread { median, .. }) = ratio(tls, plain, mode) {
+                let what = format!("deliveries over TLS, {what}, times those in plaintext");
+                target(&what, ">= 0.60".to_owned(), format!("{median:.2}"), median >= 0.6);
+            }
+        }
+    }
+    for (name, wanted) in [(PLAIN, 6_000.0), (WEB, 10_000.0), (TLS, 12_000.0)] {
+        if let Some(got) = named(name).and_then(|row| row.idle_bytes) {
+            let wanted_text = format!("<= {} bytes", thousands(wanted));
+            target(&format!("idle connection, {name}"), wanted_text, thousands(got), got <= wanted);
+        }
     }
     if let Some(directory) = directory {
         if let Some(Joins { join, .. }) = directory.joins.first() {

@@ -1,11 +1,14 @@
 //! One blocking connection for unmeasured steps: joining, subscribing, waiting until a server has caught up. Does I/O.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustls::ClientConfig;
 
+use crate::socket::Socket;
 use crate::wire;
 
 /// An answer that takes longer than this is a failed run.
@@ -13,16 +16,18 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Talk {
-    stream: TcpStream,
+    stream: Socket,
     buffer: Vec<u8>,
 }
 
 impl Talk {
     pub fn connect(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        stream.set_write_timeout(Some(ANSWER))?;
+        Self::connect_by(address, None)
+    }
+
+    /// With TLS, if there is a configuration for it.
+    pub fn connect_by(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Result<Self> {
+        let stream = Socket::connect(address, tls, ANSWER).with_context(|| format!("connecting to {address}"))?;
         Ok(Self { stream, buffer: Vec::new() })
     }
 
@@ -130,7 +135,7 @@ impl Talk {
     }
 
     /// The bare socket, once everything that the server has sent is read.
-    pub fn into_stream(self) -> Result<TcpStream> {
+    pub fn into_stream(self) -> Result<Socket> {
         ensure!(self.buffer.is_empty(), "unread: {}", String::from_utf8_lossy(&self.buffer));
         Ok(self.stream)
     }

@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn a_path_with_blanks_and_quotes_survives_the_shell() {
         let path = Path::new("/it's a/$HOME\"");
-        let said = programs::succeed_words(&["sh", "-c", &format!("printf %s {}", quoted(path))]).expect("sh runs");
-        assert_eq!(Path::new(&said), path);
+        let output = programs::succeed_words(&["sh", "-c", &format!("printf %s {}", quoted(path))]).expect("sh runs");
+        assert_eq!(Path::new(&output), path);
     }
 }

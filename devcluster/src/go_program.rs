@@ -32,7 +32,7 @@ pub struct GoProgram {
     pub linker_flags: String,
     /// What it can be called with to see whether it runs.
     pub try_with: &'static [&'static str],
-    /// What is said before a build.
+    /// The line that is printed before a build.
     pub note: &'static str,
 }
 
@@ -115,7 +115,7 @@ impl GoProgram {
                 }
             }
         });
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         let (mut built, mut report) = (0_usize, Instant::now() + REPORT);
         loop {
             match lines.recv_timeout(report.saturating_duration_since(Instant::now())) {
@@ -124,7 +124,7 @@ impl GoProgram {
                     if !line.contains(' ') {
                         built += 1;
                     }
-                    said.push(line);
+                    output.push(line);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -142,7 +142,7 @@ impl GoProgram {
         let status = child.wait()?;
         let _ = reader.join();
         if !status.success() {
-            bail!("`go build` in {} failed:\n{}", self.source, tail(&said.join("\n"), 20));
+            bail!("`go build` in {} failed:\n{}", self.source, tail(&output.join("\n"), 20));
         }
         programs::succeed(Command::new(program).args(self.try_with), SHORT).context("the new program does not run")?;
         Ok(())

@@ -98,7 +98,7 @@ const REDIS: Recipe = Recipe {
     own_files: &[],
     made_folders: &[("data", 0o1777), ("tmp", 0o1777)],
     user: Some("redis"),
-    shell: Shell::Some(&["sh", "cat", "ls", "rm", "test", "env", "id", "sleep"]),
+    shell: Shell::Some(&["sh", "cat", "ls", "rm", "test", "env", "id", "sleep", "timeout"]),
 };
 
 // Debian 12 has no Valkey. The public image has the program by Redis's name too.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on ends there
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,6 +28,8 @@ fn images_are_the_same_when_made_again() {
     make(&[]);
     let all = ["chatd", "chatd-operator", "http-demo", "redis", "valkey", "postgres", "toolbox"];
     let before = all.map(|name| std::fs::read(archive(name)).unwrap());
+    let folder = repository().join("target/image/files");
+    let files_before = files(&folder);
     for (package, binary) in OURS {
         forget_binary(package, binary);
     }
@@ -36,12 +39,47 @@ fn images_are_the_same_when_made_again() {
         std::fs::remove_file(archive(name)).unwrap();
     }
     make(&[]);
+    let others = differing(&files_before, &files(&folder));
+    assert!(others.is_empty(), "files of our images differ: {others:#?}");
     for (name, before) in all.into_iter().zip(before) {
         assert!(std::fs::read(archive(name)).unwrap() == before, "{name} is another image");
     }
     for (_, binary) in OURS {
         assert!(std::fs::metadata(archive(binary)).unwrap().len() <= 20_000_000, "{binary}");
     }
+}
+
+/// The files below a folder, by path.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(self::files(&path));
+        } else {
+            let content = std::fs::read(&path).unwrap();
+            files.insert(path, content);
+        }
+    }
+    files
+}
+
+/// The paths of files that are not the same, with where they begin to differ: enough to look for the reason.
+fn differing(before: &BTreeMap<PathBuf, Vec<u8>>, after: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<String> {
+    let paths: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let of = |path: &Path| match (before.get(path), after.get(path)) {
+        (Some(one), Some(other)) if one == other => None,
+        (Some(one), Some(other)) => {
+            let count = one.iter().zip(other).filter(|(one, other)| one != other).count();
+            let first = one.iter().zip(other).position(|(one, other)| one != other);
+            let lengths = (one.len(), other.len());
+            Some(format!("{}: lengths {lengths:?}, first at {first:?}, {count} bytes differ", path.display()))
+        }
+        (one, _) => {
+            Some(format!("{}: only in {}", path.display(), if one.is_some() { "the first" } else { "the second" }))
+        }
+    };
+    paths.into_iter().filter_map(|path| of(path)).collect()
 }
 
 /// Removes the build of this package, after a check that it names no folder of this machine.

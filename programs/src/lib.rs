@@ -29,7 +29,7 @@ pub fn exit_code(done: Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// What a program that ended has said.
+/// The output of a program that has ended.
 #[derive(Debug)]
 pub struct Output {
     pub status: ExitStatus,
@@ -38,10 +38,10 @@ pub struct Output {
 }
 
 impl Output {
-    /// The end of what was said, complaints first if there are any.
+    /// The last lines of the output, of stderr if it is not empty.
     pub fn last_lines(&self) -> String {
-        let said = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };
-        let lines = tail(said, LAST_LINES);
+        let text = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };
+        let lines = tail(text, LAST_LINES);
         lines.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
     }
 }
@@ -83,11 +83,11 @@ pub fn output(command: &mut Command, input: &[u8], limit: Duration) -> Result<Ou
     let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
     let ended = wait(&mut child, limit)?;
     let (stdout, stderr) = (content(&mut stdout)?, content(&mut stderr)?);
-    let said = Output { status: ended.unwrap_or_default(), stdout, stderr };
+    let output = Output { status: ended.unwrap_or_default(), stdout, stderr };
     if ended.is_none() {
-        bail!("{name} did not end within {} s; its last lines:\n{}", limit.as_secs(), said.last_lines());
+        bail!("{name} did not end within {} s; its last lines:\n{}", limit.as_secs(), output.last_lines());
     }
-    Ok(said)
+    Ok(output)
 }
 
 /// Runs it to its end and gives what it printed; a status other than 0 is an error with its last lines.
@@ -98,11 +98,11 @@ pub fn succeed(command: &mut Command, limit: Duration) -> Result<String> {
 /// The same, with something to read on its standard input.
 pub fn succeed_with(command: &mut Command, input: &[u8], limit: Duration) -> Result<String> {
     let name = shown(command);
-    let said = output(command, input, limit)?;
-    if !said.status.success() {
-        bail!("{name} failed ({}); its last lines:\n{}", said.status, said.last_lines());
+    let output = output(command, input, limit)?;
+    if !output.status.success() {
+        bail!("{name} failed ({}); its last lines:\n{}", output.status, output.last_lines());
     }
-    Ok(said.stdout)
+    Ok(output.stdout)
 }
 
 /// The same for a program and its arguments that answers at once.

@@ -36,7 +36,7 @@ pub fn flood(bench: &Bench, rooms: usize) -> Result<Column> {
     let mut alone = std::mem::take(&mut players.met);
 
     let room = super::pods::make_rooms(1, door)?.pop().context("no room for the flood")?;
-    let members = members_by_lines(door, &room, "")?;
+    let members = members_by_lines(door, None, &room, "")?;
     let stop = Arc::new(AtomicBool::new(false));
     let of_thread = stop.clone();
     let thread = std::thread::spawn(move || -> Result<(u64, Duration)> {

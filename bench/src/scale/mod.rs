@@ -7,12 +7,14 @@ mod crowd;
 mod drain;
 mod emptied;
 mod flood;
+mod growth;
 mod lag;
 mod links;
 mod many;
 mod numbers;
 mod players;
 mod pods;
+mod relayed;
 mod table;
 
 use std::fmt::Write as _;
@@ -99,6 +101,15 @@ const SCENARIOS: &[Scenario] = &[
         run: drain::empty,
     },
     Scenario {
+        name: "growth",
+        about: "Three processes with a third of the rooms each become six. In each room is a player who is connected to \
+                its process by lines and one by way of another process who says numbered lines, 2,000 a second in all. \
+                Meanwhile one of the first three is asked for a new room every 0.5 s.",
+        unit: "rooms",
+        sizes: &[1_000, 6_000],
+        run: growth::growth,
+    },
+    Scenario {
         name: "crash",
         about: "One of three processes, which has all the rooms, is killed. In each room is one player, connected to it by \
                 lines, who resumes by way of one of the others at once, and again 0.25 to 0.75 s after a refusal. A dead process' \
@@ -106,6 +117,15 @@ const SCENARIOS: &[Scenario] = &[
         unit: "rooms",
         sizes: SIZES,
         run: crash::crash,
+    },
+    Scenario {
+        name: "crash-relayed",
+        about: "One of three processes, which has all the rooms, is killed. In each room is one player, by way of one of the \
+                others, whose link to the dead one is reset. In every second room the player says a line at that moment; in the \
+                rest nobody does anything until MOVED says that the room goes on.",
+        unit: "rooms",
+        sizes: &[1, 100, 10_000],
+        run: relayed::crash,
     },
     Scenario {
         name: "redis-emptied",
@@ -151,7 +171,8 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "links",
         about: "One process with a link to each of so many others, all of them processes on the same core: in a room of its \
-                own one player has come by way of each, and nobody says anything. Each link is heard of every 1.5 s.",
+                own one player has come by way of each, and nobody says anything. Each link is heard of every 1.5 s. Then \
+                these players leave, and the links are closed.",
         unit: "links",
         sizes: &[39, 499],
         run: links::links,

@@ -29,7 +29,7 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// MISSED has said how many are missing; `None`: any number of them.
+    /// The number of missing lines by MISSED; `None`: any number of them.
     pub fn excuse(&mut self, count: Option<u64>) {
         self.excused = self.excused.saturating_add(count.unwrap_or(u64::MAX));
     }
@@ -44,7 +44,7 @@ impl Numbers {
         Count { heard: 1, lost: gap - missed, missed, doubled: 0 }
     }
 
-    /// Nothing comes any more, and this was the last that was said.
+    /// Nothing follows, and this was the last line sent.
     pub fn end(&mut self, said: u64) -> Count {
         if said <= self.last {
             return Count::default();

@@ -31,7 +31,7 @@ pub struct Player {
     name: &'static str,
     pub state: State,
     token: Option<String>,
-    /// Where to go next: what REDIRECT has said.
+    /// The address of the last REDIRECT.
     redirected: Option<SocketAddr>,
     /// Since when it wants to be in.
     since: Instant,

@@ -138,10 +138,24 @@ pub struct Pods(pub Vec<Pod>);
 impl Pods {
     /// `redis`: where they reach it.
     pub fn start(place: &Place, program: &Path, redis: SocketAddr, count: usize, more: &[&str]) -> Result<Self> {
+        let mut pods = Self(Vec::with_capacity(count));
+        pods.more(place, program, redis, count, more)?;
+        Ok(pods)
+    }
+
+    /// Starts so many further ones.
+    pub fn more(
+        &mut self,
+        place: &Place,
+        program: &Path,
+        redis: SocketAddr,
+        count: usize,
+        more: &[&str],
+    ) -> Result<()> {
         let key = place.scratch.join("scale.key");
         std::fs::write(&key, KEY)?;
-        let mut pods = Vec::with_capacity(count);
-        for index in 0..count {
+        let first = self.0.len();
+        for index in first..first + count {
             let pod_id = format!("chat-{index}");
             let [tcp, web, peer, admin] = [free_address()?, free_address()?, free_address()?, free_address()?];
             let mut command = Command::new(program);
@@ -154,15 +168,17 @@ impl Pods {
                 // As many as one process of this machine may need; the other limits are those of a deployment.
                 .args(["--max-connections", "18000", "--max-rooms", "20000"])
                 .args(["--log-level", "warn", "--log-format", "text"])
+                // Rooms are where a scenario makes them. An older chatd does not know the flag.
+                .env("CHATD_BALANCE", "off")
                 .args(more);
             let process = place.cpus.start_server(&mut command, &place.log(&pod_id))?;
-            pods.push(Pod { process, tcp, admin });
+            self.0.push(Pod { process, tcp, admin });
         }
-        for (index, pod) in pods.iter_mut().enumerate() {
+        for (index, pod) in self.0.iter_mut().enumerate().skip(first) {
             let admin = pod.admin;
             pod.process.wait_until(|| is_ready(admin)).with_context(|| log_of(&place.log(&format!("chat-{index}"))))?;
         }
-        Ok(Self(pods))
+        Ok(())
     }
 
     /// CPU time of those that still run.

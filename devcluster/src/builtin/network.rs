@@ -94,8 +94,8 @@ pub fn make_node(layout: &Layout, node: Node, nodes: u8) -> Result<()> {
         programs::output(&mut from_words(&all), &[], SHORT)
     };
     let must = |words: &[&str]| -> Result<()> {
-        let said = inside(words)?;
-        anyhow::ensure!(said.status.success(), "`ip {}` in {namespace}: {}", words.join(" "), said.last_lines());
+        let output = inside(words)?;
+        anyhow::ensure!(output.status.success(), "`ip {}` in {namespace}: {}", words.join(" "), output.last_lines());
         Ok(())
     };
     must(&["link", "set", "lo", "up"])?;
@@ -147,8 +147,8 @@ pub fn remove(layout: &Layout) -> Result<Vec<String>> {
 
 fn delete_link(link: &str, removed: &mut Vec<String>) -> Result<()> {
     if exists(link) {
-        let said = programs::output(&mut from_words(&["ip", "link", "del", link]), &[], SHORT)?;
-        anyhow::ensure!(said.status.success() || !exists(link), "`ip link del {link}`: {}", said.last_lines());
+        let output = programs::output(&mut from_words(&["ip", "link", "del", link]), &[], SHORT)?;
+        anyhow::ensure!(output.status.success() || !exists(link), "`ip link del {link}`: {}", output.last_lines());
         removed.push(link.to_owned());
     }
     Ok(())

@@ -63,8 +63,8 @@ pub fn start(running: &Running<'_>, processes: &Processes<'_>, node: Node, pause
     keep(&running.supervisor, processes.kube_proxy(node), &[&proxy])?;
     running.wait(&format!("kubelet-{}", node.0), &format!("readiness of {}", node.name()), NODE_LIMIT, || {
         let path = r#"--output=jsonpath={.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].message}"#;
-        let said = running.kubectl(&["get", "node", &node.name(), path])?;
-        anyhow::ensure!(said.starts_with("True"), "{}", said.trim());
+        let output = running.kubectl(&["get", "node", &node.name(), path])?;
+        anyhow::ensure!(output.starts_with("True"), "{}", output.trim());
         Ok(())
     })
 }

@@ -128,7 +128,7 @@ async fn read(headers: &HeaderMap, mut body: Body, longest: usize) -> Result<Vec
     let too_large =
         || Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("A value is at most {longest} bytes."));
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| digits::<usize>(length.to_str().ok()?));
-    // Who asks first is told by the answer not to begin.
+    // A client that sends `Expect: 100-continue` learns from the answer not to send the body.
     if headers.contains_key(EXPECT) && announced.is_some_and(|length| length > longest) {
         return Err(too_large().close());
     }

@@ -135,17 +135,17 @@ async fn status(State(app): State<Arc<App>>) -> Json<Value> {
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "limits": {"default_ttl": default_ttl, "max_ttl": max_ttl, "max_key": max_key, "max_value": max_value},
-        "redis": told(redis),
-        "postgres": told(postgres),
+        "redis": described(redis),
+        "postgres": described(postgres),
     }))
 }
 
-fn told(outcome: Result<Value, Away>) -> Value {
+fn described(outcome: Result<Value, Away>) -> Value {
     outcome.map_or_else(
         |away| json!({"ok": false, "reason": away.reason.as_str(), "message": away.sentence()}),
-        |mut told| {
-            told["ok"] = true.into();
-            told
+        |mut described| {
+            described["ok"] = true.into();
+            described
         },
     )
 }

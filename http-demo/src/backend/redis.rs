@@ -31,7 +31,7 @@ pub enum Found {
 
 pub struct Dialer(pub RedisSettings);
 
-/// Its clones are of one connection, which ends with the last of them: who has forgotten it takes it from nobody.
+/// Its clones are of one connection, which ends with the last clone: dropping one does not close it for the others.
 #[derive(Clone)]
 pub struct Shared {
     connection: MultiplexedConnection,
@@ -48,7 +48,7 @@ impl Dial for Dialer {
     }
 
     async fn dial(&self, stream: TcpStream, password: Option<&str>) -> Result<Shared, Reason> {
-        // Each request has its own time, and who we are is said below, where Redis' own errors can be seen.
+        // Each request has its own time, and the client's name is set below, where errors of Redis are visible.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let nothing = RedisConnectionInfo::default().set_skip_set_lib_name();
         let opened = MultiplexedConnection::new_with_config(&nothing, stream, config).await;
