@@ -59,9 +59,9 @@ summed! {
         pub connections_web: u64,
         /// Commands and chat lines from clients, invalid ones included.
         pub commands_in: u64,
-        /// Messages that this shard, as a room's owner, numbered.
+        /// Messages and applications' events that this shard, as a room's owner, told the members of.
         pub messages_in: u64,
-        /// Messages queued for players, replays included, counted once per message and player.
+        /// Messages and events queued for players, replays included, counted once per message and player.
         pub messages_out: u64,
         /// From the moment a batch of input is ready until what it says is written, or the sockets are full; see `shard/lag.rs`.
         pub delivery_time: Histogram,
@@ -113,6 +113,8 @@ summed! {
         pub replayed: u64,
         /// Messages that could not be replayed, if their number is known.
         pub missed: u64,
+        /// Volatile events that were not queued for a player who read too slowly.
+        pub volatile_dropped: u64,
         /// Connections closed with `slow_consumer`: their queue was dropped.
         pub slow_consumers: u64,
         /// Connections closed because all together held too much memory.

@@ -204,6 +204,7 @@ impl Writer<'_> {
             replayed,
             missed,
             slow_consumers,
+            volatile_dropped,
             connections_shed,
             unreadable_records,
             lease_lapses,
@@ -224,10 +225,14 @@ impl Writer<'_> {
         let kinds = [("tcp", *accepted_tcp), ("web", *accepted_web)];
         self.counters("chatd_connections_accepted", "Accepted client connections", "kind", kinds.into_iter())?;
         self.counter("chatd_commands_in", "Commands and chat lines from clients, invalid ones included", *commands_in)?;
-        self.counter("chatd_messages_in", "Messages that this pod, as a room's owner, numbered", *messages_in)?;
+        self.counter(
+            "chatd_messages_in",
+            "Messages and applications' events that this pod told, as a room's owner",
+            *messages_in,
+        )?;
         self.counter(
             "chatd_messages_out",
-            "Messages queued for players, counted once per message and player",
+            "Messages and events queued for players, counted once per message and player",
             *messages_out,
         )?;
         let help = "From the moment input is ready until the messages in it are written to this pod's clients, or their sockets are full; one of 16 batches is measured";
@@ -240,6 +245,8 @@ impl Writer<'_> {
             "Connections closed because their send queue was full; the queue was dropped",
             *slow_consumers,
         )?;
+        let help = "Volatile events that were not queued for a player who read too slowly";
+        self.counter("chatd_volatile_dropped", help, *volatile_dropped)?;
         self.counter(
             "chatd_connections_shed",
             "Connections closed because all connections together held more than --buffer-bytes",

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::ids::SessionRef;
-use crate::protocol::{ExitReason, OnWrongPod};
-use crate::room::{Answers, Delivered, RingItem, RoomEvent, SeatSnapshot};
+use crate::protocol::{ExitReason, OnWrongPod, Outgoing};
+use crate::room::{Answers, Content, Delivered, RingItem, RoomEvent, SeatSnapshot};
 
 fn owner(room: RoomId) -> Owner {
     let ownership = Ownership { epoch: 1 << 60, boot: crate::protocol::PodBoot(7) };
@@ -61,6 +61,7 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
         Frame::Create { room },
         Frame::Created { room, result: Err(ErrorCode::TooManyRooms) },
         Frame::Inherited { room, seats: vec![seat] },
+        Frame::Open { room, relay, encoding: Encoding::LinesWithEvents, number: 1, id: None, command: Command::Who },
     ]
 }
 
@@ -89,16 +90,19 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
     let key = SeatKey::new(room, name, &"k".repeat(22)).ok();
     let on_wrong_pod = Some(OnWrongPod::Relay);
     let heard = Some(Heard { timeline, last_seq: 3 });
+    let kind = "kind".parse().unwrap();
+    let outgoing = Outgoing { kind, data: "[1]".into(), to: Some(vec![name]), volatile: true };
     let commands = [
         Command::CreateRoom,
-        Command::Join { room, name, resumable: true, key, on_wrong_pod },
-        Command::Resume { room, token: "token".into(), heard, on_wrong_pod: Some(OnWrongPod::Redirect) },
+        Command::Join { room, name, resumable: true, key, on_wrong_pod, events: true },
+        Command::Resume { room, token: "token".into(), heard, on_wrong_pod: Some(OnWrongPod::Redirect), events: false },
         Command::Say { text: "hi".into() },
         Command::Who,
         Command::Ping,
         Command::Help,
         Command::Leave,
         Command::Quit,
+        Command::Send(Box::new(outgoing)),
     ];
     let session = SessionRef { boot: crate::protocol::PodBoot(7), relay };
     let answers = Some(Answers { session, number: 1, id: Some(2) });
@@ -108,6 +112,13 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         RoomEvent::Entered(name),
         RoomEvent::Away(name),
         RoomEvent::Back(name),
+        RoomEvent::Custom {
+            from: name,
+            content: Box::new(Content { kind, data: "{}".into() }),
+            seq: 3,
+            at: 4,
+            answers,
+        },
     ];
     events.extend(exits.map(|reason| RoomEvent::Exited(name, reason)));
     let ring = events.into_iter().map(|event| RingItem { position: 1, event, time: 2 }).collect();
@@ -168,7 +179,7 @@ fn the_bytes_of_frames_change_with_the_version_alone() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(
         (crate::peer::handshake::OLDEST_VERSION, bytes.len(), format!("{sum:016x}").as_str()),
-        (2, 2780, "9ab8ffc3be4677ea")
+        (3, 2888, "8f94f06b4340550d")
     );
 }
 

@@ -4,9 +4,9 @@ use super::delivery::Broadcast;
 use super::request::{Asked, Entry, Waiter};
 use super::session::SessionState;
 use super::{Effect, Hub};
-use crate::ids::{Reach, RoomIndex, SessionRef, Time};
+use crate::ids::{Reach, RoomIndex, SessionId, SessionRef, Time};
 use crate::peer_protocol::Disconnect;
-use crate::protocol::{Command, Encoding, ErrorCode, Event, OnWrongPod, RoomId, SeatId};
+use crate::protocol::{Command, ErrorCode, Event, OnWrongPod, RoomId, SeatId};
 use crate::room::{Answers, Connection, Refusal, RoomEvent};
 
 impl Hub {
@@ -19,17 +19,28 @@ impl Hub {
         }
         match command {
             Command::CreateRoom => self.create(time, asked),
-            Command::Join { room, name, resumable, key, on_wrong_pod } => {
+            Command::Join { room, name, resumable, key, on_wrong_pod, events } => {
+                self.hear_events(id, events);
                 self.enter(time, asked, room, Entry::Join { name, resumable, key }, on_wrong_pod);
             }
-            Command::Resume { room, token, heard, on_wrong_pod } => {
+            Command::Resume { room, token, heard, on_wrong_pod, events } => {
+                self.hear_events(id, events);
                 let entry = Entry::Resume { token: token.into_owned(), heard };
                 self.enter(time, asked, room, entry, on_wrong_pod);
             }
-            Command::Say { .. } | Command::Who | Command::Leave => self.refuse(asked, ErrorCode::NotInRoom),
+            Command::Say { .. } | Command::Send(_) | Command::Who | Command::Leave => {
+                self.refuse(asked, ErrorCode::NotInRoom)
+            }
             Command::Ping => self.say(id, asked.id, &Event::Pong),
             Command::Help => self.say(id, asked.id, &Event::Help),
             Command::Quit => self.goodbye(id, asked.id, None),
+        }
+    }
+
+    /// Whether a lines client has asked for the events of applications, with JOIN or RESUME.
+    fn hear_events(&mut self, id: SessionId, events: bool) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.encoding = session.encoding.with_events(events);
         }
     }
 
@@ -44,7 +55,7 @@ impl Hub {
         }
         let shard = room.shard(self.context.settings.shards);
         let default = match self.encoding_of(asked.by) {
-            Some(Encoding::Lines) => self.context.settings.tcp_on_wrong_pod,
+            Some(encoding) if encoding.is_lines() => self.context.settings.tcp_on_wrong_pod,
             _ => OnWrongPod::Relay,
         };
         let here = self.context.settings.shard;
@@ -55,8 +66,10 @@ impl Hub {
         session.state = SessionState::Busy;
         if shard != here {
             let mut command = entry.command(room);
-            if let Command::Join { on_wrong_pod, .. } | Command::Resume { on_wrong_pod, .. } = &mut command {
-                *on_wrong_pod = mode;
+            if let Command::Join { on_wrong_pod, events, .. } | Command::Resume { on_wrong_pod, events, .. } =
+                &mut command
+            {
+                (*on_wrong_pod, *events) = (mode, session.encoding.has_events());
             }
             session.state = SessionState::Outside;
             session.inbox.carried = Some((asked.id, command));
@@ -86,13 +99,15 @@ impl Hub {
             return;
         };
         let wrong = command.as_ref().err().copied();
-        match owned.room.charge(seat, asked.number, wrong.map_or(Ok(()), Err), time.now) {
+        let volatile = command.as_ref().is_ok_and(Command::is_volatile);
+        match owned.room.charge(seat, asked.number, wrong.map_or(Ok(()), Err), volatile, time.now) {
             Some(Ok(())) => {}
             Some(Err(refusal)) => return self.refuse_in_room(time, asked, refusal),
             None => return,
         }
         match command {
             Ok(Command::Say { text }) => self.say_in_room(time, index, seat, asked, &text),
+            Ok(Command::Send(event)) => self.send_in_room(time, index, seat, asked, &event),
             Ok(Command::Who) => {
                 let players = owned.room.players();
                 let max_players = self.context.settings.max_players;
@@ -148,7 +163,7 @@ impl Hub {
     }
 
     /// How the sender of a message recognizes it in a replay.
-    fn answers(&self, asked: Asked) -> Option<Answers> {
+    pub(super) fn answers(&self, asked: Asked) -> Option<Answers> {
         let Asked { by, number, id } = asked;
         match by {
             Reach::Remote(session) => Some(Answers { session, number, id }),

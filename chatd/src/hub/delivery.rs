@@ -29,19 +29,22 @@ pub struct Broadcast<'a> {
 #[derive(Debug, Default)]
 pub struct Encoder {
     line: Vec<u8>,
+    line_with_events: Vec<u8>,
     json: Vec<u8>,
 }
 
 impl Encoder {
-    fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.line.clear();
+        self.line_with_events.clear();
         self.json.clear();
     }
 
     /// Returns `event` in `encoding`; encodes it on first use.
-    fn encoded(&mut self, encoding: Encoding, event: &Event<'_>, id: Option<u64>) -> &[u8] {
+    pub fn encoded(&mut self, encoding: Encoding, event: &Event<'_>, id: Option<u64>) -> &[u8] {
         let buffer = match encoding {
             Encoding::Lines => &mut self.line,
+            Encoding::LinesWithEvents => &mut self.line_with_events,
             Encoding::Json => &mut self.json,
         };
         if buffer.is_empty() {
@@ -95,7 +98,7 @@ impl Encoder {
             }
             deliveries += 1;
         }
-        if matches!(event, Event::Message { .. }) {
+        if matches!(event, Event::Message { .. } | Event::Custom(_)) {
             context.counters.messages_out += deliveries;
         }
     }

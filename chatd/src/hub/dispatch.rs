@@ -21,7 +21,7 @@ impl Hub {
     pub fn open(&mut self, time: Time, encoding: Encoding) -> SessionId {
         self.begin(time);
         let deadline = match encoding {
-            Encoding::Lines => time.now + self.context.settings.first_line_timeout,
+            Encoding::Lines | Encoding::LinesWithEvents => time.now + self.context.settings.first_line_timeout,
             Encoding::Json => time.now + self.context.settings.idle_timeout,
         };
         let session = Session::new(encoding, deadline, &self.context.settings, time.now);
@@ -75,7 +75,7 @@ impl Hub {
     pub fn keep_alive(&mut self, time: Time, session: SessionId) {
         self.begin(time);
         if let Some(found) = self.sessions.get_mut(session)
-            && found.encoding == Encoding::Lines
+            && found.encoding.is_lines()
             && found.output.len() == 0
             && !matches!(found.state, SessionState::Closing)
         {

@@ -23,7 +23,7 @@ impl Hub {
         }
         for session in self.sessions.iter() {
             match session.encoding {
-                Encoding::Lines => gauges.connections_tcp += 1,
+                Encoding::Lines | Encoding::LinesWithEvents => gauges.connections_tcp += 1,
                 Encoding::Json => gauges.connections_web += 1,
             }
             gauges.queued_bytes += session.output.len() as u64;

@@ -163,11 +163,11 @@ impl Hub {
         match &session.state {
             SessionState::Seated { index, seat } => {
                 let (index, seat) = (*index, *seat);
-                session.limits.count(time.now);
+                session.limits.count(time.now, command.as_ref().ok());
                 self.command_in_room(time, index, seat, asked, command);
             }
             SessionState::Relayed(_) => {
-                session.limits.count(time.now);
+                session.limits.count(time.now, command.as_ref().ok());
                 self.sessions.relay_command(&mut self.context, id, asked.id, command);
             }
             _ => {

@@ -166,6 +166,8 @@ pub struct Rules {
     pub settle_by_reading: bool,
     /// Only a settled pod takes over, or replies `room_not_found`.
     pub wait_until_settled: bool,
+    /// An event that is to some players goes to nobody else.
+    pub address_events: bool,
 }
 
 impl Rules {
@@ -178,6 +180,7 @@ impl Rules {
         number_commands: true,
         settle_by_reading: true,
         wait_until_settled: true,
+        address_events: true,
     };
 }
 

@@ -56,6 +56,7 @@ mod context;
 mod creation;
 mod delivery;
 mod dispatch;
+mod events;
 mod figures;
 mod input;
 mod inspection;

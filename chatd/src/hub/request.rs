@@ -45,6 +45,7 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// As it travels to the room's owner, which gets the session's encoding beside it.
     pub fn command(&self, room: RoomId) -> Command<'static> {
         match self {
             Entry::Join { name, resumable, key } => Command::Join {
@@ -53,12 +54,14 @@ impl Entry {
                 resumable: *resumable,
                 key: *key,
                 on_wrong_pod: Some(OnWrongPod::Relay),
+                events: false,
             },
             Entry::Resume { token, heard } => Command::Resume {
                 room,
                 token: token.clone().into(),
                 heard: *heard,
                 on_wrong_pod: Some(OnWrongPod::Relay),
+                events: false,
             },
         }
     }

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::error::LinkError;
-use super::handshake::{AGREES_ON_CLOSE, Dialling, Listening, Peer, Refusal, read_verdict, verdict};
+use super::handshake::{Dialling, Listening, Peer, Refusal, read_verdict, verdict};
 use super::link::{self, Wire};
 use super::links::{Choice, DIAL_TIME, LinkId};
 use super::{LinkEvent, Peers};
@@ -130,9 +130,7 @@ impl Peers {
         }
         let (pod_id, address) = (peer.identity.pod_id.clone(), peer.identity.peer.clone());
         self.0.proven.borrow_mut().insert(link, (Suspect { boot, pod_id, peer: address }, peer.key));
-        if peer.version >= AGREES_ON_CLOSE {
-            self.change(|links, now| links.may_close(now, link));
-        }
+        self.change(|links, now| links.may_close(now, link));
         tracing::info!(pod = peer.identity.pod_id, boot = %boot, "peer link established");
         self.observed(LinkEvent::Up(boot));
         let error = link::run(wire, &outbox, &self.0.scratch, |frames| self.route(link, boot, frames)).await;

@@ -29,9 +29,7 @@ use crate::protocol::token::{KeyPrint, Keyring};
 /// Version 1 was without encryption.
 pub const VERSION: u32 = 3;
 /// Pods that speak less are refused.
-pub const OLDEST_VERSION: u32 = 2;
-/// From this version on the ends of a link can agree to close it. Links with older pods stay.
-pub const AGREES_ON_CLOSE: u32 = 3;
+pub const OLDEST_VERSION: u32 = 3;
 
 /// The longest message of a handshake, in bytes: a hello with three names of 253 characters (DNS's limit) and room to spare.
 pub const MAX_MESSAGE: usize = 4 * 1024;

@@ -1,6 +1,6 @@
 //! Replies and events from the server to a client. Pure: no I/O.
 
-use super::{ErrorCode, PlayerName, RoomId, Timeline};
+use super::{Custom, ErrorCode, PlayerName, RoomId, Timeline};
 
 /// Why a player is no longer in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -80,6 +80,8 @@ pub enum Event<'a> {
     Left { room: RoomId },
     /// `at`: Unix milliseconds. `replay`: missed before a resume.
     Message { from: PlayerName, text: &'a str, seq: u64, at: u64, replay: bool },
+    /// An application's event.
+    Custom(Custom<'a>),
     /// Another player has joined.
     Entered { name: PlayerName },
     /// Another player has lost its seat.

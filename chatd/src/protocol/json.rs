@@ -7,7 +7,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Command, ErrorCode, Heard, OnWrongPod, PlayerName, RoomId, SeatKey, text};
+use super::{
+    Command, ErrorCode, Heard, MAX_PLAYERS, OnWrongPod, Outgoing, PlayerName, RoomId, SeatKey, check_data, text,
+};
 
 mod write;
 
@@ -47,6 +49,10 @@ enum Field {
     Resumable,
     OnWrongPod,
     Key,
+    Kind,
+    Data,
+    To,
+    Volatile,
     #[serde(other)]
     Unknown,
 }
@@ -142,15 +148,17 @@ impl<'a> Fields<'a> {
             "join" => {
                 let room = self.parsed(Field::Room).ok_or(ErrorCode::BadRoom)?;
                 let name = self.parsed(Field::Name).ok_or(ErrorCode::BadName)?;
-                let (resumable, key) = (self.resumable()?, self.key(room, name)?);
-                Ok(Command::Join { room, name, resumable, key, on_wrong_pod: self.on_wrong_pod()? })
+                let (resumable, key) = (self.flag(Field::Resumable)?, self.key(room, name)?);
+                Ok(Command::Join { room, name, resumable, key, on_wrong_pod: self.on_wrong_pod()?, events: true })
             }
             "resume" => Ok(Command::Resume {
                 room: self.parsed(Field::Room).ok_or(ErrorCode::BadRoom)?,
                 token: self.string(Field::Token).ok_or(ErrorCode::BadToken)?,
                 heard: self.heard()?,
                 on_wrong_pod: self.on_wrong_pod()?,
+                events: true,
             }),
+            "send" => self.outgoing().map(|event| Command::Send(Box::new(event))),
             "create_room" => Ok(Command::CreateRoom),
             "who" => Ok(Command::Who),
             "leave" => Ok(Command::Leave),
@@ -160,8 +168,29 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn resumable(&self) -> Result<bool, ErrorCode> {
-        match self.raw(Field::Resumable) {
+    fn outgoing(&self) -> Result<Outgoing<'a>, ErrorCode> {
+        let kind = self.parsed(Field::Kind).ok_or(ErrorCode::BadCommand)?;
+        // `null` is data like any other.
+        let data = self.values[Field::Data as usize].map(RawValue::get).ok_or(ErrorCode::BadCommand)?;
+        check_data(data)?;
+        Ok(Outgoing { kind, data: Cow::Borrowed(data), to: self.to()?, volatile: self.flag(Field::Volatile)? })
+    }
+
+    /// Whom an event is to. That they are in the room is not asked here.
+    fn to(&self) -> Result<Option<Vec<PlayerName>>, ErrorCode> {
+        let Some(raw) = self.raw(Field::To) else {
+            return Ok(None);
+        };
+        let names: Vec<Cow<'_, str>> = serde_json::from_str(raw).map_err(|_| ErrorCode::BadCommand)?;
+        if names.len() > MAX_PLAYERS as usize {
+            return Err(ErrorCode::BadCommand);
+        }
+        let names: Result<_, _> = names.iter().map(|name| name.parse().map_err(|_| ErrorCode::BadName)).collect();
+        names.map(Some)
+    }
+
+    fn flag(&self, field: Field) -> Result<bool, ErrorCode> {
+        match self.raw(field) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => Err(ErrorCode::BadCommand),

@@ -1,6 +1,6 @@
 //! The line encoding (raw TCP). Pure: no I/O.
 
-use super::{Command, ErrorCode, Event, MAX_LINE, OnWrongPod, PlayerView, SeatKey, text};
+use super::{Command, Custom, ErrorCode, Event, MAX_LINE, OnWrongPod, PlayerView, SeatKey, text};
 
 #[cfg(test)]
 mod tests;
@@ -130,8 +130,11 @@ fn bare_command(word: &[u8]) -> Option<Command<'static>> {
 }
 
 fn say(text: &[u8]) -> Result<Command<'_>, ErrorCode> {
-    text::clean(text).map(|text| Command::Say { text })
+    text::clean_line(text).map(|text| Command::Say { text })
 }
+
+/// The option of JOIN and RESUME with which a client gets the events of applications.
+const EVENTS: &[u8] = b"EVENTS";
 
 fn join(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
     let mut words = words(rest);
@@ -140,9 +143,12 @@ fn join(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
     let mut resumable = false;
     let mut key = None;
     let mut on_wrong_pod = None;
+    let mut events = false;
     for word in words {
         if word == b"RESUMABLE" {
             resumable = true;
+        } else if word == EVENTS {
+            events = true;
         } else if let Some(word) = word.strip_prefix(b"KEY=") {
             let word = std::str::from_utf8(word).map_err(|_| ErrorCode::BadCommand)?;
             key = Some(SeatKey::new(room, name, word).map_err(|_| ErrorCode::BadCommand)?);
@@ -150,15 +156,20 @@ fn join(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
             on_wrong_pod = on_wrong_pod.or(wrong_pod_word(word));
         }
     }
-    Ok(Command::Join { room, name, resumable, key, on_wrong_pod })
+    Ok(Command::Join { room, name, resumable, key, on_wrong_pod, events })
 }
 
 fn resume(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
     let mut words = words(rest);
     let room = words.next().and_then(parsed).ok_or(ErrorCode::BadRoom)?;
     let token = words.next().and_then(|word| std::str::from_utf8(word).ok()).ok_or(ErrorCode::BadToken)?;
-    let on_wrong_pod = words.find_map(wrong_pod_word);
-    Ok(Command::Resume { room, token: token.into(), heard: None, on_wrong_pod })
+    let mut on_wrong_pod = None;
+    let mut events = false;
+    for word in words {
+        events |= word == EVENTS;
+        on_wrong_pod = on_wrong_pod.or(wrong_pod_word(word));
+    }
+    Ok(Command::Resume { room, token: token.into(), heard: None, on_wrong_pod, events })
 }
 
 fn words(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -187,6 +198,7 @@ const HELP: &str = "\
 # JOIN <room> <name>           enters it: JOINED <room> <name> <player,player,...>
 # JOIN ... RESUMABLE           gives a TOKEN as well, which keeps your seat when the connection drops
 # JOIN ... KEY=<key>           finds your seat again when you say the same JOIN once more: 22 to 64 random characters
+# JOIN ... EVENTS              lets you hear applications too: EVENT <name> <kind> <json>
 # JOIN ... RELAY or REDIRECT   says what to do where another pod has the room
 # RESUME <room> <token>        takes your seat again
 # SAY <text>                   says it to everyone in the room; there any other line is said too
@@ -204,15 +216,17 @@ const HELP: &str = "\
 pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
     match *event {
         Event::Message { from, text, .. } => {
-            debug_assert!(!text.contains(['\n', '\r']) && text.len() <= super::MAX_TEXT, "text must be clean");
+            debug_assert!(!text.contains('\r') && text.len() <= super::MAX_TEXT, "text must be clean");
             let from = from.as_bytes();
             out.reserve("MSG  \n".len() + from.len() + text.len());
             out.extend_from_slice(b"MSG ");
             out.extend_from_slice(from);
             out.push(b' ');
-            out.extend_from_slice(text.as_bytes());
+            push_text(from, text.as_bytes(), out);
             out.push(b'\n');
         }
+        // For clients that know of it: `encode_with_events`.
+        Event::Custom(_) => {}
         Event::Room { room } => line(out, &["ROOM", room.as_str()]),
         Event::Joined(joined) => {
             out.extend_from_slice(b"JOINED ");
@@ -256,6 +270,34 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// [`encode`] for a client that has joined with EVENTS. Data of characters that an escape makes longer takes a line of up to three times
+/// [`super::MAX_DATA`] bytes.
+pub fn encode_with_events(event: &Event<'_>, out: &mut Vec<u8>) {
+    let Event::Custom(Custom { from, kind, data, .. }) = *event else {
+        return encode(event, out);
+    };
+    for word in [b"EVENT", from.as_bytes(), kind.as_bytes()] {
+        out.extend_from_slice(word);
+        out.push(b' ');
+    }
+    push_json(data, out);
+    out.push(b'\n');
+}
+
+/// JSON in one line. What could end a line or steer a terminal can only stand in a string, where an escape means the same, but for white
+/// space between the values.
+fn push_json(data: &str, out: &mut Vec<u8>) {
+    for character in data.chars() {
+        match character {
+            '\n' | '\r' | '\t' => out.push(b' '),
+            '\u{80}'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
+            }
+            _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+}
+
 /// The words with a space between each two, and the line's end.
 fn line(out: &mut Vec<u8>, words: &[&str]) {
     for (index, word) in words.iter().enumerate() {
@@ -265,6 +307,23 @@ fn line(out: &mut Vec<u8>, words: &[&str]) {
         out.extend_from_slice(word.as_bytes());
     }
     out.push(b'\n');
+}
+
+/// The text in one line: with U+2424 (symbol for newline) for each line feed, or a space where that would make the line too long.
+fn push_text(from: &[u8], text: &[u8], out: &mut Vec<u8>) {
+    const SYMBOL: &[u8] = "\u{2424}".as_bytes();
+    let Some(first) = memchr::memchr(b'\n', text) else {
+        return out.extend_from_slice(text);
+    };
+    let (before, rest) = text.split_at(first);
+    let line_feeds = memchr::memchr_iter(b'\n', rest).count();
+    let length = "MSG  \n".len() + from.len() + text.len() + line_feeds * (SYMBOL.len() - 1);
+    let instead = if length <= MAX_LINE { SYMBOL } else { b" " };
+    out.extend_from_slice(before);
+    for part in rest[1..].split(|byte| *byte == b'\n') {
+        out.extend_from_slice(instead);
+        out.extend_from_slice(part);
+    }
 }
 
 /// ` alice,bob` and the line's end; held seats are in it.

@@ -2,6 +2,7 @@
 //!
 //! `bytes -> Command` by [`lines::parse`] and [`json::parse`]; `Event -> bytes` by [`Encoding::encode`].
 
+mod custom;
 mod error;
 mod event;
 mod names;
@@ -13,12 +14,15 @@ pub mod token;
 
 use std::borrow::Cow;
 
+pub use custom::{Custom, EventKind, MAX_DATA, MAX_DEPTH, Outgoing, check_data};
 pub use error::{ErrorCode, close_code};
 pub use event::{Event, ExitReason, Joined, PlayerView};
 pub use names::{Epoch, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline};
 
 /// Chat text is at most this many bytes, in both encodings.
 pub const MAX_TEXT: usize = 4_000;
+/// Line feeds that a text may hold at most; lines clients get another character for each, and still no line over [`MAX_LINE`].
+pub const MAX_LINE_FEEDS: usize = 30;
 /// A line with its end is at most this many bytes, both ways.
 pub const MAX_LINE: usize = 4_096;
 /// An unfinished line that has grown past this many bytes closes the connection.
@@ -37,6 +41,8 @@ pub enum Encoding {
     Lines,
     /// JSON in WebSocket text frames (`chatd.v1`).
     Json,
+    /// Lines, for a client that has joined with EVENTS.
+    LinesWithEvents,
 }
 
 impl Encoding {
@@ -47,6 +53,27 @@ impl Encoding {
         match self {
             Encoding::Lines => lines::encode(event, out),
             Encoding::Json => json::encode_frame(event, id, out),
+            Encoding::LinesWithEvents => lines::encode_with_events(event, out),
+        }
+    }
+
+    /// Whether it is made of lines.
+    pub fn is_lines(self) -> bool {
+        self != Encoding::Json
+    }
+
+    /// Whether its client gets the events of applications. JSON clients always do.
+    pub fn has_events(self) -> bool {
+        self != Encoding::Lines
+    }
+
+    /// The encoding of a client that joins with EVENTS, or without.
+    #[must_use]
+    pub fn with_events(self, events: bool) -> Self {
+        match self {
+            Encoding::Json => self,
+            _ if events => Encoding::LinesWithEvents,
+            _ => Encoding::Lines,
         }
     }
 }
@@ -74,6 +101,8 @@ pub enum Command<'a> {
         /// A repeated JOIN with the same key, name and room is for the same seat.
         key: Option<SeatKey>,
         on_wrong_pod: Option<OnWrongPod>,
+        /// A lines client wants the events of applications.
+        events: bool,
     },
     /// A held seat, or one whose connection is to be replaced.
     Resume {
@@ -84,6 +113,8 @@ pub enum Command<'a> {
         /// What the client last heard of which timeline; `None` from lines, or where the client says nothing.
         heard: Option<Heard>,
         on_wrong_pod: Option<OnWrongPod>,
+        /// As in JOIN.
+        events: bool,
     },
     /// Chat. The text has been through [`text::clean`].
     Say {
@@ -100,6 +131,9 @@ pub enum Command<'a> {
     Leave,
     /// Out of the room, and disconnect.
     Quit,
+    /// An event of an application. In a box, so that it makes no other command larger.
+    #[serde(borrow)]
+    Send(Box<Outgoing<'a>>),
 }
 
 /// The last message that a client has of a timeline.
@@ -112,16 +146,34 @@ pub struct Heard {
 }
 
 impl Command<'_> {
+    /// An event that may be lost.
+    pub fn is_volatile(&self) -> bool {
+        matches!(self, Command::Send(event) if event.volatile)
+    }
+
+    /// Bytes of memory that it takes besides its own.
+    pub fn holds(&self) -> usize {
+        match self {
+            Command::Say { text } => text.len(),
+            Command::Send(event) => {
+                let to = event.to.as_ref().map_or(0, |to| to.len() * size_of::<PlayerName>());
+                size_of::<Outgoing<'_>>() + event.data.len() + to
+            }
+            _ => 0,
+        }
+    }
+
     /// The same command, owning its texts.
     pub fn into_owned(self) -> Command<'static> {
         match self {
-            Command::Resume { room, token, heard, on_wrong_pod } => {
-                Command::Resume { room, token: Cow::Owned(token.into_owned()), heard, on_wrong_pod }
+            Command::Resume { room, token, heard, on_wrong_pod, events } => {
+                Command::Resume { room, token: Cow::Owned(token.into_owned()), heard, on_wrong_pod, events }
             }
+            Command::Send(event) => Command::Send(Box::new(event.into_owned())),
             Command::Say { text } => Command::Say { text: Cow::Owned(text.into_owned()) },
             Command::CreateRoom => Command::CreateRoom,
-            Command::Join { room, name, resumable, key, on_wrong_pod } => {
-                Command::Join { room, name, resumable, key, on_wrong_pod }
+            Command::Join { room, name, resumable, key, on_wrong_pod, events } => {
+                Command::Join { room, name, resumable, key, on_wrong_pod, events }
             }
             Command::Who => Command::Who,
             Command::Ping => Command::Ping,

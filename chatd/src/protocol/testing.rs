@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::{ErrorCode, Event, ExitReason, Joined, PlayerName, PlayerView, RoomId, Timeline, text};
+use super::{Custom, ErrorCode, Event, ExitReason, Joined, PlayerName, PlayerView, RoomId, Timeline, text};
 
 /// The parts of an event that it only borrows.
 #[derive(Debug, Clone)]
@@ -11,6 +11,8 @@ pub(super) struct Parts {
     pub(super) name: PlayerName,
     pub(super) room: RoomId,
     pub(super) text: String,
+    pub(super) data: String,
+    pub(super) to: Option<Vec<PlayerName>>,
     pub(super) players: Vec<PlayerView>,
     pub(super) token: Option<String>,
     pub(super) address: String,
@@ -42,6 +44,16 @@ impl Parts {
             }),
             Event::Left { room },
             Event::Message { from: name, text: &self.text, seq: first, at: second, replay: self.flag },
+            Event::Custom(Custom {
+                from: name,
+                kind: "app.kind",
+                data: &self.data,
+                seq: missed,
+                at: second,
+                replay: self.flag,
+                to: self.to.as_deref(),
+                reached: self.to.as_deref(),
+            }),
             Event::Entered { name },
             Event::Exited { name, reason },
             Event::Away { name },
@@ -78,15 +90,30 @@ pub(super) fn clean_text() -> impl Strategy<Value = String> {
     some.prop_filter_map("unclean", |some| text::clean_str(&some).ok().map(std::borrow::Cow::into_owned))
 }
 
+/// Clean text of one line or several, as JSON may say it.
+pub(super) fn several_lines() -> impl Strategy<Value = String> {
+    prop_oneof![4 => clean_text(), 1 => prop::collection::vec("[ -~]{1,9}", 2..=31).prop_map(|lines| lines.join("\n"))]
+        .prop_filter("unclean", |text| text::clean_str(text).as_deref() == Ok(text))
+}
+
 pub(super) fn any_parts() -> impl Strategy<Value = Parts> {
     let player = (any_name(), any::<bool>()).prop_map(|(name, away)| PlayerView { name, away });
-    let who = (any_name(), any_room(), clean_text(), prop::collection::vec(player, 1..9));
+    let who = (any_name(), any_room(), several_lines(), prop::collection::vec(player, 1..9));
     let edge =
         prop_oneof![Just("127.0.0.1:7654".to_owned()), Just("[::1]:80".to_owned()), "[a-z0-9.-]{1,60}:[0-9]{1,5}"];
     let given = (prop::option::of("[A-Za-z0-9_-]{38,68}"), edge, prop::option::of(any_number()));
+    let data = prop_oneof![
+        (1..5_u32, several_lines())
+            .prop_map(|(number, text)| serde_json::json!({"a": [number, null], "b": text}).to_string()),
+        "\\PC{0,30}|[\u{7f}-\u{a0}\u{2028}-\u{202f}]{0,30}"
+            .prop_map(|text| format!("[\n\t{}\r\n]", serde_json::json!(text))),
+    ];
+    let given = (given, data, prop::option::of(prop::collection::vec(any_name(), 0..4)));
     let picked = (any::<bool>(), 0..ErrorCode::ALL.len(), 0..ExitReason::ALL.len());
     (who, given, [any_number(), any_number(), any_number()], picked).prop_map(
-        |((name, room, text, players), (token, address, missed), numbers, (flag, code, reason))| Parts {
+        |((name, room, text, players), ((token, address, missed), data, to), numbers, (flag, code, reason))| Parts {
+            data,
+            to,
             name,
             room,
             text,

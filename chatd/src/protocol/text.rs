@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 
-use super::{ErrorCode, MAX_TEXT};
+use super::{ErrorCode, MAX_LINE_FEEDS, MAX_TEXT};
 
 #[cfg(test)]
 mod tests;
 
-/// `text` as everyone may see it. Borrowed where nothing had to be removed.
+/// `text` as everyone may see it, with up to [`MAX_LINE_FEEDS`] line feeds. Borrowed where nothing had to be removed.
 ///
 /// # Errors
 ///
-/// `line_too_long` over [`MAX_TEXT`] bytes, counted before anything is removed; `bad_text` for invalid UTF-8, a control
-/// character other than tab, a line or paragraph separator, or where nothing visible is left.
+/// `line_too_long` over [`MAX_TEXT`] bytes, counted before anything is removed; `bad_text` for invalid UTF-8, more line
+/// feeds, another control character but tab, a line or paragraph separator, or where nothing visible is left.
 pub fn clean(text: &[u8]) -> Result<Cow<'_, str>, ErrorCode> {
     if text.len() > MAX_TEXT {
         return Err(ErrorCode::LineTooLong);
@@ -20,8 +20,21 @@ pub fn clean(text: &[u8]) -> Result<Cow<'_, str>, ErrorCode> {
     clean_str(std::str::from_utf8(text).map_err(|_| ErrorCode::BadText)?)
 }
 
+/// [`clean`] for a text that must be one line.
+pub fn clean_line(text: &[u8]) -> Result<Cow<'_, str>, ErrorCode> {
+    if text.len() > MAX_TEXT {
+        return Err(ErrorCode::LineTooLong);
+    }
+    clean_lines(std::str::from_utf8(text).map_err(|_| ErrorCode::BadText)?, 0)
+}
+
 /// [`clean`] for text that is known to be UTF-8.
 pub fn clean_str(text: &str) -> Result<Cow<'_, str>, ErrorCode> {
+    clean_lines(text, MAX_LINE_FEEDS)
+}
+
+/// `most`: the line feeds that the text may hold.
+fn clean_lines(text: &str, most: usize) -> Result<Cow<'_, str>, ErrorCode> {
     if text.len() > MAX_TEXT {
         return Err(ErrorCode::LineTooLong);
     }
@@ -29,7 +42,7 @@ pub fn clean_str(text: &str) -> Result<Cow<'_, str>, ErrorCode> {
     if ascii.plain {
         return if ascii.visible { Ok(Cow::Borrowed(text)) } else { Err(ErrorCode::BadText) };
     }
-    clean_unicode(text)
+    clean_unicode(text, most)
 }
 
 struct AsciiLook {
@@ -51,10 +64,15 @@ fn look_at_ascii(text: &[u8]) -> AsciiLook {
     AsciiLook { plain: odd == 0, visible: visible != 0 }
 }
 
-fn clean_unicode(text: &str) -> Result<Cow<'_, str>, ErrorCode> {
+fn clean_unicode(text: &str, most_line_feeds: usize) -> Result<Cow<'_, str>, ErrorCode> {
     let mut visible = false;
     let mut removed = 0;
+    let mut line_feeds = 0;
     for character in text.chars() {
+        if character == '\n' && line_feeds < most_line_feeds {
+            line_feeds += 1;
+            continue;
+        }
         if is_refused(character) {
             return Err(ErrorCode::BadText);
         }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Delivered, Rate, Room, Seat, SeatState, Strikes};
+use super::{Delivered, Rate, Room, Seat, SeatState, Strikes, VOLATILE};
 use crate::ids::{Reach, SessionRef};
 use crate::protocol::{ErrorCode, ExitReason, PlayerName, SeatId, SeatKey, Timeline};
 
@@ -216,6 +216,7 @@ impl Room {
             processed: by.number,
             delivered: Delivered::UpTo(0),
             bucket: limits.rate.full(now),
+            volatile: VOLATILE.full(now),
             strikes: Strikes::default(),
         });
         Join::Taken
@@ -375,17 +376,19 @@ impl Room {
         Some(self.seats.remove(index))
     }
 
-    /// Charges a command to the seat's rate limit. `command`: its error, if it has one.
+    /// Charges a command to the seat's rate limit, or to that of events that may be lost. `command`: its error, if it has one.
     pub fn charge(
         &mut self,
         seat: SeatId,
         number: u64,
         command: Result<(), ErrorCode>,
+        volatile: bool,
         now: u64,
     ) -> Option<Result<(), Refusal>> {
         let found = self.seat_mut(seat)?;
         found.processed = found.processed.max(number);
-        let (outcome, retry_after_ms) = match found.bucket.take(now) {
+        let bucket = if volatile { &mut found.volatile } else { &mut found.bucket };
+        let (outcome, retry_after_ms) = match bucket.take(now) {
             Ok(()) => (command, None),
             Err(retry) => (Err(ErrorCode::RateLimited), Some(retry)),
         };

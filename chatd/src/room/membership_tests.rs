@@ -333,7 +333,7 @@ fn a_session_that_does_not_come_says_what_it_was_given() {
 #[test]
 fn commands_are_charged_to_the_seat() {
     let mut room = with(&[("ana", None)]);
-    let mut charge = |number, command, now| room.charge(SeatId(0), number, command, now).unwrap();
+    let mut charge = |number, command, now| room.charge(SeatId(0), number, command, false, now).unwrap();
     assert_eq!(charge(1, Ok(()), NOW), Ok(()));
     let refusal = Refusal { code: ErrorCode::BadText, retry_after_ms: None, enough: false };
     assert_eq!(charge(2, Err(ErrorCode::BadText), NOW), Err(refusal));
@@ -344,7 +344,7 @@ fn commands_are_charged_to_the_seat() {
     let enough: Vec<bool> = wrong.map(|outcome| outcome.unwrap_err().enough).collect();
     assert_eq!(enough.iter().position(|enough| *enough), Some(9), "ten in a row");
     assert_eq!(room.seat(SeatId(0)).unwrap().processed, 4, "numbers only rise");
-    assert_eq!(room.charge(SeatId(1), 1, Ok(()), NOW), None);
+    assert_eq!(room.charge(SeatId(1), 1, Ok(()), false, NOW), None);
 }
 
 #[test]

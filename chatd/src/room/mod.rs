@@ -12,7 +12,7 @@ pub use membership::{
     Taken,
 };
 pub use replay::{CaughtUp, ReplayPlan, Said, Welcome};
-pub use ring::{Answers, Ring, RingItem, RingLimits, RoomEvent};
+pub use ring::{Answers, Content, Ring, RingItem, RingLimits, RoomEvent};
 pub use snapshot::{SeatSnapshot, Snapshot};
 
 use rand::{Rng, RngExt};
@@ -23,6 +23,9 @@ use crate::record::RecordedSeat;
 
 /// The seats older than its timeline that a room remembers: as many as a full room's record can hold, answered or not.
 const MOST_INHERITED: usize = 128;
+
+/// The rate of a seat's events that may be lost (docs/protocol.md, Limits).
+const VOLATILE: Rate = Rate { per_second: 20, burst: 20 };
 
 /// The state of a seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +74,8 @@ pub struct Seat {
     /// Valid once the connection is gone.
     pub delivered: Delivered,
     bucket: Bucket,
+    /// Of events that may be lost.
+    volatile: Bucket,
     strikes: Strikes,
 }
 
@@ -88,6 +93,7 @@ impl Seat {
             processed: 0,
             delivered: Delivered::Nothing,
             bucket,
+            volatile: VOLATILE.full(0),
             strikes: Strikes::default(),
         }
     }

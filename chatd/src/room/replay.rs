@@ -1,8 +1,8 @@
 //! The count of a room's events, and the replay for members that return. Pure: no I/O.
 
-use super::{Answers, Delivered, Former, Membership, RingItem, RingLimits, Room, RoomEvent, Seat, SeatLimits};
+use super::{Answers, Content, Delivered, Former, Membership, RingItem, RingLimits, Room, RoomEvent, Seat, SeatLimits};
 use crate::ids::SessionRef;
-use crate::protocol::{Encoding, Event, ExitReason, Heard, Joined, PlayerName, SeatId};
+use crate::protocol::{Encoding, Event, ExitReason, Heard, Joined, Outgoing, PlayerName, SeatId};
 
 /// The limit of a replay in `JOINED`, in bytes as the ring counts them: encoded it takes three times that at most, which must
 /// fit into one frame of a peer link, whatever the ring's limit is.
@@ -83,6 +83,24 @@ impl Room {
         self.seq += 1;
         let seq = self.seq;
         let grown = self.record(RoomEvent::Message { from, text: text.into(), seq, at, answers }, now, limits);
+        Some(Said { from, seq, grown })
+    }
+
+    /// Numbers an application's event of this seat, as [`Room::say`] does a message.
+    pub fn send(
+        &mut self,
+        seat: SeatId,
+        event: &Outgoing<'_>,
+        at: u64,
+        answers: Option<Answers>,
+        now: u64,
+        limits: RingLimits,
+    ) -> Option<Said> {
+        let from = self.seat(seat)?.name;
+        self.seq += 1;
+        let seq = self.seq;
+        let content = Box::new(Content { kind: event.kind, data: (&*event.data).into() });
+        let grown = self.record(RoomEvent::Custom { from, content, seq, at, answers }, now, limits);
         Some(Said { from, seq, grown })
     }
 
@@ -172,7 +190,7 @@ impl Room {
             hold_ms: token.map(|_| limits.hold),
         };
         encoding.encode(&Event::Joined(joined), id, out);
-        if encoding == Encoding::Lines && missed != Some(0) {
+        if encoding.is_lines() && missed != Some(0) {
             encoding.encode(&Event::Missed { count: missed }, None, out);
         }
         let mut replayed = 0;
@@ -210,10 +228,8 @@ impl Room {
         let same = self.timeline == member.timeline;
         let since = self.ring.since(if same { member.position } else { 0 });
         let caught_up = |item: &RingItem| {
-            let replies = match &item.event {
-                RoomEvent::Message { answers: Some(answers), .. } if answers.session == session => answers.number,
-                _ => 0,
-            };
+            let answers = item.event.answers().filter(|answers| answers.session == session);
+            let replies = answers.map_or(0, |answers| answers.number);
             let mut bytes = Vec::new();
             encoding.encode(&item.event.to_client(false), item.event.id(), &mut bytes);
             CaughtUp { position: item.position, seq: item.event.seq(), replies, bytes }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::SessionRef;
-use crate::protocol::{Event, ExitReason, PlayerName};
+use crate::protocol::{Custom, Event, EventKind, ExitReason, PlayerName};
 
 /// The limits of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +41,17 @@ pub struct Answers {
     pub id: Option<u64>,
 }
 
-/// An event that the room announces to all members. Only a message has text of its own, which counts in the
-/// bytes of the ring.
+/// What an application's event says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// Its kind.
+    pub kind: EventKind,
+    /// Checked JSON.
+    pub data: Box<str>,
+}
+
+/// An event that the room announces to all members. Only a message has text of its own, or an application's event data, which counts in
+/// the bytes of the ring. These two are numbered together, and in the ring both count as messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RoomEvent {
     /// A chat message.
@@ -66,13 +75,31 @@ pub enum RoomEvent {
     Away(PlayerName),
     /// A player is connected again.
     Back(PlayerName),
+    /// An application's event.
+    Custom {
+        /// Its sender.
+        from: PlayerName,
+        /// In a box, so that it makes no other event larger.
+        content: Box<Content>,
+        /// Its number among the messages of the timeline.
+        seq: u64,
+        /// Unix milliseconds.
+        at: u64,
+        /// The command that it answers for its sender.
+        answers: Option<Answers>,
+    },
 }
 
 impl RoomEvent {
     /// The id that its sender gave the command.
     pub fn id(&self) -> Option<u64> {
+        self.answers().and_then(|answers| answers.id)
+    }
+
+    /// The command that it answers for its sender.
+    pub fn answers(&self) -> Option<Answers> {
         match self {
-            RoomEvent::Message { answers, .. } => answers.and_then(|answers| answers.id),
+            RoomEvent::Message { answers, .. } | RoomEvent::Custom { answers, .. } => *answers,
             _ => None,
         }
     }
@@ -80,7 +107,7 @@ impl RoomEvent {
     /// The number of a message.
     pub fn seq(&self) -> Option<u64> {
         match self {
-            RoomEvent::Message { seq, .. } => Some(*seq),
+            RoomEvent::Message { seq, .. } | RoomEvent::Custom { seq, .. } => Some(*seq),
             _ => None,
         }
     }
@@ -88,7 +115,7 @@ impl RoomEvent {
     /// Whether it announces that `name` has entered, left or returned.
     pub fn is_about(&self, name: PlayerName) -> bool {
         match self {
-            RoomEvent::Message { .. } => false,
+            RoomEvent::Message { .. } | RoomEvent::Custom { .. } => false,
             RoomEvent::Entered(who) | RoomEvent::Exited(who, _) | RoomEvent::Away(who) | RoomEvent::Back(who) => {
                 *who == name
             }
@@ -101,6 +128,16 @@ impl RoomEvent {
             RoomEvent::Message { from, text, seq, at, .. } => {
                 Event::Message { from: *from, text, seq: *seq, at: *at, replay }
             }
+            RoomEvent::Custom { from, content, seq, at, .. } => Event::Custom(Custom {
+                from: *from,
+                kind: content.kind.as_str(),
+                data: &content.data,
+                seq: Some(*seq),
+                at: *at,
+                replay,
+                to: None,
+                reached: None,
+            }),
             RoomEvent::Entered(name) => Event::Entered { name: *name },
             RoomEvent::Exited(name, reason) => Event::Exited { name: *name, reason: *reason },
             RoomEvent::Away(name) => Event::Away { name: *name },
@@ -111,8 +148,14 @@ impl RoomEvent {
     fn text_bytes(&self) -> usize {
         match self {
             RoomEvent::Message { text, .. } => text.len(),
+            RoomEvent::Custom { content, .. } => content.kind.as_str().len() + content.data.len(),
             _ => 0,
         }
+    }
+
+    /// Whether it has a number, which one that is told of the members has not.
+    fn is_message(&self) -> bool {
+        matches!(self, RoomEvent::Message { .. } | RoomEvent::Custom { .. })
     }
 }
 
@@ -146,7 +189,7 @@ impl Ring {
     pub fn push(&mut self, item: RingItem, limits: RingLimits) -> isize {
         let before = self.bytes();
         self.text_bytes += item.event.text_bytes();
-        self.messages += usize::from(matches!(item.event, RoomEvent::Message { .. }));
+        self.messages += usize::from(item.event.is_message());
         let now = item.time;
         self.items.push_back(item);
         while self.messages > limits.messages || self.text_bytes > limits.bytes {
@@ -154,7 +197,7 @@ impl Ring {
         }
         // A player that enters and leaves often must push out no messages.
         if self.items.len() - self.messages > limits.changes()
-            && let Some(oldest) = self.items.iter().position(|item| !matches!(item.event, RoomEvent::Message { .. }))
+            && let Some(oldest) = self.items.iter().position(|item| !item.event.is_message())
         {
             self.items.remove(oldest);
         }
@@ -179,7 +222,7 @@ impl Ring {
     fn pop(&mut self) {
         if let Some(item) = self.items.pop_front() {
             self.text_bytes -= item.event.text_bytes();
-            self.messages -= usize::from(matches!(item.event, RoomEvent::Message { .. }));
+            self.messages -= usize::from(item.event.is_message());
         }
     }
 

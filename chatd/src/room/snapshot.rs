@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bucket, Delivered, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes};
+use super::{Bucket, Delivered, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes, VOLATILE};
 use crate::ids::SessionRef;
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::MAX_EPOCH;
@@ -145,6 +145,7 @@ impl Room {
             processed: seat.processed,
             delivered: seat.delivered,
             bucket,
+            volatile: VOLATILE.full(now),
             strikes: Strikes::default(),
         });
         Self {

@@ -40,7 +40,7 @@ impl Shard {
                     ClientSocket::Web { stream, tls, early } => (stream, tls, Encoding::Json, Some(early)),
                 };
                 match encoding {
-                    Encoding::Lines => self.hub.counters_mut().connections_tcp += 1,
+                    Encoding::Lines | Encoding::LinesWithEvents => self.hub.counters_mut().connections_tcp += 1,
                     Encoding::Json => self.hub.counters_mut().connections_web += 1,
                 }
                 let id = self.hub.open(time, encoding);

@@ -55,6 +55,7 @@ fn a_join_over_a_link_that_breaks_while_the_room_waits_takes_no_seat() {
         resumable: true,
         key: None,
         on_wrong_pod: None,
+        events: false,
     };
     let (room_id, relay, encoding) = (room.parse().unwrap(), RelayId(1), Encoding::Lines);
     let open = Frame::Open { room: room_id, relay, encoding, number: 1, id: None, command };

@@ -4,6 +4,7 @@
 
 mod crashes;
 mod drains;
+mod events;
 mod figures;
 mod freezes;
 mod idle_links;

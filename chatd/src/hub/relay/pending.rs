@@ -22,11 +22,7 @@ pub struct Pending {
 impl Pending {
     /// Bytes of memory that it takes.
     fn holds(&self) -> usize {
-        let text = match &self.command {
-            Ok(Command::Say { text }) => text.len(),
-            _ => 0,
-        };
-        size_of::<Self>() + text
+        size_of::<Self>() + self.command.as_ref().map_or(0, Command::holds)
     }
 
     /// LEAVE or QUIT.

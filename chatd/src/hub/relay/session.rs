@@ -191,7 +191,8 @@ impl Relay {
     /// `None`: the delivery belongs to an earlier attach that may have lost deliveries; it comes again in order.
     pub fn receive(&mut self, delivery: &Delivery<'_>, settings: &HubSettings) -> Option<Received> {
         let &Delivery { replies, place: (position, seq), after, .. } = delivery;
-        if position > 0 && after.is_none() && self.waits_for_admission() {
+        // So does an event without a number, which answers nothing: it comes no more.
+        if (position > 0 || replies.is_none()) && after.is_none() && self.waits_for_admission() {
             return None;
         }
         let lost = replies.map(|number| self.pending.replied(number)).unwrap_or_default();

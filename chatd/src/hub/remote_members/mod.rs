@@ -56,6 +56,11 @@ impl RemoteMember {
         self.seat
     }
 
+    /// Its client has not read what its window holds.
+    pub fn is_behind(&self) -> bool {
+        self.credit <= 0
+    }
+
     /// Queued bytes of output.
     pub fn queued(&self) -> usize {
         self.queued

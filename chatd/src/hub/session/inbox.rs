@@ -36,7 +36,7 @@ pub struct Inbox {
 
 impl Inbox {
     pub fn new(encoding: Encoding) -> Self {
-        Self { fresh: encoding == Encoding::Lines, ..Self::default() }
+        Self { fresh: encoding.is_lines(), ..Self::default() }
     }
 
     /// Whether the driver may read from the client. `most`: pending messages.

@@ -38,9 +38,11 @@ impl ClientLimits {
         Self { commands, creations, strikes: Strikes::default(), misses: 0, metered: false, limited_until: 0 }
     }
 
-    /// In a room the seat's bucket decides. This one keeps counting, so that leaving and joining brings no new burst.
-    pub fn count(&mut self, now: u64) {
-        let _ = self.commands.take(now);
+    /// In a room the seat's bucket decides. This one keeps counting, so that leaving and joining brings no new burst. `command`: if it is one.
+    pub fn count(&mut self, now: u64, command: Option<&Command<'_>>) {
+        if !command.is_some_and(Command::is_volatile) {
+            let _ = self.commands.take(now);
+        }
     }
 
     /// Charges a command outside a room. `command`: its error, if it has one.
@@ -98,7 +100,7 @@ mod tests {
     #[test]
     fn commands_beyond_the_burst_get_a_retry_time() {
         let mut limits = limits(2);
-        limits.count(0);
+        limits.count(0, None);
         assert_eq!(limits.command(0, Ok(())), Verdict { refusal: None, ends: false });
         let refusal = Refusal { code: ErrorCode::RateLimited, retry_after: Some(1_000) };
         assert_eq!(limits.command(0, Ok(())).refusal, Some(refusal));

@@ -86,7 +86,7 @@ impl Output {
 /// The length of the first line or (unmasked) WebSocket frame in `bytes`.
 fn message_length(encoding: Encoding, bytes: &[u8]) -> Option<usize> {
     match encoding {
-        Encoding::Lines => memchr::memchr(b'\n', bytes).map(|end| end + 1),
+        Encoding::Lines | Encoding::LinesWithEvents => memchr::memchr(b'\n', bytes).map(|end| end + 1),
         Encoding::Json => {
             let short = usize::from(*bytes.get(1)?);
             let (header, length) = match short {

@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::protocol::Custom;
 use crate::protocol::testing::{any_name, any_parts, any_room, clean_text};
-use crate::protocol::{Event, Joined, MAX_TEXT, PlayerView, Timeline};
+use crate::protocol::{Event, Joined, MAX_DATA, MAX_TEXT, PlayerView, Timeline};
 
 const ROOM: &str = "abc12def";
 
@@ -42,6 +43,7 @@ fn join_reads_its_fields() {
         resumable,
         key: None,
         on_wrong_pod: Some(wrong),
+        events: true,
     };
     let relay = OnWrongPod::Relay;
     for (more, expected) in [
@@ -85,7 +87,7 @@ fn a_missing_or_wrong_field_has_its_own_error() {
         (r#"{"type":"say","text":null}"#, ErrorCode::BadText),
         (r#"{"type":"say","text":5}"#, ErrorCode::BadText),
         (r#"{"type":"say","text":""}"#, ErrorCode::BadText),
-        (r#"{"type":"say","text":"a\nMSG bob b"}"#, ErrorCode::BadText),
+        (r#"{"type":"say","text":"a\r\nMSG bob b"}"#, ErrorCode::BadText),
         (r#"{"type":"say","text":"\u001b[2J"}"#, ErrorCode::BadText),
         (r#"{"type":"say","text":"\u2028x"}"#, ErrorCode::BadText),
         (r#"{"type":"say","text":"half of a pair: \ud83d"}"#, ErrorCode::BadText),
@@ -165,6 +167,49 @@ fn text_is_measured_in_bytes_after_its_escapes_are_read() {
     assert_eq!(command(&format!(r#"{{"type":"say","text":"{long}"}}"#)), Err(ErrorCode::LineTooLong));
 }
 
+#[test]
+fn an_event_is_taken_as_it_is_written() {
+    let sent = |more: &str| match command(&format!(r#"{{"type":"send","kind":"app.move-1"{more}}}"#)) {
+        Ok(Command::Send(event)) => {
+            assert_eq!(event.kind.as_str(), "app.move-1");
+            let to = event.to.map(|to| to.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>());
+            Ok((event.data.into_owned(), to, event.volatile))
+        }
+        Ok(other) => panic!("{other:?}"),
+        Err(code) => Err(code),
+    };
+    let plain = |data: &str| Ok((data.to_owned(), None, false));
+    let data = "{\"x\" : 1.50,\n \"y\":\"\\u0061\"}";
+    assert_eq!(sent(&format!(r#","data": {data} "#)), plain(data));
+    assert_eq!(sent(r#","data":null,"to":null,"volatile":null"#), plain("null"));
+    let to = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    assert_eq!(sent(r#","data":1,"to":["ann","B\u006fb"]"#), Ok(("1".into(), to(&["ann", "Bob"]), false)));
+    assert_eq!(sent(r#","data":1,"to":[],"volatile":true"#), Ok(("1".into(), to(&[]), true)));
+    for (wrong, code) in [
+        ("", ErrorCode::BadCommand),
+        (r#","data":NaN"#, ErrorCode::BadCommand),
+        (r#","data":1e400"#, ErrorCode::BadCommand),
+        (r#","data":{"a":1,"a":2}"#, ErrorCode::BadCommand),
+        (r#","data":"\ud83d""#, ErrorCode::BadCommand),
+        (r#","data":1,"data":2"#, ErrorCode::BadCommand),
+        (r#","data":1,"to":"ann""#, ErrorCode::BadCommand),
+        (r#","data":1,"to":[5]"#, ErrorCode::BadCommand),
+        (r#","data":1,"to":["no name"]"#, ErrorCode::BadName),
+        (r#","data":1,"volatile":1"#, ErrorCode::BadCommand),
+    ] {
+        assert_eq!(sent(wrong), Err(code), "{wrong}");
+    }
+    let many = |count: usize| format!(r#","data":1,"to":[{}]"#, vec![r#""a""#; count].join(","));
+    assert!(sent(&many(64)).is_ok());
+    assert_eq!(sent(&many(65)), Err(ErrorCode::BadCommand));
+    let deep = format!(r#","data":{}{}"#, "[".repeat(10_000), "]".repeat(10_000));
+    assert!(sent(&deep).is_err(), "no overflow of the stack");
+    assert_eq!(sent(&format!(r#","data":"{}""#, "x".repeat(MAX_DATA - 1))), Err(ErrorCode::LineTooLong));
+    for kind in ["", "A", "a b", "é"] {
+        assert_eq!(command(&format!(r#"{{"type":"send","kind":"{kind}","data":1}}"#)), Err(ErrorCode::BadCommand));
+    }
+}
+
 /// Opcode and payload of the one whole frame that `frame` is.
 fn unframed(frame: &[u8]) -> (u8, Vec<u8>) {
     assert_eq!(frame[0] & 0xf0, 0x80, "FIN and nothing reserved");
@@ -213,6 +258,18 @@ fn expected(event: &Event<'_>) -> Value {
                 message["replay"] = true.into();
             }
             message
+        }
+        Event::Custom(Custom { from, kind, data, seq, at, replay, to, reached }) => {
+            let data: Value = serde_json::from_str(data).unwrap();
+            let mut event = json!({"type": "event", "from": from, "kind": kind, "data": data, "at": at});
+            let optional = [("seq", json!(seq)), ("to", json!(to)), ("reached", json!(reached))];
+            for (field, value) in optional.into_iter().filter(|(_, value)| !value.is_null()) {
+                event[field] = value;
+            }
+            if replay {
+                event["replay"] = true.into();
+            }
+            event
         }
         Event::Entered { name } => json!({"type": "entered", "name": name}),
         Event::Exited { name, reason } => json!({"type": "exited", "name": name, "reason": reason.as_str()}),
@@ -295,6 +352,8 @@ proptest! {
         let _ = parse(&text);
         let _ = parse(&tail);
         let _ = parse(&format!(r#"{{"type":"say",{tail}}}"#));
+        let _ = parse(&format!(r#"{{"type":"send","kind":"a","data":{tail}}}"#));
+        let _ = parse(&format!(r#"{{"type":"send","kind":"a","data":1,"to":{tail}}}"#));
         let _ = parse(&format!(r#"{{"type":"resume","id":{tail}}}"#));
     }
 
@@ -317,13 +376,13 @@ proptest! {
         };
         let on_wrong_pod = Some(OnWrongPod::Relay);
         let text = write(json!({"type": "join", "room": room, "name": name, "resumable": resumable}));
-        prop_assert_eq!(parse(&text), (id, Ok(Command::Join { room, name, resumable, key: None, on_wrong_pod })));
+        prop_assert_eq!(parse(&text), (id, Ok(Command::Join { room, name, resumable, key: None, on_wrong_pod, events: true })));
         let text = write(json!({"type": "say", "text": said}));
         prop_assert_eq!(parse(&text), (id, say(&said)));
         let heard = Heard { timeline: Timeline(timeline), last_seq };
         let text = write(json!({"type": "resume", "room": room, "token": token,
             "timeline": heard.timeline, "last_seq": last_seq}));
-        let expected = Command::Resume { room, token: Cow::Borrowed(&token), heard: Some(heard), on_wrong_pod };
+        let expected = Command::Resume { room, token: Cow::Borrowed(&token), heard: Some(heard), on_wrong_pod, events: true };
         prop_assert_eq!(parse(&text), (id, Ok(expected)));
     }
 }

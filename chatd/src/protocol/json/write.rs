@@ -1,6 +1,6 @@
 //! Events as whole WebSocket frames (RFC 6455 section 5.2), written by hand: no value tree, no allocation. Pure: no I/O.
 
-use super::super::{ErrorCode, Event, PlayerView, push_number};
+use super::super::{Custom, ErrorCode, Event, PlayerName, PlayerView, push_number};
 
 /// FIN and opcode 1: a whole text message.
 const TEXT_FRAME: u8 = 0x81;
@@ -69,6 +69,7 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
                 out.extend_from_slice(b",\"replay\":true");
             }
         }
+        Event::Custom(custom) => push_custom(&custom, out),
         Event::Room { room } => {
             push_type("room", out);
             push_string("room", room.as_str(), out);
@@ -148,6 +149,41 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
     }
 }
 
+fn push_custom(custom: &Custom<'_>, out: &mut Vec<u8>) {
+    // What surrounds kind and data, without names.
+    out.reserve(200 + custom.data.len());
+    push_type("event", out);
+    push_string("from", custom.from.as_str(), out);
+    push_string("kind", custom.kind, out);
+    push_key("data", out);
+    out.extend_from_slice(custom.data.as_bytes());
+    if custom.seq.is_some() {
+        push_integer("seq", custom.seq, out);
+    }
+    push_integer("at", Some(custom.at), out);
+    if let Some(to) = custom.to {
+        push_names("to", to, out);
+    }
+    if let Some(reached) = custom.reached {
+        push_names("reached", reached, out);
+    }
+    if custom.replay {
+        push_key("replay", out);
+        push_bool(true, out);
+    }
+}
+
+fn push_names(key: &str, names: &[PlayerName], out: &mut Vec<u8>) {
+    push_key(key, out);
+    out.push(b'[');
+    for (index, name) in names.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
+        push_escaped(name.as_str(), out);
+        out.push(b'"');
+    }
+    out.push(b']');
+}
+
 fn push_type(name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"type\":\"");
     out.extend_from_slice(name.as_bytes());
@@ -218,6 +254,7 @@ fn push_escaped(text: &str, out: &mut Vec<u8>) {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\t' => out.extend_from_slice(b"\\t"),
+            b'\n' => out.extend_from_slice(b"\\n"),
             byte if needs_escape(byte) => {
                 out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex_digit(byte >> 4), hex_digit(byte)]);
             }

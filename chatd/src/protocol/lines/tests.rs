@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::testing::{any_name, any_parts, any_room, clean_text};
-use crate::protocol::{ExitReason, Joined, MAX_PLAYERS, MAX_TEXT, PlayerName, RoomId, Timeline};
+use crate::protocol::{
+    Custom, ExitReason, Joined, MAX_DATA, MAX_LINE_FEEDS, MAX_PLAYERS, MAX_TEXT, PlayerName, RoomId, Timeline,
+};
 
 const ROOM: &str = "abc12def";
 
@@ -30,6 +32,7 @@ fn join(resumable: bool, on_wrong_pod: Option<OnWrongPod>) -> Result<Command<'st
         resumable,
         key: None,
         on_wrong_pod,
+        events: false,
     })
 }
 
@@ -58,7 +61,7 @@ fn a_key_is_the_same_in_both_encodings_and_another_for_each_room_and_name() {
 }
 
 fn resume(token: &str, on_wrong_pod: Option<OnWrongPod>) -> Result<Command<'_>, ErrorCode> {
-    Ok(Command::Resume { room: ROOM.parse().unwrap(), token: token.into(), heard: None, on_wrong_pod })
+    Ok(Command::Resume { room: ROOM.parse().unwrap(), token: token.into(), heard: None, on_wrong_pod, events: false })
 }
 
 #[test]
@@ -271,6 +274,10 @@ fn every_event_is_written_as_the_protocol_says() {
         (joined(Some("t0k3n")), "JOINED abc12def Bob alice,Bob\nTOKEN t0k3n\n"),
         (Event::Left { room: room() }, "LEFT abc12def\n"),
         (Event::Message { from: alice, text: "hi  you ", seq: 1, at: 2, replay: true }, "MSG alice hi  you \n"),
+        (
+            Event::Message { from: alice, text: "\na\n\nMSG eve b", seq: 1, at: 2, replay: false },
+            "MSG alice \u{2424}a\u{2424}\u{2424}MSG eve b\n",
+        ),
         (Event::Entered { name: alice }, "ENTERED alice\n"),
         (Event::Exited { name: alice, reason: ExitReason::Slow }, "EXITED alice slow\n"),
         (Event::Away { name: alice }, "AWAY alice\n"),
@@ -290,10 +297,54 @@ fn every_event_is_written_as_the_protocol_says() {
 }
 
 #[test]
+fn events_are_asked_for_with_join_and_resume() {
+    for (line, wanted) in [
+        ("JOIN abc12def alice EVENTS", true),
+        ("JOIN abc12def alice RELAY EVENTS RESUMABLE", true),
+        ("JOIN abc12def alice events", false),
+        ("RESUME abc12def t0k3n EVENTS", true),
+        ("RESUME abc12def t0k3n RELAY EVENTS", true),
+        ("RESUME abc12def t0k3n", false),
+    ] {
+        match outside(line) {
+            Ok(Command::Join { events, .. } | Command::Resume { events, .. }) => assert_eq!(events, wanted, "{line}"),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+}
+
+fn event_line(data: &str) -> String {
+    let (from, kind) = (name(&"n".repeat(24)), "k".repeat(32));
+    let custom = Custom { from, kind: &kind, data, seq: None, at: 1, replay: false, to: None, reached: None };
+    let mut out = Vec::new();
+    encode_with_events(&Event::Custom(custom), &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn an_event_is_one_line_whatever_its_data_holds() {
+    let (from, kind) = ("n".repeat(24), "k".repeat(32));
+    for (data, expected) in [
+        ("{\"a\":\n\t1,\r\n\"b\":[ ]}", "{\"a\":  1,  \"b\":[ ]}"),
+        ("\"a\\nb\"", "\"a\\nb\""),
+        ("\"\u{9b}31m \u{85}\u{2028}\u{202e}é\"", "\"\\u009b31m \\u0085\\u2028\\u202eé\""),
+    ] {
+        assert_eq!(event_line(data), format!("EVENT {from} {kind} {expected}\n"));
+    }
+    let longest = format!("\"{}\"", "\u{9b}".repeat((MAX_DATA - 2) / 2));
+    assert!(event_line(&longest).len() < 3 * MAX_DATA + 100);
+    let mut others = Vec::new();
+    encode_with_events(&Event::Pong, &mut others);
+    assert_eq!(others, b"PONG\n");
+}
+
+#[test]
 fn help_teaches_every_command_and_is_all_comments() {
     let help = encoded(&Event::Help);
     assert!(help.lines().all(|line| line.starts_with("# ") && line.len() < MAX_LINE));
-    for word in BARE.iter().map(|(word, _)| *word).chain(["JOIN", "RESUME", "SAY", "RESUMABLE", "RELAY", "REDIRECT"]) {
+    for word in
+        BARE.iter().map(|(word, _)| *word).chain(["JOIN", "RESUME", "SAY", "RESUMABLE", "EVENTS", "RELAY", "REDIRECT"])
+    {
         assert!(help.contains(word), "{word}");
     }
 }
@@ -310,6 +361,10 @@ fn the_longest_lines_fit() {
     let text = "x".repeat(MAX_TEXT);
     let message = encoded(&Event::Message { from: longest, text: &text, seq: u64::MAX, at: u64::MAX, replay: false });
     assert!(message.len() <= MAX_LINE, "{}", message.len());
+    // Each line feed takes three bytes here.
+    let text = format!("{}{}", "x".repeat(MAX_TEXT - MAX_LINE_FEEDS), "\n".repeat(MAX_LINE_FEEDS));
+    let message = encoded(&Event::Message { from: longest, text: &text, seq: 1, at: 1, replay: false });
+    assert!(message.len() <= MAX_LINE && message.lines().count() == 1, "{}", message.len());
     let players = vec![PlayerView { name: longest, away: false }; MAX_PLAYERS as usize];
     let joined = encoded(&Event::Joined(Joined {
         room: room(),
@@ -352,7 +407,10 @@ fn expected(event: &Event<'_>) -> String {
             format!("JOINED: {} {} {};{token}", joined.room, joined.name, list(joined.players))
         }
         Event::Left { room } => format!("LEFT: {room};"),
-        Event::Message { from, text, .. } => format!("MSG: {:?} says {text:?};", from.as_str()),
+        Event::Message { from, text, .. } => {
+            format!("MSG: {:?} says {:?};", from.as_str(), text.replace('\n', "\u{2424}"))
+        }
+        Event::Custom(_) => String::new(),
         Event::Entered { name } => format!("ENTERED: {name};"),
         Event::Exited { name, reason } => format!("EXITED: {name} {};", reason.as_str()),
         Event::Away { name } => format!("AWAY: {name};"),
@@ -389,10 +447,24 @@ proptest! {
     fn what_is_encoded_is_what_is_read(parts in any_parts()) {
         for event in parts.events() {
             let lines = encoded(&event);
+            if matches!(event, Event::Custom(_)) {
+                prop_assert_eq!(lines, "");
+                continue;
+            }
             prop_assert!(lines.ends_with('\n'));
             prop_assert!(lines.split_inclusive('\n').all(|line| line.len() <= MAX_LINE));
             prop_assert_eq!(decode(&lines), expected(&event));
         }
+    }
+
+    #[test]
+    fn an_event_is_read_from_its_line_as_from_its_data(parts in any_parts()) {
+        let line = event_line(&parts.data);
+        let controls = line.chars().filter(|character| character.is_control() && *character != '\u{7f}').count();
+        prop_assert_eq!(controls, 1, "the end alone");
+        let data = line.trim_end_matches('\n').splitn(4, ' ').nth(3).unwrap();
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        prop_assert_eq!(read(data), read(&parts.data));
     }
 
     #[test]
@@ -414,6 +486,6 @@ proptest! {
     fn join_gives_back_room_and_name(room in any_room(), name in any_name()) {
         let line = format!("JOIN {room} {name} RESUMABLE RELAY");
         let on_wrong_pod = Some(OnWrongPod::Relay);
-        prop_assert_eq!(outside(&line), Ok(Command::Join { room, name, resumable: true, key: None, on_wrong_pod }));
+        prop_assert_eq!(outside(&line), Ok(Command::Join { room, name, resumable: true, key: None, on_wrong_pod, events: false }));
     }
 }

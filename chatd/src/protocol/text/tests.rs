@@ -21,16 +21,28 @@ fn plain_text_stays_as_it_is_and_is_not_copied() {
 fn every_control_character_but_tab_is_refused() {
     for code in (0..0x20).chain(0x7f..0xa0) {
         let character = char::from_u32(code).unwrap();
-        let expected = if character == '\t' { Ok(format!("a{character}b")) } else { Err(ErrorCode::BadText) };
+        let expected =
+            if matches!(character, '\t' | '\n') { Ok(format!("a{character}b")) } else { Err(ErrorCode::BadText) };
         assert_eq!(cleaned(&format!("a{character}b")), expected, "U+{code:04X}");
     }
 }
 
 #[test]
 fn line_and_paragraph_separators_are_refused() {
-    for text in ["a\u{2028}b", "a\u{2029}b", "a\u{85}b", "a\nMSG eve b", "a\rb", "\u{1b}[2J"] {
+    for text in ["a\u{2028}b", "a\u{2029}b", "a\u{85}b", "a\rb", "a\r\nb", "\u{1b}[2J"] {
         assert_eq!(cleaned(text), Err(ErrorCode::BadText), "{text:?}");
     }
+}
+
+#[test]
+fn a_text_may_have_thirty_line_feeds_and_a_line_none() {
+    let feeds = |count: usize| format!("a{}b", "\n".repeat(count));
+    assert_eq!(cleaned(&feeds(MAX_LINE_FEEDS)), Ok(feeds(MAX_LINE_FEEDS)));
+    assert_eq!(cleaned(&feeds(MAX_LINE_FEEDS + 1)), Err(ErrorCode::BadText));
+    assert_eq!(cleaned("\n \n"), Err(ErrorCode::BadText), "nothing to see");
+    assert_eq!(clean_line(b"a\nMSG eve b"), Err(ErrorCode::BadText));
+    assert_eq!(clean_line(b"a b"), Ok(Cow::Borrowed("a b")));
+    assert_eq!(clean_line("a".repeat(MAX_TEXT + 1).as_bytes()), Err(ErrorCode::LineTooLong));
 }
 
 #[test]
@@ -78,7 +90,7 @@ proptest! {
     fn clean_text_holds_nothing_that_moves_or_ends_a_line(text in "(\\PC|[\u{1}-\u{a0}\u{2028}-\u{202f}\u{2064}-\u{206a}]){1,40}") {
         if let Ok(once) = cleaned(&text) {
             let separates = |c| ('\u{2028}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c);
-            let gone = |c: char| separates(c) || (c.is_control() && c != '\t');
+            let gone = |c: char| separates(c) || (c.is_control() && !matches!(c, '\t' | '\n'));
             prop_assert!(!once.contains(gone));
             prop_assert_eq!(clean(once.as_bytes()), Ok(Cow::Borrowed(once.as_str())));
         }
@@ -86,6 +98,6 @@ proptest! {
 
     #[test]
     fn the_fast_look_agrees_with_the_slow_one(text in "[\u{0}-\u{80}]{0,80}") {
-        prop_assert_eq!(clean(text.as_bytes()), clean_unicode(&text));
+        prop_assert_eq!(clean(text.as_bytes()), clean_unicode(&text, MAX_LINE_FEEDS));
     }
 }
