@@ -75,12 +75,14 @@ export interface Joined {
   missed: number | null; token?: string; hold_ms?: number;
 }
 export interface Spoken { type: 'message'; from: string; text: string; seq: number; at: number; id?: number; replay?: boolean }
+/** An event of an application; without seq it is in no count and in no replay. */
+export interface Custom { type: 'event'; from: string; kind: string; data: unknown; at: number; seq?: number; id?: number; replay?: boolean }
 export interface ServerError { type: 'error'; code: string; message?: string; retry_after_ms?: number; id?: number }
 export interface Bye { type: 'bye'; code: string; message?: string }
 export interface Exited { type: 'exited'; name: string; reason: string }
 export interface Moved { type: 'moved'; timeline: string; seq: number }
 export type ServerMessage =
-  | Joined | Spoken | ServerError | Bye | Exited | Moved
+  | Joined | Spoken | Custom | ServerError | Bye | Exited | Moved
   | { type: 'players'; players: Player[]; max_players: number }
   | { type: 'entered' | 'away' | 'back'; name: string }
   | { type: 'missed'; count?: number | null }

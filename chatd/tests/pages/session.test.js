@@ -313,6 +313,17 @@ describe('coming back', () => {
     assert.deepEqual(it.sent().map(({ text }) => text), ['later']);
   });
 
+  test('events of applications are counted with the messages, and a replay may end with one', () => {
+    const event = (more) => ({ type: 'event', from: 'bob', kind: 'move', data: 1, at: 5, ...more });
+    const it = seated().receive(event({ seq: 11 }), event({ to: ['ana'] }), event({})).feed({ type: 'say', text: 'lost' }, dropped, ...back);
+    assert.equal(it.sent().find(({ type }) => type === 'resume').last_seq, 11);
+    it.receive(resumed({ seq: 13 }), message(12, 'a', { replay: true }));
+    assert.deepEqual(it.sent(), []);
+    it.receive(event({ seq: 13, replay: true }));
+    assert.deepEqual(it.sent().map(({ text }) => text), ['lost']);
+    assert.deepEqual([it.state.seat.lastSeq, it.state.items.length], [13, 1]);
+  });
+
   test('a replay with the id: delivered, not sent again', () => {
     const it = seated().feed({ type: 'say', text: 'there' }, dropped, ...back);
     it.receive(resumed({ seq: 11 }), message(11, 'there', { from: 'ana', id: 100, replay: true }));

@@ -9,7 +9,7 @@
 
 import { entry, sameName } from './protocol.js';
 import { delay, outcomeOfClose, outcomeOfProbe, outcomeOfJoinError } from './recovery.js';
-import { discard, flush, note, redeliver, rest, say, settle, spoken, unsent, unsure } from './talk.js';
+import { counted, discard, flush, note, redeliver, rest, say, settle, spoken, unsent, unsure } from './talk.js';
 
 /** @import { Answer, Bye, Effect, Env, Event, Exited, Joined, Kept, Moved, Outcome, Phase, ServerError, ServerMessage, State, Step } from '../internal.js' */
 
@@ -209,6 +209,7 @@ function received(state, message, env) {
   switch (message.type) {
     case 'joined': return state.phase === 'leaving' ? [state, []] : joined(state, message, env);
     case 'message': return spoken(state, message);
+    case 'event': return counted(state, message);
     case 'error': return refused(state, message, env);
     case 'bye': return bye(state, message, env);
     case 'left': return state.phase === 'leaving' ? gone(state) : lost(state, env);

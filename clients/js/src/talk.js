@@ -5,7 +5,7 @@
 import { sameName, textProblem } from './protocol.js';
 import { delay } from './recovery.js';
 
-/** @import { Env, Item, Note, Own, ServerError, Spoken, State, Step } from '../internal.js' */
+/** @import { Custom, Env, Item, Note, Own, ServerError, Spoken, State, Step } from '../internal.js' */
 
 export const MAX_ITEMS = 300;
 export const MAX_OUTBOX = 20;
@@ -65,18 +65,33 @@ export function spoken(state, message) {
     outbox: own ? state.outbox.filter((other) => other !== own) : state.outbox,
     error: own && state.error?.about !== 'connection' ? null : state.error,
     refusals: own ? 0 : state.refusals,
-    seat: state.seat && { ...state.seat, lastSeq: replay ? seq : Math.max(state.seat.lastSeq, seq) },
-    heard: state.heard && { ...state.heard, seq: Math.max(state.heard.seq, seq) },
   };
-  return [replayed(next, message), mine || replay ? [] : [{ type: 'announce', from, text }]];
+  return [inPlace(next, seq, replay), mine || replay ? [] : [{ type: 'announce', from, text }]];
+}
+
+/**
+ * An application's event is numbered with the messages.
+ *
+ * @param {State} state @param {Custom} message @returns {Step}
+ */
+export function counted(state, { seq, replay = false }) {
+  if (!seq || (replay && state.heard && seq <= state.heard.seq)) return [state, []];
+  return [inPlace(state, seq, replay), []];
+}
+
+/** It has heard what has this number. @param {State} state @param {number} seq @param {boolean} replay @returns {State} */
+function inPlace(state, seq, replay) {
+  const seat = state.seat && { ...state.seat, lastSeq: replay ? seq : Math.max(state.seat.lastSeq, seq) };
+  const heard = state.heard && { ...state.heard, seq: Math.max(state.heard.seq, seq) };
+  return replayed({ ...state, seat, heard }, seq);
 }
 
 /**
  * The replay has ended where its last message, or a later one, has come. It was whole if none is missing.
  *
- * @param {State} state @param {Spoken} message
+ * @param {State} state @param {number} seq @returns {State}
  */
-function replayed(state, { seq }) {
+function replayed(state, seq) {
   if (!state.settling) return state;
   const { until, sure } = state.settling;
   const remaining = state.settling.remaining - (seq <= until ? 1 : 0);
