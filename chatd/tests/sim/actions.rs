@@ -1,8 +1,12 @@
 //! What a simulated client does next. No I/O.
 
+use std::collections::BTreeSet;
+
 use crate::client::{Aim, Client, Pending, What};
-use crate::expectations::Expectations;
+use crate::entering::NAMES;
+use crate::expectations::{Expectations, Passing};
 use crate::links::{Cargo, End, MS, Micros, Net, SECOND};
+use crate::wire::ALL;
 
 /// A client that waits this long for a reply hangs up.
 const PATIENCE: Micros = 26 * SECOND;
@@ -74,6 +78,9 @@ impl Client {
         if free == 0 || self.pending.iter().any(|pending| pending.what == What::Join) {
             return;
         }
+        if self.json && self.habits.sends && self.habits.rng.chance(25) {
+            return self.send_event(net, expected);
+        }
         match self.rng.below(100) {
             0..60 => self.say(net, expected),
             60..64 if self.habits.odd => self.say_malformed(net, expected),
@@ -107,6 +114,35 @@ impl Client {
         let long = if self.rng.chance(3) { self.rng.below(1_500) } else { 0 };
         let text = format!("{}.{}{}", self.number, self.texts, "-".repeat(long));
         self.say_this(net, expected, text);
+    }
+
+    /// An event instead of a message: for all, for some, or one that may be lost.
+    fn send_event(&mut self, net: &mut Net, expected: &mut Expectations) {
+        let Some((room, name)) = self.seated.clone() else {
+            return;
+        };
+        self.texts += 1;
+        let text = format!("{}.{}", self.number, self.texts);
+        let rng = &mut self.habits.rng;
+        let (some, volatile) = (rng.chance(50), rng.chance(30));
+        let to: Option<Vec<_>> = some
+            .then(|| (0..rng.below(4)).map(|_| rng.pick(&NAMES).to_owned()).collect::<BTreeSet<_>>())
+            .map(|names| names.into_iter().collect());
+        let for_all = to.is_none() && !volatile;
+        expected.sent(net.now, &text, &name);
+        expected.ids.insert(text.clone(), self.last_id + 1);
+        if for_all {
+            expected.said.events.insert(text.clone());
+        } else {
+            expected.passing.insert(text.clone(), Passing { room, to: to.clone() });
+        }
+        let kind = if for_all { ALL } else { "for-some" };
+        let mut json = serde_json::json!({"type": "send", "kind": kind, "data": {"text": text}, "to": to});
+        if volatile {
+            json["volatile"] = serde_json::json!(true);
+        }
+        let what = if for_all { What::Say(text) } else { What::Send(text) };
+        self.command(net, what, "", &json);
     }
 
     /// The replay was whole and is over: what it has not brought back was not delivered.

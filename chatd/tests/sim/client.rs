@@ -1,6 +1,6 @@
 //! One simulated client: it speaks lines or JSON through bytes, and follows protocol.md: redirects, resumes, retries. No I/O.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::entering::SeatKey;
 use crate::expectations::Expectations;
@@ -20,6 +20,8 @@ pub enum What {
         said: bool,
     },
     Say(String),
+    /// An event without a number.
+    Send(String),
     Who,
     Ping,
     Help,
@@ -93,6 +95,8 @@ pub struct Client {
     pub packet: Vec<u8>,
     pub gathers: bool,
     pub texts: u64,
+    /// The events without a number that it has heard.
+    pub passed: BTreeSet<String>,
     /// In a room, as it knows.
     pub seated: Option<(String, String)>,
     pub seat: Option<Seat>,
@@ -165,6 +169,7 @@ impl Client {
             packet: Vec::new(),
             gathers: false,
             texts: 0,
+            passed: BTreeSet::new(),
             seated: None,
             seat: None,
             key: key.map(|word| SeatKey { word, ..SeatKey::default() }),

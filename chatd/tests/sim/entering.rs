@@ -8,7 +8,7 @@ use crate::history::History;
 use crate::links::{Micros, Net};
 
 /// Few names, so that clients race for them; equal ones differ in case.
-const NAMES: [&str; 8] = ["ann", "Ann", "bob", "cat", "dan", "eve", "EVE", "flo"];
+pub const NAMES: [&str; 8] = ["ann", "Ann", "bob", "cat", "dan", "eve", "EVE", "flo"];
 
 /// What a client shows with JOIN to find its seat again.
 #[derive(Debug, Default)]
@@ -96,12 +96,17 @@ impl Client {
             json["last_seq"] = json!(seq);
         }
         json["on_wrong_pod"] = self.on_wrong_pod();
-        self.command(net, What::Resume { said }, &format!("RESUME {} {} {}", seat.room, seat.token, self.mode), &json);
+        self.command(
+            net,
+            What::Resume { said },
+            &format!("RESUME {} {} {}{}", seat.room, seat.token, self.mode, self.events()),
+            &json,
+        );
     }
 
     fn join(&mut self, net: &mut Net, expected: &mut Expectations, what: What, room: &str, name: &str) {
         let mut json = json!({"type": "join", "room": room, "name": name, "resumable": self.resumable});
-        let mut line = format!("JOIN {room} {name} {}", self.mode);
+        let mut line = format!("JOIN {room} {name} {}{}", self.mode, self.events());
         if self.resumable {
             line += " RESUMABLE";
         }
@@ -135,6 +140,10 @@ impl Client {
         }
         self.gathers = false;
         self.flush(net);
+    }
+
+    fn events(&self) -> &'static str {
+        if self.habits.events { " EVENTS" } else { "" }
     }
 
     fn on_wrong_pod(&self) -> serde_json::Value {

@@ -34,6 +34,14 @@ pub struct Sent {
     pub at: Micros,
 }
 
+/// An event without a number.
+#[derive(Debug)]
+pub struct Passing {
+    pub room: String,
+    /// `None`: everyone may hear it.
+    pub to: Option<Vec<String>>,
+}
+
 /// Something that is wrong now, or when it last was.
 #[derive(Debug, Default)]
 pub struct Doubt {
@@ -72,6 +80,7 @@ pub struct Expectations {
     pub said: Transcript,
     pub stays: Vec<Vec<Item>>,
     pub sent: BTreeMap<String, Sent>,
+    pub passing: BTreeMap<String, Passing>,
     pub heard: BTreeSet<String>,
     pub refused: BTreeMap<String, String>,
     pub ended: Vec<Ended>,
@@ -141,8 +150,49 @@ impl Expectations {
         self.sent.insert(text.to_owned(), Sent { name: name.to_owned(), at });
     }
 
+    /// I17: an event without a number is heard only in its room and by those whom it is to, which its sender is told of. `to`, `reached`: as
+    /// JSON clients hear them. Lines do not say so.
+    pub fn passed(
+        &mut self,
+        client: usize,
+        (room, name): (&str, &str),
+        (from, text): (&str, &str),
+        to: Option<Option<Vec<String>>>,
+        reached: Option<Vec<String>>,
+    ) {
+        self.hears(client, from, text);
+        let Some(passing) = self.passing.get(text) else {
+            return self.fail("I17", format!("client {client} hears {text} as an event without a number"));
+        };
+        let names = |names: &[String], name: &str| names.iter().any(|other| other.eq_ignore_ascii_case(name));
+        let fits = passing.room == room
+            && passing.to.as_ref().is_none_or(|to| name == from || names(to, name))
+            && to.is_none_or(|to| to == passing.to)
+            && reached.is_none_or(|reached| {
+                name == from && passing.to.as_ref().is_some_and(|to| reached.iter().all(|one| names(to, one)))
+            });
+        if !fits {
+            let detail = format!("client {client}, {name} in {room}, hears {text} from {from}: {passing:?}");
+            self.fail("I17", detail);
+        }
+    }
+
     pub fn message(&mut self, client: usize, room: &str, from: &str, text: &str, place: Option<(u64, String)>) {
         self.messages += 1;
+        self.hears(client, from, text);
+        if self.passing.contains_key(text) {
+            self.fail("I17", format!("client {client} hears {text} as a message"));
+        }
+        if let Some((seq, timeline)) = place {
+            let verdict = self.said.heard(&timeline, seq, text);
+            if !self.may_have_forked(room) {
+                self.verdict(client, verdict);
+            }
+        }
+    }
+
+    /// Somebody has said it, and was not refused.
+    fn hears(&mut self, client: usize, from: &str, text: &str) {
         match self.sent.get(text) {
             Some(sent) if sent.name.eq_ignore_ascii_case(from) => {}
             other => {
@@ -154,12 +204,6 @@ impl Expectations {
             self.fail("I6", format!("client {client} hears {text:.20}, which was refused with {code}"));
         }
         self.heard.insert(text.to_owned());
-        if let Some((seq, timeline)) = place {
-            let verdict = self.said.heard(&timeline, seq, text);
-            if !self.may_have_forked(room) {
-                self.verdict(client, verdict);
-            }
-        }
     }
 
     /// Two pods have had the room since the store went back: the swap that withdrew an offer may be undone, so that who was offered the
@@ -171,7 +215,7 @@ impl Expectations {
 
     pub fn refused(&mut self, client: usize, what: &What, code: &str) {
         // `unavailable`: it may or may not have been delivered.
-        if let (What::Say(text), true) = (what, code != "unavailable") {
+        if let (What::Say(text) | What::Send(text), true) = (what, code != "unavailable") {
             if self.heard.contains(text) {
                 self.fail("I6", format!("client {client}: {text:.20} was delivered, and refused with {code}"));
             }

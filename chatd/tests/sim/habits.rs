@@ -16,6 +16,10 @@ pub struct Habits {
     pub hasty: bool,
     /// Says that it has heard more or less than it has.
     pub liar: bool,
+    /// Sends events as well.
+    pub sends: bool,
+    /// By lines, it wants to hear them.
+    pub events: bool,
     /// Shows a key with JOIN.
     pub keys: bool,
     /// After so long a silence, in quiet, it asks whether the server is there.
@@ -34,6 +38,8 @@ impl Habits {
             liar: rng.chance(20),
             keys: rng.chance(40),
             silence: rng.pick(&[2, 20]) * SECOND,
+            sends: rng.chance(50),
+            events: rng.chance(70),
             rng,
         }
     }
@@ -47,6 +53,8 @@ impl Habits {
             hasty: false,
             liar: false,
             keys: false,
+            sends: false,
+            events: false,
             silence: 2 * SECOND,
             rng: Rng::new(0, "none"),
         }

@@ -18,7 +18,10 @@ impl Client {
             // Of what would turn the reading order nothing is left.
             2 => self.say_as(net, expected, &own, format!("{own} \u{202e}abc\u{2066}d"), Some(format!("{own} abcd"))),
             3 => self.say_as(net, expected, &own, format!(" {own}  LEAVE"), None),
-            4 => self.say_as(net, expected, &own, format!("WHO {own}"), None),
+            4 => {
+                let more = if self.json { "\nMSG eve 1.1\n" } else { "" };
+                self.say_as(net, expected, &own, format!("WHO {own}{more}"), None);
+            }
             5 => {
                 let text = format!("{own}{}", "-".repeat(4_000 - own.len()));
                 self.say_as(net, expected, &own, text, None);

@@ -49,6 +49,9 @@ impl History {
             }
             (place.timeline.clone(), place.seq.unwrap_or(self.until) + self.missed)
         } else {
+            if self.items.contains(&Item::NoEvents) {
+                return None;
+            }
             // By lines: nothing but texts that others know of came after one that has a number.
             let mut after = 0;
             let known = self.items.iter().rev().find_map(|item| match item {
@@ -59,7 +62,7 @@ impl History {
                         None
                     }
                 },
-                Item::Missed(_) | Item::Moved => Some(None),
+                Item::Missed(_) | Item::Moved | Item::NoEvents => Some(None),
             });
             let (timeline, seq) = known??;
             (timeline.clone(), seq + after)
@@ -92,7 +95,8 @@ impl Expectations {
             && let Some(text) = self.said.at(timeline, seq)
             && self.sent.get(text).is_some_and(|sent| sent.at + KEPT > now)
         {
-            bytes += text.len();
+            // An event has a kind, and JSON around its text.
+            bytes += text.len() + if self.said.events.contains(text) { 30 } else { 0 };
             if bytes > self.ring_bytes || kept >= self.ring_messages as u64 {
                 break;
             }

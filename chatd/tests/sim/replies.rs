@@ -2,7 +2,7 @@
 
 use crate::client::{Client, Pending, Seat, What};
 use crate::expectations::Expectations;
-use crate::history::History;
+use crate::history::{History, Item};
 use crate::links::{End, MS, Micros, Net, SECOND};
 use crate::seats::{Arrival, SPREADS};
 use crate::wire::{Joined, Received};
@@ -92,6 +92,7 @@ impl Client {
                 }
                 self.send_again(net, expected);
             }
+            Received::Event { from, text, to, reached } => self.passed(net, expected, id, (&from, &text), to, reached),
             Received::Presence(_) => {}
             Received::Exited(name) => {
                 if let Some((room, _)) = self.seated.clone()
@@ -121,6 +122,36 @@ impl Client {
             Received::Bye(code) => self.bye(net, expected, &code, id),
             Received::Unknown(what) => expected.fail("I7", format!("client {} cannot read {what:?}", self.number)),
         }
+    }
+
+    /// An event without a number.
+    fn passed(
+        &mut self,
+        net: &Net,
+        expected: &mut Expectations,
+        id: Option<u64>,
+        (from, text): (&str, &str),
+        to: Option<Vec<String>>,
+        reached: Option<Vec<String>>,
+    ) {
+        let Some((room, name)) = self.seated.clone() else {
+            return;
+        };
+        if self.json && id != expected.ids.get(text).copied() {
+            expected.fail("I7", format!("client {}: {text} has #{id:?}, which is not its sender's", self.number));
+        }
+        let sent = What::Send(text.to_owned());
+        let front = self.pending.front();
+        if self.json && name == from && front.is_some_and(|front| front.what == sent && id == Some(front.id)) {
+            self.reply(net, expected, &sent, id);
+        } else if self.json && name == from && self.pending.iter().any(|asked| Some(asked.id) == id) {
+            expected.fail("I7", format!("client {}: {text} comes with #{id:?}, out of order", self.number));
+        }
+        if !self.passed.insert(text.to_owned()) {
+            expected.fail("I17", format!("client {} hears {text} twice", self.number));
+        }
+        let to = if self.json { Some(to) } else { None };
+        expected.passed(self.number, (&room, &name), (from, text), to, reached);
     }
 
     pub fn joined(
@@ -183,6 +214,9 @@ impl Client {
         }
         let verdict = self.heard.joined(joined, said);
         expected.verdict(self.number, verdict);
+        if !self.json && !self.habits.events {
+            self.heard.items.push(Item::NoEvents);
+        }
         self.seated = Some((joined.room.clone(), joined.name.clone()));
         // All that was missed comes now: what it has said is in it, or was not delivered. Otherwise nobody knows.
         self.replay_ends =

@@ -16,6 +16,14 @@ pub enum Received {
         seq: Option<u64>,
         replay: bool,
     },
+    /// An application's event without a number; one with a number is a message like others.
+    Event {
+        from: String,
+        text: String,
+        /// JSON only.
+        to: Option<Vec<String>>,
+        reached: Option<Vec<String>>,
+    },
     /// ENTERED, AWAY, BACK.
     Presence(String),
     Exited(String),
@@ -39,6 +47,7 @@ impl Received {
         matches!(
             self,
             Self::Message { .. }
+                | Self::Event { .. }
                 | Self::Presence(_)
                 | Self::Exited(_)
                 | Self::Players(_)
@@ -116,10 +125,17 @@ fn from_line(line: &str) -> Received {
         ("LEFT", [_]) => Received::Left,
         ("MSG", [from, ..]) => Received::Message {
             from: (*from).to_owned(),
-            text: rest[(from.len() + 1).min(rest.len())..].to_owned(),
+            text: rest[(from.len() + 1).min(rest.len())..].replace('\u{2424}', "\n"),
             seq: None,
             replay: false,
         },
+        ("EVENT", [from, kind, _, ..]) => {
+            let data = &rest[from.len() + kind.len() + 2..];
+            match serde_json::from_str::<Value>(data) {
+                Ok(data) => event(from, kind, &data, None, false),
+                Err(_) => Received::Unknown(line.to_owned()),
+            }
+        }
         ("ENTERED" | "AWAY" | "BACK", [name]) => Received::Presence((*name).to_owned()),
         ("EXITED", [name, _]) => Received::Exited((*name).to_owned()),
         ("PLAYERS", [players]) => Received::Players(list(players)),
@@ -132,6 +148,21 @@ fn from_line(line: &str) -> Received {
         _ => Received::Unknown(line.to_owned()),
     }
 }
+
+/// Kind and data are as the simulated clients write them: the kind says whether the event has a number.
+fn event(from: &str, kind: &str, data: &Value, seq: Option<u64>, replay: bool) -> Received {
+    let (from, text) = (from.to_owned(), data["text"].as_str().unwrap_or_default().to_owned());
+    if kind == ALL {
+        Received::Message { from, text, seq, replay }
+    } else if seq.is_none() && !replay {
+        Received::Event { from, text, to: None, reached: None }
+    } else {
+        Received::Unknown(format!("{text} has number {seq:?}, or is replayed"))
+    }
+}
+
+/// The kind of the events that everyone hears and that have a number.
+pub const ALL: &str = "for.all";
 
 fn from_json(value: &Value) -> Received {
     let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
@@ -158,6 +189,16 @@ fn from_json(value: &Value) -> Received {
             seq: value["seq"].as_u64(),
             replay: value["replay"].as_bool().unwrap_or_default(),
         },
+        "event" => {
+            let replay = value["replay"].as_bool().unwrap_or_default();
+            let list = |field: &str| serde_json::from_value(value[field].clone()).ok();
+            match event(&text("from"), &text("kind"), &value["data"], value["seq"].as_u64(), replay) {
+                Received::Event { from, text, .. } => {
+                    Received::Event { from, text, to: list("to"), reached: list("reached") }
+                }
+                other => other,
+            }
+        }
         "entered" | "away" | "back" => Received::Presence(text("name")),
         "exited" => Received::Exited(text("name")),
         "players" => Received::Players(names()),
