@@ -20,6 +20,7 @@ mod cuts;
 mod dashboards;
 mod deaths;
 mod deployment;
+mod events;
 mod freezes;
 mod growth;
 mod limits;
