@@ -68,7 +68,7 @@ impl From<&Owner> for Former {
 pub struct Record {
     /// The owner's name, under which its lease stands.
     pub pod_id: String,
-    /// The names of `seats`.
+    /// The names of `seats`, but for those that readers of older versions would take for rubbish: read them by [`Record::names`].
     pub players: Vec<PlayerName>,
     /// `host:port` of the owner for raw TCP clients.
     pub addr: String,
@@ -111,7 +111,7 @@ impl Record {
         let seats: Vec<_> = seats.collect();
         Self {
             pod_id: owner.pod_id.clone(),
-            players: seats.iter().map(|(name, _)| *name).collect(),
+            players: seats.iter().map(|(name, _)| *name).filter(PlayerName::is_plain).collect(),
             addr: owner.tcp.clone(),
             peer: owner.peer.clone(),
             web: owner.web.clone(),
@@ -190,6 +190,12 @@ impl Record {
         self.seats().filter(|(_, seat)| seat.joining).take(most as usize).collect()
     }
 
+    /// The names of all seats that can be read.
+    pub fn names(&self) -> Vec<PlayerName> {
+        let others = self.seats().map(|(name, _)| name).filter(|name| !name.is_plain());
+        self.players.iter().copied().chain(others).collect()
+    }
+
     /// The seats that can be read, in no particular order.
     pub fn seats(&self) -> impl Iterator<Item = (PlayerName, RecordedSeat)> + '_ {
         self.seats.iter().filter_map(|(name, seat)| Some((name.parse().ok()?, *seat)))
@@ -253,5 +259,25 @@ mod tests {
         later["topic"] = serde_json::json!({"text": "x"});
         later["seats"]["alice"]["role"] = serde_json::json!("host");
         assert_eq!(Record::parse(later.to_string().as_bytes()), Some(record));
+    }
+
+    #[test]
+    fn a_reader_of_older_versions_finds_no_name_that_it_does_not_know() {
+        let owner = Owner {
+            ownership: Ownership { epoch: 7, boot: PodBoot(1) },
+            pod_id: "chat-0".into(),
+            tcp: "h:7654".into(),
+            web: "h:8081".into(),
+            peer: "h:7755".into(),
+        };
+        let seat = |number| RecordedSeat { seat: SeatId(number), hold: true, joining: false, key: None };
+        let names = ["花子", "alice", "d'Arc", "Анна"];
+        let seats = names.iter().zip(1..).map(|(name, number)| (name.parse().unwrap(), seat(number)));
+        let record = Record::parse(&Record::new(&owner, seats).to_bytes()).unwrap();
+        assert_eq!(record.players, ["alice".parse().unwrap()]);
+        let mut shown: Vec<_> = record.names().iter().map(ToString::to_string).collect();
+        shown.sort();
+        assert_eq!(shown, ["alice", "d'Arc", "Анна", "花子"]);
+        assert_eq!(record.held_seats(64).len(), 4);
     }
 }

@@ -25,8 +25,16 @@ function decoded(text) {
   });
 }
 
-/** A name as the server takes it, or `null`. */
+/**
+ * A name as the server most likely takes it, or `null`: letters, digits and marks of any script and four signs, 1 to 24 characters as people
+ * count them, 64 bytes. The server knows more rules (docs/protocol.md, Names, rooms and text), and answers `bad_name` by them.
+ */
 export function nameFrom(input) {
-  const name = input.trim();
-  return /^[A-Za-z0-9_-]{1,24}$/.test(name) ? name : null;
+  const name = input.trim().normalize('NFKC');
+  const fits = /^[\p{L}\p{Nd}_.'-][\p{L}\p{M}\p{Nd}_.'-]*$/u.test(name) && new TextEncoder().encode(name).length <= 64;
+  return fits && characters(name) <= 24 ? name : null;
+}
+
+function characters(text) {
+  return [...new Intl.Segmenter(undefined, { granularity: 'grapheme' }).segment(text)].length;
 }

@@ -3,7 +3,7 @@
 const ERRORS = {
   bad_command: 'The server did not understand this page. Reload it: it may be older than the server.',
   bad_room: 'That is not a room code. A code has 8 letters and digits, like k3v9x2ab.',
-  bad_name: 'A name has 1 to 24 letters, digits, _ or -, without spaces.',
+  bad_name: 'A name has 1 to 24 letters, digits, _ - . or \', without spaces.',
   bad_text: 'That message has nothing to show, or holds characters that cannot be sent.',
   line_too_long: 'That message is longer than the server takes. Send it in parts.',
   text_too_long: 'That message is too long. Shorten it, or send it in parts.',

@@ -30,8 +30,8 @@ pub const MAX_UNFINISHED_LINE: usize = 64 * 1024;
 /// A WebSocket message is at most this many bytes.
 pub const MAX_JSON: usize = 32 * 1024;
 
-/// The most players that a room may be set to have. Each costs a message one more write; JOINED (25 bytes a player) and the room's
-/// record fit into their limits by far.
+/// The most players that a room may be set to have. Each costs a message one more write; JOINED (65 bytes a player at most) and the room's
+/// record fit into their limits.
 pub const MAX_PLAYERS: u32 = 64;
 
 /// How a client's bytes are read and written.

@@ -9,8 +9,12 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+mod player;
+mod profile;
 #[cfg(test)]
 mod tests;
+
+pub use player::PlayerName;
 
 /// A room or player name that is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +22,7 @@ mod tests;
 pub enum NameError {
     #[error("a room is 8 characters of a-z and 0-9")]
     Room,
-    #[error("a name is 1 to 24 characters of A-Z, a-z, 0-9, _ and -")]
+    #[error("a name is 1 to 24 letters and digits, _ - . and ', without spaces")]
     Player,
     #[error("a timeline is 16 characters of 0-9 and a-f")]
     Timeline,
@@ -70,48 +74,6 @@ impl FromStr for RoomId {
     }
 }
 
-/// A player's name: `[A-Za-z0-9_-]{1,24}`, shown as it was typed, equal whatever its case.
-#[derive(Clone, Copy)]
-pub struct PlayerName {
-    length: u8,
-    bytes: [u8; 24],
-}
-
-impl PlayerName {
-    /// As it was written; names are compared without regard to case.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
-    }
-
-    /// The same as ASCII.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
-    }
-}
-
-impl FromStr for PlayerName {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        let valid = (1..=24).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-        if !valid {
-            return Err(NameError::Player);
-        }
-        let mut bytes = [0; 24];
-        bytes[..text.len()].copy_from_slice(text.as_bytes());
-        Ok(Self { length: text.len() as u8, bytes })
-    }
-}
-
-impl PartialEq for PlayerName {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str().eq_ignore_ascii_case(other.as_str())
-    }
-}
-
-impl Eq for PlayerName {}
-
 /// The number of one seat: random, so that an old token never fits a namesake's seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SeatId(pub u64);
@@ -140,7 +102,7 @@ impl SeatKey {
         let hash = Sha256::new()
             .chain_update(b"seat ")
             .chain_update(room.as_bytes())
-            .chain_update(name.as_str().to_ascii_lowercase())
+            .chain_update(name.compared())
             .chain_update(b" ")
             .chain_update(key)
             .finalize();
@@ -248,12 +210,6 @@ macro_rules! from_hex_form {
 from_hex_form!(SeatId, Timeline, PodBoot);
 
 impl fmt::Debug for RoomId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for PlayerName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
     }

@@ -75,7 +75,9 @@ pub(super) fn any_room() -> impl Strategy<Value = RoomId> {
 }
 
 pub(super) fn any_name() -> impl Strategy<Value = PlayerName> {
-    "[A-Za-z0-9_-]{1,24}".prop_map(|name| name.parse().unwrap())
+    let plain = "[A-Za-z0-9_-]{1,24}".prop_map(|name| name.parse().unwrap());
+    let others = r"[\p{L}\p{N}_.'-]{1,12}".prop_filter_map("no name", |name| name.parse().ok());
+    prop_oneof![plain, others]
 }
 
 /// Text as it is after cleaning; with what JSON has to escape, and up to the longest.
@@ -101,7 +103,7 @@ pub(super) fn any_parts() -> impl Strategy<Value = Parts> {
     let who = (any_name(), any_room(), several_lines(), prop::collection::vec(player, 1..9));
     let edge =
         prop_oneof![Just("127.0.0.1:7654".to_owned()), Just("[::1]:80".to_owned()), "[a-z0-9.-]{1,60}:[0-9]{1,5}"];
-    let given = (prop::option::of("[A-Za-z0-9_-]{38,68}"), edge, prop::option::of(any_number()));
+    let given = (prop::option::of("[A-Za-z0-9_-]{38,122}"), edge, prop::option::of(any_number()));
     let data = prop_oneof![
         (1..5_u32, several_lines())
             .prop_map(|(number, text)| serde_json::json!({"a": [number, null], "b": text}).to_string()),

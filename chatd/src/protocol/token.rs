@@ -1,6 +1,6 @@
 //! Tokens: proof that a client holds a seat, signed with the deployment's key. Also the proofs of peers. Pure: no I/O.
 //!
-//! A token is these bytes in URL-safe base64 without padding, 38 to 68 characters:
+//! A token is these bytes in URL-safe base64 without padding, 38 to 122 characters:
 //!
 //! | bytes | what |
 //! | --- | --- |
@@ -8,9 +8,9 @@
 //! | 2 | which key: the first bytes of a MAC under that key, so that a renamed key file changes nothing |
 //! | 8 | the seat's number, big-endian |
 //! | 16 | HMAC-SHA256 of version, room, seat and name, cut to 128 bits (RFC 2104 section 5 allows half of the hash) |
-//! | 1 to 24 | the name as the player typed it |
+//! | 1 to 64 | the name as it is shown |
 //!
-//! The room is not in it: the client says it, and the MAC covers it. The MAC covers the name as typed, so that not even its case
+//! The room is not in it: the client says it, and the MAC covers it. The MAC covers the name as shown, so that not even its case
 //! can be changed; where seats are compared, names are equal whatever their case.
 
 use std::fmt;
@@ -35,8 +35,8 @@ const SEAT: usize = 8;
 const MAC: usize = 16;
 /// Where the name starts.
 const FIXED: usize = 1 + TAG + SEAT + MAC;
-/// A token with a name of 24 bytes: 51 bytes.
-const LONGEST: usize = 68;
+/// A token with a name of 64 bytes: 91 bytes.
+const LONGEST: usize = 122;
 
 /// What a MAC is for comes first in its input, so that none can be passed off as another.
 const FOR_TOKEN: u8 = 0;

@@ -399,7 +399,7 @@ impl Room {
 
     /// Whether a player called `name` may enter.
     fn admits(&self, name: PlayerName, players: u32) -> Result<(), ErrorCode> {
-        if self.seats.iter().any(|seat| seat.name == name) {
+        if self.seats.iter().any(|seat| seat.name.resembles(&name)) {
             Err(ErrorCode::NameTaken)
         } else if self.seats.len() >= players as usize {
             Err(ErrorCode::RoomFull)

@@ -107,7 +107,7 @@ export interface ConnectOptions {
   url: string | URL;
   /** The room's id. */
   room: string;
-  /** The own name in the room: 1 to 24 letters, digits, `_` and `-`. */
+  /** The own name in the room: 1 to 24 letters, digits and marks of any script, `_`, `-`, `.` and `'`. The server may show it normalised. */
   name: string;
   /**
    * Makes the seat this client's: 22 to 64 letters, digits, `-` and `_`, with 128 random bits. A client that connects with the same room, name and

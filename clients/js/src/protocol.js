@@ -7,9 +7,14 @@ export const MAX_TEXT_BYTES = 4000;
 
 const encoder = new TextEncoder();
 
-/** Names are compared in lower case. @param {string} one @param {string} other */
+/** Names are compared without case, and as the server normalises them. @param {string} one @param {string} other */
 export function sameName(one, other) {
-  return one.toLowerCase() === other.toLowerCase();
+  return compared(one) === compared(other);
+}
+
+/** @param {string} name */
+function compared(name) {
+  return name.normalize('NFKC').toLowerCase().normalize('NFC');
 }
 
 /** @param {string} text */

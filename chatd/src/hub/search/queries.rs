@@ -30,7 +30,7 @@ impl Search {
             return false;
         };
         let idle = search.waiters.is_empty() && search.askers.is_empty() && search.attempt.is_none();
-        let players = record.players.clone();
+        let players = record.names();
         self.answer_queries(context, room, Ok(players));
         idle
     }

@@ -20,11 +20,11 @@ fn a_room_is_eight_of_its_alphabet() {
 #[test]
 fn a_name_is_one_to_24_of_its_alphabet_and_keeps_its_case() {
     let longest = "x".repeat(24);
-    for good in ["a", "Alice", "A-Za-z0-9_-", "-", "42", longest.as_str()] {
+    for good in ["a", "Alice", "A-Za-z0-9_-", "-", "42", "O'Neil", "j.r", longest.as_str()] {
         assert_eq!(good.parse::<PlayerName>().unwrap().as_str(), good);
     }
     let too_long = "x".repeat(25);
-    for bad in ["", "a b", "a,b", "älice", "a\n", "аlice", "a\0", too_long.as_str()] {
+    for bad in ["", "a b", "a,b", "a\n", "a\0", "a*", ".", "..", too_long.as_str()] {
         assert_eq!(bad.parse::<PlayerName>().map(|_| ()), Err(NameError::Player), "{bad:?}");
     }
 }
@@ -35,6 +35,103 @@ fn names_are_equal_whatever_their_case() {
     assert_eq!(name("Alice"), name("aLICE"));
     assert_ne!(name("alice"), name("alice_"));
     assert_ne!(name("a_"), name("a-"));
+}
+
+#[test]
+fn a_name_has_letters_digits_and_marks_of_any_script() {
+    let table = [
+        ("José", "José"),
+        ("Jose\u{301}", "José"),
+        ("花子", "花子"),
+        ("Анна", "Анна"),
+        ("Ｈａｎａ", "Hana"),
+        ("ﾊﾅｺ", "ハナコ"),
+        ("김영희", "김영희"),
+        ("أحمد", "أحمد"),
+        ("שרה-2", "שרה-2"),
+        ("नेहा", "नेहा"),
+        ("ثابت٣", "ثابت٣"),
+        ("Ægir_Þór", "Ægir_Þór"),
+        ("𞤀𞤣𞤢𞤥", "𞤀𞤣𞤢𞤥"),
+        ("二〇", "二〇"),
+    ];
+    for (typed, shown) in table {
+        let name: PlayerName = typed.parse().unwrap_or_else(|_| panic!("{typed:?}"));
+        assert_eq!(name.as_str(), shown);
+    }
+}
+
+#[test]
+fn a_name_has_nothing_that_hides_or_reorders_or_piles_up() {
+    let many = "é".repeat(25);
+    let piled = format!("a{}", "\u{316}".repeat(5));
+    let bytes = "花".repeat(22);
+    let table = [
+        ("a zero width joiner", "al\u{200d}ice"),
+        ("a zero width space", "al\u{200b}ice"),
+        ("a soft hyphen", "al\u{ad}icé"),
+        ("a direction mark", "\u{200f}alicé"),
+        ("an override", "\u{202e}alicé"),
+        ("a variation selector", "花\u{fe00}"),
+        ("a Hangul filler", "\u{3164}"),
+        ("a grapheme joiner", "a\u{34f}é"),
+        ("an ideographic space", "花\u{3000}子"),
+        ("a no-break space", "a\u{a0}b"),
+        ("an emoji", "a😀"),
+        ("a ligature", "\u{fb01}n"),
+        ("a fullwidth sign", "ａ＠"),
+        ("a mark first", "\u{301}a"),
+        ("both directions", "aא"),
+        ("a Hebrew name that ends with a sign", "שרה-"),
+        ("digits of two kinds", "ثابت٣۳"),
+        ("a part of a syllable", "\u{1100}"),
+        ("a currency sign", "€uro"),
+        ("unassigned", "\u{378}"),
+        ("private", "\u{e000}"),
+        ("25 characters", many.as_str()),
+        ("66 bytes", bytes.as_str()),
+        ("five marks on one letter", piled.as_str()),
+    ];
+    for (what, name) in table {
+        assert!(name.parse::<PlayerName>().is_err(), "{what}: {name:?}");
+    }
+    assert!("e\u{301}".repeat(24).parse::<PlayerName>().is_ok(), "24 characters as people count them");
+    assert!("花".repeat(21).parse::<PlayerName>().is_ok());
+}
+
+#[test]
+fn names_without_case_are_equal_in_any_script() {
+    let name = |text: &str| text.parse::<PlayerName>().unwrap();
+    for (one, two) in [("JOSÉ", "josé"), ("Анна", "АННА"), ("ΝΊΚΟΣ", "νίκος"), ("Ｈana", "hANA")] {
+        assert_eq!(name(one), name(two));
+        assert_eq!(name(one).compared(), name(two).compared());
+    }
+    assert_ne!(name("José"), name("Jose"), "an accent is seen");
+    assert_ne!(name("花子"), name("花"));
+    assert_eq!(name("Alice").compared(), "alice");
+}
+
+#[test]
+fn names_of_other_letters_that_look_the_same_resemble_each_other() {
+    let name = |text: &str| text.parse::<PlayerName>().unwrap();
+    for (one, two) in
+        [("alice", "аlice"), ("Alice", "Аlice"), ("alice", "АLICE"), ("ANNA", "ΑΝΝΑ"), ("Анна", "АННА"), ("bob", "BOB")]
+    {
+        assert!(name(one).resembles(&name(two)) && name(two).resembles(&name(one)), "{one} {two}");
+    }
+    for (one, two) in [("alice", "alicé"), ("modern", "rnodern"), ("l1", "11"), ("花子", "太郎"), ("Анна", "Инна")] {
+        assert!(!name(one).resembles(&name(two)) && !name(two).resembles(&name(one)), "{one} {two}");
+    }
+    assert_ne!(name("alice"), name("аlice"), "they are two names all the same");
+}
+
+#[test]
+fn keys_of_ascii_names_have_the_hash_that_stands_in_records() {
+    let key = SeatKey::new("abc12def".parse().unwrap(), "Alice".parse().unwrap(), "0123456789abcdefghijkl").unwrap();
+    assert_eq!(key.to_string(), "5429f2a83e3fb317fb9cb38094511a66");
+    let of = |name: &str| SeatKey::new("abc12def".parse().unwrap(), name.parse().unwrap(), "0123456789abcdefghijkl");
+    assert_eq!(of("JOSÉ"), of("Jose\u{301}"));
+    assert_ne!(of("José"), of("Jose"));
 }
 
 #[test]
@@ -72,8 +169,10 @@ proptest! {
             prop_assert_eq!(room.to_string(), text.clone());
         }
         if let Ok(name) = text.parse::<PlayerName>() {
-            prop_assert_eq!(name.to_string(), text.clone());
-            prop_assert_eq!(name.as_bytes(), text.as_bytes());
+            let again: PlayerName = name.as_str().parse().unwrap();
+            prop_assert_eq!(again.as_bytes(), name.as_bytes(), "what is shown is read again as it is");
+            prop_assert!(name == again && name.resembles(&again) && !name.as_str().contains(char::is_whitespace));
+            prop_assert!(!text.is_ascii() || name.as_str() == text);
         }
         if let Ok(timeline) = text.parse::<Timeline>() {
             prop_assert_eq!(timeline.to_string(), text);
@@ -85,5 +184,18 @@ proptest! {
         let seat = SeatId(number);
         let text = serde_json::to_string(&seat).unwrap();
         prop_assert_eq!(serde_json::from_str::<SeatId>(&text).unwrap(), seat);
+    }
+
+    /// Where its tables, of Unicode 6.3, know the letters, and apart from what is refused beyond RFC 8265.
+    #[test]
+    fn the_profile_is_that_of_a_crate_made_for_it(text in r"[\p{L}\p{M}\p{Nd}_.'-]{1,8}|[a-z\u{590}-\u{6ff}0-9'-]{1,6}") {
+        use precis_profiles::precis_core::profile::PrecisFastInvocation;
+        let theirs = precis_profiles::UsernameCasePreserved::enforce(text.as_str());
+        match (text.parse::<PlayerName>(), theirs) {
+            (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours.as_str(), &*theirs),
+            (Ok(ours), Err(error)) => prop_assert!(format!("{error:?}").contains("Unassigned"), "{ours} {error:?}"),
+            (Err(_), Ok(theirs)) => prop_assert!(profile::is_refused_beyond(&theirs), "{text:?} {theirs:?}"),
+            (Err(_), Err(_)) => {}
+        }
     }
 }
