@@ -296,13 +296,11 @@ pub fn split(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, FrameTooLong> {
 }
 
 /// The room of the frame in `payload`, without decoding the rest: `postcard` writes the variant's number in one byte, then the
-/// first field, which is the room in every variant, as a string: its length in one byte, and its 8 bytes.
+/// first field, which is the room in every variant, as a string: its length in one byte, and its bytes.
 pub fn peek_room(payload: &[u8]) -> Option<RoomId> {
-    let (&[variant, 8], rest) = payload.split_first_chunk::<2>()? else {
-        return None;
-    };
-    // A larger number would take another byte.
-    let room = rest.get(..8).filter(|_| variant < 0x80)?;
+    let (&[variant, length], rest) = payload.split_first_chunk::<2>()?;
+    // A larger number would take another byte, and a longer text is no room.
+    let room = rest.get(..usize::from(length)).filter(|_| variant < 0x80)?;
     std::str::from_utf8(room).ok()?.parse().ok()
 }
 

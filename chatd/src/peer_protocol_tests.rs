@@ -198,9 +198,10 @@ fn a_frame_in_parts_is_waited_for() {
 #[test]
 fn rubbish_has_no_room() {
     for payload in
-        [&b""[..], b"\x00", b"\x00\x08abc12de", b"\x00\x07abc12def", b"\x80\x08abc12def", b"\x00\x08abc12dEf", &[8; 10]]
+        [&b""[..], b"\x00", b"\x00\x08abc12de", b"\x00\x00abc12def", b"\x80\x08abc12def", b"\x00\x08abc12dEf", &[8; 10]]
     {
         assert_eq!(peek_room(payload), None, "{payload:?}");
     }
     assert!(peek_room(b"\x00\x08abc12def and more").is_some());
+    assert_eq!(peek_room(b"\x00\x07match-1 and more").unwrap().as_str(), "match-1");
 }

@@ -1,9 +1,10 @@
 // What people type, paste or open: names of players, and rooms. Pure: no I/O.
 
-// A link as people pass it on: its room follows `room=` or `/room/`, and ends where letters and digits do.
-const LINKED = /(?:[?&;]room=|\/room\/)[^\p{L}\p{N}\s]*([a-z0-9]{8})(?![a-z0-9])/iu;
+// A link as people pass it on: its room follows `room=` or `/room/`, and ends with the last letter or digit of it: not before another one, nor
+// before a Latin letter that no room has, nor before what makes it the name of a field.
+const LINKED = /(?:[?&;]room=|\/room\/)[^\p{L}\p{N}\s]*([a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?)(?![._-]*[a-z0-9\u{c0}-\u{24f}]|=)/iu;
 // Alone, with whatever punctuation came along.
-const ALONE = /^[^\p{L}\p{N}]*([a-z0-9]{8})[^\p{L}\p{N}]*$/iu;
+const ALONE = /^[^\p{L}\p{N}]*([a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?)[^\p{L}\p{N}]*$/iu;
 
 /**
  * The room id in what somebody typed, pasted or opened: an id in any case, an invite link, or a text with one in it. `null`

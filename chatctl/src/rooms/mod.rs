@@ -90,8 +90,11 @@ fn show_one(room: &str, answers: Vec<(String, Result<Told>)>, format: Format) ->
 
 /// The id goes into a path.
 fn check(room: &str) -> Result<()> {
-    let is_id = room.len() == 8 && room.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    ensure!(is_id, "a room's id is 8 characters of a-z and 0-9");
+    let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = room.as_bytes();
+    let ends = bytes.first().is_some_and(plain) && bytes.last().is_some_and(plain);
+    let is_id = bytes.len() <= 64 && ends && bytes.iter().all(|byte| plain(byte) || matches!(byte, b'.' | b'_' | b'-'));
+    ensure!(is_id, "a room's id is 1 to 64 characters of a-z, 0-9, ., _ and -, with a letter or digit at both ends");
     Ok(())
 }
 

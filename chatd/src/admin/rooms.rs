@@ -18,7 +18,7 @@ use super::{ANSWER_TIME, error, own_names_only};
 use crate::directory::{Answer, Key, NoAnswer, Request as Ask};
 use crate::hub::InspectedRoom;
 use crate::lease::LeaseRecord;
-use crate::protocol::{PlayerName, RoomId};
+use crate::protocol::{ErrorCode, PlayerName, RoomId};
 use crate::record::{Record, RecordedSeat};
 
 /// Rooms of one answer: a thread lists so many well within a millisecond.
@@ -160,7 +160,7 @@ fn of_lease(lease: &LeaseRecord) -> Value {
 }
 
 fn bad_room() -> Response {
-    error(StatusCode::BAD_REQUEST, "bad_room", "A room is 8 characters of a-z and 0-9.")
+    error(StatusCode::BAD_REQUEST, "bad_room", ErrorCode::BadRoom.sentence())
 }
 
 fn unanswered() -> Response {

@@ -135,7 +135,7 @@ impl Hub {
             && let Some(session) = self.sessions.get_mut(id)
         {
             session.state = SessionState::Busy;
-            session.room = room;
+            session.room = room.map(Into::into).unwrap_or_default();
         }
         let Membership { name, resumable, key: seat_key, .. } = *member;
         let who = Newcomer { name, resumable, key: seat_key };

@@ -72,13 +72,13 @@ impl Hub {
                 (*on_wrong_pod, *events) = (mode, session.encoding.has_events());
             }
             session.state = SessionState::Outside;
-            session.inbox.carried = Some((asked.id, command));
+            session.inbox.carried = Some(Box::new((asked.id, command)));
             // Until another thread has taken the session, this hub carries out nothing more for it.
             session.state = SessionState::Busy;
             self.context.effects.push(Effect::Migrate { session: id, shard });
             return;
         }
-        session.room = Some(room);
+        session.room = room.into();
         let relay = self.relays.next(self.context.settings.shard);
         if let Some(session) = self.sessions.get_mut(id) {
             session.relay = relay;

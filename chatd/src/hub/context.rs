@@ -1,7 +1,7 @@
 //! State that every part of a hub shares: settings, this pod's identity, the lease, directory requests, timers, effects,
 //! counters, peer links, takeover notices and known owners. It depends on no other part of the hub. Pure: no I/O.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -9,9 +9,11 @@ use rand::{RngExt, SeedableRng};
 use super::interface::{Effect, HubSettings, Notice};
 use super::known_owners::KnownOwners;
 use super::peers::{Link, Peers, TakeoverNotice, TakeoverNotices};
+use super::timers::Timers;
+pub use super::timers::Timer;
 use crate::counters::Counters;
 use crate::directory::Request;
-use crate::ids::{Reach, SessionId, Ticket, Time};
+use crate::ids::{Reach, Ticket, Time};
 use crate::lease::{LEASE, LeaseView};
 use crate::peer_protocol::Frame;
 use crate::protocol::{Ownership, PodBoot, RoomId, SeatId};
@@ -19,21 +21,6 @@ use crate::record::{MAX_EPOCH, Owner, Record};
 
 /// Pause between tries at a directory that does not answer (ms).
 pub const RETRY: u64 = 250;
-
-/// A timer: the object that is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Timer {
-    Session(SessionId),
-    Room(RoomId),
-    Search(RoomId),
-    Incoming(RoomId),
-    Peers,
-    Watches,
-    Drain,
-    Owners,
-    Placement,
-    Balance,
-}
 
 /// The part of the hub that sent a directory request.
 #[derive(Debug, Clone)]
@@ -91,7 +78,7 @@ pub struct Context {
     /// The directory replied to the last request. While it does not, no move begins.
     pub directory_answers: bool,
     pub requests: Requests,
-    pub timers: BTreeSet<(u64, Timer)>,
+    pub timers: Timers,
     pub effects: Vec<Effect>,
     /// Members whose send queue is over its limit. The hub ends them once the current command is finished.
     pub slow_readers: VecDeque<Reach>,
@@ -109,7 +96,7 @@ impl Context {
             lease: LeaseWatch::default(),
             directory_answers: false,
             requests: Requests::default(),
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             effects: Vec::new(),
             slow_readers: VecDeque::new(),
             counters: Counters::default(),
@@ -124,7 +111,7 @@ impl Context {
     }
 
     pub fn arm(&mut self, at: u64, timer: Timer) {
-        self.timers.insert((at, timer));
+        self.timers.insert(at, timer);
     }
 
     pub fn ask(&mut self, purpose: Purpose, request: Request) -> Ticket {

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::interface::Effect;
 use super::remote_members::RemoteMembers;
 use super::request::Asked;
-use super::session::{Inbox, Session, SessionState};
+use super::session::{Inbox, Session, SessionRoom, SessionState};
 use super::sessions::Sessions;
 use crate::ids::{Reach, RoomIndex, SessionId, Time};
 use crate::peer_protocol::{Delivery, Disconnect};
@@ -147,7 +147,7 @@ impl Sessions {
     pub fn close(&mut self, context: &mut Context, id: SessionId, code: Option<ErrorCode>) {
         if let Some(session) = self.open_mut(id) {
             session.state = SessionState::Closing;
-            session.room = None;
+            session.room = SessionRoom::None;
             if std::mem::take(&mut session.inbox).carried.is_some() {
                 // The session ends here: the other thread would not know that it has to close it.
                 context.effects.retain(|effect| !matches!(effect, Effect::Migrate { session, .. } if *session == id));

@@ -321,16 +321,13 @@ impl Hub {
 
     /// When [`Hub::tick`] is due next (ms).
     pub fn next_deadline(&self) -> Option<u64> {
-        self.context.timers.first().map(|(at, _)| *at)
+        self.context.timers.first().map(|(at, _)| at)
     }
 
     /// Runs the timers that are due.
     pub fn tick(&mut self, time: Time) {
         self.begin(time);
-        while let Some(&(at, timer)) = self.context.timers.first()
-            && at <= time.now
-        {
-            self.context.timers.pop_first();
+        while let Some(timer) = self.context.timers.pop_due(time.now) {
             match timer {
                 Timer::Session(session) => self.session_due(time, session),
                 Timer::Room(room) => self.room_due(time, room),

@@ -77,8 +77,9 @@ impl Hub {
 
     pub(super) fn run_carried(&mut self, time: Time, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id)
-            && let Some((number, command)) = session.inbox.carried.take()
+            && let Some(carried) = session.inbox.carried.take()
         {
+            let (number, command) = *carried;
             session.state = SessionState::Outside;
             self.command_outside(time, Asked::here(id, number), command);
         }
@@ -91,7 +92,7 @@ impl Hub {
             SessionState::Outside => true,
             SessionState::Seated { index, .. } => self.rooms.get(*index).is_some_and(super::ownership::Owned::ready),
             SessionState::Relayed(relay) => relay.takes_commands(self.context.settings.limits.commands),
-            SessionState::Busy | SessionState::Leaving { .. } | SessionState::Closing => false,
+            SessionState::Busy | SessionState::Leaving(_) | SessionState::Closing => false,
         }
     }
 
@@ -230,7 +231,7 @@ impl Hub {
             SessionState::Outside => true,
             SessionState::Seated { .. } => self.ready(session),
             SessionState::Relayed(relay) => relay.idle(),
-            SessionState::Busy | SessionState::Leaving { .. } | SessionState::Closing => false,
+            SessionState::Busy | SessionState::Leaving(_) | SessionState::Closing => false,
         };
         if idle {
             self.leave_seat_of(time, id, Disconnect::Lost);

@@ -3,7 +3,7 @@
 use super::Hub;
 use super::ownership::PendingAnswer;
 use super::request::Asked;
-use super::session::SessionState;
+use super::session::{LeavingSeat, SessionState};
 use crate::ids::{Reach, RoomIndex, SessionId, SessionRef, Time};
 use crate::peer_protocol::{After, Disconnect};
 use crate::protocol::{Event, ExitReason, RoomId, SeatId};
@@ -17,7 +17,8 @@ impl Hub {
         match asked.by {
             Reach::Local(id) => {
                 if let Some(session) = self.sessions.get_mut(id) {
-                    session.state = SessionState::Leaving { name: left.name, seat, resumable: left.resumable };
+                    let leaving = LeavingSeat { name: left.name, seat, resumable: left.resumable };
+                    session.state = SessionState::Leaving(Box::new(leaving));
                 }
             }
             Reach::Remote(connection) => {
@@ -35,7 +36,7 @@ impl Hub {
         };
         match asked.by {
             Reach::Local(id) => {
-                if !matches!(self.sessions.get(id).map(|session| &session.state), Some(SessionState::Leaving { .. })) {
+                if !matches!(self.sessions.get(id).map(|session| &session.state), Some(SessionState::Leaving(_))) {
                     return;
                 }
                 if quit {
@@ -82,11 +83,11 @@ impl Hub {
                 self.relays.client_gone(&mut self.sessions, &mut self.context, id, disconnect);
             }
             SessionState::Busy => {
-                let room = session.room;
+                let room = session.room.get();
                 session.state = SessionState::Outside;
                 self.forget_joining(time, room, Reach::Local(id));
             }
-            SessionState::Outside | SessionState::Leaving { .. } | SessionState::Closing => {}
+            SessionState::Outside | SessionState::Leaving(_) | SessionState::Closing => {}
         }
     }
 

@@ -79,6 +79,7 @@ mod searching;
 mod session;
 mod sessions;
 mod shrink;
+mod timers;
 use std::collections::HashMap;
 use std::sync::Arc;
 

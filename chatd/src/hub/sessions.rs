@@ -3,7 +3,7 @@
 use slab::Slab;
 
 use super::context::{Context, Timer};
-use super::session::{Session, SessionState};
+use super::session::{Session, SessionRoom, SessionState};
 use crate::ids::{SessionId, Time};
 use crate::shrink::Shrink;
 
@@ -69,7 +69,7 @@ impl Sessions {
     pub fn now_outside(&mut self, context: &mut Context, time: Time, id: SessionId) {
         if let Some(session) = self.get_mut(id) {
             session.state = SessionState::Outside;
-            session.room = None;
+            session.room = SessionRoom::None;
             let deadline = time.now + context.settings.idle_timeout;
             self.set_deadline(context, id, deadline);
         }

@@ -23,11 +23,11 @@ impl Hub {
         let Self { sessions, rooms, search, incoming, context: Context { timers, .. }, .. } = self;
         let lasting = sessions.len() + rooms.len() + search.len() + incoming.len();
         if timers.len() > SMALL.max(SPARE * lasting) {
-            timers.retain(|(_, timer)| match timer {
-                Timer::Session(id) => sessions.get(*id).is_some(),
-                Timer::Room(room) => rooms.index_of(*room).is_some(),
-                Timer::Search(room) => search.is_under_way(*room),
-                Timer::Incoming(room) => incoming.contains(*room),
+            timers.retain(|timer| match timer {
+                Timer::Session(id) => sessions.get(id).is_some(),
+                Timer::Room(room) => rooms.index_of(room).is_some(),
+                Timer::Search(room) => search.is_under_way(room),
+                Timer::Incoming(room) => incoming.contains(room),
                 _ => true,
             });
         }

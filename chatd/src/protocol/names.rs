@@ -4,23 +4,24 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use rand::{Rng, RngExt};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 mod player;
 mod profile;
+mod room;
 #[cfg(test)]
 mod tests;
 
 pub use player::PlayerName;
+pub use room::RoomId;
 
 /// A room or player name that is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "each has its sentence")]
 pub enum NameError {
-    #[error("a room is 8 characters of a-z and 0-9")]
+    #[error("a room is 1 to 64 characters of a-z, 0-9, ., _ and -, with a letter or digit at both ends")]
     Room,
     #[error("a name is 1 to 24 letters and digits, _ - . and ', without spaces")]
     Player,
@@ -28,50 +29,6 @@ pub enum NameError {
     Timeline,
     #[error("a key is 22 to 64 characters of A-Z, a-z, 0-9, _ and -")]
     Key,
-}
-
-/// The id of a room: `[a-z0-9]{8}`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RoomId([u8; 8]);
-
-impl RoomId {
-    /// Of new ids: without what is taken for another character when it is read or heard (0 and o, 1 and l). Older ids have them.
-    const ALPHABET: &'static [u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-
-    /// A room id that nobody can guess, if `random` is secure: 40 bits.
-    pub fn random(random: &mut impl Rng) -> Self {
-        Self(std::array::from_fn(|_| Self::ALPHABET[random.random_range(0..Self::ALPHABET.len())]))
-    }
-
-    /// Its eight characters.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    /// The same as ASCII.
-    pub fn as_bytes(&self) -> &[u8; 8] {
-        &self.0
-    }
-
-    /// Which of `shards` threads of a pod has this room: the same for every connection, whatever pod it came by.
-    pub fn shard(&self, shards: usize) -> usize {
-        // FNV-1a: spreads 8 ASCII bytes evenly and needs no state; see RFC 9923.
-        let hash = self
-            .0
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-        ((hash >> 32) as usize) % shards.max(1)
-    }
-}
-
-impl FromStr for RoomId {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        let bytes: [u8; 8] = text.as_bytes().try_into().map_err(|_| NameError::Room)?;
-        let valid = bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        valid.then_some(Self(bytes)).ok_or(NameError::Room)
-    }
 }
 
 /// The number of one seat: random, so that an old token never fits a namesake's seat.
@@ -98,10 +55,11 @@ impl SeatKey {
         if !valid {
             return Err(NameError::Key);
         }
-        // A name has no fixed length, and none holds a space.
+        // A name has no fixed length, and none holds a space. Neither does an id that an application has chosen.
         let hash = Sha256::new()
             .chain_update(b"seat ")
             .chain_update(room.as_bytes())
+            .chain_update(if room.has_made_form() { "" } else { " " })
             .chain_update(name.compared())
             .chain_update(b" ")
             .chain_update(key)
@@ -208,9 +166,3 @@ macro_rules! from_hex_form {
 }
 
 from_hex_form!(SeatId, Timeline, PodBoot);
-
-impl fmt::Debug for RoomId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}

@@ -71,7 +71,7 @@ impl Parts {
 }
 
 pub(super) fn any_room() -> impl Strategy<Value = RoomId> {
-    "[a-z0-9]{8}".prop_map(|room| room.parse().unwrap())
+    "[a-z0-9]{8}|[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?".prop_map(|room| room.parse().unwrap())
 }
 
 pub(super) fn any_name() -> impl Strategy<Value = PlayerName> {

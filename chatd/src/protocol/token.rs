@@ -43,6 +43,7 @@ const FOR_TOKEN: u8 = 0;
 const FOR_PURPOSE: u8 = 1;
 const FOR_TAG: u8 = 2;
 const FOR_PRINT: u8 = 3;
+const FOR_TOKEN_OF_CHOSEN_ROOM: u8 = 4;
 
 /// Stands for a key, whatever its id, without telling anything of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,11 +74,14 @@ impl Key {
     }
 
     fn token_mac(&self, room: RoomId, name: PlayerName, seat: SeatId) -> Hmac<Sha256> {
-        // All but the name have a fixed length, so no two seats have the same input.
-        self.mac
-            .clone()
-            .chain_update([FOR_TOKEN, VERSION])
-            .chain_update(room.as_bytes())
+        // All but the name have a fixed length, or one that stands before them, so no two seats have the same input.
+        let mac = self.mac.clone();
+        let mac = if room.has_made_form() {
+            mac.chain_update([FOR_TOKEN, VERSION])
+        } else {
+            mac.chain_update([FOR_TOKEN_OF_CHOSEN_ROOM, VERSION, room.as_bytes().len() as u8])
+        };
+        mac.chain_update(room.as_bytes())
             .chain_update(seat.0.to_be_bytes())
             .chain_update(name.as_bytes())
     }

@@ -15,8 +15,12 @@ pub(super) fn room(link: &str) -> Option<RoomId> {
         let id = rest
             .get(MARKS[0].len()..)?
             .trim_start_matches(|letter: char| !letter.is_alphanumeric() && !letter.is_whitespace());
-        let ends = !id.as_bytes().get(8).is_some_and(u8::is_ascii_alphanumeric);
-        id.get(..8).filter(|_| ends)?.parse().ok()
+        let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+        let end = id.find(|letter| !is_part(letter)).unwrap_or(id.len());
+        // A Latin letter that no room has: this is not the whole of what somebody meant. An equals sign: this is the name of a field.
+        let ends = !id[end..].starts_with(|next| matches!(next, '\u{c0}'..='\u{24f}' | '='));
+        // What ends a sentence belongs to it.
+        id[..end].trim_end_matches(['.', '_', '-']).parse().ok().filter(|_| ends)
     };
     text.char_indices().filter_map(begins).find_map(named)
 }
@@ -54,6 +58,11 @@ mod tests {
     fn the_server_reads_links_as_the_pages_do() {
         let table = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pages/links.json"));
         let table: serde_json::Value = serde_json::from_str(table).unwrap();
+        for (room_named, links) in table["chosen"].as_object().unwrap() {
+            for link in links.as_array().unwrap().iter().map(|link| link.as_str().unwrap()) {
+                assert_eq!(room(link).map(|room| room.to_string()).as_ref(), Some(room_named), "{link}");
+            }
+        }
         let links = |key: &str| table[key].as_array().unwrap().iter().map(|link| link.as_str().unwrap().to_owned());
         let expected: RoomId = table["room"].as_str().unwrap().parse().unwrap();
         for link in links("links") {

@@ -50,12 +50,15 @@ describe('protocol', () => {
   test('a room is taken from an id in any case, and from a link with whatever came along', async () => {
     const table = JSON.parse(await readFile(new URL('./links.json', import.meta.url), 'utf8'));
     for (const text of [...table.codes, ...table.links]) assert.equal(roomFrom(text), table.room, text);
+    for (const [room, links] of Object.entries(table.chosen)) for (const text of links) assert.equal(roomFrom(text), room, text);
     for (const text of table.opensNothing) assert.equal(roomFrom(text), null, text);
   });
 
   test('names and texts are checked as the protocol says', () => {
     assert.equal(nameFrom(' Ana_-9 '), 'Ana_-9');
-    for (const wrong of ['', 'a b', 'ä', 'x'.repeat(25)]) assert.equal(nameFrom(wrong), null);
+    for (const wrong of ['', 'a b', 'a😀', '\u0301a', 'x'.repeat(25), '花'.repeat(22)]) assert.equal(nameFrom(wrong), null);
+    for (const name of ['José', '花子', 'Анна', "O'Neil", 'é'.repeat(24)]) assert.equal(nameFrom(name), name);
+    assert.equal(nameFrom('Jose\u0301'), 'José');
     assert.equal(byteLength('é€😀'), 2 + 3 + 4);
     assert.equal(textProblem('é'.repeat(2000)), null);
     assert.equal(textProblem(`${'é'.repeat(2000)}x`), 'text_too_long');

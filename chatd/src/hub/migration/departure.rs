@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::release::{LeavingSeat, Release, ReleaseStep};
+use super::release::{Release, ReleaseStep};
 use crate::hub::ownership::{PendingAnswer, Unfinished};
 use crate::hub::remote_members::refuse_frames;
 use crate::hub::session::SessionState;
@@ -36,8 +36,8 @@ impl Hub {
             self.context.peers.send(owner.ownership.boot, &Frame::Inherited { room, seats });
         }
         let unfinished = owned.take_unfinished();
-        let leaving = |id| match self.sessions.get(id)?.state {
-            SessionState::Leaving { name, seat, resumable } => Some(LeavingSeat { name, seat, resumable }),
+        let leaving = |id| match &self.sessions.get(id)?.state {
+            SessionState::Leaving(seat) => Some(**seat),
             _ => None,
         };
         let steps = Release::plan(time.now, self.context.me.ownership.boot, &owned.room, unfinished, leaving);

@@ -111,7 +111,7 @@ fn a_swap_that_was_not_answered_is_settled_by_reading() {
     let (ticket, request) = world.asked();
     let Request::Swap { new, .. } = request else { panic!("{request:?}") };
     assert!(world.answered(100, ticket, Err(NoAnswer::Refused)).is_none());
-    assert!(world.context.timers.contains(&(100 + RETRY, Timer::Incoming(world.room))));
+    assert_eq!(world.context.timers.first(), Some((100 + RETRY, Timer::Incoming(world.room))));
     assert!(world.reads(400, Some(new)).is_some() && world.refusals() == 0);
 }
 

@@ -5,9 +5,10 @@
 
 use crate::hub::ownership::{PendingAnswer, Unfinished};
 use crate::hub::request::{Asked, Entry, PendingResume, Waiter};
+use crate::hub::session::LeavingSeat;
 use crate::ids::{Reach, SessionId, SessionRef};
 use crate::peer_protocol::{Disconnect, Frame};
-use crate::protocol::{Command, Heard, PlayerName, PodBoot, SeatId};
+use crate::protocol::{Command, Heard, PodBoot};
 use crate::room::{Delivered, Membership, Room, Seat, SeatState};
 
 /// One step of a release: `Hub::take_release_step` takes them in order.
@@ -26,14 +27,6 @@ pub enum ReleaseStep {
     Follow(SessionId),
     /// Refuses the queued frames that bring a session.
     Refuse(Vec<(PodBoot, Frame<'static>)>),
-}
-
-/// A local client that is leaving the room: its former seat, from its session.
-#[derive(Debug, Clone, Copy)]
-pub struct LeavingSeat {
-    pub name: PlayerName,
-    pub seat: SeatId,
-    pub resumable: bool,
 }
 
 /// See the module's documentation.

@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::ids::RelayId;
-use crate::protocol::Timeline;
+use crate::protocol::{PlayerName, SeatId, Timeline};
 use crate::room::{Connection, Newcomer, Rate, SeatLimits};
 
 const ME: PodBoot = PodBoot(1);

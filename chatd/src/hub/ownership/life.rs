@@ -252,7 +252,7 @@ impl Hub {
         let index = match session.state {
             SessionState::Seated { index, .. } => Some(index),
             // Output from before the client asked to leave.
-            SessionState::Leaving { .. } => session.room.and_then(|room| self.rooms.index_of(room)),
+            SessionState::Leaving(_) => session.room.get().and_then(|room| self.rooms.index_of(room)),
             _ => None,
         };
         index.and_then(|index| self.rooms.get(index)).is_some_and(Owned::is_suspended)

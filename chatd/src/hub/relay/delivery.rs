@@ -59,7 +59,7 @@ impl Hub {
 
     /// The owner has ended the session's connection.
     fn relay_is_closed(&mut self, from: PodBoot, id: SessionId, code: Option<ErrorCode>) {
-        let relay = self.sessions.get(id).map(|session| (session.relay, session.room));
+        let relay = self.sessions.get(id).map(|session| (session.relay, session.room.get()));
         self.relays.end(&mut self.sessions, id);
         if code == Some(ErrorCode::Replaced)
             && let Some((relay, Some(room))) = relay

@@ -110,7 +110,7 @@ impl Relays {
             let redirect = redirect && session.mode == OnWrongPod::Redirect;
             let relay = Relay::released(session.relay, room, membership, redirect, time.now);
             session.state = SessionState::Relayed(Box::new(relay));
-            session.room = Some(room);
+            session.room = room.into();
             self.table.insert(session.relay, id);
             context.counters.relays += 1;
             // Output that waited for the room's record need not wait any more.

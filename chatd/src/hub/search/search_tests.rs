@@ -189,10 +189,8 @@ impl Bench {
         self.time.now += by;
         let mut events = Vec::new();
         while events.is_empty()
-            && let Some(&(at, timer)) = self.context.timers.first()
-            && at <= self.time.now
+            && let Some(timer) = self.context.timers.pop_due(self.time.now)
         {
-            self.context.timers.pop_first();
             match timer {
                 Timer::Search(room) => self.search.due(self.time, room),
                 Timer::Watches => self.search.watches_due(&mut self.context, self.time),

@@ -29,7 +29,7 @@ pub struct Inbox {
     fresh: bool,
     messages: VecDeque<Box<str>>,
     /// A command that the hub of another thread received and could not carry out.
-    pub carried: Option<(Option<u64>, Command<'static>)>,
+    pub carried: Option<Box<(Option<u64>, Command<'static>)>>,
     /// The client has closed its sending side.
     pub ended: bool,
 }

@@ -3,15 +3,25 @@
 mod inbox;
 mod limits;
 mod outbox;
+mod room;
 
 use super::interface::HubSettings;
 use super::relay::Relay;
 use crate::ids::{RelayId, RoomIndex, SessionId};
-use crate::protocol::{Encoding, OnWrongPod, PlayerName, RoomId, SeatId};
+use crate::protocol::{Encoding, OnWrongPod, PlayerName, SeatId};
 
 pub use inbox::{Inbox, Line};
 pub use limits::{ClientLimits, Refusal, Verdict};
 pub use outbox::Output;
+pub use room::SessionRoom;
+
+/// The former seat of a session that leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeavingSeat {
+    pub name: PlayerName,
+    pub seat: SeatId,
+    pub resumable: bool,
+}
 
 /// The state of a session.
 #[derive(Debug)]
@@ -23,7 +33,7 @@ pub enum SessionState {
     /// It has a seat in a room of this hub.
     Seated { index: RoomIndex, seat: SeatId },
     /// LEAVE or QUIT waits for the write of the record; with the former seat.
-    Leaving { name: PlayerName, seat: SeatId, resumable: bool },
+    Leaving(Box<LeavingSeat>),
     /// Its room is in another pod.
     Relayed(Box<Relay>),
     /// The last output is queued; input is ignored.
@@ -49,7 +59,7 @@ pub struct Session {
     /// What the client wants at the wrong pod: its own choice with JOIN or RESUME, or the default of its encoding.
     pub mode: OnWrongPod,
     /// Its room, or the room that it asks for.
-    pub room: Option<RoomId>,
+    pub room: SessionRoom,
 }
 
 impl Session {
@@ -66,7 +76,7 @@ impl Session {
             limits: ClientLimits::new(settings.seat_limits().rate.full(now), now),
             relay: RelayId(0),
             mode: OnWrongPod::Relay,
-            room: None,
+            room: SessionRoom::None,
         }
     }
 

@@ -8,13 +8,38 @@ use rand::rngs::StdRng;
 use super::*;
 
 #[test]
-fn a_room_is_eight_of_its_alphabet() {
-    for good in ["abc12def", "00000000", "zzzzzzzz"] {
+fn a_room_is_up_to_64_of_its_alphabet_with_a_letter_or_digit_at_both_ends() {
+    let longest = format!("a{}z", "-._".repeat(20) + "xy");
+    for good in ["abc12def", "00000000", "a", "7", "match-42", "eu.lobby_1", "a..b", longest.as_str()] {
         assert_eq!(good.parse::<RoomId>().unwrap().as_str(), good);
+        assert_eq!(good.parse::<RoomId>().unwrap().has_made_form(), good.len() == 8 && !good.contains('-'), "{good}");
     }
-    for bad in ["", "abc12de", "abc12defg", "ABC12DEF", "abc-2def", "abc1 def", "abc12dé", "äöüß", "abc12de\n"] {
+    let too_long = format!("{longest}z");
+    let bad = ["", "ABC12DEF", "abc1 def", "abc12dé", "äöüß", "abc12de\n", "-a", "a-", ".", "a/b", "{a}", "a:b", too_long.as_str()];
+    for bad in bad {
         assert_eq!(bad.parse::<RoomId>(), Err(NameError::Room), "{bad:?}");
     }
+}
+
+#[test]
+fn rooms_stand_in_the_order_of_their_texts_and_have_the_hash_of_their_text() {
+    use std::hash::BuildHasher;
+    let room = |text: &str| text.parse::<RoomId>().unwrap();
+    let mut texts = ["b", "a", "aa", "a.b", "abc12def", "abc12de", "abc12def0", "9"];
+    let mut rooms = texts.map(room);
+    texts.sort_unstable();
+    rooms.sort_unstable();
+    assert_eq!(rooms.map(|room| room.to_string()), texts);
+    let state = std::hash::RandomState::new();
+    assert_eq!(state.hash_one(room("a.b")), state.hash_one("a.b".parse::<RoomId>().unwrap()));
+    assert_eq!(std::mem::size_of::<RoomId>(), 65);
+}
+
+#[test]
+fn what_is_hashed_of_a_chosen_room_and_a_name_does_not_run_together() {
+    let key = |room: &str, name: &str| SeatKey::new(room.parse().unwrap(), name.parse().unwrap(), "0123456789abcdefghijkl");
+    assert_ne!(key("abc12def", "xy"), key("abc12defx", "y"));
+    assert_ne!(key("ab", "cd"), key("abc", "d"));
 }
 
 #[test]

@@ -62,6 +62,17 @@ fn the_names_start_cannot_be_moved_into_another_field() {
 }
 
 #[test]
+fn the_rooms_end_cannot_be_moved_into_the_seat() {
+    let ring = ring(&[("a", 1)], "a");
+    // The seat's first byte is a letter that a room may have.
+    let token = ring.sign(room("match-1"), name("alice"), SeatId(u64::from_be_bytes(*b"abcdefgh")));
+    let mut bytes = URL_SAFE_NO_PAD.decode(token).unwrap();
+    bytes[3..11].copy_from_slice(b"bcdefgha");
+    bytes.remove(27);
+    assert!(ring.verify(room("match-1a"), &URL_SAFE_NO_PAD.encode(&bytes)).is_err());
+}
+
+#[test]
 fn a_cut_padded_or_overlong_token_is_refused() {
     let ring = ring(&[("a", 1)], "a");
     let token = ring.sign(room("abc12def"), name("alice"), SeatId(7));
