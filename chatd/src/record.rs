@@ -102,7 +102,7 @@ pub const MAX_FORMER: usize = 4;
 /// No epoch is above this: a whole number that every JSON reader can hold, far beyond any clock. A room at this epoch cannot be reasserted.
 pub const MAX_EPOCH: Epoch = 1 << 53;
 
-/// A record is at most this many bytes: 64 seats of names and numbers need about 7 KiB. Anything longer is not ours.
+/// A record is at most this many bytes: 64 seats of names and numbers need about 12 KiB. Anything longer is not ours.
 pub const MAX_RECORD: usize = 64 * 1024;
 
 impl Record {

@@ -347,6 +347,7 @@ fn hub_settings(settings: &Settings, shards: usize) -> HubSettings {
             ..HubLimits::USUAL
         },
         balance: limits.balance,
+        open_names: limits.open_names,
         rules: Rules::ALL,
     }
 }

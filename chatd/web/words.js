@@ -2,14 +2,14 @@
 
 const ERRORS = {
   bad_command: 'The server did not understand this page. Reload it: it may be older than the server.',
-  bad_room: 'That is not a room code. A code has 8 letters and digits, like k3v9x2ab.',
+  bad_room: 'That is not a room code. A code has letters, digits, - . and _, like k3v9x2ab, and no spaces.',
   bad_name: 'A name has 1 to 24 letters, digits, _ - . or \', without spaces.',
   bad_text: 'That message has nothing to show, or holds characters that cannot be sent.',
   line_too_long: 'That message is longer than the server takes. Send it in parts.',
   text_too_long: 'That message is too long. Shorten it, or send it in parts.',
   room_not_found: 'There is no such room. Its code may be mistyped, or it closed after everybody had left.',
   room_full: 'Every seat in this room is taken. Try again when somebody has left.',
-  name_taken: 'Somebody in this room has that name already. Choose another.',
+  name_taken: 'Somebody in this room has that name already, or one that looks like it. Choose another.',
   bad_token: 'Your seat was not held any longer.',
   already_in_room: 'This connection is in a room already. Connecting again.',
   not_in_room: 'The server does not know you in this room any longer. Connecting again.',

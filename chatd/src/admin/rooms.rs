@@ -264,7 +264,7 @@ mod tests {
             assert_eq!((page.0, &page.1["error"]["code"]), (421, &"bad_host".into()));
         }
         assert_eq!(here(&stub, "/rooms/AAAAAAAA").0, 400);
-        assert_eq!(here(&stub, "/rooms?after=x").0, 400);
+        assert_eq!(here(&stub, "/rooms?after=-x").0, 400);
     }
 
     #[test]

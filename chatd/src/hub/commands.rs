@@ -83,7 +83,8 @@ impl Hub {
         if let Some(session) = self.sessions.get_mut(id) {
             session.relay = relay;
         }
-        self.look_for(time, room, Waiter::entering(id, asked.id, entry, time.now));
+        let creates = self.context.settings.open_names && matches!(entry, Entry::Join { .. });
+        self.look_for(time, room, Waiter::entering(id, asked.id, entry, time.now).creating(creates));
     }
 
     /// Carries out one command of a member, or reports what is wrong with it.

@@ -26,7 +26,7 @@ impl Hub {
         self.create_for(time, Requester::Query(query));
     }
 
-    fn create_for(&mut self, time: Time, requester: Requester) {
+    pub(super) fn create_for(&mut self, time: Time, requester: Requester) {
         let slots = &self.context.settings.slots;
         // One that is full asks every pod in turn, not the first alone.
         let is_full = slots.taken() >= slots.most();
@@ -44,12 +44,15 @@ impl Hub {
     fn create_here(&mut self, time: Time, requester: Requester) -> Result<(), ErrorCode> {
         let slot = self.may_create(time)?;
         self.charge_creator(requester);
-        self.create_room_for(time, requester, slot);
+        match requester {
+            Requester::Named { room, .. } => self.create_named_here(time, room, requester, slot),
+            _ => self.create_room_for(time, requester, slot),
+        }
         Ok(())
     }
 
     fn charge_creator(&mut self, requester: Requester) {
-        if let Requester::Client(Asked { by: Reach::Local(id), .. }) = requester {
+        if let Requester::Client(Asked { by: Reach::Local(id), .. }) | Requester::Named { by: id, .. } = requester {
             self.sessions.charge(id);
         }
     }
@@ -88,6 +91,7 @@ impl Hub {
     pub(super) fn created(&mut self, time: Time, requester: Requester, result: Result<RoomId, ErrorCode>) {
         match requester {
             Requester::Query(query) => self.context.effects.push(Effect::Created { query, result }),
+            Requester::Named { room, .. } => self.named_room_created(time, room, result.map(|_| ())),
             Requester::Pod { from, room } => {
                 self.context.peers.send(from, &Frame::Created { room, result: result.map(|_| ()) });
             }
@@ -114,7 +118,7 @@ impl Hub {
         if self.placement.is_full() {
             return self.created(time, requester, Err(ErrorCode::TooManyRooms));
         }
-        let room = self.new_room();
+        let room = requester.room().unwrap_or_else(|| self.new_room());
         let placed = self.placement.place(time, &mut self.context, room, requester, reason);
         self.rooms_placed(time, placed);
     }

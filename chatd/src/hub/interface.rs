@@ -47,6 +47,8 @@ pub struct HubSettings {
     pub limits: HubLimits,
     /// A pod with many more rooms than the others lets them make the new ones, and moves some of its own there.
     pub balance: bool,
+    /// JOIN of a room that does not exist makes it (`--open-names`).
+    pub open_names: bool,
     /// The rules that hold; fewer in a negative control.
     pub rules: Rules,
 }
@@ -82,6 +84,7 @@ impl Default for HubSettings {
             shards: 1,
             limits: HubLimits { takeover_notices: 20_000, ..HubLimits::USUAL },
             balance: true,
+            open_names: false,
             rules: Rules::ALL,
         }
     }

@@ -65,6 +65,7 @@ mod known_owners;
 mod leaving;
 mod loads;
 mod migration;
+mod named;
 mod ownership;
 mod peer_frames;
 mod peers;

@@ -88,6 +88,11 @@ impl Placement {
         self.wanted.len() >= MOST
     }
 
+    /// Whether another pod should create `room`.
+    pub fn wants(&self, room: RoomId) -> bool {
+        self.wanted.contains_key(&room)
+    }
+
     /// Whether the pod with `boot` has been asked for a room.
     pub fn waits_for(&self, boot: PodBoot) -> bool {
         self.wanted.values().any(|wanted| wanted.asked.as_ref().is_some_and(|asked| asked.boot == boot))

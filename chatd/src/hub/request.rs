@@ -73,11 +73,26 @@ pub enum Requester {
     Client(Asked),
     /// The HTTP API's query with this number.
     Query(u64),
+    /// Clients that enter `room`, which did not exist: it costs `by` a creation.
+    Named {
+        room: RoomId,
+        by: SessionId,
+    },
     /// Another pod, which has no capacity for the room.
     Pod {
         from: PodBoot,
         room: RoomId,
     },
+}
+
+impl Requester {
+    /// The id that the room is to have.
+    pub fn room(self) -> Option<RoomId> {
+        match self {
+            Requester::Named { room, .. } | Requester::Pod { room, .. } => Some(room),
+            Requester::Client(_) | Requester::Query(_) => None,
+        }
+    }
 }
 
 /// The request for which a session waits for a room.
@@ -95,13 +110,21 @@ pub struct Waiter {
     /// The client's id for its command.
     pub id: Option<u64>,
     pub purpose: WaiterPurpose,
+    /// The room is made if there is none.
+    pub creates: bool,
     pub since: u64,
     pub deadline: u64,
 }
 
 impl Waiter {
     pub fn entering(session: SessionId, id: Option<u64>, entry: Entry, now: u64) -> Self {
-        Self { session, id, purpose: WaiterPurpose::Enter(entry), since: now, deadline: now + PATIENCE }
+        let purpose = WaiterPurpose::Enter(entry);
+        Self { session, id, purpose, creates: false, since: now, deadline: now + PATIENCE }
+    }
+
+    /// The same waiter; `creates`: the room is made if there is none.
+    pub fn creating(self, creates: bool) -> Self {
+        Self { creates, ..self }
     }
 
     /// The same waiter for a new search.
@@ -111,7 +134,7 @@ impl Waiter {
     }
 
     pub fn attaching(session: SessionId, now: u64, deadline: u64) -> Self {
-        Self { session, id: None, purpose: WaiterPurpose::Attach, since: now, deadline }
+        Self { session, id: None, purpose: WaiterPurpose::Attach, creates: false, since: now, deadline }
     }
 
     /// A takeover seems to be under way: it may wait longer.

@@ -61,7 +61,7 @@ impl Hub {
         }
         let served = match self.rooms.of(room) {
             Some(owned) if owned.is_serving() => Served::Here(self.context.me_as(owned.ownership())),
-            Some(owned) if owned.moving().is_some() => Served::Soon,
+            Some(owned) if owned.moving().is_some() || owned.is_creating() => Served::Soon,
             Some(_) => Served::Not { seen: None },
             None if self.incoming.contains(room) => Served::Soon,
             None => {
@@ -97,6 +97,7 @@ impl Hub {
                         self.turn_away(time, &waiter, code);
                     }
                 }
+                SearchEvent::Absent { room } => self.make_by_name(time, room),
                 SearchEvent::Ownerless { room } => {
                     let slot = self.slot_for_takeover(time, room);
                     self.search.take_over(&mut self.context, time, room, slot);

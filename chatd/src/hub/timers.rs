@@ -49,8 +49,12 @@ impl Timers {
     pub fn pop_due(&mut self, now: u64) -> Option<Timer> {
         let (_, timer) = self.first().filter(|(at, _)| *at <= now)?;
         match timer {
-            Timer::Session(_) => drop(self.sessions.pop_first()),
-            _ => drop(self.others.pop_first()),
+            Timer::Session(_) => {
+                self.sessions.pop_first();
+            }
+            _ => {
+                self.others.pop_first();
+            }
         }
         Some(timer)
     }
@@ -69,7 +73,8 @@ mod tests {
     fn timers_are_due_in_order_and_sessions_before_others_of_their_time() {
         let session = |index| Timer::Session(SessionId { index, generation: 0 });
         let mut timers = Timers::default();
-        for (at, timer) in [(5, Timer::Peers), (7, session(1)), (5, session(2)), (5, Timer::Balance), (9, Timer::Drain)] {
+        for (at, timer) in [(5, Timer::Peers), (7, session(1)), (5, session(2)), (5, Timer::Balance), (9, Timer::Drain)]
+        {
             timers.insert(at, timer);
             timers.insert(at, timer);
         }

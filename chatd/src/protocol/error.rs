@@ -108,7 +108,9 @@ impl ErrorCode {
     pub const fn sentence(self) -> &'static str {
         match self {
             ErrorCode::BadCommand => "This is not a command here; HELP lists them.",
-            ErrorCode::BadRoom => "A room is 1 to 64 characters of a-z, 0-9, ., _ and -, with a letter or digit at both ends.",
+            ErrorCode::BadRoom => {
+                "A room is 1 to 64 characters of a-z, 0-9, ., _ and -, with a letter or digit at both ends."
+            }
             ErrorCode::BadName => "A name is 1 to 24 letters, digits, _ - . and ', without spaces.",
             ErrorCode::BadText => "The text must be visible UTF-8 without control characters.",
             ErrorCode::LineTooLong => "A line is at most 4096 bytes with its end, a text at most 4000.",

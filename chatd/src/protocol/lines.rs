@@ -209,7 +209,8 @@ const HELP: &str = "\
 # QUIT                         ends the connection
 ";
 
-/// Appends `event` as one line, or several, each with its LF and at most [`MAX_LINE`] bytes long.
+/// Appends `event` as one line, or several, each with its LF and at most [`MAX_LINE`] bytes long; those that list more than 60 players may be
+/// a little longer.
 ///
 /// A message's text must have been through [`text::clean`]. Addresses and tokens need not have been checked: what could not
 /// stand in a word is written as `?`.

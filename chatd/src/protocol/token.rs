@@ -81,9 +81,7 @@ impl Key {
         } else {
             mac.chain_update([FOR_TOKEN_OF_CHOSEN_ROOM, VERSION, room.as_bytes().len() as u8])
         };
-        mac.chain_update(room.as_bytes())
-            .chain_update(seat.0.to_be_bytes())
-            .chain_update(name.as_bytes())
+        mac.chain_update(room.as_bytes()).chain_update(seat.0.to_be_bytes()).chain_update(name.as_bytes())
     }
 
     fn purpose_mac(&self, purpose: &str, message: &[u8]) -> Hmac<Sha256> {

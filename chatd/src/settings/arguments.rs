@@ -219,6 +219,9 @@ pub(super) struct RoomArguments {
     /// Time for which this pod has many more rooms than others have before it moves any.
     #[arg(long, env = "CHATD_BALANCE_AFTER", value_name = "SECONDS", default_value = "60", value_parser = |text: &str| values::seconds(text, 5, 3_600))]
     pub(super) balance_after: Duration,
+    /// Let the first JOIN of a room that does not exist make it, whatever its id.
+    #[arg(long, env = "CHATD_OPEN_NAMES", value_name = "on|off", default_value = "off", default_missing_value = "on", num_args = 0..=1, value_parser = values::switch)]
+    pub(super) open_names: bool,
     /// Time for which the seat of a dropped connection is held.
     #[arg(long, env = "CHATD_SEAT_HOLD", value_name = "SECONDS", default_value = "30", value_parser = |text: &str| values::seconds(text, 0, 600))]
     pub(super) seat_hold: Duration,

@@ -95,6 +95,7 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
         max_players: rooms.max_players,
         balance: rooms.balance,
         balance_after: rooms.balance_after,
+        open_names: rooms.open_names,
         seat_hold: rooms.seat_hold,
         empty_ttl: rooms.empty_ttl,
         record_ttl: rooms.record_ttl,

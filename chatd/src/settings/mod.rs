@@ -148,6 +148,8 @@ pub struct Limits {
     pub balance: bool,
     /// How long this is so before any is moved.
     pub balance_after: Duration,
+    /// JOIN of a room that does not exist makes it.
+    pub open_names: bool,
     /// How long the seat of a dropped connection is held.
     pub seat_hold: Duration,
     /// How long an empty room stays.

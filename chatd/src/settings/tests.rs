@@ -31,6 +31,7 @@ fn alone_it_needs_no_flag() {
         max_players,
         balance,
         balance_after,
+        open_names,
         seat_hold,
         empty_ttl,
         record_ttl,
@@ -56,7 +57,7 @@ fn alone_it_needs_no_flag() {
     assert_eq!([max_players, max_connections, max_rooms, rate, burst, max_misses], [4, 10_000, 10_000, 10, 20, 10]);
     assert_eq!((replay_messages, max_connections_per_ip), (32, None));
     assert_eq!([send_queue, buffer_bytes, replay_bytes, replay_pod_bytes], [256 << 10, 128 << 20, 8 << 10, 32 << 20]);
-    assert!(balance && !settings.clients.proxy_protocol && !settings.clients.per_ip_limits);
+    assert!(balance && !open_names && !settings.clients.proxy_protocol && !settings.clients.per_ip_limits);
 }
 
 #[test]

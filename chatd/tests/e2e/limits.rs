@@ -235,7 +235,7 @@ fn what_a_room_refuses_wherever_it_is_asked() {
         };
         refused(format!("JOIN {room} ALICE RELAY"), "name_taken");
         refused(format!("JOIN {room} a/b RELAY"), "bad_name");
-        refused("JOIN nothing alice".to_owned(), "bad_room");
+        refused("JOIN -nothing alice".to_owned(), "bad_room");
         refused("JOIN zzzzzzzz dave RELAY".to_owned(), "room_not_found");
         refused(format!("RESUME {room} {}x RELAY", &token[..token.len() - 1]), "bad_token");
         refused(format!("RESUME {room} nonsense RELAY"), "bad_token");

@@ -28,6 +28,7 @@ mod many_rooms;
 mod memory;
 mod mixed;
 mod moving;
+mod names;
 mod probes;
 mod records;
 mod redis_away;

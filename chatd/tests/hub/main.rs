@@ -10,6 +10,8 @@ mod freezes;
 mod idle_links;
 mod keys;
 mod limits;
+mod names;
+mod open_names;
 mod ordinary;
 mod placement;
 mod reassertions;

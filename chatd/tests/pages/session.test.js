@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { withDays } from '../../web/days.js';
 import { partsOf } from '../../web/links.js';
-import { byteLength, parse, textProblem } from '../../web/client/protocol.js';
+import { byteLength, parse, sameName, textProblem } from '../../web/client/protocol.js';
 import { delay, outcomeOfProbe } from '../../web/client/recovery.js';
 import { MAX_ITEMS, MAX_OUTBOX, connectionStatus, create, reduce, toKeep } from '../../web/client/session.js';
 import { nameFrom, roomFrom } from '../../web/names.js';
@@ -52,6 +52,11 @@ describe('protocol', () => {
     for (const text of [...table.codes, ...table.links]) assert.equal(roomFrom(text), table.room, text);
     for (const [room, links] of Object.entries(table.chosen)) for (const text of links) assert.equal(roomFrom(text), room, text);
     for (const text of table.opensNothing) assert.equal(roomFrom(text), null, text);
+  });
+
+  test('names are equal without case, and however they are composed', () => {
+    for (const [one, other] of [['José', 'JOSE\u0301'], ['Анна', 'АННА'], ['hana', 'Ｈana'], ['花子', '花子']]) assert.ok(sameName(one, other), one);
+    for (const [one, other] of [['José', 'Jose'], ['alice', 'аlice'], ['花子', '花']]) assert.ok(!sameName(one, other), one);
   });
 
   test('names and texts are checked as the protocol says', () => {

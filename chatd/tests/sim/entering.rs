@@ -7,8 +7,11 @@ use crate::expectations::Expectations;
 use crate::history::History;
 use crate::links::{Micros, Net};
 
-/// Few names, so that clients race for them; equal ones differ in case.
-pub const NAMES: [&str; 8] = ["ann", "Ann", "bob", "cat", "dan", "eve", "EVE", "flo"];
+/// Few names, so that clients race for them; equal ones differ in case, and one looks like two others (its first letter is Cyrillic).
+pub const NAMES: [&str; 8] = ["ann", "Ann", "аnn", "José", "花子", "eve", "EVE", "Анна"];
+
+/// Rooms that clients make by entering them, where names are open.
+const ROOMS: [&str; 3] = ["lobby", "eu.match-42", "a_room-of.64-characters-that-an-application-has-chosen-for-them1"];
 
 /// What a client shows with JOIN to find its seat again.
 #[derive(Debug, Default)]
@@ -54,7 +57,13 @@ impl Client {
             return;
         }
         if expected.rooms.is_empty() || !expected.calm && expected.rooms.len() < 6 && self.rng.chance(4) {
-            return self.command(net, What::Create, "CREATE_ROOM", &json!({"type": "create_room"}));
+            if !expected.open_names || self.habits.rng.chance(50) {
+                return self.command(net, What::Create, "CREATE_ROOM", &json!({"type": "create_room"}));
+            }
+            let room = self.habits.rng.pick(&ROOMS).to_owned();
+            if !expected.rooms.contains(&room) {
+                expected.rooms.push(room);
+            }
         }
         let room = self.rng.pick(&expected.rooms);
         let name = self.rng.pick(&NAMES);

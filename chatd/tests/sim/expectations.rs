@@ -70,6 +70,8 @@ impl Doubt {
 #[derive(Debug, Default)]
 pub struct Expectations {
     pub rooms: Vec<String>,
+    /// JOIN makes a room that does not exist.
+    pub open_names: bool,
     /// The pods that the balancer sends clients to.
     pub entries: Vec<usize>,
     /// Clients do nothing of their own accord any more.

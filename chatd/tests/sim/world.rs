@@ -189,11 +189,13 @@ impl World {
             shards: 1,
             limits: small_limits(&mut limited),
             balance: true,
+            open_names: Rng::new(seed, "open names").chance(50),
             rules: options.rules,
         };
         let keys = Keyring::new(vec![("1".into(), vec![7; 32])], "1").expect("a key of 32 bytes");
         let expected = Expectations {
             max_players: settings.max_players as usize,
+            open_names: settings.open_names,
             talks: Rng::new(seed, "quiet").chance(30),
             sought: options.sought,
             narrow: settings.limits.window < HubLimits::USUAL.window,

@@ -64,12 +64,14 @@ impl Hub {
         let Some(confirmed) = self.rooms.confirm(&mut self.context, time, index, version) else {
             return;
         };
+        let is_new = confirmed.created.is_some();
         if let Some((requester, room)) = confirmed.created {
             self.created(time, requester, Ok(room));
         }
         self.give_released(time, index);
         self.write(time, index);
-        if confirmed.resumes {
+        // Clients wait for a room that they enter by name, and some may have guessed the id.
+        if confirmed.resumes || is_new {
             self.ready_again(time, index);
         }
         self.move_settled(time, index);
@@ -174,6 +176,8 @@ impl Hub {
             Phase::Creating { requester: requester @ Requester::Pod { .. }, .. } => {
                 self.created(time, requester, Err(ErrorCode::Unavailable));
             }
+            // Its clients search for the room that is there.
+            Phase::Creating { requester: Requester::Named { .. }, .. } => {}
             Phase::Creating { requester, .. } => self.create_room_for(time, requester, owned.slot),
             _ => {}
         }

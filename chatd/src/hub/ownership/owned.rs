@@ -86,6 +86,11 @@ impl Owned {
         matches!(self.phase, Phase::Serving)
     }
 
+    /// Its first write is under way.
+    pub fn is_creating(&self) -> bool {
+        matches!(self.phase, Phase::Creating { .. })
+    }
+
     /// It carries out commands now.
     pub fn ready(&self) -> bool {
         self.is_serving() && !self.is_suspended()

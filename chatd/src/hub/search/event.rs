@@ -14,6 +14,9 @@ pub enum SearchEvent {
     Found { room: RoomId, owner: Owner, waiters: Vec<Waiter> },
     /// The waiters are refused with `code`.
     TurnedAway { waiters: Vec<Waiter>, code: ErrorCode },
+    /// There is no such room, and waiters may make it. The hub answers with [`super::Search::made`], [`super::Search::not_made`] or
+    /// [`super::Search::end`].
+    Absent { room: RoomId },
     /// Nobody serves the room, or will. The hub answers with [`super::Search::take_over`].
     Ownerless { room: RoomId },
     /// The swap has succeeded: the room is this pod's.

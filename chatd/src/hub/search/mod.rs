@@ -7,6 +7,7 @@
 //! A state machine that knows no hub: its methods ask the directory and other pods through the context, and
 //! [`Search::next_event`] returns one by one what the hub has to carry out.
 
+mod absent;
 mod event;
 mod leases;
 mod probe;
@@ -259,8 +260,7 @@ impl Search {
         let known = context.known_owners.used(time.now, room).cloned();
         let owners = possible_owners(recorded, known);
         if owners.is_empty() {
-            let code = no_such_room(context);
-            return self.give_up(context, room, code);
+            return self.absent(context, time, room);
         }
         let probes = owners.into_iter().map(|owner| self.probe(context, time, room, owner, None)).collect();
         self.step(context, time, room, SearchStep::Probing(probes), PATIENCE);

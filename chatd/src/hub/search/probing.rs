@@ -1,9 +1,9 @@
 //! Asking the possible owners of a room, and acting on their answers. Pure: no I/O.
 
+use super::Search;
 use super::event::SearchEvent;
 use super::probe::{LEASE_AFTER, LeaseState, Outcome, Probe, ProbeAnswer, outcome};
 use super::room_search::{RoomSearch, SearchStep};
-use super::{Search, no_such_room};
 use crate::hub::context::{Context, Timer};
 use crate::hub::request::PATIENCE;
 use crate::ids::Time;
@@ -130,10 +130,7 @@ impl Search {
             Outcome::Again => self.pause(context, time, room),
             // The next look at the lease may say more.
             Outcome::Unavailable => self.give_up_entering(context, room, ErrorCode::Unavailable),
-            Outcome::Nobody if search.record.is_none() => {
-                let code = no_such_room(context);
-                self.give_up(context, room, code);
-            }
+            Outcome::Nobody if search.record.is_none() => self.absent(context, time, room),
             // The last waiter has given up.
             Outcome::Nobody if search.is_idle() => {
                 self.searches.remove(&room);

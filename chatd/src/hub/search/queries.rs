@@ -41,6 +41,9 @@ impl Search {
         room: RoomId,
         result: Result<Vec<PlayerName>, ErrorCode>,
     ) {
+        // The first who enters makes it: until then it has nobody.
+        let is_open = context.settings.open_names && result == Err(ErrorCode::RoomNotFound);
+        let result = if is_open { Ok(Vec::new()) } else { result };
         if let Some(search) = self.searches.get_mut(&room) {
             let queries = search.queries.drain(..);
             let answer = |query: Query| Effect::LookedUp { query: query.number, result: result.clone() };

@@ -36,6 +36,8 @@ pub enum SearchStep {
     Reading(Ticket),
     Probing(Vec<Probe>),
     TakingOver(Ticket),
+    /// The room does not exist, and is being made.
+    Creating,
     Pausing,
 }
 
@@ -143,6 +145,7 @@ impl RoomSearch {
                 assert!(!attempt, "probes while a swap may be under way: {step:?}");
                 assert!(!probes.is_empty(), "nobody is asked");
             }
+            SearchStep::Creating => assert!(!attempt, "a room that is made while a swap may be under way: {step:?}"),
             SearchStep::Reading(_) | SearchStep::Pausing => {}
         }
         for probe in self.probes().iter().filter(|probe| probe.lease != LeaseState::Unasked && !probe.is_of(me)) {

@@ -82,6 +82,11 @@ impl ClientLimits {
         }
     }
 
+    /// Charges the creation of a room that the client enters by name. `Err`: when it has one again (ms).
+    pub fn make_by_name(&mut self, now: u64) -> Result<(), u64> {
+        self.creations.take(now)
+    }
+
     /// Counts a JOIN or RESUME of an unknown room. True: one too many.
     pub fn miss(&mut self, most: u32) -> bool {
         self.misses += 1;

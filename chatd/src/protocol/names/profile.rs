@@ -1,8 +1,8 @@
 //! What a player's name may be made of: the profile UsernameCasePreserved of RFC 8265, narrowed to letters, digits, marks and four signs.
 //! Pure: no I/O.
 //!
-//! Written out here since the crate precis-profiles knows the characters of Unicode 6.3 only, which lacks scripts that people write today; a
-//! property test holds this against that crate.
+//! Written out here since the crate precis-profiles knows the characters of Unicode 6.3 only, which lacks scripts that people write today, and
+//! refuses Arabic and Hebrew names with marks between their letters. A property test holds this against that crate.
 
 use unicode_bidi::BidiClass;
 use unicode_normalization::UnicodeNormalization;
@@ -72,7 +72,13 @@ fn may_stand(letter: char) -> bool {
     let has_category = letter == '\u{3007}'
         || matches!(
             letter.general_category(),
-            LowercaseLetter | UppercaseLetter | OtherLetter | DecimalNumber | ModifierLetter | NonspacingMark | SpacingMark
+            LowercaseLetter
+                | UppercaseLetter
+                | OtherLetter
+                | DecimalNumber
+                | ModifierLetter
+                | NonspacingMark
+                | SpacingMark
         );
     has_category && !draws_nothing(letter) && !is_excluded(letter) && std::iter::once(letter).nfkc().eq([letter])
 }
@@ -114,7 +120,7 @@ fn mixes_digits(name: &str) -> bool {
         && name.contains(|letter| matches!(letter, '\u{6f0}'..='\u{6f9}'))
 }
 
-fn is_mark(letter: char) -> bool {
+pub(super) fn is_mark(letter: char) -> bool {
     matches!(letter.general_category(), GeneralCategory::NonspacingMark | GeneralCategory::SpacingMark)
 }
 
@@ -128,7 +134,7 @@ fn has_too_many_marks(name: &str) -> bool {
 
 /// The Bidi Rule (RFC 5893, section 2), for names with letters that run from right to left.
 fn reads_in_one_direction(name: &str) -> bool {
-    use BidiClass::{AL, AN, BN, CS, EN, ES, ET, L, NSM, ON, R};
+    use BidiClass::{AL, AN, BN, CS, EN, ES, ET, NSM, ON, R};
     let classes: Vec<BidiClass> = name.chars().map(unicode_bidi::bidi_class).collect();
     if !classes.iter().any(|class| matches!(class, R | AL | AN)) {
         return true;
@@ -137,7 +143,7 @@ fn reads_in_one_direction(name: &str) -> bool {
     let has = |class: BidiClass| classes.contains(&class);
     // A name that begins from left to right has nothing of the other direction.
     matches!(classes.first(), Some(R | AL))
-        && classes.iter().all(|class| matches!(class, R | AL | AN | EN | ES | CS | ET | ON | BN | NSM) && *class != L)
+        && classes.iter().all(|class| matches!(class, R | AL | AN | EN | ES | CS | ET | ON | BN | NSM))
         && matches!(last, Some(R | AL | EN | AN))
         && !(has(EN) && has(AN))
 }
@@ -147,5 +153,8 @@ fn reads_in_one_direction(name: &str) -> bool {
 pub(super) fn is_refused_beyond(name: &str) -> bool {
     let sign = |letter: char| letter.is_ascii() && !letter.is_ascii_alphanumeric() && !"_-.'".contains(letter);
     let other = |letter: char| !letter.is_ascii() && (draws_nothing(letter) || !may_stand(letter));
-    name.starts_with(is_mark) || has_too_many_marks(name) || is_dots(name) || name.contains(|letter| sign(letter) || other(letter))
+    name.starts_with(is_mark)
+        || has_too_many_marks(name)
+        || is_dots(name)
+        || name.contains(|letter| sign(letter) || other(letter))
 }
