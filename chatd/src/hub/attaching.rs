@@ -28,6 +28,10 @@ impl Hub {
         let member = &attach.member;
         let by = Connection { session: Some(session), ..self.connection(asked) };
         let players = self.context.settings.max_players;
+        if self.rooms.get(index)?.room.is_forked(member) {
+            let timeline = self.context.new_timeline();
+            self.rooms.get_mut(index)?.room.fork(timeline);
+        }
         let owned = self.rooms.get_mut(index)?;
         let resumed = owned.is_resuming(member.seat);
         match owned.room.attach(member, by, resumed, players) {
@@ -93,6 +97,7 @@ impl Hub {
         let missed = room.encode_attached(member, attach.moved, attach.encoding, &mut news);
         let events = room.catch_up(member, session, attach.encoding);
         let (place, timeline) = (room.place(), room.timeline());
+        let start = if room.shares_history(member) { (0, 0) } else { room.starts_at(member) };
         let messages = events.iter().filter(|event| event.seq.is_some()).count() as u64;
         self.context.counters.missed += missed.unwrap_or_default();
         self.context.counters.replayed += messages;
@@ -103,7 +108,7 @@ impl Hub {
                 self.remote_members.set_seat(to, Some(seat));
                 let after = After::Admitted { name, seat, resumable, key, timeline, joined: false };
                 // In one frame: a session that has the new timeline knows that the count began again, and that what it missed is unknown.
-                let first = Delivery { replies: None, place: (0, 0), bytes: news.into(), after: Some(after) };
+                let first = Delivery { replies: None, place: start, bytes: news.into(), after: Some(after) };
                 let missed = events.into_iter().map(|event| Delivery {
                     replies: (event.replies > 0).then_some(event.replies),
                     place: (event.position, event.seq.unwrap_or_default()),

@@ -16,7 +16,7 @@ use crate::directory::Request;
 use crate::ids::{Reach, Ticket, Time};
 use crate::lease::{LEASE, LeaseView};
 use crate::peer_protocol::Frame;
-use crate::protocol::{Ownership, PodBoot, RoomId, SeatId};
+use crate::protocol::{Ownership, PodBoot, RoomId, SeatId, Timeline};
 use crate::record::{MAX_EPOCH, Owner, Record};
 
 /// Pause between tries at a directory that does not answer (ms).
@@ -220,6 +220,10 @@ impl Context {
 
     pub fn new_seat(&mut self) -> SeatId {
         SeatId(self.random.random())
+    }
+
+    pub fn new_timeline(&mut self) -> Timeline {
+        Timeline(self.random.random())
     }
 
     pub fn me_as(&self, ownership: Ownership) -> Owner {

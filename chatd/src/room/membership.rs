@@ -272,7 +272,7 @@ impl Room {
 
     /// A session attaches that had a seat here, or at another owner. `resumed`: another connection resumes that seat.
     pub fn attach(&mut self, member: &Membership, by: Connection, resumed: bool, players: u32) -> Attach {
-        let same = self.timeline == member.timeline;
+        let same = self.shares_history(member);
         if let Some(seat) = self.seat_mut(member.seat).filter(|seat| seat.name == member.name) {
             if resumed || seat.holder.is_some_and(|holder| Some(holder) != by.session) {
                 return Attach::Replaced;

@@ -129,6 +129,8 @@ pub struct Room {
     /// The room's id.
     pub id: RoomId,
     timeline: Timeline,
+    /// The timeline's name before it forked: who has been here since then may know no other.
+    forked_from: Option<Timeline>,
     /// The number of this timeline's last message.
     seq: u64,
     /// The number of this timeline's last event: a message, or a change of the members.
@@ -149,6 +151,7 @@ impl Room {
         Self {
             id,
             timeline: Timeline(random.random()),
+            forked_from: None,
             seq: 0,
             position: 0,
             seats: Vec::new(),

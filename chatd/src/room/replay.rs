@@ -2,7 +2,7 @@
 
 use super::{Answers, Content, Delivered, Former, Membership, RingItem, RingLimits, Room, RoomEvent, Seat, SeatLimits};
 use crate::ids::SessionRef;
-use crate::protocol::{Encoding, Event, ExitReason, Heard, Joined, Outgoing, PlayerName, SeatId};
+use crate::protocol::{Encoding, Event, ExitReason, Heard, Joined, Outgoing, PlayerName, SeatId, Timeline};
 
 /// The limit of a replay in `JOINED`, in bytes as the ring counts them: encoded it takes three times that at most, which must
 /// fit into one frame of a peer link, whatever the ring's limit is.
@@ -131,7 +131,8 @@ impl Room {
     /// How much a connection in another pod received before it ended. `heard`: its pod's report.
     pub fn delivered_to(&self, heard: Option<Heard>) -> Delivered {
         match heard {
-            Some(heard) if heard.timeline == self.timeline => Delivered::UpTo(heard.last_seq.min(self.seq)),
+            Some(heard) if self.has_heard(heard) => Delivered::UpTo(heard.last_seq),
+            Some(heard) if self.counts(heard.timeline) => Delivered::Unknown(self.seq),
             Some(_) => Delivered::Nothing,
             None => Delivered::Unknown(self.seq),
         }
@@ -149,7 +150,7 @@ impl Room {
         };
         // The last message that it surely has, and the first that the replay can begin with.
         let (heard_up_to, since) = match heard {
-            Some(heard) if heard.timeline == self.timeline => {
+            Some(heard) if self.has_heard(heard) => {
                 // A seat that is older than the timeline is announced as well where its JOIN had not been answered before.
                 let inherited = |seat: &Seat| seat.name == former.name && self.inherited.contains(&seat.id);
                 let came = self.ring.before(former.name).filter(|_| !self.seats.iter().any(inherited));
@@ -201,6 +202,38 @@ impl Room {
         Some(replayed)
     }
 
+    /// Whether this room counts the timeline's messages, by its own name or the one before a fork.
+    fn counts(&self, timeline: Timeline) -> bool {
+        timeline == self.timeline || Some(timeline) == self.forked_from
+    }
+
+    /// Whether all that the client heard can be this room's.
+    fn has_heard(&self, heard: Heard) -> bool {
+        self.counts(heard.timeline) && heard.last_seq <= self.seq
+    }
+
+    /// The same for a session that attaches.
+    pub fn shares_history(&self, member: &Membership) -> bool {
+        self.counts(member.timeline) && member.position <= self.position
+    }
+
+    /// Whether the session has events of this timeline that this owner never had: after a rollback of the directory two pods may have
+    /// continued one timeline.
+    pub fn is_forked(&self, member: &Membership) -> bool {
+        member.timeline == self.timeline && member.position > self.position
+    }
+
+    /// The timeline forks: this owner's count goes on under another name.
+    pub fn fork(&mut self, timeline: Timeline) {
+        self.forked_from = Some(std::mem::replace(&mut self.timeline, timeline));
+    }
+
+    /// The position and seq from which a session hears an owner whose history it does not share. Of a timeline that has forked it may have
+    /// any event already.
+    pub fn starts_at(&self, member: &Membership) -> (u64, u64) {
+        if self.counts(member.timeline) { self.place() } else { (0, 0) }
+    }
+
     /// Encodes the news of an attach for its session; it missed every message of another timeline, too. `moved`: the owner is new to its
     /// pod. A new timeline is news by itself: a room can move away and back unnoticed by a pod that was frozen or cut off.
     /// Returns the number of messages that are missing for good; `None`: unknown.
@@ -211,10 +244,10 @@ impl Room {
         encoding: Encoding,
         out: &mut Vec<u8>,
     ) -> Option<u64> {
-        let same = self.timeline == member.timeline;
+        let same = self.shares_history(member);
         let missed = same.then(|| self.ring.missed(member.seq, self.seq));
-        let seq = if same { member.seq } else { 0 };
-        if moved || !same {
+        let seq = if same { member.seq } else { self.starts_at(member).1 };
+        if moved || member.timeline != self.timeline {
             encoding.encode(&Event::Moved { room: self.id, timeline: self.timeline, seq }, None, out);
         }
         if missed != Some(0) {
@@ -225,8 +258,8 @@ impl Room {
 
     /// The replay of an attached session, in order; without the events of another timeline.
     pub fn catch_up(&self, member: &Membership, session: SessionRef, encoding: Encoding) -> Vec<CaughtUp> {
-        let same = self.timeline == member.timeline;
-        let since = self.ring.since(if same { member.position } else { 0 });
+        let since = if self.shares_history(member) { member.position } else { self.starts_at(member).0 };
+        let since = self.ring.since(since);
         let caught_up = |item: &RingItem| {
             let answers = item.event.answers().filter(|answers| answers.session == session);
             let replies = answers.map_or(0, |answers| answers.number);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ids::{Reach, RelayId, SessionId};
-use crate::protocol::{PodBoot, Timeline};
+use crate::protocol::PodBoot;
 use crate::room::{Connection, Newcomer, Rate};
 
 const SEATS: SeatLimits = SeatLimits { players: 4, rate: Rate { per_second: 10, burst: 20 }, hold: 30_000 };
@@ -51,7 +51,8 @@ fn the_replay_begins_after_the_last_message_heard() {
         (Delivered::UpTo(0), here(8), plan(Some(0), 8)),
         (Delivered::UpTo(0), here(6), plan(Some(0), 6)),
         (Delivered::UpTo(0), here(3), plan(Some(1), 4)),
-        (Delivered::UpTo(0), here(99), plan(Some(0), 8)),
+        // What was never said here: it heard another owner of this timeline, or does not speak the truth.
+        (Delivered::UpTo(6), here(99), plan(None, 6)),
         (Delivered::Nothing, here(6), plan(Some(0), 6)),
         // Who does not has heard what its connection was given.
         (Delivered::UpTo(6), None, plan(Some(0), 6)),
@@ -136,11 +137,37 @@ fn a_session_that_attaches_catches_up() {
 }
 
 #[test]
+fn a_session_that_is_ahead_of_its_owner_counts_with_it_from_there() {
+    let mut room = room(1, 6);
+    let (timeline, key) = (room.timeline(), None);
+    let bob = Membership { name: name("bob"), seat: SeatId(2), resumable: true, key, timeline, position: 12, seq: 9 };
+    assert!(room.is_forked(&bob));
+    room.fork(Timeline(timeline.0 ^ 1));
+    let mut out = Vec::new();
+    assert_eq!(room.encode_attached(&bob, true, Encoding::Json, &mut out), None);
+    assert_eq!(room.starts_at(&bob), (8, 6));
+    let fork = room.timeline();
+    let moved = format!("{{\"type\":\"moved\",\"room\":\"abcdefgh\",\"timeline\":\"{fork}\",\"seq\":6}}");
+    let missed = "{\"type\":\"missed\",\"count\":null}";
+    let text = String::from_utf8_lossy(&out).into_owned();
+    assert!(text.contains(&moved) && text.ends_with(missed), "{text}");
+    assert!(room.catch_up(&bob, session(2), Encoding::Json).is_empty(), "it may have any of them");
+
+    // Those who were here all the time know the former name.
+    let ana = Membership { name: name("ana"), seat: SeatId(1), position: 7, seq: 5, ..bob };
+    out.clear();
+    assert_eq!(room.encode_attached(&ana, false, Encoding::Lines, &mut out), Some(0));
+    assert_eq!(lines(&out), ["MOVED abcdefgh"]);
+    assert_eq!(room.catch_up(&ana, session(1), Encoding::Lines).len(), 1);
+    assert_eq!(room.delivered_to(Some(Heard { timeline, last_seq: 4 })), Delivered::UpTo(4));
+}
+
+#[test]
 fn what_a_connection_elsewhere_was_given_is_known_by_what_its_pod_says() {
     let room = room(1, 6);
     let heard = |timeline, last_seq| Some(Heard { timeline, last_seq });
     assert_eq!(room.delivered_to(heard(room.timeline(), 4)), Delivered::UpTo(4));
-    assert_eq!(room.delivered_to(heard(room.timeline(), 9)), Delivered::UpTo(6), "no more than was said");
+    assert_eq!(room.delivered_to(heard(room.timeline(), 9)), Delivered::Unknown(6), "more than was said");
     assert_eq!(room.delivered_to(heard(Timeline(room.timeline().0 ^ 1), 4)), Delivered::Nothing);
     assert_eq!(room.delivered_to(None), Delivered::Unknown(6));
 }

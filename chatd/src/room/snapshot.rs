@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub record: Vec<u8>,
     /// The room's timeline.
     pub timeline: Timeline,
+    /// Its name before it forked.
+    pub forked_from: Option<Timeline>,
     /// The number of the last message.
     pub seq: u64,
     /// The number of the last event.
@@ -99,6 +101,7 @@ impl Room {
             ownership,
             record: record.to_vec(),
             timeline: self.timeline,
+            forked_from: self.forked_from,
             seq: self.seq,
             position: self.position,
             seats: seats
@@ -151,6 +154,7 @@ impl Room {
         Self {
             id,
             timeline: snapshot.timeline,
+            forked_from: snapshot.forked_from,
             seq: snapshot.seq,
             position: snapshot.position,
             seats: seats.collect(),

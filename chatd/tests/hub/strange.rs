@@ -36,8 +36,16 @@ fn offer(world: &mut World, seats: Vec<SeatSnapshot>) -> Record {
     let record = Record::new(&owner, std::iter::empty()).to_bytes();
     world.store.insert(Key::Room(room), record.clone());
     let (timeline, ring) = (Timeline(1), Vec::new());
-    let snapshot =
-        Snapshot { ownership: owner.ownership, record: record.to_vec(), timeline, seq: 0, position: 0, seats, ring };
+    let snapshot = Snapshot {
+        ownership: owner.ownership,
+        record: record.to_vec(),
+        timeline,
+        forked_from: None,
+        seq: 0,
+        position: 0,
+        seats,
+        ring,
+    };
     let time = world.time();
     world.pods[0].peer_up(time, boot(1));
     world.pods[0].frame(time, boot(1), Frame::MigrateOffer { room, snapshot });

@@ -83,8 +83,11 @@ impl World {
             let Some(here) = self.pods[number].last.get(&room).copied() else {
                 continue;
             };
-            // Who had it later, and has no more: it was closed there, and a former owner that knew nothing of it has gone on.
-            let before = self.pods.iter().filter(|pod| pod.has(room)).filter_map(|pod| pod.last.get(&room));
+            // Who had it later, and has no more, unless it was released to this very ownership: it was closed there, and a former owner
+            // that knew nothing of it has gone on.
+            let epoch = here.ownership.epoch;
+            let had = |pod: &&Pod| pod.has(room) || pod.released.get(&room) == Some(&epoch);
+            let before = self.pods.iter().filter(had).filter_map(|pod| pod.last.get(&room));
             let before = before.filter(|view| view.ownership < here.ownership).max_by_key(|view| view.ownership);
             // Who is about to take the room over, and has never served it, is not where it comes from.
             let before = before.filter(|view| view.ready || view.written || view.seq > 0 || view.seats > 0);

@@ -199,6 +199,10 @@ impl World {
             if victim.state == State::Gone {
                 continue;
             }
+            // A rollback has brought back a lease that names an older connection, and nobody can see that: I3 allows for it.
+            if self.store.went_back.is_some_and(|when| written <= when) {
+                continue;
+            }
             let number = victim.setup.number;
             let refused = self.net.signs.accepts_since(number).is_none_or(|at| at > 0 && now < at + SIGN);
             let reset = self.pods[by].resets.get(&boot).is_some_and(|at| now < at + RESET);

@@ -12,7 +12,7 @@ use chatd::peer::idle::IdleRules;
 use chatd::peer::links::{LinkId, Links};
 use chatd::peer_protocol::Disconnect;
 use chatd::protocol::token::Keyring;
-use chatd::protocol::{Ownership, PodBoot, RoomId};
+use chatd::protocol::{Epoch, Ownership, PodBoot, RoomId};
 use chatd::record::Owner;
 
 use crate::links::{Cargo, Kind, MS, Micros, Net, Node, SECOND};
@@ -171,6 +171,8 @@ pub struct Pod {
     pub tried: BTreeMap<RoomId, (Micros, Option<Micros>)>,
     /// When each room came here: by a move, or (with the name of the pod that had it) by a takeover.
     pub acquired: BTreeMap<RoomId, (Micros, Option<String>)>,
+    /// The epoch that each room was released to.
+    pub released: BTreeMap<RoomId, Epoch>,
     /// Rooms that have just come by a move.
     pub arrived: Vec<RoomId>,
     /// A takeover by this pod while it was not settled.
@@ -255,6 +257,7 @@ impl Pod {
             moves: 0,
             unsettled: None,
             tried: BTreeMap::new(),
+            released: BTreeMap::new(),
             arrived: Vec::new(),
             took_unsettled: None,
             acquired: BTreeMap::new(),

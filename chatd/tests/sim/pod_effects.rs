@@ -134,6 +134,9 @@ impl Pod {
                         self.acquired.insert(*room, (net.now, None));
                         self.arrived.push(*room);
                     }
+                    Notice::Released { room, epoch, .. } => {
+                        self.released.insert(*room, *epoch);
+                    }
                     _ => {}
                 }
                 net.note(|| format!("pod {}   {notice:?}", self.setup.number));

@@ -197,7 +197,7 @@ pub const ALERTS: [Alert; 26] = [
         Warning,
         "ChatdDrainSlow",
         "0m",
-        "histogram_quantile(0.9, sum by (namespace, chatdeployment, le) (increase(chatd_drain_room_seconds_bucket{$in}[30m]))) > 20",
+        "histogram_quantile(0.9, sum by (namespace, chatdeployment, le) (increase(chatd_drain_room_seconds_bucket{$in}[30m]))) > 10",
         "Draining pods hardly move their rooms in time.",
         "10 % of the rooms of draining pods of ChatDeployment {{ $labels.namespace }}/{{ $labels.chatdeployment }} left later than {{ $value | humanizeDuration }} after the begin of the drain.",
     ),
