@@ -1,6 +1,8 @@
 //! Who has a seat in which room, as far as clients were told: a seat whose end was told never comes back (I8), and nobody is kept
 //! out by what is left of himself (Own). No I/O.
 
+use chatd::protocol::PlayerName;
+
 use crate::client::Seat;
 use crate::expectations::Expectations;
 use crate::links::{Micros, SECOND};
@@ -32,6 +34,12 @@ impl Claim {
     fn is_open(&self, at: Micros) -> bool {
         self.ended.is_none_or(|ended| ended >= at)
     }
+}
+
+/// Whether one of these names keeps the other out of a room.
+fn looks_like(one: &str, other: &str) -> bool {
+    let name = |name: &str| name.parse::<PlayerName>().ok();
+    name(one).zip(name(other)).is_some_and(|(one, other)| one.resembles(&other))
 }
 
 /// See the module's documentation.
@@ -214,8 +222,9 @@ impl Expectations {
         }
         let open = self.seats.0.iter().filter(|claim| claim.room == room && claim.is_open(asked));
         if code == "name_taken" {
-            let called_so: Vec<&Claim> = open.filter(|claim| claim.name == name).collect();
-            let explains = |claim: &&Claim| claim.key.is_none() || claim.key != key;
+            let called_so: Vec<&Claim> = open.filter(|claim| looks_like(&claim.name, &name)).collect();
+            // A key finds the seat of its name alone, not of one that looks like it.
+            let explains = |claim: &&Claim| claim.name != name || claim.key.is_none() || claim.key != key;
             if !called_so.iter().any(explains) {
                 let (rule, by) = match called_so[..] {
                     [] => ("I8", "a seat whose end was told"),
@@ -240,7 +249,8 @@ impl Expectations {
         let its = &self.seats.0[claim];
         let (room, name) = (its.room.clone(), its.name.clone());
         let mut others = self.seats.0.iter().enumerate();
-        let taken = others.any(|(index, other)| index != claim && other.is_of(&room, &name) && other.is_open(now));
+        let its_place = |other: &Claim| other.room == room && looks_like(&other.name, &name) && other.is_open(now);
+        let taken = others.any(|(index, other)| index != claim && its_place(other));
         if code == "name_taken" && !taken && !self.is_excused(now, &room) {
             self.fail("Own", format!("client {client} has lost its seat as {name} in {room} to itself"));
         }
