@@ -165,7 +165,12 @@ impl Hub {
         match asked.by {
             Reach::Local(id) => {
                 self.now_outside(time, id);
-                self.refuse(asked, code);
+                // Only who makes a room by its name is refused so late for being too fast.
+                let limits = self.sessions.get(id).map(|session| &session.limits);
+                let limits = limits.filter(|_| code == ErrorCode::RateLimited);
+                let retry_after_ms = limits.and_then(|limits| limits.makes_again_in(time.now));
+                self.context.counters.errors += 1;
+                self.reply(asked, &Event::Error { code, retry_after_ms });
                 if miss {
                     self.missed_once(time, id);
                 }

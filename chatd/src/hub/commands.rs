@@ -29,7 +29,7 @@ impl Hub {
                 self.enter(time, asked, room, entry, on_wrong_pod);
             }
             Command::Say { .. } | Command::Send(_) | Command::Who | Command::Leave => {
-                self.refuse(asked, ErrorCode::NotInRoom)
+                self.refuse(asked, ErrorCode::NotInRoom);
             }
             Command::Ping => self.say(id, asked.id, &Event::Pong),
             Command::Help => self.say(id, asked.id, &Event::Help),

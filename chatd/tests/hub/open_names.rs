@@ -1,6 +1,7 @@
 //! Rooms that the first JOIN makes. No I/O.
 
 use chatd::hub::RoomSlots;
+use serde_json::json;
 
 use crate::world::{Client, World};
 
@@ -64,6 +65,25 @@ fn two_pods_that_make_one_room_at_once_have_one_with_both_clients() {
 }
 
 #[test]
+fn a_room_whose_first_write_has_no_answer_yet_is_not_taken_over() {
+    let mut world = open(2);
+    let (alice, bob) = (world.open(0), world.open(1));
+    world.waits_for_answers = Some(0);
+    world.say(alice, "JOIN match-42 alice RELAY\n");
+    // There is none; then the record is written, and pod 0 does not know yet.
+    world.hand_over_answers(0);
+    world.say(bob, "JOIN match-42 bob RELAY\n");
+    assert_eq!(world.hear(bob), "", "it is about to be served");
+    world.hand_over_answers(0);
+    world.waits_for_answers = None;
+    world.hand_over_answers(0);
+    world.pass(1_000);
+    assert!(world.hear(alice).starts_with("JOINED match-42 alice alice\n"));
+    assert_eq!(world.hear(bob), "JOINED match-42 bob alice,bob\n");
+    assert_eq!([world.pods[0].room_count(), world.pods[1].room_count()], [1, 0]);
+}
+
+#[test]
 fn two_clients_of_one_pod_that_make_a_room_at_once_make_it_once() {
     let mut world = open(1);
     let (alice, bob) = (world.open(0), world.open(0));
@@ -90,6 +110,14 @@ fn a_room_by_name_costs_a_creation_and_one_that_is_there_costs_none() {
     world.ask(alice, "LEAVE\n");
     world.pass(1_000);
     assert!(join(&mut world, alice, "match-20", "alice").starts_with("JOINED "));
+
+    let carol = world.open_json(0);
+    for number in 0..21 {
+        world.send(carol, &json!({"type": "join", "room": format!("other-{number}"), "name": "carol"}));
+        world.send(carol, &json!({"type": "leave"}));
+    }
+    let refused = world.events(carol).into_iter().find(|event| event["code"] == "rate_limited").unwrap();
+    assert_eq!(refused["retry_after_ms"], 1_000);
 }
 
 #[test]

@@ -190,7 +190,7 @@ impl Relays {
             Ok(give_up) => Waiter::attaching(id, time.now, give_up),
             Err(waiter) => {
                 self.end(sessions, id);
-                return Some((room, waiter));
+                return Some((room, *waiter));
             }
         };
         if straight

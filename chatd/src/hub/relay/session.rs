@@ -19,7 +19,7 @@ pub const ATTACH: u64 = 3_000;
 #[derive(Debug)]
 enum RelayState {
     /// JOIN or RESUME is in flight.
-    Opening(Waiter),
+    Opening(Box<Waiter>),
     /// Searching for the owner.
     Searching,
     /// The attach is in flight.
@@ -76,7 +76,7 @@ impl Relay {
     pub fn opening(id: RelayId, room: RoomId, waiter: Waiter, owner: Owner) -> Self {
         debug_assert!(waiter.is_entering(), "a session with a seat attaches");
         let pending = PendingCommands::after(1);
-        Self { owner: Some(owner), pending, ..Self::new(id, room, RelayState::Opening(waiter)) }
+        Self { owner: Some(owner), pending, ..Self::new(id, room, RelayState::Opening(Box::new(waiter))) }
     }
 
     /// A local member whose room has left. `redirect`: the client follows the room.
@@ -296,7 +296,7 @@ impl Relay {
 
     /// The session has lost its owner. `Err`: an unanswered JOIN or RESUME, to be requested again. Otherwise it searches for a new owner
     /// until the returned time (ms).
-    pub fn lose_owner(&mut self, now: u64) -> Result<u64, Waiter> {
+    pub fn lose_owner(&mut self, now: u64) -> Result<u64, Box<Waiter>> {
         match &self.state {
             RelayState::Opening(waiter) => return Err(waiter.clone()),
             RelayState::Live => self.give_up = now + ATTACH_PATIENCE,

@@ -87,6 +87,12 @@ impl ClientLimits {
         self.creations.take(now)
     }
 
+    /// When the client may make a room again (ms); `None`: now.
+    pub fn makes_again_in(&self, now: u64) -> Option<u64> {
+        let mut creations = self.creations;
+        creations.take(now).err()
+    }
+
     /// Counts a JOIN or RESUME of an unknown room. True: one too many.
     pub fn miss(&mut self, most: u32) -> bool {
         self.misses += 1;
