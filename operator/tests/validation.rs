@@ -31,6 +31,8 @@ fn refused() -> Vec<(Value, &'static str)> {
             json!({ "rooms": { "seatHoldSeconds": 90, "recordTTLSeconds": 60 } }),
             "rooms.seatHoldSeconds must be at most",
         ),
+        (json!({ "rooms": { "access": "Token" } }), "rooms.access: Token needs rooms.joinKeys"),
+        (json!({ "rooms": { "access": "Nobody" } }), "supported values"),
         (json!({ "rooms": { "maxPlayers": 65 } }), "should be less than or equal to 64"),
         (json!({ "limits": { "messagesPerSecond": 30 } }), "limits.burst must be at least"),
         (json!({ "web": { "allowedOrigins": ["https://a.example/path"] } }), "web.allowedOrigins must be origins"),

@@ -26,7 +26,7 @@ pub use quantity::{Quantity, thousandths as quantity_value};
 pub use redis::{
     Auth, External, Managed, Persistence, Redis, RedisType, SecretKey, Sentinel, Tls, TokenKeys, WhenDeleted,
 };
-pub use rooms::{Drain, Limits, RemoteRoomPolicy, Requirement, Rollout, Rooms, Switch, Tcp, Web};
+pub use rooms::{Access, Drain, JoinKeys, Limits, RemoteRoomPolicy, Requirement, Rollout, Rooms, Switch, Tcp, Web};
 pub use rules::{RULES, Rule};
 pub use status::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
 pub use tls::{ClientTls, TcpTls};

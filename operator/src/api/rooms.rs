@@ -3,6 +3,33 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::LocalSecret;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Access {
+    Link,
+    Token,
+}
+
+/// The keys of `rooms.joinKeys`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JoinKeys {
+    /// Secret of this namespace with the keys that verify join tokens: each of its keys is a key's id (`kid`) with a PEM public key or a
+    /// secret of at least 32 bytes as its value, or a JWKS. Pods take changes without a restart.
+    pub secret_ref: LocalSecret,
+
+    /// Audience (`aud`) that each join token must name. Unset: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub audience: Option<String>,
+
+    /// Issuer (`iss`) that each join token must name. Unset: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub issuer: Option<String>,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Switch {
     Enabled,
@@ -48,11 +75,33 @@ pub struct Rooms {
     /// quietest first. Unset: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub balance: Option<bool>,
+
+    /// Admission to rooms. Link: a room's id is enough. Token: each client needs a join token that an application has signed with a key
+    /// of `joinKeys`. Unset: Link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
+
+    /// Keys of join tokens. Unset: join tokens are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join_keys: Option<JoinKeys>,
+
+    /// Enabled: the first JOIN of a room's name that does not exist creates the room. Unset: Disabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_names: Option<Switch>,
 }
 
 impl Default for Rooms {
     fn default() -> Self {
-        Self { max_players: 4, seat_hold_seconds: 30, empty_ttl_seconds: 600, record_ttl_seconds: 3600, balance: None }
+        Self {
+            max_players: 4,
+            seat_hold_seconds: 30,
+            empty_ttl_seconds: 600,
+            record_ttl_seconds: 3600,
+            balance: None,
+            access: None,
+            join_keys: None,
+            open_names: None,
+        }
     }
 }
 

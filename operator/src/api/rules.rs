@@ -89,6 +89,11 @@ pub const RULES: &[Rule] = &[
         "rooms.seatHoldSeconds must be at most rooms.recordTTLSeconds: a held seat lives no longer than its room's record",
     ),
     rule(
+        "spec.rooms",
+        "!has(self.access) || self.access != 'Token' || has(self.joinKeys)",
+        "rooms.access: Token needs rooms.joinKeys: without keys no join token can be verified, and nobody could join",
+    ),
+    rule(
         "spec.limits",
         "self.burst >= self.messagesPerSecond",
         "limits.burst must be at least limits.messagesPerSecond",

@@ -5,9 +5,10 @@ use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
 use super::client_tls::{self, TLS_FILES};
 use super::services::{ADMIN_PORT, PEER_PORT, TCP_PORT, WEB_PORT};
 use super::{Context, Directory, addresses, pod_services};
-use crate::api::{RemoteRoomPolicy, Requirement, Switch};
+use crate::api::{Access, RemoteRoomPolicy, Requirement, Rooms, Switch};
 
 pub const TOKEN_KEYS: &str = "/etc/chatd/token-keys";
+pub const JOIN_KEYS: &str = "/etc/chatd/join-keys";
 pub const REDIS_FILES: &str = "/etc/chatd/redis";
 pub const ADDRESSES: &str = "/etc/chatd/addresses";
 
@@ -75,11 +76,30 @@ pub fn environment(context: &Context<'_>, directory: &Directory) -> Vec<EnvVar> 
     if let Some(balance) = rooms.balance {
         variables.push(set("CHATD_BALANCE", on_off(balance)));
     }
+    variables.extend(admission(rooms));
     if !spec.web.allowed_origins.is_empty() {
         variables.push(set("CHATD_ALLOWED_ORIGINS", &spec.web.allowed_origins.join(",")));
     }
     if !spec.web.trusted_proxies.is_empty() {
         variables.push(set("CHATD_TRUSTED_PROXIES", &spec.web.trusted_proxies.join(",")));
+    }
+    variables
+}
+
+/// Who may enter rooms. Nothing where the defaults hold, which an older chatd knows as well.
+fn admission(rooms: &Rooms) -> Vec<EnvVar> {
+    let mut variables = Vec::new();
+    if let Some(keys) = &rooms.join_keys {
+        variables.push(set("CHATD_JOIN_KEYS_FILE", JOIN_KEYS));
+        let audience = keys.audience.as_deref().map(|audience| set("CHATD_JOIN_AUDIENCE", &escaped(audience)));
+        let issuer = keys.issuer.as_deref().map(|issuer| set("CHATD_JOIN_ISSUER", &escaped(issuer)));
+        variables.extend(audience.into_iter().chain(issuer));
+    }
+    if rooms.access == Some(Access::Token) {
+        variables.push(set("CHATD_ROOM_ACCESS", "token"));
+    }
+    if rooms.open_names == Some(Switch::Enabled) {
+        variables.push(set("CHATD_OPEN_NAMES", on_off(true)));
     }
     variables
 }

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::client_tls::{self, TLS_FILES};
-use super::configuration::{self, ADDRESSES, REDIS_FILES, TOKEN_KEYS};
+use super::configuration::{self, ADDRESSES, JOIN_KEYS, REDIS_FILES, TOKEN_KEYS};
 use super::services::{ADMIN_PORT, PEER_PORT, TCP_PORT, WEB_PORT};
 use super::{CHAT, CONTAINER, Context, DIRECTORY, Directory, SecretFile, pod_services};
 use crate::api::Resources;
@@ -87,12 +87,12 @@ fn container(context: &Context<'_>, directory: &Directory, mounts: Vec<VolumeMou
 fn files(context: &Context<'_>, redis: &[SecretFile]) -> (Vec<Volume>, Vec<VolumeMount>) {
     let own = context.names().token_keys();
     let keys = context.spec.token_keys.secret_ref.as_ref().map_or(own, |secret| secret.name.clone());
-    let mut volumes = vec![Volume {
-        name: "token-keys".to_owned(),
-        secret: Some(SecretVolumeSource { secret_name: Some(keys), ..SecretVolumeSource::default() }),
-        ..Volume::default()
-    }];
+    let mut volumes = vec![secret("token-keys", keys)];
     let mut mounts = vec![mount("token-keys", TOKEN_KEYS)];
+    if let Some(keys) = &context.spec.rooms.join_keys {
+        volumes.push(secret("join-keys", keys.secret_ref.name.clone()));
+        mounts.push(mount("join-keys", JOIN_KEYS));
+    }
     if !redis.is_empty() {
         volumes.push(Volume { name: "redis".to_owned(), projected: Some(projected(redis)), ..Volume::default() });
         mounts.push(mount("redis", REDIS_FILES));
@@ -113,6 +113,12 @@ fn files(context: &Context<'_>, redis: &[SecretFile]) -> (Vec<Volume>, Vec<Volum
         mounts.push(mount("addresses", ADDRESSES));
     }
     (volumes, mounts)
+}
+
+/// A volume with all that a Secret holds.
+fn secret(volume: &str, name: String) -> Volume {
+    let secret = SecretVolumeSource { secret_name: Some(name), ..SecretVolumeSource::default() };
+    Volume { name: volume.to_owned(), secret: Some(secret), ..Volume::default() }
 }
 
 fn projected(files: &[SecretFile]) -> ProjectedVolumeSource {

@@ -160,6 +160,19 @@ fn a_certificate_for_clients_and_no_balance() {
 }
 
 #[test]
+fn rooms_of_an_application() {
+    snapshot(
+        "application",
+        json!({
+            "rooms": {
+                "access": "Token", "openNames": "Enabled",
+                "joinKeys": { "secretRef": { "name": "join-keys" }, "audience": "$(chat)", "issuer": "https://app.example" }
+            },
+        }),
+    );
+}
+
+#[test]
 fn an_external_redis_by_url() {
     snapshot(
         "external",
