@@ -61,7 +61,7 @@ fn an_event_is_numbered_with_the_messages_for_everyone() {
         let (mine, theirs, line) = it.send(&json!({"type": "send", "kind": "move", "data": {"x": [1, null]}, "id": 7}));
         let expected =
             json!({"type": "event", "from": "ana", "kind": "move", "data": {"x": [1, null]}, "seq": 2, "id": 7});
-        assert_eq!(mine.into_iter().map(timeless).collect::<Vec<_>>(), [expected.clone()]);
+        assert_eq!(mine.into_iter().map(timeless).collect::<Vec<_>>(), std::slice::from_ref(&expected));
         assert_eq!(theirs.into_iter().map(timeless).collect::<Vec<_>>(), [expected]);
         assert_eq!(line, "EVENT ana move {\"x\":[1,null]}\n");
         assert_eq!(it.send(&json!({"type": "say", "text": "three"})).1[0]["seq"], 3);

@@ -410,7 +410,6 @@ fn expected(event: &Event<'_>) -> String {
         Event::Message { from, text, .. } => {
             format!("MSG: {:?} says {:?};", from.as_str(), text.replace('\n', "\u{2424}"))
         }
-        Event::Custom(_) => String::new(),
         Event::Entered { name } => format!("ENTERED: {name};"),
         Event::Exited { name, reason } => format!("EXITED: {name} {};", reason.as_str()),
         Event::Away { name } => format!("AWAY: {name};"),
@@ -420,7 +419,7 @@ fn expected(event: &Event<'_>) -> String {
         Event::Missed { count } => format!("MISSED: {};", count.map_or("?".to_owned(), |count| count.to_string())),
         Event::Redirect { room, tcp, .. } => format!("REDIRECT: {tcp} {room};"),
         Event::Pong => "PONG: ;".to_owned(),
-        Event::Help => String::new(),
+        Event::Custom(_) | Event::Help => String::new(),
         Event::Error { code, .. } => format!("ERR: {code};"),
         Event::Bye { code } => format!("BYE: {};", code.map_or("quit", ErrorCode::as_str)),
     }
