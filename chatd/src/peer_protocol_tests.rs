@@ -104,6 +104,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         Command::Leave,
         Command::Quit,
         Command::Send(Box::new(outgoing)),
+        Command::Set { data: Some("1".into()) },
     ];
     let session = SessionRef { boot: crate::protocol::PodBoot(7), relay };
     let answers = Some(Answers { session, number: 1, id: Some(2) });
@@ -120,6 +121,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
             at: 4,
             answers,
         },
+        RoomEvent::Set { name, presence: Some("3".into()), answers },
     ];
     events.extend(exits.map(|reason| RoomEvent::Exited(name, reason)));
     let ring = events.into_iter().map(|event| RingItem { position: 1, event, time: 2 }).collect();
@@ -133,6 +135,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         holder: Some(session),
         processed: 6,
         delivered,
+        presence: Some("2".into()),
     });
     let (ownership, record) = (owner(room).ownership, vec![1, 2, 3]);
     let snapshot =
@@ -181,7 +184,7 @@ fn the_bytes_of_frames_change_with_the_version_alone() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(
         (crate::peer::handshake::OLDEST_VERSION, bytes.len(), format!("{sum:016x}").as_str()),
-        (3, 2907, "ed0e57079e3ad97c")
+        (3, 2972, "5ebaba0bb5385a8b")
     );
 }
 

@@ -28,7 +28,7 @@ impl Hub {
                 let entry = Entry::Resume { token: token.into_owned(), heard };
                 self.enter(time, asked, room, entry, on_wrong_pod);
             }
-            Command::Say { .. } | Command::Send(_) | Command::Who | Command::Leave => {
+            Command::Say { .. } | Command::Send(_) | Command::Set { .. } | Command::Who | Command::Leave => {
                 self.refuse(asked, ErrorCode::NotInRoom);
             }
             Command::Ping => self.say(id, asked.id, &Event::Pong),
@@ -109,6 +109,7 @@ impl Hub {
         match command {
             Ok(Command::Say { text }) => self.say_in_room(time, index, seat, asked, &text),
             Ok(Command::Send(event)) => self.send_in_room(time, index, seat, asked, &event),
+            Ok(Command::Set { data }) => self.set_in_room(time, index, seat, asked, data.as_deref()),
             Ok(Command::Who) => {
                 let players = owned.room.players();
                 let max_players = self.context.settings.max_players;

@@ -9,7 +9,7 @@ use super::request::Asked;
 use super::sessions::Sessions;
 use crate::ids::{Reach, RoomIndex, SessionId, SessionRef, Time};
 use crate::peer_protocol::Delivery;
-use crate::protocol::{Custom, Event, Outgoing, PlayerName, SeatId};
+use crate::protocol::{Custom, Event, Outgoing, PlayerName, SeatId, check_presence};
 use crate::room::{Room, SeatState};
 
 /// A volatile event is dropped for a reader for whom more than this part of its queue waits: long before the queue is full.
@@ -66,6 +66,31 @@ impl Hub {
         let reached = encoder.pass_on(&owned.room, sessions, remote_members, context, passing);
         let reached = to.map(|_| &reached[..]);
         self.reply(asked, &Event::Custom(Custom { reached, ..custom }));
+    }
+}
+
+impl Hub {
+    /// Tells everyone what a player says of itself; the player gets that as its reply.
+    pub(super) fn set_in_room(
+        &mut self,
+        time: Time,
+        index: RoomIndex,
+        seat: SeatId,
+        asked: Asked,
+        presence: Option<&str>,
+    ) {
+        if let (Reach::Remote(_), Some(Err(code))) = (asked.by, presence.map(check_presence)) {
+            return self.refuse(asked, code);
+        }
+        let answers = self.answers(asked);
+        let limits = self.context.settings.ring;
+        let set = self.rooms.get_mut(index).and_then(|it| it.room.set(seat, presence, answers, time.now, limits));
+        let Some((name, grown)) = set else {
+            return;
+        };
+        self.ring_has_grown(grown);
+        let event = Event::Player { name, presence };
+        self.broadcast(index, Broadcast { event: &event, except: None, sender: Some((seat, asked)) });
     }
 }
 

@@ -15,6 +15,8 @@ mod tests;
 
 /// The data of an event is at most this many bytes, as its sender wrote it.
 pub const MAX_DATA: usize = 4_000;
+/// What a player says of itself with SET is at most this many bytes.
+pub const MAX_PRESENCE: usize = 512;
 /// Arrays and objects in the data stand in each other at most so deep: not every reader of JSON bears more.
 pub const MAX_DEPTH: usize = 32;
 /// The longest kind.
@@ -157,6 +159,11 @@ pub fn check_data(data: &str) -> Result<(), ErrorCode> {
     let mut reader = serde_json::Deserializer::from_str(data);
     let read = Check { levels: MAX_DEPTH }.deserialize(&mut reader);
     read.and_then(|()| reader.end()).map_err(|_| ErrorCode::BadCommand)
+}
+
+/// [`check_data`] for what a player says of itself.
+pub fn check_presence(data: &str) -> Result<(), ErrorCode> {
+    if data.len() > MAX_PRESENCE { Err(ErrorCode::LineTooLong) } else { check_data(data) }
 }
 
 /// Reads a value and keeps nothing of it.

@@ -35,12 +35,14 @@ impl ExitReason {
 }
 
 /// A player as the others see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlayerView {
     /// As the player joined.
     pub name: PlayerName,
     /// The seat is held after a dropped connection.
     pub away: bool,
+    /// What the player says of itself: JSON.
+    pub presence: Option<Box<str>>,
 }
 
 /// The answer to JOIN and RESUME.
@@ -90,6 +92,8 @@ pub enum Event<'a> {
     Away { name: PlayerName },
     /// Another player took its held seat back.
     Back { name: PlayerName },
+    /// A player says something of itself: JSON; `None`: nothing any more.
+    Player { name: PlayerName, presence: Option<&'a str> },
     /// The answer to WHO.
     Players { players: &'a [PlayerView], max_players: u32 },
     /// The room goes on at another pod.

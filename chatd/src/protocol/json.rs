@@ -8,7 +8,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    Command, ErrorCode, Heard, MAX_PLAYERS, OnWrongPod, Outgoing, PlayerName, RoomId, SeatKey, check_data, text,
+    Command, ErrorCode, Heard, MAX_PLAYERS, OnWrongPod, Outgoing, PlayerName, RoomId, SeatKey, check_data,
+    check_presence, text,
 };
 
 mod write;
@@ -158,6 +159,7 @@ impl<'a> Fields<'a> {
                 on_wrong_pod: self.on_wrong_pod()?,
                 events: true,
             }),
+            "set" => self.presence(),
             "send" => self.outgoing().map(|event| Command::Send(Box::new(event))),
             "create_room" => Ok(Command::CreateRoom),
             "who" => Ok(Command::Who),
@@ -174,6 +176,13 @@ impl<'a> Fields<'a> {
         let data = self.values[Field::Data as usize].map(RawValue::get).ok_or(ErrorCode::BadCommand)?;
         check_data(data)?;
         Ok(Outgoing { kind, data: Cow::Borrowed(data), to: self.to()?, volatile: self.flag(Field::Volatile)? })
+    }
+
+    /// `null` takes back what was set.
+    fn presence(&self) -> Result<Command<'a>, ErrorCode> {
+        let data = self.values[Field::Data as usize].map(RawValue::get).ok_or(ErrorCode::BadCommand)?;
+        check_presence(data)?;
+        Ok(Command::Set { data: (data != "null").then_some(Cow::Borrowed(data)) })
     }
 
     /// Whom an event is to. That they are in the room is not asked here.

@@ -3,6 +3,8 @@
 use super::{Command, Custom, ErrorCode, Event, MAX_LINE, OnWrongPod, PlayerView, SeatKey, text};
 
 #[cfg(test)]
+mod event_tests;
+#[cfg(test)]
 mod tests;
 
 /// What one line (without its LF or CRLF) asks for; `None` for an empty line.
@@ -226,8 +228,8 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
             push_text(from, text.as_bytes(), out);
             out.push(b'\n');
         }
-        // For clients that know of it: `encode_with_events`.
-        Event::Custom(_) => {}
+        // The first is for clients that know of it, `encode_with_events`; for the second lines have no word.
+        Event::Custom(_) | Event::Player { .. } => {}
         Event::Room { room } => line(out, &["ROOM", room.as_str()]),
         Event::Joined(joined) => {
             out.extend_from_slice(b"JOINED ");

@@ -14,7 +14,7 @@ pub mod token;
 
 use std::borrow::Cow;
 
-pub use custom::{Custom, EventKind, MAX_DATA, MAX_DEPTH, Outgoing, check_data};
+pub use custom::{Custom, EventKind, MAX_DATA, MAX_DEPTH, MAX_PRESENCE, Outgoing, check_data, check_presence};
 pub use error::{ErrorCode, close_code};
 pub use event::{Event, ExitReason, Joined, PlayerView};
 pub use names::{Epoch, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline};
@@ -134,6 +134,11 @@ pub enum Command<'a> {
     /// An event of an application. In a box, so that it makes no other command larger.
     #[serde(borrow)]
     Send(Box<Outgoing<'a>>),
+    /// What the player says of itself, until its seat ends: checked JSON; `None`: nothing any more.
+    Set {
+        #[serde(borrow)]
+        data: Option<Cow<'a, str>>,
+    },
 }
 
 /// The last message that a client has of a timeline.
@@ -155,6 +160,7 @@ impl Command<'_> {
     pub fn holds(&self) -> usize {
         match self {
             Command::Say { text } => text.len(),
+            Command::Set { data: Some(data) } => data.len(),
             Command::Send(event) => {
                 let to = event.to.as_ref().map_or(0, |to| to.len() * size_of::<PlayerName>());
                 size_of::<Outgoing<'_>>() + event.data.len() + to
@@ -170,6 +176,7 @@ impl Command<'_> {
                 Command::Resume { room, token: Cow::Owned(token.into_owned()), heard, on_wrong_pod, events }
             }
             Command::Send(event) => Command::Send(Box::new(event.into_owned())),
+            Command::Set { data } => Command::Set { data: data.map(|data| Cow::Owned(data.into_owned())) },
             Command::Say { text } => Command::Say { text: Cow::Owned(text.into_owned()) },
             Command::CreateRoom => Command::CreateRoom,
             Command::Join { room, name, resumable, key, on_wrong_pod, events } => {

@@ -54,6 +54,7 @@ impl Parts {
                 to: self.to.as_deref(),
                 reached: self.to.as_deref(),
             }),
+            Event::Player { name, presence: self.flag.then_some("[ 1 ]") },
             Event::Entered { name },
             Event::Exited { name, reason },
             Event::Away { name },
@@ -99,7 +100,11 @@ pub(super) fn several_lines() -> impl Strategy<Value = String> {
 }
 
 pub(super) fn any_parts() -> impl Strategy<Value = Parts> {
-    let player = (any_name(), any::<bool>()).prop_map(|(name, away)| PlayerView { name, away });
+    let player = (any_name(), any::<bool>()).prop_map(|(name, away)| PlayerView {
+        name,
+        away,
+        presence: away.then(|| "{\"a\": 1}".into()),
+    });
     let who = (any_name(), any_room(), several_lines(), prop::collection::vec(player, 1..9));
     let edge =
         prop_oneof![Just("127.0.0.1:7654".to_owned()), Just("[::1]:80".to_owned()), "[a-z0-9.-]{1,60}:[0-9]{1,5}"];

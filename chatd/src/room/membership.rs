@@ -208,6 +208,7 @@ impl Room {
         self.seats.push(Seat {
             name,
             id: seat,
+            presence: None,
             resumable,
             key,
             state: SeatState::Joining,

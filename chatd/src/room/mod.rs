@@ -59,6 +59,8 @@ pub struct Seat {
     pub name: PlayerName,
     /// Its number, which is never used again.
     pub id: SeatId,
+    /// What the player says of itself: JSON. It is lost with the owner.
+    pub presence: Option<Box<str>>,
     /// The client has a token for it.
     pub resumable: bool,
     /// The join key, with which its player finds it again.
@@ -85,6 +87,7 @@ impl Seat {
         Self {
             name,
             id: recorded.seat,
+            presence: None,
             resumable: true,
             key: recorded.key,
             state: SeatState::Away { until },
@@ -234,7 +237,10 @@ impl Room {
         self.seats
             .iter()
             .filter(|seat| seat.state != SeatState::Joining)
-            .map(|seat| PlayerView { name: seat.name, away: matches!(seat.state, SeatState::Away { .. }) })
+            .map(|seat| {
+                let away = matches!(seat.state, SeatState::Away { .. });
+                PlayerView { name: seat.name, away, presence: seat.presence.clone() }
+            })
             .collect()
     }
 

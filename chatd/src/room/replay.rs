@@ -104,6 +104,22 @@ impl Room {
         Some(Said { from, seq, grown })
     }
 
+    /// Notes what the player of this seat says of itself. Returns the player's name, and by how many bytes
+    /// the ring has grown, or shrunk if negative.
+    pub fn set(
+        &mut self,
+        seat: SeatId,
+        presence: Option<&str>,
+        answers: Option<Answers>,
+        now: u64,
+        limits: RingLimits,
+    ) -> Option<(PlayerName, isize)> {
+        let found = self.seat_mut(seat)?;
+        found.presence = presence.map(Into::into);
+        let (name, presence) = (found.name, found.presence.clone());
+        Some((name, self.record(RoomEvent::Set { name, presence, answers }, now, limits)))
+    }
+
     /// Numbers an event. Returns by how many bytes the ring has grown, or shrunk if negative.
     pub fn record(&mut self, event: RoomEvent, now: u64, limits: RingLimits) -> isize {
         self.position += 1;

@@ -88,6 +88,15 @@ pub enum RoomEvent {
         /// The command that it answers for its sender.
         answers: Option<Answers>,
     },
+    /// What a player says of itself.
+    Set {
+        /// The player's name.
+        name: PlayerName,
+        /// Checked JSON; `None`: nothing any more.
+        presence: Option<Box<str>>,
+        /// The command that it answers for its sender.
+        answers: Option<Answers>,
+    },
 }
 
 impl RoomEvent {
@@ -99,7 +108,9 @@ impl RoomEvent {
     /// The command that it answers for its sender.
     pub fn answers(&self) -> Option<Answers> {
         match self {
-            RoomEvent::Message { answers, .. } | RoomEvent::Custom { answers, .. } => *answers,
+            RoomEvent::Message { answers, .. } | RoomEvent::Custom { answers, .. } | RoomEvent::Set { answers, .. } => {
+                *answers
+            }
             _ => None,
         }
     }
@@ -115,7 +126,7 @@ impl RoomEvent {
     /// Whether it announces that `name` has entered, left or returned.
     pub fn is_about(&self, name: PlayerName) -> bool {
         match self {
-            RoomEvent::Message { .. } | RoomEvent::Custom { .. } => false,
+            RoomEvent::Message { .. } | RoomEvent::Custom { .. } | RoomEvent::Set { .. } => false,
             RoomEvent::Entered(who) | RoomEvent::Exited(who, _) | RoomEvent::Away(who) | RoomEvent::Back(who) => {
                 *who == name
             }
@@ -138,6 +149,7 @@ impl RoomEvent {
                 to: None,
                 reached: None,
             }),
+            RoomEvent::Set { name, presence, .. } => Event::Player { name: *name, presence: presence.as_deref() },
             RoomEvent::Entered(name) => Event::Entered { name: *name },
             RoomEvent::Exited(name, reason) => Event::Exited { name: *name, reason: *reason },
             RoomEvent::Away(name) => Event::Away { name: *name },
@@ -148,6 +160,7 @@ impl RoomEvent {
     fn text_bytes(&self) -> usize {
         match self {
             RoomEvent::Message { text, .. } => text.len(),
+            RoomEvent::Set { presence, .. } => presence.as_ref().map_or(0, |presence| presence.len()),
             RoomEvent::Custom { content, .. } => content.kind.as_str().len() + content.data.len(),
             _ => 0,
         }
@@ -180,7 +193,7 @@ pub struct RingItem {
 pub struct Ring {
     items: VecDeque<RingItem>,
     messages: usize,
-    /// Of the messages.
+    /// Of all events.
     text_bytes: usize,
 }
 
@@ -198,8 +211,9 @@ impl Ring {
         // A player that enters and leaves often must push out no messages.
         if self.items.len() - self.messages > limits.changes()
             && let Some(oldest) = self.items.iter().position(|item| !item.event.is_message())
+            && let Some(item) = self.items.remove(oldest)
         {
-            self.items.remove(oldest);
+            self.text_bytes -= item.event.text_bytes();
         }
         self.expire(now, limits);
         self.bytes().cast_signed() - before.cast_signed()

@@ -29,6 +29,8 @@ pub struct SeatSnapshot {
     pub processed: u64,
     /// How much the last connection received.
     pub delivered: Delivered,
+    /// What the player says of itself.
+    pub presence: Option<Box<str>>,
 }
 
 /// A whole room, with the record that the new owner has to replace.
@@ -116,6 +118,7 @@ impl Room {
                     },
                     holder: seat.holder,
                     processed: seat.processed,
+                    presence: seat.presence.clone(),
                     // A connected member has received every event up to here, and none from the new owner.
                     delivered: if seat.state == SeatState::Live { Delivered::UpTo(self.seq) } else { seat.delivered },
                 })
@@ -137,6 +140,7 @@ impl Room {
         let seats = snapshot.seats.iter().map(|seat| Seat {
             name: seat.name,
             id: seat.seat,
+            presence: seat.presence.clone(),
             resumable: seat.resumable,
             key: seat.key,
             state: match seat.away_for {

@@ -205,3 +205,30 @@ fn a_slow_reader_loses_volatile_events_first() {
         assert_eq!(it.world.hear(it.cat), "EVENT ana v 3\n", "now it reads");
     }
 }
+
+#[test]
+fn what_a_player_says_of_itself_is_told_and_stands_in_the_lists() {
+    for entry in [0, 1] {
+        let mut it = room(entry, "EVENTS");
+        let (mine, theirs, line) = it.send(&json!({"type": "set", "data": {"mood": "fine"}, "id": 4}));
+        let player = json!({"type": "player", "name": "ana", "data": {"mood": "fine"}, "id": 4});
+        assert_eq!((mine, theirs, line.as_str()), (vec![player.clone()], vec![player], ""));
+        let dan = it.world.open_json(entry);
+        let listed = |joined: &Value| joined["players"][0].clone();
+        let joined = join(&mut it.world, dan, &it.id, "dan");
+        assert_eq!(listed(&joined), json!({"name": "ana", "away": false, "data": {"mood": "fine"}}));
+        // It is no message.
+        assert_eq!(joined["seq"], 0);
+        // It moves with the room, and goes with the seat.
+        it.world.drain_to(0, 2);
+        it.world.pass(1_000);
+        it.world.send(dan, &json!({"type": "who"}));
+        let who = it.world.events(dan).into_iter().find(|event| event["type"] == "players").unwrap();
+        assert_eq!(listed(&who)["data"], json!({"mood": "fine"}));
+        it.send(&json!({"type": "set", "data": null}));
+        it.world.send(dan, &json!({"type": "who"}));
+        let told = it.world.events(dan);
+        assert_eq!(told[0], json!({"type": "player", "name": "ana", "data": null}));
+        assert_eq!(listed(&told[1]), json!({"name": "ana", "away": false}));
+    }
+}

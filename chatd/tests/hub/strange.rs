@@ -13,6 +13,7 @@ use crate::world::{World, boot};
 fn seat(name: &str, number: u64, away_for: Option<u64>) -> SeatSnapshot {
     let (name, seat) = (name.parse().unwrap(), SeatId(number));
     SeatSnapshot {
+        presence: None,
         name,
         seat,
         resumable: true,

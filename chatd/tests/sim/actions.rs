@@ -79,7 +79,7 @@ impl Client {
             return;
         }
         if self.json && self.habits.sends && self.habits.rng.chance(25) {
-            return self.send_event(net, expected);
+            return if self.habits.rng.chance(80) { self.send_event(net, expected) } else { self.set(net) };
         }
         match self.rng.below(100) {
             0..60 => self.say(net, expected),
@@ -114,6 +114,12 @@ impl Client {
         let long = if self.rng.chance(3) { self.rng.below(1_500) } else { 0 };
         let text = format!("{}.{}{}", self.number, self.texts, "-".repeat(long));
         self.say_this(net, expected, text);
+    }
+
+    /// Something of itself.
+    fn set(&mut self, net: &mut Net) {
+        let data = "x".repeat(self.habits.rng.below(500));
+        self.command(net, What::Set, "", &serde_json::json!({"type": "set", "data": data}));
     }
 
     /// An event instead of a message: for all, for some, or one that may be lost.

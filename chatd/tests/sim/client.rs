@@ -23,6 +23,7 @@ pub enum What {
     /// An event without a number.
     Send(String),
     Who,
+    Set,
     Ping,
     Help,
     Leave,

@@ -93,6 +93,12 @@ impl Client {
                 self.send_again(net, expected);
             }
             Received::Event { from, text, to, reached } => self.passed(net, expected, id, (&from, &text), to, reached),
+            Received::Player(name) => {
+                let mine = self.seated.as_ref().is_some_and(|(_, own)| *own == name);
+                if mine && front == Some(What::Set) && id == self.pending.front().map(|front| front.id) {
+                    self.reply(net, expected, &What::Set, id);
+                }
+            }
             Received::Presence(_) => {}
             Received::Exited(name) => {
                 if let Some((room, _)) = self.seated.clone()

@@ -24,6 +24,8 @@ pub enum Received {
         to: Option<Vec<String>>,
         reached: Option<Vec<String>>,
     },
+    /// What a player says of itself.
+    Player(String),
     /// ENTERED, AWAY, BACK.
     Presence(String),
     Exited(String),
@@ -48,6 +50,7 @@ impl Received {
             self,
             Self::Message { .. }
                 | Self::Event { .. }
+                | Self::Player(_)
                 | Self::Presence(_)
                 | Self::Exited(_)
                 | Self::Players(_)
@@ -199,6 +202,7 @@ fn from_json(value: &Value) -> Received {
                 other => other,
             }
         }
+        "player" => Received::Player(text("name")),
         "entered" | "away" | "back" => Received::Presence(text("name")),
         "exited" => Received::Exited(text("name")),
         "players" => Received::Players(names()),

@@ -210,6 +210,18 @@ fn an_event_is_taken_as_it_is_written() {
     }
 }
 
+#[test]
+fn what_a_player_says_of_itself_is_short_json() {
+    let set = |data: &str| command(&format!(r#"{{"type":"set","data":{data}}}"#)).map(|command| format!("{command:?}"));
+    let shown = |data: Option<&str>| Ok(format!("{:?}", Command::Set { data: data.map(Cow::Borrowed) }));
+    assert_eq!(set(r#"{"typing": true}"#), shown(Some(r#"{"typing": true}"#)));
+    assert_eq!(set("null"), shown(None));
+    assert!(set(&format!("\"{}\"", "x".repeat(510))).is_ok());
+    assert_eq!(set(&format!("\"{}\"", "x".repeat(511))), Err(ErrorCode::LineTooLong));
+    assert_eq!(set(r#"{"a":1,"a":2}"#), Err(ErrorCode::BadCommand));
+    assert_eq!(command(r#"{"type":"set"}"#), Err(ErrorCode::BadCommand));
+}
+
 /// Opcode and payload of the one whole frame that `frame` is.
 fn unframed(frame: &[u8]) -> (u8, Vec<u8>) {
     assert_eq!(frame[0] & 0xf0, 0x80, "FIN and nothing reserved");
@@ -233,7 +245,14 @@ fn encoded(event: &Event<'_>, id: Option<u64>) -> String {
 }
 
 fn players_json(players: &[PlayerView]) -> Value {
-    players.iter().map(|player| json!({"name": player.name.as_str(), "away": player.away})).collect()
+    let view = |player: &PlayerView| {
+        let mut view = json!({"name": player.name.as_str(), "away": player.away});
+        if let Some(presence) = &player.presence {
+            view["data"] = serde_json::from_str(presence).unwrap();
+        }
+        view
+    };
+    players.iter().map(view).collect()
 }
 
 /// The event as the table of the protocol has it.
@@ -275,6 +294,9 @@ fn expected(event: &Event<'_>) -> Value {
         Event::Exited { name, reason } => json!({"type": "exited", "name": name, "reason": reason.as_str()}),
         Event::Away { name } => json!({"type": "away", "name": name}),
         Event::Back { name } => json!({"type": "back", "name": name}),
+        Event::Player { name, presence } => {
+            json!({"type": "player", "name": name, "data": presence.map(|data| serde_json::from_str::<Value>(data).unwrap())})
+        }
         Event::Players { players, max_players } => {
             json!({"type": "players", "players": players_json(players), "max_players": max_players})
         }

@@ -112,6 +112,12 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
             push_type("back", out);
             push_string("name", name.as_str(), out);
         }
+        Event::Player { name, presence } => {
+            push_type("player", out);
+            push_string("name", name.as_str(), out);
+            push_key("data", out);
+            out.extend_from_slice(presence.unwrap_or("null").as_bytes());
+        }
         Event::Players { players, max_players } => {
             push_type("players", out);
             push_players(players, max_players, out);
@@ -235,6 +241,10 @@ fn push_players(players: &[PlayerView], max_players: u32, out: &mut Vec<u8>) {
         out.extend_from_slice(player.name.as_bytes());
         out.extend_from_slice(b"\",\"away\":");
         push_bool(player.away, out);
+        if let Some(presence) = &player.presence {
+            push_key("data", out);
+            out.extend_from_slice(presence.as_bytes());
+        }
         out.push(b'}');
     }
     out.push(b']');

@@ -7,9 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::testing::{any_name, any_parts, any_room, clean_text};
-use crate::protocol::{
-    Custom, ExitReason, Joined, MAX_DATA, MAX_LINE_FEEDS, MAX_PLAYERS, MAX_TEXT, PlayerName, RoomId, Timeline,
-};
+use crate::protocol::{ExitReason, Joined, MAX_LINE_FEEDS, MAX_PLAYERS, MAX_TEXT, PlayerName, RoomId, Timeline};
 
 const ROOM: &str = "abc12def";
 
@@ -252,7 +250,10 @@ fn name(text: &str) -> PlayerName {
 
 #[test]
 fn every_event_is_written_as_the_protocol_says() {
-    let players = [PlayerView { name: name("alice"), away: false }, PlayerView { name: name("Bob"), away: true }];
+    let players = [
+        PlayerView { name: name("alice"), away: false, presence: None },
+        PlayerView { name: name("Bob"), away: true, presence: Some("1".into()) },
+    ];
     let joined = |token| {
         Event::Joined(Joined {
             room: room(),
@@ -297,48 +298,6 @@ fn every_event_is_written_as_the_protocol_says() {
 }
 
 #[test]
-fn events_are_asked_for_with_join_and_resume() {
-    for (line, wanted) in [
-        ("JOIN abc12def alice EVENTS", true),
-        ("JOIN abc12def alice RELAY EVENTS RESUMABLE", true),
-        ("JOIN abc12def alice events", false),
-        ("RESUME abc12def t0k3n EVENTS", true),
-        ("RESUME abc12def t0k3n RELAY EVENTS", true),
-        ("RESUME abc12def t0k3n", false),
-    ] {
-        match outside(line) {
-            Ok(Command::Join { events, .. } | Command::Resume { events, .. }) => assert_eq!(events, wanted, "{line}"),
-            other => panic!("{line}: {other:?}"),
-        }
-    }
-}
-
-fn event_line(data: &str) -> String {
-    let (from, kind) = (name(&"n".repeat(24)), "k".repeat(32));
-    let custom = Custom { from, kind: &kind, data, seq: None, at: 1, replay: false, to: None, reached: None };
-    let mut out = Vec::new();
-    encode_with_events(&Event::Custom(custom), &mut out);
-    String::from_utf8(out).unwrap()
-}
-
-#[test]
-fn an_event_is_one_line_whatever_its_data_holds() {
-    let (from, kind) = ("n".repeat(24), "k".repeat(32));
-    for (data, expected) in [
-        ("{\"a\":\n\t1,\r\n\"b\":[ ]}", "{\"a\":  1,  \"b\":[ ]}"),
-        ("\"a\\nb\"", "\"a\\nb\""),
-        ("\"\u{9b}31m \u{85}\u{2028}\u{202e}é\"", "\"\\u009b31m \\u0085\\u2028\\u202eé\""),
-    ] {
-        assert_eq!(event_line(data), format!("EVENT {from} {kind} {expected}\n"));
-    }
-    let longest = format!("\"{}\"", "\u{9b}".repeat((MAX_DATA - 2) / 2));
-    assert!(event_line(&longest).len() < 3 * MAX_DATA + 100);
-    let mut others = Vec::new();
-    encode_with_events(&Event::Pong, &mut others);
-    assert_eq!(others, b"PONG\n");
-}
-
-#[test]
 fn help_teaches_every_command_and_is_all_comments() {
     let help = encoded(&Event::Help);
     assert!(help.lines().all(|line| line.starts_with("# ") && line.len() < MAX_LINE));
@@ -365,7 +324,7 @@ fn the_longest_lines_fit() {
     let text = format!("{}{}", "x".repeat(MAX_TEXT - MAX_LINE_FEEDS), "\n".repeat(MAX_LINE_FEEDS));
     let message = encoded(&Event::Message { from: longest, text: &text, seq: 1, at: 1, replay: false });
     assert!(message.len() <= MAX_LINE && message.lines().count() == 1, "{}", message.len());
-    let players = vec![PlayerView { name: longest, away: false }; MAX_PLAYERS as usize];
+    let players = vec![PlayerView { name: longest, away: false, presence: None }; MAX_PLAYERS as usize];
     let joined = encoded(&Event::Joined(Joined {
         room: room(),
         name: longest,
@@ -419,7 +378,7 @@ fn expected(event: &Event<'_>) -> String {
         Event::Missed { count } => format!("MISSED: {};", count.map_or("?".to_owned(), |count| count.to_string())),
         Event::Redirect { room, tcp, .. } => format!("REDIRECT: {tcp} {room};"),
         Event::Pong => "PONG: ;".to_owned(),
-        Event::Custom(_) | Event::Help => String::new(),
+        Event::Help | Event::Custom(_) | Event::Player { .. } => String::new(),
         Event::Error { code, .. } => format!("ERR: {code};"),
         Event::Bye { code } => format!("BYE: {};", code.map_or("quit", ErrorCode::as_str)),
     }
@@ -446,7 +405,7 @@ proptest! {
     fn what_is_encoded_is_what_is_read(parts in any_parts()) {
         for event in parts.events() {
             let lines = encoded(&event);
-            if matches!(event, Event::Custom(_)) {
+            if matches!(event, Event::Custom(_) | Event::Player { .. }) {
                 prop_assert_eq!(lines, "");
                 continue;
             }
@@ -454,16 +413,6 @@ proptest! {
             prop_assert!(lines.split_inclusive('\n').all(|line| line.len() <= MAX_LINE));
             prop_assert_eq!(decode(&lines), expected(&event));
         }
-    }
-
-    #[test]
-    fn an_event_is_read_from_its_line_as_from_its_data(parts in any_parts()) {
-        let line = event_line(&parts.data);
-        let controls = line.chars().filter(|character| character.is_control() && *character != '\u{7f}').count();
-        prop_assert_eq!(controls, 1, "the end alone");
-        let data = line.trim_end_matches('\n').splitn(4, ' ').nth(3).unwrap();
-        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-        prop_assert_eq!(read(data), read(&parts.data));
     }
 
     #[test]

@@ -79,9 +79,11 @@ impl Player {
             Received::Error(code) if ours => self.refused(&code),
             Received::Error(code) => self.error = Some((code, Instant::now())),
             Received::Bye(code) => self.bye(code, id),
-            Received::Event { .. } | Received::Room(_) | Received::Help | Received::Unknown(_) => {
-                self.fail("nobody has asked for that")
-            }
+            Received::Event { .. }
+            | Received::Player(_)
+            | Received::Room(_)
+            | Received::Help
+            | Received::Unknown(_) => self.fail("nobody has asked for that"),
         }
     }
 
