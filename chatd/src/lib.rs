@@ -17,6 +17,7 @@ pub mod healthcheck;
 mod heap;
 pub mod hub;
 pub mod ids;
+pub mod join_token;
 pub mod lease;
 pub mod limits;
 pub mod logging;

@@ -47,11 +47,19 @@ pub enum ErrorCode {
     TooManyFromAddress,
     /// All connections together hold too much, and this one the most.
     Overloaded,
+    /// A join token is needed.
+    AuthRequired,
+    /// The join token is not accepted.
+    AuthInvalid,
+    /// The join token has expired.
+    AuthExpired,
+    /// The join token does not allow it.
+    Forbidden,
 }
 
 impl ErrorCode {
     /// Every code, in the order of the protocol's table.
-    pub const ALL: [ErrorCode; 22] = [
+    pub const ALL: [ErrorCode; 26] = [
         ErrorCode::BadCommand,
         ErrorCode::BadRoom,
         ErrorCode::BadName,
@@ -61,6 +69,10 @@ impl ErrorCode {
         ErrorCode::RoomFull,
         ErrorCode::NameTaken,
         ErrorCode::BadToken,
+        ErrorCode::AuthRequired,
+        ErrorCode::AuthInvalid,
+        ErrorCode::AuthExpired,
+        ErrorCode::Forbidden,
         ErrorCode::AlreadyInRoom,
         ErrorCode::NotInRoom,
         ErrorCode::RateLimited,
@@ -88,6 +100,10 @@ impl ErrorCode {
             ErrorCode::RoomFull => "room_full",
             ErrorCode::NameTaken => "name_taken",
             ErrorCode::BadToken => "bad_token",
+            ErrorCode::AuthRequired => "auth_required",
+            ErrorCode::AuthInvalid => "auth_invalid",
+            ErrorCode::AuthExpired => "auth_expired",
+            ErrorCode::Forbidden => "forbidden",
             ErrorCode::AlreadyInRoom => "already_in_room",
             ErrorCode::NotInRoom => "not_in_room",
             ErrorCode::RateLimited => "rate_limited",
@@ -118,6 +134,10 @@ impl ErrorCode {
             ErrorCode::RoomFull => "The room is full.",
             ErrorCode::NameTaken => "Someone in the room has this name, or one that looks like it.",
             ErrorCode::BadToken => "The token does not fit a seat of this room, or the seat has ended; use JOIN.",
+            ErrorCode::AuthRequired => "This room needs a join token; the application gives one out.",
+            ErrorCode::AuthInvalid => "The join token is not accepted.",
+            ErrorCode::AuthExpired => "The join token has expired; get a new one.",
+            ErrorCode::Forbidden => "The join token does not allow this.",
             ErrorCode::AlreadyInRoom => "You are in a room; LEAVE first.",
             ErrorCode::NotInRoom => "You are not in a room; JOIN one first.",
             ErrorCode::RateLimited => "Too fast; wait a little. This command was not carried out.",
@@ -137,7 +157,7 @@ impl ErrorCode {
 
 /// The WebSocket close code that goes with `BYE <code>`; `None` is `BYE quit`.
 ///
-/// 1000 to 1013 are registered with IANA ("WebSocket Close Code Number Registry"), 4001 is private to this protocol.
+/// 1000 to 1013 are registered with IANA ("WebSocket Close Code Number Registry"), 4001 and 4002 are private to this protocol.
 pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
     let Some(code) = bye else {
         return 1000;
@@ -152,6 +172,9 @@ pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
         | ErrorCode::RoomFull
         | ErrorCode::NameTaken
         | ErrorCode::BadToken
+        | ErrorCode::AuthRequired
+        | ErrorCode::AuthInvalid
+        | ErrorCode::Forbidden
         | ErrorCode::AlreadyInRoom
         | ErrorCode::NotInRoom
         | ErrorCode::RateLimited
@@ -168,6 +191,8 @@ pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
         | ErrorCode::Unavailable => 1013,
         // Do not come back by yourself.
         ErrorCode::Replaced => 4001,
+        // Come back with another join token.
+        ErrorCode::AuthExpired => 4002,
     }
 }
 
@@ -190,7 +215,7 @@ mod tests {
             assert!(code.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
             assert!(code.sentence().ends_with('.') && code.sentence().is_ascii(), "{code}");
         }
-        assert_eq!(seen.len(), 44);
+        assert_eq!(seen.len(), 52);
     }
 
     #[test]
@@ -208,6 +233,8 @@ mod tests {
             (Some(ErrorCode::TooManyRooms), 1013),
             (Some(ErrorCode::Unavailable), 1013),
             (Some(ErrorCode::Replaced), 4001),
+            (Some(ErrorCode::Forbidden), 1008),
+            (Some(ErrorCode::AuthExpired), 4002),
         ] {
             assert_eq!(close_code(code), expected, "{code:?}");
         }
