@@ -6,6 +6,7 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use crate::directory::NoAnswer;
+use crate::join_token::Failure;
 use crate::protocol::ErrorCode;
 
 /// Results of a JOIN or RESUME: 0 is joined, then the error codes in the order of [`ErrorCode::ALL`].
@@ -71,6 +72,8 @@ summed! {
         pub bytes_out: u64,
         /// Results of JOIN and RESUME in this shard's rooms and of its sessions; see [`Counters::joined`].
         pub joins: [u64; JOIN_RESULTS],
+        /// Checks of join tokens, in the order of [`Failure::RESULTS`].
+        pub join_tokens: [u64; Failure::RESULTS.len()],
         /// From each of these commands to its answer.
         pub join_time: Histogram,
         /// Joins that resumed a seat.

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 
 use crate::counters::{Counters, DirectoryCounters, Gauges, join_results};
 use crate::directory::NoAnswer;
+use crate::join_token::Failure;
 use crate::lease::DirectoryState;
 use crate::peer::handshake::REASONS;
 use crate::process::Process;
@@ -182,6 +183,7 @@ impl Writer<'_> {
             bytes_in,
             bytes_out,
             joins,
+            join_tokens,
             join_time,
             resumed,
             errors,
@@ -258,6 +260,8 @@ impl Writer<'_> {
             "result",
             join_results().zip(*joins),
         )?;
+        let help = "Checks of join tokens, at the pod of the client and at the room's owner, by result: ok, or the check that failed";
+        self.counters("chatd_join_tokens", help, "result", Failure::RESULTS.into_iter().zip(*join_tokens))?;
         let help = "From a JOIN or RESUME to its answer, at the pod that decided it; for a room of another pod, that is the owner";
         self.histogram("chatd_join_seconds", help, join_time)?;
         self.counter("chatd_resumes", "Joins that resumed a seat", *resumed)?;

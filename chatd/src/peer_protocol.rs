@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::RelayId;
+use crate::join_token::SeatAuth;
 use crate::protocol::{
     Command, Encoding, ErrorCode, Heard, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline,
 };
@@ -36,7 +37,15 @@ pub struct Attach {
 pub enum After {
     /// Seated. `joined`: the bytes are JOINED and all that goes with it. If not, they say what an attach has changed, and what was
     /// missed follows.
-    Admitted { name: PlayerName, seat: SeatId, resumable: bool, key: Option<SeatKey>, timeline: Timeline, joined: bool },
+    Admitted {
+        name: PlayerName,
+        seat: SeatId,
+        resumable: bool,
+        key: Option<SeatKey>,
+        auth: Option<SeatAuth>,
+        timeline: Timeline,
+        joined: bool,
+    },
     /// The replay after an attach is over. Commands up to `processed` were carried out, `None`: unknown (another timeline).
     CaughtUp { processed: Option<u64> },
     /// No longer in the room, or never was; the connection stays. `miss`: it counts as one (docs/protocol.md, Limits).

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::ids::SessionRef;
+use crate::join_token::{Role, Subject};
 use crate::protocol::{ExitReason, OnWrongPod, Outgoing};
 use crate::room::{Answers, Content, Delivered, RingItem, RoomEvent, SeatSnapshot};
 
@@ -18,7 +19,8 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
     let (timeline, seat) = (Timeline(3), SeatId(4));
     let name: PlayerName = "alice".parse().unwrap();
     let (encoding, key) = (Encoding::Json, SeatKey::new(room, name, &"k".repeat(22)).ok());
-    let member = Membership { name, seat, resumable: true, key, timeline, position: 5, seq: 6 };
+    let auth = Some(SeatAuth { sub: Subject::new(room, "user-1"), expires: 7, role: Role::Viewer });
+    let member = Membership { name, seat, resumable: true, key, auth, timeline, position: 5, seq: 6 };
     let attach = Attach { encoding, member, moved: true };
     let snapshot = Snapshot {
         ownership,
@@ -95,7 +97,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
     let outgoing = Outgoing { kind, data: "[1]".into(), to: Some(vec![name]), volatile: true };
     let commands = [
         Command::CreateRoom,
-        Command::Join { room, name, resumable: true, key, on_wrong_pod, events: true },
+        Command::Join { room, name, resumable: true, key, auth: Some("a.b.c".into()), on_wrong_pod, events: true },
         Command::Resume { room, token: "token".into(), heard, on_wrong_pod: Some(OnWrongPod::Redirect), events: false },
         Command::Say { text: "hi".into() },
         Command::Who,
@@ -105,6 +107,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         Command::Quit,
         Command::Send(Box::new(outgoing)),
         Command::Set { data: Some("1".into()) },
+        Command::Refresh { auth: "a.b.c".into() },
     ];
     let session = SessionRef { boot: crate::protocol::PodBoot(7), relay };
     let answers = Some(Answers { session, number: 1, id: Some(2) });
@@ -125,12 +128,14 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
     ];
     events.extend(exits.map(|reason| RoomEvent::Exited(name, reason)));
     let ring = events.into_iter().map(|event| RingItem { position: 1, event, time: 2 }).collect();
+    let auth = Some(SeatAuth { sub: Subject::new(room, "user-1"), expires: u64::MAX, role: Role::Moderator });
     let states = [Delivered::UpTo(1), Delivered::Nothing, Delivered::Unknown(2)];
     let seats = states.map(|delivered| SeatSnapshot {
         name,
         seat,
         resumable: true,
         key,
+        auth,
         away_for: Some(5),
         holder: Some(session),
         processed: 6,
@@ -142,7 +147,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         Snapshot { ownership, record, timeline, forked_from: None, seq: 1, position: 2, seats: seats.to_vec(), ring };
     let disconnects = [Disconnect::Lost, Disconnect::GoingAway, Disconnect::Slow, Disconnect::Moved, Disconnect::Limit];
     let after = [
-        After::Admitted { name, seat, resumable: true, key, timeline, joined: true },
+        After::Admitted { name, seat, resumable: true, key, auth, timeline, joined: true },
         After::CaughtUp { processed: Some(1) },
         After::Outside { miss: true },
         After::Close { code: Some(ErrorCode::Moved) },
@@ -184,7 +189,7 @@ fn the_bytes_of_frames_change_with_the_version_alone() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(
         (crate::peer::handshake::OLDEST_VERSION, bytes.len(), format!("{sum:016x}").as_str()),
-        (3, 2972, "5ebaba0bb5385a8b")
+        (3, 3284, "66761a48f5a06d64")
     );
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::join_token::{Places, SeatAuth};
 use crate::protocol::{Epoch, Ownership, PlayerName, PodBoot, SeatId, SeatKey};
 
 /// A pod as owner of a room: its identity and its addresses.
@@ -36,6 +37,9 @@ pub struct RecordedSeat {
     /// What the key is known by with which its player finds it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<SeatKey>,
+    /// Of the join token that it was taken with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<SeatAuth>,
 }
 
 /// A pod that had the room, as long as it may not have heard that it has not any more: the next owner goes on telling it, should
@@ -176,9 +180,12 @@ impl Record {
     /// what goes beyond `most`, should other pods allow more players than this one.
     pub fn held_seats(&self, most: u32) -> Vec<(PlayerName, RecordedSeat)> {
         let mut held: Vec<(PlayerName, RecordedSeat)> = Vec::new();
+        let mut places = Places::new(most);
         for (name, seat) in self.seats().filter(|(_, seat)| seat.hold) {
-            let twice = held.iter().any(|(other, held)| *other == name || held.seat == seat.seat);
-            if !twice && held.len() < most as usize {
+            let sub = |seat: &RecordedSeat| seat.auth.map(|auth| auth.sub);
+            let same = |held: &RecordedSeat| held.seat == seat.seat || (sub(held).is_some() && sub(held) == sub(&seat));
+            let twice = held.iter().any(|(other, held)| *other == name || same(held));
+            if !twice && places.take(seat.auth) {
                 held.push((name, seat));
             }
         }
@@ -187,7 +194,8 @@ impl Record {
 
     /// The seats whose JOIN may not have been answered: nobody holds them, but who knows its number was answered.
     pub fn unanswered_seats(&self, most: u32) -> Vec<(PlayerName, RecordedSeat)> {
-        self.seats().filter(|(_, seat)| seat.joining).take(most as usize).collect()
+        let mut places = Places::new(most);
+        self.seats().filter(|(_, seat)| seat.joining && places.take(seat.auth)).collect()
     }
 
     /// The names of all seats that can be read.
@@ -253,7 +261,7 @@ mod tests {
             web: "h:8081".into(),
             peer: "h:7755".into(),
         };
-        let seat = RecordedSeat { seat: SeatId(5), hold: true, joining: false, key: None };
+        let seat = RecordedSeat { seat: SeatId(5), hold: true, joining: false, key: None, auth: None };
         let record = Record::new(&owner, std::iter::once(("alice".parse().unwrap(), seat)));
         let mut later: serde_json::Value = serde_json::from_slice(&record.to_bytes()).unwrap();
         later["topic"] = serde_json::json!({"text": "x"});
@@ -270,7 +278,7 @@ mod tests {
             web: "h:8081".into(),
             peer: "h:7755".into(),
         };
-        let seat = |number| RecordedSeat { seat: SeatId(number), hold: true, joining: false, key: None };
+        let seat = |number| RecordedSeat { seat: SeatId(number), hold: true, joining: false, key: None, auth: None };
         let names = ["花子", "alice", "d'Arc", "Анна"];
         let seats = names.iter().zip(1..).map(|(name, number)| (name.parse().unwrap(), seat(number)));
         let record = Record::parse(&Record::new(&owner, seats).to_bytes()).unwrap();

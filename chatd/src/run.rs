@@ -21,7 +21,7 @@ use crate::connection_limit::ConnectionLimit;
 use crate::directory::any::AnyDirectory;
 use crate::directory::memory::MemoryDirectory;
 use crate::directory::redis::{RedisDirectory, RedisSettings, RedisSettingsError, SecretsError};
-use crate::files::{FileError, KeyWatch, ReloadFailures, Watcher, read_addresses};
+use crate::files::{FileError, JoinKeyWatch, KeyWatch, ReloadFailures, Watcher, read_addresses};
 use crate::hub::{BalanceLimits, HubLimits, HubSettings, Loads, RoomSlots, Rules};
 use crate::lease::LeaseIdentity;
 use crate::limits::SharedLimits;
@@ -66,6 +66,8 @@ pub enum StartError {
     KeyFile(FileError),
     #[error("--token-key-file: {0}")]
     Key(#[from] KeyError),
+    #[error("--join-keys-file: {0}")]
+    JoinKeys(FileError),
     #[error("--advertise-file: {0}")]
     AdvertiseFile(FileError),
     #[error("{0}")]
@@ -129,6 +131,8 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
         }
     };
     let keys = Arc::new(keys);
+    let join_watch = JoinKeyWatch::start(&settings.join, failures.clone()).map_err(StartError::JoinKeys)?;
+    let join_keys = join_watch.as_ref().map(JoinKeyWatch::current);
     let advertise_file = settings.advertise.file.as_deref();
     let addresses =
         advertise_file.map(|path| Watcher::start_or(path, read_addresses, HashMap::new(), failures.clone()));
@@ -152,6 +156,7 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
         settings: HubSettings { shard: index, ..hub.clone() },
         me: me.owner.clone(),
         keys: keys.clone(),
+        join_keys: join_keys.clone(),
         seed,
         advertised: advertised.clone(),
         mailbox,
@@ -196,6 +201,7 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
         threads,
         mail,
         keys: key_watch,
+        join_keys: join_watch,
         advertised: addresses,
         drain_deadline: settings.drain_deadline,
         // A single pod: a load balancer has no other pod to switch to.
@@ -338,6 +344,7 @@ fn hub_settings(settings: &Settings, shards: usize) -> HubSettings {
         // A room is on one thread: it may have all that one room may.
         ring_total: (limits.replay_pod_bytes / shards).max(ring.most()),
         tcp_on_wrong_pod: settings.tcp_on_wrong_pod,
+        access: settings.join.access,
         shard: 0,
         shards,
         // All rooms that the pod may have can be taken over on one thread.

@@ -322,7 +322,7 @@ mod tests {
             web: address.clone(),
             peer: address,
         };
-        let seat = RecordedSeat { seat: crate::protocol::SeatId(4), hold: true, joining: false, key: None };
+        let seat = RecordedSeat { seat: crate::protocol::SeatId(4), hold: true, joining: false, key: None, auth: None };
         let record = Record::new(&owner, [("alice".parse().unwrap(), seat)].into_iter()).to_bytes();
         let lease = Bytes::from(r#"{"uid":"u","boot":"0000000000000001","addr":"a","peer":"p","web":"w","rooms":5}"#);
         let mut stub = Stub { rooms: 1, ..Stub::default() };

@@ -75,23 +75,8 @@ pub fn read_keys(path: &Path) -> Result<Vec<Key>, FileError> {
     if !path.is_dir() {
         return Ok(vec![read(path, ONLY)?]);
     }
-    let mut ids = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(|error| FileError::io(path, &error))? {
-        let name = entry.map_err(|error| FileError::io(path, &error))?.file_name();
-        let Some(name) = name.to_str() else {
-            return Err(FileError::wrong(path, "has a file whose name is not UTF-8"));
-        };
-        if name.starts_with('.') || path.join(name).is_dir() {
-            continue;
-        }
-        ids.push(name.to_owned());
-        if ids.len() > MAX_KEYS {
-            return Err(FileError::wrong(path, format!("holds more than {MAX_KEYS} keys: remove old ones")));
-        }
-    }
-    ids.sort_unstable();
-    let mut keys = Vec::with_capacity(ids.len());
-    for id in &ids {
+    let mut keys = Vec::new();
+    for id in &names(path)? {
         match read(&path.join(id), id) {
             // Taken out since the listing; a mount's swap leaves a symlink to nothing for a moment.
             Err(FileError::Missing { .. }) => {}
@@ -102,6 +87,26 @@ pub fn read_keys(path: &Path) -> Result<Vec<Key>, FileError> {
         return Err(FileError::wrong(path, "holds no key: add a file with 32 random bytes in base64, named by its id"));
     }
     Ok(keys)
+}
+
+/// The names of a directory's files, ascending bytewise, without those that start with a dot.
+pub(super) fn names(path: &Path) -> Result<Vec<String>, FileError> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|error| FileError::io(path, &error))? {
+        let name = entry.map_err(|error| FileError::io(path, &error))?.file_name();
+        let Some(name) = name.to_str() else {
+            return Err(FileError::wrong(path, "has a file whose name is not UTF-8"));
+        };
+        if name.starts_with('.') || path.join(name).is_dir() {
+            continue;
+        }
+        names.push(name.to_owned());
+        if names.len() > MAX_KEYS {
+            return Err(FileError::wrong(path, format!("holds more than {MAX_KEYS} keys: remove old ones")));
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Since when each key has been loaded, and so which one signs. Pure: times are milliseconds of any clock that only rises.

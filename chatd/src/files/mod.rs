@@ -5,6 +5,7 @@
 //! stays in use.
 
 mod addresses;
+mod join_keys;
 mod keys;
 
 use std::io::Read;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use addresses::read_addresses;
+pub use join_keys::{JoinKeyWatch, read_join_keys};
 pub use keys::{Key, KeySchedule, KeyWatch, LoadedKeys, RIPE_AFTER, read_keys};
 
 /// How often a file is read again.

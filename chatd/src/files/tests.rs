@@ -156,6 +156,41 @@ fn keys_are_read_from_a_file_or_a_directory() {
     assert!(read_keys(&mount).unwrap_err().to_string().contains("more than"));
 }
 
+#[test]
+fn join_keys_are_read_again_and_a_broken_file_changes_nothing() {
+    const ONE: &str =
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"one"}]}"#;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.json");
+    assert!(matches!(read_join_keys(&path), Err(FileError::Missing { .. })));
+    fs::write(&path, ONE).unwrap();
+    run(async {
+        let failures = ReloadFailures::default();
+        let mut watcher = Watcher::start(&path, read_join_keys, failures.clone()).unwrap();
+        let first = watcher.current().clone();
+        for wrong in ["", "{\"keys\":[]}", &ONE.replace("11qY", "11q"), &ONE.replace("\"kid\"", "\"d\":\"x\",\"kid\"")]
+        {
+            fs::write(&path, wrong).unwrap();
+            assert!(!watcher.look().await, "{wrong}");
+            assert_eq!(watcher.current(), &first);
+        }
+        assert_eq!(failures.count(), 4);
+        fs::write(&path, ONE.replace("one", "two")).unwrap();
+        assert!(watcher.look().await);
+        assert_ne!(watcher.current(), &first);
+    });
+    let mount = directory.path().join("mount");
+    fs::create_dir(&mount).unwrap();
+    assert!(read_join_keys(&mount).unwrap_err().to_string().contains("no key"));
+    mount_secret(&mount, "1", &[("b.pem", &key_text("b")), ("a", &key_text("a"))]);
+    assert_eq!(format!("{:?}", read_join_keys(&mount).unwrap()), r#"["a", "b"]"#);
+    symlink("..data/gone", mount.join("gone")).unwrap();
+    assert_eq!(read_join_keys(&mount).unwrap().count(), 2);
+    fs::write(mount.join("short"), "c2hvcnQ=").unwrap();
+    let error = read_join_keys(&mount).unwrap_err().to_string();
+    assert!(error.contains("short") && !error.contains("c2hvcnQ"), "{error}");
+}
+
 const RIPE: u64 = RIPE_AFTER.as_millis() as u64;
 /// 2026-11-28, 12:00 UTC.
 const NOW: jiff::Timestamp = jiff::Timestamp::constant(1_795_867_200, 0);

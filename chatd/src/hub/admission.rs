@@ -10,9 +10,11 @@ use crate::protocol::{ErrorCode, Event, SeatId};
 use crate::room::{Join, Newcomer, ReplayPlan, RoomEvent, Seat, Welcome};
 
 /// A client that asks for a new seat.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Joining {
     pub who: Newcomer,
+    /// The join token that `who` was made of, should the room move before the answer.
+    pub auth: Option<Box<str>>,
     /// A JOIN that the counters count, not an attach.
     pub counts: bool,
     /// When the request came (ms).
@@ -22,10 +24,22 @@ pub struct Joining {
 impl Hub {
     /// Serves a JOIN or RESUME at the room's owner, of a local client or a relayed one.
     pub(super) fn admit(&mut self, time: Time, index: RoomIndex, asked: Asked, entry: &Entry, since: u64) {
+        let Some(room) = self.rooms.get(index).map(|owned| owned.room.id) else {
+            return;
+        };
+        // Once more, by this pod's own keys, whatever the entry pod has found.
+        let grant = match self.check_entry(time, room, entry, matches!(asked.by, Reach::Remote(_))) {
+            Ok(grant) => grant,
+            Err(code) => {
+                self.context.counters.joined(Err(code), time.now.saturating_sub(since));
+                return self.refuse_entry(time, asked, code);
+            }
+        };
         match entry {
-            Entry::Join { name, resumable, key: seat_key } => {
-                let who = Newcomer { name: *name, resumable: *resumable, key: *seat_key };
-                self.join(time, index, asked, Joining { who, counts: true, since });
+            Entry::Join { name, resumable, key: seat_key, auth } => {
+                let seat_auth = grant.map(|grant| grant.seat(room));
+                let who = Newcomer { name: *name, resumable: *resumable, key: *seat_key, auth: seat_auth };
+                self.join(time, index, asked, Joining { who, auth: auth.clone(), counts: true, since });
             }
             Entry::Resume { token, heard } => self.resume(time, index, asked, token, *heard, since),
         }
@@ -33,8 +47,8 @@ impl Hub {
 
     /// Takes a new seat, and replies once the record has it; or takes the seat again that has the same join key.
     pub(super) fn join(&mut self, time: Time, index: RoomIndex, asked: Asked, joining: Joining) {
-        let Joining { who, mut counts, since } = joining;
-        let entry = Entry::Join { name: who.name, resumable: who.resumable, key: who.key };
+        let Joining { who, auth, mut counts, since } = joining;
+        let entry = Entry::Join { name: who.name, resumable: who.resumable, key: who.key, auth };
         let (connection, limits) = (self.connection(asked), self.context.settings.seat_limits());
         loop {
             let seat = self.context.new_seat();
@@ -112,10 +126,10 @@ impl Hub {
             return;
         };
         let room = &owned.room;
-        let Some(&Seat { name, resumable, key: seat_key, .. }) = room.seat(seat) else {
+        let Some(&Seat { name, resumable, key: seat_key, auth, .. }) = room.seat(seat) else {
             return;
         };
-        let token = resumable.then(|| self.keys.sign(room.id, name, seat));
+        let token = resumable.then(|| self.authority.keys.sign(room.id, name, seat));
         let limits = self.context.settings.seat_limits();
         let mut bytes = Vec::new();
         let welcome = Welcome { seat, resumed, plan, token: token.as_deref(), limits };
@@ -132,7 +146,7 @@ impl Hub {
                 self.sessions.wake(id);
             }
             Reach::Remote(session) => {
-                let after = After::Admitted { name, seat, resumable, key: seat_key, timeline, joined: true };
+                let after = After::Admitted { name, seat, resumable, key: seat_key, auth, timeline, joined: true };
                 self.remote_members.set_seat(session, Some(seat));
                 // In one frame: a client that has JOINED must not get the replay that belongs to it again.
                 let delivery = Delivery { replies: asked.replies(), place, bytes: bytes.into(), after: Some(after) };
@@ -161,7 +175,11 @@ impl Hub {
 
     /// Refuses a JOIN or RESUME: the session is outside again.
     pub(super) fn refuse_entry(&mut self, time: Time, asked: Asked, code: ErrorCode) {
-        let miss = matches!(code, ErrorCode::RoomNotFound | ErrorCode::BadToken);
+        // Guesses at rooms and at tokens of either kind.
+        let miss = matches!(
+            code,
+            ErrorCode::RoomNotFound | ErrorCode::BadToken | ErrorCode::AuthInvalid | ErrorCode::Forbidden
+        );
         match asked.by {
             Reach::Local(id) => {
                 self.now_outside(time, id);

@@ -104,9 +104,9 @@ impl Hub {
         self.context.counters.messages_out += messages;
         match to {
             Reach::Remote(to) => {
-                let Membership { name, seat, resumable, key, .. } = *member;
+                let Membership { name, seat, resumable, key, auth, .. } = *member;
                 self.remote_members.set_seat(to, Some(seat));
-                let after = After::Admitted { name, seat, resumable, key, timeline, joined: false };
+                let after = After::Admitted { name, seat, resumable, key, auth, timeline, joined: false };
                 // In one frame: a session that has the new timeline knows that the count began again, and that what it missed is unknown.
                 let first = Delivery { replies: None, place: start, bytes: news.into(), after: Some(after) };
                 let missed = events.into_iter().map(|event| Delivery {
@@ -142,9 +142,9 @@ impl Hub {
             session.state = SessionState::Busy;
             session.room = room.map(Into::into).unwrap_or_default();
         }
-        let Membership { name, resumable, key: seat_key, .. } = *member;
-        let who = Newcomer { name, resumable, key: seat_key };
-        self.join(time, index, asked, Joining { who, counts: false, since: time.now });
+        let Membership { name, resumable, key: seat_key, auth, .. } = *member;
+        let who = Newcomer { name, resumable, key: seat_key, auth };
+        self.join(time, index, asked, Joining { who, auth: None, counts: false, since: time.now });
     }
 
     /// Refuses an attach: the session stays outside.

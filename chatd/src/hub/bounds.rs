@@ -104,7 +104,7 @@ fn of_session(session: &Session, limits: HubLimits, bounds: &mut Vec<Bound>) {
 
 /// `clients`: local sessions and remote members of this hub.
 fn of_room(owned: &Owned, settings: &HubSettings, clients: usize, bounds: &mut Vec<Bound>) {
-    let most_players = settings.max_players as usize;
+    let most_players = settings.max_players as usize + crate::join_token::MAX_VIEWERS;
     let comers = clients + most_players;
     bounds.push(("seats", owned.room.seats().len(), most_players));
     bounds.push(("unanswered seats", owned.room.unanswered(), most_players));

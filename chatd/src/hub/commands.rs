@@ -19,16 +19,22 @@ impl Hub {
         }
         match command {
             Command::CreateRoom => self.create(time, asked),
-            Command::Join { room, name, resumable, key, on_wrong_pod, events } => {
+            Command::Join { room, name, resumable, key, auth, on_wrong_pod, events } => {
                 self.hear_events(id, events);
-                self.enter(time, asked, room, Entry::Join { name, resumable, key }, on_wrong_pod);
+                let auth = auth.map(|auth| auth.into_owned().into());
+                self.enter(time, asked, room, Entry::Join { name, resumable, key, auth }, on_wrong_pod);
             }
             Command::Resume { room, token, heard, on_wrong_pod, events } => {
                 self.hear_events(id, events);
                 let entry = Entry::Resume { token: token.into_owned(), heard };
                 self.enter(time, asked, room, entry, on_wrong_pod);
             }
-            Command::Say { .. } | Command::Send(_) | Command::Set { .. } | Command::Who | Command::Leave => {
+            Command::Say { .. }
+            | Command::Send(_)
+            | Command::Set { .. }
+            | Command::Who
+            | Command::Leave
+            | Command::Refresh { .. } => {
                 self.refuse(asked, ErrorCode::NotInRoom);
             }
             Command::Ping => self.say(id, asked.id, &Event::Pong),
@@ -78,12 +84,24 @@ impl Hub {
             self.context.effects.push(Effect::Migrate { session: id, shard });
             return;
         }
+        // Before anything is looked for: to those who may not enter, all rooms are alike.
+        let grant = match self.check_entry(time, room, &entry, true) {
+            Ok(grant) => grant,
+            Err(code) => {
+                self.context.counters.joined(Err(code), 0);
+                return self.refuse_entry(time, asked, code);
+            }
+        };
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
         session.room = room.into();
         let relay = self.relays.next(self.context.settings.shard);
         if let Some(session) = self.sessions.get_mut(id) {
             session.relay = relay;
         }
-        let creates = self.context.settings.open_names && matches!(entry, Entry::Join { .. });
+        let may_create = self.context.settings.open_names || grant.is_some_and(|grant| grant.create.is_some());
+        let creates = may_create && matches!(entry, Entry::Join { .. });
         self.look_for(time, room, Waiter::entering(id, asked.id, entry, time.now).creating(creates));
     }
 
@@ -107,6 +125,9 @@ impl Hub {
             None => return,
         }
         match command {
+            Ok(Command::Say { .. } | Command::Send(_) | Command::Set { .. }) if !owned.room.may_speak(seat) => {
+                self.refuse(asked, ErrorCode::Forbidden)
+            }
             Ok(Command::Say { text }) => self.say_in_room(time, index, seat, asked, &text),
             Ok(Command::Send(event)) => self.send_in_room(time, index, seat, asked, &event),
             Ok(Command::Set { data }) => self.set_in_room(time, index, seat, asked, data.as_deref()),
@@ -118,6 +139,7 @@ impl Hub {
             Ok(Command::Ping) => self.reply(asked, &Event::Pong),
             Ok(Command::Help) => self.reply(asked, &Event::Help),
             Ok(Command::Leave) => self.leave(time, index, seat, asked, false),
+            Ok(Command::Refresh { auth }) => self.refresh(time, index, seat, asked, &auth),
             Ok(Command::Quit) => self.leave(time, index, seat, asked, true),
             Ok(Command::CreateRoom | Command::Join { .. } | Command::Resume { .. }) => {
                 self.refuse(asked, ErrorCode::AlreadyInRoom);

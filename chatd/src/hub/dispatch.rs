@@ -8,6 +8,7 @@ use super::{Advertised, Carried, Effect, Hub, Purpose, RoomView, Timer};
 use crate::counters::Counters;
 use crate::directory::{Answer, NoAnswer};
 use crate::ids::{SessionId, SessionRef, Ticket, Time};
+use crate::join_token::Verifier;
 use crate::lease::{LeaseView, Target};
 use crate::peer_protocol::{Disconnect, Frame};
 use crate::protocol::token::Keyring;
@@ -188,10 +189,13 @@ impl Hub {
         self.finish(time);
     }
 
-    /// Requests the players of a room of this shard; [`Effect::LookedUp`] with `query` is the answer.
-    pub fn look_up(&mut self, time: Time, query: u64, room: RoomId) {
+    /// Requests the players of a room of this shard; [`Effect::LookedUp`] with `query` is the answer. `auth`: the join token that came along.
+    pub fn look_up(&mut self, time: Time, query: u64, room: RoomId, auth: Option<&str>) {
         self.begin(time);
-        self.look_up_for_query(time, query, room);
+        match self.check_look_up(time, room, auth) {
+            Ok(()) => self.look_up_for_query(time, query, room),
+            Err(code) => self.context.effects.push(Effect::LookedUp { query, result: Err(code) }),
+        }
         self.finish(time);
     }
 
@@ -311,7 +315,12 @@ impl Hub {
 
     /// Replaces the keys that sign and verify tokens (a key was rotated).
     pub fn set_keys(&mut self, keys: Arc<Keyring>) {
-        self.keys = keys;
+        self.authority.keys = keys;
+    }
+
+    /// Replaces what verifies join tokens. `None`: none is accepted.
+    pub fn set_join_keys(&mut self, verifier: Option<Arc<Verifier>>) {
+        self.authority.set_join_keys(verifier);
     }
 
     /// Replaces the client addresses of the pods. `None`: the deployment configures none, so that clients are relayed.

@@ -124,7 +124,8 @@ impl Hub {
             Line::TooLong => self.command(time, Asked::here(id, None), Err(ErrorCode::LineTooLong)),
             Line::Whole(line) => {
                 let in_room = self.sessions.get(id).is_some_and(|session| !session.outside());
-                match lines::parse(line, in_room) {
+                let refresh = lines::refresh(line).filter(|_| in_room && self.has_join_token(id));
+                match refresh.or_else(|| lines::parse(line, in_room)) {
                     Some(command) => self.command(time, Asked::here(id, None), command),
                     None => {
                         self.context.counters.commands_in += 1;

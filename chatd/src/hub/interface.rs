@@ -3,6 +3,7 @@
 use super::{Loads, RoomSlots};
 use crate::directory::Request;
 use crate::ids::{SessionId, Ticket};
+use crate::join_token::{Failure, RoomAccess};
 use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PlayerName, PodBoot, RoomId, Timeline};
 use crate::room::{Rate, RingLimits, SeatLimits};
 
@@ -39,6 +40,8 @@ pub struct HubSettings {
     pub ring_total: usize,
     /// For lines. Browsers are always relayed.
     pub tcp_on_wrong_pod: OnWrongPod,
+    /// Who may enter a room (`--room-access`).
+    pub access: RoomAccess,
     /// This hub's number among the pod's `shards`.
     pub shard: usize,
     /// The number of hubs of the pod.
@@ -80,6 +83,7 @@ impl Default for HubSettings {
             ring: RingLimits { messages: 32, bytes: 8 * 1024, age: 90_000 },
             ring_total: 32 * 1024 * 1024,
             tcp_on_wrong_pod: OnWrongPod::Redirect,
+            access: RoomAccess::Link,
             shard: 0,
             shards: 1,
             limits: HubLimits { takeover_notices: 20_000, ..HubLimits::USUAL },
@@ -242,6 +246,8 @@ pub enum Notice {
     UnreadableRecord { room: RoomId },
     /// The lease lapsed: this many rooms pause until their records are verified.
     LeaseLapsed { rooms: usize },
+    /// A join token is not accepted. `unsaid`: others since the last notice.
+    JoinTokenRefused { failure: Failure, unsaid: u64 },
     /// The pod begins, or ends, to move rooms to pods with fewer. `mean`: the rooms of a pod.
     Balance { begins: bool, rooms: u64, mean: u64 },
 }

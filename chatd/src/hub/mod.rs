@@ -49,6 +49,8 @@
 
 mod admission;
 mod attaching;
+mod authority;
+mod authorizing;
 mod bounds;
 mod capacity;
 mod commands;
@@ -90,6 +92,7 @@ use crate::ids::{SessionId, Time};
 use crate::protocol::token::Keyring;
 use crate::record::Owner;
 
+use authority::Authority;
 use context::{Context, Purpose, Timer};
 use migration::{IncomingMoves, Outgoing};
 use placement::Placement;
@@ -113,7 +116,7 @@ pub struct Carried(Session);
 #[derive(Debug)]
 pub struct Hub {
     context: Context,
-    keys: Arc<Keyring>,
+    authority: Authority,
     /// The address of each pod for clients, if the deployment configures them. Without the owner's address the session is relayed.
     advertised: Option<Arc<HashMap<String, Advertised>>>,
     sessions: Sessions,
@@ -139,7 +142,7 @@ impl Hub {
             relays: Relays::new(context.random.random()),
             remote_members: RemoteMembers::new(context.settings.limits.window),
             context,
-            keys,
+            authority: Authority::new(keys),
             advertised: None,
             sessions: Sessions::default(),
             rooms: Rooms::default(),

@@ -40,19 +40,29 @@ impl Asked {
 /// A JOIN or RESUME, kept while the hub searches for the owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    Join { name: PlayerName, resumable: bool, key: Option<SeatKey> },
-    Resume { token: String, heard: Option<Heard> },
+    /// `auth`: the join token as the client sent it.
+    Join {
+        name: PlayerName,
+        resumable: bool,
+        key: Option<SeatKey>,
+        auth: Option<Box<str>>,
+    },
+    Resume {
+        token: String,
+        heard: Option<Heard>,
+    },
 }
 
 impl Entry {
     /// As it travels to the room's owner, which gets the session's encoding beside it.
     pub fn command(&self, room: RoomId) -> Command<'static> {
         match self {
-            Entry::Join { name, resumable, key } => Command::Join {
+            Entry::Join { name, resumable, key, auth } => Command::Join {
                 room,
                 name: *name,
                 resumable: *resumable,
                 key: *key,
+                auth: auth.clone().map(|auth| String::from(auth).into()),
                 on_wrong_pod: Some(OnWrongPod::Relay),
                 events: false,
             },

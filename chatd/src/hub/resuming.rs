@@ -24,13 +24,15 @@ impl Hub {
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
-        let found = match self.keys.verify(owned.room.id, token) {
+        let found = match self.authority.keys.verify(owned.room.id, token) {
             Ok((name, seat)) => {
                 let Resume { reinstated, outcome } = owned.room.resume(name, seat, limits, time.now);
+                // A seat lives no longer than what it was given for, however often its connection drops.
+                let has_ended = owned.room.has_token_ended(seat, time.wall);
                 if reinstated {
                     self.reinstated(time, index, name, seat);
                 }
-                outcome.map(|()| seat)
+                outcome.and_then(|()| if has_ended { Err(ErrorCode::AuthExpired) } else { Ok(seat) })
             }
             Err(code) => Err(code),
         };

@@ -208,6 +208,7 @@ mod tests {
             threads: Vec::new(),
             mail,
             keys: None,
+            join_keys: None,
             advertised: None,
             drain_deadline: Duration::from_secs(25),
             linger: Duration::from_secs(5),

@@ -11,6 +11,7 @@ use crate::directory::{Answer, NoAnswer, Request};
 use crate::failure_detector::{Dialled, Finding};
 use crate::hub::Advertised;
 use crate::ids::Ticket;
+use crate::join_token::Verifier;
 use crate::peer::links::LinkId;
 use crate::protocol::PodBoot;
 use crate::protocol::token::Keyring;
@@ -51,6 +52,7 @@ pub(super) enum PodEvent {
     /// `None`: a shard has ended.
     Reported(Option<Box<Report>>),
     Keys(Arc<Keyring>, usize),
+    JoinKeys(Arc<Verifier>),
     Advertised(Arc<HashMap<String, Advertised>>),
     /// SIGTERM or SIGINT.
     Signal(&'static str),

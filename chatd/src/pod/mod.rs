@@ -22,7 +22,7 @@ use crate::death_notice::DeathNotice;
 use crate::directory::Key;
 use crate::directory::any::AnyDirectory;
 use crate::failure_detector::{DetectorEffect, DetectorRules, FailureDetector, Finding, Suspect};
-use crate::files::{KeyWatch, Watcher};
+use crate::files::{JoinKeyWatch, KeyWatch, Watcher};
 use crate::hub::Advertised;
 use crate::ids::Time;
 use crate::lease::{Lease, LeaseEffect, LeaseIdentity, LeaseNotice};
@@ -70,6 +70,8 @@ pub struct PodStart {
     pub mail: UnboundedReceiver<PodMessage>,
     /// `None`: the key was made at start.
     pub keys: Option<KeyWatch>,
+    /// `None`: no keys of join tokens.
+    pub join_keys: Option<JoinKeyWatch>,
     /// `None`: no file of addresses.
     pub advertised: Option<Watcher<HashMap<String, Advertised>>>,
     /// From SIGTERM to the end.
@@ -114,6 +116,9 @@ pub async fn run(start: PodStart) -> Ended {
     watching::signals(&events);
     if let Some(keys) = start.keys {
         spawn_local(watching::keys(keys, events.clone()));
+    }
+    if let Some(keys) = start.join_keys {
+        spawn_local(watching::join_keys(keys, events.clone()));
     }
     if let Some(watcher) = start.advertised {
         spawn_local(watching::addresses(watcher, events.clone()));
@@ -197,6 +202,7 @@ impl Pod {
                 self.notices.set_keys(keys.clone());
                 self.tell_all(|| ShardMessage::Keys(keys.clone()));
             }
+            PodEvent::JoinKeys(verifier) => self.tell_all(|| ShardMessage::JoinKeys(verifier.clone())),
             PodEvent::Advertised(addresses) => self.tell_all(|| ShardMessage::Advertised(Some(addresses.clone()))),
             PodEvent::Signal(name) => self.signal(time, name),
         }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::spawn_local;
 
 use super::message::PodEvent;
-use crate::files::{KeyWatch, Watcher};
+use crate::files::{JoinKeyWatch, KeyWatch, Watcher};
 use crate::hub::Advertised;
 use crate::protocol::token::Keyring;
 
@@ -56,6 +56,13 @@ pub(super) async fn keys(mut keys: KeyWatch, events: UnboundedSender<PodEvent>) 
             }
             Err(error) => tracing::error!(%error, "cannot use the changed token keys; keeping the old ones"),
         }
+    }
+}
+
+pub(super) async fn join_keys(mut keys: JoinKeyWatch, events: UnboundedSender<PodEvent>) {
+    loop {
+        let verifier = keys.changed().await;
+        let _ = events.send(PodEvent::JoinKeys(verifier));
     }
 }
 

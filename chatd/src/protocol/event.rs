@@ -103,6 +103,10 @@ pub enum Event<'a> {
     Missed { count: Option<u64> },
     /// JOIN or RESUME again at that address.
     Redirect { room: RoomId, tcp: &'a str, web: &'a str },
+    /// The seat's join token ends in so many seconds: REFRESH, or the connection ends.
+    Expiring { seconds: u64 },
+    /// The answer to REFRESH: so many seconds are left.
+    Refreshed { seconds: u64 },
     /// The answer to PING.
     Pong,
     /// Lines that start with `# `; in JSON an empty `help`.

@@ -54,6 +54,7 @@ enum Field {
     Data,
     To,
     Volatile,
+    Auth,
     #[serde(other)]
     Unknown,
 }
@@ -149,8 +150,9 @@ impl<'a> Fields<'a> {
             "join" => {
                 let room = self.parsed(Field::Room).ok_or(ErrorCode::BadRoom)?;
                 let name = self.parsed(Field::Name).ok_or(ErrorCode::BadName)?;
-                let (resumable, key) = (self.flag(Field::Resumable)?, self.key(room, name)?);
-                Ok(Command::Join { room, name, resumable, key, on_wrong_pod: self.on_wrong_pod()?, events: true })
+                let (resumable, key, auth) = (self.flag(Field::Resumable)?, self.key(room, name)?, self.auth()?);
+                let on_wrong_pod = self.on_wrong_pod()?;
+                Ok(Command::Join { room, name, resumable, key, auth, on_wrong_pod, events: true })
             }
             "resume" => Ok(Command::Resume {
                 room: self.parsed(Field::Room).ok_or(ErrorCode::BadRoom)?,
@@ -161,6 +163,10 @@ impl<'a> Fields<'a> {
             }),
             "set" => self.presence(),
             "send" => self.outgoing().map(|event| Command::Send(Box::new(event))),
+            "refresh" => {
+                let auth = self.auth()?.ok_or(ErrorCode::AuthInvalid)?;
+                Ok(Command::Refresh { auth })
+            }
             "create_room" => Ok(Command::CreateRoom),
             "who" => Ok(Command::Who),
             "leave" => Ok(Command::Leave),
@@ -212,6 +218,14 @@ impl<'a> Fields<'a> {
         }
         let key = self.string(Field::Key).and_then(|key| SeatKey::new(room, name, &key).ok());
         key.ok_or(ErrorCode::BadCommand).map(Some)
+    }
+
+    /// A join token, as it is; what is no text is no token.
+    fn auth(&self) -> Result<Option<Cow<'a, str>>, ErrorCode> {
+        if self.raw(Field::Auth).is_none() {
+            return Ok(None);
+        }
+        self.string(Field::Auth).ok_or(ErrorCode::AuthInvalid).map(Some)
     }
 
     /// Without a word: relay, since a page cannot always reach another pod.

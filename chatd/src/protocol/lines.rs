@@ -87,6 +87,20 @@ pub fn without_preamble(first_line: &[u8]) -> &[u8] {
     }
 }
 
+/// What the line of a member whose seat has a join token says, if it is REFRESH. In a room all other lines that are no commands are
+/// chat, and the set of commands is frozen; a client that joined with a token is a program that knows this one.
+pub fn refresh(line: &[u8]) -> Option<Result<Command<'_>, ErrorCode>> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let rest = after_word(line, b"REFRESH")?;
+    let auth = words(rest).next().and_then(|word| std::str::from_utf8(word).ok());
+    Some(match auth {
+        _ if line.len() >= MAX_LINE => Err(ErrorCode::LineTooLong),
+        Some(auth) => Ok(Command::Refresh { auth: auth.into() }),
+        None => Err(ErrorCode::AuthInvalid),
+    })
+}
+
 fn parse_in_room(line: &[u8]) -> Result<Command<'_>, ErrorCode> {
     if let Some(text) = after_word(line, b"SAY") {
         say(text)
@@ -105,7 +119,7 @@ fn parse_outside(line: &[u8]) -> Result<Command<'_>, ErrorCode> {
     let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
     let (word, rest) = line.split_at(end);
     match word {
-        b"SAY" => Err(ErrorCode::NotInRoom),
+        b"SAY" | b"REFRESH" => Err(ErrorCode::NotInRoom),
         b"JOIN" => join(rest),
         b"RESUME" => resume(rest),
         _ => bare_command(word).ok_or(ErrorCode::BadCommand),
@@ -144,6 +158,7 @@ fn join(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
     let name = words.next().and_then(parsed).ok_or(ErrorCode::BadName)?;
     let mut resumable = false;
     let mut key = None;
+    let mut auth = None;
     let mut on_wrong_pod = None;
     let mut events = false;
     for word in words {
@@ -154,11 +169,14 @@ fn join(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
         } else if let Some(word) = word.strip_prefix(b"KEY=") {
             let word = std::str::from_utf8(word).map_err(|_| ErrorCode::BadCommand)?;
             key = Some(SeatKey::new(room, name, word).map_err(|_| ErrorCode::BadCommand)?);
+        } else if let Some(word) = word.strip_prefix(b"AUTH=") {
+            let word = std::str::from_utf8(word).map_err(|_| ErrorCode::AuthInvalid)?;
+            auth = Some(word.into());
         } else {
             on_wrong_pod = on_wrong_pod.or(wrong_pod_word(word));
         }
     }
-    Ok(Command::Join { room, name, resumable, key, on_wrong_pod, events })
+    Ok(Command::Join { room, name, resumable, key, auth, on_wrong_pod, events })
 }
 
 fn resume(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
@@ -201,6 +219,7 @@ const HELP: &str = "\
 # JOIN ... RESUMABLE           gives a TOKEN as well, which keeps your seat when the connection drops
 # JOIN ... KEY=<key>           finds your seat again when you say the same JOIN once more: 22 to 64 random characters
 # JOIN ... EVENTS              lets you hear applications too: EVENT <name> <kind> <json>
+# JOIN ... AUTH=<token>        shows a join token, where the room needs one; REFRESH <token> shows a later one
 # JOIN ... RELAY or REDIRECT   says what to do where another pod has the room
 # RESUME <room> <token>        takes your seat again
 # SAY <text>                   says it to everyone in the room; there any other line is said too
@@ -266,6 +285,8 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
             push_word(tcp, out);
             line(out, &["", room.as_str()]);
         }
+        Event::Expiring { seconds } => number(out, b"EXPIRING ", seconds),
+        Event::Refreshed { seconds } => number(out, b"REFRESHED ", seconds),
         Event::Pong => line(out, &["PONG"]),
         Event::Help => out.extend_from_slice(HELP.as_bytes()),
         Event::Error { code, .. } => line(out, &["ERR", code.as_str(), code.sentence()]),
@@ -327,6 +348,12 @@ fn push_text(from: &[u8], text: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(instead);
         out.extend_from_slice(part);
     }
+}
+
+fn number(out: &mut Vec<u8>, word: &[u8], number: u64) {
+    out.extend_from_slice(word);
+    super::push_number(number, out);
+    out.push(b'\n');
 }
 
 /// ` alice,bob` and the line's end; held seats are in it.

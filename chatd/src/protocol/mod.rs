@@ -100,6 +100,9 @@ pub enum Command<'a> {
         resumable: bool,
         /// A repeated JOIN with the same key, name and room is for the same seat.
         key: Option<SeatKey>,
+        /// A join token: not verified yet.
+        #[serde(borrow)]
+        auth: Option<Cow<'a, str>>,
         on_wrong_pod: Option<OnWrongPod>,
         /// A lines client wants the events of applications.
         events: bool,
@@ -138,6 +141,11 @@ pub enum Command<'a> {
     Set {
         #[serde(borrow)]
         data: Option<Cow<'a, str>>,
+    },
+    /// Another join token for the seat, which ends later.
+    Refresh {
+        #[serde(borrow)]
+        auth: Cow<'a, str>,
     },
 }
 
@@ -179,9 +187,11 @@ impl Command<'_> {
             Command::Set { data } => Command::Set { data: data.map(|data| Cow::Owned(data.into_owned())) },
             Command::Say { text } => Command::Say { text: Cow::Owned(text.into_owned()) },
             Command::CreateRoom => Command::CreateRoom,
-            Command::Join { room, name, resumable, key, on_wrong_pod, events } => {
-                Command::Join { room, name, resumable, key, on_wrong_pod, events }
+            Command::Join { room, name, resumable, key, auth, on_wrong_pod, events } => {
+                let auth = auth.map(|auth| Cow::Owned(auth.into_owned()));
+                Command::Join { room, name, resumable, key, auth, on_wrong_pod, events }
             }
+            Command::Refresh { auth } => Command::Refresh { auth: Cow::Owned(auth.into_owned()) },
             Command::Who => Command::Who,
             Command::Ping => Command::Ping,
             Command::Help => Command::Help,

@@ -63,6 +63,8 @@ impl Parts {
             Event::Moved { room, timeline: Timeline(second), seq: third },
             Event::Missed { count: missed },
             Event::Redirect { room, tcp: &self.address, web: &self.address },
+            Event::Expiring { seconds: first },
+            Event::Refreshed { seconds: second },
             Event::Pong,
             Event::Help,
             Event::Error { code, retry_after_ms: missed },

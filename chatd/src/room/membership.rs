@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Delivered, Rate, Room, Seat, SeatState, Strikes, VOLATILE};
 use crate::ids::{Reach, SessionRef};
+use crate::join_token::{SeatAuth, is_viewer};
 use crate::protocol::{ErrorCode, ExitReason, PlayerName, SeatId, SeatKey, Timeline};
 
 /// Hold of a seat whose tab was closed or reloaded (ms; docs/protocol.md, Seats, tokens and coming back).
@@ -76,6 +77,8 @@ pub struct Membership {
     pub resumable: bool,
     /// The join key that the client chose.
     pub key: Option<SeatKey>,
+    /// Of the join token that it was taken with.
+    pub auth: Option<SeatAuth>,
     /// The timeline of `position` and `seq`.
     pub timeline: Timeline,
     /// The number of the last event that the session has.
@@ -93,6 +96,8 @@ pub struct Newcomer {
     pub resumable: bool,
     /// The join key that the client chose.
     pub key: Option<SeatKey>,
+    /// Of the join token that the client has shown.
+    pub auth: Option<SeatAuth>,
 }
 
 /// The result of a JOIN.
@@ -184,24 +189,27 @@ pub struct Refusal {
 impl Room {
     /// Takes a new seat, or finds the seat with the same join key.
     pub fn join(&mut self, seat: SeatId, who: Newcomer, by: Connection, limits: SeatLimits, now: u64) -> Join {
-        let Newcomer { name, resumable, key } = who;
+        let Newcomer { name, resumable, key, auth } = who;
         // The seat of this connection's earlier JOIN, whose reply was lost with a link.
         self.seats.retain(|seat| {
             !(seat.name == name
                 && seat.holder == by.session
                 && matches!(seat.state, SeatState::Joining | SeatState::Detached { .. }))
         });
-        let own = self.seats.iter().position(|seat| seat.name == name && key.is_some() && seat.key == key);
-        if let Some(index) = own {
+        if let Some(index) = self.own_seat(&who) {
+            let becomes_player = is_viewer(self.seats[index].auth) && !is_viewer(auth);
+            if becomes_player && !self.has_place(auth, limits.players) {
+                return Join::Refused(ErrorCode::RoomFull);
+            }
             let own = &mut self.seats[index];
             if own.state == SeatState::Joining {
                 return Join::Instead(self.seats.remove(index).reach);
             }
-            let held = own.hold();
-            own.resumable = resumable;
-            return Join::Own { seat: own.id, rewrite: own.hold() != held };
+            let before = (own.hold(), own.auth);
+            (own.resumable, own.auth) = (resumable, auth);
+            return Join::Own { seat: own.id, rewrite: (own.hold(), own.auth) != before };
         }
-        if let Err(code) = self.admits(name, limits.players) {
+        if let Err(code) = self.admits(name, auth, limits.players) {
             return Join::Refused(code);
         }
         self.unanswered.retain(|(other, _)| *other != name);
@@ -211,6 +219,8 @@ impl Room {
             presence: None,
             resumable,
             key,
+            auth,
+            warned: false,
             state: SeatState::Joining,
             reach: Some(by.reach),
             holder: by.session,
@@ -256,7 +266,10 @@ impl Room {
     pub fn reinstate(&mut self, name: PlayerName, id: SeatId, limits: SeatLimits, now: u64) -> bool {
         let until = self.unanswered_until;
         let found = self.unanswered.iter().position(|(other, seat)| *other == name && seat.seat == id);
-        let Some(index) = found.filter(|_| now < until && self.admits(name, limits.players).is_ok()) else {
+        let is_elsewhere = |index: usize| self.holds_a_seat(self.unanswered[index].1.auth);
+        let found = found.filter(|index| !is_elsewhere(*index));
+        let admits = |index: usize| self.admits(name, self.unanswered[index].1.auth, limits.players).is_ok();
+        let Some(index) = found.filter(|index| now < until && admits(*index)) else {
             return false;
         };
         let (name, recorded) = self.unanswered.swap_remove(index);
@@ -290,7 +303,10 @@ impl Room {
         if let Some(seat) = self.seats.iter_mut().find(given) {
             return Attach::Again { seat: seat.id, taken: seat.take(by) };
         }
-        match self.admits(member.name, players) {
+        if self.holds_a_seat(member.auth) {
+            return Attach::Replaced;
+        }
+        match self.admits(member.name, member.auth, players) {
             Err(code) => Attach::Refused(code),
             // Another connection had taken it and left, or its hold was over: the others have been told. A client that is there yet may
             // join again; one that is gone must not stand in the room once more.
@@ -398,11 +414,11 @@ impl Room {
         Some(outcome.map_err(|code| Refusal { code, retry_after_ms, enough }))
     }
 
-    /// Whether a player called `name` may enter.
-    fn admits(&self, name: PlayerName, players: u32) -> Result<(), ErrorCode> {
+    /// Whether somebody called `name` may enter.
+    fn admits(&self, name: PlayerName, auth: Option<SeatAuth>, players: u32) -> Result<(), ErrorCode> {
         if self.seats.iter().any(|seat| seat.name.resembles(&name)) {
             Err(ErrorCode::NameTaken)
-        } else if self.seats.len() >= players as usize {
+        } else if !self.has_place(auth, players) {
             Err(ErrorCode::RoomFull)
         } else {
             Ok(())

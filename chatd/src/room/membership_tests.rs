@@ -21,7 +21,7 @@ fn name(name: &str) -> PlayerName {
 fn who(player: &str, key: Option<u8>) -> Newcomer {
     let hashed =
         |key: u8| SeatKey::new("abcdefgh".parse().unwrap(), name(player), &"k".repeat(key as usize + 30)).unwrap();
-    Newcomer { name: name(player), resumable: true, key: key.map(hashed) }
+    Newcomer { name: name(player), resumable: true, key: key.map(hashed), auth: None }
 }
 
 fn session(number: u64) -> SessionRef {
@@ -133,7 +133,8 @@ fn a_join_whose_client_is_gone_leaves_nothing_behind() {
 
 /// A room that is taken over, with a seat that is held (1, ana) and one whose JOIN had not been answered (2, bob).
 fn taken_over() -> Room {
-    let recorded = |seat| RecordedSeat { seat: SeatId(seat), hold: seat == 1, joining: seat == 2, key: None };
+    let recorded =
+        |seat| RecordedSeat { seat: SeatId(seat), hold: seat == 1, joining: seat == 2, key: None, auth: None };
     let (held, unanswered) = (vec![(name("ana"), recorded(1))], vec![(name("bob"), recorded(2))]);
     let (bucket, id) = (LIMITS.rate.full(NOW), "abcdefgh".parse().unwrap());
     checked(Room::taken_over(id, held, unanswered, NOW + LIMITS.hold, bucket, &mut rand::rng()))
@@ -207,7 +208,7 @@ fn the_record_is_rewritten_where_the_next_owner_is_to_hold_a_seat_or_not_any_mor
 
 fn member(room: &Room, player: &str, seat: u64) -> Membership {
     let (timeline, seat) = (room.timeline(), SeatId(seat));
-    Membership { name: name(player), seat, resumable: true, key: None, timeline, position: 0, seq: 0 }
+    Membership { name: name(player), seat, resumable: true, key: None, auth: None, timeline, position: 0, seq: 0 }
 }
 
 #[test]

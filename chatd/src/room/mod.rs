@@ -1,12 +1,14 @@
 //! A room: its seats, its message count and its ring. Pure: no I/O.
 
 mod bucket;
+mod holders;
 mod membership;
 mod replay;
 mod ring;
 mod snapshot;
 
 pub use bucket::{Bucket, Rate, Strikes};
+pub use holders::TokenDue;
 pub use membership::{
     Attach, Connection, DETACHED, Disconnect, Dropped, Former, Join, Membership, Newcomer, Refusal, Resume, SeatLimits,
     Taken,
@@ -18,6 +20,7 @@ pub use snapshot::{SeatSnapshot, Snapshot};
 use rand::{Rng, RngExt};
 
 use crate::ids::{Reach, SessionRef};
+use crate::join_token::{MAX_VIEWERS, SeatAuth, is_viewer};
 use crate::protocol::{PlayerName, PlayerView, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::RecordedSeat;
 
@@ -65,6 +68,10 @@ pub struct Seat {
     pub resumable: bool,
     /// The join key, with which its player finds it again.
     pub key: Option<SeatKey>,
+    /// Of the join token that it was taken with.
+    pub auth: Option<SeatAuth>,
+    /// Its connection has heard that the token ends soon.
+    warned: bool,
     /// Whether its player is connected.
     pub state: SeatState,
     /// `Some` exactly while `Joining` or `Live`.
@@ -90,6 +97,8 @@ impl Seat {
             presence: None,
             resumable: true,
             key: recorded.key,
+            auth: recorded.auth,
+            warned: false,
             state: SeatState::Away { until },
             reach: None,
             holder: None,
@@ -106,7 +115,7 @@ impl Seat {
         let (away, held) = (matches!(self.state, SeatState::Away { .. }), self.hold());
         let former = Former { name: self.name, reach: self.reach, away, delivered: self.delivered };
         (self.state, self.reach) = (SeatState::Live, Some(by.reach));
-        (self.holder, self.processed) = (by.session, by.number);
+        (self.holder, self.processed, self.warned) = (by.session, by.number, false);
         Taken { former, rewrite: self.hold() != held }
     }
 
@@ -249,7 +258,7 @@ impl Room {
         let recorded = |seat: &Seat| {
             let joining = seat.state == SeatState::Joining;
             let (hold, joining) = (seat.hold() && !joining, seat.hold() && joining);
-            RecordedSeat { seat: seat.id, hold, joining, key: seat.key }
+            RecordedSeat { seat: seat.id, hold, joining, key: seat.key, auth: seat.auth }
         };
         self.seats.iter().map(move |seat| (seat.name, recorded(seat)))
     }
@@ -261,13 +270,19 @@ impl Room {
     }
 
     fn broken(&self, limits: SeatLimits) -> Option<String> {
-        if self.seats.len() > limits.players as usize {
-            return Some(format!("{} players are in a room for {}", self.seats.len(), limits.players));
+        let viewers = self.seats.iter().filter(|seat| is_viewer(seat.auth)).count();
+        let players = self.seats.len() - viewers;
+        if players > limits.players as usize || viewers > MAX_VIEWERS {
+            return Some(format!("{players} players and {viewers} viewers are in a room for {}", limits.players));
         }
         for (index, seat) in self.seats.iter().enumerate() {
             let Seat { name, state, .. } = seat;
             if self.seats[..index].iter().any(|other| other.name == *name || other.id == seat.id) {
                 return Some(format!("{name} shares a name or a seat with another player"));
+            }
+            let holder = |seat: &Seat| seat.auth.map(|auth| auth.sub);
+            if holder(seat).is_some() && self.seats[..index].iter().any(|other| holder(other) == holder(seat)) {
+                return Some(format!("{name} is in the room twice"));
             }
             if seat.reach.is_some() != matches!(state, SeatState::Joining | SeatState::Live) {
                 return Some(format!("{name} is {state:?}, and reached by {:?}", seat.reach));

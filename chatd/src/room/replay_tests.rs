@@ -20,7 +20,7 @@ fn session(number: u64) -> SessionRef {
 fn room(before: u64, messages: u64) -> Room {
     let mut room = Room::new("abcdefgh".parse().unwrap(), &mut rand::rng());
     for (seat, player, until) in [(1, "ana", before), (2, "bob", messages)] {
-        let who = Newcomer { name: name(player), resumable: true, key: None };
+        let who = Newcomer { name: name(player), resumable: true, key: None, auth: None };
         let reach = Reach::Local(SessionId { index: seat, generation: 0 });
         let by = Connection { reach, session: Some(session(seat.into())), number: 0 };
         room.join(SeatId(seat.into()), who, by, SEATS, 0);
@@ -116,7 +116,16 @@ fn a_session_that_attaches_catches_up() {
     room.record(RoomEvent::Back(name("bob")), 0, RING);
     let (timeline, key) = (room.timeline(), None);
     // Positions: 1 ana, 2 no. 1, 3 bob, 4 to 8 no. 2 to 6, 9 mine, 10 bob is back.
-    let bob = Membership { name: name("bob"), seat: SeatId(2), resumable: true, key, timeline, position: 7, seq: 5 };
+    let bob = Membership {
+        name: name("bob"),
+        seat: SeatId(2),
+        resumable: true,
+        key,
+        auth: None,
+        timeline,
+        position: 7,
+        seq: 5,
+    };
     let mut out = Vec::new();
     assert_eq!(room.encode_attached(&bob, false, Encoding::Lines, &mut out), Some(0));
     assert_eq!(out, b"");
@@ -140,7 +149,16 @@ fn a_session_that_attaches_catches_up() {
 fn a_session_that_is_ahead_of_its_owner_counts_with_it_from_there() {
     let mut room = room(1, 6);
     let (timeline, key) = (room.timeline(), None);
-    let bob = Membership { name: name("bob"), seat: SeatId(2), resumable: true, key, timeline, position: 12, seq: 9 };
+    let bob = Membership {
+        name: name("bob"),
+        seat: SeatId(2),
+        resumable: true,
+        key,
+        auth: None,
+        timeline,
+        position: 12,
+        seq: 9,
+    };
     assert!(room.is_forked(&bob));
     room.fork(Timeline(timeline.0 ^ 1));
     let mut out = Vec::new();

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bucket, Delivered, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes, VOLATILE};
 use crate::ids::SessionRef;
+use crate::join_token::{MAX_VIEWERS, Places, SeatAuth, is_viewer};
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::MAX_EPOCH;
 
@@ -21,6 +22,8 @@ pub struct SeatSnapshot {
     pub resumable: bool,
     /// The join key that the client chose.
     pub key: Option<SeatKey>,
+    /// Of the join token that it was taken with.
+    pub auth: Option<SeatAuth>,
     /// The rest of the hold, if the player is away.
     pub away_for: Option<u64>,
     /// Its current or last connection.
@@ -84,9 +87,11 @@ impl Snapshot {
     /// hold to `hold` (ms).
     #[must_use]
     pub fn limited(mut self, most: u32, hold: u64) -> Self {
-        if self.seats.len() > most as usize {
+        let players = |seats: &[SeatSnapshot]| seats.iter().filter(|seat| !is_viewer(seat.auth)).count();
+        if players(&self.seats) > most as usize || self.seats.len() - players(&self.seats) > MAX_VIEWERS {
             self.seats.sort_by_key(|seat| seat.away_for.is_some());
-            self.seats.truncate(most as usize);
+            let mut left = Places::new(most);
+            self.seats.retain(|seat| left.take(seat.auth));
         }
         for away_for in self.seats.iter_mut().filter_map(|seat| seat.away_for.as_mut()) {
             *away_for = hold.min(*away_for);
@@ -112,6 +117,7 @@ impl Room {
                     seat: seat.id,
                     resumable: seat.resumable,
                     key: seat.key,
+                    auth: seat.auth,
                     away_for: match seat.state {
                         SeatState::Away { until } => Some(until.saturating_sub(now)),
                         _ => None,
@@ -143,6 +149,8 @@ impl Room {
             presence: seat.presence.clone(),
             resumable: seat.resumable,
             key: seat.key,
+            auth: seat.auth,
+            warned: false,
             state: match seat.away_for {
                 Some(left) => SeatState::Away { until: now.saturating_add(left) },
                 None => SeatState::Detached { until },

@@ -47,6 +47,8 @@ pub(super) struct Arguments {
     pub(super) redis: RedisArguments,
     #[command(flatten, next_help_heading = "Identity and keys")]
     pub(super) identity: IdentityArguments,
+    #[command(flatten, next_help_heading = "Join tokens")]
+    pub(super) join: JoinArguments,
     #[command(flatten, next_help_heading = "Clients")]
     pub(super) clients: ClientArguments,
     #[command(flatten, next_help_heading = "TLS with clients")]
@@ -160,6 +162,25 @@ pub(super) struct IdentityArguments {
     /// and all verify. Reloaded when it changes. Unset: generated at start.
     #[arg(long, env = "CHATD_TOKEN_KEY_FILE", value_name = "PATH")]
     pub(super) token_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct JoinArguments {
+    /// The public keys and secrets that join tokens are verified with: a JWKS, or a directory of them by key id (kid).
+    ///
+    /// In a directory each file is a public key in PEM or 32 random bytes or more in base64 or hex; its name, without .pem, is the kid.
+    /// Ed25519, P-256, RSA of 2048 bits or more, and HMAC-SHA256. Reloaded when it changes. Unset: no join token is accepted.
+    #[arg(long, env = "CHATD_JOIN_KEYS_FILE", value_name = "PATH")]
+    pub(super) join_keys_file: Option<PathBuf>,
+    /// What the aud of each join token must hold. Unset: any.
+    #[arg(long, env = "CHATD_JOIN_AUDIENCE", value_name = "TEXT")]
+    pub(super) join_audience: Option<String>,
+    /// What the iss of each join token must be. Unset: any.
+    #[arg(long, env = "CHATD_JOIN_ISSUER", value_name = "TEXT")]
+    pub(super) join_issuer: Option<String>,
+    /// Who may enter a room. link: all who know its id; token: the holders of a join token for it. Requires --join-keys-file.
+    #[arg(long, env = "CHATD_ROOM_ACCESS", value_name = "link|token", value_enum, default_value = "link")]
+    pub(super) room_access: AccessMode,
 }
 
 #[derive(Debug, Args)]
@@ -299,6 +320,15 @@ pub(super) enum WrongPodMode {
     Redirect,
     /// Relay the session to the room's owner.
     Relay,
+}
+
+/// --room-access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum AccessMode {
+    /// All who know the room's id.
+    Link,
+    /// The holders of a join token.
+    Token,
 }
 
 /// --tcp-tls.

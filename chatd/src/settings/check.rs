@@ -4,10 +4,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::arguments::{Arguments, RedisArguments, TcpTls, TlsArguments, WrongPodMode};
+use super::arguments::{AccessMode, Arguments, JoinArguments, RedisArguments, TcpTls, TlsArguments, WrongPodMode};
 use super::values::{self, HostPort};
-use super::{Advertise, Clients, Limits, Listen, Settings, TlsSettings};
+use super::{Advertise, Clients, JoinSettings, Limits, Listen, Settings, TlsSettings};
 use crate::directory::redis::{RedisSettings, RedisSettingsError, RedisUrlError};
+use crate::join_token::RoomAccess;
 use crate::protocol::OnWrongPod;
 
 /// Settings that contradict each other. Each message says how to correct them; none shows a value that may be secret.
@@ -54,6 +55,10 @@ pub enum SettingsError {
     HalfPair { missing: &'static str },
     #[error("{flag} has no effect without --tls-cert-file and --tls-key-file: set both, or remove {flag}")]
     WithoutCertificate { flag: &'static str },
+    #[error("--room-access token needs the keys of join tokens: set --join-keys-file, or nobody could enter a room")]
+    AccessWithoutKeys,
+    #[error("{flag} has no effect without --join-keys-file: set --join-keys-file, or remove {flag}")]
+    WithoutJoinKeys { flag: &'static str },
     #[error("the host name is not a valid pod name: set --pod-id, such as chat-0")]
     PodId,
 }
@@ -64,7 +69,8 @@ const LINE_KEEP_ALIVE: Duration = Duration::from_secs(30);
 const LEAST_DRAIN: u64 = 6;
 
 pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, SettingsError> {
-    let Arguments { command: _, listen, advertise, redis, identity, clients, tls, rooms, limits, logs } = arguments;
+    let Arguments { command: _, listen, advertise, redis, identity, join, clients, tls, rooms, limits, logs } =
+        arguments;
     let listen = Listen {
         tcp: listen.tcp_listen,
         http: listen.http_listen,
@@ -129,6 +135,7 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
         deployment_uid: identity.deployment_uid,
         pod_uid: identity.pod_uid.unwrap_or_default(),
         token_key_file: identity.token_key_file,
+        join: check_join(join)?,
         tcp_on_wrong_pod,
         clients: Clients {
             allowed_origins: clients.allowed_origins,
@@ -203,6 +210,25 @@ fn check_redis(redis: RedisArguments) -> Result<Option<RedisSettings>, SettingsE
     };
     settings.check()?;
     Ok(Some(settings))
+}
+
+fn check_join(join: JoinArguments) -> Result<JoinSettings, SettingsError> {
+    let JoinArguments { join_keys_file: keys_file, join_audience: audience, join_issuer: issuer, room_access } = join;
+    let access = match room_access {
+        AccessMode::Link => RoomAccess::Link,
+        AccessMode::Token => RoomAccess::Token,
+    };
+    if keys_file.is_none() {
+        if access == RoomAccess::Token {
+            return Err(SettingsError::AccessWithoutKeys);
+        }
+        for (flag, is_given) in [("--join-audience", audience.is_some()), ("--join-issuer", issuer.is_some())] {
+            if is_given {
+                return Err(SettingsError::WithoutJoinKeys { flag });
+            }
+        }
+    }
+    Ok(JoinSettings { keys_file, audience, issuer, access })
 }
 
 fn check_tls(tls: TlsArguments) -> Result<Option<TlsSettings>, SettingsError> {

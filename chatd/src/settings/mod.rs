@@ -18,6 +18,7 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::directory::redis::RedisSettings;
+use crate::join_token::RoomAccess;
 use crate::protocol::OnWrongPod;
 
 pub use arguments::{LogFormat, LogLevel, TcpTls};
@@ -60,6 +61,8 @@ pub struct Settings {
     pub pod_uid: String,
     /// A file, or a directory of keys by id. `None`: a key is generated at start.
     pub token_key_file: Option<PathBuf>,
+    /// Who may enter rooms, and what join tokens are verified with.
+    pub join: JoinSettings,
     /// Default for raw TCP clients; JOIN can override it.
     pub tcp_on_wrong_pod: OnWrongPod,
     /// Who may talk, and whose address counts.
@@ -74,6 +77,19 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// From which level on events are logged.
     pub log_level: LogLevel,
+}
+
+/// Join tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JoinSettings {
+    /// A JWKS, or a directory of keys by `kid`. `None`: no join token is accepted.
+    pub keys_file: Option<PathBuf>,
+    /// What `aud` must hold.
+    pub audience: Option<String>,
+    /// What `iss` must be.
+    pub issuer: Option<String>,
+    /// Who may enter a room.
+    pub access: RoomAccess,
 }
 
 /// Addresses to listen on. Port 0 asks the system for a free one.

@@ -110,6 +110,28 @@ fn a_certificate_is_for_both_ports_unless_tcp_tls_says_otherwise() {
 }
 
 #[test]
+fn rooms_are_open_to_all_who_know_them_unless_there_are_keys_and_they_are_closed() {
+    let join = |words: &str| serve(words).map(|settings| settings.join);
+    assert_eq!(join(""), Ok(JoinSettings::default()));
+    let keys = "--join-keys-file keys.json";
+    assert_eq!(join(keys).map(|join| (join.keys_file.is_some(), join.access)), Ok((true, RoomAccess::Link)));
+    let all = join(&format!("{keys} --room-access token --join-audience game --join-issuer backend")).unwrap();
+    assert_eq!(
+        (all.access, all.audience.as_deref(), all.issuer.as_deref()),
+        (RoomAccess::Token, Some("game"), Some("backend"))
+    );
+    for (words, named) in [
+        ("--room-access token", "--join-keys-file"),
+        ("--room-access closed", "token"),
+        ("--join-audience game", "--join-audience has no effect"),
+        ("--join-issuer backend", "--join-issuer has no effect"),
+    ] {
+        let error = join(words).unwrap_err();
+        assert!(error.contains(named), "{words}: {error}");
+    }
+}
+
+#[test]
 fn every_kind_of_redis_is_taken() {
     for url in [
         "redis://h:6379",

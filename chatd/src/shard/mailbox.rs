@@ -66,9 +66,9 @@ impl Shard {
                 self.hub.create_room(time, query);
             }
             ShardMessage::MakeWay { room } => self.hub.make_way(time, room),
-            ShardMessage::LookUp { room, reply } => {
+            ShardMessage::LookUp { room, auth, reply } => {
                 let query = self.ask(Query::LookUp(reply));
-                self.hub.look_up(time, query, room);
+                self.hub.look_up(time, query, room, auth.as_deref());
             }
             ShardMessage::InspectRooms { after, most, reply } => {
                 let _ = reply.send(self.hub.inspect_rooms(time, after, most));
@@ -93,6 +93,7 @@ impl Shard {
             ShardMessage::PodLostLease { boot } => self.hub.pod_lost_lease(time, boot),
             ShardMessage::Frames { from, bytes } => return self.frames_from(from, &bytes),
             ShardMessage::Keys(keys) => self.hub.set_keys(keys),
+            ShardMessage::JoinKeys(verifier) => self.hub.set_join_keys(Some(verifier)),
             ShardMessage::Advertised(advertised) => self.hub.set_advertised(advertised),
             ShardMessage::Drain { deadline } => self.hub.drain(time, deadline),
             ShardMessage::Targets(targets) => self.hub.targets(time, targets),

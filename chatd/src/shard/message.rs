@@ -15,6 +15,7 @@ use crate::counters::{Counters, Gauges};
 use crate::directory::{Answer, NoAnswer};
 use crate::hub::{Advertised, Carried, InspectedRoom};
 use crate::ids::Ticket;
+use crate::join_token::Verifier;
 use crate::lease::{LeaseView, Target};
 use crate::peer::links::LinkId;
 use crate::protocol::token::Keyring;
@@ -44,7 +45,7 @@ pub enum ShardMessage {
     /// See [`crate::hub::Effect::MakeWay`].
     MakeWay { room: RoomId },
     /// The HTTP API asks for a room's players.
-    LookUp { room: RoomId, reply: oneshot::Sender<Result<Vec<PlayerName>, ErrorCode>> },
+    LookUp { room: RoomId, auth: Option<String>, reply: oneshot::Sender<Result<Vec<PlayerName>, ErrorCode>> },
     /// The admin port asks for rooms ([`crate::hub::Hub::inspect_rooms`]).
     InspectRooms { after: Option<RoomId>, most: usize, reply: oneshot::Sender<Vec<InspectedRoom>> },
     /// The admin port asks for a room ([`crate::hub::Hub::inspect`]).
@@ -71,6 +72,8 @@ pub enum ShardMessage {
     Frames { from: PodBoot, bytes: Vec<u8> },
     /// The token keys have changed.
     Keys(Arc<Keyring>),
+    /// The keys of join tokens have changed.
+    JoinKeys(Arc<Verifier>),
     /// The pods' public addresses have changed.
     Advertised(Option<Arc<HashMap<String, Advertised>>>),
     /// `deadline`: milliseconds of [`crate::ids::Time::now`].

@@ -35,6 +35,7 @@ use crate::budget::Budget;
 use crate::heap;
 use crate::hub::{Advertised, Effect, Hub, HubSettings};
 use crate::ids::{SessionId, Time};
+use crate::join_token::Verifier;
 use crate::limits::SharedLimits;
 use crate::peer::links::LinkId;
 use crate::pod::message::PodMessage;
@@ -59,6 +60,8 @@ pub struct ShardStart {
     pub me: Owner,
     /// What signs and verifies tokens.
     pub keys: Arc<Keyring>,
+    /// What verifies join tokens, if the settings name keys.
+    pub join_keys: Option<Arc<Verifier>>,
     /// From the system's secure random source.
     pub seed: [u8; 32],
     /// Where clients reach each pod, if a file says so.
@@ -167,6 +170,7 @@ impl Shard {
     fn new(start: ShardStart, poll: Poll) -> Self {
         let index = start.settings.shard;
         let mut hub = Hub::new(start.settings, start.me, start.keys, start.seed);
+        hub.set_join_keys(start.join_keys);
         hub.set_advertised(start.advertised);
         Self {
             hub,

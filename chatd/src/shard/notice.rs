@@ -19,6 +19,9 @@ pub(super) fn log(notice: &Notice) {
         Notice::Balance { begins: false, rooms, mean } => {
             tracing::info!(rooms, mean, "about as many rooms as other pods have: no more are moved");
         }
+        Notice::JoinTokenRefused { failure, unsaid } => {
+            tracing::info!(reason = %failure, others = unsaid, "join token refused");
+        }
         Notice::LeaseLapsed { rooms } => {
             tracing::warn!(rooms, "lease lapsed; rooms are paused until their ownership records are verified");
         }

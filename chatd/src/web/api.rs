@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::header::LOCATION;
+use axum::http::header::{AUTHORIZATION, LOCATION};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -72,8 +72,10 @@ impl Web {
         self.check_limit(address)?;
         let (reply, players) = oneshot::channel();
         let mut charge = Charge { web: self, address, is_due: true };
-        let players = ask(shard, ShardMessage::LookUp { room, reply }, players).await;
-        charge.is_due = players.as_ref().is_err_and(|failure| *failure == ErrorCode::RoomNotFound.into());
+        let players = ask(shard, ShardMessage::LookUp { room, auth: bearer(&parts.headers), reply }, players).await;
+        // Guesses at rooms and at join tokens.
+        let guesses = [ErrorCode::RoomNotFound, ErrorCode::AuthInvalid, ErrorCode::Forbidden].map(Failure::from);
+        charge.is_due = players.as_ref().is_err_and(|failure| guesses.contains(failure));
         if charge.is_due {
             client.misses.fetch_add(1, Ordering::Relaxed);
             if self.has_missed_too_often(client) {
@@ -103,6 +105,12 @@ impl Web {
     }
 }
 
+/// The join token that came along (RFC 6750 section 2.1).
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
 /// Counts a miss or a creation for an address when the answer is known, and also if nobody waits for it any more.
 struct Charge<'a> {
     web: &'a Web,
@@ -129,5 +137,26 @@ async fn ask<T>(
         Ok(Ok(answer)) => answer.map_err(Failure::from),
         Ok(Err(_)) => Err(ErrorCode::ShuttingDown.into()),
         Err(_) => Err(ErrorCode::Unavailable.into()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_join_token_comes_as_a_bearer_and_in_no_other_way() {
+        for (header, expected) in [
+            ("Bearer a.b.c", Some("a.b.c")),
+            ("bearer  a.b.c ", Some("a.b.c")),
+            ("Basic YTpi", None),
+            ("a.b.c", None),
+            ("", None),
+        ] {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, header.parse().unwrap())]);
+            assert_eq!(bearer(&headers).as_deref(), expected, "{header}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn options(is_api: bool) -> Response {
     headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
     if is_api {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type, authorization"));
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
     response

@@ -1,7 +1,7 @@
 //! HTTP errors as JSON, with the codes and statuses of docs/protocol.md, Errors and closes. Pure: no I/O.
 
 use axum::Json;
-use axum::http::header::{ALLOW, RETRY_AFTER};
+use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -38,6 +38,12 @@ impl Failure {
         Self::new(StatusCode::MISDIRECTED_REQUEST, "bad_host", message)
     }
 
+    pub fn token_in_address() -> Self {
+        let message =
+            "A token does not belong in an address, where it is logged; it goes into join, or into Authorization.";
+        Self::bad_request(message)
+    }
+
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.")
     }
@@ -65,6 +71,10 @@ impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Self {
         let (status, retry_after) = match code {
             ErrorCode::RoomNotFound => (StatusCode::NOT_FOUND, None),
+            ErrorCode::AuthRequired | ErrorCode::AuthInvalid | ErrorCode::AuthExpired => {
+                (StatusCode::UNAUTHORIZED, None)
+            }
+            ErrorCode::Forbidden => (StatusCode::FORBIDDEN, None),
             ErrorCode::RateLimited | ErrorCode::TooManyFromAddress => (StatusCode::TOO_MANY_REQUESTS, Some(2)),
             ErrorCode::TooManyConnections
             | ErrorCode::TooManyRooms
@@ -83,6 +93,10 @@ impl IntoResponse for Failure {
         let body = json!({"error": {"code": self.code, "message": self.message}});
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 section 15.5.2.
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -265,6 +265,9 @@ impl Web {
             }
             return Ok(cors::options(is_api));
         }
+        if parts.uri.query().is_some_and(has_token) {
+            return Err(Failure::token_in_address());
+        }
         match base.strip(parts.uri.path()) {
             "/ws" => self.web_socket(client, &parts, upgrade),
             "/api/rooms" => self.create_room(client, base, &parts, body).await,
@@ -328,6 +331,13 @@ impl Web {
     fn address(&self, client: &Client, parts: &Parts) -> IpAddr {
         address::client_address(client.socket, &parts.headers, &self.trusted_proxies)
     }
+}
+
+/// Whether a query has a join token in it, by its name: addresses end up in logs, histories and Referer headers.
+fn has_token(query: &str) -> bool {
+    const NAMES: [&str; 5] = ["auth", "token", "access_token", "jwt", "authorization"];
+    let name = |field: &str| field.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    query.split(['&', ';']).any(|field| NAMES.contains(&name(field).as_str()))
 }
 
 /// Whether a path is the API's, which pages of other origins may use.

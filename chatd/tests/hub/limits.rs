@@ -54,6 +54,7 @@ fn a_join_over_a_link_that_breaks_while_the_room_waits_takes_no_seat() {
         name: "bob".parse().unwrap(),
         resumable: true,
         key: None,
+        auth: None,
         on_wrong_pod: None,
         events: false,
     };

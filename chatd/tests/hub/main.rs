@@ -8,6 +8,7 @@ mod events;
 mod figures;
 mod freezes;
 mod idle_links;
+mod join_tokens;
 mod keys;
 mod limits;
 mod names;

@@ -18,6 +18,7 @@ fn seat(name: &str, number: u64, away_for: Option<u64>) -> SeatSnapshot {
         seat,
         resumable: true,
         key: None,
+        auth: None,
         away_for,
         holder: None,
         processed: 0,
@@ -87,14 +88,17 @@ fn a_record_with_more_seats_than_are_allowed_is_taken_over_with_as_many_as_are()
     let owner = another_pod();
     let names = ["Bob", "bob", "c", "d", "e", "f", "g"];
     let seats = names.map(|name| {
-        (name.parse().unwrap(), RecordedSeat { seat: SeatId(name.len() as u64), hold: true, joining: false, key: None })
+        (
+            name.parse().unwrap(),
+            RecordedSeat { seat: SeatId(name.len() as u64), hold: true, joining: false, key: None, auth: None },
+        )
     });
     let mut record = Record::new(&owner, seats.into_iter());
     record.seats = names
         .iter()
         .zip(0..)
         .map(|(name, seat)| {
-            ((*name).into(), RecordedSeat { seat: SeatId(seat), hold: true, joining: false, key: None })
+            ((*name).into(), RecordedSeat { seat: SeatId(seat), hold: true, joining: false, key: None, auth: None })
         })
         .collect();
     world.store.insert(Key::Room(room), record.to_bytes());
@@ -195,6 +199,7 @@ fn an_attach_that_comes_twice_to_an_owner_that_does_not_know_the_seat_takes_one_
         seat: SeatId(7),
         resumable: false,
         key: None,
+        auth: None,
         timeline: Timeline(7),
         position: 5,
         seq: 5,
@@ -261,7 +266,7 @@ fn what_was_sent_while_earlier_messages_wait_keeps_its_turn() {
 fn a_record_of_the_largest_room_is_read_and_what_is_longer_than_any_is_not() {
     let recorded = |number: u64| {
         let name = format!("player-with-long-name{number}").parse().unwrap();
-        (name, RecordedSeat { seat: SeatId(number), hold: true, joining: false, key: None })
+        (name, RecordedSeat { seat: SeatId(number), hold: true, joining: false, key: None, auth: None })
     };
     let bytes = Record::new(&another_pod(), (0..64).map(recorded)).to_bytes();
     assert_eq!(Record::parse(&bytes).map(|record| record.seats().count()), Some(64));

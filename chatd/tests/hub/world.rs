@@ -220,8 +220,13 @@ impl World {
 
     /// How many players the HTTP API of a pod says that the room has; `None`: it does not say at once.
     pub fn look_up(&mut self, pod: usize, room: &str) -> Option<Result<u32, ErrorCode>> {
+        self.look_up_with(pod, room, None)
+    }
+
+    /// The same, for who shows this join token.
+    pub fn look_up_with(&mut self, pod: usize, room: &str, auth: Option<&str>) -> Option<Result<u32, ErrorCode>> {
         let time = self.time();
-        self.pods[pod].look_up(time, 1, room.parse().unwrap());
+        self.pods[pod].look_up(time, 1, room.parse().unwrap(), auth);
         self.run();
         self.looked_up.pop()
     }

@@ -5,6 +5,7 @@
 mod certificates;
 mod client;
 mod http;
+mod join_tokens;
 mod limits;
 mod lines;
 mod origins;

@@ -41,7 +41,7 @@ fn pages_of_listed_origins_use_the_api() {
         let preflight = http(pod.web, "OPTIONS", path, &[&origin, asks[0], asks[1]]);
         for_listed(&preflight, 204);
         assert_eq!(preflight.header("access-control-allow-methods"), Some("GET, HEAD, POST"));
-        assert_eq!(preflight.header("access-control-allow-headers"), Some("content-type"));
+        assert_eq!(preflight.header("access-control-allow-headers"), Some("content-type, authorization"));
         assert!(preflight.header("access-control-max-age").is_some());
     }
     // Caches must not give one origin's answer to another.

@@ -11,6 +11,7 @@ use chatd::directory::Directory;
 use chatd::directory::memory::MemoryDirectory;
 use chatd::files::ReloadFailures;
 use chatd::hub::HubSettings;
+use chatd::join_token::Verifier;
 use chatd::lease::LeaseView;
 use chatd::limits::SharedLimits;
 use chatd::pod::message::PodMessage;
@@ -44,6 +45,7 @@ pub struct Options {
     pub line_keep_alive: Option<u64>,
     pub buffer_bytes: usize,
     pub tls: Option<TlsSettings>,
+    pub join_keys: Option<Arc<Verifier>>,
 }
 
 impl Default for Options {
@@ -63,6 +65,7 @@ impl Default for Options {
             line_keep_alive: None,
             buffer_bytes: 128 << 20,
             tls: None,
+            join_keys: None,
         }
     }
 }
@@ -101,6 +104,7 @@ impl Pod {
                 settings,
                 me,
                 keys: keys.clone(),
+                join_keys: options.join_keys.clone(),
                 seed: [index as u8 + 1; 32],
                 advertised: None,
                 mailbox,

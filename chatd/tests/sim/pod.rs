@@ -366,7 +366,7 @@ impl Pod {
                 self.last_query += 1;
                 self.queries.insert(self.last_query, net.now);
                 let (shard, query) = (room.shard(self.setup.shards), self.last_query);
-                self.tell(time, shard, move |hub, time| hub.look_up(time, query, room));
+                self.tell(time, shard, move |hub, time| hub.look_up(time, query, room, None));
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chatd::counters::Counters;
 use chatd::failure_detector::DetectorRules;
 use chatd::hub::{BalanceLimits, HubLimits, HubSettings, Loads, RoomSlots, Rules};
+use chatd::join_token::RoomAccess;
 use chatd::peer::idle::IdleRules;
 use chatd::protocol::OnWrongPod;
 use chatd::protocol::token::Keyring;
@@ -170,6 +171,7 @@ impl World {
         // Apart, so that they alter nothing of what else a run draws.
         let mut limited = Rng::new(seed, "limits");
         let settings = HubSettings {
+            access: RoomAccess::Link,
             max_players: rng.pick(&[2, 3, 4, 4, 4]),
             seat_hold: 30_000,
             record_ttl: limited.pick(&[3_600_000, 3_600_000, 70_000]),

@@ -76,6 +76,7 @@ impl<'a> Release<'a> {
             seat: seat.id,
             resumable: seat.resumable,
             key: seat.key,
+            auth: seat.auth,
             timeline: self.room.timeline(),
             position: self.room.position(),
             seq: self.room.seq(),
@@ -116,8 +117,9 @@ impl<'a> Release<'a> {
             Reach::Local(session) => {
                 if let Some(LeavingSeat { name, seat, resumable }) = leaving(session) {
                     let (timeline, (position, seq)) = (self.room.timeline(), self.room.place());
-                    // The session is ending: nobody can join it by its join key.
-                    let membership = Membership { name, seat, resumable, key: None, timeline, position, seq };
+                    // The session is ending: nobody can join it by its join key or token.
+                    let membership =
+                        Membership { name, seat, resumable, key: None, auth: None, timeline, position, seq };
                     let command = Some((asked.id, if quit { Command::Quit } else { Command::Leave }));
                     self.steps.push(ReleaseStep::Relay { session, membership, command });
                 }

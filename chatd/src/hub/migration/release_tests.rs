@@ -38,7 +38,7 @@ fn room() -> Room {
         ("dave", Reach::Local(HERE), Some(ended)),
     ];
     for (number, (player, reach, session)) in (0..).zip(players) {
-        let who = Newcomer { name: name(player), resumable: true, key: None };
+        let who = Newcomer { name: name(player), resumable: true, key: None, auth: None };
         room.join(SeatId(number), who, Connection { reach, session, number: 40 + number }, limits, 0);
         room.join_answered(SeatId(number));
     }
@@ -95,7 +95,7 @@ fn commands_that_were_not_answered_go_along() {
 #[test]
 fn who_waits_to_enter_asks_the_new_owner() {
     let room = room();
-    let entry = Entry::Join { name: name("frank"), resumable: false, key: None };
+    let entry = Entry::Join { name: name("frank"), resumable: false, key: None, auth: None };
     let asked = Asked::here(SessionId { index: 9, generation: 1 }, None);
     let joined = |seat| PendingAnswer::Joined { asked, seat, entry: entry.clone(), counts: true, since: 50 };
     // The second one's seat is gone: it has been answered.

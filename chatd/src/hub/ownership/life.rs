@@ -233,6 +233,7 @@ impl Hub {
         self.waiters_due(time, index);
         self.resuming_due(time, index);
         self.seats_due(time, index);
+        self.tokens_due(time, index);
         self.move_due(time, index);
         if self.rooms.index_of(room) != Some(index) {
             return;

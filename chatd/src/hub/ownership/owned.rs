@@ -366,6 +366,11 @@ impl Owned {
             .fold(self.record.due_at(), u64::min)
     }
 
+    /// In how many ms something is due for the join token of a member.
+    pub(super) fn token_due_in(&self, wall: u64) -> Option<u64> {
+        self.room.next_token_due().filter(|_| self.ready()).map(|at| at.saturating_sub(wall))
+    }
+
     /// What must hold between calls; panics where it does not.
     pub fn check_invariants(&self) {
         self.answers.check_invariants(self.record.version());

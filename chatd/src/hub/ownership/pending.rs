@@ -123,7 +123,7 @@ mod tests {
         let name: PlayerName = "bob".parse().unwrap();
         let exited = PendingAnswer::Exited { name, reason: ExitReason::Left };
         let asked = Asked::here(SessionId { index: 0, generation: 0 }, None);
-        let entry = Entry::Join { name, resumable: false, key: None };
+        let entry = Entry::Join { name, resumable: false, key: None, auth: None };
         let joined = PendingAnswer::Joined { asked, seat: SeatId(1), entry, counts: true, since: 0 };
         let mut answers = PendingAnswers::default();
         answers.push(4_300, 1, exited.clone());

@@ -272,7 +272,8 @@ impl Rooms {
     /// Sets the room's timer.
     pub fn arm(&self, context: &mut Context, time: Time, index: RoomIndex) {
         if let Some(owned) = self.get(index) {
-            let at = owned.next_due(context.settings.empty_ttl).max(time.now + 1);
+            let token = owned.token_due_in(time.wall).map_or(u64::MAX, |wait| time.now.saturating_add(wait));
+            let at = owned.next_due(context.settings.empty_ttl).min(token).max(time.now + 1);
             context.arm(at, Timer::Room(owned.room.id));
         }
     }

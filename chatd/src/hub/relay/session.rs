@@ -119,6 +119,11 @@ impl Relay {
         !self.pending.is_ending() && self.pending.len() < most && !matches!(self.state, RelayState::Opening(_))
     }
 
+    /// Its seat was taken with a join token.
+    pub fn has_join_token(&self) -> bool {
+        self.membership.is_some_and(|membership| membership.auth.is_some())
+    }
+
     fn is_live(&self) -> bool {
         matches!(self.state, RelayState::Live)
     }
@@ -206,8 +211,8 @@ impl Relay {
         let numbered = settings.rules.number_commands;
         let next = match after {
             Some(After::Admitted { .. }) if !is_new => Next::Unchanged,
-            Some(After::Admitted { name, seat, resumable, key, timeline, joined }) => {
-                let admitted = Membership { name, seat, resumable, key, timeline, position, seq };
+            Some(After::Admitted { name, seat, resumable, key, auth, timeline, joined }) => {
+                let admitted = Membership { name, seat, resumable, key, auth, timeline, position, seq };
                 self.admitted(admitted, joined)
             }
             // The commands since the first answer are in flight as they should be.

@@ -33,7 +33,7 @@ fn settings() -> HubSettings {
 
 fn seated(timeline: Timeline, joined: bool) -> After {
     let (name, seat) = ("alice".parse().unwrap(), SeatId(7));
-    After::Admitted { name, seat, resumable: true, key: None, timeline, joined }
+    After::Admitted { name, seat, resumable: true, key: None, auth: None, timeline, joined }
 }
 
 fn receive(relay: &mut Relay, place: (u64, u64), bytes: usize, after: Option<After>) -> Option<Received> {
@@ -59,7 +59,7 @@ fn send(relay: &mut Relay) -> Vec<u64> {
 
 fn opening() -> Relay {
     let session = SessionId { index: 0, generation: 1 };
-    let entry = Entry::Join { name: "alice".parse().unwrap(), resumable: true, key: None };
+    let entry = Entry::Join { name: "alice".parse().unwrap(), resumable: true, key: None, auth: None };
     let waiter = Waiter { deadline: 2_000, ..Waiter::entering(session, Some(70), entry, 0) };
     Relay::opening(RelayId(3), room(), waiter, owner(FIRST))
 }

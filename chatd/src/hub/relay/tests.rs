@@ -42,7 +42,7 @@ impl World {
         let (mut relays, mut sessions) = (Relays::new(5), Sessions::default());
         let id = sessions.insert(Session::new(Encoding::Lines, 0, &context.settings, 0));
         sessions.get_mut(id).unwrap().relay = relays.next(0);
-        let entry = Entry::Join { name: "alice".parse().unwrap(), resumable: true, key: None };
+        let entry = Entry::Join { name: "alice".parse().unwrap(), resumable: true, key: None, auth: None };
         let waiter = Waiter::entering(id, None, entry, 0);
         relays.open(&mut sessions, &mut context, at(0), room(), &waiter, &owner(FIRST));
         Self { relays, sessions, context, id }
@@ -52,7 +52,7 @@ impl World {
     fn live() -> Self {
         let mut world = Self::opening();
         let (name, seat, timeline) = ("alice".parse().unwrap(), SeatId(7), Timeline(1));
-        let after = After::Admitted { name, seat, resumable: true, key: None, timeline, joined: true };
+        let after = After::Admitted { name, seat, resumable: true, key: None, auth: None, timeline, joined: true };
         assert_eq!(world.receive((10, 5), after), Some(Next::Opened));
         world.sent();
         world

@@ -38,7 +38,9 @@ impl Hub {
             return refuse(&mut self.context, to, room);
         };
         let entry = match command {
-            Command::Join { name, resumable, key, .. } => Entry::Join { name, resumable, key },
+            Command::Join { name, resumable, key, auth, .. } => {
+                Entry::Join { name, resumable, key, auth: auth.map(|auth| auth.into_owned().into()) }
+            }
             Command::Resume { token, heard, .. } => Entry::Resume { token: token.into_owned(), heard },
             _ => return,
         };

@@ -33,7 +33,7 @@ pub fn name(name: &str) -> PlayerName {
 
 /// The record of a room of this pod, with alice in it.
 pub fn record(boot: u64) -> Bytes {
-    let seat = RecordedSeat { seat: crate::protocol::SeatId(1), hold: true, joining: false, key: None };
+    let seat = RecordedSeat { seat: crate::protocol::SeatId(1), hold: true, joining: false, key: None, auth: None };
     Record::new(&pod(boot), std::iter::once((name("alice"), seat))).to_bytes()
 }
 
@@ -79,7 +79,7 @@ impl Bench {
 
     /// A JOIN waits for the room.
     pub fn join(&mut self) {
-        let entry = Entry::Join { name: name("bob"), resumable: false, key: None };
+        let entry = Entry::Join { name: name("bob"), resumable: false, key: None, auth: None };
         self.wait(Waiter::entering(SessionId { index: 1, generation: 1 }, None, entry, self.time.now));
     }
 

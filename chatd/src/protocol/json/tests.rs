@@ -36,12 +36,23 @@ fn commands_without_fields_are_their_type() {
 }
 
 #[test]
+fn join_tokens_are_taken_as_they_are() {
+    let text = format!(r#"{{"type":"join","room":"{ROOM}","name":"alice","auth":"a.b\u002ec"}}"#);
+    assert!(matches!(command(&text), Ok(Command::Join { auth: Some(auth), .. }) if auth == "a.b.c"));
+    assert_eq!(command(r#"{"type":"refresh","auth":"a.b.c"}"#), Ok(Command::Refresh { auth: "a.b.c".into() }));
+    for wrong in [r#"{"type":"refresh"}"#, r#"{"type":"refresh","auth":7}"#, r#"{"type":"refresh","auth":null}"#] {
+        assert_eq!(command(wrong), Err(ErrorCode::AuthInvalid), "{wrong}");
+    }
+}
+
+#[test]
 fn join_reads_its_fields() {
     let join = |resumable, wrong| Command::Join {
         room: ROOM.parse().unwrap(),
         name: "alice".parse().unwrap(),
         resumable,
         key: None,
+        auth: None,
         on_wrong_pod: Some(wrong),
         events: true,
     };
@@ -58,6 +69,9 @@ fn join_reads_its_fields() {
         (r#","on_wrong_pod":false"#, Err(ErrorCode::BadCommand)),
         (r#","name":"bob""#, Err(ErrorCode::BadCommand)),
         (r#","key":null"#, Ok(join(false, relay))),
+        (r#","auth":null"#, Ok(join(false, relay))),
+        (r#","auth":7"#, Err(ErrorCode::AuthInvalid)),
+        (r#","auth":"a","auth":"b""#, Err(ErrorCode::BadCommand)),
         (r#","key":7"#, Err(ErrorCode::BadCommand)),
         (r#","key":"0123456789012345678901"}"#, Err(ErrorCode::BadCommand)),
         (r#","key":"012345678901234567890""#, Err(ErrorCode::BadCommand)),
@@ -305,6 +319,8 @@ fn expected(event: &Event<'_>) -> Value {
         }
         Event::Missed { count } => json!({"type": "missed", "count": count}),
         Event::Redirect { room, tcp, web } => json!({"type": "redirect", "room": room, "tcp": tcp, "web": web}),
+        Event::Expiring { seconds } => json!({"type": "expiring", "seconds": seconds}),
+        Event::Refreshed { seconds } => json!({"type": "refreshed", "seconds": seconds}),
         Event::Pong => json!({"type": "pong"}),
         Event::Help => json!({"type": "help"}),
         Event::Error { code, retry_after_ms } => {
@@ -398,7 +414,8 @@ proptest! {
         };
         let on_wrong_pod = Some(OnWrongPod::Relay);
         let text = write(json!({"type": "join", "room": room, "name": name, "resumable": resumable}));
-        prop_assert_eq!(parse(&text), (id, Ok(Command::Join { room, name, resumable, key: None, on_wrong_pod, events: true })));
+        let join = Command::Join { room, name, resumable, key: None, auth: None, on_wrong_pod, events: true };
+        prop_assert_eq!(parse(&text), (id, Ok(join)));
         let text = write(json!({"type": "say", "text": said}));
         prop_assert_eq!(parse(&text), (id, say(&said)));
         let heard = Heard { timeline: Timeline(timeline), last_seq };

@@ -138,6 +138,14 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
             push_string("tcp", tcp, out);
             push_string("web", web, out);
         }
+        Event::Expiring { seconds } => {
+            push_type("expiring", out);
+            push_integer("seconds", Some(seconds), out);
+        }
+        Event::Refreshed { seconds } => {
+            push_type("refreshed", out);
+            push_integer("seconds", Some(seconds), out);
+        }
         Event::Pong => push_type("pong", out),
         Event::Help => push_type("help", out),
         Event::Error { code, retry_after_ms } => {

@@ -29,6 +29,7 @@ fn join(resumable: bool, on_wrong_pod: Option<OnWrongPod>) -> Result<Command<'st
         name: "alice".parse().unwrap(),
         resumable,
         key: None,
+        auth: None,
         on_wrong_pod,
         events: false,
     })
@@ -56,6 +57,43 @@ fn a_key_is_the_same_in_both_encodings_and_another_for_each_room_and_name() {
     for wrong in ["", "short", "0123456789 0123456789", "0123456789+0123456789abc", &"x".repeat(65)] {
         assert_eq!(outside(&format!("JOIN {ROOM} alice KEY={wrong}")), Err(ErrorCode::BadCommand), "{wrong}");
     }
+}
+
+#[test]
+fn a_join_token_is_taken_as_it_is_and_the_longest_fits_into_a_line() {
+    let auth = |line: &str| match outside(line) {
+        Ok(Command::Join { auth, .. }) => auth.map(Cow::into_owned),
+        other => panic!("{line}: {other:?}"),
+    };
+    let longest = "x".repeat(3_000);
+    let key = "k".repeat(64);
+    for token in ["a.b.c", "", "AUTH=a", &longest] {
+        let name = "n".repeat(24);
+        let line = format!("JOIN {ROOM} {name} RESUMABLE KEY={key} AUTH={token} REDIRECT");
+        assert_eq!(auth(&line).as_deref(), Some(token));
+    }
+    assert_eq!(auth(&format!("JOIN {ROOM} alice auth=a")), None, "a word that is not known");
+    assert_eq!(
+        parse(format!("JOIN {ROOM} alice AUTH=\u{e9}").as_bytes(), false).map(|parsed| parsed.is_ok()),
+        Some(true)
+    );
+    assert_eq!(
+        parse(&[b"JOIN abc12def alice AUTH=".as_slice(), b"\xff"].concat(), false),
+        Some(Err(ErrorCode::AuthInvalid))
+    );
+}
+
+#[test]
+fn refresh_is_a_command_only_of_those_who_have_a_token() {
+    let auth = |line: &'static str| refresh(line.as_bytes());
+    assert_eq!(auth("REFRESH a.b.c\r\n"), Some(Ok(Command::Refresh { auth: "a.b.c".into() })));
+    assert_eq!(auth("REFRESH  a.b.c more"), Some(Ok(Command::Refresh { auth: "a.b.c".into() })));
+    assert_eq!(auth("REFRESH"), Some(Err(ErrorCode::AuthInvalid)));
+    for chat in ["REFRESHED", "refresh a", " REFRESH a", "hello", ""] {
+        assert_eq!(auth(chat), None, "{chat}");
+    }
+    assert_eq!(inside("REFRESH a.b.c"), chat("REFRESH a.b.c"), "as it has always been for all others");
+    assert_eq!(outside("REFRESH a.b.c"), Err(ErrorCode::NotInRoom));
 }
 
 fn resume(token: &str, on_wrong_pod: Option<OnWrongPod>) -> Result<Command<'_>, ErrorCode> {
@@ -288,6 +326,8 @@ fn every_event_is_written_as_the_protocol_says() {
         (Event::Missed { count: Some(12) }, "MISSED 12\n"),
         (Event::Missed { count: None }, "MISSED ?\n"),
         (Event::Redirect { room: room(), tcp: "[::1]:7654", web: "x:1" }, "REDIRECT [::1]:7654 abc12def\n"),
+        (Event::Expiring { seconds: 60 }, "EXPIRING 60\n"),
+        (Event::Refreshed { seconds: 3_600 }, "REFRESHED 3600\n"),
         (Event::Pong, "PONG\n"),
         (Event::Error { code: ErrorCode::RoomFull, retry_after_ms: Some(5) }, "ERR room_full The room is full.\n"),
         (Event::Bye { code: None }, "BYE quit\n"),
@@ -377,6 +417,8 @@ fn expected(event: &Event<'_>) -> String {
         Event::Moved { room, .. } => format!("MOVED: {room};"),
         Event::Missed { count } => format!("MISSED: {};", count.map_or("?".to_owned(), |count| count.to_string())),
         Event::Redirect { room, tcp, .. } => format!("REDIRECT: {tcp} {room};"),
+        Event::Expiring { seconds } => format!("EXPIRING: {seconds};"),
+        Event::Refreshed { seconds } => format!("REFRESHED: {seconds};"),
         Event::Pong => "PONG: ;".to_owned(),
         Event::Help | Event::Custom(_) | Event::Player { .. } => String::new(),
         Event::Error { code, .. } => format!("ERR: {code};"),
@@ -434,6 +476,7 @@ proptest! {
     fn join_gives_back_room_and_name(room in any_room(), name in any_name()) {
         let line = format!("JOIN {room} {name} RESUMABLE RELAY");
         let on_wrong_pod = Some(OnWrongPod::Relay);
-        prop_assert_eq!(outside(&line), Ok(Command::Join { room, name, resumable: true, key: None, on_wrong_pod, events: false }));
+        let join = Command::Join { room, name, resumable: true, key: None, auth: None, on_wrong_pod, events: false };
+        prop_assert_eq!(outside(&line), Ok(join));
     }
 }

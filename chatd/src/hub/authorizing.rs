@@ -1,0 +1,124 @@
+//! Checks of join tokens before a JOIN, at REFRESH, and the end of a member whose token has ended. Pure: no I/O.
+
+use std::sync::Arc;
+
+use super::Hub;
+use super::interface::Notice;
+use super::request::{Asked, Entry};
+use super::session::SessionState;
+use crate::ids::{Reach, RoomIndex, SessionId, Time};
+use crate::join_token::{Failure, Grant, RoomAccess};
+use crate::peer_protocol::Disconnect;
+use crate::protocol::{ErrorCode, Event, RoomId, SeatId};
+use crate::room::TokenDue;
+
+impl Hub {
+    /// Whether a client may ask for this room: decided without a look at whether it exists. `counts`: this is the first check here.
+    ///
+    /// # Errors
+    ///
+    /// What the client gets: which check failed is for the log and the metric.
+    pub(super) fn check_entry(
+        &mut self,
+        time: Time,
+        room: RoomId,
+        entry: &Entry,
+        counts: bool,
+    ) -> Result<Option<Arc<Grant>>, ErrorCode> {
+        let needs_token = self.context.settings.access == RoomAccess::Token;
+        match entry {
+            Entry::Join { name, auth: Some(auth), .. } => {
+                let grant = self.authority.verify(auth, time.wall);
+                let grant = grant.and_then(|grant| {
+                    grant.check_room(room)?;
+                    grant.check_name(*name)?;
+                    // Better nobody than a second one.
+                    if grant.once.is_some() { Err(Failure::Once) } else { Ok(grant) }
+                });
+                self.checked(time, grant, counts).map(Some)
+            }
+            Entry::Join { auth: None, .. } if needs_token => Err(ErrorCode::AuthRequired),
+            // Where strangers may not learn which rooms there are: a token of a seat that no pod has made gets one answer for all rooms.
+            Entry::Resume { token, .. } if needs_token => self.authority.keys.verify(room, token).map(|_| None),
+            Entry::Join { auth: None, .. } | Entry::Resume { .. } => Ok(None),
+        }
+    }
+
+    /// Whether a request of the HTTP interface may see who is in a room.
+    pub(super) fn check_look_up(&mut self, time: Time, room: RoomId, auth: Option<&str>) -> Result<(), ErrorCode> {
+        if self.context.settings.access == RoomAccess::Link {
+            return Ok(());
+        }
+        let auth = auth.ok_or(ErrorCode::AuthRequired)?;
+        let grant = self.authority.verify(auth, time.wall).and_then(|grant| grant.check_room(room).map(|()| grant));
+        self.checked(time, grant, true).map(drop)
+    }
+
+    /// Counts a check of a join token, and says why it failed.
+    fn checked<T>(&mut self, time: Time, outcome: Result<T, Failure>, counts: bool) -> Result<T, ErrorCode> {
+        if counts {
+            self.context.counters.join_tokens[outcome.as_ref().err().map_or(0, |failure| failure.index())] += 1;
+        }
+        outcome.map_err(|failure| {
+            if let Some(unsaid) = self.authority.refused(time.now) {
+                self.context.log(Notice::JoinTokenRefused { failure, unsaid });
+            }
+            failure.code()
+        })
+    }
+
+    /// Whether this client's seat was taken with a join token.
+    pub(super) fn has_join_token(&self, id: SessionId) -> bool {
+        match self.sessions.get(id).map(|session| &session.state) {
+            Some(SessionState::Seated { index, seat }) => {
+                self.rooms.get(*index).and_then(|owned| owned.room.seat(*seat)).is_some_and(|seat| seat.auth.is_some())
+            }
+            Some(SessionState::Relayed(relay)) => relay.has_join_token(),
+            _ => false,
+        }
+    }
+
+    /// A member shows another token: of the same `sub`, for the same room.
+    pub(super) fn refresh(&mut self, time: Time, index: RoomIndex, seat: SeatId, asked: Asked, auth: &str) {
+        let grant = self.authority.verify(auth, time.wall);
+        let Some(owned) = self.rooms.get_mut(index) else {
+            return;
+        };
+        let room = owned.room.id;
+        let refreshed = grant.and_then(|grant| {
+            grant.check_room(room)?;
+            let auth = grant.seat(room);
+            Ok((auth, owned.room.refresh(seat, auth)?))
+        });
+        match self.checked(time, refreshed, true) {
+            Ok((auth, rewrite)) => {
+                if rewrite && let Some(owned) = self.rooms.get_mut(index) {
+                    owned.changed();
+                    self.write(time, index);
+                }
+                self.reply(asked, &Event::Refreshed { seconds: auth.left(time.wall) });
+                self.arm_room(time, index);
+            }
+            Err(code) => self.refuse(asked, code),
+        }
+    }
+
+    /// Warns the members whose tokens end soon, and ends those whose tokens have ended.
+    pub(super) fn tokens_due(&mut self, time: Time, index: RoomIndex) {
+        let Some(owned) = self.rooms.get_mut(index).filter(|owned| owned.ready()) else {
+            return;
+        };
+        for due in owned.room.tokens_due(time.wall) {
+            match due {
+                TokenDue::Warn(by, seconds) => {
+                    self.reply(Asked { by, number: 0, id: None }, &Event::Expiring { seconds });
+                }
+                TokenDue::End(Reach::Local(id)) => self.fail(time, id, ErrorCode::AuthExpired),
+                TokenDue::End(Reach::Remote(to)) => {
+                    self.remote_disconnected(time, to, Disconnect::Lost, None);
+                    self.remote_members.end(&mut self.context.peers, to, ErrorCode::AuthExpired, true);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Join tokens by HTTP and by lines, over sockets.
+
+use std::sync::Arc;
+
+use chatd::hub::HubSettings;
+use chatd::join_token::{KeySet, RoomAccess, Verifier};
+use serde_json::json;
+
+use crate::client::{Lines, http};
+use crate::pod::{Options, Pod};
+
+const SECRET: [u8; 32] = [9; 32];
+
+fn signed(room: &str, exp: u64) -> String {
+    let key = jsonwebtoken::EncodingKey::from_secret(&SECRET).unwrap();
+    let claims = json!({"sub": "user-1", "room": room, "exp": exp});
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
+}
+
+#[test]
+fn where_rooms_need_a_token_the_api_does_too_and_takes_it_in_no_address() {
+    let keys = KeySet::from_files([("k".to_owned(), "09".repeat(32))]).unwrap();
+    let hub = HubSettings { access: RoomAccess::Token, ..Options::default().hub };
+    let join_keys = Some(Arc::new(Verifier::new(keys, None, None)));
+    let pod = Pod::start(Options { hub, join_keys, ..Options::default() });
+    let mut lines = Lines::connect(pod.tcp);
+    let room = lines.create_room();
+    let good = signed(&room, 9_999_999_999);
+    assert!(lines.ask(&format!("JOIN {room} alice")).starts_with("ERR auth_required "));
+    assert_eq!(lines.ask(&format!("JOIN {room} alice AUTH={good}")), format!("JOINED {room} alice alice"));
+    for there in [room.as_str(), "zzzzzzz2"] {
+        let ask = |auth: Option<String>| {
+            let header = auth.map(|auth| format!("Authorization: Bearer {auth}"));
+            let headers: Vec<&str> = header.iter().map(String::as_str).collect();
+            let answer = http(pod.web, "GET", &format!("/api/rooms/{there}"), &headers);
+            (answer.status, answer.header("www-authenticate").map(str::to_owned))
+        };
+        let bearer = Some("Bearer".to_owned());
+        assert_eq!(ask(None), (401, bearer.clone()));
+        assert_eq!(ask(Some("a.b.c".to_owned())), (401, bearer.clone()));
+        assert_eq!(ask(Some(signed(there, 1))), (401, bearer));
+        assert_eq!(ask(Some(signed("zzzzzzz3", 9_999_999_999))), (403, None));
+        assert_eq!(ask(Some(signed(there, 9_999_999_999))).0, if there == room { 200 } else { 404 });
+    }
+    for name in ["token", "auth", "access_token", "JWT"] {
+        for path in ["/ws", "/api/rooms", "/api/rooms/zzzzzzz2", "/room", "/"] {
+            let answer = http(pod.web, "GET", &format!("{path}?x=1&{name}={good}"), &[]);
+            assert_eq!(answer.status, 400, "{path} {name}");
+        }
+    }
+}
