@@ -126,7 +126,7 @@ impl Hub {
         }
         match command {
             Ok(Command::Say { .. } | Command::Send(_) | Command::Set { .. }) if !owned.room.may_speak(seat) => {
-                self.refuse(asked, ErrorCode::Forbidden)
+                self.refuse(asked, ErrorCode::Forbidden);
             }
             Ok(Command::Say { text }) => self.say_in_room(time, index, seat, asked, &text),
             Ok(Command::Send(event)) => self.send_in_room(time, index, seat, asked, &event),

@@ -32,7 +32,7 @@ impl Hub {
                 if reinstated {
                     self.reinstated(time, index, name, seat);
                 }
-                outcome.and_then(|()| if has_ended { Err(ErrorCode::AuthExpired) } else { Ok(seat) })
+                outcome.and(if has_ended { Err(ErrorCode::AuthExpired) } else { Ok(seat) })
             }
             Err(code) => Err(code),
         };

@@ -152,6 +152,7 @@ fn id(claim: &Json) -> Option<Box<str>> {
 }
 
 /// RFC 7519 section 2, NumericDate: seconds, possibly with a fraction.
+#[allow(clippy::cast_sign_loss, reason = "negative ones are none")]
 fn time(claim: &Json) -> Option<u64> {
     let Json::Number(number) = claim else {
         return None;
@@ -179,6 +180,7 @@ fn display(claim: &Json) -> Option<Box<str>> {
     (display.len() <= MAX_DISPLAY && !display.contains(char::is_control)).then(|| display.trim().into())
 }
 
+#[allow(clippy::option_option, reason = "a wrong claim is not one that says no")]
 fn create(claim: &Json) -> Option<Option<Create>> {
     match claim {
         Json::Bool(create) => Some(create.then_some(Create::Default)),
