@@ -15,8 +15,8 @@ pub enum Access {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JoinKeys {
-    /// Secret of this namespace with the keys that verify join tokens: each of its keys is a key's id (`kid`) with a PEM public key or a
-    /// secret of at least 32 bytes as its value, or a JWKS. Pods take changes without a restart.
+    /// Secret of this namespace with the keys that verify join tokens. Each of its keys is the id (`kid`) of one; the value is a PEM public
+    /// key, or a secret of at least 32 bytes in base64 or hexadecimal digits. Pods take changes without a restart.
     pub secret_ref: LocalSecret,
 
     /// Audience (`aud`) that each join token must name. Unset: none.
