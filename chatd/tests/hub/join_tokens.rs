@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chatd::directory::Key;
 use chatd::join_token::{KeySet, RoomAccess, Verifier};
 use chatd::peer_protocol::Disconnect;
@@ -14,7 +16,7 @@ use crate::world::{Client, World};
 const SECRET: [u8; 32] = [9; 32];
 
 fn verifier(secret: [u8; 32]) -> Arc<Verifier> {
-    let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = STANDARD.encode(secret);
     Arc::new(Verifier::new(KeySet::from_files([("k".to_owned(), text)]).unwrap(), None, None))
 }
 

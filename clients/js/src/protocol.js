@@ -14,7 +14,7 @@ export function sameName(one, other) {
 
 /** @param {string} name */
 function compared(name) {
-  return name.normalize('NFKC').toLowerCase().normalize('NFC');
+  return name.toLowerCase().normalize('NFKC');
 }
 
 /** @param {string} text */

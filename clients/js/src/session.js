@@ -9,7 +9,7 @@
 
 import { entry, sameName } from './protocol.js';
 import { delay, outcomeOfClose, outcomeOfProbe, outcomeOfJoinError } from './recovery.js';
-import { counted, discard, flush, note, redeliver, rest, say, settle, spoken, unsent, unsure } from './talk.js';
+import { discard, flush, heard, note, redeliver, rest, say, settle, unsent, unsure } from './talk.js';
 
 /** @import { Answer, Bye, Effect, Env, Event, Exited, Joined, Kept, Moved, Outcome, Phase, ServerError, ServerMessage, State, Step } from '../internal.js' */
 
@@ -208,8 +208,8 @@ function received(state, message, env) {
   if (!['joining', 'joined', 'leaving'].includes(state.phase)) return [state, []];
   switch (message.type) {
     case 'joined': return state.phase === 'leaving' ? [state, []] : joined(state, message, env);
-    case 'message': return spoken(state, message);
-    case 'event': return counted(state, message);
+    case 'message':
+    case 'event': return heard(state, message);
     case 'error': return refused(state, message, env);
     case 'bye': return bye(state, message, env);
     case 'left': return state.phase === 'leaving' ? gone(state) : lost(state, env);

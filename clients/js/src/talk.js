@@ -49,13 +49,27 @@ export function flush(state) {
   return [redeliver(state, next.id, 'sent'), [{ type: 'send', message: { type: 'say', text: next.text, id: next.id } }]];
 }
 
-/** @param {State} state @param {Spoken} message @returns {Step} */
-export function spoken(state, message) {
+/**
+ * A message, or an application's event, which is numbered with them and not shown.
+ *
+ * @param {State} state @param {Spoken | Custom} message @returns {Step}
+ */
+export function heard(state, message) {
+  const { seq, replay } = message;
   // The timeline's count tells what was heard before: nothing is shown twice, whatever is replayed.
-  if (message.replay && state.heard && message.seq <= state.heard.seq) return [state, []];
-  const mine = sameName(message.from, state.name ?? '');
-  const own = mine ? state.outbox.find(({ id }) => id === message.id) : undefined;
-  const { from, text, at, seq, replay = false } = message;
+  if (!seq || (replay && state.heard && state.heard.seq >= seq)) return [state, []];
+  const next = replayed({
+    ...state,
+    seat: state.seat && { ...state.seat, lastSeq: replay ? seq : Math.max(state.seat.lastSeq, seq) },
+    heard: state.heard && { ...state.heard, seq: Math.max(state.heard.seq, seq) },
+  }, seq);
+  return message.type === 'message' ? spoken(next, message) : [next, []];
+}
+
+/** @param {State} state @param {Spoken} message @returns {Step} */
+function spoken(state, { id, from, text, at, seq, replay = false }) {
+  const mine = sameName(from, state.name ?? '');
+  const own = mine ? state.outbox.find((other) => other.id === id) : undefined;
   /** @type {Item} */
   const item = { key: own ? own.key : state.nextKey, kind: 'message', from, mine, text, at, seq, replay, ...(own && { id: own.id }) };
   const next = {
@@ -66,24 +80,7 @@ export function spoken(state, message) {
     error: own && state.error?.about !== 'connection' ? null : state.error,
     refusals: own ? 0 : state.refusals,
   };
-  return [inPlace(next, seq, replay), mine || replay ? [] : [{ type: 'announce', from, text }]];
-}
-
-/**
- * An application's event is numbered with the messages.
- *
- * @param {State} state @param {Custom} message @returns {Step}
- */
-export function counted(state, { seq, replay = false }) {
-  if (!seq || (replay && state.heard && seq <= state.heard.seq)) return [state, []];
-  return [inPlace(state, seq, replay), []];
-}
-
-/** It has heard what has this number. @param {State} state @param {number} seq @param {boolean} replay @returns {State} */
-function inPlace(state, seq, replay) {
-  const seat = state.seat && { ...state.seat, lastSeq: replay ? seq : Math.max(state.seat.lastSeq, seq) };
-  const heard = state.heard && { ...state.heard, seq: Math.max(state.heard.seq, seq) };
-  return replayed({ ...state, seat, heard }, seq);
+  return [next, mine || replay ? [] : [{ type: 'announce', from, text }]];
 }
 
 /**
