@@ -1,7 +1,10 @@
 //! Join tokens by HTTP and by lines, over sockets.
 
+use std::process::Command;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chatd::hub::HubSettings;
 use chatd::join_token::{KeySet, RoomAccess, Verifier};
 use serde_json::json;
@@ -48,4 +51,23 @@ fn where_rooms_need_a_token_the_api_does_too_and_takes_it_in_no_address() {
             assert_eq!(answer.status, 400, "{path} {name}");
         }
     }
+}
+
+#[test]
+fn the_example_of_a_backend_lets_its_people_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("app-1");
+    std::fs::write(&secret, STANDARD.encode(SECRET)).unwrap();
+    let keys = KeySet::from_files([("app-1".to_owned(), STANDARD.encode(SECRET))]).unwrap();
+    let hub = HubSettings { access: RoomAccess::Token, ..Options::default().hub };
+    let join_keys = Some(Arc::new(Verifier::new(keys, None, None)));
+    let pod = Pod::start(Options { hub, join_keys, ..Options::default() });
+
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/apps/backend/join_token.py");
+    let mut python = Command::new("python3");
+    let output = python.arg(script).arg(&secret).args(["match-42", "user-17", "ana"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let token = String::from_utf8(output.stdout).unwrap();
+    let mut lines = Lines::connect(pod.tcp);
+    assert_eq!(lines.ask(&format!("JOIN match-42 ana AUTH={}", token.trim())), "JOINED match-42 ana ana");
 }
