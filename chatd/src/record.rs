@@ -252,17 +252,23 @@ pub fn next_epoch(stored: Option<Epoch>, seen: Option<Epoch>, wall: u64) -> Epoc
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_a_later_version_says_in_a_record_is_no_rubbish() {
-        let owner = Owner {
+    fn owner() -> Owner {
+        Owner {
             ownership: Ownership { epoch: 7, boot: PodBoot(1) },
             pod_id: "chat-0".into(),
             tcp: "h:7654".into(),
             web: "h:8081".into(),
             peer: "h:7755".into(),
-        };
-        let seat = RecordedSeat { seat: SeatId(5), hold: true, joining: false, key: None, auth: None };
-        let record = Record::new(&owner, std::iter::once(("alice".parse().unwrap(), seat)));
+        }
+    }
+
+    fn seat(number: u64) -> RecordedSeat {
+        RecordedSeat { seat: SeatId(number), hold: true, joining: false, key: None, auth: None }
+    }
+
+    #[test]
+    fn what_a_later_version_says_in_a_record_is_no_rubbish() {
+        let record = Record::new(&owner(), std::iter::once(("alice".parse().unwrap(), seat(5))));
         let mut later: serde_json::Value = serde_json::from_slice(&record.to_bytes()).unwrap();
         later["topic"] = serde_json::json!({"text": "x"});
         later["seats"]["alice"]["role"] = serde_json::json!("host");
@@ -271,17 +277,9 @@ mod tests {
 
     #[test]
     fn a_reader_of_older_versions_finds_no_name_that_it_does_not_know() {
-        let owner = Owner {
-            ownership: Ownership { epoch: 7, boot: PodBoot(1) },
-            pod_id: "chat-0".into(),
-            tcp: "h:7654".into(),
-            web: "h:8081".into(),
-            peer: "h:7755".into(),
-        };
-        let seat = |number| RecordedSeat { seat: SeatId(number), hold: true, joining: false, key: None, auth: None };
         let names = ["花子", "alice", "d'Arc", "Анна"];
         let seats = names.iter().zip(1..).map(|(name, number)| (name.parse().unwrap(), seat(number)));
-        let record = Record::parse(&Record::new(&owner, seats).to_bytes()).unwrap();
+        let record = Record::parse(&Record::new(&owner(), seats).to_bytes()).unwrap();
         assert_eq!(record.players, ["alice".parse().unwrap()]);
         let mut shown: Vec<_> = record.names().iter().map(ToString::to_string).collect();
         shown.sort();

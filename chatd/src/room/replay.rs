@@ -79,11 +79,8 @@ impl Room {
         now: u64,
         limits: RingLimits,
     ) -> Option<Said> {
-        let from = self.seat(seat)?.name;
-        self.seq += 1;
-        let seq = self.seq;
-        let grown = self.record(RoomEvent::Message { from, text: text.into(), seq, at, answers }, now, limits);
-        Some(Said { from, seq, grown })
+        let message = |from, seq| RoomEvent::Message { from, text: text.into(), seq, at, answers };
+        self.number(seat, message, now, limits)
     }
 
     /// Numbers an application's event of this seat, as [`Room::say`] does a message.
@@ -96,11 +93,22 @@ impl Room {
         now: u64,
         limits: RingLimits,
     ) -> Option<Said> {
+        let content = Box::new(Content { kind: event.kind, data: (&*event.data).into() });
+        self.number(seat, |from, seq| RoomEvent::Custom { from, content, seq, at, answers }, now, limits)
+    }
+
+    /// Records what this seat says under the next number.
+    fn number(
+        &mut self,
+        seat: SeatId,
+        event: impl FnOnce(PlayerName, u64) -> RoomEvent,
+        now: u64,
+        limits: RingLimits,
+    ) -> Option<Said> {
         let from = self.seat(seat)?.name;
         self.seq += 1;
         let seq = self.seq;
-        let content = Box::new(Content { kind: event.kind, data: (&*event.data).into() });
-        let grown = self.record(RoomEvent::Custom { from, content, seq, at, answers }, now, limits);
+        let grown = self.record(event(from, seq), now, limits);
         Some(Said { from, seq, grown })
     }
 
