@@ -7,6 +7,8 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
 XTASK := cargo run --quiet --locked -p xtask --
+# Tests of one package too: with -p, cargo would choose fewer features of the dependencies, and compile them all again.
+TEST := cargo test --locked --workspace
 
 DENY_VERSION := 0.20.2
 CACHE := $(CURDIR)/.cache
@@ -21,7 +23,7 @@ SEEDS ?= 1000
 LONG_SEEDS ?= 100000
 # For a thousand seeds the unoptimized build of the other tests is fast enough.
 SIM_PROFILE ?= dev
-FUZZ_SECONDS ?= 30
+FUZZ_SECONDS ?= 15
 SOAK_MINUTES ?= 30
 SOAK_ARGUMENTS ?=
 BENCH_ARGUMENTS ?=
@@ -115,17 +117,7 @@ check: ## run before each commit: formatting, clippy, unit and hub tests, 100 se
 .PHONY: test
 test: ## run everything that CI runs: lints, Rust tests with simulation, fuzzing, pages in a browser, the client package, a real cluster, the operator and its chart
 	@hack/need rust cc go redis postgres nc node chromium shellcheck openssl curl python haproxy busybox cluster images pip prometheus
-	@$(MAKE) lint
-	@$(MAKE) test-rust
-	@$(MAKE) test-sim
-	@$(MAKE) test-fuzz
-	@$(MAKE) test-pages
-	@$(MAKE) test-client
-	@$(MAKE) test-cluster
-	@$(MAKE) test-alerts
-	@$(MAKE) test-operator
-	@$(MAKE) test-chart
-	@echo "==> all passed"
+	@hack/test-all lint test-rust test-sim test-fuzz test-pages test-client test-cluster test-alerts test-operator test-chart
 
 .PHONY: lint
 lint: $(DENY) $(ACTIONLINT) ## check formatting, clippy, shellcheck, actionlint, structure, unused dependencies, their licences and sources
@@ -148,7 +140,6 @@ lint: $(DENY) $(ACTIONLINT) ## check formatting, clippy, shellcheck, actionlint,
 	@$(DENY) --locked check bans licenses sources
 	@echo "==> clippy"
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
-	@cargo clippy --locked -p chatd --test sim -- -D warnings
 	@echo "==> cargo doc"
 	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet --workspace
 
@@ -160,18 +151,18 @@ walk: ## count the files of the hub that a JOIN at the wrong pod and a planned m
 test-rust: ## run unit, property, contract and end-to-end tests
 	@hack/need rust cc redis postgres nc openssl curl python haproxy
 	@echo "==> Rust tests"
-	@cargo test --locked --workspace
+	@$(TEST)
 
 .PHONY: test-cluster
 test-cluster: ## test the built-in cluster and the demos in it, as root or with sudo: minutes, the first time 20
 	@hack/need rust cc openssl busybox cluster images node chromium
 	@$(XTASK) cluster-program
 	@echo "==> the built-in cluster"
-	@cargo test --locked -p devcluster --test cluster -- --ignored --nocapture --test-threads=1
+	@$(TEST) --test builtin -- --ignored --nocapture --test-threads=1
 	@echo "==> images, built twice"
-	@cargo test --locked -p images --test same -- --ignored --nocapture made_again
+	@$(TEST) --test same -- --ignored --nocapture made_again
 	@echo "==> the demos in a cluster of two nodes"
-	@cargo test --locked -p xtask --test demos -- --ignored
+	@$(TEST) --test demos -- --ignored
 
 .PHONY: test-operator
 test-operator: ## test the operator on its own real cluster, also under faults, as root or with sudo: minutes
@@ -182,18 +173,18 @@ test-operator: ## test the operator on its own real cluster, also under faults, 
 # On the cluster that KUBECONFIG points at. In parallel, except for the tests that change the cluster or need the whole machine.
 .PHONY: operator-tests
 operator-tests:
-	@cargo test --locked -p operator --test validation --test versions --test live -- --ignored --test-threads=6 --skip monitoring:: --skip without_a_metrics_server
-	@cargo test --locked -p operator --test live -- --ignored monitoring:: without_a_metrics_server
-	@cargo test --locked -p chatctl --test cluster -- --ignored
-	@cargo test --locked -p operator --test faults -- --ignored --test-threads=1
-	@cargo test --locked -p operator --test health -- --ignored
+	@$(TEST) --test validation --test versions --test live -- --ignored --test-threads=6 --skip monitoring:: --skip without_a_metrics_server
+	@$(TEST) --test live -- --ignored monitoring:: without_a_metrics_server
+	@$(TEST) --test cluster -- --ignored
+	@$(TEST) --test faults -- --ignored --test-threads=1
+	@$(TEST) --test health -- --ignored
 
 .PHONY: test-alerts
 test-alerts: ## test when each alert fires, with promtool, and that panels and documented queries have data, with Prometheus
 	@hack/need rust cc redis prometheus
 	@echo "==> alerts"
-	@cargo test --locked -p operator --test alerts -- --include-ignored
-	@cargo test --locked -p chatd --test e2e -- --ignored dashboards::
+	@$(TEST) --test alerts -- --include-ignored
+	@$(TEST) --test e2e -- --ignored dashboards::
 
 .PHONY: test-chart
 test-chart: ## test the operator's chart with a real helm on its own built-in cluster: CHART_TESTS= selects tests
@@ -201,7 +192,7 @@ test-chart: ## test the operator's chart with a real helm on its own built-in cl
 	@echo "==> helm"
 	@$(XTASK) helm
 	@echo "==> the chart, on its own cluster"
-	@hack/with-cluster chart cargo test --locked -p xtask --test chart -- --include-ignored --test-threads=1 --skip rollback:: $(CHART_TESTS)
+	@hack/with-cluster chart $(TEST) --test chart -- --include-ignored --test-threads=1 --skip rollback:: $(CHART_TESTS)
 
 .PHONY: test-rollback
 test-rollback: ## upgrade 200 ChatDeployments from a former commit and roll them back, before a release: 10 minutes, FROM= the commit
@@ -211,12 +202,12 @@ test-rollback: ## upgrade 200 ChatDeployments from a former commit and roll them
 	@cargo build --locked --quiet -p operator
 	@hack/former-operator $(FROM)
 	@echo "==> upgrade and rollback, on a cluster of their own"
-	@CHATD_FORMER="$$(hack/former-operator $(FROM))" hack/with-cluster chart cargo test --locked -p xtask --test chart -- --include-ignored --test-threads=1 rollback::
+	@CHATD_FORMER="$$(hack/former-operator $(FROM))" hack/with-cluster chart $(TEST) --test chart -- --include-ignored --test-threads=1 rollback::
 
 .PHONY: test-images
 test-images: ## check that a clean build of our images in another folder is identical: 15 minutes
 	@hack/need rust cc images
-	@cargo test --locked -p images --test same -- --ignored --nocapture from_another_folder
+	@$(TEST) --test same -- --ignored --nocapture from_another_folder
 
 .PHONY: load
 load: ## load image archives into every node of that cluster: ARCHIVES=".cache/images/chatd.oci.tar"
@@ -226,7 +217,7 @@ load: ## load image archives into every node of that cluster: ARCHIVES=".cache/i
 test-sim: ## run the seeded simulation: SEEDS=1000
 	@hack/need rust cc
 	@echo "==> simulation, $(SEEDS) seeds"
-	@CHATD_SIM_SEEDS=$(SEEDS) cargo test --locked --profile $(SIM_PROFILE) -p chatd --test sim -- --nocapture
+	@CHATD_SIM_SEEDS=$(SEEDS) $(TEST) --profile $(SIM_PROFILE) --test sim -- --nocapture
 
 .PHONY: sim-long
 sim-long: ## run the simulation with LONG_SEEDS=100000 seeds
@@ -236,7 +227,7 @@ sim-long: ## run the simulation with LONG_SEEDS=100000 seeds
 test-chaos: ## test real processes under several seeded faults at once, minutes: CHATD_CHAOS_SEED=1 CHATD_CHAOS_STEPS=12
 	@hack/need rust cc redis
 	@echo "==> seeded faults on real processes"
-	@cargo test --locked -p chatd --test e2e -- --ignored --nocapture after_any_faults
+	@$(TEST) --test e2e -- --ignored --nocapture after_any_faults
 
 .PHONY: soak
 soak: ## load a cluster of its own whose pods are killed and drained, and check that nothing grows: SOAK_MINUTES=30, as root
@@ -245,7 +236,7 @@ soak: ## load a cluster of its own whose pods are killed and drained, and check 
 	@hack/with-cluster soak $(XTASK) soak --minutes $(SOAK_MINUTES) $(SOAK_ARGUMENTS)
 
 .PHONY: test-fuzz
-test-fuzz: ## run every fuzz target, two in parallel: FUZZ_SECONDS=30 for each
+test-fuzz: ## run every fuzz target, two in parallel: FUZZ_SECONDS=15 for each
 	@hack/need rust cc
 	@echo "==> fuzz targets, $(FUZZ_SECONDS) s each"
 	@fuzz/run all "$(FUZZ_SECONDS)"
@@ -256,7 +247,7 @@ test-pages: ## test the pages in a headless Chromium, against chatd processes
 	@echo "==> the pages' test packages"
 	@cd chatd/tests/pages && npm ci --no-audit --no-fund --loglevel=error
 	@echo "==> building chatd for the pages' tests"
-	@cargo build --locked
+	@$(TEST) --quiet --no-run --test serve
 	@echo "==> pages"
 	@cd chatd/tests/pages && npm test --silent
 
@@ -267,7 +258,7 @@ test-client: ## test the JavaScript client package: types, size, what is publish
 	@cd chatd/tests/pages && npm ci --no-audit --no-fund --loglevel=error
 	@cd clients/js/tests && npm ci --no-audit --no-fund --loglevel=error
 	@echo "==> building chatd for the client's tests"
-	@cargo build --locked -p chatd
+	@$(TEST) --quiet --no-run --test serve
 	@echo "==> types"
 	@cd clients/js/tests && npm run --silent types
 	@echo "==> client"

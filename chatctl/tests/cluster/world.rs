@@ -55,9 +55,10 @@ fn variable(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-/// Which is built beside this crate's programs.
+/// Which is built beside this crate's programs, with the features that all tests have.
 fn start_operator(namespace: &str) -> Process {
-    let built = Command::new(env!("CARGO")).args(["build", "--locked", "--quiet", "-p", "operator"]).status();
+    let words = ["test", "--locked", "--quiet", "--workspace", "--no-run", "--test", "generated"];
+    let built = Command::new(env!("CARGO")).args(words).status();
     assert!(built.unwrap().success(), "the operator is not built");
     let program = PathBuf::from(env!("CARGO_BIN_EXE_kubectl-chatd")).with_file_name("chatd-operator");
     // What reaches pods, where they cannot be reached from here.

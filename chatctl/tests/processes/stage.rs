@@ -40,11 +40,12 @@ pub struct Stage {
     files: TempDir,
 }
 
-/// chatd, which is built beside this crate's programs: by `cargo test --workspace` already, else here.
+/// chatd, which is built beside this crate's programs: by `cargo test --workspace` already, else here, with the same features.
 fn chatd() -> PathBuf {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
-        let built = Command::new(env!("CARGO")).args(["build", "--locked", "--quiet", "-p", "chatd"]).status();
+        let words = ["test", "--locked", "--quiet", "--workspace", "--no-run", "--test", "serve"];
+        let built = Command::new(env!("CARGO")).args(words).status();
         assert!(built.unwrap().success(), "chatd is not built");
     });
     PathBuf::from(env!("CARGO_BIN_EXE_chatctl")).with_file_name("chatd")
