@@ -32,8 +32,8 @@ impl Hub {
                 let grant = grant.and_then(|grant| {
                     grant.check_room(room)?;
                     grant.check_name(*name)?;
-                    // Better nobody than a second one.
-                    if grant.once.is_some() { Err(Failure::Once) } else { Ok(grant) }
+                    grant.check_uses()?;
+                    Ok(grant)
                 });
                 self.checked(time, grant, counts).map(Some)
             }
@@ -42,6 +42,19 @@ impl Hub {
             Entry::Resume { token, .. } if needs_token => self.authority.keys.verify(room, token).map(|_| None),
             Entry::Join { auth: None, .. } | Entry::Resume { .. } => Ok(None),
         }
+    }
+
+    /// Whether a room whose id the server chooses may be made: by CREATE_ROOM, or by the HTTP interface.
+    pub(super) fn check_create(&mut self, time: Time, auth: Option<&str>) -> Result<(), ErrorCode> {
+        let Some(auth) = auth else {
+            let needs_token = self.context.settings.access == RoomAccess::Token;
+            return if needs_token { Err(ErrorCode::AuthRequired) } else { Ok(()) };
+        };
+        let grant = self.authority.verify(auth, time.wall).and_then(|grant| {
+            grant.check_create()?;
+            grant.check_uses()
+        });
+        self.checked(time, grant, true)
     }
 
     /// Whether a request of the HTTP interface may see who is in a room.

@@ -18,7 +18,10 @@ impl Hub {
             return;
         }
         match command {
-            Command::CreateRoom => self.create(time, asked),
+            Command::CreateRoom { auth } => match self.check_create(time, auth.as_deref()) {
+                Ok(()) => self.create(time, asked),
+                Err(code) => self.refuse_entry(time, asked, code),
+            },
             Command::Join { room, name, resumable, key, auth, on_wrong_pod, events } => {
                 self.hear_events(id, events);
                 let auth = auth.map(|auth| auth.into_owned().into());
@@ -141,7 +144,7 @@ impl Hub {
             Ok(Command::Leave) => self.leave(time, index, seat, asked, false),
             Ok(Command::Refresh { auth }) => self.refresh(time, index, seat, asked, &auth),
             Ok(Command::Quit) => self.leave(time, index, seat, asked, true),
-            Ok(Command::CreateRoom | Command::Join { .. } | Command::Resume { .. }) => {
+            Ok(Command::CreateRoom { .. } | Command::Join { .. } | Command::Resume { .. }) => {
                 self.refuse(asked, ErrorCode::AlreadyInRoom);
             }
             Err(_) => {}

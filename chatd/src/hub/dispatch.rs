@@ -175,10 +175,13 @@ impl Hub {
 
     // ---- the HTTP interface
 
-    /// Creates a room for the HTTP interface; [`Effect::Created`] with `query` is the answer.
-    pub fn create_room(&mut self, time: Time, query: u64) {
+    /// Creates a room for the HTTP interface; [`Effect::Created`] with `query` is the answer. `auth`: the join token that came along.
+    pub fn create_room(&mut self, time: Time, query: u64, auth: Option<&str>) {
         self.begin(time);
-        self.create_for_query(time, query);
+        match self.check_create(time, auth) {
+            Ok(()) => self.create_for_query(time, query),
+            Err(code) => self.context.effects.push(Effect::Created { query, result: Err(code) }),
+        }
         self.finish(time);
     }
 

@@ -111,6 +111,25 @@ impl Grant {
         is_for.then_some(()).ok_or(Failure::Room)
     }
 
+    /// Whether its holder may make a room whose id the server chooses.
+    ///
+    /// # Errors
+    ///
+    /// It does not say `create`, or not for all rooms.
+    pub fn check_create(&self) -> Result<(), Failure> {
+        let is_for_all = matches!(&self.rooms, Rooms::Prefix(prefix) if prefix.is_empty());
+        (is_for_all && self.create.is_some()).then_some(()).ok_or(Failure::Create)
+    }
+
+    /// Whether it may be used more than once: better nobody than a second one.
+    ///
+    /// # Errors
+    ///
+    /// It may not, and nothing watches over that.
+    pub fn check_uses(&self) -> Result<(), Failure> {
+        if self.once.is_some() { Err(Failure::Once) } else { Ok(()) }
+    }
+
     /// Whether its holder may be called so.
     ///
     /// # Errors

@@ -38,13 +38,15 @@ pub enum Failure {
     Subject,
     #[error("it would make a player of a viewer, or a viewer of a player")]
     Role,
+    #[error("it does not let its holder make a room of any id: create, and room *")]
+    Create,
     #[error("for one JOIN only (once), which this version cannot watch over")]
     Once,
 }
 
 impl Failure {
     /// What metrics call the results of a check, `ok` first.
-    pub const RESULTS: [&'static str; 18] = [
+    pub const RESULTS: [&'static str; 19] = [
         "ok",
         "no_keys",
         "too_long",
@@ -62,6 +64,7 @@ impl Failure {
         "name",
         "subject",
         "role",
+        "create",
         "once",
     ];
 
@@ -84,7 +87,8 @@ impl Failure {
             Failure::Name => 14,
             Failure::Subject => 15,
             Failure::Role => 16,
-            Failure::Once => 17,
+            Failure::Create => 17,
+            Failure::Once => 18,
         }
     }
 
@@ -92,7 +96,7 @@ impl Failure {
     pub const fn code(self) -> ErrorCode {
         match self {
             Failure::Expired => ErrorCode::AuthExpired,
-            Failure::Room | Failure::Name | Failure::Subject | Failure::Role => ErrorCode::Forbidden,
+            Failure::Room | Failure::Name | Failure::Subject | Failure::Role | Failure::Create => ErrorCode::Forbidden,
             _ => ErrorCode::AuthInvalid,
         }
     }

@@ -347,6 +347,23 @@ fn a_grant_says_what_the_claims_say() {
 }
 
 #[test]
+fn a_room_of_any_id_is_made_by_a_token_for_all_rooms_that_says_so() {
+    for (rooms, create, expected) in [
+        ("*", json!(true), Ok(())),
+        ("*", json!({"max_players": 8}), Ok(())),
+        ("*", json!(false), Err(Failure::Create)),
+        ("a*", json!(true), Err(Failure::Create)),
+        ("abc12def", json!(true), Err(Failure::Create)),
+    ] {
+        let mut claims = with("room", json!(rooms));
+        claims["create"] = create;
+        let grant = verify(&signed(Algorithm::ES256, &claims)).unwrap();
+        assert_eq!(grant.check_create(), expected, "{claims}");
+    }
+    assert_eq!(verify(&signed(Algorithm::ES256, &with("room", json!("*")))).unwrap().check_create(), Err(Failure::Create));
+}
+
+#[test]
 fn a_sub_is_another_one_in_another_room_and_says_nothing_of_itself() {
     let sub = Subject::new(room("abc12def"), "user-1");
     assert_eq!(sub, Subject::new(room("abc12def"), "user-1"));
@@ -382,6 +399,7 @@ fn what_is_told_to_the_client_is_no_more_than_four_codes() {
         Failure::Name,
         Failure::Subject,
         Failure::Role,
+        Failure::Create,
         Failure::Once,
     ];
     let indexes: Vec<usize> = all.iter().map(|failure| failure.index()).collect();

@@ -167,7 +167,7 @@ impl<'a> Fields<'a> {
                 let auth = self.auth()?.ok_or(ErrorCode::AuthInvalid)?;
                 Ok(Command::Refresh { auth })
             }
-            "create_room" => Ok(Command::CreateRoom),
+            "create_room" => Ok(Command::CreateRoom { auth: self.auth()? }),
             "who" => Ok(Command::Who),
             "leave" => Ok(Command::Leave),
             "ping" => Ok(Command::Ping),

@@ -1,5 +1,7 @@
 //! The line encoding (raw TCP). Pure: no I/O.
 
+use std::borrow::Cow;
+
 use super::{Command, Custom, ErrorCode, Event, MAX_LINE, OnWrongPod, PlayerView, SeatKey, text};
 
 #[cfg(test)]
@@ -122,6 +124,7 @@ fn parse_outside(line: &[u8]) -> Result<Command<'_>, ErrorCode> {
         b"SAY" | b"REFRESH" => Err(ErrorCode::NotInRoom),
         b"JOIN" => join(rest),
         b"RESUME" => resume(rest),
+        b"CREATE_ROOM" => create_room(rest),
         _ => bare_command(word).ok_or(ErrorCode::BadCommand),
     }
 }
@@ -140,13 +143,25 @@ fn bare_command(word: &[u8]) -> Option<Command<'static>> {
         b"PING" => Command::Ping,
         b"HELP" => Command::Help,
         b"QUIT" => Command::Quit,
-        b"CREATE_ROOM" => Command::CreateRoom,
+        b"CREATE_ROOM" => Command::CreateRoom { auth: None },
         _ => return None,
     })
 }
 
 fn say(text: &[u8]) -> Result<Command<'_>, ErrorCode> {
     text::clean_line(text).map(|text| Command::Say { text })
+}
+
+fn create_room(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
+    let auth = words(rest).find_map(|word| word.strip_prefix(AUTH)).map(auth_word).transpose()?;
+    Ok(Command::CreateRoom { auth })
+}
+
+/// The option of JOIN and CREATE_ROOM with a join token.
+const AUTH: &[u8] = b"AUTH=";
+
+fn auth_word(word: &[u8]) -> Result<Cow<'_, str>, ErrorCode> {
+    std::str::from_utf8(word).map(Cow::Borrowed).map_err(|_| ErrorCode::AuthInvalid)
 }
 
 /// The option of JOIN and RESUME with which a client gets the events of applications.
@@ -169,9 +184,8 @@ fn join(rest: &[u8]) -> Result<Command<'_>, ErrorCode> {
         } else if let Some(word) = word.strip_prefix(b"KEY=") {
             let word = std::str::from_utf8(word).map_err(|_| ErrorCode::BadCommand)?;
             key = Some(SeatKey::new(room, name, word).map_err(|_| ErrorCode::BadCommand)?);
-        } else if let Some(word) = word.strip_prefix(b"AUTH=") {
-            let word = std::str::from_utf8(word).map_err(|_| ErrorCode::AuthInvalid)?;
-            auth = Some(word.into());
+        } else if let Some(word) = word.strip_prefix(AUTH) {
+            auth = Some(auth_word(word)?);
         } else {
             on_wrong_pod = on_wrong_pod.or(wrong_pod_word(word));
         }

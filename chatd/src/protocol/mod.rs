@@ -92,7 +92,11 @@ pub enum OnWrongPod {
 #[allow(missing_docs, reason = "fields are named by their types, and docs/protocol.md has them")]
 pub enum Command<'a> {
     /// A new room, with nobody in it.
-    CreateRoom,
+    CreateRoom {
+        /// A join token: not verified yet.
+        #[serde(borrow)]
+        auth: Option<Cow<'a, str>>,
+    },
     /// A seat in a room.
     Join {
         room: RoomId,
@@ -186,7 +190,7 @@ impl Command<'_> {
             Command::Send(event) => Command::Send(Box::new(event.into_owned())),
             Command::Set { data } => Command::Set { data: data.map(|data| Cow::Owned(data.into_owned())) },
             Command::Say { text } => Command::Say { text: Cow::Owned(text.into_owned()) },
-            Command::CreateRoom => Command::CreateRoom,
+            Command::CreateRoom { auth } => Command::CreateRoom { auth: auth.map(|auth| Cow::Owned(auth.into_owned())) },
             Command::Join { room, name, resumable, key, auth, on_wrong_pod, events } => {
                 let auth = auth.map(|auth| Cow::Owned(auth.into_owned()));
                 Command::Join { room, name, resumable, key, auth, on_wrong_pod, events }

@@ -61,9 +61,9 @@ impl Shard {
                 connection.queued = false;
                 self.begin(connection);
             }
-            ShardMessage::CreateRoom { reply } => {
+            ShardMessage::CreateRoom { auth, reply } => {
                 let query = self.ask(Query::Create(reply));
-                self.hub.create_room(time, query);
+                self.hub.create_room(time, query, auth.as_deref());
             }
             ShardMessage::MakeWay { room } => self.hub.make_way(time, room),
             ShardMessage::LookUp { room, auth, reply } => {

@@ -41,7 +41,7 @@ pub enum ShardMessage {
     /// A session from another shard ([`crate::hub::Effect::Migrate`]).
     Carried { carried: Box<Carried>, connection: Box<Connection> },
     /// The HTTP API makes a room.
-    CreateRoom { reply: oneshot::Sender<Result<RoomId, ErrorCode>> },
+    CreateRoom { auth: Option<String>, reply: oneshot::Sender<Result<RoomId, ErrorCode>> },
     /// See [`crate::hub::Effect::MakeWay`].
     MakeWay { room: RoomId },
     /// The HTTP API asks for a room's players.

@@ -53,8 +53,9 @@ impl Web {
         let (reply, room) = oneshot::channel();
         // Also if the client is gone before the answer: the room exists.
         let mut charge = Charge { web: self, address, is_due: true };
-        let room = ask(self.next_shard()?, ShardMessage::CreateRoom { reply }, room).await;
-        charge.is_due = room.is_ok();
+        let auth = bearer(&parts.headers);
+        let room = ask(self.next_shard()?, ShardMessage::CreateRoom { auth, reply }, room).await;
+        charge.is_due = room.as_ref().map_or_else(is_guess, |_| true);
         let room = room?;
         let place = HeaderValue::try_from(format!("{base}/api/rooms/{room}"));
         let mut response = (StatusCode::CREATED, Json(json!({"room": room}))).into_response();
@@ -73,9 +74,7 @@ impl Web {
         let (reply, players) = oneshot::channel();
         let mut charge = Charge { web: self, address, is_due: true };
         let players = ask(shard, ShardMessage::LookUp { room, auth: bearer(&parts.headers), reply }, players).await;
-        // Guesses at rooms and at join tokens.
-        let guesses = [ErrorCode::RoomNotFound, ErrorCode::AuthInvalid, ErrorCode::Forbidden].map(Failure::from);
-        charge.is_due = players.as_ref().is_err_and(|failure| guesses.contains(failure));
+        charge.is_due = players.as_ref().is_err_and(is_guess);
         if charge.is_due {
             client.misses.fetch_add(1, Ordering::Relaxed);
             if self.has_missed_too_often(client) {
@@ -103,6 +102,11 @@ impl Web {
             limits.charge(address, shard::now().now);
         }
     }
+}
+
+/// Whether it was perhaps a guess at a room or at a join token.
+fn is_guess(failure: &Failure) -> bool {
+    [ErrorCode::RoomNotFound, ErrorCode::AuthInvalid, ErrorCode::Forbidden].map(Failure::from).contains(failure)
 }
 
 /// The join token that came along (RFC 6750 section 2.1).

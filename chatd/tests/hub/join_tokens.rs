@@ -40,10 +40,17 @@ fn token(world: &World, sub: &str, room: &str, lasts: u64) -> String {
     signed(SECRET, &json!({"sub": sub, "room": room, "exp": seconds(world) + lasts}))
 }
 
-/// A room that has been made before it was closed to strangers, with alice in it by a token.
+/// A room that was made with a token for that.
+fn create(world: &mut World, host: Client) -> String {
+    let auth = signed(SECRET, &json!({"sub": "host", "room": "*", "create": true, "exp": seconds(world) + 60}));
+    let answer = world.ask(host, &format!("CREATE_ROOM AUTH={auth}\n"));
+    answer.trim().strip_prefix("ROOM ").unwrap().to_owned()
+}
+
+/// A room with alice in it by a token.
 fn seated(world: &mut World, entry: usize, words: &str) -> (String, Client) {
     let host = world.open(0);
-    let room = world.create(host);
+    let room = create(world, host);
     let alice = world.open(entry);
     let auth = token(world, "user-1", &room, 3_600);
     let joined = world.ask(alice, &format!("JOIN {room} alice AUTH={auth} RELAY {words}\n"));
@@ -262,7 +269,7 @@ fn the_end_of_a_token_is_announced_and_then_comes() {
 fn who_comes_late_with_a_token_is_warned_at_once() {
     let mut world = world(1, RoomAccess::Token);
     let host = world.open(0);
-    let room = world.create(host);
+    let room = create(&mut world, host);
     let bob = world.open(0);
     let auth = token(&world, "user-2", &room, 20);
     assert_eq!(world.ask(bob, &format!("JOIN {room} bob AUTH={auth}\n")), format!("JOINED {room} bob bob\n"));
@@ -375,7 +382,7 @@ fn a_connection_that_was_replaced_does_not_take_the_seat_back_at_the_next_owner(
 fn a_name_in_the_token_is_the_only_one_that_it_lets_in() {
     let mut world = world(1, RoomAccess::Token);
     let host = world.open(0);
-    let room = world.create(host);
+    let room = create(&mut world, host);
     let now = seconds(&world);
     let auth = signed(SECRET, &json!({"sub": "u", "room": &room[..3].to_owned(), "exp": now + 60, "name": "Bob"}));
     refused(&world.ask(host, &format!("JOIN {room} bob AUTH={auth}\n")), "forbidden");
@@ -389,7 +396,7 @@ fn a_name_in_the_token_is_the_only_one_that_it_lets_in() {
 fn a_dropped_connection_keeps_its_seat_until_the_token_ends() {
     let mut world = world(1, RoomAccess::Token);
     let host = world.open(0);
-    let room = world.create(host);
+    let room = create(&mut world, host);
     let bob = world.open(0);
     let auth = token(&world, "user-2", &room, 600);
     let joined = world.ask(bob, &format!("JOIN {room} bob AUTH={auth} RESUMABLE\n"));
@@ -440,6 +447,31 @@ fn viewers_hear_and_may_not_say_and_take_no_place() {
         refused(&world.ask(again, &format!("JOIN {room} viewer0 AUTH={auth} RELAY\n")), "room_full");
         assert!(world.pods.iter().all(|pod| pod.over_bounds().is_none()));
     }
+}
+
+#[test]
+fn where_rooms_need_a_token_so_does_whoever_makes_one() {
+    let mut world = world(1, RoomAccess::Token);
+    let mallory = world.open(0);
+    refused(&world.ask(mallory, "CREATE_ROOM\n"), "auth_required");
+    let soon = seconds(&world) + 60;
+    for (claims, code) in [
+        (json!({"room": "*", "exp": soon}), "forbidden"),
+        (json!({"room": "game-7", "create": true, "exp": soon}), "forbidden"),
+        (json!({"room": "*", "create": true, "exp": soon - 600}), "auth_expired"),
+        (json!({"room": "*", "create": true, "exp": soon, "jti": "t1", "once": true}), "auth_invalid"),
+    ] {
+        let mut claims = claims;
+        claims["sub"] = json!("user-1");
+        let auth = signed(SECRET, &claims);
+        refused(&world.ask(mallory, &format!("CREATE_ROOM AUTH={auth}\n")), code);
+    }
+    let host = world.open(0);
+    create(&mut world, host);
+    let time = world.time();
+    world.pods[0].create_room(time, 7, None);
+    world.run();
+    assert_eq!(world.made, [Err(ErrorCode::AuthRequired)]);
 }
 
 #[test]

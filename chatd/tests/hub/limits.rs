@@ -236,7 +236,7 @@ fn a_full_pod_makes_new_rooms_at_another_one_that_has_place() {
     assert_eq!(world.ask(bob, &format!("JOIN {room} bob\n")), format!("REDIRECT pod1:7654 {room}\n"));
     assert_eq!(world.ask(bob, &format!("JOIN {room} bob RELAY\n")), format!("JOINED {room} bob bob\n"));
     let time = world.time();
-    world.pods[0].create_room(time, 7);
+    world.pods[0].create_room(time, 7, None);
     world.run();
     assert!(world.made.pop().unwrap().is_ok(), "by POST");
     let carol = world.open(0);

@@ -176,7 +176,7 @@ fn the_records_of_many_rooms_are_renewed_in_turn() {
     let mut world = World::with_places(1, 960);
     let time = world.time();
     for query in 0..960 {
-        world.pods[0].create_room(time, query);
+        world.pods[0].create_room(time, query, None);
     }
     world.pass(100_000);
     assert_eq!(world.pods[0].room_count(), 960);

@@ -32,7 +32,7 @@ fn an_overloaded_pod_lets_the_others_create_its_new_rooms_until_it_is_level() {
     assert!(world.ask(alice, &format!("JOIN {room} alice\n")).starts_with("REDIRECT pod"));
     assert_eq!(world.ask(alice, &format!("JOIN {room} alice RELAY\n")), format!("JOINED {room} alice alice\n"));
     let time = world.time();
-    world.pods[0].create_room(time, 7);
+    world.pods[0].create_room(time, 7, None);
     world.run();
     assert!(world.made.pop().unwrap().is_ok(), "by POST");
     make_rooms(&mut world, 45);

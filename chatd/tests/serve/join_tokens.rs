@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chatd::hub::HubSettings;
 use chatd::join_token::{KeySet, RoomAccess, Verifier};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::{Lines, http};
 use crate::pod::{Options, Pod};
@@ -15,9 +15,12 @@ use crate::pod::{Options, Pod};
 const SECRET: [u8; 32] = [9; 32];
 
 fn signed(room: &str, exp: u64) -> String {
+    sign(&json!({"sub": "user-1", "room": room, "exp": exp}))
+}
+
+fn sign(claims: &Value) -> String {
     let key = jsonwebtoken::EncodingKey::from_secret(&SECRET).unwrap();
-    let claims = json!({"sub": "user-1", "room": room, "exp": exp});
-    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).unwrap()
 }
 
 #[test]
@@ -27,7 +30,13 @@ fn where_rooms_need_a_token_the_api_does_too_and_takes_it_in_no_address() {
     let join_keys = Some(Arc::new(Verifier::new(keys, None, None)));
     let pod = Pod::start(Options { hub, join_keys, ..Options::default() });
     let mut lines = Lines::connect(pod.tcp);
-    let room = lines.create_room();
+    assert!(lines.ask("CREATE_ROOM").starts_with("ERR auth_required "));
+    let made = http(pod.web, "POST", "/api/rooms", &[]);
+    assert_eq!((made.status, made.header("www-authenticate")), (401, Some("Bearer")));
+    let host = sign(&json!({"sub": "host", "room": "*", "create": true, "exp": 9_999_999_999_u64}));
+    let made = http(pod.web, "POST", "/api/rooms", &[&format!("Authorization: Bearer {host}")]);
+    let made: Value = serde_json::from_str(&made.body).unwrap();
+    let room = made["room"].as_str().unwrap().to_owned();
     let good = signed(&room, 9_999_999_999);
     assert!(lines.ask(&format!("JOIN {room} alice")).starts_with("ERR auth_required "));
     assert_eq!(lines.ask(&format!("JOIN {room} alice AUTH={good}")), format!("JOINED {room} alice alice"));

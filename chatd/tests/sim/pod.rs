@@ -360,7 +360,7 @@ impl Pod {
                 self.queries.insert(self.last_query, net.now);
                 let shard = self.rng.below(self.hubs.len());
                 let query = self.last_query;
-                self.tell(time, shard, move |hub, time| hub.create_room(time, query));
+                self.tell(time, shard, move |hub, time| hub.create_room(time, query, None));
             }
             Input::LookUp { room } => {
                 self.last_query += 1;

@@ -43,7 +43,7 @@ async fn ended_at_any_write_and_under_any_fault_it_comes_to_the_same_end() {
         println!("{name}: {} writes in {:?}", end.writes, end.time);
     }
 
-    let seeds = variable("CHATD_FAULT_SEEDS", "6").parse().unwrap();
+    let seeds = variable("CHATD_FAULT_SEEDS", "2").parse().unwrap();
     let mut cases = cases(&reference, seeds);
     if let Ok(one) = std::env::var("CHATD_FAULT_CASE") {
         cases = VecDeque::from([one.parse().unwrap()]);

@@ -136,7 +136,7 @@ async fn after_any_change_the_children_are_those_of_a_fresh_apply() {
     let id = std::process::id();
     let kubelet = Kubelet::start(client.clone(), &format!("faults-walk-{id}")).await;
     let first: u64 = variable("CHATD_WALK_SEED", "1").parse().unwrap();
-    let count: u64 = variable("CHATD_WALKS", "10").parse().unwrap();
+    let count: u64 = variable("CHATD_WALKS", "4").parse().unwrap();
     let steps: u32 = variable("CHATD_WALK_STEPS", "30").parse().unwrap();
     let walks: Vec<(u64, Walk)> = (first..first + count)
         .map(|seed| {

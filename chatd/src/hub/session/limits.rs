@@ -71,10 +71,10 @@ impl ClientLimits {
         };
         let by_address = self.limited_until.saturating_sub(now);
         match command {
-            Command::CreateRoom | Command::Join { .. } | Command::Resume { .. } if by_address > 0 => {
+            Command::CreateRoom { .. } | Command::Join { .. } | Command::Resume { .. } if by_address > 0 => {
                 refused(by_address, false)
             }
-            Command::CreateRoom => match self.creations.take(now) {
+            Command::CreateRoom { .. } => match self.creations.take(now) {
                 Ok(()) => Verdict { refusal: None, ends: false },
                 Err(wait) => refused(wait, self.strikes.note(Err(ErrorCode::RateLimited), now)),
             },
@@ -138,10 +138,10 @@ mod tests {
         let mut limits = limits(100);
         limits.limited_until = 500;
         let refused = |limits: &mut ClientLimits, now, command| limits.entry(now, &command).refusal;
-        let wait = refused(&mut limits, 100, Command::CreateRoom).and_then(|refusal| refusal.retry_after);
+        let wait = refused(&mut limits, 100, Command::CreateRoom { auth: None }).and_then(|refusal| refusal.retry_after);
         assert_eq!(wait, Some(400));
         assert_eq!(refused(&mut limits, 100, Command::Ping), None);
-        assert_eq!(refused(&mut limits, 500, Command::CreateRoom), None);
+        assert_eq!(refused(&mut limits, 500, Command::CreateRoom { auth: None }), None);
     }
 
     #[test]

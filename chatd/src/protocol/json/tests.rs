@@ -22,7 +22,7 @@ fn say(text: &str) -> Result<Command<'_>, ErrorCode> {
 #[test]
 fn commands_without_fields_are_their_type() {
     for (word, expected) in [
-        ("create_room", Command::CreateRoom),
+        ("create_room", Command::CreateRoom { auth: None }),
         ("who", Command::Who),
         ("leave", Command::Leave),
         ("ping", Command::Ping),
@@ -39,6 +39,9 @@ fn commands_without_fields_are_their_type() {
 fn join_tokens_are_taken_as_they_are() {
     let text = format!(r#"{{"type":"join","room":"{ROOM}","name":"alice","auth":"a.b\u002ec"}}"#);
     assert!(matches!(command(&text), Ok(Command::Join { auth: Some(auth), .. }) if auth == "a.b.c"));
+    let create = Ok(Command::CreateRoom { auth: Some("a.b.c".into()) });
+    assert_eq!(command(r#"{"type":"create_room","auth":"a.b.c"}"#), create);
+    assert_eq!(command(r#"{"type":"create_room","auth":7}"#), Err(ErrorCode::AuthInvalid));
     assert_eq!(command(r#"{"type":"refresh","auth":"a.b.c"}"#), Ok(Command::Refresh { auth: "a.b.c".into() }));
     for wrong in [r#"{"type":"refresh"}"#, r#"{"type":"refresh","auth":7}"#, r#"{"type":"refresh","auth":null}"#] {
         assert_eq!(command(wrong), Err(ErrorCode::AuthInvalid), "{wrong}");

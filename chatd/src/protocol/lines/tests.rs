@@ -149,7 +149,7 @@ fn resume_takes_a_token_as_it_is() {
 }
 
 const BARE: [(&str, Command<'static>); 6] = [
-    ("CREATE_ROOM", Command::CreateRoom),
+    ("CREATE_ROOM", Command::CreateRoom { auth: None }),
     ("WHO", Command::Who),
     ("PING", Command::Ping),
     ("HELP", Command::Help),
@@ -173,6 +173,15 @@ fn one_word_commands_are_exact_in_a_room_and_may_have_extra_words_outside() {
             assert_eq!(inside(&other), chat(&other), "{other:?}");
         }
     }
+}
+
+#[test]
+fn create_room_takes_a_join_token_outside_of_a_room() {
+    let create = Ok(Command::CreateRoom { auth: Some("a.b.c".into()) });
+    assert_eq!(outside("CREATE_ROOM AUTH=a.b.c"), create);
+    assert_eq!(outside("CREATE_ROOM please AUTH=a.b.c now"), create);
+    assert_eq!(parse(b"CREATE_ROOM AUTH=\xff", false), Some(Err(ErrorCode::AuthInvalid)));
+    assert_eq!(inside("CREATE_ROOM AUTH=a.b.c"), chat("CREATE_ROOM AUTH=a.b.c"));
 }
 
 #[test]
