@@ -11,7 +11,7 @@ use super::interface::Effect;
 use super::ownership::Owned;
 use super::request::Requester;
 use crate::ids::{RoomIndex, Time};
-use crate::protocol::{Ownership, RoomId};
+use crate::protocol::{Epoch, Ownership, RoomId};
 use crate::record::next_epoch;
 use crate::room::{RingLimits, Room};
 use crate::shrink::Shrink;
@@ -29,6 +29,8 @@ pub struct Rooms {
     /// Rooms whose record check waits; a few run at a time.
     checks: VecDeque<RoomId>,
     ring_bytes: usize,
+    /// The highest epoch of the rooms that have ended here. A room whose name is used again begins above it, also if the clock went back.
+    ended: Option<Epoch>,
 }
 
 impl Rooms {
@@ -73,7 +75,7 @@ impl Rooms {
     /// Creates a room, and sends its first write.
     pub fn create(&mut self, context: &mut Context, time: Time, room: RoomId, requester: Requester, slot: RoomSlot) {
         let known = context.known_owners.get(room).map(|owner| owner.ownership.epoch);
-        let ownership = Ownership { epoch: next_epoch(None, known, time.wall), boot: context.me.ownership.boot };
+        let ownership = Ownership { epoch: next_epoch(self.ended, known, time.wall), boot: context.me.ownership.boot };
         let room = Room::new(room, &mut context.random);
         let index = self.own(context, Owned::created(room, ownership, requester, time.now, slot));
         let action = self.write(context, index);
@@ -102,6 +104,7 @@ impl Rooms {
     pub fn remove(&mut self, index: RoomIndex) -> Option<Owned> {
         let owned = self.table.try_remove(index.0)?;
         self.by_id.remove(&owned.room.id);
+        self.ended = self.ended.max(Some(owned.ownership().epoch));
         self.ring_bytes -= owned.room.ring().bytes();
         Some(owned)
     }

@@ -1,6 +1,8 @@
 //! Rooms that the first JOIN makes. No I/O.
 
+use chatd::directory::Key;
 use chatd::hub::RoomSlots;
+use chatd::record::Record;
 use serde_json::json;
 
 use crate::world::{Client, World};
@@ -144,4 +146,22 @@ fn a_client_that_is_gone_before_the_room_is_made_has_no_seat_in_it() {
     world.pass(5_000);
     let bob = world.open(0);
     assert_eq!(join(&mut world, bob, ROOM, "bob"), "JOINED match-42 bob bob\n");
+}
+
+#[test]
+fn a_name_that_is_used_again_begins_above_its_last_epoch_also_when_the_clock_went_back() {
+    let mut world = open(1);
+    world.ahead = 3_600_000;
+    let mut last = 0;
+    for ahead in [3_600_000, 0, 0] {
+        world.ahead = ahead;
+        let alice = world.open(0);
+        assert_eq!(join(&mut world, alice, ROOM, "alice"), "JOINED match-42 alice alice\n");
+        let record = Record::parse(&world.store[&Key::Room(ROOM.parse().unwrap())]).unwrap();
+        assert!(record.epoch > last, "{} after {last}", record.epoch);
+        last = record.epoch;
+        assert_eq!(world.ask(alice, "LEAVE\n"), "LEFT match-42\n");
+        world.pass(620_000);
+        assert_eq!(world.pods[0].room_count(), 0);
+    }
 }

@@ -28,6 +28,8 @@ pub struct World {
     pub store: HashMap<Key, Bytes>,
     pub alive: Vec<bool>,
     pub now: u64,
+    /// How far the wall clock is ahead (ms).
+    pub ahead: u64,
     /// The directory cannot be reached.
     pub away: bool,
     /// The directory answers no swap, and carries none out yet.
@@ -101,6 +103,7 @@ impl World {
             store: HashMap::new(),
             alive: vec![true; pods],
             now: 1000,
+            ahead: 0,
             away: false,
             slow: false,
             slow_at: None,
@@ -119,7 +122,7 @@ impl World {
     }
 
     pub fn time(&self) -> Time {
-        Time { now: self.now, wall: 1_000_000 + self.now }
+        Time { now: self.now, wall: 1_000_000 + self.now + self.ahead }
     }
 
     /// The leases are in the directory, until the test takes them away.
