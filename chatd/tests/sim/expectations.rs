@@ -92,6 +92,8 @@ pub struct Expectations {
     /// Connections that may end without a reason: the network ended them.
     pub excused: BTreeSet<usize>,
     pub max_players: usize,
+    /// For how long a seat is held.
+    pub seat_hold: Micros,
     /// Relayed sessions have so small a window that what they are told may wait for long.
     pub narrow: bool,
     /// What a room keeps of its last messages, and all rooms of a thread together (bytes).
@@ -107,7 +109,9 @@ pub struct Expectations {
     /// When the store was last emptied or rolled back.
     pub went_back: Option<Micros>,
     /// Rooms that were closed: a former owner that was away meanwhile knows nothing of it.
-    pub closed: BTreeSet<String>,
+    pub closed: BTreeMap<String, Micros>,
+    /// Seats whose token gives them back, though the next owner holds them for nobody and says so: see `Store::unanswered`.
+    pub unanswered: BTreeMap<(String, String), Micros>,
     /// When each room last had two owners: the one that is cut off does not know who has left at the other.
     pub contested: BTreeMap<RoomId, Micros>,
     pub messages: u64,
@@ -269,6 +273,11 @@ impl Expectations {
         }
     }
 
+    /// A seat whose end was told is there all the same.
+    pub fn goes_on(&mut self, seat: &Seat) {
+        self.ended.retain(|ended| ended.seat != *seat);
+    }
+
     /// The last seats that have surely ended.
     pub fn surely_ended(&self) -> Vec<Seat> {
         let surely = self.ended.iter().rev().filter(|ended| ended.surely);
@@ -277,6 +286,12 @@ impl Expectations {
 
     pub fn old_token(&self, rng: &mut Rng) -> Option<Seat> {
         (!self.ended.is_empty()).then(|| self.ended[rng.below(self.ended.len())].seat.clone())
+    }
+
+    /// Whether this seat comes back to who knows its token, for as long as seats are held.
+    pub fn was_unanswered(&self, now: Micros, seat: &Seat) -> bool {
+        let taken_over = self.unanswered.get(&(seat.room.clone(), seat.name.to_ascii_lowercase()));
+        taken_over.is_some_and(|at| now < at + self.seat_hold)
     }
 
     /// RESUME worked with the token of a seat that has ended.
@@ -288,7 +303,7 @@ impl Expectations {
         // The answer to RESUME was on its way for some milliseconds.
         let contested =
             seat.room.parse().is_ok_and(|room: RoomId| self.contested.get(&room).is_some_and(|at| at + SECOND > now));
-        let excused = contested || self.closed.contains(&seat.room);
+        let excused = contested || self.closed.contains_key(&seat.room) || self.was_unanswered(now, seat);
         if ended.surely && !excused && self.went_back.is_none_or(|when| when < ended.at) {
             let when = ended.at as f64 / 1e6;
             let now = now as f64 / 1e6;

@@ -127,14 +127,19 @@ impl Expectations {
     /// Owners of this room may know different things, or what they knew was lost.
     fn is_excused(&self, now: Micros, room: &str) -> bool {
         let contested = |room| self.contested.get(&room).is_some_and(|at| at + 5 * SECOND > now);
-        self.went_back.is_some() || self.closed.contains(room) || room.parse().is_ok_and(contested)
+        self.went_back.is_some() || self.closed.contains_key(room) || room.parse().is_ok_and(contested)
     }
 
     /// JOINED. Returns the seat that the client has now.
     pub fn arrived(&mut self, now: Micros, arrival: Arrival<'_>) -> Option<usize> {
         let Arrival { client, room, name, joins, resumes, resumed, key, asked } = arrival;
         if let Some(seat) = resumes {
-            return self.seats.of(&seat);
+            let claim = self.seats.of(&seat);
+            if self.was_unanswered(now, &seat) {
+                self.seats.goes_on(now, claim);
+                self.goes_on(&seat);
+            }
+            return claim;
         }
         if let Some(id) = joins.filter(|_| resumed == Some(true)) {
             // What it has asked for since then is another seat.

@@ -56,8 +56,10 @@ pub struct Store {
     pub rolled_back: Option<Micros>,
     /// The highest ownership that each room's record has had since then.
     highest: BTreeMap<String, Ownership>,
-    /// Rooms that were closed.
-    pub closed: BTreeSet<String>,
+    /// When each room was last closed.
+    pub closed: BTreeMap<String, Micros>,
+    /// The seats (room and name) whose JOIN was not known to be answered when another pod last took the room over, and when that was.
+    pub unanswered: BTreeMap<(String, String), Micros>,
     /// A record that went to a lower ownership.
     pub fell: Option<String>,
     /// Leases that were deleted by others.
@@ -87,7 +89,8 @@ impl Store {
             went_back: None,
             rolled_back: None,
             highest: BTreeMap::new(),
-            closed: BTreeSet::new(),
+            closed: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
             fell: None,
             declared: Vec::new(),
             ended: BTreeSet::new(),
@@ -220,7 +223,7 @@ impl Store {
                 if let Key::Room(room) = key {
                     // A former owner that comes to itself may write it again.
                     self.highest.remove(room.as_str());
-                    self.closed.insert(room.to_string());
+                    self.closed.insert(room.to_string(), now);
                 }
                 Answer::Done
             }
@@ -241,10 +244,17 @@ impl Store {
             }
             *highest = (*highest).max(held);
         }
+        let taken_over = value.as_ref().and_then(|value| Some(Record::parse(&value.bytes)?.boot));
         let before = match value {
             Some(value) => self.values.insert(name.clone(), value),
             None => self.values.remove(&name),
         };
+        let old = before.as_ref().filter(|_| name.0 == 0).and_then(|old| Record::parse(&old.bytes));
+        if let Some(old) = old.filter(|old| taken_over.is_some_and(|boot| boot != old.boot)) {
+            let unanswered = old.seats.iter().filter(|(_, seat)| seat.joining);
+            let unanswered = unanswered.map(|(player, _)| ((name.1.clone(), player.to_ascii_lowercase()), now));
+            self.unanswered.extend(unanswered);
+        }
         self.history.push((now, name, before));
         if self.history.len() > 512 {
             self.history.retain(|(when, _, _)| when + HISTORY > now);

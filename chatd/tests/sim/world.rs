@@ -197,6 +197,7 @@ impl World {
         let keys = Keyring::new(vec![("1".into(), vec![7; 32])], "1").expect("a key of 32 bytes");
         let expected = Expectations {
             max_players: settings.max_players as usize,
+            seat_hold: settings.seat_hold * MS,
             open_names: settings.open_names,
             talks: Rng::new(seed, "quiet").chance(30),
             sought: options.sought,
