@@ -176,7 +176,7 @@ operator-tests:
 	@$(TEST) --test validation --test versions --test live -- --ignored --test-threads=6 --skip monitoring:: --skip without_a_metrics_server
 	@$(TEST) --test live -- --ignored monitoring:: without_a_metrics_server
 	@$(TEST) --test cluster -- --ignored
-	@$(TEST) --test faults -- --ignored --test-threads=1
+	@$(TEST) --test faults -- --ignored --test-threads=2
 	@$(TEST) --test health -- --ignored
 
 .PHONY: test-alerts
