@@ -1,5 +1,7 @@
 //! Assembles a pod from its settings and runs it until it exits. Does I/O: binds ports, reads files, starts threads.
 
+mod places;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -10,7 +12,6 @@ use std::time::Duration;
 
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng, TryRng};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -51,8 +52,6 @@ const LINGER: Duration = Duration::from_secs(5);
 const REPLAY_EXTRA: Duration = Duration::from_mins(1);
 /// The exit code of a process whose --pod-id another process also has: a restart does not help.
 const TWIN: u8 = 3;
-/// Descriptors besides the clients' sockets: listeners, links to other pods, the directory, files, admin connections.
-const OTHER_FILES: u64 = 1_024;
 /// Maximum threads for name resolution and file reads: a hanging resolver must not spawn hundreds.
 const HELPER_THREADS: usize = 16;
 
@@ -86,7 +85,7 @@ pub enum StartError {
 
 /// Runs a pod until a signal has ended it; returns the exit code.
 pub fn run(settings: Settings) -> Result<u8, StartError> {
-    let places = places(&settings);
+    let places = places::places(&settings);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().max_blocking_threads(HELPER_THREADS);
     let runtime = runtime.build().map_err(StartError::Thread)?;
@@ -356,44 +355,6 @@ fn hub_settings(settings: &Settings, shards: usize) -> HubSettings {
         balance: limits.balance,
         open_names: limits.open_names,
         rules: Rules::ALL,
-    }
-}
-
-/// `--max-connections` places for connections, or fewer if the limit of open files is lower.
-fn places(settings: &Settings) -> ConnectionLimit {
-    let wanted = u64::from(settings.limits.max_connections);
-    let needed = wanted + OTHER_FILES;
-    raise_file_limit(needed);
-    let allowed = getrlimit(Resource::Nofile).current;
-    let places = allowed.map_or(wanted, |allowed| wanted.min(places_of(allowed)));
-    if places < wanted {
-        tracing::warn!(
-            limit = allowed,
-            needed,
-            places,
-            "too few open files for --max-connections; raise the limit (ulimit -n), or lower the flag"
-        );
-    }
-    let places = places as usize;
-    let of_one = || settings.limits.max_connections_per_ip.map_or(places.div_ceil(10), |most| most as usize);
-    ConnectionLimit::new(places, settings.clients.per_ip_limits.then(of_one))
-}
-
-/// The files left for clients out of `open_files`: Redis, peers and probes need a reserve.
-fn places_of(open_files: u64) -> u64 {
-    open_files - OTHER_FILES.min(open_files / 2)
-}
-
-/// Raises the limit of open files, as far as the system allows.
-fn raise_file_limit(needed: u64) {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
-        return;
-    }
-    let raised =
-        Rlimit { current: Some(limit.maximum.map_or(needed, |most| most.min(needed))), maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
 

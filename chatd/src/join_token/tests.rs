@@ -360,7 +360,10 @@ fn a_room_of_any_id_is_made_by_a_token_for_all_rooms_that_says_so() {
         let grant = verify(&signed(Algorithm::ES256, &claims)).unwrap();
         assert_eq!(grant.check_create(), expected, "{claims}");
     }
-    assert_eq!(verify(&signed(Algorithm::ES256, &with("room", json!("*")))).unwrap().check_create(), Err(Failure::Create));
+    assert_eq!(
+        verify(&signed(Algorithm::ES256, &with("room", json!("*")))).unwrap().check_create(),
+        Err(Failure::Create)
+    );
 }
 
 #[test]

@@ -190,7 +190,9 @@ impl Command<'_> {
             Command::Send(event) => Command::Send(Box::new(event.into_owned())),
             Command::Set { data } => Command::Set { data: data.map(|data| Cow::Owned(data.into_owned())) },
             Command::Say { text } => Command::Say { text: Cow::Owned(text.into_owned()) },
-            Command::CreateRoom { auth } => Command::CreateRoom { auth: auth.map(|auth| Cow::Owned(auth.into_owned())) },
+            Command::CreateRoom { auth } => {
+                Command::CreateRoom { auth: auth.map(|auth| Cow::Owned(auth.into_owned())) }
+            }
             Command::Join { room, name, resumable, key, auth, on_wrong_pod, events } => {
                 let auth = auth.map(|auth| Cow::Owned(auth.into_owned()));
                 Command::Join { room, name, resumable, key, auth, on_wrong_pod, events }

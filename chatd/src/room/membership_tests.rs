@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::ids::{RelayId, SessionId};
-use crate::protocol::{Ownership, PodBoot};
+use crate::protocol::{Ownership, PodBoot, SeatKey, Timeline};
 use crate::record::RecordedSeat;
-use crate::room::{MOST_INHERITED, RingLimits, RoomEvent};
+use crate::room::{Former, MOST_INHERITED, Rate, RingLimits, RoomEvent};
 
 const LIMITS: SeatLimits = SeatLimits { players: 3, rate: Rate { per_second: 10, burst: 2 }, hold: 30_000 };
 const RING: RingLimits = RingLimits { messages: 32, bytes: 8192, age: 90_000 };

@@ -3,15 +3,16 @@
 mod bucket;
 mod holders;
 mod membership;
+mod outcomes;
 mod replay;
 mod ring;
 mod snapshot;
 
 pub use bucket::{Bucket, Rate, Strikes};
 pub use holders::TokenDue;
-pub use membership::{
-    Attach, Connection, DETACHED, Disconnect, Dropped, Former, Join, Membership, Newcomer, Refusal, Resume, SeatLimits,
-    Taken,
+pub use membership::DETACHED;
+pub use outcomes::{
+    Attach, Connection, Disconnect, Dropped, Former, Join, Membership, Newcomer, Refusal, Resume, SeatLimits, Taken,
 };
 pub use replay::{CaughtUp, ReplayPlan, Said, Welcome};
 pub use ring::{Answers, Content, Ring, RingItem, RingLimits, RoomEvent};

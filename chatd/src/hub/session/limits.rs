@@ -138,7 +138,8 @@ mod tests {
         let mut limits = limits(100);
         limits.limited_until = 500;
         let refused = |limits: &mut ClientLimits, now, command| limits.entry(now, &command).refusal;
-        let wait = refused(&mut limits, 100, Command::CreateRoom { auth: None }).and_then(|refusal| refusal.retry_after);
+        let wait =
+            refused(&mut limits, 100, Command::CreateRoom { auth: None }).and_then(|refusal| refusal.retry_after);
         assert_eq!(wait, Some(400));
         assert_eq!(refused(&mut limits, 100, Command::Ping), None);
         assert_eq!(refused(&mut limits, 500, Command::CreateRoom { auth: None }), None);
