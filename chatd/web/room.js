@@ -2,10 +2,10 @@
 
 import { addressOf } from './address.js';
 import { Driver, firstId } from './client/driver.js';
-import { create, toKeep } from './client/session.js';
 import { nameFrom, roomFrom } from './names.js';
 import { forgetKey, forgetRoom, hasKey, loadKey, loadRoom, rememberName, rememberedName, saveKey, saveRoom } from './storage.js';
 import { View } from './view.js';
+import { create, reduce, toKeep } from './visit.js';
 
 const SAVE_KEY_MS = 10_000;
 
@@ -18,6 +18,7 @@ const key = room && loadKey(room, Date.now());
 
 const driver = new Driver({
   url: new URL(addressOf('./')),
+  reduce,
   state: create({ room, name: nameFrom(askedName ?? ''), kept, firstId: firstId(), key, mayHaveSeat: hasKey(room) }),
   changed: (before, after, event) => {
     view.render(after);

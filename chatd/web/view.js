@@ -3,10 +3,10 @@
 import { Composer } from './composer.js';
 import { offerInvite } from './invite.js';
 import { nameFrom } from './names.js';
-import { connectionStatus } from './client/session.js';
 import { errorWords, presentWords, statusWords, stopWords } from './words.js';
 import { Messages } from './messages.js';
 import { playerRows } from './players.js';
+import { connectionStatus } from './visit.js';
 
 const LOG_LINES = 10;
 
@@ -94,7 +94,7 @@ export class View {
   }
 
   #renderNotice({ error, phase }) {
-    const words = error ? errorWords(error.code, error.sentence) : '';
+    const words = error ? errorWords(error.code, error.message) : '';
     const nameIsWrong = ['looking', 'asking'].includes(phase) && ['bad_name', 'name_taken'].includes(error?.code);
     setText(byId('alert'), nameIsWrong ? '' : words);
     byId('notice').classList.toggle('shown', words !== '' && !nameIsWrong);
@@ -117,7 +117,7 @@ export class View {
     byId('leave').hidden = ['looking', 'asking', 'stopped'].includes(phase);
     document.body.classList.toggle('outside', !wasIn && ['looking', 'asking', 'stopped'].includes(phase));
     if (stop) {
-      const words = stopWords(stop.code, stop.sentence);
+      const words = stopWords(stop.code, stop.message);
       setText(byId('stopped-title'), words.title);
       setText(byId('stopped-text'), words.text);
       setText(byId('again'), words.again ?? '');

@@ -7,8 +7,9 @@ import { withDays } from '../../web/days.js';
 import { partsOf } from '../../web/links.js';
 import { byteLength, parse, sameName, textProblem } from '../../web/client/protocol.js';
 import { delay, outcomeOfProbe } from '../../web/client/recovery.js';
-import { MAX_ITEMS, MAX_OUTBOX, connectionStatus, create, reduce, toKeep } from '../../web/client/session.js';
+import { MAX_OUTBOX } from '../../web/client/talk.js';
 import { nameFrom, roomFrom } from '../../web/names.js';
+import { MAX_ITEMS, connectionStatus, create, reduce, toKeep } from '../../web/visit.js';
 import { errorWords, noteWords } from '../../web/words.js';
 
 const ENV = { now: 1_000_000, random: 0.5 };
@@ -132,7 +133,7 @@ describe('joining', () => {
   test('without a name it asks, and with one it joins for a held seat, always by relay', () => {
     const it = session({ name: null }).feed({ type: 'begin' });
     assert.deepEqual([it.state.phase, it.kinds()], ['looking', ['look']]);
-    it.feed({ type: 'looked', status: 200, players: 1, maxPlayers: 4, names: ['bob'] });
+    it.feed({ type: 'looked', status: 200, players: 1, max_players: 4, names: ['bob'] });
     assert.deepEqual([it.state.phase, it.state.present], ['asking', { names: ['bob'], count: 1, maxPlayers: 4 }]);
     it.feed({ type: 'named', name: 'ana' });
     assert.deepEqual(it.kinds(), ['connect']);
@@ -158,7 +159,7 @@ describe('joining', () => {
   });
 
   test('a room that is full or unknown says so before a name is asked for, and is looked at again', () => {
-    const full = { type: 'looked', status: 200, players: 4, maxPlayers: 4, names: ['a', 'b', 'c', 'd'] };
+    const full = { type: 'looked', status: 200, players: 4, max_players: 4, names: ['a', 'b', 'c', 'd'] };
     const it = session({ name: null }).feed({ type: 'begin' }, full);
     assert.deepEqual([it.state.phase, it.state.stop.code, it.state.present.names.length], ['stopped', 'room_full', 4]);
     assert.deepEqual(it.feed({ type: 'retry' }).kinds(), ['look']);
@@ -187,7 +188,7 @@ describe('joining', () => {
     test(`${code} stops, and the person may try again`, () => {
       const it = session().feed({ type: 'begin' }, { type: 'opened' }).receive({ type: 'error', code, message: 'Why.' });
       assert.equal(it.state.phase, 'stopped');
-      assert.deepEqual(it.state.stop, { code, sentence: 'Why.' });
+      assert.deepEqual(it.state.stop, { code, message: 'Why.' });
       assert.deepEqual(it.feed({ type: 'retry' }).kinds(), ['connect']);
     });
   }
@@ -456,7 +457,7 @@ test('no order of events breaks a session', () => {
   const makers = [
     () => ({ type: 'opened' }), () => ({ type: 'due' }), () => ({ type: 'woken' }), () => ({ type: 'retry' }), () => ({ type: 'named', name: 'ana' }),
     () => ({ type: 'closed', code: [1000, 1001, 1006, 1008, 1012, 1013, 4001][random(7)], opened: random(2) === 0 }),
-    () => ({ type: 'looked', status: [0, 200, 404, 503][random(4)], players: random(5), maxPlayers: 4 }),
+    () => ({ type: 'looked', status: [0, 200, 404, 503][random(4)], players: random(5), max_players: 4 }),
     () => ({ type: 'probed', status: [0, 200, 404, 503][random(4)] }),
     () => ({ type: 'say', text: `${random(1000)}` }), () => ({ type: 'resend', id: 100 + random(50) }), () => ({ type: 'discard', id: 100 + random(50) }),
     () => ({ type: 'network', online: random(2) === 0 }), () => ({ type: 'dismiss' }), () => ({ type: 'rested' }),

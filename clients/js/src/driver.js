@@ -2,15 +2,16 @@
 // runtime that it is given.
 
 import { Connection } from './connection.js';
-import { reduce } from './session.js';
 import { watch } from './surroundings.js';
 
-/** @import { Answer, Effect, Event, OwnerEffect, Runtime, State } from '../internal.js' */
+/** @import { Answer, Effect, Env, Event, OwnerEffect, Runtime, State, Step } from '../internal.js' */
+/** @import { ConnectOptions } from './index.js' */
 
 const LEAVE_MS = 2000;
 const PROBE_MS = 8000;
 // Somebody waits for the question after their name.
 const LOOK_MS = 2500;
+const AUTH_MS = 15_000;
 
 /** The global ones, as they are when they are used: a test may replace them later. @type {Runtime} */
 const RUNTIME = {
@@ -30,6 +31,8 @@ export function firstId() {
 
 export class Driver {
   #state;
+  #reduce;
+  #getAuth;
   #changed;
   #perform;
   #connection;
@@ -45,14 +48,17 @@ export class Driver {
   #asking = null;
 
   /**
-   * `url`: the service's, with a slash at its end. `changed` is called after each event with the state before and after it; `perform`, after that,
-   * with what is not the network's.
+   * `url`: the service's, with a slash at its end. `reduce`: the session's, or one that is made of it. `changed` is called after each event with
+   * the state before and after it; `perform`, after that, with what is not the network's.
    *
-   * @param {{url: URL, state: State, runtime?: Partial<Runtime>, changed: (before: State, after: State, event: Event) => void, perform: (effect: OwnerEffect) => void}} options
+   * @param {{url: URL, state: State, reduce: (state: State, event: Event, env: Env) => Step, runtime: Partial<Runtime> | undefined,
+   *   getAuth: ConnectOptions['getAuth'], changed: (before: State, after: State, event: Event) => void, perform: (effect: OwnerEffect) => void}} options
    */
-  constructor({ url, state, runtime, changed, perform }) {
+  constructor({ url, state, reduce, runtime, getAuth, changed, perform }) {
     this.runtime = /** @type {Runtime} */ ({ __proto__: RUNTIME, ...runtime });
     this.#state = state;
+    this.#reduce = reduce;
+    this.#getAuth = getAuth;
     this.#changed = changed;
     this.#perform = perform;
     this.#address = new URL(`api/rooms/${encodeURIComponent(state.room)}`, url).href.replace(/^ws/, 'http');
@@ -94,7 +100,7 @@ export class Driver {
   /** @param {Event} event */
   #handle(event) {
     const before = this.#state;
-    const [after, effects] = reduce(before, event, { now: this.runtime.now(), random: this.runtime.random() });
+    const [after, effects] = this.#reduce(before, event, { now: this.runtime.now(), random: this.runtime.random() });
     this.#state = after;
     this.#changed(before, after, event);
     for (const effect of effects) if (!this.#ended) this.#carryOut(effect);
@@ -110,8 +116,9 @@ export class Driver {
       case 'wait': return this.#later('wait', effect.ms, { type: 'due' });
       case 'rest': return this.#later('rest', effect.ms, { type: 'rested' });
       case 'hurry': return this.#later('hurry', LEAVE_MS, { type: 'closed', code: 1006, opened: true });
-      case 'probe': return void this.#ask('probed', PROBE_MS);
-      case 'look': return void this.#ask('looked', LOOK_MS);
+      case 'probe': return void this.#ask('probed', PROBE_MS, (signal) => this.#look(signal));
+      case 'look': return void this.#ask('looked', LOOK_MS, (signal) => this.#look(signal));
+      case 'authorise': return void this.#ask('authorised', AUTH_MS, (signal) => this.#authorise(signal));
       default: return this.#perform(effect);
     }
   }
@@ -129,27 +136,39 @@ export class Driver {
   }
 
   /**
-   * What the room's own address says, in the words of the session: it also tells why an upgrade was refused.
+   * Asks somebody else, and tells the session what they say; the newest question counts.
    *
-   * @param {'probed' | 'looked'} type @param {number} patience
+   * @param {'probed' | 'looked' | 'authorised'} type @param {number} patience @param {(signal: AbortSignal) => Promise<object>} question
    */
-  async #ask(type, patience) {
+  async #ask(type, patience, question) {
     this.#asking?.abort();
     const asking = new AbortController();
+    const { signal } = asking;
     this.#asking = asking;
     const timer = this.runtime.setTimeout(() => asking.abort(), patience);
-    /** @type {Answer} */
-    let answer = { status: 0 };
-    try {
-      const response = await this.runtime.fetch(this.#address, { cache: 'no-store', signal: asking.signal });
-      const { error, players, max_players: maxPlayers, names } = await response.json().catch(() => ({}));
-      const seconds = Number(response.headers.get('retry-after'));
-      const retryAfterMs = Number.isFinite(seconds) ? seconds * 1000 : 0;
-      answer = { status: response.status, code: error?.code, sentence: error?.message, retryAfterMs, players, maxPlayers, names };
-    } catch {
-      // No answer is an answer too.
-    }
+    const aborted = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    // No answer is an answer too.
+    const answer = await Promise.race([question(signal), aborted]).catch((error) => ({ status: 0, message: error?.message }));
     this.runtime.clearTimeout(timer);
-    if (this.#asking === asking) this.dispatch({ type, ...answer });
+    if (this.#asking === asking) this.dispatch({ ...answer, type });
+  }
+
+  /**
+   * What the room's own address says, in the words of the session: it also tells why an upgrade was refused.
+   *
+   * @param {AbortSignal} signal @returns {Promise<Answer>}
+   */
+  async #look(signal) {
+    const response = await this.runtime.fetch(this.#address, { cache: 'no-store', signal });
+    const { error, ...room } = await response.json().catch(() => ({}));
+    const retryAfterMs = 1000 * (Number.parseInt(response.headers.get('retry-after') ?? '', 10) || 0);
+    return { ...room, ...error, status: response.status, retryAfterMs };
+  }
+
+  /** @param {AbortSignal} signal */
+  async #authorise(signal) {
+    const auth = await this.#getAuth?.({ signal });
+    if (typeof auth !== 'string' || auth === '') throw new TypeError('getAuth gave no token');
+    return { auth };
   }
 }

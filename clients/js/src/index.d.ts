@@ -5,6 +5,8 @@ export type Status = 'connecting' | 'connected' | 'reconnecting' | 'offline' | '
 export interface Player {
   readonly name: string;
   readonly away: boolean;
+  /** What the player has set of itself; absent or `null`: nothing. */
+  readonly data?: unknown;
 }
 
 export interface Message {
@@ -20,6 +22,26 @@ export interface Message {
   readonly replay: boolean;
 }
 
+/** What an application says besides text. */
+export interface AppEvent {
+  readonly from: string;
+  readonly kind: string;
+  readonly data: unknown;
+  readonly at: number;
+  /** As of a message, which is counted with it. An event for some only and a volatile one have none: they are never replayed. */
+  readonly seq?: number;
+  /** For whom it is, where it is not for everyone. */
+  readonly to?: readonly string[];
+  readonly mine: boolean;
+  readonly replay: boolean;
+}
+
+/** See `Delivery`. */
+export interface Lost {
+  readonly delivery: 'unsure' | 'failed';
+  readonly code: string;
+}
+
 /**
  * What became of a message.
  * `delivered`: everyone in the room has it in their order of messages, as `message`.
@@ -27,9 +49,20 @@ export interface Message {
  * `failed`: it has not arrived and will not.
  * `code`: the server's error code, `text_too_long`, `outbox_full`, `timeout`, or why the room ended.
  */
-export type Delivery =
-  | { readonly delivery: 'delivered'; readonly message: Message }
-  | { readonly delivery: 'unsure' | 'failed'; readonly code: string };
+export type Delivery = { readonly delivery: 'delivered'; readonly message: Message } | Lost;
+
+/** What became of an event; as of a message. `reached`: with `to`, who of them was connected to get it. */
+export type Sent = { readonly delivery: 'delivered'; readonly event: AppEvent; readonly reached?: readonly string[] } | Lost;
+
+/** Of a volatile event nobody is told what became of it. `failed`: there is no connection (`not_connected`), or it is too long. */
+export type SentVolatile = { readonly delivery: 'sent' } | { readonly delivery: 'failed'; readonly code: string };
+
+export interface SendOptions {
+  /** Only for these players, at most 64; nothing of it is replayed. */
+  to?: readonly string[] | undefined;
+  /** It may be lost: for what the next one makes worthless, such as a cursor. It waits for no connection and is in no count. */
+  volatile?: boolean | undefined;
+}
 
 /** `message`: the server's sentence for people, where there is one. */
 export interface Problem {
@@ -40,7 +73,9 @@ export interface Problem {
 export interface RoomEvents {
   /** Something was said, by this seat too. In the room's order, each message once. */
   message: (message: Message) => void;
-  /** Who is there has changed. */
+  /** An application's event, of this seat too. Those with a `seq` stand in one order with the messages, each once. */
+  event: (event: AppEvent) => void;
+  /** Who is there, or what one of them has set, has changed. */
   players: (players: readonly Player[]) => void;
   entered: (change: { readonly name: string }) => void;
   away: (change: { readonly name: string }) => void;
@@ -52,7 +87,8 @@ export interface RoomEvents {
   status: (status: Status, problem: Problem | null) => void;
   /**
    * The last event. `code`: `left` after `leave()`; `replaced` where another client took the seat with the same key; else why there is
-   * no way back, such as `room_full`, `room_not_found` or `name_taken`.
+   * no way back, such as `room_full`, `room_not_found`, `name_taken` or
+   * `auth_expired`.
    */
   ended: (end: Problem) => void;
 }
@@ -63,7 +99,7 @@ export interface Room {
   /** The own name, as the room has it. */
   readonly name: string;
   readonly status: Status;
-  /** Why there is no connection, where that is known. */
+  /** Why there is no connection, or no join token for when the one in use ends (`auth_failed`), where that is known. */
   readonly problem: Problem | null;
   /** Who has a seat, oneself included. Empty until `connected`; while the connection is lost, who was there last. */
   readonly players: readonly Player[];
@@ -78,6 +114,18 @@ export interface Room {
    * latest, and rejects only where `text` is no string.
    */
   say(text: string): Promise<Delivery>;
+  /**
+   * Sends an application's event, in one order with what is said. `kind`: 1 to 32 characters of `a-z`, `0-9`, `_`, `.` and `-`; `data`: JSON of at most
+   * 4,000 bytes. It settles as `say` does, and a volatile one at once. Rejects only where `kind` is no string or `data` no JSON.
+   */
+  send(kind: string, data: unknown, options: SendOptions & { volatile: true }): Promise<SentVolatile>;
+  send(kind: string, data: unknown, options?: SendOptions & { volatile?: false | undefined }): Promise<Sent>;
+  send(kind: string, data: unknown, options?: SendOptions): Promise<Sent | SentVolatile>;
+  /**
+   * Says something of oneself, for all to see in `players`: JSON of at most 512 bytes; `null` takes it back. It is kept and said again where the
+   * server has it no longer. Throws a TypeError for what is no JSON, a RangeError for what is longer.
+   */
+  set(data: unknown): void;
   /** Ends the stay, and the seat with it; without a connection the server holds the seat until its time is over. Settles within 2 s. */
   leave(): Promise<void>;
 }
@@ -114,6 +162,13 @@ export interface ConnectOptions {
    * key gets the seat back, also after a reload, and takes it from another tab. Keep it like a password. Random unless given.
    */
   key?: string;
+  /** A join token that the application's backend has signed, where the service wants one. */
+  auth?: string;
+  /**
+   * Instead of `auth`: gives such a token. It is called for each JOIN, and before the token ends, whose `exp` should be minutes away. Where it fails,
+   * `problem` says `auth_failed`, and it is called again later. `signal` is aborted after 15 s, or when the answer is not needed any longer.
+   */
+  getAuth?: (about: { readonly signal: AbortSignal }) => string | Promise<string>;
   /** For how many milliseconds `say` waits. 30,000 unless given. */
   sayTimeout?: number;
   /** For tests, and for surroundings that lack one of these. */

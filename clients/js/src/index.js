@@ -8,14 +8,16 @@ const SAY_MS = 30_000;
 const KEY = /^[A-Za-z0-9_-]{22,64}$/;
 
 /** @param {ConnectOptions} options @returns {Room} */
-export function connect({ url, room, name, key = randomKey(), sayTimeout = SAY_MS, runtime }) {
-  for (const [what, value] of Object.entries({ room, name })) {
+export function connect({ url, key = randomKey(), sayTimeout = SAY_MS, ...options }) {
+  const { room, name, auth, getAuth } = options;
+  for (const [what, value] of Object.entries({ room, name, ...(auth !== undefined && { auth }) })) {
     if (typeof value !== 'string' || value === '') throw new TypeError(`connect: ${what} is missing`);
   }
+  if (getAuth && typeof getAuth !== 'function') throw new TypeError('connect: getAuth is not a function');
   if (!KEY.test(key)) throw new TypeError('connect: a key has 22 to 64 letters, digits, - and _');
   // Longer than a timer can be it would be over at once.
   if (!(sayTimeout > 0 && sayTimeout < 2 ** 31)) throw new TypeError('connect: sayTimeout is a number of milliseconds');
-  return new ConnectedRoom({ url: serviceAt(url), room, name, key, sayTimeout, runtime });
+  return new ConnectedRoom({ ...options, url: serviceAt(url), key, sayTimeout });
 }
 
 /** @param {string | URL} url */

@@ -1,20 +1,20 @@
 // What a client knows of protocol v1: limits, and what goes over the socket. Pure: no I/O.
 
-/** @import { Seat, ServerMessage } from '../internal.js' */
+/** @import { ServerMessage, State } from '../internal.js' */
 
 export const SUBPROTOCOL = 'chatd.v1';
 export const MAX_TEXT_BYTES = 4000;
 
 const encoder = new TextEncoder();
 
-/** Names are compared without case, and as the server normalises them. @param {string} one @param {string} other */
+/** Names are compared without case, and as the server normalises them. @param {string} one @param {string | null} other */
 export function sameName(one, other) {
   return compared(one) === compared(other);
 }
 
-/** @param {string} name */
+/** @param {string | null} name */
 function compared(name) {
-  return name.toLowerCase().normalize('NFKC');
+  return name?.toLowerCase().normalize('NFKC');
 }
 
 /** @param {string} text */
@@ -36,13 +36,14 @@ export function textProblem(text) {
  * The first message of a connection: back into the held seat where there is one, else a new one. With the same `key` JOIN finds the
  * seat of a JOIN whose answer was lost, or of a tab that was closed.
  *
- * @param {string} room @param {string | null} name @param {Seat | null} seat @param {string} [key]
+ * @param {State} state
  */
-export function entry(room, name, seat, key) {
+export function entry({ room, name, seat, key, auth }) {
   // A client has one address, whichever pod answers there: it always asks to be relayed.
-  if (!seat) return { type: 'join', room, name, resumable: true, on_wrong_pod: 'relay', ...(key && { key }) };
+  const relayed = { room, on_wrong_pod: 'relay' };
+  if (!seat) return { type: 'join', ...relayed, name, resumable: true, ...(key && { key }), ...(auth && { auth }) };
   const { token, timeline, lastSeq } = seat;
-  return { type: 'resume', room, token, timeline, last_seq: lastSeq, on_wrong_pod: 'relay' };
+  return { type: 'resume', ...relayed, token, timeline, last_seq: lastSeq };
 }
 
 /**

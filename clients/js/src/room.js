@@ -1,12 +1,17 @@
-// A room as its caller sees it: events, messages that settle, and an end. I/O: through its driver.
+// A room as its caller sees it: events, what is said and settles, and an end. I/O: through its driver.
 
-import { changes, endOf, givenUp, problemOf, settled, statusOf } from './changes.js';
+import { endOf, givenUp, problemOf } from './changes.js';
 import { Driver, firstId } from './driver.js';
-import { create } from './session.js';
+import { byteLength } from './protocol.js';
+import { create, reduce, statusOf } from './session.js';
 
-/** @import { State } from '../internal.js' */
-/** @import { ConnectOptions, Delivery, Problem, Room, RoomEvents } from './index.js' */
-/** @import { Told } from './changes.js' */
+/** @import { OwnerEffect, Said, State, Told } from '../internal.js' */
+/** @import { ConnectOptions, Delivery, Problem, Room, RoomEvents, SendOptions } from './index.js' */
+
+/** @typedef {Told | ['ended', Problem] | ['players', State['players']] | ['status', ...Parameters<RoomEvents['status']>]} Call */
+/** @typedef {{url: URL, key: string, sayTimeout: number} & Pick<ConnectOptions, 'room' | 'name' | 'auth' | 'getAuth' | 'runtime'>} Options */
+
+const SET_BYTES = 512;
 
 /** @implements {Room} */
 export class ConnectedRoom {
@@ -14,26 +19,29 @@ export class ConnectedRoom {
   #sayTimeout;
   /** @type {Map<string, Set<{handler: Function}>>} */
   #handlers = new Map();
-  /** Messages without an answer, by id. @type {Map<number, {resolve: (delivery: Delivery) => void, timer: unknown}>} */
+  /** What has no answer, by id. @type {Map<number, {resolve: (delivery: any) => void, timer: unknown}>} */
   #waiting = new Map();
-  /** @type {Told[]} */
-  #told = [];
-  #telling = false;
+  /** @type {Call[]} */
+  #calls = [];
+  #calling = false;
+  /** @type {Told | null} */
+  #lastTold = null;
   /** @type {Problem | null} */
   #end = null;
   /** @type {(() => void)[]} */
   #leaving = [];
 
-  /** @param {{url: URL, room: string, name: string, key: string, sayTimeout: number, runtime: ConnectOptions['runtime']}} options */
-  constructor({ url, room, name, key, sayTimeout, runtime }) {
+  /** @param {Options} options */
+  constructor({ url, sayTimeout, runtime, getAuth, ...about }) {
     this.#sayTimeout = sayTimeout;
     this.#driver = new Driver({
       url,
-      state: create({ room, name, firstId: firstId(), key }),
-      ...(runtime && { runtime }),
+      runtime,
+      getAuth,
+      reduce,
+      state: create({ ...about, firstId: firstId(), asksAuth: Boolean(getAuth) }),
       changed: (before, after) => this.#changed(before, after),
-      // What a page does with its drafts and its storage is not this package's.
-      perform: () => {},
+      perform: (effect) => this.#hear(effect),
     });
     // Handlers hear all of it; and a caller that leaves at once, as React does in StrictMode, has never connected.
     queueMicrotask(() => this.#driver.start());
@@ -66,15 +74,20 @@ export class ConnectedRoom {
   /** @param {string} text @returns {Promise<Delivery>} */
   async say(text) {
     if (typeof text !== 'string') throw new TypeError('say: the text is not a string');
-    if (this.#end) return { delivery: 'failed', code: this.#end.code };
-    const id = this.#driver.state.nextId;
-    this.#driver.dispatch({ type: 'say', text });
-    const { nextId, error } = this.#driver.state;
-    if (nextId === id) return { delivery: 'failed', code: error?.code === 'not_here' ? 'left' : error?.code ?? 'bad_text' };
-    return new Promise((resolve) => {
-      const timer = this.#driver.runtime.setTimeout(() => this.#giveUp(id), this.#sayTimeout);
-      this.#waiting.set(id, { resolve, timer });
-    });
+    return this.#say({ text });
+  }
+
+  /** @param {string} kind @param {unknown} data @param {SendOptions} [options] @returns {Promise<any>} */
+  async send(kind, data, { to, volatile } = {}) {
+    if (typeof kind !== 'string' || kind === '') throw new TypeError('send: the kind is not a word');
+    return this.#say({ kind, data: copied('send', data), to, volatile });
+  }
+
+  /** @param {unknown} data */
+  set(data) {
+    const copy = copied('set', data);
+    if (byteLength(JSON.stringify(copy)) > SET_BYTES) throw new RangeError(`set: over ${SET_BYTES} bytes`);
+    this.#driver.dispatch({ type: 'set', data: copy });
   }
 
   /** @returns {Promise<void>} */
@@ -86,16 +99,43 @@ export class ConnectedRoom {
     });
   }
 
-  /** @param {State} before @param {State} after */
-  #changed(before, after) {
-    this.#told.push(...changes(before, after));
-    for (const [id, delivery] of settled(before, after)) this.#settle(id, delivery);
-    const end = endOf(after);
-    if (end && !this.#end) this.#finish(end, after);
-    this.#tell();
+  /** @param {Omit<Said, 'type'>} said @returns {Promise<any>} */
+  async #say(said) {
+    if (this.#end) return { delivery: 'failed', code: this.#end.code };
+    const id = this.#driver.state.nextId;
+    this.#driver.dispatch({ type: 'say', ...said });
+    const { nextId, error } = this.#driver.state;
+    if (nextId === id) return { delivery: 'failed', code: error?.code === 'not_here' ? 'left' : error?.code ?? 'bad_text' };
+    if (said.volatile) return { delivery: 'sent' };
+    return new Promise((resolve) => {
+      const timer = this.#driver.runtime.setTimeout(() => this.#giveUp(id), this.#sayTimeout);
+      this.#waiting.set(id, { resolve, timer });
+    });
   }
 
-  /** @param {number} id @param {Delivery} delivery */
+  /** @param {State} before @param {State} after */
+  #changed(before, after) {
+    const status = statusOf(after);
+    const problem = problemOf(after);
+    if (status !== statusOf(before) || problem?.code !== problemOf(before)?.code) this.#calls.push(['status', status, problem]);
+    if (after.players !== before.players) this.#calls.push(['players', after.players]);
+    for (const { id, delivery, code } of after.outbox) if (delivery === 'unsure' || delivery === 'failed') this.#settle(id, { delivery, code });
+    const end = endOf(after);
+    if (end && !this.#end) this.#finish(end, after);
+    this.#call();
+  }
+
+  /** @param {OwnerEffect} effect */
+  #hear({ told, own, reached }) {
+    const [type, about] = told;
+    if (own) this.#settle(own.id, { delivery: 'delivered', [type]: about, ...(reached && { reached }) });
+    // A takeover is told, and then that messages may be missing: to a caller it is one gap.
+    if (!(isUnknown(told) && isUnknown(this.#lastTold))) this.#calls.push(told);
+    this.#lastTold = told;
+    this.#call();
+  }
+
+  /** @param {number} id @param {{delivery: string, code?: string | undefined}} delivery */
   #settle(id, delivery) {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
@@ -115,23 +155,23 @@ export class ConnectedRoom {
     this.#end = end;
     for (const own of outbox) this.#settle(own.id, givenUp(own, end.code));
     this.#driver.end();
-    this.#told.push(['ended', end]);
+    this.#calls.push(['ended', end]);
     for (const resolve of this.#leaving) resolve();
   }
 
   // After the state has changed, and one event after the other: a handler may say something, or leave.
-  #tell() {
-    if (this.#telling) return;
-    this.#telling = true;
+  #call() {
+    if (this.#calling) return;
+    this.#calling = true;
     queueMicrotask(() => {
-      this.#telling = false;
-      for (let told = this.#told.shift(); told; told = this.#told.shift()) this.#call(told);
+      this.#calling = false;
+      for (let call = this.#calls.shift(); call; call = this.#calls.shift()) this.#callHandlers(call);
       if (this.#end) this.#handlers.clear();
     });
   }
 
-  /** @param {Told} told */
-  #call([type, ...about]) {
+  /** @param {Call} call */
+  #callHandlers([type, ...about]) {
     for (const entry of [...(this.#handlers.get(type) ?? [])]) {
       // Another handler may have taken it away meanwhile.
       if (!this.#handlers.get(type)?.has(entry)) continue;
@@ -143,4 +183,14 @@ export class ConnectedRoom {
       }
     }
   }
+}
+
+/** A gap of unknown size. @param {Told | null} told */
+const isUnknown = (told) => told?.[0] === 'gap' && told[1].count === null;
+
+/** As it is now, whatever the caller does with it later. @param {string} what @param {unknown} data @returns {unknown} */
+function copied(what, data) {
+  const json = JSON.stringify(data);
+  if (json === undefined) throw new TypeError(`${what}: the data is no JSON`);
+  return JSON.parse(json);
 }

@@ -253,7 +253,7 @@ describe('a newer server', () => {
       const ana = await enter({ url: double.url, room, name: 'ana' });
       const session = double.session('ana');
       const before = ana.log.length;
-      for (const message of [{ type: 'event', from: 'bob', kind: 'typing', data: {} }, { type: 'state', key: 'x', value: 1, version: 2 }, { type: 7 }, ['no'], null]) session.send(message);
+      for (const message of [{ type: 'reaction', from: 'bob', to: 1, emoji: 'x' }, { type: 'state', key: 'x', value: 1, version: 2 }, { type: 7 }, ['no'], null]) session.send(message);
       session.send({ type: 'message', from: 'bob', text: 'plain', seq: 1, at: 5, display: 'Bob B.', labels: [] });
       await ana.hears('plain');
       assert.equal(ana.log.length, before + 1);

@@ -10,7 +10,7 @@ export { Gate } from '../../../chatd/tests/pages/support/gate.js';
 export { startCluster } from '../../../chatd/tests/pages/support/cluster.js';
 export { until };
 
-const TYPES = ['message', 'players', 'entered', 'away', 'back', 'exited', 'gap', 'status', 'ended'];
+const TYPES = ['message', 'event', 'players', 'entered', 'away', 'back', 'exited', 'gap', 'status', 'ended'];
 
 /** A room with its log: `[type, ...what the handler was called with]`. */
 export class Guest {
