@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 
 /**
- * `said`: `{from, text, delivery}`, in the order of each sender; `hearers`: `{name, log}` with `['message', {text}]` and `['gap', {count}]`,
- * all of whom were there all the time. Gives how many were delivered, unsure and failed, and for how many hearers one stood in a gap that they were told of.
+ * `said`: `{from, text, delivery}`, in the order of each sender; `hearers`: `{name, log}` with `['message', {text}]`, `['event', {data: {text}, seq}]`
+ * and `['gap', {count}]`, all of whom were there all the time. Gives how many were delivered, unsure and failed, and for how many hearers one stood in a gap that they were told of.
  */
 export function judge(said, hearers, where) {
   const figures = { delivered: 0, unsure: 0, failed: 0, inGaps: 0 };
@@ -42,11 +42,31 @@ function indexed(log, where) {
       gaps.push(index);
       counts.push(about.count);
     }
-    if (type !== 'message') return;
-    assert.ok(!at.has(about.text), `${where} heard “${about.text}” twice`);
-    at.set(about.text, index);
+    if (type !== 'message' && !(type === 'event' && about.seq)) return;
+    const text = about.text ?? about.data.text;
+    assert.ok(!at.has(text), `${where} heard “${text}” twice`);
+    at.set(text, index);
   });
   return { at, gaps, counts };
+}
+
+/**
+ * Events for one: `sent`: `{from, to, text, delivery, reached}`. Each is heard at most once, by its sender and whom it is for and by nobody else, and never where
+ * it has failed; its sender has heard what was delivered. What reached a connection may be lost with it: gives how many were.
+ */
+export function judgeWhispers(sent, hearers, where) {
+  let lost = 0;
+  for (const { from, to, text, delivery, reached } of sent) {
+    for (const { name, log } of hearers) {
+      const times = log.filter(([type, about]) => type === 'event' && !about.seq && about.data === text).length;
+      const what = `${where}: ${delivery} “${text}” at ${name}, ${times} times`;
+      assert.ok(times <= (name === from || name === to ? 1 : 0) && !(delivery === 'failed' && times > 0), what);
+      if (delivery !== 'delivered') continue;
+      if (name === from) assert.equal(times, 1, what);
+      if (name === to && times === 0 && reached.includes(to)) lost += 1;
+    }
+  }
+  return { sent: sent.length, delivered: sent.filter(({ delivery }) => delivery === 'delivered').length, lost };
 }
 
 /** Where the sender's message before or after this one, that was heard here, stands. */

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { judge } from './ledger.js';
+import { judge, judgeWhispers } from './ledger.js';
 
 const said = (...deliveries) => deliveries.map((delivery, n) => ({ from: 'ana', text: `${n}`, delivery }));
 const log = (...texts) => texts.map((text) => (typeof text === 'string' ? ['message', { text }] : ['gap', { count: text }]));
@@ -13,6 +13,25 @@ test('what is as it should be passes, gaps included', () => {
   for (const gap of [null, 1]) {
     assert.equal(judge(said('delivered', 'delivered', 'delivered'), both(['0', '1', '2'], ['0', gap, '2']), '').inGaps, 1);
   }
+});
+
+test('events are judged with the messages', () => {
+  const event = (text) => ['event', { data: { text }, seq: 1 }];
+  const hearers = (own, others) => [{ name: 'ana', log: own }, { name: 'bob', log: others }];
+  judge(said('delivered'), hearers([event('0')], [event('0')]), '');
+  assert.throws(() => judge(said('delivered'), hearers([event('0')], []), ''), /lost/);
+  assert.throws(() => judge(said('delivered'), hearers([event('0')], [event('0'), event('0')]), ''), /twice/);
+});
+
+test('an event for one that comes twice, to others, or after all does not pass; a lost one is counted', () => {
+  const whisper = (delivery, own, others, third = 0) => judgeWhispers(
+    [{ from: 'ana', to: 'bob', text: 'x', delivery, reached: ['bob'] }],
+    Object.entries({ ana: own, bob: others, carl: third }).map(([name, times]) => ({ name, log: Array(times).fill(['event', { data: 'x', to: ['bob'] }]) })), '',
+  );
+  assert.deepEqual(whisper('delivered', 1, 1), { sent: 1, delivered: 1, lost: 0 });
+  assert.equal(whisper('delivered', 1, 0).lost, 1);
+  whisper('unsure', 0, 1);
+  for (const wrong of [['delivered', 0, 1], ['delivered', 1, 2], ['delivered', 1, 1, 1], ['failed', 0, 1], ['unsure', 2, 0]]) assert.throws(() => whisper(...wrong));
 });
 
 test('a loss, a double, another order, and a failure that was heard do not pass', () => {

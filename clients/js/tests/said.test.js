@@ -57,17 +57,19 @@ describe('send', () => {
     const promise = room.send('move', 1);
     await back(world, { seq: 11 });
     assert.deepEqual(sent(world, 'send'), [], 'not before the replay has ended');
+    world.socket.hear({ type: 'event', from: 'bob', kind: 'hint', data: 0, at: 5, to: ['ana'] });
+    assert.deepEqual(sent(world, 'send'), [], 'what has no number is none of the replay');
     const others = { type: 'event', from: 'bob', kind: 'move', data: 2, seq: 11, at: 5, replay: true };
     world.socket.hear(others);
     const [again] = sent(world, 'send');
     await back(world, { seq: 12 });
     world.socket.hear(answer(again, { seq: 12, replay: true }));
     assert.equal((await promise).delivery, 'delivered');
-    assert.deepEqual([sent(world, 'send'), guest.told('event').map(({ data, replay }) => [data, replay])], [[], [[2, true], [1, true]]]);
+    assert.deepEqual([sent(world, 'send'), guest.told('event').map(({ data, replay }) => [data, replay])], [[], [[0, false], [2, true], [1, true]]]);
     await back(world, { seq: 12 });
     world.socket.hear(others);
     await ticks();
-    assert.equal(guest.told('event').length, 2, 'nothing is told twice');
+    assert.equal(guest.told('event').length, 3, 'nothing is told twice');
   });
 
   test('for some only: says whom it reached; lost with the connection it is unsure, and never goes again', async () => {
@@ -159,6 +161,7 @@ describe('set', () => {
     room.set(1);
     world.socket.hear({ type: 'error', code: 'rate_limited', retry_after_ms: 2000 });
     await world.pass(2000);
+    assert.equal(sent(world, 'who').length, 1);
     world.socket.hear({ type: 'players', max_players: 4, ...held() });
     assert.equal(sent(world, 'set').length, 2);
   });
