@@ -252,17 +252,21 @@ test-pages: ## test the pages in a headless Chromium, against chatd processes
 	@cd chatd/tests/pages && npm test --silent
 
 .PHONY: test-client
-test-client: ## test the JavaScript client package: types, size, what is published; against chatd under faults: CHATD_CHAOS_SECONDS=60
+test-client: ## test the JavaScript packages @chatd/client and @chatd/react: types, size, what is published; against chatd under faults: CHATD_CHAOS_SECONDS=60
 	@hack/need rust cc redis node chromium openssl
 	@echo "==> the client's test packages"
 	@cd chatd/tests/pages && npm ci --no-audit --no-fund --loglevel=error
 	@cd clients/js/tests && npm ci --no-audit --no-fund --loglevel=error
+	@cd clients/react/tests && npm ci --no-audit --no-fund --loglevel=error
 	@echo "==> building chatd for the client's tests"
 	@$(TEST) --quiet --no-run --test serve
 	@echo "==> types"
 	@cd clients/js/tests && npm run --silent types
+	@cd clients/react/tests && npm run --silent types
 	@echo "==> client"
 	@cd clients/js/tests && npm test --silent
+	@echo "==> hooks"
+	@cd clients/react/tests && npm test --silent
 
 .PHONY: mutants
 mutants: $(MUTANTS) ## run mutation tests, 30 minutes, and list surviving mutants in target/mutants.md: SEED=1
@@ -301,7 +305,7 @@ advisories: $(DENY) ## check dependencies for known vulnerabilities (fetches the
 .PHONY: clean
 clean: ## remove all build results, including the tools in .cache
 	@echo "==> removing target, .cache and node_modules"
-	@rm -rf target "$(CACHE)" chatd/tests/pages/node_modules clients/js/tests/node_modules fuzz/target fuzz/corpus fuzz/artifacts
+	@rm -rf target "$(CACHE)" chatd/tests/pages/node_modules clients/js/tests/node_modules clients/react/tests/node_modules fuzz/target fuzz/corpus fuzz/artifacts
 
 $(DENY):
 	@hack/need rust cc

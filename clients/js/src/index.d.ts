@@ -175,5 +175,8 @@ export interface ConnectOptions {
   runtime?: Partial<Runtime>;
 }
 
+/** A key for `connect`, of 128 random bits. */
+export function randomKey(): string;
+
 /** Enters a room and stays in it, whatever happens to the connection, until `leave()` or `ended`. Throws a TypeError for options that cannot be right. */
 export function connect(options: ConnectOptions): Room;
