@@ -212,6 +212,8 @@ function joined(state, message, env) {
     wasIn: true,
     seat: { token: message.token ?? state.seat?.token, timeline, lastSeq: remaining === 0 ? seq : seen },
   }, message);
+  // The token of the seat still ends soon.
+  if (state.error?.about === 'auth') effects.push(AUTHORISE);
   if (!resumed && state.wasIn) effects.push(gap(null, 'rejoined'));
   if (resumed && missed !== 0 && (state.wasIn || missed !== null)) effects.push(gap(missed));
   return [remaining === 0 ? settle(next) : next, effects];
@@ -246,7 +248,7 @@ function missed(state, count, why) {
 function refused(state, error, env) {
   const { code, message } = error;
   const own = state.outbox.find(({ id }) => id === error.id);
-  if (own && code !== 'rate_limited') return unsent(state, own, error);
+  if (own && (code !== 'rate_limited' || state.phase !== 'joined')) return unsent(state, own, error);
   // What nobody waits for: it was volatile, or it is unsure and given up.
   if (error.id !== undefined && !own) return [state, []];
   const isAuth = isAboutAuth(code);

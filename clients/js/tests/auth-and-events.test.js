@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { joinToken } from '../../../examples/apps/backend/join_token.mjs';
 import { Guest, settles, startCluster, until } from './support.js';
 
-const PYTHON = fileURLToPath(new URL('../../../examples/apps/backend/join_token.py', import.meta.url));
+const example = (name) => fileURLToPath(new URL(`../../../examples/apps/backend/${name}`, import.meta.url));
 // The server lets clocks differ by 30 s: such a token is good for 5 s more.
 const ENDS_SOON = -25 / 60;
 
@@ -60,8 +60,9 @@ describe('a server that wants join tokens', () => {
 
   test('who has a token is in, and makes the room; who has none, or a wrong one, ends with the code', async () => {
     nextRoom();
-    const ana = await enter({ url, room, name: 'ana', auth: token('ana') });
-    const bob = await enter({ url, room, name: 'bob', getAuth: async () => execFileSync('python3', [PYTHON, keyFile, room, 'user bob', 'bob'], { encoding: 'utf8' }).trim() });
+    const signedBy = (program, script, name) => execFileSync(program, [example(script), keyFile, room, `user ${name}`, name], { encoding: 'utf8' }).trim();
+    const ana = await enter({ url, room, name: 'ana', auth: signedBy(process.execPath, 'join_token.mjs', 'ana') });
+    const bob = await enter({ url, room, name: 'bob', getAuth: async () => signedBy('python3', 'join_token.py', 'bob') });
     await ana.says('hi');
     await bob.hears('hi');
     for (const [code, options] of Object.entries({

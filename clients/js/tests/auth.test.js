@@ -159,6 +159,18 @@ describe('getAuth', () => {
     assert.deepEqual([room.problem, guest.told('ended')], [null, []]);
   });
 
+  test('a later token that was not there yet is asked for after a reconnect too', async () => {
+    const { getAuth } = asked(['one', new Error('down'), 'two']);
+    const { world, room } = await seated({ getAuth });
+    world.socket.hear({ type: 'expiring', seconds: 60 });
+    await ticks();
+    world.socket.end(1012);
+    await opened(world, world.socket);
+    world.socket.hear({ ...JOINED, resumed: true });
+    await ticks();
+    assert.deepEqual([auths(world), room.problem], [[['join', 'one'], ['resume', undefined], ['refresh', 'two']], null]);
+  });
+
   test('a token that has ended under the seat: in again with another one, and the seat is the same', async () => {
     const { getAuth } = asked(['one', new Error('down'), 'two']);
     const { world, guest, room } = await seated({ getAuth });

@@ -161,6 +161,18 @@ describe('say', () => {
     assert.deepEqual((await Promise.all(all)).map(({ delivery }) => delivery), ['delivered', 'failed']);
   });
 
+  test('what is refused while somebody leaves does not end the leaving', async () => {
+    for (const code of ['rate_limited', 'bad_text']) {
+      const { world, guest, room } = await seated();
+      const said = room.say('sent');
+      void room.leave();
+      world.socket.hear({ type: 'error', code, id: world.socket.sent[1].id });
+      assert.deepEqual([await said, guest.room.end], [{ delivery: 'failed', code }, null]);
+      world.socket.hear({ type: 'left', room: 'abcd1234' });
+      assert.deepEqual(room.end, { code: 'left' });
+    }
+  });
+
   test('missed messages may hold the answer: what was sent is unsure, and the next one goes', async () => {
     const { world, guest, room } = await seated();
     const said = room.say('hm');

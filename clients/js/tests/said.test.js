@@ -108,10 +108,12 @@ describe('send', () => {
     const { world, room } = await seated();
     void room.say('first');
     const data = { n: 1 };
-    void room.send('k', data);
+    const to = ['bob'];
+    void room.send('k', data, { to });
     data.n = 2;
+    to.push('carl');
     world.socket.hear(answer(sent(world, 'say')[0], { seq: 11 }));
-    assert.deepEqual(sent(world, 'send')[0].data, { n: 1 });
+    assert.deepEqual([sent(world, 'send')[0].data, sent(world, 'send')[0].to], [{ n: 1 }, ['bob']]);
     for (const options of [{}, { volatile: true }, { to: ['bob'] }]) {
       assert.deepEqual(await room.send('k', 'x'.repeat(3999), options), { delivery: 'failed', code: 'text_too_long' });
     }
