@@ -36,23 +36,25 @@ export function avatar(name, hue) {
   return element;
 }
 
-export function playerRows(players, maxPlayers, ownName) {
-  const rows = players.map((player) => taken(player, hueOf(player.name, players), sameName(player.name, ownName ?? '')));
+/** `typing` has the names of those who are typing. */
+export function playerRows(players, maxPlayers, ownName, typing = new Set()) {
+  const rows = players.map((player) => taken(player, hueOf(player.name, players), sameName(player.name, ownName), typing.has(player.name)));
   // Where many more seats are set up, a long column of free ones would say nothing.
   const free = Math.min(Math.max(0, maxPlayers - players.length), 8 - Math.min(8, players.length));
   for (let seat = 0; seat < free; seat += 1) rows.push(freeSeat());
   return rows;
 }
 
-function taken({ name, away }, hue, own) {
+function taken({ name, away }, hue, own, typing) {
   const row = document.createElement('li');
-  row.className = away ? 'player away' : 'player';
+  row.className = `player ${away ? 'away' : typing ? 'typing' : ''}`.trim();
   const label = document.createElement('bdi');
   label.className = 'player-name';
   label.textContent = name;
   row.append(avatar(name, hue), label);
   if (own) row.append(tag('you'));
   if (away) row.append(tag('away'));
+  else if (typing) row.append(tag('typing…'));
   return row;
 }
 

@@ -42,6 +42,7 @@ function keepKey(every) {
 function perform(effect) {
   switch (effect.type) {
     case 'announce': view.announce(effect); break;
+    case 'typing': view.showTyping(effect.from); break;
     case 'accepted': view.clearDraft(); break;
     case 'giveBack': if (view.giveBack(effect.text)) dispatch({ type: 'discard', id: effect.id }); break;
     case 'remember': remember(); break;

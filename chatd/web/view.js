@@ -9,6 +9,8 @@ import { playerRows } from './players.js';
 import { connectionStatus } from './visit.js';
 
 const LOG_LINES = 10;
+// Longer than the pause between two such events, so that it does not flicker.
+const TYPING_MS = 5000;
 
 const byId = (id) => document.getElementById(id);
 
@@ -19,6 +21,9 @@ export class View {
   #phase = null;
   #unread = 0;
   #room;
+  #state;
+  /** Who is typing, with the timer that ends it. */
+  #typing = new Map();
 
   constructor({ room, invite, dispatch, suggestedName }) {
     this.#dispatch = dispatch;
@@ -31,6 +36,7 @@ export class View {
       byId('draft').focus();
     });
     this.#composer = new Composer(byId('composer'), byId('draft'), byId('bytes'), (text) => dispatch({ type: 'say', text }));
+    byId('draft').addEventListener('input', () => this.draft !== '' && dispatch({ type: 'typing' }));
     byId('room-code').textContent = room ?? '–';
     offerInvite(invite, () => dispatch({ type: 'refused', code: 'copy_failed' }));
     byId('name').value = suggestedName;
@@ -58,6 +64,7 @@ export class View {
 
   /** Only this is read out by itself: what others say while the page is there, not what is shown again. */
   announce({ from, text }) {
+    this.#endTyping(from);
     const line = document.createElement('p');
     line.append(bidi(from), ': ', bidi(text));
     const log = byId('log');
@@ -67,7 +74,19 @@ export class View {
     this.#title();
   }
 
+  showTyping(name) {
+    clearTimeout(this.#typing.get(name));
+    this.#typing.set(name, setTimeout(() => this.#endTyping(name), TYPING_MS));
+    this.#renderSeats(this.#state);
+  }
+
+  #endTyping(name) {
+    clearTimeout(this.#typing.get(name));
+    if (this.#typing.delete(name)) this.#renderSeats(this.#state);
+  }
+
   render(state) {
+    this.#state = state;
     const status = connectionStatus(state);
     setText(byId('status'), statusWords(status, state.holdMs));
     byId('status').dataset.status = status;
@@ -80,7 +99,7 @@ export class View {
   }
 
   #renderSeats({ players, maxPlayers, name, phase }) {
-    byId('players').replaceChildren(...playerRows(players, maxPlayers, name));
+    byId('players').replaceChildren(...playerRows(players, maxPlayers, name, this.#typing));
     byId('players').classList.toggle('stale', phase !== 'joined');
     setText(byId('seats-count'), maxPlayers ? `${players.length} of ${maxPlayers}` : '');
   }

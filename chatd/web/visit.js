@@ -10,6 +10,7 @@ import * as session from './client/session.js';
 import { flush, redeliver } from './client/talk.js';
 
 export const MAX_ITEMS = 300;
+const TYPING_MS = 3000;
 const LOOK = { type: 'look' };
 
 /**
@@ -26,6 +27,8 @@ export function create({ kept, mayHaveSeat = false, ...options }) {
     // Who is there, as the room's address says from outside: {count, maxPlayers, names}; an older server gives no names.
     present: null,
     mayHaveSeat,
+    // When the others were last told that one is typing.
+    typedAt: -Infinity,
   };
 }
 
@@ -43,7 +46,7 @@ export function connectionStatus(state) {
 
 const isOutside = ({ phase }) => phase === 'looking' || phase === 'asking';
 
-/** As the session's. Its effects for the page: announce, accepted, giveBack, remember, save, forget. */
+/** As the session's. Its effects for the page: announce, typing, accepted, giveBack, remember, save, forget. */
 export function reduce(state, event, env) {
   const [next, effects] = own(state, event, env) ?? session.reduce(state, event, env);
   const asks = asksForName(state, next);
@@ -73,6 +76,7 @@ function own(state, event, env) {
     case 'resend': return flush(redeliver(state, event.id, 'queued'));
     case 'refused': return refuse(state, event.code);
     case 'say': return isOutside(state) ? refuse(state, 'not_here') : say(state, event, env);
+    case 'typing': return typing(state, env);
     case 'dismiss': return [{ ...state, error: null }, []];
     default: return null;
   }
@@ -110,6 +114,12 @@ function say(state, event, env) {
   return session.reduce({ ...state, nextKey: state.nextKey + 1 }, { ...event, ...row }, env);
 }
 
+/** Tells the others, if there are any, that one is typing: now and then, and without a promise that they hear it. */
+function typing(state, env) {
+  if (state.phase !== 'joined' || state.players.length < 2 || env.now - state.typedAt < TYPING_MS) return [state, []];
+  return session.reduce({ ...state, typedAt: env.now }, { type: 'say', kind: 'typing', data: true, volatile: true }, env);
+}
+
 const asksForName = (state, { phase, stop }) => state.phase === 'joining' && phase === 'stopped' && ['bad_name', 'name_taken'].includes(stop.code);
 
 function asking(state) {
@@ -125,7 +135,8 @@ function withItem(state, { told: [type, about], own: answered, why }, at) {
 }
 
 /** Only what others say live is read out. */
-function announced({ told: [type, { from, text, mine, replay }] }) {
+function announced({ told: [type, { from, text, kind, mine, replay }] }) {
+  if (kind === 'typing' && !mine) return [{ type: 'typing', from }];
   return type === 'message' && !mine && !replay ? [{ type: 'announce', from, text }] : [];
 }
 

@@ -103,6 +103,21 @@ describe('room', () => {
     assert.equal(await ana.page.locator('.note', { hasText: 'missing' }).count(), 0);
   });
 
+  test('who is typing is shown to the others, until the message comes, or nothing more', async () => {
+    const ana = await enter('ana');
+    const bob = await enter('bob');
+    const typing = (person) => person.page.locator('.player.typing .player-name');
+    await ana.page.type('#draft', 'he');
+    await bob.until(async () => (await typing(bob).allTextContents()).join() === 'ana', 'ana to be typing');
+    assert.equal(await typing(ana).count(), 0);
+    await ana.say('hello');
+    await bob.hears('ana: hello');
+    assert.equal(await typing(bob).count(), 0);
+    await bob.page.type('#draft', 'h');
+    await ana.until(async () => (await typing(ana).count()) === 1, 'bob to be typing');
+    await ana.until(async () => (await typing(ana).count()) === 0, 'bob to have stopped', 10_000);
+  });
+
   test('what was said during a reload is shown, but not read out', async () => {
     const ana = await enter('ana');
     const bob = await enter('bob');

@@ -225,6 +225,18 @@ describe('talking', () => {
     assert.deepEqual(it.effects.filter(({ type }) => type === 'announce').map(({ text }) => text), ['live']);
   });
 
+  test('the others are told that one is typing, now and then, and what they type is no row', () => {
+    const it = seated().feed({ type: 'typing' });
+    assert.deepEqual(it.sent(), [], 'nobody is there');
+    it.receive({ type: 'entered', name: 'bob' }).feed({ type: 'say', text: '' }, { type: 'typing' }, { type: 'typing' });
+    assert.deepEqual(it.sent(), [{ type: 'send', kind: 'typing', data: true, volatile: true, id: 0 }]);
+    assert.equal(it.state.error.code, 'bad_text', 'what is told stays');
+    const event = { type: 'event', kind: 'typing', data: true, at: 5 };
+    it.receive({ ...event, from: 'bob' }, { ...event, from: 'ana', id: 0 });
+    assert.deepEqual([it.effects, it.state.items.length], [[{ type: 'typing', from: 'bob' }], 1]);
+    assert.deepEqual(it.feed(dropped, { type: 'typing' }).sent(), []);
+  });
+
   test('a refused message goes back; one that may have arrived asks', () => {
     const it = seated().feed({ type: 'say', text: 'one' }, { type: 'say', text: 'two' });
     assert.deepEqual(it.sent().map(({ text }) => text), ['one'], 'the next one waits for the answer');

@@ -28,10 +28,10 @@ export function say(state, { type, volatile, ...said }) {
   if (!volatile && state.outbox.length >= MAX_OUTBOX) code ??= 'outbox_full';
   if (code) return [{ ...state, error: { code, about: 'message' } }, []];
   const id = state.nextId;
-  const next = { ...state, nextId: id + 1, error: state.error?.about === 'message' ? null : state.error };
+  const next = { ...state, nextId: id + 1 };
   // Nobody waits for what becomes of it: its id is none that the outbox has.
   if (volatile) return [next, [{ type: 'send', message: { ...onTheWire({ ...said, id: 0 }), volatile } }]];
-  return [{ ...next, outbox: [...state.outbox, { ...said, id, delivery: 'queued' }] }, []];
+  return [{ ...next, outbox: [...state.outbox, { ...said, id, delivery: 'queued' }], error: state.error?.about === 'message' ? null : state.error }, []];
 }
 
 /** @param {Omit<Own, 'delivery'>} own */

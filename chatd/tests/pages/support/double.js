@@ -142,6 +142,7 @@ class Session {
       case 'join': return this.#join(message);
       case 'resume': return this.#resume(message);
       case 'say': return this.room ? say(this.room, this.seat.name, message) : this.fail('not_in_room', id);
+      case 'send': return broadcast(this.room, { type: 'event', from: this.seat.name, kind: message.kind, data: message.data, at: Date.now(), id });
       case 'who': return this.send({ type: 'players', players: views(this.room), max_players: this.double.maxPlayers, id });
       case 'leave': return this.#leave(id);
       default: return this.fail('bad_command', id);
@@ -219,7 +220,7 @@ function end(room, seat, reason) {
   broadcast(room, { type: 'exited', name: seat.name, reason });
 }
 
-/** Also for tests: somebody says something without a page. */
+/** Also for tests: somebody says something without a page. Events are all volatile here. */
 export function say(room, from, { text, id }) {
   room.seq += 1;
   const message = { from, text, seq: room.seq, at: Date.now(), id };
