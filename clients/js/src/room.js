@@ -79,7 +79,7 @@ export class ConnectedRoom {
 
   /** @param {string} kind @param {unknown} data @param {SendOptions} [options] @returns {Promise<any>} */
   async send(kind, data, { to, volatile } = {}) {
-    if (typeof kind !== 'string' || kind === '') throw new TypeError('send: the kind is not a word');
+    if (typeof kind !== 'string' || kind === '') throw new TypeError('send: the kind is not a string');
     return this.#say({ kind, data: copied('send', data), to: to?.slice(), volatile });
   }
 

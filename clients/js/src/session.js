@@ -152,22 +152,18 @@ function closed(state, event, env) {
 function carryOut(state, { act, code, message, atOnce, atLeastMs = 0 }, env) {
   /** @type {State} */
   const next = { ...state, settling: null, resting: false, joinedAt: null };
-  switch (act) {
-    case 'stop': return [{ ...next, phase: 'stopped', stop: { code: code ?? 'refused', message }, error: null }, [DISCONNECT]];
-    case 'rejoin': return enter({ ...next, seat: null, outbox: unsure(state.outbox) });
-    case 'reconnect': {
-      const ms = atOnce && state.attempt === 0 ? 0 : delay(state.attempt, env.random);
-      /** @type {State['error']} */
-      const error = code ? { code, message, about: 'connection' } : state.error;
-      return [{ ...next, phase: 'waiting', attempt: state.attempt + 1, error }, [DISCONNECT, { type: 'wait', ms: Math.max(ms, atLeastMs) }]];
-    }
-  }
+  if (act === 'stop') return [{ ...next, phase: 'stopped', stop: { code: code ?? 'refused', message }, error: null }, [DISCONNECT]];
+  if (act === 'rejoin') return enter({ ...next, seat: null, outbox: unsure(state.outbox) });
+  const ms = atOnce && state.attempt === 0 ? 0 : delay(state.attempt, env.random);
+  /** @type {State['error']} */
+  const error = code ? { code, message, about: 'connection' } : state.error;
+  return [{ ...next, phase: 'waiting', attempt: state.attempt + 1, error }, [DISCONNECT, { type: 'wait', ms: Math.max(ms, atLeastMs) }]];
 }
 
 /** @param {State} state @param {ServerMessage} message @param {Env} env @returns {Step} */
 function received(state, message, env) {
   const leaving = state.phase === 'leaving';
-  if (!leaving && state.phase !== 'joining' && state.phase !== 'joined') return [state, []];
+  if (!['joining', 'joined', 'leaving'].includes(state.phase)) return [state, []];
   switch (message.type) {
     case 'joined': return leaving ? [state, []] : joined(state, message, env);
     case 'message':
