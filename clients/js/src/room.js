@@ -102,6 +102,7 @@ export class ConnectedRoom {
   /** @param {Omit<Said, 'type'>} said @returns {Promise<any>} */
   async #say(said) {
     if (this.#end) return { delivery: 'failed', code: this.#end.code };
+    if (said.volatile && this.status !== 'connected') return { delivery: 'failed', code: 'not_connected' };
     const id = this.#driver.state.nextId;
     this.#driver.dispatch({ type: 'say', ...said });
     const { nextId, error } = this.#driver.state;

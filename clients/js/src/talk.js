@@ -24,7 +24,6 @@ export function say(state, { type, volatile, ...said }) {
   const { text, data } = said;
   let code = textProblem(text ?? JSON.stringify(data));
   if (SPEECHLESS.includes(state.phase)) code ??= 'not_here';
-  if (volatile && state.phase !== 'joined') code ??= 'not_connected';
   if (!volatile && state.outbox.length >= MAX_OUTBOX) code ??= 'outbox_full';
   if (code) return [{ ...state, error: { code, about: 'message' } }, []];
   const id = state.nextId;

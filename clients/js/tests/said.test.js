@@ -102,6 +102,13 @@ describe('send', () => {
     world.socket.end(1006);
     assert.deepEqual(await room.send('cursor', 2, { volatile: true }), { delivery: 'failed', code: 'not_connected' });
     assert.equal(room.status, 'reconnecting');
+    world.socket.end();
+    await world.pass(300);
+    world.socket.end();
+    await ticks();
+    assert.equal(room.problem.code, 'unreachable');
+    await room.send('cursor', 3, { volatile: true });
+    assert.equal(room.problem.code, 'unreachable', 'it is not the problem');
   });
 
   test('data is what it was at the call; what is too long has failed, and what is no JSON is refused', async () => {
@@ -121,7 +128,7 @@ describe('send', () => {
     circle.circle = circle;
     for (const [kind, wrong] of [['k', undefined], ['k', () => {}], ['k', circle], ['k', 1n], [7, 1], ['', 1]]) await assert.rejects(room.send(kind, wrong), TypeError);
     void room.leave();
-    assert.deepEqual(await room.send('k', 1, { volatile: true }), { delivery: 'failed', code: 'left' });
+    assert.deepEqual(await room.send('k', 1, { volatile: true }), { delivery: 'failed', code: 'not_connected' });
   });
 });
 
