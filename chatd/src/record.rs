@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::join_token::{Places, SeatAuth};
+use crate::join_token::{Places, SeatAuth, is_viewer};
 use crate::protocol::{Epoch, Ownership, PlayerName, PodBoot, SeatId, SeatKey};
 
 /// A pod as owner of a room: its identity and its addresses.
@@ -198,10 +198,12 @@ impl Record {
         self.seats().filter(|(_, seat)| seat.joining && places.take(seat.auth)).collect()
     }
 
-    /// The names of all seats that can be read.
+    /// The names of all players whose seats can be read; those who only hear are none.
     pub fn names(&self) -> Vec<PlayerName> {
+        let viewers: Vec<_> = self.seats().filter(|(_, seat)| is_viewer(seat.auth)).map(|(name, _)| name).collect();
         let others = self.seats().map(|(name, _)| name).filter(|name| !name.is_plain());
-        self.players.iter().copied().chain(others).collect()
+        let all = self.players.iter().copied().chain(others);
+        all.filter(|name| !viewers.contains(name)).collect()
     }
 
     /// The seats that can be read, in no particular order.

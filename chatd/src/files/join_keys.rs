@@ -17,15 +17,25 @@ pub fn read_join_keys(path: &Path) -> Result<KeySet, FileError> {
     if !path.is_dir() {
         return KeySet::from_jwks(&read_text(path)?).map_err(wrong);
     }
+    // A file may be taken out after the listing; a mount's swap leaves a symlink to nothing for a moment. What is missing twice is gone.
+    let (files, is_whole) = read_all(path)?;
+    let files = if is_whole { files } else { read_all(path)?.0 };
+    KeySet::from_files(files).map_err(wrong)
+}
+
+/// The files of a directory by `kid`, and whether all that were listed could be read.
+fn read_all(path: &Path) -> Result<(Vec<(String, String)>, bool), FileError> {
     let mut files = Vec::new();
-    for name in names(path)? {
+    let names = names(path)?;
+    let listed = names.len();
+    for name in names {
         match read_text(&path.join(&name)) {
-            // Taken out since the listing; a mount's swap leaves a symlink to nothing for a moment.
             Err(FileError::Missing { .. }) => {}
             text => files.push((name.strip_suffix(".pem").unwrap_or(&name).to_owned(), text?)),
         }
     }
-    KeySet::from_files(files).map_err(wrong)
+    let is_whole = files.len() == listed;
+    Ok((files, is_whole))
 }
 
 /// The keys at a path over time, with what the settings want of every token.
@@ -39,7 +49,11 @@ pub struct JoinKeyWatch {
 impl JoinKeyWatch {
     /// Reads the keys for the first time, at the start of the process: blocks. `None`: the settings name none.
     pub fn start(settings: &JoinSettings, failures: ReloadFailures) -> Result<Option<Self>, FileError> {
-        let start = |path: &std::path::PathBuf| Watcher::start(path, read_join_keys, failures);
+        let start = |path: &std::path::PathBuf| {
+            let watcher = Watcher::start(path, read_join_keys, failures)?;
+            watcher.current().check_not_empty().map_err(|error| FileError::wrong(path, error))?;
+            Ok(watcher)
+        };
         let watcher = settings.keys_file.as_ref().map(start).transpose()?;
         let (audience, issuer) = (settings.audience.clone(), settings.issuer.clone());
         Ok(watcher.map(|watcher| Self { watcher, audience, issuer }))

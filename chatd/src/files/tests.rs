@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::*;
+use crate::settings::JoinSettings;
 
 const QUICK: Duration = Duration::from_millis(10);
 /// Long enough for a busy machine; nobody waits for it where all is well.
@@ -168,8 +169,12 @@ fn join_keys_are_read_again_and_a_broken_file_changes_nothing() {
         let failures = ReloadFailures::default();
         let mut watcher = Watcher::start(&path, read_join_keys, failures.clone()).unwrap();
         let first = watcher.current().clone();
-        for wrong in ["", "{\"keys\":[]}", &ONE.replace("11qY", "11q"), &ONE.replace("\"kid\"", "\"d\":\"x\",\"kid\"")]
-        {
+        for wrong in [
+            "",
+            "{\"keys\":[{\"kty\":\"new\"}]}",
+            &ONE.replace("11qY", "11q"),
+            &ONE.replace("\"kid\"", "\"d\":\"x\",\"kid\""),
+        ] {
             fs::write(&path, wrong).unwrap();
             assert!(!watcher.look().await, "{wrong}");
             assert_eq!(watcher.current(), &first);
@@ -178,10 +183,15 @@ fn join_keys_are_read_again_and_a_broken_file_changes_nothing() {
         fs::write(&path, ONE.replace("one", "two")).unwrap();
         assert!(watcher.look().await);
         assert_ne!(watcher.current(), &first);
+        fs::write(&path, "{\"keys\":[]}").unwrap();
+        assert!(watcher.look().await && watcher.current().count() == 0, "the last one is taken away");
     });
     let mount = directory.path().join("mount");
     fs::create_dir(&mount).unwrap();
-    assert!(read_join_keys(&mount).unwrap_err().to_string().contains("no key"));
+    assert_eq!(read_join_keys(&mount).unwrap().count(), 0, "the last one may be taken away");
+    let settings = JoinSettings { keys_file: Some(mount.clone()), ..JoinSettings::default() };
+    let error = JoinKeyWatch::start(&settings, ReloadFailures::default()).unwrap_err().to_string();
+    assert!(error.contains("no key"), "{error}");
     mount_secret(&mount, "1", &[("b.pem", &key_text("b")), ("a", &key_text("a"))]);
     assert_eq!(format!("{:?}", read_join_keys(&mount).unwrap()), r#"["a", "b"]"#);
     symlink("..data/gone", mount.join("gone")).unwrap();

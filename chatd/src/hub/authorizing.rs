@@ -100,6 +100,10 @@ impl Hub {
         let room = owned.room.id;
         let refreshed = grant.and_then(|grant| {
             grant.check_room(room)?;
+            grant.check_uses()?;
+            if let Some(held) = owned.room.seat(seat) {
+                grant.check_name(held.name)?;
+            }
             let auth = grant.seat(room);
             Ok((auth, owned.room.refresh(seat, auth)?))
         });

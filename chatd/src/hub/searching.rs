@@ -11,6 +11,7 @@ use super::request::{Asked, Waiter};
 use super::search::{Obstacle, SearchEvent, Takeover};
 use super::session::SessionState;
 use crate::ids::Time;
+use crate::join_token::is_viewer;
 use crate::peer_protocol::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
 use crate::record::{MAX_EPOCH, Owner};
@@ -28,7 +29,8 @@ impl Hub {
     /// Looks up the players of `room`, for the HTTP API.
     pub(super) fn look_up_for_query(&mut self, time: Time, query: u64, room: RoomId) {
         if let Some(owned) = self.rooms.of(room) {
-            let result = Ok(owned.room.seats().iter().map(|seat| seat.name).collect());
+            let players = owned.room.seats().iter().filter(|seat| !is_viewer(seat.auth));
+            let result = Ok(players.map(|seat| seat.name).collect());
             return self.context.effects.push(Effect::LookedUp { query, result });
         }
         self.search.look_up(&mut self.context, time, query, room);

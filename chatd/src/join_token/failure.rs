@@ -8,7 +8,7 @@ use crate::protocol::ErrorCode;
 pub enum Failure {
     #[error("this pod has no keys for join tokens (--join-keys-file)")]
     NoKeys,
-    #[error("longer than {} bytes", super::MAX_TOKEN)]
+    #[error("longer than {} bytes", crate::protocol::MAX_JOIN_TOKEN)]
     TooLong,
     #[error("not three parts of base64url, or not JSON, or JSON that is too deep or has a member twice")]
     Malformed,

@@ -9,7 +9,7 @@ use ring::signature::{
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::Sha256;
-use x509_parser::prelude::FromDer;
+use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey as Parsed;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
@@ -41,6 +41,10 @@ pub enum KeySetError {
     Form { kid: String },
     #[error("key {kid:?}: of another kind than EdDSA (Ed25519), ES256 (P-256) and RS256")]
     Kind { kid: String },
+    #[error(
+        "key {kid:?}: a public key or certificate without its BEGIN line, or encoded twice; as a secret, everybody would know it"
+    )]
+    Known { kid: String },
     #[error("key {kid:?}: {error}")]
     Secret { kid: String, error: KeyError },
 }
@@ -91,7 +95,7 @@ impl Key {
     }
 }
 
-/// The keys by `kid`; never empty.
+/// The keys by `kid`. Where there is none, no token is right.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeySet {
     keys: Vec<Key>,
@@ -105,9 +109,6 @@ impl std::fmt::Debug for KeySet {
 
 impl KeySet {
     fn new(keys: Vec<Key>) -> Result<Self, KeySetError> {
-        if keys.is_empty() {
-            return Err(KeySetError::Empty);
-        }
         if keys.len() > MAX_KEYS {
             return Err(KeySetError::TooMany);
         }
@@ -123,14 +124,18 @@ impl KeySet {
     ///
     /// # Errors
     ///
-    /// No JWKS, no key that can be used, one that is weak or private, or a `kid` twice.
+    /// No JWKS, keys of which none can be used, one that is weak, private or no secret, or a `kid` twice.
     pub fn from_jwks(text: &str) -> Result<Self, KeySetError> {
         let jwks = Json::parse(text.as_bytes()).ok_or(KeySetError::NotJwks)?;
         let Some(Json::List(list)) = jwks.get("keys") else {
             return Err(KeySetError::NotJwks);
         };
         let keys: Result<Vec<_>, _> = list.iter().filter_map(|jwk| from_jwk(jwk).transpose()).collect();
-        Self::new(keys?)
+        let keys = Self::new(keys?)?;
+        if !list.is_empty() {
+            keys.check_not_empty()?;
+        }
+        Ok(keys)
     }
 
     /// The files of a directory, by `kid`: public keys in PEM (`BEGIN PUBLIC KEY`), and secrets in base64 or hexadecimal digits.
@@ -150,6 +155,15 @@ impl KeySet {
             (None, [only]) => Some(only),
             (None, _) => None,
         }
+    }
+
+    /// What a process needs to start: at least one key. Later the last one may be taken away.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn check_not_empty(&self) -> Result<(), KeySetError> {
+        if self.keys.is_empty() { Err(KeySetError::Empty) } else { Ok(()) }
     }
 
     /// How many there are.
@@ -190,7 +204,8 @@ fn from_jwk(jwk: &Json) -> Result<Option<Key>, KeySetError> {
 fn from_file(kid: String, text: &str) -> Result<Key, KeySetError> {
     if !text.contains("-----BEGIN") {
         let secret = parse_key(text).map_err(|error| KeySetError::Secret { kid: kid.clone(), error })?;
-        return Ok(Key { kid: Some(kid), material: Material::Secret(secret) });
+        let material = self::secret(&kid, secret)?;
+        return Ok(Key { kid: Some(kid), material });
     }
     if text.contains("PRIVATE KEY-----") {
         return Err(KeySetError::Private { kid });
@@ -248,6 +263,13 @@ fn rsa(kid: &str, modulus: &[u8], exponent: &[u8]) -> Result<Material, KeySetErr
 fn secret(kid: &str, secret: Vec<u8>) -> Result<Material, KeySetError> {
     if secret.len() < MIN_KEY {
         return Err(KeySetError::Short { kid: kid.to_owned(), bytes: secret.len() });
+    }
+    // What anybody may have, or what is no secret by itself: it came here without its armour.
+    let is_der = |rest: Option<&[u8]>| rest.is_some_and(<[u8]>::is_empty);
+    let is_key = is_der(SubjectPublicKeyInfo::from_der(&secret).ok().map(|(rest, _)| rest));
+    let is_certificate = is_der(X509Certificate::from_der(&secret).ok().map(|(rest, _)| rest));
+    if is_key || is_certificate || secret.starts_with(b"-----BEGIN") {
+        return Err(KeySetError::Known { kid: kid.to_owned() });
     }
     Ok(Material::Secret(secret))
 }

@@ -26,11 +26,9 @@ pub use claims::{Create, Grant};
 pub use failure::Failure;
 pub use keys::{KeySet, KeySetError};
 
-use crate::protocol::RoomId;
+use crate::protocol::{MAX_JOIN_TOKEN, RoomId};
 use json::Json;
 
-/// A token is at most this many bytes: with the rest of JOIN it fits into a line.
-pub const MAX_TOKEN: usize = 3_000;
 /// So many viewers may be in a room, besides its players.
 pub const MAX_VIEWERS: usize = 64;
 /// How far the clocks of a backend and of this pod may be apart (seconds).
@@ -199,8 +197,9 @@ impl Verifier {
         Ok(grant)
     }
 
+    /// What `token` grants at some time.
     fn verify_at_any_time(&self, token: &str) -> Result<Grant, Failure> {
-        if token.len() > MAX_TOKEN {
+        if token.len() > MAX_JOIN_TOKEN {
             return Err(Failure::TooLong);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(Failure::Malformed)?;

@@ -1,7 +1,7 @@
 //! Tokens that jsonwebtoken has signed, and what is made of them: with other algorithms, keys, forms, claims and times.
 #![allow(clippy::unwrap_used)]
 
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -169,7 +169,7 @@ fn what_a_header_calls_critical_and_members_that_stand_twice_are_refused() {
 #[test]
 fn a_long_or_deep_token_costs_nothing() {
     let filled = |length: usize| signed(Algorithm::HS256, &with("fill", json!("x".repeat(length))));
-    let most = (0..MAX_TOKEN).rev().find(|length| filled(*length).len() <= MAX_TOKEN).unwrap();
+    let most = (0..MAX_JOIN_TOKEN).rev().find(|length| filled(*length).len() <= MAX_JOIN_TOKEN).unwrap();
     assert!(verify(&filled(most)).is_ok());
     assert_eq!(verify(&filled(most + 2)), Err(Failure::TooLong));
     assert_eq!(verify(&"A".repeat(1_000_000)), Err(Failure::TooLong));
@@ -471,7 +471,6 @@ fn a_key_set_that_could_not_protect_is_refused() {
     let weak = URL_SAFE_NO_PAD.encode([0xff; 128]);
     let short = URL_SAFE_NO_PAD.encode([7; 31]);
     for (keys, expected) in [
-        (json!([]), KeySetError::Empty),
         (json!({}), KeySetError::NotJwks),
         (json!([jwk("ed"), jwk("ed")]), KeySetError::Twice(kid("ed"))),
         (json!([{"kty": "RSA", "kid": "r", "n": weak, "e": "AQAB"}]), KeySetError::Rsa { kid: kid("r"), bits: 1_024 }),
@@ -489,6 +488,7 @@ fn a_key_set_that_could_not_protect_is_refused() {
     ] {
         assert_eq!(jwks(&keys), Err(expected), "{keys}");
     }
+    assert_eq!(jwks(&json!([])).unwrap().check_not_empty(), Err(KeySetError::Empty));
     let many: Vec<Value> = (0..33).map(|number| changed("ed", "kid", json!(number.to_string()))[0].clone()).collect();
     assert_eq!(jwks(&json!(many)), Err(KeySetError::TooMany));
     for text in ["", "{}", "[]", "{\"keys\":7}", ED25519_PUBLIC] {
@@ -509,7 +509,36 @@ fn files_hold_public_keys_and_secrets_by_their_names() {
     assert_eq!(one(&ED25519_PUBLIC.replace("MCow", "MCox")), Err(KeySetError::Form { kid: kid() }));
     assert_eq!(one("-----BEGIN NOTHING-----"), Err(KeySetError::Form { kid: kid() }));
     assert!(matches!(one("short"), Err(KeySetError::Secret { .. })));
-    assert_eq!(KeySet::from_files([]), Err(KeySetError::Empty));
+    assert_eq!(KeySet::from_files([]).unwrap().check_not_empty(), Err(KeySetError::Empty));
+}
+
+#[test]
+fn what_everybody_may_know_is_no_secret() {
+    let body = |pem: &str| pem.lines().filter(|line| !line.starts_with('-')).collect::<String>();
+    let certificate = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap().cert.der().to_vec();
+    let known = [
+        body(ED25519_PUBLIC),
+        body(P256_PUBLIC),
+        body(RSA_PUBLIC),
+        STANDARD.encode(ED25519_PUBLIC),
+        STANDARD.encode(certificate),
+    ];
+    for text in known {
+        let kid = || "k".to_owned();
+        assert_eq!(KeySet::from_files([(kid(), text.clone())]), Err(KeySetError::Known { kid: kid() }), "{text}");
+    }
+    assert!(KeySet::from_files([("k".to_owned(), STANDARD.encode([0x30; 32]))]).is_ok());
+}
+
+#[test]
+fn a_token_that_has_ended_costs_one_signature() {
+    let mut tokens = JoinTokens::default();
+    tokens.set_verifier(Some(std::sync::Arc::new(verifier())));
+    let token = signed(Algorithm::EdDSA, &claims());
+    for _ in 0..2 {
+        assert_eq!(tokens.verify(&token, NOW + 1_000_000), Err(Failure::Expired));
+        assert_eq!(tokens.len(), 1, "remembered");
+    }
 }
 
 #[test]

@@ -220,12 +220,13 @@ impl<'a> Fields<'a> {
         key.ok_or(ErrorCode::BadCommand).map(Some)
     }
 
-    /// A join token, as it is; what is no text is no token.
+    /// A join token, as it is; what is no text, or too long, is no token.
     fn auth(&self) -> Result<Option<Cow<'a, str>>, ErrorCode> {
         if self.raw(Field::Auth).is_none() {
             return Ok(None);
         }
-        self.string(Field::Auth).ok_or(ErrorCode::AuthInvalid).map(Some)
+        let auth = self.string(Field::Auth).filter(|auth| auth.len() <= super::MAX_JOIN_TOKEN);
+        auth.ok_or(ErrorCode::AuthInvalid).map(Some)
     }
 
     /// Without a word: relay, since a page cannot always reach another pod.

@@ -23,6 +23,8 @@ pub use names::{Epoch, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId
 pub const MAX_TEXT: usize = 4_000;
 /// Line feeds that a text may hold at most; lines clients get another character for each, and still no line over [`MAX_LINE`].
 pub const MAX_LINE_FEEDS: usize = 30;
+/// A join token is at most this many bytes: with the rest of JOIN it fits into a line.
+pub const MAX_JOIN_TOKEN: usize = 3_000;
 /// A line with its end is at most this many bytes, both ways.
 pub const MAX_LINE: usize = 4_096;
 /// An unfinished line that has grown past this many bytes closes the connection.
@@ -172,6 +174,10 @@ impl Command<'_> {
     pub fn holds(&self) -> usize {
         match self {
             Command::Say { text } => text.len(),
+            Command::Refresh { auth }
+            | Command::CreateRoom { auth: Some(auth) }
+            | Command::Join { auth: Some(auth), .. } => auth.len(),
+            Command::Resume { token, .. } => token.len(),
             Command::Set { data: Some(data) } => data.len(),
             Command::Send(event) => {
                 let to = event.to.as_ref().map_or(0, |to| to.len() * size_of::<PlayerName>());

@@ -23,11 +23,14 @@ impl Room {
                 && matches!(seat.state, SeatState::Joining | SeatState::Detached { .. }))
         });
         if let Some(index) = self.own_seat(&who) {
-            let becomes_player = is_viewer(self.seats[index].auth) && !is_viewer(auth);
-            if becomes_player && !self.has_place(auth, limits.players) {
+            let changes_place = is_viewer(self.seats[index].auth) != is_viewer(auth);
+            if changes_place && !self.has_place(auth, limits.players) {
                 return Join::Refused(ErrorCode::RoomFull);
             }
             let own = &mut self.seats[index];
+            if is_viewer(auth) {
+                own.presence = None;
+            }
             if own.state == SeatState::Joining {
                 return Join::Instead(self.seats.remove(index).reach);
             }

@@ -440,6 +440,13 @@ fn viewers_hear_and_may_not_say_and_take_no_place() {
         refused(&world.ask(viewer, "hi\n"), "forbidden");
         world.ask(alice, "hello\n");
         assert!(world.hear(viewer).ends_with("MSG alice hello\n"));
+        assert_eq!(world.look_up_with(entry, &room, Some(&by_role("v0", "viewer"))), Some(Ok(4)), "players alone");
+        // A player who would only hear now finds no place for that, and stays a player.
+        let auth = by_role("user-1", "viewer");
+        let again = world.open(entry);
+        refused(&world.ask(again, &format!("JOIN {room} alice AUTH={auth} RELAY\n")), "room_full");
+        assert_eq!(world.ask(alice, "still here\n"), "MSG alice still here\n");
+        world.hear(viewer);
         // Nor does another token make a player of a viewer where there is no place.
         let auth = by_role("v0", "member");
         refused(&world.ask(viewer, &format!("REFRESH {auth}\n")), "forbidden");

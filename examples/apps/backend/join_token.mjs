@@ -14,6 +14,8 @@ const part = (json) => Buffer.from(JSON.stringify(json)).toString('base64url');
 
 /** `more`: other claims, such as a role. */
 export function joinToken(keyFile, room, user, name, { minutes = 10, ...more } = {}) {
+  // Whoever may choose the room must not get a token for all of them, which `*` would be.
+  if (!/^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$/.test(room)) throw new Error(`no id of a room: ${room}`);
   const header = { alg: 'HS256', typ: 'JWT', kid: basename(keyFile) };
   // `create`: the room comes into being with the first of its people.
   const claims = { sub: user, room, name, create: true, exp: Math.floor(Date.now() / 1000 + 60 * minutes), ...more };

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import pathlib
+import re
 import sys
 import time
 
@@ -19,6 +20,9 @@ def part(data: bytes) -> str:
 
 
 def join_token(key_file: str, room: str, user: str, name: str, minutes: int = 10) -> str:
+    # Whoever may choose the room must not get a token for all of them, which `*` would be.
+    if not re.fullmatch("[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", room):
+        raise ValueError(f"no id of a room: {room!r}")
     path = pathlib.Path(key_file)
     header = {"alg": "HS256", "typ": "JWT", "kid": path.name}
     # `create`: the room comes into being with the first of its people.

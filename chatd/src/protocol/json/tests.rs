@@ -41,7 +41,10 @@ fn join_tokens_are_taken_as_they_are() {
     assert!(matches!(command(&text), Ok(Command::Join { auth: Some(auth), .. }) if auth == "a.b.c"));
     let create = Ok(Command::CreateRoom { auth: Some("a.b.c".into()) });
     assert_eq!(command(r#"{"type":"create_room","auth":"a.b.c"}"#), create);
-    assert_eq!(command(r#"{"type":"create_room","auth":7}"#), Err(ErrorCode::AuthInvalid));
+    let long = "a".repeat(3_001);
+    for wrong in ["7", &format!("{long:?}")] {
+        assert_eq!(command(&format!(r#"{{"type":"create_room","auth":{wrong}}}"#)), Err(ErrorCode::AuthInvalid));
+    }
     assert_eq!(command(r#"{"type":"refresh","auth":"a.b.c"}"#), Ok(Command::Refresh { auth: "a.b.c".into() }));
     for wrong in [r#"{"type":"refresh"}"#, r#"{"type":"refresh","auth":7}"#, r#"{"type":"refresh","auth":null}"#] {
         assert_eq!(command(wrong), Err(ErrorCode::AuthInvalid), "{wrong}");
