@@ -136,6 +136,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         resumable: true,
         key,
         auth,
+        entered: 4,
         away_for: Some(5),
         holder: Some(session),
         processed: 6,
@@ -189,7 +190,7 @@ fn the_bytes_of_frames_change_with_the_version_alone() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(
         (crate::peer::handshake::OLDEST_VERSION, bytes.len(), format!("{sum:016x}").as_str()),
-        (3, 3285, "fa809af39382f587")
+        (3, 3288, "d2394bc28bfc87dc")
     );
 }
 

@@ -49,6 +49,7 @@ impl Room {
             resumable,
             key,
             auth,
+            entered: 0,
             warned: false,
             state: SeatState::Joining,
             reach: Some(by.reach),
@@ -65,8 +66,9 @@ impl Room {
     /// The reply to a JOIN goes out: the seat is live. Returns its player, and whether the next owner has to hold the seat from now on.
     /// `None`: the seat is gone, or the reply went out before.
     pub fn join_answered(&mut self, seat: SeatId) -> Option<(PlayerName, bool)> {
+        let seq = self.seq;
         let found = self.seat_mut(seat).filter(|seat| seat.state == SeatState::Joining)?;
-        found.state = SeatState::Live;
+        (found.state, found.entered) = (SeatState::Live, seq);
         Some((found.name, found.hold()))
     }
 
@@ -238,8 +240,9 @@ impl Room {
             Ok(()) => (command, None),
             Err(retry) => (Err(ErrorCode::RateLimited), Some(retry)),
         };
-        // Errors count while they follow each other.
-        let enough = found.strikes.note(outcome, now);
+        // Errors count while they follow each other. What may be lost is lost by being too fast, and no more than that.
+        let is_lost = volatile && outcome == Err(ErrorCode::RateLimited);
+        let enough = !is_lost && found.strikes.note(outcome, now);
         Some(outcome.map_err(|code| Refusal { code, retry_after_ms, enough }))
     }
 

@@ -71,6 +71,8 @@ pub struct Seat {
     pub key: Option<SeatKey>,
     /// Of the join token that it was taken with.
     pub auth: Option<SeatAuth>,
+    /// The last message of this timeline before its player came in: up to there none is for it.
+    pub entered: u64,
     /// Its connection has heard that the token ends soon.
     warned: bool,
     /// Whether its player is connected.
@@ -99,6 +101,7 @@ impl Seat {
             resumable: true,
             key: recorded.key,
             auth: recorded.auth,
+            entered: 0,
             warned: false,
             state: SeatState::Away { until },
             reach: None,

@@ -1,6 +1,6 @@
 //! The count of a room's events, and the replay for members that return. Pure: no I/O.
 
-use super::{Answers, Content, Delivered, Former, Membership, RingItem, RingLimits, Room, RoomEvent, Seat, SeatLimits};
+use super::{Answers, Content, Delivered, Former, Membership, RingItem, RingLimits, Room, RoomEvent, SeatLimits};
 use crate::ids::SessionRef;
 use crate::protocol::{Encoding, Event, ExitReason, Heard, Joined, Outgoing, PlayerName, SeatId, Timeline};
 
@@ -175,10 +175,8 @@ impl Room {
         // The last message that it surely has, and the first that the replay can begin with.
         let (heard_up_to, since) = match heard {
             Some(heard) if self.has_heard(heard) => {
-                // A seat that is older than the timeline is announced as well where its JOIN had not been answered before.
-                let inherited = |seat: &Seat| seat.name == former.name && self.inherited.contains(&seat.id);
-                let came = self.ring.before(former.name).filter(|_| !self.seats.iter().any(inherited));
-                let since = heard.last_seq.max(came.unwrap_or_default()).min(last);
+                let came = self.seats.iter().find(|seat| seat.name == former.name).map_or(0, |seat| seat.entered);
+                let since = heard.last_seq.max(came).min(last);
                 (Some(since), Some(since))
             }
             // A client that reports nothing (lines) has what its connection received.

@@ -82,7 +82,7 @@ fn a_player_gets_no_message_from_before_its_join() {
 fn whose_seat_is_older_than_the_timeline_gets_what_was_said_before_it_was_announced() {
     let mut room = room(6, 8);
     // His JOIN was not known to be answered when the room was taken over.
-    room.inherited.push(SeatId(2));
+    room.seat_mut(SeatId(2)).unwrap().entered = 0;
     let former = Former { name: name("bob"), reach: None, away: true, delivered: Delivered::UpTo(5) };
     let heard = Some(Heard { timeline: room.timeline(), last_seq: 5 });
     assert_eq!(room.replay_plan(&former, heard), ReplayPlan { missed: Some(0), since: Some(5) });

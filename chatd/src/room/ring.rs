@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::SessionRef;
-use crate::protocol::{Custom, Event, EventKind, ExitReason, PlayerName};
+use crate::join_token::MAX_VIEWERS;
+use crate::protocol::{Custom, Event, EventKind, ExitReason, MAX_PLAYERS, MAX_PRESENCE, PlayerName};
 
 /// The limits of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,8 @@ impl RingLimits {
 
     /// The most bytes that a ring takes, as [`Ring::bytes`] counts them.
     pub fn most(self) -> usize {
-        self.bytes + (self.messages + self.changes() + 1) * OVERHEAD
+        let presence = (MAX_PLAYERS as usize + MAX_VIEWERS) * MAX_PRESENCE;
+        self.bytes + presence + (self.messages + self.changes() + 1) * OVERHEAD
     }
 }
 
@@ -166,6 +168,10 @@ impl RoomEvent {
         }
     }
 
+    fn presence_bytes(&self) -> usize {
+        if matches!(self, RoomEvent::Set { .. }) { self.text_bytes() } else { 0 }
+    }
+
     /// Whether it has a number, which one that is told of the members has not.
     fn is_message(&self) -> bool {
         matches!(self, RoomEvent::Message { .. } | RoomEvent::Custom { .. })
@@ -195,25 +201,29 @@ pub struct Ring {
     messages: usize,
     /// Of all events.
     text_bytes: usize,
+    /// Of these, what players say of themselves.
+    presence_bytes: usize,
 }
 
 impl Ring {
     /// Adds an event, then drops the events over the limits. Returns by how many bytes the ring has grown, or shrunk if negative.
     pub fn push(&mut self, item: RingItem, limits: RingLimits) -> isize {
         let before = self.bytes();
+        // Of what a player says of itself the last counts; it must push out neither messages nor who came and went.
+        if let RoomEvent::Set { name, .. } = item.event {
+            self.remove_first(|event| matches!(event, RoomEvent::Set { name: other, .. } if *other == name));
+        }
         self.text_bytes += item.event.text_bytes();
+        self.presence_bytes += item.event.presence_bytes();
         self.messages += usize::from(item.event.is_message());
         let now = item.time;
         self.items.push_back(item);
-        while self.messages > limits.messages || self.text_bytes > limits.bytes {
+        while self.messages > limits.messages || self.text_bytes - self.presence_bytes > limits.bytes {
             self.pop();
         }
         // A player that enters and leaves often must push out no messages.
-        if self.items.len() - self.messages > limits.changes()
-            && let Some(oldest) = self.items.iter().position(|item| !item.event.is_message())
-            && let Some(item) = self.items.remove(oldest)
-        {
-            self.text_bytes -= item.event.text_bytes();
+        if self.items.len() - self.messages > limits.changes() {
+            self.remove_first(|event| !event.is_message());
         }
         self.expire(now, limits);
         self.bytes().cast_signed() - before.cast_signed()
@@ -235,9 +245,21 @@ impl Ring {
 
     fn pop(&mut self) {
         if let Some(item) = self.items.pop_front() {
-            self.text_bytes -= item.event.text_bytes();
-            self.messages -= usize::from(item.event.is_message());
+            self.removed(&item.event);
         }
+    }
+
+    fn remove_first(&mut self, is_it: impl Fn(&RoomEvent) -> bool) {
+        let first = self.items.iter().position(|item| is_it(&item.event));
+        if let Some(item) = first.and_then(|first| self.items.remove(first)) {
+            self.removed(&item.event);
+        }
+    }
+
+    fn removed(&mut self, event: &RoomEvent) {
+        self.text_bytes -= event.text_bytes();
+        self.presence_bytes -= event.presence_bytes();
+        self.messages -= usize::from(event.is_message());
     }
 
     /// Whether each event's position is above the one before, and none above `last`.
@@ -261,16 +283,6 @@ impl Ring {
     /// Bytes of the ring, approximately.
     pub fn bytes(&self) -> usize {
         self.text_bytes + self.items.len() * OVERHEAD
-    }
-
-    /// The last message before `name` entered, if still known: earlier messages are not for it.
-    pub fn before(&self, name: PlayerName) -> Option<u64> {
-        let entered = |item: &RingItem| matches!(item.event, RoomEvent::Entered(who) if who == name);
-        let entered = self.items.iter().rposition(entered)?;
-        let seq = |item: &RingItem| item.event.seq();
-        let said_before = || self.items.range(..entered).rev().find_map(seq);
-        let said_after = || self.items.range(entered..).find_map(seq).map(|seq| seq.saturating_sub(1));
-        said_after().or_else(said_before)
     }
 
     /// The events after `position`.

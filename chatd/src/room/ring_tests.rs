@@ -79,18 +79,23 @@ fn what_is_too_old_goes() {
 }
 
 #[test]
-fn the_ring_knows_the_last_message_before_a_join() {
+fn what_a_player_says_of_itself_pushes_out_nothing_but_what_it_said_before() {
     let mut it = Talk::default();
-    assert_eq!(it.ring.before(name("bob")), None);
-    it.say(1, LIMITS);
+    let set = |who: &str, bytes: usize| RoomEvent::Set {
+        name: name(who),
+        presence: Some("x".repeat(bytes).into()),
+        answers: None,
+    };
     it.say(1, LIMITS);
     it.tell(RoomEvent::Entered(name("bob")), LIMITS);
-    assert_eq!(it.ring.before(name("BOB")), Some(2));
-    it.say(1, LIMITS);
-    assert_eq!(it.ring.before(name("bob")), Some(2));
-    it.tell(RoomEvent::Exited(name("bob"), ExitReason::Left), LIMITS);
-    it.tell(RoomEvent::Entered(name("bob")), LIMITS);
-    assert_eq!((it.ring.before(name("bob")), it.ring.before(name("ana"))), (Some(3), None));
+    for _ in 0..500 {
+        it.tell(set("bob", 512), LIMITS);
+        it.tell(set("ana", 512), LIMITS);
+    }
+    let kept: Vec<_> = it.ring.since(0).map(|item| item.position).collect();
+    assert_eq!(kept, [1, 2, 1001, 1002]);
+    it.ring.expire(u64::MAX, LIMITS);
+    assert_eq!(it.ring.bytes(), 0);
 }
 
 #[test]
@@ -98,6 +103,10 @@ fn a_full_ring_stays_below_its_stated_maximum() {
     let mut it = Talk::default();
     (0..32).for_each(|_| it.say(256, LIMITS));
     (0..200).for_each(|_| it.tell(RoomEvent::Entered(name("bob")), LIMITS));
+    for number in 0..128 {
+        let presence = Some("x".repeat(512).into());
+        it.tell(RoomEvent::Set { name: name(&format!("p{number}")), presence, answers: None }, LIMITS);
+    }
     let bytes = it.ring.bytes();
     assert!((bytes..bytes * 9 / 8).contains(&LIMITS.most()), "{bytes} of {}", LIMITS.most());
 }

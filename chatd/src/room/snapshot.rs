@@ -24,6 +24,8 @@ pub struct SeatSnapshot {
     pub key: Option<SeatKey>,
     /// Of the join token that it was taken with.
     pub auth: Option<SeatAuth>,
+    /// The last message before its player came in.
+    pub entered: u64,
     /// The rest of the hold, if the player is away.
     pub away_for: Option<u64>,
     /// Its current or last connection.
@@ -118,6 +120,7 @@ impl Room {
                     resumable: seat.resumable,
                     key: seat.key,
                     auth: seat.auth,
+                    entered: seat.entered,
                     away_for: match seat.state {
                         SeatState::Away { until } => Some(until.saturating_sub(now)),
                         _ => None,
@@ -150,6 +153,7 @@ impl Room {
             resumable: seat.resumable,
             key: seat.key,
             auth: seat.auth,
+            entered: seat.entered,
             warned: false,
             state: match seat.away_for {
                 Some(left) => SeatState::Away { until: now.saturating_add(left) },

@@ -149,6 +149,30 @@ fn a_replay_has_the_events_of_everyone_and_no_others() {
 }
 
 #[test]
+fn nothing_from_before_a_join_is_told_again_however_much_is_set_since() {
+    for entry in [0, 1] {
+        let mut it = room(entry, "");
+        it.send(&json!({"type": "say", "text": "before"}));
+        let dan = it.world.open_json(entry);
+        let told = join(&mut it.world, dan, &it.id, "dan");
+        for number in 0..200 {
+            it.world.send(dan, &json!({"type": "set", "data": number}));
+            it.world.pass(100);
+        }
+        it.send(&json!({"type": "say", "text": "since"}));
+        let time = it.world.time();
+        it.world.pods[entry].disconnected(time, dan.1, Disconnect::Lost);
+        let again = it.world.open_json(entry);
+        let resume = json!({"type": "resume", "room": it.id, "token": told["token"], "timeline": told["timeline"],
+            "last_seq": 0, "on_wrong_pod": "relay"});
+        it.world.send(again, &resume);
+        let events = it.world.events(again);
+        let texts: Vec<_> = events.iter().filter_map(|event| event["text"].as_str()).collect();
+        assert_eq!((&events[0]["missed"], texts), (&json!(0), vec!["since"]));
+    }
+}
+
+#[test]
 fn events_survive_a_move_and_go_on_from_there() {
     let mut it = room(1, "EVENTS");
     it.send(&json!({"type": "send", "kind": "a", "data": 1}));
@@ -176,7 +200,7 @@ fn volatile_events_have_a_rate_of_their_own() {
         };
         let volatile = json!({"type": "send", "kind": "cursor", "data": [1, 2], "volatile": true});
         assert_eq!(send(&volatile, 20), 0);
-        assert_eq!(send(&volatile, 1), 1);
+        assert_eq!(send(&volatile, 200), 200, "they are lost, and the connection stays");
         assert_eq!(send(&json!({"type": "send", "kind": "a", "data": 1, "to": ["ana"]}), 20), 0);
         assert_eq!(send(&json!({"type": "ping"}), 1), 1, "what is to somebody counts with all else");
     }

@@ -18,6 +18,7 @@ fn seat(name: &str, number: u64, away_for: Option<u64>) -> SeatSnapshot {
         seat,
         resumable: true,
         key: None,
+        entered: 0,
         auth: None,
         away_for,
         holder: None,

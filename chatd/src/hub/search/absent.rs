@@ -14,6 +14,10 @@ impl Search {
         if code != ErrorCode::RoomNotFound || self.makers(room).is_empty() {
             return self.give_up(context, room, code);
         }
+        // What stands there is no record, and a write where nothing is to be would find it again and again.
+        if self.searches.get(&room).is_some_and(|search| search.stored.is_some()) {
+            return self.give_up(context, room, ErrorCode::Unavailable);
+        }
         self.answer_queries(context, room, Err(code));
         self.tell_askers(context, room, None);
         self.step(context, time, room, SearchStep::Creating, PATIENCE);
