@@ -54,11 +54,13 @@ impl<'a> Release<'a> {
         for answer in answers {
             match answer {
                 // If the seat is gone meanwhile, the client has its reply.
-                PendingAnswer::Joined { asked, seat, entry, since, .. } if room.seat(seat).is_some() => {
-                    release.entry(asked, entry, since);
+                PendingAnswer::Joined { asked, seat, entry, since, .. } => {
+                    if let Some(seat) = room.seat(seat) {
+                        release.joining(asked, seat, entry, since);
+                    }
                 }
                 PendingAnswer::Left { asked, quit } => release.leaving(asked, quit, &leaving),
-                PendingAnswer::Joined { .. } | PendingAnswer::Exited { .. } => {}
+                PendingAnswer::Exited { .. } => {}
             }
         }
         for PendingResume { asked, entry, since, .. } in resumes {
@@ -70,8 +72,8 @@ impl<'a> Release<'a> {
         release.steps
     }
 
-    fn seat(&mut self, seat: &Seat) {
-        let membership = Membership {
+    fn membership(&self, seat: &Seat) -> Membership {
+        Membership {
             name: seat.name,
             seat: seat.id,
             resumable: seat.resumable,
@@ -80,7 +82,11 @@ impl<'a> Release<'a> {
             timeline: self.room.timeline(),
             position: self.room.position(),
             seq: self.room.seq(),
-        };
+        }
+    }
+
+    fn seat(&mut self, seat: &Seat) {
+        let membership = self.membership(seat);
         self.steps.extend(match (seat.state, seat.reach) {
             (SeatState::Live, Some(Reach::Local(session))) => {
                 Some(ReleaseStep::Relay { session, membership, command: None })
@@ -101,6 +107,18 @@ impl<'a> Release<'a> {
         let heard = Some(Heard { timeline: self.room.timeline(), last_seq });
         let (room, relay, entry) = (self.room.id, holder.relay, Some(holder.boot));
         (holder.boot == self.me).then_some(Frame::Closed { room, relay, disconnect: Disconnect::Lost, heard, entry })
+    }
+
+    /// A new seat whose JOINED waits for the record. One that attached, and had come with a join token, shows none again: it attaches at
+    /// the new owner too, as a JOIN without a token would make a player of a viewer.
+    fn joining(&mut self, asked: Asked, seat: &Seat, entry: Entry, since: u64) {
+        match (asked.by, &entry) {
+            (Reach::Local(session), Entry::Join { auth: None, .. }) if seat.auth.is_some() => {
+                let membership = self.membership(seat);
+                self.steps.push(ReleaseStep::Relay { session, membership, command: None });
+            }
+            _ => self.entry(asked, entry, since),
+        }
     }
 
     /// A JOIN or RESUME without a reply goes to the new owner.

@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::ids::RelayId;
+use crate::join_token::{Role, SeatAuth, Subject};
 use crate::protocol::{PlayerName, SeatId, Timeline};
 use crate::room::{Connection, Newcomer, Rate, SeatLimits};
 
@@ -123,4 +124,23 @@ fn ends_of_relayed_sessions_that_waited_are_passed_on_and_other_frames_refused()
     let steps = plan(&room, Unfinished { frames, ..nothing() });
     let end = |boot: PodBoot| format!("pass on the end of 11 at {:?}", Some(boot));
     assert_eq!(lines(&steps), [end(ENTRY), end(ME), "refuse 1".into()]);
+}
+
+#[test]
+fn who_came_with_a_join_token_and_attached_keeps_it_on_the_way_to_the_new_owner() {
+    let viewer = SeatAuth { sub: Subject::new("abc12def".parse().unwrap(), "user-1"), expires: 7, role: Role::Viewer };
+    for (auth, expected) in [(Some(viewer), "relay 5 as frank None"), (None, "look for 5 until")] {
+        let mut room = empty();
+        let limits = SeatLimits { players: 4, rate: Rate { per_second: 10, burst: 20 }, hold: 9 };
+        let by = Connection { reach: Reach::Local(HERE), session: None, number: 0 };
+        room.join(SeatId(1), Newcomer { name: name("frank"), resumable: true, key: None, auth }, by, limits, 0);
+        let entry = Entry::Join { name: name("frank"), resumable: true, key: None, auth: None };
+        let asked = Asked::here(HERE, None);
+        let answers = vec![PendingAnswer::Joined { asked, seat: SeatId(1), entry, counts: false, since: 50 }];
+        let steps = plan(&room, Unfinished { answers, ..nothing() });
+        assert!(lines(&steps)[0].starts_with(expected), "{steps:?}");
+        if let ReleaseStep::Relay { membership, .. } = &steps[0] {
+            assert_eq!(membership.auth, auth);
+        }
+    }
 }
