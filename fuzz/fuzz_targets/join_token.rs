@@ -3,7 +3,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chatd::join_token::{KeySet, MAX_TOKEN, Verifier};
+use chatd::join_token::{KeySet, Verifier};
+use chatd::protocol::MAX_JOIN_TOKEN;
 use hmac::{Hmac, KeyInit, Mac};
 use libfuzzer_sys::fuzz_target;
 use sha2::Sha256;
@@ -32,7 +33,7 @@ fuzz_target!(|input: &[u8]| {
     for header in [header, br#"{"alg":"HS256"}"#] {
         let token = signed(header, claims.get(1..).unwrap_or_default());
         if let Ok(grant) = verifier.verify(&token, NOW) {
-            assert!(token.len() <= MAX_TOKEN);
+            assert!(token.len() <= MAX_JOIN_TOKEN);
             let room = "abc12def".parse().expect("a room");
             let seat = grant.seat(room);
             assert!(seat.ends_at() / 1_000 > NOW);

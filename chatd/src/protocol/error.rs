@@ -134,7 +134,7 @@ impl ErrorCode {
             ErrorCode::RoomFull => "The room is full.",
             ErrorCode::NameTaken => "Someone in the room has this name, or one that looks like it.",
             ErrorCode::BadToken => "The token does not fit a seat of this room, or the seat has ended; use JOIN.",
-            ErrorCode::AuthRequired => "This room needs a join token; the application gives one out.",
+            ErrorCode::AuthRequired => "A join token is needed here; the application gives one out.",
             ErrorCode::AuthInvalid => "The join token is not accepted.",
             ErrorCode::AuthExpired => "The join token has expired; get a new one.",
             ErrorCode::Forbidden => "The join token does not allow this.",
