@@ -236,21 +236,22 @@ impl Store {
     }
 
     fn put(&mut self, now: Micros, name: Name, value: Option<Value>) {
-        if let (0, Some(record)) = (name.0, value.as_ref().and_then(|value| Record::parse(&value.bytes))) {
-            let held = record.ownership();
+        let record = |value: &Value| (name.0 == 0).then(|| Record::parse(&value.bytes)).flatten();
+        let new = value.as_ref().and_then(record);
+        if let Some(new) = &new {
+            let held = new.ownership();
             let highest = self.highest.entry(name.1.clone()).or_insert(held);
             if held < *highest {
                 self.fell = Some(format!("the record of {} fell from {highest:?} to {held:?}", name.1));
             }
             *highest = (*highest).max(held);
         }
-        let taken_over = value.as_ref().and_then(|value| Some(Record::parse(&value.bytes)?.boot));
         let before = match value {
             Some(value) => self.values.insert(name.clone(), value),
             None => self.values.remove(&name),
         };
-        let old = before.as_ref().filter(|_| name.0 == 0).and_then(|old| Record::parse(&old.bytes));
-        if let Some(old) = old.filter(|old| taken_over.is_some_and(|boot| boot != old.boot)) {
+        let taken_over = new.and_then(|new| before.as_ref().and_then(record).filter(|old| old.boot != new.boot));
+        if let Some(old) = taken_over {
             let unanswered = old.seats.iter().filter(|(_, seat)| seat.joining);
             let unanswered = unanswered.map(|(player, _)| ((name.1.clone(), player.to_ascii_lowercase()), now));
             self.unanswered.extend(unanswered);
