@@ -206,6 +206,26 @@ fn a_room_whose_offer_is_not_answered_stands_still_until_its_record_has_been_rea
 }
 
 #[test]
+fn a_room_that_was_not_taken_is_written_once_the_directory_that_lost_it_is_back() {
+    let mut world = World::new(2);
+    let (room, alice, _) = world.room_of_two(1, "");
+    // The target is frozen with the offer, and the source notices that the record is gone.
+    world.alive[1] = false;
+    world.drain_to(0, 1);
+    world.store.clear();
+    let time = world.time();
+    world.pods[0].lease_lost(time);
+    world.run();
+    // The offer has been given up, and the record cannot be read.
+    world.away = true;
+    world.pass(5_000);
+    world.away = false;
+    world.pass(2_500);
+    assert!(world.store.contains_key(&Key::Room(room.parse().unwrap())));
+    assert_eq!(world.ask(alice, "still here\n"), "MSG alice still here\n");
+}
+
+#[test]
 fn what_is_given_up_at_the_deadline_stands_in_the_directory_though_that_had_lost_it() {
     let mut world = World::new(1);
     let alice = world.open(0);

@@ -95,6 +95,11 @@ impl Rooms {
             owned.record.postpone_check(time.now);
         } else if let Some(request) = owned.record.check(time.now, room, ttl, check_interval(context, room)) {
             send(context, owned, request);
+        } else if owned.is_offered() {
+            // What there is to write has to wait until it is known whose the room is.
+            if let Some(request) = owned.record.read(room) {
+                send(context, owned, request);
+            }
         } else if owned.record.wants_write() {
             return self.write(context, index);
         }
