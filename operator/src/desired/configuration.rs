@@ -1,11 +1,11 @@
-//! The spec as chatd's settings: environment variables, in an order that never changes. Pure: no I/O.
+//! The spec as chatd's settings: environment variables and arguments, in an order that never changes. Pure: no I/O.
 
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
 
 use super::client_tls::{self, TLS_FILES};
 use super::services::{ADMIN_PORT, PEER_PORT, TCP_PORT, WEB_PORT};
 use super::{Context, Directory, addresses, pod_services};
-use crate::api::{Access, RemoteRoomPolicy, Requirement, Rooms, Switch};
+use crate::api::{Access, ChatDeploymentSpec, RemoteRoomPolicy, Requirement, Rooms, Switch};
 
 pub const TOKEN_KEYS: &str = "/etc/chatd/token-keys";
 pub const JOIN_KEYS: &str = "/etc/chatd/join-keys";
@@ -45,9 +45,6 @@ pub fn environment(context: &Context<'_>, directory: &Directory) -> Vec<EnvVar> 
     for file in client_tls::files(spec) {
         variables.push(set(file.variable, &format!("{TLS_FILES}/{}", file.path)));
     }
-    if let Some(tls) = &spec.tls {
-        variables.push(set("CHATD_TCP_TLS", client_tls::tcp_mode(tls)));
-    }
     if pod_services::wanted(context).is_some() {
         variables.push(set("CHATD_ADVERTISE_FILE", &format!("{ADDRESSES}/{}", addresses::FILE)));
     }
@@ -86,7 +83,15 @@ pub fn environment(context: &Context<'_>, directory: &Directory) -> Vec<EnvVar> 
     variables
 }
 
-/// Who may enter rooms. Nothing where the defaults hold, which an older chatd knows as well.
+/// What keeps people out. As arguments: an image too old to know one ends with an error, where it would serve everyone if that were
+/// a variable.
+pub fn arguments(spec: &ChatDeploymentSpec) -> Vec<String> {
+    let tls = spec.tls.as_ref().map(|tls| format!("--tcp-tls={}", client_tls::tcp_mode(tls)));
+    let access = (spec.rooms.access == Some(Access::Token)).then(|| "--room-access=token".to_owned());
+    tls.into_iter().chain(access).collect()
+}
+
+/// How rooms are entered and named. Nothing where the defaults hold, which an older chatd knows as well.
 fn admission(rooms: &Rooms) -> Vec<EnvVar> {
     let mut variables = Vec::new();
     if let Some(keys) = &rooms.join_keys {
@@ -94,9 +99,6 @@ fn admission(rooms: &Rooms) -> Vec<EnvVar> {
         let audience = keys.audience.as_deref().map(|audience| set("CHATD_JOIN_AUDIENCE", &escaped(audience)));
         let issuer = keys.issuer.as_deref().map(|issuer| set("CHATD_JOIN_ISSUER", &escaped(issuer)));
         variables.extend(audience.into_iter().chain(issuer));
-    }
-    if rooms.access == Some(Access::Token) {
-        variables.push(set("CHATD_ROOM_ACCESS", "token"));
     }
     if rooms.open_names == Some(Switch::Enabled) {
         variables.push(set("CHATD_OPEN_NAMES", on_off(true)));

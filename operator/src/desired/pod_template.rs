@@ -61,6 +61,7 @@ fn container(context: &Context<'_>, directory: &Directory, mounts: Vec<VolumeMou
         name: CONTAINER.to_owned(),
         image: Some(context.chatd_image().to_owned()),
         image_pull_policy: context.spec.image_pull_policy.map(|policy| policy.as_str().to_owned()),
+        args: some(configuration::arguments(context.spec)),
         env: Some(configuration::environment(context, directory)),
         ports: Some(vec![
             port("tcp", TCP_PORT),
