@@ -236,6 +236,19 @@ impl Hub {
         }
     }
 
+    /// Refuses the JOINs that may wait no longer for a room whose ownership is unconfirmed.
+    pub(super) fn joins_due(&mut self, time: Time, index: RoomIndex) {
+        let Some(owned) = self.rooms.get_mut(index) else {
+            return;
+        };
+        let room = owned.room.id;
+        for (asked, since) in owned.take_overdue_joins(time.now) {
+            self.forget_joining(time, Some(room), asked.by);
+            self.context.counters.joined(Err(ErrorCode::Unavailable), time.now.saturating_sub(since));
+            self.refuse_entry(time, asked, ErrorCode::Unavailable);
+        }
+    }
+
     /// Refuses the waiters of a room that was not ready before their deadline.
     pub(super) fn waiters_due(&mut self, time: Time, index: RoomIndex) {
         let Some(owned) = self.rooms.get_mut(index) else {

@@ -170,6 +170,30 @@ fn a_deadline_that_passed_during_a_freeze_waits_for_the_directory() {
 }
 
 #[test]
+fn a_join_that_was_waiting_when_its_pod_was_frozen_is_answered_soon_though_the_directory_is_away() {
+    let mut world = World::new(2);
+    let (room, alice, bob) = world.room_of_two(0, "");
+    // The room goes on without the directory.
+    world.away = true;
+    world.pass(20_000);
+    let carol = world.open(0);
+    world.say(carol, &format!("JOIN {room} carol\n"));
+    assert_eq!(world.hear(carol), "", "it waits for the directory");
+    world.now += 4_900;
+    world.pass(100);
+    assert_eq!(world.hear(carol), "", "another pod may have taken the room over");
+    world.pass(300);
+    let heard = world.hear(carol);
+    assert!(heard.starts_with("ERR unavailable "), "{heard}");
+    // Nothing is left of it.
+    world.away = false;
+    world.pass(5_000);
+    let joined = world.ask(carol, &format!("JOIN {room} carol\n"));
+    assert_eq!(joined, format!("JOINED {room} carol alice,bob,carol\n"));
+    assert_eq!([world.hear(alice), world.hear(bob)], ["ENTERED carol\n", "ENTERED carol\n"]);
+}
+
+#[test]
 fn who_was_leaving_when_its_pod_was_frozen_leaves_the_room_where_it_is_now() {
     let mut world = World::new(2);
     let (room, alice, bob) = world.room_of_two(0, " RESUMABLE");

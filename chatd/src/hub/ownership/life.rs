@@ -230,6 +230,7 @@ impl Hub {
             None => {}
         }
         self.give_released(time, index);
+        self.joins_due(time, index);
         self.waiters_due(time, index);
         self.resuming_due(time, index);
         self.seats_due(time, index);

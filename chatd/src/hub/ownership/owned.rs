@@ -40,7 +40,7 @@ pub struct Owned {
     unentered: Option<Unentered>,
     /// A new room has its capacity: it closes as soon as possible, unless somebody enters before.
     makes_way: bool,
-    answers: PendingAnswers,
+    pub(super) answers: PendingAnswers,
 }
 
 impl Owned {
@@ -360,7 +360,8 @@ impl Owned {
         let seats = seats.chain(resumes).chain(self.holds_at).filter(|_| self.ready()).min();
         let waiters = self.waiters.iter().map(|waiter| waiter.deadline).min();
         let empty = self.closes_at(empty_ttl);
-        [phase, empty, seats, waiters, self.answers.deadline(), self.suspended_until]
+        let answers = if self.is_suspended() { self.joins_overdue_at() } else { self.answers.deadline() };
+        [phase, empty, seats, waiters, answers, self.suspended_until]
             .into_iter()
             .flatten()
             .fold(self.record.due_at(), u64::min)

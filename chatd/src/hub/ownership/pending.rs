@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::record_sync::RecordSync;
-use crate::hub::request::{Asked, Entry, PATIENCE, PendingResume, Waiter, answer_by};
+use crate::hub::request::{Asked, Entry, PATIENCE, PendingResume, TAKEOVER_PATIENCE, Waiter, answer_by};
 use crate::ids::Reach;
 use crate::peer_protocol::Frame;
 use crate::protocol::{ExitReason, PlayerName, PodBoot, SeatId};
@@ -37,6 +37,10 @@ impl PendingAnswer {
             PendingAnswer::Left { .. } | PendingAnswer::Exited { .. } => now + PATIENCE,
         }
     }
+}
+
+fn overdue_at(answer: &PendingAnswer) -> Option<u64> {
+    if let PendingAnswer::Joined { since, .. } = answer { Some(since + TAKEOVER_PATIENCE) } else { None }
 }
 
 #[derive(Debug)]
@@ -98,6 +102,24 @@ impl PendingAnswers {
     /// When the first answer goes out without its write (ms).
     pub fn deadline(&self) -> Option<u64> {
         self.0.front().map(|queued| queued.deadline)
+    }
+
+    /// When the first JOIN has waited for as long as any may (ms).
+    pub fn first_overdue(&self) -> Option<u64> {
+        self.0.iter().filter_map(|queued| overdue_at(&queued.answer)).min()
+    }
+
+    /// Removes the JOINs that have waited for as long as any may: who asked, and since when (ms).
+    pub fn take_overdue(&mut self, now: u64) -> Vec<(Asked, u64)> {
+        let mut overdue = Vec::new();
+        self.0.retain(|queued| match queued.answer {
+            PendingAnswer::Joined { asked, since, .. } if overdue_at(&queued.answer).is_some_and(|at| at <= now) => {
+                overdue.push((asked, since));
+                false
+            }
+            _ => true,
+        });
+        overdue
     }
 
     /// Whether a LEAVE or QUIT of this session was carried out and waits for its reply.

@@ -1,8 +1,9 @@
 //! The clients, frames and RESUMEs that wait for an owned room. Pure: no I/O, and knows no hub.
 
+use super::RETRY;
 use super::owned::Owned;
 use super::pending::{QueuedFrames, Unfinished};
-use crate::hub::request::{PendingResume, Waiter};
+use crate::hub::request::{Asked, PATIENCE, PendingResume, Waiter};
 use crate::ids::Reach;
 use crate::peer_protocol::Frame;
 use crate::protocol::{PodBoot, SeatId};
@@ -16,6 +17,18 @@ impl Owned {
     /// Removes the waiters whose deadline has passed.
     pub fn take_expired_waiters(&mut self, now: u64) -> Vec<Waiter> {
         self.waiters.extract_if(.., |waiter| waiter.deadline <= now).collect()
+    }
+
+    /// Removes the JOINs that may wait no longer for a room whose ownership is unconfirmed: who asked, and since when (ms). At once
+    /// after a freeze none is: the directory has yet to be asked.
+    pub fn take_overdue_joins(&mut self, now: u64) -> Vec<(Asked, u64)> {
+        if self.joins_overdue_at().is_some_and(|at| at <= now) { self.answers.take_overdue(now) } else { Vec::new() }
+    }
+
+    /// When the first JOIN may wait no longer (ms).
+    pub(super) fn joins_overdue_at(&self) -> Option<u64> {
+        let since = self.suspended_until?.saturating_sub(PATIENCE);
+        self.answers.first_overdue().map(|at| at.max(since + RETRY))
     }
 
     pub fn waiter_count(&self) -> usize {
