@@ -11,7 +11,7 @@ use crate::client::{CallError, Client};
 use crate::desired::{self, Child, Context, Kind, Owner};
 use crate::plan::{self, Conflict, NewSecret, Standing, Write, compare};
 use crate::record::{self, Key};
-use crate::status::Problem;
+use crate::status::{Problem, Reason};
 
 /// What came of a plan.
 #[derive(Debug, Default)]
@@ -47,10 +47,12 @@ pub async fn apply(
 ) -> Outcome {
     let mut outcome = Outcome::default();
     let names: Vec<String> = writes.iter().map(Write::name).collect();
+    let mut reverted = Vec::new();
     ledger.keep_refusals_of(&names, Instant::now());
     for (write, name) in writes.iter().zip(&names) {
         let content = write.content();
         if ledger.waits(name, content, Instant::now()) {
+            reverted.extend(ledger.reverted(name).and_then(|times| reversal(write, times)));
             continue;
         }
         let result = carry_out(client, cache, key, context, write, &mut outcome).await;
@@ -78,8 +80,17 @@ pub async fn apply(
             }
         }
     }
-    outcome.problems = ledger.refusals().cloned().collect();
+    outcome.problems = ledger.refusals().cloned().chain(reverted).collect();
     outcome
+}
+
+/// What the status says of a write that waits since another writer reverted it so often.
+fn reversal(write: &Write, times: u32) -> Option<Problem> {
+    let Write::Apply { child, why, .. } = write else {
+        return None;
+    };
+    let (kind, name) = (child.kind.as_str(), &child.name);
+    Some(Problem::new(Reason::Reverted, format!("{kind} {name}: {why} was reverted {times} times in a row")))
 }
 
 async fn carry_out(
@@ -224,7 +235,6 @@ mod tests {
     use super::*;
     use crate::api::ChatDeploymentSpec;
     use crate::desired::{Facts, Installed};
-    use crate::status::Reason;
 
     fn key() -> Key {
         Key { namespace: "games".into(), name: "chat".into() }
@@ -293,6 +303,26 @@ mod tests {
             assert_eq!(outcome.problems[0].reason, Reason::Denied, "{outcome:?}");
         }
         assert_eq!(requests.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_another_writer_reverts_again_and_again_is_a_problem() {
+        let (client, requests) = server(200, json!({ "metadata": {} })).await;
+        let owner = Owner { name: "chat".into(), namespace: "games".into(), uid: "uid-1".into() };
+        let installed = Installed::sample();
+        let (spec, facts) = (ChatDeploymentSpec::default(), Facts::default());
+        let context = Context { owner: &owner, spec: &spec, installed: &installed, facts: &facts };
+        let (cache, mut ledger) = (Cache::default(), Ledger::default());
+        let mut outcome = Outcome::default();
+        for _ in 0..12 {
+            assert!(outcome.problems.is_empty() || requests.lock().unwrap().len() == 9, "{outcome:?}");
+            let why = ".spec.replicas".to_owned();
+            let writes = [Write::Apply { child: desired::chat_set(&context), uid: "u".into(), why }];
+            outcome = apply(&client, &cache, &key(), &context, &writes, &mut ledger).await;
+        }
+        let problem = &outcome.problems[0];
+        assert_eq!(problem.reason, Reason::Reverted);
+        assert_eq!(problem.message, "StatefulSet chat: .spec.replicas was reverted 9 times in a row");
     }
 
     #[tokio::test]

@@ -33,6 +33,11 @@ impl Ledger {
         self.0.get(write).is_some_and(|entry| entry.content == content && now < entry.next)
     }
 
+    /// How often in a row it was written, if that is why it waits: another writer reverted it each time.
+    pub fn reverted(&self, write: &str) -> Option<u32> {
+        self.0.get(write).filter(|entry| entry.refusal.is_none()).map(|entry| entry.times)
+    }
+
     /// The API server refused it. `random` is from 0 to 1.
     pub fn refused(&mut self, write: &str, content: u64, problem: Problem, now: Instant, random: f64) {
         let before = self.0.get(write).filter(|entry| entry.content == content && entry.refusal.is_some());

@@ -59,6 +59,7 @@ reasons! {
     Forbidden: "the operator lacks a permission in this namespace", "Bind its ClusterRole in this namespace, or add the namespace to its --watch-namespace.";
     Denied: "an admission policy or webhook of the cluster denies a write of the operator", "See the message: meet the policy's requirement, or exempt the operator and this namespace from it. The operator retries within 5 minutes.";
     WriteRefused: "the API server refuses a child", "See the message, and correct the field that it names.";
+    Reverted: "another writer keeps reverting what the operator writes", "Find the writer (kubectl get --show-managed-fields names the managers of each field), and let only one of them write the field. The operator restores it within 5 minutes.";
     InvalidSpec: "this version of the operator cannot parse the spec", "Upgrade the operator, or remove the fields that it does not know.";
     RedisNotReady: "Redis cannot be used", "See the condition RedisReady.";
     Reachable: "every pod that answered reaches Redis", "";
@@ -90,6 +91,7 @@ impl Reason {
                 | Self::Forbidden
                 | Self::Denied
                 | Self::WriteRefused
+                | Self::Reverted
                 | Self::InvalidSpec
                 | Self::AuthFailed
                 | Self::TlsFailed
