@@ -166,9 +166,12 @@ struct Counts {
     free_seats: Option<i64>,
 }
 
-/// Known only if every pod that is there was asked.
+/// Known only if every ready pod was asked. One that is not ready and does not answer, such as that of a dead node, serves nobody.
 fn counts(input: &Input<'_>, living: &[&Pod]) -> Counts {
-    let reports: Option<Vec<&Report>> = living.iter().map(|pod| input.reports.get(&pod.name)).collect();
+    let report = |pod: &Pod| input.reports.get(&pod.name);
+    let serving = living.iter().filter(|pod| pod.is_ready || report(pod).is_some());
+    let reports: Option<Vec<&Report>> = serving.map(|pod| report(pod)).collect();
+    let reports = reports.filter(|reports| living.is_empty() || !reports.is_empty());
     let sum = |of: fn(&Report) -> i64| reports.as_ref().map(|reports| reports.iter().map(|report| of(report)).sum());
     let (rooms, players) = (sum(|report| report.rooms), sum(|report| report.players));
     let before = input.previous;

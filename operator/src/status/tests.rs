@@ -271,11 +271,17 @@ fn a_condition_keeps_its_time_while_its_status_is_the_same() {
 }
 
 #[test]
-fn counts_are_there_only_if_every_pod_was_asked() {
+fn counts_are_there_only_if_every_ready_pod_was_asked() {
     let case = |states| Case { phase: Phase::Settled, pods: all(true, true), states, problems: vec![] };
     let none = ChatDeploymentStatus::default();
     assert_eq!(conditions(case(&["ok"; 3]), &none).1.rooms, Some(6));
     assert_eq!(conditions(case(&["ok"; 2]), &none).1.rooms, None);
+    // The node of the third is dead; then no pod is ready.
+    let dead = |dead: &[usize], states| {
+        let pods = (0..3).map(|ordinal| pod(ordinal, !dead.contains(&ordinal), true)).collect();
+        conditions(Case { pods, ..case(states) }, &none).1.rooms
+    };
+    assert_eq!([dead(&[2], &["ok"; 2]), dead(&[2], &["ok"; 3]), dead(&[0, 1, 2], &[])], [Some(4), Some(6), None]);
 }
 
 #[test]
