@@ -51,7 +51,7 @@ pub struct ChatDeploymentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisStatus>,
 
-    /// Rooms in all pods. Absent if a pod did not answer. At most 30 s old, or unchanged.
+    /// Rooms in all pods. Absent if a ready pod did not answer. At most 30 s old, or unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rooms: Option<i64>,
 
