@@ -37,3 +37,4 @@ pub mod tcp;
 pub mod termination_message;
 pub mod tls;
 pub mod web;
+pub mod webhook;

@@ -18,6 +18,7 @@ use crate::lease::DirectoryState;
 use crate::peer::handshake::REASONS;
 use crate::process::Process;
 use crate::tls::handshakes::RESULTS;
+use crate::webhook::{DROPPED, WebhookFigures};
 use writer::Writer;
 
 /// The media type of [`Snapshot::encode`].
@@ -70,6 +71,8 @@ pub struct Snapshot {
     pub file_reload_failures: u64,
     /// `None`: no TLS with clients.
     pub tls: Option<TlsFigures>,
+    /// `None`: no webhook.
+    pub webhook: Option<WebhookFigures>,
     /// What the system says of the process.
     pub process: Process,
 }
@@ -102,6 +105,7 @@ impl Collector for Snapshot {
         let mut write = Writer(encoder);
         write.pod(self)?;
         self.tls.as_ref().map_or(Ok(()), |tls| write.tls(tls))?;
+        self.webhook.as_ref().map_or(Ok(()), |figures| write.webhook(figures))?;
         write.places(self)?;
         write.shards(&self.counters, &self.gauges)?;
         write.directory(self)?;
@@ -154,6 +158,19 @@ impl Writer<'_> {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&not_before)?;
         let help = "TLS handshakes with clients that have ended, by result; other than ok: the connection was closed";
         self.counters("chatd_tls_handshakes", help, "result", RESULTS.into_iter().zip(figures.handshakes))
+    }
+
+    /// Absent without a webhook.
+    fn webhook(&mut self, figures: &WebhookFigures) -> fmt::Result {
+        let WebhookFigures { queued, queued_bytes, delivered, failed, dropped } = figures;
+        let help = "Events for the webhook that wait or are on their way";
+        self.gauge("chatd_webhook_queued", help, *queued)?;
+        self.gauge("chatd_webhook_queued_bytes", "Approximate bytes of these events", *queued_bytes)?;
+        self.counter("chatd_webhook_delivered", "Events that the webhook has taken", *delivered)?;
+        let help = "Attempts to deliver an event to the webhook that failed; each is repeated for 5 minutes";
+        self.counter("chatd_webhook_attempts_failed", help, *failed)?;
+        let help = "Events that the webhook did not get, by reason: full (too many waited), expired (not taken within 5 minutes), gone (it answered 410)";
+        self.counters("chatd_webhook_dropped", help, "reason", DROPPED.into_iter().zip(*dropped))
     }
 
     fn places(&mut self, snapshot: &Snapshot) -> fmt::Result {

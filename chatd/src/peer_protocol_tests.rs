@@ -31,6 +31,7 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
         position: 2,
         seats: Vec::new(),
         ring: Vec::new(),
+        webhook_number: 300,
     };
     vec![
         Frame::Ask { room, ticket: 300, dead: Some(ownership) },
@@ -144,8 +145,17 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         presence: Some("2".into()),
     });
     let (ownership, record) = (owner(room).ownership, vec![1, 2, 3]);
-    let snapshot =
-        Snapshot { ownership, record, timeline, forked_from: None, seq: 1, position: 2, seats: seats.to_vec(), ring };
+    let snapshot = Snapshot {
+        ownership,
+        record,
+        timeline,
+        forked_from: None,
+        seq: 1,
+        position: 2,
+        seats: seats.to_vec(),
+        ring,
+        webhook_number: 3,
+    };
     let disconnects = [Disconnect::Lost, Disconnect::GoingAway, Disconnect::Slow, Disconnect::Moved, Disconnect::Limit];
     let after = [
         After::Admitted { name, seat, resumable: true, key, auth, timeline, joined: true },
@@ -190,7 +200,7 @@ fn the_bytes_of_frames_change_with_the_version_alone() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(
         (crate::peer::handshake::OLDEST_VERSION, bytes.len(), format!("{sum:016x}").as_str()),
-        (3, 3288, "d2394bc28bfc87dc")
+        (3, 3291, "b0b528b57eb471bc")
     );
 }
 

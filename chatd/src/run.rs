@@ -1,6 +1,7 @@
 //! Assembles a pod from its settings and runs it until it exits. Does I/O: binds ports, reads files, starts threads.
 
 mod places;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -42,6 +43,7 @@ use crate::settings::{Advertise, Settings, TcpTls};
 use crate::shard::message::ShardMessage;
 use crate::shard::{self, ShardStart};
 use crate::tls::{Tls, TlsError};
+use crate::webhook::{WebhookError, Webhooks};
 use crate::{admin, heap, tcp, termination_message, web};
 
 /// Maximum shard threads: more gain nothing for small rooms, and each gets its share of the pod's limits.
@@ -67,6 +69,12 @@ pub enum StartError {
     Key(#[from] KeyError),
     #[error("--join-keys-file: {0}")]
     JoinKeys(FileError),
+    #[error("--webhook-secret-file: {0}")]
+    WebhookSecret(FileError),
+    #[error("--webhook-ca-file: {0}")]
+    WebhookAuthorities(FileError),
+    #[error("{0}")]
+    Webhook(#[from] WebhookError),
     #[error("--advertise-file: {0}")]
     AdvertiseFile(FileError),
     #[error("{0}")]
@@ -145,6 +153,9 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
         tls = Some(started);
     }
 
+    let webhooks = settings.webhook.as_ref().map(|webhook| webhooks::start(webhook, &me.owner, &failures));
+    let webhooks = webhooks.transpose()?;
+
     let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_SHARDS);
     let (shards, mailboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded_channel()).unzip();
     let (pod_sender, mail) = unbounded_channel();
@@ -164,6 +175,7 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
         limits: limits.clone(),
         line_keep_alive: settings.clients.line_keep_alive.map(|silence| silence.as_millis() as u64),
         budget: budget.clone(),
+        webhook: webhooks.as_ref().map(Webhooks::sender),
     };
     let threads = spawn_shards(mailboxes, start)?;
     let inspection = Inspection::new(&settings.pod_id, shards.clone(), pod_sender.clone());
@@ -173,6 +185,7 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
     let room_places = settings.limits.max_rooms.into();
     let figures = Figures::new(shards.clone(), failures, places, refusals, budget, room_places, tls);
     figures.set_token_keys(key_count);
+    figures.set_webhook(webhooks.as_ref().map(Webhooks::report));
     let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone(), IdleRules::USUAL)?;
     let (accepting, accept) = watch::channel(true);
     let admin = admin::router(figures.clone(), notices.clone()).merge(admin::rooms::router(inspection));
@@ -207,7 +220,11 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
         linger: if settings.redis.is_some() { LINGER } else { Duration::ZERO },
         accepting,
     };
-    Ok(pod::run(start).await)
+    let ended = pod::run(start).await;
+    if matches!(ended, Ended::Drained | Ended::Twin) {
+        webhooks::finish(webhooks).await;
+    }
+    Ok(ended)
 }
 
 fn spawn_shards(
@@ -354,6 +371,7 @@ fn hub_settings(settings: &Settings, shards: usize) -> HubSettings {
         },
         balance: limits.balance,
         open_names: limits.open_names,
+        webhook: settings.webhook.is_some(),
         rules: Rules::ALL,
     }
 }
@@ -366,25 +384,5 @@ fn seed() -> Result<[u8; 32], StartError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::settings::{Invocation, parse};
-
-    #[test]
-    fn a_hub_is_by_default_what_the_command_line_makes_it() {
-        let Invocation::Serve(settings) = parse(["chatd"], "chat-0").unwrap() else { panic!() };
-        assert_eq!(format!("{:?}", hub_settings(&settings, 1)), format!("{:?}", HubSettings::default()));
-    }
-
-    #[test]
-    fn a_thread_remembers_whom_to_tell_of_as_many_takeovers_as_the_pod_may_have_rooms() {
-        for max_rooms in [100, 30_000] {
-            let words = ["chatd", "--max-rooms", &max_rooms.to_string()];
-            let Invocation::Serve(settings) = parse(words, "chat-0").unwrap() else { panic!() };
-            let limits = hub_settings(&settings, 2).limits;
-            // Rooms with people are taken over up to twice --max-rooms, and all may be of one thread.
-            assert!(limits.takeover_notices >= 2 * max_rooms, "{limits:?}");
-        }
-    }
-}
+#[path = "run/tests.rs"]
+mod tests;

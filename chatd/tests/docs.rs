@@ -44,7 +44,8 @@ fn settings_are_those_of_the_command_line() {
 #[test]
 fn metrics_are_those_of_the_admin_port() {
     let tls = Some(chatd::metrics::TlsFigures::default());
-    let text = chatd::metrics::Snapshot { tls, ..Default::default() }.encode().unwrap();
+    let webhook = Some(chatd::webhook::WebhookFigures::default());
+    let text = chatd::metrics::Snapshot { tls, webhook, ..Default::default() }.encode().unwrap();
     check("metrics", &metrics_table(&text));
 }
 

@@ -7,6 +7,7 @@
 mod addresses;
 mod join_keys;
 mod keys;
+mod webhook;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use addresses::read_addresses;
 pub use join_keys::{JoinKeyWatch, read_join_keys};
 pub use keys::{Key, KeySchedule, KeyWatch, LoadedKeys, RIPE_AFTER, read_keys};
+pub use webhook::{read_authorities, read_webhook_secrets};
 
 /// How often a file is read again.
 pub const PERIOD: Duration = Duration::from_secs(2);

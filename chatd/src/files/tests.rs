@@ -280,3 +280,30 @@ fn rotation_by_a_swapped_mount() {
         assert!(!format!("{keys:?} {watch:?}").contains("50, 50"), "no secret in debug output");
     });
 }
+
+#[test]
+fn secrets_of_the_webhook_come_from_a_file_or_a_mount_and_change() {
+    const OLD: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+    const NEW: &str = "whsec_GBkaGxwdHh8gISIjJCUmJygpKissLS4v";
+    run(async {
+        let mount = tempfile::tempdir().unwrap();
+        mount_secret(mount.path(), "1", &[("a", OLD)]);
+        let failures = ReloadFailures::default();
+        let start = Watcher::start(mount.path(), read_webhook_secrets, failures.clone());
+        let mut watcher = start.unwrap().every(QUICK);
+        let old = watcher.current().clone();
+        mount_secret(mount.path(), "2", &[("a", OLD), ("b", NEW)]);
+        let both = watcher.changed().await;
+        let file = mount.path().join("..both");
+        fs::write(&file, format!("{OLD}\n{NEW}\n")).unwrap();
+        assert_eq!((read_webhook_secrets(&file).unwrap() == both, both == old), (true, false));
+        mount_secret(mount.path(), "3", &[("a", "not a secret")]);
+        while failures.count() == 0 {
+            assert!(!watcher.look().await);
+        }
+        assert_eq!(*watcher.current(), both);
+        let error = read_webhook_secrets(mount.path()).unwrap_err().to_string();
+        assert!(error.contains("whsec_") && !error.contains("not a secret"), "{error}");
+    });
+    assert!(matches!(read_authorities(Path::new("/nowhere")), Err(FileError::Missing { .. })));
+}

@@ -202,6 +202,7 @@ impl Hub {
 
     /// Announces an event to every member except `except`.
     pub(super) fn announce(&mut self, time: Time, index: RoomIndex, except: Option<SeatId>, event: RoomEvent) {
+        self.tell_webhook_of(time, index, &event);
         let limits = self.context.settings.ring;
         let Some(owned) = self.rooms.get_mut(index) else {
             return;

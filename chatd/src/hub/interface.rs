@@ -6,6 +6,7 @@ use crate::ids::{SessionId, Ticket};
 use crate::join_token::{Failure, RoomAccess};
 use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PlayerName, PodBoot, RoomId, Timeline};
 use crate::room::{Rate, RingLimits, SeatLimits};
+use crate::webhook::WebhookEvent;
 
 /// The settings of a hub. Times in milliseconds.
 #[derive(Debug, Clone)]
@@ -52,6 +53,8 @@ pub struct HubSettings {
     pub balance: bool,
     /// JOIN of a room that does not exist makes it (`--open-names`).
     pub open_names: bool,
+    /// What happens in rooms is told as [`Effect::Webhook`] (`--webhook-url`).
+    pub webhook: bool,
     /// The rules that hold; fewer in a negative control.
     pub rules: Rules,
 }
@@ -89,6 +92,7 @@ impl Default for HubSettings {
             limits: HubLimits { takeover_notices: 20_000, ..HubLimits::USUAL },
             balance: true,
             open_names: false,
+            webhook: false,
             rules: Rules::ALL,
         }
     }
@@ -217,6 +221,8 @@ pub enum Effect {
     LookedUp { query: u64, result: Result<Vec<PlayerName>, ErrorCode> },
     /// The directory lacks a confirmed write, or has rolled it back: the pod is not settled.
     DirectoryWentBack,
+    /// An event for the application's webhook. Only with [`HubSettings::webhook`].
+    Webhook(Box<WebhookEvent>),
     /// A notice for the log.
     Log(Notice),
 }

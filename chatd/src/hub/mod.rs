@@ -83,6 +83,7 @@ mod session;
 mod sessions;
 mod shrink;
 mod timers;
+mod webhooks;
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -10,12 +10,14 @@ use super::ownership::Owned;
 use super::request::{Asked, Waiter};
 use super::search::{Obstacle, SearchEvent, Takeover};
 use super::session::SessionState;
+use super::webhooks::names;
 use crate::ids::Time;
 use crate::join_token::is_viewer;
 use crate::peer_protocol::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
 use crate::record::{MAX_EPOCH, Owner};
 use crate::room::Room;
+use crate::webhook::Occurrence;
 
 impl Hub {
     /// Searches for `room` on behalf of `waiter`.
@@ -136,6 +138,9 @@ impl Hub {
         let since = waiters.iter().map(|waiter| waiter.since).min().unwrap_or(asked);
         self.context.counters.takeover_time.observe(Duration::from_millis(time.now.saturating_sub(since)));
         self.context.log(Notice::TookOver { room, from: basis.pod_id.clone(), epoch: ownership.epoch });
+        let taken_over =
+            |room: &Room| Occurrence::TakenOver { from: basis.pod_id.as_str().into(), players: names(room) };
+        self.tell_webhook(time, index, taken_over);
         let me = self.context.me_as(ownership);
         self.context.notify_former_owners(time, room, &stored, &me);
         for (name, _) in basis.seats() {

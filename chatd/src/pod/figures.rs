@@ -21,6 +21,7 @@ use crate::process::Process;
 use crate::shard::message::{Report, ShardMessage, ask_all};
 use crate::tls::Tls;
 use crate::web::Refusals;
+use crate::webhook::WebhookReport;
 
 /// The pod's figures; cheap to clone. The pod's thread writes them, the admin port reads them.
 #[derive(Debug, Clone)]
@@ -52,6 +53,8 @@ struct Own {
     peer_links_closed: u64,
     peer_links_refused: [u64; REASONS.len()],
     token_keys: u64,
+    /// `None`: no webhook.
+    webhook: Option<WebhookReport>,
 }
 
 impl Figures {
@@ -112,6 +115,11 @@ impl Figures {
     /// How many token keys are accepted now.
     pub fn set_token_keys(&self, count: usize) {
         self.own().token_keys = count as u64;
+    }
+
+    /// What the webhook's thread reports, if there is one.
+    pub fn set_webhook(&self, report: Option<WebhookReport>) {
+        self.own().webhook = report;
     }
 
     /// Counts a request to the directory.
@@ -204,6 +212,7 @@ impl admin::Pod for Figures {
             peer_links_closed: own.peer_links_closed,
             peer_links_refused: own.peer_links_refused,
             token_keys: own.token_keys,
+            webhook: own.webhook.as_ref().map(WebhookReport::figures),
             file_reload_failures: self.0.failures.count(),
             tls: self.0.tls.as_ref().map(|tls| TlsFigures { validity: tls.validity(), handshakes: tls.counts() }),
             process: Process::read(),

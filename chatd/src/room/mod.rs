@@ -159,6 +159,8 @@ pub struct Room {
     /// Until when one of these can be restored (ms).
     unanswered_until: u64,
     ring: Ring,
+    /// The number of this timeline's last event for the webhook; 0: none yet.
+    webhook_number: u64,
 }
 
 impl Room {
@@ -175,6 +177,7 @@ impl Room {
             unanswered: Vec::new(),
             unanswered_until: 0,
             ring: Ring::default(),
+            webhook_number: 0,
         }
     }
 
@@ -207,6 +210,17 @@ impl Room {
     /// The number of the last event.
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// The number of the last event for the webhook; 0: none yet.
+    pub fn webhook_number(&self) -> u64 {
+        self.webhook_number
+    }
+
+    /// Counts one more.
+    pub fn next_webhook_number(&mut self) -> u64 {
+        self.webhook_number += 1;
+        self.webhook_number
     }
 
     /// All seats, held ones included, in the order in which they were taken.

@@ -248,6 +248,7 @@ impl Room {
     /// The timeline forks: this owner's count goes on under another name.
     pub fn fork(&mut self, timeline: Timeline) {
         self.forked_from = Some(std::mem::replace(&mut self.timeline, timeline));
+        self.webhook_number = 0;
     }
 
     /// The position and seq from which a session hears an owner whose history it does not share. Of a timeline that has forked it may have

@@ -54,6 +54,8 @@ pub struct Snapshot {
     pub seq: u64,
     /// The number of the last event.
     pub position: u64,
+    /// The number of the last event for the webhook.
+    pub webhook_number: u64,
     /// The seats.
     pub seats: Vec<SeatSnapshot>,
     /// With `time` as an age in milliseconds.
@@ -80,7 +82,7 @@ impl Snapshot {
             self.seats[..index].iter().any(|other| other.name == seat.name || other.seat == seat.seat)
         };
         self.ownership.epoch > MAX_EPOCH
-            || self.seq.max(self.position) > MAX_EPOCH
+            || self.seq.max(self.position).max(self.webhook_number) > MAX_EPOCH
             || self.ring.iter().any(|item| item.position > self.position)
             || self.seats.iter().enumerate().any(|(index, seat)| twice(index, seat))
     }
@@ -113,6 +115,7 @@ impl Room {
             forked_from: self.forked_from,
             seq: self.seq,
             position: self.position,
+            webhook_number: self.webhook_number,
             seats: seats
                 .map(|seat| SeatSnapshot {
                     name: seat.name,
@@ -178,6 +181,7 @@ impl Room {
             unanswered: Vec::new(),
             unanswered_until: 0,
             ring,
+            webhook_number: snapshot.webhook_number,
         }
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct Arguments {
     pub(super) identity: IdentityArguments,
     #[command(flatten, next_help_heading = "Join tokens")]
     pub(super) join: JoinArguments,
+    #[command(flatten, next_help_heading = "Webhook")]
+    pub(super) webhook: WebhookArguments,
     #[command(flatten, next_help_heading = "Clients")]
     pub(super) clients: ClientArguments,
     #[command(flatten, next_help_heading = "TLS with clients")]
@@ -181,6 +183,25 @@ pub(super) struct JoinArguments {
     /// Who may enter a room. link: all who know its id; token: the holders of a join token for it. Requires --join-keys-file.
     #[arg(long, env = "CHATD_ROOM_ACCESS", value_name = "link|token", value_enum, default_value = "link")]
     pub(super) room_access: AccessMode,
+}
+
+#[derive(Debug, Args)]
+#[allow(clippy::struct_field_names)] // a field's name is its flag
+pub(super) struct WebhookArguments {
+    /// URL that gets events of rooms (created, closed, moved, players) by POST, such as https://app.example.org/chat-events.
+    ///
+    /// https, or http to this machine alone. Requires --webhook-secret-file. Unset: no events are sent.
+    #[arg(long, env = "CHATD_WEBHOOK_URL", value_name = "URL")]
+    pub(super) webhook_url: Option<String>,
+    /// The secret that these requests are signed with (Standard Webhooks): whsec_ and 24 to 64 random bytes in base64.
+    ///
+    /// A file of one secret a line, or a directory of such files; two while one replaces the other: requests have both signatures.
+    /// Reloaded when it changes.
+    #[arg(long, env = "CHATD_WEBHOOK_SECRET_FILE", value_name = "PATH")]
+    pub(super) webhook_secret_file: Option<PathBuf>,
+    /// CA certificates (PEM) for the URL's certificate. Reloaded when it changes. Unset: those of the system.
+    #[arg(long, env = "CHATD_WEBHOOK_CA_FILE", value_name = "PATH")]
+    pub(super) webhook_ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -4,12 +4,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::arguments::{AccessMode, Arguments, JoinArguments, RedisArguments, TcpTls, TlsArguments, WrongPodMode};
+use super::arguments::{
+    AccessMode, Arguments, JoinArguments, RedisArguments, TcpTls, TlsArguments, WebhookArguments, WrongPodMode,
+};
 use super::values::{self, HostPort};
-use super::{Advertise, Clients, JoinSettings, Limits, Listen, Settings, TlsSettings};
+use super::{Advertise, Clients, JoinSettings, Limits, Listen, Settings, TlsSettings, WebhookSettings};
 use crate::directory::redis::{RedisSettings, RedisSettingsError, RedisUrlError};
 use crate::join_token::RoomAccess;
 use crate::protocol::OnWrongPod;
+use crate::webhook::{UrlError, WebhookUrl};
 
 /// Settings that contradict each other. Each message says how to correct them; none shows a value that may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +62,16 @@ pub enum SettingsError {
     AccessWithoutKeys,
     #[error("{flag} has no effect without --join-keys-file: set --join-keys-file, or remove {flag}")]
     WithoutJoinKeys { flag: &'static str },
+    #[error("--webhook-url: {0}")]
+    WebhookUrl(#[from] UrlError),
+    #[error(
+        "--webhook-url needs --webhook-secret-file: echo whsec_$(head -c 32 /dev/urandom | base64) > webhook.secret"
+    )]
+    WebhookWithoutSecret,
+    #[error("{flag} has no effect without --webhook-url: set --webhook-url, or remove {flag}")]
+    WithoutWebhook { flag: &'static str },
+    #[error("--webhook-ca-file has no effect for an http URL: remove --webhook-ca-file")]
+    WebhookWithoutTls,
     #[error("the host name is not a valid pod name: set --pod-id, such as chat-0")]
     PodId,
 }
@@ -69,7 +82,7 @@ const LINE_KEEP_ALIVE: Duration = Duration::from_secs(30);
 const LEAST_DRAIN: u64 = 6;
 
 pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, SettingsError> {
-    let Arguments { command: _, listen, advertise, redis, identity, join, clients, tls, rooms, limits, logs } =
+    let Arguments { command: _, listen, advertise, redis, identity, join, webhook, clients, tls, rooms, limits, logs } =
         arguments;
     let listen = Listen {
         tcp: listen.tcp_listen,
@@ -136,6 +149,7 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
         pod_uid: identity.pod_uid.unwrap_or_default(),
         token_key_file: identity.token_key_file,
         join: check_join(join)?,
+        webhook: check_webhook(webhook)?,
         tcp_on_wrong_pod,
         clients: Clients {
             allowed_origins: clients.allowed_origins,
@@ -229,6 +243,24 @@ fn check_join(join: JoinArguments) -> Result<JoinSettings, SettingsError> {
         }
     }
     Ok(JoinSettings { keys_file, audience, issuer, access })
+}
+
+fn check_webhook(webhook: WebhookArguments) -> Result<Option<WebhookSettings>, SettingsError> {
+    let WebhookArguments { webhook_url, webhook_secret_file, webhook_ca_file: ca_file } = webhook;
+    let Some(url) = webhook_url else {
+        let given =
+            [("--webhook-secret-file", webhook_secret_file.is_some()), ("--webhook-ca-file", ca_file.is_some())];
+        return match given.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(SettingsError::WithoutWebhook { flag }),
+            None => Ok(None),
+        };
+    };
+    let url: WebhookUrl = url.parse()?;
+    if ca_file.is_some() && !url.secure {
+        return Err(SettingsError::WebhookWithoutTls);
+    }
+    let secret_file = webhook_secret_file.ok_or(SettingsError::WebhookWithoutSecret)?;
+    Ok(Some(WebhookSettings { url, secret_file, ca_file }))
 }
 
 fn check_tls(tls: TlsArguments) -> Result<Option<TlsSettings>, SettingsError> {

@@ -20,6 +20,7 @@ use clap::{CommandFactory, FromArgMatches};
 use crate::directory::redis::RedisSettings;
 use crate::join_token::RoomAccess;
 use crate::protocol::OnWrongPod;
+use crate::webhook::WebhookUrl;
 
 pub use arguments::{LogFormat, LogLevel, TcpTls};
 pub use base_path::BasePath;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub token_key_file: Option<PathBuf>,
     /// Who may enter rooms, and what join tokens are verified with.
     pub join: JoinSettings,
+    /// `None`: no events are sent.
+    pub webhook: Option<WebhookSettings>,
     /// Default for raw TCP clients; JOIN can override it.
     pub tcp_on_wrong_pod: OnWrongPod,
     /// Who may talk, and whose address counts.
@@ -90,6 +93,17 @@ pub struct JoinSettings {
     pub issuer: Option<String>,
     /// Who may enter a room.
     pub access: RoomAccess,
+}
+
+/// The webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// Where events go.
+    pub url: WebhookUrl,
+    /// A file or a directory with what they are signed with.
+    pub secret_file: PathBuf,
+    /// PEM: the authorities that the receiver is verified by. `None`: the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Addresses to listen on. Port 0 asks the system for a free one.

@@ -110,6 +110,29 @@ fn a_certificate_is_for_both_ports_unless_tcp_tls_says_otherwise() {
 }
 
 #[test]
+fn a_webhook_has_a_url_and_a_secret() {
+    let webhook = |words: &str| serve(words).map(|settings| settings.webhook);
+    assert_eq!(webhook(""), Ok(None));
+    let url = "--webhook-url https://app.example.org/events?key=hidden";
+    let secret = "--webhook-secret-file secret";
+    let settings = webhook(&format!("{url} {secret} --webhook-ca-file ca.pem")).unwrap().unwrap();
+    assert_eq!(settings.url.target.as_str(), "/events?key=hidden");
+    assert!(!format!("{settings:?}").contains("hidden"));
+    for (words, hint) in [
+        (url, "--webhook-secret-file"),
+        (secret, "--webhook-secret-file has no effect"),
+        ("--webhook-ca-file ca.pem", "--webhook-ca-file has no effect"),
+        (&format!("--webhook-url http://localhost/hidden {secret} --webhook-ca-file ca.pem"), "--webhook-ca-file"),
+        (&format!("--webhook-url http://app.example.org/hidden {secret}"), "must begin with https://"),
+        (&format!("--webhook-url https://hidden@app.example.org {secret}"), "no user and password"),
+        (&format!("--webhook-url hidden {secret}"), "must be a URL"),
+    ] {
+        let error = webhook(words).unwrap_err();
+        assert!(error.contains(hint) && !error.contains("hidden"), "{words}: {error}");
+    }
+}
+
+#[test]
 fn rooms_are_open_to_all_who_know_them_unless_there_are_keys_and_they_are_closed() {
     let join = |words: &str| serve(words).map(|settings| settings.join);
     assert_eq!(join(""), Ok(JoinSettings::default()));

@@ -58,6 +58,11 @@ impl Shard {
                     let _ = reply.send(result);
                 }
             }
+            Effect::Webhook(event) => {
+                if let Some(webhook) = &self.webhook {
+                    webhook.send(event);
+                }
+            }
             Effect::Log(notice) => super::notice::log(&notice),
         }
     }

@@ -45,6 +45,7 @@ use crate::record::Owner;
 use crate::shard::message::ShardMessage;
 use crate::shrink::{SHRINK_EVERY, Shrink, shrink_places};
 use crate::tls::transport::UNFINISHED;
+use crate::webhook::WebhookSender;
 
 pub use clock::now;
 pub use connection::Connection;
@@ -78,6 +79,8 @@ pub struct ShardStart {
     pub line_keep_alive: Option<u64>,
     /// For what clients hold in memory, shared by the shards.
     pub budget: Budget,
+    /// Where the rooms' events go, if the settings name a webhook.
+    pub webhook: Option<WebhookSender>,
 }
 
 /// Starts the thread; it ends with [`ShardMessage::Stop`]. Fails where the system has no more threads or descriptors.
@@ -132,6 +135,7 @@ struct Shard {
     limits: Option<SharedLimits>,
     line_keep_alive: Option<u64>,
     budget: Budget,
+    webhook: Option<WebhookSender>,
     /// What this shard's clients hold in memory.
     held: usize,
     /// What of it waits for clients of other pods, whose rooms are here.
@@ -183,6 +187,7 @@ impl Shard {
             limits: start.limits,
             line_keep_alive: start.line_keep_alive,
             budget: start.budget,
+            webhook: start.webhook,
             held: 0,
             held_for_remote_members: 0,
             time: clock::now(),

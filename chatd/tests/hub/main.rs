@@ -23,4 +23,5 @@ mod slow;
 mod strange;
 mod takeovers;
 mod unanswered;
+mod webhooks;
 mod world;

@@ -48,6 +48,7 @@ fn offer(world: &mut World, seats: Vec<SeatSnapshot>) -> Record {
         position: 0,
         seats,
         ring,
+        webhook_number: 0,
     };
     let time = world.time();
     world.pods[0].peer_up(time, boot(1));

@@ -14,6 +14,7 @@ use chatd::protocol::token::Keyring;
 use chatd::protocol::{Encoding, ErrorCode, Ownership, PodBoot, RoomId};
 use chatd::record::Owner;
 use chatd::room::RingLimits;
+use chatd::webhook::WebhookEvent;
 use serde_json::Value;
 
 pub fn settings() -> HubSettings {
@@ -57,6 +58,8 @@ pub struct World {
     pub requests: usize,
     /// What the HTTP API was told of rooms.
     pub looked_up: Vec<Result<u32, ErrorCode>>,
+    /// What each pod has told the webhook.
+    pub webhook: Vec<(usize, WebhookEvent)>,
 }
 
 pub fn boot(pod: usize) -> PodBoot {
@@ -118,6 +121,7 @@ impl World {
             made: Vec::new(),
             requests: 0,
             looked_up: Vec::new(),
+            webhook: Vec::new(),
         }
     }
 
@@ -217,6 +221,7 @@ impl World {
             }
             Effect::LookedUp { result, .. } => self.looked_up.push(result.map(|names| names.len() as u32)),
             Effect::Created { result, .. } => self.made.push(result),
+            Effect::Webhook(event) => self.webhook.push((pod, *event)),
             other => println!("{} {pod}: {other:?}", self.now),
         }
     }

@@ -113,6 +113,7 @@ impl Pod {
                 limits: limits.clone(),
                 line_keep_alive: options.line_keep_alive,
                 budget: budget.clone(),
+                webhook: None,
             };
             threads.push(shard::spawn(start).unwrap());
         }

@@ -31,6 +31,7 @@ impl World {
         self.check_settled(number);
         let spoke = self.check_memory(number);
         self.check_moves(number);
+        self.check_webhook(number);
         self.check_limits(number);
         let slots = &self.pods[number].slots;
         // Where JOIN makes a room that is not there any more, the limit for new ones counts.

@@ -114,6 +114,8 @@ pub struct Expectations {
     pub unanswered: BTreeMap<(String, String), Micros>,
     /// When each room last had two owners: the one that is cut off does not know who has left at the other.
     pub contested: BTreeMap<RoomId, Micros>,
+    /// The last number that the webhook was told in each timeline of each room.
+    pub webhook: BTreeMap<(RoomId, u64), u64>,
     pub messages: u64,
     /// The number that its sender gave a message, if it speaks JSON.
     pub ids: BTreeMap<String, u64>,

@@ -32,6 +32,7 @@ mod sockets;
 mod stalls;
 mod steps;
 mod store;
+mod webhooks;
 mod wire;
 mod world;
 

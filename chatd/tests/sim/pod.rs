@@ -12,7 +12,7 @@ use chatd::peer::idle::IdleRules;
 use chatd::peer::links::{LinkId, Links};
 use chatd::peer_protocol::Disconnect;
 use chatd::protocol::token::Keyring;
-use chatd::protocol::{Epoch, Ownership, PodBoot, RoomId};
+use chatd::protocol::{Epoch, Ownership, PodBoot, RoomId, Timeline};
 use chatd::record::Owner;
 
 use crate::links::{Cargo, Kind, MS, Micros, Net, Node, SECOND};
@@ -175,6 +175,8 @@ pub struct Pod {
     pub released: BTreeMap<RoomId, Epoch>,
     /// Rooms that have just come by a move.
     pub arrived: Vec<RoomId>,
+    /// What its hubs have told the webhook since the last look: the number in the room's timeline.
+    pub webhook: Vec<(RoomId, Timeline, u64)>,
     /// A takeover by this pod while it was not settled.
     pub took_unsettled: Option<RoomId>,
     /// When it last found the directory wanting.
@@ -259,6 +261,7 @@ impl Pod {
             tried: BTreeMap::new(),
             released: BTreeMap::new(),
             arrived: Vec::new(),
+            webhook: Vec::new(),
             took_unsettled: None,
             acquired: BTreeMap::new(),
             setup,

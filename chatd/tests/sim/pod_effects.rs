@@ -117,6 +117,7 @@ impl Pod {
                 self.unsettled = Some(net.now);
                 self.lease.went_back(time);
             }
+            Effect::Webhook(event) => self.webhook.push((event.room, event.timeline, event.number)),
             Effect::Log(notice) => {
                 match &notice {
                     Notice::TookOver { room, from, .. } => {

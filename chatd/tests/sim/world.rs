@@ -192,6 +192,7 @@ impl World {
             limits: small_limits(&mut limited),
             balance: true,
             open_names: Rng::new(seed, "open names").chance(50),
+            webhook: true,
             rules: options.rules,
         };
         let keys = Keyring::new(vec![("1".into(), vec![7; 32])], "1").expect("a key of 32 bytes");

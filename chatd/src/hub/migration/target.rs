@@ -3,11 +3,13 @@
 use super::incoming::{Taken, refuse_offer};
 use crate::directory::{Answer, NoAnswer};
 use crate::hub::ownership::Owned;
+use crate::hub::webhooks::names;
 use crate::hub::{Hub, Notice};
 use crate::ids::{Ticket, Time};
 use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
 use crate::room::Snapshot;
+use crate::webhook::Occurrence;
 
 impl Hub {
     pub(in crate::hub) fn migration_offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
@@ -56,6 +58,7 @@ impl Hub {
         self.context.notify_former_owners(time, room, &record, &owner);
         self.context.counters.incoming_migrations += 1;
         self.context.log(Notice::MovedHere { room, epoch: owner.ownership.epoch });
+        self.tell_webhook(time, index, |room| Occurrence::Moved { players: names(room) });
         self.suspend_if_lapsed(time, index, asked);
         self.arm_room(time, index);
         self.context.peers.send(from, &Frame::MigrateAnswer { room, from: basis, taken: Some(owner) });

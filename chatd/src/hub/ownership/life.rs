@@ -13,6 +13,7 @@ use crate::hub::session::{Session, SessionState};
 use crate::ids::{RoomIndex, SessionId, Ticket, Time};
 use crate::protocol::{ErrorCode, Ownership, RoomId};
 use crate::room::RoomEvent;
+use crate::webhook::Occurrence;
 
 impl Hub {
     /// Carries out the action that a record led to.
@@ -65,6 +66,9 @@ impl Hub {
             return;
         };
         let is_new = confirmed.created.is_some();
+        if is_new {
+            self.tell_webhook(time, index, |_| Occurrence::Created);
+        }
         if let Some((requester, room)) = confirmed.created {
             self.created(time, requester, Ok(room));
         }
@@ -200,6 +204,8 @@ impl Hub {
             self.context.counters.rooms_closed += 1;
             self.context.counters.rooms_made_way += u64::from(owned.has_made_way());
             self.context.log(Notice::Closed { room: owned.room.id });
+            let made_way = owned.has_made_way();
+            self.context.tell_webhook_closed(time, &mut owned.room, made_way);
             self.search_instead(time, &mut owned);
         }
     }

@@ -1,0 +1,114 @@
+//! What rooms tell the webhook: what happens in them, numbered, across moves and takeovers. No I/O.
+
+use chatd::protocol::{ExitReason, PlayerName, Timeline};
+use chatd::webhook::{CloseReason, Occurrence};
+
+use crate::world::World;
+
+fn world(pods: usize) -> World {
+    World::with(pods, |settings| (settings.webhook, settings.empty_ttl) = (true, 60_000))
+}
+
+fn name(name: &str) -> PlayerName {
+    name.parse().unwrap()
+}
+
+/// What was told since the last call: by which pod, under which number, and what.
+fn told(world: &mut World) -> Vec<(usize, u64, Occurrence)> {
+    let told = std::mem::take(&mut world.webhook);
+    told.into_iter().map(|(pod, event)| (pod, event.number, event.what)).collect()
+}
+
+/// The timeline of all that was told and not asked for yet.
+fn timeline(world: &World) -> Timeline {
+    let (_, first) = world.webhook.first().unwrap();
+    assert!(world.webhook.iter().all(|(_, event)| (event.room, event.timeline) == (first.room, first.timeline)));
+    first.timeline
+}
+
+#[test]
+fn a_room_tells_of_itself_and_of_who_comes_and_goes() {
+    let mut world = world(2);
+    let alice = world.open(0);
+    let room = world.create(alice);
+    world.ask(alice, &format!("JOIN {room} alice\n"));
+    let bob = world.open(1);
+    world.join_resumable(bob, &room, "bob RELAY");
+    assert_eq!(world.webhook[0].1.at, world.time().wall);
+    timeline(&world);
+    let joined = |player| Occurrence::Joined(name(player));
+    assert_eq!(told(&mut world), [(0, 1, Occurrence::Created), (0, 2, joined("alice")), (0, 3, joined("bob"))]);
+    // What is said, who is away and who is back is not told.
+    world.ask(alice, "hello\n");
+    let time = world.time();
+    world.pods[1].disconnected(time, bob.1, chatd::peer_protocol::Disconnect::Lost);
+    world.run();
+    assert_eq!(told(&mut world), []);
+    world.ask(alice, "LEAVE\n");
+    world.pass(31_000);
+    world.pass(61_000);
+    assert_eq!(world.pods[0].room_count(), 0);
+    timeline(&world);
+    let left = |player, reason| Occurrence::Left(name(player), reason);
+    assert_eq!(
+        told(&mut world),
+        [
+            (0, 4, left("alice", ExitReason::Left)),
+            (0, 5, left("bob", ExitReason::Timeout)),
+            (0, 6, Occurrence::Closed(CloseReason::Empty)),
+        ]
+    );
+}
+
+#[test]
+fn the_count_moves_with_the_room() {
+    let mut world = world(3);
+    let (room, _, bob) = world.room_of_two(1, "");
+    let before = timeline(&world);
+    world.webhook.clear();
+    for (from, to, number) in [(0, 1, 4), (1, 2, 5)] {
+        world.drain_to(from, to);
+        world.pass(500);
+        assert_eq!(timeline(&world), before);
+        let players = vec![name("alice"), name("bob")];
+        assert_eq!(told(&mut world), [(to, number, Occurrence::Moved { players })]);
+    }
+    world.ask(bob, "LEAVE\n");
+    let eve = world.open(2);
+    world.ask(eve, &format!("JOIN {room} eve RELAY\n"));
+    assert_eq!(timeline(&world), before);
+    let left = Occurrence::Left(name("bob"), ExitReason::Left);
+    assert_eq!(told(&mut world), [(2, 6, left), (2, 7, Occurrence::Joined(name("eve")))]);
+}
+
+#[test]
+fn a_takeover_begins_a_count_of_its_own_with_those_whose_seats_are_held() {
+    let mut world = world(2);
+    let (room, _, bob) = world.room_of_two(1, " RESUMABLE");
+    let before = timeline(&world);
+    world.webhook.clear();
+    world.kill(0);
+    world.pass(20_000);
+    let eve = world.open(1);
+    world.ask(eve, &format!("JOIN {room} eve RELAY\n"));
+    assert_ne!(timeline(&world), before);
+    let taken_over = &told(&mut world)[..];
+    let Some((1, 1, Occurrence::TakenOver { from, players })) = taken_over.first() else { panic!("{taken_over:?}") };
+    assert_eq!((&**from, players.contains(&name("bob"))), ("chat-0", true), "{players:?}");
+    let eve = (1, taken_over.len() as u64, Occurrence::Joined(name("eve")));
+    assert_eq!(taken_over.last(), Some(&eve));
+    world.ask(bob, "LEAVE\n");
+    let next = taken_over.len() as u64 + 1;
+    world.pass(31_000);
+    let all = told(&mut world);
+    assert!(all.contains(&(1, next, Occurrence::Left(name("bob"), ExitReason::Left))), "{all:?}");
+}
+
+#[test]
+fn without_a_webhook_nothing_is_told() {
+    let mut world = World::new(2);
+    world.room_of_two(1, "");
+    world.drain_to(0, 1);
+    world.pass(500);
+    assert_eq!(told(&mut world), []);
+}
