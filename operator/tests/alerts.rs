@@ -181,6 +181,11 @@ const CASES: [Case; ALERTS.len()] = [
         &[("chatd_file_reload_failures_total{}", "0x35 1x20")],
         &[("chatd_file_reload_failures_total{}", "1x60")],
     ),
+    case(
+        "ChatdWebhookDropped",
+        &[(r#"chatd_webhook_dropped_total{reason="expired"}"#, "0x35 3x20")],
+        &[(r#"chatd_webhook_dropped_total{reason="expired"}"#, "3x60")],
+    ),
     // The first sample is of 1970-01-01. A certificate of 90 days with 6 days left.
     case(
         "ChatdCertificateExpires",

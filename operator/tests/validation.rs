@@ -34,6 +34,13 @@ fn refused() -> Vec<(Value, &'static str)> {
         (json!({ "rooms": { "access": "Token" } }), "rooms.access: Token needs rooms.joinKeys"),
         (json!({ "rooms": { "access": "Nobody" } }), "supported values"),
         (json!({ "rooms": { "maxPlayers": 65 } }), "should be less than or equal to 64"),
+        (
+            json!({ "webhooks": {
+                "url": "http://localhost:1/", "secretRef": { "name": "w" }, "caSecretRef": { "name": "c", "key": "k" }
+            } }),
+            "webhooks.caSecretRef needs an https URL",
+        ),
+        (json!({ "webhooks": { "url": "https://a" } }), "Required value"),
         (json!({ "limits": { "messagesPerSecond": 30 } }), "limits.burst must be at least"),
         (json!({ "web": { "allowedOrigins": ["https://a.example/path"] } }), "web.allowedOrigins must be origins"),
         (json!({ "web": { "allowedOrigins": ["*"] } }), "web.allowedOrigins must be origins"),
@@ -93,8 +100,35 @@ impl Form {
     }
 }
 
-fn forms() -> [Form; 4] {
+fn forms() -> [Form; 5] {
     [
+        Form {
+            spec: |url| json!({ "webhooks": { "url": url, "secretRef": { "name": "webhook" } } }),
+            sentence: "webhooks.url must begin with https://",
+            accepted: &[
+                "https://app.example.org",
+                "https://app.example.org:8443/events?key=a%20b&for=chat",
+                "https://receiver.apps.svc/",
+                "https://10.0.0.7:1/a",
+                "https://[fd00::7]:65535/a",
+                "http://localhost:8080/a",
+                "http://127.0.0.1/a",
+                "http://[::1]:9/a",
+            ],
+            refused: &[
+                "http://receiver.apps.svc:8080/a",
+                "http://localhost.example.org/",
+                "http://10.0.0.7/",
+                "https://user:password@app.example.org/",
+                "https://app.example.org:0/",
+                "https://app.example.org:65536/",
+                "https://app.example.org/a b",
+                "https://app.example.org/#a",
+                "https:///a",
+                "ftp://app.example.org/",
+                "app.example.org",
+            ],
+        },
         Form {
             spec: |url| json!({ "redis": { "type": "External", "external": { "url": url } } }),
             sentence: "redis.external.url must be redis://",

@@ -12,6 +12,7 @@ mod rooms;
 mod rules;
 mod status;
 mod tls;
+mod webhooks;
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -30,6 +31,7 @@ pub use rooms::{Access, Drain, JoinKeys, Limits, RemoteRoomPolicy, Requirement, 
 pub use rules::{RULES, Rule};
 pub use status::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
 pub use tls::{ClientTls, TcpTls};
+pub use webhooks::Webhooks;
 
 /// The desired state of a chat deployment. Every field has a default: `{}` gives three chat pods that share a Valkey run by the
 /// operator.
@@ -138,6 +140,10 @@ pub struct ChatDeploymentSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ClientTls>,
 
+    /// Events of rooms for an application's backend, signed as Standard Webhooks say. Unset: none are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhooks: Option<Webhooks>,
+
     /// The Service through which clients connect.
     pub service: Service,
 
@@ -184,6 +190,7 @@ impl Default for ChatDeploymentSpec {
             per_pod: PerPod::default(),
             redis: Redis::default(),
             tls: None,
+            webhooks: None,
             token_keys: TokenKeys::default(),
             autoscaling: None,
             drain: Drain::default(),

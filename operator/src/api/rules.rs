@@ -123,6 +123,22 @@ pub const RULES: &[Rule] = &[
         "!has(self.remoteRoomPolicy) || !has(self.onWrongPod)",
         "tcp.onWrongPod is the former name of tcp.remoteRoomPolicy: set only one of them",
     ),
+    rule(
+        "spec.webhooks.url",
+        concat!(
+            "self.matches('^(https://([A-Za-z0-9._-]+|",
+            ipv6!(),
+            ")|http://(localhost|127[.]0[.]0[.]1|\\\\[::1\\\\]))(",
+            port!(),
+            ")?([/?][A-Za-z0-9._~:/?@!$&()*+,;=%-]*)?$')"
+        ),
+        "webhooks.url must begin with https://, such as https://app.example.org/chat-events, or with http://localhost for a container of the same pod; without a user, a password and a fragment, and with a port from 1 to 65535",
+    ),
+    rule(
+        "spec.webhooks",
+        "!has(self.caSecretRef) || self.url.startsWith('https://')",
+        "webhooks.caSecretRef needs an https URL: remove it, or change webhooks.url",
+    ),
     rule("spec.service", "self.tcpPort != self.webPort", "service.tcpPort and service.webPort must differ"),
     rule(
         "spec.service",

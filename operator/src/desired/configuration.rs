@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
 
 use super::client_tls::{self, TLS_FILES};
 use super::services::{ADMIN_PORT, PEER_PORT, TCP_PORT, WEB_PORT};
+use super::webhooks::{self, WEBHOOK_FILES, WEBHOOK_SECRETS};
 use super::{Context, Directory, addresses, pod_services};
 use crate::api::{Access, ChatDeploymentSpec, RemoteRoomPolicy, Requirement, Rooms, Switch};
 
@@ -74,6 +75,7 @@ pub fn environment(context: &Context<'_>, directory: &Directory) -> Vec<EnvVar> 
         variables.push(set("CHATD_BALANCE", on_off(balance)));
     }
     variables.extend(admission(rooms));
+    variables.extend(webhook(spec));
     if !spec.web.allowed_origins.is_empty() {
         variables.push(set("CHATD_ALLOWED_ORIGINS", &spec.web.allowed_origins.join(",")));
     }
@@ -103,6 +105,18 @@ fn admission(rooms: &Rooms) -> Vec<EnvVar> {
     if rooms.open_names == Some(Switch::Enabled) {
         variables.push(set("CHATD_OPEN_NAMES", on_off(true)));
     }
+    variables
+}
+
+/// Where events of rooms go. Nothing without `spec.webhooks`.
+fn webhook(spec: &ChatDeploymentSpec) -> Vec<EnvVar> {
+    let Some(webhooks) = &spec.webhooks else {
+        return Vec::new();
+    };
+    let url = escaped(&webhooks.url);
+    let mut variables = vec![set("CHATD_WEBHOOK_URL", &url), set("CHATD_WEBHOOK_SECRET_FILE", WEBHOOK_SECRETS)];
+    let files = webhooks::files(spec);
+    variables.extend(files.iter().map(|file| set(file.variable, &format!("{WEBHOOK_FILES}/{}", file.path))));
     variables
 }
 

@@ -16,6 +16,7 @@ mod service_account;
 mod services;
 mod stateful_set;
 mod valkey;
+mod webhooks;
 
 #[cfg(test)]
 mod snapshots;

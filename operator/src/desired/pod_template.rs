@@ -16,6 +16,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::client_tls::{self, TLS_FILES};
 use super::configuration::{self, ADDRESSES, JOIN_KEYS, REDIS_FILES, TOKEN_KEYS};
 use super::services::{ADMIN_PORT, PEER_PORT, TCP_PORT, WEB_PORT};
+use super::webhooks::{self, WEBHOOK_FILES, WEBHOOK_SECRETS};
 use super::{CHAT, CONTAINER, Context, DIRECTORY, Directory, SecretFile, pod_services};
 use crate::api::Resources;
 
@@ -93,6 +94,16 @@ fn files(context: &Context<'_>, redis: &[SecretFile]) -> (Vec<Volume>, Vec<Volum
     if let Some(keys) = &context.spec.rooms.join_keys {
         volumes.push(secret("join-keys", keys.secret_ref.name.clone()));
         mounts.push(mount("join-keys", JOIN_KEYS));
+    }
+    if let Some(webhooks) = &context.spec.webhooks {
+        volumes.push(secret("webhook", webhooks.secret_ref.name.clone()));
+        mounts.push(mount("webhook", WEBHOOK_SECRETS));
+    }
+    let authorities = webhooks::files(context.spec);
+    if !authorities.is_empty() {
+        let projected = Some(projected(&authorities));
+        volumes.push(Volume { name: "webhook-ca".to_owned(), projected, ..Volume::default() });
+        mounts.push(mount("webhook-ca", WEBHOOK_FILES));
     }
     if !redis.is_empty() {
         volumes.push(Volume { name: "redis".to_owned(), projected: Some(projected(redis)), ..Volume::default() });

@@ -168,6 +168,10 @@ fn rooms_of_an_application() {
                 "access": "Token", "openNames": "Enabled",
                 "joinKeys": { "secretRef": { "name": "join-keys" }, "audience": "$(chat)", "issuer": "https://app.example" }
             },
+            "webhooks": {
+                "url": "https://app.example/events?for=$(chat)", "secretRef": { "name": "webhook" },
+                "caSecretRef": { "name": "app-ca", "key": "ca.crt" }
+            },
         }),
     );
 }

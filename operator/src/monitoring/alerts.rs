@@ -72,7 +72,7 @@ const fn operator(
 use Severity::{Critical, Warning};
 
 /// All alerts, in the order of docs/runbooks.md.
-pub const ALERTS: [Alert; 26] = [
+pub const ALERTS: [Alert; 27] = [
     chat(
         Critical,
         "ChatdNoReadyPods",
@@ -232,6 +232,14 @@ pub const ALERTS: [Alert; 26] = [
         "sum $by (increase(chatd_file_reload_failures_total{$in}[15m])) > 0",
         "A changed key, password, certificate or address file cannot be used.",
         "Pods of ChatDeployment {{ $labels.namespace }}/{{ $labels.chatdeployment }} cannot use a changed file, and keep the old content.",
+    ),
+    chat(
+        Warning,
+        "ChatdWebhookDropped",
+        "0m",
+        "sum $by (increase(chatd_webhook_dropped_total{$in}[15m])) > 0",
+        "Events for the webhook were dropped.",
+        "The webhook of ChatDeployment {{ $labels.namespace }}/{{ $labels.chatdeployment }} did not take {{ $value | humanize }} events in 15 minutes.",
     ),
     // The second half is for certificates that live for days: cert-manager renews them when a third of their time is left.
     chat(
