@@ -20,6 +20,9 @@ use crate::wire::{self, Decoder, Lines, WebSocket};
 /// 32 bytes in hexadecimal; all traffic stays on loopback.
 pub const KEY: &str = "63686174642d62656e63682063686174642d62656e63682063686174642d6265";
 
+/// For requests that nobody receives.
+const WEBHOOK_SECRET: &str = "whsec_Y2hhdGQtYmVuY2ggY2hhdGQtYmVuY2ggY2hhdGQtYmU=";
+
 /// A Redis without persistence for one run, on the generator's CPU.
 #[derive(Debug)]
 pub struct Redis {
@@ -61,6 +64,8 @@ pub enum Way {
     /// Lines over TLS.
     Tls,
     WebSocket,
+    /// Lines, with a webhook at which nobody listens: all that happens in the rooms waits for it.
+    DeadWebhook,
     /// Lines, all four members on another process than the room's owner.
     Relay,
 }
@@ -86,6 +91,12 @@ impl Chatd {
             let [certificate_file, key_file] = certificate.write(&place.scratch, name)?;
             files.extend(["--tls-cert-file".into(), certificate_file, "--tls-key-file".into(), key_file]);
             tls = Some(certificate.client()?);
+        }
+        if way == Way::DeadWebhook {
+            let secret = place.scratch.join(format!("{name}.secret"));
+            std::fs::write(&secret, WEBHOOK_SECRET)?;
+            let url = format!("http://{}/", free_address()?);
+            files.extend(["--webhook-url".into(), url.into(), "--webhook-secret-file".into(), secret]);
         }
         let (mut processes, mut pods) = (Vec::new(), Vec::new());
         for index in 0..count {
@@ -122,7 +133,7 @@ impl Chatd {
         let room = create_room(self.owner(), tls)?;
         let (entry, mode) = match self.way {
             Way::Relay => (self.pods[1], " RELAY"),
-            Way::Lines | Way::Tls | Way::WebSocket => (self.owner(), ""),
+            Way::Lines | Way::Tls | Way::WebSocket | Way::DeadWebhook => (self.owner(), ""),
         };
         Ok(OpenRoom { members: members_by_lines(entry.tcp, tls, &room, mode)?, message: wire::line(index) })
     }
@@ -154,7 +165,7 @@ impl Contestant for Chatd {
 
     fn open_room(&self, index: usize) -> Result<OpenRoom> {
         match self.way {
-            Way::Lines | Way::Tls | Way::Relay => self.open_lines(index),
+            Way::Lines | Way::Tls | Way::Relay | Way::DeadWebhook => self.open_lines(index),
             Way::WebSocket => self.open_web(index),
         }
     }

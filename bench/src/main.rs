@@ -181,13 +181,14 @@ fn entries<'a>(options: &'a Options, place: &'a Place, redis: Option<&'a Redis>)
             (report::TLS, "tls", Way::Tls),
             (report::WEB, "web", Way::WebSocket),
             ("chatd, lines, relayed by a second process", "relay", Way::Relay),
+            ("chatd, lines, a webhook that nobody answers", "webhook", Way::DeadWebhook),
         ];
         for (name, short, way) in ways {
             let version = version.trim_start_matches("chatd ").to_owned();
             let start = move || Ok(Box::new(Chatd::start(place, program, redis, short, way)?) as Box<dyn Contestant>);
             let mut entry = entry(name, version, Box::new(start) as Box<_>);
             entry.is_chatd = matches!(way, Way::Lines | Way::WebSocket);
-            entry.counts_idle = way != Way::Relay;
+            entry.counts_idle = !matches!(way, Way::Relay | Way::DeadWebhook);
             entries.push(entry);
         }
     }
