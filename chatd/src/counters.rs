@@ -165,7 +165,7 @@ summed! {
         pub relayed_sessions: u64,
         /// Sessions connected to another pod whose room this pod owns.
         pub remote_members: u64,
-        /// Approximate bytes of the events kept for replay.
+        /// Approximate bytes of the events kept for replay, and of the state of rooms.
         pub replay_bytes: u64,
         /// Bytes queued for clients, or for their entry pods.
         pub queued_bytes: u64,

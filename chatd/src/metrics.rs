@@ -298,7 +298,11 @@ impl Writer<'_> {
         self.gauge("chatd_rooms", "Rooms that this pod owns", *rooms)?;
         self.gauge("chatd_players", "Seats in this pod's rooms, held seats included", *players)?;
         self.gauge("chatd_held_seats", "Seats held for dropped connections", *held_seats)?;
-        self.gauge("chatd_replay_bytes", "Approximate bytes of the events kept for replay", *replay_bytes)?;
+        self.gauge(
+            "chatd_replay_bytes",
+            "Approximate bytes of the events kept for replay and of the state of rooms",
+            *replay_bytes,
+        )?;
         self.counter("chatd_rooms_created", "Rooms created", *rooms_created)?;
         self.counter(
             "chatd_rooms_closed",

@@ -4,8 +4,8 @@
 use super::*;
 use crate::ids::SessionRef;
 use crate::join_token::{Role, Subject};
-use crate::protocol::{ExitReason, OnWrongPod, Outgoing};
-use crate::room::{Answers, Content, Delivered, RingItem, RoomEvent, SeatSnapshot};
+use crate::protocol::{ExitReason, OnWrongPod, Outgoing, StateSet};
+use crate::room::{Answers, Content, Delivered, RingItem, RoomEvent, SeatSnapshot, State};
 
 fn owner(room: RoomId) -> Owner {
     let ownership = Ownership { epoch: 1 << 60, boot: crate::protocol::PodBoot(7) };
@@ -32,6 +32,7 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
         seats: Vec::new(),
         ring: Vec::new(),
         webhook_number: 300,
+        state: None,
     };
     vec![
         Frame::Ask { room, ticket: 300, dead: Some(ownership) },
@@ -109,6 +110,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         Command::Send(Box::new(outgoing)),
         Command::Set { data: Some("1".into()) },
         Command::Refresh { auth: "a.b.c".into() },
+        Command::StateSet(Box::new(StateSet { key: kind, value: Some("1".into()), if_version: Some(2) })),
     ];
     let session = SessionRef { boot: crate::protocol::PodBoot(7), relay };
     let answers = Some(Answers { session, number: 1, id: Some(2) });
@@ -145,6 +147,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         presence: Some("2".into()),
     });
     let (ownership, record) = (owner(room).ownership, vec![1, 2, 3]);
+    let state = Some(Box::new(State::sample(name, answers)));
     let snapshot = Snapshot {
         ownership,
         record,
@@ -155,6 +158,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         seats: seats.to_vec(),
         ring,
         webhook_number: 3,
+        state,
     };
     let disconnects = [Disconnect::Lost, Disconnect::GoingAway, Disconnect::Slow, Disconnect::Moved, Disconnect::Limit];
     let after = [
@@ -200,7 +204,7 @@ fn the_bytes_of_frames_change_with_the_version_alone() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(
         (crate::peer::handshake::OLDEST_VERSION, bytes.len(), format!("{sum:016x}").as_str()),
-        (3, 3291, "b0b528b57eb471bc")
+        (3, 3427, "d9983eadf1012057")
     );
 }
 

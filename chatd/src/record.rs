@@ -1,5 +1,7 @@
 //! A room's record in the directory, and the one comparison of a stored record with the held one. Pure: no I/O.
 
+mod state;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -7,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::join_token::{Places, SeatAuth, is_viewer};
 use crate::protocol::{Epoch, Ownership, PlayerName, PodBoot, SeatId, SeatKey};
+
+pub use state::{RecordedEntry, RecordedState};
 
 /// A pod as owner of a room: its identity and its addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +97,9 @@ pub struct Record {
     /// must not find what it expected come back.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub serial: u64,
+    /// `None`: nobody has set any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<RecordedState>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
@@ -124,7 +131,14 @@ impl Record {
             seats: seats.iter().map(|(name, seat)| (name.as_str().to_owned(), *seat)).collect(),
             former: Vec::new(),
             serial: 0,
+            state: None,
         }
+    }
+
+    /// The same record with this state.
+    #[must_use]
+    pub fn with_state(self, state: Option<RecordedState>) -> Self {
+        Self { state, ..self }
     }
 
     /// The same record as the write with this number (see [`Record::serial`]).

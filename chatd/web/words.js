@@ -15,6 +15,8 @@ const ERRORS = {
   auth_invalid: 'The application has let you in with something that the server does not accept. Open the room from there again.',
   auth_expired: 'The time for which the application let you in is over. Open the room from there again.',
   forbidden: 'You may listen in this room, and not do that.',
+  version_conflict: 'Somebody has changed that meanwhile.',
+  state_full: 'This room cannot keep any more.',
   already_in_room: 'This connection is in a room already. Connecting again.',
   not_in_room: 'The server does not know you in this room any longer. Connecting again.',
   rate_limited: 'That was too fast. Wait a moment, then send it again.',

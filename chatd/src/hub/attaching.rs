@@ -95,6 +95,10 @@ impl Hub {
         let (room, member) = (&owned.room, &attach.member);
         let mut news = Vec::new();
         let missed = room.encode_attached(member, attach.moved, attach.encoding, &mut news);
+        // The negative control: what has changed of the state stays unknown to it.
+        if self.context.settings.rules.tell_state {
+            room.encode_state(member, attach.encoding, &mut news);
+        }
         let events = room.catch_up(member, session, attach.encoding);
         let (place, timeline) = (room.place(), room.timeline());
         let start = if room.shares_history(member) { (0, 0) } else { room.starts_at(member) };

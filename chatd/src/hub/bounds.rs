@@ -61,7 +61,11 @@ impl Hub {
         let timers = TIMERS * (rooms + searches + sessions) + 512;
         vec![
             ("relayed sessions", self.relays.len(), sessions),
-            ("bytes of rings", self.rooms.ring_bytes(), self.context.settings.ring_total),
+            (
+                "bytes of rings",
+                self.rooms.ring_bytes(),
+                self.context.settings.ring_total.saturating_sub(self.rooms.state_bytes()),
+            ),
             (
                 "bytes of rings, as they are",
                 self.rooms.iter().map(|(_, owned)| owned.room.ring().bytes()).sum(),
@@ -109,6 +113,7 @@ fn of_room(owned: &Owned, settings: &HubSettings, clients: usize, bounds: &mut V
     bounds.push(("seats", owned.room.seats().len(), most_players));
     bounds.push(("unanswered seats", owned.room.unanswered(), most_players));
     bounds.push(("RESUMEs that wait", owned.pending_resumes().len(), owned.room.seats().len()));
+    bounds.push(("bytes of a state", owned.room.state_bytes(), crate::room::MAX_STATE_MEMORY));
     bounds.push(("bytes of a ring", owned.room.ring().bytes(), settings.ring.most()));
     bounds.push(("who waits for the room", owned.waiter_count(), 2 * comers));
     bounds.push(("answers that wait for a write", owned.answers_waiting(), MANNERS * comers));

@@ -35,6 +35,7 @@ impl Hub {
             Command::Say { .. }
             | Command::Send(_)
             | Command::Set { .. }
+            | Command::StateSet(_)
             | Command::Who
             | Command::Leave
             | Command::Refresh { .. } => {
@@ -128,12 +129,15 @@ impl Hub {
             None => return,
         }
         match command {
-            Ok(Command::Say { .. } | Command::Send(_) | Command::Set { .. }) if !owned.room.may_speak(seat) => {
+            Ok(Command::Say { .. } | Command::Send(_) | Command::Set { .. } | Command::StateSet(_))
+                if !owned.room.may_speak(seat) =>
+            {
                 self.refuse(asked, ErrorCode::Forbidden);
             }
             Ok(Command::Say { text }) => self.say_in_room(time, index, seat, asked, &text),
             Ok(Command::Send(event)) => self.send_in_room(time, index, seat, asked, &event),
             Ok(Command::Set { data }) => self.set_in_room(time, index, seat, asked, data.as_deref()),
+            Ok(Command::StateSet(set)) => self.set_state_in_room(time, index, seat, asked, &set),
             Ok(Command::Who) => {
                 let players = owned.room.players();
                 let max_players = self.context.settings.max_players;

@@ -58,6 +58,7 @@ impl Hub {
             let event = Event::Custom(Custom { seq: Some(said.seq), ..custom });
             return self.broadcast(index, Broadcast { event: &event, except: None, sender: Some((seat, asked)) });
         }
+        owned.room.note_activity(time.now);
         let Self { rooms, sessions, remote_members, context, encoder, .. } = self;
         let Some(owned) = rooms.get(index) else {
             return;

@@ -13,7 +13,7 @@ impl Hub {
             rooms: self.rooms.len() as u64,
             relayed_sessions: self.relays.len() as u64,
             remote_members: self.remote_members.len() as u64,
-            replay_bytes: self.rooms.ring_bytes() as u64,
+            replay_bytes: (self.rooms.ring_bytes() + self.rooms.state_bytes()) as u64,
             ..Gauges::default()
         };
         for (_, owned) in self.rooms.iter() {

@@ -69,7 +69,7 @@ impl InspectedRoom {
             boot: view.ownership.boot,
             seq: view.seq,
             written: view.written,
-            quiet_ms: room.ring().newest_time().map(|time| now.saturating_sub(time)),
+            quiet_ms: room.newest_time().map(|time| now.saturating_sub(time)),
             players: room.seats().iter().map(|seat| InspectedSeat::new(seat, now)).collect(),
         }
     }

@@ -179,6 +179,8 @@ pub struct Rules {
     pub wait_until_settled: bool,
     /// An event that is to some players goes to nobody else.
     pub address_events: bool,
+    /// A session that attaches is told the room's state if that has changed.
+    pub tell_state: bool,
 }
 
 impl Rules {
@@ -192,6 +194,7 @@ impl Rules {
         settle_by_reading: true,
         wait_until_settled: true,
         address_events: true,
+        tell_state: true,
     };
 }
 

@@ -82,6 +82,7 @@ mod searching;
 mod session;
 mod sessions;
 mod shrink;
+mod state;
 mod timers;
 mod webhooks;
 use std::collections::HashMap;

@@ -29,6 +29,7 @@ pub struct Rooms {
     /// Rooms whose record check waits; a few run at a time.
     checks: VecDeque<RoomId>,
     ring_bytes: usize,
+    state_bytes: usize,
     /// The highest epoch of the rooms that have ended here. A room whose name is used again begins above it, also if the clock went back.
     ended: Option<Epoch>,
 }
@@ -96,6 +97,7 @@ impl Rooms {
     fn insert(&mut self, owned: Owned) -> RoomIndex {
         let room = owned.room.id;
         self.ring_bytes += owned.room.ring().bytes();
+        self.state_bytes += owned.room.state_bytes();
         let index = RoomIndex(self.table.insert(owned));
         self.by_id.insert(room, index);
         index
@@ -106,6 +108,7 @@ impl Rooms {
         self.by_id.remove(&owned.room.id);
         self.ended = self.ended.max(Some(owned.ownership().epoch));
         self.ring_bytes -= owned.room.ring().bytes();
+        self.state_bytes -= owned.room.state_bytes();
         Some(owned)
     }
 
@@ -113,7 +116,7 @@ impl Rooms {
     pub fn quietest(&self, most: usize, now: u64, stay: u64) -> Vec<RoomId> {
         let may_go = |owned: &Owned| owned.can_move() && !owned.has_come_within(now, stay);
         let rooms = self.iter().filter(|(_, owned)| may_go(owned));
-        let mut rooms: Vec<_> = rooms.map(|(_, owned)| (owned.room.ring().newest_time(), owned.room.id)).collect();
+        let mut rooms: Vec<_> = rooms.map(|(_, owned)| (owned.room.newest_time(), owned.room.id)).collect();
         rooms.sort_unstable();
         rooms.into_iter().take(most).map(|(_, room)| room).collect()
     }
@@ -185,6 +188,16 @@ impl Rooms {
         self.ring_bytes
     }
 
+    /// Bytes of the states of all rooms, as counted.
+    pub fn state_bytes(&self) -> usize {
+        self.state_bytes
+    }
+
+    /// A room's state has changed its size.
+    pub fn count_state(&mut self, by: isize) {
+        self.state_bytes = self.state_bytes.saturating_add_signed(by);
+    }
+
     /// A ring has changed its size.
     pub fn count_ring(&mut self, by: isize) {
         self.ring_bytes = self.ring_bytes.saturating_add_signed(by);
@@ -198,9 +211,10 @@ impl Rooms {
         }
     }
 
-    /// Drops the oldest events of all rooms when the rings exceed `most` bytes, regardless of which room grew: several at once, since each
-    /// call scans all rooms.
+    /// Drops the oldest events of all rooms when rings and states together exceed `most` bytes, regardless of which room grew: several at
+    /// once, since each call scans all rooms.
     pub fn keep_to_the_budget(&mut self, most: usize) {
+        let most = most.saturating_sub(self.state_bytes);
         if self.ring_bytes <= most {
             return;
         }
@@ -230,6 +244,8 @@ impl Rooms {
         }
         let ring_bytes: usize = self.table.iter().map(|(_, owned)| owned.room.ring().bytes()).sum();
         assert_eq!(self.ring_bytes, ring_bytes, "bytes of rings");
+        let state_bytes: usize = self.table.iter().map(|(_, owned)| owned.room.state_bytes()).sum();
+        assert_eq!(self.state_bytes, state_bytes, "bytes of states");
         let is_own = |purpose: &&Purpose| matches!(purpose, Purpose::Own(_));
         assert_eq!(
             context.requests.own,

@@ -131,7 +131,8 @@ impl Hub {
         let until = time.now + self.context.settings.seat_hold;
         let held = basis.held_seats(self.context.settings.max_players);
         let unanswered = basis.unanswered_seats(self.context.settings.max_players);
-        let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.context.random);
+        let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.context.random)
+            .with_state(basis.state.as_ref());
         let index = self.rooms.own(&mut self.context, Owned::taken(taken, ownership, stored.clone(), time.now, slot));
         self.context.counters.takeovers += 1;
         // A room that another pod asked for has no waiters here.

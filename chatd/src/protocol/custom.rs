@@ -153,9 +153,11 @@ pub struct Custom<'a> {
 /// `line_too_long` over [`MAX_DATA`] bytes; `bad_command` for what is no JSON, for a key that is twice in one object, a number beyond 64-bit
 /// floats, half of a surrogate pair, or more than [`MAX_DEPTH`] levels.
 pub fn check_data(data: &str) -> Result<(), ErrorCode> {
-    if data.len() > MAX_DATA {
-        return Err(ErrorCode::LineTooLong);
-    }
+    if data.len() > MAX_DATA { Err(ErrorCode::LineTooLong) } else { check_json(data) }
+}
+
+/// [`check_data`] without its length.
+pub(super) fn check_json(data: &str) -> Result<(), ErrorCode> {
     let mut reader = serde_json::Deserializer::from_str(data);
     let read = Check { levels: MAX_DEPTH }.deserialize(&mut reader);
     read.and_then(|()| reader.end()).map_err(|_| ErrorCode::BadCommand)

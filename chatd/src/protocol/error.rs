@@ -55,11 +55,15 @@ pub enum ErrorCode {
     AuthExpired,
     /// The join token does not allow it.
     Forbidden,
+    /// The key of the room's state has another version.
+    VersionConflict,
+    /// The room's state has no place for this.
+    StateFull,
 }
 
 impl ErrorCode {
     /// Every code, in the order of the protocol's table.
-    pub const ALL: [ErrorCode; 26] = [
+    pub const ALL: [ErrorCode; 28] = [
         ErrorCode::BadCommand,
         ErrorCode::BadRoom,
         ErrorCode::BadName,
@@ -73,6 +77,8 @@ impl ErrorCode {
         ErrorCode::AuthInvalid,
         ErrorCode::AuthExpired,
         ErrorCode::Forbidden,
+        ErrorCode::VersionConflict,
+        ErrorCode::StateFull,
         ErrorCode::AlreadyInRoom,
         ErrorCode::NotInRoom,
         ErrorCode::RateLimited,
@@ -104,6 +110,8 @@ impl ErrorCode {
             ErrorCode::AuthInvalid => "auth_invalid",
             ErrorCode::AuthExpired => "auth_expired",
             ErrorCode::Forbidden => "forbidden",
+            ErrorCode::VersionConflict => "version_conflict",
+            ErrorCode::StateFull => "state_full",
             ErrorCode::AlreadyInRoom => "already_in_room",
             ErrorCode::NotInRoom => "not_in_room",
             ErrorCode::RateLimited => "rate_limited",
@@ -138,6 +146,8 @@ impl ErrorCode {
             ErrorCode::AuthInvalid => "The join token is not accepted.",
             ErrorCode::AuthExpired => "The join token has expired; get a new one.",
             ErrorCode::Forbidden => "The join token does not allow this.",
+            ErrorCode::VersionConflict => "The key has changed since: look at it, and set it again.",
+            ErrorCode::StateFull => "The room's state has no place for this; remove a key, or say less.",
             ErrorCode::AlreadyInRoom => "You are in a room; LEAVE first.",
             ErrorCode::NotInRoom => "You are not in a room; JOIN one first.",
             ErrorCode::RateLimited => "Too fast; wait a little. This command was not carried out.",
@@ -175,6 +185,8 @@ pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
         | ErrorCode::AuthRequired
         | ErrorCode::AuthInvalid
         | ErrorCode::Forbidden
+        | ErrorCode::VersionConflict
+        | ErrorCode::StateFull
         | ErrorCode::AlreadyInRoom
         | ErrorCode::NotInRoom
         | ErrorCode::RateLimited
@@ -215,7 +227,7 @@ mod tests {
             assert!(code.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
             assert!(code.sentence().ends_with('.') && code.sentence().is_ascii(), "{code}");
         }
-        assert_eq!(seen.len(), 52);
+        assert_eq!(seen.len(), 56);
     }
 
     #[test]

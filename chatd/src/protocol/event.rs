@@ -1,6 +1,6 @@
 //! Replies and events from the server to a client. Pure: no I/O.
 
-use super::{Custom, ErrorCode, PlayerName, RoomId, Timeline};
+use super::{Custom, ErrorCode, PlayerName, RoomId, StateView, StateViews, Timeline};
 
 /// Why a player is no longer in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -68,6 +68,8 @@ pub struct Joined<'a> {
     pub token: Option<&'a str>,
     /// How long a dropped seat is held, in milliseconds; with `token`.
     pub hold_ms: Option<u64>,
+    /// JSON only; `None`: nobody has changed it in this timeline.
+    pub state: Option<StateViews<'a>>,
 }
 
 /// One message to a client: a reply or an event.
@@ -94,6 +96,14 @@ pub enum Event<'a> {
     Back { name: PlayerName },
     /// A player says something of itself: JSON; `None`: nothing any more.
     Player { name: PlayerName, presence: Option<&'a str> },
+    /// A key of the room's state has changed. This and the next two: JSON only.
+    State(StateView<'a>),
+    /// All of the room's state, in place of what the client has.
+    StateAll(StateViews<'a>),
+    /// The room was taken over, and what state it had is gone.
+    StateLost,
+    /// A change of the state asked for another version than the key has: nothing has changed. JSON: an `error` with `version`.
+    VersionConflict { version: u64 },
     /// The answer to WHO.
     Players { players: &'a [PlayerView], max_players: u32 },
     /// The room goes on at another pod.

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    Command, ErrorCode, Heard, MAX_PLAYERS, OnWrongPod, Outgoing, PlayerName, RoomId, SeatKey, check_data,
+    Command, ErrorCode, Heard, MAX_PLAYERS, OnWrongPod, Outgoing, PlayerName, RoomId, SeatKey, StateSet, check_data,
     check_presence, text,
 };
 
@@ -55,6 +55,8 @@ enum Field {
     To,
     Volatile,
     Auth,
+    Value,
+    IfVersion,
     #[serde(other)]
     Unknown,
 }
@@ -163,6 +165,7 @@ impl<'a> Fields<'a> {
             }),
             "set" => self.presence(),
             "send" => self.outgoing().map(|event| Command::Send(Box::new(event))),
+            "state_set" => self.state_set().map(|set| Command::StateSet(Box::new(set))),
             "refresh" => {
                 let auth = self.auth()?.ok_or(ErrorCode::AuthInvalid)?;
                 Ok(Command::Refresh { auth })
@@ -182,6 +185,13 @@ impl<'a> Fields<'a> {
         let data = self.values[Field::Data as usize].map(RawValue::get).ok_or(ErrorCode::BadCommand)?;
         check_data(data)?;
         Ok(Outgoing { kind, data: Cow::Borrowed(data), to: self.to()?, volatile: self.flag(Field::Volatile)? })
+    }
+
+    /// `null` removes the key.
+    fn state_set(&self) -> Result<StateSet<'a>, ErrorCode> {
+        let key = self.parsed(Field::Key).ok_or(ErrorCode::BadCommand)?;
+        let value = self.values[Field::Value as usize].map(RawValue::get).ok_or(ErrorCode::BadCommand)?;
+        StateSet::new(key, value, self.integer(Field::IfVersion)?)
     }
 
     /// `null` takes back what was set.

@@ -261,8 +261,8 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
             push_text(from, text.as_bytes(), out);
             out.push(b'\n');
         }
-        // The first is for clients that know of it, `encode_with_events`; for the second lines have no word.
-        Event::Custom(_) | Event::Player { .. } => {}
+        // The first is for clients that know of it, `encode_with_events`; for the others lines have no word.
+        Event::Custom(_) | Event::Player { .. } | Event::State(_) | Event::StateAll(_) | Event::StateLost => {}
         Event::Room { room } => line(out, &["ROOM", room.as_str()]),
         Event::Joined(joined) => {
             out.extend_from_slice(b"JOINED ");
@@ -304,6 +304,9 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
         Event::Pong => line(out, &["PONG"]),
         Event::Help => out.extend_from_slice(HELP.as_bytes()),
         Event::Error { code, .. } => line(out, &["ERR", code.as_str(), code.sentence()]),
+        Event::VersionConflict { .. } => {
+            line(out, &["ERR", ErrorCode::VersionConflict.as_str(), ErrorCode::VersionConflict.sentence()]);
+        }
         Event::Bye { code } => line(out, &["BYE", code.map_or("quit", ErrorCode::as_str)]),
     }
 }

@@ -6,6 +6,7 @@ mod custom;
 mod error;
 mod event;
 mod names;
+mod state;
 
 pub mod json;
 pub mod lines;
@@ -18,6 +19,7 @@ pub use custom::{Custom, EventKind, MAX_DATA, MAX_DEPTH, MAX_PRESENCE, Outgoing,
 pub use error::{ErrorCode, close_code};
 pub use event::{Event, ExitReason, Joined, PlayerView};
 pub use names::{Epoch, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline};
+pub use state::{MAX_KEPT_STATE, MAX_STATE, MAX_STATE_KEYS, StateKey, StateSet, StateView, StateViews};
 
 /// Chat text is at most this many bytes, in both encodings.
 pub const MAX_TEXT: usize = 4_000;
@@ -153,6 +155,9 @@ pub enum Command<'a> {
         #[serde(borrow)]
         auth: Cow<'a, str>,
     },
+    /// A change of the room's state. In a box, so that it makes no other command larger.
+    #[serde(borrow)]
+    StateSet(Box<StateSet<'a>>),
 }
 
 /// The last message that a client has of a timeline.
@@ -179,6 +184,7 @@ impl Command<'_> {
             | Command::Join { auth: Some(auth), .. } => auth.len(),
             Command::Resume { token, .. } => token.len(),
             Command::Set { data: Some(data) } => data.len(),
+            Command::StateSet(set) => size_of::<StateSet<'_>>() + set.value.as_ref().map_or(0, |value| value.len()),
             Command::Send(event) => {
                 let to = event.to.as_ref().map_or(0, |to| to.len() * size_of::<PlayerName>());
                 size_of::<Outgoing<'_>>() + event.data.len() + to
@@ -194,6 +200,7 @@ impl Command<'_> {
                 Command::Resume { room, token: Cow::Owned(token.into_owned()), heard, on_wrong_pod, events }
             }
             Command::Send(event) => Command::Send(Box::new(event.into_owned())),
+            Command::StateSet(set) => Command::StateSet(Box::new(set.into_owned())),
             Command::Set { data } => Command::Set { data: data.map(|data| Cow::Owned(data.into_owned())) },
             Command::Say { text } => Command::Say { text: Cow::Owned(text.into_owned()) },
             Command::CreateRoom { auth } => {

@@ -3,7 +3,9 @@
 
 use proptest::prelude::*;
 
-use super::{Custom, ErrorCode, Event, ExitReason, Joined, PlayerName, PlayerView, RoomId, Timeline, text};
+use super::{
+    Custom, ErrorCode, Event, ExitReason, Joined, PlayerName, PlayerView, RoomId, StateView, StateViews, Timeline, text,
+};
 
 /// The parts of an event that it only borrows.
 #[derive(Debug, Clone)]
@@ -41,6 +43,7 @@ impl Parts {
                 missed,
                 token: self.token.as_deref(),
                 hold_ms: self.token.is_some().then_some(30_000),
+                state: self.flag.then_some(StateViews { version: first, entries: some_state() }),
             }),
             Event::Left { room },
             Event::Message { from: name, text: &self.text, seq: first, at: second, replay: self.flag },
@@ -55,6 +58,15 @@ impl Parts {
                 reached: self.to.as_deref(),
             }),
             Event::Player { name, presence: self.flag.then_some("[ 1 ]") },
+            Event::State(StateView {
+                key: "a.key".parse().unwrap(),
+                value: self.flag.then_some("[1]"),
+                version: third,
+                from: name,
+            }),
+            Event::StateAll(StateViews { version: first, entries: &some_state()[..second as usize % 3] }),
+            Event::StateLost,
+            Event::VersionConflict { version: third },
             Event::Entered { name },
             Event::Exited { name, reason },
             Event::Away { name },
@@ -71,6 +83,20 @@ impl Parts {
             Event::Bye { code: self.flag.then_some(code) },
         ]
     }
+}
+
+/// Two keys.
+fn some_state() -> &'static [StateView<'static>] {
+    static STATE: std::sync::OnceLock<[StateView<'static>; 2]> = std::sync::OnceLock::new();
+    STATE.get_or_init(|| {
+        let view = |key: &str, value, version| StateView {
+            key: key.parse().unwrap(),
+            value: Some(value),
+            version,
+            from: "alice".parse().unwrap(),
+        };
+        [view("a", r#"{"x":"\u00fc"}"#, 3), view("b-2", "0.5", u64::MAX)]
+    })
 }
 
 pub(super) fn any_room() -> impl Strategy<Value = RoomId> {

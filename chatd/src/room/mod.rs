@@ -7,6 +7,7 @@ mod outcomes;
 mod replay;
 mod ring;
 mod snapshot;
+mod state;
 
 pub use bucket::{Bucket, Rate, Strikes};
 pub use holders::TokenDue;
@@ -17,6 +18,7 @@ pub use outcomes::{
 pub use replay::{CaughtUp, ReplayPlan, Said, Welcome};
 pub use ring::{Answers, Content, Ring, RingItem, RingLimits, RoomEvent};
 pub use snapshot::{SeatSnapshot, Snapshot};
+pub use state::{MAX_STATE_MEMORY, State, StateChanged, StateRefusal};
 
 use rand::{Rng, RngExt};
 
@@ -161,6 +163,12 @@ pub struct Room {
     ring: Ring,
     /// The number of this timeline's last event for the webhook; 0: none yet.
     webhook_number: u64,
+    /// `None`: nobody ever set any.
+    state: Option<Box<State>>,
+    /// The record keeps it, so that it outlives a takeover.
+    keeps_state: bool,
+    /// When a member last said something that the ring has not (ms).
+    active: Option<u64>,
 }
 
 impl Room {
@@ -178,6 +186,9 @@ impl Room {
             unanswered_until: 0,
             ring: Ring::default(),
             webhook_number: 0,
+            state: None,
+            keeps_state: false,
+            active: None,
         }
     }
 
@@ -257,6 +268,16 @@ impl Room {
     /// The last events.
     pub fn ring(&self) -> &Ring {
         &self.ring
+    }
+
+    /// A member says something that the ring has not.
+    pub fn note_activity(&mut self, now: u64) {
+        self.active = self.active.max(Some(now));
+    }
+
+    /// When something was last heard in the room (ms), as far as this owner knows.
+    pub fn newest_time(&self) -> Option<u64> {
+        self.ring.newest_time().max(self.active)
     }
 
     /// The players that other clients may see: those whose JOIN has its reply.

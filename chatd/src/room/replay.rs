@@ -200,19 +200,26 @@ impl Room {
         out: &mut Vec<u8>,
     ) -> Option<u64> {
         let Welcome { seat, resumed, plan: ReplayPlan { missed, since }, token, limits } = welcome;
-        let joined = Joined {
-            room: self.id,
-            name: self.seat(seat)?.name,
-            players: &self.players(),
-            max_players: limits.players,
-            timeline: self.timeline,
-            seq: self.seq,
-            resumed,
-            missed,
-            token,
-            hold_ms: token.map(|_| limits.hold),
-        };
-        encoding.encode(&Event::Joined(joined), id, out);
+        let (name, players) = (self.seat(seat)?.name, &*self.players());
+        self.view_state(|state| {
+            let joined = Joined {
+                room: self.id,
+                name,
+                players,
+                max_players: limits.players,
+                timeline: self.timeline,
+                seq: self.seq,
+                resumed,
+                missed,
+                token,
+                hold_ms: token.map(|_| limits.hold),
+                state,
+            };
+            encoding.encode(&Event::Joined(joined), id, out);
+        });
+        if missed.is_none() {
+            self.encode_state_lost(encoding, out);
+        }
         if encoding.is_lines() && missed != Some(0) {
             encoding.encode(&Event::Missed { count: missed }, None, out);
         }
@@ -281,8 +288,8 @@ impl Room {
 
     /// The replay of an attached session, in order; without the events of another timeline.
     pub fn catch_up(&self, member: &Membership, session: SessionRef, encoding: Encoding) -> Vec<CaughtUp> {
-        let since = if self.shares_history(member) { member.position } else { self.starts_at(member).0 };
-        let since = self.ring.since(since);
+        let position = if self.shares_history(member) { member.position } else { self.starts_at(member).0 };
+        let since = self.ring.since(position);
         let caught_up = |item: &RingItem| {
             let answers = item.event.answers().filter(|answers| answers.session == session);
             let replies = answers.map_or(0, |answers| answers.number);
@@ -290,7 +297,13 @@ impl Room {
             encoding.encode(&item.event.to_client(false), item.event.id(), &mut bytes);
             CaughtUp { position: item.position, seq: item.event.seq(), replies, bytes }
         };
-        since.filter(|item| !item.event.is_about(member.name)).map(caught_up).collect()
+        let mut events: Vec<_> = since.filter(|item| !item.event.is_about(member.name)).map(caught_up).collect();
+        let replies = self.state_replies(position, session, encoding);
+        if !replies.is_empty() {
+            events.extend(replies);
+            events.sort_by_key(|event| event.position);
+        }
+        events
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bucket, Delivered, Ring, RingItem, RingLimits, Room, Seat, SeatState, Strikes, VOLATILE};
+use super::{Bucket, Delivered, Ring, RingItem, RingLimits, Room, Seat, SeatState, State, Strikes, VOLATILE};
 use crate::ids::SessionRef;
 use crate::join_token::{MAX_VIEWERS, Places, SeatAuth, is_viewer};
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub seats: Vec<SeatSnapshot>,
     /// With `time` as an age in milliseconds.
     pub ring: Vec<RingItem>,
+    /// What its members have set.
+    pub state: Option<Box<State>>,
 }
 
 /// Encodes the bytes in one piece.
@@ -84,6 +86,7 @@ impl Snapshot {
         self.ownership.epoch > MAX_EPOCH
             || self.seq.max(self.position).max(self.webhook_number) > MAX_EPOCH
             || self.ring.iter().any(|item| item.position > self.position)
+            || self.state.as_ref().is_some_and(|state| state.is_nonsense(self.position))
             || self.seats.iter().enumerate().any(|(index, seat)| twice(index, seat))
     }
 
@@ -135,6 +138,7 @@ impl Room {
                     delivered: if seat.state == SeatState::Live { Delivered::UpTo(self.seq) } else { seat.delivered },
                 })
                 .collect(),
+            state: self.state.clone(),
             ring: self
                 .ring
                 .newest(MOST_RING)
@@ -182,6 +186,9 @@ impl Room {
             unanswered_until: 0,
             ring,
             webhook_number: snapshot.webhook_number,
+            state: snapshot.state.clone(),
+            keeps_state: false,
+            active: None,
         }
     }
 }

@@ -6,6 +6,9 @@ mod support;
 
 // What a client may hear, and seeded chance, as the simulation has them.
 #[allow(dead_code)]
+#[path = "../sim/held.rs"]
+mod held;
+#[allow(dead_code)]
 #[path = "../sim/history.rs"]
 mod history;
 #[allow(dead_code)]

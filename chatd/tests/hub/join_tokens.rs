@@ -499,3 +499,27 @@ fn a_token_with_create_makes_its_room_and_no_other_does() {
         assert_eq!(world.ask(bob, &format!("JOIN game-7 bob AUTH={auth} RELAY\n")), "JOINED game-7 bob alice,bob\n");
     }
 }
+
+#[test]
+fn a_viewer_has_the_state_and_may_not_change_it() {
+    for entry in [0, 1] {
+        let mut world = world(2, RoomAccess::Link);
+        let (room, _) = seated(&mut world, 0, "");
+        let exp = seconds(&world) + 600;
+        let [ana, viewer] = [("ana", "member"), ("eve", "viewer")].map(|(name, role)| {
+            let auth = signed(SECRET, &json!({"sub": name, "room": "*", "exp": exp, "role": role}));
+            let client = world.open_json(entry);
+            world.send(
+                client,
+                &json!({"type": "join", "room": room, "name": name, "auth": auth, "on_wrong_pod": "relay"}),
+            );
+            assert_eq!(world.events(client)[0]["type"], "joined");
+            client
+        });
+        world.events(ana);
+        world.send(viewer, &json!({"type": "state_set", "key": "a", "value": 1}));
+        assert_eq!(world.events(viewer)[0]["code"], "forbidden");
+        world.send(ana, &json!({"type": "state_set", "key": "a", "value": 1}));
+        assert_eq!((&world.events(ana)[0]["version"], &world.events(viewer)[0]["version"]), (&json!(1), &json!(1)));
+    }
+}

@@ -20,6 +20,7 @@ mod relays;
 mod replays;
 mod silent;
 mod slow;
+mod states;
 mod strange;
 mod takeovers;
 mod unanswered;

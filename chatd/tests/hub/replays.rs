@@ -154,7 +154,7 @@ fn what_is_too_old_is_not_replayed() {
 
 #[test]
 fn over_the_budget_of_the_pod_the_oldest_of_all_rooms_goes() {
-    const BUDGET: usize = 1_000;
+    const BUDGET: usize = 3_000;
     let mut world = World::with(1, |settings| settings.ring_total = BUDGET);
     let quiet = world.open(0);
     let room = world.create(quiet);

@@ -49,6 +49,7 @@ fn offer(world: &mut World, seats: Vec<SeatSnapshot>) -> Record {
         seats,
         ring,
         webhook_number: 0,
+        state: None,
     };
     let time = world.time();
     world.pods[0].peer_up(time, boot(1));

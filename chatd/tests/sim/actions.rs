@@ -79,7 +79,11 @@ impl Client {
             return;
         }
         if self.json && self.habits.sends && self.habits.rng.chance(25) {
-            return if self.habits.rng.chance(80) { self.send_event(net, expected) } else { self.set(net) };
+            return match self.habits.rng.below(100) {
+                0..60 => self.send_event(net, expected),
+                60..80 => self.set_state(net, expected),
+                _ => self.set(net, expected),
+            };
         }
         match self.rng.below(100) {
             0..60 => self.say(net, expected),
@@ -117,8 +121,13 @@ impl Client {
     }
 
     /// Something of itself.
-    fn set(&mut self, net: &mut Net) {
-        let data = "x".repeat(self.habits.rng.below(500));
+    fn set(&mut self, net: &mut Net, expected: &mut Expectations) {
+        let Some((_, name)) = self.seated.clone() else {
+            return;
+        };
+        self.texts += 1;
+        let data = format!("{}.{}{}", self.number, self.texts, "x".repeat(self.habits.rng.below(480)));
+        expected.presence.insert(data.clone(), name);
         self.command(net, What::Set, "", &serde_json::json!({"type": "set", "data": data}));
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::entering::SeatKey;
 use crate::expectations::Expectations;
 use crate::habits::Habits;
+use crate::held::Held;
 use crate::history::History;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
 use crate::rng::Rng;
@@ -24,6 +25,8 @@ pub enum What {
     Send(String),
     Who,
     Set,
+    /// A key, and its new value.
+    State(String, Option<String>),
     Ping,
     Help,
     Leave,
@@ -109,6 +112,8 @@ pub struct Client {
     /// Says RESUME with a token that must not work any more.
     pub stale: Option<Seat>,
     pub heard: History,
+    /// JSON only.
+    pub state: Held,
     /// The name, in lower case, under which it has heard that.
     pub was: String,
     /// What it has said and heard nothing of, when its connection ended.
@@ -178,6 +183,7 @@ impl Client {
             claim: None,
             stale: None,
             heard: History::default(),
+            state: Held::default(),
             was: String::new(),
             under_way: Vec::new(),
             replay_ends: None,

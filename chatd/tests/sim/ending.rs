@@ -49,7 +49,8 @@ impl World {
                 // A client may just be joining: what matters is that it comes to rest.
                 let unrest = self.unrest().map(|unrest| ("I9", unrest));
                 let left_out = || self.left_out().map(|left_out| ("I2", left_out));
-                if let Some((rule, unrest)) = unrest.or_else(left_out) {
+                let lacks_state = || self.lacks_state().map(|lacks| ("I15", lacks));
+                if let Some((rule, unrest)) = unrest.or_else(left_out).or_else(lacks_state) {
                     if tries > 40 {
                         return self.expected.fail(rule, format!("{after} s after the faults, {unrest}"));
                     }

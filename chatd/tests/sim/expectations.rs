@@ -10,6 +10,7 @@ use crate::links::{Kind, Micros, Net, SECOND};
 use crate::overlaps::Overlaps;
 use crate::rng::Rng;
 use crate::seats::Seats;
+use crate::state::States;
 
 /// A violated rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +81,9 @@ pub struct Expectations {
     pub talks: bool,
     pub failure: Option<Failure>,
     pub said: Transcript,
+    pub states: States,
+    /// What players have said of themselves, and who.
+    pub presence: BTreeMap<String, String>,
     pub stays: Vec<Vec<Item>>,
     pub sent: BTreeMap<String, Sent>,
     pub passing: BTreeMap<String, Passing>,
@@ -185,6 +189,14 @@ impl Expectations {
         }
     }
 
+    /// What is told of a player is what it has said of itself.
+    pub fn presence(&mut self, client: usize, name: &str, text: &str) {
+        let said = self.presence.get(text);
+        if !said.is_some_and(|own| own.eq_ignore_ascii_case(name)) {
+            self.fail("Presence", format!("client {client} is told {text:.20} of {name}: {said:?} said so"));
+        }
+    }
+
     pub fn message(&mut self, client: usize, room: &str, from: &str, text: &str, place: Option<(u64, String)>) {
         self.messages += 1;
         self.hears(client, from, text);
@@ -228,6 +240,10 @@ impl Expectations {
                 self.fail("I6", format!("client {client}: {text:.20} was delivered, and refused with {code}"));
             }
             self.refused.insert(text.clone(), code.to_owned());
+        }
+        if let (What::State(_, Some(value)), true) = (what, code != "unavailable") {
+            let verdict = self.states.refused(value, code);
+            self.verdict(client, verdict);
         }
         let fits = match what {
             What::Ping | What::Help => !matches!(code, "not_in_room" | "bad_command"),

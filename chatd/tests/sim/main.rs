@@ -17,11 +17,13 @@ mod entering;
 mod expectations;
 mod faults;
 mod habits;
+mod held;
 mod history;
 mod injection;
 mod links;
 mod malformed;
 mod overlaps;
+mod passing;
 mod pod;
 mod pod_effects;
 mod reached;
@@ -30,6 +32,7 @@ mod rng;
 mod seats;
 mod sockets;
 mod stalls;
+mod state;
 mod steps;
 mod store;
 mod webhooks;
@@ -267,7 +270,7 @@ fn the_same_seed_runs_the_same() {
 fn every_broken_rule_is_noticed() {
     type Break = fn(&mut Rules);
     // By which check, where another one would be first; and from which seed on, where the first ones notice nothing for minutes.
-    let broken: [(&str, Break, Option<&'static str>, u64); 10] = [
+    let broken: [(&str, Break, Option<&'static str>, u64); 11] = [
         ("release_to_higher", |rules| rules.release_to_higher = false, None, 0),
         ("release_to_higher", |rules| rules.release_to_higher = false, Some("I3 heard"), 0),
         ("check_lease", |rules| rules.check_lease = false, None, 0),
@@ -277,6 +280,7 @@ fn every_broken_rule_is_noticed() {
         ("number_commands", |rules| rules.number_commands = false, None, 300),
         ("settle_by_reading", |rules| rules.settle_by_reading = false, None, 0),
         ("wait_until_settled", |rules| rules.wait_until_settled = false, None, 0),
+        ("tell_state", |rules| rules.tell_state = false, Some("I15"), 0),
         ("address_events", |rules| rules.address_events = false, Some("I17"), 0),
     ];
     let mut unnoticed = Vec::new();

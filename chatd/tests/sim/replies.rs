@@ -2,6 +2,7 @@
 
 use crate::client::{Client, Pending, Seat, What};
 use crate::expectations::Expectations;
+use crate::held::Held;
 use crate::history::{History, Item};
 use crate::links::{End, MS, Micros, Net, SECOND};
 use crate::seats::{Arrival, SPREADS};
@@ -97,7 +98,12 @@ impl Client {
                 self.send_again(net, expected);
             }
             Received::Event { from, text, to, reached } => self.passed(net, expected, id, (&from, &text), to, reached),
-            Received::Player(name) => {
+            Received::State(change) => self.state_changed(net, expected, &change, id),
+            Received::StateAll(held) => self.all_state(net, expected, held),
+            // A notice: what it has by then is of the timeline that it is in.
+            Received::StateLost => {}
+            Received::Player(name, text) => {
+                text.iter().for_each(|text| expected.presence(self.number, &name, text));
                 let mine = self.seated.as_ref().is_some_and(|(_, own)| *own == name);
                 if mine && front == Some(What::Set) && id == self.pending.front().map(|front| front.id) {
                     self.reply(net, expected, &What::Set, id);
@@ -119,6 +125,12 @@ impl Client {
                 self.reply(net, expected, &What::Who, id);
             }
             Received::Moved { place } => {
+                let is_other = |(timeline, _): &(String, u64)| {
+                    self.heard.place.as_ref().is_none_or(|place| place.timeline != *timeline)
+                };
+                if place.as_ref().is_some_and(is_other) {
+                    self.state = Held::default();
+                }
                 let verdict = self.heard.moved(place);
                 // Where the store went back to a former owner, which was only cut off, its timeline goes on.
                 if !self.seated.as_ref().is_some_and(|(room, _)| expected.may_have_forked(room)) {
@@ -135,36 +147,6 @@ impl Client {
             Received::Bye(code) => self.bye(net, expected, &code, id),
             Received::Unknown(what) => expected.fail("I7", format!("client {} cannot read {what:?}", self.number)),
         }
-    }
-
-    /// An event without a number.
-    fn passed(
-        &mut self,
-        net: &Net,
-        expected: &mut Expectations,
-        id: Option<u64>,
-        (from, text): (&str, &str),
-        to: Option<Vec<String>>,
-        reached: Option<Vec<String>>,
-    ) {
-        let Some((room, name)) = self.seated.clone() else {
-            return;
-        };
-        if self.json && id != expected.ids.get(text).copied() {
-            expected.fail("I7", format!("client {}: {text} has #{id:?}, which is not its sender's", self.number));
-        }
-        let sent = What::Send(text.to_owned());
-        let front = self.pending.front();
-        if self.json && name == from && front.is_some_and(|front| front.what == sent && id == Some(front.id)) {
-            self.reply(net, expected, &sent, id);
-        } else if self.json && name == from && self.pending.iter().any(|asked| Some(asked.id) == id) {
-            expected.fail("I7", format!("client {}: {text} comes with #{id:?}, out of order", self.number));
-        }
-        if !self.passed.insert(text.to_owned()) {
-            expected.fail("I17", format!("client {} hears {text} twice", self.number));
-        }
-        let to = if self.json { Some(to) } else { None };
-        expected.passed(self.number, (&room, &name), (from, text), to, reached);
     }
 
     pub fn joined(
@@ -231,6 +213,10 @@ impl Client {
             self.heard.items.push(Item::NoEvents);
         }
         self.seated = Some((joined.room.clone(), joined.name.clone()));
+        self.all_state(net, expected, joined.state.clone());
+        for (name, text) in &joined.presence {
+            expected.presence(self.number, name, text);
+        }
         // All that was missed comes now: what it has said is in it, or was not delivered. Otherwise nobody knows.
         self.replay_ends =
             joined.place.as_ref().filter(|_| said && joined.missed == Some(Some(0))).map(|(_, seq)| *seq);

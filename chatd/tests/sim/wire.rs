@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use crate::held::{Change, Held};
+
 /// One thing that a client was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
@@ -25,7 +27,11 @@ pub enum Received {
         reached: Option<Vec<String>>,
     },
     /// What a player says of itself.
-    Player(String),
+    Player(String, Option<String>),
+    /// A key of the room's state.
+    State(Change),
+    StateAll(Held),
+    StateLost,
     /// ENTERED, AWAY, BACK.
     Presence(String),
     Exited(String),
@@ -50,7 +56,10 @@ impl Received {
             self,
             Self::Message { .. }
                 | Self::Event { .. }
-                | Self::Player(_)
+                | Self::Player(..)
+                | Self::State(_)
+                | Self::StateAll(_)
+                | Self::StateLost
                 | Self::Presence(_)
                 | Self::Exited(_)
                 | Self::Players(_)
@@ -71,6 +80,9 @@ pub struct Joined {
     /// JSON only: `Some(None)` is `null`.
     pub missed: Option<Option<u64>>,
     pub token: Option<String>,
+    pub state: Held,
+    /// What players have said of themselves.
+    pub presence: Vec<(String, String)>,
 }
 
 /// Takes the first whole message off `bytes`: what it says, with its `id`.
@@ -173,6 +185,11 @@ fn from_json(value: &Value) -> Received {
         let players = value["players"].as_array().map(Vec::as_slice).unwrap_or_default();
         players.iter().filter_map(|player| player["name"].as_str()).map(str::to_owned).collect::<Vec<_>>()
     };
+    let presence = || {
+        let players = value["players"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let said = |player: &Value| Some((player["name"].as_str()?.to_owned(), player["data"].as_str()?.to_owned()));
+        players.iter().filter_map(said).collect()
+    };
     let place = || Some((value["timeline"].as_str()?.to_owned(), value["seq"].as_u64()?));
     match value["type"].as_str().unwrap_or_default() {
         "room" => Received::Room(text("room")),
@@ -184,6 +201,8 @@ fn from_json(value: &Value) -> Received {
             resumed: value["resumed"].as_bool().unwrap_or_default(),
             missed: Some(value["missed"].as_u64()),
             token: value["token"].as_str().map(str::to_owned),
+            state: Held::from_json(&value["state"]),
+            presence: presence(),
         }),
         "left" => Received::Left,
         "message" => Received::Message {
@@ -202,7 +221,10 @@ fn from_json(value: &Value) -> Received {
                 other => other,
             }
         }
-        "player" => Received::Player(text("name")),
+        "player" => Received::Player(text("name"), value["data"].as_str().map(str::to_owned)),
+        "state" => Received::State(Change::from_json(value)),
+        "state_all" => Received::StateAll(Held::from_json(value)),
+        "state_lost" => Received::StateLost,
         "entered" | "away" | "back" => Received::Presence(text("name")),
         "exited" => Received::Exited(text("name")),
         "players" => Received::Players(names()),

@@ -114,7 +114,8 @@ impl IncomingMoves {
         let bucket = settings.seat_limits().rate.full(time.now);
         let restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, settings.ring);
         let former = Record::parse(&snapshot.record).map(|record| record.former).unwrap_or_default();
-        let bytes = Record::new(&owner, restored.recorded()).naming(former).to_bytes();
+        let bytes =
+            Record::new(&owner, restored.recorded()).naming(former).with_state(restored.recorded_state()).to_bytes();
         let expected = Some(Bytes::from(snapshot.record));
         let request = Request::Swap {
             key: Key::Room(room),

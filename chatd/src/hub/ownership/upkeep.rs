@@ -75,7 +75,9 @@ impl Rooms {
         }
         let room = owned.room.id;
         let owner = context.me_as(owned.ownership);
-        let record = Record::new(&owner, owned.room.recorded()).naming(context.takeover_notices.unacknowledged(room));
+        let record = Record::new(&owner, owned.room.recorded())
+            .naming(context.takeover_notices.unacknowledged(room))
+            .with_state(owned.room.recorded_state());
         match owned.record.write(room, record, record_ttl(context)) {
             Write::UpToDate { version } => Some(RoomAction::Confirm { index, version: Some(version) }),
             Write::Send(request) => {

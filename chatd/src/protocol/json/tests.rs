@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::protocol::Custom;
 use crate::protocol::testing::{any_name, any_parts, any_room, clean_text};
-use crate::protocol::{Event, Joined, MAX_DATA, MAX_TEXT, PlayerView, Timeline};
+use crate::protocol::{Event, Joined, MAX_DATA, MAX_STATE, MAX_TEXT, PlayerView, StateView, StateViews, Timeline};
 
 const ROOM: &str = "abc12def";
 
@@ -231,6 +231,27 @@ fn an_event_is_taken_as_it_is_written() {
 }
 
 #[test]
+fn a_change_of_the_state_is_a_key_and_compact_json() {
+    let set = |fields: &str| command(&format!(r#"{{"type":"state_set"{fields}}}"#)).map(Command::into_owned);
+    let expected = |value: Option<&str>, if_version| {
+        let value = value.map(|value| Cow::Owned(value.to_owned()));
+        Ok(Command::StateSet(Box::new(StateSet { key: "a.b".parse().unwrap(), value, if_version })))
+    };
+    assert_eq!(set(r#","key":"a.b","value":{ "x": [1, 2] }"#), expected(Some(r#"{"x":[1,2]}"#), None));
+    assert_eq!(set(r#","key":"a.b","value": null ,"if_version":7"#), expected(None, Some(7)));
+    assert_eq!(set(r#","key":"a.b","value":"","if_version":null"#), expected(Some("\"\""), None));
+    let no_change =
+        [r#","key":"a.b""#, r#","value":1"#, r#","key":"A","value":1"#, r#","key":"a.b","value":1,"if_version":-1"#];
+    for fields in no_change {
+        assert_eq!(set(fields), Err(ErrorCode::BadCommand), "{fields}");
+    }
+    assert_eq!(set(r#","key":"a.b","value":{"a":1,"a":2}"#), Err(ErrorCode::BadCommand));
+    let long = |bytes: usize| format!(r#","key":"a.b","value":"{}""#, "x".repeat(bytes - 2));
+    assert!(set(&long(MAX_STATE)).is_ok());
+    assert_eq!(set(&long(MAX_STATE + 1)), Err(ErrorCode::LineTooLong));
+}
+
+#[test]
 fn what_a_player_says_of_itself_is_short_json() {
     let set = |data: &str| command(&format!(r#"{{"type":"set","data":{data}}}"#)).map(|command| format!("{command:?}"));
     let shown = |data: Option<&str>| Ok(format!("{:?}", Command::Set { data: data.map(Cow::Borrowed) }));
@@ -275,11 +296,21 @@ fn players_json(players: &[PlayerView]) -> Value {
     players.iter().map(view).collect()
 }
 
+fn state_json(entries: &[StateView<'_>]) -> Vec<Value> {
+    let view = |view: &StateView<'_>| {
+        let value = view.value.map(|value| serde_json::from_str::<Value>(value).unwrap());
+        json!({"key": view.key, "value": value, "version": view.version, "from": view.from})
+    };
+    entries.iter().map(view).collect()
+}
+
 /// The event as the table of the protocol has it.
 fn expected(event: &Event<'_>) -> Value {
     match *event {
         Event::Room { room } => json!({"type": "room", "room": room}),
-        Event::Joined(Joined { room, name, players, max_players, timeline, seq, resumed, missed, token, hold_ms }) => {
+        Event::Joined(joined) => {
+            let Joined { room, name, players, max_players, timeline, seq, resumed, missed, token, hold_ms, state } =
+                joined;
             let mut joined = json!({"type": "joined", "room": room, "name": name, "players": players_json(players),
                 "max_players": max_players, "timeline": timeline, "seq": seq, "resumed": resumed, "missed": missed});
             if let Some(token) = token {
@@ -287,6 +318,9 @@ fn expected(event: &Event<'_>) -> Value {
             }
             if let Some(hold_ms) = hold_ms {
                 joined["hold_ms"] = hold_ms.into();
+            }
+            if let Some(StateViews { version, entries }) = state {
+                joined["state"] = json!({"version": version, "entries": state_json(entries)});
             }
             joined
         }
@@ -316,6 +350,19 @@ fn expected(event: &Event<'_>) -> Value {
         Event::Back { name } => json!({"type": "back", "name": name}),
         Event::Player { name, presence } => {
             json!({"type": "player", "name": name, "data": presence.map(|data| serde_json::from_str::<Value>(data).unwrap())})
+        }
+        Event::State(view) => {
+            let mut event = state_json(&[view])[0].clone();
+            event["type"] = "state".into();
+            event
+        }
+        Event::StateAll(StateViews { version, entries }) => {
+            json!({"type": "state_all", "version": version, "entries": state_json(entries)})
+        }
+        Event::StateLost => json!({"type": "state_lost"}),
+        Event::VersionConflict { version } => {
+            let code = ErrorCode::VersionConflict;
+            json!({"type": "error", "code": code.as_str(), "message": code.sentence(), "version": version})
         }
         Event::Players { players, max_players } => {
             json!({"type": "players", "players": players_json(players), "max_players": max_players})

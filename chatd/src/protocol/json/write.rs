@@ -1,6 +1,6 @@
 //! Events as whole WebSocket frames (RFC 6455 section 5.2), written by hand: no value tree, no allocation. Pure: no I/O.
 
-use super::super::{Custom, ErrorCode, Event, PlayerName, PlayerView, push_number};
+use super::super::{Custom, ErrorCode, Event, PlayerName, PlayerView, StateView, StateViews, push_number};
 
 /// FIN and opcode 1: a whole text message.
 const TEXT_FRAME: u8 = 0x81;
@@ -90,6 +90,12 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
             if joined.hold_ms.is_some() {
                 push_integer("hold_ms", joined.hold_ms, out);
             }
+            if let Some(state) = &joined.state {
+                push_key("state", out);
+                out.push(b'{');
+                push_state(state, out);
+                out.push(b'}');
+            }
         }
         Event::Left { room } => {
             push_type("left", out);
@@ -117,6 +123,21 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
             push_string("name", name.as_str(), out);
             push_key("data", out);
             out.extend_from_slice(presence.unwrap_or("null").as_bytes());
+        }
+        Event::State(ref view) => {
+            push_type("state", out);
+            out.push(b',');
+            push_state_view(view, out);
+        }
+        Event::StateAll(ref state) => {
+            push_type("state_all", out);
+            out.push(b',');
+            push_state(state, out);
+        }
+        Event::StateLost => push_type("state_lost", out),
+        Event::VersionConflict { version } => {
+            push_error(ErrorCode::VersionConflict, out);
+            push_integer("version", Some(version), out);
         }
         Event::Players { players, max_players } => {
             push_type("players", out);
@@ -149,9 +170,7 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
         Event::Pong => push_type("pong", out),
         Event::Help => push_type("help", out),
         Event::Error { code, retry_after_ms } => {
-            push_type("error", out);
-            push_string("code", code.as_str(), out);
-            push_string("message", code.sentence(), out);
+            push_error(code, out);
             if retry_after_ms.is_some() {
                 push_integer("retry_after_ms", retry_after_ms, out);
             }
@@ -161,6 +180,36 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
             push_string("code", code.map_or("quit", ErrorCode::as_str), out);
         }
     }
+}
+
+fn push_error(code: ErrorCode, out: &mut Vec<u8>) {
+    push_type("error", out);
+    push_string("code", code.as_str(), out);
+    push_string("message", code.sentence(), out);
+}
+
+/// The fields of a key, without a comma before them.
+fn push_state_view(view: &StateView<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"key\":\"");
+    out.extend_from_slice(view.key.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"value\":");
+    out.extend_from_slice(view.value.unwrap_or("null").as_bytes());
+    push_integer("version", Some(view.version), out);
+    push_string("from", view.from.as_str(), out);
+}
+
+/// The same for all of the state.
+fn push_state(state: &StateViews<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"version\":");
+    push_number(state.version, out);
+    push_key("entries", out);
+    out.push(b'[');
+    for (index, view) in state.entries.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b"{" } else { b",{" });
+        push_state_view(view, out);
+        out.push(b'}');
+    }
+    out.push(b']');
 }
 
 fn push_custom(custom: &Custom<'_>, out: &mut Vec<u8>) {

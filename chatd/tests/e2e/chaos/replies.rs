@@ -80,7 +80,10 @@ impl Player {
             Received::Error(code) => self.error = Some((code, Instant::now())),
             Received::Bye(code) => self.bye(code, id),
             Received::Event { .. }
-            | Received::Player(_)
+            | Received::Player(..)
+            | Received::State(_)
+            | Received::StateAll(_)
+            | Received::StateLost
             | Received::Room(_)
             | Received::Help
             | Received::Unknown(_) => self.fail("nobody has asked for that"),

@@ -1,0 +1,207 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::ids::{Reach, RelayId, SessionId};
+use crate::peer_protocol::{After, Frame, MAX_FRAME};
+use crate::protocol::{MAX_PRESENCE, Ownership, PodBoot, Timeline};
+use crate::record::Record;
+use crate::room::{Bucket, Connection, Newcomer, Rate, RingLimits, SeatLimits};
+
+const SEATS: SeatLimits = SeatLimits { players: 64, rate: Rate { per_second: 10, burst: 20 }, hold: 30_000 };
+const RING: RingLimits = RingLimits { messages: 4_000, bytes: 1024 * 1024, age: 90_000 };
+const SEAT: SeatId = SeatId(1);
+
+fn enter(room: &mut Room, seat: u64, name: &str) {
+    let who = Newcomer { name: name.parse().unwrap(), resumable: true, key: None, auth: None };
+    let reach = Reach::Local(SessionId { index: seat as u32, generation: 0 });
+    let session = Some(SessionRef { boot: PodBoot(u64::MAX), relay: RelayId(u64::MAX - seat) });
+    room.join(SeatId(seat), who, Connection { reach, session, number: u64::MAX }, SEATS, 0);
+    room.join_answered(SeatId(seat));
+}
+
+fn room() -> Room {
+    let mut room = Room::new("abcdefgh".parse().unwrap(), &mut rand::rng());
+    enter(&mut room, 1, "ana");
+    room
+}
+
+fn set(room: &mut Room, key: &str, json: &str) -> Result<StateChanged, StateRefusal> {
+    let set = StateSet::new(key.parse().unwrap(), json, None).unwrap();
+    room.set_state(SEAT, &set, None, usize::MAX)
+}
+
+fn restored(room: &Room) -> Room {
+    let snapshot = room.snapshot(Ownership { epoch: 1, boot: PodBoot(1) }, b"", 0);
+    assert!(!snapshot.is_nonsense());
+    Room::restored(room.id, &snapshot, 0, 0, Bucket::new(10, 20, 0), RING)
+}
+
+#[test]
+fn what_it_takes_of_memory_is_counted() {
+    let mut room = room();
+    let mut bytes = 0;
+    for (key, json) in [("a", "1"), ("a", "\"longer\""), ("b", "2"), ("a", "null"), ("c", "null"), ("b", "null")] {
+        bytes += set(&mut room, key, json).unwrap().grown;
+        assert_eq!(room.state_bytes().cast_signed(), bytes);
+        assert!(room.state_bytes() <= MAX_STATE_MEMORY);
+        assert_eq!(restored(&room).state, room.state);
+    }
+    let too_much = StateSet::new("d".parse().unwrap(), "1", None).unwrap();
+    assert_eq!(room.set_state(SEAT, &too_much, None, 20), Err(StateRefusal::Code(ErrorCode::StateFull)));
+}
+
+#[test]
+fn a_refused_first_change_leaves_no_trace() {
+    let mut room = room();
+    let position = room.position();
+    let late = StateSet::new("a".parse().unwrap(), "1", Some(3)).unwrap();
+    assert_eq!(room.set_state(SEAT, &late, None, usize::MAX), Err(StateRefusal::Conflict(0)));
+    assert_eq!((room.state.is_none(), room.position(), room.recorded_state()), (true, position, None));
+}
+
+#[test]
+fn a_kept_state_outlives_a_takeover() {
+    let mut room = room();
+    room.keeps_state = true;
+    assert!(set(&mut room, "a", "[1]").unwrap().rewrite);
+    assert!(set(&mut room, "b", "\"\u{fc}\"").unwrap().rewrite);
+    set(&mut room, "a", "null").unwrap();
+    set(&mut room, "c", "1").unwrap();
+    let full = format!("\"{}\"", "x".repeat(MAX_KEPT_STATE));
+    assert_eq!(set(&mut room, "d", &full), Err(StateRefusal::Code(ErrorCode::StateFull)));
+    let owner = crate::record::Owner {
+        ownership: Ownership { epoch: 1, boot: PodBoot(1) },
+        pod_id: String::new(),
+        tcp: String::new(),
+        web: String::new(),
+        peer: String::new(),
+    };
+    let record = Record::new(&owner, std::iter::empty()).with_state(room.recorded_state());
+    let read = Record::parse(&record.to_bytes()).unwrap();
+    assert_eq!(read, record);
+    let next = |read: &Record| super::tests::room().with_state(read.state.as_ref());
+    let next_state = next(&read).state.unwrap();
+    let views = |state: &State| format!("{} {:?}", state.version, state.views());
+    assert_eq!(views(&next_state), views(room.state.as_ref().unwrap()));
+    assert!(!next_state.lost && next_state.position == 0);
+    // What is not kept, or is no state, is lost.
+    room.keeps_state = false;
+    let record = record.with_state(room.recorded_state());
+    assert!(String::from_utf8(record.to_bytes().to_vec()).unwrap().ends_with(r#","state":{}}"#));
+    assert_eq!(next(&record).state.map(|state| (state.lost, state.version)), Some((true, 0)));
+    for (from, to) in
+        [(r#""value":"1""#, r#""value":"{""#), (r#""version":4"#, r#""version":1"#), (r#""key":"c""#, r#""key":"b""#)]
+    {
+        let bytes = String::from_utf8(read.to_bytes().to_vec()).unwrap();
+        let other = Record::parse(bytes.replacen(from, to, 1).as_bytes()).unwrap();
+        assert_ne!(other, read, "{bytes}");
+        assert_eq!(next(&other).state.map(|state| (state.lost, state.entries.len())), Some((true, 0)), "{to}");
+    }
+    assert_eq!(next(&record.with_state(None)).state, None);
+}
+
+#[test]
+fn no_healthy_pod_sends_such_a_state() {
+    let mut room = room();
+    set(&mut room, "a", "1").unwrap();
+    set(&mut room, "b", "2").unwrap();
+    let good = room.state.unwrap();
+    assert!(!good.is_nonsense(room.position) && good.is_nonsense(room.position - 1));
+    let breaks: [fn(&mut State); 6] = [
+        |state| state.version = 1,
+        |state| state.version = u64::MAX,
+        |state| state.entries[1].key = state.entries[0].key,
+        |state| state.entries[0].value = None,
+        |state| state.entries[0].value = Some("x".repeat(MAX_STATE).into()),
+        |state| state.entries.reverse(),
+    ];
+    for (number, breaks) in breaks.into_iter().enumerate() {
+        let mut state = good.clone();
+        breaks(&mut state);
+        assert!(state.is_nonsense(room.position), "{number}");
+    }
+}
+
+/// A room with the most of everything, and messages of `text`.
+fn fullest(text: &str) -> Room {
+    let mut room = Room::new("a".repeat(64).parse().unwrap(), &mut rand::rng());
+    let presence = format!("\"{}\"", "x".repeat(MAX_PRESENCE - 2));
+    for seat in 0..128 {
+        let name = format!("{seat:03}{}", "\u{82b1}".repeat(20));
+        let who = Newcomer { name: name.parse().unwrap(), resumable: true, key: None, auth: None };
+        let key = crate::protocol::SeatKey::new(room.id, who.name, &"k".repeat(64)).ok();
+        let role = if seat < 64 { crate::join_token::Role::Moderator } else { crate::join_token::Role::Viewer };
+        let sub = crate::join_token::Subject::new(room.id, &format!("user-{seat}"));
+        let auth = Some(crate::join_token::SeatAuth { sub, expires: u64::MAX, role });
+        let reach = Reach::Local(SessionId { index: seat, generation: 0 });
+        let session = Some(SessionRef { boot: PodBoot(u64::MAX), relay: RelayId(u64::MAX) });
+        let by = Connection { reach, session, number: u64::MAX };
+        let id = SeatId(u64::MAX - u64::from(seat));
+        room.join(id, Newcomer { key, auth, ..who }, by, SEATS, 0);
+        room.join_answered(id).unwrap();
+        (room.position, room.seq) = (MAX_EPOCH / 2, MAX_EPOCH / 2);
+    }
+    let seats: Vec<SeatId> = room.seats.iter().map(|seat| seat.id).collect();
+    let session = SessionRef { boot: PodBoot(u64::MAX), relay: RelayId(u64::MAX) };
+    let answers = Some(Answers { session, number: u64::MAX, id: Some(1 << 52) });
+    for number in 0..4_000 {
+        room.say(seats[number % 128], text, 1 << 42, answers, 1 << 40, RING);
+    }
+    for seat in &seats {
+        room.set(*seat, Some(&presence), answers, 1 << 40, RING);
+    }
+    for key in 0..32 {
+        let key = format!("{key:02}{}", "k".repeat(30)).parse().unwrap();
+        let value = format!("\"{}\"", "x".repeat(MAX_STATE / 32 - 34));
+        let set = StateSet::new(key, &value, None).unwrap();
+        room.set_state(seats[0], &set, answers, usize::MAX).unwrap();
+    }
+    room
+}
+
+/// A snapshot, and an answer to RESUME, are one frame each, whatever is in the room.
+#[test]
+fn the_fullest_room_fits_into_a_frame() {
+    for text in ["x", "\"\"\"\"\"\"\"\"\"\"", &"\"".repeat(250), &"x".repeat(4_000)] {
+        let room = fullest(text);
+        let owner = crate::record::Owner {
+            ownership: Ownership { epoch: MAX_EPOCH, boot: PodBoot(u64::MAX) },
+            pod_id: "p".repeat(63),
+            tcp: "t".repeat(255),
+            web: "w".repeat(255),
+            peer: "p".repeat(255),
+        };
+        let record = Record::new(&owner, room.recorded()).with_state(room.recorded_state()).to_bytes();
+        let snapshot = room.snapshot(owner.ownership, &record, 2 << 40);
+        let mut bytes = Vec::new();
+        Frame::MigrateOffer { room: room.id, snapshot }.encode(&mut bytes);
+        assert!(bytes.len() <= MAX_FRAME, "a snapshot of {} bytes with {} of record", bytes.len(), record.len());
+        let seat = &room.seats[0];
+        let plan = crate::room::ReplayPlan { missed: Some(0), since: Some(0) };
+        let former = crate::room::Former {
+            name: seat.name,
+            reach: None,
+            away: false,
+            delivered: crate::room::Delivered::Nothing,
+        };
+        let plan = crate::room::ReplayPlan { since: room.replay_plan(&former, None).since, ..plan };
+        let token = "t".repeat(122);
+        let welcome = crate::room::Welcome { seat: seat.id, resumed: true, plan, token: Some(&token), limits: SEATS };
+        let mut joined = Vec::new();
+        room.encode_welcome(welcome, Encoding::Json, Some(1 << 52), &mut joined);
+        let after = After::Admitted {
+            name: seat.name,
+            seat: seat.id,
+            resumable: true,
+            key: seat.key,
+            auth: seat.auth,
+            timeline: Timeline(u64::MAX),
+            joined: true,
+        };
+        bytes.clear();
+        let (relay, position, seq) = (RelayId(u64::MAX), room.position, room.seq);
+        let (replies, bytes_of, after) = (Some(u64::MAX), joined.into(), Some(after));
+        Frame::Deliver { room: room.id, relay, replies, position, seq, bytes: bytes_of, after }.encode(&mut bytes);
+        assert!(bytes.len() <= MAX_FRAME, "an answer of {} bytes", bytes.len());
+    }
+}
