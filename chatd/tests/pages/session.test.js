@@ -422,6 +422,8 @@ describe('coming back', () => {
     assert.deepEqual(it.state.outbox, [], 'it came after all');
     it.receive({ type: 'missed', count: 2 });
     assert.deepEqual(it.sent(), [{ type: 'who' }], 'and where something was missed');
+    it.feed(dropped, ...back);
+    assert.equal(it.sent()[0].last_seq, 3, 'which is not asked for once more');
   });
 
   test('what a reload keeps is enough to go on, and is for that name only', () => {

@@ -206,7 +206,7 @@ function joined(state, message, env) {
     settling: { until: seq, remaining, sure: missed === 0 },
     heard: state.heard?.timeline === timeline ? state.heard : { timeline, seq: 0 },
     wasIn: true,
-    seat: { token: message.token ?? state.seat?.token, timeline, lastSeq: remaining === 0 ? seq : seen },
+    seat: { token: message.token ?? state.seat?.token, timeline, lastSeq: seq - remaining },
   }, message);
   // The token of the seat still ends soon.
   if (state.error?.about === 'auth') effects.push(AUTHORISE);
@@ -232,12 +232,13 @@ const setting = (data) => ({ type: 'send', message: { type: 'set', data } });
 
 /**
  * Messages that were not given to this connection, and will not be. The answer to what is on the wire may be one of them. Who came and
- * went meanwhile may be missing too.
+ * went meanwhile may be missing too. They follow what was heard last: a later RESUME asks for what comes after them.
  *
  * @param {State} state @param {number | null} count @param {'took_over'} [why] @returns {Step}
  */
 function missed(state, count, why) {
-  return [{ ...state, asksWho: true, settling: null, outbox: unsure(state.outbox) }, [gap(count, why), WHO]];
+  const seat = state.seat && { ...state.seat, lastSeq: state.seat.lastSeq + (count ?? 0) };
+  return [{ ...state, seat, asksWho: true, settling: null, outbox: unsure(state.outbox) }, [gap(count, why), WHO]];
 }
 
 /** @param {State} state @param {ServerError} error @param {Env} env @returns {Step} */
