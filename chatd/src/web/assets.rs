@@ -144,8 +144,15 @@ mod tests {
     fn every_file_of_the_pages_is_embedded() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
         // How Node reads the modules in tests; and what the client package has for programs that are not our pages.
-        let not_served =
-            ["package.json", "client/changes.js", "client/index.d.ts", "client/index.js", "client/room.js"];
+        let not_served = [
+            "package.json",
+            "client/changes.js",
+            "client/index.d.ts",
+            "client/index.js",
+            "client/room.js",
+            "client/state.d.ts",
+            "client/state.js",
+        ];
         for part in ["", "client/"] {
             for file in std::fs::read_dir(folder.join(part)).unwrap().map(Result::unwrap) {
                 if file.path().is_dir() {

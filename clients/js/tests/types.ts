@@ -1,6 +1,7 @@
 // Programs that the declared types must allow, and some that they must not: for `tsc`, never run.
 
-import { connect, type AppEvent, type Delivery, type Message, type Player, type Room, type Sent, type SentVolatile, type Status } from '@chatd/client';
+import { connect, type AppEvent, type ConnectOptions, type Delivery, type Message, type Player, type Room, type Sent, type SentVolatile, type Status } from '@chatd/client';
+import { connect as withState, type RoomWithState, type StateChange, type StateEntry, type StateSet } from '@chatd/client/state';
 
 export async function allowed(): Promise<Message | undefined> {
   const room: Room = connect({ url: new URL('https://chat.example'), room: 'abc12def', name: 'ana', key: 'k'.repeat(32), sayTimeout: 1000 });
@@ -25,6 +26,22 @@ export async function events(room: Room, volatile: boolean): Promise<string | un
   const either: Sent | SentVolatile = await room.send('cursor', 7, { volatile });
   room.set({ ready: true });
   return hinted.delivery === 'unsure' ? hinted.code : moved.delivery === 'failed' ? moved.code : either.delivery;
+}
+
+export async function state(options: ConnectOptions): Promise<number | undefined> {
+  const room: RoomWithState = withState(options);
+  const entries: ReadonlyMap<string, StateEntry> = room.state;
+  room.on('state', (all, change: StateChange | null) => console.log(all === entries, change?.key, change?.from));
+  room.on('stateLost', () => void room.setState('turn', 'ana'));
+  room.on('message', ({ text }) => console.log(text));
+  const set: StateSet = await room.setState('turn', { of: 'bob' }, { ifVersion: entries.get('turn')?.version ?? 0 });
+  // @ts-expect-error: a version is a number
+  void room.setState('turn', 1, { ifVersion: '1' });
+  // @ts-expect-error: the state changes by `setState` alone
+  room.state.set('turn', { value: 1, version: 1, from: 'ana' });
+  // @ts-expect-error: there is no such event
+  room.on('confetti', () => {});
+  return set.delivery === 'unsure' ? undefined : set.version;
 }
 
 /** A token, or what gives one, with or without a look at the signal. */

@@ -1,15 +1,20 @@
 // React hooks for a room: enter it with a component, and show what it says. I/O: by the room.
 
-import { connect, randomKey } from '@chatd/client';
-import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { randomKey } from '@chatd/client';
+import { connect } from '@chatd/client/state';
+import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { NOWHERE, logOf } from './log.js';
 
 /** @import { ConnectOptions, Room, RoomEvents } from '@chatd/client' */
+/** @import { RoomWithState } from '@chatd/client/state' */
 /** @import { RoomStatus } from './index.js' */
 
-/** @param {ConnectOptions | null} options @returns {Room | null} */
+/** @type {RoomWithState['state']} */
+const NO_STATE = new Map();
+
+/** @param {ConnectOptions | null} options @returns {RoomWithState | null} */
 export function useRoom(options) {
-  const [room, setRoom] = useState(/** @type {Room | null} */ (null));
+  const [room, setRoom] = useState(/** @type {RoomWithState | null} */ (null));
   // It outlives each connection of this component: the next one finds the seat of the last one, whatever has become of that.
   const [ownKey] = useState(randomKey);
   const latest = useLatest(options);
@@ -47,6 +52,12 @@ export function usePlayers(room) {
 /** @param {Room | null} room @returns {RoomStatus} */
 export function useStatus(room) {
   return useLog(room).status;
+}
+
+/** @param {RoomWithState | null} room */
+export function useRoomState(room) {
+  const subscribe = useCallback((/** @type {() => void} */ listener) => room?.on('state', listener) ?? (() => {}), [room]);
+  return useSyncExternalStore(subscribe, () => room?.state ?? NO_STATE, () => NO_STATE);
 }
 
 /** @template {keyof RoomEvents} Type @param {Room | null} room @param {Type} type @param {RoomEvents[Type]} handler */

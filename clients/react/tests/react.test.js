@@ -109,6 +109,22 @@ test('StrictMode: one connection, one seat; what is said is shown, and with the 
   assert.deepEqual(sockets.filter(({ readyState }) => readyState < 2), []);
 });
 
+test('the state of the room is shown as it changes, also after a reconnect', async () => {
+  const Turn = () => {
+    entered = hooks.useRoom({ url: cluster.pods[0].url, room, name: 'ana', runtime: { WebSocket: Counted } });
+    return React.createElement('p', null, `${hooks.useStatus(entered).status}: ${hooks.useRoomState(entered).get('turn')?.value ?? 'nobody'}`);
+  };
+  root.render(React.createElement(React.StrictMode, null, React.createElement(Turn)));
+  await shows('connected: nobody');
+  assert.equal((await entered.setState('turn', 'bob')).delivery, 'delivered');
+  await shows('connected: bob');
+  sockets[0].close();
+  await shows('reconnecting: bob');
+  await shows('connected: bob');
+  assert.equal((await entered.setState('turn', null)).version, 2);
+  await shows('connected: nobody');
+});
+
 test('rendered again it stays, whatever function getAuth is; another room is entered, and the first one left', async () => {
   const tokens = [];
   const getAuth = (n) => () => (tokens.push(n), Promise.reject(new Error(`no token ${n}`)));

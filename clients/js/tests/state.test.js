@@ -1,0 +1,80 @@
+// A room's state by `@chatd/client/state`, against real chatd processes: changes, versions, what a broken connection leaves, moves, takeovers.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { connect } from '../src/state.js';
+import { ownerOf, settles, startCluster, until } from './support.js';
+
+let cluster;
+before(async () => { cluster = await startCluster({ pods: 2 }); });
+after(() => cluster?.stop());
+
+/** A member with its log of changes: `[key, value, version, from]`, `all` or `lost`. */
+async function enter(t, room, name, url = cluster.pods[0].url) {
+  const member = connect({ url, room, name });
+  t.after(() => member.leave());
+  member.log = [];
+  member.on('state', (state, change) => {
+    assert.equal(state, member.state);
+    member.log.push(change ? [change.key, change.value, change.version, change.from] : 'all');
+  });
+  member.on('stateLost', () => member.log.push('lost'));
+  await until(() => member.status === 'connected', () => `${name} to be in: ${member.status}`);
+  return member;
+}
+const shown = (member) => Object.fromEntries([...member.state].map(([key, { value }]) => [key, value]));
+const has = (member, expected) => until(() => JSON.stringify(shown(member)) === JSON.stringify(expected), () => `${member.name} to have ${JSON.stringify(expected)}: ${JSON.stringify(shown(member))}`);
+const set = (member, ...change) => settles(member.setState(...change), 'a change', 20_000);
+
+test('a change is everyone’s, in one order; one for another version changes nothing; who comes later has it', async (t) => {
+  const room = await cluster.createRoom();
+  const ana = await enter(t, room, 'ana');
+  const bob = await enter(t, room, 'bob', cluster.pods[1].url);
+  assert.deepEqual(await set(ana, 'turn', { of: 'bob' }), { delivery: 'delivered', version: 1 });
+  assert.deepEqual(await set(bob, 'score', 0, { ifVersion: 0 }), { delivery: 'delivered', version: 2 });
+  assert.deepEqual(await set(ana, 'turn', 'ana', { ifVersion: 2 }), { delivery: 'failed', code: 'version_conflict', version: 1 });
+  assert.deepEqual(await set(ana, 'turn', null, { ifVersion: 1 }), { delivery: 'delivered', version: 3 });
+  await has(bob, { score: 0 });
+  const log = [['turn', { of: 'bob' }, 1, 'ana'], ['score', 0, 2, 'bob'], ['turn', null, 3, 'ana']];
+  assert.deepEqual([ana.log, bob.log], [log, log]);
+  const cat = await enter(t, room, 'cat');
+  assert.deepEqual([...cat.state], [['score', { value: 0, version: 2, from: 'bob' }]]);
+  assert.deepEqual((await set(cat, 'Turn', 1)).code, 'bad_command');
+  assert.deepEqual((await set(cat, 'long', 'x'.repeat(9000))).code, 'line_too_long');
+  await assert.rejects(cat.setState('', 1), TypeError);
+  await assert.rejects(cat.setState('a', undefined), TypeError);
+  await cat.leave();
+  assert.deepEqual(await cat.setState('a', 1), { delivery: 'failed', code: 'not_connected' });
+});
+
+test('what changes while a connection is broken is there when it is back; what had no answer is unsure', async (t) => {
+  const room = await cluster.createRoom();
+  const gate = await cluster.gate();
+  const ana = await enter(t, room, 'ana', gate.url);
+  const bob = await enter(t, room, 'bob');
+  await set(bob, 'a', 1);
+  await has(ana, { a: 1 });
+  // What ana asks for arrives, and she does not hear of it.
+  gate.deafen();
+  const unsure = ana.setState('b', 2);
+  await has(bob, { a: 1, b: 2 });
+  await set(bob, 'a', 3);
+  gate.drop();
+  assert.deepEqual(await settles(unsure, 'the change', 5_000), { delivery: 'unsure', code: 'unconfirmed' });
+  await has(ana, { b: 2, a: 3 });
+  assert.equal(ana.log.at(-1), 'all');
+  assert.equal((await set(ana, 'b', 4)).delivery, 'delivered');
+  await has(bob, { a: 3, b: 4 });
+});
+
+test('it moves with its room, and is lost with its pod, which is said', async (t) => {
+  const room = await cluster.createRoom();
+  const owner = await ownerOf(cluster, room);
+  const member = await enter(t, room, 'ana', cluster.pods[1 - owner].url);
+  await set(member, 'a', 1);
+  await cluster.pods[owner].kill();
+  await until(() => member.log.at(-1) === 'lost', () => `the loss to be said: ${JSON.stringify(member.log)}`);
+  assert.deepEqual([shown(member), member.log], [{}, [['a', 1, 1, 'ana'], 'all', 'lost']]);
+  await until(async () => (await member.setState('a', 2, { ifVersion: 0 })).delivery === 'delivered', 'a change at the next owner');
+  assert.deepEqual(member.log.at(-1), ['a', 2, 1, 'ana']);
+});
