@@ -276,7 +276,7 @@ async fn watch_authorities(mut watcher: Watcher<Vec<u8>>, client: Rc<Client>) {
         match client_config(Some(&watcher.changed().await)) {
             Ok(config) => client.set_tls(config),
             Err(reason) => {
-                tracing::error!(reason, "cannot use the webhook's changed authorities; keeping the old ones")
+                tracing::error!(reason, "cannot use the webhook's changed authorities; keeping the old ones");
             }
         }
     }
