@@ -36,6 +36,7 @@ fn next(queue: &mut Queue, now: u64) -> Option<(String, u64, u64)> {
     queue.next(now).as_ref().map(said)
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is compared with what `next` returns")]
 fn is(name: &str, number: u64, dropped: u64) -> Option<(String, u64, u64)> {
     Some((name.to_owned(), number, dropped))
 }
