@@ -116,6 +116,8 @@ summed! {
         pub replayed: u64,
         /// Messages that could not be replayed, if their number is known.
         pub missed: u64,
+        /// Seats that moderators have ended.
+        pub kicked: u64,
         /// Volatile events that were not queued for a player who read too slowly.
         pub volatile_dropped: u64,
         /// Connections closed with `slow_consumer`: their queue was dropped.

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod admin;
+pub mod bans;
 pub mod budget;
 pub mod connection_limit;
 pub mod counters;
@@ -26,6 +27,7 @@ pub mod peer;
 pub mod peer_protocol;
 pub mod pod;
 pub mod process;
+pub mod profile;
 pub mod protocol;
 pub mod record;
 pub mod room;

@@ -223,6 +223,7 @@ impl Writer<'_> {
             replayed,
             missed,
             slow_consumers,
+            kicked,
             volatile_dropped,
             connections_shed,
             unreadable_records,
@@ -264,6 +265,7 @@ impl Writer<'_> {
             "Connections closed because their send queue was full; the queue was dropped",
             *slow_consumers,
         )?;
+        self.counter("chatd_kicked", "Seats that moderators have ended", *kicked)?;
         let help = "Volatile events that were not queued for a player who read too slowly";
         self.counter("chatd_volatile_dropped", help, *volatile_dropped)?;
         self.counter(

@@ -52,6 +52,8 @@ pub enum After {
     Outside { miss: bool },
     /// Flush and close. `None`: after QUIT.
     Close { code: Option<ErrorCode> },
+    /// It counts as a guess.
+    Guessed,
 }
 
 /// What an owner gives a relayed session: the content of [`Frame::Deliver`].

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::bans::Bans;
 use crate::join_token::{Places, SeatAuth, is_viewer};
+use crate::profile::Profiles;
 use crate::protocol::{Epoch, Ownership, PlayerName, PodBoot, SeatId, SeatKey};
 
 pub use state::{RecordedEntry, RecordedState};
@@ -100,6 +102,12 @@ pub struct Record {
     /// `None`: nobody has set any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<RecordedState>,
+    /// Who is kept out.
+    #[serde(default, skip_serializing_if = "Bans::is_empty")]
+    pub bans: Bans,
+    /// What join tokens say of the players.
+    #[serde(default, skip_serializing_if = "Profiles::is_empty")]
+    pub profiles: Profiles,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
@@ -132,6 +140,8 @@ impl Record {
             former: Vec::new(),
             serial: 0,
             state: None,
+            bans: Bans::default(),
+            profiles: Profiles::default(),
         }
     }
 
@@ -145,6 +155,18 @@ impl Record {
     #[must_use]
     pub fn numbered(self, serial: u64) -> Self {
         Self { serial, ..self }
+    }
+
+    /// The same record, which says who is kept out.
+    #[must_use]
+    pub fn banning(self, bans: &Bans) -> Self {
+        Self { bans: bans.clone(), ..self }
+    }
+
+    /// The same record, which says what join tokens say of the players.
+    #[must_use]
+    pub fn showing(self, profiles: Profiles) -> Self {
+        Self { profiles, ..self }
     }
 
     /// The same record, naming those of `former` that had the room last, each process once.
@@ -165,6 +187,7 @@ impl Record {
         let record: Option<Self> = (bytes.len() <= MAX_RECORD).then(|| serde_json::from_slice(bytes).ok()).flatten();
         let mut record = record.filter(|record| record.epoch <= MAX_EPOCH)?;
         record.former.truncate(MAX_FORMER);
+        record.bans.limit();
         Some(record)
     }
 

@@ -45,17 +45,26 @@ export function playerRows(players, maxPlayers, ownName, typing = new Set()) {
   return rows;
 }
 
-function taken({ name, away }, hue, own, typing) {
+function taken({ name, away, display }, hue, own, typing) {
   const row = document.createElement('li');
   row.className = `player ${away ? 'away' : typing ? 'typing' : ''}`.trim();
   const label = document.createElement('bdi');
   label.className = 'player-name';
   label.textContent = name;
   row.append(avatar(name, hue), label);
+  if (display) row.append(shown(display));
   if (own) row.append(tag('you'));
   if (away) row.append(tag('away'));
   else if (typing) row.append(tag('typing…'));
   return row;
+}
+
+/** What the application calls the player. It may hold any text, in any direction. */
+function shown(display) {
+  const element = document.createElement('bdi');
+  element.className = 'player-display';
+  element.textContent = display;
+  return element;
 }
 
 function tag(text) {

@@ -48,7 +48,8 @@ const isOutside = ({ phase }) => phase === 'looking' || phase === 'asking';
 
 /** As the session's. Its effects for the page: announce, typing, accepted, giveBack, remember, save, forget. */
 export function reduce(state, event, env) {
-  const [next, effects] = own(state, event, env) ?? session.reduce(state, event, env);
+  const [reduced, effects] = own(state, event, env) ?? session.reduce(state, event, env);
+  const next = event.type === 'received' ? withDisplay(reduced, event.message) : reduced;
   const asks = asksForName(state, next);
   const shown = asks ? asking(next) : next;
   const isFull = next.stop?.code === 'room_full' && !state.stop;
@@ -63,6 +64,12 @@ export function reduce(state, event, env) {
       ...kept(state, shown, event),
     ],
   ];
+}
+
+/** Who comes in has what its join token says, which the session keeps only of those who were there before. */
+function withDisplay(state, { type, name, display }) {
+  if (type !== 'entered' || !display) return state;
+  return { ...state, players: state.players.map((player) => (sameName(player.name, name) ? { ...player, display } : player)) };
 }
 
 /** What only a page has, or `null`. */

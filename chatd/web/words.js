@@ -14,6 +14,9 @@ const ERRORS = {
   auth_required: 'This room is entered from its application only, which has not let you in yet.',
   auth_invalid: 'The application has let you in with something that the server does not accept. Open the room from there again.',
   auth_expired: 'The time for which the application let you in is over. Open the room from there again.',
+  banned: 'A moderator keeps you out of this room for a while.',
+  player_not_found: 'Nobody in this room has that name.',
+  kicked: 'A moderator has ended your seat in this room.',
   forbidden: 'You may listen in this room, and not do that.',
   version_conflict: 'Somebody has changed that meanwhile.',
   state_full: 'This room cannot keep any more.',
@@ -81,6 +84,7 @@ const EXITS = {
   timeout: 'did not come back',
   slow: 'was dropped: the connection was too slow',
   moved: 'went to another server',
+  kicked: 'was sent out by a moderator',
 };
 
 /** What happened to the player whose name stands before it, or the whole note where there is none. */
@@ -123,6 +127,8 @@ export function stopWords(code, sentence) {
     case 'bad_room': return { title: 'No such room', text, again: null, lobbyFirst: true };
     case 'room_not_found': return { title: 'No such room', text, again: 'Try again', lobbyFirst: true };
     case 'room_full': return { title: 'The room is full', text, again: 'Try again', lobbyFirst: false };
+    case 'kicked':
+    case 'banned': return { title: 'You were sent out', text, again: code === 'banned' ? 'Try again' : null, lobbyFirst: true };
     case 'replaced': return { title: 'Open somewhere else', text, again: 'Use it here', lobbyFirst: false };
     default: return { title: 'You are not in the room', text, again: 'Try again', lobbyFirst: false };
   }

@@ -99,7 +99,7 @@ impl Values {
                     .filter(|(_, stored)| stored.ends > now)
                     .filter_map(|(key, stored)| match key {
                         Key::Pod(pod) => Some((pod.clone(), stored.value.clone())),
-                        Key::Room(_) => None,
+                        Key::Room(_) | Key::JoinToken(_) => None,
                     })
                     .collect(),
             ),

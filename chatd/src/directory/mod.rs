@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::join_token::TokenId;
 use crate::protocol::RoomId;
 
 /// The longest that a request may take before it counts as unanswered.
@@ -26,6 +27,8 @@ pub enum Key {
     Room(RoomId),
     /// `pod:<pod_id>`. Writing one also notes the pod in the sorted set `pods`, by the time of the write.
     Pod(String),
+    /// `jti:<hash>`, of a join token that is good for one JOIN: the seat that it was used for.
+    JoinToken(TokenId),
 }
 
 /// A process's connection to the server that has a key. It is never given to another one while that server runs.

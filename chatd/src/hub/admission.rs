@@ -1,12 +1,12 @@
 //! JOIN at the room's owner, and the replies to JOIN, RESUME and attach. Pure: no I/O.
 
 use super::Hub;
-use super::ownership::{Owned, PendingAnswer};
+use super::ownership::{NewClaim, Owned, PendingAnswer};
 use super::request::{Asked, Entry, Waiter, WaiterPurpose};
 use super::session::SessionState;
 use crate::ids::{Reach, RoomIndex, Time};
 use crate::peer_protocol::{After, Delivery};
-use crate::protocol::{ErrorCode, Event, SeatId};
+use crate::protocol::{ErrorCode, Event, Profile, SeatId};
 use crate::room::{Join, Newcomer, ReplayPlan, RoomEvent, Seat, Welcome};
 
 /// A client that asks for a new seat.
@@ -15,6 +15,10 @@ pub struct Joining {
     pub who: Newcomer,
     /// The join token that `who` was made of, should the room move before the answer.
     pub auth: Option<Box<str>>,
+    /// What that says of its holder.
+    pub profile: Option<Profile>,
+    /// The token is good for this JOIN alone.
+    pub once: Option<NewClaim>,
     /// A JOIN that the counters count, not an attach.
     pub counts: bool,
     /// When the request came (ms).
@@ -37,9 +41,15 @@ impl Hub {
         };
         match entry {
             Entry::Join { name, resumable, key: seat_key, auth } => {
+                let profile = grant.as_ref().and_then(|grant| grant.profile());
+                let once = grant.as_ref().and_then(|grant| grant.once());
                 let seat_auth = grant.map(|grant| grant.seat(room));
                 let who = Newcomer { name: *name, resumable: *resumable, key: *seat_key, auth: seat_auth };
-                self.join(time, index, asked, Joining { who, auth: auth.clone(), counts: true, since });
+                let joining = Joining { who, auth: auth.clone(), profile, once: None, counts: true, since };
+                match once {
+                    Some(once) => self.join_once(time, index, asked, once, joining),
+                    None => self.join(time, index, asked, joining),
+                }
             }
             Entry::Resume { token, heard } => self.resume(time, index, asked, token, *heard, since),
         }
@@ -47,25 +57,31 @@ impl Hub {
 
     /// Takes a new seat, and replies once the record has it; or takes the seat again that has the same join key.
     pub(super) fn join(&mut self, time: Time, index: RoomIndex, asked: Asked, joining: Joining) {
-        let Joining { who, auth, mut counts, since } = joining;
+        let Joining { who, auth, profile, once, mut counts, since } = joining;
         let entry = Entry::Join { name: who.name, resumable: who.resumable, key: who.key, auth };
         let (connection, limits) = (self.connection(asked), self.context.settings.seat_limits());
+        if self.rooms.get(index).is_some_and(|owned| owned.room.keeps_out(who.name, who.auth, time.wall)) {
+            self.context.counters.joined(Err(ErrorCode::Banned), time.now.saturating_sub(since));
+            return self.refuse_entry(time, asked, ErrorCode::Banned);
+        }
         loop {
-            let seat = self.context.new_seat();
+            let again = once.and_then(|once| once.again);
+            let seat = again.unwrap_or_else(|| self.context.new_seat());
             let Some(owned) = self.rooms.get_mut(index) else {
                 return;
             };
             match owned.room.join(seat, who, connection, limits, time.now) {
                 Join::Taken => {
                     owned.entered();
+                    owned.room.set_profile(seat, profile.as_ref());
                     return self.answer_after_write(
                         time,
                         index,
-                        PendingAnswer::Joined { asked, seat, entry, counts, since },
+                        PendingAnswer::Joined { asked, seat, entry, counts, since, once },
                     );
                 }
                 Join::Own { seat, rewrite } => {
-                    if rewrite {
+                    if owned.room.set_profile(seat, profile.as_ref()) || rewrite {
                         owned.changed();
                         self.write(time, index);
                     }
@@ -175,11 +191,7 @@ impl Hub {
 
     /// Refuses a JOIN or RESUME: the session is outside again.
     pub(super) fn refuse_entry(&mut self, time: Time, asked: Asked, code: ErrorCode) {
-        // Guesses at rooms and at tokens of either kind.
-        let miss = matches!(
-            code,
-            ErrorCode::RoomNotFound | ErrorCode::BadToken | ErrorCode::AuthInvalid | ErrorCode::Forbidden
-        );
+        let miss = ErrorCode::GUESSES.contains(&code);
         match asked.by {
             Reach::Local(id) => {
                 self.now_outside(time, id);

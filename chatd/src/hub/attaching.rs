@@ -52,6 +52,9 @@ impl Hub {
                 self.rewrite(time, index, &taken);
             }
             Outcome::Replaced => self.replaced(time, asked.by),
+            Outcome::Stranger if owned.room.keeps_out(member.name, member.auth, time.wall) => {
+                self.stays_outside(time, index, asked, ErrorCode::Banned);
+            }
             Outcome::Stranger => self.join_anew(time, index, asked, member),
             // As for a RESUME of such a seat.
             Outcome::Ended => self.stays_outside(time, index, asked, ErrorCode::BadToken),
@@ -148,7 +151,12 @@ impl Hub {
         }
         let Membership { name, resumable, key: seat_key, auth, .. } = *member;
         let who = Newcomer { name, resumable, key: seat_key, auth };
-        self.join(time, index, asked, Joining { who, auth: None, counts: false, since: time.now });
+        self.join(
+            time,
+            index,
+            asked,
+            Joining { who, auth: None, profile: None, once: None, counts: false, since: time.now },
+        );
     }
 
     /// Refuses an attach: the session stays outside.

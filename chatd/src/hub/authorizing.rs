@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::Hub;
 use super::interface::Notice;
+use super::ownership::PendingAnswer;
 use super::request::{Asked, Entry};
 use super::session::SessionState;
 use crate::ids::{Reach, RoomIndex, SessionId, Time};
-use crate::join_token::{Failure, Grant, RoomAccess};
-use crate::peer_protocol::Disconnect;
+use crate::join_token::{Failure, Grant, RoomAccess, SeatAuth};
+use crate::peer_protocol::{After, Disconnect};
 use crate::protocol::{ErrorCode, Event, RoomId, SeatId};
 use crate::room::TokenDue;
 
@@ -32,7 +33,6 @@ impl Hub {
                 let grant = grant.and_then(|grant| {
                     grant.check_room(room)?;
                     grant.check_name(*name)?;
-                    grant.check_uses()?;
                     Ok(grant)
                 });
                 self.checked(time, grant, counts).map(Some)
@@ -68,7 +68,7 @@ impl Hub {
     }
 
     /// Counts a check of a join token, and says why it failed.
-    fn checked<T>(&mut self, time: Time, outcome: Result<T, Failure>, counts: bool) -> Result<T, ErrorCode> {
+    pub(super) fn checked<T>(&mut self, time: Time, outcome: Result<T, Failure>, counts: bool) -> Result<T, ErrorCode> {
         if counts {
             self.context.counters.join_tokens[outcome.as_ref().err().map_or(0, |failure| failure.index())] += 1;
         }
@@ -108,15 +108,40 @@ impl Hub {
             Ok((auth, owned.room.refresh(seat, auth)?))
         });
         match self.checked(time, refreshed, true) {
-            Ok((auth, rewrite)) => {
-                if rewrite && let Some(owned) = self.rooms.get_mut(index) {
-                    owned.changed();
-                    self.write(time, index);
-                }
-                self.reply(asked, &Event::Refreshed { seconds: auth.left(time.wall) });
+            Ok((held, true)) => {
+                self.wait_for_record(asked);
+                let auth = auth.into();
+                self.answer_after_write(time, index, PendingAnswer::Refreshed { asked, auth, held });
+            }
+            Ok((held, false)) => {
+                self.reply(asked, &Event::Refreshed { seconds: held.left(time.wall) });
                 self.arm_room(time, index);
             }
-            Err(code) => self.refuse(asked, code),
+            Err(code) => self.refuse_guess(time, asked, code),
+        }
+    }
+
+    /// The record has the later token, or does not answer: as a JOIN, this is answered all the same.
+    pub(super) fn has_refreshed(&mut self, time: Time, asked: Asked, held: SeatAuth) {
+        self.reply(asked, &Event::Refreshed { seconds: held.left(time.wall) });
+        self.has_record(asked);
+    }
+
+    /// Refuses what a member may have guessed; too many such guesses close the connection.
+    fn refuse_guess(&mut self, time: Time, asked: Asked, code: ErrorCode) {
+        match asked.by {
+            Reach::Local(id) => {
+                self.refuse(asked, code);
+                if ErrorCode::GUESSES.contains(&code) {
+                    self.missed_once(time, id);
+                }
+            }
+            Reach::Remote(session) => {
+                self.context.counters.errors += 1;
+                let after = ErrorCode::GUESSES.contains(&code).then_some(After::Guessed);
+                let event = Event::Error { code, retry_after_ms: None };
+                self.remote_members.deliver_event_after(&mut self.context.peers, session, asked, &event, after);
+            }
         }
     }
 

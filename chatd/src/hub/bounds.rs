@@ -84,7 +84,10 @@ impl Hub {
             (
                 "tickets",
                 self.context.requests.tickets.len(),
-                MANNERS * (rooms + searches + self.search.watch_count() + self.incoming.len()) + 16,
+                // And one for each JOIN with a token that is good for one, and for its end.
+                MANNERS * (rooms + searches + self.search.watch_count() + self.incoming.len())
+                    + 2 * (sessions + self.remote_members.len())
+                    + 16,
             ),
             ("records to check", self.rooms.checks_waiting(), 4 * rooms + 16),
             ("timers", self.context.timers.len(), timers),
@@ -116,6 +119,7 @@ fn of_room(owned: &Owned, settings: &HubSettings, clients: usize, bounds: &mut V
     bounds.push(("bytes of a state", owned.room.state_bytes(), crate::room::MAX_STATE_MEMORY));
     bounds.push(("bytes of a ring", owned.room.ring().bytes(), settings.ring.most()));
     bounds.push(("who waits for the room", owned.waiter_count(), 2 * comers));
+    bounds.push(("tokens that are being used", owned.claim_count(), comers));
     bounds.push(("answers that wait for a write", owned.answers_waiting(), MANNERS * comers));
     if !owned.queued_frames().is_empty() {
         let mut of_each: BTreeMap<(PodBoot, u64), usize> = BTreeMap::new();

@@ -38,6 +38,7 @@ impl Hub {
             | Command::StateSet(_)
             | Command::Who
             | Command::Leave
+            | Command::Kick { .. }
             | Command::Refresh { .. } => {
                 self.refuse(asked, ErrorCode::NotInRoom);
             }
@@ -147,6 +148,7 @@ impl Hub {
             Ok(Command::Help) => self.reply(asked, &Event::Help),
             Ok(Command::Leave) => self.leave(time, index, seat, asked, false),
             Ok(Command::Refresh { auth }) => self.refresh(time, index, seat, asked, &auth),
+            Ok(Command::Kick { name, ban_s }) => self.kick_in_room(time, index, seat, asked, name, ban_s),
             Ok(Command::Quit) => self.leave(time, index, seat, asked, true),
             Ok(Command::CreateRoom { .. } | Command::Join { .. } | Command::Resume { .. }) => {
                 self.refuse(asked, ErrorCode::AlreadyInRoom);
@@ -212,8 +214,10 @@ impl Hub {
             return;
         };
         let grown = owned.room.record(event.clone(), time.now, limits);
+        let mut profile = None;
+        let event = owned.room.to_client(&event, &mut profile);
         self.ring_has_grown(grown);
-        self.broadcast(index, Broadcast { event: &event.to_client(false), except, sender: None });
+        self.broadcast(index, Broadcast { event: &event, except, sender: None });
     }
 
     pub(super) fn announce_to_others(&mut self, time: Time, index: RoomIndex, seat: SeatId, event: RoomEvent) {

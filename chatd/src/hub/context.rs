@@ -39,6 +39,10 @@ pub enum Purpose {
     Placement,
     /// How many rooms each pod has.
     Balance,
+    /// The token of a JOIN into the room is good for one: it is to be used for this one.
+    Claim(RoomId),
+    /// Nobody waits for the answer.
+    Forgotten,
 }
 
 /// The pod's lease, as last reported to this hub.

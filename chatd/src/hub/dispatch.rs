@@ -221,7 +221,8 @@ impl Hub {
             Some(Purpose::Incoming(room)) => self.incoming_answered(time, room, ticket, answer),
             Some(Purpose::Placement) => self.pods_listed(time, answer),
             Some(Purpose::Balance) => self.leases_listed(time, answer),
-            None => {}
+            Some(Purpose::Claim(room)) => self.claim_answered(time, room, ticket, answer),
+            None | Some(Purpose::Forgotten) => {}
         }
         self.finish_searches(time);
         self.pump_checks(time);

@@ -90,7 +90,9 @@ impl Hub {
     fn ready(&self, session: &Session) -> bool {
         match &session.state {
             SessionState::Outside => true,
-            SessionState::Seated { index, .. } => self.rooms.get(*index).is_some_and(super::ownership::Owned::ready),
+            SessionState::Seated { index, .. } => {
+                !session.waits_for_record && self.rooms.get(*index).is_some_and(super::ownership::Owned::ready)
+            }
             SessionState::Relayed(relay) => relay.takes_commands(self.context.settings.limits.commands),
             SessionState::Busy | SessionState::Leaving(_) | SessionState::Closing => false,
         }
@@ -124,8 +126,9 @@ impl Hub {
             Line::TooLong => self.command(time, Asked::here(id, None), Err(ErrorCode::LineTooLong)),
             Line::Whole(line) => {
                 let in_room = self.sessions.get(id).is_some_and(|session| !session.outside());
-                let refresh = lines::refresh(line).filter(|_| in_room && self.has_join_token(id));
-                match refresh.or_else(|| lines::parse(line, in_room)) {
+                let by_token = lines::refresh(line).or_else(|| lines::kick(line));
+                let by_token = by_token.filter(|_| in_room && self.has_join_token(id));
+                match by_token.or_else(|| lines::parse(line, in_room)) {
                     Some(command) => self.command(time, Asked::here(id, None), command),
                     None => {
                         self.context.counters.commands_in += 1;

@@ -181,6 +181,8 @@ pub struct Rules {
     pub address_events: bool,
     /// A session that attaches is told the room's state if that has changed.
     pub tell_state: bool,
+    /// The record says who is kept out of the room.
+    pub record_bans: bool,
 }
 
 impl Rules {
@@ -195,6 +197,7 @@ impl Rules {
         wait_until_settled: true,
         address_events: true,
         tell_state: true,
+        record_bans: true,
     };
 }
 

@@ -100,10 +100,14 @@ impl Hub {
             return;
         };
         owned.cancel_resumes(reach);
+        let (room, claims) = (owned.room.id, owned.cancel_claims(reach));
         if owned.room.forget_joining(reach) {
             owned.changed();
             self.write(time, index);
             self.arm_room(time, index);
+        }
+        for claim in claims {
+            self.give_token_back(room, &claim);
         }
     }
 

@@ -131,8 +131,10 @@ impl Hub {
         let until = time.now + self.context.settings.seat_hold;
         let held = basis.held_seats(self.context.settings.max_players);
         let unanswered = basis.unanswered_seats(self.context.settings.max_players);
-        let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.context.random)
+        let mut taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.context.random)
             .with_state(basis.state.as_ref());
+        taken.restore_bans(basis.bans.clone());
+        taken.restore_profiles(basis.profiles.clone());
         let index = self.rooms.own(&mut self.context, Owned::taken(taken, ownership, stored.clone(), time.now, slot));
         self.context.counters.takeovers += 1;
         // A room that another pod asked for has no waiters here.

@@ -2,8 +2,8 @@
 
 use super::failure::Failure;
 use super::json::Json;
-use super::{LEEWAY, Role, Subject};
-use crate::protocol::{PlayerName, RoomId, text};
+use super::{LEEWAY, Once, Role, Subject, TokenId};
+use crate::protocol::{PlayerName, Profile, RoomId, text};
 
 /// The most bytes of `sub` and of `jti`.
 const MAX_ID: usize = 128;
@@ -121,11 +121,17 @@ impl Grant {
         (is_for_all && self.create.is_some()).then_some(()).ok_or(Failure::Create)
     }
 
-    /// Whether it may be used more than once: better nobody than a second one.
+    /// Of a token that is good for one JOIN.
+    pub fn once(&self) -> Option<Once> {
+        let jti = self.once.as_deref()?;
+        Some(Once { token: TokenId::new(jti), expires: self.expires })
+    }
+
+    /// Whether it may be used for something else than JOIN.
     ///
     /// # Errors
     ///
-    /// It may not, and nothing watches over that.
+    /// It is good for one JOIN.
     pub fn check_uses(&self) -> Result<(), Failure> {
         if self.once.is_some() { Err(Failure::Once) } else { Ok(()) }
     }
@@ -137,6 +143,12 @@ impl Grant {
     /// It names another player.
     pub fn check_name(&self, name: PlayerName) -> Result<(), Failure> {
         self.name.is_none_or(|own| own == name).then_some(()).ok_or(Failure::Name)
+    }
+
+    /// What it says of its holder for others to see.
+    pub fn profile(&self) -> Option<Profile> {
+        let (display, info) = (self.display.clone(), self.info.clone());
+        (display.is_some() || info.is_some()).then_some(Profile { display, info })
     }
 
     /// What goes with the seat that it is used for.

@@ -40,7 +40,7 @@ pub enum Failure {
     Role,
     #[error("it does not let its holder make a room of any id: create, and room *")]
     Create,
-    #[error("for one JOIN only (once), which this version cannot watch over")]
+    #[error("for one JOIN only (once): used before, or shown for something else")]
     Once,
 }
 

@@ -8,6 +8,7 @@ mod claims;
 mod failure;
 mod json;
 mod keys;
+mod once;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use cache::JoinTokens;
 pub use claims::{Create, Grant};
 pub use failure::Failure;
 pub use keys::{KeySet, KeySetError};
+pub use once::{Once, TokenId};
 
 use crate::protocol::{MAX_JOIN_TOKEN, RoomId};
 use json::Json;

@@ -59,11 +59,17 @@ pub enum ErrorCode {
     VersionConflict,
     /// The room's state has no place for this.
     StateFull,
+    /// A moderator keeps this player out.
+    Banned,
+    /// A moderator has ended the seat.
+    Kicked,
+    /// Nobody in the room has this name.
+    PlayerNotFound,
 }
 
 impl ErrorCode {
     /// Every code, in the order of the protocol's table.
-    pub const ALL: [ErrorCode; 28] = [
+    pub const ALL: [ErrorCode; 31] = [
         ErrorCode::BadCommand,
         ErrorCode::BadRoom,
         ErrorCode::BadName,
@@ -79,6 +85,8 @@ impl ErrorCode {
         ErrorCode::Forbidden,
         ErrorCode::VersionConflict,
         ErrorCode::StateFull,
+        ErrorCode::Banned,
+        ErrorCode::PlayerNotFound,
         ErrorCode::AlreadyInRoom,
         ErrorCode::NotInRoom,
         ErrorCode::RateLimited,
@@ -92,7 +100,12 @@ impl ErrorCode {
         ErrorCode::ShuttingDown,
         ErrorCode::Moved,
         ErrorCode::Replaced,
+        ErrorCode::Kicked,
     ];
+
+    /// What may answer a guess at a room, or at a token of either kind: so many of them end a connection.
+    pub const GUESSES: [ErrorCode; 4] =
+        [ErrorCode::RoomNotFound, ErrorCode::BadToken, ErrorCode::AuthInvalid, ErrorCode::Forbidden];
 
     /// The word in both encodings, in metrics and as a WebSocket's close reason.
     pub const fn as_str(self) -> &'static str {
@@ -112,6 +125,8 @@ impl ErrorCode {
             ErrorCode::Forbidden => "forbidden",
             ErrorCode::VersionConflict => "version_conflict",
             ErrorCode::StateFull => "state_full",
+            ErrorCode::Banned => "banned",
+            ErrorCode::PlayerNotFound => "player_not_found",
             ErrorCode::AlreadyInRoom => "already_in_room",
             ErrorCode::NotInRoom => "not_in_room",
             ErrorCode::RateLimited => "rate_limited",
@@ -125,6 +140,7 @@ impl ErrorCode {
             ErrorCode::ShuttingDown => "shutting_down",
             ErrorCode::Moved => "moved",
             ErrorCode::Replaced => "replaced",
+            ErrorCode::Kicked => "kicked",
         }
     }
 
@@ -148,6 +164,8 @@ impl ErrorCode {
             ErrorCode::Forbidden => "The join token does not allow this.",
             ErrorCode::VersionConflict => "The key has changed since: look at it, and set it again.",
             ErrorCode::StateFull => "The room's state has no place for this; remove a key, or say less.",
+            ErrorCode::Banned => "A moderator keeps you out of this room for a while.",
+            ErrorCode::PlayerNotFound => "Nobody in the room has this name.",
             ErrorCode::AlreadyInRoom => "You are in a room; LEAVE first.",
             ErrorCode::NotInRoom => "You are not in a room; JOIN one first.",
             ErrorCode::RateLimited => "Too fast; wait a little. This command was not carried out.",
@@ -161,13 +179,14 @@ impl ErrorCode {
             ErrorCode::ShuttingDown => "This pod is shutting down; connect again.",
             ErrorCode::Moved => "The room has moved; connect again.",
             ErrorCode::Replaced => "This seat was resumed from another connection.",
+            ErrorCode::Kicked => "A moderator has ended your seat.",
         }
     }
 }
 
 /// The WebSocket close code that goes with `BYE <code>`; `None` is `BYE quit`.
 ///
-/// 1000 to 1013 are registered with IANA ("WebSocket Close Code Number Registry"), 4001 and 4002 are private to this protocol.
+/// 1000 to 1013 are registered with IANA ("WebSocket Close Code Number Registry"), 4001 to 4003 are private to this protocol.
 pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
     let Some(code) = bye else {
         return 1000;
@@ -187,6 +206,8 @@ pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
         | ErrorCode::Forbidden
         | ErrorCode::VersionConflict
         | ErrorCode::StateFull
+        | ErrorCode::Banned
+        | ErrorCode::PlayerNotFound
         | ErrorCode::AlreadyInRoom
         | ErrorCode::NotInRoom
         | ErrorCode::RateLimited
@@ -205,6 +226,8 @@ pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
         ErrorCode::Replaced => 4001,
         // Come back with another join token.
         ErrorCode::AuthExpired => 4002,
+        // Do not come back by yourself: the seat has ended.
+        ErrorCode::Kicked => 4003,
     }
 }
 
@@ -227,7 +250,7 @@ mod tests {
             assert!(code.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
             assert!(code.sentence().ends_with('.') && code.sentence().is_ascii(), "{code}");
         }
-        assert_eq!(seen.len(), 56);
+        assert_eq!(seen.len(), 62);
     }
 
     #[test]
@@ -247,6 +270,7 @@ mod tests {
             (Some(ErrorCode::Replaced), 4001),
             (Some(ErrorCode::Forbidden), 1008),
             (Some(ErrorCode::AuthExpired), 4002),
+            (Some(ErrorCode::Kicked), 4003),
         ] {
             assert_eq!(close_code(code), expected, "{code:?}");
         }

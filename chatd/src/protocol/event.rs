@@ -15,12 +15,20 @@ pub enum ExitReason {
     Slow,
     /// The player was sent to the pod that has the room now, and did not come.
     Moved,
+    /// A moderator has ended the seat.
+    Kicked,
 }
 
 impl ExitReason {
     /// Every reason, as documented.
-    pub const ALL: [ExitReason; 5] =
-        [ExitReason::Left, ExitReason::Disconnected, ExitReason::Timeout, ExitReason::Slow, ExitReason::Moved];
+    pub const ALL: [ExitReason; 6] = [
+        ExitReason::Left,
+        ExitReason::Disconnected,
+        ExitReason::Timeout,
+        ExitReason::Slow,
+        ExitReason::Moved,
+        ExitReason::Kicked,
+    ];
 
     /// The word in both encodings.
     pub const fn as_str(self) -> &'static str {
@@ -30,6 +38,7 @@ impl ExitReason {
             ExitReason::Timeout => "timeout",
             ExitReason::Slow => "slow",
             ExitReason::Moved => "moved",
+            ExitReason::Kicked => "kicked",
         }
     }
 }
@@ -43,6 +52,17 @@ pub struct PlayerView {
     pub away: bool,
     /// What the player says of itself: JSON.
     pub presence: Option<Box<str>>,
+    /// What the player's join token says.
+    pub profile: Option<Profile>,
+}
+
+/// What a join token says of its holder for others to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Shown beside the name.
+    pub display: Option<Box<str>>,
+    /// JSON.
+    pub info: Option<Box<str>>,
 }
 
 /// The answer to JOIN and RESUME.
@@ -86,8 +106,8 @@ pub enum Event<'a> {
     Message { from: PlayerName, text: &'a str, seq: u64, at: u64, replay: bool },
     /// An application's event.
     Custom(Custom<'a>),
-    /// Another player has joined.
-    Entered { name: PlayerName },
+    /// Another player has joined. `profile`: what its join token says.
+    Entered { name: PlayerName, profile: Option<&'a Profile> },
     /// Another player has lost its seat.
     Exited { name: PlayerName, reason: ExitReason },
     /// Another player's connection dropped; the seat is held.
@@ -117,6 +137,8 @@ pub enum Event<'a> {
     Expiring { seconds: u64 },
     /// The answer to REFRESH: so many seconds are left.
     Refreshed { seconds: u64 },
+    /// The answer to KICK: the record has it.
+    Kicked { name: PlayerName },
     /// The answer to PING.
     Pong,
     /// Lines that start with `# `; in JSON an empty `help`.

@@ -8,8 +8,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    Command, ErrorCode, Heard, MAX_PLAYERS, OnWrongPod, Outgoing, PlayerName, RoomId, SeatKey, StateSet, check_data,
-    check_presence, text,
+    Command, ErrorCode, Heard, MAX_BAN, MAX_PLAYERS, OnWrongPod, Outgoing, PlayerName, RoomId, SeatKey, StateSet,
+    check_data, check_presence, text,
 };
 
 mod write;
@@ -57,6 +57,7 @@ enum Field {
     Auth,
     Value,
     IfVersion,
+    BanS,
     #[serde(other)]
     Unknown,
 }
@@ -170,6 +171,10 @@ impl<'a> Fields<'a> {
                 let auth = self.auth()?.ok_or(ErrorCode::AuthInvalid)?;
                 Ok(Command::Refresh { auth })
             }
+            "kick" => {
+                let name = self.parsed(Field::Name).ok_or(ErrorCode::BadName)?;
+                Ok(Command::Kick { name, ban_s: self.ban()? })
+            }
             "create_room" => Ok(Command::CreateRoom { auth: self.auth()? }),
             "who" => Ok(Command::Who),
             "leave" => Ok(Command::Leave),
@@ -212,6 +217,14 @@ impl<'a> Fields<'a> {
         }
         let names: Result<_, _> = names.iter().map(|name| name.parse().map_err(|_| ErrorCode::BadName)).collect();
         names.map(Some)
+    }
+
+    fn ban(&self) -> Result<Option<u32>, ErrorCode> {
+        let seconds = self.integer(Field::BanS)?.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
+        if seconds.is_some_and(|seconds| !(1..=MAX_BAN).contains(&seconds)) {
+            return Err(ErrorCode::BadCommand);
+        }
+        Ok(seconds)
     }
 
     fn flag(&self, field: Field) -> Result<bool, ErrorCode> {

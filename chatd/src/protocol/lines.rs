@@ -4,6 +4,10 @@ use std::borrow::Cow;
 
 use super::{Command, Custom, ErrorCode, Event, MAX_LINE, OnWrongPod, PlayerView, SeatKey, text};
 
+mod moderating;
+
+pub use moderating::kick;
+
 #[cfg(test)]
 mod event_tests;
 #[cfg(test)]
@@ -121,7 +125,7 @@ fn parse_outside(line: &[u8]) -> Result<Command<'_>, ErrorCode> {
     let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
     let (word, rest) = line.split_at(end);
     match word {
-        b"SAY" | b"REFRESH" => Err(ErrorCode::NotInRoom),
+        b"SAY" | b"REFRESH" | b"KICK" => Err(ErrorCode::NotInRoom),
         b"JOIN" => join(rest),
         b"RESUME" => resume(rest),
         b"CREATE_ROOM" => create_room(rest),
@@ -237,6 +241,7 @@ const HELP: &str = "\
 # JOIN ... RELAY or REDIRECT   says what to do where another pod has the room
 # RESUME <room> <token>        takes your seat again
 # SAY <text>                   says it to everyone in the room; there any other line is said too
+# KICK <name> [seconds]        ends a player's seat, for moderators; the player stays out for so long
 # WHO                          who is in the room: PLAYERS <player,...>
 # LEAVE                        leaves the room: LEFT <room>
 # PING                         answers PONG
@@ -277,7 +282,7 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
             }
         }
         Event::Left { room } => line(out, &["LEFT", room.as_str()]),
-        Event::Entered { name } => line(out, &["ENTERED", name.as_str()]),
+        Event::Entered { name, .. } => line(out, &["ENTERED", name.as_str()]),
         Event::Exited { name, reason } => line(out, &["EXITED", name.as_str(), reason.as_str()]),
         Event::Away { name } => line(out, &["AWAY", name.as_str()]),
         Event::Back { name } => line(out, &["BACK", name.as_str()]),
@@ -301,6 +306,7 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
         }
         Event::Expiring { seconds } => number(out, b"EXPIRING ", seconds),
         Event::Refreshed { seconds } => number(out, b"REFRESHED ", seconds),
+        Event::Kicked { name } => line(out, &["KICKED", name.as_str()]),
         Event::Pong => line(out, &["PONG"]),
         Event::Help => out.extend_from_slice(HELP.as_bytes()),
         Event::Error { code, .. } => line(out, &["ERR", code.as_str(), code.sentence()]),

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 pub use custom::{Custom, EventKind, MAX_DATA, MAX_DEPTH, MAX_PRESENCE, Outgoing, check_data, check_presence};
 pub use error::{ErrorCode, close_code};
-pub use event::{Event, ExitReason, Joined, PlayerView};
+pub use event::{Event, ExitReason, Joined, PlayerView, Profile};
 pub use names::{Epoch, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline};
 pub use state::{MAX_KEPT_STATE, MAX_STATE, MAX_STATE_KEYS, StateKey, StateSet, StateView, StateViews};
 
@@ -31,6 +31,8 @@ pub const MAX_JOIN_TOKEN: usize = 3_000;
 pub const MAX_LINE: usize = 4_096;
 /// An unfinished line that has grown past this many bytes closes the connection.
 pub const MAX_UNFINISHED_LINE: usize = 64 * 1024;
+/// The longest ban, in seconds: 30 days.
+pub const MAX_BAN: u32 = 2_592_000;
 /// A WebSocket message is at most this many bytes.
 pub const MAX_JSON: usize = 32 * 1024;
 
@@ -158,6 +160,8 @@ pub enum Command<'a> {
     /// A change of the room's state. In a box, so that it makes no other command larger.
     #[serde(borrow)]
     StateSet(Box<StateSet<'a>>),
+    /// By a moderator: ends a player's seat, and keeps the player out for `ban_s` seconds, 1 to [`MAX_BAN`].
+    Kick { name: PlayerName, ban_s: Option<u32> },
 }
 
 /// The last message that a client has of a timeline.
@@ -173,6 +177,11 @@ impl Command<'_> {
     /// An event that may be lost.
     pub fn is_volatile(&self) -> bool {
         matches!(self, Command::Send(event) if event.volatile)
+    }
+
+    /// Its answer waits for the record: later commands of its client wait for that.
+    pub fn waits_for_record(&self) -> bool {
+        matches!(self, Command::Kick { .. } | Command::Refresh { .. })
     }
 
     /// Bytes of memory that it takes besides its own.
@@ -211,6 +220,7 @@ impl Command<'_> {
                 Command::Join { room, name, resumable, key, auth, on_wrong_pod, events }
             }
             Command::Refresh { auth } => Command::Refresh { auth: Cow::Owned(auth.into_owned()) },
+            Command::Kick { name, ban_s } => Command::Kick { name, ban_s },
             Command::Who => Command::Who,
             Command::Ping => Command::Ping,
             Command::Help => Command::Help,

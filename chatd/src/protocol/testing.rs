@@ -4,7 +4,8 @@
 use proptest::prelude::*;
 
 use super::{
-    Custom, ErrorCode, Event, ExitReason, Joined, PlayerName, PlayerView, RoomId, StateView, StateViews, Timeline, text,
+    Custom, ErrorCode, Event, ExitReason, Joined, PlayerName, PlayerView, Profile, RoomId, StateView, StateViews,
+    Timeline, text,
 };
 
 /// The parts of an event that it only borrows.
@@ -67,7 +68,7 @@ impl Parts {
             Event::StateAll(StateViews { version: first, entries: &some_state()[..second as usize % 3] }),
             Event::StateLost,
             Event::VersionConflict { version: third },
-            Event::Entered { name },
+            Event::Entered { name, profile: self.players.first().and_then(|player| player.profile.as_ref()) },
             Event::Exited { name, reason },
             Event::Away { name },
             Event::Back { name },
@@ -77,6 +78,7 @@ impl Parts {
             Event::Redirect { room, tcp: &self.address, web: &self.address },
             Event::Expiring { seconds: first },
             Event::Refreshed { seconds: second },
+            Event::Kicked { name },
             Event::Pong,
             Event::Help,
             Event::Error { code, retry_after_ms: missed },
@@ -132,6 +134,7 @@ pub(super) fn any_parts() -> impl Strategy<Value = Parts> {
         name,
         away,
         presence: away.then(|| "{\"a\": 1}".into()),
+        profile: (!away).then(|| Profile { display: Some("\"A\" B".into()), info: Some("[1]".into()) }),
     });
     let who = (any_name(), any_room(), several_lines(), prop::collection::vec(player, 1..9));
     let edge =

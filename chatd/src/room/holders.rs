@@ -1,9 +1,9 @@
 //! Who holds a seat by a join token: found again by its `sub`, warned before the token's end, and ended with it. Pure: no I/O.
 
-use super::{Newcomer, Room, Seat, SeatState};
+use super::{Newcomer, OnceSeat, Room, Seat, SeatState};
 use crate::ids::Reach;
 use crate::join_token::{Failure, MAX_VIEWERS, SeatAuth, is_viewer};
-use crate::protocol::SeatId;
+use crate::protocol::{SeatId, SeatKey};
 
 /// What a token's end asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,22 @@ impl Room {
         let by_key =
             |seat: &Seat| seat.auth.is_none() && seat.name == who.name && who.key.is_some() && seat.key == who.key;
         self.seats.iter().position(by_token).or_else(|| self.seats.iter().position(by_key))
+    }
+
+    /// The seat that a newcomer is for whose token is good for one JOIN.
+    pub fn once_seat(&self, who: &Newcomer) -> OnceSeat {
+        let has_key = |key: Option<SeatKey>| key.is_some() && key == who.key;
+        if let Some(seat) = self.own_seat(who).map(|index| &self.seats[index]) {
+            return match seat.state {
+                SeatState::Joining => OnceSeat::Joining,
+                _ => OnceSeat::Own { seat: seat.id, has_key: has_key(seat.key) },
+            };
+        }
+        let sub = |auth: Option<SeatAuth>| auth.map(|auth| auth.sub);
+        let mut unanswered = self.unanswered.iter().filter(|(name, seat)| {
+            *name == who.name && has_key(seat.key) && seat.auth.is_some() && sub(seat.auth) == sub(who.auth)
+        });
+        OnceSeat::New(unanswered.next().map(|(_, seat)| seat.seat))
     }
 
     /// Whether the holder of this token has a seat.

@@ -137,6 +137,9 @@ impl Room {
         if self.holds_a_seat(member.auth) {
             return Attach::Replaced;
         }
+        if self.bans.have_ended(member.seat, by.session) {
+            return Attach::Ended;
+        }
         match self.admits(member.name, member.auth, players) {
             Err(code) => Attach::Refused(code),
             // Another connection had taken it and left, or its hold was over: the others have been told. A client that is there yet may
@@ -221,6 +224,7 @@ impl Room {
     /// The player gives the seat up.
     pub fn leave(&mut self, id: SeatId) -> Option<Seat> {
         let index = self.seats.iter().position(|seat| seat.id == id)?;
+        self.profiles.set(id, None);
         Some(self.seats.remove(index))
     }
 

@@ -2,8 +2,10 @@
 
 mod bucket;
 mod holders;
+mod kicking;
 mod membership;
 mod outcomes;
+mod profiles;
 mod replay;
 mod ring;
 mod snapshot;
@@ -13,7 +15,8 @@ pub use bucket::{Bucket, Rate, Strikes};
 pub use holders::TokenDue;
 pub use membership::DETACHED;
 pub use outcomes::{
-    Attach, Connection, Disconnect, Dropped, Former, Join, Membership, Newcomer, Refusal, Resume, SeatLimits, Taken,
+    Attach, Connection, Disconnect, Dropped, Former, Join, Membership, Newcomer, OnceSeat, Refusal, Resume, SeatLimits,
+    Taken,
 };
 pub use replay::{CaughtUp, ReplayPlan, Said, Welcome};
 pub use ring::{Answers, Content, Ring, RingItem, RingLimits, RoomEvent};
@@ -22,8 +25,10 @@ pub use state::{MAX_STATE_MEMORY, State, StateChanged, StateRefusal};
 
 use rand::{Rng, RngExt};
 
+use crate::bans::Bans;
 use crate::ids::{Reach, SessionRef};
 use crate::join_token::{MAX_VIEWERS, SeatAuth, is_viewer};
+use crate::profile::Profiles;
 use crate::protocol::{PlayerName, PlayerView, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::RecordedSeat;
 
@@ -169,6 +174,8 @@ pub struct Room {
     keeps_state: bool,
     /// When a member last said something that the ring has not (ms).
     active: Option<u64>,
+    bans: Bans,
+    profiles: Profiles,
 }
 
 impl Room {
@@ -189,6 +196,8 @@ impl Room {
             state: None,
             keeps_state: false,
             active: None,
+            bans: Bans::default(),
+            profiles: Profiles::default(),
         }
     }
 
@@ -287,7 +296,12 @@ impl Room {
             .filter(|seat| seat.state != SeatState::Joining)
             .map(|seat| {
                 let away = matches!(seat.state, SeatState::Away { .. });
-                PlayerView { name: seat.name, away, presence: seat.presence.clone() }
+                PlayerView {
+                    name: seat.name,
+                    away,
+                    presence: seat.presence.clone(),
+                    profile: self.profiles.of(seat.id),
+                }
             })
             .collect()
     }

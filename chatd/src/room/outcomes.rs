@@ -97,6 +97,22 @@ pub struct Newcomer {
     pub auth: Option<SeatAuth>,
 }
 
+/// The seat that a JOIN is for whose token is good for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnceSeat {
+    /// A new one: with the number of a seat of the same JOIN that the room's former owner may not have answered, if there is one.
+    New(Option<SeatId>),
+    /// One whose JOIN is not answered yet.
+    Joining,
+    /// One that this person has.
+    Own {
+        /// Its number.
+        seat: SeatId,
+        /// The JOIN shows the key that it was taken with.
+        has_key: bool,
+    },
+}
+
 /// The result of a JOIN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "fields are named by their types")]

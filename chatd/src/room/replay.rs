@@ -5,8 +5,8 @@ use crate::ids::SessionRef;
 use crate::protocol::{Encoding, Event, ExitReason, Heard, Joined, Outgoing, PlayerName, SeatId, Timeline};
 
 /// The limit of a replay in `JOINED`, in bytes as the ring counts them: encoded it takes three times that at most, which must
-/// fit into one frame of a peer link, whatever the ring's limit is.
-const MOST_REPLAY: usize = crate::peer_protocol::MAX_FRAME / 4;
+/// fit into one frame of a peer link with all that is said of the players, whatever the ring's limit is.
+const MOST_REPLAY: usize = crate::peer_protocol::MAX_FRAME / 5;
 
 /// The replay for a player that takes a seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -294,7 +294,7 @@ impl Room {
             let answers = item.event.answers().filter(|answers| answers.session == session);
             let replies = answers.map_or(0, |answers| answers.number);
             let mut bytes = Vec::new();
-            encoding.encode(&item.event.to_client(false), item.event.id(), &mut bytes);
+            encoding.encode(&self.to_client(&item.event, &mut None), item.event.id(), &mut bytes);
             CaughtUp { position: item.position, seq: item.event.seq(), replies, bytes }
         };
         let mut events: Vec<_> = since.filter(|item| !item.event.is_about(member.name)).map(caught_up).collect();

@@ -152,7 +152,7 @@ impl RoomEvent {
                 reached: None,
             }),
             RoomEvent::Set { name, presence, .. } => Event::Player { name: *name, presence: presence.as_deref() },
-            RoomEvent::Entered(name) => Event::Entered { name: *name },
+            RoomEvent::Entered(name) => Event::Entered { name: *name, profile: None },
             RoomEvent::Exited(name, reason) => Event::Exited { name: *name, reason: *reason },
             RoomEvent::Away(name) => Event::Away { name: *name },
             RoomEvent::Back(name) => Event::Back { name: *name },

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Bucket, Delivered, Ring, RingItem, RingLimits, Room, Seat, SeatState, State, Strikes, VOLATILE};
+use crate::bans::Bans;
 use crate::ids::SessionRef;
 use crate::join_token::{MAX_VIEWERS, Places, SeatAuth, is_viewer};
+use crate::profile::Profiles;
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::MAX_EPOCH;
 
@@ -43,7 +45,7 @@ pub struct SeatSnapshot {
 pub struct Snapshot {
     /// The source's ownership.
     pub ownership: Ownership,
-    /// The bytes of the record in the directory.
+    /// The bytes of the record in the directory, which is that of this room: also what it says of bans, and join tokens of players, goes along by it.
     #[serde(with = "serde_bytes_vec")]
     pub record: Vec<u8>,
     /// The room's timeline.
@@ -189,6 +191,8 @@ impl Room {
             state: snapshot.state.clone(),
             keeps_state: false,
             active: None,
+            bans: Bans::default(),
+            profiles: Profiles::default(),
         }
     }
 }

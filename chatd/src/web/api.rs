@@ -106,7 +106,7 @@ impl Web {
 
 /// Whether it was perhaps a guess at a room or at a join token.
 fn is_guess(failure: &Failure) -> bool {
-    [ErrorCode::RoomNotFound, ErrorCode::AuthInvalid, ErrorCode::Forbidden].map(Failure::from).contains(failure)
+    ErrorCode::GUESSES.map(Failure::from).contains(failure)
 }
 
 /// The join token that came along (RFC 6750 section 2.1).

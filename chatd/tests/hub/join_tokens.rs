@@ -13,42 +13,42 @@ use serde_json::{Value, json};
 
 use crate::world::{Client, World};
 
-const SECRET: [u8; 32] = [9; 32];
+pub const SECRET: [u8; 32] = [9; 32];
 
 fn verifier(secret: [u8; 32]) -> Arc<Verifier> {
     let text = STANDARD.encode(secret);
     Arc::new(Verifier::new(KeySet::from_files([("k".to_owned(), text)]).unwrap(), None, None))
 }
 
-fn world(pods: usize, access: RoomAccess) -> World {
+pub fn world(pods: usize, access: RoomAccess) -> World {
     let mut world = World::with(pods, |settings| settings.access = access);
     world.pods.iter_mut().for_each(|pod| pod.set_join_keys(Some(verifier(SECRET))));
     world
 }
 
-fn seconds(world: &World) -> u64 {
+pub fn seconds(world: &World) -> u64 {
     world.time().wall / 1_000
 }
 
-fn signed(secret: [u8; 32], claims: &Value) -> String {
+pub fn signed(secret: [u8; 32], claims: &Value) -> String {
     let key = jsonwebtoken::EncodingKey::from_secret(&secret).unwrap();
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).unwrap()
 }
 
 /// A token of `sub` for one room, for so many seconds.
-fn token(world: &World, sub: &str, room: &str, lasts: u64) -> String {
+pub fn token(world: &World, sub: &str, room: &str, lasts: u64) -> String {
     signed(SECRET, &json!({"sub": sub, "room": room, "exp": seconds(world) + lasts}))
 }
 
 /// A room that was made with a token for that.
-fn create(world: &mut World, host: Client) -> String {
+pub fn create(world: &mut World, host: Client) -> String {
     let auth = signed(SECRET, &json!({"sub": "host", "room": "*", "create": true, "exp": seconds(world) + 60}));
     let answer = world.ask(host, &format!("CREATE_ROOM AUTH={auth}\n"));
     answer.trim().strip_prefix("ROOM ").unwrap().to_owned()
 }
 
 /// A room with alice in it by a token.
-fn seated(world: &mut World, entry: usize, words: &str) -> (String, Client) {
+pub fn seated(world: &mut World, entry: usize, words: &str) -> (String, Client) {
     let host = world.open(0);
     let room = create(world, host);
     let alice = world.open(entry);
@@ -58,7 +58,7 @@ fn seated(world: &mut World, entry: usize, words: &str) -> (String, Client) {
     (room, alice)
 }
 
-fn refused(answer: &str, code: &str) {
+pub fn refused(answer: &str, code: &str) {
     assert!(answer.starts_with(&format!("ERR {code} ")), "{code}: {answer}");
 }
 
@@ -521,5 +521,77 @@ fn a_viewer_has_the_state_and_may_not_change_it() {
         assert_eq!(world.events(viewer)[0]["code"], "forbidden");
         world.send(ana, &json!({"type": "state_set", "key": "a", "value": 1}));
         assert_eq!((&world.events(ana)[0]["version"], &world.events(viewer)[0]["version"]), (&json!(1), &json!(1)));
+    }
+}
+
+#[test]
+fn what_a_token_says_for_others_to_see_is_told_and_moves_with_the_seat() {
+    for planned in [true, false] {
+        let mut world = world(2, RoomAccess::Token);
+        let (room, alice) = seated(&mut world, 0, "RESUMABLE");
+        let carol = world.open_json(0);
+        let auth = token(&world, "user-3", &room, 3_600);
+        world.send(carol, &json!({"type": "join", "room": room, "name": "carol", "auth": auth, "resumable": true}));
+        world.events(carol);
+        world.hear(alice);
+        let bob = world.open(1);
+        let info = json!({"rank": ["\u{2028}", 7]});
+        let exp = seconds(&world) + 3_600;
+        let claims = json!({"sub": "user-2", "room": room, "exp": exp, "display": "Bob \"B\" Ö", "info": info});
+        let joined = world.ask(bob, &format!("JOIN {room} bob AUTH={} RESUMABLE RELAY\n", signed(SECRET, &claims)));
+        assert!(joined.starts_with(&format!("JOINED {room} bob alice,carol,bob\n")), "{joined}");
+        assert_eq!(world.hear(alice), "ENTERED bob\n", "lines have no place for it");
+        let entered = json!({"type": "entered", "name": "bob", "display": "Bob \"B\" Ö", "info": info});
+        assert_eq!(world.events(carol), [entered]);
+        if planned {
+            world.drain_to(0, 1);
+            world.pass(500);
+        } else {
+            world.kill(0);
+            world.pass(6_000);
+        }
+        let late = world.open_json(1);
+        let auth = token(&world, "user-4", &room, 60);
+        world.send(late, &json!({"type": "join", "room": room, "name": "late", "auth": auth}));
+        world.pass(1_500);
+        let joined = world.events(late).remove(0);
+        let players = joined["players"].as_array().unwrap();
+        let bob = players.iter().find(|player| player["name"] == "bob").unwrap();
+        assert_eq!((&bob["display"], &bob["info"]), (&json!("Bob \"B\" Ö"), &info), "planned: {planned}");
+        let alice = players.iter().find(|player| player["name"] == "alice").unwrap();
+        assert_eq!(*alice, json!({"name": "alice", "away": !planned || alice["away"] == true}));
+    }
+}
+
+#[test]
+fn refused_refreshes_are_guesses_and_too_many_end_the_connection() {
+    for entry in [0, 1] {
+        let mut world = world(2, RoomAccess::Token);
+        let (_, alice) = seated(&mut world, entry, "");
+        for _ in 0..9 {
+            world.pass(1_000);
+            refused(&world.ask(alice, "REFRESH nonsense\n"), "auth_invalid");
+        }
+        world.pass(1_000);
+        let end = world.ask(alice, "REFRESH nonsense\n");
+        assert!(end.starts_with("ERR auth_invalid ") && end.ends_with("BYE rate_limited\n"), "{end}");
+    }
+}
+
+#[test]
+fn refreshed_is_said_once_the_record_has_it_and_before_what_follows() {
+    for entry in [0, 1] {
+        let mut world = world(2, RoomAccess::Token);
+        let (room, alice) = seated(&mut world, entry, "");
+        world.pass(200);
+        let (later, ends) = (token(&world, "user-1", &room, 7_200), seconds(&world) + 7_200);
+        world.slow = true;
+        world.say(alice, &format!("REFRESH {later}\nhi\n"));
+        assert_eq!(world.hear(alice), "");
+        world.slow = false;
+        world.pass(1_000);
+        assert_eq!(world.hear(alice).lines().last(), Some("MSG alice hi"));
+        let stored = world.store[&Key::Room(room.parse().unwrap())].clone();
+        assert_eq!(Record::parse(&stored).unwrap().seats["alice"].auth.unwrap().expires, ends);
     }
 }

@@ -164,7 +164,7 @@ impl World {
     fn leases(&self) -> Vec<(String, Bytes)> {
         let stored = self.store.iter().filter_map(|(key, bytes)| match key {
             Key::Pod(pod) => Some((pod.clone(), bytes.clone())),
-            Key::Room(_) => None,
+            Key::Room(_) | Key::JoinToken(_) => None,
         });
         let stored: Vec<_> = stored.collect();
         if !stored.is_empty() {

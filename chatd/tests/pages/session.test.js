@@ -378,6 +378,19 @@ describe('coming back', () => {
     assert.ok(it.effects.find(({ type }) => type === 'wait').ms > 100);
   });
 
+  test('who comes in is shown with what its join token says, and only that', () => {
+    const it = seated().receive({ type: 'entered', name: 'bob', display: 'Bob B.', info: 1 }, { type: 'entered', name: 'eve' });
+    assert.deepEqual(it.state.players.slice(1), [{ name: 'bob', away: false, display: 'Bob B.' }, { name: 'eve', away: false }]);
+    it.receive({ type: 'away', name: 'bob' });
+    assert.equal(it.state.players[1].display, 'Bob B.');
+  });
+
+  test('who was sent out does not come back by itself', () => {
+    const it = seated().receive({ type: 'error', code: 'kicked' }, { type: 'bye', code: 'kicked' }).feed({ ...dropped, code: 4003 });
+    assert.deepEqual([it.state.phase, it.state.stop.code], ['stopped', 'kicked']);
+    assert.ok(!it.kinds().includes('wait'));
+  });
+
   test('replaced does not come back by itself', () => {
     for (const end of [[{ type: 'received', message: { type: 'bye', code: 'replaced' } }, { ...dropped, code: 4001 }], [{ ...dropped, code: 4001 }]]) {
       const it = seated().feed(...end);

@@ -8,6 +8,7 @@ use crate::habits::Habits;
 use crate::held::Held;
 use crate::history::History;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
+use crate::moderating::Moderator;
 use crate::rng::Rng;
 use crate::wire;
 
@@ -31,6 +32,10 @@ pub enum What {
     Help,
     Leave,
     Quit,
+    Kick {
+        name: &'static str,
+        ban: bool,
+    },
     /// A line that is refused with this code.
     Wrong(&'static str),
     /// Nothing that the server knows.
@@ -150,6 +155,7 @@ pub struct Client {
     /// The pod that told it so had no place for another room.
     pub met_full: bool,
     pub habits: Habits,
+    pub moderator: Option<Moderator>,
     pub rng: Rng,
 }
 
@@ -159,10 +165,13 @@ impl Client {
         let json = rng.chance(60);
         let probing = aim != Aim::Live;
         let mut habits = if probing { Habits::none() } else { Habits::new(number, seed) };
+        let moderator = if probing { None } else { Moderator::new(number, seed) };
+        let is_moderator = moderator.is_some();
+        habits.hasty &= !is_moderator;
         let key = habits.keys.then(|| format!("{:016x}{:016x}", habits.rng.next(), habits.rng.next()));
         Self {
             number,
-            json: json || probing,
+            json: json || probing || is_moderator,
             resumable: rng.chance(75),
             mode: if probing { "RELAY" } else { rng.pick(&["", "RELAY", "REDIRECT"]) },
             pipe: None,
@@ -178,7 +187,7 @@ impl Client {
             passed: BTreeSet::new(),
             seated: None,
             seat: None,
-            key: key.map(|word| SeatKey { word, ..SeatKey::default() }),
+            key: key.filter(|_| !is_moderator).map(|word| SeatKey { word, ..SeatKey::default() }),
             by_key: false,
             claim: None,
             stale: None,
@@ -208,6 +217,7 @@ impl Client {
             outcome: None,
             met_full: false,
             habits,
+            moderator,
             aim,
             rng,
         }

@@ -6,6 +6,8 @@ use crate::client::{Aim, Client, Seat, What};
 use crate::expectations::Expectations;
 use crate::history::History;
 use crate::links::{Micros, Net};
+use crate::seats::Arrival;
+use crate::wire::Joined;
 
 /// Few names, so that clients race for them; equal ones differ in case, and one looks like two others (its first letter is Cyrillic).
 pub const NAMES: [&str; 8] = ["ann", "Ann", "аnn", "José", "花子", "eve", "EVE", "Анна"];
@@ -67,6 +69,8 @@ impl Client {
         }
         let room = self.rng.pick(&expected.rooms);
         let name = self.rng.pick(&NAMES);
+        let own = self.moderator.as_ref().map(|moderator| moderator.name.clone());
+        let name = own.as_deref().unwrap_or(name);
         self.heard = History::default();
         self.under_way.clear();
         if self.habits.hasty && !expected.calm {
@@ -127,6 +131,9 @@ impl Client {
                 (key.shown, key.ended) = (shown, None);
             }
         }
+        if let Some(moderator) = &self.moderator {
+            json["auth"] = json!(moderator.auth);
+        }
         json["on_wrong_pod"] = self.on_wrong_pod();
         self.command(net, what, &line, &json);
         expected.seats.asked(self.number, self.last_id, room, name, self.word());
@@ -149,6 +156,32 @@ impl Client {
         }
         self.gathers = false;
         self.flush(net);
+    }
+
+    /// Who it is now, among those who have asked for seats.
+    pub fn has_arrived(&mut self, net: &Net, expected: &mut Expectations, joined: &Joined, entering: bool) {
+        let front = self.pending.front().filter(|_| entering);
+        let resumes = front.filter(|front| matches!(front.what, What::Resume { .. }));
+        let arrival = Arrival {
+            client: self.number,
+            room: &joined.room,
+            name: &joined.name,
+            joins: front.filter(|front| front.what == What::Join).map(|front| front.id),
+            resumes: resumes.and(self.stale.clone().or(self.seat.clone())),
+            // Lines do not say so, and without a key it is not.
+            resumed: (self.json || self.key.is_none()).then_some(joined.resumed),
+            key: self.word(),
+            asked: front.map_or(net.now, |front| front.at),
+        };
+        let asked = front.map(|front| front.at);
+        let joins = arrival.joins;
+        self.claim = expected.arrived(net.now, arrival);
+        if joins.is_some() || front.is_none() {
+            expected.check_bans(net.now, self.number, joined, front.map(|front| front.at));
+        }
+        if let Some(asked) = asked {
+            expected.named(net.now, self.number, &joined.room, &joined.players, asked);
+        }
     }
 
     fn events(&self) -> &'static str {

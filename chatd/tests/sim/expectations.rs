@@ -7,6 +7,7 @@ use chatd::protocol::RoomId;
 use crate::client::{Seat, What};
 use crate::history::{Item, Transcript, Verdict};
 use crate::links::{Kind, Micros, Net, SECOND};
+use crate::moderating::Kicks;
 use crate::overlaps::Overlaps;
 use crate::rng::Rng;
 use crate::seats::Seats;
@@ -91,6 +92,7 @@ pub struct Expectations {
     pub refused: BTreeMap<String, String>,
     pub ended: Vec<Ended>,
     pub seats: Seats,
+    pub kicks: Kicks,
     pub overlaps: Overlaps,
     pub sought: Option<&'static str>,
     /// Connections that may end without a reason: the network ended them.

@@ -210,7 +210,9 @@ impl Pod {
         let hubs = (0..setup.shards).map(|shard| {
             let (shards, slots) = (setup.shards, slots.clone());
             let settings = HubSettings { shard, shards, slots, loads: loads.clone(), ..setup.settings.clone() };
-            Hub::new(settings, me.clone(), setup.keys.clone(), rng.bytes())
+            let mut hub = Hub::new(settings, me.clone(), setup.keys.clone(), rng.bytes());
+            hub.set_join_keys(Some(crate::moderating::verifier()));
+            hub
         });
         let hubs: Vec<Hub> = hubs.collect();
         net.hosts.insert(setup.host.clone(), setup.number);

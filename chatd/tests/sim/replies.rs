@@ -5,7 +5,7 @@ use crate::expectations::Expectations;
 use crate::held::Held;
 use crate::history::{History, Item};
 use crate::links::{End, MS, Micros, Net, SECOND};
-use crate::seats::{Arrival, SPREADS};
+use crate::seats::SPREADS;
 use crate::wire::{Joined, Received};
 
 impl Client {
@@ -140,6 +140,7 @@ impl Client {
             }
             Received::Missed(count) => self.heard.missed(count),
             Received::Redirect(address) => self.redirected(net, expected, address, id),
+            Received::Kicked(name) => self.has_kicked(net, expected, &name, id),
             Received::Pong => self.reply(net, expected, &What::Ping, id),
             Received::Help => self.reply(net, expected, &What::Help, id),
             Received::Error(code) if ours => self.refused(net, expected, &code, net.now),
@@ -288,7 +289,7 @@ impl Client {
                 && let Some(key) = &mut self.key
             {
                 // Its seat is not there any more.
-                key.shown.take_if(|_| matches!(code, "name_taken" | "room_full" | "room_not_found"));
+                key.shown.take_if(|_| matches!(code, "name_taken" | "room_full" | "room_not_found" | "banned"));
                 // What was not answered in time may have been carried out: the key then finds that seat.
                 key.ended.take_if(|_| matches!(code, "unavailable" | "shutting_down"));
             }
@@ -304,7 +305,10 @@ impl Client {
             self.reply(net, expected, &What::Quit, id);
             self.seat = None;
         }
-        if code == "replaced" {
+        if code == "kicked" {
+            self.check_kicked(expected);
+        }
+        if matches!(code, "replaced" | "kicked") {
             self.seat = None;
             if let Some(key) = &mut self.key {
                 key.shown = None;
@@ -312,28 +316,6 @@ impl Client {
         }
         self.said_bye = Some(code.to_owned());
         self.hang_up(net, expected, End::Closed);
-    }
-
-    /// Who it is now, among those who have asked for seats.
-    fn has_arrived(&mut self, net: &Net, expected: &mut Expectations, joined: &Joined, entering: bool) {
-        let front = self.pending.front().filter(|_| entering);
-        let resumes = front.filter(|front| matches!(front.what, What::Resume { .. }));
-        let arrival = Arrival {
-            client: self.number,
-            room: &joined.room,
-            name: &joined.name,
-            joins: front.filter(|front| front.what == What::Join).map(|front| front.id),
-            resumes: resumes.and(self.stale.clone().or(self.seat.clone())),
-            // Lines do not say so, and without a key it is not.
-            resumed: (self.json || self.key.is_none()).then_some(joined.resumed),
-            key: self.word(),
-            asked: front.map_or(net.now, |front| front.at),
-        };
-        let asked = front.map(|front| front.at);
-        self.claim = expected.arrived(net.now, arrival);
-        if let Some(asked) = asked {
-            expected.named(net.now, self.number, &joined.room, &joined.players, asked);
-        }
     }
 
     /// Nothing of what it is told has waited for it.

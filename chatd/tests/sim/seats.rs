@@ -37,7 +37,7 @@ impl Claim {
 }
 
 /// Whether one of these names keeps the other out of a room.
-fn looks_like(one: &str, other: &str) -> bool {
+pub fn looks_like(one: &str, other: &str) -> bool {
     let name = |name: &str| name.parse::<PlayerName>().ok();
     name(one).zip(name(other)).is_some_and(|(one, other)| one.resembles(&other))
 }
@@ -120,12 +120,12 @@ impl Expectations {
     }
 
     /// What is told of this room now is so at every owner.
-    fn is_certain(&self, now: Micros, room: &str) -> bool {
+    pub fn is_certain(&self, now: Micros, room: &str) -> bool {
         self.certain_since().is_some_and(|since| since + SPREADS < now) && !self.is_excused(now, room)
     }
 
     /// Owners of this room may know different things, or what they knew was lost.
-    fn is_excused(&self, now: Micros, room: &str) -> bool {
+    pub fn is_excused(&self, now: Micros, room: &str) -> bool {
         let contested = |room| self.contested.get(&room).is_some_and(|at| at + 5 * SECOND > now);
         self.went_back.is_some() || self.closed.contains_key(room) || room.parse().is_ok_and(contested)
     }
@@ -181,6 +181,16 @@ impl Expectations {
         }
     }
 
+    /// Who was called so when the kick was asked for, at `asked`, has no seat any more.
+    pub fn seat_kicked(&mut self, now: Micros, room: &str, name: &str, asked: Micros) {
+        let was_there = |claim: &Claim| claim.is_of(room, name) && claim.joined.is_some_and(|joined| joined < asked);
+        for index in 0..self.seats.0.len() {
+            if self.seats.0[index].is_open(now) && was_there(&self.seats.0[index]) {
+                self.end_claim(now, index);
+            }
+        }
+    }
+
     fn end_claim(&mut self, now: Micros, claim: usize) {
         let claim = &mut self.seats.0[claim];
         claim.ended = Some(now);
@@ -221,6 +231,9 @@ impl Expectations {
             let own = &self.seats.0[own];
             (own.room.clone(), own.name.clone(), own.key.clone())
         };
+        if code == "banned" {
+            return self.check_banned(client, &room, &name);
+        }
         // Without a key nothing shows that what is left of a JOIN whose first owner died is its own.
         if self.is_excused(now, &room) || key.is_none() && !self.is_certain(now, &room) {
             return;

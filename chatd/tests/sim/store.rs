@@ -74,6 +74,7 @@ fn name(key: &Key) -> Name {
     match key {
         Key::Room(room) => (0, room.to_string()),
         Key::Pod(pod) => (1, pod.clone()),
+        Key::JoinToken(token) => (2, token.to_string()),
     }
 }
 
@@ -314,6 +315,7 @@ fn show_key(key: &Key) -> String {
     match key {
         Key::Room(room) => room.to_string(),
         Key::Pod(pod) => pod.clone(),
+        Key::JoinToken(token) => token.to_string(),
     }
 }
 

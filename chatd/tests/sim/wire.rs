@@ -35,6 +35,8 @@ pub enum Received {
     /// ENTERED, AWAY, BACK.
     Presence(String),
     Exited(String),
+    /// The answer to a kick.
+    Kicked(String),
     Players(Vec<String>),
     Moved {
         place: Option<(String, u64)>,
@@ -62,6 +64,7 @@ impl Received {
                 | Self::StateLost
                 | Self::Presence(_)
                 | Self::Exited(_)
+                | Self::Kicked(_)
                 | Self::Players(_)
                 | Self::Moved { .. }
                 | Self::Missed(_)
@@ -153,6 +156,7 @@ fn from_line(line: &str) -> Received {
         }
         ("ENTERED" | "AWAY" | "BACK", [name]) => Received::Presence((*name).to_owned()),
         ("EXITED", [name, _]) => Received::Exited((*name).to_owned()),
+        ("KICKED", [name]) => Received::Kicked((*name).to_owned()),
         ("PLAYERS", [players]) => Received::Players(list(players)),
         ("MOVED", [_]) => Received::Moved { place: None },
         ("MISSED", [count]) => Received::Missed(count.parse().ok()),
@@ -227,6 +231,7 @@ fn from_json(value: &Value) -> Received {
         "state_lost" => Received::StateLost,
         "entered" | "away" | "back" => Received::Presence(text("name")),
         "exited" => Received::Exited(text("name")),
+        "kicked" => Received::Kicked(text("name")),
         "players" => Received::Players(names()),
         "moved" => Received::Moved { place: place() },
         "missed" => Received::Missed(value["count"].as_u64()),

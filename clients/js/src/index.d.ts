@@ -7,6 +7,9 @@ export interface Player {
   readonly away: boolean;
   /** What the player has set of itself; absent or `null`: nothing. */
   readonly data?: unknown;
+  /** What its join token says, of those who were there when this client came in. */
+  readonly display?: string;
+  readonly info?: unknown;
 }
 
 export interface Message {
@@ -86,7 +89,7 @@ export interface RoomEvents {
   /** `status` or `problem` has changed. */
   status: (status: Status, problem: Problem | null) => void;
   /**
-   * The last event. `code`: `left` after `leave()`; `replaced` where another client took the seat with the same key; else why there is
+   * The last event. `code`: `left` after `leave()`; `replaced` where another client took the seat with the same key; `kicked` by a moderator; else why there is
    * no way back, such as `room_full`, `room_not_found`, `name_taken` or
    * `auth_expired`.
    */

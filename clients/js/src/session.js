@@ -265,7 +265,7 @@ function refused(state, error, env) {
  */
 function bye(state, { code, message }, env) {
   if (state.phase === 'leaving' || !code) return [state, []];
-  if (code === 'replaced') return carryOut(state, { act: 'stop', code }, env);
+  if (['kicked', 'replaced'].includes(code)) return carryOut(state, { act: 'stop', code }, env);
   if (['moved', 'shutting_down', 'quit'].includes(code)) return [state, []];
   const goesOn = ['unavailable', 'too_many_connections', 'too_many_from_address', 'auth_expired'].includes(code);
   return [{ ...state, error: { code, message, about: goesOn ? 'connection' : 'past' } }, []];

@@ -63,6 +63,7 @@ pub fn key_name(prefix: &str, key: &Key) -> Vec<u8> {
     match key {
         Key::Room(room) => format!("{prefix}room:{room}").into_bytes(),
         Key::Pod(pod) => format!("{prefix}pod:{pod}").into_bytes(),
+        Key::JoinToken(token) => format!("{prefix}jti:{token}").into_bytes(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::release::{Release, ReleaseStep};
-use crate::hub::ownership::{PendingAnswer, Unfinished};
+use crate::hub::ownership::{ClaimedSeat, PendingAnswer, Unfinished};
 use crate::hub::remote_members::refuse_frames;
 use crate::hub::session::SessionState;
 use crate::hub::{Hub, Notice};
@@ -36,6 +36,9 @@ impl Hub {
             self.context.peers.send(owner.ownership.boot, &Frame::Inherited { room, seats });
         }
         let unfinished = owned.take_unfinished();
+        for claim in &unfinished.claims {
+            self.give_token_back(room, claim);
+        }
         let leaving = |id| match &self.sessions.get(id)?.state {
             SessionState::Leaving(seat) => Some(**seat),
             _ => None,
@@ -51,6 +54,9 @@ impl Hub {
         match step {
             ReleaseStep::Relay { session, membership, command } => {
                 let Self { relays, sessions, context, .. } = self;
+                if let Some(waiting) = sessions.get_mut(session) {
+                    waiting.waits_for_record = false;
+                }
                 relays.follow(sessions, context, time, session, (room, membership), redirect);
                 if let Some((number, command)) = command {
                     sessions.relay_command(context, session, number, Ok(command));
@@ -85,7 +91,13 @@ impl Hub {
         for reach in owned.room.seats().iter().filter_map(|seat| seat.reach) {
             self.end_unseated(time, reach, code);
         }
-        let Unfinished { answers, resumes, waiters, frames } = owned.take_unfinished();
+        let Unfinished { answers, resumes, waiters, frames, claims } = owned.take_unfinished();
+        for claim in claims {
+            self.give_token_back(room, &claim);
+            if let ClaimedSeat::Own { .. } = claim.of {
+                self.refuse_entry(time, claim.asked, code);
+            }
+        }
         for waiter in waiters {
             self.turn_away(time, &waiter, code);
         }

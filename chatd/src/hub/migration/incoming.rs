@@ -112,10 +112,14 @@ impl IncomingMoves {
         let owner = context.me_as(Ownership { epoch, boot: context.me.ownership.boot });
         debug_assert!(owner.ownership > snapshot.ownership, "{room}");
         let bucket = settings.seat_limits().rate.full(time.now);
-        let restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, settings.ring);
-        let former = Record::parse(&snapshot.record).map(|record| record.former).unwrap_or_default();
-        let bytes =
-            Record::new(&owner, restored.recorded()).naming(former).with_state(restored.recorded_state()).to_bytes();
+        let mut restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, settings.ring);
+        // The record is that of the room as it was offered, and says what needs no place of its own in the snapshot.
+        let before = Record::parse(&snapshot.record).map(|it| (it.former, it.bans, it.profiles));
+        let (former, bans, profiles) = before.unwrap_or_default();
+        restored.restore_bans(bans);
+        restored.restore_profiles(profiles);
+        let bytes = Record::new(&owner, restored.recorded()).naming(former).banning(restored.bans());
+        let bytes = bytes.showing(restored.profiles()).with_state(restored.recorded_state()).to_bytes();
         let expected = Some(Bytes::from(snapshot.record));
         let request = Request::Swap {
             key: Key::Room(room),

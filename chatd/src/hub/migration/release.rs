@@ -3,7 +3,7 @@
 //! Local members become relayed sessions; remote members go to the new owner through their own entry pod, so that no session
 //! crosses two links. Commands that were not carried out go along.
 
-use crate::hub::ownership::{PendingAnswer, Unfinished};
+use crate::hub::ownership::{Claim, PendingAnswer, Unfinished};
 use crate::hub::request::{Asked, Entry, PendingResume, Waiter};
 use crate::hub::session::LeavingSeat;
 use crate::ids::{Reach, SessionId, SessionRef};
@@ -48,7 +48,7 @@ impl<'a> Release<'a> {
         unfinished: Unfinished,
         leaving: impl Fn(SessionId) -> Option<LeavingSeat>,
     ) -> Vec<ReleaseStep> {
-        let Unfinished { answers, resumes, waiters, frames } = unfinished;
+        let Unfinished { answers, resumes, waiters, frames, claims } = unfinished;
         let mut release = Self { now, me, room, steps: Vec::new() };
         room.seats().iter().for_each(|seat| release.seat(seat));
         for answer in answers {
@@ -60,10 +60,19 @@ impl<'a> Release<'a> {
                     }
                 }
                 PendingAnswer::Left { asked, quit } => release.leaving(asked, quit, &leaving),
+                PendingAnswer::Kicked { asked, name, ban_s, .. } => {
+                    release.asked_again(asked, &Command::Kick { name, ban_s });
+                }
+                PendingAnswer::Refreshed { asked, auth, .. } => {
+                    release.asked_again(asked, &Command::Refresh { auth: String::from(auth).into() });
+                }
                 PendingAnswer::Exited { .. } => {}
             }
         }
         for PendingResume { asked, entry, since, .. } in resumes {
+            release.entry(asked, entry, since);
+        }
+        for Claim { asked, entry, since, .. } in claims {
             release.entry(asked, entry, since);
         }
         release.steps.extend(waiters.into_iter().map(ReleaseStep::LookFor));
@@ -144,6 +153,18 @@ impl<'a> Release<'a> {
             }
             Reach::Remote(to) => {
                 self.steps.push(ReleaseStep::SendAway { to, processed: asked.number.saturating_sub(1) });
+            }
+        }
+    }
+
+    /// A KICK or REFRESH without a reply goes to the new owner with its session. Of one of another pod that pod says that nobody knows what
+    /// came of it.
+    fn asked_again(&mut self, asked: Asked, again: &Command<'static>) {
+        for step in &mut self.steps {
+            if let ReleaseStep::Relay { session, command: command @ None, .. } = step
+                && asked.by == Reach::Local(*session)
+            {
+                *command = Some((asked.id, again.clone()));
             }
         }
     }

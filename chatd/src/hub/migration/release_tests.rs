@@ -20,7 +20,7 @@ fn name(text: &str) -> PlayerName {
 }
 
 fn nothing() -> Unfinished {
-    Unfinished { answers: Vec::new(), resumes: Vec::new(), waiters: Vec::new(), frames: Vec::new() }
+    Unfinished { answers: Vec::new(), resumes: Vec::new(), waiters: Vec::new(), frames: Vec::new(), claims: Vec::new() }
 }
 
 fn empty() -> Room {
@@ -98,7 +98,8 @@ fn who_waits_to_enter_asks_the_new_owner() {
     let room = room();
     let entry = Entry::Join { name: name("frank"), resumable: false, key: None, auth: None };
     let asked = Asked::here(SessionId { index: 9, generation: 1 }, None);
-    let joined = |seat| PendingAnswer::Joined { asked, seat, entry: entry.clone(), counts: true, since: 50 };
+    let joined =
+        |seat| PendingAnswer::Joined { asked, seat, entry: entry.clone(), counts: true, since: 50, once: None };
     // The second one's seat is gone: it has been answered.
     let answers = vec![joined(SeatId(3)), joined(SeatId(99))];
     let resume = PendingResume {
@@ -136,7 +137,8 @@ fn who_came_with_a_join_token_and_attached_keeps_it_on_the_way_to_the_new_owner(
         room.join(SeatId(1), Newcomer { name: name("frank"), resumable: true, key: None, auth }, by, limits, 0);
         let entry = Entry::Join { name: name("frank"), resumable: true, key: None, auth: None };
         let asked = Asked::here(HERE, None);
-        let answers = vec![PendingAnswer::Joined { asked, seat: SeatId(1), entry, counts: false, since: 50 }];
+        let answers =
+            vec![PendingAnswer::Joined { asked, seat: SeatId(1), entry, counts: false, since: 50, once: None }];
         let steps = plan(&room, Unfinished { answers, ..nothing() });
         assert!(lines(&steps)[0].starts_with(expected), "{steps:?}");
         if let ReleaseStep::Relay { membership, .. } = &steps[0] {

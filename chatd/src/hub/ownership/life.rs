@@ -1,7 +1,8 @@
 //! What a hub does for its owned rooms: carries out their decisions and replies to the waiting clients. Pure: no I/O.
 
+use super::claims::{Claim, ClaimedSeat};
 use super::owned::Owned;
-use super::pending::{PendingAnswer, Unfinished};
+use super::pending::{NewClaim, PendingAnswer, Unfinished};
 use super::phase::{Phase, TimedOut};
 use super::upkeep::RoomAction;
 use crate::directory::{Answer as Reply, NoAnswer};
@@ -150,13 +151,20 @@ impl Hub {
 
     fn give(&mut self, time: Time, index: RoomIndex, answer: PendingAnswer) {
         match answer {
-            PendingAnswer::Joined { asked, seat, counts, since, .. } => {
+            PendingAnswer::Joined { asked, seat, counts, since, once: None, .. } => {
                 self.joined(time, index, asked, seat, (counts, since));
+            }
+            PendingAnswer::Joined { asked, seat, entry, counts, since, once: Some(claim) } => {
+                let NewClaim { once, again, is_written } = claim;
+                let of = ClaimedSeat::New { is_fresh: again.is_none() };
+                self.claim_new(time, index, Claim { asked, once, seat, entry, counts, since, of }, is_written);
             }
             PendingAnswer::Left { asked, quit } => self.has_left(time, index, asked, quit),
             PendingAnswer::Exited { name, reason } => {
                 self.announce(time, index, None, RoomEvent::Exited(name, reason));
             }
+            PendingAnswer::Refreshed { asked, held, .. } => self.has_refreshed(time, asked, held),
+            PendingAnswer::Kicked { asked, name, is_written, .. } => self.has_kicked(asked, name, is_written),
         }
     }
 

@@ -6,6 +6,7 @@
 //! A room ([`Owned`]) decides for itself; [`super::rooms::Rooms`] decides where a request or a timer is needed (`upkeep.rs`), and returns
 //! a [`RoomAction`] that the hub carries out (`life.rs`).
 
+mod claims;
 mod life;
 mod moves;
 mod owned;
@@ -16,8 +17,9 @@ mod upkeep;
 mod waiting;
 
 pub use super::context::RETRY;
+pub use claims::{Claim, ClaimedSeat};
 pub use owned::Owned;
-pub use pending::{PendingAnswer, Unfinished};
+pub use pending::{NewClaim, PendingAnswer, Unfinished};
 pub use record_sync::LATE_SWAP_CHECK;
 
 /// Delay between the reply to JOIN and the write that marks its seat as held (ms), unless another write comes first: clients that join

@@ -33,7 +33,8 @@ impl Owned {
 
     /// What the directory has may be known now: what the move needs next.
     pub fn move_settled(&mut self, now: u64) -> Next {
-        let (is_known, is_written) = (self.is_known(), self.is_written());
+        // A JOIN that uses up its token stays here until that is done: at the target it would look like another one.
+        let (is_known, is_written) = (self.is_known(), self.is_written() && self.claims.is_empty());
         self.moving_mut().map_or(Next::Wait, |moving| moving.record_settled(now, is_known, is_written))
     }
 

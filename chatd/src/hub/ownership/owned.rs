@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::claims::Claim;
 use super::pending::{PendingAnswer, PendingAnswers, QueuedFrames};
 use super::phase::{Phase, TimedOut};
 use super::record_sync::RecordSync;
@@ -9,7 +10,7 @@ use super::{HOLD_WITHIN, RETRY};
 use crate::hub::capacity::{RoomSlot, Unentered};
 use crate::hub::interface::RoomView;
 use crate::hub::request::{PATIENCE, PendingResume, Requester, Waiter};
-use crate::ids::{Reach, SessionId};
+use crate::ids::{Reach, SessionId, Ticket};
 use crate::protocol::Ownership;
 use crate::record::MAX_EPOCH;
 use crate::room::{Room, SeatState};
@@ -41,6 +42,8 @@ pub struct Owned {
     /// A new room has its capacity: it closes as soon as possible, unless somebody enters before.
     makes_way: bool,
     pub(super) answers: PendingAnswers,
+    /// Each with the request that it waits for.
+    pub(super) claims: Vec<(Ticket, Claim)>,
 }
 
 impl Owned {
@@ -72,6 +75,7 @@ impl Owned {
             unentered: None,
             makes_way: false,
             answers: PendingAnswers::default(),
+            claims: Vec::new(),
         }
     }
 
@@ -131,7 +135,7 @@ impl Owned {
 
     /// It can be offered to another pod once the write in flight is answered.
     pub fn can_move(&self) -> bool {
-        self.ready() && self.record.is_settled()
+        self.ready() && self.record.is_settled() && self.claims.is_empty()
     }
 
     /// It has come from another owner in the last `within` (ms).
@@ -152,6 +156,7 @@ impl Owned {
     pub fn is_deserted(&self) -> bool {
         let away = |seat: &crate::room::Seat| matches!(seat.state, SeatState::Away { .. });
         let idle = self.answers.is_empty() && self.waiters.is_empty() && self.pending_resumes.is_empty();
+        let idle = idle && self.claims.is_empty();
         self.ready()
             && self.is_written()
             && self.holds_at.is_none()
@@ -325,6 +330,11 @@ impl Owned {
 
     pub fn answers_waiting(&self) -> usize {
         self.answers.len()
+    }
+
+    /// The session has attached once more: see [`PendingAnswers::lose`].
+    pub fn lose_answers(&mut self, by: Reach) {
+        self.answers.lose(by);
     }
 
     /// Whether a LEAVE or QUIT of this session was carried out and waits for its reply.

@@ -2,11 +2,23 @@
 
 use std::collections::VecDeque;
 
+use super::claims::Claim;
 use super::record_sync::RecordSync;
 use crate::hub::request::{Asked, Entry, PATIENCE, PendingResume, TAKEOVER_PATIENCE, Waiter, answer_by};
 use crate::ids::Reach;
+use crate::join_token::{Once, SeatAuth};
 use crate::peer_protocol::Frame;
 use crate::protocol::{ExitReason, PlayerName, PodBoot, SeatId};
+
+/// The token of a JOIN is good for one: it has to be used for the new seat before the answer.
+#[derive(Debug, Clone, Copy)]
+pub struct NewClaim {
+    pub once: Once,
+    /// The seat of the same JOIN, which the former owner of the room may not have answered.
+    pub again: Option<SeatId>,
+    /// The record has the seat; otherwise it did not answer in time.
+    pub is_written: bool,
+}
 
 /// An answer that waits for a write.
 #[derive(Debug, Clone)]
@@ -18,6 +30,7 @@ pub enum PendingAnswer {
         entry: Entry,
         counts: bool,
         since: u64,
+        once: Option<NewClaim>,
     },
     Left {
         asked: Asked,
@@ -27,6 +40,19 @@ pub enum PendingAnswer {
         name: PlayerName,
         reason: ExitReason,
     },
+    /// `auth`: the token, should the room move before the answer.
+    Refreshed {
+        asked: Asked,
+        auth: Box<str>,
+        held: SeatAuth,
+    },
+    /// `is_written`: the record has it; otherwise it did not answer in time.
+    Kicked {
+        asked: Asked,
+        name: PlayerName,
+        ban_s: Option<u32>,
+        is_written: bool,
+    },
 }
 
 impl PendingAnswer {
@@ -34,8 +60,23 @@ impl PendingAnswer {
     fn deadline(&self, now: u64) -> u64 {
         match self {
             PendingAnswer::Joined { since, .. } => answer_by(now, *since),
-            PendingAnswer::Left { .. } | PendingAnswer::Exited { .. } => now + PATIENCE,
+            _ => now + PATIENCE,
         }
+    }
+
+    /// The same answer, which says whether the record has what it promises where that makes another answer.
+    fn released(mut self, by_record: bool) -> Self {
+        if let PendingAnswer::Kicked { is_written, .. }
+        | PendingAnswer::Joined { once: Some(NewClaim { is_written, .. }), .. } = &mut self
+        {
+            *is_written = by_record;
+        }
+        self
+    }
+
+    /// Whether it is lost with the link to this session's pod, which then says that nobody knows what came of the command.
+    fn is_lost_with(&self, by: Reach) -> bool {
+        matches!(self, PendingAnswer::Kicked { asked, .. } | PendingAnswer::Refreshed { asked, .. } if asked.by == by)
     }
 }
 
@@ -62,6 +103,8 @@ pub struct Unfinished {
     pub resumes: Vec<PendingResume>,
     pub waiters: Vec<Waiter>,
     pub frames: QueuedFrames,
+    /// JOINs whose tokens are being used.
+    pub claims: Vec<Claim>,
 }
 
 /// The queued answers of one room, in order.
@@ -91,8 +134,14 @@ impl PendingAnswers {
     /// The first answer, if its write is done or its deadline has passed. No answer overtakes another.
     pub fn next_released(&mut self, now: u64, record: &RecordSync) -> Option<PendingAnswer> {
         let first = self.0.front()?;
-        let is_released = record.has_written(first.version) || first.deadline <= now;
-        if is_released { self.0.pop_front().map(|queued| queued.answer) } else { None }
+        let is_written = record.has_written(first.version);
+        let is_released = is_written || first.deadline <= now;
+        if is_released { self.0.pop_front().map(|queued| queued.answer.released(is_written)) } else { None }
+    }
+
+    /// The session has attached once more: its pod waits for no answer to what was carried out before.
+    pub fn lose(&mut self, by: Reach) {
+        self.0.retain(|queued| !queued.answer.is_lost_with(by));
     }
 
     pub fn take_all(&mut self) -> Vec<PendingAnswer> {
@@ -146,7 +195,7 @@ mod tests {
         let exited = PendingAnswer::Exited { name, reason: ExitReason::Left };
         let asked = Asked::here(SessionId { index: 0, generation: 0 }, None);
         let entry = Entry::Join { name, resumable: false, key: None, auth: None };
-        let joined = PendingAnswer::Joined { asked, seat: SeatId(1), entry, counts: true, since: 0 };
+        let joined = PendingAnswer::Joined { asked, seat: SeatId(1), entry, counts: true, since: 0, once: None };
         let mut answers = PendingAnswers::default();
         answers.push(4_300, 1, exited.clone());
         assert_eq!(answers.deadline(), Some(6_300));

@@ -77,7 +77,9 @@ impl Rooms {
         let owner = context.me_as(owned.ownership);
         let record = Record::new(&owner, owned.room.recorded())
             .naming(context.takeover_notices.unacknowledged(room))
-            .with_state(owned.room.recorded_state());
+            .with_state(owned.room.recorded_state())
+            .showing(owned.room.profiles());
+        let record = if context.settings.rules.record_bans { record.banning(owned.room.bans()) } else { record };
         match owned.record.write(room, record, record_ttl(context)) {
             Write::UpToDate { version } => Some(RoomAction::Confirm { index, version: Some(version) }),
             Write::Send(request) => {

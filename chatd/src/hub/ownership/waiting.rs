@@ -1,10 +1,11 @@
 //! The clients, frames and RESUMEs that wait for an owned room. Pure: no I/O, and knows no hub.
 
 use super::RETRY;
+use super::claims::Claim;
 use super::owned::Owned;
 use super::pending::{QueuedFrames, Unfinished};
 use crate::hub::request::{Asked, PATIENCE, PendingResume, Waiter};
-use crate::ids::Reach;
+use crate::ids::{Reach, Ticket};
 use crate::peer_protocol::Frame;
 use crate::protocol::{PodBoot, SeatId};
 
@@ -66,6 +67,7 @@ impl Owned {
             resumes: std::mem::take(&mut self.pending_resumes),
             waiters: std::mem::take(&mut self.waiters),
             frames: std::mem::take(&mut self.frames),
+            claims: std::mem::take(&mut self.claims).into_iter().map(|(_, claim)| claim).collect(),
         }
     }
 
@@ -99,5 +101,26 @@ impl Owned {
     /// Drops the pending RESUMEs of a client that has gone.
     pub fn cancel_resumes(&mut self, by: Reach) {
         self.pending_resumes.retain(|resume| resume.asked.by != by);
+    }
+
+    // ---- JOINs whose tokens are being used
+
+    pub fn add_claim(&mut self, ticket: Ticket, claim: Claim) {
+        self.claims.push((ticket, claim));
+    }
+
+    /// The directory has answered.
+    pub fn take_claim(&mut self, ticket: Ticket) -> Option<Claim> {
+        let at = self.claims.iter().position(|(asked, _)| *asked == ticket)?;
+        Some(self.claims.remove(at).1)
+    }
+
+    /// Gives up what a client that has gone waits for.
+    pub fn cancel_claims(&mut self, by: Reach) -> Vec<Claim> {
+        self.claims.extract_if(.., |(_, claim)| claim.asked.by == by).map(|(_, claim)| claim).collect()
+    }
+
+    pub fn claim_count(&self) -> usize {
+        self.claims.len()
     }
 }

@@ -40,6 +40,7 @@ impl Hub {
             Next::Outside { miss } => self.relay_is_outside(time, id, miss),
             Next::Unseated => self.relay_is_unseated(time, id),
             Next::Closed { code } => self.relay_is_closed(from, id, code),
+            Next::Guessed => self.missed_once(time, id),
         }
         self.leave_if_idle(time, id);
         if self.sessions.relay(id).is_some_and(Relay::idle) {

@@ -32,6 +32,8 @@ pub enum Next {
     Unseated,
     /// The connection ends.
     Closed { code: Option<ErrorCode> },
+    /// It may have guessed at a token.
+    Guessed,
 }
 
 /// A deadline that has passed.

@@ -65,6 +65,12 @@ impl PendingCommands {
         self.ending
     }
 
+    /// Whether later commands wait: for the end of the stay, or for an answer that waits for the record.
+    pub fn hold_back(&self) -> bool {
+        let waits = |last: &Pending| last.command.as_ref().is_ok_and(Command::waits_for_record);
+        self.ending || self.queue.back().is_some_and(waits)
+    }
+
     /// Bytes of memory that they take.
     pub fn holds(&self) -> usize {
         self.queue.iter().map(Pending::holds).sum()

@@ -116,7 +116,7 @@ impl Relay {
 
     /// `most`: unanswered commands.
     pub fn takes_commands(&self, most: usize) -> bool {
-        !self.pending.is_ending() && self.pending.len() < most && !matches!(self.state, RelayState::Opening(_))
+        !self.pending.hold_back() && self.pending.len() < most && !matches!(self.state, RelayState::Opening(_))
     }
 
     /// Its seat was taken with a join token.
@@ -222,6 +222,7 @@ impl Relay {
             // A client whose seat has ended has guessed at nothing.
             Some(After::Outside { miss }) => Next::Outside { miss: miss && !self.waits_for_admission() },
             Some(After::Close { code }) => Next::Closed { code },
+            Some(After::Guessed) => Next::Guessed,
             None => Next::Unchanged,
         };
         Some(Received { lost, is_new, brought, next })

@@ -130,6 +130,9 @@ impl Hub {
         }
         let leaving = self.rooms.get(index).is_some_and(|owned| owned.is_leaving(Reach::Remote(to)));
         self.remote_members.insert(to, attach.encoding, room);
+        if let Some(owned) = self.rooms.get_mut(index) {
+            owned.lose_answers(Reach::Remote(to));
+        }
         if leaving {
             // Its LEAVE or QUIT was carried out before the link broke, and the reply follows the write. A new seat would remain,
             // since that reply ends the session.

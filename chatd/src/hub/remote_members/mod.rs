@@ -196,6 +196,18 @@ impl RemoteMembers {
         self.encode_to(peers, to, asked, std::slice::from_ref(event), place, None);
     }
 
+    /// The same, with what it does to the session besides.
+    pub fn deliver_event_after(
+        &mut self,
+        peers: &mut Peers,
+        to: SessionRef,
+        asked: Asked,
+        event: &Event<'_>,
+        after: Option<After>,
+    ) {
+        self.encode_to(peers, to, asked, std::slice::from_ref(event), (0, 0), after);
+    }
+
     /// Delivers the events that end the session's seat here. They keep their place in the queue, in one frame: a session that is not
     /// attached gives no credit for the first that would let the second go.
     pub fn part_with(&mut self, peers: &mut Peers, to: SessionRef, asked: Asked, events: &[Event<'_>], after: After) {

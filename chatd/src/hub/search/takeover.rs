@@ -39,10 +39,9 @@ impl Search {
         let held = record.held_seats(context.settings.max_players);
         // The former owners have to hear of the takeover.
         let former = probes.iter().map(|probe| Former::from(&probe.owner)).chain(record.former.iter().cloned());
-        let new = Record::new(&context.me_as(ownership), held.into_iter())
-            .naming(former)
-            .with_state(record.state.clone())
-            .to_bytes();
+        let new =
+            Record::new(&context.me_as(ownership), held.into_iter()).naming(former).with_state(record.state.clone());
+        let new = new.banning(&record.bans).showing(record.profiles.clone()).to_bytes();
         let basis = record.clone();
         search.attempt = Some(Attempt { bytes: new.clone(), ownership, basis, slot, asked: time.now });
         let ttl = Duration::from_millis(context.settings.record_ttl);

@@ -60,6 +60,8 @@ pub struct Session {
     pub mode: OnWrongPod,
     /// Its room, or the room that it asks for.
     pub room: SessionRoom,
+    /// The answer to its last command in its room waits for the record, and later commands for that.
+    pub waits_for_record: bool,
 }
 
 impl Session {
@@ -77,6 +79,7 @@ impl Session {
             relay: RelayId(0),
             mode: OnWrongPod::Relay,
             room: SessionRoom::None,
+            waits_for_record: false,
         }
     }
 

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::protocol::Custom;
 use crate::protocol::testing::{any_name, any_parts, any_room, clean_text};
-use crate::protocol::{Event, Joined, MAX_DATA, MAX_STATE, MAX_TEXT, PlayerView, StateView, StateViews, Timeline};
+use crate::protocol::{
+    Event, Joined, MAX_DATA, MAX_STATE, MAX_TEXT, PlayerView, Profile, StateView, StateViews, Timeline,
+};
 
 const ROOM: &str = "abc12def";
 
@@ -46,6 +48,22 @@ fn join_tokens_are_taken_as_they_are() {
         assert_eq!(command(&format!(r#"{{"type":"create_room","auth":{wrong}}}"#)), Err(ErrorCode::AuthInvalid));
     }
     assert_eq!(command(r#"{"type":"refresh","auth":"a.b.c"}"#), Ok(Command::Refresh { auth: "a.b.c".into() }));
+    let name = "bob".parse().unwrap();
+    for (ban, expected) in [
+        ("", Ok(None)),
+        (r#","ban_s":null"#, Ok(None)),
+        (r#","ban_s":1"#, Ok(Some(1))),
+        (r#","ban_s":2592000"#, Ok(Some(2_592_000))),
+        (r#","ban_s":0"#, Err(ErrorCode::BadCommand)),
+        (r#","ban_s":2592001"#, Err(ErrorCode::BadCommand)),
+        (r#","ban_s":4294967297"#, Err(ErrorCode::BadCommand)),
+        (r#","ban_s":-1"#, Err(ErrorCode::BadCommand)),
+        (r#","ban_s":"60""#, Err(ErrorCode::BadCommand)),
+    ] {
+        let kick = format!(r#"{{"type":"kick","name":"bob"{ban}}}"#);
+        assert_eq!(parse(&kick).1, expected.map(|ban_s| Command::Kick { name, ban_s }), "{kick}");
+    }
+    assert_eq!(command(r#"{"type":"kick","name":"b b"}"#), Err(ErrorCode::BadName));
     for wrong in [r#"{"type":"refresh"}"#, r#"{"type":"refresh","auth":7}"#, r#"{"type":"refresh","auth":null}"#] {
         assert_eq!(command(wrong), Err(ErrorCode::AuthInvalid), "{wrong}");
     }
@@ -291,7 +309,7 @@ fn players_json(players: &[PlayerView]) -> Value {
         if let Some(presence) = &player.presence {
             view["data"] = serde_json::from_str(presence).unwrap();
         }
-        view
+        with_profile(view, player.profile.as_ref())
     };
     players.iter().map(view).collect()
 }
@@ -302,6 +320,16 @@ fn state_json(entries: &[StateView<'_>]) -> Vec<Value> {
         json!({"key": view.key, "value": value, "version": view.version, "from": view.from})
     };
     entries.iter().map(view).collect()
+}
+
+fn with_profile(mut player: Value, profile: Option<&Profile>) -> Value {
+    if let Some(display) = profile.and_then(|profile| profile.display.as_deref()) {
+        player["display"] = display.into();
+    }
+    if let Some(info) = profile.and_then(|profile| profile.info.as_deref()) {
+        player["info"] = serde_json::from_str(info).unwrap();
+    }
+    player
 }
 
 /// The event as the table of the protocol has it.
@@ -344,7 +372,7 @@ fn expected(event: &Event<'_>) -> Value {
             }
             event
         }
-        Event::Entered { name } => json!({"type": "entered", "name": name}),
+        Event::Entered { name, profile } => with_profile(json!({"type": "entered", "name": name}), profile),
         Event::Exited { name, reason } => json!({"type": "exited", "name": name, "reason": reason.as_str()}),
         Event::Away { name } => json!({"type": "away", "name": name}),
         Event::Back { name } => json!({"type": "back", "name": name}),
@@ -374,6 +402,7 @@ fn expected(event: &Event<'_>) -> Value {
         Event::Redirect { room, tcp, web } => json!({"type": "redirect", "room": room, "tcp": tcp, "web": web}),
         Event::Expiring { seconds } => json!({"type": "expiring", "seconds": seconds}),
         Event::Refreshed { seconds } => json!({"type": "refreshed", "seconds": seconds}),
+        Event::Kicked { name } => json!({"type": "kicked", "name": name}),
         Event::Pong => json!({"type": "pong"}),
         Event::Help => json!({"type": "help"}),
         Event::Error { code, retry_after_ms } => {

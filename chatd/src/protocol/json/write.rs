@@ -1,6 +1,6 @@
 //! Events as whole WebSocket frames (RFC 6455 section 5.2), written by hand: no value tree, no allocation. Pure: no I/O.
 
-use super::super::{Custom, ErrorCode, Event, PlayerName, PlayerView, StateView, StateViews, push_number};
+use super::super::{Custom, ErrorCode, Event, PlayerName, PlayerView, Profile, StateView, StateViews, push_number};
 
 /// FIN and opcode 1: a whole text message.
 const TEXT_FRAME: u8 = 0x81;
@@ -101,9 +101,10 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
             push_type("left", out);
             push_string("room", room.as_str(), out);
         }
-        Event::Entered { name } => {
+        Event::Entered { name, profile } => {
             push_type("entered", out);
             push_string("name", name.as_str(), out);
+            push_profile(profile, out);
         }
         Event::Exited { name, reason } => {
             push_type("exited", out);
@@ -166,6 +167,10 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
         Event::Refreshed { seconds } => {
             push_type("refreshed", out);
             push_integer("seconds", Some(seconds), out);
+        }
+        Event::Kicked { name } => {
+            push_type("kicked", out);
+            push_string("name", name.as_str(), out);
         }
         Event::Pong => push_type("pong", out),
         Event::Help => push_type("help", out),
@@ -302,10 +307,24 @@ fn push_players(players: &[PlayerView], max_players: u32, out: &mut Vec<u8>) {
             push_key("data", out);
             out.extend_from_slice(presence.as_bytes());
         }
+        push_profile(player.profile.as_ref(), out);
         out.push(b'}');
     }
     out.push(b']');
     push_integer("max_players", Some(u64::from(max_players)), out);
+}
+
+fn push_profile(profile: Option<&Profile>, out: &mut Vec<u8>) {
+    let Some(Profile { display, info }) = profile else {
+        return;
+    };
+    if let Some(display) = display {
+        push_string("display", display, out);
+    }
+    if let Some(info) = info {
+        push_key("info", out);
+        out.extend_from_slice(info.as_bytes());
+    }
 }
 
 /// What stands between the quotes of a JSON string (RFC 8259 section 7).

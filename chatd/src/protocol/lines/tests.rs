@@ -96,6 +96,28 @@ fn refresh_is_a_command_only_of_those_who_have_a_token() {
     assert_eq!(outside("REFRESH a.b.c"), Err(ErrorCode::NotInRoom));
 }
 
+#[test]
+fn kick_is_a_command_only_of_those_who_have_a_token() {
+    let name = "bob".parse().unwrap();
+    for (line, expected) in [
+        ("KICK bob\r\n", Some(Ok(None))),
+        ("KICK  bob 60 and more", Some(Ok(Some(60)))),
+        ("KICK bob 0", Some(Err(ErrorCode::BadCommand))),
+        ("KICK bob 2592001", Some(Err(ErrorCode::BadCommand))),
+        ("KICK bob soon", Some(Err(ErrorCode::BadCommand))),
+        ("KICK", Some(Err(ErrorCode::BadName))),
+        ("KICK b,b", Some(Err(ErrorCode::BadName))),
+        ("KICKS bob", None),
+        ("kick bob", None),
+        (" KICK bob", None),
+    ] {
+        let expected = expected.map(|ban_s| ban_s.map(|ban_s| Command::Kick { name, ban_s }));
+        assert_eq!(kick(line.as_bytes()), expected, "{line}");
+    }
+    assert_eq!(inside("KICK bob"), chat("KICK bob"));
+    assert_eq!(outside("KICK bob"), Err(ErrorCode::NotInRoom));
+}
+
 fn resume(token: &str, on_wrong_pod: Option<OnWrongPod>) -> Result<Command<'_>, ErrorCode> {
     Ok(Command::Resume { room: ROOM.parse().unwrap(), token: token.into(), heard: None, on_wrong_pod, events: false })
 }
@@ -298,8 +320,8 @@ fn name(text: &str) -> PlayerName {
 #[test]
 fn every_event_is_written_as_the_protocol_says() {
     let players = [
-        PlayerView { name: name("alice"), away: false, presence: None },
-        PlayerView { name: name("Bob"), away: true, presence: Some("1".into()) },
+        PlayerView { name: name("alice"), away: false, presence: None, profile: None },
+        PlayerView { name: name("Bob"), away: true, presence: Some("1".into()), profile: None },
     ];
     let joined = |token| {
         Event::Joined(Joined {
@@ -327,7 +349,7 @@ fn every_event_is_written_as_the_protocol_says() {
             Event::Message { from: alice, text: "\na\n\nMSG eve b", seq: 1, at: 2, replay: false },
             "MSG alice \u{2424}a\u{2424}\u{2424}MSG eve b\n",
         ),
-        (Event::Entered { name: alice }, "ENTERED alice\n"),
+        (Event::Entered { name: alice, profile: None }, "ENTERED alice\n"),
         (Event::Exited { name: alice, reason: ExitReason::Slow }, "EXITED alice slow\n"),
         (Event::Away { name: alice }, "AWAY alice\n"),
         (Event::Back { name: alice }, "BACK alice\n"),
@@ -338,6 +360,7 @@ fn every_event_is_written_as_the_protocol_says() {
         (Event::Redirect { room: room(), tcp: "[::1]:7654", web: "x:1" }, "REDIRECT [::1]:7654 abc12def\n"),
         (Event::Expiring { seconds: 60 }, "EXPIRING 60\n"),
         (Event::Refreshed { seconds: 3_600 }, "REFRESHED 3600\n"),
+        (Event::Kicked { name: alice }, "KICKED alice\n"),
         (Event::Pong, "PONG\n"),
         (Event::Error { code: ErrorCode::RoomFull, retry_after_ms: Some(5) }, "ERR room_full The room is full.\n"),
         (Event::Bye { code: None }, "BYE quit\n"),
@@ -374,7 +397,7 @@ fn the_longest_lines_fit() {
     let text = format!("{}{}", "x".repeat(MAX_TEXT - MAX_LINE_FEEDS), "\n".repeat(MAX_LINE_FEEDS));
     let message = encoded(&Event::Message { from: longest, text: &text, seq: 1, at: 1, replay: false });
     assert!(message.len() <= MAX_LINE && message.lines().count() == 1, "{}", message.len());
-    let players = vec![PlayerView { name: longest, away: false, presence: None }; MAX_PLAYERS as usize];
+    let players = vec![PlayerView { name: longest, away: false, presence: None, profile: None }; MAX_PLAYERS as usize];
     let joined = encoded(&Event::Joined(Joined {
         room: room(),
         name: longest,
@@ -420,7 +443,7 @@ fn expected(event: &Event<'_>) -> String {
         Event::Message { from, text, .. } => {
             format!("MSG: {:?} says {:?};", from.as_str(), text.replace('\n', "\u{2424}"))
         }
-        Event::Entered { name } => format!("ENTERED: {name};"),
+        Event::Entered { name, .. } => format!("ENTERED: {name};"),
         Event::Exited { name, reason } => format!("EXITED: {name} {};", reason.as_str()),
         Event::Away { name } => format!("AWAY: {name};"),
         Event::Back { name } => format!("BACK: {name};"),
@@ -430,6 +453,7 @@ fn expected(event: &Event<'_>) -> String {
         Event::Redirect { room, tcp, .. } => format!("REDIRECT: {tcp} {room};"),
         Event::Expiring { seconds } => format!("EXPIRING: {seconds};"),
         Event::Refreshed { seconds } => format!("REFRESHED: {seconds};"),
+        Event::Kicked { name } => format!("KICKED: {name};"),
         Event::Pong => "PONG: ;".to_owned(),
         Event::Help
         | Event::Custom(_)

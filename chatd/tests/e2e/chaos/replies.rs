@@ -62,7 +62,7 @@ impl Player {
                 self.leave_room();
             }
             Received::Message { from, text, seq, replay } => self.message(&from, &text, seq, replay, id),
-            Received::Presence(_) | Received::Exited(_) => {}
+            Received::Presence(_) | Received::Exited(_) | Received::Kicked(_) => {}
             Received::Players(players) => {
                 if !players.contains(&self.name) {
                     self.fail(&format!("it is not among {players:?}"));

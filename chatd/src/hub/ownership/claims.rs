@@ -1,0 +1,36 @@
+//! JOINs whose token is good for one of them: each waits until the directory has the token as used for its seat. Plain
+//! data: no I/O.
+
+use crate::hub::request::{Asked, Entry};
+use crate::join_token::Once;
+use crate::protocol::{Profile, SeatId};
+use crate::room::Newcomer;
+
+/// What the seat of such a JOIN is.
+#[derive(Debug, Clone)]
+pub enum ClaimedSeat {
+    /// A new one, which the record has. `is_fresh`: nobody can have used the token for it before.
+    New { is_fresh: bool },
+    /// One that this person has. `has_key`: the JOIN shows the key that the seat was taken with, so that it may be the one that the token was
+    /// used for.
+    Own { who: Newcomer, profile: Option<Profile>, has_key: bool },
+}
+
+/// See the module's documentation.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub asked: Asked,
+    pub once: Once,
+    pub seat: SeatId,
+    pub entry: Entry,
+    pub counts: bool,
+    pub since: u64,
+    pub of: ClaimedSeat,
+}
+
+impl Claim {
+    /// No one is in the seat by it: if it is given up, the token is as good as before.
+    pub fn is_fresh(&self) -> bool {
+        matches!(self.of, ClaimedSeat::New { is_fresh: true })
+    }
+}
