@@ -16,8 +16,15 @@ pub const JOIN_RESULTS: usize = 1 + ErrorCode::ALL.len();
 macro_rules! summed {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Default)]
+        #[derive(Debug, Clone, PartialEq)]
         pub struct $name { $($(#[$field_meta])* pub $field: $type,)* }
+
+        // Arrays of more than 32 have none that could be derived from.
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: Add::zero(),)* }
+            }
+        }
 
         impl AddAssign<&$name> for $name {
             fn add_assign(&mut self, other: &$name) {
@@ -29,22 +36,35 @@ macro_rules! summed {
 
 /// Values that can be summed field by field.
 trait Add {
+    fn zero() -> Self;
     fn add(&mut self, other: &Self);
 }
 
 impl Add for u64 {
+    fn zero() -> Self {
+        0
+    }
+
     fn add(&mut self, other: &Self) {
         *self += other;
     }
 }
 
 impl<const N: usize> Add for [u64; N] {
+    fn zero() -> Self {
+        [0; N]
+    }
+
     fn add(&mut self, other: &Self) {
         self.iter_mut().zip(other).for_each(|(sum, other)| *sum += other);
     }
 }
 
 impl Add for Histogram {
+    fn zero() -> Self {
+        Self::default()
+    }
+
     fn add(&mut self, other: &Self) {
         self.buckets.add(&other.buckets);
         self.sum_micros = self.sum_micros.saturating_add(other.sum_micros);

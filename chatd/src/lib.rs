@@ -11,6 +11,7 @@ pub mod budget;
 pub mod connection_limit;
 pub mod counters;
 pub mod death_notice;
+pub mod descriptor;
 pub mod directory;
 pub mod failure_detector;
 pub mod files;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::descriptor::{self, Descriptor};
 use crate::ids::RelayId;
 use crate::join_token::SeatAuth;
 use crate::protocol::{
@@ -198,6 +199,8 @@ pub enum Frame<'a> {
     /// Make `room`, which is new: the sender has no place for it, or many more rooms.
     Create {
         room: RoomId,
+        #[serde(with = "descriptor::as_json")]
+        descriptor: Option<Box<Descriptor>>,
     },
     /// The answer to `Create`.
     Created {
@@ -237,7 +240,7 @@ impl Frame<'_> {
             | Frame::Released { room, .. }
             | Frame::MigrateOffer { room, .. }
             | Frame::MigrateAnswer { room, .. }
-            | Frame::Create { room }
+            | Frame::Create { room, .. }
             | Frame::Created { room, .. }
             | Frame::Inherited { room, .. } => *room,
         }
@@ -269,7 +272,7 @@ impl Frame<'_> {
             Frame::Released { room, relay, owner, processed } => Frame::Released { room, relay, owner, processed },
             Frame::MigrateOffer { room, snapshot } => Frame::MigrateOffer { room, snapshot },
             Frame::MigrateAnswer { room, from, taken } => Frame::MigrateAnswer { room, from, taken },
-            Frame::Create { room } => Frame::Create { room },
+            Frame::Create { room, descriptor } => Frame::Create { room, descriptor },
             Frame::Created { room, result } => Frame::Created { room, result },
             Frame::Inherited { room, seats } => Frame::Inherited { room, seats },
         }

@@ -13,6 +13,11 @@ fn owner(room: RoomId) -> Owner {
     Owner { ownership, pod_id: "chat-0".to_owned(), tcp: address("1"), web: address("2"), peer: address("3") }
 }
 
+fn described() -> Option<Box<crate::descriptor::Descriptor>> {
+    let labels = vec!["ranked".into()];
+    Some(Box::new(crate::descriptor::Descriptor { max_players: Some(8), labels, ..Default::default() }))
+}
+
 /// One frame of each variant.
 fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
     let (relay, ownership) = (RelayId(u64::MAX), owner(room).ownership);
@@ -29,6 +34,7 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
         forked_from: Some(timeline),
         seq: 1,
         position: 2,
+        descriptor: None,
         seats: Vec::new(),
         ring: Vec::new(),
         webhook_number: 300,
@@ -63,7 +69,7 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
         Frame::Released { room, relay, owner: owner(room), processed: 4 },
         Frame::MigrateOffer { room, snapshot },
         Frame::MigrateAnswer { room, from: ownership, taken: None },
-        Frame::Create { room },
+        Frame::Create { room, descriptor: described() },
         Frame::Created { room, result: Err(ErrorCode::TooManyRooms) },
         Frame::Inherited { room, seats: vec![seat] },
         Frame::Open { room, relay, encoding: Encoding::LinesWithEvents, number: 1, id: None, command: Command::Who },
@@ -112,6 +118,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         Command::Refresh { auth: "a.b.c".into() },
         Command::StateSet(Box::new(StateSet { key: kind, value: Some("1".into()), if_version: Some(2) })),
         Command::Kick { name, ban_s: Some(60) },
+        Command::Lock { locked: true },
     ];
     let session = SessionRef { boot: crate::protocol::PodBoot(7), relay };
     let answers = Some(Answers { session, number: 1, id: Some(2) });
@@ -128,6 +135,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
             answers,
         },
         RoomEvent::Set { name, presence: Some("3".into()), answers },
+        RoomEvent::Locked { by: name, locked: true, answers },
     ];
     events.extend(ExitReason::ALL.map(|reason| RoomEvent::Exited(name, reason)));
     let ring = events.into_iter().map(|event| RingItem { position: 1, event, time: 2 }).collect();
@@ -155,6 +163,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         forked_from: None,
         seq: 1,
         position: 2,
+        descriptor: described(),
         seats: seats.to_vec(),
         ring,
         webhook_number: 3,
@@ -205,7 +214,7 @@ fn the_bytes_of_frames_change_with_the_version_alone() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(
         (crate::peer::handshake::OLDEST_VERSION, bytes.len(), format!("{sum:016x}").as_str()),
-        (3, 3534, "bbe5064fabfe98c0")
+        (3, 3697, "d410c33d5074aa88")
     );
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::bans::Bans;
+use crate::descriptor::Descriptor;
 use crate::join_token::{Places, SeatAuth, is_viewer};
 use crate::profile::Profiles;
 use crate::protocol::{Epoch, Ownership, PlayerName, PodBoot, SeatId, SeatKey};
@@ -95,6 +96,9 @@ pub struct Record {
     /// At most [`MAX_FORMER`]. Most often nobody, and then not written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<Former>,
+    /// What is different in this room; most often nothing, and then not written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descriptor: Option<Box<Descriptor>>,
     /// Counts the writes of one ownership, so that no two have the same bytes: a swap that was given up and is carried out late
     /// must not find what it expected come back.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -138,6 +142,7 @@ impl Record {
             boot: owner.ownership.boot,
             seats: seats.iter().map(|(name, seat)| (name.as_str().to_owned(), *seat)).collect(),
             former: Vec::new(),
+            descriptor: None,
             serial: 0,
             state: None,
             bans: Bans::default(),
@@ -167,6 +172,13 @@ impl Record {
     #[must_use]
     pub fn showing(self, profiles: Profiles) -> Self {
         Self { profiles, ..self }
+    }
+
+    /// The same record, of a room with this descriptor.
+    #[must_use]
+    pub fn described(mut self, descriptor: Option<&Descriptor>) -> Self {
+        self.descriptor = descriptor.filter(|descriptor| !descriptor.is_empty()).cloned().map(Box::new);
+        self
     }
 
     /// The same record, naming those of `former` that had the room last, each process once.

@@ -255,7 +255,6 @@ fn listen(
         trusted_proxies: settings.clients.trusted_proxies.clone(),
         base_path: settings.clients.web_base_path.clone(),
         refusals: figures.refusals(),
-        max_players: settings.limits.max_players,
         max_misses: settings.limits.max_misses,
         tls: figures.tls(),
         limits,

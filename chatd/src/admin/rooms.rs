@@ -205,6 +205,7 @@ mod tests {
                 seq: 3,
                 written: true,
                 quiet_ms: None,
+                descriptor: None,
                 players: Vec::new(),
             }
         }

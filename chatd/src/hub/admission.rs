@@ -6,7 +6,7 @@ use super::request::{Asked, Entry, Waiter, WaiterPurpose};
 use super::session::SessionState;
 use crate::ids::{Reach, RoomIndex, Time};
 use crate::peer_protocol::{After, Delivery};
-use crate::protocol::{ErrorCode, Event, Profile, SeatId};
+use crate::protocol::{ErrorCode, Event, Profile, RoomId, SeatId};
 use crate::room::{Join, Newcomer, ReplayPlan, RoomEvent, Seat, Welcome};
 
 /// A client that asks for a new seat.
@@ -39,6 +39,10 @@ impl Hub {
                 return self.refuse_entry(time, asked, code);
             }
         };
+        if let Some(code) = self.shuts_out(time, index, room, entry) {
+            self.context.counters.joined(Err(code), time.now.saturating_sub(since));
+            return self.refuse_entry(time, asked, code);
+        }
         match entry {
             Entry::Join { name, resumable, key: seat_key, auth } => {
                 let profile = grant.as_ref().and_then(|grant| grant.profile());
@@ -55,11 +59,21 @@ impl Hub {
         }
     }
 
+    /// What a client is told that may not come in, whoever it is: the room has ended, or needs a token and none was shown.
+    fn shuts_out(&self, time: Time, index: RoomIndex, room: RoomId, entry: &Entry) -> Option<ErrorCode> {
+        let hidden = self.is_stranger(room, entry).then(|| self.unknown_to_strangers(entry));
+        if self.has_ended(time, index) {
+            Some(hidden.unwrap_or(ErrorCode::RoomNotFound))
+        } else {
+            hidden.filter(|_| self.hides(index))
+        }
+    }
+
     /// Takes a new seat, and replies once the record has it; or takes the seat again that has the same join key.
     pub(super) fn join(&mut self, time: Time, index: RoomIndex, asked: Asked, joining: Joining) {
         let Joining { who, auth, profile, once, mut counts, since } = joining;
         let entry = Entry::Join { name: who.name, resumable: who.resumable, key: who.key, auth };
-        let (connection, limits) = (self.connection(asked), self.context.settings.seat_limits());
+        let connection = self.connection(asked);
         if self.rooms.get(index).is_some_and(|owned| owned.room.keeps_out(who.name, who.auth, time.wall)) {
             self.context.counters.joined(Err(ErrorCode::Banned), time.now.saturating_sub(since));
             return self.refuse_entry(time, asked, ErrorCode::Banned);
@@ -70,6 +84,7 @@ impl Hub {
             let Some(owned) = self.rooms.get_mut(index) else {
                 return;
             };
+            let limits = self.context.settings.terms(owned.room.descriptor()).seats();
             match owned.room.join(seat, who, connection, limits, time.now) {
                 Join::Taken => {
                     owned.entered();
@@ -146,7 +161,7 @@ impl Hub {
             return;
         };
         let token = resumable.then(|| self.authority.keys.sign(room.id, name, seat));
-        let limits = self.context.settings.seat_limits();
+        let limits = self.context.settings.terms(room.descriptor()).seats();
         let mut bytes = Vec::new();
         let welcome = Welcome { seat, resumed, plan, token: token.as_deref(), limits };
         let replayed = room.encode_welcome(welcome, encoding, asked.id, &mut bytes).unwrap_or_default();
@@ -236,6 +251,7 @@ impl Hub {
 
     /// Refuses a waiter with `code`. A waiter that had a seat has lost it.
     pub(super) fn turn_away(&mut self, time: Time, waiter: &Waiter, code: ErrorCode) {
+        let code = self.code_for(waiter, code);
         match waiter.purpose {
             WaiterPurpose::Enter(_) => {
                 if self.sessions.get(waiter.session).is_some_and(|session| matches!(session.state, SessionState::Busy))

@@ -27,12 +27,16 @@ impl Hub {
     ) -> Option<Settled> {
         let member = &attach.member;
         let by = Connection { session: Some(session), ..self.connection(asked) };
-        let players = self.context.settings.max_players;
         if self.rooms.get(index)?.room.is_forked(member) {
             let timeline = self.context.new_timeline();
             self.rooms.get_mut(index)?.room.fork(timeline);
         }
+        if self.has_ended(time, index) {
+            self.stays_outside(time, index, asked, ErrorCode::RoomNotFound);
+            return None;
+        }
         let owned = self.rooms.get_mut(index)?;
+        let players = self.context.settings.terms(owned.room.descriptor()).max_players();
         let resumed = owned.is_resuming(member.seat);
         match owned.room.attach(member, by, resumed, players) {
             Outcome::Own { taken, processed } => {
@@ -91,7 +95,7 @@ impl Hub {
         attach: &Attach,
         processed: Option<u64>,
     ) {
-        self.rooms.forget_old(time.now, index, self.context.settings.ring);
+        self.rooms.forget_old(time.now, index, &self.context.settings);
         let Some(owned) = self.rooms.get(index) else {
             return;
         };

@@ -7,6 +7,7 @@ use super::interface::Notice;
 use super::ownership::PendingAnswer;
 use super::request::{Asked, Entry};
 use super::session::SessionState;
+use crate::descriptor::Descriptor;
 use crate::ids::{Reach, RoomIndex, SessionId, Time};
 use crate::join_token::{Failure, Grant, RoomAccess, SeatAuth};
 use crate::peer_protocol::{After, Disconnect};
@@ -26,7 +27,6 @@ impl Hub {
         entry: &Entry,
         counts: bool,
     ) -> Result<Option<Arc<Grant>>, ErrorCode> {
-        let needs_token = self.context.settings.access == RoomAccess::Token;
         match entry {
             Entry::Join { name, auth: Some(auth), .. } => {
                 let grant = self.authority.verify(auth, time.wall);
@@ -37,34 +37,43 @@ impl Hub {
                 });
                 self.checked(time, grant, counts).map(Some)
             }
-            Entry::Join { auth: None, .. } if needs_token => Err(ErrorCode::AuthRequired),
             // Where strangers may not learn which rooms there are: a token of a seat that no pod has made gets one answer for all rooms.
-            Entry::Resume { token, .. } if needs_token => self.authority.keys.verify(room, token).map(|_| None),
+            Entry::Resume { token, .. } if self.context.settings.access == RoomAccess::Token => {
+                self.authority.keys.verify(room, token).map(|_| None)
+            }
+            // The room's descriptor may let them in.
             Entry::Join { auth: None, .. } | Entry::Resume { .. } => Ok(None),
         }
     }
 
-    /// Whether a room whose id the server chooses may be made: by CREATE_ROOM, or by the HTTP interface.
-    pub(super) fn check_create(&mut self, time: Time, auth: Option<&str>) -> Result<(), ErrorCode> {
+    /// Whether a room whose id the server chooses may be made, and with which descriptor: by CREATE_ROOM, or by the HTTP interface.
+    pub(super) fn check_create(
+        &mut self,
+        time: Time,
+        auth: Option<&str>,
+    ) -> Result<Option<Box<Descriptor>>, ErrorCode> {
         let Some(auth) = auth else {
             let needs_token = self.context.settings.access == RoomAccess::Token;
-            return if needs_token { Err(ErrorCode::AuthRequired) } else { Ok(()) };
+            return if needs_token { Err(ErrorCode::AuthRequired) } else { Ok(None) };
         };
         let grant = self.authority.verify(auth, time.wall).and_then(|grant| {
-            grant.check_create()?;
-            grant.check_uses()
+            grant.check_create(time.wall)?;
+            grant.check_uses()?;
+            Ok(grant.descriptor().cloned().map(Box::new))
         });
         self.checked(time, grant, true)
     }
 
-    /// Whether a request of the HTTP interface may see who is in a room.
-    pub(super) fn check_look_up(&mut self, time: Time, room: RoomId, auth: Option<&str>) -> Result<(), ErrorCode> {
-        if self.context.settings.access == RoomAccess::Link {
-            return Ok(());
-        }
-        let auth = auth.ok_or(ErrorCode::AuthRequired)?;
+    /// Whether a request of the HTTP interface may see who is in a room. True: only where that needs no token.
+    pub(super) fn check_look_up(&mut self, time: Time, room: RoomId, auth: Option<&str>) -> Result<bool, ErrorCode> {
+        let Some(auth) = auth else {
+            return Ok(true);
+        };
         let grant = self.authority.verify(auth, time.wall).and_then(|grant| grant.check_room(room).map(|()| grant));
-        self.checked(time, grant, true).map(drop)
+        if self.context.settings.access == RoomAccess::Link {
+            return Ok(grant.is_err());
+        }
+        self.checked(time, grant, true).map(|_| false)
     }
 
     /// Counts a check of a join token, and says why it failed.

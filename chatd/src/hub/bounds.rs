@@ -8,6 +8,7 @@ use super::session::{Session, SessionState};
 use super::{Hub, Purpose};
 use crate::peer_protocol::{Frame, MAX_FRAME};
 use crate::protocol::{MAX_LINE, MAX_UNFINISHED_LINE, PodBoot};
+use crate::room::Room;
 
 /// Frames that one connection may send besides its commands: open, attach, close.
 const MANNERS: usize = 8;
@@ -21,8 +22,8 @@ impl Hub {
     /// Checks the invariants of each part and between parts; panics on a violation.
     fn check_invariants(&self) {
         self.sessions.check_invariants();
-        let limits = self.context.settings.seat_limits();
-        self.rooms.iter().for_each(|(_, owned)| owned.room.check_invariants(limits));
+        let limits = |room: &Room| self.context.settings.terms(room.descriptor()).seats();
+        self.rooms.iter().for_each(|(_, owned)| owned.room.check_invariants(limits(&owned.room)));
         self.context.peers.check_invariants();
         self.context.takeover_notices.check_invariants();
         self.context.known_owners.check_invariants();
@@ -111,13 +112,14 @@ fn of_session(session: &Session, limits: HubLimits, bounds: &mut Vec<Bound>) {
 
 /// `clients`: local sessions and remote members of this hub.
 fn of_room(owned: &Owned, settings: &HubSettings, clients: usize, bounds: &mut Vec<Bound>) {
-    let most_players = settings.max_players as usize + crate::join_token::MAX_VIEWERS;
+    let terms = settings.terms(owned.room.descriptor());
+    let most_players = terms.max_players() as usize + crate::join_token::MAX_VIEWERS;
     let comers = clients + most_players;
     bounds.push(("seats", owned.room.seats().len(), most_players));
     bounds.push(("unanswered seats", owned.room.unanswered(), most_players));
     bounds.push(("RESUMEs that wait", owned.pending_resumes().len(), owned.room.seats().len()));
     bounds.push(("bytes of a state", owned.room.state_bytes(), crate::room::MAX_STATE_MEMORY));
-    bounds.push(("bytes of a ring", owned.room.ring().bytes(), settings.ring.most()));
+    bounds.push(("bytes of a ring", owned.room.ring().bytes(), terms.ring().most()));
     bounds.push(("who waits for the room", owned.waiter_count(), 2 * comers));
     bounds.push(("tokens that are being used", owned.claim_count(), comers));
     bounds.push(("answers that wait for a write", owned.answers_waiting(), MANNERS * comers));

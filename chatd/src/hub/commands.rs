@@ -5,6 +5,7 @@ use super::request::{Asked, Entry, Waiter};
 use super::session::SessionState;
 use super::{Effect, Hub};
 use crate::ids::{Reach, RoomIndex, SessionId, SessionRef, Time};
+use crate::join_token::RoomAccess;
 use crate::peer_protocol::Disconnect;
 use crate::protocol::{Command, ErrorCode, Event, OnWrongPod, RoomId, SeatId};
 use crate::room::{Answers, Connection, Refusal, RoomEvent};
@@ -19,7 +20,7 @@ impl Hub {
         }
         match command {
             Command::CreateRoom { auth } => match self.check_create(time, auth.as_deref()) {
-                Ok(()) => self.create(time, asked),
+                Ok(descriptor) => self.create(time, asked, descriptor),
                 Err(code) => self.refuse_entry(time, asked, code),
             },
             Command::Join { room, name, resumable, key, auth, on_wrong_pod, events } => {
@@ -39,6 +40,7 @@ impl Hub {
             | Command::Who
             | Command::Leave
             | Command::Kick { .. }
+            | Command::Lock { .. }
             | Command::Refresh { .. } => {
                 self.refuse(asked, ErrorCode::NotInRoom);
             }
@@ -105,9 +107,11 @@ impl Hub {
         if let Some(session) = self.sessions.get_mut(id) {
             session.relay = relay;
         }
-        let may_create = self.context.settings.open_names || grant.is_some_and(|grant| grant.create.is_some());
+        let settings = &self.context.settings;
+        let is_open = settings.open_names && (settings.access == RoomAccess::Link || grant.is_some());
+        let may_create = is_open || grant.as_ref().is_some_and(|grant| grant.creates(time.wall));
         let creates = may_create && matches!(entry, Entry::Join { .. });
-        self.look_for(time, room, Waiter::entering(id, asked.id, entry, time.now).creating(creates));
+        self.look_for(time, room, Waiter::entering(id, asked.id, entry, time.now).creating(creates, grant));
     }
 
     /// Carries out one command of a member, or reports what is wrong with it.
@@ -141,7 +145,7 @@ impl Hub {
             Ok(Command::StateSet(set)) => self.set_state_in_room(time, index, seat, asked, &set),
             Ok(Command::Who) => {
                 let players = owned.room.players();
-                let max_players = self.context.settings.max_players;
+                let max_players = self.context.settings.terms(owned.room.descriptor()).max_players();
                 self.reply(asked, &Event::Players { players: &players, max_players });
             }
             Ok(Command::Ping) => self.reply(asked, &Event::Pong),
@@ -149,6 +153,7 @@ impl Hub {
             Ok(Command::Leave) => self.leave(time, index, seat, asked, false),
             Ok(Command::Refresh { auth }) => self.refresh(time, index, seat, asked, &auth),
             Ok(Command::Kick { name, ban_s }) => self.kick_in_room(time, index, seat, asked, name, ban_s),
+            Ok(Command::Lock { locked }) => self.lock_room(time, index, seat, asked, locked),
             Ok(Command::Quit) => self.leave(time, index, seat, asked, true),
             Ok(Command::CreateRoom { .. } | Command::Join { .. } | Command::Resume { .. }) => {
                 self.refuse(asked, ErrorCode::AlreadyInRoom);
@@ -182,10 +187,10 @@ impl Hub {
             },
         };
         let answers = self.answers(asked);
-        let limits = self.context.settings.ring;
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
+        let limits = self.context.settings.terms(owned.room.descriptor()).ring();
         let Some(said) = owned.room.say(seat, &text, time.wall, answers, time.now, limits) else {
             return;
         };
@@ -209,10 +214,10 @@ impl Hub {
     /// Announces an event to every member except `except`.
     pub(super) fn announce(&mut self, time: Time, index: RoomIndex, except: Option<SeatId>, event: RoomEvent) {
         self.tell_webhook_of(time, index, &event);
-        let limits = self.context.settings.ring;
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
+        let limits = self.context.settings.terms(owned.room.descriptor()).ring();
         let grown = owned.room.record(event.clone(), time.now, limits);
         let mut profile = None;
         let event = owned.room.to_client(&event, &mut profile);

@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 use super::interface::{Effect, HubSettings, Notice};
 use super::known_owners::KnownOwners;
 use super::peers::{Link, Peers, TakeoverNotice, TakeoverNotices};
+use super::request::Stranger;
 pub use super::timers::Timer;
 use super::timers::Timers;
 use crate::counters::Counters;
@@ -43,6 +44,8 @@ pub enum Purpose {
     Claim(RoomId),
     /// Nobody waits for the answer.
     Forgotten,
+    /// A stranger asks for a room that is here and needs a token: the answer does not matter.
+    Stranger(Stranger),
 }
 
 /// The pod's lease, as last reported to this hub.

@@ -5,50 +5,49 @@ use super::capacity::RoomSlot;
 use super::interface::Effect;
 use super::placement::{self, Outcome, Placed, Reason};
 use super::request::{Asked, Requester};
+use super::rooms::NewRoom;
 use super::session::SessionState;
+use crate::descriptor::Descriptor;
 use crate::directory::{Answer, NoAnswer};
 use crate::ids::{Reach, Time};
 use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, Event, PodBoot, RoomId};
 
 impl Hub {
-    pub(super) fn create(&mut self, time: Time, asked: Asked) {
+    pub(super) fn create(&mut self, time: Time, asked: Asked, descriptor: Option<Box<Descriptor>>) {
         let Reach::Local(id) = asked.by else {
             return;
         };
         if let Some(session) = self.sessions.get_mut(id) {
             session.state = SessionState::Busy;
         }
-        self.create_for(time, Requester::Client(asked));
+        self.create_for(time, Requester::Client(asked), descriptor);
     }
 
-    pub(super) fn create_for_query(&mut self, time: Time, query: u64) {
-        self.create_for(time, Requester::Query(query));
-    }
-
-    pub(super) fn create_for(&mut self, time: Time, requester: Requester) {
+    /// Makes a room for somebody who may, as the requester says; [`Hub::created`] is told what comes of it.
+    pub(super) fn create_for(&mut self, time: Time, requester: Requester, descriptor: Option<Box<Descriptor>>) {
         let slots = &self.context.settings.slots;
         // One that is full asks every pod in turn, not the first alone.
         let is_full = slots.taken() >= slots.most();
         let place = !self.outgoing.is_draining() && !self.placement.is_full() && !is_full;
         if place && placement::is_overloaded(time, &self.context) {
-            return self.create_elsewhere(time, requester, Reason::Overloaded);
+            return self.create_elsewhere(time, requester, descriptor, Reason::Overloaded);
         }
-        match self.create_here(time, requester) {
-            Err(ErrorCode::TooManyRooms) => self.create_elsewhere(time, requester, Reason::Full),
+        match self.may_create(time) {
+            Err(ErrorCode::TooManyRooms) => self.create_elsewhere(time, requester, descriptor, Reason::Full),
             Err(code) => self.created(time, requester, Err(code)),
-            Ok(()) => {}
+            Ok(slot) => self.create_here(time, requester, descriptor, slot),
         }
     }
 
-    fn create_here(&mut self, time: Time, requester: Requester) -> Result<(), ErrorCode> {
-        let slot = self.may_create(time)?;
+    fn create_here(&mut self, time: Time, requester: Requester, descriptor: Option<Box<Descriptor>>, slot: RoomSlot) {
         self.charge_creator(requester);
         match requester {
-            Requester::Named { room, .. } => self.create_named_here(time, room, requester, slot),
-            _ => self.create_room_for(time, requester, slot),
+            Requester::Named { room, .. } => {
+                self.create_named_here(time, NewRoom { room, descriptor }, requester, slot);
+            }
+            _ => self.create_room_for(time, requester, descriptor, slot),
         }
-        Ok(())
     }
 
     fn charge_creator(&mut self, requester: Requester) {
@@ -68,8 +67,14 @@ impl Hub {
     }
 
     /// A room with a new id of this shard; announced once its record is written.
-    pub(super) fn create_room_for(&mut self, time: Time, requester: Requester, slot: RoomSlot) {
-        let room = self.new_room();
+    pub(super) fn create_room_for(
+        &mut self,
+        time: Time,
+        requester: Requester,
+        descriptor: Option<Box<Descriptor>>,
+        slot: RoomSlot,
+    ) {
+        let room = NewRoom { room: self.new_room(), descriptor };
         self.rooms.create(&mut self.context, time, room, requester, slot);
     }
 
@@ -114,11 +119,18 @@ impl Hub {
 
     // ---- at another pod
 
-    fn create_elsewhere(&mut self, time: Time, requester: Requester, reason: Reason) {
+    fn create_elsewhere(
+        &mut self,
+        time: Time,
+        requester: Requester,
+        descriptor: Option<Box<Descriptor>>,
+        reason: Reason,
+    ) {
         if self.placement.is_full() {
             return self.created(time, requester, Err(ErrorCode::TooManyRooms));
         }
         let room = requester.room().unwrap_or_else(|| self.new_room());
+        let room = NewRoom { room, descriptor };
         let placed = self.placement.place(time, &mut self.context, room, requester, reason);
         self.rooms_placed(time, placed);
     }
@@ -144,27 +156,35 @@ impl Hub {
     }
 
     fn rooms_placed(&mut self, time: Time, placed: impl IntoIterator<Item = Placed>) {
-        for Placed { requester, outcome } in placed {
+        for Placed { requester, descriptor, outcome } in placed {
             match outcome {
                 Outcome::Created(room) => {
                     self.charge_creator(requester);
                     self.created(time, requester, Ok(room));
                 }
-                Outcome::Here => {
-                    if let Err(code) = self.create_here(time, requester) {
-                        self.created(time, requester, Err(code));
-                    }
-                }
+                Outcome::Here => match self.may_create(time) {
+                    Ok(slot) => self.create_here(time, requester, descriptor, slot),
+                    Err(code) => self.created(time, requester, Err(code)),
+                },
                 Outcome::Refused(code) => self.created(time, requester, Err(code)),
             }
         }
     }
 
     /// Another pod asks this one to create `room`, because it is full or has many more rooms. It is not passed on.
-    pub(super) fn create_for_pod(&mut self, time: Time, from: PodBoot, room: RoomId) {
+    pub(super) fn create_for_pod(
+        &mut self,
+        time: Time,
+        from: PodBoot,
+        room: RoomId,
+        descriptor: Option<Box<Descriptor>>,
+    ) {
         let slot = if self.is_new(room) { self.may_create(time) } else { Err(ErrorCode::Unavailable) };
         match slot {
-            Ok(slot) => self.rooms.create(&mut self.context, time, room, Requester::Pod { from, room }, slot),
+            Ok(slot) => {
+                let requester = Requester::Pod { from, room };
+                self.rooms.create(&mut self.context, time, NewRoom { room, descriptor }, requester, slot);
+            }
             Err(code) => self.context.peers.send(from, &Frame::Created { room, result: Err(code) }),
         }
     }

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::request::Requester;
 use super::session::{Session, SessionState};
 use super::{Advertised, Carried, Effect, Hub, Purpose, RoomView, Timer};
 use crate::counters::Counters;
+use crate::descriptor::Descriptor;
 use crate::directory::{Answer, NoAnswer};
 use crate::ids::{SessionId, SessionRef, Ticket, Time};
 use crate::join_token::Verifier;
@@ -179,7 +181,7 @@ impl Hub {
     pub fn create_room(&mut self, time: Time, query: u64, auth: Option<&str>) {
         self.begin(time);
         match self.check_create(time, auth) {
-            Ok(()) => self.create_for_query(time, query),
+            Ok(descriptor) => self.create_for(time, Requester::Query(query), descriptor),
             Err(code) => self.context.effects.push(Effect::Created { query, result: Err(code) }),
         }
         self.finish(time);
@@ -196,7 +198,7 @@ impl Hub {
     pub fn look_up(&mut self, time: Time, query: u64, room: RoomId, auth: Option<&str>) {
         self.begin(time);
         match self.check_look_up(time, room, auth) {
-            Ok(()) => self.look_up_for_query(time, query, room),
+            Ok(stranger) => self.look_up_for_query(time, query, room, stranger),
             Err(code) => self.context.effects.push(Effect::LookedUp { query, result: Err(code) }),
         }
         self.finish(time);
@@ -221,6 +223,7 @@ impl Hub {
             Some(Purpose::Incoming(room)) => self.incoming_answered(time, room, ticket, answer),
             Some(Purpose::Placement) => self.pods_listed(time, answer),
             Some(Purpose::Balance) => self.leases_listed(time, answer),
+            Some(Purpose::Stranger(stranger)) => self.looked_in_vain(time, stranger, &answer),
             Some(Purpose::Claim(room)) => self.claim_answered(time, room, ticket, answer),
             None | Some(Purpose::Forgotten) => {}
         }
@@ -388,6 +391,11 @@ impl Hub {
     pub fn seats_of(&self, room: RoomId) -> Vec<(PlayerName, RecordedSeat)> {
         let owned = self.rooms.of(room);
         owned.map(|owned| owned.room.recorded().collect()).unwrap_or_default()
+    }
+
+    /// In what a room that is here differs from the settings; for the simulation's checks.
+    pub fn descriptor_of(&self, room: RoomId) -> Option<&Descriptor> {
+        self.rooms.of(room).and_then(|owned| owned.room.descriptor())
     }
 
     /// The counters since the start of the process.

@@ -40,10 +40,10 @@ impl Hub {
             return self.refuse(asked, code);
         }
         let answers = self.answers(asked);
-        let limits = self.context.settings.ring;
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
+        let limits = self.context.settings.terms(owned.room.descriptor()).ring();
         let Some(from) = owned.room.seat(seat).map(|seat| seat.name) else {
             return;
         };
@@ -84,9 +84,11 @@ impl Hub {
             return self.refuse(asked, code);
         }
         let answers = self.answers(asked);
-        let limits = self.context.settings.ring;
-        let set = self.rooms.get_mut(index).and_then(|it| it.room.set(seat, presence, answers, time.now, limits));
-        let Some((name, grown)) = set else {
+        let Some(owned) = self.rooms.get_mut(index) else {
+            return;
+        };
+        let limits = self.context.settings.terms(owned.room.descriptor()).ring();
+        let Some((name, grown)) = owned.room.set(seat, presence, answers, time.now, limits) else {
             return;
         };
         self.ring_has_grown(grown);

@@ -91,7 +91,9 @@ impl Hub {
         match &session.state {
             SessionState::Outside => true,
             SessionState::Seated { index, .. } => {
-                !session.waits_for_record && self.rooms.get(*index).is_some_and(super::ownership::Owned::ready)
+                let by = Reach::Local(session.id);
+                let owned = self.rooms.get(*index);
+                !session.waits_for_record && owned.is_some_and(|owned| owned.ready() && !owned.holds_back(by))
             }
             SessionState::Relayed(relay) => relay.takes_commands(self.context.settings.limits.commands),
             SessionState::Busy | SessionState::Leaving(_) | SessionState::Closing => false,
@@ -127,6 +129,7 @@ impl Hub {
             Line::Whole(line) => {
                 let in_room = self.sessions.get(id).is_some_and(|session| !session.outside());
                 let by_token = lines::refresh(line).or_else(|| lines::kick(line));
+                let by_token = by_token.or_else(|| lines::lock(line).map(Ok));
                 let by_token = by_token.filter(|_| in_room && self.has_join_token(id));
                 match by_token.or_else(|| lines::parse(line, in_room)) {
                     Some(command) => self.command(time, Asked::here(id, None), command),

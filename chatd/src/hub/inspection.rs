@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Hub;
 use super::ownership::Owned;
+use crate::descriptor::Descriptor;
 use crate::ids::{Reach, Time};
 use crate::protocol::{Epoch, PlayerName, PodBoot, RoomId};
 use crate::room::{Seat, SeatState};
@@ -26,6 +27,9 @@ pub struct InspectedRoom {
     pub written: bool,
     /// Milliseconds since the last message or change of its members that is kept for replay; `None`: nothing is kept.
     pub quiet_ms: Option<u64>,
+    /// In what it differs from the settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub descriptor: Option<Descriptor>,
     /// Its seats, in the order of joining.
     pub players: Vec<InspectedSeat>,
 }
@@ -70,6 +74,7 @@ impl InspectedRoom {
             seq: view.seq,
             written: view.written,
             quiet_ms: room.newest_time().map(|time| now.saturating_sub(time)),
+            descriptor: room.descriptor().cloned(),
             players: room.seats().iter().map(|seat| InspectedSeat::new(seat, now)).collect(),
         }
     }

@@ -183,6 +183,8 @@ pub struct Rules {
     pub tell_state: bool,
     /// The record says who is kept out of the room.
     pub record_bans: bool,
+    /// A takeover keeps the room's descriptor.
+    pub keep_descriptor: bool,
 }
 
 impl Rules {
@@ -198,6 +200,7 @@ impl Rules {
         address_events: true,
         tell_state: true,
         record_bans: true,
+        keep_descriptor: true,
     };
 }
 
@@ -223,8 +226,8 @@ pub enum Effect {
     MakeWay { room: RoomId, shard: usize },
     /// The answer to [`super::Hub::create_room`].
     Created { query: u64, result: Result<RoomId, ErrorCode> },
-    /// The reply to [`super::Hub::look_up`]: the players of the room.
-    LookedUp { query: u64, result: Result<Vec<PlayerName>, ErrorCode> },
+    /// The reply to [`super::Hub::look_up`].
+    LookedUp { query: u64, result: Result<RoomSummary, ErrorCode> },
     /// The directory lacks a confirmed write, or has rolled it back: the pod is not settled.
     DirectoryWentBack,
     /// An event for the application's webhook. Only with [`HubSettings::webhook`].
@@ -262,6 +265,15 @@ pub enum Notice {
     JoinTokenRefused { failure: Failure, unsaid: u64 },
     /// The pod begins, or ends, to move rooms to pods with fewer. `mean`: the rooms of a pod.
     Balance { begins: bool, rooms: u64, mean: u64 },
+}
+
+/// What the HTTP API says of a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomSummary {
+    /// Who is in it, those who are away included.
+    pub players: Vec<PlayerName>,
+    /// Seats that it has.
+    pub max_players: u32,
 }
 
 /// A room as seen from outside the hub; for the simulation's checks.

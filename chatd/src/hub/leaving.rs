@@ -120,10 +120,10 @@ impl Hub {
         how: Disconnect,
         delivered: Option<Delivered>,
     ) {
-        let hold = self.context.settings.seat_hold;
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
+        let hold = self.context.settings.terms(owned.room.descriptor()).seat_hold();
         let sure = owned.ready();
         let delivered = delivered.unwrap_or_else(|| owned.room.delivered_all(how));
         if let Some(dropped) = owned.room.disconnect(seat, how, delivered, sure, hold, time.now) {
@@ -145,10 +145,10 @@ impl Hub {
 
     /// Ends the seats whose hold is over.
     pub(super) fn seats_due(&mut self, time: Time, index: RoomIndex) {
-        let hold = self.context.settings.seat_hold;
         let Some(owned) = self.rooms.get(index).filter(|owned| owned.ready()) else {
             return;
         };
+        let hold = self.context.settings.terms(owned.room.descriptor()).seat_hold();
         for seat in owned.room.due(time.now) {
             let dropped = self.rooms.get_mut(index).and_then(|owned| owned.room.expire(seat, hold, time.now));
             if let Some(dropped) = dropped {

@@ -59,6 +59,7 @@ mod context;
 mod creation;
 mod delivery;
 mod dispatch;
+mod ending;
 mod events;
 mod figures;
 mod input;
@@ -68,6 +69,7 @@ mod kicking;
 mod known_owners;
 mod leaving;
 mod loads;
+mod locking;
 mod migration;
 mod named;
 mod ownership;
@@ -85,6 +87,8 @@ mod session;
 mod sessions;
 mod shrink;
 mod state;
+mod strangers;
+mod terms;
 mod timers;
 mod webhooks;
 use std::collections::HashMap;
@@ -109,7 +113,7 @@ use sessions::Sessions;
 
 pub use capacity::RoomSlots;
 pub use inspection::{InspectedRoom, InspectedSeat};
-pub use interface::{Advertised, BalanceLimits, Effect, HubLimits, HubSettings, Notice, RoomView, Rules};
+pub use interface::{Advertised, BalanceLimits, Effect, HubLimits, HubSettings, Notice, RoomSummary, RoomView, Rules};
 pub use loads::Loads;
 
 /// A session in transit from one thread to another.

@@ -6,6 +6,7 @@
 use super::Hub;
 use super::capacity::RoomSlot;
 use super::request::Requester;
+use super::rooms::NewRoom;
 use crate::ids::Time;
 use crate::protocol::{ErrorCode, RoomId};
 
@@ -17,9 +18,10 @@ impl Hub {
             return;
         }
         let mut waits = None;
-        for by in self.search.makers(room) {
+        for (by, grant) in self.search.makers(room) {
+            let descriptor = grant.as_ref().and_then(|grant| grant.descriptor()).cloned().map(Box::new);
             match self.sessions.get_mut(by).map(|session| session.limits.make_by_name(time.now)) {
-                Some(Ok(())) => return self.create_for(time, Requester::Named { room, by }),
+                Some(Ok(())) => return self.create_for(time, Requester::Named { room, by }, descriptor),
                 Some(Err(wait)) => waits = waits.max(Some(wait)),
                 None => {}
             }
@@ -29,12 +31,13 @@ impl Hub {
     }
 
     /// Makes the room here; its waiters wait for its first write. Where it has come meanwhile, they look for it.
-    pub(super) fn create_named_here(&mut self, time: Time, room: RoomId, requester: Requester, slot: RoomSlot) {
+    pub(super) fn create_named_here(&mut self, time: Time, new: NewRoom, requester: Requester, slot: RoomSlot) {
+        let room = new.room;
         if self.rooms.index_of(room).is_some() || self.incoming.contains(room) {
             return self.search.made(&mut self.context, time, room);
         }
         let waiters = self.search.end(&mut self.context, room, ErrorCode::RoomNotFound);
-        self.rooms.create(&mut self.context, time, room, requester, slot);
+        self.rooms.create(&mut self.context, time, new, requester, slot);
         let Some(index) = self.rooms.index_of(room) else {
             return;
         };

@@ -71,7 +71,7 @@ impl Hub {
     // ---- frames
 
     pub(super) fn frame_came(&mut self, time: Time, from: PodBoot, frame: Frame<'_>) {
-        if self.must_wait(&frame) {
+        if self.must_wait(from, &frame) {
             let index = self.rooms.index_of(frame.room());
             if let Some(owned) = index.and_then(|index| self.rooms.get_mut(index)) {
                 owned.queue_frame(from, frame.into_owned());
@@ -114,7 +114,7 @@ impl Hub {
             Frame::Released { room, relay, owner, processed } => {
                 self.relay_released(time, from, room, relay, &owner, processed);
             }
-            Frame::Create { room } => self.create_for_pod(time, from, room),
+            Frame::Create { room, descriptor } => self.create_for_pod(time, from, room, descriptor),
             Frame::Created { room, result } => self.created_elsewhere(time, from, room, result),
             Frame::MigrateOffer { room, snapshot } => self.migration_offered(time, from, room, snapshot),
             Frame::MigrateAnswer { room, from: basis, taken } => self.offer_answered(time, from, room, basis, taken),
@@ -138,9 +138,17 @@ impl Hub {
         self.context.peers.send(from, &Frame::OwnerChangedAck { room, heard: owner.ownership, higher });
     }
 
-    /// Frames of sessions wait until their room is ready.
-    fn must_wait(&self, frame: &Frame<'_>) -> bool {
-        matches!(frame, Frame::Open { .. } | Frame::Attach { .. } | Frame::Command { .. } | Frame::Closed { .. })
-            && self.rooms.of(frame.room()).is_some_and(|owned| !owned.ready())
+    /// Frames of sessions wait until their room is ready, and has answered what it holds them back for.
+    fn must_wait(&self, from: PodBoot, frame: &Frame<'_>) -> bool {
+        let (Frame::Open { room, relay, .. }
+        | Frame::Attach { room, relay, .. }
+        | Frame::Command { room, relay, .. }
+        | Frame::Closed { room, relay, .. }) = frame
+        else {
+            return false;
+        };
+        let boot = if let Frame::Closed { entry: Some(entry), .. } = frame { *entry } else { from };
+        let session = SessionRef { boot, relay: *relay };
+        self.rooms.of(*room).is_some_and(|owned| !owned.ready() || owned.holds_back(Reach::Remote(session)))
     }
 }

@@ -11,6 +11,8 @@ use rand::seq::IndexedRandom;
 
 use super::context::{Context, Purpose, Timer};
 use super::request::{PATIENCE, Requester};
+use super::rooms::NewRoom;
+use crate::descriptor::Descriptor;
 use crate::directory::{Answer, NoAnswer, Request};
 use crate::ids::Time;
 use crate::lease::Target;
@@ -39,6 +41,8 @@ pub enum Reason {
 #[derive(Debug)]
 pub struct Placed {
     pub requester: Requester,
+    /// In what the room is to differ from the settings.
+    pub descriptor: Option<Box<Descriptor>>,
     pub outcome: Outcome,
 }
 
@@ -77,9 +81,16 @@ pub struct Placement {
 #[derive(Debug)]
 struct Wanted {
     requester: Requester,
+    descriptor: Option<Box<Descriptor>>,
     reason: Reason,
     until: u64,
     asked: Option<Target>,
+}
+
+impl Wanted {
+    fn placed(self, outcome: Outcome) -> Placed {
+        Placed { requester: self.requester, descriptor: self.descriptor, outcome }
+    }
 }
 
 impl Placement {
@@ -103,13 +114,13 @@ impl Placement {
         &mut self,
         time: Time,
         context: &mut Context,
-        room: RoomId,
+        NewRoom { room, descriptor }: NewRoom,
         requester: Requester,
         reason: Reason,
     ) -> Option<Placed> {
         debug_assert!(!self.is_full() && !self.wanted.contains_key(&room), "{room}");
         let until = time.now + if reason == Reason::Full { PATIENCE } else { PATIENCE / 2 };
-        self.wanted.insert(room, Wanted { requester, reason, until, asked: None });
+        self.wanted.insert(room, Wanted { requester, descriptor, reason, until, asked: None });
         context.arm(until, Timer::Placement);
         self.ask_next_pod(time, context, room)
     }
@@ -130,8 +141,9 @@ impl Placement {
         let below = if reason == Reason::Full { u64::MAX } else { context.settings.slots.taken() as u64 };
         while let Some(target) = self.draw(context, below) {
             if context.reach(time, target.boot, &target.peer) {
-                context.peers.send_or_queue(target.boot, &Frame::Create { room });
                 if let Some(wanted) = self.wanted.get_mut(&room) {
+                    let descriptor = wanted.descriptor.clone();
+                    context.peers.send_or_queue(target.boot, &Frame::Create { room, descriptor });
                     wanted.asked = Some(target);
                 }
                 return None;
@@ -193,7 +205,7 @@ impl Placement {
                 let wanted = self.wanted.remove(&room);
                 let is_balance = wanted.as_ref().is_some_and(|wanted| wanted.reason == Reason::Overloaded);
                 context.counters.balance_creations += u64::from(is_balance);
-                let made = wanted.map(|wanted| Placed { requester: wanted.requester, outcome: Outcome::Created(room) });
+                let made = wanted.map(|wanted| wanted.placed(Outcome::Created(room)));
                 made.into_iter().collect()
             }
             Err(_) => self.not_made_by(time, context, from, |asked| asked == room),
@@ -238,7 +250,7 @@ impl Placement {
             Reason::Full => Outcome::Refused(code),
             Reason::Overloaded => Outcome::Here,
         };
-        Some(Placed { requester: wanted.requester, outcome })
+        Some(wanted.placed(outcome))
     }
 
     /// The rooms that no pod has created in time.

@@ -39,10 +39,14 @@ fn pods() -> Answer {
     Answer::Pods(vec![me, lease(PodBoot(4), 0, true), lease(BUSY, 9, false), lease(IDLE, 8, false)])
 }
 
+fn new_room(number: u64) -> NewRoom {
+    NewRoom { room: room(number), descriptor: None }
+}
+
 /// Room 1 has been asked for, and the pods were listed.
 fn placing() -> (Context, Placement) {
     let (mut context, mut placement) = (context(), Placement::default());
-    assert!(placement.place(at(0), &mut context, room(1), Requester::Query(1), Reason::Full).is_none());
+    assert!(placement.place(at(0), &mut context, new_room(1), Requester::Query(1), Reason::Full).is_none());
     placement.check_invariants();
     assert!(matches!(context.effects[..], [Effect::Directory { request: Request::Pods, .. }]));
     context.effects.clear();
@@ -71,7 +75,9 @@ fn the_pod_with_the_fewest_rooms_is_asked_first_and_counts_what_it_was_asked_for
     let (mut context, mut placement) = placing();
     // The list is fresh: the directory is not asked again.
     for number in [2, 3] {
-        assert!(placement.place(at(20), &mut context, room(number), Requester::Query(number), Reason::Full).is_none());
+        assert!(
+            placement.place(at(20), &mut context, new_room(number), Requester::Query(number), Reason::Full).is_none()
+        );
     }
     assert_eq!(dialled(&mut context), [IDLE, BUSY]);
     let made = placement.answered(at(30), &mut context, IDLE, room(1), Ok(()));
@@ -105,7 +111,9 @@ fn what_no_pod_makes_in_time_is_unavailable() {
 fn while_the_directory_is_away_nothing_is_made_elsewhere() {
     let (mut context, mut placement) = (context(), Placement::default());
     for number in [1, 2] {
-        assert!(placement.place(at(0), &mut context, room(number), Requester::Query(number), Reason::Full).is_none());
+        assert!(
+            placement.place(at(0), &mut context, new_room(number), Requester::Query(number), Reason::Full).is_none()
+        );
     }
     assert_eq!(context.effects.len(), 1, "one question serves both");
     let placed = placement.pods_listed(at(10), &mut context, Err(NoAnswer::Refused));
@@ -142,7 +150,7 @@ impl Loaded {
 
     fn place(&mut self, now: u64, number: u64) -> Option<Outcome> {
         let requester = Requester::Query(number);
-        let placed = self.placement.place(at(now), &mut self.context, room(number), requester, Reason::Overloaded);
+        let placed = self.placement.place(at(now), &mut self.context, new_room(number), requester, Reason::Overloaded);
         self.placement.check_invariants();
         placed.map(|placed| placed.outcome)
     }

@@ -1,6 +1,9 @@
 //! Requests of clients that wait: the session, the request, the deadline. Plain data: no I/O.
 
+use std::sync::Arc;
+
 use crate::ids::{Reach, SessionId};
+use crate::join_token::Grant;
 use crate::protocol::{Command, Heard, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, SeatKey};
 
 /// How long an answer waits for the directory (ms).
@@ -122,6 +125,10 @@ pub struct Waiter {
     pub purpose: WaiterPurpose,
     /// The room is made if there is none.
     pub creates: bool,
+    /// By this token, if by one.
+    pub grant: Option<Arc<Grant>>,
+    /// The client shows nothing that lets it into a room that needs a token.
+    pub stranger: bool,
     pub since: u64,
     pub deadline: u64,
 }
@@ -129,12 +136,21 @@ pub struct Waiter {
 impl Waiter {
     pub fn entering(session: SessionId, id: Option<u64>, entry: Entry, now: u64) -> Self {
         let purpose = WaiterPurpose::Enter(entry);
-        Self { session, id, purpose, creates: false, since: now, deadline: now + PATIENCE }
+        Self {
+            session,
+            id,
+            purpose,
+            creates: false,
+            grant: None,
+            stranger: false,
+            since: now,
+            deadline: now + PATIENCE,
+        }
     }
 
-    /// The same waiter; `creates`: the room is made if there is none.
-    pub fn creating(self, creates: bool) -> Self {
-        Self { creates, ..self }
+    /// The same waiter; `creates`: the room is made if there is none. `grant`: as the token says that lets its holder.
+    pub fn creating(self, creates: bool, grant: Option<Arc<Grant>>) -> Self {
+        Self { creates, grant: grant.filter(|_| creates), ..self }
     }
 
     /// The same waiter for a new search.
@@ -144,7 +160,16 @@ impl Waiter {
     }
 
     pub fn attaching(session: SessionId, now: u64, deadline: u64) -> Self {
-        Self { session, id: None, purpose: WaiterPurpose::Attach, creates: false, since: now, deadline }
+        Self {
+            session,
+            id: None,
+            purpose: WaiterPurpose::Attach,
+            creates: false,
+            grant: None,
+            stranger: false,
+            since: now,
+            deadline,
+        }
     }
 
     /// A takeover seems to be under way: it may wait longer.
@@ -155,6 +180,14 @@ impl Waiter {
     pub fn is_entering(&self) -> bool {
         matches!(self.purpose, WaiterPurpose::Enter(_))
     }
+}
+
+/// Whom a room that is here is hidden from.
+#[derive(Debug, Clone)]
+pub enum Stranger {
+    Client(Box<Waiter>),
+    /// The HTTP API's query with this number.
+    Query(u64),
 }
 
 /// A RESUME that waits until the entry pod of the seat's former connection reports what it delivered.

@@ -20,10 +20,10 @@ impl Hub {
         heard: Option<Heard>,
         since: u64,
     ) {
-        let limits = self.context.settings.seat_limits();
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
+        let limits = self.context.settings.terms(owned.room.descriptor()).seats();
         let found = match self.authority.keys.verify(owned.room.id, token) {
             Ok((name, seat)) => {
                 let Resume { reinstated, outcome } = owned.room.resume(name, seat, limits, time.now);
@@ -49,8 +49,11 @@ impl Hub {
 
     /// A session arrives whose seat the former owner may not have marked as answered.
     pub(super) fn reinstate(&mut self, time: Time, index: RoomIndex, name: PlayerName, seat: SeatId) {
-        let limits = self.context.settings.seat_limits();
-        if self.rooms.get_mut(index).is_some_and(|owned| owned.room.reinstate(name, seat, limits, time.now)) {
+        let Some(owned) = self.rooms.get_mut(index) else {
+            return;
+        };
+        let limits = self.context.settings.terms(owned.room.descriptor()).seats();
+        if owned.room.reinstate(name, seat, limits, time.now) {
             self.reinstated(time, index, name, seat);
         }
     }
@@ -162,7 +165,7 @@ impl Hub {
             self.replaced(time, old);
         }
         self.taken_again(time, index, seat, &taken);
-        self.rooms.forget_old(time.now, index, self.context.settings.ring);
+        self.rooms.forget_old(time.now, index, &self.context.settings);
         let Some(owned) = self.rooms.get(index) else {
             return;
         };

@@ -7,19 +7,28 @@ use slab::Slab;
 
 use super::capacity::RoomSlot;
 use super::context::{Context, Purpose};
-use super::interface::Effect;
+use super::interface::{Effect, HubSettings};
 use super::ownership::Owned;
 use super::request::Requester;
+use crate::descriptor::Descriptor;
 use crate::ids::{RoomIndex, Time};
 use crate::protocol::{Epoch, Ownership, RoomId};
 use crate::record::next_epoch;
-use crate::room::{RingLimits, Room};
+use crate::room::Room;
 use crate::shrink::Shrink;
 
 /// The fraction of the ring budget that is freed when the rings exceed it.
 const BUDGET_STEP: usize = 16;
 /// An empty room younger than this does not make way for new ones (ms): its creator is about to enter.
 const YOUNG: u64 = 10_000;
+
+/// A room that is to be made.
+#[derive(Debug)]
+pub struct NewRoom {
+    pub room: RoomId,
+    /// In what it differs from the settings.
+    pub descriptor: Option<Box<Descriptor>>,
+}
 
 /// See the module's documentation. The hub reuses the [`RoomIndex`] of a room that has ended.
 #[derive(Debug, Default)]
@@ -74,10 +83,18 @@ impl Rooms {
     // ---- rooms come and go
 
     /// Creates a room, and sends its first write.
-    pub fn create(&mut self, context: &mut Context, time: Time, room: RoomId, requester: Requester, slot: RoomSlot) {
+    pub fn create(
+        &mut self,
+        context: &mut Context,
+        time: Time,
+        NewRoom { room, descriptor }: NewRoom,
+        requester: Requester,
+        slot: RoomSlot,
+    ) {
         let known = context.known_owners.get(room).map(|owner| owner.ownership.epoch);
         let ownership = Ownership { epoch: next_epoch(self.ended, known, time.wall), boot: context.me.ownership.boot };
-        let room = Room::new(room, &mut context.random);
+        let mut room = Room::new(room, &mut context.random);
+        room.describe(descriptor);
         let index = self.own(context, Owned::created(room, ownership, requester, time.now, slot));
         let action = self.write(context, index);
         debug_assert!(action.is_none(), "a new room's record was there: {action:?}");
@@ -204,8 +221,9 @@ impl Rooms {
     }
 
     /// Drops the events of a room that are past their time.
-    pub fn forget_old(&mut self, now: u64, index: RoomIndex, limits: RingLimits) {
+    pub fn forget_old(&mut self, now: u64, index: RoomIndex, settings: &HubSettings) {
         if let Some(owned) = self.table.get_mut(index.0) {
+            let limits = settings.terms(owned.room.descriptor()).ring();
             let shrunk = owned.room.forget_old(now, limits);
             self.count_ring(shrunk);
         }

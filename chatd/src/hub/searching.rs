@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::Hub;
 use super::capacity::RoomSlot;
-use super::interface::{Effect, Notice};
+use super::interface::{Effect, Notice, RoomSummary};
 use super::ownership::Owned;
-use super::request::{Asked, Waiter};
+use super::request::{Asked, Stranger, Waiter, WaiterPurpose};
 use super::search::{Obstacle, SearchEvent, Takeover};
 use super::session::SessionState;
 use super::webhooks::names;
@@ -21,21 +21,32 @@ use crate::webhook::Occurrence;
 
 impl Hub {
     /// Searches for `room` on behalf of `waiter`.
-    pub(super) fn look_for(&mut self, time: Time, room: RoomId, waiter: Waiter) {
+    pub(super) fn look_for(&mut self, time: Time, room: RoomId, mut waiter: Waiter) {
+        if let WaiterPurpose::Enter(entry) = &waiter.purpose {
+            waiter.stranger = self.is_stranger(room, entry);
+        }
         match self.rooms.index_of(room) {
+            Some(index) if waiter.stranger && self.hides(index) => {
+                self.look_in_vain(room, Stranger::Client(Box::new(waiter)));
+            }
             Some(index) => self.serve_waiter(time, index, &waiter),
             None => self.search.look_for(&mut self.context, time, room, waiter),
         }
     }
 
     /// Looks up the players of `room`, for the HTTP API.
-    pub(super) fn look_up_for_query(&mut self, time: Time, query: u64, room: RoomId) {
+    /// `stranger`: without a token for it.
+    pub(super) fn look_up_for_query(&mut self, time: Time, query: u64, room: RoomId, stranger: bool) {
         if let Some(owned) = self.rooms.of(room) {
-            let players = owned.room.seats().iter().filter(|seat| !is_viewer(seat.auth));
-            let result = Ok(players.map(|seat| seat.name).collect());
-            return self.context.effects.push(Effect::LookedUp { query, result });
+            let terms = self.context.settings.terms(owned.room.descriptor());
+            if stranger && terms.needs_token() {
+                return self.look_in_vain(room, Stranger::Query(query));
+            }
+            let players = owned.room.seats().iter().filter(|seat| !is_viewer(seat.auth)).map(|seat| seat.name);
+            let summary = RoomSummary { players: players.collect(), max_players: terms.max_players() };
+            return self.context.effects.push(Effect::LookedUp { query, result: Ok(summary) });
         }
-        self.search.look_up(&mut self.context, time, query, room);
+        self.search.look_up(&mut self.context, time, query, room, stranger);
     }
 
     /// Remembers the highest owner of a room. If this pod holds the room by a lower ownership, it releases the room.
@@ -128,11 +139,12 @@ impl Hub {
     fn taken_over(&mut self, time: Time, takeover: Takeover) {
         let Takeover { room, ownership, stored, basis, slot, asked, waiters } = takeover;
         let bucket = self.context.settings.seat_limits().rate.full(time.now);
-        let until = time.now + self.context.settings.seat_hold;
-        let held = basis.held_seats(self.context.settings.max_players);
-        let unanswered = basis.unanswered_seats(self.context.settings.max_players);
-        let mut taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.context.random)
-            .with_state(basis.state.as_ref());
+        let terms = self.context.settings.terms(basis.descriptor.as_deref());
+        let (until, most, limits) = (time.now + terms.seat_hold(), terms.max_players(), terms.ring());
+        let (held, unanswered) = (basis.held_seats(most), basis.unanswered_seats(most));
+        let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.context.random);
+        let mut taken = taken.with_state(basis.state.as_ref());
+        taken.describe(basis.descriptor.clone().filter(|_| self.context.settings.rules.keep_descriptor));
         taken.restore_bans(basis.bans.clone());
         taken.restore_profiles(basis.profiles.clone());
         let index = self.rooms.own(&mut self.context, Owned::taken(taken, ownership, stored.clone(), time.now, slot));
@@ -147,7 +159,6 @@ impl Hub {
         let me = self.context.me_as(ownership);
         self.context.notify_former_owners(time, room, &stored, &me);
         for (name, _) in basis.seats() {
-            let limits = self.context.settings.ring;
             let grown = self.rooms.get_mut(index).map(|owned| owned.room.record_takeover(name, time.now, limits));
             self.ring_has_grown(grown.unwrap_or_default());
         }

@@ -37,6 +37,7 @@ fn occurrence(event: &RoomEvent) -> Option<Occurrence> {
         RoomEvent::Message { .. }
         | RoomEvent::Custom { .. }
         | RoomEvent::Set { .. }
+        | RoomEvent::Locked { .. }
         | RoomEvent::Away(_)
         | RoomEvent::Back(_) => None,
     }

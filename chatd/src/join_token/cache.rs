@@ -25,6 +25,11 @@ impl JoinTokens {
         *self = Self { verifier, verified: HashMap::new() };
     }
 
+    /// Whether there are keys.
+    pub fn has_keys(&self) -> bool {
+        self.verifier.is_some()
+    }
+
     /// What `token` grants at `now` (Unix seconds).
     ///
     /// # Errors

@@ -3,13 +3,14 @@
 use super::failure::Failure;
 use super::json::Json;
 use super::{LEEWAY, Once, Role, Subject, TokenId};
+use crate::descriptor::Descriptor;
 use crate::protocol::{PlayerName, Profile, RoomId, text};
 
 /// The most bytes of `sub` and of `jti`.
 const MAX_ID: usize = 128;
 /// The most bytes of `display`.
 const MAX_DISPLAY: usize = 64;
-/// The most bytes of `info`, and of a descriptor in `create`, as JSON without spaces.
+/// The most bytes of `info`, as JSON without spaces.
 const MAX_JSON: usize = 512;
 /// A later time is no date: a whole number that every JSON reader can hold.
 const MAX_TIME: f64 = 9_007_199_254_740_992.0;
@@ -27,8 +28,8 @@ enum Rooms {
 pub enum Create {
     /// A room as the deployment's settings have it.
     Default,
-    /// A room with this descriptor, in JSON.
-    Descriptor(Box<str>),
+    /// A room with this descriptor.
+    Descriptor(Box<Descriptor>),
 }
 
 /// What a verified token is good for. Whether now is its time is another question: see [`Grant::check_time`].
@@ -81,7 +82,7 @@ impl Grant {
             role: optional(payload, "role", |role| Role::from_word(role.text()?))?.unwrap_or_default(),
             display: optional(payload, "display", display)?,
             info: optional(payload, "info", |info| short(info.compact()))?,
-            create: optional(payload, "create", create)?.flatten(),
+            create: payload.get("create").map(create).transpose()?.flatten(),
             once: jti.filter(|_| once),
         })
     }
@@ -111,14 +112,14 @@ impl Grant {
         is_for.then_some(()).ok_or(Failure::Room)
     }
 
-    /// Whether its holder may make a room whose id the server chooses.
+    /// Whether its holder may make a room whose id the server chooses, at `wall` (Unix ms).
     ///
     /// # Errors
     ///
-    /// It does not say `create`, or not for all rooms.
-    pub fn check_create(&self) -> Result<(), Failure> {
+    /// It does not say `create`, or not for all rooms, or for one that has ended by then.
+    pub fn check_create(&self, wall: u64) -> Result<(), Failure> {
         let is_for_all = matches!(&self.rooms, Rooms::Prefix(prefix) if prefix.is_empty());
-        (is_for_all && self.create.is_some()).then_some(()).ok_or(Failure::Create)
+        (is_for_all && self.creates(wall)).then_some(()).ok_or(Failure::Create)
     }
 
     /// Of a token that is good for one JOIN.
@@ -149,6 +150,19 @@ impl Grant {
     pub fn profile(&self) -> Option<Profile> {
         let (display, info) = (self.display.clone(), self.info.clone());
         (display.is_some() || info.is_some()).then_some(Profile { display, info })
+    }
+
+    /// What is to be different in a room that its holder makes.
+    pub fn descriptor(&self) -> Option<&Descriptor> {
+        match &self.create {
+            Some(Create::Descriptor(descriptor)) => Some(descriptor),
+            Some(Create::Default) | None => None,
+        }
+    }
+
+    /// Whether its holder may make a room by entering it at `wall` (Unix ms). One that would have ended already is not made.
+    pub fn creates(&self, wall: u64) -> bool {
+        self.create.is_some() && !self.descriptor().is_some_and(|descriptor| descriptor.has_expired(wall))
     }
 
     /// What goes with the seat that it is used for.
@@ -211,12 +225,14 @@ fn display(claim: &Json) -> Option<Box<str>> {
     (display.len() <= MAX_DISPLAY && !display.contains(char::is_control)).then(|| display.trim().into())
 }
 
-#[allow(clippy::option_option, reason = "a wrong claim is not one that says no")]
-fn create(claim: &Json) -> Option<Option<Create>> {
+fn create(claim: &Json) -> Result<Option<Create>, Failure> {
     match claim {
-        Json::Bool(create) => Some(create.then_some(Create::Default)),
-        Json::Object(_) => short(claim.compact()).map(|descriptor| Some(Create::Descriptor(descriptor))),
-        _ => None,
+        Json::Bool(create) => Ok(create.then_some(Create::Default)),
+        Json::Object(_) => {
+            let descriptor = Descriptor::parse(&claim.compact()).map_err(Failure::Descriptor)?;
+            Ok(Some(Create::Descriptor(Box::new(descriptor))))
+        }
+        _ => Err(Failure::Claim("create")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a join token is refused: for the log and the metric. The client is told less. Pure: no I/O.
 
+use crate::descriptor::DescriptorError;
 use crate::protocol::ErrorCode;
 
 /// The check that failed.
@@ -22,6 +23,8 @@ pub enum Failure {
     Signature,
     #[error("a claim is missing or has a wrong form: {0}")]
     Claim(&'static str),
+    #[error("create holds a wrong descriptor: {0}")]
+    Descriptor(DescriptorError),
     #[error("the iss is not --join-issuer")]
     Issuer,
     #[error("the aud does not hold --join-audience")]
@@ -38,7 +41,7 @@ pub enum Failure {
     Subject,
     #[error("it would make a player of a viewer, or a viewer of a player")]
     Role,
-    #[error("it does not let its holder make a room of any id: create, and room *")]
+    #[error("it does not let its holder make a room of any id: create, and room *, and no expires_at that is over")]
     Create,
     #[error("for one JOIN only (once): used before, or shown for something else")]
     Once,
@@ -78,7 +81,7 @@ impl Failure {
             Failure::Critical => 5,
             Failure::UnknownKey => 6,
             Failure::Signature => 7,
-            Failure::Claim(_) => 8,
+            Failure::Claim(_) | Failure::Descriptor(_) => 8,
             Failure::Issuer => 9,
             Failure::Audience => 10,
             Failure::NotYet => 11,

@@ -22,6 +22,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+pub use crate::descriptor::RoomAccess;
 pub use cache::JoinTokens;
 pub use claims::{Create, Grant};
 pub use failure::Failure;
@@ -37,16 +38,6 @@ pub const MAX_VIEWERS: usize = 64;
 pub const LEEWAY: u64 = 30;
 /// How long before a token's end its holder is told (seconds).
 pub const WARNING: u64 = 60;
-
-/// Who may come into a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RoomAccess {
-    /// Everyone who knows its id.
-    #[default]
-    Link,
-    /// The holder of a join token for it.
-    Token,
-}
 
 /// What the holder of a token may do in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

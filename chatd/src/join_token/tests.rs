@@ -10,6 +10,7 @@ use super::testing::{
     ED25519_PUBLIC, P256_PUBLIC, P384_PUBLIC, RSA_1024_PUBLIC, RSA_PUBLIC, SECRET, keys, signed, signing,
 };
 use super::*;
+use crate::protocol::ErrorCode;
 
 const NOW: u64 = 1_800_000_000;
 const ALL: [Algorithm; 4] = [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256, Algorithm::HS256];
@@ -299,7 +300,6 @@ fn every_claim_has_its_form() {
         ("create", json!(true), true),
         ("create", json!(false), true),
         ("create", json!({"max_players": 8}), true),
-        ("create", json!({"x": "y".repeat(512)}), false),
         ("create", json!("true"), false),
         ("info", json!({"level": 7}), true),
         ("info", long(510), true),
@@ -324,6 +324,19 @@ fn every_claim_has_its_form() {
 }
 
 #[test]
+fn a_wrong_descriptor_is_refused_for_a_reason() {
+    for (create, reason) in [
+        (json!({"max_players": 65}), "max_players must be a whole number from 1 to 64"),
+        (json!({"x": "y"}), "no descriptor has a field x"),
+        (json!({"kind": "y".repeat(512)}), "it is longer than 512 bytes"),
+    ] {
+        let failure = verify(&signed(Algorithm::HS256, &with("create", create.clone()))).unwrap_err();
+        assert_eq!(failure.to_string(), format!("create holds a wrong descriptor: {reason}"), "{create}");
+        assert_eq!((failure.code(), failure.index()), (ErrorCode::AuthInvalid, Failure::Claim("create").index()));
+    }
+}
+
+#[test]
 fn a_grant_says_what_the_claims_say() {
     let mut claims = with("room", json!("game-*"));
     claims["name"] = json!("Alice");
@@ -337,12 +350,14 @@ fn a_grant_says_what_the_claims_say() {
     assert_eq!(grant.check_name("bob".parse().unwrap()), Err(Failure::Name));
     assert_eq!(grant.check_room(room("abc12def")), Err(Failure::Room));
     assert_eq!(grant.display.as_deref(), Some("Alice A."));
-    assert_eq!(grant.create, Some(Create::Descriptor(r#"{"max_players":8}"#.into())));
+    let descriptor = grant.descriptor().unwrap();
+    assert_eq!((descriptor.max_players, descriptor.locked), (Some(8), false));
     assert!(grant.info.as_deref().is_some_and(|info| info.contains(r#""a":[true]"#)));
     assert_eq!(grant.once.as_deref(), Some("t1"));
     assert_eq!(grant.seat(room("abc12def")).role, Role::Viewer);
     let plain = verify(&signed(Algorithm::ES256, &with("room", json!("abc*")))).unwrap();
     assert_eq!((plain.seat(room("abc12def")).role, &plain.once, &plain.create), (Role::Member, &None, &None));
+    assert_eq!(plain.descriptor(), None);
     assert_eq!([room("abc12def"), room("abd12def")].map(|room| plain.check_room(room)), [Ok(()), Err(Failure::Room)]);
 }
 
@@ -351,6 +366,8 @@ fn a_room_of_any_id_is_made_by_a_token_for_all_rooms_that_says_so() {
     for (rooms, create, expected) in [
         ("*", json!(true), Ok(())),
         ("*", json!({"max_players": 8}), Ok(())),
+        ("*", json!({"expires_at": 101}), Ok(())),
+        ("*", json!({"expires_at": 100}), Err(Failure::Create)),
         ("*", json!(false), Err(Failure::Create)),
         ("a*", json!(true), Err(Failure::Create)),
         ("abc12def", json!(true), Err(Failure::Create)),
@@ -358,10 +375,10 @@ fn a_room_of_any_id_is_made_by_a_token_for_all_rooms_that_says_so() {
         let mut claims = with("room", json!(rooms));
         claims["create"] = create;
         let grant = verify(&signed(Algorithm::ES256, &claims)).unwrap();
-        assert_eq!(grant.check_create(), expected, "{claims}");
+        assert_eq!(grant.check_create(100_000), expected, "{claims}");
     }
     assert_eq!(
-        verify(&signed(Algorithm::ES256, &with("room", json!("*")))).unwrap().check_create(),
+        verify(&signed(Algorithm::ES256, &with("room", json!("*")))).unwrap().check_create(0),
         Err(Failure::Create)
     );
 }

@@ -65,11 +65,15 @@ pub enum ErrorCode {
     Kicked,
     /// Nobody in the room has this name.
     PlayerNotFound,
+    /// Nobody new comes into the room.
+    RoomLocked,
+    /// The room has ended.
+    Closed,
 }
 
 impl ErrorCode {
     /// Every code, in the order of the protocol's table.
-    pub const ALL: [ErrorCode; 31] = [
+    pub const ALL: [ErrorCode; 33] = [
         ErrorCode::BadCommand,
         ErrorCode::BadRoom,
         ErrorCode::BadName,
@@ -77,6 +81,7 @@ impl ErrorCode {
         ErrorCode::LineTooLong,
         ErrorCode::RoomNotFound,
         ErrorCode::RoomFull,
+        ErrorCode::RoomLocked,
         ErrorCode::NameTaken,
         ErrorCode::BadToken,
         ErrorCode::AuthRequired,
@@ -101,11 +106,17 @@ impl ErrorCode {
         ErrorCode::Moved,
         ErrorCode::Replaced,
         ErrorCode::Kicked,
+        ErrorCode::Closed,
     ];
 
     /// What may answer a guess at a room, or at a token of either kind: so many of them end a connection.
-    pub const GUESSES: [ErrorCode; 4] =
-        [ErrorCode::RoomNotFound, ErrorCode::BadToken, ErrorCode::AuthInvalid, ErrorCode::Forbidden];
+    pub const GUESSES: [ErrorCode; 5] = [
+        ErrorCode::RoomNotFound,
+        ErrorCode::BadToken,
+        ErrorCode::AuthRequired,
+        ErrorCode::AuthInvalid,
+        ErrorCode::Forbidden,
+    ];
 
     /// The word in both encodings, in metrics and as a WebSocket's close reason.
     pub const fn as_str(self) -> &'static str {
@@ -141,6 +152,8 @@ impl ErrorCode {
             ErrorCode::Moved => "moved",
             ErrorCode::Replaced => "replaced",
             ErrorCode::Kicked => "kicked",
+            ErrorCode::RoomLocked => "room_locked",
+            ErrorCode::Closed => "closed",
         }
     }
 
@@ -180,13 +193,15 @@ impl ErrorCode {
             ErrorCode::Moved => "The room has moved; connect again.",
             ErrorCode::Replaced => "This seat was resumed from another connection.",
             ErrorCode::Kicked => "A moderator has ended your seat.",
+            ErrorCode::RoomLocked => "The room is locked: nobody new comes in now.",
+            ErrorCode::Closed => "The room has ended.",
         }
     }
 }
 
 /// The WebSocket close code that goes with `BYE <code>`; `None` is `BYE quit`.
 ///
-/// 1000 to 1013 are registered with IANA ("WebSocket Close Code Number Registry"), 4001 to 4003 are private to this protocol.
+/// 1000 to 1013 are registered with IANA ("WebSocket Close Code Number Registry"), 4001 to 4004 are private to this protocol.
 pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
     let Some(code) = bye else {
         return 1000;
@@ -199,6 +214,7 @@ pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
         | ErrorCode::BadText
         | ErrorCode::RoomNotFound
         | ErrorCode::RoomFull
+        | ErrorCode::RoomLocked
         | ErrorCode::NameTaken
         | ErrorCode::BadToken
         | ErrorCode::AuthRequired
@@ -228,6 +244,8 @@ pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
         ErrorCode::AuthExpired => 4002,
         // Do not come back by yourself: the seat has ended.
         ErrorCode::Kicked => 4003,
+        // There is nothing to come back to.
+        ErrorCode::Closed => 4004,
     }
 }
 
@@ -250,7 +268,7 @@ mod tests {
             assert!(code.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
             assert!(code.sentence().ends_with('.') && code.sentence().is_ascii(), "{code}");
         }
-        assert_eq!(seen.len(), 62);
+        assert_eq!(seen.len(), 2 * ErrorCode::ALL.len());
     }
 
     #[test]
@@ -271,6 +289,8 @@ mod tests {
             (Some(ErrorCode::Forbidden), 1008),
             (Some(ErrorCode::AuthExpired), 4002),
             (Some(ErrorCode::Kicked), 4003),
+            (Some(ErrorCode::RoomLocked), 1008),
+            (Some(ErrorCode::Closed), 4004),
         ] {
             assert_eq!(close_code(code), expected, "{code:?}");
         }

@@ -76,6 +76,8 @@ pub struct Joined<'a> {
     pub players: &'a [PlayerView],
     /// Seats that the room has at most.
     pub max_players: u32,
+    /// Nobody new comes in.
+    pub locked: bool,
     /// Within it seq counts messages.
     pub timeline: Timeline,
     /// The seq of the room's last message before this.
@@ -139,6 +141,8 @@ pub enum Event<'a> {
     Refreshed { seconds: u64 },
     /// The answer to KICK: the record has it.
     Kicked { name: PlayerName },
+    /// A moderator has locked the room, or unlocked it.
+    Locked { by: PlayerName, locked: bool },
     /// The answer to PING.
     Pong,
     /// Lines that start with `# `; in JSON an empty `help`.

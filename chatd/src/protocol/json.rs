@@ -176,6 +176,8 @@ impl<'a> Fields<'a> {
                 Ok(Command::Kick { name, ban_s: self.ban()? })
             }
             "create_room" => Ok(Command::CreateRoom { auth: self.auth()? }),
+            "lock" => Ok(Command::Lock { locked: true }),
+            "unlock" => Ok(Command::Lock { locked: false }),
             "who" => Ok(Command::Who),
             "leave" => Ok(Command::Leave),
             "ping" => Ok(Command::Ping),

@@ -107,6 +107,15 @@ pub fn refresh(line: &[u8]) -> Option<Result<Command<'_>, ErrorCode>> {
     })
 }
 
+/// What the line of such a member says, if it is LOCK or UNLOCK.
+pub fn lock(line: &[u8]) -> Option<Command<'static>> {
+    match line.trim_ascii_end() {
+        b"LOCK" => Some(Command::Lock { locked: true }),
+        b"UNLOCK" => Some(Command::Lock { locked: false }),
+        _ => None,
+    }
+}
+
 fn parse_in_room(line: &[u8]) -> Result<Command<'_>, ErrorCode> {
     if let Some(text) = after_word(line, b"SAY") {
         say(text)
@@ -125,7 +134,7 @@ fn parse_outside(line: &[u8]) -> Result<Command<'_>, ErrorCode> {
     let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
     let (word, rest) = line.split_at(end);
     match word {
-        b"SAY" | b"REFRESH" | b"KICK" => Err(ErrorCode::NotInRoom),
+        b"SAY" | b"REFRESH" | b"KICK" | b"LOCK" | b"UNLOCK" => Err(ErrorCode::NotInRoom),
         b"JOIN" => join(rest),
         b"RESUME" => resume(rest),
         b"CREATE_ROOM" => create_room(rest),
@@ -238,6 +247,7 @@ const HELP: &str = "\
 # JOIN ... KEY=<key>           finds your seat again when you say the same JOIN once more: 22 to 64 random characters
 # JOIN ... EVENTS              lets you hear applications too: EVENT <name> <kind> <json>
 # JOIN ... AUTH=<token>        shows a join token, where the room needs one; REFRESH <token> shows a later one
+# LOCK, UNLOCK                 for moderators: nobody new comes in, or somebody may again
 # JOIN ... RELAY or REDIRECT   says what to do where another pod has the room
 # RESUME <room> <token>        takes your seat again
 # SAY <text>                   says it to everyone in the room; there any other line is said too
@@ -307,6 +317,7 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
         Event::Expiring { seconds } => number(out, b"EXPIRING ", seconds),
         Event::Refreshed { seconds } => number(out, b"REFRESHED ", seconds),
         Event::Kicked { name } => line(out, &["KICKED", name.as_str()]),
+        Event::Locked { by, locked } => line(out, &[if locked { "LOCKED" } else { "UNLOCKED" }, by.as_str()]),
         Event::Pong => line(out, &["PONG"]),
         Event::Help => out.extend_from_slice(HELP.as_bytes()),
         Event::Error { code, .. } => line(out, &["ERR", code.as_str(), code.sentence()]),

@@ -162,6 +162,8 @@ pub enum Command<'a> {
     StateSet(Box<StateSet<'a>>),
     /// By a moderator: ends a player's seat, and keeps the player out for `ban_s` seconds, 1 to [`MAX_BAN`].
     Kick { name: PlayerName, ban_s: Option<u32> },
+    /// A moderator lets nobody new in from now on, or lets them in again.
+    Lock { locked: bool },
 }
 
 /// The last message that a client has of a timeline.
@@ -221,6 +223,7 @@ impl Command<'_> {
             }
             Command::Refresh { auth } => Command::Refresh { auth: Cow::Owned(auth.into_owned()) },
             Command::Kick { name, ban_s } => Command::Kick { name, ban_s },
+            Command::Lock { locked } => Command::Lock { locked },
             Command::Who => Command::Who,
             Command::Ping => Command::Ping,
             Command::Help => Command::Help,

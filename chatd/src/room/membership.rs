@@ -38,6 +38,9 @@ impl Room {
             (own.resumable, own.auth) = (resumable, auth);
             return Join::Own { seat: own.id, rewrite: (own.hold(), own.auth) != before };
         }
+        if self.locks_out(&who) {
+            return Join::Refused(ErrorCode::RoomLocked);
+        }
         if let Err(code) = self.admits(name, auth, limits.players) {
             return Join::Refused(code);
         }
@@ -145,6 +148,7 @@ impl Room {
             // Another connection had taken it and left, or its hold was over: the others have been told. A client that is there yet may
             // join again; one that is gone must not stand in the room once more.
             Ok(()) if same || self.inherited.contains(&member.seat) => Attach::Ended,
+            Ok(()) if self.is_locked() => Attach::Refused(ErrorCode::RoomLocked),
             Ok(()) => Attach::Stranger,
         }
     }

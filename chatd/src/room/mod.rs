@@ -1,6 +1,7 @@
 //! A room: its seats, its message count and its ring. Pure: no I/O.
 
 mod bucket;
+mod described;
 mod holders;
 mod kicking;
 mod membership;
@@ -26,6 +27,7 @@ pub use state::{MAX_STATE_MEMORY, State, StateChanged, StateRefusal};
 use rand::{Rng, RngExt};
 
 use crate::bans::Bans;
+use crate::descriptor::Descriptor;
 use crate::ids::{Reach, SessionRef};
 use crate::join_token::{MAX_VIEWERS, SeatAuth, is_viewer};
 use crate::profile::Profiles;
@@ -165,6 +167,8 @@ pub struct Room {
     unanswered: Vec<(PlayerName, RecordedSeat)>,
     /// Until when one of these can be restored (ms).
     unanswered_until: u64,
+    /// In what it differs from the settings; none says nothing.
+    descriptor: Option<Box<Descriptor>>,
     ring: Ring,
     /// The number of this timeline's last event for the webhook; 0: none yet.
     webhook_number: u64,
@@ -191,6 +195,7 @@ impl Room {
             inherited: Vec::new(),
             unanswered: Vec::new(),
             unanswered_until: 0,
+            descriptor: None,
             ring: Ring::default(),
             webhook_number: 0,
             state: None,

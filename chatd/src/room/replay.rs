@@ -207,6 +207,7 @@ impl Room {
                 name,
                 players,
                 max_players: limits.players,
+                locked: self.is_locked(),
                 timeline: self.timeline,
                 seq: self.seq,
                 resumed,

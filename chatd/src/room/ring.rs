@@ -99,6 +99,15 @@ pub enum RoomEvent {
         /// The command that it answers for its sender.
         answers: Option<Answers>,
     },
+    /// A moderator has locked the room, or unlocked it.
+    Locked {
+        /// The moderator's name.
+        by: PlayerName,
+        /// Nobody new comes in from now on.
+        locked: bool,
+        /// The command that it answers for its sender.
+        answers: Option<Answers>,
+    },
 }
 
 impl RoomEvent {
@@ -110,9 +119,10 @@ impl RoomEvent {
     /// The command that it answers for its sender.
     pub fn answers(&self) -> Option<Answers> {
         match self {
-            RoomEvent::Message { answers, .. } | RoomEvent::Custom { answers, .. } | RoomEvent::Set { answers, .. } => {
-                *answers
-            }
+            RoomEvent::Message { answers, .. }
+            | RoomEvent::Custom { answers, .. }
+            | RoomEvent::Locked { answers, .. }
+            | RoomEvent::Set { answers, .. } => *answers,
             _ => None,
         }
     }
@@ -128,7 +138,9 @@ impl RoomEvent {
     /// Whether it announces that `name` has entered, left or returned.
     pub fn is_about(&self, name: PlayerName) -> bool {
         match self {
-            RoomEvent::Message { .. } | RoomEvent::Custom { .. } | RoomEvent::Set { .. } => false,
+            RoomEvent::Message { .. } | RoomEvent::Custom { .. } | RoomEvent::Locked { .. } | RoomEvent::Set { .. } => {
+                false
+            }
             RoomEvent::Entered(who) | RoomEvent::Exited(who, _) | RoomEvent::Away(who) | RoomEvent::Back(who) => {
                 *who == name
             }
@@ -151,6 +163,7 @@ impl RoomEvent {
                 to: None,
                 reached: None,
             }),
+            RoomEvent::Locked { by, locked, .. } => Event::Locked { by: *by, locked: *locked },
             RoomEvent::Set { name, presence, .. } => Event::Player { name: *name, presence: presence.as_deref() },
             RoomEvent::Entered(name) => Event::Entered { name: *name, profile: None },
             RoomEvent::Exited(name, reason) => Event::Exited { name: *name, reason: *reason },

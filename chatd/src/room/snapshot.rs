@@ -4,13 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bucket, Delivered, Ring, RingItem, RingLimits, Room, Seat, SeatState, State, Strikes, VOLATILE};
 use crate::bans::Bans;
+use crate::descriptor::{self, Descriptor};
 use crate::ids::SessionRef;
 use crate::join_token::{MAX_VIEWERS, Places, SeatAuth, is_viewer};
 use crate::profile::Profiles;
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::MAX_EPOCH;
 
-/// The part of the ring in a snapshot, in bytes as the ring counts them: a snapshot is one frame, whatever the ring's limit is.
+/// The part of the ring in a snapshot, in bytes as a frame has them: a snapshot is one frame, whatever the ring's limit is.
 const MOST_RING: usize = crate::peer_protocol::MAX_FRAME / 2;
 
 /// A seat in a snapshot. Times are milliseconds from now, since the pods' clocks may differ.
@@ -58,6 +59,9 @@ pub struct Snapshot {
     pub position: u64,
     /// The number of the last event for the webhook.
     pub webhook_number: u64,
+    /// In what the room differs from the settings.
+    #[serde(with = "descriptor::as_json")]
+    pub descriptor: Option<Box<Descriptor>>,
     /// The seats.
     pub seats: Vec<SeatSnapshot>,
     /// With `time` as an age in milliseconds.
@@ -121,6 +125,7 @@ impl Room {
             seq: self.seq,
             position: self.position,
             webhook_number: self.webhook_number,
+            descriptor: self.descriptor.clone(),
             seats: seats
                 .map(|seat| SeatSnapshot {
                     name: seat.name,
@@ -186,6 +191,7 @@ impl Room {
             inherited: Vec::new(),
             unanswered: Vec::new(),
             unanswered_until: 0,
+            descriptor: snapshot.descriptor.clone(),
             ring,
             webhook_number: snapshot.webhook_number,
             state: snapshot.state.clone(),
@@ -203,6 +209,23 @@ mod tests {
     use super::*;
     use crate::protocol::PodBoot;
     use crate::room::RoomEvent;
+
+    #[test]
+    fn the_largest_ring_of_the_shortest_messages_fits_into_one_frame() {
+        let limits = RingLimits { messages: 10_000, bytes: 4 << 20, age: u64::MAX };
+        let mut room = Room::new("abcdefgh".parse().unwrap(), &mut rand::rng());
+        let name: PlayerName = "花".repeat(20).parse().unwrap();
+        let holder = SessionRef { boot: PodBoot(u64::MAX), relay: crate::ids::RelayId(u64::MAX) };
+        let answers = Some(crate::room::Answers { session: holder, number: u64::MAX, id: Some(1 << 53) });
+        for position in MAX_EPOCH - 10_000..MAX_EPOCH {
+            let event = RoomEvent::Message { from: name, text: "x".into(), seq: position, at: MAX_EPOCH, answers };
+            room.ring.push(RingItem { position, event, time: position }, limits);
+        }
+        let snapshot = room.snapshot(Ownership { epoch: 1, boot: PodBoot(1) }, b"", u64::MAX);
+        let mut bytes = Vec::new();
+        crate::peer_protocol::Frame::MigrateOffer { room: room.id, snapshot }.encode(&mut bytes);
+        assert!(bytes.len() < MOST_RING + 1_000, "{}", bytes.len());
+    }
 
     #[test]
     fn a_message_keeps_its_age_on_a_pod_with_another_clock() {

@@ -13,13 +13,13 @@ use super::connection::Connection;
 use crate::connection_limit::Permit;
 use crate::counters::{Counters, Gauges};
 use crate::directory::{Answer, NoAnswer};
-use crate::hub::{Advertised, Carried, InspectedRoom};
+use crate::hub::{Advertised, Carried, InspectedRoom, RoomSummary};
 use crate::ids::Ticket;
 use crate::join_token::Verifier;
 use crate::lease::{LeaseView, Target};
 use crate::peer::links::LinkId;
 use crate::protocol::token::Keyring;
-use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
+use crate::protocol::{ErrorCode, PodBoot, RoomId};
 use crate::tls::transport::Transport;
 
 /// A client's socket, as it goes from thread to thread: not registered with any runtime.
@@ -45,7 +45,7 @@ pub enum ShardMessage {
     /// See [`crate::hub::Effect::MakeWay`].
     MakeWay { room: RoomId },
     /// The HTTP API asks for a room's players.
-    LookUp { room: RoomId, auth: Option<String>, reply: oneshot::Sender<Result<Vec<PlayerName>, ErrorCode>> },
+    LookUp { room: RoomId, auth: Option<String>, reply: oneshot::Sender<Result<RoomSummary, ErrorCode>> },
     /// The admin port asks for rooms ([`crate::hub::Hub::inspect_rooms`]).
     InspectRooms { after: Option<RoomId>, most: usize, reply: oneshot::Sender<Vec<InspectedRoom>> },
     /// The admin port asks for a room ([`crate::hub::Hub::inspect`]).

@@ -33,14 +33,14 @@ use tokio::sync::oneshot;
 
 use crate::budget::Budget;
 use crate::heap;
-use crate::hub::{Advertised, Effect, Hub, HubSettings};
+use crate::hub::{Advertised, Effect, Hub, HubSettings, RoomSummary};
 use crate::ids::{SessionId, Time};
 use crate::join_token::Verifier;
 use crate::limits::SharedLimits;
 use crate::peer::links::LinkId;
 use crate::pod::message::PodMessage;
 use crate::protocol::token::Keyring;
-use crate::protocol::{ErrorCode, PlayerName, PodBoot, RoomId};
+use crate::protocol::{ErrorCode, PodBoot, RoomId};
 use crate::record::Owner;
 use crate::shard::message::ShardMessage;
 use crate::shrink::{SHRINK_EVERY, Shrink, shrink_places};
@@ -119,7 +119,7 @@ impl std::task::Wake for MailWaker {
 #[derive(Debug)]
 enum Query {
     Create(oneshot::Sender<Result<RoomId, ErrorCode>>),
-    LookUp(oneshot::Sender<Result<Vec<PlayerName>, ErrorCode>>),
+    LookUp(oneshot::Sender<Result<RoomSummary, ErrorCode>>),
 }
 
 #[derive(Debug)]

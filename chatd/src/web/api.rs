@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::Web;
 use super::client::Client;
 use super::failure::Failure;
+use crate::hub::RoomSummary;
 use crate::protocol::{ErrorCode, PlayerName, RoomId};
 use crate::settings::BasePath;
 use crate::shard;
@@ -71,18 +72,19 @@ impl Web {
         let shard = self.shards.get(room.shard(self.shards.len())).ok_or(Failure::from(ErrorCode::ShuttingDown))?;
         let address = self.address(client, parts);
         self.check_limit(address)?;
-        let (reply, players) = oneshot::channel();
+        let (reply, summary) = oneshot::channel();
         let mut charge = Charge { web: self, address, is_due: true };
-        let players = ask(shard, ShardMessage::LookUp { room, auth: bearer(&parts.headers), reply }, players).await;
-        charge.is_due = players.as_ref().is_err_and(is_guess);
+        let summary = ask(shard, ShardMessage::LookUp { room, auth: bearer(&parts.headers), reply }, summary).await;
+        charge.is_due = summary.as_ref().is_err_and(is_guess);
         if charge.is_due {
             client.misses.fetch_add(1, Ordering::Relaxed);
             if self.has_missed_too_often(client) {
                 return Err(ErrorCode::RateLimited.into());
             }
         }
-        let names: Vec<_> = players?.iter().map(PlayerName::to_string).collect();
-        let about = json!({"room": room, "players": names.len(), "max_players": self.max_players, "names": names});
+        let RoomSummary { players, max_players } = summary?;
+        let names: Vec<_> = players.iter().map(PlayerName::to_string).collect();
+        let about = json!({"room": room, "players": names.len(), "max_players": max_players, "names": names});
         Ok(Json(about).into_response())
     }
 

@@ -60,8 +60,6 @@ pub struct WebOptions {
     pub base_path: BasePath,
     /// Counts whom the gate does not let in.
     pub refusals: Refusals,
-    /// Part of the answer about a room.
-    pub max_players: u32,
     /// Wrong rooms on one connection before it is closed.
     pub max_misses: u32,
     /// `None`: plaintext alone; else TLS alone.
@@ -104,7 +102,6 @@ struct Web {
     trusted_proxies: Vec<Cidr>,
     pages: Pages,
     refusals: Refusals,
-    max_players: u32,
     max_misses: u32,
     shards: Vec<UnboundedSender<ShardMessage>>,
     turn: AtomicUsize,
@@ -129,7 +126,6 @@ pub async fn serve(
         trusted_proxies: options.trusted_proxies,
         pages: Pages::new(options.base_path),
         refusals: options.refusals,
-        max_players: options.max_players,
         max_misses: options.max_misses,
         shards,
         turn: AtomicUsize::new(0),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crashes;
+mod descriptors;
 mod drains;
 mod events;
 mod figures;

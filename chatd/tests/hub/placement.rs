@@ -98,7 +98,7 @@ fn a_room_is_passed_on_once() {
     assert_eq!(rooms(&world)[1], 60);
     let before = world.pods[1].counters().balance_creations;
     let time = world.time();
-    let frame = chatd::peer_protocol::Frame::Create { room: "aaaaaaaa".parse().unwrap() };
+    let frame = chatd::peer_protocol::Frame::Create { room: "aaaaaaaa".parse().unwrap(), descriptor: None };
     world.pods[1].frame(time, crate::world::boot(0), frame);
     world.run();
     assert!(world.pods[1].rooms().any(|view| view.room.to_string() == "aaaaaaaa"));

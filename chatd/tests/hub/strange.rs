@@ -46,6 +46,7 @@ fn offer(world: &mut World, seats: Vec<SeatSnapshot>) -> Record {
         forked_from: None,
         seq: 0,
         position: 0,
+        descriptor: None,
         seats,
         ring,
         webhook_number: 0,

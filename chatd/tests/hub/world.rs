@@ -219,7 +219,7 @@ impl World {
                     self.pods[pod].peer_unreachable(time, wanted, self.alive[other]);
                 }
             }
-            Effect::LookedUp { result, .. } => self.looked_up.push(result.map(|names| names.len() as u32)),
+            Effect::LookedUp { result, .. } => self.looked_up.push(result.map(|summary| summary.players.len() as u32)),
             Effect::Created { result, .. } => self.made.push(result),
             Effect::Webhook(event) => self.webhook.push((pod, *event)),
             other => println!("{} {pod}: {other:?}", self.now),

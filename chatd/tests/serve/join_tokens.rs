@@ -80,3 +80,39 @@ fn the_example_of_a_backend_lets_its_people_in() {
     let mut lines = Lines::connect(pod.tcp);
     assert_eq!(lines.ask(&format!("JOIN match-42 ana AUTH={}", token.trim())), "JOINED match-42 ana ana");
 }
+
+#[test]
+fn a_room_of_its_own_kind_has_its_own_places_and_is_hidden_from_strangers() {
+    let keys = KeySet::from_files([("k".to_owned(), "09".repeat(32))]).unwrap();
+    let join_keys = Some(Arc::new(Verifier::new(keys, None, None)));
+    let pod = Pod::start(Options { join_keys, ..Options::default() });
+    let create = json!({"max_players": 9, "access": "token"});
+    let host = sign(&json!({"sub": "host", "room": "*", "create": create, "exp": 9_999_999_999_u64}));
+    let made = http(pod.web, "POST", "/api/rooms", &[&format!("Authorization: Bearer {host}")]);
+    let made: Value = serde_json::from_str(&made.body).unwrap();
+    let room = made["room"].as_str().unwrap().to_owned();
+    let look_up = |room: &str, auth: Option<&str>| {
+        let header = auth.map(|auth| format!("Authorization: Bearer {auth}"));
+        let headers: Vec<&str> = header.iter().map(String::as_str).collect();
+        let answer = http(pod.web, "GET", &format!("/api/rooms/{room}"), &headers);
+        (answer.status, answer.body.replace(room, ""))
+    };
+    assert_eq!(look_up(&room, None), look_up("zzzzzzz2", None));
+    assert_eq!(look_up(&room, None).0, 404);
+    let good = signed(&room, 9_999_999_999);
+    let (status, body) = look_up(&room, Some(&good));
+    let about: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &about["max_players"]), (200, &json!(9)));
+    let mut stranger = Lines::connect(pod.tcp);
+    let [there, nowhere] = [room.as_str(), "zzzzzzz2"].map(|room| stranger.ask(&format!("JOIN {room} eve")));
+    assert!(there.starts_with("ERR auth_required ") && there == nowhere, "{there} {nowhere}");
+    let mut alice = Lines::connect(pod.tcp);
+    let claims = json!({"sub": "user-1", "room": room, "role": "moderator", "exp": 9_999_999_999_u64});
+    assert!(alice.ask(&format!("JOIN {room} alice AUTH={}", sign(&claims))).starts_with("JOINED "));
+    assert_eq!(alice.ask("LOCK"), "LOCKED alice");
+    let claims = json!({"sub": "user-2", "room": room, "exp": 9_999_999_999_u64});
+    let mut bob = Lines::connect(pod.tcp);
+    assert!(bob.ask(&format!("JOIN {room} bob AUTH={}", sign(&claims))).starts_with("ERR room_locked "));
+    assert_eq!(alice.ask("UNLOCK"), "UNLOCKED alice");
+    assert!(bob.ask(&format!("JOIN {room} bob AUTH={}", sign(&claims))).starts_with("JOINED "));
+}

@@ -227,7 +227,6 @@ async fn serve(
         trusted_proxies: options.trusted_proxies,
         base_path: options.base_path,
         refusals,
-        max_players: options.hub.max_players,
         max_misses: options.hub.max_misses,
         tls,
         limits,

@@ -29,6 +29,7 @@ impl World {
         self.expected.closed.append(&mut self.store.closed);
         self.expected.unanswered.append(&mut self.store.unanswered);
         self.check_settled(number);
+        self.check_descriptors(number);
         let spoke = self.check_memory(number);
         self.check_moves(number);
         self.check_webhook(number);
@@ -277,6 +278,10 @@ impl World {
             let mut recorded: Vec<_> = record.seats().map(show_seat).collect();
             seats.sort_unstable();
             recorded.sort_unstable();
+            let described = self.pods[pod].hubs.iter().find_map(|hub| hub.descriptor_of(*room));
+            if record.descriptor.as_deref() != described {
+                return Some(format!("the record of {room} has {:?}, and pod {pod} {described:?}", record.descriptor));
+            }
             if record.ownership() != view.ownership || recorded != seats {
                 return Some(format!(
                     "the record of {room}, {record:?}, is not what pod {pod} has: {view:?}, {seats:?}"

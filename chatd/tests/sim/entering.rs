@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::client::{Aim, Client, Seat, What};
+use crate::descriptors;
 use crate::expectations::Expectations;
 use crate::history::History;
 use crate::links::{Micros, Net};
@@ -60,7 +61,7 @@ impl Client {
         }
         if expected.rooms.is_empty() || !expected.calm && expected.rooms.len() < 6 && self.rng.chance(4) {
             if !expected.open_names || self.habits.rng.chance(50) {
-                return self.command(net, What::Create, "CREATE_ROOM", &json!({"type": "create_room"}));
+                return self.create(net, expected);
             }
             let room = self.habits.rng.pick(&ROOMS).to_owned();
             if !expected.rooms.contains(&room) {
@@ -78,6 +79,15 @@ impl Client {
         } else {
             self.join(net, expected, What::Join, &room, name);
         }
+    }
+
+    fn create(&mut self, net: &mut Net, expected: &Expectations) {
+        if !expected.describes || self.habits.rng.chance(30) {
+            return self.command(net, What::Create, "CREATE_ROOM", &json!({"type": "create_room"}));
+        }
+        let auth = descriptors::token(self.number, self.last_id);
+        let json = json!({"type": "create_room", "auth": auth});
+        self.command(net, What::Create, &format!("CREATE_ROOM AUTH={auth}"), &json);
     }
 
     /// The key that it shows with JOIN.

@@ -74,6 +74,8 @@ pub struct Expectations {
     pub rooms: Vec<String>,
     /// JOIN makes a room that does not exist.
     pub open_names: bool,
+    /// Some rooms are made with a join token, and have a descriptor.
+    pub describes: bool,
     /// The pods that the balancer sends clients to.
     pub entries: Vec<usize>,
     /// Clients do nothing of their own accord any more.

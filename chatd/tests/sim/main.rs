@@ -12,6 +12,7 @@ mod check;
 mod client;
 mod cuts;
 mod deaths;
+mod descriptors;
 mod ending;
 mod entering;
 mod expectations;
@@ -271,7 +272,7 @@ fn the_same_seed_runs_the_same() {
 fn every_broken_rule_is_noticed() {
     type Break = fn(&mut Rules);
     // By which check, where another one would be first; and from which seed on, where the first ones notice nothing for minutes.
-    let broken: [(&str, Break, Option<&'static str>, u64); 12] = [
+    let broken: [(&str, Break, Option<&'static str>, u64); 13] = [
         ("release_to_higher", |rules| rules.release_to_higher = false, None, 0),
         ("release_to_higher", |rules| rules.release_to_higher = false, Some("I3 heard"), 0),
         ("check_lease", |rules| rules.check_lease = false, None, 0),
@@ -284,6 +285,7 @@ fn every_broken_rule_is_noticed() {
         ("tell_state", |rules| rules.tell_state = false, Some("I15"), 0),
         ("address_events", |rules| rules.address_events = false, Some("I17"), 0),
         ("record_bans", |rules| rules.record_bans = false, Some("I14"), 0),
+        ("keep_descriptor", |rules| rules.keep_descriptor = false, Some("I12"), 0),
     ];
     let mut unnoticed = Vec::new();
     let only = std::env::var("CHATD_SIM_RULE").ok();

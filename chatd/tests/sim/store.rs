@@ -9,6 +9,7 @@ use chatd::protocol::{Ownership, RoomId};
 use chatd::record::Record;
 
 use crate::deaths::Declared;
+use crate::descriptors::Described;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, SECOND};
 use crate::rng::Rng;
 
@@ -56,6 +57,9 @@ pub struct Store {
     pub rolled_back: Option<Micros>,
     /// The highest ownership that each room's record has had since then.
     highest: BTreeMap<String, Ownership>,
+    /// What each room was made with, and one whose record says something else.
+    pub described: Described,
+    pub redescribed: Option<String>,
     /// When each room was last closed.
     pub closed: BTreeMap<String, Micros>,
     /// The seats (room and name) whose JOIN was not known to be answered when another pod last took the room over, and when that was.
@@ -90,6 +94,8 @@ impl Store {
             went_back: None,
             rolled_back: None,
             highest: BTreeMap::new(),
+            described: Described::default(),
+            redescribed: None,
             closed: BTreeMap::new(),
             unanswered: BTreeMap::new(),
             fell: None,
@@ -240,6 +246,7 @@ impl Store {
         let record = |value: &Value| (name.0 == 0).then(|| Record::parse(&value.bytes)).flatten();
         let new = value.as_ref().and_then(record);
         if let Some(new) = &new {
+            self.redescribed = self.redescribed.take().or(self.described.seen(&name.1, new.descriptor.as_deref()));
             let held = new.ownership();
             let highest = self.highest.entry(name.1.clone()).or_insert(held);
             if held < *highest {

@@ -108,6 +108,11 @@ pub fn take(json: bool, bytes: &mut Vec<u8>) -> Option<(Received, Option<u64>)> 
     }
 }
 
+/// Where rooms may need a token, a JOIN without one is told so of those that do not exist.
+fn of_no_room(code: &str) -> String {
+    if code == "auth_required" { "room_not_found" } else { code }.to_owned()
+}
+
 /// One unmasked text frame (RFC 6455 section 5.2); anything else is what a server must not send here.
 fn take_frame(bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
     let (first, short) = (*bytes.first()?, usize::from(*bytes.get(1)?));
@@ -162,7 +167,7 @@ fn from_line(line: &str) -> Received {
         ("MISSED", [count]) => Received::Missed(count.parse().ok()),
         ("REDIRECT", [address, _]) => Received::Redirect((*address).to_owned()),
         ("PONG", _) => Received::Pong,
-        ("ERR", [code, ..]) => Received::Error((*code).to_owned()),
+        ("ERR", [code, ..]) => Received::Error(of_no_room(code)),
         ("BYE", [code]) => Received::Bye((*code).to_owned()),
         _ => Received::Unknown(line.to_owned()),
     }
@@ -238,7 +243,7 @@ fn from_json(value: &Value) -> Received {
         "redirect" => Received::Redirect(text("web")),
         "pong" => Received::Pong,
         "help" => Received::Help,
-        "error" => Received::Error(text("code")),
+        "error" => Received::Error(of_no_room(&text("code"))),
         "bye" => Received::Bye(text("code")),
         _ => Received::Unknown(value.to_string()),
     }

@@ -196,7 +196,10 @@ impl World {
             rules: options.rules,
         };
         let keys = Keyring::new(vec![("1".into(), vec![7; 32])], "1").expect("a key of 32 bytes");
+        // Where names are open, a room that has ended is made again under its name, without what it was.
+        let describes = !settings.open_names && Rng::new(seed, "descriptors").chance(70);
         let expected = Expectations {
+            describes,
             max_players: settings.max_players as usize,
             seat_hold: settings.seat_hold * MS,
             open_names: settings.open_names,

@@ -106,20 +106,23 @@ impl IncomingMoves {
     ) {
         debug_assert!(!self.contains(room) && !snapshot.is_nonsense(), "{room}");
         let settings = &context.settings;
-        let snapshot = snapshot.limited(settings.max_players, settings.seat_hold);
+        let descriptor = snapshot.descriptor.clone();
+        let terms = settings.terms(descriptor.as_deref());
+        let snapshot = snapshot.limited(terms.max_players(), terms.seat_hold());
         let seen = context.known_owners.get(room).map(|seen| seen.ownership.epoch);
         let epoch = next_epoch(Some(snapshot.ownership.epoch), seen, time.wall);
         let owner = context.me_as(Ownership { epoch, boot: context.me.ownership.boot });
         debug_assert!(owner.ownership > snapshot.ownership, "{room}");
         let bucket = settings.seat_limits().rate.full(time.now);
-        let mut restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, settings.ring);
+        let mut restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, terms.ring());
         // The record is that of the room as it was offered, and says what needs no place of its own in the snapshot.
         let before = Record::parse(&snapshot.record).map(|it| (it.former, it.bans, it.profiles));
         let (former, bans, profiles) = before.unwrap_or_default();
         restored.restore_bans(bans);
         restored.restore_profiles(profiles);
-        let bytes = Record::new(&owner, restored.recorded()).naming(former).banning(restored.bans());
-        let bytes = bytes.showing(restored.profiles()).with_state(restored.recorded_state()).to_bytes();
+        let bytes = Record::new(&owner, restored.recorded()).described(restored.descriptor()).naming(former);
+        let bytes = bytes.banning(restored.bans()).showing(restored.profiles());
+        let bytes = bytes.with_state(restored.recorded_state()).to_bytes();
         let expected = Some(Bytes::from(snapshot.record));
         let request = Request::Swap {
             key: Key::Room(room),

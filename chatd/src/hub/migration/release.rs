@@ -66,6 +66,7 @@ impl<'a> Release<'a> {
                 PendingAnswer::Refreshed { asked, auth, .. } => {
                     release.asked_again(asked, &Command::Refresh { auth: String::from(auth).into() });
                 }
+                PendingAnswer::Locked { asked, locked, .. } => release.asked_again(asked, &Command::Lock { locked }),
                 PendingAnswer::Exited { .. } => {}
             }
         }
@@ -157,7 +158,7 @@ impl<'a> Release<'a> {
         }
     }
 
-    /// A KICK or REFRESH without a reply goes to the new owner with its session. Of one of another pod that pod says that nobody knows what
+    /// A KICK, LOCK or REFRESH without a reply goes to the new owner with its session. Of one of another pod that pod says that nobody knows what
     /// came of it.
     fn asked_again(&mut self, asked: Asked, again: &Command<'static>) {
         for step in &mut self.steps {

@@ -160,6 +160,9 @@ impl Hub {
                 self.claim_new(time, index, Claim { asked, once, seat, entry, counts, since, of }, is_written);
             }
             PendingAnswer::Left { asked, quit } => self.has_left(time, index, asked, quit),
+            PendingAnswer::Locked { asked, seat, by, locked } => {
+                self.room_locked(time, index, (asked, seat), by, locked);
+            }
             PendingAnswer::Exited { name, reason } => {
                 self.announce(time, index, None, RoomEvent::Exited(name, reason));
             }
@@ -190,7 +193,10 @@ impl Hub {
             }
             // Its clients search for the room that is there.
             Phase::Creating { requester: Requester::Named { .. }, .. } => {}
-            Phase::Creating { requester, .. } => self.create_room_for(time, requester, owned.slot),
+            Phase::Creating { requester, .. } => {
+                let descriptor = owned.room.descriptor().cloned().map(Box::new);
+                self.create_room_for(time, requester, descriptor, owned.slot);
+            }
             _ => {}
         }
     }
@@ -249,6 +255,7 @@ impl Hub {
         self.resuming_due(time, index);
         self.seats_due(time, index);
         self.tokens_due(time, index);
+        self.expiry_due(time, index);
         self.move_due(time, index);
         if self.rooms.index_of(room) != Some(index) {
             return;

@@ -41,6 +41,8 @@ pub struct Owned {
     unentered: Option<Unentered>,
     /// A new room has its capacity: it closes as soon as possible, unless somebody enters before.
     makes_way: bool,
+    /// It has ended for everyone, and closes as soon as possible.
+    over: bool,
     pub(super) answers: PendingAnswers,
     /// Each with the request that it waits for.
     pub(super) claims: Vec<(Ticket, Claim)>,
@@ -74,6 +76,7 @@ impl Owned {
             holds_at: None,
             unentered: None,
             makes_way: false,
+            over: false,
             answers: PendingAnswers::default(),
             claims: Vec::new(),
         }
@@ -165,6 +168,16 @@ impl Owned {
             && self.room.seats().iter().all(away)
     }
 
+    /// It has ended for everyone.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Its descriptor says that it has ended at `wall` (Unix ms).
+    pub fn has_expired(&self, wall: u64) -> bool {
+        self.room.descriptor().is_some_and(|descriptor| descriptor.has_expired(wall))
+    }
+
     /// The local members.
     pub fn local_members(&self) -> impl Iterator<Item = SessionId> + '_ {
         self.room.seats().iter().filter_map(|seat| match seat.reach {
@@ -206,7 +219,7 @@ impl Owned {
     /// When the room closes if nothing else happens (ms).
     pub(super) fn closes_at(&self, empty_ttl: u64) -> Option<u64> {
         let since = self.empty_since.filter(|_| self.may_close())?;
-        Some(if self.makes_way { since } else { since + empty_ttl })
+        Some(if self.makes_way || self.over { since } else { since + empty_ttl })
     }
 
     /// Nobody has entered it, and it may make way for a new room.
@@ -227,6 +240,15 @@ impl Owned {
 
     pub(super) fn has_made_way(&self) -> bool {
         self.makes_way
+    }
+
+    /// It ends for everyone: returns who is connected, and the RESUMEs that wait.
+    pub fn end(&mut self, now: u64) -> (Vec<Reach>, Vec<PendingResume>) {
+        let members = self.room.end();
+        (self.over, self.holds_at) = (true, None);
+        self.changed();
+        self.note_empty(now);
+        (members, std::mem::take(&mut self.pending_resumes))
     }
 
     // ---- its ownership and record
@@ -337,6 +359,11 @@ impl Owned {
         self.answers.lose(by);
     }
 
+    /// Whether a command of this session waits for its write, before which no other one is carried out.
+    pub fn holds_back(&self, by: Reach) -> bool {
+        self.answers.is_locking(by)
+    }
+
     /// Whether a LEAVE or QUIT of this session was carried out and waits for its reply.
     pub fn is_leaving(&self, by: Reach) -> bool {
         self.answers.is_leaving(by)
@@ -377,9 +404,12 @@ impl Owned {
             .fold(self.record.due_at(), u64::min)
     }
 
-    /// In how many ms something is due for the join token of a member.
-    pub(super) fn token_due_in(&self, wall: u64) -> Option<u64> {
-        self.room.next_token_due().filter(|_| self.ready()).map(|at| at.saturating_sub(wall))
+    /// In how many ms something is due for the join token of a member, or the room ends.
+    pub(super) fn wall_due_in(&self, wall: u64) -> Option<u64> {
+        let ends = self.room.descriptor().and_then(|descriptor| descriptor.expires_at).filter(|_| !self.over);
+        let ends = ends.map(|seconds| seconds.saturating_mul(1_000));
+        let next = self.room.next_token_due().into_iter().chain(ends).min();
+        next.filter(|_| self.ready()).map(|at| at.saturating_sub(wall))
     }
 
     /// What must hold between calls; panics where it does not.

@@ -53,6 +53,13 @@ pub enum PendingAnswer {
         ban_s: Option<u32>,
         is_written: bool,
     },
+    /// A moderator, `by`, has locked or unlocked the room.
+    Locked {
+        asked: Asked,
+        seat: SeatId,
+        by: PlayerName,
+        locked: bool,
+    },
 }
 
 impl PendingAnswer {
@@ -174,6 +181,11 @@ impl PendingAnswers {
     /// Whether a LEAVE or QUIT of this session was carried out and waits for its reply.
     pub fn is_leaving(&self, by: Reach) -> bool {
         self.0.iter().any(|queued| matches!(&queued.answer, PendingAnswer::Left { asked, .. } if asked.by == by))
+    }
+
+    /// Whether a LOCK or UNLOCK of this session was carried out and waits for its reply.
+    pub fn is_locking(&self, by: Reach) -> bool {
+        self.0.iter().any(|queued| matches!(&queued.answer, PendingAnswer::Locked { asked, .. } if asked.by == by))
     }
 
     /// Panics if an invariant is broken. `version`: the version that the record should have.

@@ -76,6 +76,7 @@ impl Rooms {
         let room = owned.room.id;
         let owner = context.me_as(owned.ownership);
         let record = Record::new(&owner, owned.room.recorded())
+            .described(owned.room.descriptor())
             .naming(context.takeover_notices.unacknowledged(room))
             .with_state(owned.room.recorded_state())
             .showing(owned.room.profiles());
@@ -281,8 +282,9 @@ impl Rooms {
     /// Sets the room's timer.
     pub fn arm(&self, context: &mut Context, time: Time, index: RoomIndex) {
         if let Some(owned) = self.get(index) {
-            let token = owned.token_due_in(time.wall).map_or(u64::MAX, |wait| time.now.saturating_add(wait));
-            let at = owned.next_due(context.settings.empty_ttl).min(token).max(time.now + 1);
+            let token = owned.wall_due_in(time.wall).map_or(u64::MAX, |wait| time.now.saturating_add(wait));
+            let empty_ttl = context.settings.terms(owned.room.descriptor()).empty_ttl();
+            let at = owned.next_due(empty_ttl).min(token).max(time.now + 1);
             context.arm(at, Timer::Room(owned.room.id));
         }
     }
@@ -297,8 +299,9 @@ impl Rooms {
         if let Some(owned) = self.get_mut(index) {
             owned.note_empty(time.now);
         }
-        self.forget_old(time.now, index, context.settings.ring);
-        let closes_at = self.get(index).and_then(|owned| owned.closes_at(context.settings.empty_ttl));
+        self.forget_old(time.now, index, &context.settings);
+        let empty_ttl = |owned: &Owned| context.settings.terms(owned.room.descriptor()).empty_ttl();
+        let closes_at = self.get(index).and_then(|owned| owned.closes_at(empty_ttl(owned)));
         closes_at.is_some_and(|at| at <= time.now)
     }
 

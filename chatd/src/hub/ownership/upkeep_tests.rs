@@ -5,6 +5,7 @@ use super::*;
 use crate::directory::Key;
 use crate::hub::capacity::RoomSlots;
 use crate::hub::interface::{HubLimits, HubSettings};
+use crate::hub::rooms::NewRoom;
 use crate::lease::{LEASE, LeaseView};
 use crate::protocol::PodBoot;
 use crate::room::Room;
@@ -102,7 +103,7 @@ fn a_room_is_created_once_its_first_write_is_done() {
     let mut context = context(HubLimits::USUAL);
     let mut rooms = Rooms::default();
     let slot = rooms.slot_for_new(&mut context, AT).unwrap();
-    rooms.create(&mut context, AT, room(0), Requester::Query(5), slot);
+    rooms.create(&mut context, AT, NewRoom { room: room(0), descriptor: None }, Requester::Query(5), slot);
     let requests = sent(&mut context);
     let [(ticket, Request::Swap { key: Key::Room(_), expected: None, .. })] = requests.as_slice() else {
         panic!("{requests:?}")
@@ -120,7 +121,7 @@ fn a_new_room_whose_id_is_taken_gets_another_one() {
     let mut context = context(HubLimits::USUAL);
     let mut rooms = Rooms::default();
     let slot = rooms.slot_for_new(&mut context, AT).unwrap();
-    rooms.create(&mut context, AT, room(0), Requester::Query(5), slot);
+    rooms.create(&mut context, AT, NewRoom { room: room(0), descriptor: None }, Requester::Query(5), slot);
     let (ticket, _) = sent(&mut context).remove(0);
     let found = Reply::Found(Some(record(PodBoot(9), 3)));
     assert_eq!(

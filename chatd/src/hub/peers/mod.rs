@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn frame() -> Frame<'static> {
-        Frame::Create { room: "abc12def".parse().unwrap() }
+        Frame::Create { room: "abc12def".parse().unwrap(), descriptor: None }
     }
 
     fn frames(peers: &mut Peers) -> usize {

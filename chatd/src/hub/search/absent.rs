@@ -1,10 +1,13 @@
 //! A room that does not exist comes into being where a client waits that may make it. Pure: no I/O.
 
+use std::sync::Arc;
+
 use super::room_search::SearchStep;
 use super::{Search, SearchEvent, no_such_room};
 use crate::hub::context::Context;
 use crate::hub::request::{PATIENCE, Waiter};
 use crate::ids::{SessionId, Time};
+use crate::join_token::Grant;
 use crate::protocol::{ErrorCode, RoomId};
 
 impl Search {
@@ -30,10 +33,11 @@ impl Search {
         }
     }
 
-    /// The clients that wait for `room` and may make it, in the order in which they came.
-    pub fn makers(&self, room: RoomId) -> Vec<SessionId> {
+    /// The clients that wait for `room` and may make it, in the order in which they came, with the tokens that let them.
+    pub fn makers(&self, room: RoomId) -> Vec<(SessionId, Option<Arc<Grant>>)> {
         let waiters = self.searches.get(&room).map(|search| search.waiters.as_slice()).unwrap_or_default();
-        waiters.iter().filter(|waiter| waiter.creates).map(|waiter| waiter.session).collect()
+        let makers = waiters.iter().filter(|waiter| waiter.creates);
+        makers.map(|waiter| (waiter.session, waiter.grant.clone())).collect()
     }
 
     /// The room has been made, or somebody else has it now: its waiters look for it again.

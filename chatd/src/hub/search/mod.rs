@@ -39,6 +39,7 @@ use room_search::{RoomSearch, SearchStep};
 use watch::PodWatch;
 
 pub use event::{Obstacle, SearchEvent, Takeover};
+pub use queries::summary_for;
 
 /// Pause before asking again (ms).
 const PAUSE: u64 = 200;
@@ -133,11 +134,14 @@ impl Search {
         let search = self.searches.entry(room).or_default();
         add(search);
         search.kept_until = None;
-        let parked = search.is_parked();
+        let (parked, is_known) = (search.is_parked(), search.record.is_some());
         if begins {
             self.read_record(context, time, room);
         } else if parked {
             self.wait_for_takeover(context, room);
+        }
+        if is_known {
+            self.hide_from_strangers(context, room);
         }
     }
 
@@ -250,7 +254,9 @@ impl Search {
         {
             self.owner_has_changed(context, time, before);
         }
-        if self.answer_by_record(context, room) {
+        let is_hidden = self.hide_from_strangers(context, room);
+        let is_idle = self.searches.get(&room).is_none_or(RoomSearch::is_idle);
+        if self.answer_by_record(context, room) || (is_hidden && is_idle) {
             self.searches.remove(&room);
             return;
         }
@@ -294,6 +300,6 @@ impl Search {
 }
 
 /// The answer for a room without a record: a pod that is not settled does not claim that the room does not exist.
-fn no_such_room(context: &Context) -> ErrorCode {
+pub fn no_such_room(context: &Context) -> ErrorCode {
     if context.settled() { ErrorCode::RoomNotFound } else { ErrorCode::Unavailable }
 }

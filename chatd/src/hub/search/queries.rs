@@ -1,20 +1,23 @@
 //! Answers the HTTP API who is in a room that is elsewhere: by its record. Pure: no I/O.
 
-use super::Search;
 use super::room_search::Query;
+use super::{Search, SearchEvent, no_such_room};
 use crate::hub::context::{Context, Timer};
-use crate::hub::interface::Effect;
-use crate::hub::request::PATIENCE;
+use crate::hub::interface::{Effect, RoomSummary};
+use crate::hub::request::{PATIENCE, Waiter};
+use crate::hub::terms::Terms;
 use crate::ids::Time;
-use crate::protocol::{ErrorCode, PlayerName, RoomId};
+use crate::join_token::RoomAccess;
+use crate::protocol::{ErrorCode, RoomId};
 
 impl Search {
     /// The HTTP API asks who is in `room`, which is not here; answered by [`Effect::LookedUp`].
-    pub fn look_up(&mut self, context: &mut Context, time: Time, number: u64, room: RoomId) {
+    /// `stranger`: without a token for it.
+    pub fn look_up(&mut self, context: &mut Context, time: Time, number: u64, room: RoomId, stranger: bool) {
         if !context.serves() {
             return context.effects.push(Effect::LookedUp { query: number, result: Err(ErrorCode::Unavailable) });
         }
-        let query = Query { number, deadline: time.now + PATIENCE };
+        let query = Query { number, stranger, deadline: time.now + PATIENCE };
         context.arm(query.deadline, Timer::Search(room));
         self.add_to(context, time, room, |search| search.queries.push(query));
         // A search that was under way may have read it.
@@ -30,8 +33,9 @@ impl Search {
             return false;
         };
         let idle = search.waiters.is_empty() && search.askers.is_empty() && search.attempt.is_none();
-        let players = record.names();
-        self.answer_queries(context, room, Ok(players));
+        let max_players = context.settings.terms(record.descriptor.as_deref()).max_players();
+        let summary = RoomSummary { players: record.names(), max_players };
+        self.answer_queries(context, room, Ok(summary));
         idle
     }
 
@@ -39,16 +43,36 @@ impl Search {
         &mut self,
         context: &mut Context,
         room: RoomId,
-        result: Result<Vec<PlayerName>, ErrorCode>,
+        result: Result<RoomSummary, ErrorCode>,
     ) {
-        // The first who enters makes it: until then it has nobody.
-        let is_open = context.settings.open_names && result == Err(ErrorCode::RoomNotFound);
-        let result = if is_open { Ok(Vec::new()) } else { result };
-        if let Some(search) = self.searches.get_mut(&room) {
-            let queries = search.queries.drain(..);
-            let answer = |query: Query| Effect::LookedUp { query: query.number, result: result.clone() };
-            context.effects.extend(queries.map(answer));
+        let queries = self.searches.get_mut(&room).map(|search| std::mem::take(&mut search.queries));
+        for Query { number, stranger, .. } in queries.unwrap_or_default() {
+            let result = summary_for(context, stranger, result.clone());
+            context.effects.push(Effect::LookedUp { query: number, result });
         }
+    }
+
+    /// To those who show no token a room that needs one looks as if there were none. True: somebody was told so.
+    pub(super) fn hide_from_strangers(&mut self, context: &mut Context, room: RoomId) -> bool {
+        let Some(search) = self.searches.get_mut(&room) else {
+            return false;
+        };
+        let terms = search.record.as_ref().map(|record| context.settings.terms(record.descriptor.as_deref()));
+        if !terms.is_some_and(Terms::needs_token) {
+            return false;
+        }
+        let waiters: Vec<Waiter> = search.waiters.extract_if(.., |waiter| waiter.stranger).collect();
+        let queries: Vec<Query> = search.queries.extract_if(.., |query| query.stranger).collect();
+        let code = no_such_room(context);
+        let is_hidden = !waiters.is_empty() || !queries.is_empty();
+        for Query { number, .. } in queries {
+            let result = summary_for(context, true, Err(code));
+            context.effects.push(Effect::LookedUp { query: number, result });
+        }
+        if !waiters.is_empty() {
+            self.report(SearchEvent::TurnedAway { waiters, code });
+        }
+        is_hidden
     }
 
     pub(super) fn queries_due(&mut self, context: &mut Context, time: Time, room: RoomId) {
@@ -57,5 +81,24 @@ impl Search {
             let answer = |query: Query| Effect::LookedUp { query: query.number, result: Err(ErrorCode::Unavailable) };
             context.effects.extend(late.map(answer));
         }
+    }
+}
+
+/// What the HTTP API is told. `stranger`: no token came along.
+pub fn summary_for(
+    context: &Context,
+    stranger: bool,
+    result: Result<RoomSummary, ErrorCode>,
+) -> Result<RoomSummary, ErrorCode> {
+    let settings = &context.settings;
+    match result {
+        Err(ErrorCode::RoomNotFound) if stranger && settings.access == RoomAccess::Token => {
+            Err(ErrorCode::AuthRequired)
+        }
+        // The first who enters makes it: until then it has nobody.
+        Err(ErrorCode::RoomNotFound) if settings.open_names => {
+            Ok(RoomSummary { players: Vec::new(), max_players: settings.max_players })
+        }
+        result => result,
     }
 }

@@ -13,6 +13,8 @@ use crate::record::Record;
 #[derive(Debug)]
 pub struct Query {
     pub number: u64,
+    /// No token for the room came along.
+    pub stranger: bool,
     pub deadline: u64,
 }
 

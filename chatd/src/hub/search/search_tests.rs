@@ -4,7 +4,7 @@
 use super::watch::LOOK;
 use super::*;
 use crate::hub::capacity::RoomSlots;
-use crate::hub::interface::{Effect, HubSettings};
+use crate::hub::interface::{Effect, HubSettings, RoomSummary};
 use crate::hub::request::{ATTACH_PATIENCE, Entry, TAKEOVER_PATIENCE};
 use crate::ids::SessionId;
 use crate::lease::{LeaseRecord, LeaseView};
@@ -300,18 +300,19 @@ fn the_http_api_gets_the_players_of_the_record_without_a_probe() {
         other => panic!("no answer: {other:?}"),
     };
     let mut bench = Bench::linked();
-    bench.search.look_up(&mut bench.context, bench.time, 7, room());
+    bench.search.look_up(&mut bench.context, bench.time, 7, room(), true);
     bench.read(Some(record(OWNER)));
     assert!(bench.events().is_empty());
-    assert_eq!(looked_up(&mut bench), Ok(vec![name("alice")]));
+    let summary = RoomSummary { players: vec![name("alice")], max_players: 4 };
+    assert_eq!(looked_up(&mut bench), Ok(summary));
     assert!(bench.frames().is_empty() && !bench.search.is_under_way(room()));
 
-    bench.search.look_up(&mut bench.context, bench.time, 7, room());
+    bench.search.look_up(&mut bench.context, bench.time, 7, room(), true);
     bench.read(None);
     bench.events();
     assert_eq!(looked_up(&mut bench), Err(ErrorCode::RoomNotFound));
 
-    bench.search.look_up(&mut bench.context, bench.time, 7, room());
+    bench.search.look_up(&mut bench.context, bench.time, 7, room(), true);
     bench.requests();
     bench.pass(PATIENCE);
     assert_eq!(looked_up(&mut bench), Err(ErrorCode::Unavailable));

@@ -36,11 +36,13 @@ impl Search {
         let epoch = next_epoch(Some(record.epoch), known, time.wall);
         let ownership = Ownership { epoch, boot: context.me.ownership.boot };
         debug_assert!(ownership > record.ownership(), "a takeover raises the ownership: {search:?}");
-        let held = record.held_seats(context.settings.max_players);
+        let most = context.settings.terms(record.descriptor.as_deref()).max_players();
+        let held = record.held_seats(most);
         // The former owners have to hear of the takeover.
         let former = probes.iter().map(|probe| Former::from(&probe.owner)).chain(record.former.iter().cloned());
-        let new =
-            Record::new(&context.me_as(ownership), held.into_iter()).naming(former).with_state(record.state.clone());
+        let new = Record::new(&context.me_as(ownership), held.into_iter());
+        let descriptor = record.descriptor.as_deref().filter(|_| context.settings.rules.keep_descriptor);
+        let new = new.described(descriptor).naming(former).with_state(record.state.clone());
         let new = new.banning(&record.bans).showing(record.profiles.clone()).to_bytes();
         let basis = record.clone();
         search.attempt = Some(Attempt { bytes: new.clone(), ownership, basis, slot, asked: time.now });

@@ -337,10 +337,13 @@ fn expected(event: &Event<'_>) -> Value {
     match *event {
         Event::Room { room } => json!({"type": "room", "room": room}),
         Event::Joined(joined) => {
-            let Joined { room, name, players, max_players, timeline, seq, resumed, missed, token, hold_ms, state } =
-                joined;
+            let Joined { room, name, players, max_players, locked, timeline, seq, resumed, missed, token, .. } = joined;
+            let Joined { hold_ms, state, .. } = joined;
             let mut joined = json!({"type": "joined", "room": room, "name": name, "players": players_json(players),
                 "max_players": max_players, "timeline": timeline, "seq": seq, "resumed": resumed, "missed": missed});
+            if locked {
+                joined["locked"] = true.into();
+            }
             if let Some(token) = token {
                 joined["token"] = token.into();
             }
@@ -403,6 +406,8 @@ fn expected(event: &Event<'_>) -> Value {
         Event::Expiring { seconds } => json!({"type": "expiring", "seconds": seconds}),
         Event::Refreshed { seconds } => json!({"type": "refreshed", "seconds": seconds}),
         Event::Kicked { name } => json!({"type": "kicked", "name": name}),
+        Event::Locked { by, locked: true } => json!({"type": "locked", "by": by}),
+        Event::Locked { by, locked: false } => json!({"type": "unlocked", "by": by}),
         Event::Pong => json!({"type": "pong"}),
         Event::Help => json!({"type": "help"}),
         Event::Error { code, retry_after_ms } => {

@@ -79,6 +79,10 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
             push_string("room", joined.room.as_str(), out);
             push_string("name", joined.name.as_str(), out);
             push_players(joined.players, joined.max_players, out);
+            if joined.locked {
+                push_key("locked", out);
+                push_bool(true, out);
+            }
             push_hex("timeline", joined.timeline.0, out);
             push_integer("seq", Some(joined.seq), out);
             push_key("resumed", out);
@@ -171,6 +175,10 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
         Event::Kicked { name } => {
             push_type("kicked", out);
             push_string("name", name.as_str(), out);
+        }
+        Event::Locked { by, locked } => {
+            push_type(if locked { "locked" } else { "unlocked" }, out);
+            push_string("by", by.as_str(), out);
         }
         Event::Pong => push_type("pong", out),
         Event::Help => push_type("help", out),

@@ -329,6 +329,7 @@ fn every_event_is_written_as_the_protocol_says() {
             name: name("Bob"),
             players: &players,
             max_players: 4,
+            locked: true,
             timeline: Timeline(1),
             seq: 2,
             resumed: false,
@@ -361,6 +362,8 @@ fn every_event_is_written_as_the_protocol_says() {
         (Event::Expiring { seconds: 60 }, "EXPIRING 60\n"),
         (Event::Refreshed { seconds: 3_600 }, "REFRESHED 3600\n"),
         (Event::Kicked { name: alice }, "KICKED alice\n"),
+        (Event::Locked { by: alice, locked: true }, "LOCKED alice\n"),
+        (Event::Locked { by: alice, locked: false }, "UNLOCKED alice\n"),
         (Event::Pong, "PONG\n"),
         (Event::Error { code: ErrorCode::RoomFull, retry_after_ms: Some(5) }, "ERR room_full The room is full.\n"),
         (Event::Bye { code: None }, "BYE quit\n"),
@@ -403,6 +406,7 @@ fn the_longest_lines_fit() {
         name: longest,
         players: &players,
         max_players: MAX_PLAYERS,
+        locked: false,
         timeline: Timeline(1),
         seq: 2,
         resumed: false,
@@ -454,6 +458,7 @@ fn expected(event: &Event<'_>) -> String {
         Event::Expiring { seconds } => format!("EXPIRING: {seconds};"),
         Event::Refreshed { seconds } => format!("REFRESHED: {seconds};"),
         Event::Kicked { name } => format!("KICKED: {name};"),
+        Event::Locked { by, locked } => format!("{}: {by};", if locked { "LOCKED" } else { "UNLOCKED" }),
         Event::Pong => "PONG: ;".to_owned(),
         Event::Help
         | Event::Custom(_)
