@@ -132,7 +132,7 @@ impl Client {
                     self.state = Held::default();
                 }
                 let verdict = self.heard.moved(place);
-                // Where the store went back to a former owner, which was only cut off, its timeline goes on.
+                // Where the store was rolled back to a former owner, which was only cut off, its timeline goes on.
                 if !self.seated.as_ref().is_some_and(|(room, _)| expected.may_have_forked(room)) {
                     expected.verdict(self.number, verdict);
                 }

@@ -166,7 +166,7 @@ struct Counts {
     free_seats: Option<i64>,
 }
 
-/// Known only if every ready pod was asked. One that is not ready and does not answer, such as that of a dead node, serves nobody.
+/// Known only if every ready pod was asked. One that is not ready and does not answer, such as that of a dead node, serves no clients.
 fn counts(input: &Input<'_>, living: &[&Pod]) -> Counts {
     let report = |pod: &Pod| input.reports.get(&pod.name);
     let serving = living.iter().filter(|pod| pod.is_ready || report(pod).is_some());
