@@ -4,10 +4,12 @@ use super::Hub;
 use super::admission::Joining;
 use super::request::Asked;
 use super::session::SessionState;
+use super::webhooks::names;
 use crate::ids::{Reach, RoomIndex, SessionRef, Time};
 use crate::peer_protocol::{After, Attach, Delivery};
 use crate::protocol::{ErrorCode, Event, SeatId};
 use crate::room::{Attach as Outcome, Connection, Membership, Newcomer, ReplayPlan, RoomEvent, Taken};
+use crate::webhook::Occurrence;
 
 /// The last command of an attached session that was carried out. `None`: unknown, because another owner had the session.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,8 @@ impl Hub {
         if self.rooms.get(index)?.room.is_forked(member) {
             let timeline = self.context.new_timeline();
             self.rooms.get_mut(index)?.room.fork(timeline);
+            let from = self.context.me.pod_id.as_str().into();
+            self.tell_webhook(time, index, |room| Occurrence::TakenOver { from, players: names(room) });
         }
         if self.has_ended(time, index) {
             self.stays_outside(time, index, asked, ErrorCode::RoomNotFound);

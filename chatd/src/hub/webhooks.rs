@@ -3,6 +3,7 @@
 use super::Hub;
 use super::context::Context;
 use super::interface::Effect;
+use super::ownership::Owned;
 use crate::ids::{RoomIndex, Time};
 use crate::protocol::PlayerName;
 use crate::room::{Room, RoomEvent, SeatState};
@@ -10,21 +11,21 @@ use crate::webhook::{CloseReason, Occurrence, WebhookEvent};
 
 impl Context {
     /// Tells the webhook what happened in the room, under its next number.
-    pub fn tell_webhook(&mut self, time: Time, room: &mut Room, what: impl FnOnce(&Room) -> Occurrence) {
+    pub fn tell_webhook(&mut self, time: Time, owned: &mut Owned, what: impl FnOnce(&Room) -> Occurrence) {
         if self.settings.webhook {
-            let what = what(room);
-            let number = room.next_webhook_number();
-            let (room, timeline) = (room.id, room.timeline());
-            let event = WebhookEvent { room, timeline, number, at: time.wall, what };
+            let what = what(&owned.room);
+            let number = owned.room.next_webhook_number();
+            let (room, timeline, epoch) = (owned.room.id, owned.room.timeline(), owned.ownership().epoch);
+            let event = WebhookEvent { room, epoch, timeline, number, at: time.wall, what };
             self.effects.push(Effect::Webhook(Box::new(event)));
         }
     }
 
     /// The same of a room that has ended here; one whose beginning was not told has not been there.
-    pub fn tell_webhook_closed(&mut self, time: Time, room: &mut Room, made_way: bool) {
-        if room.webhook_number() > 0 {
-            let reason = if made_way { CloseReason::MadeWay } else { CloseReason::Empty };
-            self.tell_webhook(time, room, |_| Occurrence::Closed(reason));
+    pub fn tell_webhook_closed(&mut self, time: Time, owned: &mut Owned) {
+        if owned.room.webhook_number() > 0 {
+            let reason = if owned.has_made_way() { CloseReason::MadeWay } else { CloseReason::Empty };
+            self.tell_webhook(time, owned, |_| Occurrence::Closed(reason));
         }
     }
 }
@@ -46,7 +47,7 @@ fn occurrence(event: &RoomEvent) -> Option<Occurrence> {
 impl Hub {
     pub(super) fn tell_webhook(&mut self, time: Time, index: RoomIndex, what: impl FnOnce(&Room) -> Occurrence) {
         if let Some(owned) = self.rooms.get_mut(index) {
-            self.context.tell_webhook(time, &mut owned.room, what);
+            self.context.tell_webhook(time, owned, what);
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +26,8 @@ use super::url::WebhookUrl;
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// How long one of several addresses may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(3);
+/// How long the rest of an answer may take; then its connection is closed.
+const REST: Duration = Duration::from_secs(1);
 /// What is read of an answer's body before the connection can carry the next request; a longer one ends it.
 const MAX_BODY: usize = 16 * 1024;
 /// The most bytes of an answer's header.
@@ -82,15 +83,15 @@ impl Client {
     ///
     /// # Errors
     /// Why there is no answer, without anything of what was sent.
-    pub async fn post(self: Rc<Self>, message: Message) -> Result<Answer, String> {
-        let client = self.clone();
-        let (connection, response) = match timeout(ATTEMPT, client.exchange(&message)).await {
+    pub async fn post(&self, message: Message) -> Result<Answer, String> {
+        let (connection, response) = match timeout(ATTEMPT, self.exchange(&message)).await {
             Ok(exchanged) => exchanged?,
             Err(_) => return Err("no answer within 10 s".to_owned()),
         };
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let answer = Answer { status: response.status().as_u16(), retry_after };
-        spawn_local(self.keep(connection, response.into_body()));
+        // Within the attempt, so that a receiver which does not end its answers costs no more connections than attempts.
+        self.keep(connection, response.into_body()).await;
         Ok(answer)
     }
 
@@ -128,8 +129,8 @@ impl Client {
     }
 
     /// Reads the rest of the answer; then the connection is free for the next request.
-    async fn keep(self: Rc<Self>, mut connection: Connection, body: Incoming) {
-        let read = timeout(ATTEMPT, async {
+    async fn keep(&self, mut connection: Connection, body: Incoming) {
+        let read = timeout(REST, async {
             Limited::new(body, MAX_BODY).collect().await.is_ok() && connection.ready().await.is_ok()
         });
         if matches!(read.await, Ok(true)) {

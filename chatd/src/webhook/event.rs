@@ -1,6 +1,6 @@
 //! What a room's owner tells the application's webhook: events, numbered for each room and timeline. Plain data: no I/O.
 
-use crate::protocol::{ExitReason, PlayerName, RoomId, Timeline};
+use crate::protocol::{Epoch, ExitReason, PlayerName, RoomId, Timeline};
 
 /// What an event takes in the queue besides its texts, in bytes: itself, its place in the queue, and the frame of its JSON.
 const OVERHEAD: usize = 512;
@@ -10,6 +10,8 @@ const OVERHEAD: usize = 512;
 pub struct WebhookEvent {
     /// The room.
     pub room: RoomId,
+    /// Of the ownership: of two timelines that with the greater one is the later.
+    pub epoch: Epoch,
     /// What the number counts in.
     pub timeline: Timeline,
     /// Rises by one with each event of the timeline, from 1 on.
@@ -55,7 +57,7 @@ pub enum Occurrence {
         /// Everyone who has a seat.
         players: Vec<PlayerName>,
     },
-    /// This pod took the room over; its timeline is new.
+    /// This pod took the room over, or found that another has gone on with it; its timeline is new.
     TakenOver {
         /// The pod that had it.
         from: Box<str>,
@@ -91,7 +93,8 @@ impl Occurrence {
 impl WebhookEvent {
     /// Bytes that it takes in the queue, approximately.
     pub fn weight(&self) -> usize {
-        let players = |players: &[PlayerName]| std::mem::size_of_val(players);
+        // Once tried, it is kept as JSON as well.
+        let players = |players: &[PlayerName]| 2 * std::mem::size_of_val(players);
         let texts: usize = match &self.what {
             Occurrence::Created | Occurrence::Closed(_) | Occurrence::Joined(_) | Occurrence::Left(..) => 0,
             Occurrence::Moved { players: all } => players(all),

@@ -16,8 +16,8 @@ pub enum Outcome {
     Failed {
         /// How long the receiver asks to wait (ms).
         retry_after: Option<u64>,
-        /// It is too busy, for every room.
-        busy: bool,
+        /// It concerns every room: the receiver is too busy, or not there.
+        all: bool,
     },
     /// 410: the receiver wants no more events.
     Gone,
@@ -25,7 +25,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// No answer: no connection, a broken one, or a timeout.
-    pub const NO_ANSWER: Self = Self::Failed { retry_after: None, busy: false };
+    pub const NO_ANSWER: Self = Self::Failed { retry_after: None, all: true };
 
     /// Of an answer. `retry_after`: the header's value; `wall`: the time (Unix ms).
     pub fn of_answer(status: u16, retry_after: Option<&str>, wall: u64) -> Self {
@@ -34,7 +34,7 @@ impl Outcome {
             410 => Self::Gone,
             _ => {
                 let retry_after = retry_after.and_then(|value| wait(value, wall));
-                Self::Failed { retry_after, busy: matches!(status, 429 | 502 | 503 | 504) }
+                Self::Failed { retry_after, all: matches!(status, 429 | 502 | 503 | 504) }
             }
         }
     }
@@ -65,7 +65,7 @@ mod tests {
     fn answers_are_judged_by_their_status() {
         // Sun, 06 Nov 1994 08:49:37 GMT
         let wall = 784_111_777_000;
-        let failed = |retry_after, busy| Outcome::Failed { retry_after, busy };
+        let failed = |retry_after, all| Outcome::Failed { retry_after, all };
         for (status, header, outcome) in [
             (200, None, Outcome::Delivered),
             (204, Some("60"), Outcome::Delivered),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::event::{Occurrence, WebhookEvent};
-use crate::protocol::{PlayerName, PodBoot, RoomId, Timeline};
+use crate::protocol::{Epoch, PlayerName, PodBoot, RoomId, Timeline};
 
 /// The pod that tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,7 @@ struct Payload<'a> {
 #[derive(Serialize)]
 struct Data<'a> {
     room: RoomId,
+    epoch: Epoch,
     timeline: Timeline,
     number: u64,
     pod: &'a str,
@@ -52,9 +53,10 @@ fn is_none(dropped: &u64) -> bool {
 
 /// The body of a request. `dropped`: how many events this pod has dropped since the last one that told so.
 pub fn payload(teller: &Teller, event: &WebhookEvent, dropped: u64) -> Vec<u8> {
-    let WebhookEvent { room, timeline, number, at, what } = event;
+    let WebhookEvent { room, epoch, timeline, number, at, what } = event;
     let mut data = Data {
         room: *room,
+        epoch: *epoch,
         timeline: *timeline,
         number: *number,
         pod: &teller.pod_id,
@@ -102,7 +104,7 @@ mod tests {
     fn body(what: Occurrence, dropped: u64) -> String {
         let teller = Teller { pod_id: "chat-0".into(), boot: PodBoot(10) };
         let room = "match-42.a".parse().unwrap();
-        let event = WebhookEvent { room, timeline: Timeline(255), number: 7, at: 1_700_000_000_123, what };
+        let event = WebhookEvent { room, epoch: 5, timeline: Timeline(255), number: 7, at: 1_700_000_000_123, what };
         assert_eq!(id(&teller, &event), "evt_000000000000000a00000000000000ff_7");
         String::from_utf8(payload(&teller, &event, dropped)).unwrap()
     }
@@ -112,7 +114,7 @@ mod tests {
         let name: PlayerName = "ana".parse().unwrap();
         let frame = |kind: &str, more: &str| {
             format!(
-                r#"{{"type":"{kind}","timestamp":"2023-11-14T22:13:20.123Z","data":{{"room":"match-42.a","timeline":"00000000000000ff","number":7,"pod":"chat-0"{more}}}}}"#
+                r#"{{"type":"{kind}","timestamp":"2023-11-14T22:13:20.123Z","data":{{"room":"match-42.a","epoch":5,"timeline":"00000000000000ff","number":7,"pod":"chat-0"{more}}}}}"#
             )
         };
         for (what, kind, more) in [

@@ -12,6 +12,11 @@ use super::outcome::{Outcome, backoff};
 use super::payload::{Teller, id, payload};
 use crate::protocol::RoomId;
 
+/// The longest that all rooms wait after failures that concern them all, unless the receiver asks for more (ms).
+const LONGEST_PAUSE: u64 = 10_000;
+/// The wait between two attempts for a room while the process ends (ms).
+const HURRIED: u64 = 250;
+
 /// The bounds of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueLimits {
@@ -81,6 +86,26 @@ struct Line {
     failed: u32,
 }
 
+/// The receiver is too busy, or not there: nothing is sent, and then one request at a time until one of any room is answered.
+#[derive(Debug, Default)]
+struct Pause {
+    /// Pauses in a row.
+    count: u32,
+    /// Nothing is sent before (ms).
+    until: u64,
+}
+
+impl Pause {
+    /// An attempt failed in a way that concerns all rooms. Those that were under way together make one pause.
+    fn begin(&mut self, now: u64, retry_after: Option<u64>, random: u64) {
+        if now >= self.until {
+            self.count = self.count.saturating_add(1);
+            self.until = now + backoff(self.count, random).min(LONGEST_PAUSE);
+        }
+        self.until = self.until.max(now + retry_after.unwrap_or(0));
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Queue {
@@ -91,8 +116,9 @@ pub struct Queue {
     waiting: BTreeSet<((u64, u64), RoomId)>,
     last_place: u64,
     in_flight: usize,
-    /// Nothing is sent before (ms): the receiver is too busy.
-    paused_until: u64,
+    pause: Pause,
+    /// The process ends.
+    hurries: bool,
     /// The receiver wants no more.
     gone: bool,
     /// Dropped events that none has told of.
@@ -110,7 +136,8 @@ impl Queue {
             waiting: BTreeSet::new(),
             last_place: 0,
             in_flight: 0,
-            paused_until: 0,
+            pause: Pause::default(),
+            hurries: false,
             gone: false,
             untold: 0,
             figures: WebhookFigures::default(),
@@ -146,7 +173,8 @@ impl Queue {
 
     /// The next request to be made at `now` (ms), if there is one.
     pub fn next(&mut self, now: u64) -> Option<Attempt> {
-        while self.in_flight < self.limits.at_once
+        while now >= self.pause.until
+            && self.in_flight < self.most_at_once()
             && let Some(&((due, _), room)) = self.waiting.first()
             && due <= now
         {
@@ -158,11 +186,6 @@ impl Queue {
             let Some(first) = line.events.front_mut() else {
                 continue;
             };
-            if now < self.paused_until {
-                let until = self.paused_until.min(first.since.saturating_add(self.limits.age));
-                self.wait(room, until);
-                continue;
-            }
             let body = match &first.body {
                 Some(body) => body.clone(),
                 None => {
@@ -186,6 +209,7 @@ impl Queue {
         match outcome {
             Outcome::Delivered => {
                 self.figures.delivered += 1;
+                self.pause = Pause::default();
                 self.pop(room);
                 if self.rooms.contains_key(&room) {
                     self.wait(room, now);
@@ -196,14 +220,20 @@ impl Queue {
                 self.gone = true;
                 self.drop_all(Why::Gone);
             }
-            Outcome::Failed { retry_after, busy } => {
+            Outcome::Failed { .. } if self.hurries => {
+                self.figures.failed += 1;
+                self.wait(room, now + HURRIED);
+            }
+            Outcome::Failed { retry_after, all } => {
                 self.figures.failed += 1;
                 line.failed = line.failed.saturating_add(1);
                 let again = now + backoff(line.failed, random).max(retry_after.unwrap_or(0));
                 // It is looked at when it is too old, too.
                 let end = line.events.front().map_or(now, |first| first.since.saturating_add(self.limits.age));
-                if busy {
-                    self.paused_until = self.paused_until.max(now + retry_after.unwrap_or(again - now));
+                if all {
+                    self.pause.begin(now, retry_after, random);
+                } else {
+                    self.pause = Pause::default();
                 }
                 self.wait(room, again.min(end));
             }
@@ -212,8 +242,20 @@ impl Queue {
 
     /// When [`Queue::next`] has something to do, unless an event or an answer comes before (ms).
     pub fn next_due(&self) -> Option<u64> {
-        let first = self.waiting.first().map(|((due, _), _)| *due);
-        first.filter(|_| self.in_flight < self.limits.at_once)
+        let first = self.waiting.first().map(|((due, _), _)| (*due).max(self.pause.until));
+        first.filter(|_| self.in_flight < self.most_at_once())
+    }
+
+    /// The process ends: what waits is tried at once, and soon again.
+    pub fn hurry(&mut self, now: u64) {
+        (self.hurries, self.pause) = (true, Pause::default());
+        for (_, room) in std::mem::take(&mut self.waiting) {
+            self.wait(room, now);
+        }
+    }
+
+    fn most_at_once(&self) -> usize {
+        if self.pause.count > 0 { 1 } else { self.limits.at_once }
     }
 
     /// Nothing waits or is on its way.

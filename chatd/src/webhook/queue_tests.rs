@@ -8,7 +8,8 @@ use super::*;
 use crate::protocol::{PodBoot, Timeline};
 use crate::webhook::event::Occurrence;
 
-const FAILED: Outcome = Outcome::NO_ANSWER;
+/// Of one room alone.
+const FAILED: Outcome = Outcome::Failed { retry_after: None, all: false };
 const LIMITS: QueueLimits = QueueLimits { events: 100, bytes: 1 << 20, age: 300_000, at_once: 8 };
 
 fn queue(limits: QueueLimits) -> Queue {
@@ -21,7 +22,7 @@ fn room(name: &str) -> RoomId {
 
 fn event(name: &str, number: u64) -> Box<WebhookEvent> {
     let what = Occurrence::Created;
-    Box::new(WebhookEvent { room: room(name), timeline: Timeline(1), number, at: 0, what })
+    Box::new(WebhookEvent { room: room(name), epoch: 1, timeline: Timeline(1), number, at: 0, what })
 }
 
 /// Room, number and how many were dropped.
@@ -116,19 +117,79 @@ fn a_receiver_that_is_busy_is_left_alone_by_every_room() {
     let mut queue = queue(LIMITS);
     queue.push(0, event("a", 1));
     assert_eq!(next(&mut queue, 0), is("a", 1, 0));
-    queue.answered(0, room("a"), Outcome::Failed { retry_after: Some(20_000), busy: true }, 0);
+    queue.answered(0, room("a"), Outcome::Failed { retry_after: Some(20_000), all: true }, 0);
     queue.push(10, event("b", 1));
     assert_eq!((next(&mut queue, 19_999), queue.next_due()), (None, Some(20_000)));
-    assert_eq!(next(&mut queue, 20_000), is("a", 1, 0));
+    // One is tried first.
     assert_eq!(next(&mut queue, 20_000), is("b", 1, 0));
-    // Without a wish of its own: the wait of the room that was told so.
-    queue.answered(20_000, room("b"), Outcome::Failed { retry_after: None, busy: true }, 0);
+    assert_eq!((next(&mut queue, 20_000), queue.next_due()), (None, None));
+    queue.answered(20_000, room("b"), Outcome::Delivered, 0);
     queue.push(20_000, event("c", 1));
-    assert_eq!((next(&mut queue, 20_499), queue.next_due()), (None, Some(20_500)));
-    // A room that fails alone holds no other up.
-    assert_eq!(next(&mut queue, 20_500), is("b", 1, 0));
-    queue.answered(20_500, room("b"), Outcome::Failed { retry_after: Some(60_000), busy: false }, 0);
-    assert_eq!(next(&mut queue, 20_500), is("c", 1, 0));
+    assert_eq!(next(&mut queue, 20_000), is("a", 1, 0));
+    assert_eq!(next(&mut queue, 20_000), is("c", 1, 0));
+    // A room that fails alone holds no other up, whatever it is asked for.
+    queue.answered(20_500, room("c"), Outcome::Failed { retry_after: Some(60_000), all: false }, 0);
+    queue.push(20_500, event("b", 2));
+    assert_eq!(next(&mut queue, 20_500), is("b", 2, 0));
+}
+
+#[test]
+fn a_receiver_that_is_not_there_is_tried_with_one_request_at_a_time() {
+    let mut queue = queue(LIMITS);
+    let names: Vec<String> = (0..50).map(|number| format!("room-{number}")).collect();
+    names.iter().for_each(|name| queue.push(0, event(name, 1)));
+    let first: Vec<Attempt> = std::iter::from_fn(|| queue.next(0)).collect();
+    assert_eq!(first.len(), LIMITS.at_once);
+    first.iter().for_each(|attempt| queue.answered(0, attempt.room, Outcome::NO_ANSWER, u64::MAX));
+    let (mut tried, mut gap, mut before) = (0, 0, 0);
+    while let Some(now) = queue.next_due().filter(|now| *now < 120_000) {
+        let attempt = queue.next(now).unwrap();
+        assert!(queue.next(now).is_none(), "two at once");
+        queue.answered(now, attempt.room, Outcome::NO_ANSWER, u64::MAX);
+        (tried, gap, before) = (tried + 1, gap.max(now - before), now);
+    }
+    assert!((12..30).contains(&tried) && gap <= LONGEST_PAUSE, "{tried} attempts, {gap} ms apart");
+    // It is there again: all go out.
+    let now = queue.next_due().unwrap();
+    let back = queue.next(now).unwrap();
+    queue.answered(now, back.room, Outcome::Delivered, 0);
+    assert_eq!(std::iter::from_fn(|| queue.next(now)).count(), LIMITS.at_once);
+}
+
+#[test]
+fn one_room_that_the_receiver_is_too_busy_for_does_not_keep_the_others_out() {
+    let mut queue = queue(LIMITS);
+    queue.push(0, event("bad", 1));
+    let (mut delivered, mut now, mut pushed) = (0, 0, 0);
+    while now < 100_000 {
+        if pushed <= now / 1_000 {
+            pushed += 1;
+            queue.push(now, event("good", pushed));
+        }
+        while let Some(attempt) = queue.next(now) {
+            let is_good = attempt.room == room("good");
+            delivered += u64::from(is_good);
+            let busy = Outcome::Failed { retry_after: None, all: true };
+            queue.answered(now, attempt.room, if is_good { Outcome::Delivered } else { busy }, 7);
+        }
+        now += 50;
+    }
+    assert!(delivered + 2 > pushed, "{delivered} of {pushed}");
+}
+
+#[test]
+fn what_waits_is_tried_at_once_when_the_process_ends() {
+    let mut queue = queue(LIMITS);
+    ["a", "b"].iter().for_each(|name| queue.push(0, event(name, 1)));
+    queue.next(0).unwrap();
+    queue.answered(0, room("a"), Outcome::Failed { retry_after: Some(60_000), all: true }, 0);
+    assert_eq!(queue.next(100), None);
+    queue.hurry(100);
+    assert_eq!([next(&mut queue, 100), next(&mut queue, 100)], [is("b", 1, 0), is("a", 1, 0)]);
+    queue.answered(100, room("b"), Outcome::NO_ANSWER, 0);
+    queue.answered(100, room("a"), Outcome::Delivered, 0);
+    assert_eq!(queue.next_due(), Some(100 + HURRIED));
+    assert_eq!(next(&mut queue, 100 + HURRIED), is("b", 1, 0));
 }
 
 #[test]

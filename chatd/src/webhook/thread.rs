@@ -24,10 +24,8 @@ use crate::files::Watcher;
 use crate::ids::Time;
 use crate::logging::OnceAMinute;
 
-/// Events on their way from the shards to the queue. With the queue's they are 10,000.
-const MAILBOX: usize = 1_000;
-/// Of what is left of 16 MiB when every event in the mailbox is a longest message (8 KB as the queue counts it, half as it is kept there).
-const LIMITS: QueueLimits = QueueLimits { events: 9_000, bytes: 11 << 20, age: 300_000, at_once: 8 };
+/// Of what waits, together with what is on its way from the shards ([`Load`]).
+const LIMITS: QueueLimits = QueueLimits { events: 10_000, bytes: 16 << 20, age: 300_000, at_once: 8 };
 /// Events taken from the mailbox at once.
 const BATCH: usize = 256;
 
@@ -58,19 +56,54 @@ pub struct WebhookStart {
     pub seed: [u8; 32],
 }
 
+/// What is on its way from the shards to the queue, and what is in it: together within [`LIMITS`]. Approximate for a moment.
+#[derive(Debug, Default)]
+struct Load {
+    sent: AtomicU64,
+    sent_bytes: AtomicU64,
+    queued: AtomicU64,
+    queued_bytes: AtomicU64,
+    /// Events that did not fit.
+    lost: AtomicU64,
+}
+
+impl Load {
+    fn has_room(&self, weight: u64) -> bool {
+        let all = |one: &AtomicU64, other: &AtomicU64| one.load(Ordering::Relaxed) + other.load(Ordering::Relaxed);
+        all(&self.sent, &self.queued) < LIMITS.events as u64
+            && all(&self.sent_bytes, &self.queued_bytes) + weight <= LIMITS.bytes as u64
+    }
+
+    fn queued(&self, figures: &WebhookFigures) {
+        self.queued.store(figures.queued, Ordering::Relaxed);
+        self.queued_bytes.store(figures.queued_bytes, Ordering::Relaxed);
+    }
+
+    fn received(&self, weight: u64) {
+        self.sent.fetch_sub(1, Ordering::Relaxed);
+        self.sent_bytes.fetch_sub(weight, Ordering::Relaxed);
+    }
+}
+
 /// For a shard; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WebhookSender {
-    mailbox: mpsc::Sender<Box<WebhookEvent>>,
-    lost: Arc<AtomicU64>,
+    mailbox: mpsc::UnboundedSender<Box<WebhookEvent>>,
+    load: Arc<Load>,
 }
 
 impl WebhookSender {
-    /// Never waits: what finds no room is counted as dropped.
+    /// Never waits: what does not fit is counted as dropped.
     pub fn send(&self, event: Box<WebhookEvent>) {
-        if self.mailbox.try_send(event).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        let weight = event.weight() as u64;
+        if self.load.has_room(weight) {
+            self.load.sent.fetch_add(1, Ordering::Relaxed);
+            self.load.sent_bytes.fetch_add(weight, Ordering::Relaxed);
+            if self.mailbox.send(event).is_ok() {
+                return;
+            }
         }
+        self.load.lost.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -105,8 +138,8 @@ impl Webhooks {
     /// # Errors
     /// The system has no certificates of authorities and needs them, or no more threads.
     pub fn start(start: WebhookStart) -> Result<Self, WebhookError> {
-        let (mailbox, mail) = mpsc::channel(MAILBOX);
-        let sender = WebhookSender { mailbox, lost: Arc::default() };
+        let (mailbox, mail) = mpsc::unbounded_channel();
+        let sender = WebhookSender { mailbox, load: Arc::default() };
         let report = WebhookReport::default();
         let (stop, stopping) = oneshot::channel();
         let (done, stopped) = oneshot::channel();
@@ -117,10 +150,10 @@ impl Webhooks {
             None
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
-        let (lost, shown) = (sender.lost.clone(), report.clone());
+        let (load, shown) = (sender.load.clone(), report.clone());
         let run = move || {
             let client = Rc::new(Client::new(start.url.clone(), tls));
-            LocalSet::new().block_on(&runtime, deliver(start, client, mail, lost, shown, stopping));
+            LocalSet::new().block_on(&runtime, deliver(start, client, mail, &load, shown, stopping));
             runtime.shutdown_background();
             // Nobody waits for it where the process ends at once.
             let _ = done.send(());
@@ -159,8 +192,8 @@ struct Log {
 
 impl Log {
     fn failed(&mut self, url: &WebhookUrl, reason: &str) {
-        self.failing = true;
         if self.failures.is_due(std::time::Instant::now()) {
+            self.failing = true;
             tracing::warn!(%url, reason, "cannot deliver an event to the webhook; retrying for 5 minutes");
         }
     }
@@ -184,8 +217,8 @@ impl Log {
 async fn deliver(
     start: WebhookStart,
     client: Rc<Client>,
-    mut mail: mpsc::Receiver<Box<WebhookEvent>>,
-    lost: Arc<AtomicU64>,
+    mut mail: mpsc::UnboundedReceiver<Box<WebhookEvent>>,
+    load: &Load,
     report: WebhookReport,
     mut stopping: oneshot::Receiver<Instant>,
 ) {
@@ -199,12 +232,18 @@ async fn deliver(
     let (answer, mut answers) = mpsc::unbounded_channel();
     let mut queue = Queue::new(teller, LIMITS);
     let mut log = Log::default();
-    let mut events = Vec::with_capacity(BATCH);
+    let mut events: Vec<Box<WebhookEvent>> = Vec::with_capacity(BATCH);
     let mut deadline: Option<Instant> = None;
     loop {
         let time = clock();
-        events.drain(..).for_each(|event| queue.push(time.now, event));
-        queue.lost(lost.swap(0, Ordering::Relaxed));
+        for event in events.drain(..) {
+            let weight = event.weight() as u64;
+            queue.push(time.now, event);
+            // In this order: a shard may count the event twice for a moment, but not leave it out.
+            load.queued(&queue.figures());
+            load.received(weight);
+        }
+        queue.lost(load.lost.swap(0, Ordering::Relaxed));
         while let Some(attempt) = queue.next(time.now) {
             let (client, secrets, answer) = (client.clone(), current.clone(), answer.clone());
             spawn_local(async move {
@@ -214,6 +253,7 @@ async fn deliver(
             });
         }
         let figures = queue.figures();
+        load.queued(&figures);
         log.dropped(&url, &figures);
         *report.lock() = figures;
         if deadline.is_some() && queue.is_empty() && mail.is_empty() {
@@ -235,7 +275,10 @@ async fn deliver(
                 queue.answered(clock().now, room, outcome, random.random());
             }
             () = sleep(wait.unwrap_or_default()), if wait.is_some() => {}
-            until = &mut stopping, if deadline.is_none() => deadline = Some(until.unwrap_or_else(|_| Instant::now())),
+            until = &mut stopping, if deadline.is_none() => {
+                deadline = Some(until.unwrap_or_else(|_| Instant::now()));
+                queue.hurry(clock().now);
+            }
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
         }
     }

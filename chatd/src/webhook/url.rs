@@ -67,7 +67,14 @@ impl FromStr for WebhookUrl {
         if !secure && !is_this_machine(&host) {
             return Err(UrlError::Plaintext);
         }
-        let target = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let target = match uri.path_and_query() {
+            // The parser leaves out the path of one that has only a query, and cannot read that again.
+            Some(target) if target.as_str().starts_with('?') => {
+                format!("/{}", target.as_str()).parse().map_err(|_| UrlError::Form)?
+            }
+            Some(target) => target.clone(),
+            None => PathAndQuery::from_static("/"),
+        };
         Ok(Self { secure, host, port, authority: authority.as_str().to_owned(), target })
     }
 }
@@ -99,6 +106,7 @@ mod tests {
         for (text, host, port, target) in [
             ("https://app.example.org/events?key=1", "app.example.org", 443, "/events?key=1"),
             ("https://app.example.org", "app.example.org", 443, "/"),
+            ("https://app.example.org?key=1", "app.example.org", 443, "/?key=1"),
             ("https://10.0.0.1:8443/", "10.0.0.1", 8443, "/"),
             ("https://[2001:db8::1]:8443/a", "2001:db8::1", 8443, "/a"),
             ("http://localhost:8080/a", "localhost", 8080, "/a"),

@@ -218,8 +218,7 @@ impl Hub {
             self.context.counters.rooms_closed += 1;
             self.context.counters.rooms_made_way += u64::from(owned.has_made_way());
             self.context.log(Notice::Closed { room: owned.room.id });
-            let made_way = owned.has_made_way();
-            self.context.tell_webhook_closed(time, &mut owned.room, made_way);
+            self.context.tell_webhook_closed(time, &mut owned);
             self.search_instead(time, &mut owned);
         }
     }

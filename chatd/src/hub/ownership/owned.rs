@@ -238,7 +238,7 @@ impl Owned {
         self.makes_way
     }
 
-    pub(super) fn has_made_way(&self) -> bool {
+    pub fn has_made_way(&self) -> bool {
         self.makes_way
     }
 
