@@ -214,8 +214,8 @@ impl Client {
             self.heard.items.push(Item::NoEvents);
         }
         self.seated = Some((joined.room.clone(), joined.name.clone()));
-        self.all_state(net, expected, joined.state.clone());
-        for (name, text) in &joined.presence {
+        self.all_state(net, expected, (*joined.state).clone());
+        for (name, text) in joined.presence.iter() {
             expected.presence(self.number, name, text);
         }
         // All that was missed comes now: what it has said is in it, or was not delivered. Otherwise nobody knows.

@@ -83,9 +83,9 @@ pub struct Joined {
     /// JSON only: `Some(None)` is `null`.
     pub missed: Option<Option<u64>>,
     pub token: Option<String>,
-    pub state: Held,
+    pub state: Box<Held>,
     /// What players have said of themselves.
-    pub presence: Vec<(String, String)>,
+    pub presence: Box<[(String, String)]>,
 }
 
 /// Takes the first whole message off `bytes`: what it says, with its `id`.
@@ -210,7 +210,7 @@ fn from_json(value: &Value) -> Received {
             resumed: value["resumed"].as_bool().unwrap_or_default(),
             missed: Some(value["missed"].as_u64()),
             token: value["token"].as_str().map(str::to_owned),
-            state: Held::from_json(&value["state"]),
+            state: Box::new(Held::from_json(&value["state"])),
             presence: presence(),
         }),
         "left" => Received::Left,
