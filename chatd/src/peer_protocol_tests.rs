@@ -13,6 +13,7 @@ fn owner(room: RoomId) -> Owner {
     Owner { ownership, pod_id: "chat-0".to_owned(), tcp: address("1"), web: address("2"), peer: address("3") }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as the fields have it")]
 fn described() -> Option<Box<crate::descriptor::Descriptor>> {
     let labels = vec!["ranked".into()];
     Some(Box::new(crate::descriptor::Descriptor { max_players: Some(8), labels, ..Default::default() }))

@@ -18,6 +18,7 @@ const WRITE: Duration = Duration::from_millis(200);
 const NARROW: usize = 128 * 1024;
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, looked at as it comes")]
 pub enum Got {
     Received(Received, Option<u64>),
     Closed,
