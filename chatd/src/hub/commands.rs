@@ -194,6 +194,7 @@ impl Hub {
         let Some(said) = owned.room.say(seat, &text, time.wall, answers, time.now, limits) else {
             return;
         };
+        self.context.tell_webhook_of_message(time, owned, said, &text);
         self.context.counters.messages_in += 1;
         self.ring_has_grown(said.grown);
         let event = Event::Message { from: said.from, text: &text, seq: said.seq, at: time.wall, replay: false };
@@ -213,11 +214,11 @@ impl Hub {
 
     /// Announces an event to every member except `except`.
     pub(super) fn announce(&mut self, time: Time, index: RoomIndex, except: Option<SeatId>, event: RoomEvent) {
-        self.tell_webhook_of(time, index, &event);
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
         let limits = self.context.settings.terms(owned.room.descriptor()).ring();
+        self.context.tell_webhook_of(time, owned, &event);
         let grown = owned.room.record(event.clone(), time.now, limits);
         let mut profile = None;
         let event = owned.room.to_client(&event, &mut profile);

@@ -6,7 +6,7 @@ use super::interface::Effect;
 use super::ownership::Owned;
 use crate::ids::{RoomIndex, Time};
 use crate::protocol::PlayerName;
-use crate::room::{Room, RoomEvent, SeatState};
+use crate::room::{Room, RoomEvent, Said, SeatState};
 use crate::webhook::{CloseReason, Occurrence, WebhookEvent};
 
 impl Context {
@@ -24,8 +24,29 @@ impl Context {
     /// The same of a room that has ended here; one whose beginning was not told has not been there.
     pub fn tell_webhook_closed(&mut self, time: Time, owned: &mut Owned) {
         if owned.room.webhook_number() > 0 {
-            let reason = if owned.has_made_way() { CloseReason::MadeWay } else { CloseReason::Empty };
+            let reason = match (owned.is_over(), owned.has_made_way()) {
+                (true, _) => CloseReason::Expired,
+                (false, true) => CloseReason::MadeWay,
+                (false, false) => CloseReason::Empty,
+            };
             self.tell_webhook(time, owned, |_| Occurrence::Closed(reason));
+        }
+    }
+
+    /// Tells the webhook of an event that the members hear, if it is one for it.
+    pub fn tell_webhook_of(&mut self, time: Time, owned: &mut Owned, event: &RoomEvent) {
+        if self.settings.webhook
+            && let Some(what) = occurrence(event)
+        {
+            self.tell_webhook(time, owned, |_| what);
+        }
+    }
+
+    /// Tells the webhook what was said, where the room's descriptor asks for it.
+    pub fn tell_webhook_of_message(&mut self, time: Time, owned: &mut Owned, said: Said, text: &str) {
+        if self.settings.webhook && owned.room.descriptor().is_some_and(|descriptor| descriptor.webhook) {
+            let Said { from, seq, .. } = said;
+            self.tell_webhook(time, owned, |_| Occurrence::Message { from, text: text.into(), seq });
         }
     }
 }
@@ -48,15 +69,6 @@ impl Hub {
     pub(super) fn tell_webhook(&mut self, time: Time, index: RoomIndex, what: impl FnOnce(&Room) -> Occurrence) {
         if let Some(owned) = self.rooms.get_mut(index) {
             self.context.tell_webhook(time, owned, what);
-        }
-    }
-
-    /// Tells the webhook of an event that the members hear, if it is one for it.
-    pub(super) fn tell_webhook_of(&mut self, time: Time, index: RoomIndex, event: &RoomEvent) {
-        if self.context.settings.webhook
-            && let Some(what) = occurrence(event)
-        {
-            self.tell_webhook(time, index, |_| what);
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum CloseReason {
     Empty,
     /// Nobody had entered it, and a full pod needed its place.
     MadeWay,
+    /// Its descriptor said until when.
+    Expired,
 }
 
 impl CloseReason {
@@ -37,6 +39,7 @@ impl CloseReason {
         match self {
             CloseReason::Empty => "empty",
             CloseReason::MadeWay => "made_way",
+            CloseReason::Expired => "expired",
         }
     }
 }

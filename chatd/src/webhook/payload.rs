@@ -121,6 +121,7 @@ mod tests {
             (Occurrence::Created, "room.created", ""),
             (Occurrence::Closed(CloseReason::Empty), "room.closed", r#","reason":"empty""#),
             (Occurrence::Closed(CloseReason::MadeWay), "room.closed", r#","reason":"made_way""#),
+            (Occurrence::Closed(CloseReason::Expired), "room.closed", r#","reason":"expired""#),
             (Occurrence::Joined(name), "player.joined", r#","name":"ana""#),
             (Occurrence::Left(name, ExitReason::Timeout), "player.left", r#","name":"ana","reason":"timeout""#),
             (Occurrence::Moved { players: vec![name] }, "room.moved", r#","players":["ana"]"#),

@@ -3,6 +3,9 @@
 use chatd::protocol::{ExitReason, PlayerName, Timeline};
 use chatd::webhook::{CloseReason, Occurrence};
 
+use serde_json::json;
+
+use crate::join_tokens::{SECRET, seconds, signed, verifier};
 use crate::world::World;
 
 fn world(pods: usize) -> World {
@@ -102,6 +105,26 @@ fn a_takeover_begins_a_count_of_its_own_with_those_whose_seats_are_held() {
     world.pass(31_000);
     let all = told(&mut world);
     assert!(all.contains(&(1, next, Occurrence::Left(name("bob"), ExitReason::Left))), "{all:?}");
+}
+
+#[test]
+fn what_is_said_is_told_where_the_descriptor_asks_for_it_and_the_end_that_it_sets_is() {
+    let mut world = world(1);
+    world.pods[0].set_join_keys(Some(verifier(SECRET)));
+    let (now, ana) = (seconds(&world), world.open(0));
+    let descriptor = json!({"webhook": true, "expires_at": now + 60});
+    let auth = signed(SECRET, &json!({"sub": "a", "room": "*", "exp": now + 3_600, "create": descriptor}));
+    world.say(ana, &format!("JOIN match-42 ana AUTH={auth}\n"));
+    world.pass(1_000);
+    assert!(world.hear(ana).starts_with("JOINED match-42 ana ana\n"));
+    world.ask(ana, "hello\n");
+    let message = Occurrence::Message { from: name("ana"), text: "hello".into(), seq: 1 };
+    assert_eq!(
+        told(&mut world),
+        [(0, 1, Occurrence::Created), (0, 2, Occurrence::Joined(name("ana"))), (0, 3, message)]
+    );
+    world.pass(62_000);
+    assert_eq!(told(&mut world), [(0, 4, Occurrence::Closed(CloseReason::Expired))]);
 }
 
 #[test]
