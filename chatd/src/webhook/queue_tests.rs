@@ -137,10 +137,14 @@ fn a_receiver_that_is_busy_is_left_alone_by_every_room() {
 fn a_receiver_that_is_not_there_is_tried_with_one_request_at_a_time() {
     let mut queue = queue(LIMITS);
     let names: Vec<String> = (0..50).map(|number| format!("room-{number}")).collect();
-    names.iter().for_each(|name| queue.push(0, event(name, 1)));
+    for name in &names {
+        queue.push(0, event(name, 1));
+    }
     let first: Vec<Attempt> = std::iter::from_fn(|| queue.next(0)).collect();
     assert_eq!(first.len(), LIMITS.at_once);
-    first.iter().for_each(|attempt| queue.answered(0, attempt.room, Outcome::NO_ANSWER, u64::MAX));
+    for attempt in &first {
+        queue.answered(0, attempt.room, Outcome::NO_ANSWER, u64::MAX);
+    }
     let (mut tried, mut gap, mut before) = (0, 0, 0);
     while let Some(now) = queue.next_due().filter(|now| *now < 120_000) {
         let attempt = queue.next(now).unwrap();
@@ -180,7 +184,9 @@ fn one_room_that_the_receiver_is_too_busy_for_does_not_keep_the_others_out() {
 #[test]
 fn what_waits_is_tried_at_once_when_the_process_ends() {
     let mut queue = queue(LIMITS);
-    ["a", "b"].iter().for_each(|name| queue.push(0, event(name, 1)));
+    for name in ["a", "b"] {
+        queue.push(0, event(name, 1));
+    }
     queue.next(0).unwrap();
     queue.answered(0, room("a"), Outcome::Failed { retry_after: Some(60_000), all: true }, 0);
     assert_eq!(queue.next(100), None);
