@@ -291,6 +291,7 @@ impl Client {
             let going_away = self.json && !expected.calm && self.rng.chance(30);
             net.close(pipe, 0, how, going_away);
             if how == End::Vanished {
+                expected.seats.vanished(self.claim);
                 let wait = self.rng.range(20 * SECOND, 60 * SECOND);
                 net.after(wait, Event::GiveUp { pipe, end: 1, cut: 0 });
             }

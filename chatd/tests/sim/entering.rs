@@ -213,6 +213,8 @@ impl Client {
         let its = |key: &&SeatKey| {
             key.shown.as_ref().is_some_and(|(room, name)| *room == seat.room && name.eq_ignore_ascii_case(&seat.name))
         };
+        // A moderator's seats are found by its join token alone.
+        let key = key.filter(|_| self.moderator.is_none());
         self.key =
             key.filter(its).map(|key| SeatKey { word: key.word.clone(), shown, shared: true, ..SeatKey::default() });
         self.by_key = self.key.is_some() && self.rng.chance(50);

@@ -24,6 +24,9 @@ pub struct Claim {
     seat: Option<Seat>,
     /// Since when nobody can be in it, for sure: its end was told, or it never began.
     ended: Option<Micros>,
+    /// A connection of its client has vanished: an entry pod that has not noticed may bring it back, whatever the client has asked for
+    /// since by another way.
+    lingers: bool,
 }
 
 impl Claim {
@@ -32,7 +35,7 @@ impl Claim {
     }
 
     fn is_open(&self, at: Micros) -> bool {
-        self.ended.is_none_or(|ended| ended >= at)
+        self.lingers || self.ended.is_none_or(|ended| ended >= at)
     }
 }
 
@@ -50,7 +53,7 @@ impl Seats {
     /// JOIN is said.
     pub fn asked(&mut self, client: usize, id: u64, room: &str, name: &str, key: Option<String>) {
         let (room, name) = (room.to_owned(), name.to_ascii_lowercase());
-        self.0.push(Claim { client, id, room, name, key, joined: None, seat: None, ended: None });
+        self.0.push(Claim { client, id, room, name, key, joined: None, seat: None, ended: None, lingers: false });
     }
 
     /// JOIN is answered by the seat that it has asked for, or JOINED comes unasked.
@@ -68,6 +71,12 @@ impl Seats {
     fn never_began(&mut self, client: usize, id: u64) {
         for claim in self.0.iter_mut().filter(|claim| claim.client == client && claim.id == id) {
             claim.ended = Some(0);
+        }
+    }
+
+    pub fn vanished(&mut self, claim: Option<usize>) {
+        if let Some(claim) = claim {
+            self.0[claim].lingers = true;
         }
     }
 
