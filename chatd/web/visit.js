@@ -105,7 +105,7 @@ function looked(state, { status, code, message, players = 0, max_players: maxPla
   if (state.phase !== 'looking') return [next, []];
   const stopped = (stop) => [{ ...next, phase: 'stopped', stop, error: null }, []];
   if (present && players >= maxPlayers && !state.mayHaveSeat) return stopped({ code: 'room_full' });
-  const outcome = outcomeOfProbe({ status, code, message });
+  const outcome = outcomeOfProbe({ status, code, message }, {});
   // What else it may be is found out by joining.
   if (outcome.act !== 'stop') return [{ ...next, phase: 'asking' }, []];
   return stopped({ code: outcome.code ?? 'refused', message: outcome.message });

@@ -53,7 +53,7 @@ export interface Env { now: number; random: number }
 
 /** What a room's own address answered. */
 export interface Answer {
-  status: number; code?: string | undefined; message?: string | undefined; retryAfterMs?: number;
+  status: number; code?: string | undefined; message?: string | undefined; atLeastMs?: number;
   players?: number; max_players?: number; names?: string[];
 }
 /** What the application gave, or why it did not. */

@@ -385,10 +385,19 @@ describe('coming back', () => {
     assert.equal(it.state.players[1].display, 'Bob B.');
   });
 
-  test('who was sent out does not come back by itself', () => {
-    const it = seated().receive({ type: 'error', code: 'kicked' }, { type: 'bye', code: 'kicked' }).feed({ ...dropped, code: 4003 });
-    assert.deepEqual([it.state.phase, it.state.stop.code], ['stopped', 'kicked']);
-    assert.ok(!it.kinds().includes('wait'));
+  test('who was sent out, or whose room has ended, does not come back by itself', () => {
+    for (const [code, close] of [['kicked', 4003], ['closed', 4004]]) {
+      const it = seated().receive({ type: 'error', code }, { type: 'bye', code }).feed({ ...dropped, code: close });
+      assert.deepEqual([it.state.phase, it.state.stop.code], ['stopped', code]);
+      assert.ok(!it.kinds().includes('wait'));
+    }
+  });
+
+  test('a room that is hidden from who shows no join token is not taken for gone by who has one', () => {
+    for (const [options, phase] of [[{}, 'stopped'], [{ auth: 'token' }, 'waiting'], [{ asksAuth: true }, 'waiting']]) {
+      const it = session(options).feed({ type: 'begin' }, { type: 'closed', code: 1006, opened: false }, { type: 'probed', status: 404, code: 'room_not_found' });
+      assert.equal(it.state.phase, phase, JSON.stringify(options));
+    }
   });
 
   test('replaced does not come back by itself', () => {
@@ -413,10 +422,10 @@ describe('coming back', () => {
     assert.deepEqual(refusedBy({ status: 421, code: 'bad_host' }).state.stop.code, 'bad_host');
     assert.deepEqual(refusedBy({ status: 0 }).state.error.code, 'unreachable');
     assert.deepEqual(refusedBy({ status: 200 }).state.error.code, 'refused');
-    const busy = refusedBy({ status: 503, code: 'too_many_connections', retryAfterMs: 20_000 });
+    const busy = refusedBy({ status: 503, code: 'too_many_connections', atLeastMs: 20_000 });
     assert.equal(busy.state.error.code, 'too_many_connections');
     assert.equal(busy.effects.find(({ type }) => type === 'wait').ms, 20_000);
-    assert.equal(outcomeOfProbe({ status: 502 }).act, 'reconnect');
+    assert.equal(outcomeOfProbe({ status: 502 }, {}).act, 'reconnect');
   });
 
   test('moved keeps the count; a takeover starts the new one', () => {

@@ -161,8 +161,8 @@ export class Driver {
   async #look(signal) {
     const response = await this.runtime.fetch(this.#address, { cache: 'no-store', signal });
     const { error, ...room } = await response.json().catch(() => ({}));
-    const retryAfterMs = 1000 * (Number.parseInt(response.headers.get('retry-after') ?? '', 10) || 0);
-    return { ...room, ...error, status: response.status, retryAfterMs };
+    const atLeastMs = 1000 * (Number.parseInt(response.headers.get('retry-after') ?? '', 10) || 0);
+    return { ...room, ...error, status: response.status, atLeastMs };
   }
 
   /** @param {AbortSignal} signal */

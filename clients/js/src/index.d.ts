@@ -89,7 +89,7 @@ export interface RoomEvents {
   /** `status` or `problem` has changed. */
   status: (status: Status, problem: Problem | null) => void;
   /**
-   * The last event. `code`: `left` after `leave()`; `replaced` where another client took the seat with the same key; `kicked` by a moderator; else why there is
+   * The last event. `code`: `left` after `leave()`; `replaced` where another client took the seat with the same key; `kicked` by a moderator; `closed` with the room; else why there is
    * no way back, such as `room_full`, `room_not_found`, `name_taken` or
    * `auth_expired`.
    */

@@ -12,7 +12,7 @@ const LONGEST_MS = 5000;
  * @param {number} attempt @param {number} random
  */
 export function delay(attempt, random) {
-  return Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(attempt, 10)) * (0.5 + random / 2);
+  return Math.min(LONGEST_MS, FIRST_MS * 2 ** attempt) * (0.5 + random / 2);
 }
 
 /** By WebSocket code; after any other close it comes back with the usual pause. @type {Record<number, Outcome>} */
@@ -28,16 +28,17 @@ const CLOSES = {
 export const outcomeOfClose = (code) => CLOSES[code] ?? { act: 'reconnect' };
 
 /**
- * The upgrade was refused, which a script cannot see: this is what the room's own address answered.
+ * The upgrade was refused, which a script cannot see: this is what the room's own address answered. It hides rooms from those who show no
+ * join token, as a probe does not.
  *
- * @param {Answer} answer @returns {Outcome}
+ * @param {Answer} answer @param {{auth?: string | undefined, asksAuth?: boolean}} state @returns {Outcome}
  */
-export function outcomeOfProbe({ status, code, message, retryAfterMs }) {
-  if (status === 404 || status === 400) return { act: 'stop', code: code ?? 'room_not_found', message };
+export function outcomeOfProbe({ status, code, message, atLeastMs }, { auth, asksAuth }) {
+  if (status === 400 || (status === 404 && !auth && !asksAuth)) return { act: 'stop', code: code ?? 'room_not_found', message };
   if (status === 403 || status === 421) return { act: 'stop', code: code ?? 'bad_origin', message };
   // The room's address says what it may: the upgrade was refused for another reason, which nothing tells.
   if (status === 200 || status === 401) return { act: 'reconnect', code: 'refused' };
-  return { act: 'reconnect', code: code ?? 'unreachable', message: code && message, atLeastMs: retryAfterMs };
+  return { act: 'reconnect', code: code ?? 'unreachable', message: code && message, atLeastMs };
 }
 
 /** Errors that pass, where a join or resume is tried again. */

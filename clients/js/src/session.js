@@ -92,7 +92,7 @@ function happened(state, event, env) {
     case 'authorised': return authorised(state, event, env);
     case 'received': return received(state.online ? state : { ...state, online: true }, event.message, env);
     case 'closed': return closed(state, event, env);
-    case 'probed': return phase === 'probing' ? carryOut(state, outcomeOfProbe(event), env) : [state, []];
+    case 'probed': return phase === 'probing' ? carryOut(state, outcomeOfProbe(event, state), env) : [state, []];
     case 'due': return phase === 'waiting' ? connect(state) : [state, phase === 'joined' ? [AUTHORISE] : []];
     case 'woken': return woken(state);
     case 'network': return woken({ ...state, online: event.online }, event.online);
@@ -265,7 +265,7 @@ function refused(state, error, env) {
  */
 function bye(state, { code, message }, env) {
   if (state.phase === 'leaving' || !code) return [state, []];
-  if (['kicked', 'replaced'].includes(code)) return carryOut(state, { act: 'stop', code }, env);
+  if (['kicked', 'replaced', 'closed'].includes(code)) return carryOut(state, { act: 'stop', code }, env);
   if (['moved', 'shutting_down', 'quit'].includes(code)) return [state, []];
   const goesOn = ['unavailable', 'too_many_connections', 'too_many_from_address', 'auth_expired'].includes(code);
   return [{ ...state, error: { code, message, about: goesOn ? 'connection' : 'past' } }, []];
