@@ -11,6 +11,10 @@ use serde_json::value::RawValue;
 
 /// The most bytes of a descriptor in JSON.
 pub const MAX_DESCRIPTOR: usize = 512;
+/// The longest time that a room stays open with nobody in it (seconds).
+pub const MAX_EMPTY_TTL: u32 = 86_400;
+/// The most messages for replay.
+pub const MAX_REPLAY_MESSAGES: u32 = 1_000;
 /// The most labels.
 const MAX_LABELS: usize = 8;
 /// The most characters of a kind or a label.
@@ -159,11 +163,13 @@ impl Descriptor {
             }
             "empty_ttl" => {
                 let expected = "seconds, a whole number from 1 to 86400";
-                self.empty_ttl = Some(of(value, "empty_ttl", expected, |seconds| (1..=86_400).contains(seconds))?);
+                self.empty_ttl =
+                    Some(of(value, "empty_ttl", expected, |seconds| (1..=MAX_EMPTY_TTL).contains(seconds))?);
             }
             "replay_messages" => {
                 let expected = "a whole number from 0 to 1000";
-                self.replay_messages = Some(of(value, "replay_messages", expected, |count| *count <= 1_000)?);
+                self.replay_messages =
+                    Some(of(value, "replay_messages", expected, |count| *count <= MAX_REPLAY_MESSAGES)?);
             }
             "replay_bytes" => {
                 let expected = "a whole number from 0 to 4194304";

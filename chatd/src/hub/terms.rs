@@ -1,11 +1,12 @@
 //! What holds in one room: its descriptor over the settings. Pure: no I/O.
 
 use super::interface::HubSettings;
-use crate::descriptor::{Descriptor, RoomAccess};
+use crate::descriptor::{Descriptor, MAX_EMPTY_TTL, MAX_REPLAY_MESSAGES, RoomAccess};
 use crate::protocol::MAX_PLAYERS;
 use crate::room::{RingLimits, SeatLimits};
 
-/// Settings as they are in one room. What a descriptor says goes as far as this pod's own limits allow.
+/// Settings as they are in one room. What a descriptor says, which may come from another program, goes as far as the protocol and this pod's
+/// own limits allow.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
     settings: &'a HubSettings,
@@ -35,7 +36,7 @@ impl Terms<'_> {
     /// How long the room stays open with nobody in it (ms).
     pub fn empty_ttl(self) -> u64 {
         let own = self.descriptor.and_then(|descriptor| descriptor.empty_ttl);
-        own.map_or(self.settings.empty_ttl, |own| u64::from(own) * 1_000)
+        own.map_or(self.settings.empty_ttl, |own| u64::from(own.min(MAX_EMPTY_TTL)) * 1_000)
     }
 
     /// What concerns the seats.
@@ -51,7 +52,7 @@ impl Terms<'_> {
         };
         let bytes = descriptor.replay_bytes.map_or(usual.bytes, |own| (own as usize).min(self.settings.ring_total));
         RingLimits {
-            messages: descriptor.replay_messages.map_or(usual.messages, |own| own as usize),
+            messages: descriptor.replay_messages.map_or(usual.messages, |own| own.min(MAX_REPLAY_MESSAGES) as usize),
             bytes,
             age: usual.age.saturating_sub(self.settings.seat_hold).saturating_add(self.seat_hold()),
         }
@@ -86,16 +87,16 @@ mod tests {
     fn what_it_says_goes_as_far_as_the_pod_allows() {
         let settings = HubSettings { record_ttl: 60_000, ring_total: 100_000, ..HubSettings::default() };
         let own = Descriptor {
-            max_players: Some(1_000),
+            max_players: Some(u32::MAX),
             seat_hold: Some(45),
-            empty_ttl: Some(1),
-            replay_messages: Some(1_000),
+            empty_ttl: Some(u32::MAX),
+            replay_messages: Some(u32::MAX),
             replay_bytes: Some(1 << 20),
             access: Some(RoomAccess::Token),
             ..Descriptor::default()
         };
         let terms = settings.terms(Some(&own));
-        assert_eq!((terms.max_players(), terms.seat_hold(), terms.empty_ttl()), (64, 45_000, 1_000));
+        assert_eq!((terms.max_players(), terms.seat_hold(), terms.empty_ttl()), (64, 45_000, 86_400_000));
         assert_eq!(terms.ring(), RingLimits { messages: 1_000, bytes: 100_000, age: 105_000 });
         assert!(terms.needs_token());
         let longer = Descriptor { seat_hold: Some(600), ..own };

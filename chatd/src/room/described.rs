@@ -41,13 +41,15 @@ impl Room {
         self.seats.drain(..).filter_map(|seat| seat.reach).collect()
     }
 
-    /// Whether a newcomer, who has no seat, stays outside because the room is locked. Who was perhaps answered by the former owner, shortly
+    /// Whether a newcomer, who has no seat, stays outside because the room is locked. A moderator does not, since somebody has to be able
+    /// to unlock it. Who was perhaps answered by the former owner, shortly
     /// before that one ended, is none.
     pub(super) fn locks_out(&self, who: &Newcomer) -> bool {
         let was_in = self.unanswered.iter().any(|(name, seat)| match seat.auth {
             Some(held) => who.auth.is_some_and(|shown| shown.sub == held.sub),
             None => *name == who.name && who.key.is_some() && seat.key == who.key,
         });
-        self.is_locked() && !was_in
+        let is_moderator = who.auth.is_some_and(|auth| auth.role == Role::Moderator);
+        self.is_locked() && !was_in && !is_moderator
     }
 }

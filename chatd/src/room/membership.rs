@@ -16,6 +16,7 @@ impl Room {
     /// Takes a new seat, or finds the seat with the same join key.
     pub fn join(&mut self, seat: SeatId, who: Newcomer, by: Connection, limits: SeatLimits, now: u64) -> Join {
         let Newcomer { name, resumable, key, auth } = who;
+        let seats = self.seats.len();
         // The seat of this connection's earlier JOIN, whose reply was lost with a link.
         self.seats.retain(|seat| {
             !(seat.name == name
@@ -38,7 +39,8 @@ impl Room {
             (own.resumable, own.auth) = (resumable, auth);
             return Join::Own { seat: own.id, rewrite: (own.hold(), own.auth) != before };
         }
-        if self.locks_out(&who) {
+        let had_seat = self.seats.len() < seats;
+        if !had_seat && self.locks_out(&who) {
             return Join::Refused(ErrorCode::RoomLocked);
         }
         if let Err(code) = self.admits(name, auth, limits.players) {

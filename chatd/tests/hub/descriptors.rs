@@ -229,6 +229,35 @@ fn into_a_locked_room_nobody_new_comes_and_held_seats_come_back() {
 }
 
 #[test]
+fn a_room_that_begins_locked_lets_moderators_in_who_unlock_it() {
+    let mut world = world(2, RoomAccess::Link);
+    let mia = made(&mut world, 1, &json!({"locked": true}));
+    refused(&join(&mut world, 1, "bob").1, "room_locked");
+    world.ask(mia, "LEAVE\n");
+    let mia = world.open(0);
+    let auth = maker(&world, "mia", "moderator", &json!({}));
+    assert!(world.ask(mia, &format!("JOIN {ROOM} mia AUTH={auth} RELAY\n")).starts_with("JOINED "));
+    assert_eq!(world.ask(mia, "UNLOCK\n"), "UNLOCKED mia\n");
+    assert!(join(&mut world, 1, "bob").1.starts_with("JOINED "));
+}
+
+#[test]
+fn a_join_whose_answer_was_lost_finds_its_seat_though_the_room_was_locked_since() {
+    let mut world = world(2, RoomAccess::Link);
+    let mia = made(&mut world, 0, &json!({}));
+    // JOINED is lost with the link, over which the JOIN is sent again.
+    world.mute = Some(0);
+    let (bob, _) = join(&mut world, 1, "bob");
+    assert_eq!(world.hear(mia), "ENTERED bob\n");
+    assert_eq!(world.ask(mia, "LOCK\n"), "LOCKED mia\n");
+    world.mute = None;
+    world.break_link(0, 1);
+    world.pass(1_500);
+    let heard = world.hear(bob);
+    assert!(heard.starts_with(&format!("JOINED {ROOM} bob mia,bob\n")), "{heard}");
+}
+
+#[test]
 fn only_moderators_lock() {
     for entry in [0, 1] {
         let mut world = world(2, RoomAccess::Link);
