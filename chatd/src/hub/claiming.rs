@@ -67,6 +67,7 @@ impl Hub {
         let Some(index) = self.rooms.index_of(room) else {
             return;
         };
+        let has_ended = self.has_ended(time, index);
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
@@ -81,7 +82,9 @@ impl Hub {
             ClaimedSeat::New { .. } => true,
             ClaimedSeat::Own { has_key, .. } => has_key && is_there,
         };
-        if answer.is_err() || !is_ready && matches!(claim.of, ClaimedSeat::Own { .. }) {
+        if has_ended && matches!(claim.of, ClaimedSeat::Own { .. }) {
+            self.refuse_claim(time, index, &claim, ErrorCode::RoomNotFound);
+        } else if answer.is_err() || !is_ready && matches!(claim.of, ClaimedSeat::Own { .. }) {
             self.refuse_claim(time, index, &claim, ErrorCode::Unavailable);
         } else if !(is_first || is_its && may_repeat) {
             let refused = self.checked::<()>(time, Err(Failure::Once), true);
@@ -110,7 +113,10 @@ impl Hub {
         let room = self.rooms.get(index).map(|owned| owned.room.id);
         self.context.counters.joined(Err(code), time.now.saturating_sub(claim.since));
         if let (Some(room), ClaimedSeat::New { .. }) = (room, &claim.of) {
-            self.give_token_back(room, claim);
+            // After a freeze another owner may have let the client in by it.
+            if self.rooms.get(index).is_some_and(|owned| !owned.is_suspended()) {
+                self.give_token_back(room, claim);
+            }
             self.forget_joining(time, Some(room), claim.asked.by);
         }
         self.refuse_entry(time, claim.asked, code);

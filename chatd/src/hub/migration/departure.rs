@@ -23,6 +23,7 @@ impl Hub {
         // The target's answer may have been lost; the record shows that it has the room.
         let planned = owned.moving().filter(|moving| moving.tried(owner.ownership.boot));
         // Clients keep the connection that they have, for as long as this pod lives: it drains, or only gives rooms away.
+        let is_planned = planned.is_some();
         let redirect = planned.is_none() && !self.outgoing.is_draining();
         if let Some(moving) = planned {
             self.context.counters.outgoing_migrations += 1;
@@ -36,7 +37,8 @@ impl Hub {
             self.context.peers.send(owner.ownership.boot, &Frame::Inherited { room, seats });
         }
         let unfinished = owned.take_unfinished();
-        for claim in &unfinished.claims {
+        // Another owner may have let the client in by it, unless this pod gave the room away.
+        for claim in unfinished.claims.iter().filter(|_| is_planned) {
             self.give_token_back(room, claim);
         }
         let leaving = |id| match &self.sessions.get(id)?.state {
