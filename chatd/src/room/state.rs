@@ -111,6 +111,12 @@ impl State {
         RecordedState { version: self.version, entries: self.entries.iter().filter_map(entry).collect() }
     }
 
+    /// Bytes of memory that a key takes, approximately.
+    fn taken_by(&self, key: StateKey) -> usize {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        entry.and_then(|entry| entry.value.as_ref()).map_or(0, |value| value.len() + OVERHEAD)
+    }
+
     fn counted(&self) -> usize {
         self.entries.iter().map(Entry::counted).sum()
     }
@@ -208,7 +214,8 @@ impl Room {
         let from = self.seat(seat).map(|seat| seat.name).ok_or(StateRefusal::Code(ErrorCode::NotInRoom))?;
         let (had, before) = (self.state.is_some(), self.state_bytes());
         let value = set.value.as_ref().map_or(0, |value| value.len());
-        if value > 0 && value + OVERHEAD > free {
+        let held = self.state.as_ref().map_or(0, |state| state.taken_by(set.key));
+        if value > 0 && value + OVERHEAD > held.saturating_add(free) {
             return Err(StateRefusal::Code(ErrorCode::StateFull));
         }
         let most = if self.keeps_state { MAX_KEPT_STATE } else { MAX_STATE };

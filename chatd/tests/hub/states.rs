@@ -118,6 +118,8 @@ fn states_have_half_of_the_memory_for_rings() {
     join(&mut world, ana, &id, "ana");
     assert_eq!(set(&mut world, ana, &json!({"key": "a", "value": "x".repeat(3_000)}))[0]["version"], 1);
     assert_eq!(set(&mut world, ana, &json!({"key": "b", "value": "x".repeat(1_000)}))[0]["code"], "state_full");
+    let again = set(&mut world, ana, &json!({"key": "a", "value": "y".repeat(3_000)}));
+    assert_eq!(again[0]["version"], 2, "it takes no more than before");
     for _ in 0..8 {
         world.send(ana, &json!({"type": "say", "text": "x".repeat(2_000)}));
         world.pass(200);
