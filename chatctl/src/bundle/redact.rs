@@ -6,7 +6,7 @@ use serde_json::Value;
 
 const GONE: &str = "(left out)";
 /// In the name of a variable: its value is not for others.
-const SECRET_NAMES: [&str; 5] = ["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL"];
+const SECRET_NAMES: [&str; 6] = ["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "WEBHOOK_URL"];
 /// A whole copy of an object as somebody applied it.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -25,6 +25,12 @@ pub fn object(value: &mut Value) {
                 && is_secret
             {
                 *value = GONE.into();
+            }
+            // Its path or query may be all that keeps others from calling it.
+            if let Some(url @ Value::String(_)) =
+                fields.get_mut("webhooks").and_then(|webhooks| webhooks.get_mut("url"))
+            {
+                *url = GONE.into();
             }
             fields.values_mut().for_each(object);
         }
@@ -70,11 +76,12 @@ mod tests {
         let mut pod = json!({
             "metadata": { "name": "chat-0", "managedFields": [1],
                 "annotations": { LAST_APPLIED: "hunter2", "note": "see redis://u:hunter2@redis:6379/0" } },
-            "spec": { "containers": [{ "env": [
+            "spec": { "webhooks": { "url": "https://app.example/hunter2" }, "containers": [{ "env": [
                 { "name": "REDIS_PASSWORD", "value": "hunter2" },
                 { "name": "api_key", "value": "hunter2" },
                 { "name": "CHATD_LOG_LEVEL", "value": "info" },
                 { "name": "TOKEN", "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } },
+                { "name": "CHATD_WEBHOOK_URL", "value": "https://app.example/hunter2" },
             ], "args": ["--url=redis://:hunter2@[::1]:6379"] }] },
         });
         object(&mut pod);
