@@ -35,13 +35,11 @@ impl Hub {
         let grant = match self.check_entry(time, room, entry, matches!(asked.by, Reach::Remote(_))) {
             Ok(grant) => grant,
             Err(code) => {
-                self.context.counters.joined(Err(code), time.now.saturating_sub(since));
-                return self.refuse_entry(time, asked, code);
+                return self.refuse_join(time, asked, since, code);
             }
         };
         if let Some(code) = self.shuts_out(time, index, room, entry) {
-            self.context.counters.joined(Err(code), time.now.saturating_sub(since));
-            return self.refuse_entry(time, asked, code);
+            return self.refuse_join(time, asked, since, code);
         }
         match entry {
             Entry::Join { name, resumable, key: seat_key, auth } => {
@@ -75,8 +73,7 @@ impl Hub {
         let entry = Entry::Join { name: who.name, resumable: who.resumable, key: who.key, auth };
         let connection = self.connection(asked);
         if self.rooms.get(index).is_some_and(|owned| owned.room.keeps_out(who.name, who.auth, time.wall)) {
-            self.context.counters.joined(Err(ErrorCode::Banned), time.now.saturating_sub(since));
-            return self.refuse_entry(time, asked, ErrorCode::Banned);
+            return self.refuse_join(time, asked, since, ErrorCode::Banned);
         }
         loop {
             let again = once.and_then(|once| once.again);
@@ -109,8 +106,7 @@ impl Hub {
                     counts = true;
                 }
                 Join::Refused(code) => {
-                    self.context.counters.joined(Err(code), time.now.saturating_sub(since));
-                    return self.refuse_entry(time, asked, code);
+                    return self.refuse_join(time, asked, since, code);
                 }
             }
         }
@@ -204,6 +200,12 @@ impl Hub {
         }
     }
 
+    /// Refuses a JOIN or RESUME that came at `since` (ms), and counts it.
+    pub(super) fn refuse_join(&mut self, time: Time, asked: Asked, since: u64, code: ErrorCode) {
+        self.context.counters.joined(Err(code), time.now.saturating_sub(since));
+        self.refuse_entry(time, asked, code);
+    }
+
     /// Refuses a JOIN or RESUME: the session is outside again.
     pub(super) fn refuse_entry(&mut self, time: Time, asked: Asked, code: ErrorCode) {
         let miss = ErrorCode::GUESSES.contains(&code);
@@ -256,8 +258,7 @@ impl Hub {
             WaiterPurpose::Enter(_) => {
                 if self.sessions.get(waiter.session).is_some_and(|session| matches!(session.state, SessionState::Busy))
                 {
-                    self.context.counters.joined(Err(code), time.now.saturating_sub(waiter.since));
-                    self.refuse_entry(time, Asked::here(waiter.session, waiter.id), code);
+                    self.refuse_join(time, Asked::here(waiter.session, waiter.id), waiter.since, code);
                 }
             }
             WaiterPurpose::Attach => self.lost_for_good(waiter.session, code),
@@ -272,8 +273,7 @@ impl Hub {
         let room = owned.room.id;
         for (asked, since) in owned.take_overdue_joins(time.now) {
             self.forget_joining(time, Some(room), asked.by);
-            self.context.counters.joined(Err(ErrorCode::Unavailable), time.now.saturating_sub(since));
-            self.refuse_entry(time, asked, ErrorCode::Unavailable);
+            self.refuse_join(time, asked, since, ErrorCode::Unavailable);
         }
     }
 

@@ -111,7 +111,6 @@ impl Hub {
     /// The JOIN is refused; a new seat ends with it.
     fn refuse_claim(&mut self, time: Time, index: RoomIndex, claim: &Claim, code: ErrorCode) {
         let room = self.rooms.get(index).map(|owned| owned.room.id);
-        self.context.counters.joined(Err(code), time.now.saturating_sub(claim.since));
         if let (Some(room), ClaimedSeat::New { .. }) = (room, &claim.of) {
             // After a freeze another owner may have let the client in by it.
             if self.rooms.get(index).is_some_and(|owned| !owned.is_suspended()) {
@@ -119,7 +118,7 @@ impl Hub {
             }
             self.forget_joining(time, Some(room), claim.asked.by);
         }
-        self.refuse_entry(time, claim.asked, code);
+        self.refuse_join(time, claim.asked, claim.since, code);
     }
 
     /// A JOIN is given up before its answer: the directory forgets that the token was used for it, if it can. Otherwise the client needs

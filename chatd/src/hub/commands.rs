@@ -63,8 +63,7 @@ impl Hub {
             return;
         };
         if !self.context.serves() {
-            self.context.counters.joined(Err(ErrorCode::Unavailable), 0);
-            return self.refuse_entry(time, asked, ErrorCode::Unavailable);
+            return self.refuse_join(time, asked, time.now, ErrorCode::Unavailable);
         }
         let shard = room.shard(self.context.settings.shards);
         let default = match self.encoding_of(asked.by) {
@@ -95,8 +94,7 @@ impl Hub {
         let grant = match self.check_entry(time, room, &entry, true) {
             Ok(grant) => grant,
             Err(code) => {
-                self.context.counters.joined(Err(code), 0);
-                return self.refuse_entry(time, asked, code);
+                return self.refuse_join(time, asked, time.now, code);
             }
         };
         let Some(session) = self.sessions.get_mut(id) else {

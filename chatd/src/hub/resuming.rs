@@ -41,8 +41,7 @@ impl Hub {
                 self.take_back(time, index, seat, asked, Entry::Resume { token: token.to_owned(), heard }, since);
             }
             Err(code) => {
-                self.context.counters.joined(Err(code), time.now.saturating_sub(since));
-                self.refuse_entry(time, asked, code);
+                self.refuse_join(time, asked, since, code);
             }
         }
     }
@@ -158,8 +157,7 @@ impl Hub {
             return;
         };
         let Some(taken) = owned.room.take_seat(seat, connection) else {
-            self.context.counters.joined(Err(ErrorCode::BadToken), time.now.saturating_sub(since));
-            return self.refuse_entry(time, asked, ErrorCode::BadToken);
+            return self.refuse_join(time, asked, since, ErrorCode::BadToken);
         };
         if let Some(old) = taken.former.reach {
             self.replaced(time, old);

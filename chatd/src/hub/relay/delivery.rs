@@ -78,8 +78,7 @@ impl Hub {
             Some(Overdue::Entry { id: number, since }) => {
                 let asked = Asked::here(id, number);
                 self.relays.client_gone(&mut self.sessions, &mut self.context, id, Disconnect::Lost);
-                self.context.counters.joined(Err(ErrorCode::Unavailable), time.now.saturating_sub(since));
-                self.refuse_entry(time, asked, ErrorCode::Unavailable);
+                self.refuse_join(time, asked, since, ErrorCode::Unavailable);
             }
             Some(Overdue::Attach) => self.find_owner(time, id, false),
             None => {}
