@@ -46,17 +46,6 @@ fn join(world: &mut World, entry: usize, name: &str) -> (Client, String) {
     (client, answer)
 }
 
-/// The room goes from pod 0 to pod 1.
-fn goes(world: &mut World, planned: bool) {
-    if planned {
-        world.drain_to(0, 1);
-        world.pass(500);
-    } else {
-        world.kill(0);
-        world.pass(6_000);
-    }
-}
-
 #[test]
 fn a_descriptor_stays_with_its_room_and_what_it_does_not_say_costs_nothing() {
     for planned in [true, false] {
@@ -68,7 +57,7 @@ fn a_descriptor_stays_with_its_room_and_what_it_does_not_say_costs_nothing() {
         let bob = world.open(1);
         let auth = maker(&world, "bob", "member", &json!({"max_players": 8}));
         assert!(world.ask(bob, &format!("JOIN {ROOM} bob AUTH={auth} RELAY\n")).starts_with("JOINED "));
-        goes(&mut world, planned);
+        world.leave_pod(0, 1, planned);
         let late = world.open_json(1);
         world.send(late, &json!({"type": "join", "room": ROOM, "name": "late"}));
         world.pass(1_000);
@@ -197,13 +186,7 @@ fn into_a_locked_room_nobody_new_comes_and_held_seats_come_back() {
             refused(&join(&mut world, entry, "new").1, "room_locked");
             let time = world.time();
             world.pods[entry].disconnected(time, bob.1, Disconnect::Lost);
-            if planned {
-                world.drain_to(0, 2);
-                world.pass(500);
-            } else {
-                world.kill(0);
-                world.pass(6_000);
-            }
+            world.leave_pod(0, 2, planned);
             refused(&join(&mut world, 2, "new").1, "room_locked");
             let again = world.open(2);
             world.say(again, &format!("RESUME {ROOM} {seat} RELAY\n"));
@@ -401,7 +384,7 @@ fn a_room_ends_at_its_time_for_everyone_and_does_not_come_back() {
         let (bob, joined) = join(&mut world, 1, "bob");
         let seat = joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned();
         if let Some(planned) = planned {
-            goes(&mut world, planned);
+            world.leave_pod(0, 1, planned);
         }
         world.pass(50_000);
         let heard = world.hear(bob);

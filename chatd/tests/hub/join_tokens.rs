@@ -202,13 +202,7 @@ fn a_person_is_known_at_the_next_owner_after_a_takeover_and_after_a_move() {
         let bob = world.open(1);
         let auth = token(&world, "user-2", &room, 600);
         world.ask(bob, &format!("JOIN {room} bob AUTH={auth} RELAY\n"));
-        if planned {
-            world.drain_to(0, 1);
-            world.pass(500);
-        } else {
-            world.kill(0);
-            world.pass(6_000);
-        }
+        world.leave_pod(0, 1, planned);
         let again = world.open(1);
         let auth = token(&world, "user-1", &room, 600);
         world.say(again, &format!("JOIN {room} other AUTH={auth} RESUMABLE\n"));
@@ -342,13 +336,7 @@ fn the_later_end_is_known_at_the_next_owner() {
         world.ask(bob, &format!("JOIN {room} bob AUTH={auth} RELAY\n"));
         let later = token(&world, "user-2", &room, 600);
         assert_eq!(world.ask(bob, &format!("REFRESH {later}\n")), "REFRESHED 600\n");
-        if planned {
-            world.drain_to(0, 1);
-            world.pass(500);
-        } else {
-            world.kill(0);
-            world.pass(6_000);
-        }
+        world.leave_pod(0, 1, planned);
         world.pass(130_000);
         let heard = world.hear(bob);
         assert!(!heard.contains("EXPIRING") && !heard.contains("BYE"), "planned: {planned}: {heard}");
@@ -544,13 +532,7 @@ fn what_a_token_says_for_others_to_see_is_told_and_moves_with_the_seat() {
         assert_eq!(world.hear(alice), "ENTERED bob\n", "lines have no place for it");
         let entered = json!({"type": "entered", "name": "bob", "display": "Bob \"B\" Ö", "info": info});
         assert_eq!(world.events(carol), [entered]);
-        if planned {
-            world.drain_to(0, 1);
-            world.pass(500);
-        } else {
-            world.kill(0);
-            world.pass(6_000);
-        }
+        world.leave_pod(0, 1, planned);
         let late = world.open_json(1);
         let auth = token(&world, "user-4", &room, 60);
         world.send(late, &json!({"type": "join", "room": room, "name": "late", "auth": auth}));

@@ -71,13 +71,7 @@ fn the_key_finds_its_seat_at_the_next_owner_after_a_takeover_and_after_a_move() 
         let (room, _) = seated(&mut world, 0, "RESUMABLE");
         let bob = world.open(1);
         world.ask(bob, &format!("JOIN {room} bob RELAY\n"));
-        if planned {
-            world.drain_to(0, 1);
-            world.pass(500);
-        } else {
-            world.kill(0);
-            world.pass(6_000);
-        }
+        world.leave_pod(0, 1, planned);
         let again = world.open(1);
         assert!(world.ask(again, &format!("JOIN {room} alice\n")).starts_with("ERR name_taken "), "planned: {planned}");
         world.say(again, &format!("JOIN {room} alice {KEY} RESUMABLE\n"));

@@ -108,13 +108,7 @@ fn a_ban_is_in_force_at_the_next_owner_until_it_ends() {
         assert_eq!(world.ask(moderator, "KICK alice 600\n"), "EXITED alice kicked\nKICKED alice\n");
         assert_eq!(world.ask(moderator, "KICK bob 600\n"), "EXITED bob kicked\nKICKED bob\n");
         assert!(world.hear(alice).ends_with("BYE kicked\n"));
-        if planned {
-            world.drain_to(0, 1);
-            world.pass(500);
-        } else {
-            world.kill(0);
-            world.pass(6_000);
-        }
+        world.leave_pod(0, 1, planned);
         let tries = |world: &mut World| {
             let auth = token(world, "user-1", &room, 60);
             ["JOIN {room} other AUTH={auth}\n", "JOIN {room} BOB\n", "JOIN {room} alice\n"].map(|line| {

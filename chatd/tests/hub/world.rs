@@ -445,6 +445,17 @@ impl World {
     }
 
     /// Joins a room with a seat that can be resumed; returns its token.
+    /// Rooms go from one pod to another: by a planned move, or since theirs dies.
+    pub fn leave_pod(&mut self, from: usize, to: usize, planned: bool) {
+        if planned {
+            self.drain_to(from, to);
+            self.pass(500);
+        } else {
+            self.kill(from);
+            self.pass(6_000);
+        }
+    }
+
     pub fn join_resumable(&mut self, client: Client, room: &str, name: &str) -> String {
         let joined = self.ask(client, &format!("JOIN {room} {name} RESUMABLE\n"));
         joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned()
