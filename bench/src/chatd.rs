@@ -114,6 +114,8 @@ impl Chatd {
                 .args(["--rate", "1000000", "--burst", "1000000"])
                 .args(["--max-connections", "20000", "--max-rooms", "100000"])
                 .args(["--log-level", "warn"])
+                // The pod that relays has no rooms, and on a slow machine a run takes longer than a pod is left without.
+                .args(["--balance", "off"])
                 .args(&files);
             let mut process = place.cpus.start_server(&mut command, &place.log(&pod_id))?;
             process.wait_until(|| is_ready(admin)).with_context(|| log_of(&place.log(&pod_id)))?;

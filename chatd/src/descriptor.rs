@@ -124,21 +124,54 @@ impl Descriptor {
     ///
     /// The first thing that is wrong with it.
     pub fn parse(json: &str) -> Result<Self, DescriptorError> {
+        // As everywhere in the protocol, what is null counts as absent.
+        Self::default().patched(json)
+    }
+
+    /// The same descriptor with the fields that an application wrote. One that is `null` goes back to the settings.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with them; that the whole is too long.
+    pub fn patched(self, json: &str) -> Result<Self, DescriptorError> {
         if json.len() > MAX_DESCRIPTOR {
             return Err(DescriptorError::TooLong);
         }
         let Members(members) = serde_json::from_str(json).map_err(|_| DescriptorError::NotAnObject)?;
-        let mut descriptor = Self::default();
+        let mut descriptor = self;
         for (index, (name, value)) in members.iter().enumerate() {
             if members[..index].iter().any(|(other, _)| other == name) {
                 return Err(DescriptorError::Twice((&**name).into()));
             }
-            // As everywhere in the protocol, what is null counts as absent.
-            if value.get() != "null" {
+            if value.get() == "null" {
+                descriptor.clear(name)?;
+            } else {
                 descriptor.read(name, value)?;
             }
         }
-        Ok(descriptor)
+        // Plain values can always be written.
+        let length = serde_json::to_string(&descriptor).unwrap_or_default().len();
+        if length > MAX_DESCRIPTOR { Err(DescriptorError::TooLong) } else { Ok(descriptor) }
+    }
+
+    /// This field is as the settings have it.
+    fn clear(&mut self, name: &str) -> Result<(), DescriptorError> {
+        match name {
+            "max_players" => self.max_players = None,
+            "seat_hold" => self.seat_hold = None,
+            "empty_ttl" => self.empty_ttl = None,
+            "replay_messages" => self.replay_messages = None,
+            "replay_bytes" => self.replay_bytes = None,
+            "access" => self.access = None,
+            "locked" => self.locked = false,
+            "listed" => self.listed = false,
+            "kind" => self.kind = None,
+            "labels" => self.labels = Vec::new(),
+            "expires_at" => self.expires_at = None,
+            "webhook" => self.webhook = false,
+            unknown => return Err(DescriptorError::Unknown(unknown.into())),
+        }
+        Ok(())
     }
 
     fn read(&mut self, name: &str, value: &RawValue) -> Result<(), DescriptorError> {

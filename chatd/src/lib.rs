@@ -32,6 +32,7 @@ pub mod profile;
 pub mod protocol;
 pub mod record;
 pub mod room;
+pub mod room_call;
 pub mod run;
 pub mod settings;
 pub mod shard;

@@ -15,6 +15,7 @@ use crate::protocol::{
 };
 use crate::record::Owner;
 use crate::room::{Membership, Snapshot};
+use crate::room_call::RoomCall;
 
 pub use crate::room::Disconnect;
 
@@ -127,6 +128,12 @@ pub enum Frame<'a> {
         #[serde(borrow)]
         command: Command<'a>,
     },
+    /// Entry to owner: a call of the server API. `relay` is new.
+    Call {
+        room: RoomId,
+        relay: RelayId,
+        call: Box<RoomCall>,
+    },
     /// Entry to owner: a session that had a seat.
     Attach {
         room: RoomId,
@@ -231,6 +238,7 @@ impl Frame<'_> {
             | Frame::OwnerChanged { room, .. }
             | Frame::OwnerChangedAck { room, .. }
             | Frame::Open { room, .. }
+            | Frame::Call { room, .. }
             | Frame::Attach { room, .. }
             | Frame::Command { room, .. }
             | Frame::Credit { room, .. }
@@ -263,6 +271,7 @@ impl Frame<'_> {
             Frame::Answer { room, ticket, served } => Frame::Answer { room, ticket, served },
             Frame::OwnerChanged { room, owner } => Frame::OwnerChanged { room, owner },
             Frame::OwnerChangedAck { room, heard, higher } => Frame::OwnerChangedAck { room, heard, higher },
+            Frame::Call { room, relay, call } => Frame::Call { room, relay, call },
             Frame::Attach { room, relay, attach } => Frame::Attach { room, relay, attach },
             Frame::Credit { room, relay, bytes } => Frame::Credit { room, relay, bytes },
             Frame::Closed { room, relay, disconnect, heard, entry } => {

@@ -6,7 +6,7 @@ use super::request::{Asked, Entry, Waiter, WaiterPurpose};
 use super::session::SessionState;
 use crate::ids::{Reach, RoomIndex, Time};
 use crate::peer_protocol::{After, Delivery};
-use crate::protocol::{ErrorCode, Event, Profile, RoomId, SeatId};
+use crate::protocol::{Encoding, ErrorCode, Event, Profile, RoomId, SeatId};
 use crate::room::{Join, Newcomer, ReplayPlan, RoomEvent, Seat, Welcome};
 
 /// A client that asks for a new seat.
@@ -202,13 +202,16 @@ impl Hub {
 
     /// Refuses a JOIN or RESUME that came at `since` (ms), and counts it.
     pub(super) fn refuse_join(&mut self, time: Time, asked: Asked, since: u64, code: ErrorCode) {
-        self.context.counters.joined(Err(code), time.now.saturating_sub(since));
+        if self.encoding_of(asked.by) != Some(Encoding::Call) {
+            self.context.counters.joined(Err(code), time.now.saturating_sub(since));
+        }
         self.refuse_entry(time, asked, code);
     }
 
     /// Refuses a JOIN or RESUME: the session is outside again.
     pub(super) fn refuse_entry(&mut self, time: Time, asked: Asked, code: ErrorCode) {
-        let miss = ErrorCode::GUESSES.contains(&code);
+        // Who has the key of an application does not guess.
+        let miss = ErrorCode::GUESSES.contains(&code) && self.encoding_of(asked.by) != Some(Encoding::Call);
         match asked.by {
             Reach::Local(id) => {
                 self.now_outside(time, id);
@@ -247,6 +250,7 @@ impl Hub {
         }
         match &waiter.purpose {
             WaiterPurpose::Enter(entry) => self.admit(time, index, asked, entry, waiter.since),
+            WaiterPurpose::Call(call) => self.carry_out_call(time, index, asked, call.clone()),
             WaiterPurpose::Attach => self.attach_here(time, index, waiter.session),
         }
     }
@@ -255,7 +259,7 @@ impl Hub {
     pub(super) fn turn_away(&mut self, time: Time, waiter: &Waiter, code: ErrorCode) {
         let code = self.code_for(waiter, code);
         match waiter.purpose {
-            WaiterPurpose::Enter(_) => {
+            WaiterPurpose::Enter(_) | WaiterPurpose::Call(_) => {
                 if self.sessions.get(waiter.session).is_some_and(|session| matches!(session.state, SessionState::Busy))
                 {
                     self.refuse_join(time, Asked::here(waiter.session, waiter.id), waiter.since, code);

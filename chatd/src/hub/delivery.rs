@@ -45,7 +45,8 @@ impl Encoder {
         let buffer = match encoding {
             Encoding::Lines => &mut self.line,
             Encoding::LinesWithEvents => &mut self.line_with_events,
-            Encoding::Json => &mut self.json,
+            // No call is a member of a room.
+            Encoding::Json | Encoding::Call => &mut self.json,
         };
         if buffer.is_empty() {
             encoding.encode(event, id, buffer);

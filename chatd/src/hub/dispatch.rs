@@ -25,7 +25,7 @@ impl Hub {
         self.begin(time);
         let deadline = match encoding {
             Encoding::Lines | Encoding::LinesWithEvents => time.now + self.context.settings.first_line_timeout,
-            Encoding::Json => time.now + self.context.settings.idle_timeout,
+            Encoding::Json | Encoding::Call => time.now + self.context.settings.idle_timeout,
         };
         let session = Session::new(encoding, deadline, &self.context.settings, time.now);
         self.insert_session(session)

@@ -17,12 +17,13 @@ const VOLATILE_SHARE: usize = 4;
 
 /// An event without a number.
 #[derive(Debug, Clone, Copy)]
-struct Passing<'a> {
-    event: Custom<'a>,
-    sender: SeatId,
+pub struct Passing<'a> {
+    pub event: Custom<'a>,
+    /// `None`: the application sends it.
+    pub sender: Option<SeatId>,
     /// The sender's id for its command.
-    id: Option<u64>,
-    volatile: bool,
+    pub id: Option<u64>,
+    pub volatile: bool,
 }
 
 impl Hub {
@@ -63,7 +64,7 @@ impl Hub {
         let Some(owned) = rooms.get(index) else {
             return;
         };
-        let passing = Passing { event: custom, sender: seat, id: asked.id, volatile: event.volatile };
+        let passing = Passing { event: custom, sender: Some(seat), id: asked.id, volatile: event.volatile };
         let reached = encoder.pass_on(&owned.room, sessions, remote_members, context, passing);
         let reached = to.map(|_| &reached[..]);
         self.reply(asked, &Event::Custom(Custom { reached, ..custom }));
@@ -99,7 +100,7 @@ impl Hub {
 
 impl Encoder {
     /// Sends an event without a number to those whom it is to, but for the sender. Returns whom it reached, the sender included.
-    fn pass_on(
+    pub fn pass_on(
         &mut self,
         room: &Room,
         sessions: &mut Sessions,
@@ -114,7 +115,7 @@ impl Encoder {
             if !named && context.settings.rules.address_events {
                 continue;
             }
-            let told = seat.id == passing.sender
+            let told = Some(seat.id) == passing.sender
                 || match seat.reach {
                     Some(Reach::Local(to)) => self.pass_to_session(sessions, context, to, passing),
                     Some(Reach::Remote(to)) => self.pass_to_member(members, context, to, passing),

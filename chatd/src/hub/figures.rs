@@ -25,6 +25,7 @@ impl Hub {
             match session.encoding {
                 Encoding::Lines | Encoding::LinesWithEvents => gauges.connections_tcp += 1,
                 Encoding::Json => gauges.connections_web += 1,
+                Encoding::Call => {}
             }
             gauges.queued_bytes += session.output.len() as u64;
         }

@@ -1,5 +1,7 @@
 //! The hub's settings, effects and log notices. Plain data: no I/O.
 
+use bytes::Bytes;
+
 use super::{Loads, RoomSlots};
 use crate::directory::Request;
 use crate::ids::{SessionId, Ticket};
@@ -228,6 +230,8 @@ pub enum Effect {
     Created { query: u64, result: Result<RoomId, ErrorCode> },
     /// The reply to [`super::Hub::look_up`].
     LookedUp { query: u64, result: Result<RoomSummary, ErrorCode> },
+    /// The answer to [`super::Hub::call`]: the body of the server API's answer, JSON. The session is gone.
+    Called { session: SessionId, answer: Result<Bytes, ErrorCode> },
     /// The directory lacks a confirmed write, or has rolled it back: the pod is not settled.
     DirectoryWentBack,
     /// An event for the application's webhook. Only with [`HubSettings::webhook`].

@@ -52,6 +52,7 @@ mod attaching;
 mod authority;
 mod authorizing;
 mod bounds;
+mod calls;
 mod capacity;
 mod claiming;
 mod commands;
@@ -170,7 +171,9 @@ impl Hub {
             let Some(session) = self.sessions.next_woken() else {
                 return;
             };
-            self.run(time, session);
+            if !self.finish_call(session) {
+                self.run(time, session);
+            }
         }
     }
 

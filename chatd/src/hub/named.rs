@@ -18,10 +18,12 @@ impl Hub {
             return;
         }
         let mut waits = None;
-        for (by, grant) in self.search.makers(room) {
-            let descriptor = grant.as_ref().and_then(|grant| grant.descriptor()).cloned().map(Box::new);
+        for by in self.search.makers(room) {
             match self.sessions.get_mut(by).map(|session| session.limits.make_by_name(time.now)) {
-                Some(Ok(())) => return self.create_for(time, Requester::Named { room, by }, descriptor),
+                Some(Ok(())) => {
+                    let descriptor = self.search.makes(room, by);
+                    return self.create_for(time, Requester::Named { room, by }, descriptor);
+                }
                 Some(Err(wait)) => waits = waits.max(Some(wait)),
                 None => {}
             }

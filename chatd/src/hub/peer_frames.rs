@@ -93,6 +93,9 @@ impl Hub {
                 let asked = Asked { by: Reach::Remote(to), number, id };
                 self.remote_opens(time, to, room, encoding, asked, command);
             }
+            Frame::Call { room, relay, call } => {
+                self.remote_calls(time, SessionRef { boot: from, relay }, room, call);
+            }
             Frame::Attach { room, relay, attach } => {
                 self.remote_attaches(time, SessionRef { boot: from, relay }, room, &attach);
             }
@@ -141,6 +144,7 @@ impl Hub {
     /// Frames of sessions wait until their room is ready, and has answered what it holds them back for.
     fn must_wait(&self, from: PodBoot, frame: &Frame<'_>) -> bool {
         let (Frame::Open { room, relay, .. }
+        | Frame::Call { room, relay, .. }
         | Frame::Attach { room, relay, .. }
         | Frame::Command { room, relay, .. }
         | Frame::Closed { room, relay, .. }) = frame

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::descriptor::Descriptor;
 use crate::ids::{Reach, SessionId};
 use crate::join_token::Grant;
 use crate::protocol::{Command, Heard, OnWrongPod, PlayerName, PodBoot, RoomId, SeatId, SeatKey};
+use crate::room_call::RoomCall;
 
 /// How long an answer waits for the directory (ms).
 pub const PATIENCE: u64 = 2_000;
@@ -112,6 +114,8 @@ impl Requester {
 #[derive(Debug, Clone)]
 pub enum WaiterPurpose {
     Enter(Entry),
+    /// The server API asks something of the room.
+    Call(Box<RoomCall>),
     /// It has a seat there.
     Attach,
 }
@@ -148,6 +152,12 @@ impl Waiter {
         }
     }
 
+    /// A call of the server API.
+    pub fn calling(session: SessionId, call: Box<RoomCall>, now: u64) -> Self {
+        let (creates, deadline) = (call.creates(), now + PATIENCE);
+        Self { purpose: WaiterPurpose::Call(call), creates, ..Self::attaching(session, now, deadline) }
+    }
+
     /// The same waiter; `creates`: the room is made if there is none. `grant`: as the token says that lets its holder.
     pub fn creating(self, creates: bool, grant: Option<Arc<Grant>>) -> Self {
         Self { creates, grant: grant.filter(|_| creates), ..self }
@@ -178,7 +188,20 @@ impl Waiter {
     }
 
     pub fn is_entering(&self) -> bool {
-        matches!(self.purpose, WaiterPurpose::Enter(_))
+        !matches!(self.purpose, WaiterPurpose::Attach)
+    }
+
+    /// With which descriptor the room is made for it.
+    pub fn descriptor(&self) -> Option<Box<Descriptor>> {
+        match &self.purpose {
+            WaiterPurpose::Call(call) => call.descriptor().cloned(),
+            _ => self.grant.as_ref().and_then(|grant| grant.descriptor()).cloned().map(Box::new),
+        }
+    }
+
+    /// Nobody can tell whether its call was carried out, and it must not be a second time.
+    pub fn is_lost_with_its_owner(&self) -> bool {
+        matches!(&self.purpose, WaiterPurpose::Call(call) if !call.may_come_again())
     }
 }
 

@@ -69,17 +69,20 @@ pub enum ErrorCode {
     RoomLocked,
     /// The room has ended.
     Closed,
+    /// A room with this id and another descriptor is there.
+    RoomExists,
 }
 
 impl ErrorCode {
     /// Every code, in the order of the protocol's table.
-    pub const ALL: [ErrorCode; 33] = [
+    pub const ALL: [ErrorCode; 34] = [
         ErrorCode::BadCommand,
         ErrorCode::BadRoom,
         ErrorCode::BadName,
         ErrorCode::BadText,
         ErrorCode::LineTooLong,
         ErrorCode::RoomNotFound,
+        ErrorCode::RoomExists,
         ErrorCode::RoomFull,
         ErrorCode::RoomLocked,
         ErrorCode::NameTaken,
@@ -154,7 +157,13 @@ impl ErrorCode {
             ErrorCode::Kicked => "kicked",
             ErrorCode::RoomLocked => "room_locked",
             ErrorCode::Closed => "closed",
+            ErrorCode::RoomExists => "room_exists",
         }
+    }
+
+    /// The code with this word.
+    pub fn from_word(word: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str().as_bytes() == word)
     }
 
     /// One sentence for a person: what is wrong and what to do.
@@ -168,6 +177,7 @@ impl ErrorCode {
             ErrorCode::BadText => "The text must be visible UTF-8 without control characters.",
             ErrorCode::LineTooLong => "A line is at most 4096 bytes with its end, a text at most 4000.",
             ErrorCode::RoomNotFound => "There is no such room; CREATE_ROOM creates one.",
+            ErrorCode::RoomExists => "There is a room with this id and another descriptor.",
             ErrorCode::RoomFull => "The room is full.",
             ErrorCode::NameTaken => "Someone in the room has this name, or one that looks like it.",
             ErrorCode::BadToken => "The token does not fit a seat of this room, or the seat has ended; use JOIN.",
@@ -213,6 +223,7 @@ pub const fn close_code(bye: Option<ErrorCode>) -> u16 {
         | ErrorCode::BadName
         | ErrorCode::BadText
         | ErrorCode::RoomNotFound
+        | ErrorCode::RoomExists
         | ErrorCode::RoomFull
         | ErrorCode::RoomLocked
         | ErrorCode::NameTaken

@@ -57,7 +57,7 @@ pub struct PlayerView {
 }
 
 /// What a join token says of its holder for others to see.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Profile {
     /// Shown beside the name.
     pub display: Option<Box<str>>,

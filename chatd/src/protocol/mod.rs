@@ -18,7 +18,7 @@ use std::borrow::Cow;
 pub use custom::{Custom, EventKind, MAX_DATA, MAX_DEPTH, MAX_PRESENCE, Outgoing, check_data, check_presence};
 pub use error::{ErrorCode, close_code};
 pub use event::{Event, ExitReason, Joined, PlayerView, Profile};
-pub use names::{Epoch, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline};
+pub use names::{Epoch, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline, speaker};
 pub use state::{MAX_KEPT_STATE, MAX_STATE, MAX_STATE_KEYS, StateKey, StateSet, StateView, StateViews};
 
 /// Chat text is at most this many bytes, in both encodings.
@@ -49,6 +49,8 @@ pub enum Encoding {
     Json,
     /// Lines, for a client that has joined with EVENTS.
     LinesWithEvents,
+    /// The answer to a call of the server API: a text of JSON, or `!` and the code of an error.
+    Call,
 }
 
 impl Encoding {
@@ -60,12 +62,18 @@ impl Encoding {
             Encoding::Lines => lines::encode(event, out),
             Encoding::Json => json::encode_frame(event, id, out),
             Encoding::LinesWithEvents => lines::encode_with_events(event, out),
+            Encoding::Call => {
+                if let Event::Error { code, .. } = event {
+                    out.push(b'!');
+                    out.extend_from_slice(code.as_str().as_bytes());
+                }
+            }
         }
     }
 
     /// Whether it is made of lines.
     pub fn is_lines(self) -> bool {
-        self != Encoding::Json
+        matches!(self, Encoding::Lines | Encoding::LinesWithEvents)
     }
 
     /// Whether its client gets the events of applications. JSON clients always do.
@@ -77,7 +85,7 @@ impl Encoding {
     #[must_use]
     pub fn with_events(self, events: bool) -> Self {
         match self {
-            Encoding::Json => self,
+            Encoding::Json | Encoding::Call => self,
             _ if events => Encoding::LinesWithEvents,
             _ => Encoding::Lines,
         }

@@ -1,5 +1,6 @@
 //! Identifiers that are always valid: rooms, players, seats, timelines, ownerships. Pure: no I/O.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -135,6 +136,17 @@ macro_rules! text_form {
             }
         }
     };
+}
+
+/// Reads the name of a player, or of whom the application speaks as.
+///
+/// # Errors
+///
+/// It is neither.
+pub fn speaker<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PlayerName, D::Error> {
+    let name = Cow::<'de, str>::deserialize(deserializer)?;
+    let parsed = name.strip_prefix('*').map_or_else(|| name.parse(), PlayerName::system);
+    parsed.map_err(serde::de::Error::custom)
 }
 
 text_form!(RoomId, |room, formatter| formatter.write_str(room.as_str()));

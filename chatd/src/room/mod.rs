@@ -1,6 +1,7 @@
 //! A room: its seats, its message count and its ring. Pure: no I/O.
 
 mod bucket;
+mod called;
 mod described;
 mod holders;
 mod kicking;

@@ -106,10 +106,21 @@ impl Room {
         limits: RingLimits,
     ) -> Option<Said> {
         let from = self.seat(seat)?.name;
+        Some(self.number_from(from, |seq| event(from, seq), now, limits))
+    }
+
+    /// Records what `from` says under the next number.
+    pub(super) fn number_from(
+        &mut self,
+        from: PlayerName,
+        event: impl FnOnce(u64) -> RoomEvent,
+        now: u64,
+        limits: RingLimits,
+    ) -> Said {
         self.seq += 1;
         let seq = self.seq;
-        let grown = self.record(event(from, seq), now, limits);
-        Some(Said { from, seq, grown })
+        let grown = self.record(event(seq), now, limits);
+        Said { from, seq, grown }
     }
 
     /// Notes what the player of this seat says of itself. Returns the player's name, and by how many bytes

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::SessionRef;
 use crate::join_token::MAX_VIEWERS;
-use crate::protocol::{Custom, Event, EventKind, ExitReason, MAX_PLAYERS, MAX_PRESENCE, PlayerName};
+use crate::protocol::{Custom, Event, EventKind, ExitReason, MAX_PLAYERS, MAX_PRESENCE, PlayerName, speaker};
 
 /// The limits of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,7 @@ pub enum RoomEvent {
     /// A chat message.
     Message {
         /// Its sender.
+        #[serde(deserialize_with = "speaker")]
         from: PlayerName,
         /// Its clean text.
         text: Box<str>,
@@ -80,6 +81,7 @@ pub enum RoomEvent {
     /// An application's event.
     Custom {
         /// Its sender.
+        #[serde(deserialize_with = "speaker")]
         from: PlayerName,
         /// In a box, so that it makes no other event larger.
         content: Box<Content>,
@@ -102,6 +104,7 @@ pub enum RoomEvent {
     /// A moderator has locked the room, or unlocked it.
     Locked {
         /// The moderator's name.
+        #[serde(deserialize_with = "speaker")]
         by: PlayerName,
         /// Nobody new comes in from now on.
         locked: bool,

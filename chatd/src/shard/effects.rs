@@ -39,6 +39,11 @@ impl Shard {
                 self.tell_pod(PodMessage::LinkAnswer { boot, query, needed });
             }
             Effect::DirectoryWentBack => self.tell_pod(PodMessage::DirectoryWentBack),
+            Effect::Close { session, .. } | Effect::Abort { session } if self.calls.contains_key(&session) => {
+                // Dropped, it answers as a thread does that has ended.
+                self.calls.remove(&session);
+                self.hub.disconnected(self.time, session, Disconnect::Lost);
+            }
             Effect::Close { session, code } => self.close(session, code),
             Effect::Abort { session } => self.gone(session, Disconnect::Lost),
             Effect::Migrate { session, shard } => self.migrate(session, shard),
@@ -56,6 +61,11 @@ impl Shard {
             Effect::LookedUp { query, result } => {
                 if let Some(Query::LookUp(reply)) = self.queries.remove(&query) {
                     let _ = reply.send(result);
+                }
+            }
+            Effect::Called { session, answer } => {
+                if let Some(reply) = self.calls.remove(&session) {
+                    let _ = reply.send(answer);
                 }
             }
             Effect::Webhook(event) => {

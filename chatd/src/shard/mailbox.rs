@@ -42,6 +42,7 @@ impl Shard {
                 match encoding {
                     Encoding::Lines | Encoding::LinesWithEvents => self.hub.counters_mut().connections_tcp += 1,
                     Encoding::Json => self.hub.counters_mut().connections_web += 1,
+                    Encoding::Call => {}
                 }
                 let id = self.hub.open(time, encoding);
                 let mut connection = Connection::new(id, Self::stream(stream), address, permit);
@@ -64,6 +65,14 @@ impl Shard {
             ShardMessage::CreateRoom { auth, reply } => {
                 let query = self.ask(Query::Create(reply));
                 self.hub.create_room(time, query, auth.as_deref());
+            }
+            ShardMessage::MakeRoom { descriptor, reply } => {
+                let query = self.ask(Query::Create(reply));
+                self.hub.make_room(time, query, descriptor);
+            }
+            ShardMessage::Call { room, call, reply } => {
+                let session = self.hub.call(time, room, call);
+                self.calls.insert(session, reply);
             }
             ShardMessage::MakeWay { room } => self.hub.make_way(time, room),
             ShardMessage::LookUp { room, auth, reply } => {

@@ -6,12 +6,14 @@ use std::collections::HashMap;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
 use crate::connection_limit::Permit;
 use crate::counters::{Counters, Gauges};
+use crate::descriptor::Descriptor;
 use crate::directory::{Answer, NoAnswer};
 use crate::hub::{Advertised, Carried, InspectedRoom, RoomSummary};
 use crate::ids::Ticket;
@@ -20,6 +22,7 @@ use crate::lease::{LeaseView, Target};
 use crate::peer::links::LinkId;
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
+use crate::room_call::RoomCall;
 use crate::tls::transport::Transport;
 
 /// A client's socket, as it goes from thread to thread: not registered with any runtime.
@@ -42,6 +45,10 @@ pub enum ShardMessage {
     Carried { carried: Box<Carried>, connection: Box<Connection> },
     /// The HTTP API makes a room.
     CreateRoom { auth: Option<String>, reply: oneshot::Sender<Result<RoomId, ErrorCode>> },
+    /// The server API makes a room with a new id.
+    MakeRoom { descriptor: Option<Box<Descriptor>>, reply: oneshot::Sender<Result<RoomId, ErrorCode>> },
+    /// The server API asks the room's owner ([`crate::hub::Hub::call`]). The answer is JSON.
+    Call { room: RoomId, call: RoomCall, reply: oneshot::Sender<Result<Bytes, ErrorCode>> },
     /// See [`crate::hub::Effect::MakeWay`].
     MakeWay { room: RoomId },
     /// The HTTP API asks for a room's players.

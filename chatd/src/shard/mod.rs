@@ -26,6 +26,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use aio::WriteBatch;
+use bytes::Bytes;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -157,6 +158,8 @@ struct Shard {
     paused: Vec<SessionId>,
     queries: HashMap<u64, Query>,
     last_query: u64,
+    /// Calls of the server API that wait for their answers.
+    calls: HashMap<SessionId, oneshot::Sender<Result<Bytes, ErrorCode>>>,
 
     /// Kept between batches for their memory.
     buffer: Box<[u8]>,
@@ -201,6 +204,7 @@ impl Shard {
             paused: Vec::new(),
             queries: HashMap::new(),
             last_query: 0,
+            calls: HashMap::new(),
             buffer: vec![0; READ].into_boxed_slice(),
             sealed: vec![0; READ - UNFINISHED].into_boxed_slice(),
             effects: Vec::new(),
@@ -276,6 +280,7 @@ impl Shard {
         self.again.shrink();
         self.paused.shrink();
         self.queries.shrink();
+        self.calls.shrink();
         self.effects.shrink();
         self.dirty.shrink();
         self.written.shrink();

@@ -107,7 +107,9 @@ impl Hub {
             self.refuse_entry(time, resume.asked, code);
         }
         for answer in answers {
-            if let PendingAnswer::Left { asked, .. } = answer {
+            if let PendingAnswer::Called { asked, .. } = answer {
+                self.refuse_entry(time, asked, code);
+            } else if let PendingAnswer::Left { asked, .. } = answer {
                 // The record may still have the seat, and so may the next owner: nobody has left.
                 self.refuse(asked, ErrorCode::Unavailable);
                 self.end_unseated(time, asked.by, code);

@@ -10,6 +10,7 @@ use crate::ids::{Reach, SessionId, SessionRef};
 use crate::peer_protocol::{Disconnect, Frame};
 use crate::protocol::{Command, Heard, PodBoot};
 use crate::room::{Delivered, Membership, Room, Seat, SeatState};
+use crate::room_call::RoomCall;
 
 /// One step of a release: `Hub::take_release_step` takes them in order.
 #[derive(Debug)]
@@ -67,6 +68,7 @@ impl<'a> Release<'a> {
                     release.asked_again(asked, &Command::Refresh { auth: String::from(auth).into() });
                 }
                 PendingAnswer::Locked { asked, locked, .. } => release.asked_again(asked, &Command::Lock { locked }),
+                PendingAnswer::Called { asked, call, .. } => release.call(asked, call),
                 PendingAnswer::Exited { .. } => {}
             }
         }
@@ -135,6 +137,14 @@ impl<'a> Release<'a> {
     fn entry(&mut self, asked: Asked, entry: Entry, since: u64) {
         self.steps.push(match asked.by {
             Reach::Local(id) => ReleaseStep::LookFor(Waiter::entering(id, asked.id, entry, since).again(self.now)),
+            Reach::Remote(to) => ReleaseStep::SendAway { to, processed: 0 },
+        });
+    }
+
+    /// A call without an answer goes to the new owner: it is one that may be carried out again.
+    fn call(&mut self, asked: Asked, call: Box<RoomCall>) {
+        self.steps.push(match asked.by {
+            Reach::Local(id) => ReleaseStep::LookFor(Waiter::calling(id, call, self.now)),
             Reach::Remote(to) => ReleaseStep::SendAway { to, processed: 0 },
         });
     }

@@ -167,6 +167,7 @@ impl Hub {
                 self.announce(time, index, None, RoomEvent::Exited(name, reason));
             }
             PendingAnswer::Refreshed { asked, held, .. } => self.has_refreshed(time, asked, held),
+            PendingAnswer::Called { asked, call, is_written } => self.has_called(time, index, asked, &call, is_written),
             PendingAnswer::Kicked { asked, name, is_written, .. } => self.has_kicked(asked, name, is_written),
         }
     }
@@ -225,7 +226,12 @@ impl Hub {
 
     /// The room is gone from this hub: its waiters search for it, and the frames that bring sessions are refused.
     fn search_instead(&mut self, time: Time, owned: &mut Owned) {
-        let Unfinished { waiters, frames, .. } = owned.take_unfinished();
+        let Unfinished { answers, waiters, frames, .. } = owned.take_unfinished();
+        for answer in answers {
+            if let PendingAnswer::Called { asked, .. } = answer {
+                self.refuse_entry(time, asked, ErrorCode::Unavailable);
+            }
+        }
         for waiter in waiters {
             self.look_for(time, owned.room.id, waiter);
         }

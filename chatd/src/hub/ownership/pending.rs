@@ -9,6 +9,7 @@ use crate::ids::Reach;
 use crate::join_token::{Once, SeatAuth};
 use crate::peer_protocol::Frame;
 use crate::protocol::{ExitReason, PlayerName, PodBoot, SeatId};
+use crate::room_call::RoomCall;
 
 /// The token of a JOIN is good for one: it has to be used for the new seat before the answer.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +54,12 @@ pub enum PendingAnswer {
         ban_s: Option<u32>,
         is_written: bool,
     },
+    /// A call of the server API has changed the room. `is_written`: as above.
+    Called {
+        asked: Asked,
+        call: Box<RoomCall>,
+        is_written: bool,
+    },
     /// A moderator, `by`, has locked or unlocked the room.
     Locked {
         asked: Asked,
@@ -74,6 +81,7 @@ impl PendingAnswer {
     /// The same answer, which says whether the record has what it promises where that makes another answer.
     fn released(mut self, by_record: bool) -> Self {
         if let PendingAnswer::Kicked { is_written, .. }
+        | PendingAnswer::Called { is_written, .. }
         | PendingAnswer::Joined { once: Some(NewClaim { is_written, .. }), .. } = &mut self
         {
             *is_written = by_record;

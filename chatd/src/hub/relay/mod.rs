@@ -73,7 +73,7 @@ impl Relays {
 
     // ---- how a session comes to be relayed, and how that ends
 
-    /// Sends JOIN or RESUME to the room's owner.
+    /// Sends JOIN, RESUME or a call to the room's owner.
     pub fn open(
         &mut self,
         sessions: &mut Sessions,
@@ -83,15 +83,20 @@ impl Relays {
         waiter: &Waiter,
         owner: &Owner,
     ) {
-        let (Some(session), WaiterPurpose::Enter(entry)) = (sessions.get_mut(waiter.session), &waiter.purpose) else {
+        let Some(session) = sessions.get_mut(waiter.session) else {
             return;
         };
         let (relay, encoding) = (session.relay, session.encoding);
-        let command = entry.command(room);
+        let frame = match &waiter.purpose {
+            WaiterPurpose::Enter(entry) => {
+                Frame::Open { room, relay, encoding, number: 1, id: waiter.id, command: entry.command(room) }
+            }
+            WaiterPurpose::Call(call) => Frame::Call { room, relay, call: call.clone() },
+            WaiterPurpose::Attach => return,
+        };
         let waiter = Waiter { deadline: waiter.deadline.max(time.now + 1), ..waiter.clone() };
         self.table.insert(relay, waiter.session);
         context.arm(waiter.deadline, Timer::Session(waiter.session));
-        let frame = Frame::Open { room, relay, encoding, number: 1, id: waiter.id, command };
         context.peers.send(owner.ownership.boot, &frame);
         session.state = SessionState::Relayed(Box::new(Relay::opening(relay, room, waiter, owner.clone())));
     }

@@ -9,7 +9,7 @@ use crate::hub::attaching::Settled;
 use crate::hub::request::Asked;
 use crate::hub::session::SessionState;
 use crate::ids::{RelayId, RoomIndex, SessionId, SessionRef, Time};
-use crate::peer_protocol::Attach;
+use crate::peer_protocol::{Attach, Disconnect};
 use crate::protocol::{Command, ErrorCode, Event, OnWrongPod, PodBoot, RoomId};
 use crate::record::Owner;
 use crate::room::Seat;
@@ -50,7 +50,12 @@ impl Hub {
     /// The link to the pod with `boot` broke: its sessions search for their rooms.
     pub(in crate::hub) fn relays_cut(&mut self, time: Time, boot: PodBoot) {
         for id in self.relays.of_owner(&self.sessions, boot) {
-            self.find_owner(time, id, false);
+            if self.sessions.relay(id).is_some_and(Relay::is_lost_with_its_owner) {
+                self.relays.client_gone(&mut self.sessions, &mut self.context, id, Disconnect::Lost);
+                self.refuse_entry(time, Asked::here(id, None), ErrorCode::Unavailable);
+            } else {
+                self.find_owner(time, id, false);
+            }
         }
     }
 

@@ -132,6 +132,11 @@ impl Relay {
         matches!(self.state, RelayState::Searching)
     }
 
+    /// It is a call that must not be carried out twice, and nobody knows whether the owner has done so.
+    pub fn is_lost_with_its_owner(&self) -> bool {
+        matches!(&self.state, RelayState::Opening(waiter) if waiter.is_lost_with_its_owner())
+    }
+
     /// Attached, and nothing is in flight.
     pub fn idle(&self) -> bool {
         self.is_live() && self.pending.is_empty()

@@ -7,6 +7,7 @@ use crate::ids::{Reach, SessionRef, Time};
 use crate::peer_protocol::{Attach, Disconnect};
 use crate::protocol::{Command, Encoding, ErrorCode, Heard, RoomId};
 use crate::room::Delivered;
+use crate::room_call::RoomCall;
 
 impl Hub {
     /// Ends a remote member whose queue is over its limit.
@@ -46,6 +47,14 @@ impl Hub {
         };
         self.remote_members.insert(to, encoding, room);
         self.admit(time, index, asked, &entry, time.now);
+    }
+
+    pub(in crate::hub) fn remote_calls(&mut self, time: Time, to: SessionRef, room: RoomId, call: Box<RoomCall>) {
+        let Some(index) = self.rooms.index_of(room) else {
+            return refuse(&mut self.context, to, room);
+        };
+        self.remote_members.insert(to, Encoding::Call, room);
+        self.carry_out_call(time, index, Asked { by: Reach::Remote(to), number: 1, id: None }, call);
     }
 
     pub(in crate::hub) fn remote_commands(

@@ -212,6 +212,18 @@ impl RemoteMembers {
     /// attached gives no credit for the first that would let the second go.
     pub fn part_with(&mut self, peers: &mut Peers, to: SessionRef, asked: Asked, events: &[Event<'_>], after: After) {
         self.encode_to(peers, to, asked, events, (0, 0), Some(after));
+        self.part(to);
+    }
+
+    /// Delivers the answer to a call of the server API, which ends with it.
+    pub fn answer_call(&mut self, peers: &mut Peers, to: SessionRef, asked: Asked, answer: Vec<u8>) {
+        let after = Some(After::Outside { miss: false });
+        let delivery = Delivery { replies: asked.replies(), place: (0, 0), bytes: Cow::Owned(answer), after };
+        self.deliver(peers, to, delivery);
+        self.part(to);
+    }
+
+    fn part(&mut self, to: SessionRef) {
         if let Some(member) = self.table.get_mut(&to) {
             member.parting = true;
             self.forget_parted(to);
@@ -299,7 +311,9 @@ pub fn refuse(context: &mut Context, to: SessionRef, room: RoomId) {
 /// Refuses the queued frames of a room that has left this hub.
 pub fn refuse_frames(context: &mut Context, frames: Vec<(PodBoot, Frame<'static>)>) {
     for (boot, frame) in frames {
-        if let Frame::Open { room, relay, .. } | Frame::Attach { room, relay, .. } = frame {
+        if let Frame::Open { room, relay, .. } | Frame::Call { room, relay, .. } | Frame::Attach { room, relay, .. } =
+            frame
+        {
             refuse(context, SessionRef { boot, relay }, room);
         }
     }

@@ -1,13 +1,11 @@
 //! A room that does not exist comes into being where a client waits that may make it. Pure: no I/O.
 
-use std::sync::Arc;
-
 use super::room_search::SearchStep;
 use super::{Search, SearchEvent, no_such_room};
+use crate::descriptor::Descriptor;
 use crate::hub::context::Context;
-use crate::hub::request::{PATIENCE, Waiter};
+use crate::hub::request::{PATIENCE, Waiter, WaiterPurpose};
 use crate::ids::{SessionId, Time};
-use crate::join_token::Grant;
 use crate::protocol::{ErrorCode, RoomId};
 
 impl Search {
@@ -33,11 +31,20 @@ impl Search {
         }
     }
 
-    /// The clients that wait for `room` and may make it, in the order in which they came, with the tokens that let them.
-    pub fn makers(&self, room: RoomId) -> Vec<(SessionId, Option<Arc<Grant>>)> {
+    /// The clients that wait for `room` and may make it, in the order in which they came.
+    pub fn makers(&self, room: RoomId) -> Vec<SessionId> {
         let waiters = self.searches.get(&room).map(|search| search.waiters.as_slice()).unwrap_or_default();
-        let makers = waiters.iter().filter(|waiter| waiter.creates);
-        makers.map(|waiter| (waiter.session, waiter.grant.clone())).collect()
+        waiters.iter().filter(|waiter| waiter.creates).map(|waiter| waiter.session).collect()
+    }
+
+    /// The room is made for this one, as this descriptor says.
+    pub fn makes(&mut self, room: RoomId, by: SessionId) -> Option<Box<Descriptor>> {
+        let waiters = self.searches.get_mut(&room).map(|search| search.waiters.iter_mut());
+        let maker = waiters.into_iter().flatten().find(|waiter| waiter.session == by)?;
+        if let WaiterPurpose::Call(call) = &mut maker.purpose {
+            call.has_made_it();
+        }
+        maker.descriptor()
     }
 
     /// The room has been made, or somebody else has it now: its waiters look for it again.

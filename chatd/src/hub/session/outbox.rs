@@ -87,6 +87,7 @@ impl Output {
 fn message_length(encoding: Encoding, bytes: &[u8]) -> Option<usize> {
     match encoding {
         Encoding::Lines | Encoding::LinesWithEvents => memchr::memchr(b'\n', bytes).map(|end| end + 1),
+        Encoding::Call => Some(bytes.len()),
         Encoding::Json => {
             let short = usize::from(*bytes.get(1)?);
             let (header, length) = match short {

@@ -58,13 +58,16 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
             // What surrounds name and text: under 160 bytes. One request for memory, since this is sent most.
             out.reserve(160 + from.as_bytes().len() + text.len());
             out.extend_from_slice(b"{\"type\":\"message\",\"from\":\"");
-            out.extend_from_slice(from.as_bytes());
+            out.extend_from_slice(from.as_system().map_or(from.as_bytes(), str::as_bytes));
             out.extend_from_slice(b"\",\"text\":\"");
             push_escaped(text, out);
             out.extend_from_slice(b"\",\"seq\":");
             push_number(seq, out);
             out.extend_from_slice(b",\"at\":");
             push_number(at, out);
+            if from.as_system().is_some() {
+                out.extend_from_slice(b",\"system\":true");
+            }
             if replay {
                 out.extend_from_slice(b",\"replay\":true");
             }
@@ -229,7 +232,7 @@ fn push_custom(custom: &Custom<'_>, out: &mut Vec<u8>) {
     // What surrounds kind and data, without names.
     out.reserve(200 + custom.data.len());
     push_type("event", out);
-    push_string("from", custom.from.as_str(), out);
+    push_string("from", custom.from.as_system().unwrap_or(custom.from.as_str()), out);
     push_string("kind", custom.kind, out);
     push_key("data", out);
     out.extend_from_slice(custom.data.as_bytes());
@@ -242,6 +245,10 @@ fn push_custom(custom: &Custom<'_>, out: &mut Vec<u8>) {
     }
     if let Some(reached) = custom.reached {
         push_names("reached", reached, out);
+    }
+    if custom.from.as_system().is_some() {
+        push_key("system", out);
+        push_bool(true, out);
     }
     if custom.replay {
         push_key("replay", out);

@@ -8,6 +8,8 @@ use super::{NameError, profile};
 
 /// The most bytes of a name.
 const MOST: usize = 64;
+/// Stands before what the application speaks as. No player's name contains it.
+const SYSTEM: u8 = b'*';
 
 /// A player's name (docs/protocol.md, Names, rooms and text): as it is shown, equal whatever its case. A value of 65 bytes, since names go with
 /// each seat and each message, and few are longer than a pointer with what it would point to.
@@ -18,6 +20,27 @@ pub struct PlayerName {
 }
 
 impl PlayerName {
+    /// Whom the application speaks as: `*`, or `*` before a name that it chooses, which no player has.
+    ///
+    /// # Errors
+    ///
+    /// Neither empty nor a name.
+    pub fn system(name: &str) -> Result<Self, NameError> {
+        let shown = if name.is_empty() { String::new() } else { name.parse::<Self>()?.to_string() };
+        let mut system = Self { length: 1, bytes: [0; MOST] };
+        system.bytes[0] = SYSTEM;
+        let rest = system.bytes[1..].get_mut(..shown.len()).ok_or(NameError::Player)?;
+        rest.copy_from_slice(shown.as_bytes());
+        system.length += shown.len() as u8;
+        Ok(system)
+    }
+
+    /// Whether the application speaks: then this is the name that it chose, or `*`.
+    pub fn as_system(&self) -> Option<&str> {
+        let name = self.as_str().strip_prefix(char::from(SYSTEM))?;
+        Some(if name.is_empty() { self.as_str() } else { name })
+    }
+
     /// As it is shown; names are compared without regard to case.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()

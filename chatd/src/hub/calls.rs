@@ -1,0 +1,224 @@
+//! Calls of the server API: each is a session of its own, which goes to the room's owner as one that enters does, and ends with its answer.
+//! Pure: no I/O.
+
+use bytes::Bytes;
+
+use super::Hub;
+use super::delivery::Broadcast;
+use super::events::Passing;
+use super::interface::Effect;
+use super::ownership::PendingAnswer;
+use super::request::{Asked, Requester, Waiter};
+use super::session::{Session, SessionState};
+use super::sessions::Sessions;
+use crate::descriptor::Descriptor;
+use crate::ids::{Reach, RoomIndex, SessionId, Time};
+use crate::protocol::{Custom, Encoding, ErrorCode, Event, Outgoing, PlayerName, RoomId, text};
+use crate::room::RoomEvent;
+use crate::room_call::{CallKey, RoomCall};
+
+impl Hub {
+    /// Asks the owner of a room of this shard; [`Effect::Called`] with the session is the answer.
+    pub fn call(&mut self, time: Time, room: RoomId, call: RoomCall) -> SessionId {
+        self.begin(time);
+        let deadline = time.now + self.context.settings.idle_timeout;
+        let mut session = Session::new(Encoding::Call, deadline, &self.context.settings, time.now);
+        (session.state, session.room) = (SessionState::Busy, room.into());
+        session.relay = self.relays.next(self.context.settings.shard);
+        let id = self.insert_session(session);
+        if self.context.serves() {
+            self.look_for(time, room, Waiter::calling(id, Box::new(call), time.now));
+            self.finish_searches(time);
+        } else {
+            self.refuse_entry(time, Asked::here(id, None), ErrorCode::Unavailable);
+        }
+        self.finish(time);
+        id
+    }
+
+    /// Creates a room with a new id for the server API; [`Effect::Created`] with `query` is the answer.
+    pub fn make_room(&mut self, time: Time, query: u64, descriptor: Option<Box<Descriptor>>) {
+        self.begin(time);
+        self.create_for(time, Requester::Query(query), descriptor);
+        self.finish(time);
+    }
+
+    /// Carries a call out at the room's owner.
+    pub(super) fn carry_out_call(&mut self, time: Time, index: RoomIndex, asked: Asked, call: Box<RoomCall>) {
+        if self.has_ended(time, index) {
+            return self.refuse_entry(time, asked, ErrorCode::RoomNotFound);
+        }
+        let Some(owned) = self.rooms.get_mut(index) else {
+            return;
+        };
+        match *call {
+            RoomCall::Get => self.show_room(time, index, asked, false),
+            RoomCall::Create { ref descriptor, made } if owned.room.is_as(descriptor.as_deref()) => {
+                self.show_room(time, index, asked, made);
+            }
+            RoomCall::Create { .. } => self.refuse_entry(time, asked, ErrorCode::RoomExists),
+            RoomCall::Patch(ref patch) => match owned.room.patch(patch) {
+                Ok(locked) => {
+                    self.answer_after_write(time, index, PendingAnswer::Called { asked, call, is_written: false });
+                    self.tell_of_lock(time, index, locked);
+                }
+                Err(_) => self.refuse_entry(time, asked, ErrorCode::BadCommand),
+            },
+            RoomCall::End => {
+                owned.room.end_at(time.wall);
+                // The record says so before it loses the seats: no owner goes on with the room.
+                self.answer_after_write(time, index, PendingAnswer::Called { asked, call, is_written: false });
+                self.expiry_due(time, index);
+            }
+            RoomCall::Kick { name, ban_s } => match self.kick(time, index, name, ban_s) {
+                Ok(()) => {
+                    self.answer_after_write(time, index, PendingAnswer::Called { asked, call, is_written: false })
+                }
+                Err(code) => self.refuse_entry(time, asked, code),
+            },
+            RoomCall::Say { from, ref text, key } => self.say_as(time, index, asked, from, text, key),
+            RoomCall::Send { from, kind, data, to, volatile, key } => {
+                let event = Outgoing { kind, data: String::from(data).into(), to, volatile };
+                self.send_as(time, index, asked, from, &event, key);
+            }
+        }
+    }
+
+    /// What a call has changed is in the record, or that has not answered in time: then nobody knows whether the next owner hears of it.
+    pub(super) fn has_called(&mut self, time: Time, index: RoomIndex, asked: Asked, call: &RoomCall, is_written: bool) {
+        if !is_written && self.context.settings.rules.answer_after_write {
+            return self.refuse_entry(time, asked, ErrorCode::Unavailable);
+        }
+        let room = self.rooms.get(index).map(|owned| owned.room.id);
+        match call {
+            RoomCall::End => self.answer_call(time, asked, &serde_json::json!({ "closed": room })),
+            RoomCall::Kick { name, .. } => self.answer_call(time, asked, &serde_json::json!({ "kicked": name })),
+            _ => self.show_room(time, index, asked, false),
+        }
+    }
+
+    fn show_room(&mut self, time: Time, index: RoomIndex, asked: Asked, created: bool) {
+        let Some(owned) = self.rooms.get(index) else {
+            return;
+        };
+        let max_players = self.context.settings.terms(owned.room.descriptor()).max_players();
+        let shown = owned.room.to_api(&self.context.me.pod_id, max_players, created);
+        self.answer_call_with(time, asked, shown);
+    }
+
+    /// The members hear that the application has locked or unlocked the room.
+    fn tell_of_lock(&mut self, time: Time, index: RoomIndex, locked: Option<bool>) {
+        if let (Some(locked), Ok(by)) = (locked, PlayerName::system("")) {
+            self.announce(time, index, None, RoomEvent::Locked { by, locked, answers: None });
+        }
+    }
+
+    fn say_as(
+        &mut self,
+        time: Time,
+        index: RoomIndex,
+        asked: Asked,
+        from: PlayerName,
+        words: &str,
+        key: Option<CallKey>,
+    ) {
+        // A call may come from another pod: its text is cleaned here as well.
+        let words = match text::clean(words.as_bytes()) {
+            Ok(words) => words,
+            Err(code) => return self.refuse_entry(time, asked, code),
+        };
+        let Some(owned) = self.rooms.get_mut(index) else {
+            return;
+        };
+        if let Some(seq) = key.and_then(|key| owned.room.said_before(key)) {
+            return self.answer_call(time, asked, &serde_json::json!({ "seq": seq }));
+        }
+        let limits = self.context.settings.terms(owned.room.descriptor()).ring();
+        let said = owned.room.say_as(from, &words, key, time.wall, time.now, limits);
+        self.context.tell_webhook_of_message(time, owned, said, &words);
+        self.context.counters.messages_in += 1;
+        self.ring_has_grown(said.grown);
+        let event = Event::Message { from, text: &words, seq: said.seq, at: time.wall, replay: false };
+        self.broadcast(index, Broadcast { event: &event, except: None, sender: None });
+        self.answer_call(time, asked, &serde_json::json!({ "seq": said.seq }));
+    }
+
+    fn send_as(
+        &mut self,
+        time: Time,
+        index: RoomIndex,
+        asked: Asked,
+        from: PlayerName,
+        event: &Outgoing<'_>,
+        key: Option<CallKey>,
+    ) {
+        if let Err(code) = event.check() {
+            return self.refuse_entry(time, asked, code);
+        }
+        let Some(owned) = self.rooms.get_mut(index) else {
+            return;
+        };
+        if let Some(seq) = key.and_then(|key| owned.room.said_before(key)) {
+            return self.answer_call(time, asked, &serde_json::json!({ "seq": seq }));
+        }
+        let (kind, data, to) = (event.kind.as_str(), &*event.data, event.to.as_deref());
+        let custom = Custom { from, kind, data, seq: None, at: time.wall, replay: false, to, reached: None };
+        self.context.counters.messages_in += 1;
+        if event.is_numbered() {
+            let limits = self.context.settings.terms(owned.room.descriptor()).ring();
+            let said = owned.room.send_as(from, (event.kind, data), key, time.wall, time.now, limits);
+            self.ring_has_grown(said.grown);
+            let event = Event::Custom(Custom { seq: Some(said.seq), ..custom });
+            self.broadcast(index, Broadcast { event: &event, except: None, sender: None });
+            return self.answer_call(time, asked, &serde_json::json!({ "seq": said.seq }));
+        }
+        owned.room.note_activity(time.now);
+        let Self { rooms, sessions, remote_members, context, encoder, .. } = self;
+        let Some(owned) = rooms.get(index) else {
+            return;
+        };
+        let passing = Passing { event: custom, sender: None, id: None, volatile: event.volatile };
+        let reached = encoder.pass_on(&owned.room, sessions, remote_members, context, passing);
+        self.answer_call(time, asked, &serde_json::json!({ "reached": reached }));
+    }
+
+    fn answer_call(&mut self, time: Time, asked: Asked, answer: &serde_json::Value) {
+        self.answer_call_with(time, asked, answer.to_string().into_bytes());
+    }
+
+    fn answer_call_with(&mut self, time: Time, asked: Asked, answer: Vec<u8>) {
+        match asked.by {
+            Reach::Local(id) => {
+                self.now_outside(time, id);
+                self.say_bytes(id, &answer);
+                self.sessions.wake(id);
+            }
+            Reach::Remote(to) => self.remote_members.answer_call(&mut self.context.peers, to, asked, answer),
+        }
+    }
+
+    /// Hands the answer to a call over, if it is there, and ends its session. False: it is no such session.
+    pub(super) fn finish_call(&mut self, id: SessionId) -> bool {
+        let Some(answer) = self.sessions.take_call(id) else {
+            return false;
+        };
+        self.context.effects.push(Effect::Called { session: id, answer });
+        true
+    }
+}
+
+impl Sessions {
+    /// Removes a call that has its answer.
+    fn take_call(&mut self, id: SessionId) -> Option<Result<Bytes, ErrorCode>> {
+        let is_call = |session: &Session| session.encoding == Encoding::Call;
+        let session = self.get(id).filter(|session| is_call(session) && (session.outside() || session.is_closing()))?;
+        let answer = session.output.bytes();
+        let answer = match answer.strip_prefix(b"!") {
+            Some(code) => Err(ErrorCode::from_word(code).unwrap_or(ErrorCode::Unavailable)),
+            None if answer.is_empty() => Err(ErrorCode::Unavailable),
+            None => Ok(Bytes::copy_from_slice(answer)),
+        };
+        self.remove(id);
+        Some(answer)
+    }
+}
