@@ -3,13 +3,15 @@
 import { MAX_TEXT_BYTES, byteLength } from './client/protocol.js';
 
 const NEAR_LIMIT_BYTES = 500;
-const LINE_ENDS = /[\r\n\u0085\u2028\u2029]+/g;
+const LINE_ENDS = /\r\n?|[\n\u0085\u2028\u2029]/g;
+// As many as the server takes in one message.
+const MAX_LINE_ENDS = 30;
 // What a browser reports for every key that an input method has taken.
 const TAKEN_BY_INPUT_METHOD = 229;
 
-/** Enter, and not the one that ends a composition: Safari ends it before the key comes, and then only the code tells. */
-export function isSendingKey({ key, isComposing, keyCode }) {
-  return key === 'Enter' && !isComposing && keyCode !== TAKEN_BY_INPUT_METHOD;
+/** Enter without Shift, and not the one that ends a composition: Safari ends it before the key comes, and then only the code tells. */
+export function isSendingKey({ key, shiftKey = false, isComposing, keyCode }) {
+  return key === 'Enter' && !shiftKey && !isComposing && keyCode !== TAKEN_BY_INPUT_METHOD;
 }
 
 /** Phone keyboards report no Enter, but a line break, by its kind or as the end of what was typed. A paste is none. */
@@ -24,6 +26,8 @@ export class Composer {
   #bytes;
   // A line break was announced that could not be prevented: it comes with the next input.
   #breaks = false;
+  // Shift and Enter are down: the line break that follows is part of the text.
+  #keepsBreak = false;
 
   /** `send` is called with the text; the draft stays until it is cleared. */
   constructor(form, draft, bytes, send) {
@@ -36,11 +40,13 @@ export class Composer {
       draft.focus();
     });
     draft.addEventListener('keydown', (event) => {
+      this.#keepsBreak = event.shiftKey && isSendingKey({ key: event.key, isComposing: event.isComposing, keyCode: event.keyCode });
       if (!isSendingKey(event)) return;
       event.preventDefault();
       form.requestSubmit();
     });
     draft.addEventListener('beforeinput', (event) => {
+      if (this.#keepsBreak) return;
       this.#breaks = isLineBreak(event) && (event.isComposing || !event.cancelable);
       if (!isLineBreak(event) || this.#breaks) return;
       event.preventDefault();
@@ -56,10 +62,11 @@ export class Composer {
     return this.#draft.value;
   }
 
-  /** A message is one line, so a pasted text's line ends become spaces. */
+  /** A text keeps as many lines as a message may have; further line ends become spaces. */
   set(text) {
-    const line = text.replace(LINE_ENDS, ' ');
-    if (this.#draft.value !== line) this.#draft.value = line;
+    let ends = 0;
+    const lines = text.replace(LINE_ENDS, () => (ends++ < MAX_LINE_ENDS ? '\n' : ' '));
+    if (this.#draft.value !== lines) this.#draft.value = lines;
     this.#measure();
   }
 
@@ -68,9 +75,12 @@ export class Composer {
   }
 
   #typed(event) {
-    if (this.#breaks || isLineBreak(event)) {
+    if (this.#keepsBreak) {
+      this.#keepsBreak = false;
+      this.set(this.text);
+    } else if (this.#breaks || isLineBreak(event)) {
       this.#breaks = false;
-      this.set(this.text.replace(LINE_ENDS, ''));
+      this.set(this.#withoutBreak());
       this.#form.requestSubmit();
     } else if (event.isComposing) {
       // Written to, the field would end the composition.
@@ -78,6 +88,13 @@ export class Composer {
     } else {
       this.set(this.text);
     }
+  }
+
+  // The one that was typed stands before the caret.
+  #withoutBreak() {
+    const end = this.#draft.selectionEnd;
+    const start = this.text[end - 1] === '\n' ? end - 1 : end;
+    return this.text.slice(0, start) + this.text.slice(end);
   }
 
   #measure() {

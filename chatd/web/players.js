@@ -36,9 +36,14 @@ export function avatar(name, hue) {
   return element;
 }
 
-/** `typing` has the names of those who are typing. */
-export function playerRows(players, maxPlayers, ownName, typing = new Set()) {
-  const rows = players.map((player) => taken(player, hueOf(player.name, players), sameName(player.name, ownName), typing.has(player.name)));
+/** `typing` has the names of those who are typing. `moderates`: oneself does; `remove` sends somebody out, where one may just now. */
+export function playerRows(players, maxPlayers, ownName, typing = new Set(), { moderates = false, remove = null } = {}) {
+  const rows = players.map((player) => {
+    const own = sameName(player.name, ownName);
+    const row = taken(player, hueOf(player.name, players), own && (moderates ? 'you, moderator' : 'you'), typing.has(player.name));
+    if (remove && !own) row.append(removal(player.name, remove));
+    return row;
+  });
   // Where many more seats are set up, a long column of free ones would say nothing.
   const free = Math.min(Math.max(0, maxPlayers - players.length), 8 - Math.min(8, players.length));
   for (let seat = 0; seat < free; seat += 1) rows.push(freeSeat());
@@ -53,7 +58,7 @@ function taken({ name, away, display }, hue, own, typing) {
   label.textContent = name;
   row.append(avatar(name, hue), label);
   if (display) row.append(shown(display));
-  if (own) row.append(tag('you'));
+  if (own) row.append(tag(own));
   if (away) row.append(tag('away'));
   else if (typing) row.append(tag('typing…'));
   return row;
@@ -72,6 +77,17 @@ function tag(text) {
   element.className = 'tag';
   element.textContent = text;
   return element;
+}
+
+function removal(name, remove) {
+  const button = document.createElement('button');
+  button.type = 'button';
+  button.className = 'icon-button remove';
+  button.dataset.name = name;
+  button.title = `Remove ${name}`;
+  button.setAttribute('aria-label', button.title);
+  button.addEventListener('click', () => remove(name));
+  return button;
 }
 
 function freeSeat() {

@@ -2,8 +2,9 @@
 
 import { addressOf } from './address.js';
 import { Driver, firstId } from './client/driver.js';
+import { claimsOf } from './moderation.js';
 import { nameFrom, roomFrom } from './names.js';
-import { forgetKey, forgetRoom, hasKey, loadKey, loadRoom, rememberName, rememberedName, saveKey, saveRoom } from './storage.js';
+import { forgetKey, forgetRoom, hasKey, loadAuth, loadKey, loadRoom, rememberName, rememberedName, saveKey, saveRoom } from './storage.js';
 import { View } from './view.js';
 import { create, reduce, toKeep } from './visit.js';
 
@@ -11,7 +12,8 @@ const SAVE_KEY_MS = 10_000;
 
 const query = new URLSearchParams(location.search);
 const room = roomFrom(location.search);
-const askedName = query.get('name');
+const auth = room && loadAuth(room);
+const askedName = claimsOf(auth).name ?? query.get('name');
 const kept = room && loadRoom(room);
 const invite = room && `${addressOf('room')}?room=${room}`;
 const key = room && loadKey(room, Date.now());
@@ -19,7 +21,7 @@ const key = room && loadKey(room, Date.now());
 const driver = new Driver({
   url: new URL(addressOf('./')),
   reduce,
-  state: create({ room, name: nameFrom(askedName ?? ''), kept, firstId: firstId(), key, mayHaveSeat: hasKey(room) }),
+  state: create({ room, name: nameFrom(askedName ?? ''), kept, firstId: firstId(), key, auth, mayHaveSeat: hasKey(room) }),
   changed: (before, after, event) => {
     view.render(after);
     if (event.type === 'opened' || event.type === 'received') keepKey(SAVE_KEY_MS);

@@ -6,6 +6,7 @@ const KEY = 'chatd.key.v1.';
 // A held seat outlives its connection by the hold, and by what it takes until a dead connection or a dead pod is noticed.
 const NOTICED_MS = 60_000;
 const seatKey = (room) => `chatd.room.v1.${room}`;
+const authKey = (room) => `chatd.auth.v1.${room}`;
 
 // Storage may be forbidden or full. The page works without it; it only forgets.
 function attempt(action) {
@@ -21,7 +22,11 @@ export const rememberName = (name) => attempt(() => localStorage.setItem(NAME, n
 
 export const loadRoom = (room) => attempt(() => JSON.parse(sessionStorage.getItem(seatKey(room))));
 export const saveRoom = (room, kept) => attempt(() => sessionStorage.setItem(seatKey(room), JSON.stringify(kept)));
-export const forgetRoom = (room) => attempt(() => sessionStorage.removeItem(seatKey(room)));
+
+/** The join token that an application of this origin has left for its person and `room`, or `null`. */
+export const loadAuth = (room) => attempt(() => sessionStorage.getItem(authKey(room))) || undefined;
+
+export const forgetRoom = (room) => attempt(() => [seatKey, authKey].forEach((key) => sessionStorage.removeItem(key(room))));
 
 /** The key that makes JOIN find this browser's own seat in `room` again: 128 random bits, new where no seat can be held with the old. */
 export function loadKey(room, now) {

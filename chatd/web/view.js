@@ -5,6 +5,7 @@ import { offerInvite } from './invite.js';
 import { nameFrom } from './names.js';
 import { errorWords, presentWords, statusWords, stopWords } from './words.js';
 import { Messages } from './messages.js';
+import { Moderator } from './moderator.js';
 import { playerRows } from './players.js';
 import { connectionStatus } from './visit.js';
 
@@ -18,6 +19,7 @@ export class View {
   #dispatch;
   #messages;
   #composer;
+  #moderator;
   #phase = null;
   #unread = 0;
   #room;
@@ -37,6 +39,7 @@ export class View {
     });
     this.#composer = new Composer(byId('composer'), byId('draft'), byId('bytes'), (text) => dispatch({ type: 'say', text }));
     byId('draft').addEventListener('input', () => this.draft !== '' && dispatch({ type: 'typing' }));
+    this.#moderator = new Moderator(dispatch);
     byId('room-code').textContent = room ?? '–';
     offerInvite(invite, () => dispatch({ type: 'refused', code: 'copy_failed' }));
     byId('name').value = suggestedName;
@@ -88,18 +91,23 @@ export class View {
   render(state) {
     this.#state = state;
     const status = connectionStatus(state);
-    setText(byId('status'), statusWords(status, state.holdMs));
+    setText(byId('status'), statusWords(status, state.holdMs, state.locked));
     byId('status').dataset.status = status;
+    byId('status').toggleAttribute('data-locked', state.locked && status === 'connected');
     this.#renderSeats(state);
     this.#messages.render(state);
     this.#renderNotice(state);
     this.#renderPresent(state);
     this.#renderEmpty(state);
     this.#renderPanels(state);
+    this.#moderator.render(state);
   }
 
-  #renderSeats({ players, maxPlayers, name, phase }) {
-    byId('players').replaceChildren(...playerRows(players, maxPlayers, name, this.#typing));
+  #renderSeats({ players, maxPlayers, name, phase, moderates }) {
+    const remove = moderates && phase === 'joined' ? (who) => this.#moderator.ask(who) : null;
+    const focused = document.activeElement?.dataset.name;
+    byId('players').replaceChildren(...playerRows(players, maxPlayers, name, this.#typing, { moderates, remove }));
+    if (focused) [...byId('players').querySelectorAll('.remove')].find((button) => button.dataset.name === focused)?.focus();
     byId('players').classList.toggle('stale', phase !== 'joined');
     setText(byId('seats-count'), maxPlayers ? `${players.length} of ${maxPlayers}` : '');
   }

@@ -8,6 +8,7 @@ import { sameName } from './client/protocol.js';
 import { outcomeOfProbe } from './client/recovery.js';
 import * as session from './client/session.js';
 import { flush, redeliver } from './client/talk.js';
+import * as moderation from './moderation.js';
 
 export const MAX_ITEMS = 300;
 const TYPING_MS = 3000;
@@ -20,6 +21,7 @@ export function create({ kept, mayHaveSeat = false, ...options }) {
   const known = kept && (!options.name || sameName(kept.name, options.name)) ? kept : null;
   return {
     ...session.create(options),
+    ...moderation.create(options.auth),
     ...(known && { name: known.name, seat: known.seat, outbox: known.outbox, wasIn: true }),
     heard: known?.seat ? { timeline: known.seat.timeline, seq: known.seat.lastSeq } : null,
     items: known?.items ?? [],
@@ -48,8 +50,9 @@ const isOutside = ({ phase }) => phase === 'looking' || phase === 'asking';
 
 /** As the session's. Its effects for the page: announce, typing, accepted, giveBack, remember, save, forget. */
 export function reduce(state, event, env) {
-  const [reduced, effects] = own(state, event, env) ?? session.reduce(state, event, env);
-  const next = event.type === 'received' ? withDisplay(reduced, event.message) : reduced;
+  const [reduced, made] = own(state, event, env) ?? session.reduce(state, event, env);
+  const [next, more] = event.type === 'received' ? moderation.heard(withDisplay(reduced, event.message), event.message) : [reduced, []];
+  const effects = [...made, ...more];
   const asks = asksForName(state, next);
   const shown = asks ? asking(next) : next;
   const isFull = next.stop?.code === 'room_full' && !state.stop;
@@ -84,6 +87,8 @@ function own(state, event, env) {
     case 'refused': return refuse(state, event.code);
     case 'say': return isOutside(state) ? refuse(state, 'not_here') : say(state, event, env);
     case 'typing': return typing(state, env);
+    case 'kick': return moderation.kick(state, event);
+    case 'lock': return moderation.lock(state, event);
     case 'dismiss': return [{ ...state, error: null }, []];
     default: return null;
   }
@@ -105,7 +110,7 @@ function looked(state, { status, code, message, players = 0, max_players: maxPla
   if (state.phase !== 'looking') return [next, []];
   const stopped = (stop) => [{ ...next, phase: 'stopped', stop, error: null }, []];
   if (present && players >= maxPlayers && !state.mayHaveSeat) return stopped({ code: 'room_full' });
-  const outcome = outcomeOfProbe({ status, code, message }, {});
+  const outcome = outcomeOfProbe({ status, code, message }, state);
   // What else it may be is found out by joining.
   if (outcome.act !== 'stop') return [{ ...next, phase: 'asking' }, []];
   return stopped({ code: outcome.code ?? 'refused', message: outcome.message });

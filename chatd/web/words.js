@@ -12,13 +12,13 @@ const ERRORS = {
   room_locked: 'This room is locked: nobody new comes in for now.',
   name_taken: 'Somebody in this room has that name already, or one that looks like it. Choose another.',
   bad_token: 'Your seat was not held any longer.',
-  auth_required: 'This room is entered from its application only, which has not let you in yet.',
+  auth_required: 'There is no room with this code that everyone may enter. If an application gave you the link, open the room from there.',
   auth_invalid: 'The application has let you in with something that the server does not accept. Open the room from there again.',
   auth_expired: 'The time for which the application let you in is over. Open the room from there again.',
   banned: 'A moderator keeps you out of this room for a while.',
   player_not_found: 'Nobody in this room has that name.',
   kicked: 'A moderator has ended your seat in this room.',
-  forbidden: 'You may listen in this room, and not do that.',
+  forbidden: 'You may not do that in this room.',
   version_conflict: 'Somebody has changed that meanwhile.',
   state_full: 'This room cannot keep any more.',
   already_in_room: 'This connection is in a room already. Connecting again.',
@@ -34,7 +34,7 @@ const ERRORS = {
   shutting_down: 'The server is being restarted. Try again in a moment.',
   moved: 'The room has moved to another server. Connecting again.',
   replaced: 'You went on in another tab or window. Only one of them can sit in your seat.',
-  closed: 'This room has ended.',
+  closed: 'It has ended for everyone. What was said is here until you go.',
   bad_request: 'The server could not read the request. Reload the page.',
   bad_origin: 'This server does not accept connections from this address.',
   bad_host: 'This server does not answer under this address.',
@@ -64,7 +64,8 @@ const STATUS = {
 };
 
 /** `holdMs`: how long the own seat is held without a connection; 0: not known. */
-export function statusWords(status, holdMs = 0) {
+export function statusWords(status, holdMs = 0, locked = false) {
+  if (locked && status === 'connected') return `${STATUS.connected}. The room is locked: nobody new comes in.`;
   const held = holdMs > 0 && (status === 'reconnecting' || status === 'offline');
   return held ? `${STATUS[status]} Your seat is held for ${durationWords(holdMs)}.` : STATUS[status];
 }
@@ -96,11 +97,20 @@ export function noteWords(note) {
     case 'exited': return EXITS[note.reason] ?? 'left';
     case 'away': return `lost the connection; the seat is held for ${note.holdMs > 0 ? `up to ${durationWords(note.holdMs)}` : 'a while'}`;
     case 'back': return 'is back';
+    case 'locked': return 'locked the room: nobody new comes in';
+    case 'unlocked': return 'unlocked the room';
     case 'rejoined': return 'You were gone too long for your seat to be held, so this is a new one. What was said in between is not here.';
     case 'took_over': return 'Another server took the room over. What was said just before may be missing.';
     case 'gap': return gapWords(note.count);
     default: return '';
   }
+}
+
+/** How long a player who is sent out is kept out; 0: not at all. */
+export function banWords(seconds) {
+  if (seconds === 0) return 'May come back at once';
+  const [count, unit] = seconds >= 86_400 ? [seconds / 86_400, 'day'] : seconds >= 3600 ? [seconds / 3600, 'hour'] : [seconds / 60, 'minute'];
+  return `Kept out for ${count} ${unit}${count === 1 ? '' : 's'}`;
 }
 
 function gapWords(count) {
@@ -128,6 +138,8 @@ export function stopWords(code, sentence) {
   switch (code) {
     case 'bad_room': return { title: 'No such room', text, again: null, lobbyFirst: true };
     case 'room_not_found': return { title: 'No such room', text, again: 'Try again', lobbyFirst: true };
+    case 'closed': return { title: 'The room has ended', text, again: null, lobbyFirst: true };
+    case 'room_locked': return { title: 'The room is locked', text, again: 'Try again', lobbyFirst: false };
     case 'room_full': return { title: 'The room is full', text, again: 'Try again', lobbyFirst: false };
     case 'kicked':
     case 'banned': return { title: 'You were sent out', text, again: code === 'banned' ? 'Try again' : null, lobbyFirst: true };

@@ -23,6 +23,12 @@ async function clean(person, what) {
   assert.deepEqual(found, [], what);
 }
 
+/** The page takes its token's word for what to offer, and the double verifies none. */
+async function asModerator(page, room) {
+  const token = `.${Buffer.from('{"role":"moderator"}').toString('base64url')}.`;
+  await page.evaluate(([key, value]) => sessionStorage.setItem(key, value), [`chatd.auth.v1.${room}`, token]);
+}
+
 for (const colorScheme of ['light', 'dark']) {
   for (const viewport of [{ width: 1180, height: 760 }, { width: 360, height: 640 }]) {
     test(`axe, ${colorScheme}, ${viewport.width} wide`, async (t) => {
@@ -38,6 +44,7 @@ for (const colorScheme of ['light', 'dark']) {
       await page.click('#create');
       await clean(person, 'the lobby with an error');
       const room = double.createRoom();
+      await asModerator(page, room);
       await person.join(double.url, room);
       await clean(person, 'the question for a name');
       await page.fill('#name', 'ana');
@@ -50,6 +57,12 @@ for (const colorScheme of ['light', 'dark']) {
       await person.hears('bob: hello');
       await person.say('hi');
       await person.hears('ana: hi');
+      await page.click('#lock');
+      await page.waitForSelector('#status[data-locked]');
+      await clean(person, 'a locked room, for a moderator');
+      await page.click('.remove[data-name="bob"]');
+      await clean(person, 'the question before a removal');
+      await page.keyboard.press('Escape');
       await bob.page.goto('about:blank');
       await page.waitForSelector('.player.away');
       double.intercept = (session, { type, id }) => type === 'say' && (session.fail('unavailable', id), true);
@@ -97,12 +110,19 @@ describe('what a rule cannot see', () => {
     const cluster = await startCluster({ double: true });
     t.after(() => cluster.stop());
     const person = await Person.open(browser, { viewport: { width: 390, height: 780 } });
-    await person.join(cluster.double.url, cluster.double.createRoom(), 'ana');
+    const room = cluster.double.createRoom();
+    await person.page.goto(cluster.double.url);
+    await asModerator(person.page, room);
+    await person.join(cluster.double.url, room, 'ana');
+    const bob = await Person.open(browser);
+    await bob.join(cluster.double.url, room, 'bob');
+    await person.page.waitForSelector('.remove');
     const small = await person.page.$$eval('button, a, input, textarea', (elements) => elements
       .map((element) => [element.id, element.getBoundingClientRect()])
       .filter(([, { width, height }]) => width > 0 && (width < 24 || height < 36))
       .map(([id]) => id));
     assert.deepEqual(small, []);
+    await bob.close();
     await person.close();
   });
 });

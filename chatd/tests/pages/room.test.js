@@ -1,9 +1,14 @@
 // A room in real browsers: talking, coming back, and what the page does about what people get wrong.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { joinToken } from '../../../examples/apps/backend/join_token.mjs';
 import { Person, launch } from './support/browser.js';
-import { startCluster } from './support/cluster.js';
+import { needsChatd, startCluster } from './support/cluster.js';
 
 let browser;
 let cluster;
@@ -274,13 +279,16 @@ describe('room', () => {
     assert.equal(await ana.alert(), '');
   });
 
-  test('pasted lines become one line; empty ones are not sent', async () => {
+  test('lines stay lines, up to 30 line ends; empty ones are not sent', async () => {
     const ana = await enter('ana');
     await ana.say('one\ntwo\r\nthree');
-    await ana.hears('ana: one two three');
+    await ana.hears('ana: one\ntwo\nthree');
+    assert.ok(await ana.page.$eval('.message-text', ({ offsetHeight }) => offsetHeight) > 60, 'three lines are shown');
+    await ana.say('x\n'.repeat(32).trim());
+    await ana.hears(`ana: ${'x\n'.repeat(30)}x x`);
     await ana.say('   ');
     assert.match(await ana.alert(), /nothing to show/);
-    assert.equal((await ana.heard()).length, 1);
+    assert.equal((await ana.heard()).length, 2);
   });
 
   test('only the button leaves', async () => {
@@ -295,6 +303,110 @@ describe('room', () => {
     assert.deepEqual(await players(ana), ['ana', 'cleo']);
     const kept = await bob.page.evaluate(() => Object.keys(sessionStorage));
     assert.deepEqual(kept, []);
+  });
+
+  describe('with a moderator', { skip: needsChatd }, () => {
+    let keys;
+    let moderated;
+    before(async () => {
+      keys = await mkdtemp(path.join(tmpdir(), 'chatd-keys-'));
+      await writeFile(path.join(keys, 'app-1'), randomBytes(32).toString('base64'));
+      moderated = await startCluster({ flags: ['--join-keys-file', keys] });
+    });
+    after(async () => {
+      await moderated?.stop();
+      await rm(keys, { recursive: true });
+    });
+    beforeEach(async () => {
+      room = await moderated.createRoom();
+    });
+
+    const addressOf = (id) => `${moderated.pods[0].url}/room?room=${id}`;
+    /** With a join token, as an application's page leaves it. */
+    async function enterBy(claims, name, id = room) {
+      const person = await Person.open(browser);
+      people.push(person);
+      const token = joinToken(path.join(keys, 'app-1'), id, `user-${name}`, name, claims);
+      await person.page.goto(moderated.pods[0].url);
+      await person.page.evaluate(([key, value]) => sessionStorage.setItem(key, value), [`chatd.auth.v1.${id}`, token]);
+      await person.page.goto(addressOf(id));
+      await person.seated();
+      return person;
+    }
+    const enterByLink = (name) => enter(name, {}, moderated.pods[0].url);
+    const remove = async (moderator, name, ban) => {
+      await moderator.page.click(`.remove[data-name="${name}"]`);
+      assert.equal(await moderator.page.textContent('#kick-title'), `Remove ${name} from the room?`);
+      if (ban) await moderator.page.selectOption('#kick-ban', ban);
+      await moderator.page.click('#kick-form [type="submit"]');
+    };
+    const stopped = async (person) => {
+      await person.page.waitForSelector('#stopped:not([hidden])');
+      return person.page.textContent('#stopped-title');
+    };
+    const noted = (person, note) => person.until(async () => (await notes(person)).includes(note), note);
+
+    test('a player is removed, which all see, and may come back; with a ban only later', async () => {
+      const mo = await enterBy({ role: 'moderator', display: 'Mo D.' }, 'mo');
+      const ana = await enterByLink('ana');
+      const bob = await enterByLink('bob');
+      await mo.page.waitForSelector('.remove[data-name="bob"]');
+      assert.equal(await mo.page.textContent('.player .tag'), 'you, moderator');
+      assert.equal(await mo.page.locator('.remove').count(), 2, 'for all others');
+      assert.equal(await ana.page.locator('.remove, #lock:not([hidden])').count(), 0, 'by nobody else');
+      assert.equal(await ana.page.textContent('.player-display'), 'Mo D.');
+      await mo.page.click('.remove[data-name="bob"]');
+      await mo.page.click('#kick-cancel');
+      assert.equal(await mo.page.evaluate(() => document.activeElement.dataset.name), 'bob');
+      await remove(mo, 'bob');
+      assert.equal(await stopped(bob), 'You were sent out');
+      await noted(ana, 'bob was sent out by a moderator');
+      await noted(mo, 'bob was sent out by a moderator');
+      await bob.join(moderated.pods[0].url, room, 'bob');
+      await mo.page.waitForSelector('.remove[data-name="bob"]');
+      await remove(mo, 'bob', '600');
+      assert.equal(await stopped(bob), 'You were sent out');
+      await bob.page.goto(`${addressOf(room)}&name=bob`);
+      assert.equal(await stopped(bob), 'You were sent out');
+      assert.match(await bob.page.textContent('#stopped-text'), /keeps you out/);
+      assert.deepEqual(await players(ana), ['mo', 'ana']);
+    });
+
+    test('a locked room says so to all, and to who comes; a reload is no newcomer', async () => {
+      const mo = await enterBy({ role: 'moderator' }, 'mo');
+      const ana = await enterByLink('ana');
+      await mo.page.click('#lock');
+      for (const person of [mo, ana]) {
+        await noted(person, 'mo locked the room: nobody new comes in');
+        assert.match(await person.page.textContent('#status'), /is locked/);
+      }
+      assert.equal(await mo.page.textContent('#lock-text'), 'Unlock the room');
+      const eve = await Person.open(browser);
+      people.push(eve);
+      await eve.page.goto(`${addressOf(room)}&name=eve`);
+      assert.equal(await stopped(eve), 'The room is locked');
+      for (const person of [ana, mo]) {
+        await person.page.reload();
+        await person.seated();
+        assert.match(await person.page.textContent('#status'), /is locked/);
+      }
+      await mo.page.click('#lock');
+      await ana.until(async () => (await ana.page.textContent('#status')) === 'Connected', 'the lock to be off');
+      await eve.page.click('#again');
+      await eve.seated();
+    });
+
+    test('a room that has ended says so, stays readable, and leads to the lobby', async () => {
+      const end = Math.floor(Date.now() / 1000) + 5;
+      const ana = await enterBy({ create: { expires_at: end, access: 'token' } }, 'ana', 'match-1');
+      await ana.say('to the end');
+      assert.equal(await stopped(ana), 'The room has ended');
+      assert.equal(await ana.page.textContent('#status'), 'Not connected');
+      assert.deepEqual(await ana.heard(), ['ana: to the end']);
+      assert.ok(await ana.page.isHidden('#again'), 'there is nothing to try');
+      await ana.page.click('#lobby-link');
+      await ana.page.waitForURL(`${moderated.pods[0].url}/`);
+    });
   });
 
   test('a second tab takes the seat over, and the first one does not fight for it', async () => {

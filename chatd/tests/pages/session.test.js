@@ -8,6 +8,7 @@ import { partsOf } from '../../web/links.js';
 import { byteLength, parse, sameName, textProblem } from '../../web/client/protocol.js';
 import { delay, outcomeOfProbe } from '../../web/client/recovery.js';
 import { MAX_OUTBOX } from '../../web/client/talk.js';
+import { claimsOf } from '../../web/moderation.js';
 import { nameFrom, roomFrom } from '../../web/names.js';
 import { MAX_ITEMS, connectionStatus, create, reduce, toKeep } from '../../web/visit.js';
 import { errorWords, noteWords } from '../../web/words.js';
@@ -299,6 +300,19 @@ describe('talking', () => {
     it.receive({ type: 'exited', name: 'bob', reason: 'left' });
     assert.deepEqual(it.state.players.map(({ name }) => name), ['ana']);
     assert.deepEqual(it.state.items.map(({ code }) => code), ['entered', 'away', 'back', 'exited']);
+  });
+
+  test('a moderator locks and sends out; only a refusal of that is shown', () => {
+    const auth = `x.${Buffer.from('{"role":"moderator","name":"ana"}').toString('base64url')}.y`;
+    assert.deepEqual([claimsOf(auth), claimsOf('x.y.z'), claimsOf(undefined)], [{ name: 'ana', role: 'moderator' }, {}, {}]);
+    const it = seated({ auth }).feed({ type: 'lock', locked: true }, { type: 'kick', name: 'bob', banSeconds: 600 });
+    assert.deepEqual([it.state.moderates, it.sent()], [true, [{ type: 'lock', id: 100 }, { type: 'kick', name: 'bob', ban_s: 600, id: 101 }]]);
+    it.receive({ type: 'error', code: 'unavailable', id: 99 });
+    assert.equal(it.state.error, null);
+    it.receive({ type: 'error', code: 'player_not_found', id: 101 }, { type: 'locked', by: 'eve' });
+    assert.deepEqual([it.state.error.code, it.state.locked, it.state.items.at(-1).code, it.state.phase], ['player_not_found', true, 'locked', 'joined']);
+    it.feed(dropped, { type: 'kick', name: 'bob', banSeconds: 0 });
+    assert.deepEqual(it.sent(), [], 'nothing is kept for later');
   });
 
   test('what it does not know changes nothing', () => {

@@ -15,7 +15,7 @@ after(() => browser.close());
 test('which key events and which input events send', () => {
   const enter = { key: 'Enter', isComposing: false, keyCode: 13 };
   assert.ok(isSendingKey(enter));
-  for (const other of [{ isComposing: true }, { keyCode: 229 }, { key: 'Unidentified', keyCode: 229 }, { key: 'a', keyCode: 65 }]) {
+  for (const other of [{ isComposing: true }, { keyCode: 229 }, { shiftKey: true }, { key: 'Unidentified', keyCode: 229 }, { key: 'a', keyCode: 65 }]) {
     assert.ok(!isSendingKey({ ...enter, ...other }), JSON.stringify(other));
   }
   for (const [inputType, data] of [['insertLineBreak', null], ['insertParagraph', null], ['insertText', '\n'], ['insertCompositionText', 'word\n']]) {
@@ -88,9 +88,15 @@ describe('writing', () => {
     assert.deepEqual(said(), ['first', 'second', 'third']);
   });
 
-  test('a paste with lines becomes one line and waits for Enter', async () => {
-    await ana.page.evaluate(() => document.execCommand('insertText', false, 'one\ntwo\r\nthree\n'));
-    assert.equal(await ana.page.inputValue('#draft'), 'one two three ');
+  test('Shift and Enter, and a paste, keep lines and wait for Enter', async () => {
+    await ana.page.evaluate(() => document.execCommand('insertText', false, 'one\ntwo\r\nthree'));
+    await ana.page.evaluate(() => document.getElementById('draft').setSelectionRange(3, 3));
+    await ana.page.keyboard.press('Shift+Enter');
+    await ana.page.keyboard.type('x');
+    assert.equal(await ana.page.inputValue('#draft'), 'one\nx\ntwo\nthree');
     assert.deepEqual(said(), []);
+    await ana.page.keyboard.press('Enter');
+    await ana.hears('ana: one\nx\ntwo\nthree');
+    assert.deepEqual(said(), ['one\nx\ntwo\nthree']);
   });
 });

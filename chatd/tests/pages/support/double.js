@@ -144,6 +144,10 @@ class Session {
       case 'say': return this.room ? say(this.room, this.seat.name, message) : this.fail('not_in_room', id);
       case 'send': return broadcast(this.room, { type: 'event', from: this.seat.name, kind: message.kind, data: message.data, at: Date.now(), id });
       case 'who': return this.send({ type: 'players', players: views(this.room), max_players: this.double.maxPlayers, id });
+      // Everybody may do what moderators may.
+      case 'kick': return this.#kick(message);
+      case 'lock':
+      case 'unlock': return lock(this.room, this.seat.name, message.type === 'lock', id);
       case 'leave': return this.#leave(id);
       default: return this.fail('bad_command', id);
     }
@@ -152,6 +156,7 @@ class Session {
   #join({ room: roomId, name, id }) {
     const room = this.double.rooms.get(roomId);
     if (!room) return this.fail('room_not_found', id);
+    if (room.locked) return this.fail('room_locked', id);
     const key = name.toLowerCase();
     if (room.seats.has(key)) return this.fail('name_taken', id);
     if (room.seats.size >= this.double.maxPlayers) return this.fail('room_full', id);
@@ -188,7 +193,19 @@ class Session {
     this.send({
       type: 'joined', room: room.id, name: seat.name, players: views(room), max_players: maxPlayers,
       timeline: room.timeline, seq: room.seq, resumed, missed, token: seat.token, hold_ms: holdMs, id,
+      ...(room.locked && { locked: true }),
     });
+  }
+
+  #kick({ name, id }) {
+    const seat = this.room.seats.get(name.toLowerCase());
+    if (!seat || seat === this.seat) return this.fail(seat ? 'forbidden' : 'player_not_found', id);
+    const { session } = seat;
+    end(this.room, seat, 'kicked');
+    if (session) Object.assign(session, { room: null, seat: null });
+    session?.fail('kicked');
+    session?.bye('kicked', 4003);
+    this.send({ type: 'kicked', name, id });
   }
 
   #leave(id) {
@@ -218,6 +235,11 @@ function broadcast(room, message, except) {
 function end(room, seat, reason) {
   room.seats.delete(seat.name.toLowerCase());
   broadcast(room, { type: 'exited', name: seat.name, reason });
+}
+
+function lock(room, by, locked, id) {
+  room.locked = locked;
+  broadcast(room, { type: locked ? 'locked' : 'unlocked', by, id });
 }
 
 /** Also for tests: somebody says something without a page. Events are all volatile here. */
