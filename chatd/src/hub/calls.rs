@@ -4,18 +4,17 @@
 use bytes::Bytes;
 
 use super::Hub;
-use super::delivery::Broadcast;
-use super::events::Passing;
 use super::interface::Effect;
 use super::ownership::PendingAnswer;
 use super::request::{Asked, Requester, Waiter};
 use super::session::{Session, SessionState};
 use super::sessions::Sessions;
+use super::speaking::Speaker;
 use crate::descriptor::Descriptor;
 use crate::ids::{Reach, RoomIndex, SessionId, Time};
-use crate::protocol::{Custom, Encoding, ErrorCode, Event, Outgoing, PlayerName, RoomId, text};
+use crate::protocol::{Encoding, ErrorCode, PlayerName, RoomId};
 use crate::room::RoomEvent;
-use crate::room_call::{CallKey, RoomCall};
+use crate::room_call::RoomCall;
 
 impl Hub {
     /// Asks the owner of a room of this shard; [`Effect::Called`] with the session is the answer.
@@ -76,10 +75,12 @@ impl Hub {
                 }
                 Err(code) => self.refuse_entry(time, asked, code),
             },
-            RoomCall::Say { from, ref text, key } => self.say_as(time, index, asked, from, text, key),
-            RoomCall::Send { from, kind, data, to, volatile, key } => {
-                let event = Outgoing { kind, data: String::from(data).into(), to, volatile };
-                self.send_as(time, index, asked, from, &event, key);
+            RoomCall::Say { .. } | RoomCall::Send { .. } => {
+                let Self { rooms, sessions, remote_members: members, context, encoder, .. } = self;
+                match (Speaker { rooms, sessions, members, context, encoder }).speak(time, index, *call) {
+                    Ok(answer) => self.answer_call(time, asked, &answer),
+                    Err(code) => self.refuse_entry(time, asked, code),
+                }
             }
         }
     }
@@ -111,75 +112,6 @@ impl Hub {
         if let (Some(locked), Ok(by)) = (locked, PlayerName::system("")) {
             self.announce(time, index, None, RoomEvent::Locked { by, locked, answers: None });
         }
-    }
-
-    fn say_as(
-        &mut self,
-        time: Time,
-        index: RoomIndex,
-        asked: Asked,
-        from: PlayerName,
-        words: &str,
-        key: Option<CallKey>,
-    ) {
-        // A call may come from another pod: its text is cleaned here as well.
-        let words = match text::clean(words.as_bytes()) {
-            Ok(words) => words,
-            Err(code) => return self.refuse_entry(time, asked, code),
-        };
-        let Some(owned) = self.rooms.get_mut(index) else {
-            return;
-        };
-        if let Some(seq) = key.and_then(|key| owned.room.said_before(key)) {
-            return self.answer_call(time, asked, &serde_json::json!({ "seq": seq }));
-        }
-        let limits = self.context.settings.terms(owned.room.descriptor()).ring();
-        let said = owned.room.say_as(from, &words, key, time.wall, time.now, limits);
-        self.context.tell_webhook_of_message(time, owned, said, &words);
-        self.context.counters.messages_in += 1;
-        self.ring_has_grown(said.grown);
-        let event = Event::Message { from, text: &words, seq: said.seq, at: time.wall, replay: false };
-        self.broadcast(index, Broadcast { event: &event, except: None, sender: None });
-        self.answer_call(time, asked, &serde_json::json!({ "seq": said.seq }));
-    }
-
-    fn send_as(
-        &mut self,
-        time: Time,
-        index: RoomIndex,
-        asked: Asked,
-        from: PlayerName,
-        event: &Outgoing<'_>,
-        key: Option<CallKey>,
-    ) {
-        if let Err(code) = event.check() {
-            return self.refuse_entry(time, asked, code);
-        }
-        let Some(owned) = self.rooms.get_mut(index) else {
-            return;
-        };
-        if let Some(seq) = key.and_then(|key| owned.room.said_before(key)) {
-            return self.answer_call(time, asked, &serde_json::json!({ "seq": seq }));
-        }
-        let (kind, data, to) = (event.kind.as_str(), &*event.data, event.to.as_deref());
-        let custom = Custom { from, kind, data, seq: None, at: time.wall, replay: false, to, reached: None };
-        self.context.counters.messages_in += 1;
-        if event.is_numbered() {
-            let limits = self.context.settings.terms(owned.room.descriptor()).ring();
-            let said = owned.room.send_as(from, (event.kind, data), key, time.wall, time.now, limits);
-            self.ring_has_grown(said.grown);
-            let event = Event::Custom(Custom { seq: Some(said.seq), ..custom });
-            self.broadcast(index, Broadcast { event: &event, except: None, sender: None });
-            return self.answer_call(time, asked, &serde_json::json!({ "seq": said.seq }));
-        }
-        owned.room.note_activity(time.now);
-        let Self { rooms, sessions, remote_members, context, encoder, .. } = self;
-        let Some(owned) = rooms.get(index) else {
-            return;
-        };
-        let passing = Passing { event: custom, sender: None, id: None, volatile: event.volatile };
-        let reached = encoder.pass_on(&owned.room, sessions, remote_members, context, passing);
-        self.answer_call(time, asked, &serde_json::json!({ "reached": reached }));
     }
 
     fn answer_call(&mut self, time: Time, asked: Asked, answer: &serde_json::Value) {

@@ -87,6 +87,7 @@ mod searching;
 mod session;
 mod sessions;
 mod shrink;
+mod speaking;
 mod state;
 mod strangers;
 mod terms;

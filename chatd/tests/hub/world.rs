@@ -14,6 +14,7 @@ use chatd::protocol::token::Keyring;
 use chatd::protocol::{Encoding, ErrorCode, Ownership, PodBoot, RoomId};
 use chatd::record::Owner;
 use chatd::room::RingLimits;
+use chatd::room_call::RoomCall;
 use chatd::webhook::WebhookEvent;
 use serde_json::Value;
 
@@ -60,6 +61,8 @@ pub struct World {
     pub looked_up: Vec<Result<u32, ErrorCode>>,
     /// What each pod has told the webhook.
     pub webhook: Vec<(usize, WebhookEvent)>,
+    /// What calls of the server API were answered, at whatever pod.
+    pub called: Vec<(Client, Result<Bytes, ErrorCode>)>,
 }
 
 pub fn boot(pod: usize) -> PodBoot {
@@ -122,6 +125,7 @@ impl World {
             requests: 0,
             looked_up: Vec::new(),
             webhook: Vec::new(),
+            called: Vec::new(),
         }
     }
 
@@ -221,6 +225,7 @@ impl World {
             }
             Effect::LookedUp { result, .. } => self.looked_up.push(result.map(|summary| summary.players.len() as u32)),
             Effect::Created { result, .. } => self.made.push(result),
+            Effect::Called { session, answer } => self.called.push(((pod, session), answer)),
             Effect::Webhook(event) => self.webhook.push((pod, *event)),
             other => println!("{} {pod}: {other:?}", self.now),
         }
@@ -237,6 +242,34 @@ impl World {
         self.pods[pod].look_up(time, 1, room.parse().unwrap(), auth);
         self.run();
         self.looked_up.pop()
+    }
+
+    /// A call of the server API by this pod, which is answered within a second.
+    pub fn call(&mut self, pod: usize, room: &str, call: RoomCall) -> Result<Value, ErrorCode> {
+        let call = self.begin_call(pod, room, call);
+        if self.answers_to(call).is_none() {
+            self.pass(1_000);
+        }
+        self.answer_to(call)
+    }
+
+    /// The same, which may take longer.
+    pub fn begin_call(&mut self, pod: usize, room: &str, call: RoomCall) -> Client {
+        let time = self.time();
+        let session = self.pods[pod].call(time, room.parse().unwrap(), call);
+        self.run();
+        (pod, session)
+    }
+
+    /// The answer to a call, if it is there.
+    pub fn answers_to(&self, call: Client) -> Option<&Result<Bytes, ErrorCode>> {
+        self.called.iter().find(|(other, _)| *other == call).map(|(_, answer)| answer)
+    }
+
+    /// Takes the answer to a call, which is there.
+    pub fn answer_to(&mut self, call: Client) -> Result<Value, ErrorCode> {
+        let at = self.called.iter().position(|(other, _)| *other == call).expect("an answer");
+        self.called.swap_remove(at).1.map(|body| serde_json::from_slice(&body).unwrap())
     }
 
     /// What the directory answered to a pod that waits for it.
