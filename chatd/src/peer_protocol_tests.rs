@@ -6,6 +6,7 @@ use crate::ids::SessionRef;
 use crate::join_token::{Role, Subject};
 use crate::protocol::{ExitReason, OnWrongPod, Outgoing, StateSet};
 use crate::room::{Answers, Content, Delivered, RingItem, RoomEvent, SeatSnapshot, State};
+use crate::room_call::{CallKey, DescriptorPatch};
 
 fn owner(room: RoomId) -> Owner {
     let ownership = Ownership { epoch: 1 << 60, boot: crate::protocol::PodBoot(7) };
@@ -74,6 +75,7 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
         Frame::Created { room, result: Err(ErrorCode::TooManyRooms) },
         Frame::Inherited { room, seats: vec![seat] },
         Frame::Open { room, relay, encoding: Encoding::LinesWithEvents, number: 1, id: None, command: Command::Who },
+        Frame::Call { room, relay, call: Box::new(RoomCall::Create { descriptor: described(), made: true }) },
     ]
 }
 
@@ -196,6 +198,16 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         frames.push(Frame::Answer { room, ticket: 0, served });
     }
     frames.push(Frame::MigrateOffer { room, snapshot });
+    let (from, key) = (PlayerName::system("").unwrap(), Some(CallKey(7)));
+    let calls = [
+        RoomCall::Get,
+        RoomCall::Patch(DescriptorPatch::parse(r#"{"locked":true}"#).unwrap()),
+        RoomCall::End,
+        RoomCall::Say { from, text: "hi".into(), key },
+        RoomCall::Send { from, kind, data: "[1]".into(), to: Some(vec![name]), volatile: true, key },
+        RoomCall::Kick { name, ban_s: Some(60) },
+    ];
+    frames.extend(calls.map(|call| Frame::Call { room, relay, call: Box::new(call) }));
     frames
 }
 
