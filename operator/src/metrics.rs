@@ -61,6 +61,8 @@ pub struct DeploymentFigures {
     pub desired: i32,
     /// Ready chat pods.
     pub ready: i32,
+    /// Chat pods that match the spec.
+    pub updated: i32,
     /// Its conditions, and whether each is True.
     pub conditions: Vec<(String, bool)>,
     /// It is not ready since its rollout waits as it should.
@@ -79,6 +81,7 @@ impl DeploymentFigures {
         figures.desired = deployment.desired_replicas();
         if let Some(status) = &deployment.status {
             figures.ready = status.ready_replicas;
+            figures.updated = status.updated_replicas;
             let is_true = |condition: &Condition| (condition.type_.clone(), condition.status == "True");
             figures.conditions = status.conditions.iter().map(is_true).collect();
             figures.waits = status::waits(status);
@@ -102,6 +105,7 @@ pub struct Metrics {
     left_out: Gauge,
     desired_pods: Family<DeploymentLabels, Gauge>,
     ready_pods: Family<DeploymentLabels, Gauge>,
+    updated_pods: Family<DeploymentLabels, Gauge>,
     conditions: Family<ConditionLabels, Gauge>,
     waits: Family<DeploymentLabels, Gauge>,
 }
@@ -136,6 +140,7 @@ impl Default for Metrics {
             left_out: Gauge::default(),
             desired_pods: Family::default(),
             ready_pods: Family::default(),
+            updated_pods: Family::default(),
             conditions: Family::default(),
             waits: Family::default(),
         };
@@ -173,6 +178,8 @@ impl Metrics {
         let help = "Desired pods of a ChatDeployment; the leader alone has these metrics";
         to.register("chatd_operator_deployment_desired_pods", help, self.desired_pods.clone());
         to.register("chatd_operator_deployment_ready_pods", "Ready pods of a ChatDeployment", self.ready_pods.clone());
+        let help = "Pods of a ChatDeployment that match its spec";
+        to.register("chatd_operator_deployment_updated_pods", help, self.updated_pods.clone());
         let help = "1 if the condition of a ChatDeployment is True";
         to.register("chatd_operator_deployment_condition", help, self.conditions.clone());
         let help = "1 while a ChatDeployment is not ready since its rollout waits as it should: paused, partitioned, or for a slot";
@@ -201,10 +208,12 @@ impl Metrics {
         // Those that are gone are not reported any more.
         self.desired_pods.clear();
         self.ready_pods.clear();
+        self.updated_pods.clear();
         self.conditions.clear();
         self.waits.clear();
         let number = |pods: i32| u64::try_from(pods).unwrap_or_default();
-        for DeploymentFigures { namespace, name: chatdeployment, desired, ready, conditions, waits } in states {
+        for DeploymentFigures { namespace, name: chatdeployment, desired, ready, updated, conditions, waits } in states
+        {
             for (condition, is_true) in conditions {
                 let labels =
                     ConditionLabels { namespace: namespace.clone(), chatdeployment: chatdeployment.clone(), condition };
@@ -213,6 +222,7 @@ impl Metrics {
             let labels = DeploymentLabels { namespace, chatdeployment };
             self.desired_pods.get_or_create(&labels).set(number(desired));
             self.ready_pods.get_or_create(&labels).set(number(ready));
+            self.updated_pods.get_or_create(&labels).set(number(updated));
             self.waits.get_or_create(&labels).set(u64::from(waits));
         }
     }
@@ -251,6 +261,7 @@ mod tests {
             ready: 2,
             conditions: vec![("Ready".into(), false)],
             waits: true,
+            updated: 1,
         };
         let gauges = Gauges { queue_depth: 2, is_leader: true, deployments: 1, left_out: 0, states: vec![state] };
         let text = metrics.encode(gauges).unwrap();
@@ -274,6 +285,7 @@ mod tests {
             "chatd_operator_leader 1",
             "chatd_operator_deployment_desired_pods{namespace=\"games\",chatdeployment=\"chat\"} 3",
             "chatd_operator_deployment_ready_pods{namespace=\"games\",chatdeployment=\"chat\"} 2",
+            "chatd_operator_deployment_updated_pods{namespace=\"games\",chatdeployment=\"chat\"} 1",
             "chatd_operator_deployment_condition{namespace=\"games\",chatdeployment=\"chat\",condition=\"Ready\"} 0",
             "chatd_operator_deployment_waits{namespace=\"games\",chatdeployment=\"chat\"} 1",
         ] {

@@ -35,12 +35,22 @@ const CASES: [Case; ALERTS.len()] = [
         "ChatdNotReady",
         &[
             (r#"chatd_operator_deployment_condition{condition="Ready"}"#, "1x5 0x60"),
-            ("chatd_operator_deployment_waits{}", "0x5 1x10 0x50"),
+            ("chatd_operator_deployment_waits{}", "0x5 1x3 0x50"),
+            // The rollout began, and stopped at its third pod.
+            ("chatd_operator_deployment_updated_pods{}", "9x8 0+1x3 3x50"),
         ],
-        // One of a hundred that an upgrade changes: it waited for its turn until ten minutes ago.
+        // One of a hundred that an upgrade changes: it waited for its turn until ten minutes ago; and one whose rollout of many pods goes
+        // on for half an hour, one pod in five minutes.
         &[
             (r#"chatd_operator_deployment_condition{condition="Ready"}"#, "1x5 0x60"),
             ("chatd_operator_deployment_waits{}", "0x5 1x24 0x40"),
+            ("chatd_operator_deployment_updated_pods{}", "0x60"),
+            (r#"chatd_operator_deployment_condition{condition="Ready",chatdeployment="large"}"#, "1x5 0x60"),
+            (r#"chatd_operator_deployment_waits{chatdeployment="large"}"#, "0x60"),
+            (
+                r#"chatd_operator_deployment_updated_pods{chatdeployment="large"}"#,
+                "50x5 0x5 1x5 2x5 3x5 4x5 5x5 6x5 7x5 8x5",
+            ),
         ],
     ),
     case(

@@ -85,9 +85,9 @@ pub const ALERTS: [Alert; 27] = [
         Warning,
         "ChatdNotReady",
         "15m",
-        r#"max $by (chatd_operator_deployment_condition{condition="Ready",$in}) == 0 unless max $by (chatd_operator_deployment_waits{$in}) == 1"#,
+        r#"max $by (chatd_operator_deployment_condition{condition="Ready",$in}) == 0 unless max $by (chatd_operator_deployment_waits{$in}) == 1 unless max $by (changes(chatd_operator_deployment_updated_pods{$in}[10m])) > 0"#,
         "A ChatDeployment does not become ready.",
-        "The condition Ready of ChatDeployment {{ $labels.namespace }}/{{ $labels.chatdeployment }} has not been True for 15 minutes.",
+        "The condition Ready of ChatDeployment {{ $labels.namespace }}/{{ $labels.chatdeployment }} has not been True for 15 minutes, and its rollout makes no progress.",
     ),
     chat(
         Warning,
