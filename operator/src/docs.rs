@@ -43,7 +43,7 @@ pub fn chatdeployment() -> String {
 }
 
 /// Types of Kubernetes itself, which are not listed again.
-const FOREIGN: [&str; 4] = ["affinity", "tolerations", "topologySpreadConstraints", "monitoringFrom"];
+const FOREIGN: [&str; 5] = ["affinity", "tolerations", "topologySpreadConstraints", "monitoringFrom", "apiFrom"];
 
 fn fields(text: &mut String, prefix: &str, schema: &Value) {
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {

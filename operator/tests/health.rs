@@ -61,6 +61,7 @@ fn said(phase: Phase, ready: usize, updated: usize, redis: &str, problem: Option
         selector: "a=b".to_owned(),
         image: "chatd:1".to_owned(),
         endpoints: Endpoints::default(),
+        api: None,
         redis_endpoint: "redis:6379".to_owned(),
         counts_may_change: true,
         now: "2026-11-24T01:02:03Z",

@@ -41,6 +41,8 @@ fn refused() -> Vec<(Value, &'static str)> {
             "webhooks.caSecretRef needs an https URL",
         ),
         (json!({ "webhooks": { "url": "https://a" } }), "Required value"),
+        (json!({ "api": { "secretRef": { "name": "keys" } } }), "api.secretRef needs api.type: ClusterIP"),
+        (json!({ "api": { "type": "LoadBalancer" } }), "supported values"),
         (json!({ "limits": { "messagesPerSecond": 30 } }), "limits.burst must be at least"),
         (json!({ "web": { "allowedOrigins": ["https://a.example/path"] } }), "web.allowedOrigins must be origins"),
         (json!({ "web": { "allowedOrigins": ["*"] } }), "web.allowedOrigins must be origins"),

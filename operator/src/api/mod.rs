@@ -10,6 +10,7 @@ mod quantity;
 mod redis;
 mod rooms;
 mod rules;
+mod server_api;
 mod status;
 mod tls;
 mod webhooks;
@@ -29,7 +30,8 @@ pub use redis::{
 };
 pub use rooms::{Access, Drain, JoinKeys, Limits, RemoteRoomPolicy, Requirement, Rollout, Rooms, Switch, Tcp, Web};
 pub use rules::{RULES, Rule};
-pub use status::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
+pub use server_api::{ServerApi, ServerApiType};
+pub use status::{ApiStatus, ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
 pub use tls::{ClientTls, TcpTls};
 pub use webhooks::Webhooks;
 
@@ -144,6 +146,9 @@ pub struct ChatDeploymentSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhooks: Option<Webhooks>,
 
+    /// The API for an application's backend. Clients never reach it: it is not on the Service for clients.
+    pub api: ServerApi,
+
     /// The Service through which clients connect.
     pub service: Service,
 
@@ -169,9 +174,8 @@ pub struct ChatDeploymentSpec {
     /// Sources that may connect to the pods. Effective only if the cluster's network plugin enforces NetworkPolicies.
     pub network_policy: NetworkPolicy,
 
-    /// Objects for Prometheus. Unset: `type: Auto`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub monitoring: Option<Monitoring>,
+    /// Objects for Prometheus.
+    pub monitoring: Monitoring,
 }
 
 impl Default for ChatDeploymentSpec {
@@ -186,6 +190,7 @@ impl Default for ChatDeploymentSpec {
             limits: Limits::default(),
             tcp: Tcp::default(),
             web: Web::default(),
+            api: ServerApi::default(),
             service: Service::default(),
             per_pod: PerPod::default(),
             redis: Redis::default(),
@@ -196,7 +201,7 @@ impl Default for ChatDeploymentSpec {
             drain: Drain::default(),
             rollout: Rollout::default(),
             network_policy: NetworkPolicy::default(),
-            monitoring: None,
+            monitoring: Monitoring::default(),
         }
     }
 }
@@ -210,11 +215,6 @@ impl ChatDeployment {
 }
 
 impl ChatDeploymentSpec {
-    /// Whether there are to be objects for Prometheus.
-    pub fn monitoring_type(&self) -> MonitoringType {
-        self.monitoring.as_ref().map_or(MonitoringType::Auto, |monitoring| monitoring.type_)
-    }
-
     /// The desired number of pods: `replicas`, which an autoscaler by CPU writes, or what `by_free_seats` asks for, or the greater of
     /// both, clamped to the bounds of `autoscaling`.
     pub fn effective_replicas(&self, by_free_seats: Option<i32>) -> i32 {

@@ -122,7 +122,7 @@ pub struct PerPod {
 #[serde(rename_all = "camelCase", default)]
 pub struct NetworkPolicy {
     /// Managed: clients can reach only the client ports, pods can reach each other, and only chat pods can reach the managed
-    /// Valkey.
+    /// Valkey. The server API, if there is one, can be reached from this namespace.
     #[serde(rename = "type")]
     pub type_: NetworkPolicyType,
 
@@ -130,4 +130,10 @@ pub struct NetworkPolicy {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub monitoring_from: Vec<NetworkPolicyPeer>,
+
+    /// Sources beside this namespace that may call the server API on port 8082, such as the namespace of the backend. Only with
+    /// `api.type: ClusterIP`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub api_from: Vec<NetworkPolicyPeer>,
 }

@@ -139,6 +139,11 @@ pub const RULES: &[Rule] = &[
         "!has(self.caSecretRef) || self.url.startsWith('https://')",
         "webhooks.caSecretRef needs an https URL: remove it, or change webhooks.url",
     ),
+    rule(
+        "spec.api",
+        "!has(self.secretRef) || self.type == 'ClusterIP'",
+        "api.secretRef needs api.type: ClusterIP; remove it, or change the type",
+    ),
     rule("spec.service", "self.tcpPort != self.webPort", "service.tcpPort and service.webPort must differ"),
     rule(
         "spec.service",

@@ -47,6 +47,10 @@ pub struct ChatDeploymentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
 
+    /// The server API, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiStatus>,
+
     /// The directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisStatus>,
@@ -78,6 +82,16 @@ pub struct Endpoints {
     /// Address for browsers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiStatus {
+    /// Its URL, for callers inside of the cluster.
+    pub url: String,
+
+    /// The Secret with its keys.
+    pub secret_name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

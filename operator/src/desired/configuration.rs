@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
 
 use super::client_tls::{self, TLS_FILES};
+use super::server_api;
 use super::services::{ADMIN_PORT, PEER_PORT, TCP_PORT, WEB_PORT};
 use super::webhooks::{self, WEBHOOK_FILES, WEBHOOK_SECRETS};
 use super::{Context, Directory, addresses, pod_services};
@@ -85,12 +86,12 @@ pub fn environment(context: &Context<'_>, directory: &Directory) -> Vec<EnvVar> 
     variables
 }
 
-/// What keeps people out. As arguments: an image too old to know one ends with an error, where it would serve everyone if that were
-/// a variable.
+/// What keeps people out, and the server API. As arguments: an image too old to know one ends with an error, where it would serve
+/// everyone, or without the API, if that were a variable.
 pub fn arguments(spec: &ChatDeploymentSpec) -> Vec<String> {
     let tls = spec.tls.as_ref().map(|tls| format!("--tcp-tls={}", client_tls::tcp_mode(tls)));
     let access = (spec.rooms.access == Some(Access::Token)).then(|| "--room-access=token".to_owned());
-    tls.into_iter().chain(access).collect()
+    tls.into_iter().chain(access).chain(server_api::arguments(spec)).collect()
 }
 
 /// How rooms are entered and named. Nothing where the defaults hold, which an older chatd knows as well.

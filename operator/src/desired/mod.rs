@@ -12,6 +12,7 @@ mod pod_disruption_budget;
 mod pod_services;
 mod pod_template;
 mod secrets;
+mod server_api;
 mod service_account;
 mod services;
 mod stateful_set;
@@ -32,7 +33,10 @@ pub use configuration::DEPLOYMENT_UID;
 pub use directory::{Directory, SecretFile};
 pub use names::{ADOPTED_UID, DIRECTORY, Names, VALKEY_SECRET};
 pub use pod_services::wanted as wanted_pod_services;
-pub use secrets::{has_token_key, hexadecimal, is_whole_valkey_secret, new_token_keys, new_valkey_secret};
+pub use secrets::{
+    has_api_keys, has_token_key, hexadecimal, is_whole_valkey_secret, new_api_keys, new_token_keys, new_valkey_secret,
+};
+pub use server_api::status as api_status;
 pub use stateful_set::chat as chat_set;
 pub use valkey::stateful_set as valkey_set;
 
@@ -60,11 +64,11 @@ pub const MANAGER: &str = "chatd-operator";
 pub enum Kind {
     /// The account that chat pods run as; it has no rights.
     ServiceAccount,
-    /// Token keys, and the password of the managed Valkey.
+    /// Token keys, keys of the server API, and the password of the managed Valkey.
     Secret,
     /// The outside addresses of single pods, as a file of theirs.
     ConfigMap,
-    /// For clients, for pods among themselves, for single pods, and for Valkey.
+    /// For clients, for the application's backend, for pods among themselves, for single pods, and for Valkey.
     Service,
     /// Who may reach pods.
     NetworkPolicy,
@@ -308,6 +312,7 @@ pub fn selector(deployment: &str, component: &str) -> BTreeMap<String, String> {
 /// comes before them.
 pub fn children(context: &Context<'_>) -> Vec<Child> {
     let mut children = vec![service_account::chat(context), services::headless(context), services::client(context)];
+    children.extend(services::api(context));
     if context.spec.network_policy.type_ == NetworkPolicyType::Managed {
         children.push(network_policy::chat(context));
     }

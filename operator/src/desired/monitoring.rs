@@ -8,7 +8,7 @@ use crate::monitoring::{LABEL, Part, prometheus_rule_spec};
 
 /// Those of the two whose kind the cluster has.
 pub fn chat(context: &Context<'_>) -> Vec<Child> {
-    if context.spec.monitoring_type() == MonitoringType::None {
+    if context.spec.monitoring.type_ == MonitoringType::None {
         return Vec::new();
     }
     let name = &context.owner.name;
@@ -34,7 +34,7 @@ pub fn chat(context: &Context<'_>) -> Vec<Child> {
 fn object(context: &Context<'_>, kind: Kind, spec: &Value) -> Child {
     let mut metadata = context.metadata(context.names().chat(), CHAT);
     let labels = metadata.labels.get_or_insert_default();
-    for (key, value) in context.spec.monitoring.iter().flat_map(|monitoring| &monitoring.labels) {
+    for (key, value) in &context.spec.monitoring.labels {
         // Ours tell whose the object is.
         labels.entry(key.clone()).or_insert_with(|| value.clone());
     }

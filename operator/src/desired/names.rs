@@ -44,6 +44,11 @@ impl<'a> Names<'a> {
         format!("{}-token-keys", self.0)
     }
 
+    /// The Service of the server API, and the Secret with its keys if the user names none.
+    pub fn api(&self) -> String {
+        format!("{}-api", self.0)
+    }
+
     /// The ConfigMap with the outside addresses of pods.
     pub fn addresses(&self) -> String {
         format!("{}-addresses", self.0)

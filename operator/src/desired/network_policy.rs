@@ -1,5 +1,5 @@
-//! NetworkPolicies: clients can reach client ports, pods can reach pods, and only chat pods can reach the managed Valkey. Pure: no
-//! I/O.
+//! NetworkPolicies: clients can reach client ports, pods can reach pods, the application's backend the server API, and only chat pods
+//! the managed Valkey. Pure: no I/O.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,20 @@ use crate::api::MonitoringType;
 
 pub fn chat(context: &Context<'_>) -> Child {
     let mut readers = vec![operator(context)];
-    if context.spec.monitoring_type() == MonitoringType::Auto {
+    if context.spec.monitoring.type_ == MonitoringType::Auto {
         readers.extend(context.installed.monitoring_namespaces.iter().map(|name| namespace(name)));
     }
     readers.extend(context.spec.network_policy.monitoring_from.iter().cloned());
-    let rules = vec![
+    let mut rules = vec![
         allow(&["tcp", "web"], None),
         allow(&["peer", "admin"], Some(vec![pods(context.selector(CHAT))])),
         allow(&["admin"], Some(readers)),
     ];
+    if context.spec.api.is_served() {
+        let mut callers = vec![pods(BTreeMap::new())];
+        callers.extend(context.spec.network_policy.api_from.iter().cloned());
+        rules.push(allow(&["api"], Some(callers)));
+    }
     policy(context, context.names().chat(), CHAT, rules)
 }
 
@@ -60,12 +65,13 @@ fn namespace(name: &str) -> NetworkPolicyPeer {
     NetworkPolicyPeer { namespace_selector, ..NetworkPolicyPeer::default() }
 }
 
+/// Pods of this namespace; without labels all of them.
 fn pods(labels: BTreeMap<String, String>) -> NetworkPolicyPeer {
     NetworkPolicyPeer { pod_selector: Some(labelled(labels)), ..NetworkPolicyPeer::default() }
 }
 
 fn labelled(labels: BTreeMap<String, String>) -> LabelSelector {
-    LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }
+    LabelSelector { match_labels: Some(labels).filter(|labels| !labels.is_empty()), ..LabelSelector::default() }
 }
 
 fn allow(ports: &[&str], from: Option<Vec<NetworkPolicyPeer>>) -> NetworkPolicyIngressRule {

@@ -15,7 +15,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::client_tls::{self, TLS_FILES};
 use super::configuration::{self, ADDRESSES, JOIN_KEYS, REDIS_FILES, TOKEN_KEYS};
-use super::services::{ADMIN_PORT, PEER_PORT, TCP_PORT, WEB_PORT};
+use super::server_api::{self, API_KEYS};
+use super::services::{ADMIN_PORT, API_PORT, PEER_PORT, TCP_PORT, WEB_PORT};
 use super::webhooks::{self, WEBHOOK_FILES, WEBHOOK_SECRETS};
 use super::{CHAT, CONTAINER, Context, DIRECTORY, Directory, SecretFile, pod_services};
 use crate::api::Resources;
@@ -64,12 +65,7 @@ fn container(context: &Context<'_>, directory: &Directory, mounts: Vec<VolumeMou
         image_pull_policy: context.spec.image_pull_policy.map(|policy| policy.as_str().to_owned()),
         args: some(configuration::arguments(context.spec)),
         env: Some(configuration::environment(context, directory)),
-        ports: Some(vec![
-            port("tcp", TCP_PORT),
-            port("web", WEB_PORT),
-            port("peer", PEER_PORT),
-            port("admin", ADMIN_PORT),
-        ]),
+        ports: Some(ports(context)),
         resources: Some(resources(&context.spec.pod.resources)),
         // Often, since a roll-out waits for it pod by pod.
         readiness_probe: Some(Probe { period_seconds: Some(2), failure_threshold: Some(3), ..probe("/readyz") }),
@@ -85,6 +81,15 @@ fn container(context: &Context<'_>, directory: &Directory, mounts: Vec<VolumeMou
     }
 }
 
+fn ports(context: &Context<'_>) -> Vec<ContainerPort> {
+    let mut ports =
+        vec![port("tcp", TCP_PORT), port("web", WEB_PORT), port("peer", PEER_PORT), port("admin", ADMIN_PORT)];
+    if context.spec.api.is_served() {
+        ports.push(port("api", API_PORT));
+    }
+    ports
+}
+
 /// The volumes with keys, passwords, certificates and addresses, and where they are seen. They are read again when they change.
 fn files(context: &Context<'_>, redis: &[SecretFile]) -> (Vec<Volume>, Vec<VolumeMount>) {
     let own = context.names().token_keys();
@@ -94,6 +99,10 @@ fn files(context: &Context<'_>, redis: &[SecretFile]) -> (Vec<Volume>, Vec<Volum
     if let Some(keys) = &context.spec.rooms.join_keys {
         volumes.push(secret("join-keys", keys.secret_ref.name.clone()));
         mounts.push(mount("join-keys", JOIN_KEYS));
+    }
+    if let Some(keys) = server_api::secret(context) {
+        volumes.push(secret("api-keys", keys));
+        mounts.push(mount("api-keys", API_KEYS));
     }
     if let Some(webhooks) = &context.spec.webhooks {
         volumes.push(secret("webhook", webhooks.secret_ref.name.clone()));

@@ -1,12 +1,14 @@
-//! Secrets that the operator generates once: token keys, and the managed Valkey's password. Pure: randomness is an argument, no
-//! I/O.
+//! Secrets that the operator generates once: token keys, keys of the server API, and the managed Valkey's password. Pure: randomness is
+//! an argument, no I/O.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use serde_json::json;
 
+use super::server_api::API_KEYS_FILE;
 use super::{CHAT, Child, Context, Kind, VALKEY};
 
 /// The user that chat pods log in to the managed Valkey as.
@@ -19,6 +21,19 @@ const COMMANDS: &str = "-@all +get +set +del +pexpire +zadd +zrem +zrange +eval 
 /// A first key. `id` grows with time (`20261124010203`), so that a key that somebody adds later under such a name sorts behind it.
 pub fn new_token_keys(context: &Context<'_>, id: &str, random: &[u8; 32]) -> Child {
     secret(context, context.names().token_keys(), CHAT, [(id, hexadecimal(random))].into())
+}
+
+/// A first key of the server API, for all calls: the list for the pods, and the key alone for the backend, which gets it as a variable.
+pub fn new_api_keys(context: &Context<'_>, id: &str, random: &[u8; 32]) -> Child {
+    let key = hexadecimal(random);
+    let list = json!({ "keys": [{ "id": id, "secret": key, "scopes": ["read", "write"] }] });
+    let data = [(API_KEYS_FILE, format!("{list:#}\n")), ("key", key)].into();
+    secret(context, context.names().api(), CHAT, data)
+}
+
+/// Whether a Secret holds a list of keys of the server API. Its form is chatd's business.
+pub fn has_api_keys(data: &BTreeMap<String, ByteString>) -> bool {
+    data.get(API_KEYS_FILE).is_some_and(|value| !value.0.is_empty())
 }
 
 /// Whether a Secret holds a token key at all. Their form is chatd's business.

@@ -1,4 +1,4 @@
-//! The headless Service, which gives each pod a name, and the Service for clients. Pure: no I/O.
+//! The headless Service, which gives each pod a name, the Service for clients, and that of the server API. Pure: no I/O.
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -8,6 +8,7 @@ use crate::api::ServiceType;
 
 pub const TCP_PORT: i32 = 7654;
 pub const WEB_PORT: i32 = 8081;
+pub const API_PORT: i32 = 8082;
 pub const PEER_PORT: i32 = 7755;
 pub const ADMIN_PORT: i32 = 9090;
 pub const VALKEY_PORT: i32 = 6379;
@@ -56,6 +57,26 @@ pub fn client(context: &Context<'_>) -> Child {
         ..Service::default()
     };
     super::child(Kind::Service, &service)
+}
+
+/// The server API, for whom it is inside of the cluster: of its own, so that no load balancer for clients has its port.
+pub fn api(context: &Context<'_>) -> Option<Child> {
+    context.spec.api.is_served().then(|| {
+        let service = Service {
+            metadata: context.metadata(context.names().api(), CHAT),
+            spec: Some(ServiceSpec {
+                type_: Some("ClusterIP".to_owned()),
+                selector: Some(context.selector(CHAT)),
+                ports: Some(vec![ServicePort {
+                    app_protocol: Some("http".to_owned()),
+                    ..port("api", API_PORT, "api")
+                }]),
+                ..ServiceSpec::default()
+            }),
+            ..Service::default()
+        };
+        super::child(Kind::Service, &service)
+    })
 }
 
 /// The port of raw TCP clients: a mesh or a gateway must not look for HTTP there, which would wait for the client to speak first.

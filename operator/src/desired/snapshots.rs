@@ -76,6 +76,9 @@ fn snapshot(name: &str, spec: Value) {
     let mut children = children(&context);
     check_templates(name, &children);
     children.push(new_token_keys(&context, "20261124010203", &[7; 32]));
+    if spec.api.is_served() && spec.api.secret_ref.is_none() {
+        children.push(new_api_keys(&context, "20261124010203", &[9; 32]));
+    }
     if context.is_managed_redis() {
         children.push(new_valkey_secret(&context, &[8; 32]));
     }
@@ -174,6 +177,12 @@ fn rooms_of_an_application() {
             },
         }),
     );
+}
+
+#[test]
+fn an_api_for_the_backend() {
+    let backend = json!([{ "namespaceSelector": { "matchLabels": { "name": "backend" } } }]);
+    snapshot("api", json!({ "api": { "type": "ClusterIP" }, "networkPolicy": { "apiFrom": backend } }));
 }
 
 #[test]

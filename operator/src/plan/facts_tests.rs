@@ -94,7 +94,7 @@ fn it_is_known_which_writes_make_something_and_which_are_of_secrets() {
     for (write, expected) in [
         (Write::Secret(NewSecret::Valkey), (true, true)),
         (Write::AdoptSecret(NewSecret::TokenKeys), (false, true)),
-        (Write::FillTokenKeys, (false, true)),
+        (Write::FillSecret(NewSecret::TokenKeys), (false, true)),
         (delete(Kind::Secret), (false, true)),
         (delete(Kind::Service), (false, false)),
         (pod, (false, false)),

@@ -56,6 +56,8 @@ pub struct Observed {
     pub seats: Option<Decision>,
     /// The Secret with the token keys.
     pub token_keys: Option<SeenSecret>,
+    /// The Secret with the keys of the server API.
+    pub api_keys: Option<SeenSecret>,
     /// The Secret with the managed Valkey's password.
     pub valkey_secret: Option<SeenSecret>,
     /// Those of [`Kind::OPTIONAL`] that the cluster has, and that can be read.

@@ -1,4 +1,4 @@
-//! The two Secrets with random values: created once, repaired, never compared. Pure: no I/O.
+//! The Secrets with random values: created once, repaired, never compared. Pure: no I/O.
 
 use super::child::{Standing, standing};
 use super::observed::{Observed, SeenSecret};
@@ -20,6 +20,9 @@ fn wanted<'a>(context: &Context<'_>, observed: &'a Observed) -> Vec<(NewSecret, 
     if context.spec.token_keys.secret_ref.is_none() {
         wanted.push((NewSecret::TokenKeys, observed.token_keys.as_ref()));
     }
+    if context.spec.api.is_served() && context.spec.api.secret_ref.is_none() {
+        wanted.push((NewSecret::ApiKeys, observed.api_keys.as_ref()));
+    }
     if context.is_managed_redis() {
         wanted.push((NewSecret::Valkey, observed.valkey_secret.as_ref()));
     }
@@ -33,7 +36,7 @@ pub(super) fn writes(context: &Context<'_>, observed: &Observed) -> Vec<Write> {
         match (is_ours, seen.is_whole, &seen.record.owner, which) {
             (false, ..) | (true, true, record::Owner::Controller { .. }, _) => None,
             (true, true, record::Owner::Nobody, _) => Some(Write::AdoptSecret(which)),
-            (true, false, _, NewSecret::TokenKeys) => Some(Write::FillTokenKeys),
+            (true, false, _, NewSecret::TokenKeys | NewSecret::ApiKeys) => Some(Write::FillSecret(which)),
             // By way of a new Secret: its uid makes Valkey start again with the new password.
             (true, false, _, NewSecret::Valkey) => {
                 let (name, uid) = (seen.record.name.clone(), seen.record.uid.clone());

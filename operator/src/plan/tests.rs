@@ -3,6 +3,8 @@
 
 #[path = "facts_tests.rs"]
 mod of_facts;
+#[path = "server_api_tests.rs"]
+mod of_server_api;
 #[path = "valkey_tests.rs"]
 mod of_valkey;
 
@@ -73,7 +75,8 @@ impl Cluster {
             }
             Write::Secret(NewSecret::TokenKeys) => self.put(&desired::new_token_keys(context, "1", &[1; 32])),
             Write::Secret(NewSecret::Valkey) => self.put(&desired::new_valkey_secret(context, &[2; 32])),
-            Write::AdoptSecret(_) | Write::FillTokenKeys => unreachable!(),
+            Write::Secret(NewSecret::ApiKeys) => self.put(&desired::new_api_keys(context, "1", &[3; 32])),
+            Write::AdoptSecret(_) | Write::FillSecret(_) => unreachable!(),
             Write::Delete { kind, name, .. } => {
                 self.objects.remove(&(*kind, name.clone()));
             }
@@ -117,10 +120,10 @@ impl Cluster {
             let record = record::Child::of_object(*kind, object);
             if *kind == Kind::Secret {
                 let secret = Some(SeenSecret { record, is_whole: true });
-                if name == "chat-valkey" {
-                    observed.valkey_secret = secret;
-                } else {
-                    observed.token_keys = secret;
+                match name.as_str() {
+                    "chat-valkey" => observed.valkey_secret = secret,
+                    "chat-api" => observed.api_keys = secret,
+                    _ => observed.token_keys = secret,
                 }
                 continue;
             }
@@ -310,7 +313,7 @@ fn secrets_are_made_once_and_mended_without_losing_keys() {
     let empty = |secret: &mut Option<SeenSecret>| secret.as_mut().unwrap().is_whole = false;
     assert_eq!(writes(&|seen| seen.token_keys = None), [Write::Secret(NewSecret::TokenKeys)]);
     assert_eq!(writes(&|seen| orphan(&mut seen.token_keys)), [Write::AdoptSecret(NewSecret::TokenKeys)]);
-    assert_eq!(writes(&|seen| empty(&mut seen.token_keys)), [Write::FillTokenKeys]);
+    assert_eq!(writes(&|seen| empty(&mut seen.token_keys)), [Write::FillSecret(NewSecret::TokenKeys)]);
     let deleted = writes(&|seen| empty(&mut seen.valkey_secret));
     assert!(matches!(&deleted[..], [Write::Delete { kind: Kind::Secret, .. }]), "{deleted:?}");
     let foreign = |seen: &mut Observed| {
@@ -328,8 +331,8 @@ fn any_spec() -> impl Strategy<Value = ChatDeploymentSpec> {
         Just(json!({ "type": "External", "external": { "url": "redis://r:6379" } })),
     ];
     let policy = prop_oneof![Just("Managed"), Just("None")];
-    (0..5, "[ab]", per_pod, redis, policy, any::<bool>(), any::<bool>()).prop_map(
-        |(replicas, image, per_pod, redis, policy, scales, own_keys)| {
+    (0..5, "[ab]", per_pod, redis, policy, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(replicas, image, per_pod, redis, policy, scales, own_keys, has_api)| {
             let mut value = json!({
                 "replicas": replicas, "image": image, "perPod": { "type": per_pod }, "redis": redis,
                 "networkPolicy": { "type": policy },
@@ -339,6 +342,9 @@ fn any_spec() -> impl Strategy<Value = ChatDeploymentSpec> {
             }
             if own_keys {
                 value["tokenKeys"] = json!({ "secretRef": { "name": "mine" } });
+            }
+            if has_api {
+                value["api"] = json!({ "type": "ClusterIP" });
             }
             spec(value)
         },
@@ -366,6 +372,10 @@ proptest! {
         // Token keys that the operator made stay: tokens that they signed may still be out.
         if last.token_keys.secret_ref.is_some() {
             left.remove(&(Kind::Secret, "chat-token-keys".to_owned()));
+        }
+        // So do keys of the server API: callers have them.
+        if !last.api.is_served() {
+            left.remove(&(Kind::Secret, "chat-api".to_owned()));
         }
         prop_assert_eq!(left, fresh.content());
     }

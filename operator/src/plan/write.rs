@@ -20,6 +20,8 @@ pub struct Conflict {
 pub enum NewSecret {
     /// The keys by which chatd signs its tokens.
     TokenKeys,
+    /// The keys of the server API.
+    ApiKeys,
     /// The password of the managed Valkey.
     Valkey,
 }
@@ -43,8 +45,8 @@ pub enum Write {
     Secret(NewSecret),
     /// Take one that an owner left behind, values as they are.
     AdoptSecret(NewSecret),
-    /// Give a Secret that has lost all token keys a new one.
-    FillTokenKeys,
+    /// Give a Secret that has lost all its keys a new one.
+    FillSecret(NewSecret),
     /// Ours, and no longer wanted.
     Delete {
         /// The kind of the child.
@@ -78,7 +80,7 @@ impl Write {
             Self::Apply { child, .. } => format!("apply {} {}", child.kind.as_str(), child.name),
             Self::Secret(which) => format!("make Secret {which:?}"),
             Self::AdoptSecret(which) => format!("adopt Secret {which:?}"),
-            Self::FillTokenKeys => "fill Secret TokenKeys".to_owned(),
+            Self::FillSecret(which) => format!("fill Secret {which:?}"),
             Self::Delete { kind, name, uid } => format!("delete {} {name} {uid}", kind.as_str()),
             Self::DeletePod { name, uid } | Self::LetPodGo { name, uid } => format!("delete Pod {name} {uid}"),
         }
@@ -101,7 +103,7 @@ impl Write {
     /// Whether it is about a Secret, which no watch tells of.
     pub fn is_of_secret(&self) -> bool {
         match self {
-            Self::Secret(_) | Self::AdoptSecret(_) | Self::FillTokenKeys => true,
+            Self::Secret(_) | Self::AdoptSecret(_) | Self::FillSecret(_) => true,
             Self::Delete { kind, .. } => *kind == Kind::Secret,
             Self::Create(_) | Self::Apply { .. } | Self::DeletePod { .. } | Self::LetPodGo { .. } => false,
         }

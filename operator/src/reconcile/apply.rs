@@ -127,8 +127,8 @@ async fn carry_out(
                 json!({ "metadata": { "labels": metadata["labels"], "ownerReferences": metadata["ownerReferences"] } });
             client.merge(Kind::Secret, namespace, &child.name, &patch).await
         }
-        Write::FillTokenKeys => {
-            let child = new_secret(context, NewSecret::TokenKeys)?;
+        Write::FillSecret(which) => {
+            let child = new_secret(context, *which)?;
             client.merge(Kind::Secret, namespace, &child.name, &json!({ "data": child.object["data"] })).await
         }
         Write::Delete { kind, name, uid } => {
@@ -219,11 +219,10 @@ async fn put(
 fn new_secret(context: &Context<'_>, which: NewSecret) -> Result<Child, CallError> {
     let mut random = [0_u8; 32];
     getrandom::fill(&mut random).map_err(|error| CallError::Other(format!("cannot read random numbers: {error}")))?;
+    let id = || jiff::Timestamp::now().strftime("%Y%m%d%H%M%S").to_string();
     Ok(match which {
-        NewSecret::TokenKeys => {
-            let id = jiff::Timestamp::now().strftime("%Y%m%d%H%M%S").to_string();
-            desired::new_token_keys(context, &id, &random)
-        }
+        NewSecret::TokenKeys => desired::new_token_keys(context, &id(), &random),
+        NewSecret::ApiKeys => desired::new_api_keys(context, &id(), &random),
         NewSecret::Valkey => desired::new_valkey_secret(context, &random),
     })
 }
@@ -330,7 +329,7 @@ mod tests {
         for (code, changed) in [(403, false), (422, false), (409, true), (201, true)] {
             let kind = if code == 201 { "Secret" } else { "Status" };
             let answer = json!({ "kind": kind, "apiVersion": "v1", "metadata": {}, "message": "m", "code": code });
-            for write in [Write::Secret(NewSecret::Valkey), Write::FillTokenKeys] {
+            for write in [Write::Secret(NewSecret::Valkey), Write::FillSecret(NewSecret::ApiKeys)] {
                 let (client, _) = server(code, answer.clone()).await;
                 let outcome = carried_out(&client, &Cache::default(), |_| write.clone()).await;
                 assert_eq!(outcome.secrets_changed, changed, "{code} {write:?}: {outcome:?}");

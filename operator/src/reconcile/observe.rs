@@ -10,7 +10,7 @@ use crate::api::{ChatDeploymentSpec, RedisType};
 use crate::backoff::random;
 use crate::cache::Cache;
 use crate::client::{CallError, Client};
-use crate::desired::{CHAT, Kind, Names, VALKEY, has_token_key, is_whole_valkey_secret};
+use crate::desired::{CHAT, Kind, Names, VALKEY, has_api_keys, has_token_key, is_whole_valkey_secret};
 use crate::plan::{Content, Observed, Seen, SeenSecret};
 use crate::record::{self, Key, PodRecord};
 use crate::rollout;
@@ -60,6 +60,11 @@ pub async fn observe(
             None => read(client, key, &token_keys, has_token_key).await?,
             Some(_) => None,
         };
+        secrets.api_keys = if spec.api.is_served() && spec.api.secret_ref.is_none() {
+            read(client, key, &names.api(), has_api_keys).await?
+        } else {
+            None
+        };
         secrets.valkey = if may_have_valkey(spec, &valkey, &children, secrets) {
             read(client, key, &valkey, is_whole_valkey_secret).await?
         } else {
@@ -80,6 +85,7 @@ pub async fn observe(
         valkey_pod: pods.iter().find(|pod| pod.component == VALKEY).map(counted),
         seats: None,
         token_keys: secrets.token_keys.clone(),
+        api_keys: secrets.api_keys.clone(),
         valkey_secret: secrets.valkey.clone(),
         optional_kinds,
     })

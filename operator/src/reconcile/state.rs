@@ -66,6 +66,7 @@ impl ReconcileState {
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     pub token_keys: Option<SeenSecret>,
+    pub api_keys: Option<SeenSecret>,
     pub valkey: Option<SeenSecret>,
     due: Option<Instant>,
 }

@@ -6,7 +6,7 @@ use super::state::Limits;
 use crate::api::{ChatDeployment, ChatDeploymentStatus};
 use crate::backoff::unique;
 use crate::client::CallError;
-use crate::desired::{CHAT, Context, Directory, Owner, endpoints, selector};
+use crate::desired::{CHAT, Context, Directory, Owner, api_status, endpoints, selector};
 use crate::neighbour::{Named, Verdict};
 use crate::plan::Plan;
 use crate::queue::Requeue;
@@ -83,6 +83,7 @@ impl super::Reconciler {
             selector: selector_text(&context.owner.name),
             image: context.chatd_image().to_owned(),
             endpoints: endpoints(context, ingress.as_deref()),
+            api: api_status(context),
             redis_endpoint: Directory::of(context).endpoint(),
             counts_may_change: counts_wait.is_zero(),
             now: &time(now),

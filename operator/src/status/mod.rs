@@ -16,7 +16,7 @@ pub use reason::Reason;
 pub use redis::{Report, redis_ready};
 pub use unreadable::unreadable;
 
-use crate::api::{ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
+use crate::api::{ApiStatus, ChatDeploymentStatus, Condition, Endpoints, RedisStatus};
 use crate::plan::Scaled;
 use crate::rollout::{Phase, Step, Wait};
 use crate::scale;
@@ -80,6 +80,8 @@ pub struct Input<'a> {
     pub image: String,
     /// Where clients come in.
     pub endpoints: Endpoints,
+    /// Where the application's backend comes in.
+    pub api: Option<ApiStatus>,
     /// Where Redis is, without a user and a password.
     pub redis_endpoint: String,
     /// Whether rooms and players may be updated: they are not worth a write every few seconds.
@@ -129,6 +131,7 @@ pub fn status(input: &Input<'_>) -> ChatDeploymentStatus {
         version: versions(input),
         // Never an empty one: server-side apply would make it null, which the API server refuses.
         endpoints: Some(input.endpoints.clone()).filter(|endpoints| *endpoints != Endpoints::default()),
+        api: input.api.clone(),
         redis: Some(RedisStatus { endpoint: input.redis_endpoint.clone() }),
         rooms,
         players,

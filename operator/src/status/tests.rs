@@ -57,6 +57,7 @@ fn conditions_with(
         selector: "a=b".into(),
         image: "chatd:1".into(),
         endpoints: Endpoints::default(),
+        api: None,
         redis_endpoint: "redis:6379".into(),
         counts_may_change: true,
         now: "2026-11-24T01:02:03Z",

@@ -30,6 +30,7 @@ mod redis_managed;
 mod redis_sentinels;
 mod rights;
 mod seats;
+mod server_api;
 mod servers;
 mod silent_node;
 mod tls;

@@ -98,7 +98,7 @@ async fn monitors_and_rules_are_made_when_their_kinds_come() {
 
     world.apply(spec(json!({ "type": "None" }))).await;
     eventually("both go", async || world.monitors().await.is_empty()).await;
-    world.apply(spec(json!({ "type": "Auto" }))).await;
+    world.apply(spec(json!({}))).await;
     eventually("both come", async || world.monitors().await.len() == 2).await;
     world.kubectl_ok(&["delete", "customresourcedefinition", &names[0], &names[1]]);
     eventually("the kinds are gone", async || world.log().matches("\"is_there\":false").count() >= 2).await;
