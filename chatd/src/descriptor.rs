@@ -33,6 +33,14 @@ pub enum RoomAccess {
     Token,
 }
 
+/// What becomes of the room's state with its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateKeeping {
+    /// The record has it, and so has the next owner.
+    Kept,
+}
+
 /// See the module's documentation. What is not there is as the settings have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -73,6 +81,9 @@ pub struct Descriptor {
     /// The application hears of its messages.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub webhook: bool,
+    /// Whether its state outlives its owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateKeeping>,
 }
 
 /// What is wrong with a descriptor. `Copy`, as the results of all other checks of a join token are.
@@ -169,6 +180,7 @@ impl Descriptor {
             "labels" => self.labels = Vec::new(),
             "expires_at" => self.expires_at = None,
             "webhook" => self.webhook = false,
+            "state" => self.state = None,
             unknown => return Err(DescriptorError::Unknown(unknown.into())),
         }
         Ok(())
@@ -224,6 +236,7 @@ impl Descriptor {
                 self.expires_at = Some(of(value, "expires_at", expected, |at| *at <= MAX_TIME)?);
             }
             "webhook" => self.webhook = flag("webhook")?,
+            "state" => self.state = Some(of(value, "state", "kept", |_| true)?),
             unknown => return Err(DescriptorError::Unknown(unknown.into())),
         }
         Ok(())

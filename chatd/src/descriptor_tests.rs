@@ -3,7 +3,7 @@
 
 use super::*;
 
-const WHOLE: &str = r#"{"max_players":8,"seat_hold":120,"empty_ttl":60,"replay_messages":200,"replay_bytes":65536,"access":"token","locked":true,"listed":true,"kind":"duel","labels":["ranked","region:eu"],"expires_at":1795461000,"webhook":true}"#;
+const WHOLE: &str = r#"{"max_players":8,"seat_hold":120,"empty_ttl":60,"replay_messages":200,"replay_bytes":65536,"access":"token","locked":true,"listed":true,"kind":"duel","labels":["ranked","region:eu"],"expires_at":1795461000,"webhook":true,"state":"kept"}"#;
 
 #[test]
 fn a_descriptor_comes_back_as_it_was_written_and_an_empty_one_says_nothing() {
@@ -37,6 +37,7 @@ fn each_refusal_says_what_is_wrong() {
         (r#"{"access":"open"}"#, "access must be link or token"),
         (r#"{"locked":1}"#, "locked must be true or false"),
         (r#"{"listed":"yes"}"#, "listed must be true or false"),
+        (r#"{"state":"lost"}"#, "state must be kept"),
         (r#"{"webhook":[]}"#, "webhook must be true or false"),
         (r#"{"kind":"two words"}"#, "kind must be 1 to 32 of a-z, A-Z, 0-9, _ . : = / and -"),
         (r#"{"kind":"123456789012345678901234567890123"}"#, "kind must be 1 to 32 of a-z, A-Z, 0-9, _ . : = / and -"),

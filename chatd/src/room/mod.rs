@@ -175,8 +175,6 @@ pub struct Room {
     webhook_number: u64,
     /// `None`: nobody ever set any.
     state: Option<Box<State>>,
-    /// The record keeps it, so that it outlives a takeover.
-    keeps_state: bool,
     /// When a member last said something that the ring has not (ms).
     active: Option<u64>,
     bans: Bans,
@@ -200,7 +198,6 @@ impl Room {
             ring: Ring::default(),
             webhook_number: 0,
             state: None,
-            keeps_state: false,
             active: None,
             bans: Bans::default(),
             profiles: Profiles::default(),

@@ -195,7 +195,6 @@ impl Room {
             ring,
             webhook_number: snapshot.webhook_number,
             state: snapshot.state.clone(),
-            keeps_state: false,
             active: None,
             bans: Bans::default(),
             profiles: Profiles::default(),

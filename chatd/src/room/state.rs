@@ -218,7 +218,7 @@ impl Room {
         if value > 0 && value + OVERHEAD > held.saturating_add(free) {
             return Err(StateRefusal::Code(ErrorCode::StateFull));
         }
-        let most = if self.keeps_state { MAX_KEPT_STATE } else { MAX_STATE };
+        let most = if self.keeps_state() { MAX_KEPT_STATE } else { MAX_STATE };
         let state = self.state.get_or_insert_default();
         if let Err(refusal) = state.set(set, from, (self.position + 1, answers), most) {
             self.state.take_if(|_| !had);
@@ -227,7 +227,7 @@ impl Room {
         let version = state.version;
         self.position += 1;
         let grown = self.state_bytes().cast_signed() - before.cast_signed();
-        Ok(StateChanged { version, from, grown, rewrite: !had || self.keeps_state })
+        Ok(StateChanged { version, from, grown, rewrite: !had || self.keeps_state() })
     }
 
     /// Bytes of memory of the state.
@@ -237,7 +237,7 @@ impl Room {
 
     /// The state for the record.
     pub fn recorded_state(&self) -> Option<RecordedState> {
-        self.state.as_ref().map(|state| state.for_record(self.keeps_state))
+        self.state.as_ref().map(|state| state.for_record(self.keeps_state()))
     }
 
     /// After a takeover: what the record has of it.

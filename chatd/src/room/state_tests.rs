@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::descriptor::{Descriptor, StateKeeping};
 use crate::ids::{Reach, RelayId, SessionId};
 use crate::peer_protocol::{After, Frame, MAX_FRAME};
 use crate::protocol::{MAX_PRESENCE, Ownership, PodBoot, Timeline};
@@ -62,7 +63,8 @@ fn a_refused_first_change_leaves_no_trace() {
 #[test]
 fn a_kept_state_outlives_a_takeover() {
     let mut room = room();
-    room.keeps_state = true;
+    let kept = Descriptor { state: Some(StateKeeping::Kept), ..Descriptor::default() };
+    room.describe(Some(Box::new(kept)));
     assert!(set(&mut room, "a", "[1]").unwrap().rewrite);
     assert!(set(&mut room, "b", "\"\u{fc}\"").unwrap().rewrite);
     set(&mut room, "a", "null").unwrap();
@@ -85,7 +87,7 @@ fn a_kept_state_outlives_a_takeover() {
     assert_eq!(views(&next_state), views(room.state.as_ref().unwrap()));
     assert!(!next_state.lost && next_state.position == 0);
     // What is not kept, or is no state, is lost.
-    room.keeps_state = false;
+    room.describe(None);
     let record = record.with_state(room.recorded_state());
     assert!(String::from_utf8(record.to_bytes().to_vec()).unwrap().ends_with(r#","state":{}}"#));
     assert_eq!(next(&record).state.map(|state| (state.lost, state.version)), Some((true, 0)));

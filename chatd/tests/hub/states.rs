@@ -1,8 +1,10 @@
 //! The state of a room: changes are numbered, all members have the same, and who may have missed some is told all of it. No I/O.
 
+use chatd::descriptor::Descriptor;
 use chatd::directory::Key;
 use chatd::peer_protocol::Disconnect;
 use chatd::record::Record;
+use chatd::room_call::RoomCall;
 use serde_json::{Value, json};
 
 use crate::world::{Client, World};
@@ -270,4 +272,29 @@ fn a_room_is_not_quiet_while_only_events_without_a_number_and_changes_are_told()
     world.pass(5_000);
     set(&mut world, ana, &json!({"key": "a", "value": 1}));
     assert_eq!(quiet(&world), 0);
+}
+
+#[test]
+fn what_the_record_keeps_of_it_is_there_at_the_next_owner() {
+    for planned in [true, false] {
+        let mut world = World::new(2);
+        let descriptor = Descriptor::parse(r#"{"state":"kept"}"#).unwrap();
+        world.call(0, "board", RoomCall::Create { descriptor: Some(Box::new(descriptor)), made: false }).unwrap();
+        let ana = world.open_json(1);
+        assert_eq!(join(&mut world, ana, "board", "ana")["type"], "joined");
+        set(&mut world, ana, &json!({"key": "turn", "value": "ana"}));
+        set(&mut world, ana, &json!({"key": "score", "value": [1, 2]}));
+        let long = "x".repeat(2_100);
+        let refused = set(&mut world, ana, &json!({"key": "long", "value": long}));
+        assert_eq!(refused[0]["code"], "state_full", "what is kept takes 2 KiB at most");
+        world.pass(500);
+        world.leave_pod(0, 1, planned);
+        world.pass(3_000);
+        let heard = world.events(ana);
+        assert!(heard.iter().all(|event| event["type"] != "state_lost"), "planned: {planned}: {heard:?}");
+        let entries = json!([entry_of("turn", &json!("ana"), 1, "ana"), entry_of("score", &json!([1, 2]), 2, "ana")]);
+        let bob = world.open_json(1);
+        assert_eq!(join(&mut world, bob, "board", "bob")["state"]["entries"], entries, "planned: {planned}");
+        assert_eq!(set(&mut world, bob, &json!({"key": "turn", "value": "bob", "if_version": 1}))[0]["version"], 3);
+    }
 }
