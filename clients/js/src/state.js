@@ -157,10 +157,12 @@ class RoomState {
 
   /** @param {string | undefined} timeline @param {Partial<All>} [all] */
   #replace(timeline, { version = 0, entries = [] } = {}) {
-    const isSame = this.#timeline === timeline && this.#version === version;
+    const next = entries.map(entryOf);
+    // An owner that was overtaken and has the room again counts on in its own way: the same number is not always the same state.
+    const isSame = this.#timeline === timeline && JSON.stringify([...this.#entries]) === JSON.stringify(next);
     const wasEmpty = this.#entries.size === 0;
     [this.#timeline, this.#version] = [timeline, version];
-    if (!isSame && !(wasEmpty && entries.length === 0)) this.#change(entries.map(entryOf), null);
+    if (!isSame && !(wasEmpty && next.length === 0)) this.#change(next, null);
   }
 
   /** @param {[string, StateEntry][]} entries @param {StateChange | null} change */

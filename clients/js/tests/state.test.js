@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { connect } from '../src/state.js';
+import { JOINED, MadeUp, ticks } from './made-up.js';
 import { ownerOf, settles, startCluster, until } from './support.js';
 
 let cluster;
@@ -78,4 +79,34 @@ test('it moves with its room, and is lost with its pod, which is said', async (t
   assert.deepEqual([shown(member), member.log], [{}, [['a', 1, 1, 'ana'], 'all', 'lost']]);
   await until(async () => (await member.setState('a', 2, { ifVersion: 0 })).delivery === 'delivered', 'a change at the next owner');
   assert.deepEqual(member.log.at(-1), ['a', 2, 1, 'ana']);
+});
+
+test('after a rollback, what the server has counts, also under the same number; the same state is no news', async () => {
+  const world = new MadeUp();
+  const member = connect({ url: 'https://chat.example', room: 'abcd1234', name: 'ana', runtime: world.runtime });
+  const changes = [];
+  member.on('state', (state, change) => changes.push([change?.key ?? null, Object.fromEntries([...state].map(([key, { value }]) => [key, value]))]));
+  const joins = async (more, version, entries) => {
+    await ticks();
+    world.socket.open();
+    world.socket.hear({ ...JOINED, ...more, state: { version, entries } });
+    await ticks();
+  };
+  const back = async (...state) => {
+    const { socket } = world;
+    socket.end(1012);
+    while (world.socket === socket) await world.pass(100);
+    await joins({ resumed: true }, ...state);
+  };
+  const entry = (value) => ({ key: 'turn', value, version: 7, from: 'bob' });
+  await joins({}, 7, [entry('ana')]);
+  await back(7, [entry('ana')]);
+  await back(7, [entry('bob')]);
+  world.socket.hear({ type: 'state_all', version: 6, entries: [] });
+  world.socket.hear({ type: 'state', ...entry('cat') });
+  await ticks();
+  assert.deepEqual(changes.map(([key]) => key), [null, null, null, 'turn']);
+  assert.deepEqual(changes.map(([, { turn }]) => turn), ['ana', 'bob', undefined, 'cat']);
+  void member.leave();
+  await world.pass(3000);
 });
