@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { cp, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { Person, launch } from '../../../chatd/tests/pages/support/browser.js';
@@ -73,6 +73,32 @@ test('the plain page: talk, players, a reload into its own seat, and why it has 
   await shows(person, '#messages', 'bob: still there?');
   assert.deepEqual([bob.told('exited'), bob.room.players.length], [[], 2]);
   const other = await open(t, `?${query}`);
+  await shows(other, '#status', 'ended: name_taken');
+});
+
+test('the React application, built by Vite: talk, players, who is typing, a reload into its own seat, and why it has ended', async (t) => {
+  const { place, npm, remove } = await install('examples/apps/react', ['clients/js', 'clients/react']);
+  t.after(remove);
+  npm('run', 'build');
+  await cp(path.join(place, 'dist'), path.join(plain.place, 'react'), { recursive: true });
+  const query = new URLSearchParams({ url: cluster.pods[1].url, room, name: 'ana' });
+  const person = await open(t, `react/?${query}`);
+  await shows(person, '#status', 'connected');
+  await shows(person, '#players', 'ana');
+  await bob.room.send('typing', true, { volatile: true });
+  await shows(person, '#players', 'bob is typing…');
+  await bob.says('hi');
+  await shows(person, '#messages', 'bob: hi');
+  await person.page.waitForFunction(() => !document.querySelector('#players').textContent.includes('typing'));
+  await person.page.fill('#text', 'hello');
+  await person.page.press('#text', 'Enter');
+  await bob.hears('hello');
+  await bob.wasTold('event');
+  await shows(person, '#messages', 'ana: hello');
+  await person.page.reload();
+  await shows(person, '#status', 'connected');
+  assert.deepEqual([bob.told('exited'), bob.room.players.length], [[], 2]);
+  const other = await open(t, `react/?${query}`);
   await shows(other, '#status', 'ended: name_taken');
 });
 

@@ -8,16 +8,19 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url));
-const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8' };
+const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8' };
 
-/** A copy of `folder` of the repository, or an empty one, in which what `npm pack` gives is installed. */
-export async function install(folder) {
+/**
+ * A copy of `folder` of the repository, or an empty one, in which what `npm pack` gives of `packages` is installed; beside what `folder` needs
+ * from elsewhere, which may come from npm's registry.
+ */
+export async function install(folder, packages = ['clients/js']) {
   const place = await mkdtemp(path.join(tmpdir(), 'chatd-client-'));
   const npm = (...args) => execFileSync('npm', [...args, '--silent', '--no-audit', '--no-fund'], { cwd: place, encoding: 'utf8' });
-  if (folder) await cp(path.join(REPOSITORY, folder), place, { recursive: true });
-  const packed = npm('pack', path.join(REPOSITORY, 'clients/js')).trim();
-  npm('install', '--offline', `./${packed}`);
-  return { place, remove: () => rm(place, { recursive: true, force: true }) };
+  if (folder) await cp(path.join(REPOSITORY, folder), place, { recursive: true, filter: (from) => !/\/(node_modules|dist)$/.test(from) });
+  const packed = packages.map((name) => `./${npm('pack', path.join(REPOSITORY, name)).trim()}`);
+  npm('install', packages.length > 1 ? '--prefer-offline' : '--offline', ...packed);
+  return { place, npm, remove: () => rm(place, { recursive: true, force: true }) };
 }
 
 export async function serve(place) {
