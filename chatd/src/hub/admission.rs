@@ -1,7 +1,7 @@
 //! JOIN at the room's owner, and the replies to JOIN, RESUME and attach. Pure: no I/O.
 
 use super::Hub;
-use super::ownership::{NewClaim, Owned, PendingAnswer};
+use super::ownership::{NewClaim, PendingAnswer};
 use super::request::{Asked, Entry, Waiter, WaiterPurpose};
 use super::session::SessionState;
 use crate::ids::{Reach, RoomIndex, Time};
@@ -60,7 +60,7 @@ impl Hub {
     /// What a client is told that may not come in, whoever it is: the room has ended, or needs a token and none was shown.
     fn shuts_out(&self, time: Time, index: RoomIndex, room: RoomId, entry: &Entry) -> Option<ErrorCode> {
         let hidden = self.is_stranger(room, entry).then(|| self.unknown_to_strangers(entry));
-        if self.has_ended(time, index) {
+        if self.rooms.get(index).is_some_and(|owned| owned.has_ended(time.wall)) {
             Some(hidden.unwrap_or(ErrorCode::RoomNotFound))
         } else {
             hidden.filter(|_| self.hides(index))
@@ -72,8 +72,8 @@ impl Hub {
         let Joining { who, auth, profile, once, mut counts, since } = joining;
         let entry = Entry::Join { name: who.name, resumable: who.resumable, key: who.key, auth };
         let connection = self.connection(asked);
-        if self.rooms.get(index).is_some_and(|owned| owned.room.keeps_out(who.name, who.auth, time.wall)) {
-            return self.refuse_join(time, asked, since, ErrorCode::Banned);
+        if let Some(code) = self.rooms.get(index).and_then(|owned| owned.bars(&who, time.wall)) {
+            return self.refuse_join(time, asked, since, code);
         }
         loop {
             let again = once.and_then(|once| once.again);
@@ -242,10 +242,10 @@ impl Hub {
         if self.sessions.get(waiter.session).is_none_or(|session| matches!(session.state, SessionState::Closing)) {
             return;
         }
-        if !self.rooms.get(index).is_some_and(Owned::ready) {
-            if let Some(owned) = self.rooms.get_mut(index) {
-                owned.add_waiter(waiter.clone());
-            }
+        if let Some(owned) = self.rooms.get_mut(index)
+            && owned.keeps_waiting(waiter, time.wall)
+        {
+            owned.add_waiter(waiter.clone());
             return self.arm_room(time, index);
         }
         match &waiter.purpose {

@@ -35,7 +35,7 @@ impl Hub {
             let from = self.context.me.pod_id.as_str().into();
             self.tell_webhook(time, index, |room| Occurrence::TakenOver { from, players: names(room) });
         }
-        if self.has_ended(time, index) {
+        if self.rooms.get(index)?.has_ended(time.wall) {
             self.stays_outside(time, index, asked, ErrorCode::RoomNotFound);
             return None;
         }

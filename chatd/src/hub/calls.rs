@@ -44,7 +44,7 @@ impl Hub {
 
     /// Carries a call out at the room's owner.
     pub(super) fn carry_out_call(&mut self, time: Time, index: RoomIndex, asked: Asked, call: Box<RoomCall>) {
-        if self.has_ended(time, index) {
+        if self.rooms.get(index).is_some_and(|owned| owned.has_ended(time.wall)) {
             return self.refuse_entry(time, asked, ErrorCode::RoomNotFound);
         }
         let Some(owned) = self.rooms.get_mut(index) else {

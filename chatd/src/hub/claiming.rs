@@ -67,7 +67,6 @@ impl Hub {
         let Some(index) = self.rooms.index_of(room) else {
             return;
         };
-        let has_ended = self.has_ended(time, index);
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
@@ -82,9 +81,7 @@ impl Hub {
             ClaimedSeat::New { .. } => true,
             ClaimedSeat::Own { has_key, .. } => has_key && is_there,
         };
-        if has_ended && matches!(claim.of, ClaimedSeat::Own { .. }) {
-            self.refuse_claim(time, index, &claim, ErrorCode::RoomNotFound);
-        } else if answer.is_err() || !is_ready && matches!(claim.of, ClaimedSeat::Own { .. }) {
+        if answer.is_err() || !is_ready && matches!(claim.of, ClaimedSeat::Own { .. }) {
             self.refuse_claim(time, index, &claim, ErrorCode::Unavailable);
         } else if !(is_first || is_its && may_repeat) {
             let refused = self.checked::<()>(time, Err(Failure::Once), true);

@@ -1,19 +1,14 @@
 //! The end of a room for everyone who is in it. Pure: no I/O.
 
 use super::Hub;
+use super::ownership::{ClaimedSeat, Ended};
 use crate::ids::{RoomIndex, Time};
 use crate::protocol::ErrorCode;
 
 impl Hub {
-    /// Whether nobody comes into the room any more, since its time is over.
-    pub(super) fn has_ended(&self, time: Time, index: RoomIndex) -> bool {
-        self.rooms.get(index).is_some_and(|owned| owned.is_over() || owned.has_expired(time.wall))
-    }
-
     /// Ends the room if its time is over (`expires_at`).
     pub(super) fn expiry_due(&mut self, time: Time, index: RoomIndex) {
-        if self.rooms.get(index).is_some_and(|owned| owned.ready() && !owned.is_over() && owned.has_expired(time.wall))
-        {
+        if self.rooms.get(index).is_some_and(|owned| owned.is_to_end(time.wall)) {
             self.end_room(time, index);
         }
     }
@@ -23,7 +18,13 @@ impl Hub {
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
-        let (members, resumes) = owned.end(time.now);
+        let (room, Ended { members, resumes, claims }) = (owned.room.id, owned.end(time.now));
+        for claim in claims {
+            self.give_token_back(room, &claim);
+            if matches!(claim.of, ClaimedSeat::Own { .. }) {
+                self.refuse_join(time, claim.asked, claim.since, ErrorCode::RoomNotFound);
+            }
+        }
         for member in members {
             self.end_unseated(time, member, ErrorCode::Closed);
         }

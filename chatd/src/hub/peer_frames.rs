@@ -71,10 +71,12 @@ impl Hub {
     // ---- frames
 
     pub(super) fn frame_came(&mut self, time: Time, from: PodBoot, frame: Frame<'_>) {
-        if self.must_wait(from, &frame) {
-            let index = self.rooms.index_of(frame.room());
-            if let Some(owned) = index.and_then(|index| self.rooms.get_mut(index)) {
+        if self.must_wait(time.wall, from, &frame) {
+            if let Some(index) = self.rooms.index_of(frame.room())
+                && let Some(owned) = self.rooms.get_mut(index)
+            {
                 owned.queue_frame(from, frame.into_owned());
+                self.arm_room(time, index);
             }
             return;
         }
@@ -142,7 +144,7 @@ impl Hub {
     }
 
     /// Frames of sessions wait until their room is ready, and has answered what it holds them back for.
-    fn must_wait(&self, from: PodBoot, frame: &Frame<'_>) -> bool {
+    fn must_wait(&self, wall: u64, from: PodBoot, frame: &Frame<'_>) -> bool {
         let (Frame::Open { room, relay, .. }
         | Frame::Call { room, relay, .. }
         | Frame::Attach { room, relay, .. }
@@ -153,6 +155,6 @@ impl Hub {
         };
         let boot = if let Frame::Closed { entry: Some(entry), .. } = frame { *entry } else { from };
         let session = SessionRef { boot, relay: *relay };
-        self.rooms.of(*room).is_some_and(|owned| !owned.ready() || owned.holds_back(Reach::Remote(session)))
+        self.rooms.of(*room).is_some_and(|owned| owned.keeps_frame_waiting(frame, wall) || owned.holds_back(Reach::Remote(session)))
     }
 }

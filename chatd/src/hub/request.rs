@@ -59,6 +59,11 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// JOIN, not RESUME.
+    pub fn is_join(&self) -> bool {
+        matches!(self, Entry::Join { .. })
+    }
+
     /// As it travels to the room's owner, which gets the session's encoding beside it.
     pub fn command(&self, room: RoomId) -> Command<'static> {
         match self {

@@ -165,7 +165,9 @@ fn a_room_that_was_ended_does_not_come_back() {
         }
         world.pass(3_000);
         let other = world.open(1);
-        assert!(world.ask(other, &format!("JOIN {ROOM} alice RELAY\n")).starts_with("ERR room_not_found "));
+        world.say(other, &format!("JOIN {ROOM} alice RELAY\n"));
+        world.pass(1_000);
+        assert!(world.hear(other).starts_with("ERR room_not_found "));
         assert_eq!(world.call(1, ROOM, RoomCall::Get), Err(ErrorCode::RoomNotFound));
         world.pass(10_000);
         let made = world.call(1, ROOM, create(&json!({"kind": "other"}))).unwrap();

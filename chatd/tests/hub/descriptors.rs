@@ -419,3 +419,49 @@ fn a_room_whose_time_came_while_nobody_had_it_lets_nobody_in() {
     refused(&world.hear(bob), "room_not_found");
     assert!(world.store.keys().all(|key| !matches!(key, Key::Room(_))));
 }
+
+#[test]
+fn who_may_make_the_room_waits_for_the_end_of_one_whose_time_is_over() {
+    for entry in [0, 1] {
+        let mut world = world(2, RoomAccess::Link);
+        let descriptor = json!({"expires_at": seconds(&world) + 60, "kind": "old"});
+        let mia = made(&mut world, 0, &descriptor);
+        // The room is over by the clock, and no pod has looked at it yet.
+        world.ahead += 61_000;
+        let (ana, bob) = (world.open(entry), world.open(entry));
+        let auth = maker(&world, "ana", "member", &json!({"kind": "new"}));
+        world.say(ana, &format!("JOIN {ROOM} ana AUTH={auth} RELAY\n"));
+        let other = token(&world, "bob", ROOM, 60);
+        world.say(bob, &format!("JOIN {ROOM} bob AUTH={other} RELAY\n"));
+        world.pass(1_000);
+        assert_eq!(world.hear(ana), format!("JOINED {ROOM} ana ana\n"), "by pod {entry}");
+        assert!(world.hear(mia).ends_with("BYE closed\n"));
+        assert_eq!(described(&world), json!({"kind": "new"}));
+        refused(&world.hear(bob), "room_not_found");
+        assert!(world.pods.iter().all(|pod| pod.over_bounds().is_none()));
+    }
+}
+
+#[test]
+fn without_the_directory_it_waits_no_longer_than_for_any_other_room() {
+    for entry in [0, 1] {
+        let mut world = world(2, RoomAccess::Link);
+        let descriptor = json!({"expires_at": seconds(&world) + 60});
+        let mia = made(&mut world, 0, &descriptor);
+        join(&mut world, entry, "bob");
+        world.slow = true;
+        world.pass(60_500);
+        assert!(world.hear(mia).ends_with("BYE closed\n"));
+        let ana = world.open(entry);
+        let auth = maker(&world, "ana", "member", &json!({}));
+        let join = format!("JOIN {ROOM} ana AUTH={auth} RELAY\n");
+        world.say(ana, &join);
+        world.pass(1_500);
+        assert_eq!(world.hear(ana), "");
+        world.pass(600);
+        refused(&world.hear(ana), "unavailable");
+        world.slow = false;
+        world.pass(5_000);
+        assert_eq!(world.ask(ana, &join), format!("JOINED {ROOM} ana ana\n"));
+    }
+}

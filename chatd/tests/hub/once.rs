@@ -158,3 +158,30 @@ fn a_planned_move_waits_for_it() {
     assert!(heard.starts_with(&format!("JOINED {room} bob alice,bob\n")) && !heard.contains("ERR"), "{heard}");
     assert_eq!(world.pods[1].player_count(), 2);
 }
+
+#[test]
+fn a_join_that_waits_for_its_token_is_answered_when_the_room_ends() {
+    for entry in [0, 1] {
+        let mut world = world(2, RoomAccess::Link);
+        let alice = world.open(0);
+        let exp = seconds(&world) + 600;
+        let create = json!({"sub": "user-1", "room": "match-42", "exp": exp, "create": {"expires_at": seconds(&world) + 60}});
+        let joined = world.ask(alice, &format!("JOIN match-42 alice AUTH={}\n", signed(SECRET, &create)));
+        assert!(joined.starts_with("JOINED "), "{joined}");
+        let bob = world.open(entry);
+        let first = once(&world, "t1");
+        assert!(world.ask(bob, &format!("JOIN match-42 bob RELAY AUTH={first}\n")).starts_with("JOINED "));
+        world.pass(59_000);
+        let again = world.open(entry);
+        let second = once(&world, "t2");
+        world.waits_for_answers = Some(0);
+        world.say(again, &format!("JOIN match-42 bob RELAY AUTH={second}\n"));
+        world.pass(1_200);
+        refused(&world.hear(again), "room_not_found");
+        world.waits_for_answers = None;
+        world.hand_over_answers(0);
+        world.pass(5_000);
+        assert_eq!(world.hear(again), "");
+        assert_eq!(world.pods[0].room_count(), 0);
+    }
+}

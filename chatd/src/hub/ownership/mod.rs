@@ -7,6 +7,7 @@
 //! a [`RoomAction`] that the hub carries out (`life.rs`).
 
 mod claims;
+mod ending;
 mod life;
 mod moves;
 mod owned;
@@ -18,6 +19,7 @@ mod waiting;
 
 pub use super::context::RETRY;
 pub use claims::{Claim, ClaimedSeat};
+pub use ending::Ended;
 pub use owned::Owned;
 pub use pending::{NewClaim, PendingAnswer, Unfinished};
 pub use record_sync::LATE_SWAP_CHECK;

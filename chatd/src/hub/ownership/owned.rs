@@ -42,7 +42,7 @@ pub struct Owned {
     /// A new room has its capacity: it closes as soon as possible, unless somebody enters before.
     makes_way: bool,
     /// It has ended for everyone, and closes as soon as possible.
-    over: bool,
+    pub(super) over: bool,
     pub(super) answers: PendingAnswers,
     /// Each with the request that it waits for.
     pub(super) claims: Vec<(Ticket, Claim)>,
@@ -168,16 +168,6 @@ impl Owned {
             && self.room.seats().iter().all(away)
     }
 
-    /// It has ended for everyone.
-    pub fn is_over(&self) -> bool {
-        self.over
-    }
-
-    /// Its descriptor says that it has ended at `wall` (Unix ms).
-    pub fn has_expired(&self, wall: u64) -> bool {
-        self.room.descriptor().is_some_and(|descriptor| descriptor.has_expired(wall))
-    }
-
     /// The local members.
     pub fn local_members(&self) -> impl Iterator<Item = SessionId> + '_ {
         self.room.seats().iter().filter_map(|seat| match seat.reach {
@@ -204,12 +194,14 @@ impl Owned {
 
     /// It is empty, nobody waits, and the record is up to date.
     fn may_close(&self) -> bool {
-        self.ready() && self.is_written() && self.answers.is_empty() && self.room.seats().is_empty()
+        let idle = self.answers.is_empty() && self.claims.is_empty();
+        self.ready() && self.is_written() && idle && self.room.seats().is_empty()
     }
 
     /// Notes whether the room is empty, and since when.
     pub(super) fn note_empty(&mut self, now: u64) {
-        if !self.room.seats().is_empty() || !self.waiters.is_empty() {
+        // Who waits for a room that has ended waits for its end.
+        if !self.room.seats().is_empty() || !self.waiters.is_empty() && !self.over {
             self.empty_since = None;
         } else if self.empty_since.is_none() {
             self.empty_since = Some(now);
@@ -240,15 +232,6 @@ impl Owned {
 
     pub fn has_made_way(&self) -> bool {
         self.makes_way
-    }
-
-    /// It ends for everyone: returns who is connected, and the RESUMEs that wait.
-    pub fn end(&mut self, now: u64) -> (Vec<Reach>, Vec<PendingResume>) {
-        let members = self.room.end();
-        (self.over, self.holds_at) = (true, None);
-        self.changed();
-        self.note_empty(now);
-        (members, std::mem::take(&mut self.pending_resumes))
     }
 
     // ---- its ownership and record

@@ -1,0 +1,69 @@
+//! The end of an owned room for everyone who is in it, and who has to wait until it is gone. Pure: no I/O, and knows no hub.
+
+use super::claims::Claim;
+use super::owned::Owned;
+use crate::hub::request::{PendingResume, Waiter, WaiterPurpose};
+use crate::ids::Reach;
+use crate::peer_protocol::Frame;
+use crate::protocol::{Command, ErrorCode};
+use crate::room::Newcomer;
+
+/// Who hears of the end.
+#[derive(Debug)]
+pub struct Ended {
+    /// Those who are connected.
+    pub members: Vec<Reach>,
+    /// The RESUMEs that wait.
+    pub resumes: Vec<PendingResume>,
+    /// The JOINs whose tokens are being used.
+    pub claims: Vec<Claim>,
+}
+
+impl Owned {
+    /// It has ended for everyone.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether nobody comes into it any more at `wall` (Unix ms), since its time is over: its descriptor says so.
+    pub fn has_ended(&self, wall: u64) -> bool {
+        self.over || self.room.descriptor().is_some_and(|descriptor| descriptor.has_expired(wall))
+    }
+
+    /// Whether it is to end for everyone now.
+    pub fn is_to_end(&self, wall: u64) -> bool {
+        self.ready() && !self.over && self.has_ended(wall)
+    }
+
+    /// Why a newcomer may not come in at `wall` (Unix ms), whatever place there is.
+    pub fn bars(&self, who: &Newcomer, wall: u64) -> Option<ErrorCode> {
+        if self.has_ended(wall) {
+            Some(ErrorCode::RoomNotFound)
+        } else {
+            self.room.keeps_out(who.name, who.auth, wall).then_some(ErrorCode::Banned)
+        }
+    }
+
+    /// Whether a client waits until the room is ready, or, for a JOIN, until what has ended is gone: then its search finds no such room,
+    /// and makes one if it may.
+    pub fn keeps_waiting(&self, waiter: &Waiter, wall: u64) -> bool {
+        let joins = matches!(&waiter.purpose, WaiterPurpose::Enter(entry) if entry.is_join());
+        !self.ready() || joins && self.has_ended(wall)
+    }
+
+    /// The same for a frame of another pod.
+    pub fn keeps_frame_waiting(&self, frame: &Frame<'_>, wall: u64) -> bool {
+        let joins = matches!(frame, Frame::Open { command: Command::Join { .. }, .. });
+        !self.ready() || joins && self.has_ended(wall)
+    }
+
+    /// It ends for everyone.
+    pub fn end(&mut self, now: u64) -> Ended {
+        let members = self.room.end();
+        (self.over, self.holds_at) = (true, None);
+        self.changed();
+        self.note_empty(now);
+        let claims = std::mem::take(&mut self.claims).into_iter().map(|(_, claim)| claim).collect();
+        Ended { members, resumes: std::mem::take(&mut self.pending_resumes), claims }
+    }
+}
