@@ -4,7 +4,7 @@ use super::Hub;
 use super::admission::Joining;
 use super::context::Purpose;
 use super::ownership::{Claim, ClaimedSeat, NewClaim, PendingAnswer};
-use super::request::{Asked, Entry};
+use super::request::{Asked, Entry, answer_by};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::ids::{RoomIndex, Ticket, Time};
 use crate::join_token::{Failure, Once};
@@ -17,18 +17,19 @@ impl Hub {
         let Some(owned) = self.rooms.get(index) else {
             return;
         };
-        match owned.room.once_seat(&joining.who) {
+        let until = answer_by(time.now, joining.since);
+        match owned.room.once_seat(&joining.who, self.session_ref(asked.by)) {
             OnceSeat::New(again) => {
-                let claim = NewClaim { once, again, is_written: true };
+                let claim = NewClaim { once, again, is_written: true, until };
                 self.join(time, index, asked, Joining { once: Some(claim), ..joining });
             }
             // The same JOIN, perhaps, whose answer is on its way.
             OnceSeat::Joining => self.refuse_entry(time, asked, ErrorCode::Unavailable),
-            OnceSeat::Own { seat, has_key } => {
+            OnceSeat::Own { seat, is_same } => {
                 let Joining { who, auth, profile, counts, since, .. } = joining;
                 let entry = Entry::Join { name: who.name, resumable: who.resumable, key: who.key, auth };
-                let of = ClaimedSeat::Own { who, profile, has_key };
-                self.claim(time, index, Claim { asked, once, seat, entry, counts, since, of });
+                let of = ClaimedSeat::Own { who, profile, is_same };
+                self.claim(time, index, Claim { asked, once, seat, entry, counts, since, until, of });
             }
         }
     }
@@ -55,6 +56,16 @@ impl Hub {
         let (new, ttl) = (Once::used_for(room, claim.seat), claim.once.held_for(time.wall));
         let ticket = self.context.ask(Purpose::Claim(room), Request::Swap { key, expected: None, new, ttl });
         owned.add_claim(ticket, claim);
+        self.arm_room(time, index);
+    }
+
+    /// Refuses the JOINs for whose token the directory has not answered in time.
+    pub(super) fn claims_due(&mut self, time: Time, index: RoomIndex) {
+        let claims = self.rooms.get_mut(index).map(|owned| owned.take_overdue_claims(time.now));
+        for claim in claims.unwrap_or_default() {
+            self.refuse_claim(time, index, &claim, ErrorCode::Unavailable);
+            self.move_settled(time, index);
+        }
     }
 
     pub(super) fn claim_answered(
@@ -79,7 +90,7 @@ impl Hub {
         let is_its = matches!(&answer, Ok(Answer::Found(Some(used))) if *used == Once::used_for(room, claim.seat));
         let may_repeat = match claim.of {
             ClaimedSeat::New { .. } => true,
-            ClaimedSeat::Own { has_key, .. } => has_key && is_there,
+            ClaimedSeat::Own { is_same, .. } => is_same && is_there,
         };
         if answer.is_err() || !is_ready && matches!(claim.of, ClaimedSeat::Own { .. }) {
             self.refuse_claim(time, index, &claim, ErrorCode::Unavailable);

@@ -1,7 +1,7 @@
 //! Who holds a seat by a join token: found again by its `sub`, warned before the token's end, and ended with it. Pure: no I/O.
 
 use super::{Newcomer, OnceSeat, Room, Seat, SeatState};
-use crate::ids::Reach;
+use crate::ids::{Reach, SessionRef};
 use crate::join_token::{Failure, MAX_VIEWERS, SeatAuth, is_viewer};
 use crate::protocol::{SeatId, SeatKey};
 
@@ -24,13 +24,16 @@ impl Room {
         self.seats.iter().position(by_token).or_else(|| self.seats.iter().position(by_key))
     }
 
-    /// The seat that a newcomer is for whose token is good for one JOIN.
-    pub fn once_seat(&self, who: &Newcomer) -> OnceSeat {
+    /// The seat that a newcomer is for whose token is good for one JOIN. `session`: its connection.
+    pub fn once_seat(&self, who: &Newcomer, session: Option<SessionRef>) -> OnceSeat {
         let has_key = |key: Option<SeatKey>| key.is_some() && key == who.key;
         if let Some(seat) = self.own_seat(who).map(|index| &self.seats[index]) {
             return match seat.state {
                 SeatState::Joining => OnceSeat::Joining,
-                _ => OnceSeat::Own { seat: seat.id, has_key: has_key(seat.key) },
+                _ => {
+                    let is_again = session.is_some() && seat.holder == session;
+                    OnceSeat::Own { seat: seat.id, is_same: has_key(seat.key) || is_again }
+                }
             };
         }
         let sub = |auth: Option<SeatAuth>| auth.map(|auth| auth.sub);

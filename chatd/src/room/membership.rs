@@ -17,11 +17,13 @@ impl Room {
     pub fn join(&mut self, seat: SeatId, who: Newcomer, by: Connection, limits: SeatLimits, now: u64) -> Join {
         let Newcomer { name, resumable, key, auth } = who;
         let seats = self.seats.len();
-        // The seat of this connection's earlier JOIN, whose reply was lost with a link.
+        // The seat of this connection's earlier JOIN, whose reply was lost with a link. One that its join token finds stays: a token that is
+        // good for one was used for that seat.
         self.seats.retain(|seat| {
             !(seat.name == name
                 && seat.holder == by.session
-                && matches!(seat.state, SeatState::Joining | SeatState::Detached { .. }))
+                && (seat.state == SeatState::Joining
+                    || seat.auth.is_none() && matches!(seat.state, SeatState::Detached { .. })))
         });
         if let Some(index) = self.own_seat(&who) {
             let changes_place = is_viewer(self.seats[index].auth) != is_viewer(auth);

@@ -108,8 +108,8 @@ pub enum OnceSeat {
     Own {
         /// Its number.
         seat: SeatId,
-        /// The JOIN shows the key that it was taken with.
-        has_key: bool,
+        /// The JOIN may be the one that it was taken with: it shows the same key, or comes by the same connection once more.
+        is_same: bool,
     },
 }
 

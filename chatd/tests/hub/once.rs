@@ -185,3 +185,47 @@ fn a_join_that_waits_for_its_token_is_answered_when_the_room_ends() {
         assert_eq!(world.pods[0].room_count(), 0);
     }
 }
+
+#[test]
+fn a_join_that_is_sent_again_after_its_answer_was_lost_has_its_seat() {
+    let mut world = world(2, RoomAccess::Token);
+    let (room, alice) = seated(&mut world, 0, "");
+    let (auth, bob) = (once(&world, "t1"), world.open(1));
+    let join = format!("JOIN {room} bob RELAY AUTH={auth}\n");
+    world.mute = Some(0);
+    assert_eq!(world.ask(bob, &join), "");
+    assert!(is_used(&world, "t1"));
+    world.mute = None;
+    world.break_link(0, 1);
+    world.pass(1_000);
+    assert_eq!(world.hear(bob), format!("JOINED {room} bob alice,bob\n"));
+    assert_eq!(world.hear(alice), "ENTERED bob\n");
+    let thief = world.open(1);
+    refused(&world.ask(thief, &join), "auth_invalid");
+}
+
+#[test]
+fn the_write_and_the_token_share_the_time_of_one_join() {
+    for entry in [0, 1] {
+        let mut world = world(2, RoomAccess::Token);
+        let (room, _) = seated(&mut world, 0, "");
+        let bob = world.open(entry);
+        world.ask(bob, &format!("JOIN {room} bob RELAY AUTH={}\nLEAVE\n", once(&world, "t0")));
+        world.pass(500);
+        world.hear(bob);
+        let auth = once(&world, "t1");
+        world.waits_for_answers = Some(0);
+        world.say(bob, &format!("JOIN {room} bob RELAY AUTH={auth}\n"));
+        world.pass(1_500);
+        // The record is written; the token is asked for.
+        world.hand_over_answers(0);
+        world.pass(600);
+        refused(&world.hear(bob), "unavailable");
+        world.waits_for_answers = None;
+        world.hand_over_answers(0);
+        world.pass(1_000);
+        assert!(!is_used(&world, "t1"));
+        let joined = world.ask(bob, &format!("JOIN {room} bob RELAY AUTH={auth}\n"));
+        assert!(joined.starts_with("JOINED "), "{joined}");
+    }
+}

@@ -11,9 +11,9 @@ use crate::room::Newcomer;
 pub enum ClaimedSeat {
     /// A new one, which the record has. `is_fresh`: nobody can have used the token for it before.
     New { is_fresh: bool },
-    /// One that this person has. `has_key`: the JOIN shows the key that the seat was taken with, so that it may be the one that the token was
-    /// used for.
-    Own { who: Newcomer, profile: Option<Profile>, has_key: bool },
+    /// One that this person has. `is_same`: the JOIN may be the one that the token was used for, since it shows the seat's key, or comes by
+    /// its connection.
+    Own { who: Newcomer, profile: Option<Profile>, is_same: bool },
 }
 
 /// See the module's documentation.
@@ -25,6 +25,8 @@ pub struct Claim {
     pub entry: Entry,
     pub counts: bool,
     pub since: u64,
+    /// It is refused if the directory has not answered by then (ms): it shares this time with the write before.
+    pub until: u64,
     pub of: ClaimedSeat,
 }
 

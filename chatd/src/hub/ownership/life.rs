@@ -155,9 +155,9 @@ impl Hub {
                 self.joined(time, index, asked, seat, (counts, since));
             }
             PendingAnswer::Joined { asked, seat, entry, counts, since, once: Some(claim) } => {
-                let NewClaim { once, again, is_written } = claim;
+                let NewClaim { once, again, is_written, until } = claim;
                 let of = ClaimedSeat::New { is_fresh: again.is_none() };
-                self.claim_new(time, index, Claim { asked, once, seat, entry, counts, since, of }, is_written);
+                self.claim_new(time, index, Claim { asked, once, seat, entry, counts, since, until, of }, is_written);
             }
             PendingAnswer::Left { asked, quit } => self.has_left(time, index, asked, quit),
             PendingAnswer::Locked { asked, seat, by, locked } => {
@@ -256,6 +256,7 @@ impl Hub {
         }
         self.give_released(time, index);
         self.joins_due(time, index);
+        self.claims_due(time, index);
         self.waiters_due(time, index);
         self.resuming_due(time, index);
         self.seats_due(time, index);

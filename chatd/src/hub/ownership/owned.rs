@@ -378,10 +378,11 @@ impl Owned {
         // The seats' deadlines wait while the room is suspended.
         let resumes = self.pending_resumes.iter().map(|resume| resume.until);
         let seats = seats.chain(resumes).chain(self.holds_at).filter(|_| self.ready()).min();
+        let claims = self.claims.iter().map(|(_, claim)| claim.until).min();
         let waiters = self.waiters.iter().map(|waiter| waiter.deadline).min();
         let empty = self.closes_at(empty_ttl);
         let answers = if self.is_suspended() { self.joins_overdue_at() } else { self.answers.deadline() };
-        [phase, empty, seats, waiters, answers, self.suspended_until]
+        [phase, empty, seats, claims, waiters, answers, self.suspended_until]
             .into_iter()
             .flatten()
             .fold(self.record.due_at(), u64::min)

@@ -19,6 +19,8 @@ pub struct NewClaim {
     pub again: Option<SeatId>,
     /// The record has the seat; otherwise it did not answer in time.
     pub is_written: bool,
+    /// When the JOIN is to be answered (ms).
+    pub until: u64,
 }
 
 /// An answer that waits for a write.

@@ -120,6 +120,11 @@ impl Owned {
         self.claims.extract_if(.., |(_, claim)| claim.asked.by == by).map(|(_, claim)| claim).collect()
     }
 
+    /// Removes those that have waited for as long as they may.
+    pub fn take_overdue_claims(&mut self, now: u64) -> Vec<Claim> {
+        self.claims.extract_if(.., |(_, claim)| claim.until <= now).map(|(_, claim)| claim).collect()
+    }
+
     pub fn claim_count(&self) -> usize {
         self.claims.len()
     }
