@@ -298,3 +298,31 @@ fn what_the_record_keeps_of_it_is_there_at_the_next_owner() {
         assert_eq!(set(&mut world, bob, &json!({"key": "turn", "value": "bob", "if_version": 1}))[0]["version"], 3);
     }
 }
+
+#[test]
+fn a_change_for_a_version_of_the_former_owner_is_for_none_of_the_next() {
+    // By the pod that takes the room over, or by another one.
+    for (first, second) in [(1, 2), (2, 1), (1, 1), (2, 2)] {
+        let mut world = World::new(3);
+        let (ana, dan, eve) = (world.open_json(0), world.open_json(first), world.open_json(second));
+        let maker = world.open(0);
+        let id = world.create(maker);
+        for (client, name) in [(ana, "ana"), (dan, "dan"), (eve, "eve")] {
+            join(&mut world, client, &id, name);
+        }
+        world.events(ana);
+        assert_eq!(set(&mut world, ana, &json!({"key": "a", "value": "ana"}))[0]["version"], 1);
+        world.kill(0);
+        world.events(dan);
+        world.events(eve);
+        set(&mut world, dan, &json!({"key": "a", "value": "dan"}));
+        set(&mut world, eve, &json!({"key": "a", "value": "eve", "if_version": 1, "id": 9}));
+        set(&mut world, eve, &json!({"key": "b", "value": "eve", "if_version": 0, "id": 10}));
+        world.pass(12_000);
+        let told = world.events(eve);
+        let answer = |id: u64| told.iter().find(|event| event["id"] == id).unwrap();
+        assert_eq!((&answer(9)["type"], &answer(9)["code"]), (&json!("error"), &json!("version_conflict")), "{told:?}");
+        assert_eq!(answer(10)["type"], json!("state"), "{told:?}");
+        assert!(world.events(dan).iter().all(|event| event["value"] != "eve" || event["key"] == "b"));
+    }
+}

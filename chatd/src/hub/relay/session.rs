@@ -250,7 +250,10 @@ impl Relay {
     /// The owner has seated the session. `joined`: with a new seat, as after a JOIN.
     fn admitted(&mut self, admitted: Membership, joined: bool) -> Next {
         let same = self.membership.filter(|membership| membership.timeline == admitted.timeline);
-        self.doubt |= self.membership.is_some() && same.is_none();
+        if self.membership.is_some() && same.is_none() {
+            self.doubt = true;
+            self.pending.outdate();
+        }
         self.moved = false;
         let (position, seq) = match same.filter(|_| !joined) {
             Some(known) => (known.position, known.seq),
