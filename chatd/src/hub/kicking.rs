@@ -29,7 +29,7 @@ impl Hub {
             return self.refuse(asked, code);
         }
         self.wait_for_record(asked);
-        self.answer_after_write(time, index, PendingAnswer::Kicked { asked, name, ban_s, is_written: false });
+        self.answer_after_write(time, index, PendingAnswer::Kicked { asked, name, is_written: false });
     }
 
     /// Ends the seat of the player with this name: at once, with its connection. `ban_s`: the player is kept out for so long (seconds). The

@@ -1,9 +1,9 @@
 //! KICK by a moderator: the seat's end, its ban, and that both are in force at every owner once they were answered. No I/O.
 
 use chatd::join_token::RoomAccess;
-use chatd::peer_protocol::Disconnect;
-use chatd::protocol::RoomId;
-use chatd::record::Record;
+use chatd::peer_protocol::{Disconnect, Frame};
+use chatd::protocol::{Ownership, RoomId};
+use chatd::record::{Owner, Record};
 use serde_json::{Value, json};
 
 use crate::join_tokens::{SECRET, refused, seated, seconds, signed, token, world};
@@ -210,4 +210,24 @@ fn a_join_that_is_not_answered_yet_ends_with_it() {
     let end = world.hear(bob);
     assert!(end.starts_with("ERR kicked ") && end.ends_with("BYE kicked\n"), "{end}");
     assert!(!world.hear(alice).contains("bob"), "the others have never heard of bob");
+}
+
+#[test]
+fn what_came_of_a_kick_nobody_knows_where_the_room_has_gone_to_another_owner() {
+    let (mut world, room, _, moderator) = moderated(2, 0);
+    let bob = world.open(0);
+    world.ask(bob, &format!("JOIN {room} bob\n"));
+    world.pass(200);
+    world.hear(moderator);
+    world.slow = true;
+    world.say(moderator, "KICK bob 60\n");
+    // Another pod has taken the room over: its record has neither.
+    let ownership = Ownership { epoch: 1 << 50, boot: crate::world::boot(1) };
+    let [tcp, web, peer] = ["pod1:7654", "pod1:8081", "1"].map(String::from);
+    let owner = Owner { ownership, pod_id: "chat-1".into(), tcp, web, peer };
+    let time = world.time();
+    world.pods[0].peer_up(time, crate::world::boot(1));
+    world.pods[0].frame(time, crate::world::boot(1), Frame::OwnerChanged { room: room.parse().unwrap(), owner });
+    let heard = world.hear(moderator);
+    refused(&heard, "unavailable");
 }

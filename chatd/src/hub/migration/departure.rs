@@ -70,6 +70,7 @@ impl Hub {
             ReleaseStep::PassOn(frame) => self.context.peers.send(owner.ownership.boot, &frame),
             ReleaseStep::LookFor(waiter) => self.look_for(time, room, waiter),
             ReleaseStep::Follow(session) => self.find_owner(time, session, true),
+            ReleaseStep::InDoubt(asked) => self.refuse(asked, ErrorCode::Unavailable),
             ReleaseStep::Refuse(frames) => refuse_frames(&mut self.context, frames),
         }
     }

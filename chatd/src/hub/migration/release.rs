@@ -26,6 +26,8 @@ pub enum ReleaseStep {
     LookFor(Waiter),
     /// A session that is relayed from now on searches for the new owner.
     Follow(SessionId),
+    /// Tells a local session that nobody knows what came of its command.
+    InDoubt(Asked),
     /// Refuses the queued frames that bring a session.
     Refuse(Vec<(PodBoot, Frame<'static>)>),
 }
@@ -61,9 +63,7 @@ impl<'a> Release<'a> {
                     }
                 }
                 PendingAnswer::Left { asked, quit } => release.leaving(asked, quit, &leaving),
-                PendingAnswer::Kicked { asked, name, ban_s, .. } => {
-                    release.asked_again(asked, &Command::Kick { name, ban_s });
-                }
+                PendingAnswer::Kicked { asked, .. } => release.in_doubt(asked),
                 PendingAnswer::Refreshed { asked, auth, .. } => {
                     release.asked_again(asked, &Command::Refresh { auth: String::from(auth).into() });
                 }
@@ -168,7 +168,15 @@ impl<'a> Release<'a> {
         }
     }
 
-    /// A KICK, LOCK or REFRESH without a reply goes to the new owner with its session. Of one of another pod that pod says that nobody knows what
+    /// A KICK was carried out here, and nobody knows whether the new owner has it: said again there, it might find nobody to end, and
+    /// yet no ban. Of a session of another pod that pod says so.
+    fn in_doubt(&mut self, asked: Asked) {
+        if let Reach::Local(_) = asked.by {
+            self.steps.push(ReleaseStep::InDoubt(asked));
+        }
+    }
+
+    /// A LOCK or REFRESH without a reply goes to the new owner with its session. Of one of another pod that pod says that nobody knows what
     /// came of it.
     fn asked_again(&mut self, asked: Asked, again: &Command<'static>) {
         for step in &mut self.steps {

@@ -57,6 +57,7 @@ fn plan(room: &Room, unfinished: Unfinished) -> Vec<ReleaseStep> {
 /// The steps, one line for each.
 fn lines(steps: &[ReleaseStep]) -> Vec<String> {
     let line = |step: &ReleaseStep| match step {
+        ReleaseStep::InDoubt(asked) => format!("in doubt {:?}", asked.id),
         ReleaseStep::Relay { session, membership, command } => {
             format!("relay {} as {} {:?}", session.index, membership.name, command.as_ref().map(|(id, _)| id))
         }

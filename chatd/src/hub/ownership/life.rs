@@ -168,7 +168,7 @@ impl Hub {
             }
             PendingAnswer::Refreshed { asked, held, .. } => self.has_refreshed(time, asked, held),
             PendingAnswer::Called { asked, call, is_written } => self.has_called(time, index, asked, &call, is_written),
-            PendingAnswer::Kicked { asked, name, is_written, .. } => self.has_kicked(asked, name, is_written),
+            PendingAnswer::Kicked { asked, name, is_written } => self.has_kicked(asked, name, is_written),
         }
     }
 

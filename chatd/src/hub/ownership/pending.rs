@@ -53,7 +53,6 @@ pub enum PendingAnswer {
     Kicked {
         asked: Asked,
         name: PlayerName,
-        ban_s: Option<u32>,
         is_written: bool,
     },
     /// A call of the server API has changed the room. `is_written`: as above.
