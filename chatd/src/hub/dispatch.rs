@@ -328,6 +328,7 @@ impl Hub {
     /// Replaces what verifies join tokens. `None`: none is accepted.
     pub fn set_join_keys(&mut self, verifier: Option<Arc<Verifier>>) {
         self.authority.set_join_keys(verifier);
+        self.search.rooms_may_hide(self.authority.has_join_keys());
     }
 
     /// Replaces the client addresses of the pods. `None`: the deployment configures none, so that clients are relayed.

@@ -343,6 +343,24 @@ fn a_stranger_cannot_tell_a_room_that_needs_a_token_from_one_that_does_not_exist
         let auth = token(&world, "user-9", ROOM, 60);
         assert_eq!(world.look_up_with(pod, ROOM, Some(&auth)), Some(Ok(1)));
     }
+    // Its record is missing, and pods know its owner.
+    let (friend, answer) = join(&mut world, 1, "friend");
+    refused(&answer, "room_full");
+    let record = world.store.remove(&Key::Room(ROOM.parse().unwrap())).unwrap();
+    for ask in ["JOIN {room} bob", "JOIN {room} bob REDIRECT", "RESUME {room} AQ7fKxSz0mEAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+        let [there, nowhere] = [ROOM, "zzzzzzz3"].map(|room| {
+            let stranger = world.open(1);
+            let before = world.requests;
+            let answer = world.ask(stranger, &format!("{}\n", ask.replace("{room}", room)));
+            (answer, world.requests - before)
+        });
+        assert!(there.0.starts_with("ERR "), "{there:?}");
+        assert_eq!(there, nowhere, "{ask}");
+    }
+    assert_eq!(world.look_up_with(1, ROOM, None), Some(Err(ErrorCode::RoomNotFound)));
+    let auth = token(&world, "friend", ROOM, 3_600);
+    refused(&world.ask(friend, &format!("JOIN {ROOM} friend AUTH={auth} RELAY\n")), "room_full");
+    world.store.insert(Key::Room(ROOM.parse().unwrap()), record);
     // Nobody asked for a takeover in vain, and the room goes on.
     assert_eq!(world.ask(mia, "hi\n"), "MSG mia hi\n");
     // Its owner is gone: who is nobody brings it back to nobody.

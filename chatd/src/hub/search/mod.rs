@@ -67,6 +67,8 @@ pub struct Search {
     /// Pods that do not answer, whose rooms are searched for.
     watches: BTreeMap<PodBoot, PodWatch>,
     agenda: VecDeque<Task>,
+    /// There are keys for join tokens, so that a room may need one.
+    may_hide: bool,
 }
 
 impl Search {
@@ -134,7 +136,7 @@ impl Search {
         let search = self.searches.entry(room).or_default();
         add(search);
         search.kept_until = None;
-        let (parked, is_known) = (search.is_parked(), search.record.is_some());
+        let (parked, is_known) = (search.is_parked(), search.record.is_some() || !search.probes().is_empty());
         if begins {
             self.read_record(context, time, room);
         } else if parked {
@@ -254,7 +256,8 @@ impl Search {
         {
             self.owner_has_changed(context, time, before);
         }
-        let is_hidden = self.hide_from_strangers(context, room);
+        let is_there = recorded.is_some() || context.known_owners.get(room).is_some();
+        let is_hidden = is_there && self.hide_from_strangers(context, room);
         let is_idle = self.searches.get(&room).is_none_or(RoomSearch::is_idle);
         if self.answer_by_record(context, room) || (is_hidden && is_idle) {
             self.searches.remove(&room);

@@ -52,16 +52,24 @@ impl Search {
         }
     }
 
-    /// To those who show no token a room that needs one looks as if there were none. True: somebody was told so.
+    /// Whether this pod has keys for join tokens: rooms without a record may be such as need one.
+    pub fn rooms_may_hide(&mut self, may_hide: bool) {
+        self.may_hide = may_hide;
+    }
+
+    /// To those who show no token a room that needs one looks as if there were none, and so does one whose record is missing, which
+    /// may need one; there who may make a room by its name goes on, and is told as much as of any name that is taken. True: somebody was told so.
     pub(super) fn hide_from_strangers(&mut self, context: &mut Context, room: RoomId) -> bool {
         let Some(search) = self.searches.get_mut(&room) else {
             return false;
         };
-        let terms = search.record.as_ref().map(|record| context.settings.terms(record.descriptor.as_deref()));
-        if !terms.is_some_and(Terms::needs_token) {
+        let of_record = search.record.as_ref().map(|record| context.settings.terms(record.descriptor.as_deref()));
+        let is_unknown = of_record.is_none();
+        if !of_record.map_or(self.may_hide || context.settings.access == RoomAccess::Token, Terms::needs_token) {
             return false;
         }
-        let waiters: Vec<Waiter> = search.waiters.extract_if(.., |waiter| waiter.stranger).collect();
+        let is_meant = |waiter: &mut Waiter| waiter.stranger && !(is_unknown && waiter.creates);
+        let waiters: Vec<Waiter> = search.waiters.extract_if(.., is_meant).collect();
         let queries: Vec<Query> = search.queries.extract_if(.., |query| query.stranger).collect();
         let code = no_such_room(context);
         let is_hidden = !waiters.is_empty() || !queries.is_empty();
