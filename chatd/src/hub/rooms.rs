@@ -19,6 +19,8 @@ use crate::shrink::Shrink;
 
 /// The fraction of the ring budget that is freed when the rings exceed it.
 const BUDGET_STEP: usize = 16;
+/// The part of the budget of rings that states may take: what a client sets is never pushed out.
+const STATE_SHARE: usize = 2;
 /// An empty room younger than this does not make way for new ones (ms): its creator is about to enter.
 const YOUNG: u64 = 10_000;
 
@@ -208,6 +210,11 @@ impl Rooms {
     /// Bytes of the states of all rooms, as counted.
     pub fn state_bytes(&self) -> usize {
         self.state_bytes
+    }
+
+    /// Bytes that states may yet take. `most`: of all rings and states.
+    pub fn free_for_states(&self, most: usize) -> usize {
+        (most / STATE_SHARE).saturating_sub(self.state_bytes)
     }
 
     /// A room's state has changed its size.

@@ -7,9 +7,6 @@ use crate::ids::{Reach, RoomIndex, Time};
 use crate::protocol::{Event, SeatId, StateSet, StateView};
 use crate::room::{StateChanged, StateRefusal};
 
-/// The part of the budget of rings that states may take: what a client sets is never pushed out.
-const STATE_SHARE: usize = 2;
-
 impl Hub {
     /// Changes a key of the state, and tells everyone; who changed it gets that as its reply.
     pub(super) fn set_state_in_room(
@@ -25,7 +22,7 @@ impl Hub {
         }
         let answers = self.answers(asked);
         let most = self.context.settings.ring_total;
-        let free = (most / STATE_SHARE).saturating_sub(self.rooms.state_bytes());
+        let free = self.rooms.free_for_states(most).saturating_sub(self.incoming.state_bytes());
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };

@@ -96,6 +96,11 @@ impl Snapshot {
             || self.seats.iter().enumerate().any(|(index, seat)| twice(index, seat))
     }
 
+    /// Bytes of memory that the state takes.
+    pub fn state_bytes(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.memory())
+    }
+
     /// Applies this pod's limits if the sender's are larger: drops seats beyond `most`, those of absent players first, and shortens each
     /// hold to `hold` (ms).
     #[must_use]

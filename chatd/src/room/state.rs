@@ -121,7 +121,7 @@ impl State {
         self.entries.iter().map(Entry::counted).sum()
     }
 
-    fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         size_of::<Self>() + self.counted() + self.entries.len() * OVERHEAD
     }
 

@@ -326,3 +326,23 @@ fn a_change_for_a_version_of_the_former_owner_is_for_none_of_the_next() {
         assert!(world.events(dan).iter().all(|event| event["value"] != "eve" || event["key"] == "b"));
     }
 }
+
+#[test]
+fn a_room_moves_only_to_a_pod_that_has_memory_for_its_state() {
+    let mut world = World::with(2, |settings| settings.ring_total = 8_000);
+    let mut rooms = Vec::new();
+    for pod in [0, 1] {
+        let (maker, client) = (world.open(pod), world.open_json(pod));
+        let id = world.create(maker);
+        join(&mut world, client, &id, "ana");
+        assert_eq!(set(&mut world, client, &json!({"key": "a", "value": "x".repeat(3_000)}))[0]["version"], 1);
+        rooms.push(client);
+    }
+    world.drain_to(0, 1);
+    world.pass(2_000);
+    assert_eq!([world.pods[0].room_count(), world.pods[1].room_count()], [1, 1]);
+    set(&mut world, rooms[1], &json!({"key": "a", "value": null}));
+    world.pass(10_000);
+    assert_eq!([world.pods[0].room_count(), world.pods[1].room_count()], [0, 2]);
+    assert!(world.pods[1].gauges().replay_bytes <= 8_000);
+}

@@ -90,6 +90,18 @@ impl IncomingMoves {
         self.table.values().any(|incoming| incoming.from == boot)
     }
 
+    /// Bytes of the states of the incoming rooms.
+    pub fn state_bytes(&self) -> usize {
+        self.table.values().map(|incoming| incoming.room.state_bytes()).sum()
+    }
+
+    /// Whether there is memory for the state of an offered room, where all states may take so many more bytes. (Of rings the oldest
+    /// events are dropped instead.)
+    pub fn have_memory_for(&self, snapshot: &Snapshot, free: usize) -> bool {
+        let bytes = snapshot.state_bytes();
+        bytes == 0 || bytes <= free.saturating_sub(self.state_bytes())
+    }
+
     pub fn shrink(&mut self) {
         self.table.shrink();
     }

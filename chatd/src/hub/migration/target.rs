@@ -13,13 +13,15 @@ use crate::webhook::Occurrence;
 
 impl Hub {
     pub(in crate::hub) fn migration_offered(&mut self, time: Time, from: PodBoot, room: RoomId, snapshot: Snapshot) {
+        let free = self.rooms.free_for_states(self.context.settings.ring_total);
         // Other pods may see this pod's lease before the pod itself does, and without it the pod could not notice a freeze.
         let refuse = !self.context.serves()
             || !self.context.directory_answers
             || snapshot.is_nonsense()
             || self.outgoing.is_draining()
             || self.rooms.index_of(room).is_some()
-            || self.incoming.contains(room);
+            || self.incoming.contains(room)
+            || !self.incoming.have_memory_for(&snapshot, free);
         let slot = if refuse {
             None
         } else if snapshot.seats.is_empty() {
