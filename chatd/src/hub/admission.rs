@@ -59,7 +59,7 @@ impl Hub {
 
     /// What a client is told that may not come in, whoever it is: the room has ended, or needs a token and none was shown.
     fn shuts_out(&self, time: Time, index: RoomIndex, room: RoomId, entry: &Entry) -> Option<ErrorCode> {
-        let hidden = self.is_stranger(room, entry).then(|| self.unknown_to_strangers(entry));
+        let hidden = self.authority.is_stranger(room, entry).then(|| self.unknown_to_strangers(entry));
         if self.rooms.get(index).is_some_and(|owned| owned.has_ended(time.wall)) {
             Some(hidden.unwrap_or(ErrorCode::RoomNotFound))
         } else {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::join_token::{Failure, Grant, JoinTokens, Verifier};
+use super::request::Entry;
+use crate::join_token::{Failure, Grant, JoinTokens, RoomAccess, Verifier};
 use crate::protocol::token::Keyring;
+use crate::protocol::{ErrorCode, RoomId};
 
 /// A thread says so seldom that join tokens are refused (ms): a client that sends many must not fill the log.
 const SAID_EVERY: u64 = 10_000;
@@ -32,6 +34,23 @@ impl Authority {
     /// Whether anybody can come in by a join token.
     pub fn has_join_keys(&self) -> bool {
         self.join_tokens.has_keys()
+    }
+
+    /// Whether this client shows nothing that lets it into a room that needs a token.
+    pub fn is_stranger(&self, room: RoomId, entry: &Entry) -> bool {
+        match entry {
+            Entry::Join { auth, .. } => auth.is_none(),
+            Entry::Resume { token, .. } => self.keys.verify(room, token).is_err(),
+        }
+    }
+
+    /// What a stranger is told of a room that does not exist, and of one that needs a token. `access`: what the settings say.
+    pub fn unknown_to_strangers(&self, access: RoomAccess, entry: &Entry) -> ErrorCode {
+        let may_need_token = access == RoomAccess::Token || self.has_join_keys();
+        match entry {
+            Entry::Join { .. } if may_need_token => ErrorCode::AuthRequired,
+            Entry::Join { .. } | Entry::Resume { .. } => ErrorCode::RoomNotFound,
+        }
     }
 
     /// What a join token grants at `wall` (Unix ms).

@@ -3,7 +3,7 @@
 use super::Hub;
 use super::admission::Joining;
 use super::context::Purpose;
-use super::ownership::{Claim, ClaimedSeat, NewClaim, PendingAnswer};
+use super::ownership::{Claim, Claimed, ClaimedSeat, NewClaim};
 use super::request::{Asked, Entry, answer_by};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::ids::{RoomIndex, Ticket, Time};
@@ -84,31 +84,16 @@ impl Hub {
         let Some(claim) = owned.take_claim(ticket) else {
             return;
         };
-        let (is_ready, is_suspended) = (owned.ready(), owned.is_suspended());
-        let is_there = owned.room.seat(claim.seat).is_some();
-        let is_first = matches!(answer, Ok(Answer::Done));
-        let is_its = matches!(&answer, Ok(Answer::Found(Some(used))) if *used == Once::used_for(room, claim.seat));
-        let may_repeat = match claim.of {
-            ClaimedSeat::New { .. } => true,
-            ClaimedSeat::Own { is_same, .. } => is_same && is_there,
-        };
-        if answer.is_err() || !is_ready && matches!(claim.of, ClaimedSeat::Own { .. }) {
-            self.refuse_claim(time, index, &claim, ErrorCode::Unavailable);
-        } else if !(is_first || is_its && may_repeat) {
-            let refused = self.checked::<()>(time, Err(Failure::Once), true);
-            self.refuse_claim(time, index, &claim, refused.err().unwrap_or(ErrorCode::AuthInvalid));
-        } else {
-            let Claim { asked, seat, entry, counts, since, of, .. } = claim;
-            match of {
-                ClaimedSeat::New { .. } if is_suspended => {
-                    let joined = PendingAnswer::Joined { asked, seat, entry, counts, since, once: None };
-                    self.answer_after_write(time, index, joined);
-                }
-                ClaimedSeat::New { .. } => self.joined(time, index, asked, seat, (counts, since)),
-                ClaimedSeat::Own { who, profile, .. } => {
-                    let auth = if let Entry::Join { auth, .. } = entry { auth } else { None };
-                    self.join(time, index, asked, Joining { who, auth, profile, once: None, counts, since });
-                }
+        match owned.settle_claim(claim, &answer) {
+            Claimed::Unanswered(claim) => self.refuse_claim(time, index, &claim, ErrorCode::Unavailable),
+            Claimed::Used(claim) => {
+                let refused = self.checked::<()>(time, Err(Failure::Once), true);
+                self.refuse_claim(time, index, &claim, refused.err().unwrap_or(ErrorCode::AuthInvalid));
+            }
+            Claimed::AfterWrite(joined) => self.answer_after_write(time, index, joined),
+            Claimed::New { asked, seat, counts, since } => self.joined(time, index, asked, seat, (counts, since)),
+            Claimed::Own { asked, auth, who, profile, counts, since } => {
+                self.join(time, index, asked, Joining { who, auth, profile, once: None, counts, since });
             }
         }
         // A move may have waited for it.

@@ -71,7 +71,7 @@ impl Hub {
     // ---- frames
 
     pub(super) fn frame_came(&mut self, time: Time, from: PodBoot, frame: Frame<'_>) {
-        if self.must_wait(time.wall, from, &frame) {
+        if self.rooms.keep_frame_waiting(time.wall, from, &frame) {
             if let Some(index) = self.rooms.index_of(frame.room())
                 && let Some(owned) = self.rooms.get_mut(index)
             {
@@ -141,20 +141,5 @@ impl Hub {
             None => self.context.known_owners.get(room).filter(|seen| seen.ownership > owner.ownership).cloned(),
         };
         self.context.peers.send(from, &Frame::OwnerChangedAck { room, heard: owner.ownership, higher });
-    }
-
-    /// Frames of sessions wait until their room is ready, and has answered what it holds them back for.
-    fn must_wait(&self, wall: u64, from: PodBoot, frame: &Frame<'_>) -> bool {
-        let (Frame::Open { room, relay, .. }
-        | Frame::Call { room, relay, .. }
-        | Frame::Attach { room, relay, .. }
-        | Frame::Command { room, relay, .. }
-        | Frame::Closed { room, relay, .. }) = frame
-        else {
-            return false;
-        };
-        let boot = if let Frame::Closed { entry: Some(entry), .. } = frame { *entry } else { from };
-        let session = SessionRef { boot, relay: *relay };
-        self.rooms.of(*room).is_some_and(|owned| owned.keeps_frame_waiting(frame, wall) || owned.holds_back(Reach::Remote(session)))
     }
 }

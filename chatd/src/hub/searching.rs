@@ -23,7 +23,7 @@ impl Hub {
     /// Searches for `room` on behalf of `waiter`.
     pub(super) fn look_for(&mut self, time: Time, room: RoomId, mut waiter: Waiter) {
         if let WaiterPurpose::Enter(entry) = &waiter.purpose {
-            waiter.stranger = self.is_stranger(room, entry);
+            waiter.stranger = self.authority.is_stranger(room, entry);
         }
         match self.rooms.index_of(room) {
             Some(index) if waiter.stranger && self.hides(index) => {
@@ -138,15 +138,8 @@ impl Hub {
     /// A swap has made this pod the owner of the room.
     fn taken_over(&mut self, time: Time, takeover: Takeover) {
         let Takeover { room, ownership, stored, basis, slot, asked, waiters } = takeover;
-        let bucket = self.context.settings.seat_limits().rate.full(time.now);
-        let terms = self.context.settings.terms(basis.descriptor.as_deref());
-        let (until, most, limits) = (time.now + terms.seat_hold(), terms.max_players(), terms.ring());
-        let (held, unanswered) = (basis.held_seats(most), basis.unanswered_seats(most));
-        let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut self.context.random);
-        let mut taken = taken.with_state(basis.state.as_ref());
-        taken.describe(basis.descriptor.clone().filter(|_| self.context.settings.rules.keep_descriptor));
-        taken.restore_bans(basis.bans.clone());
-        taken.restore_profiles(basis.profiles.clone());
+        let limits = self.context.settings.terms(basis.descriptor.as_deref()).ring();
+        let taken = basis.room_of(room, &mut self.context, time);
         let index = self.rooms.own(&mut self.context, Owned::taken(taken, ownership, stored.clone(), time.now, slot));
         self.context.counters.takeovers += 1;
         // A room that another pod asked for has no waiters here.

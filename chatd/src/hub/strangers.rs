@@ -8,18 +8,9 @@ use super::request::{Entry, Stranger, Waiter, WaiterPurpose};
 use super::search::{no_such_room, summary_for};
 use crate::directory::{Answer, Key, NoAnswer, Request};
 use crate::ids::{RoomIndex, Time};
-use crate::join_token::RoomAccess;
 use crate::protocol::{ErrorCode, RoomId};
 
 impl Hub {
-    /// Whether this client shows nothing that lets it into a room that needs a token.
-    pub(super) fn is_stranger(&self, room: RoomId, entry: &Entry) -> bool {
-        match entry {
-            Entry::Join { auth, .. } => auth.is_none(),
-            Entry::Resume { token, .. } => self.authority.keys.verify(room, token).is_err(),
-        }
-    }
-
     /// Whether strangers must not learn that this room is here.
     pub(super) fn hides(&self, index: RoomIndex) -> bool {
         let terms =
@@ -29,11 +20,7 @@ impl Hub {
 
     /// What a stranger is told of a room that does not exist, and of one that needs a token.
     pub(super) fn unknown_to_strangers(&self, entry: &Entry) -> ErrorCode {
-        let may_need_token = self.context.settings.access == RoomAccess::Token || self.authority.has_join_keys();
-        match entry {
-            Entry::Join { .. } if may_need_token => ErrorCode::AuthRequired,
-            Entry::Join { .. } | Entry::Resume { .. } => ErrorCode::RoomNotFound,
-        }
+        self.authority.unknown_to_strangers(self.context.settings.access, entry)
     }
 
     /// The room is here and hidden: the stranger waits as long as for one that is not.

@@ -347,7 +347,8 @@ fn a_stranger_cannot_tell_a_room_that_needs_a_token_from_one_that_does_not_exist
     let (friend, answer) = join(&mut world, 1, "friend");
     refused(&answer, "room_full");
     let record = world.store.remove(&Key::Room(ROOM.parse().unwrap())).unwrap();
-    for ask in ["JOIN {room} bob", "JOIN {room} bob REDIRECT", "RESUME {room} AQ7fKxSz0mEAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+    for ask in ["JOIN {room} bob", "JOIN {room} bob REDIRECT", "RESUME {room} AQ7fKxSz0mEAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]
+    {
         let [there, nowhere] = [ROOM, "zzzzzzz3"].map(|room| {
             let stranger = world.open(1);
             let before = world.requests;

@@ -165,7 +165,8 @@ fn a_join_that_waits_for_its_token_is_answered_when_the_room_ends() {
         let mut world = world(2, RoomAccess::Link);
         let alice = world.open(0);
         let exp = seconds(&world) + 600;
-        let create = json!({"sub": "user-1", "room": "match-42", "exp": exp, "create": {"expires_at": seconds(&world) + 60}});
+        let create =
+            json!({"sub": "user-1", "room": "match-42", "exp": exp, "create": {"expires_at": seconds(&world) + 60}});
         let joined = world.ask(alice, &format!("JOIN match-42 alice AUTH={}\n", signed(SECRET, &create)));
         assert!(joined.starts_with("JOINED "), "{joined}");
         let bob = world.open(entry);

@@ -3,9 +3,10 @@
 use super::claims::Claim;
 use super::owned::Owned;
 use crate::hub::request::{PendingResume, Waiter, WaiterPurpose};
-use crate::ids::Reach;
+use crate::hub::rooms::Rooms;
+use crate::ids::{Reach, SessionRef};
 use crate::peer_protocol::Frame;
-use crate::protocol::{Command, ErrorCode};
+use crate::protocol::{Command, ErrorCode, PodBoot};
 use crate::room::Newcomer;
 
 /// Who hears of the end.
@@ -52,7 +53,7 @@ impl Owned {
     }
 
     /// The same for a frame of another pod.
-    pub fn keeps_frame_waiting(&self, frame: &Frame<'_>, wall: u64) -> bool {
+    fn keeps_frame_waiting(&self, frame: &Frame<'_>, wall: u64) -> bool {
         let joins = matches!(frame, Frame::Open { command: Command::Join { .. }, .. });
         !self.ready() || joins && self.has_ended(wall)
     }
@@ -65,5 +66,23 @@ impl Owned {
         self.note_empty(now);
         let claims = std::mem::take(&mut self.claims).into_iter().map(|(_, claim)| claim).collect();
         Ended { members, resumes: std::mem::take(&mut self.pending_resumes), claims }
+    }
+}
+
+impl Rooms {
+    /// Frames of sessions wait until their room is ready, and has answered what it holds them back for.
+    pub fn keep_frame_waiting(&self, wall: u64, from: PodBoot, frame: &Frame<'_>) -> bool {
+        let (Frame::Open { room, relay, .. }
+        | Frame::Call { room, relay, .. }
+        | Frame::Attach { room, relay, .. }
+        | Frame::Command { room, relay, .. }
+        | Frame::Closed { room, relay, .. }) = frame
+        else {
+            return false;
+        };
+        let boot = if let Frame::Closed { entry: Some(entry), .. } = frame { *entry } else { from };
+        let session = SessionRef { boot, relay: *relay };
+        self.of(*room)
+            .is_some_and(|owned| owned.keeps_frame_waiting(frame, wall) || owned.holds_back(Reach::Remote(session)))
     }
 }

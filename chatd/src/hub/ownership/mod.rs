@@ -6,6 +6,7 @@
 //! A room ([`Owned`]) decides for itself; [`super::rooms::Rooms`] decides where a request or a timer is needed (`upkeep.rs`), and returns
 //! a [`RoomAction`] that the hub carries out (`life.rs`).
 
+mod claimed;
 mod claims;
 mod ending;
 mod life;
@@ -18,6 +19,7 @@ mod upkeep;
 mod waiting;
 
 pub use super::context::RETRY;
+pub use claimed::Claimed;
 pub use claims::{Claim, ClaimedSeat};
 pub use ending::Ended;
 pub use owned::Owned;
