@@ -33,6 +33,7 @@ pub mod protocol;
 pub mod record;
 pub mod room;
 pub mod room_call;
+pub mod room_list;
 pub mod run;
 pub mod settings;
 pub mod shard;

@@ -16,6 +16,7 @@ use crate::protocol::{
 use crate::record::Owner;
 use crate::room::{Membership, Snapshot};
 use crate::room_call::RoomCall;
+use crate::room_list::{ListFilter, ListedRoom};
 
 pub use crate::room::Disconnect;
 
@@ -221,7 +222,24 @@ pub enum Frame<'a> {
         room: RoomId,
         seats: Vec<SeatId>,
     },
+
+    /// Which of your rooms fit? To all threads of a pod. The answers are about `room`, which leads them to the thread that asks.
+    List {
+        room: RoomId,
+        query: u64,
+        filter: ListFilter,
+    },
+    /// The answer of one of `threads` threads to `List`.
+    Listed {
+        room: RoomId,
+        query: u64,
+        threads: u16,
+        rooms: Vec<ListedRoom>,
+    },
 }
+
+/// The number of [`Frame::List`] among the variants, as `postcard` writes it.
+const LIST: u8 = 18;
 
 /// In one piece, not byte by byte.
 #[allow(clippy::ptr_arg, reason = "serde passes the field as it is")]
@@ -250,7 +268,9 @@ impl Frame<'_> {
             | Frame::MigrateAnswer { room, .. }
             | Frame::Create { room, .. }
             | Frame::Created { room, .. }
-            | Frame::Inherited { room, .. } => *room,
+            | Frame::Inherited { room, .. }
+            | Frame::List { room, .. }
+            | Frame::Listed { room, .. } => *room,
         }
     }
 
@@ -284,6 +304,8 @@ impl Frame<'_> {
             Frame::Create { room, descriptor } => Frame::Create { room, descriptor },
             Frame::Created { room, result } => Frame::Created { room, result },
             Frame::Inherited { room, seats } => Frame::Inherited { room, seats },
+            Frame::List { room, query, filter } => Frame::List { room, query, filter },
+            Frame::Listed { room, query, threads, rooms } => Frame::Listed { room, query, threads, rooms },
         }
     }
 
@@ -325,6 +347,11 @@ pub fn peek_room(payload: &[u8]) -> Option<RoomId> {
     // A larger number would take another byte, and a longer text is no room.
     let room = rest.get(..usize::from(length)).filter(|_| variant < 0x80)?;
     std::str::from_utf8(room).ok()?.parse().ok()
+}
+
+/// Whether the frame in `payload` is for all threads of a pod.
+pub fn is_for_all(payload: &[u8]) -> bool {
+    payload.first() == Some(&LIST)
 }
 
 /// A peer announced a frame longer than [`MAX_FRAME`]: the link is broken.

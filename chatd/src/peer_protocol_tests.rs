@@ -75,6 +75,8 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
         Frame::Created { room, result: Err(ErrorCode::TooManyRooms) },
         Frame::Inherited { room, seats: vec![seat] },
         Frame::Open { room, relay, encoding: Encoding::LinesWithEvents, number: 1, id: None, command: Command::Who },
+        Frame::List { room, query: 1, filter: ListFilter { kind: Some("duel".into()), limit: 5, ..filter() } },
+        Frame::Listed { room, query: 1, threads: 2, rooms: vec![listed(room)] },
         Frame::Call { room, relay, call: Box::new(RoomCall::Create { descriptor: described(), made: true }) },
     ]
 }
@@ -98,6 +100,33 @@ fn every_frame_comes_back_and_shows_its_room() {
 }
 
 /// What travels inside frames: each command, each event and state of a room, each way in which a stay goes on.
+fn filter() -> ListFilter {
+    ListFilter { label: Some("eu".into()), listed: Some(true), after: "abc".parse().ok(), ..ListFilter::default() }
+}
+
+fn listed(room: RoomId) -> ListedRoom {
+    ListedRoom {
+        room,
+        pod: "chat-0".into(),
+        players: 1,
+        max_players: 4,
+        locked: true,
+        listed: false,
+        kind: None,
+        labels: vec!["eu".into()],
+    }
+}
+
+#[test]
+fn a_question_for_all_threads_is_told_from_all_other_frames() {
+    let room: RoomId = "abc12def".parse().unwrap();
+    for frame in every_variant(room).iter().chain(&every_part(room)) {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes);
+        assert_eq!(is_for_all(&bytes[4..]), matches!(frame, Frame::List { .. }), "{frame:?}");
+    }
+}
+
 fn every_part(room: RoomId) -> Vec<Frame<'static>> {
     let (relay, timeline, seat) = (RelayId(1), Timeline(3), SeatId(4));
     let name: PlayerName = "alice".parse().unwrap();
@@ -227,7 +256,7 @@ fn the_bytes_of_frames_change_with_the_version_alone() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(
         (crate::peer::handshake::OLDEST_VERSION, bytes.len(), format!("{sum:016x}").as_str()),
-        (3, 3927, "409a62f9519a6d25")
+        (3, 4002, "fa28cdf2473ea239")
     );
 }
 

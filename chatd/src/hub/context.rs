@@ -2,11 +2,12 @@
 //! counters, peer links, takeover notices and known owners. It depends on no other part of the hub. Pure: no I/O.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::interface::{Effect, HubSettings, Notice};
+use super::interface::{Advertised, Effect, HubSettings, Notice};
 use super::known_owners::KnownOwners;
 use super::peers::{Link, Peers, TakeoverNotice, TakeoverNotices};
 use super::request::Stranger;
@@ -40,6 +41,8 @@ pub enum Purpose {
     Placement,
     /// How many rooms each pod has.
     Balance,
+    /// Which pods there are, for the list with this query.
+    Listing(u64),
     /// The token of a JOIN into the room is good for one: it is to be used for this one.
     Claim(RoomId),
     /// Nobody waits for the answer.
@@ -80,6 +83,8 @@ pub struct Context {
     pub settings: HubSettings,
     /// This pod. The epoch in it has no meaning.
     pub me: Owner,
+    /// The address of each pod for clients, if the deployment configures them. Without the owner's address the session is relayed.
+    pub advertised: Option<Arc<HashMap<String, Advertised>>>,
     pub random: StdRng,
     pub lease: LeaseWatch,
     /// The directory replied to the last request. While it does not, no move begins.
@@ -99,6 +104,7 @@ impl Context {
     pub fn new(settings: HubSettings, me: Owner, seed: [u8; 32]) -> Self {
         Self {
             me,
+            advertised: None,
             random: StdRng::from_seed(seed),
             lease: LeaseWatch::default(),
             directory_answers: false,

@@ -222,6 +222,10 @@ impl Hub {
             Some(Purpose::Heirs(boot)) => self.search.heirs_answered(&mut self.context, time, boot, answer),
             Some(Purpose::Incoming(room)) => self.incoming_answered(time, room, ticket, answer),
             Some(Purpose::Placement) => self.pods_listed(time, answer),
+            Some(Purpose::Listing(query)) => {
+                let room = self.new_room();
+                self.listings.pods_listed(&mut self.context, time, (query, room), answer);
+            }
             Some(Purpose::Balance) => self.leases_listed(time, answer),
             Some(Purpose::Stranger(stranger)) => self.looked_in_vain(time, stranger, &answer),
             Some(Purpose::Claim(room)) => self.claim_answered(time, room, ticket, answer),
@@ -333,7 +337,7 @@ impl Hub {
 
     /// Replaces the client addresses of the pods. `None`: the deployment configures none, so that clients are relayed.
     pub fn set_advertised(&mut self, advertised: Option<Arc<HashMap<String, Advertised>>>) {
-        self.advertised = advertised;
+        self.context.advertised = advertised;
     }
 
     /// When [`Hub::tick`] is due next (ms).
@@ -358,6 +362,7 @@ impl Hub {
                 Timer::Drain => self.drain_due(time),
                 Timer::Owners => self.context.forget_old_owners(time),
                 Timer::Placement => self.placement_due(time),
+                Timer::Listings => self.listings.due(&mut self.context, time),
                 Timer::Balance => self.balance_due(time),
             }
         }

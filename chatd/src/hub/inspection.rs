@@ -8,6 +8,7 @@ use crate::descriptor::Descriptor;
 use crate::ids::{Reach, Time};
 use crate::protocol::{Epoch, PlayerName, PodBoot, RoomId};
 use crate::room::{Seat, SeatState};
+use crate::room_list::{ListFilter, ListedRoom};
 
 /// A room in its owner's memory, without chat text, tokens and keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,6 +53,18 @@ impl Hub {
     /// The room, if this hub owns it.
     pub fn inspect(&self, time: Time, room: RoomId) -> Option<InspectedRoom> {
         self.rooms.of(room).map(|owned| InspectedRoom::new(owned, time.now))
+    }
+
+    /// The rooms of this thread that fit.
+    pub fn list_here(&self, filter: &ListFilter) -> Vec<ListedRoom> {
+        self.rooms.list(&self.context.settings, &self.context.me.pod_id, filter)
+    }
+
+    /// Asks the other pods for their rooms that fit; [`Effect::Listed`] with `query` is the answer.
+    pub fn list_elsewhere(&mut self, time: Time, query: u64, filter: ListFilter) {
+        self.begin(time);
+        self.listings.begin(&mut self.context, time, query, filter);
+        self.finish(time);
     }
 
     /// The first `most` rooms of this hub behind `after`, in the order of their ids.

@@ -8,6 +8,7 @@ use crate::ids::{SessionId, Ticket};
 use crate::join_token::{Failure, RoomAccess};
 use crate::protocol::{ErrorCode, OnWrongPod, Ownership, PlayerName, PodBoot, RoomId, Timeline};
 use crate::room::{Rate, RingLimits, SeatLimits};
+use crate::room_list::RoomList;
 use crate::webhook::WebhookEvent;
 
 /// The settings of a hub. Times in milliseconds.
@@ -232,6 +233,8 @@ pub enum Effect {
     LookedUp { query: u64, result: Result<RoomSummary, ErrorCode> },
     /// The answer to [`super::Hub::call`]: the body of the server API's answer, JSON. The session is gone.
     Called { session: SessionId, answer: Result<Bytes, ErrorCode> },
+    /// The answer to [`super::Hub::list_elsewhere`].
+    Listed { query: u64, result: Result<RoomList, ErrorCode> },
     /// The directory lacks a confirmed write, or has rolled it back: the pod is not settled.
     DirectoryWentBack,
     /// An event for the application's webhook. Only with [`HubSettings::webhook`].

@@ -69,6 +69,7 @@ mod interface;
 mod kicking;
 mod known_owners;
 mod leaving;
+mod listing;
 mod loads;
 mod locking;
 mod migration;
@@ -93,7 +94,6 @@ mod strangers;
 mod terms;
 mod timers;
 mod webhooks;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rand::RngExt;
@@ -104,6 +104,7 @@ use crate::record::Owner;
 
 use authority::Authority;
 use context::{Context, Purpose, Timer};
+use listing::Listings;
 use migration::{IncomingMoves, Outgoing};
 use placement::Placement;
 use relay::Relays;
@@ -127,8 +128,6 @@ pub struct Carried(Session);
 pub struct Hub {
     context: Context,
     authority: Authority,
-    /// The address of each pod for clients, if the deployment configures them. Without the owner's address the session is relayed.
-    advertised: Option<Arc<HashMap<String, Advertised>>>,
     sessions: Sessions,
     /// Local sessions whose room is in another pod.
     relays: Relays,
@@ -139,6 +138,7 @@ pub struct Hub {
     /// Incoming moves.
     incoming: IncomingMoves,
     placement: Placement,
+    listings: Listings,
     /// The drain: where this pod's rooms and clients go.
     outgoing: Outgoing,
     encoder: delivery::Encoder,
@@ -153,12 +153,12 @@ impl Hub {
             remote_members: RemoteMembers::new(context.settings.limits.window),
             context,
             authority: Authority::new(keys),
-            advertised: None,
             sessions: Sessions::default(),
             rooms: Rooms::default(),
             search: Search::default(),
             incoming: IncomingMoves::default(),
             placement: Placement::default(),
+            listings: Listings::default(),
             outgoing: Outgoing::default(),
             encoder: delivery::Encoder::default(),
         }

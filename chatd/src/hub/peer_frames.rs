@@ -31,6 +31,7 @@ impl Hub {
         self.search.pod_is_silent(boot);
         self.finish_searches(time);
         self.placement_pod_is_gone(time, boot);
+        self.listings.pod_is_gone(&mut self.context, boot);
         self.move_peer_away(time, boot);
     }
 
@@ -44,6 +45,7 @@ impl Hub {
         self.search.pod_is_silent(boot);
         self.finish_searches(time);
         self.placement_pod_is_gone(time, boot);
+        self.listings.pod_is_gone(&mut self.context, boot);
     }
 
     /// The link to the pod with `boot` has been idle. If nothing here needs it, this hub gives it up: it is closed, unless somebody else
@@ -64,6 +66,7 @@ impl Hub {
             || self.incoming.has_source(boot)
             || self.search.needs(boot)
             || self.placement.waits_for(boot)
+            || self.listings.wait_for(boot)
             // Last: there are many rooms.
             || self.rooms.iter().any(|(_, owned)| owned.has_frame_of(boot))
     }
@@ -123,6 +126,13 @@ impl Hub {
             Frame::Created { room, result } => self.created_elsewhere(time, from, room, result),
             Frame::MigrateOffer { room, snapshot } => self.migration_offered(time, from, room, snapshot),
             Frame::MigrateAnswer { room, from: basis, taken } => self.offer_answered(time, from, room, basis, taken),
+            Frame::List { room, query, filter } => {
+                let (threads, rooms) = (self.context.settings.shards as u16, self.list_here(&filter));
+                self.context.peers.send(from, &Frame::Listed { room, query, threads, rooms });
+            }
+            Frame::Listed { query, threads, rooms, .. } => {
+                self.listings.answered(&mut self.context, from, query, threads, rooms);
+            }
             Frame::Inherited { room, seats } => {
                 if let Some(owned) = self.rooms.index_of(room).and_then(|index| self.rooms.get_mut(index)) {
                     owned.room.inherit(seats);

@@ -185,7 +185,7 @@ impl Hub {
 
     /// Where clients reach a pod; `None`: the deployment has not configured it (yet), so they are relayed.
     pub(super) fn address_of(&self, owner: &Owner) -> Option<(String, String)> {
-        match &self.advertised {
+        match &self.context.advertised {
             Some(pods) => pods.get(&owner.pod_id).map(|pod| (pod.tcp.clone(), pod.web.clone())),
             None => Some((owner.tcp.clone(), owner.web.clone())),
         }

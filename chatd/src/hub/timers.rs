@@ -17,6 +17,7 @@ pub enum Timer {
     Drain,
     Owners,
     Placement,
+    Listings,
     Balance,
 }
 

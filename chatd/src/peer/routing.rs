@@ -26,7 +26,11 @@ impl Peers {
                 taken = after;
             } else if !payload.is_empty() {
                 let room = peer_protocol::peek_room(payload).ok_or(LinkError::NoRoom)?;
-                batches[room.shard(shards)].extend_from_slice(whole);
+                if peer_protocol::is_for_all(payload) {
+                    batches.iter_mut().for_each(|batch| batch.extend_from_slice(whole));
+                } else {
+                    batches[room.shard(shards)].extend_from_slice(whole);
+                }
             }
             rest = after;
         }

@@ -63,6 +63,11 @@ impl Shard {
                     let _ = reply.send(result);
                 }
             }
+            Effect::Listed { query, result } => {
+                if let Some(Query::List(reply)) = self.queries.remove(&query) {
+                    let _ = reply.send(result);
+                }
+            }
             Effect::Called { session, answer } => {
                 if let Some(reply) = self.calls.remove(&session) {
                     let _ = reply.send(answer);

@@ -74,6 +74,13 @@ impl Shard {
                 let session = self.hub.call(time, room, call);
                 self.calls.insert(session, reply);
             }
+            ShardMessage::ListHere { filter, reply } => {
+                let _ = reply.send(self.hub.list_here(&filter));
+            }
+            ShardMessage::ListElsewhere { filter, reply } => {
+                let query = self.ask(Query::List(reply));
+                self.hub.list_elsewhere(time, query, filter);
+            }
             ShardMessage::MakeWay { room } => self.hub.make_way(time, room),
             ShardMessage::LookUp { room, auth, reply } => {
                 let query = self.ask(Query::LookUp(reply));

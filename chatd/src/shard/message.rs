@@ -23,6 +23,7 @@ use crate::peer::links::LinkId;
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
 use crate::room_call::RoomCall;
+use crate::room_list::{ListFilter, ListedRoom, RoomList};
 use crate::tls::transport::Transport;
 
 /// A client's socket, as it goes from thread to thread: not registered with any runtime.
@@ -49,6 +50,10 @@ pub enum ShardMessage {
     MakeRoom { descriptor: Option<Box<Descriptor>>, reply: oneshot::Sender<Result<RoomId, ErrorCode>> },
     /// The server API asks the room's owner ([`crate::hub::Hub::call`]). The answer is JSON.
     Call { room: RoomId, call: RoomCall, reply: oneshot::Sender<Result<Bytes, ErrorCode>> },
+    /// The server API lists the rooms of this thread.
+    ListHere { filter: ListFilter, reply: oneshot::Sender<Vec<ListedRoom>> },
+    /// The server API lists the rooms of the other pods.
+    ListElsewhere { filter: ListFilter, reply: oneshot::Sender<Result<RoomList, ErrorCode>> },
     /// See [`crate::hub::Effect::MakeWay`].
     MakeWay { room: RoomId },
     /// The HTTP API asks for a room's players.

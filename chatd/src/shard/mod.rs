@@ -43,6 +43,7 @@ use crate::pod::message::PodMessage;
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
 use crate::record::Owner;
+use crate::room_list::RoomList;
 use crate::shard::message::ShardMessage;
 use crate::shrink::{SHRINK_EVERY, Shrink, shrink_places};
 use crate::tls::transport::UNFINISHED;
@@ -121,6 +122,7 @@ impl std::task::Wake for MailWaker {
 enum Query {
     Create(oneshot::Sender<Result<RoomId, ErrorCode>>),
     LookUp(oneshot::Sender<Result<RoomSummary, ErrorCode>>),
+    List(oneshot::Sender<Result<RoomList, ErrorCode>>),
 }
 
 #[derive(Debug)]

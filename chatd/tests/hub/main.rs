@@ -14,6 +14,7 @@ mod join_tokens;
 mod keys;
 mod kicks;
 mod limits;
+mod lists;
 mod names;
 mod once;
 mod open_names;

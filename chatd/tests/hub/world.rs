@@ -15,6 +15,7 @@ use chatd::protocol::{Encoding, ErrorCode, Ownership, PodBoot, RoomId};
 use chatd::record::Owner;
 use chatd::room::RingLimits;
 use chatd::room_call::RoomCall;
+use chatd::room_list::RoomList;
 use chatd::webhook::WebhookEvent;
 use serde_json::Value;
 
@@ -61,6 +62,8 @@ pub struct World {
     pub looked_up: Vec<Result<u32, ErrorCode>>,
     /// What each pod has told the webhook.
     pub webhook: Vec<(usize, WebhookEvent)>,
+    /// What lists of other pods' rooms have come to.
+    pub lists: Vec<Result<RoomList, ErrorCode>>,
     /// What calls of the server API were answered, at whatever pod.
     pub called: Vec<(Client, Result<Bytes, ErrorCode>)>,
 }
@@ -125,6 +128,7 @@ impl World {
             requests: 0,
             looked_up: Vec::new(),
             webhook: Vec::new(),
+            lists: Vec::new(),
             called: Vec::new(),
         }
     }
@@ -225,6 +229,7 @@ impl World {
             }
             Effect::LookedUp { result, .. } => self.looked_up.push(result.map(|summary| summary.players.len() as u32)),
             Effect::Created { result, .. } => self.made.push(result),
+            Effect::Listed { result, .. } => self.lists.push(result),
             Effect::Called { session, answer } => self.called.push(((pod, session), answer)),
             Effect::Webhook(event) => self.webhook.push((pod, *event)),
             other => println!("{} {pod}: {other:?}", self.now),
@@ -311,6 +316,9 @@ impl World {
                                 continue;
                             }
                             self.before_mute -= 1;
+                        }
+                        if self.mute == Some(pod) && matches!(frame, Frame::Listed { .. }) {
+                            continue;
                         }
                         if let Frame::Attach { relay, .. } = &frame {
                             self.last_attach = Some(*relay);

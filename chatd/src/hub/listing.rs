@@ -1,0 +1,166 @@
+//! Rooms of all pods for a list of the server API: each pod is asked, and has two seconds. Pure: no I/O.
+//!
+//! A question reaches all threads of a pod (`peer/routing.rs`), and each of them answers: the first answer says how many there are.
+
+use std::collections::BTreeMap;
+
+use super::context::{Context, Purpose, Timer};
+use super::interface::{Effect, HubSettings};
+use super::request::PATIENCE;
+use super::rooms::Rooms;
+use crate::directory::{Answer, NoAnswer, Request};
+use crate::ids::Time;
+use crate::join_token::is_viewer;
+use crate::lease::LeaseRecord;
+use crate::peer_protocol::Frame;
+use crate::protocol::{ErrorCode, PodBoot, RoomId};
+use crate::room_list::{ListFilter, ListedRoom, RoomList};
+
+/// Lists that are gathered at a time.
+const MOST: usize = 100;
+
+/// A pod that is asked.
+#[derive(Debug)]
+struct Asked {
+    pod: String,
+    boot: PodBoot,
+    /// How many of its threads have answered, and how many there are.
+    threads: Option<(u16, u16)>,
+}
+
+/// A list that is gathered.
+#[derive(Debug)]
+struct Listing {
+    filter: ListFilter,
+    list: RoomList,
+    asked: Vec<Asked>,
+    /// The directory has listed the pods.
+    has_asked: bool,
+    until: u64,
+}
+
+/// See the module's documentation. Each list is known by the number of its query.
+#[derive(Debug, Default)]
+pub struct Listings(BTreeMap<u64, Listing>);
+
+impl Listings {
+    /// Begins with the list of pods; [`Effect::Listed`] is the answer.
+    pub fn begin(&mut self, context: &mut Context, time: Time, query: u64, filter: ListFilter) {
+        if self.0.len() >= MOST || !context.serves() {
+            return context.effects.push(Effect::Listed { query, result: Err(ErrorCode::Unavailable) });
+        }
+        let until = time.now + PATIENCE;
+        self.0.insert(query, Listing { filter, list: RoomList::default(), asked: Vec::new(), has_asked: false, until });
+        context.arm(until, Timer::Listings);
+        context.ask(Purpose::Listing(query), Request::Pods);
+    }
+
+    /// Whether the pod with `boot` has been asked.
+    pub fn wait_for(&self, boot: PodBoot) -> bool {
+        self.0.values().any(|listing| listing.asked.iter().any(|asked| asked.boot == boot))
+    }
+
+    /// The directory has listed the pods, or failed to. `room`: one of this thread, to which the answers come.
+    pub fn pods_listed(
+        &mut self,
+        context: &mut Context,
+        time: Time,
+        (query, room): (u64, RoomId),
+        answer: Result<Answer, NoAnswer>,
+    ) {
+        let Some(listing) = self.0.get_mut(&query) else {
+            return;
+        };
+        let Ok(Answer::Pods(pods)) = answer else {
+            self.0.remove(&query);
+            return context.effects.push(Effect::Listed { query, result: Err(ErrorCode::Unavailable) });
+        };
+        listing.has_asked = true;
+        let me = context.me.ownership.boot;
+        for (pod, lease) in pods {
+            let Some(lease) = LeaseRecord::parse(&lease).filter(|lease| lease.boot != me) else {
+                continue;
+            };
+            if context.reach(time, lease.boot, &lease.peer) {
+                let frame = Frame::List { room, query, filter: listing.filter.clone() };
+                context.peers.send_or_queue(lease.boot, &frame);
+                listing.asked.push(Asked { pod, boot: lease.boot, threads: None });
+            } else {
+                listing.list.incomplete.push(pod);
+            }
+        }
+        self.finish_whole(context);
+    }
+
+    /// One of the `threads` threads of the pod with `boot` has answered.
+    pub fn answered(&mut self, context: &mut Context, boot: PodBoot, query: u64, threads: u16, rooms: Vec<ListedRoom>) {
+        let Some(listing) = self.0.get_mut(&query) else {
+            return;
+        };
+        let Some(at) = listing.asked.iter().position(|asked| asked.boot == boot) else {
+            return;
+        };
+        let have = listing.asked[at].threads.map_or(0, |(have, _)| have) + 1;
+        listing.asked[at].threads = Some((have, threads));
+        listing.list.rooms.extend(rooms);
+        if have >= threads {
+            listing.asked.remove(at);
+        }
+        self.finish_whole(context);
+    }
+
+    /// The link to the pod with `boot` is gone, or cannot be made.
+    pub fn pod_is_gone(&mut self, context: &mut Context, boot: PodBoot) {
+        for listing in self.0.values_mut() {
+            let gone = listing.asked.extract_if(.., |asked| asked.boot == boot);
+            listing.list.incomplete.extend(gone.map(|asked| asked.pod));
+        }
+        self.finish_whole(context);
+    }
+
+    /// Ends the lists whose time is over.
+    pub fn due(&mut self, context: &mut Context, time: Time) {
+        for listing in self.0.values_mut().filter(|listing| listing.until <= time.now) {
+            listing.list.incomplete.extend(listing.asked.drain(..).map(|asked| asked.pod));
+        }
+        let late: Vec<u64> =
+            self.0.iter().filter(|(_, listing)| listing.until <= time.now).map(|(query, _)| *query).collect();
+        late.into_iter().for_each(|query| self.finish(context, query));
+    }
+
+    /// Ends the lists that wait for nobody.
+    fn finish_whole(&mut self, context: &mut Context) {
+        let whole = self.0.iter().filter(|(_, listing)| listing.asked.is_empty() && listing.has_asked);
+        let whole: Vec<u64> = whole.map(|(query, _)| *query).collect();
+        whole.into_iter().for_each(|query| self.finish(context, query));
+    }
+
+    fn finish(&mut self, context: &mut Context, query: u64) {
+        if let Some(Listing { list, .. }) = self.0.remove(&query) {
+            context.effects.push(Effect::Listed { query, result: Ok(list) });
+        }
+    }
+}
+
+impl Rooms {
+    /// The rooms of this thread that fit. `pod`: this one.
+    pub fn list(&self, settings: &HubSettings, pod: &str, filter: &ListFilter) -> Vec<ListedRoom> {
+        let fits = |room, descriptor| filter.fits(room, descriptor);
+        let rooms = self.iter().map(|(_, owned)| owned).filter(|owned| owned.is_serving() && !owned.is_over());
+        let fitting = rooms.filter(|owned| fits(owned.room.id, owned.room.descriptor())).map(|owned| {
+            let (room, terms) = (&owned.room, settings.terms(owned.room.descriptor()));
+            let descriptor = room.descriptor();
+            ListedRoom {
+                room: room.id,
+                pod: pod.into(),
+                players: room.seats().iter().filter(|seat| !is_viewer(seat.auth)).count() as u32,
+                max_players: terms.max_players(),
+                locked: room.is_locked(),
+                listed: descriptor.is_some_and(|descriptor| descriptor.listed),
+                kind: descriptor.and_then(|descriptor| descriptor.kind.clone()),
+                labels: descriptor.map(|descriptor| descriptor.labels.clone()).unwrap_or_default(),
+            }
+        });
+        filter.first(fitting.collect())
+    }
+}

@@ -1,0 +1,116 @@
+//! Lists of the rooms of all pods, for the server API. No I/O.
+
+use chatd::descriptor::Descriptor;
+use chatd::protocol::ErrorCode;
+use chatd::room_call::RoomCall;
+use chatd::room_list::{ListFilter, ListedRoom, RoomList};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// Three pods, each with two rooms: `a0`, `b0`, `a1` and so on. Those with an `a` are listed.
+fn world() -> World {
+    let mut world = World::new(3);
+    for pod in 0..3 {
+        for (room, descriptor) in [
+            (format!("a{pod}"), json!({"kind": "duel", "labels": ["eu", "ranked"], "listed": true})),
+            (format!("b{pod}"), json!({"kind": "party", "labels": ["eu"], "max_players": 8})),
+        ] {
+            let descriptor = Descriptor::parse(&descriptor.to_string()).unwrap();
+            let create = RoomCall::Create { descriptor: Some(Box::new(descriptor)), made: false };
+            let made = world.call(pod, &room, create).unwrap();
+            assert_eq!(made["pod"], format!("chat-{pod}"));
+        }
+    }
+    world
+}
+
+fn filter(fields: &Value) -> ListFilter {
+    let text = |key: &str| fields.get(key).and_then(Value::as_str).map(Into::into);
+    ListFilter {
+        kind: text("kind"),
+        label: text("label"),
+        listed: fields.get("listed").and_then(Value::as_bool),
+        after: fields.get("after").map(|after| after.as_str().unwrap().parse().unwrap()),
+        limit: fields.get("limit").map_or(100, |limit| limit.as_u64().unwrap() as u16),
+    }
+}
+
+fn names(rooms: &[ListedRoom]) -> Vec<&str> {
+    rooms.iter().map(|listed| listed.room.as_str()).collect()
+}
+
+/// All rooms that fit, as the API of a pod puts them together, and the pods that have not answered.
+fn list(world: &mut World, pod: usize, filter: &ListFilter) -> (Vec<ListedRoom>, Vec<String>) {
+    let time = world.time();
+    world.pods[pod].list_elsewhere(time, 1, filter.clone());
+    world.run();
+    if world.lists.is_empty() {
+        world.pass(2_100);
+    }
+    let RoomList { mut rooms, incomplete } = world.lists.pop().expect("an answer").unwrap();
+    rooms.extend(world.pods[pod].list_here(filter));
+    (filter.first(rooms), incomplete)
+}
+
+#[test]
+fn every_pod_lists_the_rooms_of_all_that_fit() {
+    let mut world = world();
+    for (fields, expected) in [
+        (json!({}), vec!["a0", "a1", "a2", "b0", "b1", "b2"]),
+        (json!({"kind": "duel"}), vec!["a0", "a1", "a2"]),
+        (json!({"label": "eu", "limit": 4}), vec!["a0", "a1", "a2", "b0"]),
+        (json!({"label": "eu", "limit": 4, "after": "b0"}), vec!["b1", "b2"]),
+        (json!({"listed": false, "kind": "party"}), vec!["b0", "b1", "b2"]),
+        (json!({"listed": true, "kind": "party"}), vec![]),
+        (json!({"kind": "none"}), vec![]),
+    ] {
+        for pod in 0..3 {
+            let (rooms, incomplete) = list(&mut world, pod, &filter(&fields));
+            assert_eq!((names(&rooms), incomplete.len()), (expected.clone(), 0), "{fields} by pod {pod}");
+        }
+    }
+}
+
+#[test]
+fn a_list_says_who_is_where() {
+    let mut world = world();
+    let guest = world.open(0);
+    assert!(world.ask(guest, "JOIN b1 ana RELAY\n").starts_with("JOINED "));
+    let (rooms, _) = list(&mut world, 2, &filter(&json!({"after": "b0", "limit": 1})));
+    let expected = ListedRoom {
+        room: "b1".parse().unwrap(),
+        pod: "chat-1".into(),
+        players: 1,
+        max_players: 8,
+        locked: false,
+        listed: false,
+        kind: Some("party".into()),
+        labels: vec!["eu".into()],
+    };
+    assert_eq!(rooms, [expected]);
+}
+
+#[test]
+fn pods_that_do_not_answer_in_time_are_named() {
+    let mut world = world();
+    // The links are there.
+    list(&mut world, 0, &filter(&json!({})));
+    world.mute = Some(1);
+    let (rooms, incomplete) = list(&mut world, 0, &filter(&json!({})));
+    assert_eq!((names(&rooms), incomplete), (vec!["a0", "a2", "b0", "b2"], vec!["chat-1".to_owned()]));
+    world.mute = None;
+    world.kill_at_once(2);
+    let (rooms, incomplete) = list(&mut world, 0, &filter(&json!({})));
+    assert_eq!((names(&rooms), incomplete), (vec!["a0", "a1", "b0", "b1"], vec!["chat-2".to_owned()]));
+}
+
+#[test]
+fn without_the_directory_there_is_no_list() {
+    let mut world = world();
+    world.away = true;
+    let time = world.time();
+    world.pods[0].list_elsewhere(time, 1, filter(&json!({})));
+    world.run();
+    assert_eq!(world.lists.pop(), Some(Err(ErrorCode::Unavailable)));
+}
