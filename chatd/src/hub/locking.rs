@@ -15,9 +15,22 @@ impl Hub {
             return;
         };
         match owned.room.lock(seat, locked) {
-            Some(by) => self.answer_after_write(time, index, PendingAnswer::Locked { asked, seat, by, locked }),
+            Some(by) => self.answer_after_write(
+                time,
+                index,
+                PendingAnswer::Locked { asked, seat, by, locked, is_written: false },
+            ),
             None => self.refuse(asked, ErrorCode::Forbidden),
         }
+    }
+
+    /// The record did not have it in time. It holds here, and nobody knows whether the next owner learns of it.
+    pub(super) fn lock_not_written(&mut self, time: Time, index: RoomIndex, asked: Asked, by: PlayerName) {
+        self.refuse(asked, ErrorCode::Unavailable);
+        if let Some(owned) = self.rooms.get_mut(index) {
+            owned.note_untold_lock(Some(by));
+        }
+        self.ready_again(time, index);
     }
 
     /// The record has it: tells everyone; for who asked it is the reply. What else that one has sent meanwhile has waited.
@@ -34,6 +47,7 @@ impl Hub {
             return;
         };
         let limits = self.context.settings.terms(owned.room.descriptor()).ring();
+        owned.note_untold_lock(None);
         let grown = owned.room.record(RoomEvent::Locked { by, locked, answers }, time.now, limits);
         // Another connection may have the seat by now, which has asked for nothing.
         let is_here = owned.room.seat(seat).is_some_and(|seat| seat.reach == Some(asked.by));

@@ -305,9 +305,10 @@ fn while_the_directory_is_away_lock_holds_here_and_is_answered_after_two_seconds
     world.pass(1_500);
     assert_eq!(world.hear(mia), "");
     world.pass(600);
-    assert_eq!(world.hear(mia), "LOCKED mia\n");
+    refused(&world.hear(mia), "unavailable");
     world.away = false;
     world.pass(2_000);
+    assert_eq!(world.hear(mia), "LOCKED mia\n", "now it is known");
     assert_eq!(described(&world), json!({"locked": true}));
 }
 

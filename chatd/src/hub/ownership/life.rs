@@ -74,6 +74,9 @@ impl Hub {
             self.created(time, requester, Ok(room));
         }
         self.give_released(time, index);
+        if let Some((by, locked)) = self.rooms.get_mut(index).and_then(Owned::take_untold_lock) {
+            self.announce(time, index, None, RoomEvent::Locked { by, locked, answers: None });
+        }
         self.write(time, index);
         // Clients wait for a room that they enter by name, and some may have guessed the id.
         if confirmed.resumes || is_new {
@@ -160,7 +163,12 @@ impl Hub {
                 self.claim_new(time, index, Claim { asked, once, seat, entry, counts, since, until, of }, is_written);
             }
             PendingAnswer::Left { asked, quit } => self.has_left(time, index, asked, quit),
-            PendingAnswer::Locked { asked, seat, by, locked } => {
+            PendingAnswer::Locked { asked, by, is_written: false, .. }
+                if self.context.settings.rules.answer_after_write =>
+            {
+                self.lock_not_written(time, index, asked, by);
+            }
+            PendingAnswer::Locked { asked, seat, by, locked, .. } => {
                 self.room_locked(time, index, (asked, seat), by, locked);
             }
             PendingAnswer::Exited { name, reason } => {

@@ -11,7 +11,7 @@ use crate::hub::capacity::{RoomSlot, Unentered};
 use crate::hub::interface::RoomView;
 use crate::hub::request::{PATIENCE, PendingResume, Requester, Waiter};
 use crate::ids::{Reach, SessionId, Ticket};
-use crate::protocol::Ownership;
+use crate::protocol::{Ownership, PlayerName};
 use crate::record::MAX_EPOCH;
 use crate::room::{Room, SeatState};
 
@@ -44,6 +44,8 @@ pub struct Owned {
     /// It has ended for everyone, and closes as soon as possible.
     pub(super) over: bool,
     pub(super) answers: PendingAnswers,
+    /// The moderator whose LOCK or UNLOCK the record did not have in time: the members hear of it once it has.
+    pub(super) untold_lock: Option<PlayerName>,
     /// Each with the request that it waits for.
     pub(super) claims: Vec<(Ticket, Claim)>,
 }
@@ -78,6 +80,7 @@ impl Owned {
             makes_way: false,
             over: false,
             answers: PendingAnswers::default(),
+            untold_lock: None,
             claims: Vec::new(),
         }
     }

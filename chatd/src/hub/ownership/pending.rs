@@ -67,6 +67,7 @@ pub enum PendingAnswer {
         seat: SeatId,
         by: PlayerName,
         locked: bool,
+        is_written: bool,
     },
 }
 
@@ -82,6 +83,7 @@ impl PendingAnswer {
     /// The same answer, which says whether the record has what it promises where that makes another answer.
     fn released(mut self, by_record: bool) -> Self {
         if let PendingAnswer::Kicked { is_written, .. }
+        | PendingAnswer::Locked { is_written, .. }
         | PendingAnswer::Called { is_written, .. }
         | PendingAnswer::Joined { once: Some(NewClaim { is_written, .. }), .. } = &mut self
         {

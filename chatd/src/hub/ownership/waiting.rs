@@ -7,7 +7,7 @@ use super::pending::{QueuedFrames, Unfinished};
 use crate::hub::request::{Asked, PATIENCE, PendingResume, Waiter};
 use crate::ids::{Reach, Ticket};
 use crate::peer_protocol::Frame;
-use crate::protocol::{PodBoot, SeatId};
+use crate::protocol::{PlayerName, PodBoot, SeatId};
 
 impl Owned {
     /// Adds a client that waits until the room is ready.
@@ -69,6 +69,19 @@ impl Owned {
             frames: std::mem::take(&mut self.frames),
             claims: std::mem::take(&mut self.claims).into_iter().map(|(_, claim)| claim).collect(),
         }
+    }
+
+    // ---- a LOCK or UNLOCK that the record did not have in time
+
+    /// `by`: who asked for it; `None`: another one has been told since.
+    pub fn note_untold_lock(&mut self, by: Option<PlayerName>) {
+        self.untold_lock = by;
+    }
+
+    /// Who has locked (true) or unlocked the room, if the members are to hear of it now that the record has it.
+    pub fn take_untold_lock(&mut self) -> Option<(PlayerName, bool)> {
+        let by = if self.is_written() { self.untold_lock.take() } else { None };
+        by.map(|by| (by, self.room.is_locked()))
     }
 
     // ---- pending RESUMEs
