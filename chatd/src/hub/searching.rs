@@ -30,7 +30,11 @@ impl Hub {
                 self.look_in_vain(room, Stranger::Client(Box::new(waiter)));
             }
             Some(index) => self.serve_waiter(time, index, &waiter),
-            None => self.search.look_for(&mut self.context, time, room, waiter),
+            None => {
+                self.search.look_for(&mut self.context, time, room, waiter);
+                // A stranger may have been turned away at once.
+                self.finish_searches(time);
+            }
         }
     }
 
