@@ -1,7 +1,9 @@
-// A room's state by `@chatd/client/state`, against real chatd processes: changes, versions, what a broken connection leaves, moves, takeovers.
+// The layers around a room. `@chatd/client/state`, against real chatd processes: changes, versions, what a broken connection leaves, moves, takeovers;
+// it and `@chatd/client/moderate` with made-up sockets.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { connect as connectModerator } from '../src/moderate.js';
 import { connect } from '../src/state.js';
 import { JOINED, MadeUp, ticks } from './made-up.js';
 import { ownerOf, settles, startCluster, until } from './support.js';
@@ -107,6 +109,42 @@ test('after a rollback, what the server has counts, also under the same number; 
   await ticks();
   assert.deepEqual(changes.map(([key]) => key), [null, null, null, 'turn']);
   assert.deepEqual(changes.map(([, { turn }]) => turn), ['ana', 'bob', undefined, 'cat']);
+  void member.leave();
+  await world.pass(3000);
+});
+
+test('a moderator’s commands go over the room’s socket and settle; all hear of a lock, beside the state', async () => {
+  const world = new MadeUp();
+  const member = connectModerator({ url: 'https://chat.example', room: 'abcd1234', name: 'ana', runtime: world.runtime }, connect);
+  assert.deepEqual(await member.lock(), { delivery: 'failed', code: 'not_connected' });
+  await assert.rejects(member.kick(''), TypeError);
+  const heard = [];
+  member.on('locked', (locked, by) => heard.push([locked, by]));
+  member.on('state', (state) => heard.push([...state.keys()]));
+  member.on('exited', ({ reason }) => heard.push(reason));
+  world.socket.open();
+  world.socket.hear({ ...JOINED, locked: true, state: { version: 1, entries: [{ key: 'a', value: 1, version: 1, from: 'bob' }] } });
+  const asked = [member.unlock(), member.kick('bob', { banSeconds: 60 }), member.kick('eve'), member.lock(), member.lock()];
+  await ticks();
+  const sent = world.socket.sent.slice(1);
+  assert.deepEqual(sent.map(({ id, ...command }) => command), [
+    { type: 'unlock' }, { type: 'kick', name: 'bob', ban_s: 60 }, { type: 'kick', name: 'eve' }, { type: 'lock' }, { type: 'lock' },
+  ]);
+  const [unlock, kick, none, late] = sent.map(({ id }) => id);
+  world.socket.hear({ type: 'unlocked', by: 'ana', id: unlock });
+  world.socket.hear({ type: 'exited', name: 'bob', reason: 'kicked' });
+  world.socket.hear({ type: 'kicked', name: 'bob', id: kick });
+  world.socket.hear({ type: 'error', code: 'player_not_found', id: none });
+  world.socket.hear({ type: 'error', code: 'unavailable', id: late });
+  await ticks();
+  assert.deepEqual([member.locked, member.status], [false, 'connected']);
+  world.socket.end(1006);
+  assert.deepEqual(await Promise.all(asked), [
+    { delivery: 'delivered' }, { delivery: 'delivered' }, { delivery: 'failed', code: 'player_not_found' },
+    { delivery: 'unsure', code: 'unavailable' }, { delivery: 'unsure', code: 'unconfirmed' },
+  ]);
+  assert.deepEqual(heard.filter((about) => about !== 'kicked'), [['a'], [true, null], [false, 'ana']], 'the inner layer first');
+  assert.ok(heard.includes('kicked'), 'the room has its own events');
   void member.leave();
   await world.pass(3000);
 });

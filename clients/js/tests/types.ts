@@ -1,6 +1,7 @@
 // Programs that the declared types must allow, and some that they must not: for `tsc`, never run.
 
 import { connect, type AppEvent, type ConnectOptions, type Delivery, type Message, type Player, type Room, type Sent, type SentVolatile, type Status } from '@chatd/client';
+import { connect as moderated, type Moderated } from '@chatd/client/moderate';
 import { connect as withState, type RoomWithState, type StateChange, type StateEntry, type StateSet } from '@chatd/client/state';
 
 export async function allowed(): Promise<Message | undefined> {
@@ -51,6 +52,17 @@ export const withOldTokens = connect({ url: '/', room: 'abc12def', name: 'ana', 
 
 /** What a browser and Node have is a runtime. */
 export const inBrowsers = connect({ url: '.', room: 'abc12def', name: 'ana', runtime: { WebSocket, fetch, random: Math.random, now: Date.now } });
+
+export async function moderates(options: ConnectOptions): Promise<Moderated> {
+  const room = moderated(options, withState);
+  room.on('locked', (locked: boolean, by: string | null) => console.log(locked, by, room.locked, room.state.size));
+  room.on('message', ({ text }: Message) => console.log(text));
+  room.on('stateLost', () => void room.setState('a', 1));
+  const plain: Room = moderated(options);
+  void plain.leave();
+  void room.unlock();
+  return room.kick('bob', { banSeconds: 600 });
+}
 
 export function refused(room: Room) {
   // @ts-expect-error: a name is missing
