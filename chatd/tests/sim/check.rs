@@ -30,6 +30,7 @@ impl World {
         self.expected.unanswered.append(&mut self.store.unanswered);
         self.check_settled(number);
         self.check_descriptors(number);
+        self.check_calls(number);
         let spoke = self.check_memory(number);
         self.check_moves(number);
         self.check_webhook(number);
@@ -155,7 +156,7 @@ impl World {
             self.expected.fail("I11", format!("pod {number} has {rooms} rooms"));
         }
         let sessions = pod.hubs.iter().map(Hub::session_count).sum::<usize>();
-        if sessions > pod.sockets.len() {
+        if sessions > pod.sockets.len() + pod.calls.waiting.len() {
             self.expected
                 .fail("I11", format!("pod {number} has {sessions} sessions for {} sockets", pod.sockets.len()));
         }
@@ -309,6 +310,9 @@ impl World {
             }
         }
         for pod in self.pods.iter().filter(|pod| pod.state == State::Up) {
+            if let Some(called) = pod.calls.waiting.values().find(|called| called.at + 6 * SECOND < self.net.now) {
+                return Some(format!("pod {}: {called:?} is not answered", pod.setup.number));
+            }
             if let Some((query, since)) = pod.queries.iter().find(|(_, since)| *since + 6 * SECOND < self.net.now) {
                 return Some(format!(
                     "pod {}: query {query} of {:.3} is not answered",

@@ -24,9 +24,10 @@ fn signed(claims: &serde_json::Value) -> String {
 pub struct Described(BTreeMap<String, Option<Descriptor>>);
 
 impl Described {
-    /// The room is seen with this descriptor. What is wrong with that, but for the lock, which changes.
+    /// The room is seen with this descriptor. What is wrong with that, but for the lock and the end, which change.
     pub fn seen(&mut self, room: &str, descriptor: Option<&Descriptor>) -> Option<String> {
-        let descriptor = descriptor.map(|descriptor| Descriptor { locked: false, ..descriptor.clone() });
+        let descriptor =
+            descriptor.map(|descriptor| Descriptor { locked: false, expires_at: None, ..descriptor.clone() });
         let descriptor = descriptor.filter(|descriptor| !descriptor.is_empty());
         let first = self.0.entry(room.to_owned()).or_insert_with(|| descriptor.clone());
         let is_same = *first == descriptor;

@@ -188,6 +188,7 @@ impl Client {
         self.claim = expected.arrived(net.now, arrival);
         if joins.is_some() || front.is_none() {
             expected.check_bans(net.now, self.number, joined, front.map(|front| front.at));
+            expected.check_ended(self.number, &joined.room, front.map(|front| front.at));
         }
         if let Some(asked) = asked {
             expected.named(net.now, self.number, &joined.room, &joined.players, asked);

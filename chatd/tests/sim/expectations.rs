@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chatd::protocol::RoomId;
 
+use crate::calling::Endings;
 use crate::client::{Seat, What};
 use crate::history::{Item, Transcript, Verdict};
 use crate::links::{Kind, Micros, Net, SECOND};
@@ -95,6 +96,7 @@ pub struct Expectations {
     pub ended: Vec<Ended>,
     pub seats: Seats,
     pub kicks: Kicks,
+    pub endings: Endings,
     pub overlaps: Overlaps,
     pub sought: Option<&'static str>,
     /// Connections that may end without a reason: the network ended them.

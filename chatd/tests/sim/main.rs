@@ -8,6 +8,7 @@
 #![allow(clippy::collapsible_match)]
 
 mod actions;
+mod calling;
 mod check;
 mod client;
 mod cuts;

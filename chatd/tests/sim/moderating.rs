@@ -62,6 +62,13 @@ pub struct Kicks {
     pub answered: u64,
 }
 
+impl Kicks {
+    /// The application asks for it.
+    pub fn asked(&mut self, room: &str, name: &'static str, ban: bool) {
+        self.said.push((room.to_owned(), name, ban));
+    }
+}
+
 impl Client {
     pub fn kick(&mut self, net: &mut Net, expected: &mut Expectations, name: &'static str, ban: bool) {
         if let Some((room, _)) = &self.seated {
@@ -95,7 +102,7 @@ impl Client {
 
 impl Expectations {
     /// What was said at `asked` is answered: from now on it is in force.
-    fn kicked(&mut self, now: Micros, room: &str, name: &str, ban: bool, asked: Micros) {
+    pub fn kicked(&mut self, now: Micros, room: &str, name: &str, ban: bool, asked: Micros) {
         self.kicks.answered += 1;
         if self.is_excused(now, room) {
             return;

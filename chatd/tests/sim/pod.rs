@@ -14,7 +14,9 @@ use chatd::peer_protocol::Disconnect;
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Epoch, Ownership, PodBoot, RoomId, Timeline};
 use chatd::record::Owner;
+use chatd::room_call::RoomCall;
 
+use crate::calling::Calls;
 use crate::links::{Cargo, Kind, MS, Micros, Net, Node, SECOND};
 use crate::rng::Rng;
 use crate::stalls::Stalled;
@@ -72,6 +74,10 @@ pub enum Input {
     Create,
     LookUp {
         room: RoomId,
+    },
+    Call {
+        room: RoomId,
+        call: Box<RoomCall>,
     },
 }
 
@@ -156,6 +162,7 @@ pub struct Pod {
     pub last_wake: u64,
     pub queries: BTreeMap<u64, Micros>,
     pub last_query: u64,
+    pub calls: Calls,
     pub rng: Rng,
     /// Whether a batch of frames travels in pieces.
     pub pieces: Rng,
@@ -252,6 +259,7 @@ impl Pod {
             wake: None,
             last_wake: 0,
             queries: BTreeMap::new(),
+            calls: Calls::default(),
             last_query: 0,
             rng,
             views: Vec::new(),
@@ -367,6 +375,7 @@ impl Pod {
                 let query = self.last_query;
                 self.tell(time, shard, move |hub, time| hub.create_room(time, query, None));
             }
+            Input::Call { room, call } => self.call(net, room, *call),
             Input::LookUp { room } => {
                 self.last_query += 1;
                 self.queries.insert(self.last_query, net.now);

@@ -113,6 +113,9 @@ impl Pod {
                     self.broken = Some("a query is answered twice".into());
                 }
             }
+            // Nobody lists rooms here.
+            Effect::Listed { .. } => {}
+            Effect::Called { session, answer } => self.call_answered(shard, session, answer),
             Effect::DirectoryWentBack => {
                 self.unsettled = Some(net.now);
                 self.lease.went_back(time);

@@ -15,7 +15,9 @@ impl Client {
             match &received {
                 Received::Bye(reason) if *reason == code => self.error = None,
                 // The seat was lost: these codes answer nothing that is asked in a room.
-                Received::Left if matches!(code.as_str(), "name_taken" | "room_full" | "bad_token") => {
+                Received::Left
+                    if matches!(code.as_str(), "name_taken" | "room_full" | "bad_token" | "room_not_found") =>
+                {
                     self.error = None;
                     lost_seat = true;
                     // Who is leaving shows no key to the new owner, and does not take a seat along that it has had since.
@@ -308,7 +310,10 @@ impl Client {
         if code == "kicked" {
             self.check_kicked(expected);
         }
-        if matches!(code, "replaced" | "kicked") {
+        if code == "closed" {
+            self.check_closed(expected);
+        }
+        if matches!(code, "replaced" | "kicked" | "closed") {
             self.seat = None;
             if let Some(key) = &mut self.key {
                 key.shown = None;

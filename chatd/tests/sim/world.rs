@@ -11,6 +11,7 @@ use chatd::protocol::OnWrongPod;
 use chatd::protocol::token::Keyring;
 use chatd::room::RingLimits;
 
+use crate::calling::Application;
 use crate::client::{Aim, Client};
 use crate::expectations::{Expectations, Failure};
 use crate::faults::Plan;
@@ -81,6 +82,7 @@ pub struct World {
     pub idle: IdleRules,
     pub keys: Arc<Keyring>,
     pub rng: Rng,
+    pub application: Application,
     /// The newest pod of each name.
     pub names: Vec<usize>,
     /// What each fault has to undo.
@@ -224,6 +226,7 @@ impl World {
             idle: Rng::new(seed, "idle links").pick(&IDLE),
             keys: Arc::new(keys),
             rng,
+            application: Application::new(seed),
             names: Vec::new(),
             healed: false,
             last_death: None,
@@ -323,7 +326,10 @@ impl World {
                 }
             }
             Event::StoreLate { pipe, number, request } => self.store.execute(&mut self.net, pipe, number, &request),
-            Event::Client { client, timer } => self.clients[client].think(&mut self.net, &mut self.expected, timer),
+            Event::Client { client, timer } => {
+                self.clients[client].think(&mut self.net, &mut self.expected, timer);
+                self.application_acts();
+            }
             Event::Fault { index, begins: true } => self.begin_fault(index),
             Event::Fault { index, begins: false } => self.end_fault(index),
             Event::Phase(phase) => self.phase(phase),
