@@ -32,6 +32,8 @@ use table::Table;
 
 /// A pod whose threads have not all reported within this time is unresponsive.
 pub const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// Connections at a time.
+const MAX_CONNECTIONS: usize = 64;
 /// From connecting, or from one answer, to the next request's whole header.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 const MAX_HEADER: usize = 16 * 1024;
@@ -70,12 +72,32 @@ pub fn router<P: Pod>(pod: P, notices: Notices) -> Router {
         })
 }
 
+/// How much a port serves at a time, and how long it waits.
+#[derive(Debug, Clone, Copy)]
+pub struct ServeLimits {
+    /// When all are taken, the one that has been silent for longest is closed.
+    pub connections: usize,
+    /// From connecting, or from one answer, to the next request's whole header.
+    pub header_time: Duration,
+}
+
 /// Serves `router` on `listener` until `shutdown`; then what is open is cut.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
+    let limits = ServeLimits { connections: MAX_CONNECTIONS, header_time: HEADER_TIME };
+    serve_within(limits, listener, router, shutdown).await;
+}
+
+/// [`serve`] within other limits.
+pub async fn serve_within(
+    limits: ServeLimits,
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) {
     // Otherwise a client that does not read, or is cut off, would keep its slot.
     keep_alive(&listener);
     let router = if is_loopback(&listener) { router.layer(middleware::from_fn(own_names_only)) } else { router };
-    let table = Arc::new(Table::default());
+    let table = Arc::new(Table::new(limits.connections));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -104,7 +126,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
                 }
             });
             let mut server = hyper::server::conn::http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEADER);
+            server.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(MAX_HEADER);
             // How a connection of a scraper ends is of no interest.
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
@@ -200,7 +222,6 @@ mod tests {
     use rand::rngs::StdRng;
     use tokio::sync::mpsc::unbounded_channel;
 
-    use super::table::MAX_CONNECTIONS;
     use super::*;
     use crate::directory::NoAnswer;
     use crate::protocol::token::Keyring;

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 /// The most bytes of a descriptor in JSON.
 pub const MAX_DESCRIPTOR: usize = 512;
@@ -23,7 +24,7 @@ const MAX_WORD: usize = 32;
 const MAX_TIME: u64 = 1 << 53;
 
 /// Who may come into a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RoomAccess {
     /// Everyone who knows its id.
@@ -34,7 +35,7 @@ pub enum RoomAccess {
 }
 
 /// What becomes of the room's state with its owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StateKeeping {
     /// The record has it, and so has the next owner.
@@ -42,23 +43,28 @@ pub enum StateKeeping {
 }
 
 /// See the module's documentation. What is not there is as the settings have it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Descriptor {
     /// Seats of players.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 64)]
     pub max_players: Option<u32>,
     /// How long the seat of a dropped connection is held (seconds).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 600)]
     pub seat_hold: Option<u32>,
     /// How long the room stays open with nobody in it (seconds).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 86_400)]
     pub empty_ttl: Option<u32>,
     /// Messages that are kept for replay.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1000)]
     pub replay_messages: Option<u32>,
     /// Bytes of text that are kept for replay.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 4_194_304)]
     pub replay_bytes: Option<u32>,
     /// Who may come in.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,9 +77,11 @@ pub struct Descriptor {
     pub listed: bool,
     /// What kind of room it is, for the application.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 32)]
     pub kind: Option<Box<str>>,
     /// By what the application finds it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, max_items = 8)]
     pub labels: Vec<Box<str>>,
     /// When the room ends (Unix seconds).
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod admin;
+pub mod api;
 pub mod bans;
 pub mod budget;
 pub mod connection_limit;

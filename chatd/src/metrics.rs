@@ -11,6 +11,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use crate::api::figures::{Answers, ROUTES, STATUSES};
 use crate::counters::{Counters, DirectoryCounters, Gauges, join_results};
 use crate::directory::NoAnswer;
 use crate::join_token::Failure;
@@ -71,6 +72,8 @@ pub struct Snapshot {
     pub file_reload_failures: u64,
     /// `None`: no TLS with clients.
     pub tls: Option<TlsFigures>,
+    /// `None`: no server API.
+    pub api: Option<Answers>,
     /// `None`: no webhook.
     pub webhook: Option<WebhookFigures>,
     /// What the system says of the process.
@@ -105,6 +108,7 @@ impl Collector for Snapshot {
         let mut write = Writer(encoder);
         write.pod(self)?;
         self.tls.as_ref().map_or(Ok(()), |tls| write.tls(tls))?;
+        self.api.as_ref().map_or(Ok(()), |answers| write.api(answers))?;
         self.webhook.as_ref().map_or(Ok(()), |figures| write.webhook(figures))?;
         write.places(self)?;
         write.shards(&self.counters, &self.gauges)?;
@@ -158,6 +162,16 @@ impl Writer<'_> {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&not_before)?;
         let help = "TLS handshakes with clients that have ended, by result; other than ok: the connection was closed";
         self.counters("chatd_tls_handshakes", help, "result", RESULTS.into_iter().zip(figures.handshakes))
+    }
+
+    /// Absent without the server API.
+    fn api(&mut self, answers: &Answers) -> fmt::Result {
+        let help = "Answers of the server API, by call and by status";
+        let of_call = |(call, by_status): (&'static str, &[u64; STATUSES.len()])| {
+            STATUSES.into_iter().zip(*by_status).map(move |(status, count)| ([call, status], count))
+        };
+        let all = ROUTES.into_iter().zip(answers).flat_map(of_call);
+        self.counters_by_two("chatd_api_calls", help, ["call", "status"], all)
     }
 
     /// Absent without a webhook.

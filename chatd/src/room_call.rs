@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::descriptor::{self, Descriptor, DescriptorError};
 use crate::join_token::Role;
@@ -116,7 +117,7 @@ impl DescriptorPatch {
 }
 
 /// A room as the server API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RoomInfo<'a> {
     /// The room's id.
     pub room: &'a str,
@@ -127,14 +128,16 @@ pub struct RoomInfo<'a> {
     /// Its seats, in the order in which they were taken.
     pub players: Vec<PlayerInfo<'a>>,
     /// In what it differs from the settings.
+    #[schema(value_type = Descriptor)]
     pub descriptor: Cow<'a, Descriptor>,
     /// It was made for this call.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
     pub created: bool,
 }
 
 /// A seat as the server API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct PlayerInfo<'a> {
     /// The player's name.
     pub name: &'a str,
@@ -142,11 +145,14 @@ pub struct PlayerInfo<'a> {
     pub role: Role,
     /// The player has no connection; the seat is held.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
     pub away: bool,
     /// What the join token says of the player.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub display: Option<&'a str>,
     /// JSON that the join token carries for others.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = serde_json::Value, required = false)]
     pub info: Option<&'a serde_json::value::RawValue>,
 }

@@ -1,5 +1,6 @@
 //! Assembles a pod from its settings and runs it until it exits. Does I/O: binds ports, reads files, starts threads.
 
+mod api;
 mod places;
 mod webhooks;
 
@@ -69,6 +70,8 @@ pub enum StartError {
     Key(#[from] KeyError),
     #[error("--join-keys-file: {0}")]
     JoinKeys(FileError),
+    #[error("--api-keys-file: {0}")]
+    ApiKeys(FileError),
     #[error("--webhook-secret-file: {0}")]
     WebhookSecret(FileError),
     #[error("--webhook-ca-file: {0}")]
@@ -127,6 +130,7 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
     let admin_port = bind_one("--admin-listen", settings.listen.admin)?;
     let me = identify(&settings, PodBoot(random.random()), &ports)?;
     let failures = ReloadFailures::default();
+    let api = settings.api.as_ref().map(|api| api::prepare(api, &failures)).transpose()?;
     let key_watch = settings.token_key_file.as_deref().map(|path| KeyWatch::start(path, failures.clone()));
     let key_watch = key_watch.transpose().map_err(StartError::KeyFile)?;
     let (keys, key_count) = match &key_watch {
@@ -179,12 +183,13 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
     };
     let threads = spawn_shards(mailboxes, start)?;
     let inspection = Inspection::new(&settings.pod_id, shards.clone(), pod_sender.clone());
-    let notices = Notices::new(keys.clone(), pod_sender);
+    let notices = Notices::new(keys.clone(), pod_sender.clone());
 
     let refusals = web::Refusals::default();
     let room_places = settings.limits.max_rooms.into();
     let figures = Figures::new(shards.clone(), failures, places, refusals, budget, room_places, tls);
     figures.set_token_keys(key_count);
+    figures.set_api(api.map(|api| api.serve(&settings, shards.clone(), pod_sender)));
     figures.set_webhook(webhooks.as_ref().map(Webhooks::report));
     let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone(), IdleRules::USUAL)?;
     let (accepting, accept) = watch::channel(true);

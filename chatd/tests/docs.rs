@@ -45,8 +45,34 @@ fn settings_are_those_of_the_command_line() {
 fn metrics_are_those_of_the_admin_port() {
     let tls = Some(chatd::metrics::TlsFigures::default());
     let webhook = Some(chatd::webhook::WebhookFigures::default());
-    let text = chatd::metrics::Snapshot { tls, webhook, ..Default::default() }.encode().unwrap();
+    let api = Some(chatd::api::figures::Answers::default());
+    let text = chatd::metrics::Snapshot { tls, webhook, api, ..Default::default() }.encode().unwrap();
     check("metrics", &metrics_table(&text));
+}
+
+#[test]
+fn the_document_of_the_server_api_is_that_of_its_code() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+    let expected = chatd::api::document();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, &expected).unwrap();
+    }
+    let found = fs::read_to_string(&file).unwrap();
+    assert_eq!(found, expected, "docs/openapi.json: `make docs` writes it");
+    let document: serde_json::Value = serde_json::from_str(&expected).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    // Each schema that is named is there.
+    let named = expected.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap());
+    for name in named {
+        assert!(document["components"]["schemas"][name].is_object(), "{name}");
+    }
+    for (path, calls) in document["paths"].as_object().unwrap() {
+        for (method, call) in calls.as_object().unwrap() {
+            for field in ["operationId", "summary"] {
+                assert!(call[field].is_string(), "{method} {path}: {field}");
+            }
+        }
+    }
 }
 
 /// Every file of Rust below `directory` that is not a test's.

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
 
-/// Connections at a time.
-pub(super) const MAX_CONNECTIONS: usize = 64;
-
 /// The connections of the port. None is refused: when all places are taken, the one that has been silent for longest is closed.
-#[derive(Debug, Default)]
-pub(super) struct Table(Mutex<Inner>);
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Connections at a time.
+    most: usize,
+    inner: Mutex<Inner>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -27,15 +28,20 @@ struct Entry {
 }
 
 impl Table {
+    /// With this many places.
+    pub fn new(most: usize) -> Self {
+        Self { most, inner: Mutex::default() }
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // No panic can leave it half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for a new connection. Closes the oldest one if needed.
     pub fn make_place(self: &Arc<Self>) -> Place {
         let mut inner = self.inner();
-        if inner.places.len() >= MAX_CONNECTIONS {
+        if inner.places.len() >= self.most {
             let silent_for_longest = |(_, entry): &(&u64, &Entry)| entry.silent_since.unwrap_or(u64::MAX);
             let leaves = inner.places.iter().min_by_key(silent_for_longest).map(|(key, _)| *key);
             if let Some(Entry { connection: Some(connection), .. }) = leaves.and_then(|key| inner.places.remove(&key)) {

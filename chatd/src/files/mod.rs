@@ -5,6 +5,7 @@
 //! stays in use.
 
 mod addresses;
+mod api_keys;
 mod join_keys;
 mod keys;
 mod webhook;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use addresses::read_addresses;
+pub use api_keys::{read_api_keys, watch_api_keys};
 pub use join_keys::{JoinKeyWatch, read_join_keys};
 pub use keys::{Key, KeySchedule, KeyWatch, LoadedKeys, RIPE_AFTER, read_keys};
 pub use webhook::{read_authorities, read_webhook_secrets};

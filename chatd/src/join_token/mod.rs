@@ -40,7 +40,7 @@ pub const LEEWAY: u64 = 30;
 pub const WARNING: u64 = 60;
 
 /// What the holder of a token may do in the room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Plays and talks.

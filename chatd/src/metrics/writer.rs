@@ -37,6 +37,21 @@ impl Writer<'_> {
         Ok(())
     }
 
+    pub(super) fn counters_by_two<'v>(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: [&'static str; 2],
+        values: impl Iterator<Item = ([&'v str; 2], u64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for ([first, second], count) in values {
+            let labels = [(labels[0], first), (labels[1], second)];
+            metric.encode_family(&labels)?.encode_counter::<NoLabels, u64, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::admin;
+use crate::api::figures::ApiFigures;
 use crate::budget::Budget;
 use crate::connection_limit::ConnectionLimit;
 use crate::counters::DirectoryCounters;
@@ -53,6 +54,8 @@ struct Own {
     peer_links_closed: u64,
     peer_links_refused: [u64; REASONS.len()],
     token_keys: u64,
+    /// `None`: no server API.
+    api: Option<ApiFigures>,
     /// `None`: no webhook.
     webhook: Option<WebhookReport>,
 }
@@ -115,6 +118,11 @@ impl Figures {
     /// How many token keys are accepted now.
     pub fn set_token_keys(&self, count: usize) {
         self.own().token_keys = count as u64;
+    }
+
+    /// What the server API counts, if there is one.
+    pub fn set_api(&self, figures: Option<ApiFigures>) {
+        self.own().api = figures;
     }
 
     /// What the webhook's thread reports, if there is one.
@@ -212,6 +220,7 @@ impl admin::Pod for Figures {
             peer_links_closed: own.peer_links_closed,
             peer_links_refused: own.peer_links_refused,
             token_keys: own.token_keys,
+            api: own.api.as_ref().map(ApiFigures::answers),
             webhook: own.webhook.as_ref().map(WebhookReport::figures),
             file_reload_failures: self.0.failures.count(),
             tls: self.0.tls.as_ref().map(|tls| TlsFigures { validity: tls.validity(), handshakes: tls.counts() }),

@@ -49,6 +49,8 @@ pub(super) struct Arguments {
     pub(super) identity: IdentityArguments,
     #[command(flatten, next_help_heading = "Join tokens")]
     pub(super) join: JoinArguments,
+    #[command(flatten, next_help_heading = "Server API")]
+    pub(super) api: ApiArguments,
     #[command(flatten, next_help_heading = "Webhook")]
     pub(super) webhook: WebhookArguments,
     #[command(flatten, next_help_heading = "Clients")]
@@ -183,6 +185,22 @@ pub(super) struct JoinArguments {
     /// Who may enter a room. link: all who know its id; token: the holders of a join token for it. Requires --join-keys-file.
     #[arg(long, env = "CHATD_ROOM_ACCESS", value_name = "link|token", value_enum, default_value = "link")]
     pub(super) room_access: AccessMode,
+}
+
+#[derive(Debug, Args)]
+#[allow(clippy::struct_field_names)] // a field's name is its flag
+pub(super) struct ApiArguments {
+    /// Address of the server API (api.md), by which an application's backend makes and ends rooms, such as 0.0.0.0:8082.
+    ///
+    /// Never make it public. Requires --api-keys-file. Unset: there is no API.
+    #[arg(long, env = "CHATD_API_LISTEN", value_name = "IP:PORT", value_parser = values::listen_address)]
+    pub(super) api_listen: Option<SocketAddr>,
+    /// JSON file with the API's keys, each with an id, a secret and scopes (read, write); api.md shows one.
+    ///
+    /// A secret is 32 to 256 visible ASCII characters; callers send it as a bearer token. Reloaded when it changes. Requires
+    /// --api-listen.
+    #[arg(long, env = "CHATD_API_KEYS_FILE", value_name = "FILE")]
+    pub(super) api_keys_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

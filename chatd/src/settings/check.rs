@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::arguments::{
-    AccessMode, Arguments, JoinArguments, RedisArguments, TcpTls, TlsArguments, WebhookArguments, WrongPodMode,
+    AccessMode, ApiArguments, Arguments, JoinArguments, RedisArguments, TcpTls, TlsArguments, WebhookArguments,
+    WrongPodMode,
 };
 use super::values::{self, HostPort};
-use super::{Advertise, Clients, JoinSettings, Limits, Listen, Settings, TlsSettings, WebhookSettings};
+use super::{Advertise, ApiSettings, Clients, JoinSettings, Limits, Listen, Settings, TlsSettings, WebhookSettings};
 use crate::directory::redis::{RedisSettings, RedisSettingsError, RedisUrlError};
 use crate::join_token::RoomAccess;
 use crate::protocol::OnWrongPod;
@@ -62,6 +63,12 @@ pub enum SettingsError {
     AccessWithoutKeys,
     #[error("{flag} has no effect without --join-keys-file: set --join-keys-file, or remove {flag}")]
     WithoutJoinKeys { flag: &'static str },
+    #[error(
+        "--api-listen needs --api-keys-file: {{\"keys\":[{{\"id\":\"backend\",\"secret\":\"<32 random characters or more>\",\"scopes\":[\"read\",\"write\"]}}]}}"
+    )]
+    ApiWithoutKeys,
+    #[error("--api-keys-file has no effect without --api-listen: set --api-listen, or remove --api-keys-file")]
+    KeysWithoutApi,
     #[error("--webhook-url: {0}")]
     WebhookUrl(#[from] UrlError),
     #[error(
@@ -82,15 +89,29 @@ const LINE_KEEP_ALIVE: Duration = Duration::from_secs(30);
 const LEAST_DRAIN: u64 = 6;
 
 pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, SettingsError> {
-    let Arguments { command: _, listen, advertise, redis, identity, join, webhook, clients, tls, rooms, limits, logs } =
-        arguments;
+    let Arguments {
+        command: _,
+        listen,
+        advertise,
+        redis,
+        identity,
+        join,
+        api,
+        webhook,
+        clients,
+        tls,
+        rooms,
+        limits,
+        logs,
+    } = arguments;
     let listen = Listen {
         tcp: listen.tcp_listen,
         http: listen.http_listen,
         peer: listen.peer_listen,
         admin: listen.admin_listen,
     };
-    each_its_own_port(listen)?;
+    let api = check_api(api)?;
+    each_its_own_port(listen, api.as_ref())?;
     let redis = check_redis(redis)?;
     if redis.is_some() && identity.token_key_file.is_none() {
         return Err(SettingsError::RedisWithoutKey);
@@ -149,6 +170,7 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
         pod_uid: identity.pod_uid.unwrap_or_default(),
         token_key_file: identity.token_key_file,
         join: check_join(join)?,
+        api,
         webhook: check_webhook(webhook)?,
         tcp_on_wrong_pod,
         clients: Clients {
@@ -170,15 +192,16 @@ pub(super) fn check(arguments: Arguments, host_name: &str) -> Result<Settings, S
     })
 }
 
-fn each_its_own_port(listen: Listen) -> Result<(), SettingsError> {
-    let all = [
+fn each_its_own_port(listen: Listen, api: Option<&ApiSettings>) -> Result<(), SettingsError> {
+    let always = [
         ("--tcp-listen", listen.tcp),
         ("--http-listen", listen.http),
         ("--peer-listen", listen.peer),
         ("--admin-listen", listen.admin),
     ];
-    for (index, (first, address)) in all.into_iter().enumerate() {
-        for (second, other) in all.into_iter().skip(index + 1) {
+    let all: Vec<_> = always.into_iter().chain(api.map(|api| ("--api-listen", api.listen))).collect();
+    for (index, &(first, address)) in all.iter().enumerate() {
+        for &(second, other) in &all[index + 1..] {
             if address == other && address.port() != 0 {
                 return Err(SettingsError::SameAddress { first, second, address });
             }
@@ -243,6 +266,15 @@ fn check_join(join: JoinArguments) -> Result<JoinSettings, SettingsError> {
         }
     }
     Ok(JoinSettings { keys_file, audience, issuer, access })
+}
+
+fn check_api(api: ApiArguments) -> Result<Option<ApiSettings>, SettingsError> {
+    match (api.api_listen, api.api_keys_file) {
+        (Some(listen), Some(keys_file)) => Ok(Some(ApiSettings { listen, keys_file })),
+        (Some(_), None) => Err(SettingsError::ApiWithoutKeys),
+        (None, Some(_)) => Err(SettingsError::KeysWithoutApi),
+        (None, None) => Ok(None),
+    }
 }
 
 fn check_webhook(webhook: WebhookArguments) -> Result<Option<WebhookSettings>, SettingsError> {

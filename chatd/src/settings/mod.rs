@@ -64,6 +64,8 @@ pub struct Settings {
     pub token_key_file: Option<PathBuf>,
     /// Who may enter rooms, and what join tokens are verified with.
     pub join: JoinSettings,
+    /// `None`: there is no server API.
+    pub api: Option<ApiSettings>,
     /// `None`: no events are sent.
     pub webhook: Option<WebhookSettings>,
     /// Default for raw TCP clients; JOIN can override it.
@@ -93,6 +95,15 @@ pub struct JoinSettings {
     pub issuer: Option<String>,
     /// Who may enter a room.
     pub access: RoomAccess,
+}
+
+/// The server API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiSettings {
+    /// Where it listens; never public.
+    pub listen: SocketAddr,
+    /// JSON: the keys that callers show.
+    pub keys_file: PathBuf,
 }
 
 /// The webhook.

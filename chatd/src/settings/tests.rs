@@ -110,6 +110,23 @@ fn a_certificate_is_for_both_ports_unless_tcp_tls_says_otherwise() {
 }
 
 #[test]
+fn the_server_api_has_an_address_and_keys() {
+    let api = |words: &str| serve(words).map(|settings| settings.api);
+    assert_eq!(api(""), Ok(None));
+    let (listen, keys) = ("--api-listen 127.0.0.1:8082", "--api-keys-file keys.json");
+    let settings = api(&format!("{listen} {keys}")).unwrap().unwrap();
+    assert_eq!((settings.listen.port(), settings.keys_file.to_str()), (8082, Some("keys.json")));
+    for (words, hint) in [
+        (listen.to_owned(), "--api-listen needs --api-keys-file"),
+        (keys.to_owned(), "--api-keys-file has no effect without --api-listen"),
+        (format!("--api-listen 127.0.0.1:9090 {keys}"), "--admin-listen and --api-listen are both"),
+    ] {
+        let error = api(&words).unwrap_err();
+        assert!(error.contains(hint), "{words}: {error}");
+    }
+}
+
+#[test]
 fn a_webhook_has_a_url_and_a_secret() {
     let webhook = |words: &str| serve(words).map(|settings| settings.webhook);
     assert_eq!(webhook(""), Ok(None));

@@ -1,5 +1,7 @@
 //! HTTP errors as JSON, with the codes and statuses of docs/protocol.md, Errors and closes. Pure: no I/O.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -13,19 +15,19 @@ use crate::protocol::ErrorCode;
 pub(crate) struct Failure {
     status: StatusCode,
     code: &'static str,
-    /// Never holds what a client sent.
-    message: &'static str,
+    /// Never holds what a client of the web port sent.
+    message: Cow<'static, str>,
     /// Seconds.
     retry_after: Option<u64>,
     allow: Option<&'static str>,
 }
 
 impl Failure {
-    fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
-        Self { status, code, message, retry_after: None, allow: None }
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, message: message.into(), retry_after: None, allow: None }
     }
 
-    pub fn bad_request(message: &'static str) -> Self {
+    pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
@@ -57,8 +59,14 @@ impl Failure {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "A body is at most 4096 bytes.")
     }
 
-    pub fn message(&self) -> &'static str {
-        self.message
+    /// The same in other words.
+    #[must_use]
+    pub fn with_message(self, message: &'static str) -> Self {
+        Self { message: message.into(), ..self }
+    }
+
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// `retry_after`: seconds.
@@ -70,7 +78,8 @@ impl Failure {
 impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Self {
         let (status, retry_after) = match code {
-            ErrorCode::RoomNotFound => (StatusCode::NOT_FOUND, None),
+            ErrorCode::RoomNotFound | ErrorCode::PlayerNotFound => (StatusCode::NOT_FOUND, None),
+            ErrorCode::RoomExists => (StatusCode::CONFLICT, None),
             ErrorCode::AuthRequired | ErrorCode::AuthInvalid | ErrorCode::AuthExpired => {
                 (StatusCode::UNAUTHORIZED, None)
             }

@@ -42,7 +42,7 @@ use crate::shard::message::ShardMessage;
 use crate::tcp::{Spread, accept_failed, is_loopback, keep_alive};
 use crate::tls::{Port, Tls};
 use client::Client;
-use failure::Failure;
+pub(crate) use failure::Failure;
 pub(crate) use gate::Gate;
 use pages::Pages;
 pub use refusals::Refusals;

@@ -18,6 +18,7 @@ mod rng;
 #[path = "../sim/wire.rs"]
 mod wire;
 
+mod api;
 mod chaos;
 mod cuts;
 mod dashboards;

@@ -1,0 +1,85 @@
+//! The answers of the server API, as its document describes them and as callers may read them. Plain data: no I/O.
+//!
+//! A room's owner writes those of calls about a room itself (`hub/calls.rs`); [`crate::room_call::RoomInfo`] is the greatest of them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What was said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Said {
+    /// Its number among the messages and events of the room.
+    pub seq: u64,
+}
+
+/// What was sent: one of the two is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sent {
+    /// The number of an event for everyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub seq: Option<u64>,
+    /// The players whom an event reached that has no number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reached: Option<Vec<String>>,
+}
+
+/// Whose seat has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Kicked {
+    /// The player's name.
+    pub kicked: String,
+}
+
+/// Which room has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Closed {
+    /// The room's id.
+    pub closed: String,
+}
+
+/// All pods of the deployment that have a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pods {
+    /// By name.
+    pub pods: Vec<PodInfo>,
+}
+
+/// A pod, as its lease says: that is written again within seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PodInfo {
+    /// The pod's name.
+    pub pod: String,
+    /// Rooms that it has.
+    pub rooms: u64,
+    /// Rooms that it takes yet, if it may have as many as the pod that answers; 0 while it drains.
+    pub free_rooms: u64,
+    /// Seats in its rooms, held ones included.
+    pub players: u64,
+    /// It hands its rooms over, and ends.
+    pub draining: bool,
+}
+
+/// An error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Error {
+    /// What went wrong.
+    pub error: ErrorInfo,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorInfo {
+    /// A word of docs/protocol.md, Errors and closes.
+    #[schema(example = "room_not_found")]
+    pub code: String,
+    /// A sentence for a person.
+    pub message: String,
+}

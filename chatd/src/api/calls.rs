@@ -1,0 +1,243 @@
+//! The calls of the server API: what each asks, and its entry in the document. Serves HTTP.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::figures::Route;
+use super::keys::{ApiKey, Scope};
+use super::{Api, answers, body, read};
+use crate::protocol::{ErrorCode, RoomId};
+use crate::room_call::{CallKey, RoomCall, RoomInfo};
+use crate::web::Failure;
+
+/// The longest Idempotency-Key.
+const MAX_KEY: usize = 128;
+
+type RoomPath = Result<Path<String>, PathRejection>;
+
+#[utoipa::path(
+    post, path = "/v1/rooms", tag = "rooms",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters. Without `room`: the same key is for the same room, through any pod.")),
+    request_body(content = body::NewRoomBody),
+    responses(
+        (status = 200, description = "The room was there, with this descriptor.", body = RoomInfo),
+        (status = 201, description = "The room has been made.", body = RoomInfo),
+        (status = 409, description = "`room_exists`: a room with this id and another descriptor is there.", body = answers::Error),
+    )
+)]
+/// Makes a room, or finds it
+pub(super) async fn create_room(State(api): State<Api>, headers: HeaderMap, body: Body) -> Response {
+    api.answer(Route::CreateRoom, async {
+        let caller = api.caller(&headers, Scope::Write)?;
+        let key = idempotency_key(&headers)?;
+        let body::NewRoom { room, descriptor } = body::new_room(&read(body).await?)?;
+        let (room, made) = match (room, key) {
+            (Some(room), _) => (room, false),
+            (None, Some(key)) => (caller.room(key).map_err(|_| Failure::from(ErrorCode::BadRoom))?, false),
+            (None, None) => (api.make_room(descriptor.clone()).await?, true),
+        };
+        let answer = api.call(room, RoomCall::Create { descriptor, made }).await?;
+        let status = if is_created(&answer) { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(json(status, answer))
+    })
+    .await
+}
+
+#[utoipa::path(
+    get, path = "/v1/rooms/{room}", tag = "rooms",
+    params(("room" = String, Path, description = "The room's id.")),
+    responses(
+        (status = 200, description = "The room, with its pod, players and descriptor.", body = RoomInfo),
+        (status = 404, description = "`room_not_found`", body = answers::Error),
+    )
+)]
+/// Shows a room
+pub(super) async fn get_room(State(api): State<Api>, headers: HeaderMap, room: RoomPath) -> Response {
+    api.answer(Route::GetRoom, async {
+        api.caller(&headers, Scope::Read)?;
+        Ok(json(StatusCode::OK, api.call(room_of(room)?, RoomCall::Get).await?))
+    })
+    .await
+}
+
+#[utoipa::path(
+    patch, path = "/v1/rooms/{room}", tag = "rooms",
+    params(("room" = String, Path, description = "The room's id.")),
+    request_body(content = crate::descriptor::Descriptor, description = "Fields that are to change; `null` goes back to the deployment's setting."),
+    responses(
+        (status = 200, description = "The room with its new descriptor.", body = RoomInfo),
+        (status = 404, description = "`room_not_found`", body = answers::Error),
+    )
+)]
+/// Changes a room's descriptor
+pub(super) async fn patch_room(State(api): State<Api>, headers: HeaderMap, room: RoomPath, body: Body) -> Response {
+    api.answer(Route::PatchRoom, async {
+        api.caller(&headers, Scope::Write)?;
+        let (room, call) = (room_of(room)?, body::patch(&read(body).await?)?);
+        Ok(json(StatusCode::OK, api.call(room, call).await?))
+    })
+    .await
+}
+
+#[utoipa::path(
+    delete, path = "/v1/rooms/{room}", tag = "rooms",
+    params(("room" = String, Path, description = "The room's id.")),
+    responses(
+        (status = 200, description = "The room has ended for everyone.", body = answers::Closed),
+        (status = 404, description = "`room_not_found`: also after it has ended.", body = answers::Error),
+    )
+)]
+/// Ends a room
+pub(super) async fn delete_room(State(api): State<Api>, headers: HeaderMap, room: RoomPath) -> Response {
+    api.answer(Route::DeleteRoom, async {
+        api.caller(&headers, Scope::Write)?;
+        Ok(json(StatusCode::OK, api.call(room_of(room)?, RoomCall::End).await?))
+    })
+    .await
+}
+
+#[utoipa::path(
+    post, path = "/v1/rooms/{room}/messages", tag = "rooms",
+    params(
+        ("room" = String, Path, description = "The room's id."),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters. The room says one text for one key."),
+    ),
+    request_body(content = body::MessageBody),
+    responses(
+        (status = 200, description = "Everyone in the room is told.", body = answers::Said),
+        (status = 404, description = "`room_not_found`", body = answers::Error),
+    )
+)]
+/// Says a text in a room
+pub(super) async fn say(State(api): State<Api>, headers: HeaderMap, room: RoomPath, body: Body) -> Response {
+    api.answer(Route::Say, async {
+        let caller = api.caller(&headers, Scope::Write)?;
+        let room = room_of(room)?;
+        let key = call_key(&headers, &caller, "say", room)?;
+        let call = body::message(&read(body).await?, key)?;
+        Ok(json(StatusCode::OK, api.call(room, call).await?))
+    })
+    .await
+}
+
+#[utoipa::path(
+    post, path = "/v1/rooms/{room}/events", tag = "rooms",
+    params(
+        ("room" = String, Path, description = "The room's id."),
+        ("Idempotency-Key" = Option<String>, Header, description = "As of a message, for an event with a number."),
+    ),
+    request_body(content = body::EventBody),
+    responses(
+        (status = 200, description = "Those whom it is for are told.", body = answers::Sent),
+        (status = 404, description = "`room_not_found`", body = answers::Error),
+    )
+)]
+/// Sends an event of the application's own kind
+pub(super) async fn send(State(api): State<Api>, headers: HeaderMap, room: RoomPath, body: Body) -> Response {
+    api.answer(Route::Send, async {
+        let caller = api.caller(&headers, Scope::Write)?;
+        let room = room_of(room)?;
+        let key = call_key(&headers, &caller, "send", room)?;
+        let call = body::event(&read(body).await?, key)?;
+        Ok(json(StatusCode::OK, api.call(room, call).await?))
+    })
+    .await
+}
+
+#[utoipa::path(
+    delete, path = "/v1/rooms/{room}/players/{name}", tag = "rooms",
+    params(
+        ("room" = String, Path, description = "The room's id."),
+        ("name" = String, Path, description = "The player's name."),
+        ("ban_s" = Option<u32>, Query, description = "For how long the player is kept out, in seconds.", minimum = 1, maximum = 2_592_000),
+    ),
+    responses(
+        (status = 200, description = "The seat has ended.", body = answers::Kicked),
+        (status = 404, description = "`room_not_found`, `player_not_found`", body = answers::Error),
+    )
+)]
+/// Ends a player's seat
+pub(super) async fn kick(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    path: Result<Path<(String, String)>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    api.answer(Route::Kick, async {
+        api.caller(&headers, Scope::Write)?;
+        let Path((room, name)) = path.map_err(|_| Failure::from(ErrorCode::BadName))?;
+        let (room, name) = (room_id(&room)?, body::player(&name)?);
+        let ban_s = body::ban(query.as_deref())?;
+        Ok(json(StatusCode::OK, api.call(room, RoomCall::Kick { name, ban_s }).await?))
+    })
+    .await
+}
+
+#[utoipa::path(
+    get, path = "/v1/pods", tag = "pods",
+    responses((status = 200, description = "All pods, by their leases.", body = answers::Pods))
+)]
+/// Lists the pods
+pub(super) async fn pods(State(api): State<Api>, headers: HeaderMap) -> Response {
+    api.answer(Route::Pods, async {
+        api.caller(&headers, Scope::Read)?;
+        Ok(Json(api.pods().await?).into_response())
+    })
+    .await
+}
+
+pub(super) async fn nothing(State(api): State<Api>) -> Response {
+    api.answer(Route::Other, async { Err(Failure::not_found()) }).await
+}
+
+pub(super) async fn no_such_method(State(api): State<Api>) -> Response {
+    let sentence = "This address does not know this method.";
+    let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", sentence);
+    api.answer(Route::Other, async { Err(failure) }).await
+}
+
+fn room_of(path: RoomPath) -> Result<RoomId, Failure> {
+    let Path(room) = path.map_err(|_| Failure::from(ErrorCode::BadRoom))?;
+    room_id(&room)
+}
+
+fn room_id(text: &str) -> Result<RoomId, Failure> {
+    text.parse().map_err(|_| ErrorCode::BadRoom.into())
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
+    let mut all = headers.get_all("idempotency-key").iter();
+    let (first, second) = (all.next(), all.next());
+    let Some(first) = first else {
+        return Ok(None);
+    };
+    let key = first.to_str().ok().filter(|key| {
+        second.is_none() && (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+    });
+    let sentence = "An Idempotency-Key is 1 to 128 visible ASCII characters, once.";
+    key.map(Some).ok_or_else(|| Failure::bad_request(sentence))
+}
+
+fn call_key(headers: &HeaderMap, caller: &ApiKey, what: &str, room: RoomId) -> Result<Option<CallKey>, Failure> {
+    Ok(idempotency_key(headers)?.map(|key| caller.call_key(what, room, key)))
+}
+
+fn is_created(answer: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Created {
+        #[serde(default)]
+        created: bool,
+    }
+    serde_json::from_slice(answer).is_ok_and(|Created { created }| created)
+}
+
+fn json(status: StatusCode, body: Bytes) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+}

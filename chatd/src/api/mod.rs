@@ -1,0 +1,203 @@
+//! The server API, by which an application's backend makes rooms, speaks in them and ends them (docs/api.md). Serves HTTP, and sends
+//! messages to the shards and to the pod's thread.
+//!
+//! A call about a room goes to the shard that the room belongs to, which takes it to the room's owner (`hub/calls.rs`).
+
+pub mod answers;
+mod body;
+mod calls;
+mod document;
+pub mod figures;
+pub mod keys;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use crate::admin::{self, ServeLimits};
+use crate::directory::{Answer, Request as Ask};
+use crate::lease::LeaseRecord;
+use crate::pod::message::PodMessage;
+use crate::protocol::{ErrorCode, RoomId};
+use crate::room_call::RoomCall;
+use crate::shard::message::ShardMessage;
+use crate::web::Failure;
+use figures::{ApiFigures, Route};
+use keys::{ApiKey, ApiKeys, Scope};
+
+pub use document::document;
+
+/// Connections at a time, of the files that are left for others than clients.
+const CONNECTIONS: usize = 256;
+/// From the header to the whole body.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// The longest that a room's owner takes to answer: a takeover, and some more.
+const ANSWER_TIME: Duration = Duration::from_secs(6);
+
+/// Arguments of the API.
+#[derive(Debug)]
+pub struct ApiStart {
+    /// The mailboxes of the shard threads, by number.
+    pub shards: Vec<UnboundedSender<ShardMessage>>,
+    /// The pod's thread, which asks the directory.
+    pub pod: UnboundedSender<PodMessage>,
+    /// See [`crate::settings::Settings::deployment_uid`].
+    pub deployment_uid: String,
+    /// Rooms that a pod may have.
+    pub max_rooms: u64,
+    /// The keys that are good now.
+    pub keys: watch::Receiver<Arc<ApiKeys>>,
+    /// Counts the answers.
+    pub figures: ApiFigures,
+    /// How long a connection may be silent between two calls.
+    pub keep_alive: Duration,
+}
+
+/// What the handlers share. Cheap to clone.
+#[derive(Debug, Clone)]
+struct Api(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    start: ApiStart,
+    turn: AtomicUsize,
+}
+
+/// Serves the API until the process ends: also while the pod drains, as any pod takes any call.
+pub async fn serve(listener: TcpListener, start: ApiStart) {
+    let limits = ServeLimits { connections: CONNECTIONS, header_time: start.keep_alive };
+    let api = Api(Arc::new(Inner { start, turn: AtomicUsize::new(0) }));
+    admin::serve_within(limits, listener, router(api), std::future::pending()).await;
+}
+
+fn router(api: Api) -> Router {
+    let room = get(calls::get_room).patch(calls::patch_room).delete(calls::delete_room);
+    Router::new()
+        .route("/v1/rooms", post(calls::create_room))
+        .route("/v1/rooms/{room}", room)
+        .route("/v1/rooms/{room}/messages", post(calls::say))
+        .route("/v1/rooms/{room}/events", post(calls::send))
+        .route("/v1/rooms/{room}/players/{name}", delete(calls::kick))
+        .route("/v1/pods", get(calls::pods))
+        .route("/v1/openapi.json", get(document::openapi))
+        .fallback(calls::nothing)
+        .method_not_allowed_fallback(calls::no_such_method)
+        .with_state(api)
+}
+
+impl Api {
+    /// The answer to a call, counted.
+    async fn answer(&self, route: Route, call: impl Future<Output = Result<Response, Failure>>) -> Response {
+        let response = call.await.unwrap_or_else(Failure::into_response);
+        self.0.start.figures.count(route, response.status().as_u16());
+        response
+    }
+
+    /// Whose call it is, if the key that it shows is good for it (RFC 6750 section 2.1).
+    fn caller(&self, headers: &HeaderMap, scope: Scope) -> Result<Arc<ApiKey>, Failure> {
+        let refuse = |status, code: ErrorCode, sentence| Failure::new(status, code.as_str(), sentence);
+        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.trim().split_once(' '));
+        let Some((_, secret)) = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
+            let sentence = "A key of the API is needed: Authorization: Bearer <secret>.";
+            return Err(refuse(StatusCode::UNAUTHORIZED, ErrorCode::AuthRequired, sentence));
+        };
+        let keys = self.0.start.keys.borrow().clone();
+        let Some(key) = keys.find(secret.trim()) else {
+            return Err(refuse(StatusCode::UNAUTHORIZED, ErrorCode::AuthInvalid, "This key is not accepted."));
+        };
+        if key.may(scope) {
+            return Ok(key);
+        }
+        tracing::debug!(key = key.id, ?scope, "a key of the API lacks a scope");
+        let sentence = "This key does not have the scope that the call needs.";
+        Err(refuse(StatusCode::FORBIDDEN, ErrorCode::Forbidden, sentence))
+    }
+
+    /// Asks the owner of a room, wherever it is.
+    async fn call(&self, room: RoomId, call: RoomCall) -> Result<Bytes, Failure> {
+        let shards = &self.0.start.shards;
+        let shard = shards.get(room.shard(shards.len()));
+        ask(shard, |reply| ShardMessage::Call { room, call, reply }).await
+    }
+
+    /// The shards make rooms by turns.
+    async fn make_room(&self, descriptor: Option<Box<crate::descriptor::Descriptor>>) -> Result<RoomId, Failure> {
+        let shards = &self.0.start.shards;
+        let shard = shards.get(self.0.turn.fetch_add(1, Ordering::Relaxed) % shards.len().max(1));
+        ask(shard, |reply| ShardMessage::MakeRoom { descriptor, reply }).await
+    }
+
+    async fn pods(&self) -> Result<answers::Pods, Failure> {
+        let start = &self.0.start;
+        let (reply, answer) = oneshot::channel();
+        let asked = start.pod.send(PodMessage::Ask { request: Ask::Pods, reply });
+        asked.map_err(|_| Failure::from(ErrorCode::ShuttingDown))?;
+        // The directory answers within its own time, or says that it has not.
+        let Ok(Answer::Pods(leases)) = answer.await.map_err(|_| Failure::from(ErrorCode::ShuttingDown))? else {
+            return Err(ErrorCode::Unavailable.into());
+        };
+        let mut pods: Vec<_> = leases.into_iter().filter_map(|(pod, lease)| self.pod(pod, &lease)).collect();
+        pods.sort_unstable_by(|left, right| left.pod.cmp(&right.pod));
+        Ok(answers::Pods { pods })
+    }
+
+    /// `None`: rubbish, or another deployment's.
+    fn pod(&self, pod: String, lease: &[u8]) -> Option<answers::PodInfo> {
+        let LeaseRecord { uid, rooms, players, draining, .. } = LeaseRecord::parse(lease)?;
+        let free_rooms = if draining { 0 } else { self.0.start.max_rooms.saturating_sub(rooms) };
+        let is_ours = uid == self.0.start.deployment_uid;
+        is_ours.then_some(answers::PodInfo { pod, rooms, free_rooms, players, draining })
+    }
+}
+
+/// A shard's answer. One that has ended answers nothing.
+async fn ask<T>(
+    shard: Option<&UnboundedSender<ShardMessage>>,
+    mail: impl FnOnce(oneshot::Sender<Result<T, ErrorCode>>) -> ShardMessage,
+) -> Result<T, Failure> {
+    let (reply, answer) = oneshot::channel();
+    let sent = shard.and_then(|shard| shard.send(mail(reply)).ok());
+    sent.ok_or(Failure::from(ErrorCode::ShuttingDown))?;
+    match timeout(ANSWER_TIME, answer).await {
+        Ok(Ok(answer)) => answer.map_err(of_owner),
+        Ok(Err(_)) => Err(ErrorCode::ShuttingDown.into()),
+        Err(_) => Err(ErrorCode::Unavailable.into()),
+    }
+}
+
+/// What a room's owner refuses, in words for an application.
+fn of_owner(code: ErrorCode) -> Failure {
+    match code {
+        ErrorCode::RoomNotFound => Failure::new(StatusCode::NOT_FOUND, code.as_str(), "There is no such room."),
+        ErrorCode::Unavailable => {
+            let sentence =
+                "The room or the directory does not answer in time; whether this was carried out is not known.";
+            Failure::from(code).with_message(sentence)
+        }
+        // All else has been checked here.
+        ErrorCode::BadCommand => Failure::bad_request("Together the fields of the descriptor are too long."),
+        code => code.into(),
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, Failure> {
+    let whole = timeout(BODY_TIME, Limited::new(body, body::MAX_BODY).collect()).await;
+    let whole = whole.map_err(|_| Failure::bad_request("The body did not come in time."))?;
+    let too_large =
+        |_| Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "A body is at most 32768 bytes, and has to end.");
+    Ok(whole.map_err(too_large)?.to_bytes())
+}
