@@ -74,8 +74,8 @@ impl RoomCall {
     }
 
     /// With which descriptor.
-    pub fn descriptor(&self) -> Option<&Box<Descriptor>> {
-        if let RoomCall::Create { descriptor, .. } = self { descriptor.as_ref() } else { None }
+    pub fn descriptor(&self) -> Option<&Descriptor> {
+        if let RoomCall::Create { descriptor, .. } = self { descriptor.as_deref() } else { None }
     }
 
     /// The room has been made for it.

@@ -71,7 +71,7 @@ impl Hub {
             }
             RoomCall::Kick { name, ban_s } => match self.kick(time, index, name, ban_s) {
                 Ok(()) => {
-                    self.answer_after_write(time, index, PendingAnswer::Called { asked, call, is_written: false })
+                    self.answer_after_write(time, index, PendingAnswer::Called { asked, call, is_written: false });
                 }
                 Err(code) => self.refuse_entry(time, asked, code),
             },

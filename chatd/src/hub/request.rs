@@ -199,7 +199,7 @@ impl Waiter {
     /// With which descriptor the room is made for it.
     pub fn descriptor(&self) -> Option<Box<Descriptor>> {
         match &self.purpose {
-            WaiterPurpose::Call(call) => call.descriptor().cloned(),
+            WaiterPurpose::Call(call) => call.descriptor().cloned().map(Box::new),
             _ => self.grant.as_ref().and_then(|grant| grant.descriptor()).cloned().map(Box::new),
         }
     }

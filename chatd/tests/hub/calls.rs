@@ -236,3 +236,23 @@ fn a_call_waits_for_no_longer_than_a_join() {
     assert_eq!(world.answer_to(session), Err(ErrorCode::Unavailable));
     assert!(world.pods[1].drained() || world.pods[1].gauges().connections_web == 0, "nothing is left of it");
 }
+
+#[test]
+fn a_room_is_made_anew_right_after_its_end() {
+    for pods in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let (mut world, _) = seated(2, 1, &json!({"kind": "duel"}));
+        // The directory answers late: the dead room is still there.
+        world.waits_for_answers = Some(0);
+        let end = world.begin_call(pods.0, ROOM, RoomCall::End);
+        let made = world.begin_call(pods.1, ROOM, create(&json!({"kind": "other"})));
+        for _ in 0..5 {
+            world.hand_over_answers(0);
+        }
+        world.waits_for_answers = None;
+        world.hand_over_answers(0);
+        world.pass(1_000);
+        assert_eq!(world.answer_to(end), Ok(json!({"closed": ROOM})), "{pods:?}");
+        let made = world.answer_to(made).unwrap();
+        assert_eq!((&made["created"], &made["descriptor"]["kind"]), (&json!(true), &json!("other")), "{pods:?}");
+    }
+}

@@ -45,16 +45,24 @@ impl Owned {
         }
     }
 
-    /// Whether a client waits until the room is ready, or, for a JOIN, until what has ended is gone: then its search finds no such room,
-    /// and makes one if it may.
+    /// Whether a client waits until the room is ready, or, for a JOIN and a call that makes a room, until what has ended is gone: then its
+    /// search finds no such room, and makes one if it may.
     pub fn keeps_waiting(&self, waiter: &Waiter, wall: u64) -> bool {
-        let joins = matches!(&waiter.purpose, WaiterPurpose::Enter(entry) if entry.is_join());
+        let joins = match &waiter.purpose {
+            WaiterPurpose::Enter(entry) => entry.is_join(),
+            WaiterPurpose::Call(call) => call.creates(),
+            WaiterPurpose::Attach => false,
+        };
         !self.ready() || joins && self.has_ended(wall)
     }
 
     /// The same for a frame of another pod.
     fn keeps_frame_waiting(&self, frame: &Frame<'_>, wall: u64) -> bool {
-        let joins = matches!(frame, Frame::Open { command: Command::Join { .. }, .. });
+        let joins = match frame {
+            Frame::Open { command, .. } => matches!(command, Command::Join { .. }),
+            Frame::Call { call, .. } => call.creates(),
+            _ => false,
+        };
         !self.ready() || joins && self.has_ended(wall)
     }
 
