@@ -298,6 +298,19 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
+/// Reads the descriptor of a record. One that cannot be read lets nobody in without a token, since it may have said so: the room goes on.
+///
+/// # Errors
+///
+/// The record is no JSON.
+pub fn stored<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Descriptor>>, D::Error> {
+    let json = Option::<Box<RawValue>>::deserialize(deserializer)?;
+    let closed = || Descriptor { access: Some(RoomAccess::Token), ..Descriptor::default() };
+    // Serde would take a list for the fields in their order.
+    let read = |json: &str| serde_json::from_str(json).ok().filter(|_| json.starts_with('{'));
+    Ok(json.map(|json| Box::new(read(json.get()).unwrap_or_else(closed))))
+}
+
 /// As JSON, in what travels between pods: there a field that is left out would move all that follow it.
 pub mod as_json {
     use serde::de::Error;

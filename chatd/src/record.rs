@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::bans::Bans;
-use crate::descriptor::Descriptor;
+use crate::descriptor::{self, Descriptor};
 use crate::join_token::{Places, SeatAuth, is_viewer};
 use crate::profile::Profiles;
 use crate::protocol::{Epoch, Ownership, PlayerName, PodBoot, SeatId, SeatKey};
@@ -97,7 +97,7 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<Former>,
     /// What is different in this room; most often nothing, and then not written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "descriptor::stored", skip_serializing_if = "Option::is_none")]
     pub descriptor: Option<Box<Descriptor>>,
     /// Counts the writes of one ownership, so that no two have the same bytes: a swap that was given up and is carried out late
     /// must not find what it expected come back.
@@ -324,6 +324,21 @@ mod tests {
         later["topic"] = serde_json::json!({"text": "x"});
         later["seats"]["alice"]["role"] = serde_json::json!("host");
         assert_eq!(Record::parse(later.to_string().as_bytes()), Some(record));
+    }
+
+    #[test]
+    fn a_descriptor_that_cannot_be_read_opens_no_room() {
+        let kind = Descriptor { kind: Some("duel".into()), ..Descriptor::default() };
+        let record = Record::new(&owner(), std::iter::empty()).described(Some(&kind));
+        let text = String::from_utf8(record.to_bytes().to_vec()).unwrap();
+        for wrong in [r#""descriptor":{"max_players":"8"}"#, r#""descriptor":[]"#, r#""descriptor":7"#] {
+            let wrong = text.replace(r#""descriptor":{"kind":"duel"}"#, wrong);
+            assert_ne!(wrong, text);
+            let read = Record::parse(wrong.as_bytes()).unwrap();
+            let access = read.descriptor.as_ref().and_then(|descriptor| descriptor.access);
+            assert_eq!(access, Some(crate::descriptor::RoomAccess::Token), "{wrong}");
+        }
+        assert_eq!(Record::parse(text.as_bytes()).unwrap(), record);
     }
 
     #[test]
