@@ -1,6 +1,7 @@
 //! Lists of rooms for the server API: which rooms are meant, and what is said of each. Plain data: no I/O.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::descriptor::Descriptor;
 use crate::protocol::RoomId;
@@ -44,11 +45,13 @@ impl ListFilter {
 }
 
 /// A room in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ListedRoom {
     /// The room's id.
+    #[schema(value_type = String)]
     pub room: RoomId,
     /// The pod that has it.
+    #[schema(value_type = String)]
     pub pod: Box<str>,
     /// Players in it, held seats included, viewers not.
     pub players: u32,
@@ -59,8 +62,10 @@ pub struct ListedRoom {
     /// It may be shown in lists.
     pub listed: bool,
     /// What kind of room it is.
+    #[schema(value_type = Option<String>)]
     pub kind: Option<Box<str>>,
     /// By what the application finds it.
+    #[schema(value_type = Vec<String>)]
     pub labels: Vec<Box<str>>,
 }
 

@@ -5,6 +5,22 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::room_list::ListedRoom;
+
+/// Rooms that fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rooms {
+    /// In the order of their ids.
+    pub rooms: Vec<ListedRoom>,
+    /// The `cursor` for more. Without it there are no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<String>,
+    /// Pods that have not answered in time: their rooms are missing.
+    pub incomplete: Vec<String>,
+}
+
 /// What was said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

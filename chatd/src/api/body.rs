@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::descriptor::Descriptor;
 use crate::protocol::{ErrorCode, EventKind, MAX_BAN, MAX_PLAYERS, PlayerName, RoomId, check_data, text};
 use crate::room_call::{CallKey, DescriptorPatch, RoomCall};
+use crate::room_list::{ListFilter, MAX_LISTED};
 use crate::web::Failure;
 
 /// The most bytes of a body: the longest text with every character escaped.
@@ -125,6 +126,43 @@ pub(super) fn event(body: &[u8], key: Option<CallKey>) -> Result<RoomCall, Failu
     });
     let (to, volatile) = (to.transpose()?, body.volatile.unwrap_or(false));
     Ok(RoomCall::Send { from: speaker(body.from)?, kind, data: data.into(), to, volatile, key })
+}
+
+/// The most characters of a kind or label: no room has a longer one.
+const MAX_WORD: usize = 32;
+/// Rooms of an answer, if the query does not say.
+const USUAL_LIMIT: u16 = 50;
+
+/// Which rooms a query means: each of its fields is there once at most.
+pub(super) fn filter(query: Option<&str>) -> Result<ListFilter, Failure> {
+    let sentence = "The query may have kind, label, listed=true|false, limit from 1 to 100 and cursor, each once.";
+    let mut filter = ListFilter { limit: USUAL_LIMIT, ..ListFilter::default() };
+    let mut seen = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        let word = || Some(value.as_ref()).filter(|word| (1..=MAX_WORD).contains(&word.len())).map(Into::into);
+        let is_right = match &*name {
+            "kind" => std::mem::replace(&mut filter.kind, word()).is_none() && filter.kind.is_some(),
+            "label" => std::mem::replace(&mut filter.label, word()).is_none() && filter.label.is_some(),
+            "listed" => {
+                filter.listed = value.parse().ok();
+                filter.listed.is_some()
+            }
+            "limit" => {
+                filter.limit = value.parse().unwrap_or_default();
+                (1..=MAX_LISTED).contains(&filter.limit)
+            }
+            "cursor" => {
+                filter.after = value.parse().ok();
+                filter.after.is_some()
+            }
+            _ => false,
+        };
+        if !is_right || seen.contains(&name) {
+            return Err(bad(sentence));
+        }
+        seen.push(name);
+    }
+    Ok(filter)
 }
 
 /// `ban_s` of a query, which has nothing else.

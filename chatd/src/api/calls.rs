@@ -51,6 +51,26 @@ pub(super) async fn create_room(State(api): State<Api>, headers: HeaderMap, body
 }
 
 #[utoipa::path(
+    get, path = "/v1/rooms", tag = "rooms",
+    params(
+        ("kind" = Option<String>, Query, description = "Only rooms of this kind."),
+        ("label" = Option<String>, Query, description = "Only rooms with this label."),
+        ("listed" = Option<bool>, Query, description = "Only rooms that may be shown in lists, or only those that may not."),
+        ("limit" = Option<u16>, Query, description = "At most so many; 50 without it.", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "`next` of the answer before."),
+    ),
+    responses((status = 200, description = "The rooms of all pods that have answered within 2 s, in the order of their ids.", body = answers::Rooms))
+)]
+/// Lists rooms
+pub(super) async fn list_rooms(State(api): State<Api>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    api.answer(Route::ListRooms, async {
+        api.caller(&headers, Scope::Read)?;
+        Ok(Json(api.list(body::filter(query.as_deref())?).await?).into_response())
+    })
+    .await
+}
+
+#[utoipa::path(
     get, path = "/v1/rooms/{room}", tag = "rooms",
     params(("room" = String, Path, description = "The room's id.")),
     responses(

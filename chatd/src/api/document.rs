@@ -13,11 +13,13 @@ use super::{Api, answers, body, calls};
 use crate::descriptor::{Descriptor, RoomAccess};
 use crate::join_token::Role;
 use crate::room_call::{PlayerInfo, RoomInfo};
+use crate::room_list::ListedRoom;
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "chatd server API", version = "1", description = "Makes rooms, speaks in them and ends them, through any pod. See docs/api.md."),
     paths(
+        calls::list_rooms,
         calls::create_room,
         calls::get_room,
         calls::patch_room,
@@ -29,7 +31,7 @@ use crate::room_call::{PlayerInfo, RoomInfo};
     ),
     components(schemas(
         body::NewRoomBody, body::MessageBody, body::EventBody, RoomInfo, PlayerInfo, Descriptor, RoomAccess, Role,
-        answers::Said, answers::Sent, answers::Kicked, answers::Closed, answers::Pods, answers::PodInfo, answers::Error,
+        answers::Rooms, ListedRoom, answers::Said, answers::Sent, answers::Kicked, answers::Closed, answers::Pods, answers::PodInfo, answers::Error,
         answers::ErrorInfo,
     )),
     security(("key" = [])),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named as calls are")]
 pub enum Route {
+    ListRooms,
     CreateRoom,
     GetRoom,
     PatchRoom,
@@ -21,8 +22,19 @@ pub enum Route {
 }
 
 /// The names of all, in their order.
-pub const ROUTES: [&str; 10] =
-    ["create_room", "get_room", "patch_room", "delete_room", "say", "send", "kick", "pods", "openapi", "other"];
+pub const ROUTES: [&str; 11] = [
+    "list_rooms",
+    "create_room",
+    "get_room",
+    "patch_room",
+    "delete_room",
+    "say",
+    "send",
+    "kick",
+    "pods",
+    "openapi",
+    "other",
+];
 
 /// Statuses that are counted by themselves; each other one is `other`.
 pub const STATUSES: [&str; 10] = ["200", "201", "400", "401", "403", "404", "409", "413", "503", "other"];

@@ -34,7 +34,8 @@ use crate::lease::LeaseRecord;
 use crate::pod::message::PodMessage;
 use crate::protocol::{ErrorCode, RoomId};
 use crate::room_call::RoomCall;
-use crate::shard::message::ShardMessage;
+use crate::room_list::{ListFilter, RoomList};
+use crate::shard::message::{ShardMessage, ask_all};
 use crate::web::Failure;
 use figures::{ApiFigures, Route};
 use keys::{ApiKey, ApiKeys, Scope};
@@ -87,7 +88,7 @@ pub async fn serve(listener: TcpListener, start: ApiStart) {
 fn router(api: Api) -> Router {
     let room = get(calls::get_room).patch(calls::patch_room).delete(calls::delete_room);
     Router::new()
-        .route("/v1/rooms", post(calls::create_room))
+        .route("/v1/rooms", get(calls::list_rooms).post(calls::create_room))
         .route("/v1/rooms/{room}", room)
         .route("/v1/rooms/{room}/messages", post(calls::say))
         .route("/v1/rooms/{room}/events", post(calls::send))
@@ -139,6 +140,23 @@ impl Api {
         let shards = &self.0.start.shards;
         let shard = shards.get(self.0.turn.fetch_add(1, Ordering::Relaxed) % shards.len().max(1));
         ask(shard, |reply| ShardMessage::MakeRoom { descriptor, reply }).await
+    }
+
+    /// The rooms of all pods that fit.
+    async fn list(&self, filter: ListFilter) -> Result<answers::Rooms, Failure> {
+        let shards = &self.0.start.shards;
+        let shard = shards.get(self.0.turn.fetch_add(1, Ordering::Relaxed) % shards.len().max(1));
+        let elsewhere = ask(shard, |reply| ShardMessage::ListElsewhere { filter: filter.clone(), reply });
+        let here = ask_all(shards, |reply| ShardMessage::ListHere { filter: filter.clone(), reply });
+        let (elsewhere, here) = tokio::join!(elsewhere, timeout(ANSWER_TIME, here));
+        let RoomList { mut rooms, mut incomplete } = elsewhere?;
+        let here = here.map_err(|_| Failure::from(ErrorCode::Unavailable))?;
+        rooms.extend(here.ok_or(Failure::from(ErrorCode::ShuttingDown))?.into_iter().flatten());
+        let rooms = filter.first(rooms);
+        incomplete.sort_unstable();
+        let is_full = rooms.len() >= usize::from(filter.limit);
+        let next = rooms.last().filter(|_| is_full).map(|last| last.room.to_string());
+        Ok(answers::Rooms { rooms, next, incomplete })
     }
 
     async fn pods(&self) -> Result<answers::Pods, Failure> {

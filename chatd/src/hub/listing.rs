@@ -125,14 +125,18 @@ impl Listings {
         }
         let late: Vec<u64> =
             self.0.iter().filter(|(_, listing)| listing.until <= time.now).map(|(query, _)| *query).collect();
-        late.into_iter().for_each(|query| self.finish(context, query));
+        for query in late {
+            self.finish(context, query);
+        }
     }
 
     /// Ends the lists that wait for nobody.
     fn finish_whole(&mut self, context: &mut Context) {
         let whole = self.0.iter().filter(|(_, listing)| listing.asked.is_empty() && listing.has_asked);
         let whole: Vec<u64> = whole.map(|(query, _)| *query).collect();
-        whole.into_iter().for_each(|query| self.finish(context, query));
+        for query in whole {
+            self.finish(context, query);
+        }
     }
 
     fn finish(&mut self, context: &mut Context, query: u64) {

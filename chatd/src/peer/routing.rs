@@ -27,7 +27,9 @@ impl Peers {
             } else if !payload.is_empty() {
                 let room = peer_protocol::peek_room(payload).ok_or(LinkError::NoRoom)?;
                 if peer_protocol::is_for_all(payload) {
-                    batches.iter_mut().for_each(|batch| batch.extend_from_slice(whole));
+                    for batch in &mut batches {
+                        batch.extend_from_slice(whole);
+                    }
                 } else {
                     batches[room.shard(shards)].extend_from_slice(whole);
                 }

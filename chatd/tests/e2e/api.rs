@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use chatd::api::answers::{Closed, Kicked, Pods, Said, Sent};
+use chatd::api::answers::{Closed, Kicked, Pods, Rooms, Said, Sent};
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, PATIENCE};
@@ -106,6 +106,21 @@ fn every_call_is_carried_out_through_a_pod_that_has_not_the_room() {
     assert_eq!(room["players"], json!([{ "name": "Ana", "role": "member" }]), "{room}");
     assert_eq!(room["descriptor"], json!({ "max_players": 3, "kind": "duel" }), "{room}");
 
+    let other = json!({ "room": "quiz-7", "descriptor": { "kind": "quiz", "listed": true } });
+    assert_eq!(there.call("POST /v1/rooms", other.to_string()).0, 201);
+    for caller in [here, there] {
+        let all: Rooms = read(caller.ok("GET /v1/rooms", &Value::Null));
+        let found: Vec<_> = all.rooms.iter().map(|room| (room.room.as_str(), &*room.pod, room.players)).collect();
+        assert_eq!(found, [("match-42", "chat-0", 1), ("quiz-7", "chat-1", 0)]);
+        assert_eq!((all.next, all.incomplete.len()), (None, 0));
+        let first: Rooms = read(caller.ok("GET /v1/rooms?limit=1", &Value::Null));
+        assert_eq!(first.next.as_deref(), Some("match-42"));
+        for query in ["kind=quiz", "listed=true", "limit=1&cursor=match-42"] {
+            let found: Rooms = read(caller.ok(&format!("GET /v1/rooms?{query}"), &Value::Null));
+            assert_eq!(found.rooms.iter().map(|room| room.room.as_str()).collect::<Vec<_>>(), ["quiz-7"], "{query}");
+        }
+    }
+
     let said: Said = read(there.ok("POST /v1/rooms/match-42/messages", &json!({ "text": "hello" })));
     ana.expect("MSG * hello");
     let once = Caller { header: "Idempotency-Key: order-1\r\n", ..there };
@@ -188,6 +203,11 @@ fn keys_decide_who_may_call_what_and_change_without_a_restart() {
         ("GET /v1/rooms/%ff", b"", 400, "bad_room"),
         ("GET /v1/rooms/nowhere", b"", 404, "room_not_found"),
         ("PATCH /v1/rooms/nowhere", b"{\"more\":1}", 400, "bad_request"),
+        ("GET /v1/rooms?limit=0", b"", 400, "bad_request"),
+        ("GET /v1/rooms?kind=a&kind=b", b"", 400, "bad_request"),
+        ("GET /v1/rooms?listed=yes", b"", 400, "bad_request"),
+        ("GET /v1/rooms?cursor=A%20b", b"", 400, "bad_request"),
+        ("GET /v1/rooms?token=a", b"", 400, "bad_request"),
         (&messages, b"{}", 400, "bad_request"),
         (&messages, b"{\"text\":\"\"}", 400, "bad_text"),
         (&messages, b"{\"text\":\"a\\u0007\"}", 400, "bad_text"),
