@@ -64,7 +64,9 @@ impl Hub {
                 Err(_) => self.refuse_entry(time, asked, ErrorCode::BadCommand),
             },
             RoomCall::End => {
-                owned.room.end_at(time.wall);
+                if self.context.settings.rules.record_ends {
+                    owned.room.end_at(time.wall);
+                }
                 // The record says so before it loses the seats: no owner goes on with the room.
                 self.answer_after_write(time, index, PendingAnswer::Called { asked, call, is_written: false });
                 self.expiry_due(time, index);

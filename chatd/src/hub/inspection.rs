@@ -60,7 +60,7 @@ impl Hub {
         self.rooms.list(&self.context.settings, &self.context.me.pod_id, filter)
     }
 
-    /// Asks the other pods for their rooms that fit; [`Effect::Listed`] with `query` is the answer.
+    /// Asks the other pods for their rooms that fit; [`super::Effect::Listed`] with `query` is the answer.
     pub fn list_elsewhere(&mut self, time: Time, query: u64, filter: ListFilter) {
         self.begin(time);
         self.listings.begin(&mut self.context, time, query, filter);

@@ -188,6 +188,8 @@ pub struct Rules {
     pub record_bans: bool,
     /// A takeover keeps the room's descriptor.
     pub keep_descriptor: bool,
+    /// A room that the application ends says so in its descriptor.
+    pub record_ends: bool,
 }
 
 impl Rules {
@@ -204,6 +206,7 @@ impl Rules {
         tell_state: true,
         record_bans: true,
         keep_descriptor: true,
+        record_ends: true,
     };
 }
 
