@@ -42,55 +42,60 @@ pub enum StateKeeping {
     Kept,
 }
 
-/// See the module's documentation. What is not there is as the settings have it.
+/// In what a room differs from the deployment's settings. What is not there is as they have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct Descriptor {
     /// Seats of players.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 64)]
+    #[schema(required = false, minimum = 1, maximum = 64)]
     pub max_players: Option<u32>,
     /// How long the seat of a dropped connection is held (seconds).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 600)]
+    #[schema(required = false, minimum = 0, maximum = 600)]
     pub seat_hold: Option<u32>,
     /// How long the room stays open with nobody in it (seconds).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 86_400)]
+    #[schema(required = false, minimum = 1, maximum = 86_400)]
     pub empty_ttl: Option<u32>,
     /// Messages that are kept for replay.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 1000)]
+    #[schema(required = false, minimum = 0, maximum = 1000)]
     pub replay_messages: Option<u32>,
     /// Bytes of text that are kept for replay.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 4_194_304)]
+    #[schema(required = false, minimum = 0, maximum = 4_194_304)]
     pub replay_bytes: Option<u32>,
     /// Who may come in.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
     pub access: Option<RoomAccess>,
     /// Nobody new comes in.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false, nullable)]
     pub locked: bool,
     /// It may be shown in lists, and be chosen by a quick join.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false, nullable)]
     pub listed: bool,
     /// What kind of room it is, for the application.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 32)]
+    #[schema(required = false, value_type = Option<String>, min_length = 1, max_length = 32)]
     pub kind: Option<Box<str>>,
     /// By what the application finds it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>, max_items = 8)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, nullable, value_type = Vec<String>, max_items = 8)]
     pub labels: Vec<Box<str>>,
     /// When the room ends (Unix seconds).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
     pub expires_at: Option<u64>,
     /// The application hears of its messages.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false, nullable)]
     pub webhook: bool,
     /// Whether its state outlives its owner.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
     pub state: Option<StateKeeping>,
 }
 

@@ -13,7 +13,6 @@ use super::speaking::Speaker;
 use crate::descriptor::Descriptor;
 use crate::ids::{Reach, RoomIndex, SessionId, Time};
 use crate::protocol::{Encoding, ErrorCode, PlayerName, RoomId};
-use crate::room::RoomEvent;
 use crate::room_call::RoomCall;
 
 impl Hub {
@@ -58,8 +57,11 @@ impl Hub {
             RoomCall::Create { .. } => self.refuse_entry(time, asked, ErrorCode::RoomExists),
             RoomCall::Patch(ref patch) => match owned.room.patch(patch) {
                 Ok(locked) => {
+                    // The members hear of it once the record has it.
+                    if let (Some(_), Ok(by)) = (locked, PlayerName::system("")) {
+                        owned.note_untold_lock(Some(by));
+                    }
                     self.answer_after_write(time, index, PendingAnswer::Called { asked, call, is_written: false });
-                    self.tell_of_lock(time, index, locked);
                 }
                 Err(_) => self.refuse_entry(time, asked, ErrorCode::BadCommand),
             },
@@ -107,13 +109,6 @@ impl Hub {
         let max_players = self.context.settings.terms(owned.room.descriptor()).max_players();
         let shown = owned.room.to_api(&self.context.me.pod_id, max_players, created);
         self.answer_call_with(time, asked, shown);
-    }
-
-    /// The members hear that the application has locked or unlocked the room.
-    fn tell_of_lock(&mut self, time: Time, index: RoomIndex, locked: Option<bool>) {
-        if let (Some(locked), Ok(by)) = (locked, PlayerName::system("")) {
-            self.announce(time, index, None, RoomEvent::Locked { by, locked, answers: None });
-        }
     }
 
     fn answer_call(&mut self, time: Time, asked: Asked, answer: &serde_json::Value) {

@@ -9,7 +9,7 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { Person, launch } from '../../../chatd/tests/pages/support/browser.js';
 import { judge } from './ledger.js';
 import { install, readmePage, serve } from './site.js';
-import { Guest, ownerOf, settles, startCluster, until } from './support.js';
+import { Guest, freePort, ownerOf, settles, startCluster, until } from './support.js';
 
 let plain;
 let site;
@@ -130,6 +130,29 @@ test('the bot greets and answers, outlives its room’s owner, and leaves at SIG
     bot.kill('SIGKILL');
     await ended;
     await remove();
+  }
+});
+
+test('a backend with a client made from the OpenAPI document: a match from its beginning to its end', async (t) => {
+  const { place, npm, remove } = await install('examples/apps/api', []);
+  t.after(remove);
+  const port = await freePort();
+  const secret = 'backend-0123456789abcdef0123456789';
+  const keys = path.join(place, 'keys.json');
+  await writeFile(keys, JSON.stringify({ keys: [{ id: 'backend', secret, scopes: ['read', 'write'] }] }));
+  const service = await startCluster({ flags: ['--api-listen', `127.0.0.1:${port}`, '--api-keys-file', keys] });
+  t.after(() => service.stop());
+  const url = `http://127.0.0.1:${port}`;
+  await writeFile(path.join(place, 'openapi.json'), await (await fetch(`${url}/v1/openapi.json`)).text());
+  npm('run', 'generate');
+  npm('run', 'check');
+  const run = spawn(process.execPath, ['rooms.ts'], { cwd: place, env: { ...process.env, CHATD_API: url, CHATD_API_KEY: secret } });
+  let output = '';
+  for (const stream of [run.stdout, run.stderr]) stream.setEncoding('utf8').on('data', (text) => { output += text; });
+  const code = await settles(new Promise((resolve) => run.once('close', resolve)), 'the backend', 30_000);
+  assert.equal(code, 0, output);
+  for (const line of ['match-42 is at chat-0, for 2', 'duels: match-42 (0 of 2); without 0 pods', 'number 1, attempt 2', 'locked: true', 'closed: match-42', 'afterwards: room_not_found', 'pods: chat-0']) {
+    assert.ok(output.includes(line), `${line}: ${output}`);
   }
 });
 

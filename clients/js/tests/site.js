@@ -19,7 +19,7 @@ export async function install(folder, packages = ['clients/js']) {
   const npm = (...args) => execFileSync('npm', [...args, '--silent', '--no-audit', '--no-fund'], { cwd: place, encoding: 'utf8' });
   if (folder) await cp(path.join(REPOSITORY, folder), place, { recursive: true, filter: (from) => !/\/(node_modules|dist)$/.test(from) });
   const packed = packages.map((name) => `./${npm('pack', path.join(REPOSITORY, name)).trim()}`);
-  npm('install', packages.length > 1 ? '--prefer-offline' : '--offline', ...packed);
+  npm('install', packages.length === 1 ? '--offline' : '--prefer-offline', ...packed);
   return { place, npm, remove: () => rm(place, { recursive: true, force: true }) };
 }
 

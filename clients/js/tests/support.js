@@ -7,7 +7,7 @@ import { until } from '../../../chatd/tests/pages/support/browser.js';
 
 export { Double, say as sayInDouble } from '../../../chatd/tests/pages/support/double.js';
 export { Gate } from '../../../chatd/tests/pages/support/gate.js';
-export { startCluster } from '../../../chatd/tests/pages/support/cluster.js';
+export { freePort, startCluster } from '../../../chatd/tests/pages/support/cluster.js';
 export { until };
 
 const TYPES = ['message', 'event', 'players', 'entered', 'away', 'back', 'exited', 'gap', 'status', 'ended'];

@@ -184,7 +184,7 @@ const PORTS = 20_000;
 let tried = 0;
 
 /** A port that nothing listens on; another one each time. */
-async function freePort() {
+export async function freePort() {
   // Processes that run at the same time begin far from each other.
   const start = process.pid * 7919;
   for (let left = PORTS; left > 0; left -= 1) {
