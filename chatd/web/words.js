@@ -9,6 +9,7 @@ const ERRORS = {
   text_too_long: 'That message is too long. Shorten it, or send it in parts.',
   room_not_found: 'There is no such room. Its code may be mistyped, or it closed after everybody had left.',
   room_full: 'Every seat in this room is taken. Try again when somebody has left.',
+  room_exists: 'There is such a room already, of another kind.',
   room_locked: 'This room is locked: nobody new comes in for now.',
   name_taken: 'Somebody in this room has that name already, or one that looks like it. Choose another.',
   bad_token: 'Your seat was not held any longer.',

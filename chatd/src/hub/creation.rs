@@ -14,6 +14,23 @@ use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, Event, PodBoot, RoomId};
 
 impl Hub {
+    /// Creates a room for the HTTP interface; [`Effect::Created`] with `query` is the answer. `auth`: the join token that came along.
+    pub fn create_room(&mut self, time: Time, query: u64, auth: Option<&str>) {
+        self.begin(time);
+        match self.check_create(time, auth) {
+            Ok(descriptor) => self.create_for(time, Requester::Query(query), descriptor),
+            Err(code) => self.context.effects.push(Effect::Created { query, result: Err(code) }),
+        }
+        self.finish(time);
+    }
+
+    /// A new room got the capacity of this room, which nobody has entered ([`Effect::MakeWay`]).
+    pub fn make_way(&mut self, time: Time, room: RoomId) {
+        self.begin(time);
+        self.rooms.make_way(&mut self.context, time, room);
+        self.finish(time);
+    }
+
     pub(super) fn create(&mut self, time: Time, asked: Asked, descriptor: Option<Box<Descriptor>>) {
         let Reach::Local(id) = asked.by else {
             return;

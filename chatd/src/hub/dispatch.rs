@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::request::Requester;
 use super::session::{Session, SessionState};
 use super::{Advertised, Carried, Effect, Hub, Purpose, RoomView, Timer};
 use crate::counters::Counters;
@@ -173,35 +172,6 @@ impl Hub {
     /// Appends to `into` each metered session, once per room that it missed or created.
     pub fn take_charges(&mut self, into: &mut Vec<SessionId>) {
         self.sessions.take_charges(into);
-    }
-
-    // ---- the HTTP interface
-
-    /// Creates a room for the HTTP interface; [`Effect::Created`] with `query` is the answer. `auth`: the join token that came along.
-    pub fn create_room(&mut self, time: Time, query: u64, auth: Option<&str>) {
-        self.begin(time);
-        match self.check_create(time, auth) {
-            Ok(descriptor) => self.create_for(time, Requester::Query(query), descriptor),
-            Err(code) => self.context.effects.push(Effect::Created { query, result: Err(code) }),
-        }
-        self.finish(time);
-    }
-
-    /// A new room got the capacity of this room, which nobody has entered ([`Effect::MakeWay`]).
-    pub fn make_way(&mut self, time: Time, room: RoomId) {
-        self.begin(time);
-        self.rooms.make_way(&mut self.context, time, room);
-        self.finish(time);
-    }
-
-    /// Requests the players of a room of this shard; [`Effect::LookedUp`] with `query` is the answer. `auth`: the join token that came along.
-    pub fn look_up(&mut self, time: Time, query: u64, room: RoomId, auth: Option<&str>) {
-        self.begin(time);
-        match self.check_look_up(time, room, auth) {
-            Ok(stranger) => self.look_up_for_query(time, query, room, stranger),
-            Err(code) => self.context.effects.push(Effect::LookedUp { query, result: Err(code) }),
-        }
-        self.finish(time);
     }
 
     // ---- the directory and the lease

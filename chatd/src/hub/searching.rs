@@ -20,6 +20,16 @@ use crate::room::Room;
 use crate::webhook::Occurrence;
 
 impl Hub {
+    /// Requests the players of a room of this shard; [`Effect::LookedUp`] with `query` is the answer. `auth`: the join token that came along.
+    pub fn look_up(&mut self, time: Time, query: u64, room: RoomId, auth: Option<&str>) {
+        self.begin(time);
+        match self.check_look_up(time, room, auth) {
+            Ok(stranger) => self.look_up_for_query(time, query, room, stranger),
+            Err(code) => self.context.effects.push(Effect::LookedUp { query, result: Err(code) }),
+        }
+        self.finish(time);
+    }
+
     /// Searches for `room` on behalf of `waiter`.
     pub(super) fn look_for(&mut self, time: Time, room: RoomId, mut waiter: Waiter) {
         if let WaiterPurpose::Enter(entry) = &waiter.purpose {
