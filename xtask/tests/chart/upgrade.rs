@@ -13,15 +13,16 @@ fn define(file: &str) {
 }
 
 /// Fields that this version has and the last release has not, or had without a default: an object is read with the default.
-const NEW: [(&str, &str); 2] = [("api", r#"{"type":"None"}"#), ("monitoring", r#"{"type":"Auto"}"#)];
+const NEW: [(&str, &str); 2] = [("api", "None"), ("monitoring", "Auto")];
 
 /// Holds that nothing else has changed.
 #[track_caller]
 fn are_the_same(now: &[Value], before: &[Value]) {
     let mut now = now.to_vec();
     for (now, before) in now.iter_mut().zip(before) {
-        for (field, default) in NEW {
-            if before[3].get(field).is_none() && now[3].get(field).is_some_and(|value| value.to_string() == default) {
+        for (field, kind) in NEW {
+            let default = serde_json::json!({ "type": kind });
+            if before[3].get(field).is_none() && now[3].get(field) == Some(&default) {
                 now[3].as_object_mut().unwrap().remove(field);
             }
         }
