@@ -40,6 +40,13 @@ pub struct Endings {
     answered: BTreeMap<String, Micros>,
 }
 
+impl Endings {
+    /// Whether the application has asked for the end of this room.
+    pub fn was_asked(&self, room: &str) -> bool {
+        self.asked.contains_key(room)
+    }
+}
+
 #[derive(Debug)]
 pub struct Application {
     rng: Rng,
