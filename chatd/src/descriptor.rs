@@ -167,89 +167,69 @@ impl Descriptor {
             if members[..index].iter().any(|(other, _)| other == name) {
                 return Err(DescriptorError::Twice((&**name).into()));
             }
-            if value.get() == "null" {
-                descriptor.clear(name)?;
-            } else {
-                descriptor.read(name, value)?;
-            }
+            descriptor.read(name, value)?;
         }
         // Plain values can always be written.
         let length = serde_json::to_string(&descriptor).unwrap_or_default().len();
         if length > MAX_DESCRIPTOR { Err(DescriptorError::TooLong) } else { Ok(descriptor) }
     }
 
-    /// This field is as the settings have it.
-    fn clear(&mut self, name: &str) -> Result<(), DescriptorError> {
-        match name {
-            "max_players" => self.max_players = None,
-            "seat_hold" => self.seat_hold = None,
-            "empty_ttl" => self.empty_ttl = None,
-            "replay_messages" => self.replay_messages = None,
-            "replay_bytes" => self.replay_bytes = None,
-            "access" => self.access = None,
-            "locked" => self.locked = false,
-            "listed" => self.listed = false,
-            "kind" => self.kind = None,
-            "labels" => self.labels = Vec::new(),
-            "expires_at" => self.expires_at = None,
-            "webhook" => self.webhook = false,
-            "state" => self.state = None,
-            unknown => return Err(DescriptorError::Unknown(unknown.into())),
-        }
-        Ok(())
-    }
-
+    /// Takes over one field; `null`: as the settings have it.
     fn read(&mut self, name: &str, value: &RawValue) -> Result<(), DescriptorError> {
         fn of<'a, T: Deserialize<'a>>(
             value: &'a RawValue,
             field: &'static str,
             expected: &'static str,
             is_right: impl Fn(&T) -> bool,
-        ) -> Result<T, DescriptorError> {
-            let value = serde_json::from_str(value.get()).ok().filter(is_right);
-            value.ok_or(DescriptorError::Wrong { field, expected })
+        ) -> Result<Option<T>, DescriptorError> {
+            let value: Option<T> =
+                serde_json::from_str(value.get()).map_err(|_| DescriptorError::Wrong { field, expected })?;
+            if value.as_ref().is_none_or(is_right) {
+                Ok(value)
+            } else {
+                Err(DescriptorError::Wrong { field, expected })
+            }
         }
-        let flag = |field| of(value, field, "true or false", |_: &bool| true);
+        let flag = |field| of(value, field, "true or false", |_: &bool| true).map(Option::unwrap_or_default);
         match name {
             "max_players" => {
                 let expected = "a whole number from 1 to 64";
-                self.max_players = Some(of(value, "max_players", expected, |count| (1..=64).contains(count))?);
+                self.max_players = of(value, "max_players", expected, |count| (1..=64).contains(count))?;
             }
             "seat_hold" => {
                 let expected = "seconds, a whole number from 0 to 600";
-                self.seat_hold = Some(of(value, "seat_hold", expected, |seconds| *seconds <= 600)?);
+                self.seat_hold = of(value, "seat_hold", expected, |seconds| *seconds <= 600)?;
             }
             "empty_ttl" => {
                 let expected = "seconds, a whole number from 1 to 86400";
-                self.empty_ttl =
-                    Some(of(value, "empty_ttl", expected, |seconds| (1..=MAX_EMPTY_TTL).contains(seconds))?);
+                self.empty_ttl = of(value, "empty_ttl", expected, |seconds| (1..=MAX_EMPTY_TTL).contains(seconds))?;
             }
             "replay_messages" => {
                 let expected = "a whole number from 0 to 1000";
-                self.replay_messages =
-                    Some(of(value, "replay_messages", expected, |count| *count <= MAX_REPLAY_MESSAGES)?);
+                self.replay_messages = of(value, "replay_messages", expected, |count| *count <= MAX_REPLAY_MESSAGES)?;
             }
             "replay_bytes" => {
                 let expected = "a whole number from 0 to 4194304";
-                self.replay_bytes = Some(of(value, "replay_bytes", expected, |bytes| *bytes <= 4 << 20)?);
+                self.replay_bytes = of(value, "replay_bytes", expected, |bytes| *bytes <= 4 << 20)?;
             }
-            "access" => self.access = Some(of(value, "access", "link or token", |_| true)?),
+            "access" => self.access = of(value, "access", "link or token", |_| true)?,
             "locked" => self.locked = flag("locked")?,
             "listed" => self.listed = flag("listed")?,
             "kind" => {
                 let expected = "1 to 32 of a-z, A-Z, 0-9, _ . : = / and -";
-                self.kind = Some(of(value, "kind", expected, |word: &String| is_word(word))?.into());
+                self.kind = of(value, "kind", expected, |word: &String| is_word(word))?.map(Into::into);
             }
             "labels" => {
                 let expected = "at most 8 different words of 1 to 32 of a-z, A-Z, 0-9, _ . : = / and -";
-                self.labels = of(value, "labels", expected, |labels: &Vec<Box<str>>| are_labels(labels))?;
+                let labels = of(value, "labels", expected, |labels: &Vec<Box<str>>| are_labels(labels))?;
+                self.labels = labels.unwrap_or_default();
             }
             "expires_at" => {
                 let expected = "a time in Unix seconds, a whole number";
-                self.expires_at = Some(of(value, "expires_at", expected, |at| *at <= MAX_TIME)?);
+                self.expires_at = of(value, "expires_at", expected, |at| *at <= MAX_TIME)?;
             }
             "webhook" => self.webhook = flag("webhook")?,
-            "state" => self.state = Some(of(value, "state", "kept", |_| true)?),
+            "state" => self.state = of(value, "state", "kept", |_| true)?,
             unknown => return Err(DescriptorError::Unknown(unknown.into())),
         }
         Ok(())
