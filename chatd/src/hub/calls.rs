@@ -2,6 +2,7 @@
 //! Pure: no I/O.
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 
 use super::Hub;
 use super::interface::Effect;
@@ -9,11 +10,18 @@ use super::ownership::PendingAnswer;
 use super::request::{Asked, Requester, Waiter};
 use super::session::{Session, SessionState};
 use super::sessions::Sessions;
-use super::speaking::Speaker;
+use super::speaking::{Spoken, Voice};
 use crate::descriptor::Descriptor;
 use crate::ids::{Reach, RoomIndex, SessionId, Time};
-use crate::protocol::{Encoding, ErrorCode, PlayerName, RoomId};
+use crate::protocol::{Encoding, ErrorCode, Outgoing, PlayerName, RoomId, text};
+use crate::room::Answers;
 use crate::room_call::RoomCall;
+
+/// What the application says.
+enum Words {
+    Text(Box<str>),
+    Event(Outgoing<'static>),
+}
 
 impl Hub {
     /// Asks the owner of a room of this shard; [`Effect::Called`] with the session is the answer.
@@ -43,12 +51,12 @@ impl Hub {
 
     /// Carries a call out at the room's owner.
     pub(super) fn carry_out_call(&mut self, time: Time, index: RoomIndex, asked: Asked, call: Box<RoomCall>) {
-        if self.rooms.get(index).is_some_and(|owned| owned.has_ended(time.wall)) {
-            return self.refuse_entry(time, asked, ErrorCode::RoomNotFound);
-        }
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
+        if owned.has_ended(time.wall) {
+            return self.refuse_entry(time, asked, ErrorCode::RoomNotFound);
+        }
         match *call {
             RoomCall::Get => self.show_room(time, index, asked, false),
             RoomCall::Create { ref descriptor, made } if owned.room.is_as(descriptor.as_deref()) => {
@@ -79,14 +87,38 @@ impl Hub {
                 }
                 Err(code) => self.refuse_entry(time, asked, code),
             },
-            RoomCall::Say { .. } | RoomCall::Send { .. } => {
-                let Self { rooms, sessions, remote_members: members, context, encoder, .. } = self;
-                match (Speaker { rooms, sessions, members, context, encoder }).speak(time, index, *call) {
-                    Ok(answer) => self.answer_call(time, asked, &answer),
-                    Err(code) => self.refuse_entry(time, asked, code),
-                }
-            }
+            RoomCall::Say { .. } | RoomCall::Send { .. } => match self.speak(time, index, *call) {
+                Ok(answer) => self.answer_call(time, asked, &answer),
+                Err(code) => self.refuse_entry(time, asked, code),
+            },
         }
+    }
+
+    /// The application speaks. Returns the number of what was said, now or by the same call before, or whom it reached.
+    fn speak(&mut self, time: Time, index: RoomIndex, call: RoomCall) -> Result<Value, ErrorCode> {
+        // A call may come from another pod: its text and data are checked here as well.
+        let (from, key, words) = match call {
+            RoomCall::Say { from, text, key } => (from, key, Words::Text(text::clean(text.as_bytes())?.into())),
+            RoomCall::Send { from, kind, data, to, volatile, key } => {
+                let event = Outgoing { kind, data: String::from(data).into(), to, volatile };
+                event.check()?;
+                (from, key, Words::Event(event))
+            }
+            _ => return Err(ErrorCode::BadCommand),
+        };
+        let before = self.rooms.get(index).zip(key).and_then(|(owned, key)| owned.room.said_before(key));
+        if let Some(seq) = before {
+            return Ok(json!({ "seq": seq }));
+        }
+        let voice = Voice { from, sender: None, answers: key.map(Answers::of_call) };
+        let spoken = match &words {
+            Words::Text(text) => self.speaker().say(time, index, voice, text),
+            Words::Event(event) => self.speaker().send(time, index, voice, event),
+        };
+        Ok(match spoken.ok_or(ErrorCode::RoomNotFound)? {
+            Spoken::Numbered(seq) => json!({ "seq": seq }),
+            Spoken::Reached(names) => json!({ "reached": names }),
+        })
     }
 
     /// What a call has changed is in the record, or that has not answered in time: then nobody knows whether the next owner hears of it.
@@ -96,8 +128,8 @@ impl Hub {
         }
         let room = self.rooms.get(index).map(|owned| owned.room.id);
         match call {
-            RoomCall::End => self.answer_call(time, asked, &serde_json::json!({ "closed": room })),
-            RoomCall::Kick { name, .. } => self.answer_call(time, asked, &serde_json::json!({ "kicked": name })),
+            RoomCall::End => self.answer_call(time, asked, &json!({ "closed": room })),
+            RoomCall::Kick { name, .. } => self.answer_call(time, asked, &json!({ "kicked": name })),
             _ => self.show_room(time, index, asked, false),
         }
     }
@@ -111,7 +143,7 @@ impl Hub {
         self.answer_call_with(time, asked, shown);
     }
 
-    fn answer_call(&mut self, time: Time, asked: Asked, answer: &serde_json::Value) {
+    fn answer_call(&mut self, time: Time, asked: Asked, answer: &Value) {
         self.answer_call_with(time, asked, answer.to_string().into_bytes());
     }
 

@@ -184,19 +184,9 @@ impl Hub {
                 Err(code) => return self.refuse(asked, code),
             },
         };
-        let answers = self.answers(asked);
-        let Some(owned) = self.rooms.get_mut(index) else {
-            return;
-        };
-        let limits = self.context.settings.terms(owned.room.descriptor()).ring();
-        let Some(said) = owned.room.say(seat, &text, time.wall, answers, time.now, limits) else {
-            return;
-        };
-        self.context.tell_webhook_of_message(time, owned, said, &text);
-        self.context.counters.messages_in += 1;
-        self.ring_has_grown(said.grown);
-        let event = Event::Message { from: said.from, text: &text, seq: said.seq, at: time.wall, replay: false };
-        self.broadcast(index, Broadcast { event: &event, except: None, sender: Some((seat, asked)) });
+        if let Some(voice) = self.voice(index, seat, asked) {
+            self.speaker().say(time, index, voice, &text);
+        }
     }
 
     /// How the sender of a message recognizes it in a replay.
@@ -229,8 +219,7 @@ impl Hub {
     }
 
     pub(super) fn ring_has_grown(&mut self, by: isize) {
-        self.rooms.count_ring(by);
-        self.rooms.keep_to_the_budget(self.context.settings.ring_total);
+        self.rooms.ring_has_grown(by, self.context.settings.ring_total);
     }
 
     /// Sends the reply to a command to the session that sent it.

@@ -24,8 +24,8 @@ const MOST: usize = 100;
 struct Asked {
     pod: String,
     boot: PodBoot,
-    /// How many of its threads have answered, and how many there are.
-    threads: Option<(u16, u16)>,
+    /// How many of its threads have answered.
+    answers: u16,
 }
 
 /// A list that is gathered.
@@ -84,7 +84,7 @@ impl Listings {
             if context.reach(time, lease.boot, &lease.peer) {
                 let frame = Frame::List { room, query, filter: listing.filter.clone() };
                 context.peers.send_or_queue(lease.boot, &frame);
-                listing.asked.push(Asked { pod, boot: lease.boot, threads: None });
+                listing.asked.push(Asked { pod, boot: lease.boot, answers: 0 });
             } else {
                 listing.list.incomplete.push(pod);
             }
@@ -100,10 +100,9 @@ impl Listings {
         let Some(at) = listing.asked.iter().position(|asked| asked.boot == boot) else {
             return;
         };
-        let have = listing.asked[at].threads.map_or(0, |(have, _)| have) + 1;
-        listing.asked[at].threads = Some((have, threads));
+        listing.asked[at].answers += 1;
         listing.list.rooms.extend(rooms);
-        if have >= threads {
+        if listing.asked[at].answers >= threads {
             listing.asked.remove(at);
         }
         self.finish_whole(context);
@@ -121,28 +120,17 @@ impl Listings {
     /// Ends the lists whose time is over.
     pub fn due(&mut self, context: &mut Context, time: Time) {
         for listing in self.0.values_mut().filter(|listing| listing.until <= time.now) {
+            listing.has_asked = true;
             listing.list.incomplete.extend(listing.asked.drain(..).map(|asked| asked.pod));
         }
-        let late: Vec<u64> =
-            self.0.iter().filter(|(_, listing)| listing.until <= time.now).map(|(query, _)| *query).collect();
-        for query in late {
-            self.finish(context, query);
-        }
+        self.finish_whole(context);
     }
 
     /// Ends the lists that wait for nobody.
     fn finish_whole(&mut self, context: &mut Context) {
-        let whole = self.0.iter().filter(|(_, listing)| listing.asked.is_empty() && listing.has_asked);
-        let whole: Vec<u64> = whole.map(|(query, _)| *query).collect();
-        for query in whole {
-            self.finish(context, query);
-        }
-    }
-
-    fn finish(&mut self, context: &mut Context, query: u64) {
-        if let Some(Listing { list, .. }) = self.0.remove(&query) {
-            context.effects.push(Effect::Listed { query, result: Ok(list) });
-        }
+        let whole = self.0.extract_if(.., |_, listing| listing.asked.is_empty() && listing.has_asked);
+        let answers = whole.map(|(query, Listing { list, .. })| Effect::Listed { query, result: Ok(list) });
+        context.effects.extend(answers);
     }
 }
 

@@ -75,6 +75,7 @@ mod locking;
 mod migration;
 mod named;
 mod ownership;
+mod passing;
 mod peer_frames;
 mod peers;
 mod placement;

@@ -222,8 +222,13 @@ impl Rooms {
         self.state_bytes = self.state_bytes.saturating_add_signed(by);
     }
 
-    /// A ring has changed its size.
-    pub fn count_ring(&mut self, by: isize) {
+    /// A ring has changed its size: drops the oldest events where all exceed `most` bytes.
+    pub fn ring_has_grown(&mut self, by: isize, most: usize) {
+        self.count_ring(by);
+        self.keep_to_the_budget(most);
+    }
+
+    fn count_ring(&mut self, by: isize) {
         self.ring_bytes = self.ring_bytes.saturating_add_signed(by);
     }
 

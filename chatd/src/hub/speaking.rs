@@ -1,108 +1,93 @@
-//! The application speaks in a room that this hub owns: a message or an event from none of its members. Pure: no I/O.
+//! Somebody speaks in a room that this hub owns, a member or the application: everyone is told, or those whom it is to. Pure: no I/O.
 
-use serde_json::{Value, json};
-
+use super::Hub;
 use super::context::Context;
 use super::delivery::{Broadcast, Encoder};
-use super::events::Passing;
+use super::passing::Passing;
 use super::remote_members::RemoteMembers;
+use super::request::Asked;
 use super::rooms::Rooms;
 use super::sessions::Sessions;
 use crate::ids::{RoomIndex, Time};
-use crate::protocol::{Custom, ErrorCode, Event, Outgoing, PlayerName, text};
-use crate::room_call::{CallKey, RoomCall};
+use crate::protocol::{Custom, Event, Outgoing, PlayerName, SeatId};
+use crate::room::Answers;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy)]
+pub struct Voice {
+    pub from: PlayerName,
+    /// The member's seat and command; `None`: the application speaks.
+    pub sender: Option<(SeatId, Asked)>,
+    /// By what this is known again in the ring.
+    pub answers: Option<Answers>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Spoken {
+    /// Everyone is told, and the room keeps it under this number.
+    Numbered(u64),
+    /// These were told, the sender included.
+    Reached(Vec<PlayerName>),
+}
 
 /// The parts of the hub that it takes.
 pub struct Speaker<'a> {
-    pub rooms: &'a mut Rooms,
-    pub sessions: &'a mut Sessions,
-    pub members: &'a mut RemoteMembers,
-    pub context: &'a mut Context,
-    pub encoder: &'a mut Encoder,
+    rooms: &'a mut Rooms,
+    sessions: &'a mut Sessions,
+    members: &'a mut RemoteMembers,
+    context: &'a mut Context,
+    encoder: &'a mut Encoder,
+}
+
+impl Hub {
+    pub(super) fn speaker(&mut self) -> Speaker<'_> {
+        let Self { rooms, sessions, remote_members: members, context, encoder, .. } = self;
+        Speaker { rooms, sessions, members, context, encoder }
+    }
+
+    /// A member of the room as a speaker. `None`: nobody has this seat.
+    pub(super) fn voice(&self, index: RoomIndex, seat: SeatId, asked: Asked) -> Option<Voice> {
+        let from = self.rooms.get(index)?.room.seat(seat)?.name;
+        Some(Voice { from, sender: Some((seat, asked)), answers: self.answers(asked) })
+    }
 }
 
 impl Speaker<'_> {
-    /// Says or sends what the call says. Returns the call's answer: the number of what was said, or whom it reached.
-    ///
-    /// # Errors
-    ///
-    /// A call may come from another pod: what is wrong with its text or data.
-    pub fn speak(&mut self, time: Time, index: RoomIndex, call: RoomCall) -> Result<Value, ErrorCode> {
-        match call {
-            RoomCall::Say { from, text: words, key } => {
-                let words = text::clean(words.as_bytes())?;
-                self.say(time, index, (from, key), &words)
-            }
-            RoomCall::Send { from, kind, data, to, volatile, key } => {
-                let event = Outgoing { kind, data: String::from(data).into(), to, volatile };
-                event.check()?;
-                self.send(time, index, (from, key), &event)
-            }
-            _ => Err(ErrorCode::BadCommand),
-        }
-    }
-
-    /// What a call with this key has said before.
-    fn said_before(&self, index: RoomIndex, key: Option<CallKey>) -> Option<Value> {
-        let seq = self.rooms.get(index)?.room.said_before(key?)?;
-        Some(json!({ "seq": seq }))
-    }
-
-    fn say(
-        &mut self,
-        time: Time,
-        index: RoomIndex,
-        (from, key): (PlayerName, Option<CallKey>),
-        words: &str,
-    ) -> Result<Value, ErrorCode> {
-        if let Some(answer) = self.said_before(index, key) {
-            return Ok(answer);
-        }
-        let owned = self.rooms.get_mut(index).ok_or(ErrorCode::RoomNotFound)?;
+    /// Says a message to everyone. `None`: there is no such room.
+    pub fn say(&mut self, time: Time, index: RoomIndex, voice: Voice, text: &str) -> Option<Spoken> {
+        let owned = self.rooms.get_mut(index)?;
         let limits = self.context.settings.terms(owned.room.descriptor()).ring();
-        let said = owned.room.say_as(from, words, key, time.wall, time.now, limits);
-        self.context.tell_webhook_of_message(time, owned, said, words);
-        self.tell(
-            index,
-            said.grown,
-            &Event::Message { from, text: words, seq: said.seq, at: time.wall, replay: false },
-        );
-        Ok(json!({ "seq": said.seq }))
+        let said = owned.room.say(voice.from, text, time.wall, voice.answers, time.now, limits);
+        self.context.tell_webhook_of_message(time, owned, said, text);
+        let event = Event::Message { from: said.from, text, seq: said.seq, at: time.wall, replay: false };
+        self.tell(index, said.grown, &event, voice);
+        Some(Spoken::Numbered(said.seq))
     }
 
-    fn send(
-        &mut self,
-        time: Time,
-        index: RoomIndex,
-        (from, key): (PlayerName, Option<CallKey>),
-        event: &Outgoing<'_>,
-    ) -> Result<Value, ErrorCode> {
-        if let Some(answer) = self.said_before(index, key) {
-            return Ok(answer);
-        }
-        let owned = self.rooms.get_mut(index).ok_or(ErrorCode::RoomNotFound)?;
-        let (kind, data, to) = (event.kind.as_str(), &*event.data, event.to.as_deref());
-        let custom = Custom { from, kind, data, seq: None, at: time.wall, replay: false, to, reached: None };
+    /// Sends an application's event. `None`: there is no such room.
+    pub fn send(&mut self, time: Time, index: RoomIndex, voice: Voice, event: &Outgoing<'_>) -> Option<Spoken> {
+        let owned = self.rooms.get_mut(index)?;
+        let custom = event.to_client(voice.from, time.wall);
         if event.is_numbered() {
             let limits = self.context.settings.terms(owned.room.descriptor()).ring();
-            let said = owned.room.send_as(from, (event.kind, data), key, time.wall, time.now, limits);
-            self.tell(index, said.grown, &Event::Custom(Custom { seq: Some(said.seq), ..custom }));
-            return Ok(json!({ "seq": said.seq }));
+            let said = owned.room.send(voice.from, event, time.wall, voice.answers, time.now, limits);
+            self.tell(index, said.grown, &Event::Custom(Custom { seq: Some(said.seq), ..custom }), voice);
+            return Some(Spoken::Numbered(said.seq));
         }
         owned.room.note_activity(time.now);
         self.context.counters.messages_in += 1;
-        let passing = Passing { event: custom, sender: None, id: None, volatile: event.volatile };
-        let reached = self.encoder.pass_on(&owned.room, self.sessions, self.members, self.context, passing);
-        Ok(json!({ "reached": reached }))
+        let (sender, id) = (voice.sender.map(|(seat, _)| seat), voice.sender.and_then(|(_, asked)| asked.id));
+        let passing = Passing { event: custom, sender, id, volatile: event.volatile };
+        Some(Spoken::Reached(self.encoder.pass_on(&owned.room, self.sessions, self.members, self.context, passing)))
     }
 
     /// Tells all members what has grown the ring.
-    fn tell(&mut self, index: RoomIndex, grown: isize, event: &Event<'_>) {
+    fn tell(&mut self, index: RoomIndex, grown: isize, event: &Event<'_>, voice: Voice) {
         self.context.counters.messages_in += 1;
-        self.rooms.count_ring(grown);
-        self.rooms.keep_to_the_budget(self.context.settings.ring_total);
+        self.rooms.ring_has_grown(grown, self.context.settings.ring_total);
         if let Some(owned) = self.rooms.get(index) {
-            let broadcast = Broadcast { event, except: None, sender: None };
+            let broadcast = Broadcast { event, except: None, sender: voice.sender };
             self.encoder.broadcast(&owned.room, self.sessions, self.members, self.context, broadcast);
         }
     }

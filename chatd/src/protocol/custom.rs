@@ -119,6 +119,12 @@ impl Outgoing<'_> {
         self.to.is_none() && !self.volatile
     }
 
+    /// As clients get it from `from`, without a number. `at`: Unix ms.
+    pub fn to_client(&self, from: PlayerName, at: u64) -> Custom<'_> {
+        let (kind, to) = (self.kind.as_str(), self.to.as_deref());
+        Custom { from, kind, data: &self.data, seq: None, at, replay: false, to, reached: None }
+    }
+
     /// The same event, owning its data.
     pub fn into_owned(self) -> Outgoing<'static> {
         Outgoing { data: Cow::Owned(self.data.into_owned()), ..self }

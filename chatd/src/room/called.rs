@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::{Answers, Content, RingLimits, Room, RoomEvent, Said, SeatState};
+use super::{Answers, Room, SeatState};
 use crate::descriptor::{Descriptor, DescriptorError};
 use crate::ids::{RelayId, SessionRef};
-use crate::protocol::{EventKind, PlayerName, PodBoot};
+use crate::protocol::PodBoot;
 use crate::room_call::{CallKey, DescriptorPatch, PlayerInfo, RoomInfo};
 
 impl Answers {
     /// The mark of what was said by a call with this key. No session has this identity: its boot would have to be drawn twice.
-    fn of_call(key: CallKey) -> Self {
+    pub fn of_call(key: CallKey) -> Self {
         let session = SessionRef { boot: PodBoot((key.0 >> 64) as u64), relay: RelayId(key.0 as u64) };
         Self { session, number: 0, id: None }
     }
@@ -63,34 +63,5 @@ impl Room {
     pub fn said_before(&self, key: CallKey) -> Option<u64> {
         let mark = Some(Answers::of_call(key));
         self.ring.since(0).find(|item| item.event.answers() == mark).and_then(|item| item.event.seq())
-    }
-
-    /// Numbers a message of the application. `at`: Unix ms.
-    pub fn say_as(
-        &mut self,
-        from: PlayerName,
-        text: &str,
-        key: Option<CallKey>,
-        at: u64,
-        now: u64,
-        limits: RingLimits,
-    ) -> Said {
-        let answers = key.map(Answers::of_call);
-        self.number_from(from, |seq| RoomEvent::Message { from, text: text.into(), seq, at, answers }, now, limits)
-    }
-
-    /// Numbers an event of the application. `at`: Unix ms.
-    pub fn send_as(
-        &mut self,
-        from: PlayerName,
-        (kind, data): (EventKind, &str),
-        key: Option<CallKey>,
-        at: u64,
-        now: u64,
-        limits: RingLimits,
-    ) -> Said {
-        let content = Box::new(Content { kind, data: data.into() });
-        let answers = key.map(Answers::of_call);
-        self.number_from(from, |seq| RoomEvent::Custom { from, content, seq, at, answers }, now, limits)
     }
 }

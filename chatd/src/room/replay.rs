@@ -69,54 +69,35 @@ impl Room {
         (self.position, self.seq)
     }
 
-    /// Numbers a message of this seat. `at`: Unix ms.
+    /// Numbers a message of `from`, who is a member or the application. `at`: Unix ms.
     pub fn say(
         &mut self,
-        seat: SeatId,
+        from: PlayerName,
         text: &str,
         at: u64,
         answers: Option<Answers>,
         now: u64,
         limits: RingLimits,
-    ) -> Option<Said> {
-        let message = |from, seq| RoomEvent::Message { from, text: text.into(), seq, at, answers };
-        self.number(seat, message, now, limits)
+    ) -> Said {
+        self.number(from, |seq| RoomEvent::Message { from, text: text.into(), seq, at, answers }, now, limits)
     }
 
-    /// Numbers an application's event of this seat, as [`Room::say`] does a message.
+    /// Numbers an application's event, as [`Room::say`] does a message.
     pub fn send(
         &mut self,
-        seat: SeatId,
+        from: PlayerName,
         event: &Outgoing<'_>,
         at: u64,
         answers: Option<Answers>,
         now: u64,
         limits: RingLimits,
-    ) -> Option<Said> {
+    ) -> Said {
         let content = Box::new(Content { kind: event.kind, data: (&*event.data).into() });
-        self.number(seat, |from, seq| RoomEvent::Custom { from, content, seq, at, answers }, now, limits)
-    }
-
-    /// Records what this seat says under the next number.
-    fn number(
-        &mut self,
-        seat: SeatId,
-        event: impl FnOnce(PlayerName, u64) -> RoomEvent,
-        now: u64,
-        limits: RingLimits,
-    ) -> Option<Said> {
-        let from = self.seat(seat)?.name;
-        Some(self.number_from(from, |seq| event(from, seq), now, limits))
+        self.number(from, |seq| RoomEvent::Custom { from, content, seq, at, answers }, now, limits)
     }
 
     /// Records what `from` says under the next number.
-    pub(super) fn number_from(
-        &mut self,
-        from: PlayerName,
-        event: impl FnOnce(u64) -> RoomEvent,
-        now: u64,
-        limits: RingLimits,
-    ) -> Said {
+    fn number(&mut self, from: PlayerName, event: impl FnOnce(u64) -> RoomEvent, now: u64, limits: RingLimits) -> Said {
         self.seq += 1;
         let seq = self.seq;
         let grown = self.record(event(seq), now, limits);

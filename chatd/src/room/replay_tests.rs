@@ -28,7 +28,7 @@ fn room(before: u64, messages: u64) -> Room {
         room.record(RoomEvent::Entered(name(player)), 0, RING);
         while room.seq() < until {
             let text = format!("no. {}", room.seq() + 1);
-            room.say(SeatId(1), &text, 0, None, 0, RING);
+            room.say(name("ana"), &text, 0, None, 0, RING);
         }
     }
     room.check_invariants(SEATS);
@@ -112,7 +112,7 @@ fn a_welcome_says_what_was_missed_and_tells_again_what_was_not() {
 fn a_session_that_attaches_catches_up() {
     let mut room = room(1, 6);
     let answers = Answers { session: session(2), number: 9, id: Some(5) };
-    room.say(SeatId(2), "mine", 0, Some(answers), 0, RING);
+    room.say(name("bob"), "mine", 0, Some(answers), 0, RING);
     room.record(RoomEvent::Back(name("bob")), 0, RING);
     let (timeline, key) = (room.timeline(), None);
     // Positions: 1 ana, 2 no. 1, 3 bob, 4 to 8 no. 2 to 6, 9 mine, 10 bob is back.

@@ -144,10 +144,11 @@ fn fullest(text: &str) -> Room {
         (room.position, room.seq) = (MAX_EPOCH / 2, MAX_EPOCH / 2);
     }
     let seats: Vec<SeatId> = room.seats.iter().map(|seat| seat.id).collect();
+    let names: Vec<PlayerName> = room.seats.iter().map(|seat| seat.name).collect();
     let session = SessionRef { boot: PodBoot(u64::MAX), relay: RelayId(u64::MAX) };
     let answers = Some(Answers { session, number: u64::MAX, id: Some(1 << 52) });
     for number in 0..4_000 {
-        room.say(seats[number % 128], text, 1 << 42, answers, 1 << 40, RING);
+        room.say(names[number % 128], text, 1 << 42, answers, 1 << 40, RING);
     }
     for seat in &seats {
         room.set(*seat, Some(&presence), answers, 1 << 40, RING);

@@ -53,6 +53,10 @@ impl Owned {
             WaiterPurpose::Call(call) => call.creates(),
             WaiterPurpose::Attach => false,
         };
+        self.is_in_the_way(joins, wall)
+    }
+
+    fn is_in_the_way(&self, joins: bool, wall: u64) -> bool {
         !self.ready() || joins && self.has_ended(wall)
     }
 
@@ -63,7 +67,7 @@ impl Owned {
             Frame::Call { call, .. } => call.creates(),
             _ => false,
         };
-        !self.ready() || joins && self.has_ended(wall)
+        self.is_in_the_way(joins, wall)
     }
 
     /// It ends for everyone.
