@@ -3,6 +3,9 @@
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use std::sync::LazyLock;
+
+use bytes::Bytes;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
@@ -73,11 +76,17 @@ impl Modify for ForEachCall {
 
 /// This document, which needs no key.
 pub(super) async fn openapi(State(api): State<Api>) -> Response {
-    let document = ([(CONTENT_TYPE, "application/json")], document()).into_response();
+    let document = ([(CONTENT_TYPE, "application/json")], served()).into_response();
     api.answer(Route::Document, std::future::ready(Ok(document))).await
 }
 
-/// As it is served at `/v1/openapi.json`.
+/// As it is served at `/v1/openapi.json`, to everyone who asks: made once.
+fn served() -> Bytes {
+    static SERVED: LazyLock<Bytes> = LazyLock::new(|| document().into());
+    SERVED.clone()
+}
+
+/// The whole document, as JSON.
 pub fn document() -> String {
     // Plain data can always be written.
     let mut text = Document::openapi().to_pretty_json().unwrap_or_default();

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -35,8 +34,8 @@ use crate::pod::message::PodMessage;
 use crate::protocol::{ErrorCode, RoomId};
 use crate::room_call::RoomCall;
 use crate::room_list::{ListFilter, RoomList};
-use crate::shard::message::{ShardMessage, ask_all};
-use crate::web::Failure;
+use crate::shard::message::{ANSWER_TIME, ShardMessage, ask_all, ask_one};
+use crate::web::{Failure, bearer};
 use figures::{ApiFigures, Route};
 use keys::{ApiKey, ApiKeys, Scope};
 
@@ -46,8 +45,6 @@ pub use document::document;
 const CONNECTIONS: usize = 256;
 /// From the header to the whole body.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// The longest that a room's owner takes to answer: a takeover, and some more.
-const ANSWER_TIME: Duration = Duration::from_secs(6);
 
 /// Arguments of the API.
 #[derive(Debug)]
@@ -111,13 +108,12 @@ impl Api {
     /// Whose call it is, if the key that it shows is good for it (RFC 6750 section 2.1).
     fn caller(&self, headers: &HeaderMap, scope: Scope) -> Result<Arc<ApiKey>, Failure> {
         let refuse = |status, code: ErrorCode, sentence| Failure::new(status, code.as_str(), sentence);
-        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.trim().split_once(' '));
-        let Some((_, secret)) = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
+        let Some(secret) = bearer(headers) else {
             let sentence = "A key of the API is needed: Authorization: Bearer <secret>.";
             return Err(refuse(StatusCode::UNAUTHORIZED, ErrorCode::AuthRequired, sentence));
         };
         let keys = self.0.start.keys.borrow().clone();
-        let Some(key) = keys.find(secret.trim()) else {
+        let Some(key) = keys.find(&secret) else {
             return Err(refuse(StatusCode::UNAUTHORIZED, ErrorCode::AuthInvalid, "This key is not accepted."));
         };
         if key.may(scope) {
@@ -132,24 +128,24 @@ impl Api {
     async fn call(&self, room: RoomId, call: RoomCall) -> Result<Bytes, Failure> {
         let shards = &self.0.start.shards;
         let shard = shards.get(room.shard(shards.len()));
-        ask(shard, |reply| ShardMessage::Call { room, call, reply }).await
+        ask_one(shard, |reply| ShardMessage::Call { room, call, reply }).await.map_err(of_owner)
     }
 
     /// The shards make rooms by turns.
     async fn make_room(&self, descriptor: Option<Box<crate::descriptor::Descriptor>>) -> Result<RoomId, Failure> {
         let shards = &self.0.start.shards;
         let shard = shards.get(self.0.turn.fetch_add(1, Ordering::Relaxed) % shards.len().max(1));
-        ask(shard, |reply| ShardMessage::MakeRoom { descriptor, reply }).await
+        ask_one(shard, |reply| ShardMessage::MakeRoom { descriptor, reply }).await.map_err(of_owner)
     }
 
     /// The rooms of all pods that fit.
     async fn list(&self, filter: ListFilter) -> Result<answers::Rooms, Failure> {
         let shards = &self.0.start.shards;
         let shard = shards.get(self.0.turn.fetch_add(1, Ordering::Relaxed) % shards.len().max(1));
-        let elsewhere = ask(shard, |reply| ShardMessage::ListElsewhere { filter: filter.clone(), reply });
+        let elsewhere = ask_one(shard, |reply| ShardMessage::ListElsewhere { filter: filter.clone(), reply });
         let here = ask_all(shards, |reply| ShardMessage::ListHere { filter: filter.clone(), reply });
         let (elsewhere, here) = tokio::join!(elsewhere, timeout(ANSWER_TIME, here));
-        let RoomList { mut rooms, mut incomplete } = elsewhere?;
+        let RoomList { mut rooms, mut incomplete } = elsewhere.map_err(of_owner)?;
         let here = here.map_err(|_| Failure::from(ErrorCode::Unavailable))?;
         rooms.extend(here.ok_or(Failure::from(ErrorCode::ShuttingDown))?.into_iter().flatten());
         let rooms = filter.first(rooms);
@@ -179,21 +175,6 @@ impl Api {
         let free_rooms = if draining { 0 } else { self.0.start.max_rooms.saturating_sub(rooms) };
         let is_ours = uid == self.0.start.deployment_uid;
         is_ours.then_some(answers::PodInfo { pod, rooms, free_rooms, players, draining })
-    }
-}
-
-/// A shard's answer. One that has ended answers nothing.
-async fn ask<T>(
-    shard: Option<&UnboundedSender<ShardMessage>>,
-    mail: impl FnOnce(oneshot::Sender<Result<T, ErrorCode>>) -> ShardMessage,
-) -> Result<T, Failure> {
-    let (reply, answer) = oneshot::channel();
-    let sent = shard.and_then(|shard| shard.send(mail(reply)).ok());
-    sent.ok_or(Failure::from(ErrorCode::ShuttingDown))?;
-    match timeout(ANSWER_TIME, answer).await {
-        Ok(Ok(answer)) => answer.map_err(of_owner),
-        Ok(Err(_)) => Err(ErrorCode::ShuttingDown.into()),
-        Err(_) => Err(ErrorCode::Unavailable.into()),
     }
 }
 

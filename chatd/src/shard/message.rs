@@ -5,10 +5,12 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::connection::Connection;
 use crate::connection_limit::Permit;
@@ -25,6 +27,9 @@ use crate::protocol::{ErrorCode, PodBoot, RoomId};
 use crate::room_call::RoomCall;
 use crate::room_list::{ListFilter, ListedRoom, RoomList};
 use crate::tls::transport::Transport;
+
+/// The longest that a shard takes to answer: a takeover, and some more.
+pub const ANSWER_TIME: Duration = Duration::from_secs(6);
 
 /// A client's socket, as it goes from thread to thread: not registered with any runtime.
 #[derive(Debug)]
@@ -107,6 +112,25 @@ pub struct Report {
     pub gauges: Gauges,
     /// See [`crate::hub::Hub::drained`].
     pub drained: bool,
+}
+
+/// A shard's answer.
+///
+/// # Errors
+///
+/// Those of the answer; `shutting_down` by one that has ended, `unavailable` where there is none within [`ANSWER_TIME`].
+pub async fn ask_one<T>(
+    shard: Option<&UnboundedSender<ShardMessage>>,
+    question: impl FnOnce(oneshot::Sender<Result<T, ErrorCode>>) -> ShardMessage,
+) -> Result<T, ErrorCode> {
+    let (reply, answer) = oneshot::channel();
+    let sent = shard.and_then(|shard| shard.send(question(reply)).ok());
+    sent.ok_or(ErrorCode::ShuttingDown)?;
+    match timeout(ANSWER_TIME, answer).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(ErrorCode::ShuttingDown),
+        Err(_) => Err(ErrorCode::Unavailable),
+    }
 }
 
 /// The answers of all shards to one question each, in the order of the shards. `None`: a shard has ended.

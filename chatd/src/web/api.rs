@@ -13,8 +13,6 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Web;
@@ -24,13 +22,11 @@ use crate::hub::RoomSummary;
 use crate::protocol::{ErrorCode, PlayerName, RoomId};
 use crate::settings::BasePath;
 use crate::shard;
-use crate::shard::message::ShardMessage;
+use crate::shard::message::{ShardMessage, ask_one};
 
 const MAX_BODY: usize = 4096;
 /// From the header to the whole body.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// The longest that a shard takes to answer: a takeover, and some more.
-const ANSWER_TIME: Duration = Duration::from_secs(6);
 
 impl Web {
     pub(super) async fn create_room(
@@ -51,12 +47,11 @@ impl Web {
         let address = self.address(client, parts);
         self.check_limit(address)?;
         client.may_create()?;
-        let (reply, room) = oneshot::channel();
         // Also if the client is gone before the answer: the room exists.
         let mut charge = Charge { web: self, address, is_due: true };
         let auth = bearer(&parts.headers);
-        let room = ask(self.next_shard()?, ShardMessage::CreateRoom { auth, reply }, room).await;
-        charge.is_due = room.as_ref().map_or_else(is_guess, |_| true);
+        let room = ask_one(Some(self.next_shard()?), |reply| ShardMessage::CreateRoom { auth, reply }).await;
+        charge.is_due = room.map_or_else(is_guess, |_| true);
         let room = room?;
         let place = HeaderValue::try_from(format!("{base}/api/rooms/{room}"));
         let mut response = (StatusCode::CREATED, Json(json!({"room": room}))).into_response();
@@ -69,13 +64,13 @@ impl Web {
             return Err(Failure::method_not_allowed("GET, HEAD"));
         }
         let room: RoomId = room.parse().map_err(|_| Failure::from(ErrorCode::BadRoom))?;
-        let shard = self.shards.get(room.shard(self.shards.len())).ok_or(Failure::from(ErrorCode::ShuttingDown))?;
+        let shard = self.shards.get(room.shard(self.shards.len()));
         let address = self.address(client, parts);
         self.check_limit(address)?;
-        let (reply, summary) = oneshot::channel();
         let mut charge = Charge { web: self, address, is_due: true };
-        let summary = ask(shard, ShardMessage::LookUp { room, auth: bearer(&parts.headers), reply }, summary).await;
-        charge.is_due = summary.as_ref().is_err_and(is_guess);
+        let auth = bearer(&parts.headers);
+        let summary = ask_one(shard, |reply| ShardMessage::LookUp { room, auth, reply }).await;
+        charge.is_due = summary.as_ref().is_err_and(|code| is_guess(*code));
         if charge.is_due {
             client.misses.fetch_add(1, Ordering::Relaxed);
             if self.has_missed_too_often(client) {
@@ -107,12 +102,12 @@ impl Web {
 }
 
 /// Whether it was perhaps a guess at a room or at a join token.
-fn is_guess(failure: &Failure) -> bool {
-    ErrorCode::GUESSES.map(Failure::from).contains(failure)
+fn is_guess(code: ErrorCode) -> bool {
+    ErrorCode::GUESSES.contains(&code)
 }
 
-/// The join token that came along (RFC 6750 section 2.1).
-fn bearer(headers: &HeaderMap) -> Option<String> {
+/// The token that came along (RFC 6750 section 2.1).
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<String> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
@@ -129,20 +124,6 @@ impl Drop for Charge<'_> {
         if self.is_due {
             self.web.charge(self.address);
         }
-    }
-}
-
-/// A shard's answer. One that has ended answers nothing.
-async fn ask<T>(
-    shard: &UnboundedSender<ShardMessage>,
-    mail: ShardMessage,
-    answer: oneshot::Receiver<Result<T, ErrorCode>>,
-) -> Result<T, Failure> {
-    shard.send(mail).map_err(|_| Failure::from(ErrorCode::ShuttingDown))?;
-    match timeout(ANSWER_TIME, answer).await {
-        Ok(Ok(answer)) => answer.map_err(Failure::from),
-        Ok(Err(_)) => Err(ErrorCode::ShuttingDown.into()),
-        Err(_) => Err(ErrorCode::Unavailable.into()),
     }
 }
 

@@ -41,6 +41,7 @@ use crate::settings::{BasePath, Cidr, Origin};
 use crate::shard::message::ShardMessage;
 use crate::tcp::{Spread, accept_failed, is_loopback, keep_alive};
 use crate::tls::{Port, Tls};
+pub(crate) use api::bearer;
 use client::Client;
 pub(crate) use failure::Failure;
 pub(crate) use gate::Gate;
