@@ -300,6 +300,12 @@ bench-scale: ## measure a deployment with 1,000 to 10,000 rooms: drain, crash, l
 	@echo "==> a large deployment"
 	@bench/scale $(BENCH_ARGUMENTS)
 
+.PHONY: bench-apps
+bench-apps: ## measure events, join tokens, the server API and webhooks, beside socket.io, bun and centrifugo: under ten minutes; after bench
+	@hack/need rust cc redis node
+	@echo "==> rooms of applications"
+	@bench/apps $(BENCH_ARGUMENTS)
+
 .PHONY: advisories
 advisories: $(DENY) ## check dependencies for known vulnerabilities (fetches the advisory database)
 	@echo "==> cargo deny: advisories"

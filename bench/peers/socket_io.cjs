@@ -11,6 +11,7 @@ io.on("connection", (socket) => {
   const { room } = socket.handshake.query;
   socket.join(room);
   socket.on("say", (text) => io.to(room).emit("message", text));
+  socket.on("say volatile", (text) => io.to(room).volatile.emit("message", text));
   socket.emit("joined");
 });
 server.listen(Number(process.argv[2]), "127.0.0.1");

@@ -14,6 +14,8 @@ use crate::wire::{self, Decoder, Needle};
 
 /// What only a delivery has: the sender also gets an answer to each of its messages.
 const PUSH: &str = r#"{"push":"#;
+/// For the API, which is called on loopback alone.
+pub const SECRET: &str = "chatd-bench";
 const REFUSAL: &str = r#""error":{"#;
 
 #[derive(Debug)]
@@ -31,6 +33,7 @@ impl Centrifugo {
             &config,
             format!(
                 r#"{{"http_server": {{"address": "127.0.0.1", "port": {}}}, "log": {{"level": "warn"}},
+                "http_api": {{"key": "{SECRET}"}},
                 "usage_stats": {{"disabled": true}},
                 "client": {{"allow_anonymous_connect_without_token": true, "ping_interval": "1h", "pong_timeout": "-1s"}},
                 "channel": {{"without_namespace": {{
@@ -46,7 +49,11 @@ impl Centrifugo {
         Ok(Self { processes: [process], address })
     }
 
-    fn join(&self, room: usize) -> Result<Talk> {
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn join(&self, room: usize) -> Result<Talk> {
         let mut talk = Talk::upgrade(self.address, "/connection/websocket", None)?;
         talk.send_frame(r#"{"id":1,"connect":{}}"#)?;
         talk.frame_with(r#""connect":{"#, REFUSAL)?;

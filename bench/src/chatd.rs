@@ -1,6 +1,7 @@
 //! chatd as a contestant: over lines, in plaintext and with TLS, over WebSockets, and over lines through a second process that relays.
 //! Does I/O: starts it and its Redis, opens its rooms.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -64,6 +65,10 @@ pub enum Way {
     /// Lines over TLS.
     Tls,
     WebSocket,
+    /// Over WebSockets, with events in place of messages.
+    Events,
+    /// The same, of the kind that may be lost.
+    VolatileEvents,
     /// Lines, with a webhook at which nobody listens: all that happens in the rooms waits for it.
     DeadWebhook,
     /// Lines, all four members on another process than the room's owner.
@@ -82,6 +87,18 @@ pub struct Chatd {
 
 impl Chatd {
     pub fn start(place: &Place, program: &Path, redis: &Redis, name: &str, way: Way) -> Result<Self> {
+        Self::start_with(place, program, redis, name, way, &[])
+    }
+
+    /// With `more` arguments.
+    pub fn start_with(
+        place: &Place,
+        program: &Path,
+        redis: &Redis,
+        name: &str,
+        way: Way,
+        more: &[OsString],
+    ) -> Result<Self> {
         let key = place.scratch.join(format!("{name}.key"));
         std::fs::write(&key, KEY)?;
         let count = if way == Way::Relay { 2 } else { 1 };
@@ -93,8 +110,7 @@ impl Chatd {
             tls = Some(certificate.client()?);
         }
         if way == Way::DeadWebhook {
-            let secret = place.scratch.join(format!("{name}.secret"));
-            std::fs::write(&secret, WEBHOOK_SECRET)?;
+            let secret = webhook_secret(place, name)?;
             let url = format!("http://{}/", free_address()?);
             files.extend(["--webhook-url".into(), url.into(), "--webhook-secret-file".into(), secret]);
         }
@@ -116,7 +132,8 @@ impl Chatd {
                 .args(["--log-level", "warn"])
                 // The pod that relays has no rooms, and on a slow machine a run takes longer than a pod is left without.
                 .args(["--balance", "off"])
-                .args(&files);
+                .args(&files)
+                .args(more);
             let mut process = place.cpus.start_server(&mut command, &place.log(&pod_id))?;
             process.wait_until(|| is_ready(admin)).with_context(|| log_of(&place.log(&pod_id)))?;
             processes.push(process);
@@ -135,7 +152,7 @@ impl Chatd {
         let room = create_room(self.owner(), tls)?;
         let (entry, mode) = match self.way {
             Way::Relay => (self.pods[1], " RELAY"),
-            Way::Lines | Way::Tls | Way::WebSocket | Way::DeadWebhook => (self.owner(), ""),
+            _ => (self.owner(), ""),
         };
         Ok(OpenRoom { members: members_by_lines(entry.tcp, tls, &room, mode)?, message: wire::line(index) })
     }
@@ -155,7 +172,14 @@ impl Chatd {
                 talk.frame_of_type("message")?;
             }
         }
-        let message = say(&wire::text(index, wire::LINE));
+        let text = wire::text(index, wire::LINE);
+        let message = match self.way {
+            Way::Events => wire::frame(&format!(r#"{{"type":"send","kind":"say","data":"{text}"}}"#)),
+            Way::VolatileEvents => {
+                wire::frame(&format!(r#"{{"type":"send","kind":"say","data":"{text}","volatile":true}}"#))
+            }
+            _ => say(&text),
+        };
         Ok(OpenRoom { members: finish(talks, || Decoder::WebSocket(WebSocket::default()))?, message })
     }
 }
@@ -168,9 +192,16 @@ impl Contestant for Chatd {
     fn open_room(&self, index: usize) -> Result<OpenRoom> {
         match self.way {
             Way::Lines | Way::Tls | Way::Relay | Way::DeadWebhook => self.open_lines(index),
-            Way::WebSocket => self.open_web(index),
+            Way::WebSocket | Way::Events | Way::VolatileEvents => self.open_web(index),
         }
     }
+}
+
+/// The file of the secret that events for a webhook are signed with.
+pub fn webhook_secret(place: &Place, name: &str) -> Result<PathBuf> {
+    let secret = place.scratch.join(format!("{name}.secret"));
+    std::fs::write(&secret, WEBHOOK_SECRET)?;
+    Ok(secret)
 }
 
 /// A new room, made over a connection of its own.

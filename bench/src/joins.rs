@@ -11,7 +11,7 @@ use crate::talk::Talk;
 
 /// Open rooms, each with its host in it as long as this lives.
 pub struct Hosted {
-    names: Vec<String>,
+    pub names: Vec<String>,
     _hosts: Vec<Talk>,
 }
 

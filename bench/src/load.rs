@@ -125,6 +125,46 @@ impl Load {
         Ok(Window { deliveries, elapsed, cpu: cpu_after.since(cpu_before) })
     }
 
+    /// Sends a message in each room `a_second` times a second, the rooms in turn, for `warm` and then for `window`, and waits until all
+    /// have arrived. A room whose last one has not arrived is passed over.
+    ///
+    /// # Errors
+    /// As [`Load::run`].
+    pub fn run_paced(
+        &mut self,
+        a_second: f64,
+        warm: Duration,
+        window: Duration,
+        cpu: &dyn Fn() -> Result<Cpu>,
+    ) -> Result<Window> {
+        self.answer_pings()?;
+        let gap = Duration::from_secs_f64(1.0 / (a_second * self.rooms.len() as f64));
+        let (begun, mut due) = (Instant::now(), Duration::ZERO);
+        let (mut next, mut start) = (0, None);
+        loop {
+            let now = begun.elapsed();
+            if start.is_none() && now >= warm {
+                start = Some((Instant::now(), cpu()?, self.delivered));
+            }
+            if let Some((started, cpu_before, before)) = start
+                && now >= warm + window
+            {
+                let (elapsed, cpu_after, deliveries) = (started.elapsed(), cpu()?, self.delivered - before);
+                self.drain()?;
+                return Ok(Window { deliveries, elapsed, cpu: cpu_after.since(cpu_before) });
+            }
+            while due <= now {
+                if self.rooms[next].waiting == 0 {
+                    self.send(next, 1)?;
+                }
+                next = (next + 1) % self.rooms.len();
+                due += gap;
+            }
+            self.turn(Some(due.saturating_sub(begun.elapsed())))?;
+            self.ready.clear();
+        }
+    }
+
     /// Round trips of single lines, one room at a time: from the write to the last of the four deliveries.
     pub fn round_trips(&mut self, count: usize) -> Result<Vec<Duration>> {
         self.answer_pings()?;

@@ -4,6 +4,7 @@
 // Counts here are far below 2^52.
 #![allow(clippy::cast_precision_loss)]
 
+mod apps;
 mod centrifugo;
 mod certificate;
 mod chatd;
@@ -42,6 +43,7 @@ const WARM_ROOMS: usize = 100;
 enum Command {
     Peers(Options),
     Scale(scale::Options),
+    Apps(apps::Options),
 }
 
 /// Measures chatd and its peers side by side on loopback, in CPU time of the server.
@@ -95,6 +97,9 @@ struct Options {
     /// The day, for the report
     #[arg(long, default_value = "")]
     date: String,
+    /// What else may be worth knowing of the machine, for the report
+    #[arg(long, default_value = "")]
+    conditions: String,
     /// Where the report goes; without it, to standard output
     #[arg(long)]
     out: Option<PathBuf>,
@@ -113,6 +118,7 @@ fn main() -> Result<()> {
     match Command::parse() {
         Command::Peers(options) => compare(&options),
         Command::Scale(options) => scale::run(&options),
+        Command::Apps(options) => apps::run(&options),
     }
 }
 
@@ -141,7 +147,7 @@ fn compare(options: &Options) -> Result<()> {
     };
     let setting = Setting {
         date: options.date.clone(),
-        machine: machine(place.cpus)?,
+        machine: machine(place.cpus, &options.conditions)?,
         rooms: options.rooms,
         pipelined: options.pipelined,
         rounds: options.rounds,
@@ -330,16 +336,17 @@ fn with_redis(start: &dyn Fn(&str) -> Result<Chatd>, redis: &Redis, rounds: usiz
     Ok(Directory { rooms_open, joins: all, creation })
 }
 
-/// Cores, processor and kernel; nothing that names the machine.
-fn machine(cpus: Cpus) -> Result<String> {
+/// Cores, processor, kernel, and what else is said of the machine; nothing that names it.
+fn machine(cpus: Cpus, conditions: &str) -> Result<String> {
     let info = std::fs::read_to_string("/proc/cpuinfo")?;
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let version = kernel.split(['-', '\n']).next().unwrap_or_default();
     let pinned =
         if cpus.are_split() { "servers on one core, the generator and Redis on another" } else { "one core for all" };
+    let conditions = if conditions.is_empty() { String::new() } else { format!(" {conditions}") };
     Ok(format!(
-        "{} cores ({}), Linux {version}, {pinned}.",
+        "{} cores ({}), Linux {version}, {pinned}.{conditions}",
         info.lines().filter(|line| line.starts_with("processor")).count(),
         model.map_or("unknown", |(_, name)| name),
     ))

@@ -69,6 +69,8 @@ pub struct Node {
     processes: [Process; 1],
     address: SocketAddr,
     package: Package,
+    /// Whether what is said may be lost (socket.io alone).
+    pub volatile: bool,
 }
 
 impl Node {
@@ -80,7 +82,7 @@ impl Node {
         command.arg(scripts.join(package.script())).arg(address.port().to_string()).env("NODE_PATH", modules);
         let mut process = place.cpus.start_server(&mut command, &place.log(package.name()))?;
         process.wait_for(address)?;
-        Ok(Self { processes: [process], address, package })
+        Ok(Self { processes: [process], address, package, volatile: false })
     }
 
     fn join(&self, room: usize) -> Result<Talk> {
@@ -131,7 +133,10 @@ impl Contestant for Node {
         let text = wire::text(index, wire::LINE);
         let message = match self.package {
             Package::Ws => wire::frame(&text),
-            Package::SocketIo => wire::frame(&format!(r#"42["say","{text}"]"#)),
+            Package::SocketIo => {
+                let event = if self.volatile { "say volatile" } else { "say" };
+                wire::frame(&format!(r#"42["{event}","{text}"]"#))
+            }
             Package::Colyseus => wire::binary_frame(&[&COLYSEUS_SAY, text.as_bytes()].concat()),
         };
         // The last one's message comes back to all only once all four have been accepted.

@@ -276,7 +276,7 @@ fn spread(windows: &[Window]) -> Option<Spread> {
 }
 
 /// A whole number with a thin gap between groups of three digits.
-fn thousands(value: f64) -> String {
+pub fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -69,6 +69,14 @@ impl Talk {
         }
     }
 
+    /// The next `length` bytes.
+    pub fn exact(&mut self, length: usize) -> Result<String> {
+        while self.buffer.len() < length {
+            self.fill()?;
+        }
+        Ok(String::from_utf8_lossy(&self.buffer.drain(..length).collect::<Vec<u8>>()).into_owned())
+    }
+
     /// All that comes until the server closes.
     pub fn rest(mut self) -> Result<String> {
         self.stream.read_to_end(&mut self.buffer).context("waiting for an answer")?;

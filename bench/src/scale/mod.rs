@@ -200,10 +200,9 @@ pub fn run(options: &Options) -> Result<()> {
     };
     let started = Instant::now();
     let mut report = format!(
-        "# What a deployment does at its size\n\nWritten by `bench/scale` (`make bench-scale`); do not edit. {}\n\n{}{}\n",
+        "# What a deployment does at its size\n\nWritten by `bench/scale` (`make bench-scale`); do not edit. {}\n\n{}\n",
         options.date,
-        crate::machine(bench.place.cpus)?,
-        if options.conditions.is_empty() { String::new() } else { format!(" {}", options.conditions) },
+        crate::machine(bench.place.cpus, &options.conditions)?,
     );
     for scenario in SCENARIOS {
         if !options.only.is_empty() && !options.only.iter().any(|name| name == scenario.name) {
