@@ -12,11 +12,11 @@ use crate::support::ports::free_port;
 use crate::support::redis::Server;
 use crate::support::wait_for;
 
-const BACKEND: &str = "backend-0123456789abcdef0123456789";
+pub const BACKEND: &str = "backend-0123456789abcdef0123456789";
 const BOARD: &str = "board-0123456789abcdef0123456789ab";
 
 /// A pod with the API, and where that is.
-fn pod(name: &str, redis: Option<&str>, keys: &std::path::Path) -> (Pod, SocketAddr) {
+pub fn pod(name: &str, redis: Option<&str>, keys: &std::path::Path) -> (Pod, SocketAddr) {
     let api = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (listen, keys) = (api.to_string(), keys.to_str().unwrap());
     let more = ["--api-listen", &listen, "--api-keys-file", keys, "--balance", "off"];
@@ -25,24 +25,24 @@ fn pod(name: &str, redis: Option<&str>, keys: &std::path::Path) -> (Pod, SocketA
     (pod, api)
 }
 
-fn key(id: &str, secret: &str, scopes: &[&str]) -> Value {
+pub fn key(id: &str, secret: &str, scopes: &[&str]) -> Value {
     json!({ "id": id, "secret": secret, "scopes": scopes })
 }
 
-fn write_keys(file: &std::path::Path, keys: &[Value]) {
+pub fn write_keys(file: &std::path::Path, keys: &[Value]) {
     std::fs::write(file, json!({ "keys": keys }).to_string()).unwrap();
 }
 
 /// A caller with a key, and with headers that a call has beside it.
 #[derive(Clone, Copy)]
-struct Caller<'a> {
-    at: SocketAddr,
-    secret: Option<&'a str>,
-    header: &'a str,
+pub struct Caller<'a> {
+    pub at: SocketAddr,
+    pub secret: Option<&'a str>,
+    pub header: &'a str,
 }
 
 impl Caller<'_> {
-    fn call(self, call: &str, body: impl AsRef<[u8]>) -> (u16, Value) {
+    pub fn call(self, call: &str, body: impl AsRef<[u8]>) -> (u16, Value) {
         let body = body.as_ref();
         let (method, path) = call.split_once(' ').unwrap();
         let mut stream = TcpStream::connect(self.at).unwrap();

@@ -19,6 +19,7 @@ mod rng;
 mod wire;
 
 mod api;
+mod api_model;
 mod chaos;
 mod cuts;
 mod dashboards;
