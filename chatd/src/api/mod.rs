@@ -128,7 +128,8 @@ impl Api {
     async fn call(&self, room: RoomId, call: RoomCall) -> Result<Bytes, Failure> {
         let shards = &self.0.start.shards;
         let shard = shards.get(room.shard(shards.len()));
-        ask_one(shard, |reply| ShardMessage::Call { room, call, reply }).await.map_err(of_owner)
+        let refused = if call == RoomCall::Get { of_looking } else { of_owner };
+        ask_one(shard, |reply| ShardMessage::Call { room, call, reply }).await.map_err(refused)
     }
 
     /// The shards make rooms by turns.
@@ -145,7 +146,7 @@ impl Api {
         let elsewhere = ask_one(shard, |reply| ShardMessage::ListElsewhere { filter: filter.clone(), reply });
         let here = ask_all(shards, |reply| ShardMessage::ListHere { filter: filter.clone(), reply });
         let (elsewhere, here) = tokio::join!(elsewhere, timeout(ANSWER_TIME, here));
-        let RoomList { mut rooms, mut incomplete } = elsewhere.map_err(of_owner)?;
+        let RoomList { mut rooms, mut incomplete } = elsewhere.map_err(of_looking)?;
         let here = here.map_err(|_| Failure::from(ErrorCode::Unavailable))?;
         rooms.extend(here.ok_or(Failure::from(ErrorCode::ShuttingDown))?.into_iter().flatten());
         let rooms = filter.first(rooms);
@@ -191,6 +192,11 @@ fn of_owner(code: ErrorCode) -> Failure {
         ErrorCode::BadCommand => Failure::bad_request("Together the fields of the descriptor are too long."),
         code => code.into(),
     }
+}
+
+/// The same where the call changes nothing.
+fn of_looking(code: ErrorCode) -> Failure {
+    if code == ErrorCode::Unavailable { code.into() } else { of_owner(code) }
 }
 
 async fn read(body: Body) -> Result<Bytes, Failure> {

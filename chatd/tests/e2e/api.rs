@@ -161,6 +161,15 @@ fn every_call_is_carried_out_through_a_pod_that_has_not_the_room() {
         [("chat-0", false), ("chat-1", false)]
     );
     assert!(pods.iter().all(|pod| pod.free_rooms > 0));
+
+    // Only of a call that changes something nobody knows whether it was carried out.
+    redis.freeze();
+    let unknown = |(status, answer): (u16, Value)| {
+        assert_eq!((status, &answer["error"]["code"]), (503, &"unavailable".into()), "{answer}");
+        answer["error"]["message"].as_str().unwrap().contains("carried out")
+    };
+    assert!(!unknown(here.call("GET /v1/rooms/quiz-7", "")));
+    assert!(unknown(here.call("PATCH /v1/rooms/quiz-7", r#"{"locked":true}"#)));
 }
 
 #[test]
