@@ -18,6 +18,8 @@ pub struct ListFilter {
     pub label: Option<Box<str>>,
     /// Whether they may be shown in lists; `None`: either.
     pub listed: Option<bool>,
+    /// Only those that a stranger may enter now: open by link, not locked, with a free seat.
+    pub open: bool,
     /// Those behind this one.
     pub after: Option<RoomId>,
     /// So many at most, [`MAX_LISTED`] in any case.

@@ -1,8 +1,10 @@
-// The lobby: a name, and a room made or joined. I/O: the document, one POST, and the way to the room's page.
+// The lobby: a name, and a room made, joined, or chosen from those that are open. I/O: the document, one POST, and the way to the room's page.
 
 import { addressOf } from './address.js';
 import { nameFrom, roomFrom } from './names.js';
-import { rememberName, rememberedName } from './storage.js';
+import { OpenRooms } from './open-rooms.js';
+import { quickOrder } from './quick.js';
+import { rememberName, rememberedName, saveQuick } from './storage.js';
 import { errorWords } from './words.js';
 
 const form = document.getElementById('lobby');
@@ -10,6 +12,7 @@ const nameInput = document.getElementById('name');
 const roomInput = document.getElementById('room');
 const joinButton = document.getElementById('join');
 const createButton = document.getElementById('create');
+const quickButton = document.getElementById('quick');
 const notice = document.getElementById('notice');
 const alertText = document.getElementById('alert');
 
@@ -36,8 +39,17 @@ function clear() {
   }
 }
 
-function enter(room, name) {
-  location.assign(`${addressOf('room')}?${new URLSearchParams({ room, name })}`);
+/** Without a name the room's page asks for one. */
+const linkTo = (room, name) => `${addressOf('room')}?${new URLSearchParams({ room, ...(name && { name }) })}`;
+
+const enter = (room, name) => location.assign(linkTo(room, name));
+
+/** The room's page goes on with the next one where nobody can come into the first any more. */
+function quickJoin(name) {
+  const order = quickOrder(openRooms.rooms);
+  if (order.length === 0) return;
+  saveQuick(order);
+  enter(order[0], name);
 }
 
 async function create(name) {
@@ -67,6 +79,7 @@ form.addEventListener('submit', (event) => {
   const name = nameFrom(nameInput.value);
   if (!name) return complain('bad_name', undefined, nameInput);
   rememberName(name);
+  if (event.submitter === quickButton) return quickJoin(name);
   if (!wantsJoin(event.submitter)) return create(name);
   const room = roomFrom(roomInput.value);
   if (!room) return complain('bad_room', undefined, roomInput);
@@ -85,3 +98,10 @@ roomInput.value = roomInput.value || roomFrom(location.search) || '';
 nameInput.value = nameInput.value || rememberedName();
 nameInput.focus();
 nameInput.select();
+
+const openRooms = new OpenRooms((room) => linkTo(room, nameFrom(nameInput.value)), () => nameInput.focus());
+nameInput.addEventListener('input', () => openRooms.link());
+document.getElementById('open-rooms').addEventListener('click', ({ target }) => {
+  const name = nameFrom(nameInput.value);
+  if (name && target.closest('a')) rememberName(name);
+});

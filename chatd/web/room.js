@@ -4,11 +4,12 @@ import { addressOf } from './address.js';
 import { Driver, firstId } from './client/driver.js';
 import { claimsOf } from './moderation.js';
 import { nameFrom, roomFrom } from './names.js';
-import { forgetKey, forgetRoom, hasKey, loadAuth, loadKey, loadRoom, rememberName, rememberedName, saveKey, saveRoom } from './storage.js';
+import { forgetKey, forgetQuick, forgetRoom, hasKey, loadAuth, loadKey, loadRoom, nextQuick, rememberName, rememberedName, saveKey, saveRoom } from './storage.js';
 import { View } from './view.js';
 import { create, reduce, toKeep } from './visit.js';
 
 const SAVE_KEY_MS = 10_000;
+const CLOSED = ['room_full', 'room_locked', 'room_not_found'];
 
 const query = new URLSearchParams(location.search);
 const room = roomFrom(location.search);
@@ -23,7 +24,8 @@ const driver = new Driver({
   reduce,
   state: create({ room, name: nameFrom(askedName ?? ''), kept, firstId: firstId(), key, auth, mayHaveSeat: hasKey(room) }),
   changed: (before, after, event) => {
-    view.render(after);
+    isElsewhere ||= triesNext(after);
+    if (!isElsewhere) view.render(after);
     if (event.type === 'opened' || event.type === 'received') keepKey(SAVE_KEY_MS);
   },
   perform,
@@ -31,6 +33,7 @@ const driver = new Driver({
 const dispatch = (event) => driver.dispatch(event);
 const view = new View({ room, invite, dispatch, suggestedName: askedName ?? rememberedName() });
 let keySavedAt = 0;
+let isElsewhere = false;
 
 // From now on the client may have a seat in the room.
 function keepKey(every) {
@@ -53,9 +56,17 @@ function perform(effect) {
   }
 }
 
+// Of a quick join: its next room, where nobody comes into this one any more.
+function triesNext({ phase, stop, wasIn, name }) {
+  const next = phase === 'stopped' && !wasIn && CLOSED.includes(stop.code) && nextQuick(room);
+  if (next) location.replace(`${addressOf('room')}?${new URLSearchParams({ room: next, name })}`);
+  return Boolean(next);
+}
+
 // The name leaves the address, so that what is copied from there is an invitation too. A reload has it from the storage.
 function remember() {
   rememberName(driver.state.name);
+  forgetQuick();
   history.replaceState(null, '', invite);
 }
 

@@ -3,6 +3,7 @@
 
 const NAME = 'chatd.name';
 const KEY = 'chatd.key.v1.';
+const QUICK = 'chatd.quick.v1';
 // A held seat outlives its connection by the hold, and by what it takes until a dead connection or a dead pod is noticed.
 const NOTICED_MS = 60_000;
 const seatKey = (room) => `chatd.room.v1.${room}`;
@@ -25,6 +26,18 @@ export const saveRoom = (room, kept) => attempt(() => sessionStorage.setItem(sea
 
 /** The join token that an application of this origin has left for its person and `room`, or `null`. */
 export const loadAuth = (room) => attempt(() => sessionStorage.getItem(authKey(room))) || undefined;
+
+/** The rooms that a quick join tries, from the one that it tries now on. */
+export const saveQuick = (rooms) => attempt(() => sessionStorage.setItem(QUICK, JSON.stringify(rooms)));
+export const forgetQuick = () => attempt(() => sessionStorage.removeItem(QUICK));
+
+/** The room after this one, which could not be entered, or none. */
+export function nextQuick(room) {
+  const [tried, ...rest] = attempt(() => JSON.parse(sessionStorage.getItem(QUICK))) ?? [];
+  if (tried !== room) return undefined;
+  saveQuick(rest);
+  return rest[0];
+}
 
 export const forgetRoom = (room) => attempt(() => [seatKey, authKey].forEach((key) => sessionStorage.removeItem(key(room))));
 

@@ -34,7 +34,7 @@ use crate::pod::message::PodMessage;
 use crate::protocol::{ErrorCode, RoomId};
 use crate::room_call::RoomCall;
 use crate::room_list::{ListFilter, RoomList};
-use crate::shard::message::{ANSWER_TIME, ShardMessage, ask_all, ask_one};
+use crate::shard::message::{ShardMessage, ask_one, list_all};
 use crate::web::{Failure, bearer};
 use figures::{ApiFigures, Route};
 use keys::{ApiKey, ApiKeys, Scope};
@@ -141,16 +141,8 @@ impl Api {
 
     /// The rooms of all pods that fit.
     async fn list(&self, filter: ListFilter) -> Result<answers::Rooms, Failure> {
-        let shards = &self.0.start.shards;
-        let shard = shards.get(self.0.turn.fetch_add(1, Ordering::Relaxed) % shards.len().max(1));
-        let elsewhere = ask_one(shard, |reply| ShardMessage::ListElsewhere { filter: filter.clone(), reply });
-        let here = ask_all(shards, |reply| ShardMessage::ListHere { filter: filter.clone(), reply });
-        let (elsewhere, here) = tokio::join!(elsewhere, timeout(ANSWER_TIME, here));
-        let RoomList { mut rooms, mut incomplete } = elsewhere.map_err(of_looking)?;
-        let here = here.map_err(|_| Failure::from(ErrorCode::Unavailable))?;
-        rooms.extend(here.ok_or(Failure::from(ErrorCode::ShuttingDown))?.into_iter().flatten());
-        let rooms = filter.first(rooms);
-        incomplete.sort_unstable();
+        let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
+        let RoomList { rooms, incomplete } = list_all(&self.0.start.shards, turn, &filter).await.map_err(of_looking)?;
         let is_full = rooms.len() >= usize::from(filter.limit);
         let next = rooms.last().filter(|_| is_full).map(|last| last.room.to_string());
         Ok(answers::Rooms { rooms, next, incomplete })

@@ -139,10 +139,10 @@ impl Rooms {
     pub fn list(&self, settings: &HubSettings, pod: &str, filter: &ListFilter) -> Vec<ListedRoom> {
         let fits = |room, descriptor| filter.fits(room, descriptor);
         let rooms = self.iter().map(|(_, owned)| owned).filter(|owned| owned.is_serving() && !owned.is_over());
-        let fitting = rooms.filter(|owned| fits(owned.room.id, owned.room.descriptor())).map(|owned| {
+        let fitting = rooms.filter(|owned| fits(owned.room.id, owned.room.descriptor())).filter_map(|owned| {
             let (room, terms) = (&owned.room, settings.terms(owned.room.descriptor()));
             let descriptor = room.descriptor();
-            ListedRoom {
+            let listed = ListedRoom {
                 room: room.id,
                 pod: pod.into(),
                 players: room.seats().iter().filter(|seat| !is_viewer(seat.auth)).count() as u32,
@@ -151,7 +151,9 @@ impl Rooms {
                 listed: descriptor.is_some_and(|descriptor| descriptor.listed),
                 kind: descriptor.and_then(|descriptor| descriptor.kind.clone()),
                 labels: descriptor.map(|descriptor| descriptor.labels.clone()).unwrap_or_default(),
-            }
+            };
+            let is_open = !listed.locked && !terms.needs_token() && listed.players < listed.max_players;
+            (is_open || !filter.open).then_some(listed)
         });
         filter.first(fitting.collect())
     }

@@ -133,6 +133,27 @@ pub async fn ask_one<T>(
     }
 }
 
+/// The rooms of all pods that fit, in the order of their ids. `turn`: which shard asks the other pods.
+///
+/// # Errors
+///
+/// As of [`ask_one`].
+pub async fn list_all(
+    shards: &[UnboundedSender<ShardMessage>],
+    turn: usize,
+    filter: &ListFilter,
+) -> Result<RoomList, ErrorCode> {
+    let shard = shards.get(turn % shards.len().max(1));
+    let elsewhere = ask_one(shard, |reply| ShardMessage::ListElsewhere { filter: filter.clone(), reply });
+    let here = ask_all(shards, |reply| ShardMessage::ListHere { filter: filter.clone(), reply });
+    let (elsewhere, here) = tokio::join!(elsewhere, timeout(ANSWER_TIME, here));
+    let RoomList { mut rooms, mut incomplete } = elsewhere?;
+    let here = here.map_err(|_| ErrorCode::Unavailable)?.ok_or(ErrorCode::ShuttingDown)?;
+    rooms.extend(here.into_iter().flatten());
+    incomplete.sort_unstable();
+    Ok(RoomList { rooms: filter.first(rooms), incomplete })
+}
+
 /// The answers of all shards to one question each, in the order of the shards. `None`: a shard has ended.
 pub async fn ask_all<T>(
     shards: &[UnboundedSender<ShardMessage>],

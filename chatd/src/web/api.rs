@@ -1,4 +1,4 @@
-//! The two API calls: create a room, and list its players. Does I/O: reads the body, and queries the shards.
+//! The API calls: list the open rooms, create a room, and list its players. Does I/O: reads the body, and queries the shards.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, LOCATION};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -36,9 +36,6 @@ impl Web {
         parts: &Parts,
         body: Incoming,
     ) -> Result<Response, Failure> {
-        if parts.method != Method::POST {
-            return Err(Failure::method_not_allowed("POST"));
-        }
         self.check_origin(client, parts)?;
         // What it says is of no interest; the connection goes on behind it.
         let body = timeout(BODY_TIME, Limited::new(Body::new(body), MAX_BODY).collect()).await;
@@ -57,6 +54,15 @@ impl Web {
         let mut response = (StatusCode::CREATED, Json(json!({"room": room}))).into_response();
         response.headers_mut().extend(place.map(|place| (LOCATION, place)));
         Ok(response)
+    }
+
+    /// The rooms of the lobby: what everyone may see, and not much more work than a page.
+    pub(super) async fn list(&self, parts: &Parts) -> Result<Response, Failure> {
+        if parts.method != Method::GET && parts.method != Method::HEAD {
+            return Err(Failure::method_not_allowed("GET, HEAD, POST"));
+        }
+        let body = self.open_rooms.body(&self.shards, self.next_turn()).await?;
+        Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
     }
 
     pub(super) async fn look_up(&self, client: &Client, parts: &Parts, room: &str) -> Result<Response, Failure> {

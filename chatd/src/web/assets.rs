@@ -51,7 +51,7 @@ static ASSETS: &[File] = files! {
     STYLE: "style.css";
     PICTURE: "favicon.svg";
     SCRIPT: "address.js" "composer.js" "days.js" "invite.js" "links.js" "lobby.js" "messages.js" "moderation.js" "moderator.js" "names.js"
-        "players.js" "room.js" "storage.js" "view.js" "visit.js" "words.js";
+        "open-rooms.js" "players.js" "quick.js" "room.js" "storage.js" "view.js" "visit.js" "words.js";
     // web/client is a symbolic link to the sources of the package @chatd/client, clients/js.
     SCRIPT: "client/connection.js" "client/driver.js" "client/protocol.js" "client/recovery.js" "client/session.js"
         "client/surroundings.js" "client/talk.js";

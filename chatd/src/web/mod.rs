@@ -8,6 +8,7 @@ mod cors;
 mod failure;
 mod gate;
 mod invite;
+mod open_rooms;
 mod pages;
 mod refusals;
 mod upgrade;
@@ -45,6 +46,7 @@ pub(crate) use api::bearer;
 use client::Client;
 pub(crate) use failure::Failure;
 pub(crate) use gate::Gate;
+use open_rooms::OpenRooms;
 use pages::Pages;
 pub use refusals::Refusals;
 
@@ -106,6 +108,7 @@ struct Web {
     max_misses: u32,
     shards: Vec<UnboundedSender<ShardMessage>>,
     turn: AtomicUsize,
+    open_rooms: OpenRooms,
     first_line_timeout: Duration,
     keep_alive: Duration,
     places: ConnectionLimit,
@@ -130,6 +133,7 @@ pub async fn serve(
         max_misses: options.max_misses,
         shards,
         turn: AtomicUsize::new(0),
+        open_rooms: OpenRooms::default(),
         first_line_timeout: options.first_line_timeout,
         keep_alive: options.keep_alive,
         places: options.places.clone(),
@@ -267,6 +271,7 @@ impl Web {
         }
         match base.strip(parts.uri.path()) {
             "/ws" => self.web_socket(client, &parts, upgrade),
+            "/api/rooms" if parts.method != Method::POST => self.list(&parts).await,
             "/api/rooms" => self.create_room(client, base, &parts, body).await,
             path => match path.strip_prefix("/api/rooms/") {
                 Some(room) => self.look_up(client, &parts, room).await,
@@ -316,9 +321,12 @@ impl Web {
         }
     }
 
+    fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
     fn next_shard(&self) -> Result<&UnboundedSender<ShardMessage>, Failure> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.shards.get(turn % self.shards.len().max(1)).ok_or(Failure::from(ErrorCode::ShuttingDown))
+        self.shards.get(self.next_turn() % self.shards.len().max(1)).ok_or(Failure::from(ErrorCode::ShuttingDown))
     }
 
     fn has_missed_too_often(&self, client: &Client) -> bool {

@@ -7,7 +7,7 @@ use chatd::api::answers::{Closed, Kicked, Pods, Rooms, Said, Sent};
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, PATIENCE};
-use crate::support::pod::Pod;
+use crate::support::pod::{Pod, get};
 use crate::support::ports::free_port;
 use crate::support::redis::Server;
 use crate::support::wait_for;
@@ -89,7 +89,7 @@ fn every_call_is_carried_out_through_a_pod_that_has_not_the_room() {
     let keys = files.path().join("keys.json");
     write_keys(&keys, &[key("backend", BACKEND, &["read", "write"])]);
     let (first, first_api) = pod("chat-0", Some(&redis.url()), &keys);
-    let (_second, second_api) = pod("chat-1", Some(&redis.url()), &keys);
+    let (second, second_api) = pod("chat-1", Some(&redis.url()), &keys);
     let here = Caller { at: first_api, secret: Some(BACKEND), header: "" };
     let there = Caller { at: second_api, ..here };
 
@@ -119,6 +119,17 @@ fn every_call_is_carried_out_through_a_pod_that_has_not_the_room() {
             let found: Rooms = read(caller.ok(&format!("GET /v1/rooms?{query}"), &Value::Null));
             assert_eq!(found.rooms.iter().map(|room| room.room.as_str()).collect::<Vec<_>>(), ["quiz-7"], "{query}");
         }
+    }
+
+    // Everyone sees what is listed and open, at either pod, and no more of it.
+    let open = |pod: &Pod| serde_json::from_str::<Value>(&get(pod.web, "/api/rooms").unwrap().body).unwrap();
+    for pod in [&first, &second] {
+        let expected = json!({ "rooms": [{ "room": "quiz-7", "kind": "quiz", "players": 0, "max_players": 4 }], "incomplete": [] });
+        assert_eq!(open(pod), expected);
+    }
+    there.ok("PATCH /v1/rooms/quiz-7", &json!({ "access": "token" }));
+    for pod in [&first, &second] {
+        wait_for("nobody sees it any more", PATIENCE, || (open(pod)["rooms"] == json!([])).then_some(()));
     }
 
     let said: Said = read(there.ok("POST /v1/rooms/match-42/messages", &json!({ "text": "hello" })));

@@ -2,7 +2,7 @@
 
 use chatd::descriptor::Descriptor;
 use chatd::protocol::ErrorCode;
-use chatd::room_call::RoomCall;
+use chatd::room_call::{DescriptorPatch, RoomCall};
 use chatd::room_list::{ListFilter, ListedRoom, RoomList};
 use serde_json::{Value, json};
 
@@ -31,6 +31,7 @@ fn filter(fields: &Value) -> ListFilter {
         kind: text("kind"),
         label: text("label"),
         listed: fields.get("listed").and_then(Value::as_bool),
+        open: fields.get("open").is_some(),
         after: fields.get("after").map(|after| after.as_str().unwrap().parse().unwrap()),
         limit: fields.get("limit").map_or(100, |limit| limit.as_u64().unwrap() as u16),
     }
@@ -70,6 +71,34 @@ fn every_pod_lists_the_rooms_of_all_that_fit() {
             assert_eq!((names(&rooms), incomplete.len()), (expected.clone(), 0), "{fields} by pod {pod}");
         }
     }
+}
+
+#[test]
+fn into_rooms_that_are_open_a_stranger_can_come_now() {
+    let mut world = world();
+    let filter = filter(&json!({"listed": true, "open": true}));
+    let list = |world: &mut World| -> Vec<String> {
+        list(world, 2, &filter).0.iter().map(|listed| listed.room.as_str().to_owned()).collect()
+    };
+    let patch = |world: &mut World, room: &str, fields: Value| {
+        let patch = DescriptorPatch::parse(&fields.to_string()).unwrap();
+        world.call(2, room, RoomCall::Patch(patch)).unwrap();
+    };
+    assert_eq!(list(&mut world), ["a0", "a1", "a2"]);
+    for (closed, opened) in
+        [(json!({"locked": true}), json!({"locked": false})), (json!({"access": "token"}), json!({"access": "link"}))]
+    {
+        patch(&mut world, "a1", closed);
+        assert_eq!(list(&mut world), ["a0", "a2"]);
+        patch(&mut world, "a1", opened);
+        assert_eq!(list(&mut world), ["a0", "a1", "a2"]);
+    }
+    patch(&mut world, "a0", json!({"max_players": 1}));
+    let guest = world.open(1);
+    world.ask(guest, "JOIN a0 ana RELAY\n");
+    assert_eq!(list(&mut world), ["a1", "a2"]);
+    world.ask(guest, "LEAVE\n");
+    assert_eq!(list(&mut world), ["a0", "a1", "a2"]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ async function clean(person, what) {
   assert.deepEqual(found, [], what);
 }
 
-/** The page takes its token's word for what to offer, and the double verifies none. */
+/** The double verifies no token. */
 async function asModerator(page, room) {
   const token = `.${Buffer.from('{"role":"moderator"}').toString('base64url')}.`;
   await page.evaluate(([key, value]) => sessionStorage.setItem(key, value), [`chatd.auth.v1.${room}`, token]);
@@ -43,6 +43,16 @@ for (const colorScheme of ['light', 'dark']) {
       await clean(person, 'the lobby');
       await page.click('#create');
       await clean(person, 'the lobby with an error');
+      for (const id of ['match-42', 'w'.repeat(64)]) double.createRoom(id, 'duel');
+      await page.reload();
+      await page.waitForSelector('#open:not([hidden])');
+      await clean(person, 'the lobby with open rooms');
+      double.rooms.get('match-42').locked = true;
+      await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+      await page.waitForSelector('.open-room.gone');
+      await clean(person, 'the lobby with a room that is not open any more');
+      const beside = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      assert.ok(beside <= 0, 'nothing sticks out of the lobby sideways');
       const room = double.createRoom();
       await asModerator(page, room);
       await person.join(double.url, room);

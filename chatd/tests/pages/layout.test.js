@@ -64,14 +64,21 @@ describe('layout', () => {
     });
   }
 
+  const watchShifts = (page) => page.addInitScript(() => {
+    window.shifts = [];
+    new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map(({ value, sources }) => [value, ...sources.map(({ node }) => node?.id || node?.className)])))
+      .observe({ type: 'layout-shift', buffered: true });
+  });
+
+  async function shiftsOf(page) {
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    return page.evaluate(() => window.shifts);
+  }
+
   test('nothing moves when a name is asked for', async () => {
     for (const viewport of [{ width: 1180, height: 760 }, { width: 390, height: 780 }, { width: 844, height: 390 }]) {
       const ana = await open({ viewport });
-      await ana.page.addInitScript(() => {
-        window.shifts = [];
-        new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map(({ value, sources }) => [value, ...sources.map(({ node }) => node?.id || node?.className)])))
-          .observe({ type: 'layout-shift', buffered: true });
-      });
+      await watchShifts(ana.page);
       // Slow enough for the page to be painted before its scripts and before the room has answered.
       await ana.page.route(/room\.js|api/, async (route) => {
         await new Promise((resolve) => setTimeout(resolve, 300));
@@ -79,8 +86,28 @@ describe('layout', () => {
       });
       await ana.page.goto(`${double.url}/room?room=${double.createRoom()}`);
       await ana.page.waitForSelector('#ask:not([hidden])');
-      await ana.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-      assert.deepEqual(await ana.page.evaluate(() => window.shifts), [], `${viewport.width} wide`);
+      assert.deepEqual(await shiftsOf(ana.page), [], `${viewport.width} wide`);
+    }
+  });
+
+  test('nothing moves in the lobby when there are open rooms', async () => {
+    for (let number = 0; number < 12; number += 1) double.createRoom(`match-${number}`, 'duel');
+    for (const viewport of [{ width: 1180, height: 760 }, { width: 390, height: 844 }, { width: 844, height: 390 }]) {
+      const ana = await open({ viewport });
+      await watchShifts(ana.page);
+      await ana.page.route(/api/, async (route) => {
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        await route.continue();
+      });
+      await ana.page.goto(double.url);
+      await ana.page.waitForSelector('#open:not([hidden])');
+      await ana.shot(`open-rooms-${viewport.width}`);
+      const first = double.rooms.get('match-0');
+      first.locked = true;
+      await ana.page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+      await ana.page.waitForSelector('.open-room.gone');
+      first.locked = false;
+      assert.deepEqual(await shiftsOf(ana.page), [], `${viewport.width} wide`);
     }
   });
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
 import { Person, launch } from './support/browser.js';
+import { quickOrder } from '../../web/quick.js';
 import { needsChatd, startCluster } from './support/cluster.js';
 
 let browser;
@@ -112,6 +113,103 @@ test('what the server says against a new room is shown, and it can be tried agai
   await person.page.click('#create');
   await person.seated();
   await person.close();
+});
+
+describe('rooms that are listed', () => {
+  let cluster;
+  let double;
+  let person;
+  let page;
+  beforeEach(async () => {
+    cluster = await startCluster({ double: true });
+    double = cluster.double;
+    person = await Person.open(browser);
+    page = person.page;
+  });
+  afterEach(async () => {
+    await person.close();
+    await cluster.stop();
+  });
+
+  const shown = () => page.$$eval('#open:not([hidden]) .open-room', (rows) => rows.map((row) => row.innerText.split(/\s+/).join(' ')));
+  const shows = (...expected) => person.until(async () => JSON.stringify(await shown()) === JSON.stringify(expected), `the list ${expected}`);
+  const again = () => page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+
+  test('without any the lobby has no list and no quick join', async () => {
+    double.createRoom();
+    const asked = page.waitForResponse(`${double.url}/api/rooms`);
+    await page.goto(double.url);
+    await asked;
+    assert.deepEqual([await page.isVisible('#open'), await page.isVisible('#quick'), await page.textContent('#open-status')], [false, false, '']);
+  });
+
+  test('each is one item with its kind, its seats and a link, and keeps its place', async () => {
+    const [one, other] = ['match-1', 'match-2'].map((id) => double.rooms.get(double.createRoom(id, 'duel')));
+    await page.goto(double.url);
+    await shows('match-1 duel 0 of 4 seats taken Join', 'match-2 duel 0 of 4 seats taken Join');
+    assert.equal(await page.getByRole('list').getByRole('listitem').count(), 2);
+    assert.equal(await page.textContent('#open-status'), '2 open rooms');
+    one.locked = true;
+    await again();
+    await shows('match-1 duel Not open any more', 'match-2 duel 0 of 4 seats taken Join');
+    double.createRoom('match-3', 'quiz');
+    other.locked = true;
+    await again();
+    await shows('match-3 quiz 0 of 4 seats taken Join');
+    double.rooms.get('match-3').locked = true;
+    await page.focus('.open-room a');
+    await again();
+    await page.waitForSelector('#open', { state: 'hidden' });
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'name', 'the focus is somewhere');
+    await page.fill('#name', 'ana b');
+    one.locked = false;
+    await again();
+    await shows('match-1 duel 0 of 4 seats taken Join');
+    const link = page.getByRole('link', { name: 'Join match-1' });
+    assert.equal(await link.getAttribute('href'), `${double.url}/room?room=match-1`, 'a name that is none');
+    await page.fill('#name', 'ana');
+    await link.click();
+    await person.seated();
+    assert.equal(await page.textContent('#room-code'), 'match-1');
+    await page.goto(double.url);
+    assert.equal(await page.inputValue('#name'), 'ana');
+  });
+
+  test('quick join takes the fuller one, goes on where nobody comes in any more, and needs a name', async () => {
+    for (const id of ['full', 'locked', 'gone', 'open']) double.createRoom(id, 'duel');
+    const guest = await Person.open(browser);
+    await guest.join(double.url, 'full', 'guest');
+    await page.goto(double.url);
+    await page.click('#quick');
+    assert.match(await person.alert(), /letters, digits/);
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'name');
+    await page.fill('#name', 'ana');
+    // Since the list was made.
+    const tried = [];
+    double.intercept = (session, { type, room, name }) => {
+      if (type !== 'join' || name !== 'ana') return false;
+      tried.push(room);
+      return room !== 'open' && (session.fail(`room_${room === 'gone' ? 'not_found' : room}`), true);
+    };
+    await page.click('#quick');
+    await person.seated();
+    assert.equal(await page.textContent('#room-code'), 'open');
+    assert.equal(tried.at(-1), 'open');
+    assert.equal(new Set(tried).size, tried.length, 'each is tried once');
+    double.intercept = () => false;
+    double.rooms.get('full').locked = true;
+    await page.goto(`${double.url}/room?room=full&name=ana`);
+    await page.waitForSelector('#stopped-title:text("The room is locked")');
+    await guest.close();
+  });
+
+  test('of two random ones the fuller is tried first, and each once', () => {
+    const rooms = [1, 3, 0, 2].map((players, index) => ({ room: `r${index}`, players, max_players: 4 }));
+    assert.deepEqual(quickOrder(rooms, () => 0), ['r1', 'r3', 'r0', 'r2'], 'of the first two, and then of the next two');
+    assert.deepEqual(quickOrder(rooms).sort(), ['r0', 'r1', 'r2', 'r3']);
+    assert.deepEqual(quickOrder([]), []);
+    assert.equal(quickOrder(Array.from({ length: 50 }, (_, index) => ({ room: `r${index}`, players: 0, max_players: 4 }))).length, 10);
+  });
 });
 
 test('a link opens the room whatever came along with it, and an address where nothing is has a page', { skip: needsChatd }, async (t) => {

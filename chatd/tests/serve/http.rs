@@ -144,6 +144,14 @@ fn rooms_are_made_and_looked_up() {
         alice.join(room, "alice");
         expect(&["alice"]);
     }
+    // Who makes a room for a few people has not asked for it to be seen.
+    let listed = http(pod.web, "GET", "/api/rooms", &[]);
+    assert_eq!((listed.status, listed.body.as_str()), (200, r#"{"rooms":[],"incomplete":[]}"#));
+    assert_eq!(
+        (listed.header("content-type"), listed.header("cache-control")),
+        (Some("application/json"), Some("no-store"))
+    );
+    assert_eq!(http(pod.web, "HEAD", "/api/rooms", &[]).status, 200);
 }
 
 #[test]
@@ -158,7 +166,7 @@ fn errors_are_json_with_their_codes() {
         ("GET", "/api/rooms/ABCD1234", &[], 400, "bad_room"),
         ("GET", "/api/rooms/", &[], 400, "bad_room"),
         ("GET", "/api/rooms/abcd1234/x", &[], 400, "bad_room"),
-        ("GET", "/api/rooms", &[], 405, "method_not_allowed"),
+        ("DELETE", "/api/rooms", &[], 405, "method_not_allowed"),
         ("DELETE", "/api/rooms/abcd1234", &[], 405, "method_not_allowed"),
         ("POST", "/", &["Content-Length: 0"], 405, "method_not_allowed"),
         ("POST", "/ws", &["Content-Length: 0"], 405, "method_not_allowed"),

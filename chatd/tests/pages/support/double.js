@@ -53,9 +53,9 @@ export class Double {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  createRoom() {
-    const id = newRoomId();
-    this.rooms.set(id, { id, seats: new Map(), timeline: idOf(8), seq: 0, ring: [] });
+  /** With a kind it is listed. */
+  createRoom(id = newRoomId(), kind = null) {
+    this.rooms.set(id, { id, kind, seats: new Map(), timeline: idOf(8), seq: 0, ring: [] });
     return id;
   }
 
@@ -94,6 +94,11 @@ export class Double {
     }
   }
 
+  #listed() {
+    const open = [...this.rooms.values()].filter(({ kind, locked, seats }) => kind && !locked && seats.size < this.maxPlayers);
+    return open.map(({ id, kind, seats }) => ({ room: id, kind, players: seats.size, max_players: this.maxPlayers }));
+  }
+
   #api(request, url, response) {
     if (this.refusal) {
       const { status, code, retryAfter } = this.refusal;
@@ -101,6 +106,7 @@ export class Double {
       if (code) return answer(response, status, { error: { code, message: 'Refused by the double.' } });
     }
     if (request.method === 'POST') return answer(response, 201, { room: this.createRoom() });
+    if (url.pathname === '/api/rooms') return answer(response, 200, { rooms: this.#listed(), incomplete: [] });
     const room = this.rooms.get(url.pathname.slice('/api/rooms/'.length));
     if (!room) return answer(response, 404, { error: { code: 'room_not_found', message: 'No such room.' } });
     answer(response, 200, { room: room.id, players: room.seats.size, max_players: this.maxPlayers, names: views(room).map(({ name }) => name) });
