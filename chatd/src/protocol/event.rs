@@ -50,6 +50,8 @@ pub struct PlayerView {
     pub name: PlayerName,
     /// The seat is held after a dropped connection.
     pub away: bool,
+    /// The player's join token says so.
+    pub moderator: bool,
     /// What the player says of itself: JSON.
     pub presence: Option<Box<str>>,
     /// What the player's join token says.
@@ -76,7 +78,7 @@ pub struct Joined<'a> {
     pub players: &'a [PlayerView],
     /// Seats that the room has at most.
     pub max_players: u32,
-    /// Nobody new comes in.
+    /// Nobody new comes in. In lines it follows as `LOCKED *`.
     pub locked: bool,
     /// Within it seq counts messages.
     pub timeline: Timeline,
@@ -108,8 +110,8 @@ pub enum Event<'a> {
     Message { from: PlayerName, text: &'a str, seq: u64, at: u64, replay: bool },
     /// An application's event.
     Custom(Custom<'a>),
-    /// Another player has joined. `profile`: what its join token says.
-    Entered { name: PlayerName, profile: Option<&'a Profile> },
+    /// Another player has joined. `moderator` and `profile`: what its join token says.
+    Entered { name: PlayerName, moderator: bool, profile: Option<&'a Profile> },
     /// Another player has lost its seat.
     Exited { name: PlayerName, reason: ExitReason },
     /// Another player's connection dropped; the seat is held.
@@ -128,11 +130,11 @@ pub enum Event<'a> {
     VersionConflict { version: u64 },
     /// The answer to WHO.
     Players { players: &'a [PlayerView], max_players: u32 },
-    /// The room goes on at another pod.
-    Moved { room: RoomId, timeline: Timeline, seq: u64 },
+    /// The room goes on at another pod. `locked`: nobody new comes in; JSON only.
+    Moved { room: RoomId, timeline: Timeline, seq: u64, locked: bool },
     /// Messages that a relayed session could not be given; `None`: unknown. Lines only: JSON has `joined`'s `missed`; in JSON
-    /// it is `{"type":"missed","count":n or null}`.
-    Missed { count: Option<u64> },
+    /// it is `{"type":"missed","count":n or null}`. `locked`: as it is now, whatever was missed; in lines it follows as `LOCKED *`.
+    Missed { count: Option<u64>, locked: bool },
     /// JOIN or RESUME again at that address.
     Redirect { room: RoomId, tcp: &'a str, web: &'a str },
     /// The seat's join token ends in so many seconds: REFRESH, or the connection ends.

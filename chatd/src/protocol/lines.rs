@@ -290,6 +290,7 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
                 push_word(token, out);
                 out.push(b'\n');
             }
+            push_locked(joined.locked, out);
         }
         Event::Left { room } => line(out, &["LEFT", room.as_str()]),
         Event::Entered { name, .. } => line(out, &["ENTERED", name.as_str()]),
@@ -301,13 +302,14 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
             push_players(players, out);
         }
         Event::Moved { room, .. } => line(out, &["MOVED", room.as_str()]),
-        Event::Missed { count } => {
+        Event::Missed { count, locked } => {
             out.extend_from_slice(b"MISSED ");
             match count {
                 Some(count) => super::push_number(count, out),
                 None => out.push(b'?'),
             }
             out.push(b'\n');
+            push_locked(locked, out);
         }
         Event::Redirect { room, tcp, .. } => {
             out.extend_from_slice(b"REDIRECT ");
@@ -388,6 +390,13 @@ fn number(out: &mut Vec<u8>, word: &[u8], number: u64) {
     out.extend_from_slice(word);
     super::push_number(number, out);
     out.push(b'\n');
+}
+
+/// That the room is locked, for who may not have heard it: nobody says by whom.
+fn push_locked(locked: bool, out: &mut Vec<u8>) {
+    if locked {
+        line(out, &["LOCKED", "*"]);
+    }
 }
 
 /// ` alice,bob` and the line's end; held seats are in it.

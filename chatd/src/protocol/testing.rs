@@ -69,13 +69,17 @@ impl Parts {
             Event::StateAll(StateViews { version: first, entries: &some_state()[..second as usize % 3] }),
             Event::StateLost,
             Event::VersionConflict { version: third },
-            Event::Entered { name, profile: self.players.first().and_then(|player| player.profile.as_ref()) },
+            Event::Entered {
+                name,
+                moderator: self.flag,
+                profile: self.players.first().and_then(|player| player.profile.as_ref()),
+            },
             Event::Exited { name, reason },
             Event::Away { name },
             Event::Back { name },
             Event::Players { players: &self.players, max_players: first as u32 },
-            Event::Moved { room, timeline: Timeline(second), seq: third },
-            Event::Missed { count: missed },
+            Event::Moved { room, timeline: Timeline(second), seq: third, locked: self.flag },
+            Event::Missed { count: missed, locked: self.flag },
             Event::Redirect { room, tcp: &self.address, web: &self.address },
             Event::Expiring { seconds: first },
             Event::Refreshed { seconds: second },
@@ -135,6 +139,7 @@ pub(super) fn any_parts() -> impl Strategy<Value = Parts> {
     let player = (any_name(), any::<bool>()).prop_map(|(name, away)| PlayerView {
         name,
         away,
+        moderator: away,
         presence: away.then(|| "{\"a\": 1}".into()),
         profile: (!away).then(|| Profile { display: Some("\"A\" B".into()), info: Some("[1]".into()) }),
     });

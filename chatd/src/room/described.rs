@@ -31,7 +31,7 @@ impl Room {
     pub fn lock(&mut self, seat: SeatId, locked: bool) -> Option<PlayerName> {
         let seat = self.seat(seat)?;
         let name = seat.name;
-        if seat.auth.is_none_or(|auth| auth.role != Role::Moderator) {
+        if !seat.moderates() {
             return None;
         }
         let mut descriptor = self.descriptor.take().unwrap_or_default();

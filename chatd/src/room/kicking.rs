@@ -2,13 +2,13 @@
 
 use super::{Room, Seat};
 use crate::bans::{Bans, EndedSeat};
-use crate::join_token::{Role, SeatAuth};
+use crate::join_token::SeatAuth;
 use crate::protocol::{PlayerName, SeatId};
 
 impl Room {
     /// Whether the holder of this seat may kick others.
     pub fn may_moderate(&self, seat: SeatId) -> bool {
-        self.seat(seat).and_then(|seat| seat.auth).is_some_and(|auth| auth.role == Role::Moderator)
+        self.seat(seat).is_some_and(Seat::moderates)
     }
 
     /// Ends the seat with this name, whatever its state, at `wall` (Unix ms). `ban_s`: its player is kept out for so long (seconds).

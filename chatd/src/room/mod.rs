@@ -30,7 +30,7 @@ use rand::{Rng, RngExt};
 use crate::bans::Bans;
 use crate::descriptor::Descriptor;
 use crate::ids::{Reach, SessionRef};
-use crate::join_token::{MAX_VIEWERS, SeatAuth, is_viewer};
+use crate::join_token::{MAX_VIEWERS, Role, SeatAuth, is_viewer};
 use crate::profile::Profiles;
 use crate::protocol::{PlayerName, PlayerView, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::RecordedSeat;
@@ -139,6 +139,11 @@ impl Seat {
             SeatState::Away { until } | SeatState::Detached { until } => Some(until),
             SeatState::Joining | SeatState::Live => None,
         }
+    }
+
+    /// Whether who holds it is a moderator, by its join token.
+    pub fn moderates(&self) -> bool {
+        self.auth.is_some_and(|auth| auth.role == Role::Moderator)
     }
 
     /// Held by a new owner after a takeover.
@@ -302,6 +307,7 @@ impl Room {
                 PlayerView {
                     name: seat.name,
                     away,
+                    moderator: seat.moderates(),
                     presence: seat.presence.clone(),
                     profile: self.profiles.of(seat.id),
                 }

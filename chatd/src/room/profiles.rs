@@ -1,6 +1,6 @@
 //! What join tokens say of a room's players for others to see. Pure: no I/O.
 
-use super::{Room, RoomEvent};
+use super::{Room, RoomEvent, Seat};
 use crate::profile::Profiles;
 use crate::protocol::{Event, Profile, SeatId};
 
@@ -33,6 +33,7 @@ impl Room {
         };
         let seat = self.seats.iter().find(|seat| seat.name == *name);
         *profile = seat.and_then(|seat| self.profiles.of(seat.id));
-        Event::Entered { name: *name, profile: profile.as_ref() }
+        let moderator = seat.is_some_and(Seat::moderates);
+        Event::Entered { name: *name, moderator, profile: profile.as_ref() }
     }
 }

@@ -214,7 +214,8 @@ impl Room {
             self.encode_state_lost(encoding, out);
         }
         if encoding.is_lines() && missed != Some(0) {
-            encoding.encode(&Event::Missed { count: missed }, None, out);
+            // JOINED has the lock.
+            encoding.encode(&Event::Missed { count: missed, locked: false }, None, out);
         }
         let mut replayed = 0;
         for item in since.into_iter().flat_map(|since| self.ring.messages_since(since)) {
@@ -270,11 +271,13 @@ impl Room {
         let same = self.shares_history(member);
         let missed = same.then(|| self.ring.missed(member.seq, self.seq));
         let seq = if same { member.seq } else { self.starts_at(member).1 };
+        // What has changed of the lock meanwhile may be among what is missed.
+        let locked = self.is_locked();
         if moved || member.timeline != self.timeline {
-            encoding.encode(&Event::Moved { room: self.id, timeline: self.timeline, seq }, None, out);
+            encoding.encode(&Event::Moved { room: self.id, timeline: self.timeline, seq, locked }, None, out);
         }
         if missed != Some(0) {
-            encoding.encode(&Event::Missed { count: missed }, None, out);
+            encoding.encode(&Event::Missed { count: missed, locked }, None, out);
         }
         missed
     }

@@ -168,7 +168,7 @@ impl RoomEvent {
             }),
             RoomEvent::Locked { by, locked, .. } => Event::Locked { by: *by, locked: *locked },
             RoomEvent::Set { name, presence, .. } => Event::Player { name: *name, presence: presence.as_deref() },
-            RoomEvent::Entered(name) => Event::Entered { name: *name, profile: None },
+            RoomEvent::Entered(name) => Event::Entered { name: *name, moderator: false, profile: None },
             RoomEvent::Exited(name, reason) => Event::Exited { name: *name, reason: *reason },
             RoomEvent::Away(name) => Event::Away { name: *name },
             RoomEvent::Back(name) => Event::Back { name: *name },

@@ -193,6 +193,7 @@ fn into_a_locked_room_nobody_new_comes_and_held_seats_come_back() {
             world.pass(1_500);
             let heard = world.hear(again);
             assert!(heard.starts_with(&format!("JOINED {ROOM} bob ")), "planned: {planned}: {heard}");
+            assert_eq!((heard.lines().nth(2), heard.matches("LOCKED").count()), (Some("LOCKED *"), 1), "{heard}");
             let by_key = world.open(2);
             world.say(by_key, &format!("JOIN {ROOM} bob RELAY RESUMABLE {key}\n"));
             world.pass(1_500);
@@ -208,6 +209,29 @@ fn into_a_locked_room_nobody_new_comes_and_held_seats_come_back() {
             assert_eq!(described(&world), Value::Null);
             assert!(join(&mut world, 2, "new").1.starts_with("JOINED "));
         }
+    }
+}
+
+#[test]
+fn who_goes_along_to_the_next_owner_knows_whether_the_room_is_locked() {
+    for (planned, locked) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut world = world(3, RoomAccess::Link);
+        let mia = made(&mut world, 0, &json!({}));
+        let ann = world.open(1);
+        world.ask(ann, &format!("JOIN {ROOM} ann RELAY\n"));
+        let eve = world.open_json(1);
+        world.send(eve, &json!({"type": "join", "room": ROOM, "name": "eve"}));
+        world.ask(mia, if locked { "LOCK\n" } else { "LOCK\nUNLOCK\n" });
+        world.hear(ann);
+        world.events(eve);
+        world.leave_pod(0, 2, planned);
+        world.pass(1_500);
+        let moved = world.events(eve).into_iter().find(|event| event["type"] == "moved").unwrap();
+        assert_eq!(moved.get("locked"), locked.then_some(&json!(true)), "planned: {planned}: {moved}");
+        // By lines only who may have missed it is told.
+        let heard = world.hear(ann);
+        let is_told = heard.starts_with(&format!("MOVED {ROOM}\nMISSED ?\nLOCKED *\n"));
+        assert_eq!((is_told, heard.contains("LOCKED")), (locked && !planned, locked && !planned), "{heard}");
     }
 }
 

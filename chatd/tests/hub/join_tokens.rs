@@ -526,11 +526,12 @@ fn what_a_token_says_for_others_to_see_is_told_and_moves_with_the_seat() {
         let bob = world.open(1);
         let info = json!({"rank": ["\u{2028}", 7]});
         let exp = seconds(&world) + 3_600;
-        let claims = json!({"sub": "user-2", "room": room, "exp": exp, "display": "Bob \"B\" Ö", "info": info});
+        let claims = json!({"sub": "user-2", "room": room, "exp": exp, "role": "moderator", "display": "Bob \"B\" Ö", "info": info});
         let joined = world.ask(bob, &format!("JOIN {room} bob AUTH={} RESUMABLE RELAY\n", signed(SECRET, &claims)));
         assert!(joined.starts_with(&format!("JOINED {room} bob alice,carol,bob\n")), "{joined}");
         assert_eq!(world.hear(alice), "ENTERED bob\n", "lines have no place for it");
-        let entered = json!({"type": "entered", "name": "bob", "display": "Bob \"B\" Ö", "info": info});
+        let entered =
+            json!({"type": "entered", "name": "bob", "role": "moderator", "display": "Bob \"B\" Ö", "info": info});
         assert_eq!(world.events(carol), [entered]);
         world.leave_pod(0, 1, planned);
         let late = world.open_json(1);
@@ -541,6 +542,7 @@ fn what_a_token_says_for_others_to_see_is_told_and_moves_with_the_seat() {
         let players = joined["players"].as_array().unwrap();
         let bob = players.iter().find(|player| player["name"] == "bob").unwrap();
         assert_eq!((&bob["display"], &bob["info"]), (&json!("Bob \"B\" Ö"), &info), "planned: {planned}");
+        assert_eq!(bob["role"], "moderator", "planned: {planned}");
         let alice = players.iter().find(|player| player["name"] == "alice").unwrap();
         assert_eq!(*alice, json!({"name": "alice", "away": !planned || alice["away"] == true}));
     }

@@ -309,6 +309,9 @@ fn players_json(players: &[PlayerView]) -> Value {
         if let Some(presence) = &player.presence {
             view["data"] = serde_json::from_str(presence).unwrap();
         }
+        if player.moderator {
+            view["role"] = "moderator".into();
+        }
         with_profile(view, player.profile.as_ref())
     };
     players.iter().map(view).collect()
@@ -330,6 +333,13 @@ fn with_profile(mut player: Value, profile: Option<&Profile>) -> Value {
         player["info"] = serde_json::from_str(info).unwrap();
     }
     player
+}
+
+fn with_lock(mut event: Value, locked: bool) -> Value {
+    if locked {
+        event["locked"] = true.into();
+    }
+    event
 }
 
 /// The event as the table of the protocol has it.
@@ -375,7 +385,12 @@ fn expected(event: &Event<'_>) -> Value {
             }
             event
         }
-        Event::Entered { name, profile } => with_profile(json!({"type": "entered", "name": name}), profile),
+        Event::Entered { name, moderator: false, profile } => {
+            with_profile(json!({"type": "entered", "name": name}), profile)
+        }
+        Event::Entered { name, moderator: true, profile } => {
+            with_profile(json!({"type": "entered", "name": name, "role": "moderator"}), profile)
+        }
         Event::Exited { name, reason } => json!({"type": "exited", "name": name, "reason": reason.as_str()}),
         Event::Away { name } => json!({"type": "away", "name": name}),
         Event::Back { name } => json!({"type": "back", "name": name}),
@@ -398,10 +413,10 @@ fn expected(event: &Event<'_>) -> Value {
         Event::Players { players, max_players } => {
             json!({"type": "players", "players": players_json(players), "max_players": max_players})
         }
-        Event::Moved { room, timeline, seq } => {
-            json!({"type": "moved", "room": room, "timeline": timeline, "seq": seq})
+        Event::Moved { room, timeline, seq, locked } => {
+            with_lock(json!({"type": "moved", "room": room, "timeline": timeline, "seq": seq}), locked)
         }
-        Event::Missed { count } => json!({"type": "missed", "count": count}),
+        Event::Missed { count, locked } => with_lock(json!({"type": "missed", "count": count}), locked),
         Event::Redirect { room, tcp, web } => json!({"type": "redirect", "room": room, "tcp": tcp, "web": web}),
         Event::Expiring { seconds } => json!({"type": "expiring", "seconds": seconds}),
         Event::Refreshed { seconds } => json!({"type": "refreshed", "seconds": seconds}),

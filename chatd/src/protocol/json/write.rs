@@ -82,10 +82,7 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
             push_string("room", joined.room.as_str(), out);
             push_string("name", joined.name.as_str(), out);
             push_players(joined.players, joined.max_players, out);
-            if joined.locked {
-                push_key("locked", out);
-                push_bool(true, out);
-            }
+            push_true("locked", joined.locked, out);
             push_hex("timeline", joined.timeline.0, out);
             push_integer("seq", Some(joined.seq), out);
             push_key("resumed", out);
@@ -108,9 +105,10 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
             push_type("left", out);
             push_string("room", room.as_str(), out);
         }
-        Event::Entered { name, profile } => {
+        Event::Entered { name, moderator, profile } => {
             push_type("entered", out);
             push_string("name", name.as_str(), out);
+            push_role(moderator, out);
             push_profile(profile, out);
         }
         Event::Exited { name, reason } => {
@@ -151,15 +149,17 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
             push_type("players", out);
             push_players(players, max_players, out);
         }
-        Event::Moved { room, timeline, seq } => {
+        Event::Moved { room, timeline, seq, locked } => {
             push_type("moved", out);
             push_string("room", room.as_str(), out);
             push_hex("timeline", timeline.0, out);
             push_integer("seq", Some(seq), out);
+            push_true("locked", locked, out);
         }
-        Event::Missed { count } => {
+        Event::Missed { count, locked } => {
             push_type("missed", out);
             push_integer("count", count, out);
+            push_true("locked", locked, out);
         }
         Event::Redirect { room, tcp, web } => {
             push_type("redirect", out);
@@ -246,14 +246,8 @@ fn push_custom(custom: &Custom<'_>, out: &mut Vec<u8>) {
     if let Some(reached) = custom.reached {
         push_names("reached", reached, out);
     }
-    if custom.from.as_system().is_some() {
-        push_key("system", out);
-        push_bool(true, out);
-    }
-    if custom.replay {
-        push_key("replay", out);
-        push_bool(true, out);
-    }
+    push_true("system", custom.from.as_system().is_some(), out);
+    push_true("replay", custom.replay, out);
 }
 
 fn push_names(key: &str, names: &[PlayerName], out: &mut Vec<u8>) {
@@ -310,6 +304,20 @@ fn push_bool(value: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
+/// A field that is there only where it is so.
+fn push_true(key: &str, value: bool, out: &mut Vec<u8>) {
+    if value {
+        push_key(key, out);
+        push_bool(true, out);
+    }
+}
+
+fn push_role(moderator: bool, out: &mut Vec<u8>) {
+    if moderator {
+        push_string("role", "moderator", out);
+    }
+}
+
 fn push_players(players: &[PlayerView], max_players: u32, out: &mut Vec<u8>) {
     push_key("players", out);
     out.push(b'[');
@@ -318,6 +326,7 @@ fn push_players(players: &[PlayerView], max_players: u32, out: &mut Vec<u8>) {
         out.extend_from_slice(player.name.as_bytes());
         out.extend_from_slice(b"\",\"away\":");
         push_bool(player.away, out);
+        push_role(player.moderator, out);
         if let Some(presence) = &player.presence {
             push_key("data", out);
             out.extend_from_slice(presence.as_bytes());

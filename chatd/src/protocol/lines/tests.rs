@@ -320,8 +320,8 @@ fn name(text: &str) -> PlayerName {
 #[test]
 fn every_event_is_written_as_the_protocol_says() {
     let players = [
-        PlayerView { name: name("alice"), away: false, presence: None, profile: None },
-        PlayerView { name: name("Bob"), away: true, presence: Some("1".into()), profile: None },
+        PlayerView { name: name("alice"), away: false, moderator: false, presence: None, profile: None },
+        PlayerView { name: name("Bob"), away: true, moderator: true, presence: Some("1".into()), profile: None },
     ];
     let joined = |token| {
         Event::Joined(Joined {
@@ -342,22 +342,22 @@ fn every_event_is_written_as_the_protocol_says() {
     let alice = name("alice");
     for (event, expected) in [
         (Event::Room { room: room() }, "ROOM abc12def\n"),
-        (joined(None), "JOINED abc12def Bob alice,Bob\n"),
-        (joined(Some("t0k3n")), "JOINED abc12def Bob alice,Bob\nTOKEN t0k3n\n"),
+        (joined(None), "JOINED abc12def Bob alice,Bob\nLOCKED *\n"),
+        (joined(Some("t0k3n")), "JOINED abc12def Bob alice,Bob\nTOKEN t0k3n\nLOCKED *\n"),
         (Event::Left { room: room() }, "LEFT abc12def\n"),
         (Event::Message { from: alice, text: "hi  you ", seq: 1, at: 2, replay: true }, "MSG alice hi  you \n"),
         (
             Event::Message { from: alice, text: "\na\n\nMSG eve b", seq: 1, at: 2, replay: false },
             "MSG alice \u{2424}a\u{2424}\u{2424}MSG eve b\n",
         ),
-        (Event::Entered { name: alice, profile: None }, "ENTERED alice\n"),
+        (Event::Entered { name: alice, moderator: true, profile: None }, "ENTERED alice\n"),
         (Event::Exited { name: alice, reason: ExitReason::Slow }, "EXITED alice slow\n"),
         (Event::Away { name: alice }, "AWAY alice\n"),
         (Event::Back { name: alice }, "BACK alice\n"),
         (Event::Players { players: &players, max_players: 4 }, "PLAYERS alice,Bob\n"),
-        (Event::Moved { room: room(), timeline: Timeline(1), seq: 2 }, "MOVED abc12def\n"),
-        (Event::Missed { count: Some(12) }, "MISSED 12\n"),
-        (Event::Missed { count: None }, "MISSED ?\n"),
+        (Event::Moved { room: room(), timeline: Timeline(1), seq: 2, locked: true }, "MOVED abc12def\n"),
+        (Event::Missed { count: Some(12), locked: false }, "MISSED 12\n"),
+        (Event::Missed { count: None, locked: true }, "MISSED ?\nLOCKED *\n"),
         (Event::Redirect { room: room(), tcp: "[::1]:7654", web: "x:1" }, "REDIRECT [::1]:7654 abc12def\n"),
         (Event::Expiring { seconds: 60 }, "EXPIRING 60\n"),
         (Event::Refreshed { seconds: 3_600 }, "REFRESHED 3600\n"),
@@ -400,7 +400,10 @@ fn the_longest_lines_fit() {
     let text = format!("{}{}", "x".repeat(MAX_TEXT - MAX_LINE_FEEDS), "\n".repeat(MAX_LINE_FEEDS));
     let message = encoded(&Event::Message { from: longest, text: &text, seq: 1, at: 1, replay: false });
     assert!(message.len() <= MAX_LINE && message.lines().count() == 1, "{}", message.len());
-    let players = vec![PlayerView { name: longest, away: false, presence: None, profile: None }; MAX_PLAYERS as usize];
+    let players = vec![
+        PlayerView { name: longest, away: false, moderator: false, presence: None, profile: None };
+        MAX_PLAYERS as usize
+    ];
     let joined = encoded(&Event::Joined(Joined {
         room: room(),
         name: longest,
@@ -437,11 +440,13 @@ fn decode(lines: &str) -> String {
 /// The same, straight from the event.
 fn expected(event: &Event<'_>) -> String {
     let list = |players: &[PlayerView]| players.iter().map(|player| player.name.as_str()).collect::<Vec<_>>().join(",");
+    let lock = |locked| if locked { "LOCKED: *;" } else { "" };
     match *event {
         Event::Room { room } => format!("ROOM: {room};"),
         Event::Joined(joined) => {
             let token = joined.token.map(|token| format!("TOKEN: {token};")).unwrap_or_default();
-            format!("JOINED: {} {} {};{token}", joined.room, joined.name, list(joined.players))
+            let lock = lock(joined.locked);
+            format!("JOINED: {} {} {};{token}{lock}", joined.room, joined.name, list(joined.players))
         }
         Event::Left { room } => format!("LEFT: {room};"),
         Event::Message { from, text, .. } => {
@@ -453,7 +458,9 @@ fn expected(event: &Event<'_>) -> String {
         Event::Back { name } => format!("BACK: {name};"),
         Event::Players { players, .. } => format!("PLAYERS: {};", list(players)),
         Event::Moved { room, .. } => format!("MOVED: {room};"),
-        Event::Missed { count } => format!("MISSED: {};", count.map_or("?".to_owned(), |count| count.to_string())),
+        Event::Missed { count, locked } => {
+            format!("MISSED: {};{}", count.map_or("?".to_owned(), |count| count.to_string()), lock(locked))
+        }
         Event::Redirect { room, tcp, .. } => format!("REDIRECT: {tcp} {room};"),
         Event::Expiring { seconds } => format!("EXPIRING: {seconds};"),
         Event::Refreshed { seconds } => format!("REFRESHED: {seconds};"),
