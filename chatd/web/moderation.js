@@ -1,5 +1,7 @@
-// Moderators' commands and what comes of them: who may be sent out, and whether the room is locked. Pure: no I/O.
+// Moderators' commands on the page, and what comes of them: who may be sent out, and whether the room is locked. Pure: no I/O.
 
+import { kick, lock, lockedAfter } from './client/moderation.js';
+import { sameName } from './client/protocol.js';
 import { tell } from './client/talk.js';
 
 const MAX_ASKED = 8;
@@ -7,27 +9,23 @@ const MAX_ASKED = 8;
 /** For how long a player who is sent out may be kept out, in seconds. */
 export const BANS = [600, 3600, 86_400];
 
-/**
- * What a join token says of its holder: `{name?, role?}`. The server verifies it; here it only says what a page offers.
- */
-export function claimsOf(auth) {
+/** The name that a join token says for its holder, or `null`. The server verifies the token; the page only asks for no other name. */
+export function nameOf(auth) {
   try {
     const payload = auth.split('.')[1].replaceAll('-', '+').replaceAll('_', '/');
     const bytes = Uint8Array.from(atob(payload), (character) => character.charCodeAt(0));
-    const { name, role } = JSON.parse(new TextDecoder().decode(bytes));
-    return { name: typeof name === 'string' ? name : null, role };
+    const { name } = JSON.parse(new TextDecoder().decode(bytes));
+    return typeof name === 'string' ? name : null;
   } catch {
-    return {};
+    return null;
   }
 }
 
-/** `asked`: the ids of commands that may still be refused. */
-export function create(auth) {
-  return { moderates: claimsOf(auth).role === 'moderator', locked: false, asked: [] };
-}
+/** `moderates`: oneself does, as the server says. `asked`: the ids of commands that may still be refused. */
+export const create = () => ({ moderates: false, locked: false, asked: [] });
 
-export const kick = (state, { name, banSeconds }) => ask(state, { type: 'kick', name, ...(banSeconds > 0 && { ban_s: banSeconds }) });
-export const lock = (state, { locked }) => ask(state, { type: locked ? 'lock' : 'unlock' });
+export const remove = (state, { name, banSeconds }) => ask(state, kick(name, banSeconds || undefined));
+export const setLock = (state, { locked }) => ask(state, lock(locked));
 
 function ask(state, command) {
   if (state.phase !== 'joined') return [state, []];
@@ -37,12 +35,19 @@ function ask(state, command) {
 }
 
 /** What a message of the server changes. The event is the answer to who has locked, and everyone's news. */
-export function heard(state, { type, id, locked, by, code, message }) {
+export function heard(before, message) {
+  const { type, id, by, code, message: sentence } = message;
+  const locked = lockedAfter(before.locked, message);
+  const state = locked === before.locked ? before : { ...before, locked };
   switch (type) {
-    case 'joined': return [{ ...state, locked: locked === true, asked: [] }, []];
+    case 'joined':
+    case 'players': {
+      const own = state.players.find(({ name }) => sameName(name, state.name));
+      return [{ ...state, moderates: own?.role === 'moderator', asked: type === 'joined' ? [] : state.asked }, []];
+    }
     case 'locked':
-    case 'unlocked': return [{ ...state, locked: type === 'locked' }, [tell(type, { name: by })]];
-    case 'error': return state.asked.includes(id) ? [{ ...state, error: { code, message, about: 'message' } }, []] : [state, []];
+    case 'unlocked': return [state, [tell(type, { name: by })]];
+    case 'error': return [state.asked.includes(id) ? { ...state, error: { code, message: sentence, about: 'message' } } : state, []];
     default: return [state, []];
   }
 }

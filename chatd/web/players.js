@@ -36,11 +36,11 @@ export function avatar(name, hue) {
   return element;
 }
 
-/** `typing` has the names of those who are typing. `moderates`: oneself does; `remove` sends somebody out, where one may just now. */
-export function playerRows(players, maxPlayers, ownName, typing = new Set(), { moderates = false, remove = null } = {}) {
+/** `typing` has the names of those who are typing. `remove` sends somebody out, where one may just now. */
+export function playerRows(players, maxPlayers, ownName, typing = new Set(), remove = null) {
   const rows = players.map((player) => {
     const own = sameName(player.name, ownName);
-    const row = taken(player, hueOf(player.name, players), own && (moderates ? 'you, moderator' : 'you'), typing.has(player.name));
+    const row = taken(player, hueOf(player.name, players), own, typing.has(player.name));
     if (remove && !own) row.append(removal(player.name, remove));
     return row;
   });
@@ -50,7 +50,7 @@ export function playerRows(players, maxPlayers, ownName, typing = new Set(), { m
   return rows;
 }
 
-function taken({ name, away, display }, hue, own, typing) {
+function taken({ name, away, display, role }, hue, own, typing) {
   const row = document.createElement('li');
   row.className = `player ${away ? 'away' : typing ? 'typing' : ''}`.trim();
   const label = document.createElement('bdi');
@@ -58,7 +58,8 @@ function taken({ name, away, display }, hue, own, typing) {
   label.textContent = name;
   row.append(avatar(name, hue), label);
   if (display) row.append(shown(display));
-  if (own) row.append(tag(own));
+  if (role === 'moderator') row.append(tag('moderator'));
+  if (own) row.append(tag('you'));
   if (away) row.append(tag('away'));
   else if (typing) row.append(tag('typing…'));
   return row;

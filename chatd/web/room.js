@@ -2,7 +2,7 @@
 
 import { addressOf } from './address.js';
 import { Driver, firstId } from './client/driver.js';
-import { claimsOf } from './moderation.js';
+import { nameOf } from './moderation.js';
 import { nameFrom, roomFrom } from './names.js';
 import { forgetKey, forgetQuick, forgetRoom, hasKey, loadAuth, loadKey, loadRoom, nextQuick, rememberName, rememberedName, saveKey, saveRoom } from './storage.js';
 import { View } from './view.js';
@@ -14,7 +14,7 @@ const CLOSED = ['room_full', 'room_locked', 'room_not_found'];
 const query = new URLSearchParams(location.search);
 const room = roomFrom(location.search);
 const auth = room && loadAuth(room);
-const askedName = claimsOf(auth).name ?? query.get('name');
+const askedName = nameOf(auth) ?? query.get('name');
 const kept = room && loadRoom(room);
 const invite = room && `${addressOf('room')}?room=${room}`;
 const key = room && loadKey(room, Date.now());

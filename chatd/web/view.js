@@ -106,7 +106,7 @@ export class View {
   #renderSeats({ players, maxPlayers, name, phase, moderates }) {
     const remove = moderates && phase === 'joined' ? (who) => this.#moderator.ask(who) : null;
     const focused = document.activeElement?.dataset.name;
-    byId('players').replaceChildren(...playerRows(players, maxPlayers, name, this.#typing, { moderates, remove }));
+    byId('players').replaceChildren(...playerRows(players, maxPlayers, name, this.#typing, remove));
     if (focused) [...byId('players').querySelectorAll('.remove')].find((button) => button.dataset.name === focused)?.focus();
     byId('players').classList.toggle('stale', phase !== 'joined');
     setText(byId('seats-count'), maxPlayers ? `${players.length} of ${maxPlayers}` : '');

@@ -21,7 +21,7 @@ export function create({ kept, mayHaveSeat = false, ...options }) {
   const known = kept && (!options.name || sameName(kept.name, options.name)) ? kept : null;
   return {
     ...session.create(options),
-    ...moderation.create(options.auth),
+    ...moderation.create(),
     ...(known && { name: known.name, seat: known.seat, outbox: known.outbox, wasIn: true }),
     heard: known?.seat ? { timeline: known.seat.timeline, seq: known.seat.lastSeq } : null,
     items: known?.items ?? [],
@@ -51,7 +51,7 @@ const isOutside = ({ phase }) => phase === 'looking' || phase === 'asking';
 /** As the session's. Its effects for the page: announce, typing, accepted, giveBack, remember, save, forget. */
 export function reduce(state, event, env) {
   const [reduced, made] = own(state, event, env) ?? session.reduce(state, event, env);
-  const [next, more] = event.type === 'received' ? moderation.heard(withDisplay(reduced, event.message), event.message) : [reduced, []];
+  const [next, more] = event.type === 'received' ? moderation.heard(reduced, event.message) : [reduced, []];
   const effects = [...made, ...more];
   const asks = asksForName(state, next);
   const shown = asks ? asking(next) : next;
@@ -69,12 +69,6 @@ export function reduce(state, event, env) {
   ];
 }
 
-/** Who comes in has what its join token says, which the session keeps only of those who were there before. */
-function withDisplay(state, { type, name, display }) {
-  if (type !== 'entered' || !display) return state;
-  return { ...state, players: state.players.map((player) => (sameName(player.name, name) ? { ...player, display } : player)) };
-}
-
 /** What only a page has, or `null`. */
 function own(state, event, env) {
   const { phase } = state;
@@ -87,8 +81,8 @@ function own(state, event, env) {
     case 'refused': return refuse(state, event.code);
     case 'say': return isOutside(state) ? refuse(state, 'not_here') : say(state, event, env);
     case 'typing': return typing(state, env);
-    case 'kick': return moderation.kick(state, event);
-    case 'lock': return moderation.lock(state, event);
+    case 'kick': return moderation.remove(state, event);
+    case 'lock': return moderation.setLock(state, event);
     case 'dismiss': return [{ ...state, error: null }, []];
     default: return null;
   }

@@ -73,8 +73,9 @@ export interface Spoken extends Content {
 }
 export interface ServerError { type: 'error'; code: string; message?: string; retry_after_ms?: number; id?: number }
 export interface Bye { type: 'bye'; code: string; message?: string }
+export type Entered = { type: 'entered' } & Omit<Player, 'away' | 'data'>;
 export type Changed =
-  | { type: 'entered' | 'away' | 'back'; name: string }
+  | Entered | { type: 'away' | 'back'; name: string }
   | { type: 'exited'; name: string; reason: string }
   | { type: 'player'; name: string; data: unknown };
 export interface Moved { type: 'moved'; timeline: string; seq: number }

@@ -53,8 +53,8 @@ static ASSETS: &[File] = files! {
     SCRIPT: "address.js" "composer.js" "days.js" "invite.js" "links.js" "lobby.js" "messages.js" "moderation.js" "moderator.js" "names.js"
         "open-rooms.js" "players.js" "quick.js" "room.js" "storage.js" "view.js" "visit.js" "words.js";
     // web/client is a symbolic link to the sources of the package @chatd/client, clients/js.
-    SCRIPT: "client/connection.js" "client/driver.js" "client/protocol.js" "client/recovery.js" "client/session.js"
-        "client/surroundings.js" "client/talk.js";
+    SCRIPT: "client/connection.js" "client/driver.js" "client/moderation.js" "client/protocol.js" "client/recovery.js"
+        "client/session.js" "client/surroundings.js" "client/talk.js";
 };
 
 /// Something that is sent: whole, and compressed where that makes it smaller.

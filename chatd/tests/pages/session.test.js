@@ -8,7 +8,7 @@ import { partsOf } from '../../web/links.js';
 import { byteLength, parse, sameName, textProblem } from '../../web/client/protocol.js';
 import { delay, outcomeOfProbe } from '../../web/client/recovery.js';
 import { MAX_OUTBOX } from '../../web/client/talk.js';
-import { claimsOf } from '../../web/moderation.js';
+import { nameOf } from '../../web/moderation.js';
 import { nameFrom, roomFrom } from '../../web/names.js';
 import { MAX_ITEMS, connectionStatus, create, reduce, toKeep } from '../../web/visit.js';
 import { errorWords, noteWords } from '../../web/words.js';
@@ -304,13 +304,19 @@ describe('talking', () => {
 
   test('a moderator locks and sends out; only a refusal of that is shown', () => {
     const auth = `x.${Buffer.from('{"role":"moderator","name":"ana"}').toString('base64url')}.y`;
-    assert.deepEqual([claimsOf(auth), claimsOf('x.y.z'), claimsOf(undefined)], [{ name: 'ana', role: 'moderator' }, {}, {}]);
-    const it = seated({ auth }).feed({ type: 'lock', locked: true }, { type: 'kick', name: 'bob', banSeconds: 600 });
+    assert.deepEqual([nameOf(auth), nameOf('x.y.z'), nameOf(undefined)], ['ana', null, null]);
+    const it = seated();
+    assert.equal(it.state.moderates, false);
+    it.receive({ type: 'players', players: [{ name: 'ana', away: false, role: 'moderator' }], max_players: 4 }).feed({ type: 'lock', locked: true }, { type: 'kick', name: 'bob', banSeconds: 600 });
     assert.deepEqual([it.state.moderates, it.sent()], [true, [{ type: 'lock', id: 100 }, { type: 'kick', name: 'bob', ban_s: 600, id: 101 }]]);
     it.receive({ type: 'error', code: 'unavailable', id: 99 });
     assert.equal(it.state.error, null);
     it.receive({ type: 'error', code: 'player_not_found', id: 101 }, { type: 'locked', by: 'eve' });
     assert.deepEqual([it.state.error.code, it.state.locked, it.state.items.at(-1).code, it.state.phase], ['player_not_found', true, 'locked', 'joined']);
+    it.receive({ type: 'moved', timeline: 't1', seq: 10 });
+    assert.equal(it.state.locked, false, 'it would say so');
+    it.receive({ type: 'missed', count: 1, locked: true });
+    assert.equal(it.state.locked, true);
     it.feed(dropped, { type: 'kick', name: 'bob', banSeconds: 0 });
     assert.deepEqual(it.sent(), [], 'nothing is kept for later');
   });
@@ -392,9 +398,9 @@ describe('coming back', () => {
     assert.ok(it.effects.find(({ type }) => type === 'wait').ms > 100);
   });
 
-  test('who comes in is shown with what its join token says, and only that', () => {
-    const it = seated().receive({ type: 'entered', name: 'bob', display: 'Bob B.', info: 1 }, { type: 'entered', name: 'eve' });
-    assert.deepEqual(it.state.players.slice(1), [{ name: 'bob', away: false, display: 'Bob B.' }, { name: 'eve', away: false }]);
+  test('who comes in is shown with what its join token says', () => {
+    const it = seated().receive({ type: 'entered', name: 'bob', role: 'moderator', display: 'Bob B.', info: 1 }, { type: 'entered', name: 'eve' });
+    assert.deepEqual(it.state.players.slice(1), [{ name: 'bob', away: false, role: 'moderator', display: 'Bob B.', info: 1 }, { name: 'eve', away: false }]);
     it.receive({ type: 'away', name: 'bob' });
     assert.equal(it.state.players[1].display, 'Bob B.');
   });

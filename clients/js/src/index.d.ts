@@ -7,7 +7,8 @@ export interface Player {
   readonly away: boolean;
   /** What the player has set of itself; absent or `null`: nothing. */
   readonly data?: unknown;
-  /** What its join token says, of those who were there when this client came in. */
+  /** What its join token says. */
+  readonly role?: 'moderator';
   readonly display?: string;
   readonly info?: unknown;
 }

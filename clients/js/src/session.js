@@ -302,16 +302,16 @@ function moved(state, { timeline, seq }) {
 
 /** Of one of the players. @param {State} state @param {Changed} message @returns {Step} */
 function changed(state, message) {
-  const { type, name } = message;
+  const { type, ...about } = message;
   /** @param {Player} player */
-  const isIt = (player) => sameName(player.name, name);
+  const isIt = (player) => sameName(player.name, about.name);
   const others = state.players.filter((player) => !isIt(player));
   /** @param {Partial<Player>} what */
   const all = (what) => state.players.map((player) => (isIt(player) ? { ...player, ...what } : player));
   switch (type) {
-    case 'entered': return [{ ...state, players: [...others, { name, away: false }] }, [tell(type, { name })]];
-    case 'exited': return [{ ...state, players: others }, [tell(type, { name, reason: message.reason })]];
+    case 'entered': return [{ ...state, players: [...others, { ...about, away: false }] }, [tell(type, { name: about.name })]];
+    case 'exited': return [{ ...state, players: others }, [tell(type, about)]];
     case 'player': return [{ ...state, players: all({ data: message.data }) }, []];
-    default: return [{ ...state, players: all({ away: type === 'away' }) }, [tell(type, { name })]];
+    default: return [{ ...state, players: all({ away: type === 'away' }) }, [tell(type, about)]];
   }
 }

@@ -23,7 +23,7 @@ test('minified and compressed it is as small as it says', async (t) => {
 
 test('the package has what is needed and no more, and needs nothing', () => {
   const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: PACKAGE, encoding: 'utf8' }));
-  const sources = ['changes', 'connection', 'driver', 'index', 'layer', 'moderate', 'protocol', 'recovery', 'room', 'session', 'state', 'surroundings', 'talk'];
+  const sources = ['changes', 'connection', 'driver', 'index', 'layer', 'moderate', 'moderation', 'protocol', 'recovery', 'room', 'session', 'state', 'surroundings', 'talk'];
   const expected = ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'package.json', 'src/index.d.ts', 'src/moderate.d.ts', 'src/state.d.ts', ...sources.map((name) => `src/${name}.js`)];
   assert.deepEqual(files.map(({ path }) => path).sort(), expected.sort());
   const { dependencies, scripts } = JSON.parse(read('../package.json'));

@@ -113,6 +113,23 @@ test('after a rollback, what the server has counts, also under the same number; 
   await world.pass(3000);
 });
 
+test('who may have missed a change of the lock has it from what is told next', async () => {
+  const world = new MadeUp();
+  const member = connectModerator({ url: 'https://chat.example', room: 'abcd1234', name: 'ana', runtime: world.runtime });
+  const heard = [];
+  member.on('locked', (locked, by) => heard.push([locked, by]));
+  await ticks();
+  world.socket.open();
+  for (const message of [
+    JOINED, { type: 'moved', timeline: 't2', seq: 0, locked: true }, { type: 'missed', count: null, locked: true }, { type: 'pong' },
+    { type: 'unlocked', by: 'bob' }, { type: 'missed', count: 2, locked: true }, { type: 'moved', timeline: 't2', seq: 4 },
+  ]) world.socket.hear(message);
+  await ticks();
+  assert.deepEqual(heard, [[true, null], [false, 'bob'], [true, null], [false, null]]);
+  void member.leave();
+  await world.pass(3000);
+});
+
 test('a moderator’s commands go over the room’s socket and settle; all hear of a lock, beside the state', async () => {
   const world = new MadeUp();
   const member = connectModerator({ url: 'https://chat.example', room: 'abcd1234', name: 'ana', runtime: world.runtime }, connect);

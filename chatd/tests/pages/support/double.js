@@ -159,18 +159,20 @@ class Session {
     }
   }
 
-  #join({ room: roomId, name, id }) {
+  #join({ room: roomId, name, auth, id }) {
     const room = this.double.rooms.get(roomId);
     if (!room) return this.fail('room_not_found', id);
     if (room.locked) return this.fail('room_locked', id);
     const key = name.toLowerCase();
     if (room.seats.has(key)) return this.fail('name_taken', id);
     if (room.seats.size >= this.double.maxPlayers) return this.fail('room_full', id);
-    const seat = { name, token: idOf(16), away: false, session: this };
+    // What a join token says counts, and nobody has to have signed it.
+    const role = auth && JSON.parse(Buffer.from(auth.split('.')[1], 'base64url')).role;
+    const seat = { name, role, token: idOf(16), away: false, session: this };
     room.seats.set(key, seat);
     Object.assign(this, { room, seat });
     this.#joined(room, seat, id, { resumed: false, missed: 0 });
-    broadcast(room, { type: 'entered', name }, seat);
+    broadcast(room, { type: 'entered', name, ...(role && { role }) }, seat);
   }
 
   #resume({ room: roomId, token, timeline, last_seq: lastSeq, id }) {
@@ -232,7 +234,7 @@ class Session {
   }
 }
 
-const views = (room) => [...room.seats.values()].map(({ name, away }) => ({ name, away }));
+const views = (room) => [...room.seats.values()].map(({ name, away, role }) => ({ name, away, ...(role && { role }) }));
 
 function broadcast(room, message, except) {
   for (const seat of room.seats.values()) if (seat !== except) seat.session?.send(message);
