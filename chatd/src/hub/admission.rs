@@ -45,6 +45,7 @@ impl Hub {
             Entry::Join { name, resumable, key: seat_key, auth } => {
                 let profile = grant.as_ref().and_then(|grant| grant.profile());
                 let once = grant.as_ref().and_then(|grant| grant.once());
+                let once = once.filter(|_| self.context.settings.rules.claim_tokens);
                 let seat_auth = grant.map(|grant| grant.seat(room));
                 let who = Newcomer { name: *name, resumable: *resumable, key: *seat_key, auth: seat_auth };
                 let joining = Joining { who, auth: auth.clone(), profile, once: None, counts: true, since };

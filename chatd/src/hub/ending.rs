@@ -8,9 +8,17 @@ use crate::protocol::ErrorCode;
 impl Hub {
     /// Ends the room if its time is over (`expires_at`).
     pub(super) fn expiry_due(&mut self, time: Time, index: RoomIndex) {
-        if self.rooms.get(index).is_some_and(|owned| owned.is_to_end(time.wall)) {
-            self.end_room(time, index);
+        let Some(owned) = self.rooms.get_mut(index).filter(|owned| owned.is_to_end(time.wall)) else {
+            return;
+        };
+        if self.context.settings.rules.end_on_time {
+            return self.end_room(time, index);
         }
+        // The negative control: an hour later.
+        owned.room.end_at(time.wall + 3_600_000);
+        owned.changed();
+        self.write(time, index);
+        self.arm_room(time, index);
     }
 
     /// Ends the connection of everyone in the room. The record loses all seats, then it is deleted, as that of an empty room.

@@ -190,6 +190,14 @@ pub struct Rules {
     pub keep_descriptor: bool,
     /// A room that the application ends says so in its descriptor.
     pub record_ends: bool,
+    /// Who takes a seat ends the connection that had it.
+    pub replace_former: bool,
+    /// The directory remembers which tokens that are good for one JOIN are used.
+    pub claim_tokens: bool,
+    /// The record says what join tokens say of the players.
+    pub record_profiles: bool,
+    /// A room ends when its descriptor says so.
+    pub end_on_time: bool,
 }
 
 impl Rules {
@@ -207,6 +215,10 @@ impl Rules {
         record_bans: true,
         keep_descriptor: true,
         record_ends: true,
+        replace_former: true,
+        claim_tokens: true,
+        record_profiles: true,
+        end_on_time: true,
     };
 }
 

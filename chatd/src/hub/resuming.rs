@@ -159,7 +159,7 @@ impl Hub {
         let Some(taken) = owned.room.take_seat(seat, connection) else {
             return self.refuse_join(time, asked, since, ErrorCode::BadToken);
         };
-        if let Some(old) = taken.former.reach {
+        if let Some(old) = taken.former.reach.filter(|_| self.context.settings.rules.replace_former) {
             self.replaced(time, old);
         }
         self.taken_again(time, index, seat, &taken);

@@ -191,7 +191,7 @@ impl Command<'_> {
 
     /// Its answer waits for the record: later commands of its client wait for that.
     pub fn waits_for_record(&self) -> bool {
-        matches!(self, Command::Kick { .. } | Command::Refresh { .. })
+        matches!(self, Command::Kick { .. } | Command::Refresh { .. } | Command::Lock { .. })
     }
 
     /// Bytes of memory that it takes besides its own.

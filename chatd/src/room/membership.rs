@@ -37,9 +37,11 @@ impl Room {
             if own.state == SeatState::Joining {
                 return Join::Instead(self.seats.remove(index).reach);
             }
-            let before = (own.hold(), own.auth);
+            let before = (own.hold(), own.auth, own.key);
             (own.resumable, own.auth) = (resumable, auth);
-            return Join::Own { seat: own.id, rewrite: (own.hold(), own.auth) != before };
+            // With a join token another key may come, by which this JOIN is known if it is said again.
+            own.key = key;
+            return Join::Own { seat: own.id, rewrite: (own.hold(), own.auth, own.key) != before };
         }
         let had_seat = self.seats.len() < seats;
         if !had_seat && self.locks_out(&who) {

@@ -320,6 +320,22 @@ fn lock_is_answered_once_the_record_has_it_and_what_follows_is_answered_after_it
 }
 
 #[test]
+fn what_follows_a_lock_is_answered_after_it_also_where_the_room_has_come_to_its_own_pod() {
+    let mut world = world(2, RoomAccess::Link);
+    made(&mut world, 0, &json!({}));
+    let mia = world.open(1);
+    let auth = maker(&world, "mia", "moderator", &json!({}));
+    world.say(mia, &format!("JOIN {ROOM} mia AUTH={auth} RELAY\n"));
+    world.pass(1_500);
+    world.hear(mia);
+    world.kill_at_once(0);
+    world.say(mia, "LOCK\nfirst\nUNLOCK\nsecond\n");
+    world.pass(15_000);
+    let heard = world.hear(mia);
+    assert!(heard.ends_with("LOCKED mia\nMSG mia first\nUNLOCKED mia\nMSG mia second\n"), "{heard}");
+}
+
+#[test]
 fn while_the_directory_is_away_lock_holds_here_and_is_answered_after_two_seconds() {
     let mut world = world(1, RoomAccess::Link);
     let mia = made(&mut world, 0, &json!({}));

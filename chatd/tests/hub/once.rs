@@ -74,6 +74,26 @@ fn the_same_join_finds_its_seat_again_by_its_key() {
 }
 
 #[test]
+fn who_takes_the_seat_of_the_same_person_by_another_token_may_say_that_join_again() {
+    for entry in [0, 1] {
+        let mut world = world(2, RoomAccess::Token);
+        let (room, _) = seated(&mut world, 0, "");
+        let joins = ["t1", "t2"].map(|jti| format!("JOIN {room} bob RESUMABLE RELAY AUTH={}", once(&world, jti)));
+        let [first, second] = [format!("{} {KEY}\n", joins[0]), format!("{} {KEY}9\n", joins[1])];
+        let one = world.open(0);
+        assert!(world.ask(one, &first).starts_with("JOINED "));
+        let other = world.open(entry);
+        assert!(world.ask(other, &second).starts_with("JOINED "));
+        assert!(world.hear(one).ends_with("BYE replaced\n"));
+        let again = world.open(1 - entry);
+        assert!(world.ask(again, &second).starts_with("JOINED "), "its answer may have been lost");
+        assert!(world.hear(other).ends_with("BYE replaced\n"));
+        let former = world.open(entry);
+        refused(&world.ask(former, &first), "auth_invalid");
+    }
+}
+
+#[test]
 fn the_seat_of_a_join_that_was_not_answered_is_had_at_the_next_owner_by_its_key() {
     let mut world = world(2, RoomAccess::Token);
     let (room, _) = seated(&mut world, 0, "RESUMABLE");

@@ -6,7 +6,7 @@ use crate::client::{Aim, Client, Pending, What};
 use crate::entering::NAMES;
 use crate::expectations::{Expectations, Passing};
 use crate::links::{Cargo, End, MS, Micros, Net, SECOND};
-use crate::moderating::Moderator;
+use crate::moderating::{Deed, Moderator};
 use crate::wire::ALL;
 
 /// A client that waits this long for a reply hangs up.
@@ -79,8 +79,10 @@ impl Client {
         if free == 0 || self.pending.iter().any(|pending| pending.what == What::Join) {
             return;
         }
-        if let Some((name, ban)) = self.moderator.as_mut().and_then(Moderator::kicks) {
-            return self.kick(net, expected, name, ban);
+        match self.moderator.as_mut().and_then(Moderator::acts) {
+            Some(Deed::Kick(name, ban)) => return self.kick(net, expected, name, ban),
+            Some(Deed::Lock(locked)) => return self.lock(net, expected, locked),
+            None => {}
         }
         if self.json && self.habits.sends && self.habits.rng.chance(25) {
             return match self.habits.rng.below(100) {

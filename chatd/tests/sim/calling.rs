@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use chatd::ids::SessionId;
 use chatd::protocol::{ErrorCode, PlayerName, RoomId};
-use chatd::room_call::RoomCall;
+use chatd::room_call::{DescriptorPatch, RoomCall};
 
 use crate::client::Client;
 use crate::expectations::Expectations;
@@ -15,6 +15,14 @@ use crate::pod::{Input, Pod, State};
 use crate::rng::Rng;
 use crate::seats::SPREADS;
 use crate::world::World;
+
+/// By whom the application locks rooms, as others are told.
+const BY: &str = "*";
+
+/// Whether this patch of the application's locks the room.
+fn locks(patch: &DescriptorPatch) -> bool {
+    patch.apply(None).is_ok_and(|descriptor| descriptor.locked)
+}
 
 /// A call that is not answered yet.
 #[derive(Debug)]
@@ -100,7 +108,13 @@ impl World {
                 self.expected.sent(self.net.now, &text, from.as_str());
                 RoomCall::Say { from, text: text.into(), key: None }
             }
-            60..75 => RoomCall::Get,
+            60..67 => RoomCall::Get,
+            67..75 => {
+                let locked = self.application.rng.chance(40);
+                self.expected.locks.asked(self.net.now, room.as_str(), BY, locked);
+                let patch = format!(r#"{{"locked":{locked}}}"#);
+                RoomCall::Patch(DescriptorPatch::parse(&patch).expect("a patch"))
+            }
             75..85 => {
                 let name = self.application.rng.pick(&crate::entering::NAMES);
                 self.expected.kicks.asked(room.as_str(), name, ban);
@@ -133,6 +147,14 @@ impl World {
                         self.expected.fail("I6", format!("{text} was heard, and refused with {code}"));
                     }
                     self.expected.refused.insert(text.into(), code.as_str().to_owned());
+                }
+                (RoomCall::Patch(patch), Ok(_)) => {
+                    self.expected.has_locked(self.net.now, room.as_str(), BY, locks(&patch));
+                }
+                (RoomCall::Patch(patch), Err(code))
+                    if !matches!(code, ErrorCode::Unavailable | ErrorCode::ShuttingDown) =>
+                {
+                    self.expected.lock_refused(room.as_str(), BY, locks(&patch));
                 }
                 (RoomCall::Get | RoomCall::Say { .. } | RoomCall::Kick { .. } | RoomCall::End, Err(code))
                     if !matches!(
@@ -175,9 +197,11 @@ impl Expectations {
 
 impl Client {
     /// It hears that its room has ended.
-    pub fn check_closed(&self, expected: &mut Expectations) {
-        let was_asked = self.seated.as_ref().is_none_or(|(room, _)| expected.endings.asked.contains_key(room));
-        if !was_asked {
+    pub fn check_closed(&self, now: Micros, expected: &mut Expectations) {
+        let has_ended = |(room, _): &(String, String)| {
+            expected.endings.asked.contains_key(room) || expected.ends.may_have_ended(room, now)
+        };
+        if !self.seated.as_ref().is_none_or(has_ended) {
             expected.fail("I13", format!("client {} hears that its room has ended, and nobody has", self.number));
         }
     }

@@ -348,7 +348,12 @@ impl World {
             let closed = outcome == "room_not_found" && self.expected.closed.contains_key(&client.wanted);
             let full = outcome == "too_many_rooms" && client.met_full;
             let unheld = what == "RESUME" && outcome == "bad_token" && self.has_lost_hold_by_key(client);
-            let fine = outcome == "joined" || full || unheld || what == "JOIN" && (outcome == "room_full" || closed);
+            let locked = outcome == "room_locked" && self.expected.locks.was_asked(&client.wanted, None, true);
+            let fine = outcome == "joined"
+                || full
+                || what == "JOIN" && locked
+                || unheld
+                || what == "JOIN" && (outcome == "room_full" || closed);
             if !fine {
                 let pod = client.pod;
                 wrong.push(format!(

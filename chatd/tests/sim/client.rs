@@ -9,6 +9,7 @@ use crate::held::Held;
 use crate::history::History;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Node, SECOND};
 use crate::moderating::Moderator;
+use crate::people::Person;
 use crate::rng::Rng;
 use crate::wire;
 
@@ -36,6 +37,8 @@ pub enum What {
         name: &'static str,
         ban: bool,
     },
+    /// LOCK, or UNLOCK.
+    Lock(bool),
     /// A line that is refused with this code.
     Wrong(&'static str),
     /// Nothing that the server knows.
@@ -156,6 +159,13 @@ pub struct Client {
     pub met_full: bool,
     pub habits: Habits,
     pub moderator: Option<Moderator>,
+    pub person: Option<Person>,
+    /// When the connection with which it was in this room last dropped, where its seat is held.
+    pub dropped: Option<(Micros, String)>,
+    /// When it last heard JOINED.
+    pub arrived_at: Micros,
+    /// When the room ends that it is making (seconds).
+    pub makes_until: Option<u64>,
     pub rng: Rng,
 }
 
@@ -218,6 +228,10 @@ impl Client {
             met_full: false,
             habits,
             moderator,
+            person: None,
+            dropped: None,
+            arrived_at: 0,
+            makes_until: None,
             aim,
             rng,
         }
@@ -268,6 +282,7 @@ impl Client {
         if let Some(key) = self.key.as_mut().filter(|_| pending.iter().any(|asked| asked.what == What::Join)) {
             key.ended = None;
         }
+        let leaves = pending.iter().any(|asked| matches!(asked.what, What::Leave | What::Quit));
         self.under_way.extend(pending.into_iter().filter(|_| self.json).filter_map(|asked| asked.what.said()));
         self.replay_ends = None;
         self.error = None;
@@ -275,11 +290,14 @@ impl Client {
         self.unread.clear();
         self.reading = true;
         self.retry = net.now + self.rng.range(20, 700) * MS;
+        let seated = self.seated.as_ref().filter(|_| self.keeps_seat && self.said_bye.is_none() && !leaves);
+        self.dropped = seated.map(|(room, _)| (net.now, room.clone())).or(self.dropped.take());
         self.leave_room(expected);
     }
 
     pub fn leave_room(&mut self, expected: &mut Expectations) {
         self.claim = None;
+        expected.people.left(self.number);
         if self.seated.take().is_some() {
             expected.stays.push(std::mem::take(&mut self.heard.items));
         }

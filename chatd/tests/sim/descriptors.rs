@@ -8,13 +8,15 @@ use chatd::protocol::RoomId;
 use crate::moderating::SECRET;
 use crate::world::World;
 
-/// A token that makes a room unlike any other.
-pub fn token(client: usize, number: u64) -> String {
-    let create = serde_json::json!({"kind": format!("k{client}.{number}"), "labels": ["a", "b"], "webhook": true});
+/// A token that makes a room unlike any other. `ends`: when that ends (Unix seconds), if it does.
+pub fn token(client: usize, number: u64, ends: Option<u64>) -> String {
+    let kind = format!("k{client}.{number}");
+    let create = serde_json::json!({"kind": kind, "labels": ["a", "b"], "webhook": true, "expires_at": ends});
     signed(&serde_json::json!({"sub": "host", "room": "*", "exp": 9_999_999_999_u64, "create": create}))
 }
 
-fn signed(claims: &serde_json::Value) -> String {
+/// A join token that says so.
+pub fn signed(claims: &serde_json::Value) -> String {
     let key = jsonwebtoken::EncodingKey::from_secret(&SECRET).expect("a key");
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).expect("a token")
 }

@@ -161,7 +161,7 @@ impl World {
                 let mut taker = Client::new(self.clients.len(), self.seed, Aim::Take { pod: self.rng.pick(&up) });
                 taker.wanted = format!("{} in {}", seat.name, seat.room);
                 let from = &self.clients[index];
-                taker.take_over(seat, &from.heard, from.key.as_ref());
+                taker.take_over(seat, &from.heard, from.key_to_share());
                 self.add_client(taker);
             }
         }

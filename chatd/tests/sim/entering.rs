@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
-use crate::client::{Aim, Client, Seat, What};
+use crate::client::{Aim, Client, Pending, Seat, What};
 use crate::descriptors;
 use crate::expectations::Expectations;
+use crate::expiring::{BEGAN, Ends};
 use crate::history::History;
 use crate::links::{Micros, Net};
+use crate::people::Person;
 use crate::seats::Arrival;
 use crate::wire::Joined;
 
@@ -71,6 +73,7 @@ impl Client {
         let room = self.rng.pick(&expected.rooms);
         let name = self.rng.pick(&NAMES);
         let own = self.moderator.as_ref().map(|moderator| moderator.name.clone());
+        let own = own.or(self.person.as_mut().map(Person::name));
         let name = own.as_deref().unwrap_or(name);
         self.heard = History::default();
         self.under_way.clear();
@@ -82,17 +85,14 @@ impl Client {
     }
 
     fn create(&mut self, net: &mut Net, expected: &Expectations) {
+        self.makes_until = None;
         if !expected.describes || self.habits.rng.chance(30) {
             return self.command(net, What::Create, "CREATE_ROOM", &json!({"type": "create_room"}));
         }
-        let auth = descriptors::token(self.number, self.last_id);
+        self.makes_until = self.habits.rng.chance(15).then(|| Ends::draw(&mut self.habits.rng, net.now));
+        let auth = descriptors::token(self.number, self.last_id, self.makes_until.map(|until| BEGAN + until));
         let json = json!({"type": "create_room", "auth": auth});
         self.command(net, What::Create, &format!("CREATE_ROOM AUTH={auth}"), &json);
-    }
-
-    /// The key that it shows with JOIN.
-    pub fn word(&self) -> Option<String> {
-        self.key.as_ref().map(|key| key.word.clone())
     }
 
     /// Whether it says JOIN once more to find its seat: that of a lost answer, or in place of RESUME.
@@ -144,9 +144,12 @@ impl Client {
         if let Some(moderator) = &self.moderator {
             json["auth"] = json!(moderator.auth);
         }
+        if let Some(person) = &mut self.person {
+            json["auth"] = json!(person.shows(net.now, self.number, &mut expected.people, room));
+        }
         json["on_wrong_pod"] = self.on_wrong_pod();
         self.command(net, what, &line, &json);
-        expected.seats.asked(self.number, self.last_id, room, name, self.word());
+        expected.seats.asked(self.number, self.last_id, room, name, self.identity());
     }
 
     /// JOIN and what follows it in one packet: perhaps LEAVE, and JOIN again.
@@ -168,6 +171,17 @@ impl Client {
         self.flush(net);
     }
 
+    /// JOIN is refused.
+    pub fn join_refused(&mut self, now: Micros, expected: &mut Expectations, asked: &Pending, code: &str) {
+        match code {
+            "room_locked" => self.check_locked_out(now, expected, asked),
+            "auth_invalid" => self.token_refused(now, expected, asked),
+            _ => {}
+        }
+        self.check_end_refused(expected, asked, code);
+        expected.join_refused(now, self.number, asked.id, asked.at, code);
+    }
+
     /// Who it is now, among those who have asked for seats.
     pub fn has_arrived(&mut self, net: &Net, expected: &mut Expectations, joined: &Joined, entering: bool) {
         let front = self.pending.front().filter(|_| entering);
@@ -180,12 +194,20 @@ impl Client {
             resumes: resumes.and(self.stale.clone().or(self.seat.clone())),
             // Lines do not say so, and without a key it is not.
             resumed: (self.json || self.key.is_none()).then_some(joined.resumed),
-            key: self.word(),
+            key: self.identity(),
             asked: front.map_or(net.now, |front| front.at),
         };
         let asked = front.map(|front| front.at);
         let joins = arrival.joins;
+        if let Some(asked) = asked {
+            self.check_lock(net.now, expected, joined, asked, joins);
+            self.check_end(expected, &joined.room, asked);
+        }
+        if let Some(moderator) = &mut self.moderator {
+            moderator.sees_locked = joined.locked;
+        }
         self.claim = expected.arrived(net.now, arrival);
+        self.person_arrives(net.now, expected, joined, asked.map(|asked| (asked, joins.is_some())));
         if joins.is_some() || front.is_none() {
             expected.check_bans(net.now, self.number, joined, front.map(|front| front.at));
             expected.check_ended(self.number, &joined.room, front.map(|front| front.at));
@@ -193,6 +215,22 @@ impl Client {
         if let Some(asked) = asked {
             expected.named(net.now, self.number, &joined.room, &joined.players, asked);
         }
+    }
+
+    /// A client of somebody who has a join token: one that speaks JSON, and shows a key, so that a JOIN can be said again.
+    pub fn is_of(mut self, person: Option<Person>) -> Self {
+        self.person = person.filter(|_| self.moderator.is_none());
+        if self.person.is_some() {
+            (self.json, self.resumable, self.habits.hasty) = (true, true, false);
+            let word = format!("{:032x}", self.number + 1);
+            self.key = Some(SeatKey { word, ..SeatKey::default() });
+        }
+        self
+    }
+
+    /// What another client shows to take its seat over, in place of the seat's token. Of a person no key does that.
+    pub fn key_to_share(&self) -> Option<&SeatKey> {
+        self.key.as_ref().filter(|_| self.person.is_none())
     }
 
     fn events(&self) -> &'static str {

@@ -6,10 +6,13 @@ use chatd::protocol::RoomId;
 
 use crate::calling::Endings;
 use crate::client::{Seat, What};
+use crate::expiring::Ends;
 use crate::history::{Item, Transcript, Verdict};
 use crate::links::{Kind, Micros, Net, SECOND};
+use crate::locking::Locks;
 use crate::moderating::Kicks;
 use crate::overlaps::Overlaps;
+use crate::people::People;
 use crate::rng::Rng;
 use crate::seats::Seats;
 use crate::state::States;
@@ -97,6 +100,9 @@ pub struct Expectations {
     pub seats: Seats,
     pub kicks: Kicks,
     pub endings: Endings,
+    pub locks: Locks,
+    pub people: People,
+    pub ends: Ends,
     pub overlaps: Overlaps,
     pub sought: Option<&'static str>,
     /// Connections that may end without a reason: the network ended them.
@@ -237,7 +243,9 @@ impl Expectations {
     /// former owner that knows nothing of that takes its record for lost (I13).
     pub fn may_have_forked(&self, room: &str) -> bool {
         let contested = room.parse().ok().and_then(|room: RoomId| self.contested.get(&room));
-        self.endings.was_asked(room) || self.went_back.zip(contested).is_some_and(|(when, at)| *at >= when)
+        self.endings.was_asked(room)
+            || self.ends.has(room)
+            || self.went_back.zip(contested).is_some_and(|(when, at)| *at >= when)
     }
 
     pub fn refused(&mut self, client: usize, what: &What, code: &str) {

@@ -111,7 +111,10 @@ impl World {
                 self.expected.away.was(self.net.now);
                 self.reset_store();
             }
-            What::Clock { name, by } => self.pods[self.names[name]].wall += by,
+            What::Clock { name, by } => {
+                self.pods[self.names[name]].wall += by;
+                self.expected.ends.clocks_moved = true;
+            }
             What::Terminate { name } => {
                 let pod = self.names[name];
                 self.undo[index].pods.push(pod);
@@ -131,7 +134,7 @@ impl World {
                     if let Some(key) = &mut from.key {
                         key.shared = true;
                     }
-                    thief.take_over(seat, &from.heard, from.key.as_ref());
+                    thief.take_over(seat, &from.heard, from.key_to_share());
                     self.add_client(thief);
                 }
             }

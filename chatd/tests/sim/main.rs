@@ -17,16 +17,19 @@ mod descriptors;
 mod ending;
 mod entering;
 mod expectations;
+mod expiring;
 mod faults;
 mod habits;
 mod held;
 mod history;
 mod injection;
 mod links;
+mod locking;
 mod malformed;
 mod moderating;
 mod overlaps;
 mod passing;
+mod people;
 mod pod;
 mod pod_effects;
 mod reached;
@@ -273,7 +276,7 @@ fn the_same_seed_runs_the_same() {
 fn every_broken_rule_is_noticed() {
     type Break = fn(&mut Rules);
     // By which check, where another one would be first; and from which seed on, where the first ones notice nothing for minutes.
-    let broken: [(&str, Break, Option<&'static str>, u64); 14] = [
+    let broken: [(&str, Break, Option<&'static str>, u64); 19] = [
         ("release_to_higher", |rules| rules.release_to_higher = false, None, 0),
         ("release_to_higher", |rules| rules.release_to_higher = false, Some("I3 heard"), 0),
         ("check_lease", |rules| rules.check_lease = false, None, 0),
@@ -288,6 +291,11 @@ fn every_broken_rule_is_noticed() {
         ("record_bans", |rules| rules.record_bans = false, Some("I14"), 0),
         ("record_ends", |rules| rules.record_ends = false, Some("I13"), 0),
         ("keep_descriptor", |rules| rules.keep_descriptor = false, Some("I12"), 0),
+        ("replace_former", |rules| rules.replace_former = false, Some("I16"), 0),
+        ("keep_descriptor", |rules| rules.keep_descriptor = false, Some("I18"), 0),
+        ("claim_tokens", |rules| rules.claim_tokens = false, Some("I19"), 0),
+        ("record_profiles", |rules| rules.record_profiles = false, Some("I20"), 0),
+        ("end_on_time", |rules| rules.end_on_time = false, Some("I21"), 0),
     ];
     let mut unnoticed = Vec::new();
     let only = std::env::var("CHATD_SIM_RULE").ok();

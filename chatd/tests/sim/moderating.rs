@@ -8,9 +8,11 @@ use chatd::join_token::{KeySet, Verifier};
 use serde_json::json;
 
 use crate::client::{Client, What};
+use crate::descriptors::signed;
 use crate::entering::NAMES;
 use crate::expectations::Expectations;
 use crate::links::{Micros, Net};
+use crate::people::profile;
 use crate::rng::Rng;
 use crate::seats::{SPREADS, looks_like};
 use crate::wire::Joined;
@@ -30,7 +32,17 @@ pub fn verifier() -> Arc<Verifier> {
 pub struct Moderator {
     pub name: String,
     pub auth: String,
+    /// Whether its room is locked, as it knows.
+    pub sees_locked: bool,
     rng: Rng,
+}
+
+/// What a moderator does.
+#[derive(Debug, Clone, Copy)]
+pub enum Deed {
+    /// Whom it kicks, and whether with a ban.
+    Kick(&'static str, bool),
+    Lock(bool),
 }
 
 impl Moderator {
@@ -39,16 +51,24 @@ impl Moderator {
         let mut rng = Rng::new(seed, &format!("moderator {number}"));
         rng.chance(10).then(|| {
             let name = format!("mod{number}");
-            let claims = json!({"sub": name, "room": "*", "exp": 9_999_999_999_u64, "role": "moderator"});
-            let key = jsonwebtoken::EncodingKey::from_secret(&SECRET).expect("a key of 32 bytes");
-            let auth = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("claims");
-            Self { name, auth, rng }
+            let (display, info) = profile(&name, number as u64);
+            let auth = signed(&json!({
+                "sub": name, "room": "*", "exp": 9_999_999_999_u64, "role": "moderator", "display": display, "info": info,
+            }));
+            Self { name, auth, sees_locked: false, rng }
         })
     }
 
-    /// Whom it kicks now, and whether with a ban.
-    pub fn kicks(&mut self) -> Option<(&'static str, bool)> {
-        self.rng.chance(15).then(|| (self.rng.pick(&NAMES), self.rng.chance(30)))
+    /// What it does now. A locked room does not stay so for long.
+    pub fn acts(&mut self) -> Option<Deed> {
+        let locks = if self.sees_locked { 60 } else { 30 };
+        self.rng.chance(15).then(|| {
+            if self.rng.chance(locks) {
+                Deed::Lock(!self.sees_locked)
+            } else {
+                Deed::Kick(self.rng.pick(&NAMES), self.rng.chance(30))
+            }
+        })
     }
 }
 
@@ -63,6 +83,11 @@ pub struct Kicks {
 }
 
 impl Kicks {
+    /// Whether somebody has asked for the end of this seat.
+    pub fn was_asked(&self, room: &str, name: &str) -> bool {
+        self.said.iter().any(|(its, kicked, _)| its == room && kicked.eq_ignore_ascii_case(name))
+    }
+
     /// The application asks for it.
     pub fn asked(&mut self, room: &str, name: &'static str, ban: bool) {
         self.said.push((room.to_owned(), name, ban));
@@ -91,9 +116,7 @@ impl Client {
 
     /// It hears that a moderator has ended its seat.
     pub fn check_kicked(&self, expected: &mut Expectations) {
-        let was_asked = self.seated.as_ref().is_none_or(|(room, name)| {
-            expected.kicks.said.iter().any(|(its, kicked, _)| its == room && kicked.eq_ignore_ascii_case(name))
-        });
+        let was_asked = self.seated.as_ref().is_none_or(|(room, name)| expected.kicks.was_asked(room, name));
         if !was_asked {
             expected.fail("I14", format!("client {} is kicked, and nobody has asked for that", self.number));
         }

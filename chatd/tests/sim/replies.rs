@@ -40,9 +40,12 @@ impl Client {
         let front = self.pending.front().map(|front| front.what.clone());
         match received {
             Received::Room(room) => {
-                expected.rooms.push(room);
+                expected.rooms.push(room.clone());
                 // CREATE_ROOM is wrong in a room, and right after the LEAVE before it.
                 let what = front.filter(|front| *front == What::Rubbish).unwrap_or(What::Create);
+                if what == What::Create {
+                    self.has_made(net.now, expected, &room);
+                }
                 self.reply(net, expected, &what, id);
             }
             Received::Joined(joined) => {
@@ -112,6 +115,12 @@ impl Client {
                 }
             }
             Received::Presence(_) => {}
+            Received::Entered(shown) => {
+                if let Some((room, _)) = &self.seated {
+                    expected.check_profile(net.now, self.number, room, &shown, None);
+                }
+            }
+            Received::Locked { by, locked } => self.hears_lock(net, expected, &by, locked, id),
             Received::Exited(name) => {
                 if let Some((room, _)) = self.seated.clone()
                     && self.hears_at_once(net, expected)
@@ -119,10 +128,11 @@ impl Client {
                     expected.exit_heard(net.now, &room, &name);
                 }
             }
-            Received::Players(players) => {
+            Received::Players(players, shown) => {
                 expected.players(self.number, &players);
                 if let (Some((room, _)), Some(front)) = (self.seated.clone(), self.pending.front()) {
                     expected.named(net.now, self.number, &room, &players, front.at);
+                    expected.shown(net.now, self.number, &room, &shown, Some(front.at));
                 }
                 self.reply(net, expected, &What::Who, id);
             }
@@ -181,6 +191,7 @@ impl Client {
             }
             _ if entering => {
                 if joined.resumed
+                    && self.person.is_none()
                     && let Some(ended) = self.key.as_ref().and_then(|key| key.ended.as_ref().filter(|_| !key.shared))
                     && ended.room == joined.room
                     && ended.name.eq_ignore_ascii_case(&joined.name)
@@ -203,7 +214,7 @@ impl Client {
             // What it has heard, if anything, was in another seat.
             self.heard = History::default();
         }
-        self.was = joined.name.to_ascii_lowercase();
+        (self.was, self.arrived_at, self.dropped) = (joined.name.to_ascii_lowercase(), net.now, None);
         if let (true, Some(place), Some(Some(missed))) = (said, &joined.place, joined.missed)
             && let Some(heard) = self.heard.place.as_ref().filter(|heard| heard.timeline == place.0)
         {
@@ -276,7 +287,9 @@ impl Client {
         expected.refused(self.number, &front.what, code);
         self.last_word = net.now;
         match (&front.what, self.stale.as_ref().or(self.seat.as_ref())) {
-            (What::Join, _) => expected.join_refused(net.now, self.number, front.id, front.at, code),
+            (What::Join, _) => self.join_refused(net.now, expected, &front, code),
+            (What::Resume { .. }, _) if code == "room_locked" => self.check_locked_out(net.now, expected, &front),
+            (What::Lock(locked), _) => self.lock_refused(expected, *locked, code),
             (What::Resume { .. }, Some(seat)) if code == "bad_token" => expected.token_refused(net.now, seat),
             _ => {}
         }
@@ -291,7 +304,8 @@ impl Client {
                 && let Some(key) = &mut self.key
             {
                 // Its seat is not there any more.
-                key.shown.take_if(|_| matches!(code, "name_taken" | "room_full" | "room_not_found" | "banned"));
+                let gone = ["name_taken", "room_full", "room_not_found", "banned", "room_locked", "auth_invalid"];
+                key.shown.take_if(|_| gone.contains(&code));
                 // What was not answered in time may have been carried out: the key then finds that seat.
                 key.ended.take_if(|_| matches!(code, "unavailable" | "shutting_down"));
             }
@@ -311,10 +325,11 @@ impl Client {
             self.check_kicked(expected);
         }
         if code == "closed" {
-            self.check_closed(expected);
+            self.check_closed(net.now, expected);
         }
         if matches!(code, "replaced" | "kicked" | "closed") {
             self.seat = None;
+            self.spend_token();
             if let Some(key) = &mut self.key {
                 key.shown = None;
             }
@@ -329,6 +344,7 @@ impl Client {
     }
 
     pub fn seat_ended(&mut self, net: &mut Net, expected: &mut Expectations) {
+        self.spend_token();
         if let Some(front) = self.pending.front() {
             expected.has_left(net.now, self.claim, Expectations::waited_for_directory(net.now, front.at));
         }
@@ -364,6 +380,8 @@ impl Client {
     pub fn reply(&mut self, net: &Net, expected: &mut Expectations, what: &What, id: Option<u64>) {
         match self.answered(net.now) {
             Some(front) if front.what == *what && (!self.json || id == Some(front.id)) => {
+                expected.check_replaced(net.now, self.number, &front);
+                self.check_over(expected, &front);
                 self.check_wait(net, expected, &front, SECOND * 11 / 2);
             }
             other => {

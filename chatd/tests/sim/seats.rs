@@ -39,6 +39,11 @@ impl Claim {
     }
 }
 
+/// Whether this is the `sub` of a join token, and no key.
+fn is_person(key: &str) -> bool {
+    key.starts_with("sub ")
+}
+
 /// Whether one of these names keeps the other out of a room.
 pub fn looks_like(one: &str, other: &str) -> bool {
     let name = |name: &str| name.parse::<PlayerName>().ok();
@@ -92,6 +97,52 @@ impl Seats {
             // They may have heard of that end before it hears MOVED.
             (self.0[claim].joined, self.0[claim].ended) = (Some(now), None);
         }
+    }
+
+    /// The room and the name of this JOIN.
+    pub fn asked_for(&self, client: usize, id: u64) -> Option<(String, String)> {
+        let asked = self.0.iter().rfind(|claim| claim.client == client && claim.id == id)?;
+        Some((asked.room.clone(), asked.name.clone()))
+    }
+
+    /// The room of this seat, and by which join token's `sub` it is found.
+    pub fn holder(&self, claim: usize) -> Option<(String, String)> {
+        let claim = &self.0[claim];
+        Some((claim.room.clone(), claim.key.clone().filter(|key| is_person(key))?))
+    }
+
+    /// The seats that this key, or join token, finds.
+    fn found_by<'a>(&'a self, room: &'a str, name: &'a str, key: Option<&'a str>) -> impl Iterator<Item = &'a Claim> {
+        let is_its = move |claim: &&Claim| {
+            claim.room == room
+                && claim.key.is_some()
+                && claim.key.as_deref() == key
+                && (key.is_some_and(is_person) || claim.is_of(room, name))
+        };
+        self.0.iter().filter(is_its)
+    }
+
+    /// Whether the client may have a seat that its key finds, before its JOIN with this number, which was said at `asked`.
+    pub fn may_have(
+        &self,
+        (client, id): (usize, u64),
+        room: &str,
+        name: &str,
+        key: Option<&str>,
+        asked: Micros,
+    ) -> bool {
+        let is_other = |claim: &Claim| (claim.client, claim.id) != (client, id);
+        self.found_by(room, name, key).any(|claim| is_other(claim) && claim.is_open(asked))
+    }
+
+    /// Whether such a seat was had and has not ended, as far as anybody was told.
+    pub fn surely_has(&self, room: &str, name: &str, key: Option<&str>, now: Micros) -> bool {
+        self.found_by(room, name, key).any(|claim| claim.joined.is_some() && claim.is_open(now))
+    }
+
+    /// Whether a connection of this person, which may have vanished, may bring a seat back.
+    pub fn lingers(&self, room: &str, key: &str) -> bool {
+        self.0.iter().any(|claim| claim.room == room && claim.key.as_deref() == Some(key) && claim.lingers)
     }
 
     fn of(&self, seat: &Seat) -> Option<usize> {

@@ -32,12 +32,19 @@ pub enum Received {
     State(Change),
     StateAll(Held),
     StateLost,
-    /// ENTERED, AWAY, BACK.
+    /// AWAY, BACK, and ENTERED by lines.
     Presence(String),
+    /// JSON only.
+    Entered(Shown),
+    /// The room is locked now, or is not, by whom.
+    Locked {
+        by: String,
+        locked: bool,
+    },
     Exited(String),
     /// The answer to a kick.
     Kicked(String),
-    Players(Vec<String>),
+    Players(Vec<String>, Box<[Shown]>),
     Moved {
         place: Option<(String, u64)>,
     },
@@ -63,12 +70,30 @@ impl Received {
                 | Self::StateAll(_)
                 | Self::StateLost
                 | Self::Presence(_)
+                | Self::Entered(_)
+                | Self::Locked { .. }
                 | Self::Exited(_)
                 | Self::Kicked(_)
-                | Self::Players(_)
+                | Self::Players(..)
                 | Self::Moved { .. }
                 | Self::Missed(_)
         )
+    }
+}
+
+/// A player as the others are shown it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shown {
+    pub name: String,
+    /// What its join token says.
+    pub display: Option<String>,
+    pub info: Option<Value>,
+}
+
+impl Shown {
+    fn from_json(player: &Value) -> Option<Self> {
+        let display = player["display"].as_str().map(str::to_owned);
+        Some(Self { name: player["name"].as_str()?.to_owned(), display, info: player.get("info").cloned() })
     }
 }
 
@@ -86,6 +111,10 @@ pub struct Joined {
     pub state: Box<Held>,
     /// What players have said of themselves.
     pub presence: Box<[(String, String)]>,
+    /// JSON only: the players, with what their join tokens say.
+    pub shown: Box<[Shown]>,
+    /// JSON only.
+    pub locked: bool,
 }
 
 /// Takes the first whole message off `bytes`: what it says, with its `id`.
@@ -162,7 +191,8 @@ fn from_line(line: &str) -> Received {
         ("ENTERED" | "AWAY" | "BACK", [name]) => Received::Presence((*name).to_owned()),
         ("EXITED", [name, _]) => Received::Exited((*name).to_owned()),
         ("KICKED", [name]) => Received::Kicked((*name).to_owned()),
-        ("PLAYERS", [players]) => Received::Players(list(players)),
+        ("LOCKED" | "UNLOCKED", [by]) => Received::Locked { by: (*by).to_owned(), locked: word == "LOCKED" },
+        ("PLAYERS", [players]) => Received::Players(list(players), Box::default()),
         ("MOVED", [_]) => Received::Moved { place: None },
         ("MISSED", [count]) => Received::Missed(count.parse().ok()),
         ("REDIRECT", [address, _]) => Received::Redirect((*address).to_owned()),
@@ -199,6 +229,7 @@ fn from_json(value: &Value) -> Received {
         let said = |player: &Value| Some((player["name"].as_str()?.to_owned(), player["data"].as_str()?.to_owned()));
         players.iter().filter_map(said).collect()
     };
+    let shown = || value["players"].as_array().into_iter().flatten().filter_map(Shown::from_json).collect();
     let place = || Some((value["timeline"].as_str()?.to_owned(), value["seq"].as_u64()?));
     match value["type"].as_str().unwrap_or_default() {
         "room" => Received::Room(text("room")),
@@ -212,6 +243,8 @@ fn from_json(value: &Value) -> Received {
             token: value["token"].as_str().map(str::to_owned),
             state: Box::new(Held::from_json(&value["state"])),
             presence: presence(),
+            shown: shown(),
+            locked: value["locked"].as_bool().unwrap_or_default(),
         }),
         "left" => Received::Left,
         "message" => Received::Message {
@@ -234,10 +267,12 @@ fn from_json(value: &Value) -> Received {
         "state" => Received::State(Change::from_json(value)),
         "state_all" => Received::StateAll(Held::from_json(value)),
         "state_lost" => Received::StateLost,
-        "entered" | "away" | "back" => Received::Presence(text("name")),
+        "entered" => Received::Entered(Shown::from_json(value).unwrap_or_default()),
+        "away" | "back" => Received::Presence(text("name")),
+        "locked" | "unlocked" => Received::Locked { by: text("by"), locked: value["type"] == "locked" },
         "exited" => Received::Exited(text("name")),
         "kicked" => Received::Kicked(text("name")),
-        "players" => Received::Players(names()),
+        "players" => Received::Players(names(), shown()),
         "moved" => Received::Moved { place: place() },
         "missed" => Received::Missed(value["count"].as_u64()),
         "redirect" => Received::Redirect(text("web")),

@@ -16,6 +16,7 @@ use crate::client::{Aim, Client};
 use crate::expectations::{Expectations, Failure};
 use crate::faults::Plan;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, Phase, SECOND};
+use crate::people::Person;
 use crate::pod::{Input, Pod, Setup, State};
 use crate::rng::Rng;
 use crate::store::Store;
@@ -241,7 +242,7 @@ impl World {
             world.start_pod(name, format!("h{name}"));
         }
         for number in 0..world.plan.clients {
-            world.add_client(Client::new(number, seed, Aim::Live));
+            world.add_client(Client::new(number, seed, Aim::Live).is_of(Person::new(number, seed)));
         }
         for (index, fault) in world.plan.faults.iter().enumerate() {
             if options.mask.as_ref().is_none_or(|mask| mask[index]) {

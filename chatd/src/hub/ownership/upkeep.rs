@@ -78,9 +78,10 @@ impl Rooms {
         let record = Record::new(&owner, owned.room.recorded())
             .described(owned.room.descriptor())
             .naming(context.takeover_notices.unacknowledged(room))
-            .with_state(owned.room.recorded_state())
-            .showing(owned.room.profiles());
-        let record = if context.settings.rules.record_bans { record.banning(owned.room.bans()) } else { record };
+            .with_state(owned.room.recorded_state());
+        let rules = context.settings.rules;
+        let record = if rules.record_bans { record.banning(owned.room.bans()) } else { record };
+        let record = if rules.record_profiles { record.showing(owned.room.profiles()) } else { record };
         match owned.record.write(room, record, record_ttl(context)) {
             Write::UpToDate { version } => Some(RoomAction::Confirm { index, version: Some(version) }),
             Write::Send(request) => {

@@ -62,8 +62,12 @@ impl Player {
                 self.leave_room();
             }
             Received::Message { from, text, seq, replay } => self.message(&from, &text, seq, replay, id),
-            Received::Presence(_) | Received::Exited(_) | Received::Kicked(_) => {}
-            Received::Players(players) => {
+            Received::Presence(_)
+            | Received::Entered(_)
+            | Received::Exited(_)
+            | Received::Kicked(_)
+            | Received::Locked { .. } => {}
+            Received::Players(players, _) => {
                 if !players.contains(&self.name) {
                     self.fail(&format!("it is not among {players:?}"));
                 }

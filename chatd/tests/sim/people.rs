@@ -1,0 +1,335 @@
+//! People who come with a join token of an application: each has one seat in a room (I16), by a token that is good for one JOIN nobody gets
+//! two seats (I19), and others are shown what the token says (I20). No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, Pending};
+use crate::descriptors::signed;
+use crate::expectations::Expectations;
+use crate::links::{Micros, SECOND};
+use crate::rng::Rng;
+use crate::wire::{Joined, Shown};
+
+/// Few people, so that each has several clients.
+const SUBS: [&str; 2] = ["pat", "kim"];
+
+/// The record has by then what an answer said, where nothing stands in between.
+const WRITTEN: Micros = 5 * SECOND / 2;
+
+/// A join token.
+#[derive(Debug, Clone)]
+pub struct JoinToken {
+    pub number: u64,
+    pub auth: String,
+    /// The room that it was last shown for.
+    room: String,
+    /// Good for one JOIN, which is over.
+    is_spent: bool,
+}
+
+/// What sets a client apart that shows a token of its person.
+#[derive(Debug)]
+pub struct Person {
+    pub sub: String,
+    /// Its tokens are good for one JOIN each.
+    once: bool,
+    pub token: Option<JoinToken>,
+    rng: Rng,
+}
+
+/// What a token says for others to see.
+pub fn profile(sub: &str, number: u64) -> (String, Value) {
+    (format!("{sub} no. {number}"), json!({"sub": sub, "n": number}))
+}
+
+/// Whose name this is, of those that have join tokens.
+fn sub_of(name: &str) -> Option<&str> {
+    let is_moderator = name.strip_prefix("mod").is_some_and(|number| number.parse::<u32>().is_ok());
+    let sub = name.split_once('.').map_or(name, |(sub, _)| sub);
+    (is_moderator || SUBS.contains(&sub)).then_some(sub)
+}
+
+impl Person {
+    /// In two runs of five there are such people, and half of the clients are theirs.
+    pub fn new(number: usize, seed: u64) -> Option<Self> {
+        let mut run = Rng::new(seed, "people");
+        let (there_are, once) = (run.chance(40), run.chance(50));
+        let mut rng = Rng::new(seed, &format!("person {number}"));
+        (there_are && rng.chance(50)).then(|| Self { sub: rng.pick(&SUBS).to_owned(), once, token: None, rng })
+    }
+
+    /// A name of its own: a person may come by either.
+    pub fn name(&mut self) -> String {
+        format!("{}.{}", self.sub, self.rng.pick(&["a", "b"]))
+    }
+
+    /// The token that it shows now with a JOIN of this room.
+    pub fn shows(&mut self, now: Micros, client: usize, people: &mut People, room: &str) -> String {
+        let keeps = self.token.as_ref().is_some_and(|token| {
+            let is_again = token.room == room && !token.is_spent;
+            self.rng.chance(if self.once && !is_again { 15 } else { 85 })
+        });
+        if !keeps {
+            let number = people.next_number();
+            let (display, info) = profile(&self.sub, number);
+            let claims = json!({
+                "sub": self.sub, "room": "*", "exp": 9_999_999_999_u64, "display": display, "info": info,
+                "once": self.once, "jti": format!("t{number}"),
+            });
+            self.token = Some(JoinToken { number, auth: signed(&claims), room: room.to_owned(), is_spent: false });
+        }
+        let Some(token) = &mut self.token else {
+            return String::new();
+        };
+        token.room = room.to_owned();
+        let first = || Show { sub: self.sub.clone(), first: now, last: now, client };
+        let shown = people.shows.entry(token.number).or_insert_with(first);
+        (shown.last, shown.client) = (now, client);
+        token.auth.clone()
+    }
+}
+
+/// When a token was shown.
+#[derive(Debug, Clone)]
+struct Show {
+    sub: String,
+    first: Micros,
+    last: Micros,
+    /// By whom last.
+    client: usize,
+}
+
+/// A JOIN with a token was answered.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    number: u64,
+    asked: Micros,
+    answered: Micros,
+    /// Whether the record has it, as nothing stood in between: the answer does not wait for that. `None`: too early to say.
+    is_written: Option<bool>,
+}
+
+/// Who is in a person's seat, as it was told.
+#[derive(Debug)]
+struct Here {
+    room: String,
+    identity: String,
+    since: Micros,
+    /// When another client of this person was told that it has the seat, which had asked for it after `since`.
+    replaced: Option<(usize, Micros)>,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct People {
+    last: u64,
+    shows: BTreeMap<u64, Show>,
+    /// By client.
+    here: BTreeMap<usize, Here>,
+    /// The room and the seat's token that each token which is good for one was used for.
+    used: BTreeMap<u64, (String, String)>,
+    /// By room and `sub`.
+    told: BTreeMap<(String, String), Vec<Told>>,
+    /// By room and `sub`: the next owner did not know of the seat, and the client has shown no token to it.
+    anew: BTreeSet<(String, String)>,
+}
+
+impl People {
+    fn next_number(&mut self) -> u64 {
+        // Below are those of moderators.
+        self.last = self.last.max(999) + 1;
+        self.last
+    }
+
+    /// Whether no other client has shown a token of this person since then.
+    pub fn has_only(&self, sub: &str, client: usize, since: Micros) -> bool {
+        let is_other = |show: &Show| show.sub == sub && show.client != client && show.last >= since;
+        !self.shows.values().any(is_other)
+    }
+
+    pub fn left(&mut self, client: usize) {
+        self.here.remove(&client);
+    }
+}
+
+impl Client {
+    /// By what its seat is found, if by anything: its join token's `sub`, or its key.
+    pub fn identity(&self) -> Option<String> {
+        let sub = self.person.as_ref().map(|person| &person.sub);
+        let sub = sub.or(self.moderator.as_ref().map(|moderator| &moderator.name));
+        sub.map(|sub| format!("sub {sub}")).or_else(|| self.key.as_ref().map(|key| key.word.clone()))
+    }
+
+    /// Its seat has ended: what a token was good for is over.
+    pub fn spend_token(&mut self) {
+        if let Some(token) = self.person.as_mut().and_then(|person| person.token.as_mut()) {
+            token.is_spent = true;
+        }
+    }
+
+    /// It has come into a room. `asked`: when, and with which token if by JOIN; `None`: it came with a seat, from another owner.
+    pub fn person_arrives(
+        &self,
+        now: Micros,
+        expected: &mut Expectations,
+        joined: &Joined,
+        asked: Option<(Micros, bool)>,
+    ) {
+        expected.takes_seat(now, self.number, self.claim, asked.map(|(asked, _)| asked));
+        let token = self
+            .person
+            .as_ref()
+            .and_then(|person| Some((person.sub.clone(), person.token.as_ref()?.number, person.once)));
+        let moderator = self.moderator.as_ref().map(|moderator| (moderator.name.clone(), self.number as u64, false));
+        if let Some((sub, number, once)) = token.or(moderator) {
+            let whose = (joined.room.clone(), sub);
+            match asked {
+                Some((asked, true)) => {
+                    expected.people.told.entry(whose.clone()).or_default().push(Told {
+                        number,
+                        asked,
+                        answered: now,
+                        is_written: None,
+                    });
+                    expected.people.anew.remove(&whose);
+                    expected.shows_own(self.number, joined, number);
+                    if once && let Some(seat) = &joined.token {
+                        expected.token_used(self.number, number, &joined.room, seat);
+                    }
+                }
+                Some((_, false)) => {}
+                None => _ = expected.people.anew.insert(whose),
+            }
+        }
+        expected.shown(now, self.number, &joined.room, &joined.shown, asked.map(|(asked, _)| asked));
+    }
+
+    /// Its JOIN is refused since the token is not accepted.
+    pub fn token_refused(&mut self, now: Micros, expected: &mut Expectations, asked: &Pending) {
+        let place = expected.seats.asked_for(self.number, asked.id);
+        let is_held = place.is_some_and(|(room, name)| self.holds_alone(now, expected, (&room, &name), asked.at));
+        let client = self.number;
+        let Some(token) = self.person.as_mut().and_then(|person| person.token.as_mut()) else {
+            return expected.fail("I19", format!("client {client} is refused for a token, and has none of its own"));
+        };
+        token.is_spent = true;
+        let Some(show) = expected.people.shows.get(&token.number).cloned() else {
+            return;
+        };
+        if show.first == asked.at && expected.is_certain(now, &token.room) {
+            expected.fail("I19", format!("client {client} is refused with token {}, which is new", token.number));
+        }
+        let is_its = expected.people.used.get(&token.number).is_some_and(|(room, _)| *room == token.room);
+        if is_held && is_its {
+            let detail = format!(
+                "client {client} holds the seat that token {} was used for, and cannot JOIN again",
+                token.number
+            );
+            expected.fail("I19", detail);
+        }
+    }
+}
+
+impl Expectations {
+    /// A client has this seat now.
+    fn takes_seat(&mut self, now: Micros, client: usize, claim: Option<usize>, asked: Option<Micros>) {
+        self.people.here.remove(&client);
+        let Some((room, identity)) = claim.and_then(|claim| self.seats.holder(claim)) else {
+            return;
+        };
+        if let Some(asked) = asked {
+            let its = |here: &&mut Here| here.room == room && here.identity == identity && here.since < asked;
+            for other in self.people.here.values_mut().filter(its) {
+                other.replaced.get_or_insert((client, now));
+            }
+        }
+        self.people.here.insert(client, Here { room, identity, since: now, replaced: None });
+    }
+
+    /// I16: what this client has asked in its room is answered.
+    pub fn check_replaced(&mut self, now: Micros, client: usize, asked: &Pending) {
+        let Some(here) = self.people.here.get(&client).filter(|_| asked.what.is_of_members()) else {
+            return;
+        };
+        if let Some((other, at)) = here.replaced.filter(|(_, at)| *at < asked.at)
+            && !self.is_excused(now, &here.room)
+        {
+            let (room, identity, at) = (&here.room, &here.identity, at as f64 / 1e6);
+            let detail =
+                format!("client {client} is in {room} by {identity} still, as client {other} is since {at:.3}");
+            self.fail("I16", detail);
+        }
+    }
+
+    /// Another one cannot have used it for another seat.
+    fn token_used(&mut self, client: usize, number: u64, room: &str, seat: &str) {
+        let its = (room.to_owned(), seat.to_owned());
+        let first = self.people.used.entry(number).or_insert_with(|| its.clone());
+        if *first != its && self.went_back.is_none() {
+            let detail = format!("client {client} gets {its:?} by token {number}, and {first:?} was had by it");
+            self.fail("I19", detail);
+        }
+    }
+
+    /// I20: it has just shown this token.
+    fn shows_own(&mut self, client: usize, joined: &Joined, number: u64) {
+        let own = joined.shown.iter().find(|shown| shown.name == joined.name);
+        let (display, info) = profile(sub_of(&joined.name).unwrap_or_default(), number);
+        if own.is_none_or(|own| own.display.as_ref() != Some(&display) || own.info.as_ref() != Some(&info)) {
+            self.fail("I20", format!("client {client} has shown token {number}, and is {own:?} in {}", joined.room));
+        }
+    }
+
+    /// Players as they are shown. `asked`: in answer to what was asked then.
+    pub fn shown(&mut self, now: Micros, client: usize, room: &str, players: &[Shown], asked: Option<Micros>) {
+        let mut seen = BTreeSet::new();
+        for shown in players {
+            let sub = sub_of(&shown.name);
+            if sub.is_some_and(|sub| !seen.insert(sub)) {
+                self.fail("I16", format!("client {client} is told that one person is twice in {room}: {players:?}"));
+            }
+            self.check_profile(now, client, room, shown, asked);
+        }
+    }
+
+    /// I20.
+    pub fn check_profile(&mut self, now: Micros, client: usize, room: &str, shown: &Shown, asked: Option<Micros>) {
+        let sub = sub_of(&shown.name).unwrap_or_default();
+        let number = shown.info.as_ref().and_then(|info| info["n"].as_u64());
+        let expected = number.map(|number| profile(sub, number));
+        if (shown.display.clone(), shown.info.clone())
+            != expected.map_or((None, None), |(one, other)| (Some(one), Some(other)))
+        {
+            return self.fail("I20", format!("client {client} is shown {shown:?} in {room}"));
+        }
+        let (Some(asked), false) = (asked, self.is_excused(now, room)) else {
+            return;
+        };
+        let whose = (room.to_owned(), sub.to_owned());
+        let calm = self.certain_since();
+        let told = self.people.told.get_mut(&whose).map(Vec::as_mut_slice).unwrap_or_default();
+        for told in told.iter_mut().filter(|told| told.is_written.is_none() && told.answered + WRITTEN < now) {
+            told.is_written = Some(calm.is_some_and(|since| since <= told.answered));
+        }
+        let told = &*told;
+        let answered = told.iter().filter(|told| told.is_written == Some(true) && told.answered < asked);
+        let last = answered.max_by_key(|told| told.asked).copied();
+        let Some(last) = last else {
+            return;
+        };
+        let is_wrong = match number {
+            // A JOIN with that token was over before one with another was said.
+            Some(number) => {
+                let shown = self.people.shows.get(&number).map(|show| show.last);
+                let over = told.iter().filter(|told| told.number == number).map(|told| told.answered).max();
+                number != last.number && over.is_some_and(|over| Some(over) >= shown && over < last.asked)
+            }
+            None => !self.people.anew.contains(&whose) && !self.seats.lingers(room, &format!("sub {sub}")),
+        };
+        if is_wrong {
+            self.fail("I20", format!("client {client} is shown {shown:?} in {room}, after {last:?}"));
+        }
+    }
+}
