@@ -9,6 +9,7 @@ use chatd::record::{Record, RecordedSeat};
 use crate::client::Aim;
 use crate::links::{MS, Micros, Node, SECOND};
 use crate::overlaps::{YIELDS, YIELDS_AFTER_LOSS};
+use crate::people::sub_of;
 use crate::pod::{Pod, State};
 use crate::world::World;
 
@@ -348,6 +349,11 @@ impl World {
             let closed = outcome == "room_not_found" && self.expected.closed.contains_key(&client.wanted);
             let full = outcome == "too_many_rooms" && client.met_full;
             let unheld = what == "RESUME" && outcome == "bad_token" && self.has_lost_hold_by_key(client);
+            let seat = client.wanted.split_once(" in ");
+            let ended = seat.is_some_and(|(_, room)| self.expected.ends.may_have_ended(room, self.net.now));
+            // Another client of the person has come meanwhile.
+            let replaced = outcome == "replaced" && seat.is_some_and(|(name, _)| sub_of(name).is_some());
+            let unheld = unheld || replaced || outcome == "room_not_found" && ended;
             let locked = outcome == "room_locked" && self.expected.locks.was_asked(&client.wanted, None, true);
             let fine = outcome == "joined"
                 || full

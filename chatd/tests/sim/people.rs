@@ -45,7 +45,7 @@ pub fn profile(sub: &str, number: u64) -> (String, Value) {
 }
 
 /// Whose name this is, of those that have join tokens.
-fn sub_of(name: &str) -> Option<&str> {
+pub fn sub_of(name: &str) -> Option<&str> {
     let is_moderator = name.strip_prefix("mod").is_some_and(|number| number.parse::<u32>().is_ok());
     let sub = name.split_once('.').map_or(name, |(sub, _)| sub);
     (is_moderator || SUBS.contains(&sub)).then_some(sub)

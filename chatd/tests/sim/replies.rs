@@ -16,7 +16,10 @@ impl Client {
                 Received::Bye(reason) if *reason == code => self.error = None,
                 // The seat was lost: these codes answer nothing that is asked in a room.
                 Received::Left
-                    if matches!(code.as_str(), "name_taken" | "room_full" | "bad_token" | "room_not_found") =>
+                    if matches!(
+                        code.as_str(),
+                        "name_taken" | "room_full" | "room_locked" | "bad_token" | "room_not_found"
+                    ) =>
                 {
                     self.error = None;
                     lost_seat = true;
@@ -328,6 +331,9 @@ impl Client {
             self.check_closed(net.now, expected);
         }
         if matches!(code, "replaced" | "kicked" | "closed") {
+            if code == "replaced" && self.takes && !self.pending.is_empty() {
+                self.outcome.get_or_insert(code.into());
+            }
             self.seat = None;
             self.spend_token();
             if let Some(key) = &mut self.key {
