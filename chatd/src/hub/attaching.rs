@@ -135,8 +135,13 @@ impl Hub {
                 for delivery in std::iter::once(first).chain(missed).chain([last]) {
                     self.remote_members.deliver(&mut self.context.peers, to, delivery);
                 }
+                self.remote_members.was_answered(to);
             }
             Reach::Local(to) => {
+                let bytes = news.len() + events.iter().map(|event| event.bytes.len()).sum::<usize>();
+                if let Some(session) = self.sessions.get_mut(to) {
+                    session.output.was_answered(bytes);
+                }
                 self.say_bytes(to, &news);
                 for event in events {
                     if event.replies > 0 {

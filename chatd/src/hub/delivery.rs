@@ -117,11 +117,14 @@ impl Sessions {
     }
 
     fn write(&mut self, context: &mut Context, id: SessionId, write: impl FnOnce(Encoding, &mut Vec<u8>)) {
+        let before = self.get(id).map_or(0, |session| session.output.len());
         if self.write_whatever_waits(id, write)
-            && let Some(session) = self.get(id)
-            && session.output.is_over(context.settings.send_queue)
+            && let Some(session) = self.get_mut(id)
         {
-            context.slow_readers.push_back(Reach::Local(id));
+            session.output.was_answered(session.output.len() - before);
+            if session.output.is_over(context.settings.send_queue) {
+                context.slow_readers.push_back(Reach::Local(id));
+            }
         }
     }
 

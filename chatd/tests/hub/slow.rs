@@ -2,6 +2,7 @@
 
 use chatd::peer_protocol::Disconnect;
 use chatd::room::RingLimits;
+use serde_json::json;
 
 use crate::world::{World, boot};
 
@@ -41,7 +42,8 @@ fn who_is_too_slow_for_joined_itself_is_not_in_the_room_after_bye() {
     world.ask(host, &format!("JOIN {room} alice\n"));
     for pod in 0..2 {
         let bob = world.open(pod);
-        world.say(bob, &format!("JOIN {room} bob{pod} RELAY RESUMABLE\n"));
+        // Of what waits, the longest answer does not count.
+        world.say(bob, &format!("HELP\nJOIN {room} bob{pod} RELAY RESUMABLE\n"));
         world.say(bob, "hello\n");
         let heard = world.hear(bob);
         assert!(heard.ends_with("BYE slow_consumer\n"), "{heard}");
@@ -53,11 +55,41 @@ fn who_is_too_slow_for_joined_itself_is_not_in_the_room_after_bye() {
     }
 }
 
+/// A client that has just come into a room has had no time to read what it is told.
+#[test]
+fn what_a_client_is_told_at_once_makes_it_no_slow_reader() {
+    for entry in [0, 1] {
+        let mut world = World::with(2, |settings| settings.send_queue = 3_000);
+        let ana = world.open_json(0);
+        let maker = world.open(0);
+        let room = world.create(maker);
+        let join = |name: &str| json!({"type": "join", "room": room, "name": name, "on_wrong_pod": "relay"});
+        world.send(ana, &join("ana"));
+        for key in ["a", "b", "c", "d"] {
+            world.send(ana, &json!({"type": "state_set", "key": key, "value": "x".repeat(1_500)}));
+            world.events(ana);
+        }
+        world.send(ana, &json!({"type": "set", "data": "y".repeat(500)}));
+        world.events(ana);
+        let bob = world.open_json(entry);
+        world.send(bob, &join("bob"));
+        world.send(bob, &json!({"type": "say", "text": "z".repeat(2_000)}));
+        let heard: Vec<_> = world.events(bob).iter().map(|event| event["type"].clone()).collect();
+        assert_eq!(heard, ["joined", "message"], "by pod {entry}");
+        // What he does not read counts as it always has.
+        for _ in 0..2 {
+            world.send(bob, &json!({"type": "who"}));
+            world.send(ana, &json!({"type": "say", "text": "z".repeat(2_900)}));
+        }
+        assert_eq!(world.events(bob).last().unwrap()["code"], "slow_consumer", "by pod {entry}");
+    }
+}
+
 #[test]
 fn a_slow_reader_gets_its_last_error_however_short_the_queue() {
     let mut world = World::with(1, |settings| settings.send_queue = 10);
     let host = world.open(0);
-    world.say(host, "HELP\n");
+    world.say(host, "HELP\nHELP\n");
     assert!(world.hear(host).ends_with("BYE slow_consumer\n"));
 }
 

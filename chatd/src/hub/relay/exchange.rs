@@ -53,7 +53,10 @@ impl Sessions {
         if is_new {
             session.output.buffer().extend_from_slice(&delivery.bytes);
         }
-        session.output.was_brought(brought);
+        session.output.was_brought(brought, context.settings.send_queue);
+        if is_new && (delivery.replies.is_some() || delivery.after.is_some()) {
+            session.output.was_answered(delivery.bytes.len());
+        }
         self.mark_dirty(id);
         Some(next)
     }

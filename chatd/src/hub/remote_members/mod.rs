@@ -33,6 +33,8 @@ pub struct RemoteMember {
     queue: VecDeque<Delivery<'static>>,
     /// Bytes of output in the queue.
     queued: usize,
+    /// Of these, bytes that came at once: they tell nothing of how fast the client reads.
+    at_once: usize,
     /// Its last delivery waits for the window; afterwards the session is forgotten.
     parting: bool,
 }
@@ -40,7 +42,7 @@ pub struct RemoteMember {
 impl RemoteMember {
     fn new(encoding: Encoding, room: RoomId, window: usize) -> Self {
         let (credit, queue) = (window.cast_signed() as i64, VecDeque::new());
-        Self { encoding, room, seat: None, credit, queue, queued: 0, parting: false }
+        Self { encoding, room, seat: None, credit, queue, queued: 0, at_once: 0, parting: false }
     }
 
     pub fn encoding(&self) -> Encoding {
@@ -61,9 +63,9 @@ impl RemoteMember {
         self.credit <= 0
     }
 
-    /// Queued bytes of output.
+    /// Queued bytes of output, without what came at once.
     pub fn queued(&self) -> usize {
-        self.queued
+        self.queued - self.at_once.min(self.queued)
     }
 
     /// Bytes of memory of the queue.
@@ -79,6 +81,7 @@ impl RemoteMember {
         {
             freed += holds(&next);
             self.queued -= next.bytes.len();
+            self.at_once = self.at_once.saturating_sub(next.bytes.len());
             self.send(peers, to, next);
         }
         freed
@@ -170,7 +173,14 @@ impl RemoteMembers {
         }
     }
 
-    /// Sends a delivery, or queues it while the window is full. Returns the queued bytes.
+    /// What waits now is the answer to an attach.
+    pub fn was_answered(&mut self, to: SessionRef) {
+        if let Some(member) = self.table.get_mut(&to) {
+            member.at_once = member.queued;
+        }
+    }
+
+    /// Sends a delivery, or queues it while the window is full. Returns the queued bytes, without what came at once.
     pub fn deliver(&mut self, peers: &mut Peers, to: SessionRef, delivery: Delivery<'_>) -> Option<usize> {
         let member = self.table.get_mut(&to)?;
         debug_assert!(!member.parting, "{to:?} has had its last word: {delivery:?}");
@@ -181,7 +191,7 @@ impl RemoteMembers {
             member.queued += delivery.bytes.len();
             member.queue.push_back(delivery.into_owned());
         }
-        Some(member.queued)
+        Some(member.queued())
     }
 
     /// Delivers an event, as the reply to the command if that has a number.
@@ -265,7 +275,7 @@ impl RemoteMembers {
         };
         if matches!(code, ErrorCode::SlowConsumer | ErrorCode::Overloaded) {
             member.queue.clear();
-            member.queued = 0;
+            (member.queued, member.at_once) = (0, 0);
         }
         member.flush(peers, to, true);
         let mut bytes = Vec::new();

@@ -8,8 +8,9 @@ pub struct Output {
     bytes: Vec<u8>,
     /// The number of written bytes.
     sent: usize,
-    /// Bytes that had waited at another pod, and arrived at once when the room left that pod.
-    brought: usize,
+    /// Bytes that came at once, so that they tell nothing of how fast the client reads: the longest answer that waits, or what had waited at
+    /// another pod when the room left that pod.
+    at_once: usize,
 }
 
 impl Output {
@@ -21,13 +22,19 @@ impl Output {
         self.bytes.len() - self.sent
     }
 
-    /// Whether the queue exceeds `limit`, or twice that after it waited at two pods.
+    /// Whether the queue exceeds `limit`, without what came at once.
     pub fn is_over(&self, limit: usize) -> bool {
-        self.len() > limit.saturating_add(self.brought.min(limit))
+        self.len() > limit.saturating_add(self.at_once)
     }
 
-    pub fn was_brought(&mut self, bytes: usize) {
-        self.brought += bytes;
+    /// So many bytes had waited at another pod, where they counted: `limit` of them count no second time.
+    pub fn was_brought(&mut self, bytes: usize, limit: usize) {
+        self.at_once = self.at_once.max(limit.min(self.at_once + bytes));
+    }
+
+    /// An answer was appended, of so many bytes.
+    pub fn was_answered(&mut self, bytes: usize) {
+        self.at_once = self.at_once.max(bytes);
     }
 
     pub fn buffer(&mut self) -> &mut Vec<u8> {
@@ -38,7 +45,7 @@ impl Output {
     pub fn written(&mut self, count: usize, encoding: Encoding) {
         const KEEP: usize = 4096;
         self.sent += count;
-        self.brought = self.brought.saturating_sub(count);
+        self.at_once = self.at_once.saturating_sub(count);
         self.compact(encoding);
         if self.sent >= self.bytes.len() {
             self.sent = 0;
