@@ -153,7 +153,7 @@ impl Hub {
     fn taken_over(&mut self, time: Time, takeover: Takeover) {
         let Takeover { room, ownership, stored, basis, slot, asked, waiters } = takeover;
         let limits = self.context.settings.terms(basis.descriptor.as_deref()).ring();
-        let taken = basis.room_of(room, &mut self.context, time);
+        let taken = basis.room_of(room, ownership.epoch, &mut self.context, time);
         let index = self.rooms.own(&mut self.context, Owned::taken(taken, ownership, stored.clone(), time.now, slot));
         self.context.counters.takeovers += 1;
         // A room that another pod asked for has no waiters here.

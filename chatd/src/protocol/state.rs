@@ -14,9 +14,6 @@ pub const MAX_STATE: usize = 8 * 1024;
 /// The same where the record keeps them.
 pub const MAX_KEPT_STATE: usize = 2 * 1024;
 
-/// No key ever has this version, and no client can ask for it.
-const NO_VERSION: u64 = u64::MAX;
-
 /// The name of a value: `[a-z0-9_.-]{1,32}`, as kinds of events are.
 pub type StateKey = EventKind;
 
@@ -58,11 +55,6 @@ impl<'a> StateSet<'a> {
         };
         let same = StateSet::new(self.key, value, self.if_version)?;
         if same.value.as_ref() == Some(value) { Ok(()) } else { Err(ErrorCode::BadCommand) }
-    }
-
-    /// The room's versions begin again. A change for a version before is for none that there will be; one for a key that is not there remains so.
-    pub fn outdate(&mut self) {
-        self.if_version = self.if_version.map(|version| if version == 0 { 0 } else { NO_VERSION });
     }
 
     /// The same change, owning its value.

@@ -180,6 +180,8 @@ pub struct Room {
     webhook_number: u64,
     /// `None`: nobody ever set any.
     state: Option<Box<State>>,
+    /// After a takeover: former owners have given no version of the state above this.
+    versions_from: u64,
     /// When a member last said something that the ring has not (ms).
     active: Option<u64>,
     bans: Bans,
@@ -203,6 +205,7 @@ impl Room {
             ring: Ring::default(),
             webhook_number: 0,
             state: None,
+            versions_from: 0,
             active: None,
             bans: Bans::default(),
             profiles: Profiles::default(),

@@ -200,6 +200,7 @@ impl Room {
             ring,
             webhook_number: snapshot.webhook_number,
             state: snapshot.state.clone(),
+            versions_from: 0,
             active: None,
             bans: Bans::default(),
             profiles: Profiles::default(),

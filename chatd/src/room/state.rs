@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Answers, CaughtUp, Membership, Room};
 use crate::ids::SessionRef;
 use crate::protocol::{
-    Encoding, ErrorCode, Event, MAX_KEPT_STATE, MAX_STATE, MAX_STATE_KEYS, PlayerName, SeatId, StateKey, StateSet,
-    StateView, StateViews,
+    Encoding, Epoch, ErrorCode, Event, MAX_KEPT_STATE, MAX_STATE, MAX_STATE_KEYS, PlayerName, SeatId, StateKey,
+    StateSet, StateView, StateViews,
 };
 use crate::record::{MAX_EPOCH, RecordedEntry, RecordedState};
 
@@ -45,7 +45,8 @@ impl Entry {
 /// All of a room's state. A room in which nobody ever set any has none of this.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// Counts the changes in the timeline.
+    /// The number of the last change. They rise by one in a timeline; after a takeover they go on from far above, so that none that a client
+    /// has from a former owner is used again.
     version: u64,
     /// The position of the last one; 0: none in this timeline.
     position: u64,
@@ -123,6 +124,11 @@ impl State {
 
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>() + self.counted() + self.entries.len() * OVERHEAD
+    }
+
+    /// There is something to tell of it, in this timeline.
+    fn is_told(&self) -> bool {
+        self.position > 0 || !self.entries.is_empty()
     }
 
     fn views(&self) -> Vec<StateView<'_>> {
@@ -219,7 +225,8 @@ impl Room {
             return Err(StateRefusal::Code(ErrorCode::StateFull));
         }
         let most = if self.keeps_state() { MAX_KEPT_STATE } else { MAX_STATE };
-        let state = self.state.get_or_insert_default();
+        let version = self.versions_from;
+        let state = self.state.get_or_insert_with(|| Box::new(State { version, ..State::default() }));
         if let Err(refusal) = state.set(set, from, (self.position + 1, answers), most) {
             self.state.take_if(|_| !had);
             return Err(refusal);
@@ -240,16 +247,21 @@ impl Room {
         self.state.as_ref().map(|state| state.for_record(self.keeps_state()))
     }
 
-    /// After a takeover: what the record has of it.
+    /// After a takeover: what the record has of it. `epoch`: of the ownership. It is that of a clock in ms or more, and no room changes its
+    /// state so often.
     #[must_use]
-    pub fn with_state(mut self, recorded: Option<&RecordedState>) -> Self {
-        self.state = recorded.map(|recorded| Box::new(State::recorded(recorded)));
+    pub fn with_state(mut self, recorded: Option<&RecordedState>, epoch: Epoch) -> Self {
+        self.versions_from = epoch;
+        self.state = recorded.map(|recorded| {
+            let state = State::recorded(recorded);
+            Box::new(State { version: state.version.max(epoch), ..state })
+        });
         self
     }
 
     /// Calls `encode` with all of the state, if it has ever changed in this timeline or before.
     pub(super) fn view_state<T>(&self, encode: impl FnOnce(Option<StateViews<'_>>) -> T) -> T {
-        match self.state.as_ref().filter(|state| state.version > 0) {
+        match self.state.as_ref().filter(|state| state.is_told()) {
             Some(state) => encode(Some(StateViews { version: state.version, entries: &state.views() })),
             None => encode(None),
         }
@@ -270,7 +282,7 @@ impl Room {
         }
         if let Some(state) = self.state.as_ref().filter(|state| !same || state.position > member.position) {
             let (version, entries) = (state.version, &*state.views());
-            if version > 0 {
+            if state.is_told() {
                 encoding.encode(&Event::StateAll(StateViews { version, entries }), None, out);
             }
         }

@@ -1,11 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::descriptor::{Descriptor, StateKeeping};
+use crate::bans::{Bans, EndedSeat};
+use crate::descriptor::{Descriptor, MAX_DESCRIPTOR, StateKeeping};
 use crate::ids::{Reach, RelayId, SessionId};
 use crate::peer_protocol::{After, Frame, MAX_FRAME};
-use crate::protocol::{MAX_PRESENCE, Ownership, PodBoot, Timeline};
-use crate::record::Record;
+use crate::protocol::{MAX_PRESENCE, Ownership, PodBoot, Profile, Timeline};
+use crate::record::{Former, Record};
 use crate::room::{Bucket, Connection, Newcomer, Rate, RingLimits, SeatLimits};
 
 const SEATS: SeatLimits = SeatLimits { players: 64, rate: Rate { per_second: 10, burst: 20 }, hold: 30_000 };
@@ -81,11 +82,16 @@ fn a_kept_state_outlives_a_takeover() {
     let record = Record::new(&owner, std::iter::empty()).with_state(room.recorded_state());
     let read = Record::parse(&record.to_bytes()).unwrap();
     assert_eq!(read, record);
-    let next = |read: &Record| super::tests::room().with_state(read.state.as_ref());
+    let next_at = |read: &Record, epoch| super::tests::room().with_state(read.state.as_ref(), epoch);
+    let next = |read: &Record| next_at(read, 0);
     let next_state = next(&read).state.unwrap();
     let views = |state: &State| format!("{} {:?}", state.version, state.views());
     assert_eq!(views(&next_state), views(room.state.as_ref().unwrap()));
     assert!(!next_state.lost && next_state.position == 0);
+    // The former owner may have given versions that the record has not: none of them is used again.
+    let mut later = next_at(&read, 1_000);
+    let versions: Vec<u64> = later.state.as_ref().unwrap().entries.iter().map(|entry| entry.version).collect();
+    assert_eq!((versions, set(&mut later, "e", "1").unwrap().version), (vec![2, 4], 1_001));
     // What is not kept, or is no state, is lost.
     room.describe(None);
     let record = record.with_state(room.recorded_state());
@@ -99,7 +105,13 @@ fn a_kept_state_outlives_a_takeover() {
         assert_ne!(other, read, "{bytes}");
         assert_eq!(next(&other).state.map(|state| (state.lost, state.entries.len())), Some((true, 0)), "{to}");
     }
-    assert_eq!(next(&record.with_state(None)).state, None);
+    assert_eq!(
+        next_at(&record, 9).state.map(|state| (state.lost, state.version, state.is_told())),
+        Some((true, 9, false))
+    );
+    let mut without = next_at(&record.with_state(None), 9);
+    assert_eq!(without.state, None);
+    assert_eq!(set(&mut without, "a", "1").unwrap().version, 10);
 }
 
 #[test]
@@ -125,8 +137,26 @@ fn no_healthy_pod_sends_such_a_state() {
 }
 
 /// A room with the most of everything, and messages of `text`.
-fn fullest(text: &str) -> Room {
+fn fullest(text: &str, kept: bool) -> Room {
     let mut room = Room::new("a".repeat(64).parse().unwrap(), &mut rand::rng());
+    let descriptor = Descriptor {
+        max_players: Some(64),
+        seat_hold: Some(600),
+        empty_ttl: Some(86_400),
+        replay_messages: Some(1_000),
+        replay_bytes: Some(4_194_304),
+        access: Some(crate::descriptor::RoomAccess::Token),
+        locked: true,
+        listed: true,
+        kind: Some("k".repeat(32).into()),
+        labels: vec!["l".repeat(23).into(); 8],
+        expires_at: Some(1 << 53),
+        webhook: true,
+        state: kept.then_some(StateKeeping::Kept),
+    };
+    let length = serde_json::to_string(&descriptor).unwrap().len();
+    assert!((MAX_DESCRIPTOR - 30..=MAX_DESCRIPTOR).contains(&length), "{length}");
+    room.describe(Some(Box::new(descriptor)));
     let presence = format!("\"{}\"", "x".repeat(MAX_PRESENCE - 2));
     for seat in 0..128 {
         let name = format!("{seat:03}{}", "\u{82b1}".repeat(20));
@@ -141,6 +171,8 @@ fn fullest(text: &str) -> Room {
         let id = SeatId(u64::MAX - u64::from(seat));
         room.join(id, Newcomer { key, auth, ..who }, by, SEATS, 0);
         room.join_answered(id).unwrap();
+        let profile = Profile { display: Some("\"".repeat(64).into()), info: Some(presence.clone().into()) };
+        room.set_profile(id, Some(&profile));
         (room.position, room.seq) = (MAX_EPOCH / 2, MAX_EPOCH / 2);
     }
     let seats: Vec<SeatId> = room.seats.iter().map(|seat| seat.id).collect();
@@ -155,18 +187,26 @@ fn fullest(text: &str) -> Room {
     }
     for key in 0..32 {
         let key = format!("{key:02}{}", "k".repeat(30)).parse().unwrap();
-        let value = format!("\"{}\"", "x".repeat(MAX_STATE / 32 - 34));
+        let value = format!("\"{}\"", "x".repeat(if kept { MAX_KEPT_STATE } else { MAX_STATE } / 32 - 34));
         let set = StateSet::new(key, &value, None).unwrap();
         room.set_state(seats[0], &set, answers, usize::MAX).unwrap();
     }
+    let mut bans = Bans::default();
+    for seat in &room.seats[..32] {
+        let ended = EndedSeat { seat: seat.id, session: Some(session), name: seat.name, auth: seat.auth };
+        // By the name, which may take more than a person's.
+        bans.add(EndedSeat { auth: None, ..ended }, Some(crate::protocol::MAX_BAN), MAX_EPOCH);
+    }
+    room.restore_bans(bans);
     room
 }
 
-/// A snapshot, and an answer to RESUME, are one frame each, whatever is in the room.
+/// A snapshot, and an answer to RESUME, are one frame each, and the record is read, whatever is in the room.
 #[test]
-fn the_fullest_room_fits_into_a_frame() {
-    for text in ["x", "\"\"\"\"\"\"\"\"\"\"", &"\"".repeat(250), &"x".repeat(4_000)] {
-        let room = fullest(text);
+fn the_fullest_room_fits_into_a_frame_and_its_record() {
+    let texts = ["x", "\"\"\"\"\"\"\"\"\"\"", &"\"".repeat(250), &"x".repeat(4_000)];
+    for (text, kept) in texts.into_iter().flat_map(|text| [(text, false), (text, true)]) {
+        let room = fullest(text, kept);
         let owner = crate::record::Owner {
             ownership: Ownership { epoch: MAX_EPOCH, boot: PodBoot(u64::MAX) },
             pod_id: "p".repeat(63),
@@ -174,7 +214,13 @@ fn the_fullest_room_fits_into_a_frame() {
             web: "w".repeat(255),
             peer: "p".repeat(255),
         };
-        let record = Record::new(&owner, room.recorded()).with_state(room.recorded_state()).to_bytes();
+        let former =
+            |number| Former { epoch: MAX_EPOCH, boot: PodBoot(number), peer: format!("{number}{}", "p".repeat(254)) };
+        let record = Record::new(&owner, room.recorded()).with_state(room.recorded_state()).numbered(u64::MAX);
+        let record = record.described(room.descriptor()).naming((0..4).map(former)).banning(room.bans());
+        let record = record.showing(room.profiles()).to_bytes();
+        let read = Record::parse(&record).map(|record| (record.former.len(), record.bans.len(), record.seats.len()));
+        assert_eq!(read, Some((4, 32, 128)), "a record of {} bytes", record.len());
         let snapshot = room.snapshot(owner.ownership, &record, 2 << 40);
         let mut bytes = Vec::new();
         Frame::MigrateOffer { room: room.id, snapshot }.encode(&mut bytes);

@@ -45,7 +45,8 @@ impl Held {
     /// A change is told: the next one, or once more one's own that is there already.
     pub fn apply(&mut self, change: &Change, again: bool) -> Verdict {
         let there = self.entries.get(&change.key);
-        if change.version == self.version + 1 {
+        // Who has none may not know where the count begins.
+        if change.version == self.version + 1 || self.version == 0 {
             self.version = change.version;
             self.entries.remove(&change.key);
             if change.value.is_some() {

@@ -20,13 +20,6 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// It was meant for another timeline of its room, whose versions say nothing about this one's.
-    pub fn outdate(&mut self) {
-        if let Ok(Command::StateSet(set)) = &mut self.command {
-            set.outdate();
-        }
-    }
-
     /// Bytes of memory that it takes.
     fn holds(&self) -> usize {
         size_of::<Self>() + self.command.as_ref().map_or(0, Command::holds)
@@ -136,11 +129,6 @@ impl PendingCommands {
         }
         self.ending = self.queue.iter().any(Pending::ends);
         lost
-    }
-
-    /// The room has another timeline than the one in which the client sent them.
-    pub fn outdate(&mut self) {
-        self.queue.iter_mut().for_each(Pending::outdate);
     }
 
     /// Removes all of them: the session abandons them.

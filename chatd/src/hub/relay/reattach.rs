@@ -125,7 +125,6 @@ impl Hub {
             return;
         };
         let (room, seat) = (owned.room.id, owned.room.seat(membership.seat));
-        let is_outdated = owned.room.timeline() != membership.timeline;
         let fits = |seat: &Seat| seat.name == membership.name && seat.holder.is_none_or(|holder| holder == connection);
         // It keeps its seat while it catches up: the replay may contain its replies.
         let (stays, is_there) = (seat.is_some_and(fits), seat.is_some());
@@ -154,11 +153,8 @@ impl Hub {
         if let Some(session) = self.sessions.get_mut(id) {
             session.state = SessionState::Seated { index, seat: membership.seat };
         }
-        for mut pending in pending {
+        for pending in pending {
             let asked = Asked::here(id, pending.id);
-            if is_outdated {
-                pending.outdate();
-            }
             if pending.is_carried_out(processed) {
                 self.refuse(asked, ErrorCode::Unavailable);
             } else if matches!(self.sessions.get(id).map(|session| &session.state), Some(SessionState::Seated { .. })) {

@@ -252,7 +252,6 @@ impl Relay {
         let same = self.membership.filter(|membership| membership.timeline == admitted.timeline);
         if self.membership.is_some() && same.is_none() {
             self.doubt = true;
-            self.pending.outdate();
         }
         self.moved = false;
         let (position, seq) = match same.filter(|_| !joined) {

@@ -6,7 +6,7 @@ use crate::hub::capacity::RoomSlot;
 use crate::hub::context::Context;
 use crate::hub::request::Waiter;
 use crate::ids::Time;
-use crate::protocol::{ErrorCode, Ownership, RoomId};
+use crate::protocol::{Epoch, ErrorCode, Ownership, RoomId};
 use crate::record::{Owner, Record};
 use crate::room::Room;
 
@@ -42,14 +42,15 @@ pub struct Takeover {
 
 impl Record {
     /// The room that this is the record of, as a new owner has it.
-    pub fn room_of(&self, room: RoomId, context: &mut Context, time: Time) -> Room {
+    /// `epoch`: of its ownership.
+    pub fn room_of(&self, room: RoomId, epoch: Epoch, context: &mut Context, time: Time) -> Room {
         let settings = &context.settings;
         let bucket = settings.seat_limits().rate.full(time.now);
         let terms = settings.terms(self.descriptor.as_deref());
         let (until, most) = (time.now + terms.seat_hold(), terms.max_players());
         let (held, unanswered) = (self.held_seats(most), self.unanswered_seats(most));
         let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut context.random);
-        let mut taken = taken.with_state(self.state.as_ref());
+        let mut taken = taken.with_state(self.state.as_ref(), epoch);
         taken.describe(self.descriptor.clone().filter(|_| context.settings.rules.keep_descriptor));
         taken.restore_bans(self.bans.clone());
         taken.restore_profiles(self.profiles.clone());
