@@ -108,6 +108,8 @@ pub struct Record {
     pub seats: Vec<RecordedSeat>,
     /// Owners before, who have not acknowledged yet that they are none.
     pub former: Vec<Former>,
+    /// The room has ended: this is its tombstone.
+    pub ended: bool,
 }
 
 /// A seat in the record.

@@ -1,5 +1,6 @@
 //! A room's record in the directory, and the one comparison of a stored record with the held one. Pure: no I/O.
 
+mod ended;
 mod state;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use crate::join_token::{Places, SeatAuth, is_viewer};
 use crate::profile::Profiles;
 use crate::protocol::{Epoch, Ownership, PlayerName, PodBoot, SeatId, SeatKey};
 
+pub use ended::ENDED_TTL;
 pub use state::{RecordedEntry, RecordedState};
 
 /// A pod as owner of a room: its identity and its addresses.
@@ -112,6 +114,9 @@ pub struct Record {
     /// What join tokens say of the players.
     #[serde(default, skip_serializing_if = "Profiles::is_empty")]
     pub profiles: Profiles,
+    /// The room has ended for everyone: see [`Record::of_ended`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
@@ -147,6 +152,7 @@ impl Record {
             state: None,
             bans: Bans::default(),
             profiles: Profiles::default(),
+            ended: false,
         }
     }
 

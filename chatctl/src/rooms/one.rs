@@ -60,6 +60,12 @@ impl Known {
                 "does not exist: no pod has it, and Redis has no record",
                 "A room ends some time after its last player has left. Is the id right?",
             )),
+            ([], Some(Stored::Value(record))) if record.ended => found.push(finding(
+                Severity::Error,
+                &self.room,
+                format!("has ended at {}: no pod has it, and Redis has its tombstone", record.pod),
+                "The application has ended it, or its time was over. It may be made again under this id.",
+            )),
             ([], Some(Stored::Value(record))) => {
                 let is_asked = self.told.iter().any(|told| told.pod == record.pod);
                 found.push(without_owner(record, reader.lease.as_ref(), is_asked));
@@ -93,7 +99,9 @@ impl Known {
         let record = self.reader().and_then(|told| told.record.as_ref()?.value());
         if let Some(record) = record {
             let seats = count(record.seats.len() as u64, "seat");
-            let _ = writeln!(text, "  record  {}, epoch {}, {seats}, at {}", record.pod, record.epoch, record.tcp);
+            let ended = if record.ended { ", ended" } else { "" };
+            let _ =
+                writeln!(text, "  record  {}, epoch {}, {seats}, at {}{ended}", record.pod, record.epoch, record.tcp);
             let lease = self.reader().and_then(|told| told.lease.as_ref()?.value());
             let _ = writeln!(text, "  lease   {}", lease.map_or_else(|| "none".to_owned(), of_lease));
         }

@@ -63,6 +63,9 @@ fn a_room_without_an_owner() {
     );
     assert_one(&after(|told| told.here = None), Severity::Warning, "does not have the room");
     assert_one(&after(|told| (told.here, told.lease) = (None, None)), Severity::Warning, "has ended");
+    let ended =
+        after(|told| (told.here, told.record) = (None, Some(Stored::Value(Record { ended: true, ..record() }))));
+    assert_one(&ended, Severity::Error, "has ended at chat-1");
     let mut one = well();
     one.truncate(1);
     assert_one(&found(one), Severity::Notice, "it was not asked");

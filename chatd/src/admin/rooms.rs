@@ -144,6 +144,7 @@ fn of_record(record: &Record) -> Value {
         "peer": record.peer,
         "seats": seats.into_iter().map(seat).collect::<Vec<_>>(),
         "former": record.former,
+        "ended": record.ended,
     })
 }
 

@@ -21,8 +21,15 @@ impl Hub {
         self.arm_room(time, index);
     }
 
-    /// Ends the connection of everyone in the room. The record loses all seats, then it is deleted, as that of an empty room.
+    /// Ends the connection of everyone in the room. The record becomes a tombstone, then the room closes.
     fn end_room(&mut self, time: Time, index: RoomIndex) {
+        self.tell_ended(time, index);
+        self.write(time, index);
+        self.arm_room(time, index);
+    }
+
+    /// Ends the connection of everyone in the room.
+    pub(super) fn tell_ended(&mut self, time: Time, index: RoomIndex) {
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
@@ -39,7 +46,5 @@ impl Hub {
         for resume in resumes {
             self.refuse_entry(time, resume.asked, ErrorCode::RoomNotFound);
         }
-        self.write(time, index);
-        self.arm_room(time, index);
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::interface::HubLimits;
-use crate::protocol::RoomId;
+use crate::protocol::{Ownership, RoomId};
 use crate::record::Owner;
 use crate::shrink::Shrink;
 
@@ -16,6 +16,8 @@ const GRAIN: u64 = 1_000;
 struct Known {
     owner: Owner,
     used: u64,
+    /// The room's record, when this pod last read it, let those in who show no token.
+    is_open: bool,
 }
 
 /// See the module's documentation.
@@ -71,7 +73,7 @@ impl KnownOwners {
         if self.rooms.len() >= self.most {
             return false;
         }
-        self.rooms.insert(room, Known { owner: owner.clone(), used: now });
+        self.rooms.insert(room, Known { owner: owner.clone(), used: now, is_open: false });
         self.by_use.insert((now, room));
         true
     }
@@ -79,6 +81,25 @@ impl KnownOwners {
     pub fn remove(&mut self, room: RoomId) {
         if let Some(known) = self.rooms.remove(&room) {
             self.by_use.remove(&(known.used, room));
+        }
+    }
+
+    /// The room's record has been read. `is_open`: it lets those in who show no token.
+    pub fn note_open(&mut self, room: RoomId, is_open: bool) {
+        if let Some(known) = self.rooms.get_mut(&room) {
+            known.is_open = is_open;
+        }
+    }
+
+    /// Whether the room let those in who show no token, as far as this pod knows: then it is no secret.
+    pub fn is_open(&self, room: RoomId) -> bool {
+        self.rooms.get(&room).is_some_and(|known| known.is_open)
+    }
+
+    /// The room has ended, and `last` was its last ownership: who had it until then has it no more.
+    pub fn has_ended(&mut self, room: RoomId, last: Ownership) {
+        if self.get(room).is_some_and(|owner| owner.ownership <= last) {
+            self.remove(room);
         }
     }
 
@@ -113,7 +134,7 @@ impl KnownOwners {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::protocol::{Ownership, PodBoot};
+    use crate::protocol::PodBoot;
 
     const USUAL: HubLimits = HubLimits::USUAL;
 

@@ -160,6 +160,14 @@ fn every_call_is_carried_out_through_a_pod_that_has_not_the_room() {
     let closed: Closed = read(there.ok("DELETE /v1/rooms/match-42", &Value::Null));
     assert_eq!(closed.closed, "match-42");
     wait_for("the room has ended", PATIENCE, || (there.call("GET /v1/rooms/match-42", "").0 == 404).then_some(()));
+    // What is left of it keeps no pod from making another one of that name.
+    let left = || redis.run::<String>("GET chat:room:match-42");
+    wait_for("the tombstone", PATIENCE, || left().contains(r#""ended":true"#).then_some(()));
+    let life: i64 = redis.run("TTL chat:room:match-42");
+    assert!((3_500..=3_600).contains(&life), "{life}");
+    assert_eq!(there.call("POST /v1/rooms", r#"{"room":"match-42"}"#).1["pod"], "chat-1");
+    assert!(!left().contains("ended"), "{}", left());
+    assert_eq!(here.ok("DELETE /v1/rooms/match-42", &Value::Null)["closed"], "match-42");
 
     // Without an id: one room for one Idempotency-Key, and a room of its own for each call without.
     let made: Vec<Value> = [once, again, there, there].map(|caller| caller.call("POST /v1/rooms", "{}").1).into();

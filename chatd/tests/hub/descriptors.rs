@@ -5,6 +5,7 @@ use chatd::join_token::RoomAccess;
 use chatd::peer_protocol::Disconnect;
 use chatd::protocol::ErrorCode;
 use chatd::record::Record;
+use chatd::room_call::{DescriptorPatch, RoomCall};
 use serde_json::{Value, json};
 
 use crate::join_tokens::{SECRET, refused, seconds, signed, token, world};
@@ -413,6 +414,27 @@ fn a_stranger_cannot_tell_a_room_that_needs_a_token_from_one_that_does_not_exist
     assert!(world.pods[1].rooms().next().is_none());
 }
 
+/// It is no secret that it is there.
+#[test]
+fn while_the_record_of_an_open_room_is_missing_strangers_come_in_where_it_is_known() {
+    for access in [RoomAccess::Link, RoomAccess::Token] {
+        let mut world = world(2, access);
+        made(&mut world, 0, &json!({"access": "link"}));
+        let visitor = world.open(1);
+        assert!(world.ask(visitor, &format!("JOIN {ROOM} visitor RELAY\n")).starts_with("JOINED "));
+        world.store.remove(&Key::Room(ROOM.parse().unwrap())).unwrap();
+        let bob = world.open(1);
+        let joined = world.ask(bob, &format!("JOIN {ROOM} bob RELAY RESUMABLE\n"));
+        assert!(joined.starts_with(&format!("JOINED {ROOM} bob ")), "{access:?}: {joined}");
+        // One that has become a secret meanwhile lets nobody in who shows nothing.
+        let patch = DescriptorPatch::parse(r#"{"access":"token"}"#).unwrap();
+        world.call(1, ROOM, RoomCall::Patch(patch)).unwrap();
+        world.store.remove(&Key::Room(ROOM.parse().unwrap()));
+        let eve = world.open(1);
+        refused(&world.ask(eve, &format!("JOIN {ROOM} eve RELAY\n")), "auth_required");
+    }
+}
+
 #[test]
 fn where_rooms_need_a_token_one_may_be_open_to_all() {
     for entry in [0, 1] {
@@ -454,7 +476,7 @@ fn a_room_ends_at_its_time_for_everyone_and_does_not_come_back() {
         if planned.is_none() {
             assert!(world.hear(mia).ends_with("BYE closed\n"));
         }
-        assert!(world.store.keys().all(|key| !matches!(key, Key::Room(_))), "{planned:?}");
+        assert!(record(&world).ended && world.pods[1].room_count() == 0, "{planned:?}");
         let again = world.open(1);
         refused(&world.ask(again, &format!("RESUME {ROOM} {seat} RELAY\n")), "room_not_found");
         // A token that would make a room which has ended makes none.
@@ -477,7 +499,7 @@ fn a_room_whose_time_came_while_nobody_had_it_lets_nobody_in() {
     world.say(bob, &format!("JOIN {ROOM} bob AUTH={auth} RELAY\n"));
     world.pass(6_000);
     refused(&world.hear(bob), "room_not_found");
-    assert!(world.store.keys().all(|key| !matches!(key, Key::Room(_))));
+    assert!(record(&world).ended && world.pods[1].room_count() == 0);
 }
 
 #[test]

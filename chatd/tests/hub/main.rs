@@ -28,6 +28,7 @@ mod slow;
 mod states;
 mod strange;
 mod takeovers;
+mod tombstones;
 mod unanswered;
 mod webhooks;
 mod world;

@@ -44,8 +44,8 @@ pub struct Calls {
 pub struct Endings {
     /// Those that it has asked to end.
     asked: BTreeMap<String, Micros>,
-    /// When the answer was there.
-    answered: BTreeMap<String, Micros>,
+    /// When the answer was there, and whether every owner knew what there was to know.
+    answered: BTreeMap<String, (Micros, bool)>,
 }
 
 impl Endings {
@@ -123,7 +123,6 @@ impl World {
             // A room of an open name is made again under it.
             85..95 if !self.expected.open_names => {
                 self.expected.endings.asked.entry(room.to_string()).or_insert(self.net.now);
-                self.expected.closed.entry(room.to_string()).or_insert(self.net.now);
                 RoomCall::End
             }
             _ => return,
@@ -175,21 +174,25 @@ impl World {
 }
 
 impl Expectations {
-    /// A former owner that is frozen or cut off knows nothing of it, and takes the room as one that the directory has lost.
     fn room_ended(&mut self, now: Micros, room: RoomId) {
-        if self.certain_since().is_some_and(|since| since + SPREADS < now) {
-            self.endings.answered.entry(room.to_string()).or_insert(now);
-        }
+        let is_certain = self.was_certain_at(now);
+        self.endings.answered.entry(room.to_string()).or_insert((now, is_certain));
+    }
+
+    /// No former owner was frozen or cut off then: such a one knows nothing of the end until it reads the tombstone.
+    fn was_certain_at(&self, at: Micros) -> bool {
+        self.certain_since().is_some_and(|since| since + SPREADS < at)
     }
 
     /// I13. A client is in a room that it asked for at `asked`.
     pub fn check_ended(&mut self, client: usize, room: &str, asked: Option<Micros>) {
-        let ended = self.endings.answered.get(room);
-        if let (Some(ended), Some(asked)) = (ended, asked)
-            && asked > *ended
+        let ended = self.endings.answered.get(room).copied();
+        if let (Some((ended, is_certain)), Some(asked)) = (ended, asked)
+            && asked > ended
+            && (is_certain || self.was_certain_at(asked))
             && self.went_back.is_none()
         {
-            let at = *ended as f64 / 1e6;
+            let at = ended as f64 / 1e6;
             self.fail("I13", format!("client {client} comes into {room}, which has ended at {at:.3}"));
         }
     }

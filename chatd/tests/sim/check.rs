@@ -272,7 +272,7 @@ impl World {
                 return Some(format!("{room} has the owners {owners:?}"));
             };
             let stored = self.store.record(*room, self.net.now);
-            let Some(record) = stored.and_then(|bytes| Record::parse(bytes)) else {
+            let Some(record) = stored.and_then(|bytes| Record::parse(bytes)).filter(|record| !record.ended) else {
                 return Some(format!("{room} of pod {pod} has no record"));
             };
             let mut seats: Vec<_> =

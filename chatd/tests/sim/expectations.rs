@@ -239,13 +239,10 @@ impl Expectations {
     }
 
     /// Two pods have had the room since the store went back: the swap that withdrew an offer may be undone, so that who was offered the
-    /// room goes on with its timeline from there, under another ownership. I1 and I2 are about one of the two. Or the room has ended, and a
-    /// former owner that knows nothing of that takes its record for lost (I13).
+    /// room goes on with its timeline from there, under another ownership. I1 and I2 are about one of the two.
     pub fn may_have_forked(&self, room: &str) -> bool {
         let contested = room.parse().ok().and_then(|room: RoomId| self.contested.get(&room));
-        self.endings.was_asked(room)
-            || self.ends.has(room)
-            || self.went_back.zip(contested).is_some_and(|(when, at)| *at >= when)
+        self.ends.has(room) || self.went_back.zip(contested).is_some_and(|(when, at)| *at >= when)
     }
 
     pub fn refused(&mut self, client: usize, what: &What, code: &str) {

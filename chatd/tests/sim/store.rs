@@ -117,9 +117,10 @@ impl Store {
         self.living(&(0, room.to_string()), now).map(|value| &value.bytes)
     }
 
-    /// Every room that has a record which, unless renewed, is there until then.
+    /// Every room that has a record which, unless renewed, is there until then; those that have ended are none.
     pub fn rooms(&self, until: Micros) -> Vec<RoomId> {
         let rooms = self.values.iter().filter(|((kind, _), value)| *kind == 0 && value.expires > until);
+        let rooms = rooms.filter(|(_, value)| Record::parse(&value.bytes).is_none_or(|record| !record.ended));
         rooms.filter_map(|((_, room), _)| room.parse().ok()).collect()
     }
 
@@ -246,7 +247,9 @@ impl Store {
         let record = |value: &Value| (name.0 == 0).then(|| Record::parse(&value.bytes)).flatten();
         let new = value.as_ref().and_then(record);
         if let Some(new) = &new {
-            self.redescribed = self.redescribed.take().or(self.described.seen(&name.1, new.descriptor.as_deref()));
+            if !new.ended {
+                self.redescribed = self.redescribed.take().or(self.described.seen(&name.1, new.descriptor.as_deref()));
+            }
             let held = new.ownership();
             let highest = self.highest.entry(name.1.clone()).or_insert(held);
             if held < *highest {
@@ -332,11 +335,12 @@ pub fn show_value(bytes: &Bytes) -> String {
         Some(record) => {
             let seats = record.seats.iter().map(|(name, seat)| format!("{name}{}", if seat.hold { "" } else { "-" }));
             format!(
-                "{}@{}.{:.4}[{}]",
+                "{}@{}.{:.4}[{}]{}",
                 record.pod_id,
                 record.epoch % 1_000_000_000,
                 record.boot.to_string(),
-                seats.collect::<Vec<_>>().join(" ")
+                seats.collect::<Vec<_>>().join(" "),
+                if record.ended { " ended" } else { "" }
             )
         }
         None => String::from_utf8_lossy(bytes).chars().take(60).collect(),

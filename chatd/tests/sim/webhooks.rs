@@ -3,8 +3,8 @@
 use crate::world::World;
 
 impl World {
-    /// After each step of a pod. A store that has lost something may let two pods count one timeline, and so may a room that has ended: a
-    /// former owner that knows nothing of that takes its record for lost, and goes on where it had it last.
+    /// After each step of a pod. A store that has lost something may let two pods count one timeline, and so may an empty room that was
+    /// closed: a former owner that knows nothing of that takes its record for lost, and goes on where it had it last.
     pub fn check_webhook(&mut self, pod: usize) {
         for (room, timeline, number) in std::mem::take(&mut self.pods[pod].webhook) {
             let last = self.expected.webhook.entry((room, timeline.0)).or_default();

@@ -6,7 +6,8 @@ use crate::hub::request::{PendingResume, Waiter, WaiterPurpose};
 use crate::hub::rooms::Rooms;
 use crate::ids::{Reach, SessionRef};
 use crate::peer_protocol::Frame;
-use crate::protocol::{Command, ErrorCode, PodBoot};
+use crate::protocol::{Command, Epoch, ErrorCode, PodBoot};
+use crate::record::{Owner, Record, next_epoch};
 use crate::room::Newcomer;
 
 /// Who hears of the end.
@@ -68,6 +69,17 @@ impl Owned {
             _ => false,
         };
         self.is_in_the_way(joins, wall)
+    }
+
+    /// What its record is to say once it has ended for everyone.
+    pub(super) fn tombstone(&self, owner: &Owner) -> Option<Record> {
+        let expires_at = self.room.descriptor().and_then(|descriptor| descriptor.expires_at);
+        self.over.then(|| Record::of_ended(owner, expires_at))
+    }
+
+    /// A room of this name, which has ended, had this epoch.
+    pub(super) fn rise_above(&mut self, ended: Epoch) {
+        self.ownership.epoch = next_epoch(Some(ended), None, self.ownership.epoch);
     }
 
     /// It ends for everyone.

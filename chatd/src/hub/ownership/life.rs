@@ -24,6 +24,7 @@ impl Hub {
             Some(RoomAction::Confirm { index, version }) => self.confirmed(time, index, version),
             Some(RoomAction::Release { index, to }) => self.release_to(time, index, to),
             Some(RoomAction::Close { index }) => self.room_closed(time, index),
+            Some(RoomAction::EndedElsewhere { index }) => self.ended_elsewhere(time, index),
             Some(RoomAction::RetryWithNewId { index }) => self.create_with_new_id(time, index),
         }
     }
@@ -223,11 +224,31 @@ impl Hub {
     }
 
     fn room_closed(&mut self, time: Time, index: RoomIndex) {
+        if let Some(owned) = self.rooms.get_mut(index) {
+            self.context.tell_webhook_closed(time, owned);
+        }
+        self.room_gone(time, index);
+    }
+
+    /// The record says that the room has ended, at an owner that had it after this pod: this one knew nothing of that. The webhook has
+    /// heard of it there.
+    fn ended_elsewhere(&mut self, time: Time, index: RoomIndex) {
+        self.tell_ended(time, index);
+        for answer in self.rooms.get_mut(index).map(Owned::take_answers).unwrap_or_default() {
+            match answer {
+                PendingAnswer::Left { asked, quit } => self.has_left(time, index, asked, quit),
+                PendingAnswer::Called { asked, .. } => self.refuse_entry(time, asked, ErrorCode::RoomNotFound),
+                _ => {}
+            }
+        }
+        self.room_gone(time, index);
+    }
+
+    fn room_gone(&mut self, time: Time, index: RoomIndex) {
         if let Some(mut owned) = self.disown(index) {
             self.context.counters.rooms_closed += 1;
             self.context.counters.rooms_made_way += u64::from(owned.has_made_way());
             self.context.log(Notice::Closed { room: owned.room.id });
-            self.context.tell_webhook_closed(time, &mut owned);
             self.search_instead(time, &mut owned);
         }
     }

@@ -141,7 +141,7 @@ impl Owned {
 
     /// It can be offered to another pod once the write in flight is answered.
     pub fn can_move(&self) -> bool {
-        self.ready() && self.record.is_settled() && self.claims.is_empty()
+        self.ready() && !self.over && self.record.is_settled() && self.claims.is_empty()
     }
 
     /// It has come from another owner in the last `within` (ms).

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::directory::{Answer as Reply, Key, NoAnswer, Request};
 use crate::ids::Ticket;
-use crate::protocol::{Ownership, RoomId};
+use crate::protocol::{Epoch, Ownership, RoomId};
 use crate::record::{Record, Verdict, judge};
 
 /// A record is checked so long after it was written or came here (ms), since the directory may have gone back to what it was before.
@@ -66,6 +66,10 @@ pub enum Finding {
     Higher(Box<Record>),
     /// The id of a room that is being created belongs to another room.
     IdTaken,
+    /// It belonged to a room of this epoch, which has ended: the new one is to be written over that, with a higher epoch.
+    Vacant { above: Epoch },
+    /// The room has ended at a higher ownership.
+    Ended,
     /// To be written over. `lost`: the directory has lost or rolled back what was there.
     Overwrite { unreadable: bool, lost: bool },
 }
@@ -316,8 +320,9 @@ impl RecordSync {
             self.check_at = self.check_at.min(now + LATE_SWAP_CHECK);
         }
         match judge(found.as_deref(), held, self.stored.as_deref().unwrap_or_default()) {
+            Verdict::Higher(record) if releases && !creating && record.ended => return Finding::Ended,
             Verdict::Higher(record) if releases && !creating => return Finding::Higher(record),
-            Verdict::Higher(_) | Verdict::Lower if creating => return Finding::IdTaken,
+            Verdict::Higher(_) | Verdict::Lower if creating => return self.id_taken(found),
             Verdict::Mine => return Finding::Confirmed { version: None },
             _ => {}
         }
@@ -326,6 +331,16 @@ impl RecordSync {
         self.stored = found;
         self.changed();
         Finding::Overwrite { unreadable, lost }
+    }
+
+    /// The room that is being created has a record already.
+    fn id_taken(&mut self, found: Option<Bytes>) -> Finding {
+        let Some(ended) = found.as_deref().and_then(Record::parse).filter(|record| record.ended) else {
+            return Finding::IdTaken;
+        };
+        self.stored = found;
+        self.changed();
+        Finding::Vacant { above: ended.epoch }
     }
 
     /// The directory holds what this pod believes, up to `version`. Whether that is everything.

@@ -101,6 +101,9 @@ fn what_is_found_is_judged() {
     assert!(is_higher(&examine(false, true, Some(higher.to_bytes())).0));
     assert_eq!(examine(true, true, Some(higher.to_bytes())).0, Finding::IdTaken);
     assert_eq!(examine(true, true, Some(lower.clone())).0, Finding::IdTaken);
+    let ended = |record: Record| Some(Record { ended: true, ..record }.to_bytes());
+    assert_eq!(examine(false, true, ended(higher.clone())).0, Finding::Ended);
+    assert_eq!(examine(true, true, ended(higher.clone())), (Finding::Vacant { above: 8 }, false));
     let overwrite = |unreadable| (Finding::Overwrite { unreadable, lost: true }, false);
     assert_eq!(examine(false, true, Some(lower)), overwrite(false));
     assert_eq!(examine(false, true, None), overwrite(false));

@@ -16,7 +16,7 @@ use crate::hub::request::Requester;
 use crate::hub::rooms::Rooms;
 use crate::ids::{RoomIndex, Ticket, Time};
 use crate::protocol::{Ownership, RoomId};
-use crate::record::{Owner, Record};
+use crate::record::{ENDED_TTL, Owner, Record};
 
 /// What the hub has to do about a room, once its record has been looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,10 @@ pub enum RoomAction {
     Confirm { index: RoomIndex, version: Option<u64> },
     /// Another pod has a higher ownership: the room is released to it.
     Release { index: RoomIndex, to: Owner },
-    /// Its record is gone, and so is the room.
+    /// Its record is gone, or says that it has ended, and so is the room.
     Close { index: RoomIndex },
+    /// The room has ended at a higher ownership.
+    EndedElsewhere { index: RoomIndex },
     /// The id of a room that is being created belongs to another room.
     RetryWithNewId { index: RoomIndex },
 }
@@ -52,8 +54,10 @@ fn check_interval(context: &Context, room: RoomId) -> u64 {
     if interval <= CHECK_SOON { CHECK_SOON } else { interval + interval * room.shard(256) as u64 / 256 }
 }
 
-fn record_ttl(context: &Context) -> Duration {
-    Duration::from_millis(context.settings.record_ttl)
+/// A tombstone outlives every freeze after which its room could come back.
+fn record_ttl(context: &Context, owned: &Owned) -> Duration {
+    let ttl = context.settings.record_ttl;
+    Duration::from_millis(if owned.is_over() { ttl.max(ENDED_TTL) } else { ttl })
 }
 
 /// Sends a request about the room's record.
@@ -82,7 +86,8 @@ impl Rooms {
         let rules = context.settings.rules;
         let record = if rules.record_bans { record.banning(owned.room.bans()) } else { record };
         let record = if rules.record_profiles { record.showing(owned.room.profiles()) } else { record };
-        match owned.record.write(room, record, record_ttl(context)) {
+        let (record, ttl) = (owned.tombstone(&owner).unwrap_or(record), record_ttl(context, owned));
+        match owned.record.write(room, record, ttl) {
             Write::UpToDate { version } => Some(RoomAction::Confirm { index, version: Some(version) }),
             Write::Send(request) => {
                 owned.holds_at = None;
@@ -96,7 +101,7 @@ impl Rooms {
     #[must_use]
     pub fn check(&mut self, context: &mut Context, time: Time, index: RoomIndex) -> Option<RoomAction> {
         let owned = self.get_mut(index)?;
-        let (room, ttl) = (owned.room.id, record_ttl(context));
+        let (room, ttl) = (owned.room.id, record_ttl(context, owned));
         if matches!(owned.phase, Phase::Closing { .. }) {
             owned.record.postpone_check(time.now);
         } else if let Some(request) = owned.record.check(time.now, room, ttl, check_interval(context, room)) {
@@ -137,10 +142,13 @@ impl Rooms {
         }
     }
 
-    /// Deletes the record.
+    /// Deletes the record of an empty room. That of a room which has ended for everyone stays, and says so.
     #[must_use]
     pub fn delete(&mut self, context: &mut Context, time: Time, index: RoomIndex) -> Option<RoomAction> {
         let owned = self.get_mut(index)?;
+        if owned.is_over() {
+            return Some(RoomAction::Close { index });
+        }
         owned.begin_closing(time.now);
         let Some(request) = owned.record.delete(owned.room.id) else {
             return Some(RoomAction::Close { index });
@@ -170,6 +178,7 @@ impl Rooms {
             Outcome::Found(found) => self.examine(context, time, index, found),
             Outcome::Deleted => Some(RoomAction::Close { index }),
             Outcome::DeleteAgain => self.delete(context, time, index),
+            Outcome::TakenOver(record) if record.ended => Some(RoomAction::EndedElsewhere { index }),
             // The room was empty: the record is the other pod's own.
             Outcome::TakenOver(record) => Some(RoomAction::Release { index, to: record.owner() }),
             Outcome::NoReply => {
@@ -199,7 +208,12 @@ impl Rooms {
         match owned.record.examine(time.now, owned.ownership, creating, releases, found) {
             Finding::Confirmed { version } => Some(RoomAction::Confirm { index, version }),
             Finding::Higher(record) => Some(RoomAction::Release { index, to: record.owner() }),
+            Finding::Ended => Some(RoomAction::EndedElsewhere { index }),
             Finding::IdTaken => Some(RoomAction::RetryWithNewId { index }),
+            Finding::Vacant { above } => {
+                owned.rise_above(above);
+                self.write(context, index)
+            }
             Finding::Overwrite { unreadable, lost } => {
                 owned.record_differs(time.now);
                 if unreadable {

@@ -9,14 +9,15 @@ use crate::ids::{SessionId, Time};
 use crate::protocol::{ErrorCode, RoomId};
 
 impl Search {
-    /// No pod has the room, and the directory knows of none.
+    /// No pod has the room, and the directory knows of none, or of its end.
     pub(super) fn absent(&mut self, context: &mut Context, time: Time, room: RoomId) {
+        let has_ended = self.tell_members_of_the_end(room);
         let code = no_such_room(context);
         if code != ErrorCode::RoomNotFound || self.makers(room).is_empty() {
             return self.give_up(context, room, code);
         }
         // What stands there is no record, and a write where nothing is to be would find it again and again.
-        if self.searches.get(&room).is_some_and(|search| search.stored.is_some()) {
+        if !has_ended && self.searches.get(&room).is_some_and(|search| search.stored.is_some()) {
             return self.give_up(context, room, ErrorCode::Unavailable);
         }
         self.answer_queries(context, room, Err(code));
@@ -29,6 +30,18 @@ impl Search {
         if !waiters.is_empty() {
             self.report(SearchEvent::TurnedAway { waiters, code });
         }
+    }
+
+    /// Whether the room has ended: then there is nothing to come back to for those who have a seat.
+    fn tell_members_of_the_end(&mut self, room: RoomId) -> bool {
+        let Some(search) = self.searches.get_mut(&room).filter(|search| search.ended.is_some()) else {
+            return false;
+        };
+        let members: Vec<Waiter> = search.waiters.extract_if(.., |waiter| !waiter.is_entering()).collect();
+        if !members.is_empty() {
+            self.report(SearchEvent::TurnedAway { waiters: members, code: ErrorCode::Closed });
+        }
+        true
     }
 
     /// The clients that wait for `room` and may make it, in the order in which they came.

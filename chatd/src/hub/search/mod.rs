@@ -247,6 +247,12 @@ impl Search {
         {
             return self.taken_over(context, room, attempt);
         }
+        let ended = record.as_ref().filter(|record| record.ended).map(Record::ownership);
+        let record = record.filter(|record| !record.ended);
+        if let Some(ended) = ended {
+            context.known_owners.has_ended(room, ended);
+        }
+        search.ended = ended;
         let recorded = record.as_ref().map(Record::owner);
         let before = std::mem::replace(&mut search.record, record).map(|record| record.boot);
         search.stored = stored;
@@ -265,6 +271,7 @@ impl Search {
         }
         if let Some(owner) = &recorded {
             context.learn_owner(time, room, owner);
+            self.note_open(context, room);
         }
         let known = context.known_owners.used(time.now, room).cloned();
         let owners = possible_owners(recorded, known);

@@ -58,14 +58,16 @@ impl Search {
     }
 
     /// To those who show no token a room that needs one looks as if there were none, and so does one whose record is missing, which
-    /// may need one; there who may make a room by its name goes on, and is told as much as of any name that is taken. True: somebody was told so.
+    /// may need one, unless it is known to have been open; there who may make a room by its name goes on, and is told as much as of any name
+    /// that is taken. True: somebody was told so.
     pub(super) fn hide_from_strangers(&mut self, context: &mut Context, room: RoomId) -> bool {
         let Some(search) = self.searches.get_mut(&room) else {
             return false;
         };
         let of_record = search.record.as_ref().map(|record| context.settings.terms(record.descriptor.as_deref()));
         let is_unknown = of_record.is_none();
-        if !of_record.map_or(self.may_hide || context.settings.access == RoomAccess::Token, Terms::needs_token) {
+        let may_hide = self.may_hide || context.settings.access == RoomAccess::Token;
+        if !of_record.map_or(may_hide && !context.known_owners.is_open(room), Terms::needs_token) {
             return false;
         }
         let is_meant = |waiter: &mut Waiter| waiter.stranger && !(is_unknown && waiter.creates);
@@ -81,6 +83,14 @@ impl Search {
             self.report(SearchEvent::TurnedAway { waiters, code });
         }
         is_hidden
+    }
+
+    /// Whether the room whose record was read is no secret.
+    pub(super) fn note_open(&self, context: &mut Context, room: RoomId) {
+        if let Some(record) = self.searches.get(&room).and_then(|search| search.record.as_ref()) {
+            let is_open = !context.settings.terms(record.descriptor.as_deref()).needs_token();
+            context.known_owners.note_open(room, is_open);
+        }
     }
 
     pub(super) fn queries_due(&mut self, context: &mut Context, time: Time, room: RoomId) {

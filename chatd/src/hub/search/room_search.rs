@@ -70,6 +70,8 @@ pub struct RoomSearch {
     pub read: Ticket,
     pub stored: Option<Bytes>,
     pub record: Option<Record>,
+    /// The room has ended, and this was its last ownership: what is stored is its tombstone.
+    pub ended: Option<Ownership>,
     /// If the record turns out to be this one's `bytes`, the room is ours.
     pub attempt: Option<Attempt>,
     /// Another pod has been asked to take the room over.
@@ -91,6 +93,7 @@ impl Default for RoomSearch {
             read: Ticket(0),
             stored: None,
             record: None,
+            ended: None,
             attempt: None,
             turn: None,
             own_turn: false,
@@ -154,6 +157,7 @@ impl RoomSearch {
             assert!(is_watched(probe.owner.ownership.boot), "nobody looks at a lease that is waited for: {probe:?}");
         }
         assert!(self.stored.is_some() || self.record.is_none(), "a record that was not read");
+        assert!(self.ended.is_none() || self.record.is_none(), "a room that has ended, and is there");
         assert!(self.askers.is_empty() || self.own_turn, "other pods wait for a takeover that is left to another one");
     }
 }
