@@ -8,7 +8,7 @@ use crate::protocol::{Profile, SeatId, check_presence, text};
 const MAX_DISPLAY: usize = 64;
 /// What all of one room take at most, as the record has them: with 64 players, 64 viewers and all else it stays below
 /// [`crate::record::MAX_RECORD`].
-const MOST: usize = 24 * 1024;
+const MOST: usize = 18 * 1024;
 /// What one takes besides its texts.
 const OVERHEAD: usize = 64;
 

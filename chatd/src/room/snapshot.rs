@@ -7,12 +7,17 @@ use crate::bans::Bans;
 use crate::descriptor::{self, Descriptor};
 use crate::ids::SessionRef;
 use crate::join_token::{MAX_VIEWERS, Places, SeatAuth, is_viewer};
+use crate::peer_protocol::MAX_FRAME;
 use crate::profile::Profiles;
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::MAX_EPOCH;
 
-/// The part of the ring in a snapshot, in bytes as a frame has them: a snapshot is one frame, whatever the ring's limit is.
-const MOST_RING: usize = crate::peer_protocol::MAX_FRAME / 2;
+/// The part of the ring in a snapshot, in bytes as a frame has them: a snapshot is one frame, whatever the ring's limit is. Less, where the
+/// rest leaves less.
+const MOST_RING: usize = MAX_FRAME / 2;
+/// What a seat takes at most in a frame besides its presence, and what a snapshot takes besides its parts.
+const SEAT: usize = 256;
+const REST: usize = 2 * 1024;
 
 /// A seat in a snapshot. Times are milliseconds from now, since the pods' clocks may differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,10 +158,16 @@ impl Room {
             state: self.state.clone(),
             ring: self
                 .ring
-                .newest(MOST_RING)
+                .newest(MOST_RING.min(MAX_FRAME.saturating_sub(self.besides_ring(record))))
                 .map(|item| RingItem { time: now.saturating_sub(item.time), ..item.clone() })
                 .collect(),
         }
+    }
+
+    /// What a snapshot takes at most without the ring.
+    fn besides_ring(&self, record: &[u8]) -> usize {
+        let seat = |seat: &Seat| SEAT + seat.presence.as_ref().map_or(0, |presence| presence.len());
+        REST + record.len() + self.state_bytes() + self.seats.iter().map(seat).sum::<usize>()
     }
 
     /// Restores the room. Its connected members may attach until `until` (ms); nothing is announced.

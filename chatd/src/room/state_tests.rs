@@ -149,14 +149,14 @@ fn fullest(text: &str, kept: bool) -> Room {
         locked: true,
         listed: true,
         kind: Some("k".repeat(32).into()),
-        labels: vec!["l".repeat(23).into(); 8],
+        labels: vec!["l".repeat(28).into(); 8],
         expires_at: Some(1 << 53),
         webhook: true,
         state: kept.then_some(StateKeeping::Kept),
     };
     let length = serde_json::to_string(&descriptor).unwrap().len();
     assert!((MAX_DESCRIPTOR - 30..=MAX_DESCRIPTOR).contains(&length), "{length}");
-    room.describe(Some(Box::new(descriptor)));
+    room.describe(Some(Box::new(Descriptor { locked: false, ..descriptor.clone() })));
     let presence = format!("\"{}\"", "x".repeat(MAX_PRESENCE - 2));
     for seat in 0..128 {
         let name = format!("{seat:03}{}", "\u{82b1}".repeat(20));
@@ -198,6 +198,7 @@ fn fullest(text: &str, kept: bool) -> Room {
         bans.add(EndedSeat { auth: None, ..ended }, Some(crate::protocol::MAX_BAN), MAX_EPOCH);
     }
     room.restore_bans(bans);
+    room.describe(Some(Box::new(descriptor)));
     room
 }
 
