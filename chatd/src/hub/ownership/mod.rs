@@ -8,6 +8,7 @@
 
 mod claimed;
 mod claims;
+mod deadlines;
 mod ending;
 mod life;
 mod moves;

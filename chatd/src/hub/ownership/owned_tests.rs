@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::directory::Answer;
 use crate::hub::capacity::RoomSlots;
+use crate::hub::ownership::phase::TimedOut;
 use crate::hub::ownership::record_sync::Write;
 use crate::hub::request::Asked;
 use crate::ids::{SessionId, Ticket};
