@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::keys::names;
 use super::{FileError, read_bytes, read_text};
-use crate::webhook::{Secrets, check_authorities};
+use crate::tls::authorities::roots;
+use crate::webhook::Secrets;
 
 /// Reads the secrets at `path`; in a directory, by the files' names.
 ///
@@ -32,6 +33,6 @@ pub fn read_webhook_secrets(path: &Path) -> Result<Secrets, FileError> {
 /// What cannot be read, and what holds none.
 pub fn read_authorities(path: &Path) -> Result<Vec<u8>, FileError> {
     let pem = read_bytes(path)?;
-    check_authorities(&pem).map_err(|error| FileError::wrong(path, error))?;
+    roots(&pem).map_err(|error| FileError::wrong(path, error))?;
     Ok(pem)
 }

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::authorities::{PemError, certificates, roots};
 use crate::files::{FileError, read_bytes};
 use crate::settings::TlsSettings;
 
@@ -76,7 +77,7 @@ pub struct Served {
 impl Served {
     /// Checks that the files are complete and belong together, whatever the time is.
     pub fn new(files: &TlsFiles) -> Result<Self, CertificateError> {
-        let chain = certificates("--tls-cert-file", &files.certificate)?;
+        let chain = certificates(&files.certificate).map_err(|error| unusable("--tls-cert-file", &error))?;
         let key = PrivateKeyDer::from_pem_slice(&files.key)
             .map_err(|_| content("--tls-key-file", "must hold a private key in PEM form"))?;
         // The first one is the server's own; the order of the others is TLS's affair.
@@ -119,18 +120,17 @@ fn verifier(
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, CertificateError> {
     let flag = "--tls-client-ca-file";
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(flag, pem)? {
-        roots.add(certificate).map_err(|error| content(flag, &error.to_string()))?;
-    }
+    let roots = roots(pem).map_err(|error| unusable(flag, &error))?;
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .map_err(|error| content(flag, &error.to_string()))
 }
 
-fn certificates(flag: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    read.ok().filter(|read| !read.is_empty()).ok_or_else(|| content(flag, "must hold certificates in PEM form"))
+fn unusable(flag: &'static str, error: &PemError) -> CertificateError {
+    match error {
+        PemError::Malformed(_) | PemError::Empty => content(flag, "must hold certificates in PEM form"),
+        PemError::Authority(error) => content(flag, &error.to_string()),
+    }
 }
 
 fn content(flag: &'static str, reason: &str) -> CertificateError {

@@ -2,6 +2,7 @@
 //!
 //! `handshakes` agrees on keys, then `transport` is all there is of TLS: bytes in, bytes out. The shards and hyper know nothing else.
 
+pub mod authorities;
 pub mod certificate;
 pub mod client_hello;
 pub mod handshakes;

@@ -18,5 +18,4 @@ pub use payload::Teller;
 pub use queue::{DROPPED, WebhookFigures};
 pub use signature::{MAX_SECRETS, SecretError, Secrets};
 pub use thread::{WebhookError, WebhookReport, WebhookSender, WebhookStart, Webhooks};
-pub use tls::check_authorities;
 pub use url::{UrlError, WebhookUrl};

@@ -7,9 +7,10 @@ use rustls::ClientConfig;
 use super::failure::Failure;
 use super::secrets::{Secrets, SecretsError};
 use super::settings::RedisSettings;
-use super::tls::{self, SystemAuthorities};
+use super::tls;
 use crate::directory::NoAnswer;
 use crate::files::ReloadFailures;
+use crate::tls::authorities::SystemAuthorities;
 
 /// What a connection is opened with.
 #[derive(Debug, Clone)]

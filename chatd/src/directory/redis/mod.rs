@@ -48,6 +48,7 @@ use self::link::{Link, Source};
 use self::secrets::Secrets;
 use super::{ANSWER_TIME, Answer, Directory, DirectoryConnection, Key, NoAnswer, Request};
 use crate::files::ReloadFailures;
+use crate::tls::authorities::SystemAuthorities;
 
 /// Requests under way at most; one more is answered with [`NoAnswer::Timeout`] at once.
 pub const MOST_REQUESTS: usize = 10_000;
@@ -119,7 +120,7 @@ impl RedisDirectory {
     pub async fn check_files(settings: &RedisSettings) -> Result<(), SecretsError> {
         let secrets = Secrets::read(settings).await?;
         if settings.url.tls {
-            tls::client_config(&secrets, &tls::SystemAuthorities::default())?;
+            tls::client_config(&secrets, &SystemAuthorities::default())?;
         }
         Ok(())
     }
