@@ -20,6 +20,7 @@ mod wire;
 
 mod api;
 mod api_model;
+mod bot;
 mod chaos;
 mod cuts;
 mod dashboards;
