@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub ready: bool,
     /// See [`crate::lease::LeaseStatus::draining`].
     pub draining: bool,
+    /// For how long the pod has been draining with rooms left in it, in whole seconds; 0: it does not drain, or none is left.
+    pub drain_age: u64,
     /// The pod may take over rooms and answer `room_not_found`.
     pub settled: bool,
     /// `None`: no request has been answered or has timed out yet.
@@ -127,6 +129,11 @@ impl Writer<'_> {
             "chatd_draining",
             "1 while the pod drains: it moves its rooms to other pods before it exits",
             snapshot.draining.into(),
+        )?;
+        self.gauge(
+            "chatd_drain_age_seconds",
+            "Time since this pod began to drain, while it still has rooms; else 0",
+            snapshot.drain_age,
         )?;
         self.gauge(
             "chatd_settled",

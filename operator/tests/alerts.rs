@@ -156,11 +156,17 @@ const CASES: [Case; ALERTS.len()] = [
             (r#"chatd_drain_room_seconds_bucket{le="10.0"}"#, "0x30 2x20"),
             (r#"chatd_drain_room_seconds_bucket{le="25.0"}"#, "0x30 10x20"),
             (r#"chatd_drain_room_seconds_bucket{le="+Inf"}"#, "0x30 10x20"),
+            ("chatd_drain_age_seconds{}", "0x60"),
         ],
+        // One pod drains in time; another one was drained half an hour before, and of its rooms the last left in time.
         &[
             (r#"chatd_drain_room_seconds_bucket{le="10.0"}"#, "0x30 10x20"),
             (r#"chatd_drain_room_seconds_bucket{le="25.0"}"#, "0x30 10x20"),
             (r#"chatd_drain_room_seconds_bucket{le="+Inf"}"#, "0x30 10x20"),
+            ("chatd_drain_age_seconds{}", "0x30 4 0x20"),
+            (r#"chatd_drain_age_seconds{pod="chat-1"}"#, "0 14 0x60"),
+            (r#"chatd_drain_age_seconds{chatdeployment="of-one-pod"}"#, "0x35 25 0x20"),
+            (r#"chatd_operator_deployment_desired_pods{chatdeployment="of-one-pod"}"#, "1x60"),
         ],
     ),
     case(
@@ -244,6 +250,25 @@ const CASES: [Case; ALERTS.len()] = [
     ),
 ];
 
+/// What else an alert tells of, beside the first series of its case: each is seen by itself alone.
+const ALSO: [(&str, Series); 2] = [
+    // No room leaves: a drain of an hour at most, seen for ten minutes.
+    (
+        "ChatdDrainSlow",
+        &[
+            (r#"chatd_drain_room_seconds_bucket{le="+Inf"}"#, "0x60"),
+            ("chatd_drain_age_seconds{}", "0x30 0+60x20"),
+            ("chatd_operator_deployment_desired_pods{}", "2x60"),
+            (r#"chatd_drain_age_seconds{pod="chat-1"}"#, "0x60"),
+        ],
+    ),
+    // One of 25 s, of which one scrape has come, 20 minutes ago; then the pod was gone.
+    (
+        "ChatdDrainSlow",
+        &[("chatd_drain_age_seconds{}", "0x19 18 _x40"), ("chatd_drain_age_seconds{pod=\"chat-1\"}", "0x60")],
+    ),
+];
+
 /// As a scrape of a pod would label it.
 fn series((series, values): &(&str, &str)) -> Value {
     let (name, labels) = series.strip_suffix('}').unwrap().split_once('{').unwrap();
@@ -291,7 +316,8 @@ fn every_alert_fires_when_it_should_and_not_otherwise() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("alerts");
     std::fs::create_dir_all(&folder).unwrap();
     let both = |case: &Case| [test(case.alert, case.fires, true), test(case.alert, case.quiet, false)];
-    let tests: Vec<Value> = CASES.iter().flat_map(both).collect();
+    let also = ALSO.iter().map(|(alert, series)| test(alert, series, true));
+    let tests: Vec<Value> = CASES.iter().flat_map(both).chain(also).collect();
     let file = json!({ "rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests });
     std::fs::write(folder.join("rules.yaml"), to_yaml(&rule_file()).unwrap()).unwrap();
     std::fs::write(folder.join("tests.yaml"), to_yaml(&file).unwrap()).unwrap();

@@ -14,6 +14,7 @@ fn value(text: &str, series: &str) -> Option<f64> {
 fn figures_come_out_under_their_names() {
     let mut snapshot =
         Snapshot { ready: true, directory: Some(DirectoryState::Away(NoAnswer::Timeout)), ..Snapshot::default() };
+    snapshot.drain_age = 17;
     snapshot.counters.joined(Err(crate::protocol::ErrorCode::RoomFull), 3_000);
     snapshot.counters.messages_out = u64::MAX;
     snapshot.gauges.connections_web = 3;
@@ -24,6 +25,7 @@ fn figures_come_out_under_their_names() {
     for (series, expected) in [
         ("chatd_ready", 1.0),
         ("chatd_draining", 0.0),
+        ("chatd_drain_age_seconds", 17.0),
         ("chatd_connections{kind=\"web\"}", 3.0),
         ("chatd_joins_total{result=\"room_full\"}", 1.0),
         ("chatd_joins_total{result=\"joined\"}", 0.0),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -45,6 +45,8 @@ struct Inner {
 #[derive(Debug, Clone, Default)]
 struct Own {
     status: Option<LeaseStatus>,
+    /// Since when the status says that the pod drains.
+    draining_since: Option<Instant>,
     directory: DirectoryCounters,
     /// The text of the last failure, by reason.
     words: HashMap<NoAnswer, Arc<str>>,
@@ -103,7 +105,9 @@ impl Figures {
     /// How the lease and the directory are now.
     pub fn set_status(&self, status: LeaseStatus) {
         self.0.ready.store(status.ready, Ordering::Relaxed);
-        self.own().status = Some(status);
+        let mut own = self.own();
+        own.draining_since = status.draining.then(|| own.draining_since.unwrap_or_else(Instant::now));
+        own.status = Some(status);
     }
 
     /// Takes over what is to be shown of the links.
@@ -181,6 +185,10 @@ impl Figures {
 }
 
 impl Own {
+    fn drain_age(&self, rooms: u64) -> u64 {
+        self.draining_since.filter(|_| rooms > 0).map_or(0, |since| since.elapsed().as_secs())
+    }
+
     fn why(&self, reason: NoAnswer) -> Arc<str> {
         self.words.get(&reason).cloned().unwrap_or_else(|| reason.to_string().into())
     }
@@ -206,6 +214,7 @@ impl admin::Pod for Figures {
         };
         let mut snapshot = Snapshot {
             ready: self.ready(),
+            drain_age: own.drain_age(report.gauges.rooms),
             counters: report.counters,
             gauges: report.gauges,
             directory_counters: own.directory,

@@ -293,6 +293,9 @@ fn a_room_is_handed_over_once_redis_is_back() {
         }
         thread::sleep(Duration::from_millis(200));
     }
+    // What an alert sees of a drain that does not go on.
+    let ages = [0, 1].map(|pod: usize| town.pods[pod].metric("chatd_drain_age_seconds"));
+    assert!((5..60).contains(&ages[0]) && ages[1] == 0, "{ages:?}");
     town.redis.thaw();
     alice.expect(&format!("MOVED {room}"));
     alice.send("SAY and here");

@@ -130,6 +130,7 @@ pub(super) const SERVICE: [Panel; 20] = [
                 "drain, until a room has left",
                 "sum(increase(chatd_drain_room_seconds_sum{$in}[1h])) / sum(increase(chatd_drain_room_seconds_count{$in}[1h]))",
             ),
+            ("drain that still has rooms", "max(chatd_drain_age_seconds{$in})"),
         ],
     ),
     panel(
