@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use operator::api::ChatDeploymentSpec;
 use serde_json::{Value, json};
 
 const VERSIONS: [&str; 2] = ["v1alpha1", "v1beta1"];
@@ -104,6 +105,67 @@ async fn two_writers_share_a_list() {
         assert!(refusal(create).contains("Duplicate value"), "{version}");
     }
     delete(&name).await;
+}
+
+/// What a writer had and applies as `{}` is as in an object that it makes with `{}`.
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn what_a_writer_empties_is_admitted_and_empty() {
+    let at = |place: &str, value: Value| place.rsplit('.').fold(value, |inner, name| json!({ name: inner }));
+    let scaling = |behavior: Value| json!({ "autoscaling": { "maxReplicas": 3, "behavior": behavior } });
+    let sentinel = |tls: Value| {
+        let sentinel = json!({ "masterName": "m", "addresses": ["s:26379"] });
+        json!({ "redis": { "type": "External", "external": { "sentinel": sentinel, "tls": tls } } })
+    };
+    let mut cases: Vec<(Value, Value)> = [
+        ("monitoring", json!({ "type": "None" })),
+        ("monitoring.labels", json!({ "a": "b" })),
+        ("pod.labels", json!({ "a": "b" })),
+        ("pod.annotations", json!({ "a": "b" })),
+        ("pod.nodeSelector", json!({ "a": "b" })),
+        ("pod.resources.requests", json!({ "cpu": "1" })),
+        ("pod.affinity", json!({ "podAffinity": {} })),
+        ("service.annotations", json!({ "a": "b" })),
+        ("perPod.annotations", json!({ "a": "b" })),
+        ("redis.managed", json!({ "image": "valkey:9" })),
+        ("redis.managed.resources", json!({ "limits": { "memory": "1Gi" } })),
+    ]
+    .map(|(place, value)| (at(place, value), at(place, json!({}))))
+    .into();
+    cases.push((scaling(json!({ "scaleUp": { "selectPolicy": "Max" } })), scaling(json!({}))));
+    cases.push((scaling(json!({ "scaleUp": { "selectPolicy": "Max" } })), scaling(json!({ "scaleUp": {} }))));
+    cases.push((sentinel(json!({ "caSecretRef": { "name": "a", "key": "b" } })), sentinel(json!({}))));
+    for (index, (before, after)) in cases.into_iter().enumerate() {
+        let name = name(&format!("emptied-{index}"));
+        let spec = |mut spec: Value| {
+            spec["replicas"] = 0.into();
+            spec
+        };
+        let (before, after) = (spec(before), spec(after));
+        apply("v1beta1", "tool", &name, &before).await.unwrap();
+        let emptied = apply("v1beta1", "tool", &name, &after).await.unwrap_or_else(|error| panic!("{after}: {error}"));
+        let fresh = api("v1beta1").await.create(&dry(), &object("v1beta1", "fresh", &after)).await.unwrap();
+        assert_eq!(without_empty(read(&emptied)), without_empty(read(&fresh)), "{after}");
+        delete(&name).await;
+    }
+}
+
+/// A spec as the operator reads it.
+fn read(object: &DynamicObject) -> Value {
+    let spec: ChatDeploymentSpec = serde_json::from_value(object.data["spec"].clone()).unwrap();
+    serde_json::to_value(spec).unwrap()
+}
+
+/// Without objects that mean the same as none, which server-side apply makes null.
+fn without_empty(mut spec: Value) -> Value {
+    for (holder, field) in [("/autoscaling/behavior", "scaleUp"), ("/autoscaling", "behavior"), ("/redis", "managed")] {
+        if let Some(holder) = spec.pointer_mut(holder).and_then(Value::as_object_mut)
+            && holder.get(field).is_some_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty))
+        {
+            holder.remove(field);
+        }
+    }
+    spec
 }
 
 fn dry() -> PostParams {

@@ -25,6 +25,12 @@ pub fn crd() -> Value {
             add_rule(schema, rule);
         }
         list_types("", schema);
+        for place in WHOLE_OBJECTS {
+            if let Some(object) = at(schema, place) {
+                object.insert("x-kubernetes-map-type".to_owned(), json!("atomic"));
+            }
+        }
+        allow_nulls(&mut schema["properties"]["spec"]);
         // Tools that go by conditions take an object without a status for a finished one: until the operator has looked at it, its
         // status is about no generation.
         schema["properties"]["status"]["default"] = json!({ "observedGeneration": -1 });
@@ -141,6 +147,26 @@ fn list_types(place: &str, schema: &mut Value) {
     }
 }
 
+/// The optional objects whose empty value means something else than none at all: each belongs to one writer as a whole, so that
+/// server-side apply leaves it empty, and not null.
+const WHOLE_OBJECTS: [&str; 3] = ["spec.pod.affinity", "spec.redis.external.tls", "spec.redis.managed.resources"];
+
+/// Where a writer had all fields of an object or all keys of a map, and applies `{}` in its place, server-side apply leaves a null behind.
+/// With a default in the schema that counts instead; without one the API server would refuse the write, unless null is allowed. It means
+/// the same as none to the rules and to the operator. Objects with required fields are refused as `{}` too.
+fn allow_nulls(schema: &mut Value) {
+    for field in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        if field["type"] != "object" || field["x-kubernetes-map-type"] == "atomic" {
+            continue;
+        }
+        let may_be_empty = field["required"].as_array().is_none_or(Vec::is_empty);
+        if may_be_empty && field["default"].is_null() {
+            field["nullable"] = true.into();
+        }
+        allow_nulls(field);
+    }
+}
+
 fn add_rule(schema: &mut Value, rule: &Rule) {
     let Some(place) = at(schema, rule.at) else { return };
     let rules = place.entry("x-kubernetes-validations").or_insert_with(|| json!([]));
@@ -190,6 +216,79 @@ mod tests {
             let Some(path) = place.strip_prefix("spec.") else { continue };
             let spec = path.rsplit('.').fold(json!([]), |inner, name| json!({ name: inner }));
             assert_eq!(parsed(spec), parsed(json!({})), "{place}");
+        }
+    }
+
+    /// The objects of a schema whose fields several writers may own, with their places below it. Objects in lists are left out: no list that
+    /// writers share has items with optional objects.
+    fn shared_objects<'a>(place: &str, schema: &'a Value, found: &mut Vec<(String, &'a Value)>) {
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            if field["type"] == "object" && field["x-kubernetes-map-type"] != "atomic" {
+                let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
+                shared_objects(&place, field, found);
+                found.push((place, field));
+            }
+        }
+    }
+
+    /// `value` at a place of a spec, and nothing else.
+    fn spec_with(place: &str, value: Value) -> Value {
+        place.rsplit('.').fold(value, |inner, name| json!({ name: inner }))
+    }
+
+    #[test]
+    fn an_object_that_server_side_apply_makes_null_has_a_default_or_may_be_null() {
+        let crd = crd();
+        let mut objects = Vec::new();
+        shared_objects(
+            "",
+            &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"],
+            &mut objects,
+        );
+        let may_be_empty = |schema: &Value| schema["required"].as_array().is_none_or(Vec::is_empty);
+        objects.retain(|(_, schema)| may_be_empty(schema));
+        let refused: Vec<&str> = objects
+            .iter()
+            .filter(|(_, schema)| schema["default"].is_null() && schema["nullable"] != true)
+            .map(|(place, _)| place.as_str())
+            .collect();
+        assert!(refused.is_empty(), "`{{}}` after something else would be refused: {refused:?}");
+        let nullable: Vec<&str> =
+            objects.iter().filter(|(_, schema)| schema["nullable"] == true).map(|(place, _)| place.as_str()).collect();
+        assert!(nullable.contains(&"redis.managed") && nullable.contains(&"pod.labels"), "{nullable:?}");
+        for place in nullable {
+            // What is required beside it.
+            let whole = |value: Value| {
+                let mut spec = spec_with(place, value);
+                if let Some(autoscaling) = spec.get_mut("autoscaling") {
+                    autoscaling["maxReplicas"] = 3.into();
+                }
+                serde_json::from_value::<crate::api::ChatDeploymentSpec>(spec)
+                    .unwrap_or_else(|error| panic!("{place}: {error}"))
+            };
+            let (null, empty) = (whole(Value::Null), whole(json!({})));
+            assert!(null == empty || NULL_IS_NONE.contains(&place), "{place}: null means something else than {{}}");
+        }
+    }
+
+    /// Where null and `{}` are read as different values, and mean the same: defaults of Kubernetes, the operator's Valkey, and what is
+    /// refused as `{}`.
+    const NULL_IS_NONE: [&str; 5] = [
+        "autoscaling.behavior",
+        "autoscaling.behavior.scaleDown",
+        "autoscaling.behavior.scaleUp",
+        "redis.external",
+        "redis.managed",
+    ];
+
+    #[test]
+    fn an_object_whose_empty_value_has_a_meaning_belongs_to_one_writer() {
+        let mut crd = crd();
+        let schema = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").unwrap();
+        for place in WHOLE_OBJECTS {
+            let object = at(schema, place).unwrap_or_else(|| panic!("no place {place}"));
+            assert_eq!(object["x-kubernetes-map-type"], "atomic", "{place}");
+            assert!(!object.contains_key("nullable"), "{place}");
         }
     }
 

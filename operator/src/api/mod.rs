@@ -17,7 +17,7 @@ mod webhooks;
 
 use kube::CustomResource;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use autoscaling::{Autoscaling, Behavior, FreeSeats, ScalingPolicy, ScalingRules};
 pub use crd::{FORMER_VERSION, GROUP, VERSION, crd, crd_yaml};
@@ -204,6 +204,15 @@ impl Default for ChatDeploymentSpec {
             monitoring: Monitoring::default(),
         }
     }
+}
+
+/// A map that may be stored as null: see `crd.rs`.
+fn null_is_empty<'de, D, Map>(deserializer: D) -> Result<Map, D::Error>
+where
+    D: Deserializer<'de>,
+    Map: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl ChatDeployment {
