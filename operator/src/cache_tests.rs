@@ -99,3 +99,21 @@ async fn a_death_is_told_once_and_only_when_it_was_not_so_before() {
     let more = tokio::time::timeout(std::time::Duration::from_millis(1), cache.next_deaths()).await;
     assert!(more.is_err(), "{more:?}");
 }
+
+#[test]
+fn the_children_of_one_owner_share_its_texts() {
+    let cache = Cache::default();
+    for name in ["chat", "chat-pods"] {
+        let owner = Owner::Controller { uid: "uid-1".into(), name: "ChatDeployment/chat".into() };
+        cache.put_child(&key(), Child { owner, ..child(name, 1, 1) });
+    }
+    let uids: Vec<_> = cache
+        .children(&key())
+        .into_iter()
+        .map(|child| match child.owner {
+            Owner::Controller { uid, .. } => uid,
+            Owner::Nobody => panic!("{} has an owner", child.name),
+        })
+        .collect();
+    assert!(Arc::ptr_eq(&uids[0], &uids[1]));
+}

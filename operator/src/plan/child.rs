@@ -22,17 +22,17 @@ pub enum Standing {
 /// Whether the operator of `owner` may write the object that was read.
 pub fn standing(owner: &Owner, record: &record::Child) -> Standing {
     match &record.owner {
-        record::Owner::Controller { uid, .. } if *uid == owner.uid => {
+        record::Owner::Controller { uid, .. } if **uid == *owner.uid => {
             if record.is_deleting {
                 Standing::Leaving
             } else {
                 Standing::Ours
             }
         }
-        record::Owner::Controller { name, .. } if *name == format!("{}/{}", desired::KIND, owner.name) => {
+        record::Owner::Controller { name, .. } if **name == *format!("{}/{}", desired::KIND, owner.name) => {
             Standing::Foreign("a ChatDeployment of this name that was deleted, and goes away by itself".to_owned())
         }
-        record::Owner::Controller { name, .. } => Standing::Foreign(name.clone()),
+        record::Owner::Controller { name, .. } => Standing::Foreign(name.to_string()),
         record::Owner::Nobody if record.has_our_labels => {
             if record.is_deleting {
                 Standing::Leaving

@@ -137,7 +137,7 @@ fn unwanted(context: &Context<'_>, observed: &Observed, wanted: &[Child], step: 
             && if is_managed { kind != Kind::NetworkPolicy } else { step.phase == Phase::ChangingDirectory }
     };
     let is_ours = |record: &record::Child| {
-        matches!(&record.owner, record::Owner::Controller { uid, .. } if *uid == context.owner.uid)
+        matches!(&record.owner, record::Owner::Controller { uid, .. } if **uid == *context.owner.uid)
             && !record.is_deleting
     };
     let mut writes = Vec::new();

@@ -80,7 +80,7 @@ pub async fn apply(
             }
         }
     }
-    outcome.problems = ledger.refusals().cloned().chain(reverted).collect();
+    outcome.problems = ledger.refusals().into_iter().cloned().chain(reverted).collect();
     outcome
 }
 

@@ -1,9 +1,9 @@
 //! Failed writes of one ChatDeployment: refused, or reverted by another controller. Each is retried with backoff, regardless of
 //! other causes for a reconcile; a write with another content is tried at once. In memory; no I/O.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::hash;
 use crate::status::Problem;
 
 const FIRST: Duration = Duration::from_secs(10);
@@ -13,37 +13,53 @@ const PUT_BACK_AT_ONCE: u32 = 8;
 /// What was put back this long ago is another story.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
 
+/// A dozen entries or two for ten minutes after a deployment was made, of each of thousands that are made at once: they are small.
 #[derive(Debug, Default)]
-pub struct Ledger(BTreeMap<String, Entry>);
+pub struct Ledger(Vec<Entry>);
 
 #[derive(Debug)]
 struct Entry {
+    /// The hash of the write's name, which is only compared.
+    write: u64,
     /// The hash of what was written.
     content: u64,
     times: u32,
     last: Instant,
     next: Instant,
-    /// Why it was refused; nothing if it was written, and is to be written again.
-    refusal: Option<Problem>,
+    /// The write's name, and why it was refused; nothing if it was written, and is to be written again.
+    refusal: Option<Box<(String, Problem)>>,
 }
 
 impl Ledger {
+    fn of(&self, write: &str) -> Option<&Entry> {
+        let write = hash::number_of_text(write);
+        self.0.iter().find(|entry| entry.write == write)
+    }
+
+    fn put(&mut self, entry: Entry) {
+        match self.0.iter_mut().find(|known| known.write == entry.write) {
+            Some(known) => *known = entry,
+            None => self.0.push(entry),
+        }
+    }
+
     /// Whether this write has to wait. `write` says what it does to which object.
     pub fn waits(&self, write: &str, content: u64, now: Instant) -> bool {
-        self.0.get(write).is_some_and(|entry| entry.content == content && now < entry.next)
+        self.of(write).is_some_and(|entry| entry.content == content && now < entry.next)
     }
 
     /// How often in a row it was written, if that is why it waits: another writer reverted it each time.
     pub fn reverted(&self, write: &str) -> Option<u32> {
-        self.0.get(write).filter(|entry| entry.refusal.is_none()).map(|entry| entry.times)
+        self.of(write).filter(|entry| entry.refusal.is_none()).map(|entry| entry.times)
     }
 
     /// The API server refused it. `random` is from 0 to 1.
     pub fn refused(&mut self, write: &str, content: u64, problem: Problem, now: Instant, random: f64) {
-        let before = self.0.get(write).filter(|entry| entry.content == content && entry.refusal.is_some());
+        let before = self.of(write).filter(|entry| entry.content == content && entry.refusal.is_some());
         let times = before.map_or(1, |entry| entry.times.saturating_add(1));
         let next = now + pause(times, random);
-        self.0.insert(write.to_owned(), Entry { content, times, last: now, next, refusal: Some(problem) });
+        let refusal = Some(Box::new((write.to_owned(), problem)));
+        self.put(Entry { write: hash::number_of_text(write), content, times, last: now, next, refusal });
     }
 
     /// It was carried out.
@@ -53,31 +69,32 @@ impl Ledger {
                 && entry.refusal.is_none()
                 && now.saturating_duration_since(entry.last) < FORGOTTEN_AFTER
         };
-        let times = self.0.get(write).filter(is_again).map_or(1, |entry| entry.times.saturating_add(1));
+        let times = self.of(write).filter(is_again).map_or(1, |entry| entry.times.saturating_add(1));
         let over = times.saturating_sub(PUT_BACK_AT_ONCE);
         let next = if over == 0 { now } else { now + pause(over, random) };
-        self.0.insert(write.to_owned(), Entry { content, times, last: now, next, refusal: None });
+        self.put(Entry { write: hash::number_of_text(write), content, times, last: now, next, refusal: None });
     }
 
     /// Keeps what is in this plan. What it no longer has was let in by another way, or is no longer wanted.
     pub fn keep_refusals_of(&mut self, writes: &[String], now: Instant) {
-        self.0.retain(|write, entry| match entry.refusal {
-            Some(_) => writes.contains(write),
+        self.0.retain(|entry| match &entry.refusal {
+            Some(refusal) => writes.contains(&refusal.0),
             None => now.saturating_duration_since(entry.last) < FORGOTTEN_AFTER,
         });
-        // One that was emptied keeps room, which adds up over a thousand deployments.
-        if self.0.is_empty() {
-            self.0 = BTreeMap::new();
-        }
+        // What was there keeps room, which adds up over a thousand deployments.
+        self.0.shrink_to_fit();
     }
 
-    pub fn refusals(&self) -> impl Iterator<Item = &Problem> {
-        self.0.values().filter_map(|entry| entry.refusal.as_ref())
+    /// Why writes are refused, by their names.
+    pub fn refusals(&self) -> Vec<&Problem> {
+        let mut refusals: Vec<_> = self.0.iter().filter_map(|entry| entry.refusal.as_deref()).collect();
+        refusals.sort_by(|one, other| one.0.cmp(&other.0));
+        refusals.into_iter().map(|(_, problem)| problem).collect()
     }
 
     /// When the first of those that wait may be tried.
     pub fn next_in(&self, now: Instant) -> Option<Duration> {
-        let waiting = self.0.values().filter(|entry| entry.refusal.is_some() || entry.next > now);
+        let waiting = self.0.iter().filter(|entry| entry.refusal.is_some() || entry.next > now);
         waiting.map(|entry| entry.next.saturating_duration_since(now)).min()
     }
 }
@@ -112,14 +129,14 @@ mod tests {
             now += pause;
         }
         assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300, 300]);
-        assert_eq!(ledger.refusals().count(), 1, "it is told while it waits");
+        assert_eq!(ledger.refusals().len(), 1, "it is told while it waits");
         ledger.refused("apply Service chat", 2, no(), now, 1.0);
         assert_eq!(ledger.next_in(now), Some(FIRST));
         ledger.done("apply Service chat", 2, now, 1.0);
-        assert_eq!((ledger.refusals().count(), ledger.next_in(now)), (0, None));
+        assert_eq!((ledger.refusals().len(), ledger.next_in(now)), (0, None));
         ledger.refused("apply Service chat", 2, no(), now, 1.0);
         ledger.keep_refusals_of(&[], now);
-        assert_eq!(ledger.refusals().count(), 0, "it is as it should be, or not wanted any more");
+        assert_eq!(ledger.refusals().len(), 0, "it is as it should be, or not wanted any more");
     }
 
     #[test]

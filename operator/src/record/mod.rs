@@ -5,6 +5,7 @@ mod pod;
 pub use pod::PodRecord;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use serde::Deserialize;
@@ -38,7 +39,7 @@ pub const APPLIED: &str = "chatd.dev/applied";
 
 const INSTANCE: &str = "app.kubernetes.io/instance";
 
-/// Who an object belongs to.
+/// Who an object belongs to. The children of one ChatDeployment share the texts (`cache.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// It has no controller.
@@ -46,9 +47,9 @@ pub enum Owner {
     /// The uid of its controller, and that controller as `Kind/name`.
     Controller {
         /// Its uid.
-        uid: String,
+        uid: Arc<str>,
         /// As `Kind/name`.
-        name: String,
+        name: Arc<str>,
     },
 }
 
@@ -151,8 +152,8 @@ impl Child {
         let owners = metadata.owner_references.iter().flatten();
         let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
         let owner = controller.map_or(Owner::Nobody, |owner| Owner::Controller {
-            uid: owner.uid.clone(),
-            name: format!("{}/{}", owner.kind, owner.name),
+            uid: owner.uid.as_str().into(),
+            name: format!("{}/{}", owner.kind, owner.name).into(),
         });
         let labels = metadata.labels.as_ref();
         let label = |key: &str| labels.and_then(|labels| labels.get(key)).map(String::as_str);
