@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::PodBoot;
 
+/// The longest frame between pods: a snapshot of a full room of 64 with its ring, and room to spare. Rooms go by it too.
+pub const MAX_FRAME: usize = 256 * 1024;
+
 /// The clocks, read by the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Time {

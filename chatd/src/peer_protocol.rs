@@ -18,10 +18,8 @@ use crate::room::{Membership, Snapshot};
 use crate::room_call::RoomCall;
 use crate::room_list::{ListFilter, ListedRoom};
 
+pub use crate::ids::MAX_FRAME;
 pub use crate::room::Disconnect;
-
-/// The longest frame: a snapshot of a full room of 64 with its ring, and room to spare.
-pub const MAX_FRAME: usize = 256 * 1024;
 
 /// A session as its entry pod knows it, brought to a new owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use crate::protocol::{Encoding, Event, ExitReason, Heard, Joined, Outgoing, Play
 
 /// The limit of a replay in `JOINED`, in bytes as the ring counts them: encoded it takes three times that at most, which must
 /// fit into one frame of a peer link with all that is said of the players, whatever the ring's limit is.
-const MOST_REPLAY: usize = crate::peer_protocol::MAX_FRAME / 5;
+const MOST_REPLAY: usize = crate::ids::MAX_FRAME / 5;
 
 /// The replay for a player that takes a seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

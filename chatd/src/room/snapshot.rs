@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Bucket, Delivered, Ring, RingItem, RingLimits, Room, Seat, SeatState, State, Strikes, VOLATILE};
 use crate::bans::Bans;
 use crate::descriptor::{self, Descriptor};
-use crate::ids::SessionRef;
+use crate::ids::{MAX_FRAME, SessionRef};
 use crate::join_token::{MAX_VIEWERS, Places, SeatAuth, is_viewer};
 use crate::profile::Profiles;
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
