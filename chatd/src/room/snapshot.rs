@@ -11,9 +11,8 @@ use crate::profile::Profiles;
 use crate::protocol::{Ownership, PlayerName, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::MAX_EPOCH;
 
-/// A snapshot is one frame.
-const MAX_FRAME: usize = crate::peer_protocol::MAX_FRAME;
-/// The part of the ring in it, in bytes as a frame has them, whatever the ring's limit is. Less, where the rest leaves less.
+/// The part of the ring in a snapshot, in bytes as a frame has them: a snapshot is one frame, whatever the ring's limit is. Less, where the
+/// rest leaves less.
 const MOST_RING: usize = MAX_FRAME / 2;
 /// What a seat takes at most in a frame besides its presence, and what a snapshot takes besides its parts.
 const SEAT: usize = 256;
