@@ -218,7 +218,7 @@ impl Client {
     }
 
     /// A client of somebody who has a join token: one that speaks JSON, and shows a key, so that a JOIN can be said again.
-    pub fn is_of(mut self, person: Option<Person>) -> Self {
+    pub fn with_person(mut self, person: Option<Person>) -> Self {
         self.person = person.filter(|_| self.moderator.is_none());
         if self.person.is_some() {
             (self.json, self.resumable, self.habits.hasty) = (true, true, false);

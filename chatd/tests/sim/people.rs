@@ -83,7 +83,7 @@ impl Person {
         let Some(token) = &mut self.token else {
             return String::new();
         };
-        token.room = room.to_owned();
+        room.clone_into(&mut token.room);
         let first = || Show { sub: self.sub.clone(), first: now, last: now, client };
         let shown = people.shows.entry(token.number).or_insert_with(first);
         (shown.last, shown.client) = (now, client);

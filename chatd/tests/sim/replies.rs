@@ -108,16 +108,17 @@ impl Client {
             Received::Event { from, text, to, reached } => self.passed(net, expected, id, (&from, &text), to, reached),
             Received::State(change) => self.state_changed(net, expected, &change, id),
             Received::StateAll(held) => self.all_state(net, expected, held),
-            // A notice: what it has by then is of the timeline that it is in.
-            Received::StateLost => {}
+            // The first is a notice: what it has by then is of the timeline that it is in.
+            Received::StateLost | Received::Presence(_) => {}
             Received::Player(name, text) => {
-                text.iter().for_each(|text| expected.presence(self.number, &name, text));
+                if let Some(text) = &text {
+                    expected.presence(self.number, &name, text);
+                }
                 let mine = self.seated.as_ref().is_some_and(|(_, own)| *own == name);
                 if mine && front == Some(What::Set) && id == self.pending.front().map(|front| front.id) {
                     self.reply(net, expected, &What::Set, id);
                 }
             }
-            Received::Presence(_) => {}
             Received::Entered(shown) => {
                 if let Some((room, _)) = &self.seated {
                     expected.check_profile(net.now, self.number, room, &shown, None);
@@ -231,7 +232,7 @@ impl Client {
         }
         self.seated = Some((joined.room.clone(), joined.name.clone()));
         self.all_state(net, expected, (*joined.state).clone());
-        for (name, text) in joined.presence.iter() {
+        for (name, text) in &joined.presence {
             expected.presence(self.number, name, text);
         }
         // All that was missed comes now: what it has said is in it, or was not delivered. Otherwise nobody knows.

@@ -242,7 +242,7 @@ impl World {
             world.start_pod(name, format!("h{name}"));
         }
         for number in 0..world.plan.clients {
-            world.add_client(Client::new(number, seed, Aim::Live).is_of(Person::new(number, seed)));
+            world.add_client(Client::new(number, seed, Aim::Live).with_person(Person::new(number, seed)));
         }
         for (index, fault) in world.plan.faults.iter().enumerate() {
             if options.mask.as_ref().is_none_or(|mask| mask[index]) {
