@@ -6,7 +6,7 @@ use crate::client::{Aim, Client, Pending, What};
 use crate::entering::NAMES;
 use crate::expectations::{Expectations, Passing};
 use crate::links::{Cargo, End, MS, Micros, Net, SECOND};
-use crate::moderating::{Deed, Moderator};
+use crate::moderating::Deed;
 use crate::wire::ALL;
 
 /// A client that waits this long for a reply hangs up.
@@ -79,7 +79,8 @@ impl Client {
         if free == 0 || self.pending.iter().any(|pending| pending.what == What::Join) {
             return;
         }
-        match self.moderator.as_mut().and_then(Moderator::acts) {
+        let locked = self.sees_locked;
+        match self.moderator.as_mut().and_then(|moderator| moderator.acts(locked)) {
             Some(Deed::Kick(name, ban)) => return self.kick(net, expected, name, ban),
             Some(Deed::Lock(locked)) => return self.lock(net, expected, locked),
             None => {}

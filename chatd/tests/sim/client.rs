@@ -159,6 +159,8 @@ pub struct Client {
     pub met_full: bool,
     pub habits: Habits,
     pub moderator: Option<Moderator>,
+    /// Its room is locked, as it was told (JSON).
+    pub sees_locked: bool,
     pub person: Option<Person>,
     /// When the connection with which it was in this room last dropped, where its seat is held.
     pub dropped: Option<(Micros, String)>,
@@ -228,6 +230,7 @@ impl Client {
             met_full: false,
             habits,
             moderator,
+            sees_locked: false,
             person: None,
             dropped: None,
             arrived_at: 0,

@@ -50,7 +50,9 @@ impl World {
                 let unrest = self.unrest().map(|unrest| ("I9", unrest));
                 let left_out = || self.left_out().map(|left_out| ("I2", left_out));
                 let lacks_state = || self.lacks_state().map(|lacks| ("I15", lacks));
-                if let Some((rule, unrest)) = unrest.or_else(left_out).or_else(lacks_state) {
+                let misjudges = || self.misjudges_lock().map(|misjudges| ("I18", misjudges));
+                let found = unrest.or_else(left_out).or_else(lacks_state).or_else(misjudges);
+                if let Some((rule, unrest)) = found {
                     if tries > 40 {
                         return self.expected.fail(rule, format!("{after} s after the faults, {unrest}"));
                     }

@@ -6,6 +6,7 @@ use crate::client::{Aim, Client, Pending, Seat, What};
 use crate::descriptors;
 use crate::expectations::Expectations;
 use crate::expiring::{BEGAN, Ends};
+use crate::held::Held;
 use crate::history::History;
 use crate::links::{Micros, Net};
 use crate::people::Person;
@@ -203,9 +204,7 @@ impl Client {
             self.check_lock(net.now, expected, joined, asked, joins);
             self.check_end(expected, &joined.room, asked);
         }
-        if let Some(moderator) = &mut self.moderator {
-            moderator.sees_locked = joined.locked;
-        }
+        self.sees_locked = joined.locked;
         self.claim = expected.arrived(net.now, arrival);
         self.person_arrives(net.now, expected, joined, asked.map(|asked| (asked, joins.is_some())));
         if joins.is_some() || front.is_none() {
@@ -231,6 +230,29 @@ impl Client {
     /// What another client shows to take its seat over, in place of the seat's token. Of a person no key does that.
     pub fn key_to_share(&self) -> Option<&SeatKey> {
         self.key.as_ref().filter(|_| self.person.is_none())
+    }
+
+    /// The room has another owner.
+    pub fn room_moved(&mut self, net: &Net, expected: &mut Expectations, place: Option<(String, u64)>, locked: bool) {
+        // By lines it is said after MISSED, if anything is missed.
+        self.sees_locked = if self.json { locked } else { self.sees_locked };
+        let is_other =
+            |(timeline, _): &(String, u64)| self.heard.place.as_ref().is_none_or(|place| place.timeline != *timeline);
+        if place.as_ref().is_some_and(is_other) {
+            self.state = Held::default();
+        }
+        let verdict = self.heard.moved(place);
+        // Where the store was rolled back to a former owner, which was only cut off, its timeline goes on.
+        if !self.seated.as_ref().is_some_and(|(room, _)| expected.may_have_forked(room)) {
+            expected.verdict(self.number, verdict);
+        }
+        expected.seats.goes_on(net.now, self.claim);
+    }
+
+    /// It has missed something, perhaps how the lock has changed.
+    pub fn missed(&mut self, count: Option<u64>, locked: bool) {
+        self.sees_locked = locked;
+        self.heard.missed(count);
     }
 
     fn events(&self) -> &'static str {

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use chatd::protocol::RoomId;
 use serde_json::json;
 
-use crate::client::{Client, Pending, What};
+use crate::client::{Aim, Client, Pending, What};
 use crate::expectations::Expectations;
 use crate::links::{Micros, Net, SECOND};
+use crate::pod::State;
 use crate::wire::Joined;
+use crate::world::World;
 
 /// A command that was not answered may be carried out for so long: its session looks for the room's next owner.
 const LINGERS: Micros = 60 * SECOND;
+/// Once it is quiet, what was told so long ago is told to all.
+const FLOWS: Micros = 3 * SECOND;
 /// A seat is held for longer than this after each drop.
 const HELD: Micros = 8 * SECOND;
 
@@ -89,9 +94,7 @@ impl Client {
         let Some((room, name)) = self.seated.clone() else {
             return;
         };
-        if let Some(moderator) = &mut self.moderator {
-            moderator.sees_locked = locked;
-        }
+        (self.sees_locked, self.last_message) = (locked, net.now);
         // By lines, who comes is told so in the name of nobody.
         let who = Some(by).filter(|by| self.json || *by != "*");
         if !expected.locks.was_asked(&room, who, locked) {
@@ -187,6 +190,32 @@ impl Client {
                 .person
                 .as_ref()
                 .is_none_or(|person| expected.people.has_only(&person.sub, self.number, self.arrived_at))
+    }
+}
+
+impl World {
+    /// I18, where nothing follows: somebody who stayed takes a room for locked that is open, or the other way round. `None`: nobody.
+    pub fn misjudges_lock(&self) -> Option<String> {
+        if self.takeovers_wait() {
+            return None;
+        }
+        let stays = |client: &&Client| {
+            client.aim == Aim::Live
+                && client.json
+                && client.reading
+                && client.last_message + FLOWS < self.net.now
+                && self.pods[client.pod].state == State::Up
+        };
+        self.clients.iter().filter(stays).find_map(|client| {
+            let (room, _) = client.seated.as_ref().filter(|(room, _)| !self.expected.may_have_forked(room))?;
+            let id: RoomId = room.parse().ok()?;
+            let owner = self.pods.iter().find(|pod| pod.state == State::Up && pod.has(id))?;
+            let descriptor = owner.hubs.iter().find_map(|hub| hub.descriptor_of(id));
+            let locked = descriptor.is_some_and(|descriptor| descriptor.locked);
+            (locked != client.sees_locked).then(|| {
+                format!("client {} takes the lock of {room} for {}; it is {locked}", client.number, client.sees_locked)
+            })
+        })
     }
 }
 

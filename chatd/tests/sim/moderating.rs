@@ -32,8 +32,6 @@ pub fn verifier() -> Arc<Verifier> {
 pub struct Moderator {
     pub name: String,
     pub auth: String,
-    /// Whether its room is locked, as it knows.
-    pub sees_locked: bool,
     rng: Rng,
 }
 
@@ -55,16 +53,16 @@ impl Moderator {
             let auth = signed(&json!({
                 "sub": name, "room": "*", "exp": 9_999_999_999_u64, "role": "moderator", "display": display, "info": info,
             }));
-            Self { name, auth, sees_locked: false, rng }
+            Self { name, auth, rng }
         })
     }
 
-    /// What it does now. A locked room does not stay so for long.
-    pub fn acts(&mut self) -> Option<Deed> {
-        let locks = if self.sees_locked { 60 } else { 30 };
+    /// What it does now. `locked`: its room is, as it knows; that does not stay so for long.
+    pub fn acts(&mut self, locked: bool) -> Option<Deed> {
+        let locks = if locked { 60 } else { 30 };
         self.rng.chance(15).then(|| {
             if self.rng.chance(locks) {
-                Deed::Lock(!self.sees_locked)
+                Deed::Lock(!locked)
             } else {
                 Deed::Kick(self.rng.pick(&NAMES), self.rng.chance(30))
             }

@@ -2,7 +2,6 @@
 
 use crate::client::{Client, Pending, Seat, What};
 use crate::expectations::Expectations;
-use crate::held::Held;
 use crate::history::{History, Item};
 use crate::links::{End, MS, Micros, Net, SECOND};
 use crate::seats::SPREADS;
@@ -140,21 +139,8 @@ impl Client {
                 }
                 self.reply(net, expected, &What::Who, id);
             }
-            Received::Moved { place } => {
-                let is_other = |(timeline, _): &(String, u64)| {
-                    self.heard.place.as_ref().is_none_or(|place| place.timeline != *timeline)
-                };
-                if place.as_ref().is_some_and(is_other) {
-                    self.state = Held::default();
-                }
-                let verdict = self.heard.moved(place);
-                // Where the store was rolled back to a former owner, which was only cut off, its timeline goes on.
-                if !self.seated.as_ref().is_some_and(|(room, _)| expected.may_have_forked(room)) {
-                    expected.verdict(self.number, verdict);
-                }
-                expected.seats.goes_on(net.now, self.claim);
-            }
-            Received::Missed(count) => self.heard.missed(count),
+            Received::Moved { place, locked } => self.room_moved(net, expected, place, locked),
+            Received::Missed { count, locked } => self.missed(count, locked),
             Received::Redirect(address) => self.redirected(net, expected, address, id),
             Received::Kicked(name) => self.has_kicked(net, expected, &name, id),
             Received::Pong => self.reply(net, expected, &What::Ping, id),

@@ -45,10 +45,15 @@ pub enum Received {
     /// The answer to a kick.
     Kicked(String),
     Players(Vec<String>, Box<[Shown]>),
+    /// `locked`: JSON only.
     Moved {
         place: Option<(String, u64)>,
+        locked: bool,
     },
-    Missed(Option<u64>),
+    Missed {
+        count: Option<u64>,
+        locked: bool,
+    },
     /// Where to go: the address for this client.
     Redirect(String),
     Pong,
@@ -76,7 +81,7 @@ impl Received {
                 | Self::Kicked(_)
                 | Self::Players(..)
                 | Self::Moved { .. }
-                | Self::Missed(_)
+                | Self::Missed { .. }
         )
     }
 }
@@ -193,8 +198,8 @@ fn from_line(line: &str) -> Received {
         ("KICKED", [name]) => Received::Kicked((*name).to_owned()),
         ("LOCKED" | "UNLOCKED", [by]) => Received::Locked { by: (*by).to_owned(), locked: word == "LOCKED" },
         ("PLAYERS", [players]) => Received::Players(list(players), Box::default()),
-        ("MOVED", [_]) => Received::Moved { place: None },
-        ("MISSED", [count]) => Received::Missed(count.parse().ok()),
+        ("MOVED", [_]) => Received::Moved { place: None, locked: false },
+        ("MISSED", [count]) => Received::Missed { count: count.parse().ok(), locked: false },
         ("REDIRECT", [address, _]) => Received::Redirect((*address).to_owned()),
         ("PONG", _) => Received::Pong,
         ("ERR", [code, ..]) => Received::Error(of_no_room(code)),
@@ -230,6 +235,7 @@ fn from_json(value: &Value) -> Received {
         players.iter().filter_map(said).collect()
     };
     let shown = || value["players"].as_array().into_iter().flatten().filter_map(Shown::from_json).collect();
+    let locked = || value["locked"].as_bool().unwrap_or_default();
     let place = || Some((value["timeline"].as_str()?.to_owned(), value["seq"].as_u64()?));
     match value["type"].as_str().unwrap_or_default() {
         "room" => Received::Room(text("room")),
@@ -244,7 +250,7 @@ fn from_json(value: &Value) -> Received {
             state: Box::new(Held::from_json(&value["state"])),
             presence: presence(),
             shown: shown(),
-            locked: value["locked"].as_bool().unwrap_or_default(),
+            locked: locked(),
         }),
         "left" => Received::Left,
         "message" => Received::Message {
@@ -273,8 +279,8 @@ fn from_json(value: &Value) -> Received {
         "exited" => Received::Exited(text("name")),
         "kicked" => Received::Kicked(text("name")),
         "players" => Received::Players(names(), shown()),
-        "moved" => Received::Moved { place: place() },
-        "missed" => Received::Missed(value["count"].as_u64()),
+        "moved" => Received::Moved { place: place(), locked: locked() },
+        "missed" => Received::Missed { count: value["count"].as_u64(), locked: locked() },
         "redirect" => Received::Redirect(text("web")),
         "pong" => Received::Pong,
         "help" => Received::Help,

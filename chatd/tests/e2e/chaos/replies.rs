@@ -34,8 +34,8 @@ impl Player {
             Received::Joined(joined) if joined.resumed => "resumed".to_owned(),
             Received::Message { replay: true, .. } => "replayed".to_owned(),
             Received::Moved { .. } => "moved".to_owned(),
-            Received::Missed(None) => "missed ?".to_owned(),
-            Received::Missed(Some(_)) => "missed".to_owned(),
+            Received::Missed { count: None, .. } => "missed ?".to_owned(),
+            Received::Missed { count: Some(_), .. } => "missed".to_owned(),
             Received::Redirect(_) => "redirect".to_owned(),
             Received::Error(code) => format!("error {code}"),
             Received::Bye(code) => format!("bye {code}"),
@@ -73,11 +73,11 @@ impl Player {
                 }
                 self.reply(&What::Who, id);
             }
-            Received::Moved { place } => {
+            Received::Moved { place, .. } => {
                 let verdict = self.heard.moved(place);
                 self.verdict(verdict);
             }
-            Received::Missed(count) => self.heard.missed(count),
+            Received::Missed { count, .. } => self.heard.missed(count),
             Received::Redirect(address) => self.redirected(&address, id),
             Received::Pong => self.reply(&What::Ping, id),
             Received::Error(code) if ours => self.refused(&code),
