@@ -234,6 +234,17 @@ pub enum Frame<'a> {
         threads: u16,
         rooms: Vec<ListedRoom>,
     },
+
+    /// Hand all of your rooms over, and go on. The answer is about `room`, as that to `List`.
+    HandOver {
+        room: RoomId,
+        query: u64,
+    },
+    /// The answer to `HandOver`: that has begun.
+    HandsOver {
+        room: RoomId,
+        query: u64,
+    },
 }
 
 /// The number of [`Frame::List`] among the variants, as `postcard` writes it.
@@ -268,7 +279,9 @@ impl Frame<'_> {
             | Frame::Created { room, .. }
             | Frame::Inherited { room, .. }
             | Frame::List { room, .. }
-            | Frame::Listed { room, .. } => *room,
+            | Frame::Listed { room, .. }
+            | Frame::HandOver { room, .. }
+            | Frame::HandsOver { room, .. } => *room,
         }
     }
 
@@ -304,6 +317,8 @@ impl Frame<'_> {
             Frame::Inherited { room, seats } => Frame::Inherited { room, seats },
             Frame::List { room, query, filter } => Frame::List { room, query, filter },
             Frame::Listed { room, query, threads, rooms } => Frame::Listed { room, query, threads, rooms },
+            Frame::HandOver { room, query } => Frame::HandOver { room, query },
+            Frame::HandsOver { room, query } => Frame::HandsOver { room, query },
         }
     }
 

@@ -78,6 +78,8 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
         Frame::List { room, query: 1, filter: ListFilter { kind: Some("duel".into()), limit: 5, ..filter() } },
         Frame::Listed { room, query: 1, threads: 2, rooms: vec![listed(room)] },
         Frame::Call { room, relay, call: Box::new(RoomCall::Create { descriptor: described(), made: true }) },
+        Frame::HandOver { room, query: 300 },
+        Frame::HandsOver { room, query: 300 },
     ]
 }
 

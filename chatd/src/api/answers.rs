@@ -79,7 +79,7 @@ pub struct PodInfo {
     pub free_rooms: u64,
     /// Seats in its rooms, held ones included.
     pub players: u64,
-    /// It hands its rooms over, and ends.
+    /// It hands its rooms over.
     pub draining: bool,
 }
 

@@ -213,6 +213,28 @@ pub(super) async fn pods(State(api): State<Api>, headers: HeaderMap) -> Response
     .await
 }
 
+#[utoipa::path(
+    post, path = "/v1/pods/{pod}/drain", tag = "pods",
+    params(("pod" = String, Path, description = "The pod's name.")),
+    responses(
+        (status = 202, description = "The pod hands its rooms over, and goes on.", body = answers::PodInfo),
+        (status = 404, description = "`not_found`: there is no such pod.", body = answers::Error),
+    )
+)]
+/// Moves all rooms of a pod to other pods
+pub(super) async fn drain_pod(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    pod: Result<Path<String>, PathRejection>,
+) -> Response {
+    api.answer(Route::DrainPod, async {
+        api.caller(&headers, Scope::Write)?;
+        let Path(pod) = pod.map_err(|_| super::no_such_pod())?;
+        Ok((StatusCode::ACCEPTED, Json(api.drain(&pod).await?)).into_response())
+    })
+    .await
+}
+
 pub(super) async fn nothing(State(api): State<Api>) -> Response {
     api.answer(Route::Other, async { Err(Failure::not_found()) }).await
 }

@@ -31,6 +31,7 @@ use crate::room_list::ListedRoom;
         calls::send,
         calls::kick,
         calls::pods,
+        calls::drain_pod,
     ),
     components(schemas(
         body::NewRoomBody, body::MessageBody, body::EventBody, RoomInfo, PlayerInfo, Descriptor, RoomAccess, Role,

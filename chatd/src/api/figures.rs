@@ -16,13 +16,14 @@ pub enum Route {
     Send,
     Kick,
     Pods,
+    DrainPod,
     Document,
     /// There is nothing, or not with this method.
     Other,
 }
 
 /// The names of all, in their order.
-pub const ROUTES: [&str; 11] = [
+pub const ROUTES: [&str; 12] = [
     "list_rooms",
     "create_room",
     "get_room",
@@ -32,12 +33,13 @@ pub const ROUTES: [&str; 11] = [
     "send",
     "kick",
     "pods",
+    "drain_pod",
     "openapi",
     "other",
 ];
 
 /// Statuses that are counted by themselves; each other one is `other`.
-pub const STATUSES: [&str; 10] = ["200", "201", "400", "401", "403", "404", "409", "413", "503", "other"];
+pub const STATUSES: [&str; 11] = ["200", "201", "202", "400", "401", "403", "404", "409", "413", "503", "other"];
 
 /// Answers by [`ROUTES`] and [`STATUSES`].
 pub type Answers = [[u64; STATUSES.len()]; ROUTES.len()];

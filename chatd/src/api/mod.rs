@@ -28,10 +28,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use crate::admin::{self, ServeLimits};
+use crate::descriptor::Descriptor;
 use crate::directory::{Answer, Request as Ask};
 use crate::lease::LeaseRecord;
 use crate::pod::message::PodMessage;
-use crate::protocol::{ErrorCode, RoomId};
+use crate::protocol::{ErrorCode, PodBoot, RoomId};
 use crate::room_call::RoomCall;
 use crate::room_list::{ListFilter, RoomList};
 use crate::shard::message::{ShardMessage, ask_one, list_all};
@@ -53,6 +54,8 @@ pub struct ApiStart {
     pub shards: Vec<UnboundedSender<ShardMessage>>,
     /// The pod's thread, which asks the directory.
     pub pod: UnboundedSender<PodMessage>,
+    /// This process.
+    pub boot: PodBoot,
     /// See [`crate::settings::Settings::deployment_uid`].
     pub deployment_uid: String,
     /// Rooms that a pod may have.
@@ -91,6 +94,7 @@ fn router(api: Api) -> Router {
         .route("/v1/rooms/{room}/events", post(calls::send))
         .route("/v1/rooms/{room}/players/{name}", delete(calls::kick))
         .route("/v1/pods", get(calls::pods))
+        .route("/v1/pods/{pod}/drain", post(calls::drain_pod))
         .route("/v1/openapi.json", get(document::openapi))
         .fallback(calls::nothing)
         .method_not_allowed_fallback(calls::no_such_method)
@@ -132,11 +136,8 @@ impl Api {
         ask_one(shard, |reply| ShardMessage::Call { room, call, reply }).await.map_err(refused)
     }
 
-    /// The shards make rooms by turns.
-    async fn make_room(&self, descriptor: Option<Box<crate::descriptor::Descriptor>>) -> Result<RoomId, Failure> {
-        let shards = &self.0.start.shards;
-        let shard = shards.get(self.0.turn.fetch_add(1, Ordering::Relaxed) % shards.len().max(1));
-        ask_one(shard, |reply| ShardMessage::MakeRoom { descriptor, reply }).await.map_err(of_owner)
+    async fn make_room(&self, descriptor: Option<Box<Descriptor>>) -> Result<RoomId, Failure> {
+        ask_one(self.next_shard(), |reply| ShardMessage::MakeRoom { descriptor, reply }).await.map_err(of_owner)
     }
 
     /// The rooms of all pods that fit.
@@ -149,6 +150,13 @@ impl Api {
     }
 
     async fn pods(&self) -> Result<answers::Pods, Failure> {
+        let mut pods: Vec<_> = self.leases().await?.into_iter().map(|(pod, lease)| self.pod(pod, &lease)).collect();
+        pods.sort_unstable_by(|left, right| left.pod.cmp(&right.pod));
+        Ok(answers::Pods { pods })
+    }
+
+    /// The leases of this deployment's pods.
+    async fn leases(&self) -> Result<Vec<(String, LeaseRecord)>, Failure> {
         let start = &self.0.start;
         let (reply, answer) = oneshot::channel();
         let asked = start.pod.send(PodMessage::Ask { request: Ask::Pods, reply });
@@ -157,18 +165,48 @@ impl Api {
         let Ok(Answer::Pods(leases)) = answer.await.map_err(|_| Failure::from(ErrorCode::ShuttingDown))? else {
             return Err(ErrorCode::Unavailable.into());
         };
-        let mut pods: Vec<_> = leases.into_iter().filter_map(|(pod, lease)| self.pod(pod, &lease)).collect();
-        pods.sort_unstable_by(|left, right| left.pod.cmp(&right.pod));
-        Ok(answers::Pods { pods })
+        let leases = leases.into_iter().filter_map(|(pod, lease)| Some((pod, LeaseRecord::parse(&lease)?)));
+        Ok(leases.filter(|(_, lease)| lease.uid == start.deployment_uid).collect())
     }
 
-    /// `None`: rubbish, or another deployment's.
-    fn pod(&self, pod: String, lease: &[u8]) -> Option<answers::PodInfo> {
-        let LeaseRecord { uid, rooms, players, draining, .. } = LeaseRecord::parse(lease)?;
+    fn pod(&self, pod: String, lease: &LeaseRecord) -> answers::PodInfo {
+        let &LeaseRecord { rooms, players, draining, .. } = lease;
         let free_rooms = if draining { 0 } else { self.0.start.max_rooms.saturating_sub(rooms) };
-        let is_ours = uid == self.0.start.deployment_uid;
-        is_ours.then_some(answers::PodInfo { pod, rooms, free_rooms, players, draining })
+        answers::PodInfo { pod, rooms, free_rooms, players, draining }
     }
+
+    /// The pod with this name begins to hand its rooms over, if it does not do so yet.
+    async fn drain(&self, name: &str) -> Result<answers::PodInfo, Failure> {
+        let start = &self.0.start;
+        let mut leases = self.leases().await?;
+        let found = leases.iter().position(|(pod, _)| pod == name);
+        let (pod, mut lease) = leases.swap_remove(found.ok_or_else(no_such_pod)?);
+        if !lease.draining && leases.iter().all(|(_, other)| other.draining) {
+            let sentence = "No other pod would take the rooms of this one.";
+            return Err(Failure::from(ErrorCode::Unavailable).with_message(sentence));
+        }
+        if lease.boot == start.boot {
+            start.pod.send(PodMessage::HandOver).map_err(|_| Failure::from(ErrorCode::ShuttingDown))?;
+        } else {
+            let (boot, address) = (lease.boot, lease.peer.clone());
+            let asked = ask_one(self.next_shard(), |reply| ShardMessage::AskToHandOver { boot, address, reply });
+            let sentence = "The pod does not answer in time; whether it hands its rooms over is not known.";
+            asked.await.map_err(|code| Failure::from(code).with_message(sentence))?;
+        }
+        // Its lease says so in a moment.
+        lease.draining = true;
+        Ok(self.pod(pod, &lease))
+    }
+
+    /// What concerns no room goes to the shards by turns.
+    fn next_shard(&self) -> Option<&UnboundedSender<ShardMessage>> {
+        let shards = &self.0.start.shards;
+        shards.get(self.0.turn.fetch_add(1, Ordering::Relaxed) % shards.len().max(1))
+    }
+}
+
+fn no_such_pod() -> Failure {
+    Failure::not_found().with_message("There is no such pod.")
 }
 
 /// What a room's owner refuses, in words for an application.

@@ -46,7 +46,10 @@ impl Hub {
         let slots = &self.context.settings.slots;
         // One that is full asks every pod in turn, not the first alone.
         let is_full = slots.taken() >= slots.most();
-        let place = !self.outgoing.is_draining() && !self.placement.is_full() && !is_full;
+        let place = !self.outgoing.ends() && !self.placement.is_full() && !is_full;
+        if place && self.outgoing.is_draining() {
+            return self.create_elsewhere(time, requester, descriptor, Reason::HandsOver);
+        }
         if place && placement::is_overloaded(time, &self.context) {
             return self.create_elsewhere(time, requester, descriptor, Reason::Overloaded);
         }
@@ -74,7 +77,7 @@ impl Hub {
     }
 
     pub(super) fn may_create(&mut self, time: Time) -> Result<RoomSlot, ErrorCode> {
-        if self.outgoing.is_draining() {
+        if self.outgoing.ends() {
             return Err(ErrorCode::ShuttingDown);
         }
         if !self.context.serves() {
@@ -196,7 +199,8 @@ impl Hub {
         room: RoomId,
         descriptor: Option<Box<Descriptor>>,
     ) {
-        let slot = if self.is_new(room) { self.may_create(time) } else { Err(ErrorCode::Unavailable) };
+        let takes = self.is_new(room) && !self.outgoing.is_draining();
+        let slot = if takes { self.may_create(time) } else { Err(ErrorCode::Unavailable) };
         match slot {
             Ok(slot) => {
                 let requester = Requester::Pod { from, room };

@@ -278,7 +278,22 @@ impl Hub {
     /// The pod drains by `deadline` (ms): moves every room to one of the targets, and its clients after them.
     pub fn drain(&mut self, time: Time, deadline: u64) {
         self.begin(time);
-        self.outgoing.start(time, &mut self.context, deadline, self.sessions.len());
+        self.outgoing.start(time, &mut self.context, Some(deadline), self.sessions.len());
+        self.finish(time);
+    }
+
+    /// The pod moves every room to one of the targets, takes none, and goes on: its clients stay. [`Hub::drain`] may follow.
+    pub fn hand_over(&mut self, time: Time) {
+        self.begin(time);
+        self.outgoing.start(time, &mut self.context, None, self.sessions.len());
+        self.finish(time);
+    }
+
+    /// Asks the pod with `boot` at `address` to hand its rooms over; [`Effect::HandsOver`] with `query` is the answer.
+    pub fn ask_to_hand_over(&mut self, time: Time, query: u64, boot: PodBoot, address: &str) {
+        self.begin(time);
+        let room = self.new_room();
+        self.listings.hand_overs.ask(&mut self.context, time, (query, room), (boot, address));
         self.finish(time);
     }
 

@@ -250,6 +250,10 @@ pub enum Effect {
     Called { session: SessionId, answer: Result<Bytes, ErrorCode> },
     /// The answer to [`super::Hub::list_elsewhere`].
     Listed { query: u64, result: Result<RoomList, ErrorCode> },
+    /// The answer to [`super::Hub::ask_to_hand_over`].
+    HandsOver { query: u64, result: Result<(), ErrorCode> },
+    /// Another pod asks this one to hand its rooms over: each hub gets [`super::Hub::hand_over`], and the lease says so.
+    HandOver,
     /// The directory lacks a confirmed write, or has rolled it back: the pod is not settled.
     DirectoryWentBack,
     /// An event for the application's webhook. Only with [`HubSettings::webhook`].

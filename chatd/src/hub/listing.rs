@@ -1,10 +1,12 @@
-//! Rooms of all pods for a list of the server API: each pod is asked, and has two seconds. Pure: no I/O.
+//! What the server API asks other pods: each of them for its rooms that fit, and one of them to hand its rooms over (`hand_overs.rs`). A pod
+//! has two seconds to answer. Pure: no I/O.
 //!
-//! A question reaches all threads of a pod (`peer/routing.rs`), and each of them answers: the first answer says how many there are.
+//! A question for rooms reaches all threads of a pod (`peer/routing.rs`), and each of them answers: the first answer says how many there are.
 
 use std::collections::BTreeMap;
 
 use super::context::{Context, Purpose, Timer};
+use super::hand_overs::HandOvers;
 use super::interface::{Effect, HubSettings};
 use super::request::PATIENCE;
 use super::rooms::Rooms;
@@ -41,23 +43,29 @@ struct Listing {
 
 /// See the module's documentation. Each list is known by the number of its query.
 #[derive(Debug, Default)]
-pub struct Listings(BTreeMap<u64, Listing>);
+pub struct Listings {
+    lists: BTreeMap<u64, Listing>,
+    /// Pods that are asked to hand their rooms over.
+    pub hand_overs: HandOvers,
+}
 
 impl Listings {
     /// Begins with the list of pods; [`Effect::Listed`] is the answer.
     pub fn begin(&mut self, context: &mut Context, time: Time, query: u64, filter: ListFilter) {
-        if self.0.len() >= MOST || !context.serves() {
+        if self.lists.len() >= MOST || !context.serves() {
             return context.effects.push(Effect::Listed { query, result: Err(ErrorCode::Unavailable) });
         }
         let until = time.now + PATIENCE;
-        self.0.insert(query, Listing { filter, list: RoomList::default(), asked: Vec::new(), has_asked: false, until });
+        self.lists
+            .insert(query, Listing { filter, list: RoomList::default(), asked: Vec::new(), has_asked: false, until });
         context.arm(until, Timer::Listings);
         context.ask(Purpose::Listing(query), Request::Pods);
     }
 
     /// Whether the pod with `boot` has been asked.
     pub fn wait_for(&self, boot: PodBoot) -> bool {
-        self.0.values().any(|listing| listing.asked.iter().any(|asked| asked.boot == boot))
+        let lists = || self.lists.values().any(|listing| listing.asked.iter().any(|asked| asked.boot == boot));
+        self.hand_overs.wait_for(boot) || lists()
     }
 
     /// The directory has listed the pods, or failed to. `room`: one of this thread, to which the answers come.
@@ -68,11 +76,11 @@ impl Listings {
         (query, room): (u64, RoomId),
         answer: Result<Answer, NoAnswer>,
     ) {
-        let Some(listing) = self.0.get_mut(&query) else {
+        let Some(listing) = self.lists.get_mut(&query) else {
             return;
         };
         let Ok(Answer::Pods(pods)) = answer else {
-            self.0.remove(&query);
+            self.lists.remove(&query);
             return context.effects.push(Effect::Listed { query, result: Err(ErrorCode::Unavailable) });
         };
         listing.has_asked = true;
@@ -94,7 +102,7 @@ impl Listings {
 
     /// One of the `threads` threads of the pod with `boot` has answered.
     pub fn answered(&mut self, context: &mut Context, boot: PodBoot, query: u64, threads: u16, rooms: Vec<ListedRoom>) {
-        let Some(listing) = self.0.get_mut(&query) else {
+        let Some(listing) = self.lists.get_mut(&query) else {
             return;
         };
         let Some(at) = listing.asked.iter().position(|asked| asked.boot == boot) else {
@@ -110,16 +118,18 @@ impl Listings {
 
     /// The link to the pod with `boot` is gone, or cannot be made.
     pub fn pod_is_gone(&mut self, context: &mut Context, boot: PodBoot) {
-        for listing in self.0.values_mut() {
+        self.hand_overs.pod_is_gone(context, boot);
+        for listing in self.lists.values_mut() {
             let gone = listing.asked.extract_if(.., |asked| asked.boot == boot);
             listing.list.incomplete.extend(gone.map(|asked| asked.pod));
         }
         self.finish_whole(context);
     }
 
-    /// Ends the lists whose time is over.
+    /// Ends what has had its time.
     pub fn due(&mut self, context: &mut Context, time: Time) {
-        for listing in self.0.values_mut().filter(|listing| listing.until <= time.now) {
+        self.hand_overs.due(context, time);
+        for listing in self.lists.values_mut().filter(|listing| listing.until <= time.now) {
             listing.has_asked = true;
             listing.list.incomplete.extend(listing.asked.drain(..).map(|asked| asked.pod));
         }
@@ -128,7 +138,7 @@ impl Listings {
 
     /// Ends the lists that wait for nobody.
     fn finish_whole(&mut self, context: &mut Context) {
-        let whole = self.0.extract_if(.., |_, listing| listing.asked.is_empty() && listing.has_asked);
+        let whole = self.lists.extract_if(.., |_, listing| listing.asked.is_empty() && listing.has_asked);
         let answers = whole.map(|(query, Listing { list, .. })| Effect::Listed { query, result: Ok(list) });
         context.effects.extend(answers);
     }

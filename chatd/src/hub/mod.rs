@@ -63,6 +63,7 @@ mod dispatch;
 mod ending;
 mod events;
 mod figures;
+mod hand_overs;
 mod input;
 mod inspection;
 mod interface;

@@ -133,6 +133,11 @@ impl Hub {
             Frame::Listed { query, threads, rooms, .. } => {
                 self.listings.answered(&mut self.context, from, query, threads, rooms);
             }
+            Frame::HandOver { room, query } => {
+                self.context.effects.push(Effect::HandOver);
+                self.context.peers.send(from, &Frame::HandsOver { room, query });
+            }
+            Frame::HandsOver { query, .. } => self.listings.hand_overs.answered(&mut self.context, from, query),
             Frame::Inherited { room, seats } => {
                 if let Some(owned) = self.rooms.index_of(room).and_then(|index| self.rooms.get_mut(index)) {
                     owned.room.inherit(seats);

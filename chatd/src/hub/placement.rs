@@ -1,9 +1,9 @@
-//! New rooms that another pod creates because this one has no capacity, or many more rooms than the others. The client gets the room's id
-//! and enters by JOIN, as with any room of another pod. Pure: no I/O.
+//! New rooms that another pod creates because this one has no capacity, many more rooms than the others, or hands its rooms over. The client
+//! gets the room's id and enters by JOIN, as with any room of another pod. Pure: no I/O.
 //!
 //! The better of two random pods is asked, so that full or overloaded pods do not all choose the one that looks best to each (the power of
 //! two choices). A full pod asks further ones; an overloaded one creates the room itself where that one does not, and so does the pod that
-//! is asked: a room is passed on once.
+//! is asked: a room is passed on once. One that hands its rooms over asks all others before it creates the room itself.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +35,8 @@ const CHOICES: usize = 2;
 pub enum Reason {
     Full,
     Overloaded,
+    /// It hands all of its rooms over.
+    HandsOver,
 }
 
 /// What came of a room that another pod should create, for `Hub::rooms_placed`.
@@ -138,7 +140,7 @@ impl Placement {
         if reason == Reason::Overloaded && !is_overloaded(time, context) {
             return self.end(room, ErrorCode::TooManyRooms);
         }
-        let below = if reason == Reason::Full { u64::MAX } else { context.settings.slots.taken() as u64 };
+        let below = if reason == Reason::Overloaded { context.settings.slots.taken() as u64 } else { u64::MAX };
         while let Some(target) = self.draw(context, below) {
             if context.reach(time, target.boot, &target.peer) {
                 if let Some(wanted) = self.wanted.get_mut(&room) {
@@ -233,7 +235,7 @@ impl Placement {
             }
         }
         let next = again.into_iter().filter_map(|(room, reason)| match reason {
-            Reason::Full => self.ask_next_pod(time, context, room),
+            Reason::Full | Reason::HandsOver => self.ask_next_pod(time, context, room),
             Reason::Overloaded => self.end(room, ErrorCode::TooManyRooms),
         });
         next.collect()
@@ -248,7 +250,7 @@ impl Placement {
         let wanted = self.wanted.remove(&room)?;
         let outcome = match wanted.reason {
             Reason::Full => Outcome::Refused(code),
-            Reason::Overloaded => Outcome::Here,
+            Reason::Overloaded | Reason::HandsOver => Outcome::Here,
         };
         Some(wanted.placed(outcome))
     }

@@ -139,7 +139,7 @@ impl Hub {
     fn slot_for_takeover(&mut self, time: Time, room: RoomId) -> Result<RoomSlot, Obstacle> {
         if self.incoming.contains(room) {
             Err(Obstacle::Incoming)
-        } else if self.outgoing.is_draining() {
+        } else if self.outgoing.ends() {
             Err(Obstacle::Draining)
         } else if !self.context.settled() {
             Err(Obstacle::Refused(ErrorCode::Unavailable))

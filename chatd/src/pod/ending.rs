@@ -48,6 +48,17 @@ impl Pod {
         self.next_round = Instant::now();
     }
 
+    /// The rooms go to other pods, and this one goes on without any.
+    pub(super) fn hand_over(&mut self, time: Time) {
+        if !matches!(self.phase, Phase::Serving) || self.lease.status().draining {
+            return;
+        }
+        tracing::info!("handing every room over, as the server API asks; this process goes on");
+        // The lease first, as for an end.
+        self.lease.drain(time);
+        self.tell_all(|| ShardMessage::HandOver);
+    }
+
     pub(super) fn shards_reported(&mut self, time: Time, report: &Report) {
         if let Phase::Draining { accept_until, .. } = self.phase
             && report.drained

@@ -34,6 +34,8 @@ pub enum PodMessage {
     Frames { to: PodBoot, link: LinkId, bytes: Vec<u8> },
     /// See [`crate::hub::Effect::DirectoryWentBack`].
     DirectoryWentBack,
+    /// The server API asks this pod to hand its rooms over, here or at another pod.
+    HandOver,
     /// The operator says that a process is dead.
     Dead { notice: DeathNotice, reply: oneshot::Sender<Finding> },
 }

@@ -176,6 +176,7 @@ impl Pod {
             PodMessage::LinkAnswer { boot, query, needed } => self.peers.shard_answered(boot, query, needed),
             PodMessage::Frames { to, link, bytes } => self.peers.send(to, link, bytes),
             PodMessage::DirectoryWentBack => self.lease.went_back(shard::now()),
+            PodMessage::HandOver => self.hand_over(shard::now()),
             PodMessage::Dead { notice, reply } => {
                 let DeathNotice { pod, boot } = notice;
                 self.told.entry(boot).or_default().push(reply);

@@ -13,6 +13,7 @@ use crate::api::keys::ApiKeys;
 use crate::api::{self, ApiStart};
 use crate::files::{ReloadFailures, Watcher, watch_api_keys};
 use crate::pod::message::PodMessage;
+use crate::protocol::PodBoot;
 use crate::settings::{ApiSettings, Settings};
 use crate::shard::message::ShardMessage;
 
@@ -33,6 +34,7 @@ impl Prepared {
     pub(super) fn serve(
         self,
         settings: &Settings,
+        boot: PodBoot,
         shards: Vec<UnboundedSender<ShardMessage>>,
         pod: UnboundedSender<PodMessage>,
     ) -> ApiFigures {
@@ -49,6 +51,7 @@ impl Prepared {
         let start = ApiStart {
             shards,
             pod,
+            boot,
             deployment_uid: settings.deployment_uid.clone(),
             max_rooms: settings.limits.max_rooms.into(),
             keys,

@@ -68,6 +68,12 @@ impl Shard {
                     let _ = reply.send(result);
                 }
             }
+            Effect::HandsOver { query, result } => {
+                if let Some(Query::HandOver(reply)) = self.queries.remove(&query) {
+                    let _ = reply.send(result);
+                }
+            }
+            Effect::HandOver => self.tell_pod(PodMessage::HandOver),
             Effect::Called { session, answer } => {
                 if let Some(reply) = self.calls.remove(&session) {
                     let _ = reply.send(answer);

@@ -81,6 +81,10 @@ impl Shard {
                 let query = self.ask(Query::List(reply));
                 self.hub.list_elsewhere(time, query, filter);
             }
+            ShardMessage::AskToHandOver { boot, address, reply } => {
+                let query = self.ask(Query::HandOver(reply));
+                self.hub.ask_to_hand_over(time, query, boot, &address);
+            }
             ShardMessage::MakeWay { room } => self.hub.make_way(time, room),
             ShardMessage::LookUp { room, auth, reply } => {
                 let query = self.ask(Query::LookUp(reply));
@@ -112,6 +116,7 @@ impl Shard {
             ShardMessage::JoinKeys(verifier) => self.hub.set_join_keys(Some(verifier)),
             ShardMessage::Advertised(advertised) => self.hub.set_advertised(advertised),
             ShardMessage::Drain { deadline } => self.hub.drain(time, deadline),
+            ShardMessage::HandOver => self.hub.hand_over(time),
             ShardMessage::Targets(targets) => self.hub.targets(time, targets),
             ShardMessage::Report { reply } => {
                 let _ = reply.send(self.report());

@@ -59,6 +59,8 @@ pub enum ShardMessage {
     ListHere { filter: ListFilter, reply: oneshot::Sender<Vec<ListedRoom>> },
     /// The server API lists the rooms of the other pods.
     ListElsewhere { filter: ListFilter, reply: oneshot::Sender<Result<RoomList, ErrorCode>> },
+    /// The server API asks the pod with this boot at this address to hand its rooms over.
+    AskToHandOver { boot: PodBoot, address: String, reply: oneshot::Sender<Result<(), ErrorCode>> },
     /// See [`crate::hub::Effect::MakeWay`].
     MakeWay { room: RoomId },
     /// The HTTP API asks for a room's players.
@@ -95,6 +97,8 @@ pub enum ShardMessage {
     Advertised(Option<Arc<HashMap<String, Advertised>>>),
     /// `deadline`: milliseconds of [`crate::ids::Time::now`].
     Drain { deadline: u64 },
+    /// See [`crate::hub::Hub::hand_over`].
+    HandOver,
     /// Pods that may take rooms, while this one drains.
     Targets(Vec<Target>),
     /// Also the proof that the thread is responsive.

@@ -123,6 +123,7 @@ enum Query {
     Create(oneshot::Sender<Result<RoomId, ErrorCode>>),
     LookUp(oneshot::Sender<Result<RoomSummary, ErrorCode>>),
     List(oneshot::Sender<Result<RoomList, ErrorCode>>),
+    HandOver(oneshot::Sender<Result<(), ErrorCode>>),
 }
 
 #[derive(Debug)]

@@ -9,6 +9,7 @@ mod drains;
 mod events;
 mod figures;
 mod freezes;
+mod hand_overs;
 mod idle_links;
 mod join_tokens;
 mod keys;

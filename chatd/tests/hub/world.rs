@@ -64,6 +64,8 @@ pub struct World {
     pub webhook: Vec<(usize, WebhookEvent)>,
     /// What lists of other pods' rooms have come to.
     pub lists: Vec<Result<RoomList, ErrorCode>>,
+    /// What pods that were asked to hand their rooms over have answered.
+    pub handed_over: Vec<Result<(), ErrorCode>>,
     /// What calls of the server API were answered, at whatever pod.
     pub called: Vec<(Client, Result<Bytes, ErrorCode>)>,
 }
@@ -129,6 +131,7 @@ impl World {
             looked_up: Vec::new(),
             webhook: Vec::new(),
             lists: Vec::new(),
+            handed_over: Vec::new(),
             called: Vec::new(),
         }
     }
@@ -230,6 +233,8 @@ impl World {
             Effect::LookedUp { result, .. } => self.looked_up.push(result.map(|summary| summary.players.len() as u32)),
             Effect::Created { result, .. } => self.made.push(result),
             Effect::Listed { result, .. } => self.lists.push(result),
+            Effect::HandsOver { result, .. } => self.handed_over.push(result),
+            Effect::HandOver => self.pods[pod].hand_over(time),
             Effect::Called { session, answer } => self.called.push(((pod, session), answer)),
             Effect::Webhook(event) => self.webhook.push((pod, *event)),
             other => println!("{} {pod}: {other:?}", self.now),
@@ -317,7 +322,7 @@ impl World {
                             }
                             self.before_mute -= 1;
                         }
-                        if self.mute == Some(pod) && matches!(frame, Frame::Listed { .. }) {
+                        if self.mute == Some(pod) && matches!(frame, Frame::Listed { .. } | Frame::HandsOver { .. }) {
                             continue;
                         }
                         if let Frame::Attach { relay, .. } = &frame {

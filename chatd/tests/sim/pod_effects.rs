@@ -113,8 +113,8 @@ impl Pod {
                     self.broken = Some("a query is answered twice".into());
                 }
             }
-            // Nobody lists rooms here.
-            Effect::Listed { .. } => {}
+            // Nobody lists rooms here, or asks a pod to hand its own over.
+            Effect::Listed { .. } | Effect::HandsOver { .. } | Effect::HandOver => {}
             Effect::Called { session, answer } => self.call_answered(shard, session, answer),
             Effect::DirectoryWentBack => {
                 self.unsettled = Some(net.now);

@@ -2,8 +2,9 @@
 //! room.
 //!
 //! The rooms of a draining pod leave as fast as the other pods answer (`pace.rs`), each by the steps of `moving.rs`. A declined room
-//! continues here and is offered again until the deadline. Clients leave one after the other, spread over the remaining time. A pod with
-//! too many rooms offers some of them in the same way (`balance.rs`), and keeps its clients.
+//! continues here and is offered again until the deadline. Clients leave one after the other, spread over the remaining time. A pod that
+//! goes on after it has handed its rooms over has no deadline, and keeps its clients. So does one with too many rooms, which offers some of
+//! them in the same way (`balance.rs`).
 
 use std::collections::{HashMap, VecDeque};
 
@@ -29,6 +30,8 @@ const APART: u64 = 200;
 /// The next step of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
+    /// The pod ends: its clients leave, too.
+    pub ends: bool,
     /// The deadline has passed: every client leaves.
     pub is_over: bool,
     /// Check every record for the last time: new owners restore the seats from the records.
@@ -46,7 +49,8 @@ struct Offer {
 #[derive(Debug)]
 struct Draining {
     since: u64,
-    deadline: u64,
+    /// `None`: the pod goes on, and keeps its clients.
+    deadline: Option<u64>,
     /// The highest number of clients since then.
     most_clients: usize,
     /// The directory lists no other pod.
@@ -56,12 +60,13 @@ struct Draining {
 }
 
 impl Draining {
-    /// When this client leaves, if the first may leave at `from` (ms).
-    fn turn(&self, id: SessionId, from: u64) -> u64 {
-        let left = (self.deadline.saturating_sub(BEFORE_DEADLINE)).saturating_sub(from);
+    /// When this client leaves, if the first may leave `after` the beginning (ms). `None`: it stays.
+    fn turn(&self, id: SessionId, after: u64) -> Option<u64> {
+        let from = self.since + after;
+        let left = self.deadline?.saturating_sub(BEFORE_DEADLINE).saturating_sub(from);
         let span = left.min(self.most_clients.saturating_sub(AT_ONCE) as u64 * APART);
         // Multiples of the golden ratio are spread evenly over any interval, for any number of clients.
-        from + ((u64::from(id.index.wrapping_mul(0x9E37_79B9)) * span) >> 32)
+        Some(from + ((u64::from(id.index.wrapping_mul(0x9E37_79B9)) * span) >> 32))
     }
 }
 
@@ -82,9 +87,9 @@ pub struct Outgoing {
 impl Outgoing {
     // ---- the drain
 
-    /// Begins a drain that ends by `deadline` (ms). `clients`: their number.
-    pub fn start(&mut self, time: Time, context: &mut Context, deadline: u64, clients: usize) {
-        if self.is_draining() {
+    /// Begins a drain that ends by `deadline` (ms); without one the pod goes on. `clients`: their number.
+    pub fn start(&mut self, time: Time, context: &mut Context, deadline: Option<u64>, clients: usize) {
+        if self.ends() || self.is_draining() && deadline.is_none() {
             return;
         }
         let since = time.now;
@@ -94,8 +99,14 @@ impl Outgoing {
         context.arm(time.now + STEP, Timer::Drain);
     }
 
+    /// It hands its rooms over, and takes none.
     pub fn is_draining(&self) -> bool {
         self.draining.is_some()
+    }
+
+    /// It drains, and then it ends.
+    pub fn ends(&self) -> bool {
+        self.draining.as_ref().is_some_and(|draining| draining.deadline.is_some())
     }
 
     /// How long the pod has drained (ms).
@@ -107,10 +118,11 @@ impl Outgoing {
     pub fn look(&mut self, now: u64, clients: usize) -> Option<Look> {
         let draining = self.draining.as_mut()?;
         draining.most_clients = draining.most_clients.max(clients);
-        let is_over = now >= draining.deadline;
-        let checks_records = now + BEFORE_DEADLINE >= draining.deadline && !draining.checked;
+        let within = |before: u64| draining.deadline.is_some_and(|deadline| now + before >= deadline);
+        let (ends, is_over) = (draining.deadline.is_some(), within(0));
+        let checks_records = within(BEFORE_DEADLINE) && !draining.checked;
         draining.checked |= checks_records;
-        Some(Look { is_over, checks_records })
+        Some(Look { ends, is_over, checks_records })
     }
 
     /// When to look again (ms), rounded up, so that one timer serves every reply.
@@ -122,18 +134,21 @@ impl Outgoing {
 
     /// Whether this client is to leave for another pod now.
     pub fn sends_away(&self, now: u64, id: SessionId) -> bool {
-        self.draining.as_ref().is_some_and(|draining| now >= draining.turn(id, draining.since + KEEP_RELAYING))
+        self.turn(id, KEEP_RELAYING).is_some_and(|turn| now >= turn)
     }
 
     /// As [`Outgoing::sends_away`], for a client that gets the next owner's address: it need not wait for the balancers.
     pub fn redirects(&self, now: u64, id: SessionId) -> bool {
-        self.draining.as_ref().is_some_and(|draining| now >= draining.turn(id, draining.since))
+        self.turn(id, 0).is_some_and(|turn| now >= turn)
     }
 
     /// Whether a client in the middle of a line may still finish it.
     pub fn is_patient(&self, now: u64, id: SessionId) -> bool {
-        let turn = |draining: &Draining| draining.turn(id, draining.since + KEEP_RELAYING);
-        self.draining.as_ref().is_none_or(|draining| now < turn(draining) + FINISH_LINE)
+        self.turn(id, KEEP_RELAYING).is_none_or(|turn| now < turn + FINISH_LINE)
+    }
+
+    fn turn(&self, id: SessionId, after: u64) -> Option<u64> {
+        self.draining.as_ref().and_then(|draining| draining.turn(id, after))
     }
 
     // ---- rooms
@@ -190,7 +205,8 @@ impl Outgoing {
         context: &Context,
         can_move: impl Fn(RoomId) -> bool,
     ) -> Option<(RoomId, Target)> {
-        let is_over = self.draining.as_ref().is_some_and(|draining| now >= draining.deadline);
+        let deadline = self.draining.as_ref().and_then(|draining| draining.deadline);
+        let is_over = deadline.is_some_and(|deadline| now >= deadline);
         if is_over || !context.directory_answers {
             return None;
         }

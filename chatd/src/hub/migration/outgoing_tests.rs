@@ -27,7 +27,7 @@ fn draining(clients: usize) -> (Context, Outgoing) {
     let me = Owner { ownership: Ownership { epoch: 0, boot: PodBoot(1) }, pod_id, tcp, web, peer };
     let (mut context, mut outgoing) = (Context::new(HubSettings::default(), me, [1; 32]), Outgoing::default());
     assert!(outgoing.look(0, clients).is_none() && !outgoing.is_draining());
-    outgoing.start(at(0), &mut context, DEADLINE, clients);
+    outgoing.start(at(0), &mut context, Some(DEADLINE), clients);
     assert!(!context.directory_answers && outgoing.is_draining());
     context.directory_answers = true;
     (context, outgoing)

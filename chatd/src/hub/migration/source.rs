@@ -23,16 +23,20 @@ impl Hub {
     }
 
     pub(in crate::hub) fn drain_due(&mut self, time: Time) {
-        let Some(Look { is_over, checks_records }) = self.outgoing.look(time.now, self.sessions.len()) else {
+        let Some(Look { ends, is_over, checks_records }) = self.outgoing.look(time.now, self.sessions.len()) else {
             return;
         };
+        if !ends && self.rooms.is_empty() {
+            // One may come yet, as by a takeover: the next list of pods brings the next look.
+            return;
+        }
         if is_over {
             let rooms: Vec<RoomIndex> = self.rooms.iter().map(|(index, _)| index).collect();
             for index in rooms {
                 self.abandon(time, index, ErrorCode::ShuttingDown);
             }
         } else {
-            if self.outgoing.is_alone(&self.context) {
+            if ends && self.outgoing.is_alone(&self.context) {
                 self.end_deserted(time);
             }
             self.move_rooms(time);
@@ -40,7 +44,9 @@ impl Hub {
                 self.check_all(time);
             }
         }
-        self.send_clients_away(time, is_over);
+        if ends {
+            self.send_clients_away(time, is_over);
+        }
         if !self.drained() {
             self.context.arm(Outgoing::next_look(time.now), Timer::Drain);
         }
