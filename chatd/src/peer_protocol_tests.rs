@@ -3,9 +3,9 @@
 
 use super::*;
 use crate::ids::SessionRef;
-use crate::join_token::{Role, Subject};
+use crate::join_token::{Pass, Role, Subject};
 use crate::protocol::{ExitReason, OnWrongPod, Outgoing, StateSet};
-use crate::room::{Answers, Content, Delivered, RingItem, RoomEvent, SeatSnapshot, State};
+use crate::room::{Answers, Content, Delivered, Reservations, RingItem, Room, RoomEvent, SeatSnapshot, State};
 use crate::room_call::{CallKey, DescriptorPatch};
 
 fn owner(room: RoomId) -> Owner {
@@ -41,6 +41,7 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
         ring: Vec::new(),
         webhook_number: 300,
         state: None,
+        reservations: Reservations::default(),
     };
     vec![
         Frame::Ask { room, ticket: 300, dead: Some(ownership) },
@@ -104,7 +105,7 @@ fn every_frame_comes_back_and_shows_its_room() {
 /// What travels inside frames: each command, each event and state of a room, each way in which a stay goes on.
 fn filter() -> ListFilter {
     ListFilter {
-        label: Some("eu".into()),
+        labels: vec!["eu".into()],
         listed: Some(true),
         after: "abc".parse().ok(),
         open: true,
@@ -196,6 +197,9 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
     });
     let (ownership, record) = (owner(room).ownership, vec![1, 2, 3]);
     let state = Some(Box::new(State::sample(name, answers)));
+    let mut kept = Room::new(room, &mut rand::rng());
+    kept.reserve(Subject::new(room, "user-2"), Some(name), 4, 0).unwrap();
+    let reservations = kept.snapshot(ownership, b"", 0).reservations;
     let snapshot = Snapshot {
         ownership,
         record,
@@ -208,6 +212,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         ring,
         webhook_number: 3,
         state,
+        reservations,
     };
     let disconnects = [Disconnect::Lost, Disconnect::GoingAway, Disconnect::Slow, Disconnect::Moved, Disconnect::Limit];
     let after = [
@@ -243,6 +248,11 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         RoomCall::Say { from, text: "hi".into(), key },
         RoomCall::Send { from, kind, data: "[1]".into(), to: Some(vec![name]), volatile: true, key },
         RoomCall::Kick { name, ban_s: Some(60) },
+        RoomCall::Reserve {
+            pass: Box::new(Pass::new("user-1", Some(name), Some("Al"), Some("[1]"), 600).unwrap()),
+            descriptor: described(),
+            made: true,
+        },
     ];
     frames.extend(calls.map(|call| Frame::Call { room, relay, call: Box::new(call) }));
     frames
@@ -264,7 +274,7 @@ fn the_bytes_of_frames_change_with_the_version_alone() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(
         (crate::peer::handshake::OLDEST_VERSION, bytes.len(), format!("{sum:016x}").as_str()),
-        (3, 4003, "35d9ccda372cf6b7")
+        (3, 4160, "a39918a14201e90a")
     );
 }
 

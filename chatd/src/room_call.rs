@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::descriptor::{self, Descriptor, DescriptorError};
-use crate::join_token::Role;
+use crate::join_token::{Pass, Role};
 use crate::protocol::{EventKind, PlayerName, speaker};
 
 /// By what the owner recognises a call that comes again: 128 bits of the caller's Idempotency-Key.
@@ -65,22 +65,35 @@ pub enum RoomCall {
         /// For how long (seconds).
         ban_s: Option<u32>,
     },
+    /// A place is kept for somebody, and a token made with which to take it, in a room that is listed.
+    Reserve {
+        /// Who that is.
+        pass: Box<Pass>,
+        /// The room is made like this if there is none.
+        #[serde(with = "descriptor::as_json")]
+        descriptor: Option<Box<Descriptor>>,
+        /// The room is there because of this call.
+        made: bool,
+    },
 }
 
 impl RoomCall {
     /// Whether the room is to be made if there is none.
     pub fn creates(&self) -> bool {
-        matches!(self, RoomCall::Create { .. })
+        matches!(self, RoomCall::Create { .. } | RoomCall::Reserve { descriptor: Some(_), .. })
     }
 
     /// With which descriptor.
     pub fn descriptor(&self) -> Option<&Descriptor> {
-        if let RoomCall::Create { descriptor, .. } = self { descriptor.as_deref() } else { None }
+        match self {
+            RoomCall::Create { descriptor, .. } | RoomCall::Reserve { descriptor, .. } => descriptor.as_deref(),
+            _ => None,
+        }
     }
 
     /// The room has been made for it.
     pub fn has_made_it(&mut self) {
-        if let RoomCall::Create { made, .. } = self {
+        if let RoomCall::Create { made, .. } | RoomCall::Reserve { made, .. } = self {
             *made = true;
         }
     }
@@ -134,6 +147,30 @@ pub struct RoomInfo<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub created: bool,
+}
+
+/// A place in a room, as the server API's quick join gives it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Place)]
+pub struct PlaceInfo<'a> {
+    /// The room's id.
+    pub room: &'a str,
+    /// It was made for this call.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub created: bool,
+    /// A join token for it, if the deployment has a secret to sign with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub token: Option<String>,
+    /// How long the token lasts (seconds).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub expires_in: Option<u32>,
+    /// How long the place is kept (seconds), for who shows a join token with this `sub`. Without it none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub kept_for: Option<u64>,
 }
 
 /// A seat as the server API shows it.

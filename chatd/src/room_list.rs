@@ -14,12 +14,14 @@ pub const MAX_LISTED: u16 = 100;
 pub struct ListFilter {
     /// Of this kind.
     pub kind: Option<Box<str>>,
-    /// With this label.
-    pub label: Option<Box<str>>,
+    /// With all of these labels.
+    pub labels: Vec<Box<str>>,
     /// Whether they may be shown in lists; `None`: either.
     pub listed: Option<bool>,
     /// Only those that a stranger may enter now: open by link, not locked, with a free seat.
     pub open: bool,
+    /// Only those that somebody new may enter, if need be with a token: not locked, with a seat that is free and kept for nobody.
+    pub free: bool,
     /// Those behind this one.
     pub after: Option<RoomId>,
     /// So many at most, [`MAX_LISTED`] in any case.
@@ -33,7 +35,7 @@ impl ListFilter {
         let labels = descriptor.map(|descriptor| descriptor.labels.as_slice()).unwrap_or_default();
         self.after.is_none_or(|after| room > after)
             && self.kind.as_ref().is_none_or(|wanted| kind == Some(wanted))
-            && self.label.as_ref().is_none_or(|wanted| labels.contains(wanted))
+            && self.labels.iter().all(|wanted| labels.contains(wanted))
             && self.listed.is_none_or(|wanted| descriptor.is_some_and(|descriptor| descriptor.listed) == wanted)
     }
 

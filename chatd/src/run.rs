@@ -189,7 +189,9 @@ async fn serve(settings: Settings, places: ConnectionLimit) -> Result<Ended, Sta
     let room_places = settings.limits.max_rooms.into();
     let figures = Figures::new(shards.clone(), failures, places, refusals, budget, room_places, tls);
     figures.set_token_keys(key_count);
-    figures.set_api(api.map(|api| api.serve(&settings, me.owner.ownership.boot, shards.clone(), pod_sender)));
+    let api_seed = seed()?;
+    let boot = me.owner.ownership.boot;
+    figures.set_api(api.map(|api| api.serve(&settings, (boot, api_seed), shards.clone(), pod_sender)));
     figures.set_webhook(webhooks.as_ref().map(Webhooks::report));
     let peers = Peers::new(me.peer, keys, StdRng::from_seed(seed()?), shards.clone(), IdleRules::USUAL)?;
     let (accepting, accept) = watch::channel(true);

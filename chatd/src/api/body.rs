@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::descriptor::Descriptor;
+use super::quick_join::QuickJoin;
+use crate::descriptor::{Descriptor, DescriptorError};
+use crate::join_token::Pass;
 use crate::protocol::{ErrorCode, EventKind, MAX_BAN, MAX_PLAYERS, PlayerName, RoomId, check_data, text};
 use crate::room_call::{CallKey, DescriptorPatch, RoomCall};
 use crate::room_list::{ListFilter, MAX_LISTED};
@@ -67,6 +70,39 @@ pub(super) struct EventBody<'a> {
     volatile: Option<bool>,
 }
 
+/// A place in some room for a person.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewJoin)]
+pub(super) struct JoinBody<'a> {
+    /// Your id of the person, as `sub` of join tokens.
+    #[schema(value_type = String, min_length = 1, max_length = 128, example = "user-17")]
+    sub: Cow<'a, str>,
+    /// What the person is to be called in the room.
+    #[schema(value_type = Option<String>, example = "ana")]
+    name: Option<Cow<'a, str>>,
+    /// What pages show beside the name, at most 64 bytes.
+    #[schema(value_type = Option<String>)]
+    display: Option<Cow<'a, str>>,
+    /// Any JSON for the others in the room, at most 512 bytes.
+    #[serde(borrow)]
+    #[schema(value_type = Option<serde_json::Value>)]
+    info: Option<&'a RawValue>,
+    /// Only a room of this kind.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 32, example = "duel")]
+    kind: Option<Cow<'a, str>>,
+    /// Only a room with all of these labels.
+    #[schema(value_type = Option<Vec<String>>, max_items = 8)]
+    labels: Option<Vec<Cow<'a, str>>>,
+    /// What else a new room is like: without `kind` and `labels`, which it has from here.
+    #[serde(borrow)]
+    #[schema(value_type = Option<Descriptor>)]
+    descriptor: Option<&'a RawValue>,
+    /// How long the token lasts (seconds); 3600 without it.
+    #[schema(minimum = 60, maximum = 86_400)]
+    expires_in: Option<u32>,
+}
+
 /// What a call to make a room asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NewRoom {
@@ -94,6 +130,29 @@ pub(super) fn new_room(body: &[u8]) -> Result<NewRoom, Failure> {
     let descriptor = body.descriptor.map(|json| Descriptor::parse(json.get())).transpose();
     let descriptor = descriptor.map_err(|error| bad(format!("The descriptor is wrong: {error}.")))?;
     Ok(NewRoom { room, descriptor: descriptor.filter(|descriptor| !descriptor.is_empty()).map(Box::new) })
+}
+
+/// How long the token of a quick join may last, and lasts if the call does not say (seconds).
+const TOKEN_LASTS: std::ops::RangeInclusive<u32> = 60..=86_400;
+const USUAL_TOKEN: u32 = 3_600;
+
+pub(super) fn quick_join(body: &[u8]) -> Result<QuickJoin, Failure> {
+    let body: JoinBody<'_> = json(body)?;
+    let wrong = |error: DescriptorError| bad(format!("The descriptor is wrong: {error}."));
+    let own = Descriptor::parse(body.descriptor.map_or("{}", RawValue::get)).map_err(wrong)?;
+    if own.kind.is_some() || !own.labels.is_empty() || own.locked {
+        return Err(bad("Kind and labels stand beside the descriptor, and a room for quick joins is not locked."));
+    }
+    let more = json!({ "kind": body.kind, "labels": body.labels, "listed": true }).to_string();
+    let descriptor = own.patched(&more).map_err(wrong)?;
+    let name = body.name.map(|name| name.parse().map_err(|_| Failure::from(ErrorCode::BadName))).transpose()?;
+    let lasts = body.expires_in.unwrap_or(USUAL_TOKEN);
+    if !TOKEN_LASTS.contains(&lasts) {
+        return Err(bad("A token lasts 60 to 86400 seconds."));
+    }
+    let pass = Pass::new(&body.sub, name, body.display.as_deref(), body.info.map(RawValue::get), lasts);
+    let pass = pass.map_err(|claim| bad(format!("{claim} is not as in a join token.")))?;
+    Ok(QuickJoin { pass, descriptor: Box::new(descriptor) })
 }
 
 pub(super) fn patch(body: &[u8]) -> Result<RoomCall, Failure> {
@@ -130,19 +189,30 @@ pub(super) fn event(body: &[u8], key: Option<CallKey>) -> Result<RoomCall, Failu
 
 /// The most characters of a kind or label: no room has a longer one.
 const MAX_WORD: usize = 32;
+/// The most labels of a room.
+const MAX_LABELS: usize = 8;
 /// Rooms of an answer, if the query does not say.
 const USUAL_LIMIT: u16 = 50;
 
 /// Which rooms a query means: each of its fields is there once at most.
 pub(super) fn filter(query: Option<&str>) -> Result<ListFilter, Failure> {
-    let sentence = "The query may have kind, label, listed=true|false, limit from 1 to 100 and cursor, each once.";
+    let sentence =
+        "The query may have kind, listed=true|false, free=true, limit from 1 to 100 and cursor, each once, and label.";
     let mut filter = ListFilter { limit: USUAL_LIMIT, ..ListFilter::default() };
     let mut seen = Vec::new();
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         let word = || Some(value.as_ref()).filter(|word| (1..=MAX_WORD).contains(&word.len())).map(Into::into);
         let is_right = match &*name {
             "kind" => std::mem::replace(&mut filter.kind, word()).is_none() && filter.kind.is_some(),
-            "label" => std::mem::replace(&mut filter.label, word()).is_none() && filter.label.is_some(),
+            // A room has so many at most.
+            "label" if filter.labels.len() < MAX_LABELS => {
+                filter.labels.extend(word());
+                word().is_some()
+            }
+            "free" => {
+                filter.free = true;
+                value == "true"
+            }
             "listed" => {
                 filter.listed = value.parse().ok();
                 filter.listed.is_some()
@@ -157,7 +227,7 @@ pub(super) fn filter(query: Option<&str>) -> Result<ListFilter, Failure> {
             }
             _ => false,
         };
-        if !is_right || seen.contains(&name) {
+        if !is_right || name != "label" && seen.contains(&name) {
             return Err(bad(sentence));
         }
         seen.push(name);

@@ -14,7 +14,7 @@ use super::figures::Route;
 use super::keys::{ApiKey, Scope};
 use super::{Api, answers, body, read};
 use crate::protocol::{ErrorCode, RoomId};
-use crate::room_call::{CallKey, RoomCall, RoomInfo};
+use crate::room_call::{CallKey, PlaceInfo, RoomCall, RoomInfo};
 use crate::web::Failure;
 
 /// The longest Idempotency-Key.
@@ -43,9 +43,7 @@ pub(super) async fn create_room(State(api): State<Api>, headers: HeaderMap, body
             (None, Some(key)) => (caller.room(key).map_err(|_| Failure::from(ErrorCode::BadRoom))?, false),
             (None, None) => (api.make_room(descriptor.clone()).await?, true),
         };
-        let answer = api.call(room, RoomCall::Create { descriptor, made }).await?;
-        let status = if is_created(&answer) { StatusCode::CREATED } else { StatusCode::OK };
-        Ok(json(status, answer))
+        Ok(made_or_found(api.call(room, RoomCall::Create { descriptor, made }).await?))
     })
     .await
 }
@@ -54,8 +52,9 @@ pub(super) async fn create_room(State(api): State<Api>, headers: HeaderMap, body
     get, path = "/v1/rooms", tag = "rooms",
     params(
         ("kind" = Option<String>, Query, description = "Only rooms of this kind."),
-        ("label" = Option<String>, Query, description = "Only rooms with this label."),
+        ("label" = Option<Vec<String>>, Query, description = "Only rooms with this label, or with all of these."),
         ("listed" = Option<bool>, Query, description = "Only rooms that may be shown in lists, or only those that may not."),
+        ("free" = Option<bool>, Query, description = "`true`: only rooms that are not locked and have a free place."),
         ("limit" = Option<u16>, Query, description = "At most so many; 50 without it.", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "`next` of the answer before."),
     ),
@@ -201,6 +200,26 @@ pub(super) async fn kick(
 }
 
 #[utoipa::path(
+    post, path = "/v1/join", tag = "rooms",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters. The same key makes one room at most.")),
+    request_body(content = body::JoinBody),
+    responses(
+        (status = 200, description = "A place in a room that was there.", body = PlaceInfo),
+        (status = 201, description = "A place in a room that has been made.", body = PlaceInfo),
+    )
+)]
+/// Finds a place for a person in some room
+pub(super) async fn join(State(api): State<Api>, headers: HeaderMap, body: Body) -> Response {
+    api.answer(Route::Join, async {
+        let caller = api.caller(&headers, Scope::Write)?;
+        let key = idempotency_key(&headers)?.map(|key| caller.room_to_join(key));
+        let own = key.transpose().map_err(|_| Failure::from(ErrorCode::BadRoom))?;
+        Ok(made_or_found(api.quick_join(&body::quick_join(&read(body).await?)?, own).await?))
+    })
+    .await
+}
+
+#[utoipa::path(
     get, path = "/v1/pods", tag = "pods",
     responses((status = 200, description = "All pods, by their leases.", body = answers::Pods))
 )]
@@ -269,6 +288,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
 
 fn call_key(headers: &HeaderMap, caller: &ApiKey, what: &str, room: RoomId) -> Result<Option<CallKey>, Failure> {
     Ok(idempotency_key(headers)?.map(|key| caller.call_key(what, room, key)))
+}
+
+/// An answer that says whether a room was made for it.
+fn made_or_found(answer: Bytes) -> Response {
+    json(if is_created(&answer) { StatusCode::CREATED } else { StatusCode::OK }, answer)
 }
 
 fn is_created(answer: &[u8]) -> bool {

@@ -15,7 +15,7 @@ use super::figures::Route;
 use super::{Api, answers, body, calls};
 use crate::descriptor::{Descriptor, RoomAccess};
 use crate::join_token::Role;
-use crate::room_call::{PlayerInfo, RoomInfo};
+use crate::room_call::{PlaceInfo, PlayerInfo, RoomInfo};
 use crate::room_list::ListedRoom;
 
 #[derive(OpenApi)]
@@ -30,11 +30,12 @@ use crate::room_list::ListedRoom;
         calls::say,
         calls::send,
         calls::kick,
+        calls::join,
         calls::pods,
         calls::drain_pod,
     ),
     components(schemas(
-        body::NewRoomBody, body::MessageBody, body::EventBody, RoomInfo, PlayerInfo, Descriptor, RoomAccess, Role,
+        body::NewRoomBody, body::MessageBody, body::EventBody, body::JoinBody, RoomInfo, PlaceInfo, PlayerInfo, Descriptor, RoomAccess, Role,
         answers::Rooms, ListedRoom, answers::Said, answers::Sent, answers::Kicked, answers::Closed, answers::Pods, answers::PodInfo, answers::Error,
         answers::ErrorInfo,
     )),

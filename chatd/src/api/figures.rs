@@ -17,13 +17,14 @@ pub enum Route {
     Kick,
     Pods,
     DrainPod,
+    Join,
     Document,
     /// There is nothing, or not with this method.
     Other,
 }
 
 /// The names of all, in their order.
-pub const ROUTES: [&str; 12] = [
+pub const ROUTES: [&str; 13] = [
     "list_rooms",
     "create_room",
     "get_room",
@@ -34,6 +35,7 @@ pub const ROUTES: [&str; 12] = [
     "kick",
     "pods",
     "drain_pod",
+    "join",
     "openapi",
     "other",
 ];

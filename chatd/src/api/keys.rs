@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use crate::protocol::RoomId;
+use crate::protocol::{NameError, RoomId};
 use crate::room_call::CallKey;
 
 /// The most keys of a file: each is compared with what a caller shows.
@@ -158,8 +158,21 @@ impl ApiKey {
     /// # Errors
     ///
     /// None in practice: its letters are those of a room's id.
-    pub fn room(&self, key: &str) -> Result<RoomId, crate::protocol::NameError> {
-        let bits = self.derive(["room", "", key]);
+    pub fn room(&self, key: &str) -> Result<RoomId, NameError> {
+        self.room_of("room", key)
+    }
+
+    /// The room that a quick join with this Idempotency-Key makes, should it make one.
+    ///
+    /// # Errors
+    ///
+    /// As [`ApiKey::room`].
+    pub fn room_to_join(&self, key: &str) -> Result<RoomId, NameError> {
+        self.room_of("join", key)
+    }
+
+    fn room_of(&self, what: &str, key: &str) -> Result<RoomId, NameError> {
+        let bits = self.derive([what, "", key]);
         let letter = |index: u32| char::from(LETTERS[(bits >> (5 * index)) as usize & 31]);
         (0..26).map(letter).collect::<String>().parse()
     }
@@ -231,6 +244,7 @@ mod tests {
         assert_eq!(room, one.room("order-1").unwrap());
         assert_eq!(room.as_str().len(), 26);
         assert_ne!(room, one.room("order-2").unwrap());
+        assert_ne!(room, one.room_to_join("order-1").unwrap());
         assert_ne!(room, two.room("order-1").unwrap());
         let call = one.call_key("say", room, "order-1");
         assert_eq!(call, one.call_key("say", room, "order-1"));

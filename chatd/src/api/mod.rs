@@ -9,10 +9,11 @@ mod calls;
 mod document;
 pub mod figures;
 pub mod keys;
+mod quick_join;
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,6 +23,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
@@ -34,8 +37,8 @@ use crate::lease::LeaseRecord;
 use crate::pod::message::PodMessage;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
 use crate::room_call::RoomCall;
-use crate::room_list::{ListFilter, RoomList};
-use crate::shard::message::{ShardMessage, ask_one, list_all};
+use crate::room_list::{ListFilter, ListedRoom, RoomList};
+use crate::shard::message::{ShardMessage, ask_one, list_all, list_elsewhere, list_here};
 use crate::web::{Failure, bearer};
 use figures::{ApiFigures, Route};
 use keys::{ApiKey, ApiKeys, Scope};
@@ -66,6 +69,8 @@ pub struct ApiStart {
     pub figures: ApiFigures,
     /// How long a connection may be silent between two calls.
     pub keep_alive: Duration,
+    /// From the system's secure random source.
+    pub seed: [u8; 32],
 }
 
 /// What the handlers share. Cheap to clone.
@@ -76,12 +81,14 @@ struct Api(Arc<Inner>);
 struct Inner {
     start: ApiStart,
     turn: AtomicUsize,
+    random: Mutex<StdRng>,
 }
 
 /// Serves the API until the process ends: also while the pod drains, as any pod takes any call.
 pub async fn serve(listener: TcpListener, start: ApiStart) {
     let limits = ServeLimits { connections: CONNECTIONS, header_time: start.keep_alive };
-    let api = Api(Arc::new(Inner { start, turn: AtomicUsize::new(0) }));
+    let random = Mutex::new(StdRng::from_seed(start.seed));
+    let api = Api(Arc::new(Inner { start, turn: AtomicUsize::new(0), random }));
     admin::serve_within(limits, listener, router(api), std::future::pending()).await;
 }
 
@@ -93,6 +100,7 @@ fn router(api: Api) -> Router {
         .route("/v1/rooms/{room}/messages", post(calls::say))
         .route("/v1/rooms/{room}/events", post(calls::send))
         .route("/v1/rooms/{room}/players/{name}", delete(calls::kick))
+        .route("/v1/join", post(calls::join))
         .route("/v1/pods", get(calls::pods))
         .route("/v1/pods/{pod}/drain", post(calls::drain_pod))
         .route("/v1/openapi.json", get(document::openapi))
@@ -130,10 +138,14 @@ impl Api {
 
     /// Asks the owner of a room, wherever it is.
     async fn call(&self, room: RoomId, call: RoomCall) -> Result<Bytes, Failure> {
+        let refused = if call == RoomCall::Get { of_looking } else { of_owner };
+        self.ask(room, call).await.map_err(refused)
+    }
+
+    async fn ask(&self, room: RoomId, call: RoomCall) -> Result<Bytes, ErrorCode> {
         let shards = &self.0.start.shards;
         let shard = shards.get(room.shard(shards.len()));
-        let refused = if call == RoomCall::Get { of_looking } else { of_owner };
-        ask_one(shard, |reply| ShardMessage::Call { room, call, reply }).await.map_err(refused)
+        ask_one(shard, |reply| ShardMessage::Call { room, call, reply }).await
     }
 
     async fn make_room(&self, descriptor: Option<Box<Descriptor>>) -> Result<RoomId, Failure> {
@@ -142,11 +154,21 @@ impl Api {
 
     /// The rooms of all pods that fit.
     async fn list(&self, filter: ListFilter) -> Result<answers::Rooms, Failure> {
-        let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
-        let RoomList { rooms, incomplete } = list_all(&self.0.start.shards, turn, &filter).await.map_err(of_looking)?;
+        let all = list_all(&self.0.start.shards, self.next_turn(), &filter);
+        let RoomList { rooms, incomplete } = all.await.map_err(of_looking)?;
         let is_full = rooms.len() >= usize::from(filter.limit);
         let next = rooms.last().filter(|_| is_full).map(|last| last.room.to_string());
         Ok(answers::Rooms { rooms, next, incomplete })
+    }
+
+    /// The rooms of this pod that fit, or those of the others.
+    async fn list_one_side(&self, elsewhere: bool, filter: &ListFilter) -> Result<Vec<ListedRoom>, Failure> {
+        let shards = &self.0.start.shards;
+        if elsewhere {
+            list_elsewhere(shards, self.next_turn(), filter).await.map(|list| list.rooms).map_err(of_looking)
+        } else {
+            list_here(shards, filter).await.map_err(of_looking)
+        }
     }
 
     async fn pods(&self) -> Result<answers::Pods, Failure> {
@@ -198,10 +220,19 @@ impl Api {
         Ok(self.pod(pod, &lease))
     }
 
+    fn with_random<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
+        // A panic leaves another state behind, and no worse one.
+        draw(&mut self.0.random.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What concerns no room goes to the shards by turns.
     fn next_shard(&self) -> Option<&UnboundedSender<ShardMessage>> {
         let shards = &self.0.start.shards;
-        shards.get(self.0.turn.fetch_add(1, Ordering::Relaxed) % shards.len().max(1))
+        shards.get(self.next_turn() % shards.len().max(1))
+    }
+
+    fn next_turn(&self) -> usize {
+        self.0.turn.fetch_add(1, Ordering::Relaxed)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::request::Entry;
-use crate::join_token::{Failure, Grant, JoinTokens, RoomAccess, Verifier};
+use crate::join_token::{Failure, Grant, JoinTokens, Pass, RoomAccess, Verifier};
 use crate::protocol::token::Keyring;
 use crate::protocol::{ErrorCode, RoomId};
 
@@ -56,6 +56,11 @@ impl Authority {
     /// What a join token grants at `wall` (Unix ms).
     pub fn verify(&mut self, auth: &str, wall: u64) -> Result<Arc<Grant>, Failure> {
         self.join_tokens.verify(auth, wall / 1_000)
+    }
+
+    /// A join token that is made at `wall` (Unix ms). `None`: there is no secret to sign with.
+    pub fn sign(&self, room: RoomId, pass: &Pass, wall: u64) -> Option<String> {
+        self.join_tokens.sign(room, pass, wall)
     }
 
     /// A token was refused at `now` (ms). `Some`: that is to be said, with the number of those before it that were not.

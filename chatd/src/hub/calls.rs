@@ -13,9 +13,10 @@ use super::sessions::Sessions;
 use super::speaking::{Spoken, Voice};
 use crate::descriptor::Descriptor;
 use crate::ids::{Reach, RoomIndex, SessionId, Time};
+use crate::join_token::Pass;
 use crate::protocol::{Encoding, ErrorCode, Outgoing, PlayerName, RoomId, text};
-use crate::room::Answers;
-use crate::room_call::RoomCall;
+use crate::room::{Answers, RESERVED_FOR};
+use crate::room_call::{PlaceInfo, RoomCall};
 
 /// What the application says.
 enum Words {
@@ -87,6 +88,10 @@ impl Hub {
                 }
                 Err(code) => self.refuse_entry(time, asked, code),
             },
+            RoomCall::Reserve { ref pass, made, .. } => match self.reserve(time, index, pass, made) {
+                Ok(place) => self.answer_call_with(time, asked, place),
+                Err(code) => self.refuse_entry(time, asked, code),
+            },
             RoomCall::Say { .. } | RoomCall::Send { .. } => match self.speak(time, index, *call) {
                 Ok(answer) => self.answer_call(time, asked, &answer),
                 Err(code) => self.refuse_entry(time, asked, code),
@@ -119,6 +124,36 @@ impl Hub {
             Spoken::Numbered(seq) => json!({ "seq": seq }),
             Spoken::Reached(names) => json!({ "reached": names }),
         })
+    }
+
+    /// Keeps a place in the room for somebody. Returns that as JSON.
+    fn reserve(&mut self, time: Time, index: RoomIndex, pass: &Pass, created: bool) -> Result<Vec<u8>, ErrorCode> {
+        let has_keys = self.authority.has_join_keys();
+        let owned = self.rooms.get_mut(index).ok_or(ErrorCode::RoomNotFound)?;
+        let (room, seat) = (owned.room.id, pass.seat(owned.room.id, time.wall));
+        // It may have been taken from the lists meanwhile.
+        if !owned.room.descriptor().is_some_and(|descriptor| descriptor.listed) {
+            return Err(ErrorCode::RoomNotFound);
+        }
+        // Nobody is banned by the name that the application speaks with.
+        let name = pass.name().map_or_else(|| PlayerName::system(""), Ok).map_err(|_| ErrorCode::BadName)?;
+        if owned.room.keeps_out(name, Some(seat), time.wall) {
+            return Err(ErrorCode::Banned);
+        }
+        let players = self.context.settings.terms(owned.room.descriptor()).max_players();
+        if has_keys {
+            owned.room.reserve(seat.sub, pass.name(), players, time.now)?;
+            self.arm_room(time, index);
+        } else {
+            // Without tokens nobody could show for whom the place is kept.
+            owned.room.may_reserve(None, pass.name(), players, time.now)?;
+        }
+        let token = self.authority.sign(room, pass, time.wall);
+        let expires_in = token.as_ref().map(|_| pass.lasts());
+        let kept_for = has_keys.then_some(RESERVED_FOR / 1_000);
+        let place = PlaceInfo { room: room.as_str(), created, token, expires_in, kept_for };
+        // Plain values can always be written.
+        Ok(serde_json::to_vec(&place).unwrap_or_default())
     }
 
     /// What a call has changed is in the record, or that has not answered in time: then nobody knows whether the next owner hears of it.

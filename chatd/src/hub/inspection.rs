@@ -56,8 +56,8 @@ impl Hub {
     }
 
     /// The rooms of this thread that fit.
-    pub fn list_here(&self, filter: &ListFilter) -> Vec<ListedRoom> {
-        self.rooms.list(&self.context.settings, &self.context.me.pod_id, filter)
+    pub fn list_here(&self, time: Time, filter: &ListFilter) -> Vec<ListedRoom> {
+        self.rooms.list(&self.context.settings, &self.context.me.pod_id, filter, time.now)
     }
 
     /// Asks the other pods for their rooms that fit; [`super::Effect::Listed`] with `query` is the answer.

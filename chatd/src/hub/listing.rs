@@ -145,8 +145,8 @@ impl Listings {
 }
 
 impl Rooms {
-    /// The rooms of this thread that fit. `pod`: this one.
-    pub fn list(&self, settings: &HubSettings, pod: &str, filter: &ListFilter) -> Vec<ListedRoom> {
+    /// The rooms of this thread that fit at `now` (ms). `pod`: this one.
+    pub fn list(&self, settings: &HubSettings, pod: &str, filter: &ListFilter, now: u64) -> Vec<ListedRoom> {
         let fits = |room, descriptor| filter.fits(room, descriptor);
         let rooms = self.iter().map(|(_, owned)| owned).filter(|owned| owned.is_serving() && !owned.is_over());
         let fitting = rooms.filter(|owned| fits(owned.room.id, owned.room.descriptor())).filter_map(|owned| {
@@ -162,8 +162,9 @@ impl Rooms {
                 kind: descriptor.and_then(|descriptor| descriptor.kind.clone()),
                 labels: descriptor.map(|descriptor| descriptor.labels.clone()).unwrap_or_default(),
             };
-            let is_open = !listed.locked && !terms.needs_token() && listed.players < listed.max_players;
-            (is_open || !filter.open).then_some(listed)
+            let is_free = !listed.locked && room.players_and_reserved(now) < listed.max_players as usize;
+            let is_open = is_free && !terms.needs_token();
+            ((is_free || !filter.free) && (is_open || !filter.open)).then_some(listed)
         });
         filter.first(fitting.collect())
     }

@@ -127,7 +127,7 @@ impl Hub {
             Frame::MigrateOffer { room, snapshot } => self.migration_offered(time, from, room, snapshot),
             Frame::MigrateAnswer { room, from: basis, taken } => self.offer_answered(time, from, room, basis, taken),
             Frame::List { room, query, filter } => {
-                let (threads, rooms) = (self.context.settings.shards as u16, self.list_here(&filter));
+                let (threads, rooms) = (self.context.settings.shards as u16, self.list_here(time, &filter));
                 self.context.peers.send(from, &Frame::Listed { room, query, threads, rooms });
             }
             Frame::Listed { query, threads, rooms, .. } => {

@@ -30,6 +30,11 @@ impl JoinTokens {
         self.verifier.is_some()
     }
 
+    /// What verifies.
+    pub(super) fn verifier(&self) -> Option<&Verifier> {
+        self.verifier.as_deref()
+    }
+
     /// What `token` grants at `now` (Unix seconds).
     ///
     /// # Errors

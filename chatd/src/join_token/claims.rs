@@ -192,7 +192,11 @@ fn is_for(audience: Option<&Json>, expected: &str) -> bool {
 }
 
 fn id(claim: &Json) -> Option<Box<str>> {
-    let text = claim.text()?;
+    identity(claim.text()?)
+}
+
+/// What may be a `sub` or `jti`.
+pub(super) fn identity(text: &str) -> Option<Box<str>> {
     (1..=MAX_ID).contains(&text.len()).then(|| text.into())
 }
 
@@ -221,7 +225,12 @@ fn is_part_of_an_id(text: &str) -> bool {
 }
 
 fn display(claim: &Json) -> Option<Box<str>> {
-    let display = text::clean_str(claim.text()?).ok()?;
+    displayed(claim.text()?)
+}
+
+/// What may be a `display`.
+pub(super) fn displayed(text: &str) -> Option<Box<str>> {
+    let display = text::clean_str(text).ok()?;
     (display.len() <= MAX_DISPLAY && !display.contains(char::is_control)).then(|| display.trim().into())
 }
 
@@ -236,6 +245,7 @@ fn create(claim: &Json) -> Result<Option<Create>, Failure> {
     }
 }
 
-fn short(json: String) -> Option<Box<str>> {
+/// What may be an `info`.
+pub(super) fn short(json: String) -> Option<Box<str>> {
     (json.len() <= MAX_JSON).then(|| json.into())
 }

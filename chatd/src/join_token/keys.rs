@@ -79,6 +79,20 @@ impl Key {
         }
     }
 
+    /// How tokens name it.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// The signature of `message`. `None`: only the holder of another part of the key can sign.
+    pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let Material::Secret(secret) = &self.material else {
+            return None;
+        };
+        let mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;
+        Some(mac.chain_update(message).finalize().into_bytes().to_vec())
+    }
+
     pub fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.material {
             Material::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(message, signature).is_ok(),
@@ -155,6 +169,12 @@ impl KeySet {
             (None, [only]) => Some(only),
             (None, _) => None,
         }
+    }
+
+    /// The first secret that a token can name, which is the key that chatd signs with.
+    pub(super) fn signing(&self) -> Option<&Key> {
+        let is_found = |key: &&Key| key.kid.is_some() || self.keys.len() == 1;
+        self.keys.iter().filter(is_found).find(|key| matches!(key.material, Material::Secret(_)))
     }
 
     /// What a process needs to start: at least one key. Later the last one may be taken away.

@@ -9,6 +9,7 @@ mod failure;
 mod json;
 mod keys;
 mod once;
+mod signing;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use claims::{Create, Grant};
 pub use failure::Failure;
 pub use keys::{KeySet, KeySetError};
 pub use once::{Once, TokenId};
+pub use signing::Pass;
 
 use crate::protocol::{MAX_JOIN_TOKEN, RoomId};
 use json::Json;

@@ -27,7 +27,9 @@ impl Room {
         });
         if let Some(index) = self.own_seat(&who) {
             let changes_place = is_viewer(self.seats[index].auth) != is_viewer(auth);
-            if changes_place && !self.has_place(auth, limits.players) {
+            if changes_place
+                && !(self.has_place(auth, limits.players) && self.leaves(name, auth, limits.players, now).is_ok())
+            {
                 return Join::Refused(ErrorCode::RoomFull);
             }
             let own = &mut self.seats[index];
@@ -47,9 +49,11 @@ impl Room {
         if !had_seat && self.locks_out(&who) {
             return Join::Refused(ErrorCode::RoomLocked);
         }
-        if let Err(code) = self.admits(name, auth, limits.players) {
+        let admitted = self.admits(name, auth, limits.players);
+        if let Err(code) = admitted.and_then(|()| self.leaves(name, auth, limits.players, now)) {
             return Join::Refused(code);
         }
+        self.has_come(auth, now);
         self.unanswered.retain(|(other, _)| *other != name);
         self.seats.push(Seat {
             name,

@@ -9,6 +9,7 @@ mod membership;
 mod outcomes;
 mod profiles;
 mod replay;
+mod reservations;
 mod ring;
 mod snapshot;
 mod state;
@@ -21,6 +22,7 @@ pub use outcomes::{
     Taken,
 };
 pub use replay::{CaughtUp, ReplayPlan, Said, Welcome};
+pub use reservations::{RESERVED_FOR, Reservations};
 pub use ring::{Answers, Content, Ring, RingItem, RingLimits, RoomEvent};
 pub use snapshot::{SeatSnapshot, Snapshot};
 pub use state::{MAX_STATE_MEMORY, State, StateChanged, StateRefusal};
@@ -186,6 +188,7 @@ pub struct Room {
     active: Option<u64>,
     bans: Bans,
     profiles: Profiles,
+    reservations: Reservations,
 }
 
 impl Room {
@@ -209,6 +212,7 @@ impl Room {
             active: None,
             bans: Bans::default(),
             profiles: Profiles::default(),
+            reservations: Reservations::default(),
         }
     }
 

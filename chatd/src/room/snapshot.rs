@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bucket, Delivered, Ring, RingItem, RingLimits, Room, Seat, SeatState, State, Strikes, VOLATILE};
+use super::{
+    Bucket, Delivered, Reservations, Ring, RingItem, RingLimits, Room, Seat, SeatState, State, Strikes, VOLATILE,
+};
 use crate::bans::Bans;
 use crate::descriptor::{self, Descriptor};
 use crate::ids::{MAX_FRAME, SessionRef};
@@ -72,6 +74,8 @@ pub struct Snapshot {
     pub ring: Vec<RingItem>,
     /// What its members have set.
     pub state: Option<Box<State>>,
+    /// Places that are kept for people who are about to come.
+    pub reservations: Reservations,
 }
 
 /// Encodes the bytes in one piece.
@@ -155,6 +159,7 @@ impl Room {
                 })
                 .collect(),
             state: self.state.clone(),
+            reservations: self.reservations.for_snapshot(now),
             ring: self
                 .ring
                 .newest(MOST_RING.min(MAX_FRAME.saturating_sub(self.besides_ring(record))))
@@ -214,6 +219,7 @@ impl Room {
             active: None,
             bans: Bans::default(),
             profiles: Profiles::default(),
+            reservations: snapshot.reservations.restored(now),
         }
     }
 }

@@ -34,7 +34,7 @@ impl Prepared {
     pub(super) fn serve(
         self,
         settings: &Settings,
-        boot: PodBoot,
+        (boot, seed): (PodBoot, [u8; 32]),
         shards: Vec<UnboundedSender<ShardMessage>>,
         pod: UnboundedSender<PodMessage>,
     ) -> ApiFigures {
@@ -57,6 +57,7 @@ impl Prepared {
             keys,
             figures: figures.clone(),
             keep_alive: settings.limits.http_keep_alive,
+            seed,
         };
         spawn_local(api::serve(port, start));
         figures

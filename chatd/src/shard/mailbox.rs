@@ -75,7 +75,7 @@ impl Shard {
                 self.calls.insert(session, reply);
             }
             ShardMessage::ListHere { filter, reply } => {
-                let _ = reply.send(self.hub.list_here(&filter));
+                let _ = reply.send(self.hub.list_here(time, &filter));
             }
             ShardMessage::ListElsewhere { filter, reply } => {
                 let query = self.ask(Query::List(reply));

@@ -147,15 +147,39 @@ pub async fn list_all(
     turn: usize,
     filter: &ListFilter,
 ) -> Result<RoomList, ErrorCode> {
-    let shard = shards.get(turn % shards.len().max(1));
-    let elsewhere = ask_one(shard, |reply| ShardMessage::ListElsewhere { filter: filter.clone(), reply });
-    let here = ask_all(shards, |reply| ShardMessage::ListHere { filter: filter.clone(), reply });
-    let (elsewhere, here) = tokio::join!(elsewhere, timeout(ANSWER_TIME, here));
+    let (elsewhere, here) = tokio::join!(list_elsewhere(shards, turn, filter), list_here(shards, filter));
     let RoomList { mut rooms, mut incomplete } = elsewhere?;
-    let here = here.map_err(|_| ErrorCode::Unavailable)?.ok_or(ErrorCode::ShuttingDown)?;
-    rooms.extend(here.into_iter().flatten());
+    rooms.extend(here?);
     incomplete.sort_unstable();
     Ok(RoomList { rooms: filter.first(rooms), incomplete })
+}
+
+/// The rooms of this pod that fit, in no order.
+///
+/// # Errors
+///
+/// As of [`ask_one`].
+pub async fn list_here(
+    shards: &[UnboundedSender<ShardMessage>],
+    filter: &ListFilter,
+) -> Result<Vec<ListedRoom>, ErrorCode> {
+    let here = ask_all(shards, |reply| ShardMessage::ListHere { filter: filter.clone(), reply });
+    let here = timeout(ANSWER_TIME, here).await.map_err(|_| ErrorCode::Unavailable)?;
+    Ok(here.ok_or(ErrorCode::ShuttingDown)?.into_iter().flatten().collect())
+}
+
+/// Those of the other pods, in no order. `turn`: which shard asks them.
+///
+/// # Errors
+///
+/// As of [`ask_one`].
+pub async fn list_elsewhere(
+    shards: &[UnboundedSender<ShardMessage>],
+    turn: usize,
+    filter: &ListFilter,
+) -> Result<RoomList, ErrorCode> {
+    let shard = shards.get(turn % shards.len().max(1));
+    ask_one(shard, |reply| ShardMessage::ListElsewhere { filter: filter.clone(), reply }).await
 }
 
 /// The answers of all shards to one question each, in the order of the shards. `None`: a shard has ended.

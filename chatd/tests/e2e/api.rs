@@ -17,9 +17,14 @@ const BOARD: &str = "board-0123456789abcdef0123456789ab";
 
 /// A pod with the API, and where that is.
 pub fn pod(name: &str, redis: Option<&str>, keys: &std::path::Path) -> (Pod, SocketAddr) {
+    pod_with(name, redis, keys, &[])
+}
+
+fn pod_with(name: &str, redis: Option<&str>, keys: &std::path::Path, join_keys: &[&str]) -> (Pod, SocketAddr) {
     let api = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (listen, keys) = (api.to_string(), keys.to_str().unwrap());
-    let more = ["--api-listen", &listen, "--api-keys-file", keys, "--balance", "off"];
+    let mut more = vec!["--api-listen", &listen, "--api-keys-file", keys, "--balance", "off"];
+    more.extend(join_keys);
     let mut pod = Pod::launch(name, redis, &more);
     pod.ready();
     (pod, api)
@@ -115,7 +120,7 @@ fn every_call_is_carried_out_through_a_pod_that_has_not_the_room() {
         assert_eq!((all.next, all.incomplete.len()), (None, 0));
         let first: Rooms = read(caller.ok("GET /v1/rooms?limit=1", &Value::Null));
         assert_eq!(first.next.as_deref(), Some("match-42"));
-        for query in ["kind=quiz", "listed=true", "limit=1&cursor=match-42"] {
+        for query in ["kind=quiz", "listed=true", "listed=true&free=true", "limit=1&cursor=match-42"] {
             let found: Rooms = read(caller.ok(&format!("GET /v1/rooms?{query}"), &Value::Null));
             assert_eq!(found.rooms.iter().map(|room| room.room.as_str()).collect::<Vec<_>>(), ["quiz-7"], "{query}");
         }
@@ -191,6 +196,77 @@ fn every_call_is_carried_out_through_a_pod_that_has_not_the_room() {
     assert!(unknown(here.call("PATCH /v1/rooms/quiz-7", r#"{"locked":true}"#)));
 }
 
+/// Whether this pod has handed all of its rooms over.
+fn drained(caller: Caller<'_>, pod: &str) -> bool {
+    let Pods { pods } = read(caller.ok("GET /v1/pods", &Value::Null));
+    pods.iter().any(|info| info.pod == pod && info.draining && info.rooms == 0 && info.free_rooms == 0)
+}
+
+#[test]
+fn a_quick_join_finds_a_place_and_a_pod_hands_its_rooms_over_and_goes_on() {
+    let redis = Server::start(&[]);
+    let files = tempfile::tempdir().unwrap();
+    let (keys, join_keys) = (files.path().join("keys.json"), files.path().join("join"));
+    write_keys(&keys, &[key("backend", BACKEND, &["read", "write"])]);
+    std::fs::create_dir(&join_keys).unwrap();
+    std::fs::write(join_keys.join("app-1"), "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=").unwrap();
+    let join_keys = ["--join-keys-file", join_keys.to_str().unwrap()];
+    let (first, first_api) = pod_with("chat-0", Some(&redis.url()), &keys, &join_keys);
+    let (second, second_api) = pod_with("chat-1", Some(&redis.url()), &keys, &join_keys);
+    let here = Caller { at: first_api, secret: Some(BACKEND), header: "" };
+    let there = Caller { at: second_api, ..here };
+
+    let person = |sub: &str| json!({ "sub": sub, "kind": "duel", "labels": ["eu"], "descriptor": { "max_players": 2, "access": "token" } });
+    let (status, place) = here.call("POST /v1/join", person("user-1").to_string());
+    assert_eq!((status, &place["created"], &place["kept_for"]), (201, &true.into(), &10.into()), "{place}");
+    let room = place["room"].as_str().unwrap().to_owned();
+    let again = there.ok("POST /v1/join", &person("user-2"));
+    assert_eq!((&again["room"], &again["created"]), (&place["room"], &Value::Null), "the other place of that room");
+    // Both are kept, so that the next one needs a room of its own: one for each key, though it is sent twice.
+    let once = Caller { header: "Idempotency-Key: order-1\r\n", ..there };
+    let made = once.call("POST /v1/join", person("user-3").to_string());
+    let twice = Caller { at: first_api, ..once }.call("POST /v1/join", person("user-3").to_string());
+    assert_eq!((made.0, twice.0, &made.1["room"]), (201, 200, &twice.1["room"]), "{made:?} {twice:?}");
+    assert_ne!(made.1["room"], place["room"]);
+    let mut players = [(first.tcp, "ana", &place), (first.tcp, "ben", &again)].map(|(at, name, place)| {
+        let mut player = Client::connect(at);
+        player.send(&format!("JOIN {room} {name} AUTH={} RELAY", place["token"].as_str().unwrap()));
+        player.expect_start(&format!("JOINED {room} {name} "));
+        player
+    });
+    for (body, code) in [
+        (json!({}), "bad_request"),
+        (json!({ "sub": "" }), "bad_request"),
+        (json!({ "sub": "a", "expires_in": 59 }), "bad_request"),
+        (json!({ "sub": "a", "labels": ["a b"] }), "bad_request"),
+        (json!({ "sub": "a", "descriptor": { "kind": "duel" } }), "bad_request"),
+        (json!({ "sub": "a", "name": "a b" }), "bad_name"),
+    ] {
+        here.fails("POST /v1/join", body.to_string(), 400, code);
+    }
+
+    there.fails("POST /v1/pods/chat-7/drain", "", 404, "not_found");
+    for caller in [there, here, there] {
+        let (status, pod) = caller.call("POST /v1/pods/chat-0/drain", "");
+        assert_eq!((status, &pod["pod"], &pod["draining"]), (202, &"chat-0".into(), &true.into()), "{pod}");
+    }
+    wait_for("its rooms have left", PATIENCE, || drained(there, "chat-0").then_some(()));
+    assert_eq!(there.ok(&format!("GET /v1/rooms/{room}"), &Value::Null)["pod"], "chat-1");
+    // Its clients are where they were, and so is the pod for new ones; what it makes is elsewhere.
+    let [ana, ben] = &mut players;
+    ana.until("MOVED", PATIENCE);
+    ana.send("hi");
+    ben.until("MSG ana hi", PATIENCE);
+    assert_eq!((first.probe("/readyz"), first.metric("chatd_draining")), (200, 1));
+    let (status, made) = here.call("POST /v1/rooms", "");
+    assert_eq!((status, &made["pod"]), (201, &"chat-1".into()), "{made}");
+    // The last pod keeps its rooms.
+    here.fails("POST /v1/pods/chat-1/drain", "", 503, "unavailable");
+    assert_eq!(second.metric("chatd_draining"), 0);
+    first.terminate();
+    ana.until("BYE moved", PATIENCE);
+}
+
 #[test]
 fn keys_decide_who_may_call_what_and_change_without_a_restart() {
     let files = tempfile::tempdir().unwrap();
@@ -205,6 +281,12 @@ fn keys_decide_who_may_call_what_and_change_without_a_restart() {
     basic.fails("GET /v1/pods", "", 401, "auth_required");
     board.ok("GET /v1/pods", &Value::Null);
     board.fails("POST /v1/rooms", "{}", 403, "forbidden");
+    board.fails("POST /v1/join", r#"{"sub":"a"}"#, 403, "forbidden");
+    board.fails("POST /v1/pods/chat-0/drain", "", 403, "forbidden");
+    // Without join keys: a room, and nothing that is kept.
+    let (status, place) = backend.call("POST /v1/join", r#"{"sub":"a"}"#);
+    assert_eq!((status, &place), (201, &json!({ "room": place["room"], "created": true })));
+    backend.fails("POST /v1/pods/chat-0/drain", "", 503, "unavailable");
     let room = backend.call("POST /v1/rooms", "").1["room"].as_str().unwrap().to_owned();
     board.ok(&format!("GET /v1/rooms/{room}"), &Value::Null);
     for call in ["PATCH /v1/rooms/a", "DELETE /v1/rooms/a", "POST /v1/rooms/a/messages", "POST /v1/rooms/a/events"] {
@@ -234,6 +316,8 @@ fn keys_decide_who_may_call_what_and_change_without_a_restart() {
         ("GET /v1/rooms?limit=0", b"", 400, "bad_request"),
         ("GET /v1/rooms?kind=a&kind=b", b"", 400, "bad_request"),
         ("GET /v1/rooms?listed=yes", b"", 400, "bad_request"),
+        ("GET /v1/rooms?free=false", b"", 400, "bad_request"),
+        ("GET /v1/rooms?label=a&label=", b"", 400, "bad_request"),
         ("GET /v1/rooms?cursor=A%20b", b"", 400, "bad_request"),
         ("GET /v1/rooms?token=a", b"", 400, "bad_request"),
         (&messages, b"{}", 400, "bad_request"),

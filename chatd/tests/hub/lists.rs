@@ -29,7 +29,8 @@ fn filter(fields: &Value) -> ListFilter {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).map(Into::into);
     ListFilter {
         kind: text("kind"),
-        label: text("label"),
+        labels: text("label").into_iter().collect(),
+        free: fields.get("free").is_some(),
         listed: fields.get("listed").and_then(Value::as_bool),
         open: fields.get("open").is_some(),
         after: fields.get("after").map(|after| after.as_str().unwrap().parse().unwrap()),
@@ -50,7 +51,7 @@ fn list(world: &mut World, pod: usize, filter: &ListFilter) -> (Vec<ListedRoom>,
         world.pass(2_100);
     }
     let RoomList { mut rooms, incomplete } = world.lists.pop().expect("an answer").unwrap();
-    rooms.extend(world.pods[pod].list_here(filter));
+    rooms.extend(world.pods[pod].list_here(time, filter));
     (filter.first(rooms), incomplete)
 }
 

@@ -21,6 +21,7 @@ mod once;
 mod open_names;
 mod ordinary;
 mod placement;
+mod quick_joins;
 mod reassertions;
 mod relays;
 mod replays;

@@ -5,7 +5,7 @@ use chatd::ids::RelayId;
 use chatd::peer_protocol::{Attach, Frame};
 use chatd::protocol::{Encoding, Ownership, RoomId, SeatId, Timeline};
 use chatd::record::{Owner, Record, RecordedSeat};
-use chatd::room::{Delivered, Membership, SeatSnapshot, Snapshot};
+use chatd::room::{Delivered, Membership, Reservations, SeatSnapshot, Snapshot};
 use serde_json::json;
 
 use crate::world::{World, boot};
@@ -51,6 +51,7 @@ fn offer(world: &mut World, seats: Vec<SeatSnapshot>) -> Record {
         ring,
         webhook_number: 0,
         state: None,
+        reservations: Reservations::default(),
     };
     let time = world.time();
     world.pods[0].peer_up(time, boot(1));

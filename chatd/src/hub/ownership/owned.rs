@@ -214,7 +214,12 @@ impl Owned {
     /// When the room closes if nothing else happens (ms).
     pub(super) fn closes_at(&self, empty_ttl: u64) -> Option<u64> {
         let since = self.empty_since.filter(|_| self.may_close())?;
-        Some(if self.makes_way || self.over { since } else { since + empty_ttl })
+        if self.over {
+            return Some(since);
+        }
+        let at = if self.makes_way { since } else { since + empty_ttl };
+        // Somebody is about to come.
+        Some(self.room.reserved_until().map_or(at, |until| at.max(until)))
     }
 
     /// Nobody has entered it, and it may make way for a new room.
