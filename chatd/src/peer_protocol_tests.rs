@@ -5,7 +5,9 @@ use super::*;
 use crate::ids::SessionRef;
 use crate::join_token::{Pass, Role, Subject};
 use crate::protocol::{ExitReason, OnWrongPod, Outgoing, StateSet};
-use crate::room::{Answers, Content, Delivered, Reservations, RingItem, Room, RoomEvent, SeatSnapshot, State};
+use crate::room::{
+    AnsweredCalls, Answers, Content, Delivered, Reservations, RingItem, Room, RoomEvent, SeatSnapshot, State,
+};
 use crate::room_call::{CallKey, DescriptorPatch};
 
 fn owner(room: RoomId) -> Owner {
@@ -42,6 +44,7 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
         webhook_number: 300,
         state: None,
         reservations: Reservations::default(),
+        answered: AnsweredCalls::default(),
     };
     vec![
         Frame::Ask { room, ticket: 300, dead: Some(ownership) },
@@ -199,7 +202,8 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
     let state = Some(Box::new(State::sample(name, answers)));
     let mut kept = Room::new(room, &mut rand::rng());
     kept.reserve(Subject::new(room, "user-2"), Some(name), 4, 0).unwrap();
-    let reservations = kept.snapshot(ownership, b"", 0).reservations;
+    kept.note_answer(CallKey(7), "{}");
+    let Snapshot { reservations, answered, .. } = kept.snapshot(ownership, b"", 0);
     let snapshot = Snapshot {
         ownership,
         record,
@@ -213,6 +217,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
         webhook_number: 3,
         state,
         reservations,
+        answered,
     };
     let disconnects = [Disconnect::Lost, Disconnect::GoingAway, Disconnect::Slow, Disconnect::Moved, Disconnect::Limit];
     let after = [

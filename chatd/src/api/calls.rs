@@ -150,7 +150,7 @@ pub(super) async fn say(State(api): State<Api>, headers: HeaderMap, room: RoomPa
     post, path = "/v1/rooms/{room}/events", tag = "rooms",
     params(
         ("room" = String, Path, description = "The room's id."),
-        ("Idempotency-Key" = Option<String>, Header, description = "As of a message, for an event with a number."),
+        ("Idempotency-Key" = Option<String>, Header, description = "As of a message."),
     ),
     request_body(content = body::EventBody),
     responses(

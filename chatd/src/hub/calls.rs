@@ -93,14 +93,14 @@ impl Hub {
                 Err(code) => self.refuse_entry(time, asked, code),
             },
             RoomCall::Say { .. } | RoomCall::Send { .. } => match self.speak(time, index, *call) {
-                Ok(answer) => self.answer_call(time, asked, &answer),
+                Ok(answer) => self.answer_call_with(time, asked, answer.into_bytes()),
                 Err(code) => self.refuse_entry(time, asked, code),
             },
         }
     }
 
-    /// The application speaks. Returns the number of what was said, now or by the same call before, or whom it reached.
-    fn speak(&mut self, time: Time, index: RoomIndex, call: RoomCall) -> Result<Value, ErrorCode> {
+    /// The application speaks. Returns as JSON the number of what was said, now or by the same call before, or whom it reached.
+    fn speak(&mut self, time: Time, index: RoomIndex, call: RoomCall) -> Result<String, ErrorCode> {
         // A call may come from another pod: its text and data are checked here as well.
         let (from, key, words) = match call {
             RoomCall::Say { from, text, key } => (from, key, Words::Text(text::clean(text.as_bytes())?.into())),
@@ -111,19 +111,28 @@ impl Hub {
             }
             _ => return Err(ErrorCode::BadCommand),
         };
-        let before = self.rooms.get(index).zip(key).and_then(|(owned, key)| owned.room.said_before(key));
-        if let Some(seq) = before {
-            return Ok(json!({ "seq": seq }));
+        if let Some((owned, key)) = self.rooms.get(index).zip(key) {
+            if let Some(answer) = owned.room.answer_to(key) {
+                return Ok(answer.to_owned());
+            }
+            // The ring may go back further.
+            if let Some(seq) = owned.room.said_before(key) {
+                return Ok(json!({ "seq": seq }).to_string());
+            }
         }
         let voice = Voice { from, sender: None, answers: key.map(Answers::of_call) };
         let spoken = match &words {
             Words::Text(text) => self.speaker().say(time, index, voice, text),
             Words::Event(event) => self.speaker().send(time, index, voice, event),
         };
-        Ok(match spoken.ok_or(ErrorCode::RoomNotFound)? {
-            Spoken::Numbered(seq) => json!({ "seq": seq }),
-            Spoken::Reached(names) => json!({ "reached": names }),
-        })
+        let answer = match spoken.ok_or(ErrorCode::RoomNotFound)? {
+            Spoken::Numbered(seq) => json!({ "seq": seq }).to_string(),
+            Spoken::Reached(names) => json!({ "reached": names }).to_string(),
+        };
+        if let Some((owned, key)) = self.rooms.get_mut(index).zip(key) {
+            owned.room.note_answer(key, &answer);
+        }
+        Ok(answer)
     }
 
     /// Keeps a place in the room for somebody. Returns that as JSON.

@@ -1,5 +1,6 @@
 //! A room: its seats, its message count and its ring. Pure: no I/O.
 
+mod answered;
 mod bucket;
 mod called;
 mod described;
@@ -14,6 +15,7 @@ mod ring;
 mod snapshot;
 mod state;
 
+pub use answered::AnsweredCalls;
 pub use bucket::{Bucket, Rate, Strikes};
 pub use holders::TokenDue;
 pub use membership::DETACHED;
@@ -189,6 +191,7 @@ pub struct Room {
     bans: Bans,
     profiles: Profiles,
     reservations: Reservations,
+    answered: AnsweredCalls,
 }
 
 impl Room {
@@ -213,6 +216,7 @@ impl Room {
             bans: Bans::default(),
             profiles: Profiles::default(),
             reservations: Reservations::default(),
+            answered: AnsweredCalls::default(),
         }
     }
 

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bucket, Delivered, Reservations, Ring, RingItem, RingLimits, Room, Seat, SeatState, State, Strikes, VOLATILE,
+    AnsweredCalls, Bucket, Delivered, Reservations, Ring, RingItem, RingLimits, Room, Seat, SeatState, State, Strikes,
+    VOLATILE,
 };
 use crate::bans::Bans;
 use crate::descriptor::{self, Descriptor};
@@ -76,6 +77,8 @@ pub struct Snapshot {
     pub state: Option<Box<State>>,
     /// Places that are kept for people who are about to come.
     pub reservations: Reservations,
+    /// What calls of the application were answered that may come again.
+    pub answered: AnsweredCalls,
 }
 
 /// Encodes the bytes in one piece.
@@ -160,6 +163,7 @@ impl Room {
                 .collect(),
             state: self.state.clone(),
             reservations: self.reservations.for_snapshot(now),
+            answered: self.answered.clone(),
             ring: self
                 .ring
                 .newest(MOST_RING.min(MAX_FRAME.saturating_sub(self.besides_ring(record))))
@@ -201,6 +205,8 @@ impl Room {
             volatile: VOLATILE.full(now),
             strikes: Strikes::default(),
         });
+        let mut answered = snapshot.answered.clone();
+        answered.limit();
         Self {
             id,
             timeline: snapshot.timeline,
@@ -220,6 +226,7 @@ impl Room {
             bans: Bans::default(),
             profiles: Profiles::default(),
             reservations: snapshot.reservations.restored(now),
+            answered,
         }
     }
 }

@@ -129,6 +129,28 @@ fn a_call_with_a_key_is_carried_out_once_also_after_a_planned_move() {
 }
 
 #[test]
+fn a_call_with_a_key_is_carried_out_once_whatever_the_room_keeps_for_replay() {
+    let (mut world, alice) = seated(2, 1, &json!({"replay_messages": 0}));
+    let calls = [
+        (say("once", Some(7)), json!({"seq": 1})),
+        (send("once", None, false, Some(8)), json!({"seq": 2})),
+        (send("whisper", Some("alice"), false, Some(9)), json!({"reached": ["alice"]})),
+        (send("cursor", None, true, Some(10)), json!({"reached": ["alice"]})),
+    ];
+    for pod in [0, 1] {
+        for (call, answer) in &calls {
+            assert_eq!(world.call(pod, ROOM, call.clone()).as_ref(), Ok(answer));
+        }
+    }
+    world.leave_pod(0, 1, true);
+    for (call, answer) in calls {
+        assert_eq!(world.call(1, ROOM, call), Ok(answer));
+    }
+    let heard = world.events(alice);
+    assert_eq!(heard.iter().filter(|event| event["type"] == "message" || event["type"] == "event").count(), 4);
+}
+
+#[test]
 fn an_owner_that_dies_in_the_middle_leaves_a_doubt_where_a_call_must_not_come_twice() {
     for (call, expected) in [
         (say("hello", None), Err(ErrorCode::Unavailable)),

@@ -5,7 +5,7 @@ use chatd::ids::RelayId;
 use chatd::peer_protocol::{Attach, Frame};
 use chatd::protocol::{Encoding, Ownership, RoomId, SeatId, Timeline};
 use chatd::record::{Owner, Record, RecordedSeat};
-use chatd::room::{Delivered, Membership, Reservations, SeatSnapshot, Snapshot};
+use chatd::room::{AnsweredCalls, Delivered, Membership, Reservations, SeatSnapshot, Snapshot};
 use serde_json::json;
 
 use crate::world::{World, boot};
@@ -52,6 +52,7 @@ fn offer(world: &mut World, seats: Vec<SeatSnapshot>) -> Record {
         webhook_number: 0,
         state: None,
         reservations: Reservations::default(),
+        answered: AnsweredCalls::default(),
     };
     let time = world.time();
     world.pods[0].peer_up(time, boot(1));
