@@ -19,7 +19,8 @@ use crate::record::MAX_EPOCH;
 const MOST_RING: usize = MAX_FRAME / 2;
 /// What a seat takes at most in a frame besides its presence, and what a snapshot takes besides its parts.
 const SEAT: usize = 256;
-const REST: usize = 2 * 1024;
+/// Places that are kept, as many as there are seats, take 7 KiB of it, and answers of calls less than 6.
+const REST: usize = 16 * 1024;
 
 /// A seat in a snapshot. Times are milliseconds from now, since the pods' clocks may differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
