@@ -86,7 +86,7 @@ impl Api {
                 }
             }
         }
-        let new = new.unwrap_or_else(|| self.with_random(|random| RoomId::random(random)));
+        let new = new.unwrap_or_else(|| self.with_random(RoomId::random));
         // It is made and has its first place taken in one step, or others might be faster.
         self.ask(new, join.call(Some(join.descriptor.clone()))).await.map_err(of_owner)
     }
