@@ -116,6 +116,9 @@ fn a_place_goes_along_with_a_planned_move_and_is_lost_with_its_owner() {
         let heard = join(&mut world, 1, "eve", None);
         if planned {
             refused(&heard, "room_full");
+            world.pass(10_500);
+            let heard = join(&mut world, 1, "eve", None);
+            assert!(heard.starts_with("JOINED "), "kept for longer than it was: {heard}");
         } else {
             assert!(heard.starts_with("JOINED "), "{heard}");
         }
