@@ -127,12 +127,12 @@ impl Writer<'_> {
         self.gauge("chatd_ready", "1 if /readyz answers 200", snapshot.ready.into())?;
         self.gauge(
             "chatd_draining",
-            "1 while the pod drains: it moves its rooms to other pods before it exits",
+            "1 while the pod drains: it moves its rooms to other pods, and exits, or goes on if the server API asked for it",
             snapshot.draining.into(),
         )?;
         self.gauge(
             "chatd_drain_age_seconds",
-            "Time since this pod began to drain, while it still has rooms; else 0",
+            "Time since this pod began to drain before its end, while it still has rooms; else 0",
             snapshot.drain_age,
         )?;
         self.gauge(

@@ -42,14 +42,16 @@ function clear() {
 /** Without a name the room's page asks for one. */
 const linkTo = (room, name) => `${addressOf('room')}?${new URLSearchParams({ room, ...(name && { name }) })}`;
 
-const enter = (room, name) => location.assign(linkTo(room, name));
+function enter(room, name, order = []) {
+  saveQuick(order);
+  location.assign(linkTo(room, name));
+}
 
 /** The room's page goes on with the next one where nobody can come into the first any more. */
 function quickJoin(name) {
   const order = quickOrder(openRooms.rooms);
   if (order.length === 0) return;
-  saveQuick(order);
-  enter(order[0], name);
+  enter(order[0], name, order);
 }
 
 async function create(name) {

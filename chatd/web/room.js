@@ -9,7 +9,7 @@ import { View } from './view.js';
 import { create, reduce, toKeep } from './visit.js';
 
 const SAVE_KEY_MS = 10_000;
-const CLOSED = ['room_full', 'room_locked', 'room_not_found'];
+const CLOSED = ['room_full', 'room_locked', 'room_not_found', 'banned'];
 
 const query = new URLSearchParams(location.search);
 const room = roomFrom(location.search);
@@ -59,7 +59,7 @@ function perform(effect) {
 // Of a quick join: its next room, where nobody comes into this one any more.
 function triesNext({ phase, stop, wasIn, name }) {
   const next = phase === 'stopped' && !wasIn && CLOSED.includes(stop.code) && nextQuick(room);
-  if (next) location.replace(`${addressOf('room')}?${new URLSearchParams({ room: next, name })}`);
+  if (next) location.replace(`${addressOf('room')}?${new URLSearchParams({ room: next, ...(name && { name }) })}`);
   return Boolean(next);
 }
 

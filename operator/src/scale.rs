@@ -115,8 +115,8 @@ pub struct Pod {
     pub is_sound: bool,
     /// It ends, and counts nothing. Its successor is empty.
     pub is_draining: bool,
-    /// Nothing is heard of it, and no successor comes for now: its node does not respond, or it does not end. It holds nothing, since its
-    /// players are with others, and has place for nothing.
+    /// Nothing is heard of it, and no successor comes for now: its node does not respond, or it does not end; or it has handed its rooms
+    /// over, and goes on. It holds nothing, since its players are with others, and has place for nothing.
     pub is_lost: bool,
     /// Its load.
     pub known: Known,

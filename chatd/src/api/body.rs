@@ -110,6 +110,14 @@ pub(super) struct NewRoom {
     pub descriptor: Option<Box<Descriptor>>,
 }
 
+/// A room that is to be made is not over at `wall` (Unix ms).
+pub(super) fn begins(descriptor: Option<&Descriptor>, wall: u64) -> Result<(), Failure> {
+    match descriptor {
+        Some(descriptor) if descriptor.has_expired(wall) => Err(bad("The descriptor's expires_at is over.")),
+        _ => Ok(()),
+    }
+}
+
 fn bad(sentence: impl Into<Cow<'static, str>>) -> Failure {
     Failure::bad_request(sentence)
 }

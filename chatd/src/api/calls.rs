@@ -15,6 +15,7 @@ use super::keys::{ApiKey, Scope};
 use super::{Api, answers, body, read};
 use crate::protocol::{ErrorCode, RoomId};
 use crate::room_call::{CallKey, PlaceInfo, RoomCall, RoomInfo};
+use crate::shard::now;
 use crate::web::Failure;
 
 /// The longest Idempotency-Key.
@@ -38,6 +39,7 @@ pub(super) async fn create_room(State(api): State<Api>, headers: HeaderMap, body
         let caller = api.caller(&headers, Scope::Write)?;
         let key = idempotency_key(&headers)?;
         let body::NewRoom { room, descriptor } = body::new_room(&read(body).await?)?;
+        body::begins(descriptor.as_deref(), now().wall)?;
         let (room, made) = match (room, key) {
             (Some(room), _) => (room, false),
             (None, Some(key)) => (caller.room(key).map_err(|_| Failure::from(ErrorCode::BadRoom))?, false),
@@ -214,7 +216,9 @@ pub(super) async fn join(State(api): State<Api>, headers: HeaderMap, body: Body)
         let caller = api.caller(&headers, Scope::Write)?;
         let key = idempotency_key(&headers)?.map(|key| caller.room_to_join(key));
         let own = key.transpose().map_err(|_| Failure::from(ErrorCode::BadRoom))?;
-        Ok(made_or_found(api.quick_join(&body::quick_join(&read(body).await?)?, own).await?))
+        let join = body::quick_join(&read(body).await?)?;
+        body::begins(Some(&join.descriptor), now().wall)?;
+        Ok(made_or_found(api.quick_join(&join, own).await?))
     })
     .await
 }

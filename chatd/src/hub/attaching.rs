@@ -39,9 +39,12 @@ impl Hub {
             self.stays_outside(time, index, asked, ErrorCode::RoomNotFound);
             return None;
         }
+        let hides = self.hides(index);
         let owned = self.rooms.get_mut(index)?;
         let players = self.context.settings.terms(owned.room.descriptor()).max_players();
         let resumed = owned.is_resuming(member.seat);
+        // A room that was made again under this name is none that the session was ever let into.
+        let is_barred = hides && member.auth.is_none();
         match owned.room.attach(member, by, resumed, players) {
             Outcome::Own { taken, processed } => {
                 self.taken_again(time, index, member.seat, &taken);
@@ -63,6 +66,7 @@ impl Hub {
             Outcome::Stranger if owned.room.keeps_out(member.name, member.auth, time.wall) => {
                 self.stays_outside(time, index, asked, ErrorCode::Banned);
             }
+            Outcome::Stranger if is_barred => self.stays_outside(time, index, asked, ErrorCode::RoomNotFound),
             Outcome::Stranger => self.join_anew(time, index, asked, member),
             // As for a RESUME of such a seat.
             Outcome::Ended => self.stays_outside(time, index, asked, ErrorCode::BadToken),

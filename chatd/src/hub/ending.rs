@@ -23,19 +23,21 @@ impl Hub {
 
     /// Ends the connection of everyone in the room. The record becomes a tombstone, then the room closes.
     fn end_room(&mut self, time: Time, index: RoomIndex) {
-        self.tell_ended(time, index);
+        self.tell_ended(time, index, true);
         self.write(time, index);
         self.arm_room(time, index);
     }
 
-    /// Ends the connection of everyone in the room.
-    pub(super) fn tell_ended(&mut self, time: Time, index: RoomIndex) {
+    /// Ends the connection of everyone in the room. `is_owner`: no other owner may have let somebody in by a token that was claimed here.
+    pub(super) fn tell_ended(&mut self, time: Time, index: RoomIndex, is_owner: bool) {
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
         let (room, Ended { members, resumes, claims }) = (owned.room.id, owned.end(time.now));
         for claim in claims {
-            self.give_token_back(room, &claim);
+            if is_owner {
+                self.give_token_back(room, &claim);
+            }
             if matches!(claim.of, ClaimedSeat::Own { .. }) {
                 self.refuse_join(time, claim.asked, claim.since, ErrorCode::RoomNotFound);
             }

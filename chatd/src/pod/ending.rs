@@ -42,6 +42,7 @@ impl Pod {
         // Alone there is nobody to wait for.
         let deadline = if self.linger.is_zero() { time.now } else { deadline };
         self.figures.places().drain();
+        self.figures.drains();
         // The lease first: no pod should choose this one as a target any more, and targets are asked for.
         self.lease.drain(time);
         self.tell_all(|| ShardMessage::Drain { deadline });

@@ -45,7 +45,7 @@ struct Inner {
 #[derive(Debug, Clone, Default)]
 struct Own {
     status: Option<LeaseStatus>,
-    /// Since when the status says that the pod drains.
+    /// Since when the pod drains before its end.
     draining_since: Option<Instant>,
     directory: DirectoryCounters,
     /// The text of the last failure, by reason.
@@ -105,9 +105,12 @@ impl Figures {
     /// How the lease and the directory are now.
     pub fn set_status(&self, status: LeaseStatus) {
         self.0.ready.store(status.ready, Ordering::Relaxed);
-        let mut own = self.own();
-        own.draining_since = status.draining.then(|| own.draining_since.unwrap_or_else(Instant::now));
-        own.status = Some(status);
+        self.own().status = Some(status);
+    }
+
+    /// The pod drains, and then it ends.
+    pub fn drains(&self) {
+        self.own().draining_since.get_or_insert_with(Instant::now);
     }
 
     /// Takes over what is to be shown of the links.

@@ -32,6 +32,9 @@ impl Room {
             {
                 return Join::Refused(ErrorCode::RoomFull);
             }
+            if !is_viewer(auth) {
+                self.has_come(auth, now);
+            }
             let own = &mut self.seats[index];
             if is_viewer(auth) {
                 own.presence = None;

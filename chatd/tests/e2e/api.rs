@@ -307,6 +307,8 @@ fn keys_decide_who_may_call_what_and_change_without_a_restart() {
         ("POST /v1/rooms", b"{\"room\":\"A b\"}", 400, "bad_room"),
         ("POST /v1/rooms", b"{\"descriptor\":{\"max_players\":65}}", 400, "bad_request"),
         ("POST /v1/rooms", b"{\"descriptor\":[]}", 400, "bad_request"),
+        ("POST /v1/rooms", b"{\"descriptor\":{\"expires_at\":1}}", 400, "bad_request"),
+        ("POST /v1/join", b"{\"sub\":\"a\",\"descriptor\":{\"expires_at\":1}}", 400, "bad_request"),
         ("POST /v1/rooms", b"\xff", 400, "bad_request"),
         ("POST /v1/rooms", b"[]", 400, "bad_request"),
         ("GET /v1/rooms/A%20b", b"", 400, "bad_room"),

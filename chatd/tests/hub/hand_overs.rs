@@ -55,16 +55,37 @@ fn its_rooms_move_and_its_clients_stay() {
 }
 
 #[test]
-fn it_takes_no_room_of_another_pod() {
+fn a_room_that_it_is_given_goes_on_to_another_pod() {
     let mut world = World::new(3);
     let (_, alice, _) = world.room_of_two(0, "");
     ask(&mut world, 0, 1);
     assert_eq!(ask(&mut world, 1, 0), Some(Ok(())));
+    // Listed by a lease that was read before.
     list(&mut world, 0, &[1], 3);
-    assert_eq!(rooms(&world), [1, 0, 0]);
-    list(&mut world, 0, &[1, 2], 3);
+    assert_eq!(rooms(&world), [0, 1, 0]);
+    // Nobody lists either of the two.
+    list(&mut world, 0, &[], 3);
+    list(&mut world, 1, &[], 3);
+    assert_eq!(rooms(&world), [0, 1, 0]);
+    list(&mut world, 1, &[2], 3);
     assert_eq!(rooms(&world), [0, 0, 1]);
     assert!(world.hear(alice).contains("MOVED "));
+}
+
+#[test]
+fn it_takes_the_rooms_of_a_pod_that_ends_where_no_other_one_is_left() {
+    let mut world = World::new(2);
+    let (room, alice, _) = world.room_of_two(1, "");
+    assert_eq!(ask(&mut world, 1, 0), Some(Ok(())));
+    list(&mut world, 0, &[1], 3);
+    assert_eq!((rooms(&world), world.hear(alice)), (vec![0, 1], format!("MOVED {room}\n")));
+    // The directory lists no pod that takes rooms.
+    let time = world.time();
+    world.pods[1].drain(time, time.now + 25_000);
+    list(&mut world, 1, &[], 5);
+    assert_eq!(rooms(&world), [1, 0]);
+    assert!(world.hear(alice).starts_with(&format!("MOVED {room}\n")));
+    assert_eq!(world.ask(alice, "still here\n"), "MSG alice still here\n");
 }
 
 #[test]

@@ -196,6 +196,19 @@ describe('rooms that are listed', () => {
     assert.equal(await page.textContent('#room-code'), 'open');
     assert.equal(tried.at(-1), 'open');
     assert.equal(new Set(tried).size, tried.length, 'each is tried once');
+    // What is left of a quick join does not count for a room that somebody asks for.
+    double.intercept = (session, { type }) => type === 'join' && (session.fail('name_taken'), true);
+    await page.goto(double.url);
+    await page.click('#quick');
+    await page.waitForSelector('#name-error:not(:empty)');
+    for (const room of ['full', 'open']) {
+      await page.goto(double.url);
+      double.intercept = (session, { type }) => type === 'join' && (session.fail('room_full'), true);
+      await page.fill('#room', room);
+      await page.click('#join');
+      await page.waitForSelector('#stopped-title:text("The room is full")');
+      assert.match(page.url(), new RegExp(`room=${room}`));
+    }
     double.intercept = () => false;
     double.rooms.get('full').locked = true;
     await page.goto(`${double.url}/room?room=full&name=ana`);

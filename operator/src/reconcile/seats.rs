@@ -51,10 +51,12 @@ impl Seats {
                 has_passed(grace(spec) + STUCK_AFTER, since, now, requeue)
             };
             let before = || self.last.get(&pod.uid).map_or(Known::Nothing, |load| Known::Before(*load));
+            // By the server API it may hand its rooms over and go on: its successor is not to come.
+            let takes_no_room = report.is_some_and(|report| report.is_draining) && !pod.terminating;
             let counted = Pod {
                 is_sound: pod.ready && report.is_some_and(|report| report.state == "ok"),
-                is_draining: pod.terminating || report.is_some_and(|report| report.is_draining),
-                is_lost: is_cut_off || ends_too_long,
+                is_draining: pod.terminating,
+                is_lost: is_cut_off || ends_too_long || takes_no_room,
                 known: load.map_or_else(before, Known::Now),
             };
             (*ordinal, counted)
@@ -164,6 +166,10 @@ mod tests {
         assert_eq!(decide(&mut seats, 0, &[], true, &one), (2, 10, 90), "a successor is to come");
         assert_eq!(decide(&mut seats, 89, &[], true, &one), (2, 10, 1));
         assert_eq!(decide(&mut seats, 90, &[], true, &one), (3, 10, never), "it does not come");
+        let handed_over = Report { is_draining: true, ..report(0) };
+        let both = [("chat-0", report(90)), ("chat-1", handed_over)];
+        let mut seats = Seats::default();
+        assert_eq!(decide(&mut seats, 0, &[], false, &both), (3, 10, never), "it lives, and takes no rooms");
     }
 
     #[test]

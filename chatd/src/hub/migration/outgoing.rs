@@ -109,9 +109,10 @@ impl Outgoing {
         self.draining.as_ref().is_some_and(|draining| draining.deadline.is_some())
     }
 
-    /// How long the pod has drained (ms).
+    /// For how long the pod has been about to end (ms).
     pub fn drains_for(&self, now: u64) -> Option<u64> {
-        self.draining.as_ref().map(|draining| now.saturating_sub(draining.since))
+        let ends = self.draining.as_ref().filter(|draining| draining.deadline.is_some());
+        ends.map(|draining| now.saturating_sub(draining.since))
     }
 
     /// Finds the next step of the drain. `None`: the pod does not drain.
@@ -214,7 +215,8 @@ impl Outgoing {
             self.waiting.pop_front();
         }
         let room = *self.waiting.front()?;
-        let only_listed = self.dialling || !self.is_draining();
+        // A pod that ends would rather offer to one that is not listed than close its rooms.
+        let only_listed = self.dialling || !self.ends();
         let target = self.targets.choose(now, context.peers.linked(), only_listed)?;
         self.waiting.pop_front();
         let before = self.offers.insert(room, Offer { to: target.boot, sent: None });

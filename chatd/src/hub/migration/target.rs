@@ -18,7 +18,8 @@ impl Hub {
         let refuse = !self.context.serves()
             || !self.context.directory_answers
             || snapshot.is_nonsense()
-            || self.outgoing.is_draining()
+            // One that hands its own rooms over and goes on is asked by a pod that ends only, which has no better one.
+            || self.outgoing.ends()
             || self.rooms.index_of(room).is_some()
             || self.incoming.contains(room)
             || !self.incoming.have_memory_for(&snapshot, free);

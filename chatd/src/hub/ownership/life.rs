@@ -233,7 +233,7 @@ impl Hub {
     /// The record says that the room has ended, at an owner that had it after this pod: this one knew nothing of that. The webhook has
     /// heard of it there.
     fn ended_elsewhere(&mut self, time: Time, index: RoomIndex) {
-        self.tell_ended(time, index);
+        self.tell_ended(time, index, false);
         for answer in self.rooms.get_mut(index).map(Owned::take_answers).unwrap_or_default() {
             match answer {
                 PendingAnswer::Left { asked, quit } => self.has_left(time, index, asked, quit),

@@ -189,6 +189,9 @@ impl RemoteMembers {
         } else {
             self.held += holds(&delivery);
             member.queued += delivery.bytes.len();
+            if delivery.replies.is_some() || delivery.after.is_some() {
+                member.at_once = member.at_once.max(delivery.bytes.len());
+            }
             member.queue.push_back(delivery.into_owned());
         }
         Some(member.queued())

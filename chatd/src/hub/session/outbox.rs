@@ -45,7 +45,8 @@ impl Output {
     pub fn written(&mut self, count: usize, encoding: Encoding) {
         const KEEP: usize = 4096;
         self.sent += count;
-        self.at_once = self.at_once.saturating_sub(count);
+        // What came before it may be what was written.
+        self.at_once = self.at_once.min(self.len());
         self.compact(encoding);
         if self.sent >= self.bytes.len() {
             self.sent = 0;
