@@ -12,8 +12,8 @@ use crate::world::World;
 
 const ROOM: &str = "arena";
 
-fn described(descriptor: &Value) -> Box<Descriptor> {
-    Box::new(Descriptor::parse(&descriptor.to_string()).unwrap())
+fn described(descriptor: &Value) -> Descriptor {
+    Descriptor::parse(&descriptor.to_string()).unwrap()
 }
 
 fn reserve(sub: &str, name: Option<&str>) -> RoomCall {
@@ -32,7 +32,8 @@ fn arena(more: &Value) -> World {
 fn make(world: &mut World, more: &Value) {
     let mut like = json!({"max_players": 2, "listed": true});
     like.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    let made = world.call(0, ROOM, RoomCall::Create { descriptor: Some(described(&like)), made: false }).unwrap();
+    let made =
+        world.call(0, ROOM, RoomCall::Create { descriptor: Some(Box::new(described(&like))), made: false }).unwrap();
     assert_eq!(made["pod"], "chat-0");
 }
 
@@ -148,7 +149,7 @@ fn a_new_room_is_made_with_its_first_place_taken() {
     for pod in [0, 1] {
         let mut world = world(2, RoomAccess::Token);
         let RoomCall::Reserve { pass, .. } = reserve("user-1", None) else { unreachable!() };
-        let descriptor = Some(described(&json!({"max_players": 1, "listed": true, "empty_ttl": 1})));
+        let descriptor = Some(Box::new(described(&json!({"max_players": 1, "listed": true, "empty_ttl": 1}))));
         let call = RoomCall::Reserve { pass, descriptor, made: false };
         let place = world.call(pod, ROOM, call.clone()).unwrap();
         assert_eq!((&place["created"], &place["room"]), (&true.into(), &ROOM.into()));
