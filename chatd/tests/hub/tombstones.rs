@@ -1,6 +1,6 @@
 //! What stays of a room that has ended for everyone: a tombstone in place of its record. No I/O.
 
-use chatd::descriptor::Descriptor;
+use chatd::descriptor::{Descriptor, RoomAccess};
 use chatd::directory::Key;
 use chatd::protocol::{ErrorCode, RoomId};
 use chatd::record::Record;
@@ -134,4 +134,24 @@ fn a_room_that_was_left_empty_leaves_no_tombstone() {
     world.ask(alice, &format!("JOIN {room} alice\nLEAVE\n"));
     world.pass(2_000);
     assert!(world.store.is_empty(), "{:?}", world.store);
+}
+
+/// The room is made again before the pod of a member that heard nothing of the end looks for the owner.
+#[test]
+fn who_was_in_the_room_that_ended_does_not_get_into_one_that_needs_a_token() {
+    let (mut world, alice) = made(2, 1);
+    world.pass(200);
+    world.mute = Some(0);
+    world.call(0, ROOM, RoomCall::End).unwrap();
+    world.pass(500);
+    let descriptor = Descriptor { access: Some(RoomAccess::Token), ..Descriptor::default() };
+    world.call(0, ROOM, RoomCall::Create { descriptor: Some(Box::new(descriptor)), made: false }).unwrap();
+    world.mute = None;
+    let time = world.time();
+    world.pods[1].peer_down(time, boot(0));
+    world.pods[0].peer_down(time, boot(1));
+    world.pass(3_000);
+    let heard = world.hear(alice);
+    assert!(heard.contains("ERR room_not_found ") && heard.ends_with(&format!("LEFT {ROOM}\n")), "{heard}");
+    assert_eq!(world.call(1, ROOM, RoomCall::Get).unwrap()["players"], json!([]));
 }
