@@ -25,9 +25,17 @@ impl Hub {
     }
 
     /// The record did not have it in time. It holds here, and nobody knows whether the next owner learns of it.
-    pub(super) fn lock_not_written(&mut self, time: Time, index: RoomIndex, asked: Asked, by: PlayerName) {
+    pub(super) fn lock_not_written(
+        &mut self,
+        time: Time,
+        index: RoomIndex,
+        asked: Asked,
+        by: PlayerName,
+        locked: bool,
+    ) {
         self.refuse(asked, ErrorCode::Unavailable);
-        if let Some(owned) = self.rooms.get_mut(index) {
+        // What has been changed since is told by itself.
+        if let Some(owned) = self.rooms.get_mut(index).filter(|owned| owned.room.is_locked() == locked) {
             owned.note_untold_lock(Some(by));
         }
         self.ready_again(time, index);
@@ -47,7 +55,9 @@ impl Hub {
             return;
         };
         let limits = self.context.settings.terms(owned.room.descriptor()).ring();
-        owned.note_untold_lock(None);
+        if owned.room.is_locked() == locked {
+            owned.note_untold_lock(None);
+        }
         let grown = owned.room.record(RoomEvent::Locked { by, locked, answers }, time.now, limits);
         // Another connection may have the seat by now, which has asked for nothing.
         let is_here = owned.room.seat(seat).is_some_and(|seat| seat.reach == Some(asked.by));

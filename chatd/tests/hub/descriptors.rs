@@ -353,6 +353,26 @@ fn while_the_directory_is_away_lock_holds_here_and_is_answered_after_two_seconds
     assert_eq!(described(&world), json!({"locked": true}));
 }
 
+/// A moderator's LOCK waits for the directory when the application unlocks the room.
+#[test]
+fn what_is_told_last_of_the_lock_is_how_it_is_and_by_whom() {
+    for (away, told) in [(1_000, "LOCKED mia\nUNLOCKED *\n"), (2_100, "UNLOCKED *\n")] {
+        let mut world = world(1, RoomAccess::Link);
+        let mia = made(&mut world, 0, &json!({}));
+        world.away = true;
+        world.say(mia, "LOCK\n");
+        let time = world.time();
+        let patch = DescriptorPatch::parse(r#"{"locked":false}"#).unwrap();
+        let _ = world.pods[0].call(time, ROOM.parse().unwrap(), RoomCall::Patch(patch));
+        world.pass(away);
+        let heard = world.hear(mia);
+        assert_eq!(heard.starts_with("ERR unavailable "), away > 2_000, "{heard}");
+        world.away = false;
+        world.pass(2_000);
+        assert_eq!(world.hear(mia), told);
+    }
+}
+
 #[test]
 fn a_stranger_cannot_tell_a_room_that_needs_a_token_from_one_that_does_not_exist() {
     let mut world = world(3, RoomAccess::Link);

@@ -164,10 +164,10 @@ impl Hub {
                 self.claim_new(time, index, Claim { asked, once, seat, entry, counts, since, until, of }, is_written);
             }
             PendingAnswer::Left { asked, quit } => self.has_left(time, index, asked, quit),
-            PendingAnswer::Locked { asked, by, is_written: false, .. }
+            PendingAnswer::Locked { asked, by, locked, is_written: false, .. }
                 if self.context.settings.rules.answer_after_write =>
             {
-                self.lock_not_written(time, index, asked, by);
+                self.lock_not_written(time, index, asked, by, locked);
             }
             PendingAnswer::Locked { asked, seat, by, locked, .. } => {
                 self.room_locked(time, index, (asked, seat), by, locked);
