@@ -184,6 +184,18 @@ describe('rooms that are listed', () => {
     assert.match(await person.alert(), /letters, digits/);
     assert.equal(await page.evaluate(() => document.activeElement.id), 'name');
     await page.fill('#name', 'ana');
+    // What is left of a quick join does not count for a room that somebody asks for.
+    double.intercept = (session, { type }) => type === 'join' && (session.fail('name_taken'), true);
+    await page.click('#quick');
+    await page.waitForSelector('#ask #name-error:not(:empty)');
+    const first = new URL(page.url()).searchParams.get('room');
+    double.intercept = (session, { type }) => type === 'join' && (session.fail('room_full'), true);
+    await page.goto(double.url);
+    await page.fill('#room', first);
+    await page.click('#join');
+    await page.waitForSelector('#stopped-title:text("The room is full")');
+    assert.equal(new URL(page.url()).searchParams.get('room'), first);
+    await page.goto(double.url);
     // Since the list was made.
     const tried = [];
     double.intercept = (session, { type, room, name }) => {
@@ -196,19 +208,6 @@ describe('rooms that are listed', () => {
     assert.equal(await page.textContent('#room-code'), 'open');
     assert.equal(tried.at(-1), 'open');
     assert.equal(new Set(tried).size, tried.length, 'each is tried once');
-    // What is left of a quick join does not count for a room that somebody asks for.
-    double.intercept = (session, { type }) => type === 'join' && (session.fail('name_taken'), true);
-    await page.goto(double.url);
-    await page.click('#quick');
-    await page.waitForSelector('#name-error:not(:empty)');
-    for (const room of ['full', 'open']) {
-      await page.goto(double.url);
-      double.intercept = (session, { type }) => type === 'join' && (session.fail('room_full'), true);
-      await page.fill('#room', room);
-      await page.click('#join');
-      await page.waitForSelector('#stopped-title:text("The room is full")');
-      assert.match(page.url(), new RegExp(`room=${room}`));
-    }
     double.intercept = () => false;
     double.rooms.get('full').locked = true;
     await page.goto(`${double.url}/room?room=full&name=ana`);
