@@ -17,9 +17,9 @@ pub const MAX_EMPTY_TTL: u32 = 86_400;
 /// The most messages for replay.
 pub const MAX_REPLAY_MESSAGES: u32 = 1_000;
 /// The most labels.
-const MAX_LABELS: usize = 8;
+pub const MAX_LABELS: usize = 8;
 /// The most characters of a kind or a label.
-const MAX_WORD: usize = 32;
+pub const MAX_WORD: usize = 32;
 /// A later time is no date: a whole number that every JSON reader can hold.
 const MAX_TIME: u64 = 1 << 53;
 

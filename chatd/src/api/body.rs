@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::quick_join::QuickJoin;
-use crate::descriptor::{Descriptor, DescriptorError};
+use crate::descriptor::{Descriptor, DescriptorError, MAX_LABELS, MAX_WORD};
 use crate::join_token::Pass;
 use crate::protocol::{ErrorCode, EventKind, MAX_BAN, MAX_PLAYERS, PlayerName, RoomId, check_data, text};
 use crate::room_call::{CallKey, DescriptorPatch, RoomCall};
@@ -195,10 +195,6 @@ pub(super) fn event(body: &[u8], key: Option<CallKey>) -> Result<RoomCall, Failu
     Ok(RoomCall::Send { from: speaker(body.from)?, kind, data: data.into(), to, volatile, key })
 }
 
-/// The most characters of a kind or label: no room has a longer one.
-const MAX_WORD: usize = 32;
-/// The most labels of a room.
-const MAX_LABELS: usize = 8;
 /// Rooms of an answer, if the query does not say.
 const USUAL_LIMIT: u16 = 50;
 

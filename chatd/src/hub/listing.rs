@@ -12,7 +12,6 @@ use super::request::PATIENCE;
 use super::rooms::Rooms;
 use crate::directory::{Answer, NoAnswer, Request};
 use crate::ids::Time;
-use crate::join_token::is_viewer;
 use crate::lease::LeaseRecord;
 use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
@@ -155,7 +154,7 @@ impl Rooms {
             let listed = ListedRoom {
                 room: room.id,
                 pod: pod.into(),
-                players: room.seats().iter().filter(|seat| !is_viewer(seat.auth)).count() as u32,
+                players: room.player_seats().count() as u32,
                 max_players: terms.max_players(),
                 locked: room.is_locked(),
                 listed: descriptor.is_some_and(|descriptor| descriptor.listed),

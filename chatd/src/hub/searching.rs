@@ -12,7 +12,6 @@ use super::search::{Obstacle, SearchEvent, Takeover};
 use super::session::SessionState;
 use super::webhooks::names;
 use crate::ids::Time;
-use crate::join_token::is_viewer;
 use crate::peer_protocol::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
 use crate::record::{MAX_EPOCH, Owner};
@@ -56,7 +55,7 @@ impl Hub {
             if stranger && terms.needs_token() {
                 return self.look_in_vain(room, Stranger::Query(query));
             }
-            let players = owned.room.seats().iter().filter(|seat| !is_viewer(seat.auth)).map(|seat| seat.name);
+            let players = owned.room.player_seats().map(|seat| seat.name);
             let summary = RoomSummary { players: players.collect(), max_players: terms.max_players() };
             return self.context.effects.push(Effect::LookedUp { query, result: Ok(summary) });
         }

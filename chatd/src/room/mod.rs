@@ -267,6 +267,11 @@ impl Room {
         &self.seats
     }
 
+    /// The seats that take a player's place: viewers do not.
+    pub fn player_seats(&self) -> impl Iterator<Item = &Seat> {
+        self.seats.iter().filter(|seat| !is_viewer(seat.auth))
+    }
+
     /// The seat with this number.
     pub fn seat(&self, id: SeatId) -> Option<&Seat> {
         self.seats.iter().find(|seat| seat.id == id)
@@ -343,8 +348,8 @@ impl Room {
     }
 
     fn broken(&self, limits: SeatLimits) -> Option<String> {
-        let viewers = self.seats.iter().filter(|seat| is_viewer(seat.auth)).count();
-        let players = self.seats.len() - viewers;
+        let players = self.player_seats().count();
+        let viewers = self.seats.len() - players;
         if players > limits.players as usize || viewers > MAX_VIEWERS {
             return Some(format!("{players} players and {viewers} viewers are in a room for {}", limits.players));
         }

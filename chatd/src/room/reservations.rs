@@ -50,7 +50,7 @@ impl Room {
     ///
     /// The room is locked or full, or another person has the name.
     pub fn reserve(&mut self, sub: Subject, name: Option<PlayerName>, players: u32, now: u64) -> Result<(), ErrorCode> {
-        if self.seats.iter().any(|seat| !is_viewer(seat.auth) && is_of(seat, sub)) {
+        if self.player_seats().any(|seat| is_of(seat, sub)) {
             return Ok(());
         }
         self.may_reserve(Some(sub), name, players, now)?;
@@ -77,7 +77,7 @@ impl Room {
             Err(ErrorCode::RoomLocked)
         } else if name.is_some_and(|name| is_taken(name) || self.keeps_name(sub, name, now)) {
             Err(ErrorCode::NameTaken)
-        } else if self.player_seats() + self.kept_for_others(sub, now) >= players as usize {
+        } else if self.leaves_no_place(sub, players, now) {
             Err(ErrorCode::RoomFull)
         } else {
             Ok(())
@@ -95,7 +95,7 @@ impl Room {
         let sub = auth.map(|auth| auth.sub);
         if self.keeps_name(sub, name, now) {
             Err(ErrorCode::NameTaken)
-        } else if !is_viewer(auth) && self.player_seats() + self.kept_for_others(sub, now) >= players as usize {
+        } else if !is_viewer(auth) && self.leaves_no_place(sub, players, now) {
             Err(ErrorCode::RoomFull)
         } else {
             Ok(())
@@ -110,7 +110,7 @@ impl Room {
 
     /// How many players somebody new would be one of: those in it, and those for whom a place is kept.
     pub fn players_and_reserved(&self, now: u64) -> usize {
-        self.player_seats() + self.kept_for_others(None, now)
+        self.taken_for(None, now)
     }
 
     /// Until when a place is kept (ms).
@@ -118,12 +118,13 @@ impl Room {
         self.reservations.0.iter().map(|kept| kept.until).max()
     }
 
-    fn player_seats(&self) -> usize {
-        self.seats.iter().filter(|seat| !is_viewer(seat.auth)).count()
+    /// Places that the holder of `sub` finds taken, by those who are in and those who are about to come.
+    fn taken_for(&self, sub: Option<Subject>, now: u64) -> usize {
+        self.player_seats().count() + self.reserved_for_others(sub, now).count()
     }
 
-    fn kept_for_others(&self, sub: Option<Subject>, now: u64) -> usize {
-        self.reserved_for_others(sub, now).count()
+    fn leaves_no_place(&self, sub: Option<Subject>, players: u32, now: u64) -> bool {
+        self.taken_for(sub, now) >= players as usize
     }
 
     fn keeps_name(&self, sub: Option<Subject>, name: PlayerName, now: u64) -> bool {

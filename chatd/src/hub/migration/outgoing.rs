@@ -60,6 +60,15 @@ struct Draining {
 }
 
 impl Draining {
+    fn ends(&self) -> bool {
+        self.deadline.is_some()
+    }
+
+    /// Whether the deadline has come, or comes `before` it has passed (ms).
+    fn is_within(&self, now: u64, before: u64) -> bool {
+        self.deadline.is_some_and(|deadline| now + before >= deadline)
+    }
+
     /// When this client leaves, if the first may leave `after` the beginning (ms). `None`: it stays.
     fn turn(&self, id: SessionId, after: u64) -> Option<u64> {
         let from = self.since + after;
@@ -106,22 +115,20 @@ impl Outgoing {
 
     /// It drains, and then it ends.
     pub fn ends(&self) -> bool {
-        self.draining.as_ref().is_some_and(|draining| draining.deadline.is_some())
+        self.draining.as_ref().is_some_and(Draining::ends)
     }
 
     /// For how long the pod has been about to end (ms).
     pub fn drains_for(&self, now: u64) -> Option<u64> {
-        let ends = self.draining.as_ref().filter(|draining| draining.deadline.is_some());
-        ends.map(|draining| now.saturating_sub(draining.since))
+        self.draining.as_ref().filter(|draining| draining.ends()).map(|draining| now.saturating_sub(draining.since))
     }
 
     /// Finds the next step of the drain. `None`: the pod does not drain.
     pub fn look(&mut self, now: u64, clients: usize) -> Option<Look> {
         let draining = self.draining.as_mut()?;
         draining.most_clients = draining.most_clients.max(clients);
-        let within = |before: u64| draining.deadline.is_some_and(|deadline| now + before >= deadline);
-        let (ends, is_over) = (draining.deadline.is_some(), within(0));
-        let checks_records = within(BEFORE_DEADLINE) && !draining.checked;
+        let (ends, is_over) = (draining.ends(), draining.is_within(now, 0));
+        let checks_records = draining.is_within(now, BEFORE_DEADLINE) && !draining.checked;
         draining.checked |= checks_records;
         Some(Look { ends, is_over, checks_records })
     }
@@ -206,8 +213,7 @@ impl Outgoing {
         context: &Context,
         can_move: impl Fn(RoomId) -> bool,
     ) -> Option<(RoomId, Target)> {
-        let deadline = self.draining.as_ref().and_then(|draining| draining.deadline);
-        let is_over = deadline.is_some_and(|deadline| now >= deadline);
+        let is_over = self.draining.as_ref().is_some_and(|draining| draining.is_within(now, 0));
         if is_over || !context.directory_answers {
             return None;
         }
