@@ -12,6 +12,7 @@ mod ejabberd;
 mod joins;
 mod load;
 mod node;
+mod options;
 mod peers;
 mod process;
 mod report;
@@ -31,6 +32,7 @@ use chatd::{Chatd, Redis, Way};
 use ejabberd::Ejabberd;
 use load::{Load, MEMBERS};
 use node::{Node, Package};
+use options::{Installed, ReportOptions};
 use peers::{Bare, Bun, Contestant, NatsServer, Place};
 use process::Cpus;
 use report::{Directory, Joins, Row, Setting, Times};
@@ -52,21 +54,8 @@ struct Options {
     /// chatd's binary; without it only the peers are measured
     #[arg(long)]
     chatd: Option<PathBuf>,
-    /// bun's binary
-    #[arg(long)]
-    bun: PathBuf,
-    /// The server that bun runs
-    #[arg(long, default_value = "bench/peers/bun.ts")]
-    bun_script: PathBuf,
-    /// Where the packages ws, socket.io and colyseus are; one that is in none of these is left out
-    #[arg(long)]
-    node_modules: Vec<PathBuf>,
-    /// The servers that node runs
-    #[arg(long, default_value = "bench/peers")]
-    node_scripts: PathBuf,
-    /// centrifugo's binary; without it, it is left out
-    #[arg(long)]
-    centrifugo: Option<PathBuf>,
+    #[command(flatten)]
+    installed: Installed,
     /// The folder of ejabberd's Erlang application; without it, it is left out
     #[arg(long)]
     ejabberd: Option<PathBuf>,
@@ -94,15 +83,8 @@ struct Options {
     /// Idle connections for the memory figure; 0 leaves it out
     #[arg(long, default_value_t = 5000)]
     idle: usize,
-    /// The day, for the report
-    #[arg(long, default_value = "")]
-    date: String,
-    /// What else may be worth knowing of the machine, for the report
-    #[arg(long, default_value = "")]
-    conditions: String,
-    /// Where the report goes; without it, to standard output
-    #[arg(long)]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
 /// A contestant that can be started as often as it is needed.
@@ -146,8 +128,8 @@ fn compare(options: &Options) -> Result<()> {
         _ => None,
     };
     let setting = Setting {
-        date: options.date.clone(),
-        machine: machine(place.cpus, &options.conditions)?,
+        date: options.report.date.clone(),
+        machine: machine(place.cpus, &options.report.conditions)?,
         rooms: options.rooms,
         pipelined: options.pipelined,
         rounds: options.rounds,
@@ -156,18 +138,14 @@ fn compare(options: &Options) -> Result<()> {
         left_out: left_out(options),
     };
     let report = report::markdown(&setting, &rows, directory.as_ref());
-    println!("{report}");
-    if let Some(out) = &options.out {
-        std::fs::write(out, report).with_context(|| format!("writing {}", out.display()))?;
-    }
-    Ok(())
+    options.report.publish(&report)
 }
 
 /// The peers that are not installed.
 fn left_out(options: &Options) -> Vec<&'static str> {
     let packages = [Package::Ws, Package::SocketIo, Package::Colyseus]
-        .map(|package| (package.name(), package.find(&options.node_modules).is_some()));
-    let others = [("centrifugo", options.centrifugo.is_some()), ("ejabberd", options.ejabberd.is_some())];
+        .map(|package| (package.name(), package.find(&options.installed.node_modules).is_some()));
+    let others = [("centrifugo", options.installed.centrifugo.is_some()), ("ejabberd", options.ejabberd.is_some())];
     packages.into_iter().chain(others).filter(|(_, there)| !there).map(|(name, _)| name).collect()
 }
 
@@ -199,19 +177,22 @@ fn entries<'a>(options: &'a Options, place: &'a Place, redis: Option<&'a Redis>)
         }
     }
     for (name, json) in [("bun, WebSocket", false), ("bun, WebSocket, JSON parsed and written", true)] {
-        let version = peers::version(&options.bun, "--version")?;
-        let start =
-            move || Ok(Box::new(Bun::start(place, &options.bun, &options.bun_script, json)?) as Box<dyn Contestant>);
+        let version = peers::version(&options.installed.bun, "--version")?;
+        let start = move || {
+            Ok(Box::new(Bun::start(place, &options.installed.bun, &options.installed.bun_script, json)?)
+                as Box<dyn Contestant>)
+        };
         entries.push(entry(name, version, Box::new(start)));
     }
     for package in [Package::Ws, Package::SocketIo, Package::Colyseus] {
-        let Some(modules) = package.find(&options.node_modules) else { continue };
+        let Some(modules) = package.find(&options.installed.node_modules) else { continue };
         let version = package.version(modules)?;
-        let start =
-            move || Ok(Box::new(Node::start(place, modules, &options.node_scripts, package)?) as Box<dyn Contestant>);
+        let start = move || {
+            Ok(Box::new(Node::start(place, modules, &options.installed.node_scripts, package)?) as Box<dyn Contestant>)
+        };
         entries.push(entry(&format!("node, {}", package.name()), version, Box::new(start)));
     }
-    if let Some(program) = &options.centrifugo {
+    if let Some(program) = &options.installed.centrifugo {
         let version = peers::version(program, "version")?;
         let version = version.split(['v', ' ']).find(|part| part.starts_with(|first: char| first.is_ascii_digit()));
         let start = move || Ok(Box::new(Centrifugo::start(place, program)?) as Box<dyn Contestant>);

@@ -87,7 +87,7 @@ pub fn measure(bench: &Bench) -> Result<String> {
     let Bench { options, place, redis } = bench;
     let (address, more) = api(&place.scratch)?;
     let chatd = Chatd::start_with(place, &options.chatd, redis, "calls", Way::Lines, &more)?;
-    let other = match &options.centrifugo {
+    let other = match &options.installed.centrifugo {
         Some(program) => Some((Centrifugo::start(place, program)?, peers::version(program, "version")?)),
         None => None,
     };

@@ -70,13 +70,13 @@ fn rows(bench: &Bench) -> Result<Vec<Row>> {
     ] {
         servers.push((name.to_owned(), Box::new(Chatd::start(place, &options.chatd, redis, short, way)?)));
     }
-    let version = peers::version(&options.bun, "--version")?;
-    let bun = Bun::start(place, &options.bun, &options.bun_script, true)?;
+    let version = peers::version(&options.installed.bun, "--version")?;
+    let bun = Bun::start(place, &options.installed.bun, &options.installed.bun_script, true)?;
     servers.push((format!("bun {version}, JSON"), Box::new(bun)));
-    if let Some(modules) = Package::SocketIo.find(&options.node_modules) {
+    if let Some(modules) = Package::SocketIo.find(&options.installed.node_modules) {
         let version = Package::SocketIo.version(modules)?;
         for (name, volatile) in [("messages", false), ("volatile", true)] {
-            let mut node = Node::start(place, modules, &options.node_scripts, Package::SocketIo)?;
+            let mut node = Node::start(place, modules, &options.installed.node_scripts, Package::SocketIo)?;
             node.volatile = volatile;
             servers.push((format!("socket.io {version}, {name}"), Box::new(node)));
         }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::chatd::Redis;
+use crate::options::{Installed, ReportOptions};
 use crate::peers::Place;
 use crate::process::{self, Cpu, Cpus};
 use crate::report::{Spread, thousands};
@@ -28,21 +29,8 @@ pub struct Options {
     /// chatd's binary
     #[arg(long)]
     chatd: PathBuf,
-    /// bun's binary
-    #[arg(long)]
-    bun: PathBuf,
-    /// The server that bun runs
-    #[arg(long, default_value = "bench/peers/bun.ts")]
-    bun_script: PathBuf,
-    /// Where the package socket.io is; without it, it is left out
-    #[arg(long)]
-    node_modules: Vec<PathBuf>,
-    /// The servers that node runs
-    #[arg(long, default_value = "bench/peers")]
-    node_scripts: PathBuf,
-    /// centrifugo's binary; without it, it is left out
-    #[arg(long)]
-    centrifugo: Option<PathBuf>,
+    #[command(flatten)]
+    installed: Installed,
     /// Only these parts: events, tokens, calls, webhook
     #[arg(long)]
     only: Vec<String>,
@@ -52,15 +40,8 @@ pub struct Options {
     /// How often each figure is measured
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// The day, for the report
-    #[arg(long, default_value = "")]
-    date: String,
-    /// What else may be worth knowing of the machine, for the report
-    #[arg(long, default_value = "")]
-    conditions: String,
-    /// Where the report goes; without it, to standard output
-    #[arg(long)]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
 /// What each part needs.
@@ -89,8 +70,8 @@ pub fn run(options: &Options) -> Result<()> {
     let mut report = format!(
         "# What rooms of applications cost\n\nWritten by `bench/apps` (`make bench-apps`); do not edit. {}\n\n{} Figures are \
          medians of {} windows, with the lowest and the highest in parentheses.\n",
-        options.date,
-        crate::machine(bench.place.cpus, &options.conditions)?,
+        options.report.date,
+        crate::machine(bench.place.cpus, &options.report.conditions)?,
         options.rounds,
     );
     for (name, measure) in PARTS {
@@ -99,11 +80,7 @@ pub fn run(options: &Options) -> Result<()> {
             report.push_str(&measure(&bench).with_context(|| name)?);
         }
     }
-    println!("{report}");
-    if let Some(out) = &options.out {
-        std::fs::write(out, report).with_context(|| format!("writing {}", out.display()))?;
-    }
-    Ok(())
+    options.report.publish(&report)
 }
 
 /// So many of something, how long they took, and the server's CPU time for them.

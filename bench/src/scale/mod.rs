@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::options::ReportOptions;
 use crate::peers::Place;
 use crate::process::{self, Cpus};
 use crate::report::percentile;
@@ -43,15 +44,8 @@ pub struct Options {
     /// How long idle clients are watched
     #[arg(long, default_value_t = 75, value_name = "SECONDS")]
     idle: u64,
-    /// The day, for the report
-    #[arg(long, default_value = "")]
-    date: String,
-    /// What else may be worth knowing of the machine, for the report
-    #[arg(long, default_value = "")]
-    conditions: String,
-    /// Where the report goes; without it, to standard output
-    #[arg(long)]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
 /// What a scenario needs.
@@ -201,8 +195,8 @@ pub fn run(options: &Options) -> Result<()> {
     let started = Instant::now();
     let mut report = format!(
         "# What a deployment does at its size\n\nWritten by `bench/scale` (`make bench-scale`); do not edit. {}\n\n{}\n",
-        options.date,
-        crate::machine(bench.place.cpus, &options.conditions)?,
+        options.report.date,
+        crate::machine(bench.place.cpus, &options.report.conditions)?,
     );
     for scenario in SCENARIOS {
         if !options.only.is_empty() && !options.only.iter().any(|name| name == scenario.name) {
@@ -222,11 +216,7 @@ pub fn run(options: &Options) -> Result<()> {
         let table = table::table(scenario.unit, &columns);
         let _ = write!(report, "\n## {}\n\n{}\n\n{table}", scenario.name, scenario.about);
     }
-    println!("{report}");
-    if let Some(out) = &options.out {
-        std::fs::write(out, report).with_context(|| format!("writing {}", out.display()))?;
-    }
-    Ok(())
+    options.report.publish(&report)
 }
 
 /// Median, 99th percentile and longest.
