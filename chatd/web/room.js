@@ -70,9 +70,10 @@ function remember() {
   history.replaceState(null, '', invite);
 }
 
+// Only who has been in the room has a visit to go on with: a kept one counts as such (`wasIn`).
 function save() {
   const { state } = driver;
-  if (!['leaving', 'left'].includes(state.phase) && state.name) saveRoom(room, { ...toKeep(state), draft: view.draft });
+  if (!['leaving', 'left'].includes(state.phase) && state.wasIn) saveRoom(room, { ...toKeep(state), draft: view.draft });
 }
 
 // Leaving the page is not leaving the room: a reload and the way back find the seat.
