@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::session::{Session, SessionState};
 use super::{Advertised, Carried, Effect, Hub, Purpose, RoomView, Timer};
-use crate::counters::Counters;
 use crate::descriptor::Descriptor;
 use crate::directory::{Answer, NoAnswer};
 use crate::ids::{SessionId, SessionRef, Ticket, Time};
@@ -387,40 +386,5 @@ impl Hub {
     /// In what a room that is here differs from the settings; for the simulation's checks.
     pub fn descriptor_of(&self, room: RoomId) -> Option<&Descriptor> {
         self.rooms.of(room).and_then(|owned| owned.room.descriptor())
-    }
-
-    /// The counters since the start of the process.
-    pub fn counters(&self) -> &Counters {
-        &self.context.counters
-    }
-
-    /// Counters that only the driver can raise: bytes and connections.
-    pub fn counters_mut(&mut self) -> &mut Counters {
-        &mut self.context.counters
-    }
-
-    /// The number of rooms that this hub owns.
-    pub fn room_count(&self) -> usize {
-        self.rooms.len()
-    }
-
-    /// The number of client connections of this hub.
-    pub fn session_count(&self) -> usize {
-        self.sessions.len()
-    }
-
-    /// The number of seats in this hub's rooms, held ones included.
-    pub fn player_count(&self) -> usize {
-        self.rooms.iter().map(|(_, owned)| owned.room.seats().len()).sum()
-    }
-
-    /// The number of sessions that other pods relay to this hub.
-    pub fn remote_member_count(&self) -> usize {
-        self.remote_members.len()
-    }
-
-    /// The number of sessions that this hub relays to other pods.
-    pub fn relay_count(&self) -> usize {
-        self.relays.len()
     }
 }

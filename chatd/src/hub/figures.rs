@@ -2,11 +2,46 @@
 
 use super::Hub;
 use super::ownership::Owned;
-use crate::counters::Gauges;
+use crate::counters::{Counters, Gauges};
 use crate::protocol::Encoding;
 use crate::room::SeatState;
 
 impl Hub {
+    /// The counters since the start of the process.
+    pub fn counters(&self) -> &Counters {
+        &self.context.counters
+    }
+
+    /// Counters that only the driver can raise: bytes and connections.
+    pub fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.context.counters
+    }
+
+    /// The number of rooms that this hub owns.
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// The number of client connections of this hub.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The number of seats in this hub's rooms, held ones included.
+    pub fn player_count(&self) -> usize {
+        self.rooms.iter().map(|(_, owned)| owned.room.seats().len()).sum()
+    }
+
+    /// The number of sessions that other pods relay to this hub.
+    pub fn remote_member_count(&self) -> usize {
+        self.remote_members.len()
+    }
+
+    /// The number of sessions that this hub relays to other pods.
+    pub fn relay_count(&self) -> usize {
+        self.relays.len()
+    }
+
     /// Walks over all rooms and sessions: for occasional requests.
     pub fn gauges(&self) -> Gauges {
         let mut gauges = Gauges {
