@@ -251,7 +251,7 @@ const CASES: [Case; ALERTS.len()] = [
 ];
 
 /// What else an alert tells of, beside the first series of its case: each is seen by itself alone.
-const ALSO: [(&str, Series); 2] = [
+const ALSO: [(&str, Series); 3] = [
     // No room leaves: a drain of an hour at most, seen for ten minutes.
     (
         "ChatdDrainSlow",
@@ -266,6 +266,15 @@ const ALSO: [(&str, Series); 2] = [
     (
         "ChatdDrainSlow",
         &[("chatd_drain_age_seconds{}", "0x19 18 _x40"), ("chatd_drain_age_seconds{pod=\"chat-1\"}", "0x60")],
+    ),
+    // Of two pods one is to go: its rooms had the other one to move to.
+    (
+        "ChatdDrainSlow",
+        &[
+            ("chatd_drain_age_seconds{}", "0x30 0+60x20"),
+            ("chatd_operator_deployment_desired_pods{}", "2x30 1x30"),
+            (r#"chatd_drain_age_seconds{pod="chat-1"}"#, "0x60"),
+        ],
     ),
 ];
 

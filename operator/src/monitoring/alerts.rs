@@ -194,12 +194,12 @@ pub const ALERTS: [Alert; 27] = [
         "Pods of ChatDeployment {{ $labels.namespace }}/{{ $labels.chatdeployment }} released {{ $value }} rooms that another pod had taken over while they served them.",
     ),
     // Rooms that leave late are in the histogram; rooms that do not leave are seen by the age of the drain alone. Its highest value
-    // counts, since a pod takes its figures with it when it ends. The only pod has nobody to give its rooms to.
+    // counts, since a pod takes its figures with it when it ends. A pod that was the only one had nobody to give its rooms to.
     chat(
         Warning,
         "ChatdDrainSlow",
         "0m",
-        "histogram_quantile(0.9, sum by (namespace, chatdeployment, le) (increase(chatd_drain_room_seconds_bucket{$in}[30m]))) > 10 or max $by (max_over_time(chatd_drain_age_seconds{$in}[30m])) > 15 unless max $by (chatd_operator_deployment_desired_pods{$in}) < 2",
+        "histogram_quantile(0.9, sum by (namespace, chatdeployment, le) (increase(chatd_drain_room_seconds_bucket{$in}[30m]))) > 10 or max $by (max_over_time(chatd_drain_age_seconds{$in}[30m])) > 15 unless max $by (max_over_time(chatd_operator_deployment_desired_pods{$in}[30m])) < 2",
         "Draining pods hardly move their rooms in time, or not at all.",
         "Pods of ChatDeployment {{ $labels.namespace }}/{{ $labels.chatdeployment }} still had rooms {{ $value | humanizeDuration }} after the begin of their drain.",
     ),
