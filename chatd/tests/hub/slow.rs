@@ -110,6 +110,36 @@ fn a_catch_up_that_is_longer_than_the_window_goes_as_fast_as_it_is_read() {
     assert_eq!(world.ask(bob, "PING\n"), "PONG\n");
 }
 
+/// Nobody has had the time to read what comes at once, at either pod.
+#[test]
+fn a_catch_up_is_one_answer_however_short_queue_and_window() {
+    for window in [64 << 10, 1_000, 100] {
+        let mut world = World::with(2, |settings| {
+            settings.ring = RingLimits { messages: 1_000, bytes: 1 << 20, age: 900_000 };
+            // The least that may be set.
+            (settings.send_queue, settings.limits.window) = (32 << 10, window);
+        });
+        let (_, alice, bob) = world.room_of_two(1, "");
+        world.alive[1] = false;
+        let time = world.time();
+        world.pods[0].peer_down(time, boot(1));
+        let text = world.say_much(alice, 50);
+        world.alive[1] = true;
+        let time = world.time();
+        world.pods[1].peer_down(time, boot(0));
+        world.run();
+        world.ask(alice, "and more\n");
+        let heard = world.hear_all(bob);
+        assert_eq!(heard.matches(&text).count(), 50, "a window of {window}: {}", &heard[heard.len() - 100..]);
+        assert!(heard.ends_with("MSG alice and more\n"));
+        let closed = |world: &World| world.pods.iter().map(|pod| pod.counters().slow_consumers).sum::<u64>();
+        assert_eq!(closed(&world), 0);
+        // Once it is read, what comes then counts as it always has.
+        world.say_much(alice, 14);
+        assert_eq!(closed(&world), 1, "a window of {window}");
+    }
+}
+
 #[test]
 fn a_planned_move_closes_no_slow_reader_that_is_inside_the_limits() {
     let mut world = World::new(3);

@@ -43,7 +43,8 @@ impl Sessions {
 
     /// Appends a delivery to the session's output. Returns the next step; `None`: there is none.
     pub fn relay_receive(&mut self, context: &mut Context, id: SessionId, delivery: &Delivery<'_>) -> Option<Next> {
-        let Received { lost, is_new, brought, next } = self.relay_mut(id)?.receive(delivery, &context.settings)?;
+        let Received { lost, is_new, brought, told, next } =
+            self.relay_mut(id)?.receive(delivery, &context.settings)?;
         self.refuse_all(context, id, lost);
         let session = self.get_mut(id)?;
         if next == (Next::Closed { code: Some(ErrorCode::SlowConsumer) }) {
@@ -57,6 +58,8 @@ impl Sessions {
         if is_new && (delivery.replies.is_some() || delivery.after.is_some()) {
             session.output.was_answered(delivery.bytes.len());
         }
+        // A part of it may have been read already.
+        session.output.was_answered(told.min(session.output.len()));
         self.mark_dirty(id);
         Some(next)
     }

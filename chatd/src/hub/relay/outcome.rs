@@ -12,6 +12,8 @@ pub struct Received {
     pub is_new: bool,
     /// This many of the bytes had waited at the owner, beyond the window.
     pub brought: usize,
+    /// So many bytes have come that are one answer: what an attach tells. 0: these are of none.
+    pub told: usize,
     pub next: Next,
 }
 

@@ -27,6 +27,8 @@ enum RelayState {
         until: u64,
         /// The session is attached; the replay is in flight.
         admitted: bool,
+        /// Bytes of the answer to the attach so far: the news and the replay.
+        told: usize,
     },
     Live,
 }
@@ -213,6 +215,7 @@ impl Relay {
             membership.position = membership.position.max(position);
             membership.seq = membership.seq.max(seq);
         }
+        let told = if is_new { self.is_told(delivery.bytes.len()) } else { 0 };
         let numbered = settings.rules.number_commands;
         let next = match after {
             Some(After::Admitted { .. }) if !is_new => Next::Unchanged,
@@ -230,7 +233,18 @@ impl Relay {
             Some(After::Guessed) => Next::Guessed,
             None => Next::Unchanged,
         };
-        Some(Received { lost, is_new, brought, next })
+        Some(Received { lost, is_new, brought, told, next })
+    }
+
+    /// So many bytes more have come. Returns how many there are of the answer to an attach; 0: they are of none.
+    fn is_told(&mut self, bytes: usize) -> usize {
+        match &mut self.state {
+            RelayState::Attaching { told, .. } => {
+                *told += bytes;
+                *told
+            }
+            _ => 0,
+        }
     }
 
     fn waits_for_admission(&self) -> bool {
@@ -324,7 +338,7 @@ impl Relay {
         let membership = self.searching()?;
         self.moved |= self.owner.as_ref().is_some_and(|old| old.ownership.boot != owner.ownership.boot);
         self.owner = Some(owner.clone());
-        self.state = RelayState::Attaching { until: now + ATTACH, admitted: false };
+        self.state = RelayState::Attaching { until: now + ATTACH, admitted: false, told: 0 };
         self.uncredited = 0;
         // MOVED even before REDIRECT: events until then may be of another timeline.
         let attach = Attach { encoding, member: membership, moved: self.moved };
@@ -338,7 +352,7 @@ impl Relay {
                 Some(Overdue::Entry { id: waiter.id, since: waiter.since })
             }
             // Once admitted, the owner is there, and the replay comes as fast as the client reads.
-            RelayState::Attaching { until, admitted: false } if *until <= now => Some(Overdue::Attach),
+            RelayState::Attaching { until, admitted: false, .. } if *until <= now => Some(Overdue::Attach),
             _ => None,
         }
     }
