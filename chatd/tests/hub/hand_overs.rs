@@ -136,3 +136,64 @@ fn a_pod_that_does_not_answer_in_time_may_have_heard_it_or_not() {
     world.run();
     assert_eq!(world.handed_over.pop(), Some(Err(ErrorCode::Unavailable)));
 }
+
+/// Each has found the others free, and knows for a while by their leases alone what they do.
+#[test]
+fn pods_that_are_all_asked_at_once_keep_their_rooms_between_them() {
+    let mut world = World::new(3);
+    let mut people = Vec::new();
+    for pod in 0..3 {
+        for number in 0..4 {
+            let (host, guest) = (world.open(pod), world.open((pod + 1) % 3));
+            let room = world.create(host);
+            assert!(world.ask(host, &format!("JOIN {room} host{number} RELAY\n")).starts_with("JOINED "));
+            assert!(world.ask(guest, &format!("JOIN {room} guest RELAY\n")).starts_with("JOINED "));
+            people.push((host, guest));
+        }
+        // One that nobody has entered.
+        let maker = world.open(pod);
+        world.create(maker);
+    }
+    assert_eq!(rooms(&world), [5, 5, 5]);
+    let time = world.time();
+    for pod in 0..3 {
+        world.pods[(pod + 1) % 3].ask_to_hand_over(time, 1, boot(pod), &pod.to_string());
+    }
+    world.run();
+    assert_eq!(world.handed_over, [Ok(()), Ok(()), Ok(())]);
+    let targets = |others: &[usize]| -> Vec<Target> {
+        let target =
+            |pod: &usize| Target { pod_id: format!("chat-{pod}"), boot: boot(*pod), peer: pod.to_string(), rooms: 0 };
+        others.iter().map(target).collect()
+    };
+    let mut moved = 0;
+    for second in 0..40 {
+        for pod in 0..3 {
+            let others = if second < 3 { [(pod + 1) % 3, (pod + 2) % 3].to_vec() } else { Vec::new() };
+            let time = world.time();
+            world.pods[pod].targets(time, targets(&others));
+        }
+        for (number, (host, _)) in people.iter().enumerate() {
+            world.say(*host, &format!("{second} {number}\n"));
+        }
+        world.pass(1_000);
+        assert_eq!(rooms(&world).iter().sum::<usize>(), 15, "after {second} s");
+        for (number, (host, guest)) in people.iter().enumerate() {
+            for client in [*host, *guest] {
+                let heard = world.hear_all(client);
+                let said = format!("MSG host{} {second} {number}\n", number % 4);
+                assert_eq!(heard.matches(&said).count(), 1, "{heard}");
+                assert!(!heard.contains("BYE ") && !heard.contains("MISSED"), "{heard}");
+                moved += heard.matches("MOVED ").count();
+                // Nobody goes on once the leases are known.
+                assert!(second < 4 || !heard.contains("MOVED "), "{second}: {heard}");
+            }
+        }
+    }
+    assert!(moved > 0);
+    // New rooms are made as well.
+    let maker = world.open(0);
+    world.say(maker, "CREATE_ROOM\n");
+    world.pass(2_000);
+    assert!(world.hear(maker).starts_with("ROOM "));
+}
