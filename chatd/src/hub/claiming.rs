@@ -53,7 +53,7 @@ impl Hub {
         };
         let room = owned.room.id;
         let key = Key::JoinToken(claim.once.token);
-        let (new, ttl) = (Once::used_for(room, claim.seat), claim.once.held_for(time.wall));
+        let (new, ttl) = (claim.used_in(room), claim.once.held_for(time.wall));
         let ticket = self.context.ask(Purpose::Claim(room), Request::Swap { key, expected: None, new, ttl });
         owned.add_claim(ticket, claim);
         self.arm_room(time, index);
@@ -118,7 +118,7 @@ impl Hub {
     /// another token.
     pub(super) fn give_token_back(&mut self, room: RoomId, claim: &Claim) {
         if claim.is_fresh() {
-            let (key, expected) = (Key::JoinToken(claim.once.token), Once::used_for(room, claim.seat));
+            let (key, expected) = (Key::JoinToken(claim.once.token), claim.used_in(room));
             self.context.ask(Purpose::Forgotten, Request::Delete { key, expected });
         }
     }

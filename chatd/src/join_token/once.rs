@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::LEEWAY;
-use crate::protocol::{RoomId, SeatId};
+use crate::protocol::{RoomId, SeatId, SeatKey};
 
 /// Stands for the `jti` of a token: a hash, cut to 128 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,9 +37,10 @@ pub struct Once {
 }
 
 impl Once {
-    /// What the directory holds once the token is used for this seat: nobody else can write the same.
-    pub fn used_for(room: RoomId, seat: SeatId) -> Bytes {
-        format!("{{\"room\":\"{room}\",\"seat\":\"{seat}\"}}").into()
+    /// What the directory holds once the token is used for this seat by a JOIN with this key: nobody else can write the same.
+    pub fn used_for(room: RoomId, seat: SeatId, key: Option<SeatKey>) -> Bytes {
+        let key = key.map(|key| format!(",\"key\":\"{key}\"")).unwrap_or_default();
+        format!("{{\"room\":\"{room}\",\"seat\":\"{seat}\"{key}}}").into()
     }
 
     /// How long the directory has to hold that at `wall` (Unix ms): for as long as a pod accepts the token, also one whose clock is behind.

@@ -5,9 +5,8 @@ use super::owned::Owned;
 use super::pending::PendingAnswer;
 use crate::directory::{Answer, NoAnswer};
 use crate::hub::request::{Asked, Entry};
-use crate::join_token::Once;
 use crate::protocol::{Profile, SeatId};
-use crate::room::Newcomer;
+use crate::room::{Newcomer, Seat};
 
 /// What a JOIN comes to once the directory has answered.
 #[derive(Debug)]
@@ -27,11 +26,15 @@ pub enum Claimed {
 impl Owned {
     /// The directory has answered the write that marks the token as used.
     pub fn settle_claim(&self, claim: Claim, answer: &Result<Answer, NoAnswer>) -> Claimed {
-        let used = Once::used_for(self.room.id, claim.seat);
+        let used = claim.used_in(self.room.id);
         let is_its = matches!(answer, Ok(Answer::Found(Some(found))) if *found == used);
         let (is_new, may_repeat) = match claim.of {
             ClaimedSeat::New { .. } => (true, true),
-            ClaimedSeat::Own { is_same, .. } => (false, is_same && self.room.seat(claim.seat).is_some()),
+            ClaimedSeat::Own { is_same, .. } => {
+                // The owner that has died may have let this JOIN in, and not have written its key: the directory names that, too.
+                let is_restored = |seat: &Seat| seat.holder.is_none() && claim.key().is_some();
+                (false, self.room.seat(claim.seat).is_some_and(|seat| is_same || is_restored(seat)))
+            }
         };
         if answer.is_err() || !self.ready() && !is_new {
             return Claimed::Unanswered(claim);

@@ -1,9 +1,11 @@
 //! JOINs whose token is good for one of them: each waits until the directory has the token as used for its seat. Plain
 //! data: no I/O.
 
+use bytes::Bytes;
+
 use crate::hub::request::{Asked, Entry};
 use crate::join_token::Once;
-use crate::protocol::{Profile, SeatId};
+use crate::protocol::{Profile, RoomId, SeatId, SeatKey};
 use crate::room::Newcomer;
 
 /// What the seat of such a JOIN is.
@@ -31,6 +33,16 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// The join key that the JOIN shows.
+    pub fn key(&self) -> Option<SeatKey> {
+        if let Entry::Join { key, .. } = self.entry { key } else { None }
+    }
+
+    /// What the directory holds once the token is used for it in this room.
+    pub fn used_in(&self, room: RoomId) -> Bytes {
+        Once::used_for(room, self.seat, self.key())
+    }
+
     /// No one is in the seat by it: if it is given up, the token is as good as before.
     pub fn is_fresh(&self) -> bool {
         matches!(self.of, ClaimedSeat::New { is_fresh: true })
