@@ -9,6 +9,7 @@ use crate::room::{
     AnsweredCalls, Answers, Content, Delivered, Reservations, RingItem, Room, RoomEvent, SeatSnapshot, State,
 };
 use crate::room_call::{CallKey, DescriptorPatch};
+use crate::room_list::Standing;
 
 fn owner(room: RoomId) -> Owner {
     let ownership = Ownership { epoch: 1 << 60, boot: crate::protocol::PodBoot(7) };
@@ -112,6 +113,7 @@ fn filter() -> ListFilter {
         listed: Some(true),
         after: "abc".parse().ok(),
         open: true,
+        sub: Some("user-1".into()),
         ..ListFilter::default()
     }
 }
@@ -126,6 +128,7 @@ fn listed(room: RoomId) -> ListedRoom {
         listed: false,
         kind: None,
         labels: vec!["eu".into()],
+        standing: Standing::Seated,
     }
 }
 
@@ -279,7 +282,7 @@ fn the_bytes_of_frames_change_with_the_version_alone() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(
         (crate::peer::handshake::OLDEST_VERSION, bytes.len(), format!("{sum:016x}").as_str()),
-        (3, 4167, "38981f88224fc2f1")
+        (3, 4176, "c0873ae0d7277cae")
     );
 }
 

@@ -1,9 +1,11 @@
 //! Lists of rooms for the server API: which rooms are meant, and what is said of each. Plain data: no I/O.
 
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::descriptor::Descriptor;
+use crate::join_token::Subject;
 use crate::protocol::RoomId;
 
 /// The most rooms of one answer.
@@ -22,6 +24,9 @@ pub struct ListFilter {
     pub open: bool,
     /// Only those that somebody new may enter, if need be with a token: not locked, with a seat that is free and kept for nobody.
     pub free: bool,
+    /// Those for the person with this `sub` of join tokens: first those in which the person has a place, also where nobody new comes in, and
+    /// then in an order of the person's own, which is the same at all pods.
+    pub sub: Option<Box<str>>,
     /// Those behind this one.
     pub after: Option<RoomId>,
     /// So many at most, [`MAX_LISTED`] in any case.
@@ -41,21 +46,36 @@ impl ListFilter {
 
     /// The first ones of these, in their order, each once.
     pub fn first(&self, mut rooms: Vec<ListedRoom>) -> Vec<ListedRoom> {
-        rooms.sort_by_key(|listed| listed.room);
+        // A room that moves may be there twice.
+        rooms.sort_by_key(|listed| (listed.room, Reverse(listed.standing)));
         rooms.dedup_by_key(|listed| listed.room);
+        if let Some(sub) = &self.sub {
+            // Rendezvous hashing: no pod has to know of the others' rooms.
+            rooms.sort_by_cached_key(|listed| (Reverse(listed.standing), Subject::new(listed.room, sub)));
+        }
         rooms.truncate(self.limit.min(MAX_LISTED).into());
         rooms
     }
 }
 
+/// What the person of [`ListFilter::sub`] has in a room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Standing {
+    /// Nothing, or the list is for nobody.
+    #[default]
+    Stranger,
+    /// A place that is kept.
+    Expected,
+    /// A player's seat.
+    Seated,
+}
+
 /// A room in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedRoom {
     /// The room's id.
-    #[schema(value_type = String)]
     pub room: RoomId,
     /// The pod that has it.
-    #[schema(value_type = String)]
     pub pod: Box<str>,
     /// Players in it, held seats included, viewers not.
     pub players: u32,
@@ -66,11 +86,11 @@ pub struct ListedRoom {
     /// It may be shown in lists.
     pub listed: bool,
     /// What kind of room it is.
-    #[schema(value_type = Option<String>)]
     pub kind: Option<Box<str>>,
     /// By what the application finds it.
-    #[schema(value_type = Vec<String>)]
     pub labels: Vec<Box<str>>,
+    /// What the person has in it for whom the list is.
+    pub standing: Standing,
 }
 
 /// What the other pods have.

@@ -5,7 +5,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::room_list::ListedRoom;
+use crate::protocol::RoomId;
+use crate::room_list;
 
 /// Rooms that fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -19,6 +20,38 @@ pub struct Rooms {
     pub next: Option<String>,
     /// Pods that have not answered in time: their rooms are missing.
     pub incomplete: Vec<String>,
+}
+
+/// A room in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ListedRoom {
+    /// The room's id.
+    #[schema(value_type = String)]
+    pub room: RoomId,
+    /// The pod that has it.
+    #[schema(value_type = String)]
+    pub pod: Box<str>,
+    /// Players in it, held seats included, viewers not.
+    pub players: u32,
+    /// Seats of players.
+    pub max_players: u32,
+    /// Nobody new comes in.
+    pub locked: bool,
+    /// It may be shown in lists.
+    pub listed: bool,
+    /// What kind of room it is.
+    #[schema(value_type = Option<String>)]
+    pub kind: Option<Box<str>>,
+    /// By what the application finds it.
+    #[schema(value_type = Vec<String>)]
+    pub labels: Vec<Box<str>>,
+}
+
+impl From<room_list::ListedRoom> for ListedRoom {
+    fn from(listed: room_list::ListedRoom) -> Self {
+        let room_list::ListedRoom { room, pod, players, max_players, locked, listed, kind, labels, .. } = listed;
+        Self { room, pod, players, max_players, locked, listed, kind, labels }
+    }
 }
 
 /// What was said.

@@ -16,7 +16,6 @@ use super::{Api, answers, body, calls};
 use crate::descriptor::{Descriptor, RoomAccess};
 use crate::join_token::Role;
 use crate::room_call::{PlaceInfo, PlayerInfo, RoomInfo};
-use crate::room_list::ListedRoom;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,7 +35,7 @@ use crate::room_list::ListedRoom;
     ),
     components(schemas(
         body::NewRoomBody, body::MessageBody, body::EventBody, body::JoinBody, RoomInfo, PlaceInfo, PlayerInfo, Descriptor, RoomAccess, Role,
-        answers::Rooms, ListedRoom, answers::Said, answers::Sent, answers::Kicked, answers::Closed, answers::Pods, answers::PodInfo, answers::Error,
+        answers::Rooms, answers::ListedRoom, answers::Said, answers::Sent, answers::Kicked, answers::Closed, answers::Pods, answers::PodInfo, answers::Error,
         answers::ErrorInfo,
     )),
     security(("key" = [])),

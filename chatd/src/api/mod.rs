@@ -37,8 +37,8 @@ use crate::lease::LeaseRecord;
 use crate::pod::message::PodMessage;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
 use crate::room_call::RoomCall;
-use crate::room_list::{ListFilter, ListedRoom, RoomList};
-use crate::shard::message::{ShardMessage, ask_one, list_all, list_elsewhere, list_here};
+use crate::room_list::{ListFilter, RoomList};
+use crate::shard::message::{ShardMessage, ask_one, list_all};
 use crate::web::{Failure, bearer};
 use figures::{ApiFigures, Route};
 use keys::{ApiKey, ApiKeys, Scope};
@@ -158,17 +158,7 @@ impl Api {
         let RoomList { rooms, incomplete } = all.await.map_err(of_looking)?;
         let is_full = rooms.len() >= usize::from(filter.limit);
         let next = rooms.last().filter(|_| is_full).map(|last| last.room.to_string());
-        Ok(answers::Rooms { rooms, next, incomplete })
-    }
-
-    /// The rooms of this pod that fit, or those of the others.
-    async fn list_one_side(&self, elsewhere: bool, filter: &ListFilter) -> Result<Vec<ListedRoom>, Failure> {
-        let shards = &self.0.start.shards;
-        if elsewhere {
-            list_elsewhere(shards, self.next_turn(), filter).await.map(|list| list.rooms).map_err(of_looking)
-        } else {
-            list_here(shards, filter).await.map_err(of_looking)
-        }
+        Ok(answers::Rooms { rooms: rooms.into_iter().map(Into::into).collect(), next, incomplete })
     }
 
     async fn pods(&self) -> Result<answers::Pods, Failure> {

@@ -1,5 +1,5 @@
 //! What the server API asks other pods: each of them for its rooms that fit, and one of them to hand its rooms over (`hand_overs.rs`). A pod
-//! has two seconds to answer. Pure: no I/O.
+//! has two seconds to answer, or one where somebody waits for a place. Pure: no I/O.
 //!
 //! A question for rooms reaches all threads of a pod (`peer/routing.rs`), and each of them answers: the first answer says how many there are.
 
@@ -8,15 +8,19 @@ use std::collections::BTreeMap;
 use super::context::{Context, Purpose, Timer};
 use super::hand_overs::HandOvers;
 use super::interface::{Effect, HubSettings};
+use super::ownership::Owned;
 use super::request::PATIENCE;
 use super::rooms::Rooms;
 use crate::directory::{Answer, NoAnswer, Request};
 use crate::ids::Time;
+use crate::join_token::Subject;
 use crate::lease::LeaseRecord;
 use crate::peer_protocol::Frame;
 use crate::protocol::{ErrorCode, PodBoot, RoomId};
-use crate::room_list::{ListFilter, ListedRoom, RoomList};
+use crate::room_list::{ListFilter, ListedRoom, RoomList, Standing};
 
+/// How long the pods have to answer where somebody waits for a place (ms): one that hangs does not hold up everyone's quick join for long.
+const PATIENCE_FOR_PERSON: u64 = PATIENCE / 2;
 /// Lists that are gathered at a time.
 const MOST: usize = 100;
 
@@ -54,7 +58,8 @@ impl Listings {
         if self.lists.len() >= MOST || !context.serves() {
             return context.effects.push(Effect::Listed { query, result: Err(ErrorCode::Unavailable) });
         }
-        let until = time.now + PATIENCE;
+        let patience = if filter.sub.is_some() { PATIENCE_FOR_PERSON } else { PATIENCE };
+        let until = time.now + patience;
         self.lists
             .insert(query, Listing { filter, list: RoomList::default(), asked: Vec::new(), has_asked: false, until });
         context.arm(until, Timer::Listings);
@@ -146,10 +151,16 @@ impl Listings {
 impl Rooms {
     /// The rooms of this thread that fit at `now` (ms). `pod`: this one.
     pub fn list(&self, settings: &HubSettings, pod: &str, filter: &ListFilter, now: u64) -> Vec<ListedRoom> {
-        let fits = |room, descriptor| filter.fits(room, descriptor);
-        let rooms = self.iter().map(|(_, owned)| owned).filter(|owned| owned.is_serving() && !owned.is_over());
-        let fitting = rooms.filter(|owned| fits(owned.room.id, owned.room.descriptor())).filter_map(|owned| {
+        let fits = |owned: &&Owned| filter.fits(owned.room.id, owned.room.descriptor());
+        let rooms = self.iter().map(|(_, owned)| owned).filter(|owned| !owned.is_over());
+        let fitting = rooms.filter(fits).filter_map(|owned| {
             let (room, terms) = (&owned.room, settings.terms(owned.room.descriptor()));
+            let sub = filter.sub.as_deref().map(|sub| Subject::new(room.id, sub));
+            let standing = room.standing_of(sub, now);
+            // Who has a place in a room that moves is to wait for that one.
+            if !owned.is_serving() && (standing == Standing::Stranger || owned.moving().is_none()) {
+                return None;
+            }
             let descriptor = room.descriptor();
             let listed = ListedRoom {
                 room: room.id,
@@ -160,8 +171,10 @@ impl Rooms {
                 listed: descriptor.is_some_and(|descriptor| descriptor.listed),
                 kind: descriptor.and_then(|descriptor| descriptor.kind.clone()),
                 labels: descriptor.map(|descriptor| descriptor.labels.clone()).unwrap_or_default(),
+                standing,
             };
-            let is_free = !listed.locked && room.players_and_reserved(now) < listed.max_players as usize;
+            let has_place = || room.players_beside(sub, now) < listed.max_players as usize;
+            let is_free = standing == Standing::Seated || !listed.locked && has_place();
             let is_open = is_free && !terms.needs_token();
             ((is_free || !filter.free) && (is_open || !filter.open)).then_some(listed)
         });

@@ -66,7 +66,7 @@ impl Role {
 }
 
 /// Stands for a token's `sub` in one room: a hash, cut to 128 bits, so that two rooms' records do not show that one person is in both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject(u128);
 
 impl Subject {

@@ -66,6 +66,11 @@ impl Pass {
         Ok(Self { sub: claims::identity(sub).ok_or("sub")?, name, display, info, lasts })
     }
 
+    /// The application's id of the person.
+    pub fn sub(&self) -> &str {
+        &self.sub
+    }
+
     /// What its holder is going to be called, if the application says so.
     pub fn name(&self) -> Option<PlayerName> {
         self.name

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Room, Seat};
 use crate::join_token::{SeatAuth, Subject, is_viewer};
 use crate::protocol::{ErrorCode, MAX_PLAYERS, PlayerName};
+use crate::room_list::Standing;
 
 /// How long a place is kept (ms).
 pub const RESERVED_FOR: u64 = 10_000;
@@ -50,7 +51,7 @@ impl Room {
     ///
     /// The room is locked or full, or another person has the name.
     pub fn reserve(&mut self, sub: Subject, name: Option<PlayerName>, players: u32, now: u64) -> Result<(), ErrorCode> {
-        if self.player_seats().any(|seat| is_of(seat, sub)) {
+        if self.standing_of(Some(sub), now) == Standing::Seated {
             return Ok(());
         }
         self.may_reserve(Some(sub), name, players, now)?;
@@ -108,9 +109,18 @@ impl Room {
         self.reservations.0.retain(|kept| Some(kept.sub) != sub && kept.until > now);
     }
 
-    /// How many players somebody new would be one of: those in it, and those for whom a place is kept.
-    pub fn players_and_reserved(&self, now: u64) -> usize {
-        self.taken_for(None, now)
+    /// What the holder of `sub` has in the room.
+    pub fn standing_of(&self, sub: Option<Subject>, now: u64) -> Standing {
+        let Some(sub) = sub else {
+            return Standing::Stranger;
+        };
+        if self.player_seats().any(|seat| is_of(seat, sub)) {
+            Standing::Seated
+        } else if self.reservations.0.iter().any(|kept| kept.sub == sub && kept.until > now) {
+            Standing::Expected
+        } else {
+            Standing::Stranger
+        }
     }
 
     /// Until when a place is kept (ms).
@@ -119,12 +129,12 @@ impl Room {
     }
 
     /// Places that the holder of `sub` finds taken, by those who are in and those who are about to come.
-    fn taken_for(&self, sub: Option<Subject>, now: u64) -> usize {
+    pub fn players_beside(&self, sub: Option<Subject>, now: u64) -> usize {
         self.player_seats().count() + self.reserved_for_others(sub, now).count()
     }
 
     fn leaves_no_place(&self, sub: Option<Subject>, players: u32, now: u64) -> bool {
-        self.taken_for(sub, now) >= players as usize
+        self.players_beside(sub, now) >= players as usize
     }
 
     fn keeps_name(&self, sub: Option<Subject>, name: PlayerName, now: u64) -> bool {

@@ -116,6 +116,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::room_list::Standing;
 
     #[tokio::test]
     async fn all_who_ask_within_two_seconds_get_one_answer_also_if_the_first_goes_away() {
@@ -169,6 +170,7 @@ mod tests {
             listed: true,
             kind: None,
             labels: Vec::new(),
+            standing: Standing::default(),
         };
         let whole = ListedRoom {
             room: "abd".parse().unwrap(),

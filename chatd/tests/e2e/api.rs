@@ -222,6 +222,10 @@ fn a_quick_join_finds_a_place_and_a_pod_hands_its_rooms_over_and_goes_on() {
     let room = place["room"].as_str().unwrap().to_owned();
     let again = there.ok("POST /v1/join", &person("user-2"));
     assert_eq!((&again["room"], &again["created"]), (&place["room"], &Value::Null), "the other place of that room");
+    // Who asks again has no second place, though the room is full for others.
+    for caller in [there, here] {
+        assert_eq!(caller.ok("POST /v1/join", &person("user-1"))["room"], place["room"]);
+    }
     // Both are kept, so that the next one needs a room of its own: one for each key, though it is sent twice.
     let once = Caller { header: "Idempotency-Key: order-1\r\n", ..there };
     let made = once.call("POST /v1/join", person("user-3").to_string());

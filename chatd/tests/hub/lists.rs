@@ -3,7 +3,7 @@
 use chatd::descriptor::Descriptor;
 use chatd::protocol::ErrorCode;
 use chatd::room_call::{DescriptorPatch, RoomCall};
-use chatd::room_list::{ListFilter, ListedRoom, RoomList};
+use chatd::room_list::{ListFilter, ListedRoom, RoomList, Standing};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -33,6 +33,7 @@ fn filter(fields: &Value) -> ListFilter {
         free: fields.get("free").is_some(),
         listed: fields.get("listed").and_then(Value::as_bool),
         open: fields.get("open").is_some(),
+        sub: None,
         after: fields.get("after").map(|after| after.as_str().unwrap().parse().unwrap()),
         limit: fields.get("limit").map_or(100, |limit| limit.as_u64().unwrap() as u16),
     }
@@ -43,7 +44,7 @@ fn names(rooms: &[ListedRoom]) -> Vec<&str> {
 }
 
 /// All rooms that fit, as the API of a pod puts them together, and the pods that have not answered.
-fn list(world: &mut World, pod: usize, filter: &ListFilter) -> (Vec<ListedRoom>, Vec<String>) {
+pub fn list(world: &mut World, pod: usize, filter: &ListFilter) -> (Vec<ListedRoom>, Vec<String>) {
     let time = world.time();
     world.pods[pod].list_elsewhere(time, 1, filter.clone());
     world.run();
@@ -117,6 +118,7 @@ fn a_list_says_who_is_where() {
         listed: false,
         kind: Some("party".into()),
         labels: vec!["eu".into()],
+        standing: Standing::Stranger,
     };
     assert_eq!(rooms, [expected]);
 }

@@ -4,10 +4,11 @@ use chatd::descriptor::Descriptor;
 use chatd::join_token::{Pass, RoomAccess};
 use chatd::protocol::ErrorCode;
 use chatd::room_call::{DescriptorPatch, RoomCall};
-use chatd::room_list::ListFilter;
+use chatd::room_list::{ListFilter, Standing};
 use serde_json::{Value, json};
 
 use crate::join_tokens::{refused, token, world};
+use crate::lists::list;
 use crate::world::World;
 
 const ROOM: &str = "arena";
@@ -177,4 +178,125 @@ fn without_keys_of_join_tokens_there_is_a_room_and_nothing_is_kept() {
     }
     assert!(join(&mut world, 1, "ana", None).starts_with("JOINED "));
     assert_eq!(world.call(1, ROOM, reserve("user-1", None)), Err(ErrorCode::RoomFull));
+}
+
+/// Two pods that have rooms for one each, and a third that has none.
+fn many_rooms() -> World {
+    let mut world = world(3, RoomAccess::Link);
+    for room in 0..16 {
+        let like = json!({"max_players": 1, "listed": true, "kind": "duel"});
+        let call = RoomCall::Create { descriptor: Some(Box::new(described(&like))), made: false };
+        let pod = room % 2;
+        assert_eq!(world.call(pod, &format!("room-{room}"), call).unwrap()["pod"], format!("chat-{pod}"));
+    }
+    world
+}
+
+/// The first rooms that each pod's quick join finds for this person, who has something in so many of them.
+fn candidates(world: &mut World, sub: &str) -> [Vec<(String, Standing)>; 3] {
+    let filter = ListFilter {
+        sub: Some(sub.into()),
+        kind: Some("duel".into()),
+        listed: Some(true),
+        free: true,
+        limit: 3,
+        ..ListFilter::default()
+    };
+    [0, 1, 2].map(|pod| {
+        let (rooms, incomplete) = list(world, pod, &filter);
+        assert!(incomplete.is_empty());
+        rooms.into_iter().map(|listed| (listed.room.to_string(), listed.standing)).collect()
+    })
+}
+
+fn first_ones(world: &mut World, sub: &str) -> [(String, Standing); 3] {
+    candidates(world, sub).map(|rooms| rooms[0].clone())
+}
+
+#[test]
+fn each_pod_offers_one_person_the_same_rooms_and_others_other_ones() {
+    let mut world = many_rooms();
+    let mut offered = std::collections::BTreeSet::new();
+    for person in 0..12 {
+        let lists = candidates(&mut world, &format!("user-{person}"));
+        assert!(lists.iter().all(|rooms| rooms.len() == 3 && *rooms == lists[0]), "{lists:?}");
+        offered.insert(lists[0][0].0.clone());
+    }
+    assert!(offered.len() > 5, "{offered:?}");
+}
+
+#[test]
+fn who_asks_again_is_shown_the_own_room_first_by_every_pod() {
+    let mut world = many_rooms();
+    // Neither the first nor the last of either pod, and full for all others.
+    for (room, sub) in [("room-7", "user-1"), ("room-12", "user-2")] {
+        let place = world.call(2, room, reserve(sub, None)).unwrap();
+        let is = |standing| [(); 3].map(|()| (room.to_owned(), standing));
+        assert_eq!(first_ones(&mut world, sub), is(Standing::Expected));
+        for lists in candidates(&mut world, "somebody") {
+            assert!(lists.iter().all(|(other, standing)| other != room && *standing == Standing::Stranger));
+        }
+        // As long as the place is kept.
+        world.pass(11_000);
+        assert!(first_ones(&mut world, sub).iter().all(|(_, standing)| *standing == Standing::Stranger));
+        world.call(1, room, reserve(sub, None)).unwrap();
+        // In a locked room it is good for nothing, and a seat is.
+        let lock =
+            |locked: bool| RoomCall::Patch(DescriptorPatch::parse(&json!({"locked": locked}).to_string()).unwrap());
+        world.call(0, room, lock(true)).unwrap();
+        assert!(first_ones(&mut world, sub).iter().all(|(_, standing)| *standing == Standing::Stranger));
+        world.call(0, room, lock(false)).unwrap();
+        let client = world.open(2);
+        let auth = token(&world, sub, room, 600);
+        assert_eq!(place["room"], room);
+        assert!(world.ask(client, &format!("JOIN {room} {sub} RELAY RESUMABLE AUTH={auth}\n")).starts_with("JOINED "));
+        world.call(0, room, lock(true)).unwrap();
+        assert_eq!(first_ones(&mut world, sub), is(Standing::Seated));
+        // And gives a token for the seat, through any pod.
+        for pod in 0..3 {
+            assert_eq!(world.call(pod, room, reserve(sub, None)).unwrap()["room"], room);
+        }
+        // Only where it fits what is asked for.
+        world.call(0, room, RoomCall::Patch(DescriptorPatch::parse(r#"{"kind": "party"}"#).unwrap())).unwrap();
+        assert!(first_ones(&mut world, sub).iter().all(|(_, standing)| *standing == Standing::Stranger));
+    }
+}
+
+#[test]
+fn a_room_that_moves_is_shown_to_whom_it_keeps_a_place_for() {
+    let mut world = many_rooms();
+    world.call(2, "room-7", reserve("user-1", None)).unwrap();
+    // The next owner writes no record yet.
+    world.slow_at = Some(0);
+    world.drain_to(1, 0);
+    let room = "room-7".parse().unwrap();
+    let state = |world: &World| world.pods[1].inspect(world.time(), room).map(|room| room.state);
+    for _ in 0..20 {
+        if state(&world) != Some("moving") {
+            world.pass(10);
+        }
+    }
+    assert_eq!(state(&world), Some("moving"));
+    assert!(first_ones(&mut world, "user-1").iter().all(|first| *first == ("room-7".into(), Standing::Expected)));
+    assert!(candidates(&mut world, "user-2").iter().flatten().all(|(_, standing)| *standing == Standing::Stranger));
+    world.slow_at = None;
+    world.pass(3_000);
+    assert_eq!(world.pods[1].room_count(), 0);
+    assert!(first_ones(&mut world, "user-1").iter().all(|first| *first == ("room-7".into(), Standing::Expected)));
+}
+
+#[test]
+fn a_pod_that_hangs_holds_a_person_up_for_a_second() {
+    let mut world = many_rooms();
+    candidates(&mut world, "user-1");
+    world.mute = Some(1);
+    let filter = ListFilter { sub: Some("user-1".into()), limit: 3, ..ListFilter::default() };
+    let time = world.time();
+    world.pods[2].list_elsewhere(time, 1, filter);
+    world.run();
+    world.pass(900);
+    assert!(world.lists.is_empty());
+    world.pass(200);
+    let found = world.lists.pop().expect("an answer").unwrap();
+    assert_eq!((found.rooms.len(), found.incomplete), (3, vec!["chat-1".to_owned()]));
 }
