@@ -11,7 +11,7 @@ use crate::descriptor::{self, Descriptor};
 use crate::ids::RelayId;
 use crate::join_token::SeatAuth;
 use crate::protocol::{
-    Command, Encoding, ErrorCode, Heard, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline,
+    Command, Encoding, Epoch, ErrorCode, Heard, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline,
 };
 use crate::record::Owner;
 use crate::room::{Membership, Snapshot};
@@ -44,6 +44,8 @@ pub enum After {
         resumable: bool,
         key: Option<SeatKey>,
         auth: Option<SeatAuth>,
+        /// Of the owner.
+        epoch: Epoch,
         timeline: Timeline,
         joined: bool,
     },

@@ -30,7 +30,7 @@ fn every_variant(room: RoomId) -> Vec<Frame<'static>> {
     let name: PlayerName = "alice".parse().unwrap();
     let (encoding, key) = (Encoding::Json, SeatKey::new(room, name, &"k".repeat(22)).ok());
     let auth = Some(SeatAuth { sub: Subject::new(room, "user-1"), expires: 7, role: Role::Viewer });
-    let member = Membership { name, seat, resumable: true, key, auth, timeline, position: 5, seq: 6 };
+    let member = Membership { name, seat, resumable: true, key, auth, epoch: 300, timeline, position: 5, seq: 6 };
     let attach = Attach { encoding, member, moved: true };
     let snapshot = Snapshot {
         ownership,
@@ -224,7 +224,7 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
     };
     let disconnects = [Disconnect::Lost, Disconnect::GoingAway, Disconnect::Slow, Disconnect::Moved, Disconnect::Limit];
     let after = [
-        After::Admitted { name, seat, resumable: true, key, auth, timeline, joined: true },
+        After::Admitted { name, seat, resumable: true, key, auth, epoch: 300, timeline, joined: true },
         After::CaughtUp { processed: Some(1) },
         After::Outside { miss: true },
         After::Close { code: Some(ErrorCode::Moved) },
@@ -282,7 +282,7 @@ fn the_bytes_of_frames_change_with_the_version_alone() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(
         (crate::peer::handshake::OLDEST_VERSION, bytes.len(), format!("{sum:016x}").as_str()),
-        (3, 4176, "c0873ae0d7277cae")
+        (3, 4180, "65637cbcc03e2c12")
     );
 }
 

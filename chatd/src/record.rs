@@ -117,6 +117,9 @@ pub struct Record {
     /// The room has ended for everyone: see [`Record::of_ended`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
+    /// The last epoch of a room of this name that has ended for everyone, if this one was made in place of its tombstone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Epoch>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
@@ -153,6 +156,7 @@ impl Record {
             bans: Bans::default(),
             profiles: Profiles::default(),
             ended: false,
+            replaces: None,
         }
     }
 

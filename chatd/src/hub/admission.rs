@@ -154,7 +154,7 @@ impl Hub {
             return;
         };
         let room = &owned.room;
-        let Some(&Seat { name, resumable, key: seat_key, auth, .. }) = room.seat(seat) else {
+        let Some(&Seat { name, resumable, key, auth, .. }) = room.seat(seat) else {
             return;
         };
         let token = resumable.then(|| self.authority.keys.sign(room.id, name, seat));
@@ -162,7 +162,7 @@ impl Hub {
         let mut bytes = Vec::new();
         let welcome = Welcome { seat, resumed, plan, token: token.as_deref(), limits };
         let replayed = room.encode_welcome(welcome, encoding, asked.id, &mut bytes).unwrap_or_default();
-        let (place, timeline) = (room.place(), room.timeline());
+        let (place, timeline, epoch) = (room.place(), room.timeline(), owned.ownership().epoch);
         self.context.counters.replayed += replayed;
         self.context.counters.messages_out += replayed;
         match asked.by {
@@ -174,7 +174,7 @@ impl Hub {
                 self.sessions.wake(id);
             }
             Reach::Remote(session) => {
-                let after = After::Admitted { name, seat, resumable, key: seat_key, auth, timeline, joined: true };
+                let after = After::Admitted { name, seat, resumable, key, auth, epoch, timeline, joined: true };
                 self.remote_members.set_seat(session, Some(seat));
                 // In one frame: a client that has JOINED must not get the replay that belongs to it again.
                 let delivery = Delivery { replies: asked.replies(), place, bytes: bytes.into(), after: Some(after) };

@@ -29,6 +29,10 @@ impl Hub {
     ) -> Option<Settled> {
         let member = &attach.member;
         let by = Connection { session: Some(session), ..self.connection(asked) };
+        if self.rooms.get(index)?.room.follows_the_room_of(member) {
+            self.end_unseated(time, asked.by, ErrorCode::Closed);
+            return None;
+        }
         if self.rooms.get(index)?.room.is_forked(member) {
             let timeline = self.context.new_timeline();
             self.rooms.get_mut(index)?.room.fork(timeline);
@@ -115,7 +119,7 @@ impl Hub {
             room.encode_state(member, attach.encoding, &mut news);
         }
         let events = room.catch_up(member, session, attach.encoding);
-        let (place, timeline) = (room.place(), room.timeline());
+        let (place, timeline, epoch) = (room.place(), room.timeline(), owned.ownership().epoch);
         let start = if room.shares_history(member) { (0, 0) } else { room.starts_at(member) };
         let messages = events.iter().filter(|event| event.seq.is_some()).count() as u64;
         self.context.counters.missed += missed.unwrap_or_default();
@@ -125,7 +129,7 @@ impl Hub {
             Reach::Remote(to) => {
                 let Membership { name, seat, resumable, key, auth, .. } = *member;
                 self.remote_members.set_seat(to, Some(seat));
-                let after = After::Admitted { name, seat, resumable, key, auth, timeline, joined: false };
+                let after = After::Admitted { name, seat, resumable, key, auth, epoch, timeline, joined: false };
                 // In one frame: a session that has the new timeline knows that the count began again, and that what it missed is unknown.
                 let first = Delivery { replies: None, place: start, bytes: news.into(), after: Some(after) };
                 let missed = events.into_iter().map(|event| Delivery {

@@ -2,6 +2,7 @@
 
 use super::{Owner, Record};
 use crate::descriptor::Descriptor;
+use crate::protocol::Epoch;
 
 /// How long it stays at least (ms): a pod that is frozen when the room ends, for longer than that, would take the record for lost.
 pub const ENDED_TTL: u64 = 3_600_000;
@@ -13,6 +14,12 @@ impl Record {
     pub fn of_ended(owner: &Owner, expires_at: Option<u64>) -> Self {
         let descriptor = Descriptor { expires_at, ..Descriptor::default() };
         Self { ended: true, ..Self::new(owner, std::iter::empty()).described(Some(&descriptor)) }
+    }
+
+    /// The same record, of a room that was made in place of one which had this epoch when it ended.
+    #[must_use]
+    pub fn replacing(self, ended: Option<Epoch>) -> Self {
+        Self { replaces: ended, ..self }
     }
 }
 

@@ -208,7 +208,8 @@ fn the_record_is_rewritten_where_the_next_owner_is_to_hold_a_seat_or_not_any_mor
 
 fn member(room: &Room, player: &str, seat: u64) -> Membership {
     let (timeline, seat) = (room.timeline(), SeatId(seat));
-    Membership { name: name(player), seat, resumable: true, key: None, auth: None, timeline, position: 0, seq: 0 }
+    let (key, auth, epoch) = (None, None, 1);
+    Membership { name: name(player), seat, resumable: true, key, auth, epoch, timeline, position: 0, seq: 0 }
 }
 
 #[test]

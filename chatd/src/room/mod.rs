@@ -9,6 +9,7 @@ mod kicking;
 mod membership;
 mod outcomes;
 mod profiles;
+mod remade;
 mod replay;
 mod reservations;
 mod ring;
@@ -36,7 +37,7 @@ use crate::descriptor::Descriptor;
 use crate::ids::{Reach, SessionRef};
 use crate::join_token::{MAX_VIEWERS, Role, SeatAuth, is_viewer};
 use crate::profile::Profiles;
-use crate::protocol::{PlayerName, PlayerView, RoomId, SeatId, SeatKey, Timeline};
+use crate::protocol::{Epoch, PlayerName, PlayerView, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::RecordedSeat;
 
 /// The seats older than its timeline that a room remembers: as many as a full room's record can hold, answered or not.
@@ -184,8 +185,10 @@ pub struct Room {
     webhook_number: u64,
     /// `None`: nobody ever set any.
     state: Option<Box<State>>,
-    /// After a takeover: former owners have given no version of the state above this.
+    /// Former owners, and rooms that had its name before, have given no version of the state above this.
     versions_from: u64,
+    /// See [`Room::replaces`].
+    replaces: Option<Epoch>,
     /// When a member last said something that the ring has not (ms).
     active: Option<u64>,
     bans: Bans,
@@ -212,6 +215,7 @@ impl Room {
             webhook_number: 0,
             state: None,
             versions_from: 0,
+            replaces: None,
             active: None,
             bans: Bans::default(),
             profiles: Profiles::default(),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Delivered, Rate};
 use crate::ids::{Reach, SessionRef};
 use crate::join_token::SeatAuth;
-use crate::protocol::{ErrorCode, ExitReason, PlayerName, SeatId, SeatKey, Timeline};
+use crate::protocol::{Epoch, ErrorCode, ExitReason, PlayerName, SeatId, SeatKey, Timeline};
 
 /// Hold of a seat whose tab was closed or reloaded (ms; docs/protocol.md, Seats, tokens and coming back).
 const GOING_AWAY_HOLD: u64 = 10_000;
@@ -76,6 +76,8 @@ pub struct Membership {
     pub key: Option<SeatKey>,
     /// Of the join token that it was taken with.
     pub auth: Option<SeatAuth>,
+    /// Of the ownership by which it was seated last.
+    pub epoch: Epoch,
     /// The timeline of `position` and `seq`.
     pub timeline: Timeline,
     /// The number of the last event that the session has.

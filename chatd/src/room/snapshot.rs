@@ -222,7 +222,9 @@ impl Room {
             ring,
             webhook_number: snapshot.webhook_number,
             state: snapshot.state.clone(),
-            versions_from: 0,
+            // Without a state nothing says where its versions go on: above all that the source can have given.
+            versions_from: snapshot.ownership.epoch,
+            replaces: None,
             active: None,
             bans: Bans::default(),
             profiles: Profiles::default(),

@@ -245,6 +245,7 @@ fn the_fullest_room_fits_into_a_frame_and_its_record() {
             resumable: true,
             key: seat.key,
             auth: seat.auth,
+            epoch: crate::record::MAX_EPOCH,
             timeline: Timeline(u64::MAX),
             joined: true,
         };

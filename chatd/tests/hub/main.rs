@@ -24,6 +24,7 @@ mod placement;
 mod quick_joins;
 mod reassertions;
 mod relays;
+mod remade;
 mod replays;
 mod silent;
 mod slow;

@@ -206,6 +206,7 @@ fn an_attach_that_comes_twice_to_an_owner_that_does_not_know_the_seat_takes_one_
         resumable: false,
         key: None,
         auth: None,
+        epoch: 1,
         timeline: Timeline(7),
         position: 5,
         seq: 5,

@@ -11,23 +11,23 @@ use serde_json::json;
 use crate::join_tokens::refused;
 use crate::world::{Client, World, boot};
 
-const ROOM: &str = "match-42";
+pub const ROOM: &str = "match-42";
 
-fn key() -> Key {
+pub fn key() -> Key {
     Key::Room(ROOM.parse::<RoomId>().unwrap())
 }
 
-fn record(world: &World) -> Record {
+pub fn record(world: &World) -> Record {
     Record::parse(&world.store[&key()]).unwrap()
 }
 
-fn create(kind: &str) -> RoomCall {
+pub fn create(kind: &str) -> RoomCall {
     let descriptor = Descriptor { kind: Some(kind.into()), ..Descriptor::default() };
     RoomCall::Create { descriptor: Some(Box::new(descriptor)), made: false }
 }
 
 /// The application has made the room at the first pod, and alice is in it by way of pod `entry`.
-fn made(pods: usize, entry: usize) -> (World, Client) {
+pub fn made(pods: usize, entry: usize) -> (World, Client) {
     let mut world = World::with(pods, |settings| settings.webhook = true);
     world.call(0, ROOM, create("old")).unwrap();
     let alice = world.open(entry);
@@ -152,6 +152,6 @@ fn who_was_in_the_room_that_ended_does_not_get_into_one_that_needs_a_token() {
     world.pods[0].peer_down(time, boot(1));
     world.pass(3_000);
     let heard = world.hear(alice);
-    assert!(heard.contains("ERR room_not_found ") && heard.ends_with(&format!("LEFT {ROOM}\n")), "{heard}");
+    assert!(heard.ends_with("ERR closed The room has ended.\nBYE closed\n"), "{heard}");
     assert_eq!(world.call(1, ROOM, RoomCall::Get).unwrap()["players"], json!([]));
 }

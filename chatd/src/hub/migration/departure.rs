@@ -45,7 +45,7 @@ impl Hub {
             SessionState::Leaving(seat) => Some(**seat),
             _ => None,
         };
-        let steps = Release::plan(time.now, self.context.me.ownership.boot, &owned.room, unfinished, leaving);
+        let steps = Release::plan(time.now, owned.ownership(), &owned.room, unfinished, leaving);
         for step in steps {
             self.take_release_step(time, room, &owner, redirect, step);
         }

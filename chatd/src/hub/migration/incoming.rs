@@ -128,13 +128,14 @@ impl IncomingMoves {
         let bucket = settings.seat_limits().rate.full(time.now);
         let mut restored = Room::restored(room, &snapshot, time.now, time.now + DETACHED, bucket, terms.ring());
         // The record is that of the room as it was offered, and says what needs no place of its own in the snapshot.
-        let before = Record::parse(&snapshot.record).map(|it| (it.former, it.bans, it.profiles));
-        let (former, bans, profiles) = before.unwrap_or_default();
+        let before = Record::parse(&snapshot.record).map(|it| (it.former, it.bans, it.profiles, it.replaces));
+        let (former, bans, profiles, replaces) = before.unwrap_or_default();
+        restored.replace(replaces);
         restored.restore_bans(bans);
         restored.restore_profiles(profiles);
         let bytes = Record::new(&owner, restored.recorded()).described(restored.descriptor()).naming(former);
         let bytes = bytes.banning(restored.bans()).showing(restored.profiles());
-        let bytes = bytes.with_state(restored.recorded_state()).to_bytes();
+        let bytes = bytes.with_state(restored.recorded_state()).replacing(restored.replaces()).to_bytes();
         let expected = Some(Bytes::from(snapshot.record));
         let request = Request::Swap {
             key: Key::Room(room),

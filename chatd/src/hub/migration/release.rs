@@ -8,7 +8,7 @@ use crate::hub::request::{Asked, Entry, PendingResume, Waiter};
 use crate::hub::session::LeavingSeat;
 use crate::ids::{Reach, SessionId, SessionRef};
 use crate::peer_protocol::{Disconnect, Frame};
-use crate::protocol::{Command, Heard, PodBoot};
+use crate::protocol::{Command, Heard, Ownership, PodBoot};
 use crate::room::{Delivered, Membership, Room, Seat, SeatState};
 use crate::room_call::RoomCall;
 
@@ -36,8 +36,8 @@ pub enum ReleaseStep {
 #[derive(Debug)]
 pub struct Release<'a> {
     now: u64,
-    /// This pod.
-    me: PodBoot,
+    /// This pod, by the ownership that it had.
+    me: Ownership,
     room: &'a Room,
     steps: Vec<ReleaseStep>,
 }
@@ -46,7 +46,7 @@ impl<'a> Release<'a> {
     /// The steps that release `room`. `leaving`: the seat of a session that waits for the reply to LEAVE or QUIT.
     pub fn plan(
         now: u64,
-        me: PodBoot,
+        me: Ownership,
         room: &'a Room,
         unfinished: Unfinished,
         leaving: impl Fn(SessionId) -> Option<LeavingSeat>,
@@ -91,6 +91,7 @@ impl<'a> Release<'a> {
             resumable: seat.resumable,
             key: seat.key,
             auth: seat.auth,
+            epoch: self.me.epoch,
             timeline: self.room.timeline(),
             position: self.room.position(),
             seq: self.room.seq(),
@@ -118,7 +119,13 @@ impl<'a> Release<'a> {
         };
         let heard = Some(Heard { timeline: self.room.timeline(), last_seq });
         let (room, relay, entry) = (self.room.id, holder.relay, Some(holder.boot));
-        (holder.boot == self.me).then_some(Frame::Closed { room, relay, disconnect: Disconnect::Lost, heard, entry })
+        (holder.boot == self.me.boot).then_some(Frame::Closed {
+            room,
+            relay,
+            disconnect: Disconnect::Lost,
+            heard,
+            entry,
+        })
     }
 
     /// A new seat whose JOINED waits for the record. One that attached, and had come with a join token, shows none again: it attaches at
@@ -156,8 +163,8 @@ impl<'a> Release<'a> {
                 if let Some(LeavingSeat { name, seat, resumable }) = leaving(session) {
                     let (timeline, (position, seq)) = (self.room.timeline(), self.room.place());
                     // The session is ending: nobody can join it by its join key or token.
-                    let membership =
-                        Membership { name, seat, resumable, key: None, auth: None, timeline, position, seq };
+                    let (key, auth, epoch) = (None, None, self.me.epoch);
+                    let membership = Membership { name, seat, resumable, key, auth, epoch, timeline, position, seq };
                     let command = Some((asked.id, if quit { Command::Quit } else { Command::Leave }));
                     self.steps.push(ReleaseStep::Relay { session, membership, command });
                 }

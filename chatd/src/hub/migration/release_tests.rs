@@ -51,7 +51,7 @@ fn room() -> Room {
 fn plan(room: &Room, unfinished: Unfinished) -> Vec<ReleaseStep> {
     let leaving =
         |session| (session == HERE).then_some(LeavingSeat { name: name("erin"), seat: SeatId(8), resumable: true });
-    Release::plan(100, ME, room, unfinished, leaving)
+    Release::plan(100, Ownership { epoch: 7, boot: ME }, room, unfinished, leaving)
 }
 
 /// The steps, one line for each.

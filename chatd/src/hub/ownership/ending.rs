@@ -80,6 +80,7 @@ impl Owned {
     /// A room of this name, which has ended, had this epoch.
     pub(super) fn rise_above(&mut self, ended: Epoch) {
         self.ownership.epoch = next_epoch(Some(ended), None, self.ownership.epoch);
+        self.room.replace(Some(ended));
     }
 
     /// It ends for everyone.

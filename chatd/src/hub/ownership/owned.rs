@@ -187,6 +187,10 @@ impl Owned {
             return None;
         };
         self.phase = Phase::Serving;
+        // A name that this pod has drawn was nobody's before.
+        if requester.room().is_some() {
+            self.room.count_state_from(self.ownership.epoch);
+        }
         Some(requester)
     }
 

@@ -82,7 +82,8 @@ impl Rooms {
         let record = Record::new(&owner, owned.room.recorded())
             .described(owned.room.descriptor())
             .naming(context.takeover_notices.unacknowledged(room))
-            .with_state(owned.room.recorded_state());
+            .with_state(owned.room.recorded_state())
+            .replacing(owned.room.replaces());
         let rules = context.settings.rules;
         let record = if rules.record_bans { record.banning(owned.room.bans()) } else { record };
         let record = if rules.record_profiles { record.showing(owned.room.profiles()) } else { record };

@@ -219,8 +219,8 @@ impl Relay {
         let numbered = settings.rules.number_commands;
         let next = match after {
             Some(After::Admitted { .. }) if !is_new => Next::Unchanged,
-            Some(After::Admitted { name, seat, resumable, key, auth, timeline, joined }) => {
-                let admitted = Membership { name, seat, resumable, key, auth, timeline, position, seq };
+            Some(After::Admitted { name, seat, resumable, key, auth, epoch, timeline, joined }) => {
+                let admitted = Membership { name, seat, resumable, key, auth, epoch, timeline, position, seq };
                 self.admitted(admitted, joined)
             }
             // The commands since the first answer are in flight as they should be.

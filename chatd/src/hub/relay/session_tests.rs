@@ -33,7 +33,7 @@ fn settings() -> HubSettings {
 
 fn seated(timeline: Timeline, joined: bool) -> After {
     let (name, seat) = ("alice".parse().unwrap(), SeatId(7));
-    After::Admitted { name, seat, resumable: true, key: None, auth: None, timeline, joined }
+    After::Admitted { name, seat, resumable: true, key: None, auth: None, epoch: 1, timeline, joined }
 }
 
 fn receive(relay: &mut Relay, place: (u64, u64), bytes: usize, after: Option<After>) -> Option<Received> {

@@ -52,7 +52,8 @@ impl World {
     fn live() -> Self {
         let mut world = Self::opening();
         let (name, seat, timeline) = ("alice".parse().unwrap(), SeatId(7), Timeline(1));
-        let after = After::Admitted { name, seat, resumable: true, key: None, auth: None, timeline, joined: true };
+        let (key, auth, epoch) = (None, None, 1);
+        let after = After::Admitted { name, seat, resumable: true, key, auth, epoch, timeline, joined: true };
         assert_eq!(world.receive((10, 5), after), Some(Next::Opened));
         world.sent();
         world

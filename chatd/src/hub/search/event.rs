@@ -52,6 +52,7 @@ impl Record {
         let taken = Room::taken_over(room, held, unanswered, until, bucket, &mut context.random);
         let mut taken = taken.with_state(self.state.as_ref(), epoch);
         taken.describe(self.descriptor.clone().filter(|_| context.settings.rules.keep_descriptor));
+        taken.replace(self.replaces);
         taken.restore_bans(self.bans.clone());
         taken.restore_profiles(self.profiles.clone());
         taken

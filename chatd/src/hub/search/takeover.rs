@@ -43,7 +43,7 @@ impl Search {
         let new = Record::new(&context.me_as(ownership), held.into_iter());
         let descriptor = record.descriptor.as_deref().filter(|_| context.settings.rules.keep_descriptor);
         let new = new.described(descriptor).naming(former).with_state(record.state.clone());
-        let new = new.banning(&record.bans).showing(record.profiles.clone()).to_bytes();
+        let new = new.banning(&record.bans).showing(record.profiles.clone()).replacing(record.replaces).to_bytes();
         let basis = record.clone();
         search.attempt = Some(Attempt { bytes: new.clone(), ownership, basis, slot, asked: time.now });
         let ttl = Duration::from_millis(context.settings.record_ttl);
