@@ -106,7 +106,7 @@ impl Hub {
         let Some(owned) = self.rooms.get_mut(index) else {
             return;
         };
-        let room = owned.room.id;
+        let (room, rules) = (owned.room.id, self.context.settings.rules);
         let refreshed = grant.and_then(|grant| {
             grant.check_room(room)?;
             grant.check_uses()?;
@@ -114,7 +114,13 @@ impl Hub {
                 grant.check_name(held.name)?;
             }
             let auth = grant.seat(room);
-            Ok((auth, owned.room.refresh(seat, auth)?))
+            let former = owned.room.seat(seat).and_then(|seat| seat.auth);
+            let is_new = owned.room.refresh(seat, auth)?;
+            // The negative control: the seat goes by the token before.
+            if let Some(former) = former.filter(|_| !rules.keep_refreshed) {
+                owned.room.refresh(seat, former)?;
+            }
+            Ok((auth, is_new))
         });
         match self.checked(time, refreshed, true) {
             Ok((held, true)) => {

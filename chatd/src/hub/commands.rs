@@ -133,7 +133,7 @@ impl Hub {
         }
         match command {
             Ok(Command::Say { .. } | Command::Send(_) | Command::Set { .. } | Command::StateSet(_))
-                if !owned.room.may_speak(seat) =>
+                if self.context.settings.rules.mute_viewers && !owned.room.may_speak(seat) =>
             {
                 self.refuse(asked, ErrorCode::Forbidden);
             }

@@ -284,7 +284,9 @@ impl Hub {
     /// The pod moves every room to one of the targets, takes none, and goes on: its clients stay. [`Hub::drain`] may follow.
     pub fn hand_over(&mut self, time: Time) {
         self.begin(time);
-        self.outgoing.start(time, &mut self.context, None, self.sessions.len());
+        // The negative control: as before an end.
+        let deadline = (!self.context.settings.rules.hand_over_in_peace).then_some(time.now + 25_000);
+        self.outgoing.start(time, &mut self.context, deadline, self.sessions.len());
         self.finish(time);
     }
 

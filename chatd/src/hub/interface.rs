@@ -198,6 +198,12 @@ pub struct Rules {
     pub record_profiles: bool,
     /// A room ends when its descriptor says so.
     pub end_on_time: bool,
+    /// Viewers may not speak.
+    pub mute_viewers: bool,
+    /// A seat goes by the token that its member has shown last.
+    pub keep_refreshed: bool,
+    /// A pod that hands its rooms over has no deadline.
+    pub hand_over_in_peace: bool,
 }
 
 impl Rules {
@@ -219,6 +225,9 @@ impl Rules {
         claim_tokens: true,
         record_profiles: true,
         end_on_time: true,
+        mute_viewers: true,
+        keep_refreshed: true,
+        hand_over_in_peace: true,
     };
 }
 

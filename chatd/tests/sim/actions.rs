@@ -85,6 +85,9 @@ impl Client {
             Some(Deed::Lock(locked)) => return self.lock(net, expected, locked),
             None => {}
         }
+        if self.refresh(net, expected) {
+            return;
+        }
         if self.json && self.habits.sends && self.habits.rng.chance(25) {
             return match self.habits.rng.below(100) {
                 0..60 => self.send_event(net, expected),

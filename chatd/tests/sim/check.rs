@@ -36,6 +36,7 @@ impl World {
         self.check_moves(number);
         self.check_webhook(number);
         self.check_limits(number);
+        self.check_hand_over(number);
         let slots = &self.pods[number].slots;
         // Where JOIN makes a room that is not there any more, the limit for new ones counts.
         let most = if self.expected.open_names { slots.most() } else { 2 * slots.most() };
@@ -76,7 +77,7 @@ impl World {
             if let Some(last) = last.filter(|last| view.ownership < last.ownership) {
                 self.expected.fail("I4", format!("pod {number} has {view:?}, after {last:?}"));
             }
-            if view.seats > pod.setup.settings.max_players as usize {
+            if pod.has_too_many(view) {
                 self.expected.fail("I5", format!("pod {number} has {} seats in {}", view.seats, view.room));
             }
         }
@@ -115,7 +116,7 @@ impl World {
         let owned = self.pods.iter().filter(|pod| pod.setup.number != number && pod.has(room));
         let owned = owned.filter_map(|pod| Some((pod, pod.last.get(&room)?.ownership)));
         let source = owned.filter(|(_, ownership)| here.is_none_or(|here| *ownership < here)).max_by_key(|(_, it)| *it);
-        let Some((pod, _)) = source.filter(|(pod, _)| pod.terminating.is_none() && pod.state != State::Gone) else {
+        let Some((pod, _)) = source.filter(|(pod, _)| pod.gives_for_balance()) else {
             return;
         };
         self.balanced += 1;
@@ -353,7 +354,8 @@ impl World {
             let ended = seat.is_some_and(|(_, room)| self.expected.ends.may_have_ended(room, self.net.now));
             // Another client of the person has come meanwhile.
             let replaced = outcome == "replaced" && seat.is_some_and(|(name, _)| sub_of(name).is_some());
-            let unheld = unheld || replaced || outcome == "room_not_found" && ended;
+            let expired = outcome == "auth_expired" && seat.is_some_and(|seat| self.expected.may_expire(seat));
+            let unheld = unheld || replaced || expired || outcome == "room_not_found" && ended;
             let locked = outcome == "room_locked" && self.expected.locks.was_asked(&client.wanted, None, true);
             let fine = outcome == "joined"
                 || full

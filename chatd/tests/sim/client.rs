@@ -39,6 +39,7 @@ pub enum What {
     },
     /// LOCK, or UNLOCK.
     Lock(bool),
+    Refresh,
     /// A line that is refused with this code.
     Wrong(&'static str),
     /// Nothing that the server knows.
@@ -183,7 +184,7 @@ impl Client {
         let key = habits.keys.then(|| format!("{:016x}{:016x}", habits.rng.next(), habits.rng.next()));
         Self {
             number,
-            json: json || probing || is_moderator,
+            json: json || probing,
             resumable: rng.chance(75),
             mode: if probing { "RELAY" } else { rng.pick(&["", "RELAY", "REDIRECT"]) },
             pipe: None,

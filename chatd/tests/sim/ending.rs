@@ -51,7 +51,8 @@ impl World {
                 let left_out = || self.left_out().map(|left_out| ("I2", left_out));
                 let lacks_state = || self.lacks_state().map(|lacks| ("I15", lacks));
                 let misjudges = || self.misjudges_lock().map(|misjudges| ("I18", misjudges));
-                let found = unrest.or_else(left_out).or_else(lacks_state).or_else(misjudges);
+                let keeps_rooms = || self.keeps_rooms().map(|keeps| ("I22", keeps));
+                let found = unrest.or_else(left_out).or_else(lacks_state).or_else(misjudges).or_else(keeps_rooms);
                 if let Some((rule, unrest)) = found {
                     if tries > 40 {
                         return self.expected.fail(rule, format!("{after} s after the faults, {unrest}"));

@@ -7,7 +7,7 @@ use crate::descriptors;
 use crate::expectations::Expectations;
 use crate::expiring::{BEGAN, Ends};
 use crate::held::Held;
-use crate::history::History;
+use crate::history::{History, Item};
 use crate::links::{Micros, Net};
 use crate::people::Person;
 use crate::seats::Arrival;
@@ -143,10 +143,11 @@ impl Client {
             }
         }
         if let Some(moderator) = &self.moderator {
+            line += &format!(" AUTH={}", moderator.auth);
             json["auth"] = json!(moderator.auth);
         }
         if let Some(person) = &mut self.person {
-            json["auth"] = json!(person.shows(net.now, self.number, &mut expected.people, room));
+            json["auth"] = json!(person.shows(net.now, self.number, expected, room));
         }
         json["on_wrong_pod"] = self.on_wrong_pod();
         self.command(net, what, &line, &json);
@@ -177,8 +178,10 @@ impl Client {
         match code {
             "room_locked" => self.check_locked_out(now, expected, asked),
             "auth_invalid" => self.token_refused(now, expected, asked),
+            "auth_expired" => self.token_expired(now, expected),
             _ => {}
         }
+        expected.token_ends.refused(self.number, asked.at, code);
         self.check_end_refused(expected, asked, code);
         expected.join_refused(now, self.number, asked.id, asked.at, code);
     }
@@ -193,8 +196,8 @@ impl Client {
             name: &joined.name,
             joins: front.filter(|front| front.what == What::Join).map(|front| front.id),
             resumes: resumes.and(self.stale.clone().or(self.seat.clone())),
-            // Lines do not say so, and without a key it is not.
-            resumed: (self.json || self.key.is_none()).then_some(joined.resumed),
+            // Lines do not say so, and without a key or a join token it is not.
+            resumed: (self.json || self.identity().is_none()).then_some(joined.resumed),
             key: self.identity(),
             asked: front.map_or(net.now, |front| front.at),
         };
@@ -251,7 +254,11 @@ impl Client {
 
     /// It has missed something, perhaps how the lock has changed.
     pub fn missed(&mut self, count: Option<u64>, locked: bool) {
-        self.sees_locked = locked;
+        // By lines the one that comes with JOINED does not say it once more.
+        let comes_with_joined = self.heard.items.iter().all(|item| *item == Item::NoEvents);
+        if self.json || !comes_with_joined {
+            self.sees_locked = locked;
+        }
         self.heard.missed(count);
     }
 

@@ -12,7 +12,8 @@ use crate::links::{Kind, Micros, Net, SECOND};
 use crate::locking::Locks;
 use crate::moderating::Kicks;
 use crate::overlaps::Overlaps;
-use crate::people::People;
+use crate::people::{People, is_viewer};
+use crate::refreshing::TokenEnds;
 use crate::rng::Rng;
 use crate::seats::Seats;
 use crate::state::States;
@@ -102,6 +103,7 @@ pub struct Expectations {
     pub endings: Endings,
     pub locks: Locks,
     pub people: People,
+    pub token_ends: TokenEnds,
     pub ends: Ends,
     pub overlaps: Overlaps,
     pub sought: Option<&'static str>,
@@ -235,6 +237,9 @@ impl Expectations {
             let code = code.clone();
             self.fail("I6", format!("client {client} hears {text:.20}, which was refused with {code}"));
         }
+        if is_viewer(from) {
+            self.fail("I23", format!("client {client} hears {text:.20} from {from}, who may not speak"));
+        }
         self.heard.insert(text.to_owned());
     }
 
@@ -281,7 +286,8 @@ impl Expectations {
 
     pub fn players(&mut self, client: usize, players: &[String]) {
         let lower: BTreeSet<String> = players.iter().map(|name| name.to_ascii_lowercase()).collect();
-        if lower.len() < players.len() || players.len() > self.max_players {
+        let viewers = players.iter().filter(|name| is_viewer(name)).count();
+        if lower.len() < players.len() || players.len() - viewers > self.max_players {
             self.fail("I5", format!("client {client} hears of the players {players:?}"));
         }
     }

@@ -9,7 +9,7 @@ use crate::rng::Rng;
 use crate::seats::SPREADS;
 
 /// The clocks of pods are so far apart at most, where none is moved.
-const CLOCKS: Micros = 2 * SECOND;
+pub const CLOCKS: Micros = 2 * SECOND;
 /// Unix seconds at the simulation's zero.
 pub const BEGAN: u64 = 1_767_225_600;
 

@@ -83,6 +83,11 @@ pub enum What {
     ForgetConnection {
         name: usize,
     },
+    /// The server API is called at the pod `by` for the pod `name`, which then hands its rooms over.
+    HandOver {
+        name: usize,
+        by: usize,
+    },
     /// HTTP asks a pod for a room.
     Query {
         name: usize,
@@ -133,8 +138,21 @@ impl Plan {
             plan.push(at, stalls.pick(&[2, 20, 300, 2_500, 6_000]) * MS, What::Stall { name });
         }
         plan.add_signs(&mut Rng::new(seed, "signs"), window);
+        plan.add_hand_overs(&mut Rng::new(seed, "hand-overs"), window);
         plan.faults.sort_by_key(|fault| fault.begins);
         plan
+    }
+
+    /// Of one pod or two, again and again, or of all at once.
+    fn add_hand_overs(&mut self, rng: &mut Rng, window: Micros) {
+        for _ in 0..rng.pick(&[0, 0, 0, 0, 1, 2]) {
+            let (at, name) = (3 * SECOND + rng.range(0, window), rng.below(self.names));
+            let is_all = rng.chance(25);
+            for name in if is_all { 0..self.names } else { name..name + 1 } {
+                let by = rng.below(self.names);
+                self.push(at + rng.range(0, 300) * MS, 0, What::HandOver { name, by });
+            }
+        }
     }
 
     /// Signs of a death, without one: alone, in pairs, or all; of a process that goes on, stands still, or is cut off from the store.

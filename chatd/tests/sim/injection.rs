@@ -145,6 +145,7 @@ impl World {
             }
             What::ResetLinks { name } => self.reset_links(self.names[name]),
             What::ForgetConnection { name } => self.forget_connection(self.names[name]),
+            What::HandOver { name, by } => self.call_hand_over(name, by),
             What::Query { name } => {
                 let pod = self.names[name];
                 // More than one, so that a pod with few places is full of rooms that nobody enters.

@@ -173,6 +173,8 @@ pub struct Net {
     /// Pods whose machine is gone, and those whose process is.
     pub vanished: BTreeSet<usize>,
     pub dead: BTreeSet<usize>,
+    /// A pod has begun to end.
+    pub ends: bool,
     /// Slow seeds have a slow network.
     pub latency: (Micros, Micros),
     pub trace: Trace,
@@ -212,6 +214,7 @@ impl Net {
             signs: Signs::default(),
             vanished: BTreeSet::new(),
             dead: BTreeSet::new(),
+            ends: false,
             latency,
             live: keep.is_some() && std::env::var_os("CHATD_SIM_LIVE").is_some(),
             trace: Trace { lines: keep.map(|_| VecDeque::new()), keep: keep.unwrap_or_default(), ..Trace::default() },

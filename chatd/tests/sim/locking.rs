@@ -84,10 +84,20 @@ impl Locks {
 impl Client {
     /// A moderator locks its room, or unlocks it.
     pub fn lock(&mut self, net: &mut Net, expected: &mut Expectations, locked: bool) {
-        if let Some((room, name)) = &self.seated {
-            expected.locks.asked(net.now, room, name, locked);
-            self.command(net, What::Lock(locked), "", &json!({"type": if locked { "lock" } else { "unlock" }}));
+        let Some((room, name)) = &self.seated else {
+            return;
+        };
+        let word = if locked { "lock" } else { "unlock" };
+        if !self.json {
+            // In a seat of somebody else's it would be chat.
+            let own = self.moderator.as_mut().filter(|own| own.name == *name && !own.asks);
+            let Some(own) = own.filter(|_| self.pending.is_empty()) else {
+                return;
+            };
+            own.asks = true;
         }
+        expected.locks.asked(net.now, room, name, locked);
+        self.command(net, What::Lock(locked), &word.to_ascii_uppercase(), &json!({"type": word}));
     }
 
     pub fn hears_lock(&mut self, net: &Net, expected: &mut Expectations, by: &str, locked: bool, id: Option<u64>) {
@@ -103,10 +113,9 @@ impl Client {
         }
         let what = What::Lock(locked);
         let is_own = by.eq_ignore_ascii_case(&name);
-        if is_own
-            && id.is_some()
-            && self.pending.front().is_some_and(|front| front.what == what && id == Some(front.id))
-        {
+        let answers = |front: &Pending| front.what == what && (!self.json || id == Some(front.id));
+        if is_own && self.pending.front().is_some_and(answers) {
+            self.lock_answered();
             self.reply(net, expected, &what, id);
             expected.has_locked(net.now, &room, &name, locked);
         } else if is_own && self.pending.iter().any(|asked| Some(asked.id) == id) {
@@ -115,9 +124,16 @@ impl Client {
     }
 
     /// A LOCK or UNLOCK of its own is refused.
-    pub fn lock_refused(&self, expected: &mut Expectations, locked: bool, code: &str) {
+    pub fn lock_refused(&mut self, expected: &mut Expectations, locked: bool, code: &str) {
         if let Some((room, name)) = self.seated.as_ref().filter(|_| !matches!(code, "unavailable" | "shutting_down")) {
             expected.locks.came(room, name, locked, Lock::Refused);
+            self.lock_answered();
+        }
+    }
+
+    fn lock_answered(&mut self) {
+        if let Some(own) = &mut self.moderator {
+            own.asks = false;
         }
     }
 
@@ -201,7 +217,6 @@ impl World {
         }
         let stays = |client: &&Client| {
             client.aim == Aim::Live
-                && client.json
                 && client.reading
                 && client.last_message + FLOWS < self.net.now
                 && self.pods[client.pod].state == State::Up

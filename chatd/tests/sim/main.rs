@@ -20,6 +20,7 @@ mod expectations;
 mod expiring;
 mod faults;
 mod habits;
+mod handing_over;
 mod held;
 mod history;
 mod injection;
@@ -33,6 +34,7 @@ mod people;
 mod pod;
 mod pod_effects;
 mod reached;
+mod refreshing;
 mod replies;
 mod rng;
 mod seats;
@@ -276,7 +278,7 @@ fn the_same_seed_runs_the_same() {
 fn every_broken_rule_is_noticed() {
     type Break = fn(&mut Rules);
     // By which check, where another one would be first; and from which seed on, where the first ones notice nothing for minutes.
-    let broken: [(&str, Break, Option<&'static str>, u64); 19] = [
+    let broken: [(&str, Break, Option<&'static str>, u64); 22] = [
         ("release_to_higher", |rules| rules.release_to_higher = false, None, 0),
         ("release_to_higher", |rules| rules.release_to_higher = false, Some("I3 heard"), 0),
         ("check_lease", |rules| rules.check_lease = false, None, 0),
@@ -296,6 +298,9 @@ fn every_broken_rule_is_noticed() {
         ("claim_tokens", |rules| rules.claim_tokens = false, Some("I19"), 0),
         ("record_profiles", |rules| rules.record_profiles = false, Some("I20"), 0),
         ("end_on_time", |rules| rules.end_on_time = false, Some("I21"), 0),
+        ("keep_refreshed", |rules| rules.keep_refreshed = false, Some("I21"), 0),
+        ("mute_viewers", |rules| rules.mute_viewers = false, Some("I23"), 0),
+        ("hand_over_in_peace", |rules| rules.hand_over_in_peace = false, Some("I22"), 0),
     ];
     let mut unnoticed = Vec::new();
     let only = std::env::var("CHATD_SIM_RULE").ok();

@@ -32,6 +32,8 @@ pub fn verifier() -> Arc<Verifier> {
 pub struct Moderator {
     pub name: String,
     pub auth: String,
+    /// What it has asked for last is not answered: by lines nothing else tells the answer from what is told to all.
+    pub asks: bool,
     rng: Rng,
 }
 
@@ -53,7 +55,7 @@ impl Moderator {
             let auth = signed(&json!({
                 "sub": name, "room": "*", "exp": 9_999_999_999_u64, "role": "moderator", "display": display, "info": info,
             }));
-            Self { name, auth, rng }
+            Self { name, auth, asks: false, rng }
         })
     }
 
@@ -94,10 +96,13 @@ impl Kicks {
 
 impl Client {
     pub fn kick(&mut self, net: &mut Net, expected: &mut Expectations, name: &'static str, ban: bool) {
-        if let Some((room, _)) = &self.seated {
+        // By lines it would be chat in a seat of somebody else's.
+        let speaks = |name: &String| self.json || self.moderator.as_ref().is_some_and(|own| own.name == *name);
+        if let Some((room, _)) = self.seated.as_ref().filter(|(_, own)| speaks(own)) {
             expected.kicks.said.push((room.clone(), name, ban));
             let ban_s = ban.then_some(BAN);
-            self.command(net, What::Kick { name, ban }, "", &json!({"type": "kick", "name": name, "ban_s": ban_s}));
+            let line = format!("KICK {name} {}", ban_s.map_or(String::new(), |seconds| seconds.to_string()));
+            self.command(net, What::Kick { name, ban }, &line, &json!({"type": "kick", "name": name, "ban_s": ban_s}));
         }
     }
 

@@ -1,22 +1,27 @@
 //! People who come with a join token of an application: each has one seat in a room (I16), by a token that is good for one JOIN nobody gets
-//! two seats (I19), and others are shown what the token says (I20). No I/O.
+//! two seats (I19), others are shown what the token says (I20), and viewers say nothing and take nobody's place (I23). No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chatd::hub::RoomView;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Pending};
+use crate::client::{Client, Pending, What};
 use crate::descriptors::signed;
 use crate::expectations::Expectations;
 use crate::links::{Micros, SECOND};
+use crate::pod::Pod;
+use crate::refreshing::expires;
 use crate::rng::Rng;
 use crate::wire::{Joined, Shown};
 
 /// Few people, so that each has several clients.
-const SUBS: [&str; 2] = ["pat", "kim"];
+const SUBS: [&str; 3] = ["pat", "kim", VIEWER];
+/// Hears, and may not speak.
+const VIEWER: &str = "vic";
 
 /// The record has by then what an answer said, where nothing stands in between.
-const WRITTEN: Micros = 5 * SECOND / 2;
+pub const WRITTEN: Micros = 5 * SECOND / 2;
 
 /// A join token.
 #[derive(Debug, Clone)]
@@ -27,6 +32,8 @@ pub struct JoinToken {
     room: String,
     /// Good for one JOIN, which is over.
     is_spent: bool,
+    /// Until when it lets in.
+    pub ends: Micros,
 }
 
 /// What sets a client apart that shows a token of its person.
@@ -35,13 +42,25 @@ pub struct Person {
     pub sub: String,
     /// Its tokens are good for one JOIN each.
     once: bool,
+    /// Its tokens end soon, and it shows later ones.
+    pub hurries: bool,
     pub token: Option<JoinToken>,
-    rng: Rng,
+    pub rng: Rng,
 }
 
 /// What a token says for others to see.
 pub fn profile(sub: &str, number: u64) -> (String, Value) {
     (format!("{sub} no. {number}"), json!({"sub": sub, "n": number}))
+}
+
+/// What a token of this person lets it do.
+pub fn role(sub: &str) -> &'static str {
+    if sub == VIEWER { "viewer" } else { "member" }
+}
+
+/// Whether who is called so takes no player's place, and says nothing.
+pub fn is_viewer(name: &str) -> bool {
+    sub_of(name) == Some(VIEWER)
 }
 
 /// Whose name this is, of those that have join tokens.
@@ -55,9 +74,10 @@ impl Person {
     /// In two runs of five there are such people, and half of the clients are theirs.
     pub fn new(number: usize, seed: u64) -> Option<Self> {
         let mut run = Rng::new(seed, "people");
-        let (there_are, once) = (run.chance(40), run.chance(50));
+        let (there_are, once, hurries) = (run.chance(40), run.chance(50), run.chance(50));
         let mut rng = Rng::new(seed, &format!("person {number}"));
-        (there_are && rng.chance(50)).then(|| Self { sub: rng.pick(&SUBS).to_owned(), once, token: None, rng })
+        let its = |mut rng: Rng| Self { sub: rng.pick(&SUBS).to_owned(), once, hurries, token: None, rng };
+        (there_are && rng.chance(50)).then(|| its(rng))
     }
 
     /// A name of its own: a person may come by either.
@@ -66,26 +86,29 @@ impl Person {
     }
 
     /// The token that it shows now with a JOIN of this room.
-    pub fn shows(&mut self, now: Micros, client: usize, people: &mut People, room: &str) -> String {
+    pub fn shows(&mut self, now: Micros, client: usize, expected: &mut Expectations, room: &str) -> String {
         let keeps = self.token.as_ref().is_some_and(|token| {
             let is_again = token.room == room && !token.is_spent;
-            self.rng.chance(if self.once && !is_again { 15 } else { 85 })
+            let is_of_use = token.ends > now && (!self.once || is_again);
+            self.rng.chance(if is_of_use { 85 } else { 15 })
         });
         if !keeps {
-            let number = people.next_number();
+            let (number, ends) = (expected.people.next_number(), self.draw_end(now, expected.calm));
             let (display, info) = profile(&self.sub, number);
             let claims = json!({
-                "sub": self.sub, "room": "*", "exp": 9_999_999_999_u64, "display": display, "info": info,
+                "sub": self.sub, "room": "*", "exp": expires(ends), "display": display, "info": info, "role": role(&self.sub),
                 "once": self.once, "jti": format!("t{number}"),
             });
-            self.token = Some(JoinToken { number, auth: signed(&claims), room: room.to_owned(), is_spent: false });
+            let (auth, room) = (signed(&claims), room.to_owned());
+            self.token = Some(JoinToken { number, auth, room, is_spent: false, ends });
         }
         let Some(token) = &mut self.token else {
             return String::new();
         };
         room.clone_into(&mut token.room);
         let first = || Show { sub: self.sub.clone(), first: now, last: now, client };
-        let shown = people.shows.entry(token.number).or_insert_with(first);
+        expected.token_ends.shown(now, client, room, &self.sub, token.ends);
+        let shown = expected.people.shows.entry(token.number).or_insert_with(first);
         (shown.last, shown.client) = (now, client);
         token.auth.clone()
     }
@@ -154,12 +177,29 @@ impl People {
     }
 }
 
+impl Pod {
+    /// There are more players in a room than may be, without those who only hear.
+    pub fn has_too_many(&self, view: &RoomView) -> bool {
+        let most = self.setup.settings.max_players as usize;
+        let seats = || self.hubs.iter().flat_map(|hub| hub.seats_of(view.room));
+        view.seats > most && seats().filter(|(name, _)| !is_viewer(name.as_str())).count() > most
+    }
+}
+
 impl Client {
     /// By what its seat is found, if by anything: its join token's `sub`, or its key.
     pub fn identity(&self) -> Option<String> {
         let sub = self.person.as_ref().map(|person| &person.sub);
         let sub = sub.or(self.moderator.as_ref().map(|moderator| &moderator.name));
         sub.map(|sub| format!("sub {sub}")).or_else(|| self.key.as_ref().map(|key| key.word.clone()))
+    }
+
+    /// I23: what it has said is carried out.
+    pub fn check_speaks(&self, expected: &mut Expectations, said: &Pending) {
+        let speaks = matches!(said.what, What::Say(_) | What::Send(_) | What::Set | What::State(..));
+        if let Some((room, name)) = self.seated.as_ref().filter(|(_, name)| speaks && is_viewer(name)) {
+            expected.fail("I23", format!("client {} speaks in {room} as {name}: {:?}", self.number, said.what));
+        }
     }
 
     /// Its seat has ended: what a token was good for is over.
@@ -178,6 +218,7 @@ impl Client {
         asked: Option<(Micros, bool)>,
     ) {
         expected.takes_seat(now, self.number, self.claim, asked.map(|(asked, _)| asked));
+        self.check_token(now, expected, joined, asked);
         let token = self
             .person
             .as_ref()
@@ -194,7 +235,9 @@ impl Client {
                         is_written: None,
                     });
                     expected.people.anew.remove(&whose);
-                    expected.shows_own(self.number, joined, number);
+                    if self.json {
+                        expected.shows_own(self.number, joined, number);
+                    }
                     if once && let Some(seat) = &joined.token {
                         expected.token_used(self.number, number, &joined.room, seat);
                     }

@@ -17,6 +17,7 @@ use chatd::record::Owner;
 use chatd::room_call::RoomCall;
 
 use crate::calling::Calls;
+use crate::handing_over::HandOver;
 use crate::links::{Cargo, Kind, MS, Micros, Net, Node, SECOND};
 use crate::rng::Rng;
 use crate::stalls::Stalled;
@@ -61,6 +62,11 @@ pub enum Input {
         shard: usize,
     },
     Terminate,
+    HandOver,
+    AskToHandOver {
+        boot: PodBoot,
+        address: String,
+    },
     /// What came of an attempt to connect.
     Dialled {
         boot: PodBoot,
@@ -148,6 +154,7 @@ pub struct Pod {
     pub thawed: Micros,
     pub frozen_since: Option<Micros>,
     pub terminating: Option<Micros>,
+    pub hands_over: HandOver,
     pub ended: bool,
     pub links: Links,
     pub wires: BTreeMap<LinkId, (usize, Option<PodBoot>)>,
@@ -247,6 +254,7 @@ impl Pod {
             thawed: net.now,
             frozen_since: None,
             terminating: None,
+            hands_over: HandOver::default(),
             ended: false,
             links: Links::new(boot, setup.shards, setup.idle),
             wires: BTreeMap::new(),
@@ -368,6 +376,8 @@ impl Pod {
             Input::Start => self.tick(net),
             Input::Unstall { shard } => self.unstall(net, shard),
             Input::Terminate => self.terminate(net),
+            Input::HandOver => self.hand_over(net),
+            Input::AskToHandOver { boot, address } => self.ask_to_hand_over(net, boot, address),
             Input::Create => {
                 self.last_query += 1;
                 self.queries.insert(self.last_query, net.now);
@@ -383,18 +393,5 @@ impl Pod {
                 self.tell(time, shard, move |hub, time| hub.look_up(time, query, room, None));
             }
         }
-    }
-
-    /// SIGTERM, or a newer process with this name.
-    pub fn terminate(&mut self, net: &mut Net) {
-        if self.terminating.is_some() {
-            return;
-        }
-        net.note(|| format!("pod {}   terminates", self.setup.number));
-        self.terminating = Some(net.now);
-        let time = self.time(net);
-        self.lease.drain(time);
-        let deadline = time.now + 25_000;
-        self.tell_all(time, move |hub, time| hub.drain(time, deadline));
     }
 }

@@ -108,13 +108,14 @@ impl Pod {
                 }
             }
             Effect::MakeWay { room, shard } => self.tell(time, shard, move |hub, time| hub.make_way(time, room)),
-            Effect::Created { query, .. } | Effect::LookedUp { query, .. } => {
+            Effect::Created { query, .. } | Effect::LookedUp { query, .. } | Effect::HandsOver { query, .. } => {
                 if self.queries.remove(&query).is_none() {
                     self.broken = Some("a query is answered twice".into());
                 }
             }
-            // Nobody lists rooms here, or asks a pod to hand its own over.
-            Effect::Listed { .. } | Effect::HandsOver { .. } | Effect::HandOver => {}
+            // Nobody lists rooms here.
+            Effect::Listed { .. } => {}
+            Effect::HandOver => self.hand_over(net),
             Effect::Called { session, answer } => self.call_answered(shard, session, answer),
             Effect::DirectoryWentBack => {
                 self.unsettled = Some(net.now);
@@ -137,6 +138,9 @@ impl Pod {
                         self.moves += 1;
                         self.acquired.insert(*room, (net.now, None));
                         self.arrived.push(*room);
+                    }
+                    Notice::GivenUp { room } if self.hands_over.since.is_some() && self.terminating.is_none() => {
+                        self.hands_over.gave_up = Some(*room);
                     }
                     Notice::Released { room, epoch, .. } => {
                         self.released.insert(*room, *epoch);

@@ -17,7 +17,7 @@ impl Client {
                 Received::Left
                     if matches!(
                         code.as_str(),
-                        "name_taken" | "room_full" | "room_locked" | "bad_token" | "room_not_found"
+                        "name_taken" | "room_full" | "room_locked" | "bad_token" | "room_not_found" | "auth_expired"
                     ) =>
                 {
                     self.error = None;
@@ -108,7 +108,8 @@ impl Client {
             Received::State(change) => self.state_changed(net, expected, &change, id),
             Received::StateAll(held) => self.all_state(net, expected, held),
             // The first is a notice: what it has by then is of the timeline that it is in.
-            Received::StateLost | Received::Presence(_) => {}
+            Received::StateLost | Received::Presence(_) | Received::Expiring => {}
+            Received::Refreshed => self.has_refreshed(net, expected, id),
             Received::Player(name, text) => {
                 if let Some(text) = &text {
                     expected.presence(self.number, &name, text);
@@ -280,6 +281,10 @@ impl Client {
             (What::Join, _) => self.join_refused(net.now, expected, &front, code),
             (What::Resume { .. }, _) if code == "room_locked" => self.check_locked_out(net.now, expected, &front),
             (What::Lock(locked), _) => self.lock_refused(expected, *locked, code),
+            (What::Refresh, _) => expected.token_ends.refused(self.number, front.at, code),
+            (What::Resume { .. }, Some(seat)) if code == "auth_expired" => {
+                self.check_token_ended(net.now, expected, (&seat.room, &seat.name));
+            }
             (What::Resume { .. }, Some(seat)) if code == "bad_token" => expected.token_refused(net.now, seat),
             _ => {}
         }
@@ -287,7 +292,7 @@ impl Client {
             self.outcome = self.outcome.take().or(Some(code.to_owned()));
             self.retry = net.now + self.rng.range(100, 900) * MS;
             self.stale = None;
-            if code == "bad_token" || code == "room_not_found" {
+            if matches!(code, "bad_token" | "room_not_found" | "auth_expired") {
                 self.seat = None;
             }
             if front.what == What::Join
@@ -311,8 +316,12 @@ impl Client {
             self.reply(net, expected, &What::Quit, id);
             self.seat = None;
         }
+        self.check_sent_away(net, expected, code);
         if code == "kicked" {
             self.check_kicked(expected);
+        }
+        if let Some((room, name)) = self.seated.as_ref().filter(|_| code == "auth_expired") {
+            self.check_token_ended(net.now, expected, (room, name));
         }
         if code == "closed" {
             self.check_closed(net.now, expected);
@@ -375,6 +384,8 @@ impl Client {
             Some(front) if front.what == *what && (!self.json || id == Some(front.id)) => {
                 expected.check_replaced(net.now, self.number, &front);
                 self.check_over(expected, &front);
+                self.check_token_of_member(net.now, expected, &front);
+                self.check_speaks(expected, &front);
                 self.check_wait(net, expected, &front, SECOND * 11 / 2);
             }
             other => {

@@ -6,6 +6,7 @@ use chatd::protocol::PlayerName;
 use crate::client::Seat;
 use crate::expectations::Expectations;
 use crate::links::{Micros, SECOND};
+use crate::people::is_viewer;
 
 /// Where nothing stands in between, everybody has heard by now what was told so long ago.
 pub const SPREADS: Micros = 8 * SECOND;
@@ -312,7 +313,11 @@ impl Expectations {
                 self.fail(rule, format!("client {client}: {name} is taken in {room} by {by}"));
             }
         } else if code == "room_full" {
-            let names: std::collections::BTreeSet<&str> = open.map(|claim| claim.name.as_str()).collect();
+            if is_viewer(&name) {
+                return self.fail("I23", format!("client {client}: {room} is full for {name}, who only hears"));
+            }
+            let names = open.map(|claim| claim.name.as_str()).filter(|name| !is_viewer(name));
+            let names: std::collections::BTreeSet<&str> = names.collect();
             if names.len() < self.max_players {
                 let detail = format!("client {client}: {room} is full, and nobody but {names:?} can be in it");
                 self.fail("I8", detail);

@@ -12,6 +12,9 @@ pub enum Received {
     Joined(Joined),
     Token(String),
     Left,
+    /// Its join token ends soon.
+    Expiring,
+    Refreshed,
     Message {
         from: String,
         text: String,
@@ -69,6 +72,8 @@ impl Received {
         matches!(
             self,
             Self::Message { .. }
+                | Self::Expiring
+                | Self::Refreshed
                 | Self::Event { .. }
                 | Self::Player(..)
                 | Self::State(_)
@@ -180,6 +185,8 @@ fn from_line(line: &str) -> Received {
         }),
         ("TOKEN", [token]) => Received::Token((*token).to_owned()),
         ("LEFT", [_]) => Received::Left,
+        ("EXPIRING", [_]) => Received::Expiring,
+        ("REFRESHED", [_]) => Received::Refreshed,
         ("MSG", [from, ..]) => Received::Message {
             from: (*from).to_owned(),
             text: rest[(from.len() + 1).min(rest.len())..].replace('\u{2424}', "\n"),
@@ -253,6 +260,8 @@ fn from_json(value: &Value) -> Received {
             locked: locked(),
         }),
         "left" => Received::Left,
+        "expiring" => Received::Expiring,
+        "refreshed" => Received::Refreshed,
         "message" => Received::Message {
             from: text("from"),
             text: text("text"),

@@ -89,6 +89,8 @@ impl Player {
             | Received::StateAll(_)
             | Received::StateLost
             | Received::Room(_)
+            | Received::Expiring
+            | Received::Refreshed
             | Received::Help
             | Received::Unknown(_) => self.fail("nobody has asked for that"),
         }
