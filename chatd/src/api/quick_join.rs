@@ -153,7 +153,9 @@ mod tests {
     #[test]
     fn calls_for_one_person_try_the_same_rooms_through_every_pod() {
         let mut all = rooms(40);
-        all.iter_mut().for_each(|listed| listed.players = 1);
+        for listed in &mut all {
+            listed.players = 1;
+        }
         for person in 0..20 {
             let short = ListFilter { limit: 10, ..filter(person) };
             // Each pod answers with its own first ones, and the caller has its own ones first.
