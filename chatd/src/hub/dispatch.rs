@@ -164,7 +164,7 @@ impl Hub {
     /// Until this time (ms) the session can neither create nor enter a room: it gets `rate_limited`.
     pub fn limit(&mut self, session: SessionId, until: u64) {
         if let Some(session) = self.sessions.get_mut(session) {
-            session.limits.limited_until = until;
+            session.limits.limited(until);
         }
     }
 

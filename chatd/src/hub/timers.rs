@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::session::SessionRoom;
 use crate::ids::SessionId;
 use crate::protocol::RoomId;
 
@@ -21,21 +22,23 @@ pub enum Timer {
     Balance,
 }
 
-/// All timers of a hub. Those of sessions stand apart: they are many, and a room's id is long.
+/// All timers of a hub. Those of sessions and of owned rooms stand apart: they are many, and a room's id is long.
 #[derive(Debug, Default)]
 pub struct Timers {
     sessions: BTreeSet<(u64, SessionId)>,
+    rooms: BTreeSet<(u64, SessionRoom)>,
     others: BTreeSet<(u64, Timer)>,
 }
 
 impl Timers {
     pub fn len(&self) -> usize {
-        self.sessions.len() + self.others.len()
+        self.sessions.len() + self.rooms.len() + self.others.len()
     }
 
     pub fn insert(&mut self, at: u64, timer: Timer) {
         match timer {
             Timer::Session(session) => self.sessions.insert((at, session)),
+            Timer::Room(room) => self.rooms.insert((at, room.into())),
             other => self.others.insert((at, other)),
         };
     }
@@ -43,7 +46,8 @@ impl Timers {
     /// The next one that is due; of several at a time, the sessions' first.
     pub fn first(&self) -> Option<(u64, Timer)> {
         let session = self.sessions.first().map(|(at, session)| (*at, Timer::Session(*session)));
-        session.into_iter().chain(self.others.first().copied()).min()
+        let room = self.rooms.first().and_then(|(at, room)| Some((*at, Timer::Room(room.get()?))));
+        session.into_iter().chain(room).chain(self.others.first().copied()).min()
     }
 
     /// Removes the next one, if it is due by `now`.
@@ -52,6 +56,9 @@ impl Timers {
         match timer {
             Timer::Session(_) => {
                 self.sessions.pop_first();
+            }
+            Timer::Room(_) => {
+                self.rooms.pop_first();
             }
             _ => {
                 self.others.pop_first();
@@ -62,6 +69,7 @@ impl Timers {
 
     pub fn retain(&mut self, keeps: impl Fn(Timer) -> bool) {
         self.sessions.retain(|(_, session)| keeps(Timer::Session(*session)));
+        self.rooms.retain(|(_, room)| room.get().is_some_and(|room| keeps(Timer::Room(room))));
         self.others.retain(|(_, timer)| keeps(*timer));
     }
 }

@@ -27,7 +27,8 @@ pub struct Inbox {
     skipped: usize,
     /// No line has come yet.
     fresh: bool,
-    messages: VecDeque<Box<str>>,
+    /// `None`: no message waits, as most of the time.
+    messages: Option<Box<VecDeque<Box<str>>>>,
     /// A command that the hub of another thread received and could not carry out.
     pub carried: Option<Box<(Option<u64>, Command<'static>)>>,
     /// The client has closed its sending side.
@@ -41,35 +42,34 @@ impl Inbox {
 
     /// Whether the driver may read from the client. `most`: pending messages.
     pub fn wants_input(&self, most: usize) -> bool {
-        let bytes = self.bytes.len() + self.messages.iter().map(|message| message.len()).sum::<usize>();
-        !self.ended && bytes < 4 * MAX_LINE && self.messages.len() < most
+        !self.ended && self.bytes.len() + self.message_bytes() < 4 * MAX_LINE && self.waiting() < most
     }
 
     /// Bytes of memory that it takes.
     pub fn holds(&self) -> usize {
-        self.bytes.capacity() + self.messages.iter().map(|message| message.len()).sum::<usize>()
+        self.bytes.capacity() + self.message_bytes()
     }
 
     /// Bytes of lines, and messages, that wait.
     pub fn lengths(&self) -> (usize, usize) {
-        (self.bytes.len(), self.messages.len())
+        (self.bytes.len(), self.waiting())
     }
 
     /// No line or message waits. `patient`: not even an unfinished line.
     pub fn is_quiet(&self, patient: bool) -> bool {
         let lines = if patient { self.bytes.is_empty() } else { memchr::memchr(b'\n', &self.bytes).is_none() };
-        lines && self.messages.is_empty()
+        lines && !self.has_messages()
     }
 
     /// No message waits, and none will come.
     pub fn is_done(&self) -> bool {
-        self.ended && self.messages.is_empty()
+        self.ended && !self.has_messages()
     }
 
     /// Discards the pending input.
     pub fn clear(&mut self) {
         self.bytes = Vec::new();
-        self.messages.clear();
+        self.messages = None;
     }
 
     // ---- lines
@@ -149,15 +149,27 @@ impl Inbox {
     // ---- messages
 
     pub fn push_message(&mut self, text: &str) {
-        self.messages.push_back(text.into());
+        self.messages.get_or_insert_default().push_back(text.into());
     }
 
     pub fn next_message(&mut self) -> Option<Box<str>> {
-        self.messages.pop_front()
+        let next = self.messages.as_mut()?.pop_front();
+        if !self.has_messages() {
+            self.messages = None;
+        }
+        next
     }
 
     pub fn has_messages(&self) -> bool {
-        !self.messages.is_empty()
+        self.waiting() > 0
+    }
+
+    fn waiting(&self) -> usize {
+        self.messages.as_ref().map_or(0, |messages| messages.len())
+    }
+
+    fn message_bytes(&self) -> usize {
+        self.messages.iter().flat_map(|messages| messages.iter()).map(|message| message.len()).sum()
     }
 }
 

@@ -18,24 +18,48 @@ pub struct Verdict {
     pub ends: bool,
 }
 
+/// What few clients have: most create no room and do nothing wrong.
+#[derive(Debug, Default)]
+struct Rare {
+    /// `None`: it has created none.
+    creations: Option<Bucket>,
+    strikes: Strikes,
+    misses: u32,
+    /// The end of its address's rate limit (ms).
+    limited_until: u64,
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct ClientLimits {
     /// Applies until a seat's own bucket does.
     commands: Bucket,
-    creations: Bucket,
-    strikes: Strikes,
-    misses: u32,
+    rare: Option<Box<Rare>>,
     /// Its misses and creations count for its address.
     pub metered: bool,
-    /// The end of its address's rate limit (ms).
-    pub limited_until: u64,
 }
 
 impl ClientLimits {
-    pub fn new(commands: Bucket, now: u64) -> Self {
-        let creations = crate::limits::creations(now);
-        Self { commands, creations, strikes: Strikes::default(), misses: 0, metered: false, limited_until: 0 }
+    pub fn new(commands: Bucket) -> Self {
+        Self { commands, rare: None, metered: false }
+    }
+
+    /// The rate limit of its address ends at `until` (ms); 0: there is none.
+    pub fn limited(&mut self, until: u64) {
+        self.rare.get_or_insert_default().limited_until = until;
+    }
+
+    /// Notes the outcome of a command. True: it was one error too many.
+    fn note(&mut self, outcome: Result<(), ErrorCode>, now: u64) -> bool {
+        if let Some(rare) = &mut self.rare {
+            return rare.strikes.note(outcome, now);
+        }
+        let mut strikes = Strikes::default();
+        let ends = strikes.note(outcome, now);
+        if strikes != Strikes::default() {
+            self.rare = Some(Box::new(Rare { strikes, ..Rare::default() }));
+        }
+        ends
     }
 
     /// In a room the seat's bucket decides. This one keeps counting, so that leaving and joining brings no new burst. `command`: if it is one.
@@ -51,7 +75,7 @@ impl ClientLimits {
             Ok(()) => command.map_err(|code| Refusal { code, retry_after: None }),
             Err(wait) => Err(Refusal { code: ErrorCode::RateLimited, retry_after: Some(wait) }),
         };
-        let ends = self.strikes.note(outcome.map_err(|refusal| refusal.code), now);
+        let ends = self.note(outcome.map_err(|refusal| refusal.code), now);
         Verdict { refusal: outcome.err(), ends }
     }
 
@@ -59,7 +83,7 @@ impl ClientLimits {
     pub fn frame(&mut self, now: u64) -> Verdict {
         let refusal = self.commands.take(now).err();
         let refusal = refusal.map(|wait| Refusal { code: ErrorCode::RateLimited, retry_after: Some(wait) });
-        let ends = refusal.is_some_and(|refusal| self.strikes.note(Err(refusal.code), now));
+        let ends = refusal.is_some_and(|refusal| self.note(Err(refusal.code), now));
         Verdict { refusal, ends }
     }
 
@@ -69,14 +93,14 @@ impl ClientLimits {
             let refusal = Refusal { code: ErrorCode::RateLimited, retry_after: Some(wait) };
             Verdict { refusal: Some(refusal), ends }
         };
-        let by_address = self.limited_until.saturating_sub(now);
+        let by_address = self.rare.as_ref().map_or(0, |rare| rare.limited_until).saturating_sub(now);
         match command {
             Command::CreateRoom { .. } | Command::Join { .. } | Command::Resume { .. } if by_address > 0 => {
                 refused(by_address, false)
             }
-            Command::CreateRoom { .. } => match self.creations.take(now) {
+            Command::CreateRoom { .. } => match self.make_by_name(now) {
                 Ok(()) => Verdict { refusal: None, ends: false },
-                Err(wait) => refused(wait, self.strikes.note(Err(ErrorCode::RateLimited), now)),
+                Err(wait) => refused(wait, self.note(Err(ErrorCode::RateLimited), now)),
             },
             _ => Verdict { refusal: None, ends: false },
         }
@@ -84,19 +108,21 @@ impl ClientLimits {
 
     /// Charges the creation of a room that the client enters by name. `Err`: when it has one again (ms).
     pub fn make_by_name(&mut self, now: u64) -> Result<(), u64> {
-        self.creations.take(now)
+        let rare = self.rare.get_or_insert_default();
+        rare.creations.get_or_insert_with(|| crate::limits::creations(now)).take(now)
     }
 
     /// When the client may make a room again (ms); `None`: now.
     pub fn makes_again_in(&self, now: u64) -> Option<u64> {
-        let mut creations = self.creations;
+        let mut creations = self.rare.as_ref()?.creations?;
         creations.take(now).err()
     }
 
     /// Counts a JOIN or RESUME of an unknown room. True: one too many.
     pub fn miss(&mut self, most: u32) -> bool {
-        self.misses += 1;
-        self.misses >= most
+        let rare = self.rare.get_or_insert_default();
+        rare.misses += 1;
+        rare.misses >= most
     }
 }
 
@@ -105,7 +131,7 @@ mod tests {
     use super::*;
 
     fn limits(burst: u32) -> ClientLimits {
-        ClientLimits::new(Bucket::new(1, burst, 0), 0)
+        ClientLimits::new(Bucket::new(1, burst, 0))
     }
 
     #[test]
@@ -136,7 +162,7 @@ mod tests {
     #[test]
     fn an_address_that_is_limited_enters_no_room_and_may_do_all_else() {
         let mut limits = limits(100);
-        limits.limited_until = 500;
+        limits.limited(500);
         let refused = |limits: &mut ClientLimits, now, command| limits.entry(now, &command).refusal;
         let wait =
             refused(&mut limits, 100, Command::CreateRoom { auth: None }).and_then(|refusal| refusal.retry_after);

@@ -75,7 +75,7 @@ impl Session {
             dirty: false,
             deadline,
             looked_at: None,
-            limits: ClientLimits::new(settings.seat_limits().rate.full(now), now),
+            limits: ClientLimits::new(settings.seat_limits().rate.full(now)),
             relay: RelayId(0),
             mode: OnWrongPod::Relay,
             room: SessionRoom::None,

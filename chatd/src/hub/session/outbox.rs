@@ -41,9 +41,12 @@ impl Output {
         &mut self.bytes
     }
 
-    /// An idle connection keeps no buffer; a busy one keeps a small one.
+    /// An idle connection keeps no buffer that is larger than what it is told now and then; a busy one keeps a small one.
     pub fn written(&mut self, count: usize, encoding: Encoding) {
         const KEEP: usize = 4096;
+        // A client hears `JOINED` once, and then what is shorter.
+        const LONG_ANSWER: usize = 192;
+        let after_long_answer = self.at_once > LONG_ANSWER;
         self.sent += count;
         // What came before it may be what was written.
         self.at_once = self.at_once.min(self.len());
@@ -51,7 +54,7 @@ impl Output {
         if self.sent >= self.bytes.len() {
             self.sent = 0;
             self.bytes.clear();
-            if self.bytes.capacity() > KEEP {
+            if self.bytes.capacity() > KEEP || after_long_answer {
                 self.bytes = Vec::new();
             }
         }
@@ -105,5 +108,32 @@ fn message_length(encoding: Encoding, bytes: &[u8]) -> Option<usize> {
             };
             (bytes.len() >= header + length).then_some(header + length)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tell(output: &mut Output, bytes: usize, answers: bool) -> usize {
+        output.buffer().extend_from_slice(&vec![b'x'; bytes]);
+        if answers {
+            output.was_answered(bytes);
+        }
+        output.written(bytes, Encoding::Lines);
+        output.bytes.capacity()
+    }
+
+    #[test]
+    fn the_buffer_of_what_is_told_again_and_again_is_kept_and_that_of_a_long_answer_is_not() {
+        let mut output = Output::default();
+        assert_eq!(tell(&mut output, 900, true), 0);
+        let keeps = tell(&mut output, 100, false);
+        assert!((100..200).contains(&keeps), "{keeps}");
+        let address = output.buffer().as_ptr();
+        assert_eq!(tell(&mut output, 90, true), keeps);
+        assert_eq!(output.buffer().as_ptr(), address);
+        assert!(tell(&mut output, 900, false) >= 900);
+        assert_eq!(tell(&mut output, 5_000, false), 0);
     }
 }
