@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::limits::{Account, account};
 use crate::protocol::ErrorCode;
@@ -17,7 +17,7 @@ pub struct ConnectionLimit(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     count: usize,
-    free: Arc<Semaphore>,
+    free: Semaphore,
     refused: AtomicU64,
     draining: AtomicBool,
     /// How many one address may have; `None`: addresses do not count.
@@ -31,7 +31,6 @@ pub struct Permit {
     places: ConnectionLimit,
     /// Whose it is, where addresses count and the client's is known.
     account: Option<Account>,
-    _place: OwnedSemaphorePermit,
 }
 
 impl ConnectionLimit {
@@ -39,7 +38,7 @@ impl ConnectionLimit {
     pub fn new(count: usize, of_one: Option<usize>) -> Self {
         Self(Arc::new(Inner {
             count,
-            free: Arc::new(Semaphore::new(count)),
+            free: Semaphore::new(count),
             refused: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             of_one,
@@ -59,10 +58,12 @@ impl ConnectionLimit {
 
     /// A place for a connection. `client`: its address, if it is known already; else [`Permit::belongs_to`] follows.
     pub fn take(&self, client: Option<IpAddr>) -> Result<Permit, ErrorCode> {
-        let Ok(place) = self.0.free.clone().try_acquire_owned() else {
+        let Ok(place) = self.0.free.try_acquire() else {
             return Err(self.refuse(ErrorCode::TooManyConnections));
         };
-        let permit = Permit { places: self.clone(), account: None, _place: place };
+        // Each connection has a permit: it gives the place back by what it needs anyway.
+        place.forget();
+        let permit = Permit { places: self.clone(), account: None };
         match client {
             Some(client) => permit.belongs_to(client),
             None => Ok(permit),
@@ -122,6 +123,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.places.0.free.add_permits(1);
         let Some(account) = self.account else {
             return;
         };

@@ -7,6 +7,7 @@ use mio::net::TcpStream;
 use super::websocket::Decoder;
 use crate::connection_limit::Permit;
 use crate::ids::SessionId;
+use crate::protocol::{ErrorCode, close_code};
 use crate::tls::transport::Transport;
 
 /// One client's socket. It can go from one shard to another once it is deregistered.
@@ -74,11 +75,25 @@ pub(super) struct Web {
     /// Whole control frames to be sent, between the hub's.
     pub control: Vec<u8>,
     /// So many bytes of the hub's frame that is under way have not been sent.
-    pub unsent: usize,
+    pub unsent: u32,
     /// When the client was last heard of (ms).
     pub heard: u64,
-    /// The code and reason with which this side closes, once the hub's output is out.
-    pub close: Option<(u16, &'static str)>,
+    /// This side closes, once the hub's output is out.
+    pub close: Option<Close>,
+}
+
+/// Each WebSocket client has one, in memory of its own: in 96 bytes, for which the allocator has a size.
+const _: () = assert!(size_of::<Web>() <= 96);
+
+/// For this error, or for none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Close(pub Option<ErrorCode>);
+
+impl Close {
+    /// The code and reason in the close frame.
+    pub fn code_and_reason(self) -> (u16, &'static str) {
+        (close_code(self.0), self.0.map_or("", ErrorCode::as_str))
+    }
 }
 
 /// A WebSocket client is pinged this often at least (ms; docs/protocol.md, Keeping alive).

@@ -50,7 +50,10 @@ impl Shard {
                 connection.web = early.map(|pending| Box::new(Web { pending, heard: time.now, ..Web::default() }));
                 if let Some(limits) = &self.limits {
                     self.hub.meter(id);
-                    self.hub.limit(id, limits.allowed_from(address, time.now));
+                    let allowed_from = limits.allowed_from(address, time.now);
+                    if allowed_from > time.now {
+                        self.hub.limit(id, allowed_from);
+                    }
                 }
                 self.begin(connection);
             }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use mio::{Interest, Token};
 use socket2::SockRef;
 
-use super::connection::{Connection, Due, Leaving, first_ping_after, ping_again_after};
+use super::connection::{Close, Connection, Due, Leaving, first_ping_after, ping_again_after};
 use super::{LEAVING, Shard, websocket};
 use crate::ids::SessionId;
 use crate::peer_protocol::Disconnect;
-use crate::protocol::{ErrorCode, close_code};
+use crate::protocol::ErrorCode;
 
 /// How long a closed connection has to take its last words, and to close its side (ms; docs/protocol.md, Ends).
 const LAST_WORDS: u64 = 1000;
@@ -54,7 +54,7 @@ impl Shard {
         };
         connection.closing = true;
         if let Some(web) = &mut connection.web {
-            web.close = Some((close_code(code), code.map_or("", ErrorCode::as_str)));
+            web.close = Some(Close(code));
         }
         self.arm(LAST_WORDS, Due::Flush(id));
         self.dirty.push(id);
@@ -76,7 +76,7 @@ impl Shard {
         };
         // What does not fit is dropped, but a frame that is under way has to be finished.
         // Of one whose rest waits (its room's owner is not sure of itself), nothing more can be said.
-        let rest = output.get(..web.unsent);
+        let rest = output.get(..web.unsent as usize);
         let mut last = rest.unwrap_or_default().to_vec();
         last.append(&mut web.control);
         websocket::close(code, reason, &mut last);

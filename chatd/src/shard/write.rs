@@ -137,8 +137,9 @@ impl Connection {
     fn prepare_close(&mut self, output: &[u8]) {
         if let Some(web) = &mut self.web
             && output.is_empty()
-            && let Some((code, reason)) = web.close.take()
+            && let Some(close) = web.close.take()
         {
+            let (code, reason) = close.code_and_reason();
             websocket::close(Some(code), reason, &mut web.control);
         }
     }
@@ -186,7 +187,8 @@ fn took(hub: &mut Hub, time: Time, connection: &mut Connection, count: usize) {
         if control {
             web.control.drain(..count);
         } else {
-            web.unsent = websocket::unsent_after(output, count, web.unsent);
+            // Of one frame of the hub, which is far shorter.
+            web.unsent = websocket::unsent_after(output, count, web.unsent as usize) as u32;
         }
     }
     connection.moved = time.now;
@@ -202,7 +204,7 @@ fn next<'a>(web: Option<&'a Web>, output: &'a [u8]) -> Next<'a> {
         Some(web) if !web.control.is_empty() && web.unsent == 0 => Next { bytes: &web.control, control: true },
         // The hub may hold the rest of a frame back for a while: then nothing goes out.
         Some(web) if !web.control.is_empty() => {
-            Next { bytes: output.get(..web.unsent).unwrap_or_default(), control: false }
+            Next { bytes: output.get(..web.unsent as usize).unwrap_or_default(), control: false }
         }
         _ => Next { bytes: output, control: false },
     }
