@@ -170,21 +170,21 @@ fn every_part(room: RoomId) -> Vec<Frame<'static>> {
     let session = SessionRef { boot: crate::protocol::PodBoot(7), relay };
     let answers = Some(Answers { session, number: 1, id: Some(2) });
     let mut events = vec![
-        RoomEvent::Message { from: name, text: "hi".into(), seq: 1, at: 2, answers },
-        RoomEvent::Entered(name),
-        RoomEvent::Away(name),
-        RoomEvent::Back(name),
+        RoomEvent::Message { from: name.into(), text: "hi".into(), seq: 1, at: 2, answers },
+        RoomEvent::Entered(name.into()),
+        RoomEvent::Away(name.into()),
+        RoomEvent::Back(name.into()),
         RoomEvent::Custom {
-            from: name,
+            from: name.into(),
             content: Box::new(Content { kind, data: "{}".into() }),
             seq: 3,
             at: 4,
             answers,
         },
-        RoomEvent::Set { name, presence: Some("3".into()), answers },
-        RoomEvent::Locked { by: name, locked: true, answers },
+        RoomEvent::Set { name: name.into(), presence: Some("3".into()), answers },
+        RoomEvent::Locked { by: name.into(), locked: true, answers },
     ];
-    events.extend(ExitReason::ALL.map(|reason| RoomEvent::Exited(name, reason)));
+    events.extend(ExitReason::ALL.map(|reason| RoomEvent::Exited(name.into(), reason)));
     let ring = events.into_iter().map(|event| RingItem { position: 1, event, time: 2 }).collect();
     let auth = Some(SeatAuth { sub: Subject::new(room, "user-1"), expires: u64::MAX, role: Role::Moderator });
     let states = [Delivered::UpTo(1), Delivered::Nothing, Delivered::Unknown(2)];

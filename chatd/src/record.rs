@@ -216,7 +216,8 @@ impl Record {
     /// As JSON.
     pub fn to_bytes(&self) -> Bytes {
         // Serialising plain strings and numbers into memory cannot fail.
-        serde_json::to_vec(self).unwrap_or_default().into()
+        // Without what the vector has to spare: a room keeps it until the next one is written.
+        serde_json::to_vec(self).unwrap_or_default().into_boxed_slice().into()
     }
 
     /// The ownership that it states.

@@ -7,7 +7,7 @@ use super::session::SessionState;
 use crate::ids::{Reach, RoomIndex, Time};
 use crate::peer_protocol::{After, Delivery};
 use crate::protocol::{Encoding, ErrorCode, Event, Profile, RoomId, SeatId};
-use crate::room::{Join, Newcomer, ReplayPlan, RoomEvent, Seat, Welcome};
+use crate::room::{Join, Newcomer, ReplayPlan, RoomEvent, Welcome};
 
 /// A client that asks for a new seat.
 #[derive(Debug, Clone)]
@@ -134,7 +134,7 @@ impl Hub {
         if counts {
             self.context.counters.joined(Ok(()), time.now.saturating_sub(since));
         }
-        self.announce_to_others(time, index, seat, RoomEvent::Entered(name));
+        self.announce_to_others(time, index, seat, RoomEvent::Entered(name.into()));
         // A former member whose seat this owner does not know may have missed any number of events.
         self.welcome(time, index, asked, seat, false, if counts { ReplayPlan::NEW } else { ReplayPlan::UNKNOWN });
     }
@@ -154,9 +154,10 @@ impl Hub {
             return;
         };
         let room = &owned.room;
-        let Some(&Seat { name, resumable, key, auth, .. }) = room.seat(seat) else {
+        let Some(found) = room.seat(seat) else {
             return;
         };
+        let (name, resumable, key, auth) = (found.name(), found.resumable, found.key, found.auth());
         let token = resumable.then(|| self.authority.keys.sign(room.id, name, seat));
         let limits = self.context.settings.terms(room.descriptor()).seats();
         let mut bytes = Vec::new();

@@ -82,7 +82,7 @@ impl Hub {
     /// A player has taken its seat again: announces that it is back.
     pub(super) fn taken_again(&mut self, time: Time, index: RoomIndex, seat: SeatId, taken: &Taken) {
         if taken.former.away {
-            self.announce_to_others(time, index, seat, RoomEvent::Back(taken.former.name));
+            self.announce_to_others(time, index, seat, RoomEvent::Back(taken.former.name.into()));
         }
     }
 

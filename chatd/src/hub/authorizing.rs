@@ -12,7 +12,7 @@ use crate::ids::{Reach, RoomIndex, SessionId, Time};
 use crate::join_token::{Failure, Grant, RoomAccess, SeatAuth};
 use crate::peer_protocol::{After, Disconnect};
 use crate::protocol::{ErrorCode, Event, RoomId, SeatId};
-use crate::room::TokenDue;
+use crate::room::{Seat, TokenDue};
 
 impl Hub {
     /// Whether a client may ask for this room: decided without a look at whether it exists. `counts`: this is the first check here.
@@ -92,9 +92,11 @@ impl Hub {
     /// Whether this client's seat was taken with a join token.
     pub(super) fn has_join_token(&self, id: SessionId) -> bool {
         match self.sessions.get(id).map(|session| &session.state) {
-            Some(SessionState::Seated { index, seat }) => {
-                self.rooms.get(*index).and_then(|owned| owned.room.seat(*seat)).is_some_and(|seat| seat.auth.is_some())
-            }
+            Some(SessionState::Seated { index, seat }) => self
+                .rooms
+                .get(*index)
+                .and_then(|owned| owned.room.seat(*seat))
+                .is_some_and(|seat| seat.auth().is_some()),
             Some(SessionState::Relayed(relay)) => relay.has_join_token(),
             _ => false,
         }
@@ -111,10 +113,10 @@ impl Hub {
             grant.check_room(room)?;
             grant.check_uses()?;
             if let Some(held) = owned.room.seat(seat) {
-                grant.check_name(held.name)?;
+                grant.check_name(held.name())?;
             }
             let auth = grant.seat(room);
-            let former = owned.room.seat(seat).and_then(|seat| seat.auth);
+            let former = owned.room.seat(seat).and_then(Seat::auth);
             let is_new = owned.room.refresh(seat, auth)?;
             // The negative control: the seat goes by the token before.
             if let Some(former) = former.filter(|_| !rules.keep_refreshed) {

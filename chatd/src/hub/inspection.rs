@@ -102,7 +102,7 @@ impl InspectedSeat {
             SeatState::Away { until } => ("away", Some(until)),
         };
         Self {
-            name: seat.name,
+            name: seat.name(),
             state,
             relayed: matches!(seat.reach, Some(Reach::Remote(_))),
             held_ms: until.map(|until| until.saturating_sub(now)),

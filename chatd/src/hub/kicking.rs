@@ -21,7 +21,7 @@ impl Hub {
         let Some(owned) = self.rooms.get(index) else {
             return;
         };
-        let is_own = owned.room.seat(seat).is_some_and(|seat| seat.name == name);
+        let is_own = owned.room.seat(seat).is_some_and(|seat| seat.name() == name);
         if is_own || !owned.room.may_moderate(seat) {
             return self.refuse(asked, ErrorCode::Forbidden);
         }
@@ -64,7 +64,7 @@ impl Hub {
             self.write(time, index);
             self.arm_room(time, index);
         } else {
-            let exited = PendingAnswer::Exited { name: kicked.name, reason: ExitReason::Kicked };
+            let exited = PendingAnswer::Exited { name: kicked.name(), reason: ExitReason::Kicked };
             self.answer_after_write(time, index, exited);
         }
         Ok(())

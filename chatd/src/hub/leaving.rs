@@ -17,7 +17,7 @@ impl Hub {
         match asked.by {
             Reach::Local(id) => {
                 if let Some(session) = self.sessions.get_mut(id) {
-                    let leaving = LeavingSeat { name: left.name, seat, resumable: left.resumable };
+                    let leaving = LeavingSeat { name: left.name(), seat, resumable: left.resumable };
                     session.state = SessionState::Leaving(Box::new(leaving));
                 }
             }
@@ -26,7 +26,7 @@ impl Hub {
             }
         }
         self.answer_after_write(time, index, PendingAnswer::Left { asked, quit });
-        self.answer_after_write(time, index, PendingAnswer::Exited { name: left.name, reason: ExitReason::Left });
+        self.answer_after_write(time, index, PendingAnswer::Exited { name: left.name(), reason: ExitReason::Left });
     }
 
     /// The record no longer has the seat: replies to LEAVE or QUIT.
@@ -135,7 +135,7 @@ impl Hub {
         match dropped {
             // The room is on its way to another pod, or it is not sure that it is here.
             Dropped::Unsaid => {}
-            Dropped::Away(name) => self.announce_to_others(time, index, seat, RoomEvent::Away(name)),
+            Dropped::Away(name) => self.announce_to_others(time, index, seat, RoomEvent::Away(name.into())),
             Dropped::Exited(name, reason) => {
                 self.answer_after_write(time, index, PendingAnswer::Exited { name, reason });
             }

@@ -58,7 +58,7 @@ impl Hub {
         if owned.room.is_locked() == locked {
             owned.note_untold_lock(None);
         }
-        let grown = owned.room.record(RoomEvent::Locked { by, locked, answers }, time.now, limits);
+        let grown = owned.room.record(RoomEvent::Locked { by: by.into(), locked, answers }, time.now, limits);
         // Another connection may have the seat by now, which has asked for nothing.
         let is_here = owned.room.seat(seat).is_some_and(|seat| seat.reach == Some(asked.by));
         self.ring_has_grown(grown);

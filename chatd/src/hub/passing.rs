@@ -36,7 +36,7 @@ impl Encoder {
         self.clear();
         let mut reached = Vec::new();
         for seat in room.seats().iter().filter(|seat| seat.state == SeatState::Live) {
-            let named = passing.event.to.is_none_or(|to| to.contains(&seat.name));
+            let named = passing.event.to.is_none_or(|to| to.contains(&seat.name()));
             if !named && context.settings.rules.address_events {
                 continue;
             }
@@ -48,7 +48,7 @@ impl Encoder {
                 };
             if told {
                 context.counters.messages_out += 1;
-                reached.push(seat.name);
+                reached.push(seat.name());
             }
         }
         reached

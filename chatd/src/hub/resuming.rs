@@ -64,7 +64,7 @@ impl Hub {
             owned.changed();
         }
         self.write(time, index);
-        self.announce_to_others(time, index, seat, RoomEvent::Entered(name));
+        self.announce_to_others(time, index, seat, RoomEvent::Entered(name.into()));
     }
 
     /// Gives a taken or held seat to a client that has proved its right to it.

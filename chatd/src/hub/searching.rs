@@ -15,7 +15,7 @@ use crate::ids::Time;
 use crate::peer_protocol::{Frame, Served};
 use crate::protocol::{ErrorCode, Event, OnWrongPod, Ownership, PodBoot, RoomId};
 use crate::record::{MAX_EPOCH, Owner};
-use crate::room::Room;
+use crate::room::{Room, Seat};
 use crate::webhook::Occurrence;
 
 impl Hub {
@@ -55,7 +55,7 @@ impl Hub {
             if stranger && terms.needs_token() {
                 return self.look_in_vain(room, Stranger::Query(query));
             }
-            let players = owned.room.player_seats().map(|seat| seat.name);
+            let players = owned.room.player_seats().map(Seat::name);
             let summary = RoomSummary { players: players.collect(), max_players: terms.max_players() };
             return self.context.effects.push(Effect::LookedUp { query, result: Ok(summary) });
         }

@@ -48,7 +48,7 @@ impl Hub {
 
     /// A member of the room as a speaker. `None`: nobody has this seat.
     pub(super) fn voice(&self, index: RoomIndex, seat: SeatId, asked: Asked) -> Option<Voice> {
-        let from = self.rooms.get(index)?.room.seat(seat)?.name;
+        let from = self.rooms.get(index)?.room.seat(seat)?.name();
         Some(Voice { from, sender: Some((seat, asked)), answers: self.answers(asked) })
     }
 }

@@ -6,7 +6,7 @@ use super::interface::Effect;
 use super::ownership::Owned;
 use crate::ids::{RoomIndex, Time};
 use crate::protocol::PlayerName;
-use crate::room::{Room, RoomEvent, Said, SeatState};
+use crate::room::{Room, RoomEvent, Said, Seat, SeatState};
 use crate::webhook::{CloseReason, Occurrence, WebhookEvent};
 
 impl Context {
@@ -54,8 +54,8 @@ impl Context {
 /// What the webhook hears of an event that the members hear.
 fn occurrence(event: &RoomEvent) -> Option<Occurrence> {
     match event {
-        RoomEvent::Entered(name) => Some(Occurrence::Joined(*name)),
-        RoomEvent::Exited(name, reason) => Some(Occurrence::Left(*name, *reason)),
+        RoomEvent::Entered(name) => Some(Occurrence::Joined(name.get())),
+        RoomEvent::Exited(name, reason) => Some(Occurrence::Left(name.get(), *reason)),
         RoomEvent::Message { .. }
         | RoomEvent::Custom { .. }
         | RoomEvent::Set { .. }
@@ -75,5 +75,5 @@ impl Hub {
 
 /// The names of everyone who has a seat.
 pub(super) fn names(room: &Room) -> Vec<PlayerName> {
-    room.seats().iter().filter(|seat| seat.state != SeatState::Joining).map(|seat| seat.name).collect()
+    room.seats().iter().filter(|seat| seat.state != SeatState::Joining).map(Seat::name).collect()
 }

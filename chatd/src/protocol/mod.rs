@@ -18,7 +18,9 @@ use std::borrow::Cow;
 pub use custom::{Custom, EventKind, MAX_DATA, MAX_DEPTH, MAX_PRESENCE, Outgoing, check_data, check_presence};
 pub use error::{ErrorCode, close_code};
 pub use event::{Event, ExitReason, Joined, PlayerView, Profile};
-pub use names::{Epoch, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline, speaker};
+pub use names::{
+    Epoch, KeptName, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline, speaker,
+};
 pub use state::{MAX_KEPT_STATE, MAX_STATE, MAX_STATE_KEYS, StateKey, StateSet, StateView, StateViews};
 
 /// Chat text is at most this many bytes, in both encodings.

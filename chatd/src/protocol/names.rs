@@ -9,12 +9,14 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+mod kept;
 mod player;
 mod profile;
 mod room;
 #[cfg(test)]
 mod tests;
 
+pub use kept::KeptName;
 pub use player::PlayerName;
 pub use room::RoomId;
 
@@ -39,7 +41,7 @@ pub struct SeatId(pub u64);
 /// What the key is known by that a client has chosen for its seat: a hash, cut to 128 bits, so that who reads it (in the directory,
 /// or on its way between pods) cannot show the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SeatKey(u128);
+pub struct SeatKey([u8; 16]);
 
 impl SeatKey {
     /// 128 random bits need 22 characters in base64, and 32 as hexadecimal digits.
@@ -66,7 +68,7 @@ impl SeatKey {
             .chain_update(key)
             .finalize();
         let (half, _) = hash.split_first_chunk::<16>().ok_or(NameError::Key)?;
-        Ok(Self(u128::from_be_bytes(*half)))
+        Ok(Self(*half))
     }
 }
 
@@ -75,7 +77,8 @@ impl FromStr for SeatKey {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let valid = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        valid.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(Self).ok_or(NameError::Key)
+        let number = valid.then(|| u128::from_str_radix(text, 16).ok()).flatten();
+        number.map(|number| Self(number.to_be_bytes())).ok_or(NameError::Key)
     }
 }
 
@@ -153,7 +156,7 @@ text_form!(RoomId, |room, formatter| formatter.write_str(room.as_str()));
 text_form!(PlayerName, |name, formatter| formatter.write_str(name.as_str()));
 text_form!(SeatId, |seat, formatter| write!(formatter, "{:016x}", seat.0));
 text_form!(Timeline, |timeline, formatter| write!(formatter, "{:016x}", timeline.0));
-text_form!(SeatKey, |key, formatter| write!(formatter, "{:032x}", key.0));
+text_form!(SeatKey, |key, formatter| write!(formatter, "{:032x}", u128::from_be_bytes(key.0)));
 text_form!(PodBoot, |boot, formatter| write!(formatter, "{:016x}", boot.0));
 
 /// A number of 64 bits as exactly 16 lower-case hexadecimal digits.

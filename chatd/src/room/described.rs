@@ -30,7 +30,7 @@ impl Room {
     /// A moderator locks or unlocks the room. Returns the moderator's name; `None`: who holds this seat is none.
     pub fn lock(&mut self, seat: SeatId, locked: bool) -> Option<PlayerName> {
         let seat = self.seat(seat)?;
-        let name = seat.name;
+        let name = seat.name();
         if !seat.moderates() {
             return None;
         }

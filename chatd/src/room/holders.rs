@@ -51,17 +51,17 @@ impl Room {
     /// Whether there is a place for one more player, or viewer. `players`: how many of these there may be.
     pub(super) fn has_place(&self, auth: Option<SeatAuth>, players: u32) -> bool {
         let most = if is_viewer(auth) { MAX_VIEWERS } else { players as usize };
-        self.seats.iter().filter(|seat| is_viewer(seat.auth) == is_viewer(auth)).count() < most
+        self.seats.iter().filter(|seat| is_viewer(seat.auth()) == is_viewer(auth)).count() < most
     }
 
     /// Whether who holds this seat may say something.
     pub fn may_speak(&self, seat: SeatId) -> bool {
-        self.seat(seat).is_some_and(|seat| !is_viewer(seat.auth))
+        self.seat(seat).is_some_and(|seat| !is_viewer(seat.auth()))
     }
 
     /// Whether the token of this seat has ended at `wall` (Unix ms).
     pub fn has_token_ended(&self, seat: SeatId, wall: u64) -> bool {
-        self.seat(seat).and_then(|seat| seat.auth).is_some_and(|auth| auth.ends_at() <= wall)
+        self.seat(seat).and_then(Seat::auth).is_some_and(|auth| auth.ends_at() <= wall)
     }
 
     /// The holder of the seat shows another token. Returns whether the record has to follow.
@@ -71,11 +71,11 @@ impl Room {
     /// It is another person's, or the seat was not taken with a token; or who hears would come to play, or the other way round.
     pub fn refresh(&mut self, seat: SeatId, auth: SeatAuth) -> Result<bool, Failure> {
         let found = self.seat_mut(seat).filter(|seat| is_of(seat, auth)).ok_or(Failure::Subject)?;
-        if is_viewer(found.auth) != is_viewer(Some(auth)) {
+        if is_viewer(found.auth()) != is_viewer(Some(auth)) {
             return Err(Failure::Role);
         }
-        let is_new = found.auth != Some(auth);
-        (found.auth, found.warned) = (Some(auth), false);
+        let is_new = found.auth() != Some(auth);
+        (found.auth, found.warned) = (Some(Box::new(auth)), false);
         Ok(is_new)
     }
 
@@ -83,7 +83,7 @@ impl Room {
     pub fn tokens_due(&mut self, wall: u64) -> Vec<TokenDue> {
         let mut due = Vec::new();
         for seat in self.seats.iter_mut().filter(|seat| seat.state == SeatState::Live) {
-            let (Some(auth), Some(reach)) = (seat.auth, seat.reach) else {
+            let (Some(auth), Some(reach)) = (seat.auth(), seat.reach) else {
                 continue;
             };
             if auth.ends_at() <= wall {
@@ -98,10 +98,10 @@ impl Room {
     /// When that is the case next (Unix ms).
     pub fn next_token_due(&self) -> Option<u64> {
         let live = self.seats.iter().filter(|seat| seat.state == SeatState::Live);
-        live.filter_map(|seat| seat.auth.map(|auth| if seat.warned { auth.ends_at() } else { auth.warns_at() })).min()
+        live.filter_map(|seat| seat.auth().map(|auth| if seat.warned { auth.ends_at() } else { auth.warns_at() })).min()
     }
 }
 
 fn is_of(seat: &Seat, auth: SeatAuth) -> bool {
-    seat.auth.is_some_and(|held| held.sub == auth.sub)
+    seat.auth().is_some_and(|held| held.sub == auth.sub)
 }

@@ -16,7 +16,7 @@ impl Room {
     pub fn kick(&mut self, name: PlayerName, ban_s: Option<u32>, wall: u64) -> Option<Seat> {
         let id = self.seats.iter().find(|seat| seat.name == name)?.id;
         let kicked = self.leave(id)?;
-        let Seat { name, auth, holder: session, .. } = kicked;
+        let (name, auth, session) = (kicked.name(), kicked.auth(), kicked.holder);
         self.bans.add(EndedSeat { seat: id, session, name, auth }, ban_s, wall / 1_000);
         // Nor is an older seat of this player to be had, which nobody knows to have been answered.
         self.unanswered.retain(|(other, seat)| {

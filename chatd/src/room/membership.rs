@@ -4,7 +4,7 @@
 use super::outcomes::{
     Attach, Connection, Disconnect, Dropped, Join, Membership, Newcomer, Refusal, Resume, SeatLimits, Taken,
 };
-use super::{Delivered, Room, Seat, SeatState, Strikes, VOLATILE};
+use super::{Delivered, Room, Seat, SeatState};
 use crate::ids::{Reach, SessionRef};
 use crate::join_token::{SeatAuth, is_viewer};
 use crate::protocol::{ErrorCode, ExitReason, PlayerName, SeatId};
@@ -26,7 +26,7 @@ impl Room {
                     || seat.auth.is_none() && matches!(seat.state, SeatState::Detached { .. })))
         });
         if let Some(index) = self.own_seat(&who) {
-            let changes_place = is_viewer(self.seats[index].auth) != is_viewer(auth);
+            let changes_place = is_viewer(self.seats[index].auth()) != is_viewer(auth);
             if changes_place
                 && !(self.has_place(auth, limits.players) && self.leaves(name, auth, limits.players, now).is_ok())
             {
@@ -37,16 +37,16 @@ impl Room {
             }
             let own = &mut self.seats[index];
             if is_viewer(auth) {
-                own.presence = None;
+                own.set_presence(None);
             }
             if own.state == SeatState::Joining {
                 return Join::Instead(self.seats.remove(index).reach);
             }
-            let before = (own.hold(), own.auth, own.key);
-            (own.resumable, own.auth) = (resumable, auth);
+            let before = (own.hold(), own.auth(), own.key);
+            (own.resumable, own.auth) = (resumable, auth.map(Box::new));
             // With a join token another key may come, by which this JOIN is known if it is said again.
             own.key = key;
-            return Join::Own { seat: own.id, rewrite: (own.hold(), own.auth, own.key) != before };
+            return Join::Own { seat: own.id, rewrite: (own.hold(), own.auth(), own.key) != before };
         }
         let had_seat = self.seats.len() < seats;
         if !had_seat && self.locks_out(&who) {
@@ -59,12 +59,11 @@ impl Room {
         self.has_come(auth, now);
         self.unanswered.retain(|(other, _)| *other != name);
         self.seats.push(Seat {
-            name,
+            name: name.into(),
             id: seat,
-            presence: None,
             resumable,
             key,
-            auth,
+            auth: auth.map(Box::new),
             entered: 0,
             warned: false,
             state: SeatState::Joining,
@@ -73,8 +72,7 @@ impl Room {
             processed: by.number,
             delivered: Delivered::UpTo(0),
             bucket: limits.rate.full(now),
-            volatile: VOLATILE.full(now),
-            strikes: Strikes::default(),
+            rare: None,
         });
         Join::Taken
     }
@@ -85,7 +83,7 @@ impl Room {
         let seq = self.seq;
         let found = self.seat_mut(seat).filter(|seat| seat.state == SeatState::Joining)?;
         (found.state, found.entered) = (SeatState::Live, seq);
-        Some((found.name, found.hold()))
+        Some((found.name(), found.hold()))
     }
 
     /// The client is gone before the reply to its JOIN: drops the seat. True: it had one.
@@ -189,9 +187,9 @@ impl Room {
             Dropped::Unsaid
         } else if found.resumable {
             found.state = SeatState::Away { until: now + how.hold(hold) };
-            Dropped::Away(found.name)
+            Dropped::Away(found.name())
         } else {
-            let name = found.name;
+            let name = found.name();
             self.leave(seat);
             Dropped::Exited(name, how.reason())
         })
@@ -225,7 +223,7 @@ impl Room {
         let found = self.seat(seat).filter(|seat| seat.due_at().is_some_and(|until| until <= now))?;
         match found.state {
             SeatState::Away { .. } => {
-                let name = found.name;
+                let name = found.name();
                 self.leave(seat);
                 Some(Dropped::Exited(name, ExitReason::Timeout))
             }
@@ -256,20 +254,19 @@ impl Room {
     ) -> Option<Result<(), Refusal>> {
         let found = self.seat_mut(seat)?;
         found.processed = found.processed.max(number);
-        let bucket = if volatile { &mut found.volatile } else { &mut found.bucket };
-        let (outcome, retry_after_ms) = match bucket.take(now) {
+        let (outcome, retry_after_ms) = match found.take_one(volatile, now) {
             Ok(()) => (command, None),
             Err(retry) => (Err(ErrorCode::RateLimited), Some(retry)),
         };
         // Errors count while they follow each other. What may be lost is lost by being too fast, and no more than that.
         let is_lost = volatile && outcome == Err(ErrorCode::RateLimited);
-        let enough = !is_lost && found.strikes.note(outcome, now);
+        let enough = !is_lost && found.note(outcome, now);
         Some(outcome.map_err(|code| Refusal { code, retry_after_ms, enough }))
     }
 
     /// Whether somebody called `name` may enter.
     fn admits(&self, name: PlayerName, auth: Option<SeatAuth>, players: u32) -> Result<(), ErrorCode> {
-        if self.seats.iter().any(|seat| seat.name.resembles(&name)) {
+        if self.seats.iter().any(|seat| seat.name().resembles(&name)) {
             Err(ErrorCode::NameTaken)
         } else if !self.has_place(auth, players) {
             Err(ErrorCode::RoomFull)

@@ -352,9 +352,9 @@ fn commands_are_charged_to_the_seat() {
 #[test]
 fn what_is_broken_is_found() {
     let mut room = with(&[("ana", None), ("bob", None)]);
-    room.record(RoomEvent::Entered(name("ana")), NOW, RING);
+    room.record(RoomEvent::Entered(name("ana").into()), NOW, RING);
     let broken: [fn(&mut Room); 5] = [
-        |room| room.seats[1].name = name("Ana"),
+        |room| room.seats[1].name = name("Ana").into(),
         |room| room.seats[1].id = SeatId(0),
         |room| room.seats[1].reach = None,
         |room| room.seats.extend_from_within(..),
@@ -363,7 +363,7 @@ fn what_is_broken_is_found() {
     assert_eq!(room.broken(LIMITS), None);
     for (number, breaks) in broken.iter().enumerate() {
         let mut room = with(&[("ana", None), ("bob", None)]);
-        room.record(RoomEvent::Entered(name("ana")), NOW, RING);
+        room.record(RoomEvent::Entered(name("ana").into()), NOW, RING);
         breaks(&mut room);
         assert!(room.broken(LIMITS).is_some(), "{number}");
     }

@@ -9,10 +9,12 @@ mod kicking;
 mod membership;
 mod outcomes;
 mod profiles;
+mod rare;
 mod remade;
 mod replay;
 mod reservations;
 mod ring;
+mod seat;
 mod snapshot;
 mod state;
 
@@ -32,19 +34,18 @@ pub use state::{MAX_STATE_MEMORY, State, StateChanged, StateRefusal};
 
 use rand::{Rng, RngExt};
 
+use rare::Rare;
+
 use crate::bans::Bans;
 use crate::descriptor::Descriptor;
 use crate::ids::{Reach, SessionRef};
 use crate::join_token::{MAX_VIEWERS, Role, SeatAuth, is_viewer};
 use crate::profile::Profiles;
-use crate::protocol::{Epoch, PlayerName, PlayerView, RoomId, SeatId, SeatKey, Timeline};
+use crate::protocol::{Epoch, KeptName, PlayerName, PlayerView, RoomId, SeatId, SeatKey, Timeline};
 use crate::record::RecordedSeat;
 
 /// The seats older than its timeline that a room remembers: as many as a full room's record can hold, answered or not.
 const MOST_INHERITED: usize = 128;
-
-/// The rate of a seat's events that may be lost (docs/protocol.md, Limits).
-const VOLATILE: Rate = Rate { per_second: 20, burst: 20 };
 
 /// The state of a seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,18 +75,14 @@ pub enum Delivered {
 /// A player's seat. Other modules only read it.
 #[derive(Debug, Clone)]
 pub struct Seat {
-    /// The player's name, unique in the room.
-    pub name: PlayerName,
+    name: KeptName,
     /// Its number, which is never used again.
     pub id: SeatId,
-    /// What the player says of itself: JSON. It is lost with the owner.
-    pub presence: Option<Box<str>>,
     /// The client has a token for it.
     pub resumable: bool,
     /// The join key, with which its player finds it again.
     pub key: Option<SeatKey>,
-    /// Of the join token that it was taken with.
-    pub auth: Option<SeatAuth>,
+    auth: Option<Box<SeatAuth>>,
     /// The last message of this timeline before its player came in: up to there none is for it.
     pub entered: u64,
     /// Its connection has heard that the token ends soon.
@@ -101,21 +98,18 @@ pub struct Seat {
     /// Valid once the connection is gone.
     pub delivered: Delivered,
     bucket: Bucket,
-    /// Of events that may be lost.
-    volatile: Bucket,
-    strikes: Strikes,
+    rare: Option<Box<Rare>>,
 }
 
 impl Seat {
     /// The seat as a new owner restores it from the record, without a connection. It waits until `until` (ms) at most.
     fn recorded(name: PlayerName, recorded: RecordedSeat, until: u64, bucket: Bucket) -> Self {
         Self {
-            name,
+            name: name.into(),
             id: recorded.seat,
-            presence: None,
             resumable: true,
             key: recorded.key,
-            auth: recorded.auth,
+            auth: recorded.auth.map(Box::new),
             entered: 0,
             warned: false,
             state: SeatState::Away { until },
@@ -124,15 +118,14 @@ impl Seat {
             processed: 0,
             delivered: Delivered::Nothing,
             bucket,
-            volatile: VOLATILE.full(0),
-            strikes: Strikes::default(),
+            rare: None,
         }
     }
 
     /// Gives the seat to the connection `by`.
     fn take(&mut self, by: Connection) -> Taken {
         let (away, held) = (matches!(self.state, SeatState::Away { .. }), self.hold());
-        let former = Former { name: self.name, reach: self.reach, away, delivered: self.delivered };
+        let former = Former { name: self.name(), reach: self.reach, away, delivered: self.delivered };
         (self.state, self.reach) = (SeatState::Live, Some(by.reach));
         (self.holder, self.processed, self.warned) = (by.session, by.number, false);
         Taken { former, rewrite: self.hold() != held }
@@ -148,7 +141,7 @@ impl Seat {
 
     /// Whether who holds it is a moderator, by its join token.
     pub fn moderates(&self) -> bool {
-        self.auth.is_some_and(|auth| auth.role == Role::Moderator)
+        self.auth().is_some_and(|auth| auth.role == Role::Moderator)
     }
 
     /// Held by a new owner after a takeover.
@@ -273,7 +266,7 @@ impl Room {
 
     /// The seats that take a player's place: viewers do not.
     pub fn player_seats(&self) -> impl Iterator<Item = &Seat> {
-        self.seats.iter().filter(|seat| !is_viewer(seat.auth))
+        self.seats.iter().filter(|seat| !is_viewer(seat.auth()))
     }
 
     /// The seat with this number.
@@ -325,10 +318,10 @@ impl Room {
             .map(|seat| {
                 let away = matches!(seat.state, SeatState::Away { .. });
                 PlayerView {
-                    name: seat.name,
+                    name: seat.name(),
                     away,
                     moderator: seat.moderates(),
-                    presence: seat.presence.clone(),
+                    presence: seat.presence().map(Into::into),
                     profile: self.profiles.of(seat.id),
                 }
             })
@@ -340,9 +333,9 @@ impl Room {
         let recorded = |seat: &Seat| {
             let joining = seat.state == SeatState::Joining;
             let (hold, joining) = (seat.hold() && !joining, seat.hold() && joining);
-            RecordedSeat { seat: seat.id, hold, joining, key: seat.key, auth: seat.auth }
+            RecordedSeat { seat: seat.id, hold, joining, key: seat.key, auth: seat.auth() }
         };
-        self.seats.iter().map(move |seat| (seat.name, recorded(seat)))
+        self.seats.iter().map(move |seat| (seat.name(), recorded(seat)))
     }
 
     /// Panics if an invariant is broken.
@@ -362,7 +355,7 @@ impl Room {
             if self.seats[..index].iter().any(|other| other.name == *name || other.id == seat.id) {
                 return Some(format!("{name} shares a name or a seat with another player"));
             }
-            let holder = |seat: &Seat| seat.auth.map(|auth| auth.sub);
+            let holder = |seat: &Seat| seat.auth().map(|auth| auth.sub);
             if holder(seat).is_some() && self.seats[..index].iter().any(|other| holder(other) == holder(seat)) {
                 return Some(format!("{name} is in the room twice"));
             }

@@ -34,6 +34,6 @@ impl Room {
         let seat = self.seats.iter().find(|seat| seat.name == *name);
         *profile = seat.and_then(|seat| self.profiles.of(seat.id));
         let moderator = seat.is_some_and(Seat::moderates);
-        Event::Entered { name: *name, moderator, profile: profile.as_ref() }
+        Event::Entered { name: name.get(), moderator, profile: profile.as_ref() }
     }
 }

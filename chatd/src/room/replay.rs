@@ -2,7 +2,7 @@
 
 use super::{Answers, Content, Delivered, Former, Membership, RingItem, RingLimits, Room, RoomEvent, SeatLimits};
 use crate::ids::SessionRef;
-use crate::protocol::{Encoding, Event, ExitReason, Heard, Joined, Outgoing, PlayerName, SeatId, Timeline};
+use crate::protocol::{Encoding, Event, ExitReason, Heard, Joined, KeptName, Outgoing, PlayerName, SeatId, Timeline};
 
 /// The limit of a replay in `JOINED`, in bytes as the ring counts them: encoded it takes three times that at most, which must
 /// fit into one frame of a peer link with all that is said of the players, whatever the ring's limit is.
@@ -79,7 +79,8 @@ impl Room {
         now: u64,
         limits: RingLimits,
     ) -> Said {
-        self.number(from, |seq| RoomEvent::Message { from, text: text.into(), seq, at, answers }, now, limits)
+        let kept = self.kept(from);
+        self.number(from, |seq| RoomEvent::Message { from: kept, text: text.into(), seq, at, answers }, now, limits)
     }
 
     /// Numbers an application's event, as [`Room::say`] does a message.
@@ -93,7 +94,13 @@ impl Room {
         limits: RingLimits,
     ) -> Said {
         let content = Box::new(Content { kind: event.kind, data: (&*event.data).into() });
-        self.number(from, |seq| RoomEvent::Custom { from, content, seq, at, answers }, now, limits)
+        let kept = self.kept(from);
+        self.number(from, |seq| RoomEvent::Custom { from: kept, content, seq, at, answers }, now, limits)
+    }
+
+    /// A name as the ring keeps it: a long one together with its seat, so that a message takes no memory for it.
+    fn kept(&self, name: PlayerName) -> KeptName {
+        KeptName::shared(name, self.seats.iter().map(|seat| &seat.name))
     }
 
     /// Records what `from` says under the next number.
@@ -115,9 +122,10 @@ impl Room {
         limits: RingLimits,
     ) -> Option<(PlayerName, isize)> {
         let found = self.seat_mut(seat)?;
-        found.presence = presence.map(Into::into);
-        let (name, presence) = (found.name, found.presence.clone());
-        Some((name, self.record(RoomEvent::Set { name, presence, answers }, now, limits)))
+        found.set_presence(presence.map(Into::into));
+        let (name, kept) = (found.name(), found.name.clone());
+        let event = RoomEvent::Set { name: kept, presence: presence.map(Into::into), answers };
+        Some((name, self.record(event, now, limits)))
     }
 
     /// Numbers an event. Returns by how many bytes the ring has grown, or shrunk if negative.
@@ -130,8 +138,8 @@ impl Room {
     /// Returns by how many bytes the ring has grown, or shrunk if negative.
     pub fn record_takeover(&mut self, name: PlayerName, now: u64, limits: RingLimits) -> isize {
         let is_held = self.seats.iter().any(|seat| seat.name == name);
-        let exited = RoomEvent::Exited(name, ExitReason::Disconnected);
-        self.record(if is_held { RoomEvent::Away(name) } else { exited }, now, limits)
+        let exited = RoomEvent::Exited(name.into(), ExitReason::Disconnected);
+        self.record(if is_held { RoomEvent::Away(name.into()) } else { exited }, now, limits)
     }
 
     /// Drops the events past their time. Returns by how many bytes the ring has shrunk, as a negative number.
@@ -192,7 +200,7 @@ impl Room {
         out: &mut Vec<u8>,
     ) -> Option<u64> {
         let Welcome { seat, resumed, plan: ReplayPlan { missed, since }, token, limits } = welcome;
-        let (name, players) = (self.seat(seat)?.name, &*self.players());
+        let (name, players) = (self.seat(seat)?.name(), &*self.players());
         self.view_state(|state| {
             let joined = Joined {
                 room: self.id,

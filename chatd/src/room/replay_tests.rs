@@ -25,7 +25,7 @@ fn room(before: u64, messages: u64) -> Room {
         let by = Connection { reach, session: Some(session(seat.into())), number: 0 };
         room.join(SeatId(seat.into()), who, by, SEATS, 0);
         room.join_answered(SeatId(seat.into()));
-        room.record(RoomEvent::Entered(name(player)), 0, RING);
+        room.record(RoomEvent::Entered(name(player).into()), 0, RING);
         while room.seq() < until {
             let text = format!("no. {}", room.seq() + 1);
             room.say(name("ana"), &text, 0, None, 0, RING);
@@ -113,7 +113,7 @@ fn a_session_that_attaches_catches_up() {
     let mut room = room(1, 6);
     let answers = Answers { session: session(2), number: 9, id: Some(5) };
     room.say(name("bob"), "mine", 0, Some(answers), 0, RING);
-    room.record(RoomEvent::Back(name("bob")), 0, RING);
+    room.record(RoomEvent::Back(name("bob").into()), 0, RING);
     let (timeline, key) = (room.timeline(), None);
     // Positions: 1 ana, 2 no. 1, 3 bob, 4 to 8 no. 2 to 6, 9 mine, 10 bob is back.
     let bob = Membership {
@@ -200,5 +200,8 @@ fn a_takeover_says_who_is_away_and_who_is_gone() {
         room.record_takeover(name(player), 0, RING);
     }
     let events: Vec<_> = room.ring().since(before).map(|item| item.event.clone()).collect();
-    assert_eq!(events, [RoomEvent::Away(name("ana")), RoomEvent::Exited(name("dan"), ExitReason::Disconnected)]);
+    assert_eq!(
+        events,
+        [RoomEvent::Away(name("ana").into()), RoomEvent::Exited(name("dan").into(), ExitReason::Disconnected)]
+    );
 }

@@ -73,7 +73,7 @@ impl Room {
         now: u64,
     ) -> Result<(), ErrorCode> {
         let is_other = |seat: &&Seat| sub.is_none_or(|sub| !is_of(seat, sub));
-        let is_taken = |name: PlayerName| self.seats.iter().filter(is_other).any(|seat| seat.name.resembles(&name));
+        let is_taken = |name: PlayerName| self.seats.iter().filter(is_other).any(|seat| seat.name().resembles(&name));
         if self.is_locked() {
             Err(ErrorCode::RoomLocked)
         } else if name.is_some_and(|name| is_taken(name) || self.keeps_name(sub, name, now)) {
@@ -148,5 +148,5 @@ impl Room {
 }
 
 fn is_of(seat: &Seat, sub: Subject) -> bool {
-    seat.auth.is_some_and(|auth| auth.sub == sub)
+    seat.auth().is_some_and(|auth| auth.sub == sub)
 }

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::SessionRef;
 use crate::join_token::MAX_VIEWERS;
-use crate::protocol::{Custom, Event, EventKind, ExitReason, MAX_PLAYERS, MAX_PRESENCE, PlayerName, speaker};
+use crate::protocol::{Custom, Event, EventKind, ExitReason, KeptName, MAX_PLAYERS, MAX_PRESENCE, PlayerName, speaker};
 
 /// The limits of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,11 @@ pub struct Content {
     pub data: Box<str>,
 }
 
+/// Reads the name of who spoke.
+fn kept_speaker<'de, D: Deserializer<'de>>(deserializer: D) -> Result<KeptName, D::Error> {
+    speaker(deserializer).map(KeptName::from)
+}
+
 /// An event that the room announces to all members. Only a message has text of its own, or an application's event data, which counts in
 /// the bytes of the ring. These two are numbered together, and in the ring both count as messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +64,8 @@ pub enum RoomEvent {
     /// A chat message.
     Message {
         /// Its sender.
-        #[serde(deserialize_with = "speaker")]
-        from: PlayerName,
+        #[serde(deserialize_with = "kept_speaker")]
+        from: KeptName,
         /// Its clean text.
         text: Box<str>,
         /// Its number in the timeline.
@@ -71,18 +76,18 @@ pub enum RoomEvent {
         answers: Option<Answers>,
     },
     /// A player has joined.
-    Entered(PlayerName),
+    Entered(KeptName),
     /// A player is gone.
-    Exited(PlayerName, ExitReason),
+    Exited(KeptName, ExitReason),
     /// A player has lost its connection; the room holds the seat.
-    Away(PlayerName),
+    Away(KeptName),
     /// A player is connected again.
-    Back(PlayerName),
+    Back(KeptName),
     /// An application's event.
     Custom {
         /// Its sender.
-        #[serde(deserialize_with = "speaker")]
-        from: PlayerName,
+        #[serde(deserialize_with = "kept_speaker")]
+        from: KeptName,
         /// In a box, so that it makes no other event larger.
         content: Box<Content>,
         /// Its number among the messages of the timeline.
@@ -95,7 +100,7 @@ pub enum RoomEvent {
     /// What a player says of itself.
     Set {
         /// The player's name.
-        name: PlayerName,
+        name: KeptName,
         /// Checked JSON; `None`: nothing any more.
         presence: Option<Box<str>>,
         /// The command that it answers for its sender.
@@ -104,8 +109,8 @@ pub enum RoomEvent {
     /// A moderator has locked the room, or unlocked it.
     Locked {
         /// The moderator's name.
-        #[serde(deserialize_with = "speaker")]
-        by: PlayerName,
+        #[serde(deserialize_with = "kept_speaker")]
+        by: KeptName,
         /// Nobody new comes in from now on.
         locked: bool,
         /// The command that it answers for its sender.
@@ -154,10 +159,10 @@ impl RoomEvent {
     pub fn to_client(&self, replay: bool) -> Event<'_> {
         match self {
             RoomEvent::Message { from, text, seq, at, .. } => {
-                Event::Message { from: *from, text, seq: *seq, at: *at, replay }
+                Event::Message { from: from.get(), text, seq: *seq, at: *at, replay }
             }
             RoomEvent::Custom { from, content, seq, at, .. } => Event::Custom(Custom {
-                from: *from,
+                from: from.get(),
                 kind: content.kind.as_str(),
                 data: &content.data,
                 seq: Some(*seq),
@@ -166,12 +171,12 @@ impl RoomEvent {
                 to: None,
                 reached: None,
             }),
-            RoomEvent::Locked { by, locked, .. } => Event::Locked { by: *by, locked: *locked },
-            RoomEvent::Set { name, presence, .. } => Event::Player { name: *name, presence: presence.as_deref() },
-            RoomEvent::Entered(name) => Event::Entered { name: *name, moderator: false, profile: None },
-            RoomEvent::Exited(name, reason) => Event::Exited { name: *name, reason: *reason },
-            RoomEvent::Away(name) => Event::Away { name: *name },
-            RoomEvent::Back(name) => Event::Back { name: *name },
+            RoomEvent::Locked { by, locked, .. } => Event::Locked { by: by.get(), locked: *locked },
+            RoomEvent::Set { name, presence, .. } => Event::Player { name: name.get(), presence: presence.as_deref() },
+            RoomEvent::Entered(name) => Event::Entered { name: name.get(), moderator: false, profile: None },
+            RoomEvent::Exited(name, reason) => Event::Exited { name: name.get(), reason: *reason },
+            RoomEvent::Away(name) => Event::Away { name: name.get() },
+            RoomEvent::Back(name) => Event::Back { name: name.get() },
         }
     }
 
@@ -197,6 +202,8 @@ impl RoomEvent {
 /// The bytes of an event besides its text, in memory and in a snapshot: neither is more.
 const OVERHEAD: usize = 192;
 const _: () = assert!(size_of::<RingItem>() <= OVERHEAD);
+/// And in memory less: each room has some of them, four times as many as members once these have come and said something.
+const _: () = assert!(size_of::<RingItem>() <= 112);
 /// Events other than messages, per message that the ring may hold.
 const CHANGES: usize = 4;
 
@@ -227,8 +234,8 @@ impl Ring {
     pub fn push(&mut self, item: RingItem, limits: RingLimits) -> isize {
         let before = self.bytes();
         // Of what a player says of itself the last counts; it must push out neither messages nor who came and went.
-        if let RoomEvent::Set { name, .. } = item.event {
-            self.remove_first(|event| matches!(event, RoomEvent::Set { name: other, .. } if *other == name));
+        if let RoomEvent::Set { name, .. } = &item.event {
+            self.remove_first(|event| matches!(event, RoomEvent::Set { name: other, .. } if other == name));
         }
         self.text_bytes += item.event.text_bytes();
         self.presence_bytes += item.event.presence_bytes();

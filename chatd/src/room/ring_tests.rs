@@ -28,7 +28,7 @@ impl Talk {
     fn say(&mut self, length: usize, limits: RingLimits) {
         self.seq += 1;
         let text = "x".repeat(length).into();
-        self.tell(RoomEvent::Message { from: name("ana"), text, seq: self.seq, at: 0, answers: None }, limits);
+        self.tell(RoomEvent::Message { from: name("ana").into(), text, seq: self.seq, at: 0, answers: None }, limits);
     }
 
     fn kept(&self) -> Vec<u64> {
@@ -59,8 +59,8 @@ fn who_comes_and_goes_pushes_out_no_messages() {
     let mut it = Talk::default();
     (0..32).for_each(|_| it.say(250, LIMITS));
     for _ in 0..500 {
-        it.tell(RoomEvent::Away(name("bob")), LIMITS);
-        it.tell(RoomEvent::Back(name("bob")), LIMITS);
+        it.tell(RoomEvent::Away(name("bob").into()), LIMITS);
+        it.tell(RoomEvent::Back(name("bob").into()), LIMITS);
     }
     assert_eq!(it.kept().len(), 32);
     assert_eq!(it.ring.since(0).count(), 32 + 32 * CHANGES);
@@ -82,12 +82,12 @@ fn what_is_too_old_goes() {
 fn what_a_player_says_of_itself_pushes_out_nothing_but_what_it_said_before() {
     let mut it = Talk::default();
     let set = |who: &str, bytes: usize| RoomEvent::Set {
-        name: name(who),
+        name: name(who).into(),
         presence: Some("x".repeat(bytes).into()),
         answers: None,
     };
     it.say(1, LIMITS);
-    it.tell(RoomEvent::Entered(name("bob")), LIMITS);
+    it.tell(RoomEvent::Entered(name("bob").into()), LIMITS);
     for _ in 0..500 {
         it.tell(set("bob", 512), LIMITS);
         it.tell(set("ana", 512), LIMITS);
@@ -102,10 +102,10 @@ fn what_a_player_says_of_itself_pushes_out_nothing_but_what_it_said_before() {
 fn a_full_ring_stays_below_its_stated_maximum() {
     let mut it = Talk::default();
     (0..32).for_each(|_| it.say(256, LIMITS));
-    (0..200).for_each(|_| it.tell(RoomEvent::Entered(name("bob")), LIMITS));
+    (0..200).for_each(|_| it.tell(RoomEvent::Entered(name("bob").into()), LIMITS));
     for number in 0..128 {
         let presence = Some("x".repeat(512).into());
-        it.tell(RoomEvent::Set { name: name(&format!("p{number}")), presence, answers: None }, LIMITS);
+        it.tell(RoomEvent::Set { name: name(&format!("p{number}")).into(), presence, answers: None }, LIMITS);
     }
     let bytes = it.ring.bytes();
     assert!((bytes..bytes * 9 / 8).contains(&LIMITS.most()), "{bytes} of {}", LIMITS.most());

@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    AnsweredCalls, Bucket, Delivered, Reservations, Ring, RingItem, RingLimits, Room, Seat, SeatState, State, Strikes,
-    VOLATILE,
-};
+use super::rare::Rare;
+use super::{AnsweredCalls, Bucket, Delivered, Reservations, Ring, RingItem, RingLimits, Room, Seat, SeatState, State};
 use crate::bans::Bans;
 use crate::descriptor::{self, Descriptor};
 use crate::ids::{MAX_FRAME, SessionRef};
@@ -145,11 +143,11 @@ impl Room {
             descriptor: self.descriptor.clone(),
             seats: seats
                 .map(|seat| SeatSnapshot {
-                    name: seat.name,
+                    name: seat.name(),
                     seat: seat.id,
                     resumable: seat.resumable,
                     key: seat.key,
-                    auth: seat.auth,
+                    auth: seat.auth(),
                     entered: seat.entered,
                     away_for: match seat.state {
                         SeatState::Away { until } => Some(until.saturating_sub(now)),
@@ -157,7 +155,7 @@ impl Room {
                     },
                     holder: seat.holder,
                     processed: seat.processed,
-                    presence: seat.presence.clone(),
+                    presence: seat.presence().map(Into::into),
                     // A connected member has received every event up to here, and none from the new owner.
                     delivered: if seat.state == SeatState::Live { Delivered::UpTo(self.seq) } else { seat.delivered },
                 })
@@ -175,7 +173,7 @@ impl Room {
 
     /// What a snapshot takes at most without the ring.
     fn besides_ring(&self, record: &[u8]) -> usize {
-        let seat = |seat: &Seat| SEAT + seat.presence.as_ref().map_or(0, |presence| presence.len());
+        let seat = |seat: &Seat| SEAT + seat.presence().map_or(0, str::len);
         REST + record.len() + self.state_bytes() + self.seats.iter().map(seat).sum::<usize>()
     }
 
@@ -186,12 +184,11 @@ impl Room {
             ring.push(RingItem { time: now.saturating_sub(item.time), ..item.clone() }, limits);
         }
         let seats = snapshot.seats.iter().map(|seat| Seat {
-            name: seat.name,
+            name: seat.name.into(),
             id: seat.seat,
-            presence: seat.presence.clone(),
             resumable: seat.resumable,
             key: seat.key,
-            auth: seat.auth,
+            auth: seat.auth.map(Box::new),
             entered: seat.entered,
             warned: false,
             state: match seat.away_for {
@@ -203,8 +200,7 @@ impl Room {
             processed: seat.processed,
             delivered: seat.delivered,
             bucket,
-            volatile: VOLATILE.full(now),
-            strikes: Strikes::default(),
+            rare: Rare::saying(seat.presence.clone()),
         });
         let mut answered = snapshot.answered.clone();
         answered.limit();
@@ -249,7 +245,8 @@ mod tests {
         let holder = SessionRef { boot: PodBoot(u64::MAX), relay: crate::ids::RelayId(u64::MAX) };
         let answers = Some(crate::room::Answers { session: holder, number: u64::MAX, id: Some(1 << 53) });
         for position in MAX_EPOCH - 10_000..MAX_EPOCH {
-            let event = RoomEvent::Message { from: name, text: "x".into(), seq: position, at: MAX_EPOCH, answers };
+            let event =
+                RoomEvent::Message { from: name.into(), text: "x".into(), seq: position, at: MAX_EPOCH, answers };
             room.ring.push(RingItem { position, event, time: position }, limits);
         }
         let snapshot = room.snapshot(Ownership { epoch: 1, boot: PodBoot(1) }, b"", u64::MAX);
@@ -263,7 +260,7 @@ mod tests {
         let limits = RingLimits { messages: 32, bytes: 8192, age: 90_000 };
         let mut room = Room::new("abcdefgh".parse().unwrap(), &mut rand::rng());
         for (position, time) in [(1, 930_000), (2, 990_000)] {
-            let event = RoomEvent::Entered("ana".parse().unwrap());
+            let event = RoomEvent::Entered("ana".parse::<PlayerName>().unwrap().into());
             room.ring.push(RingItem { position, event, time }, limits);
         }
         room.position = 2;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answers, CaughtUp, Membership, Room};
+use super::{Answers, CaughtUp, Membership, Room, Seat};
 use crate::ids::SessionRef;
 use crate::protocol::{
     Encoding, Epoch, ErrorCode, Event, MAX_KEPT_STATE, MAX_STATE, MAX_STATE_KEYS, PlayerName, SeatId, StateKey,
@@ -217,7 +217,7 @@ impl Room {
         answers: Option<Answers>,
         free: usize,
     ) -> Result<StateChanged, StateRefusal> {
-        let from = self.seat(seat).map(|seat| seat.name).ok_or(StateRefusal::Code(ErrorCode::NotInRoom))?;
+        let from = self.seat(seat).map(Seat::name).ok_or(StateRefusal::Code(ErrorCode::NotInRoom))?;
         let (had, before) = (self.state.is_some(), self.state_bytes());
         let value = set.value.as_ref().map_or(0, |value| value.len());
         let held = self.state.as_ref().map_or(0, |state| state.taken_by(set.key));

@@ -176,7 +176,7 @@ fn fullest(text: &str, kept: bool) -> Room {
         (room.position, room.seq) = (MAX_EPOCH / 2, MAX_EPOCH / 2);
     }
     let seats: Vec<SeatId> = room.seats.iter().map(|seat| seat.id).collect();
-    let names: Vec<PlayerName> = room.seats.iter().map(|seat| seat.name).collect();
+    let names: Vec<PlayerName> = room.seats.iter().map(Seat::name).collect();
     let session = SessionRef { boot: PodBoot(u64::MAX), relay: RelayId(u64::MAX) };
     let answers = Some(Answers { session, number: u64::MAX, id: Some(1 << 52) });
     for number in 0..4_000 {
@@ -193,7 +193,7 @@ fn fullest(text: &str, kept: bool) -> Room {
     }
     let mut bans = Bans::default();
     for seat in &room.seats[..32] {
-        let ended = EndedSeat { seat: seat.id, session: Some(session), name: seat.name, auth: seat.auth };
+        let ended = EndedSeat { seat: seat.id, session: Some(session), name: seat.name(), auth: seat.auth() };
         // By the name, which may take more than a person's.
         bans.add(EndedSeat { auth: None, ..ended }, Some(crate::protocol::MAX_BAN), MAX_EPOCH);
     }
@@ -229,7 +229,7 @@ fn the_fullest_room_fits_into_a_frame_and_its_record() {
         let seat = &room.seats[0];
         let plan = crate::room::ReplayPlan { missed: Some(0), since: Some(0) };
         let former = crate::room::Former {
-            name: seat.name,
+            name: seat.name(),
             reach: None,
             away: false,
             delivered: crate::room::Delivered::Nothing,
@@ -240,11 +240,11 @@ fn the_fullest_room_fits_into_a_frame_and_its_record() {
         let mut joined = Vec::new();
         room.encode_welcome(welcome, Encoding::Json, Some(1 << 52), &mut joined);
         let after = After::Admitted {
-            name: seat.name,
+            name: seat.name(),
             seat: seat.id,
             resumable: true,
             key: seat.key,
-            auth: seat.auth,
+            auth: seat.auth(),
             epoch: crate::record::MAX_EPOCH,
             timeline: Timeline(u64::MAX),
             joined: true,

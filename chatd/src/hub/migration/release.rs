@@ -86,11 +86,11 @@ impl<'a> Release<'a> {
 
     fn membership(&self, seat: &Seat) -> Membership {
         Membership {
-            name: seat.name,
+            name: seat.name(),
             seat: seat.id,
             resumable: seat.resumable,
             key: seat.key,
-            auth: seat.auth,
+            auth: seat.auth(),
             epoch: self.me.epoch,
             timeline: self.room.timeline(),
             position: self.room.position(),
@@ -132,7 +132,7 @@ impl<'a> Release<'a> {
     /// the new owner too, as a JOIN without a token would make a player of a viewer.
     fn joining(&mut self, asked: Asked, seat: &Seat, entry: Entry, since: u64) {
         match (asked.by, &entry) {
-            (Reach::Local(session), Entry::Join { auth: None, .. }) if seat.auth.is_some() => {
+            (Reach::Local(session), Entry::Join { auth: None, .. }) if seat.auth().is_some() => {
                 let membership = self.membership(seat);
                 self.steps.push(ReleaseStep::Relay { session, membership, command: None });
             }

@@ -7,9 +7,9 @@ use crate::room::SeatState;
 impl Owned {
     /// What has exceeded its deadline; it ends with this call.
     pub(super) fn take_timed_out(&mut self, now: u64) -> Option<TimedOut> {
-        match self.phase {
-            Phase::Creating { requester, until } if until <= now => return Some(TimedOut::Creation(requester)),
-            Phase::Closing { until } if until <= now => return Some(TimedOut::Closing),
+        match &self.phase {
+            Phase::Creating { requester, until } if *until <= now => return Some(TimedOut::Creation(**requester)),
+            Phase::Closing { until } if *until <= now => return Some(TimedOut::Closing),
             _ => {}
         }
         self.suspended_until.take_if(|until| *until <= now).map(|_| TimedOut::Confirmation)

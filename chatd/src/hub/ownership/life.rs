@@ -76,7 +76,7 @@ impl Hub {
         }
         self.give_released(time, index);
         if let Some((by, locked)) = self.rooms.get_mut(index).and_then(Owned::take_untold_lock) {
-            self.announce(time, index, None, RoomEvent::Locked { by, locked, answers: None });
+            self.announce(time, index, None, RoomEvent::Locked { by: by.into(), locked, answers: None });
         }
         self.write(time, index);
         // Clients wait for a room that they enter by name, and some may have guessed the id.
@@ -173,7 +173,7 @@ impl Hub {
                 self.room_locked(time, index, (asked, seat), by, locked);
             }
             PendingAnswer::Exited { name, reason } => {
-                self.announce(time, index, None, RoomEvent::Exited(name, reason));
+                self.announce(time, index, None, RoomEvent::Exited(name.into(), reason));
             }
             PendingAnswer::Refreshed { asked, held, .. } => self.has_refreshed(time, asked, held),
             PendingAnswer::Called { asked, call, is_written } => self.has_called(time, index, asked, &call, is_written),
@@ -196,18 +196,20 @@ impl Hub {
         };
         // A client that guessed the id wants the room of the pod that has it.
         self.search_instead(time, &mut owned);
-        match owned.phase {
+        let Phase::Creating { requester, .. } = owned.phase else {
+            return;
+        };
+        match *requester {
             // The requesting pod chose the id.
-            Phase::Creating { requester: requester @ Requester::Pod { .. }, .. } => {
+            requester @ Requester::Pod { .. } => {
                 self.created(time, requester, Err(ErrorCode::Unavailable));
             }
             // Its clients search for the room that is there.
-            Phase::Creating { requester: Requester::Named { .. }, .. } => {}
-            Phase::Creating { requester, .. } => {
+            Requester::Named { .. } => {}
+            requester => {
                 let descriptor = owned.room.descriptor().cloned().map(Box::new);
                 self.create_room_for(time, requester, descriptor, owned.slot);
             }
-            _ => {}
         }
     }
 

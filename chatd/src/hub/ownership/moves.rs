@@ -10,7 +10,7 @@ impl Owned {
     /// It is to go to another pod.
     pub fn begin_move(&mut self, now: u64, target: Target) {
         debug_assert!(self.can_move(), "{} is not ready to move", self.room.id);
-        self.phase = Phase::Moving(Move::new(target, now));
+        self.phase = Phase::Moving(Box::new(Move::new(target, now)));
     }
 
     pub fn moving(&self) -> Option<&Move> {

@@ -11,7 +11,7 @@ use crate::hub::capacity::{RoomSlot, Unentered};
 use crate::hub::interface::RoomView;
 use crate::hub::request::{PATIENCE, PendingResume, Requester, Waiter};
 use crate::ids::{Reach, SessionId, Ticket};
-use crate::protocol::{Ownership, PlayerName};
+use crate::protocol::{KeptName, Ownership};
 use crate::record::MAX_EPOCH;
 use crate::room::{Room, SeatState};
 
@@ -38,14 +38,14 @@ pub struct Owned {
     /// When it came from another owner (ms).
     came: Option<u64>,
     /// `Some` until somebody enters the room.
-    unentered: Option<Unentered>,
+    unentered: Option<Box<Unentered>>,
     /// A new room has its capacity: it closes as soon as possible, unless somebody enters before.
     makes_way: bool,
     /// It has ended for everyone, and closes as soon as possible.
     pub(super) over: bool,
     pub(super) answers: PendingAnswers,
     /// The moderator whose LOCK or UNLOCK the record did not have in time: the members hear of it once it has.
-    pub(super) untold_lock: Option<PlayerName>,
+    pub(super) untold_lock: Option<KeptName>,
     /// Each with the request that it waits for.
     pub(super) claims: Vec<(Ticket, Claim)>,
 }
@@ -53,7 +53,7 @@ pub struct Owned {
 impl Owned {
     /// A new room: its record has yet to be written.
     pub fn created(room: Room, ownership: Ownership, requester: Requester, now: u64, slot: RoomSlot) -> Self {
-        let phase = Phase::Creating { requester, until: now + PATIENCE };
+        let phase = Phase::Creating { requester: Box::new(requester), until: now + PATIENCE };
         Self::new(room, ownership, phase, None, now, slot)
     }
 
@@ -183,9 +183,10 @@ impl Owned {
 
     /// The first write is done. Returns the requester that waits for it.
     pub(super) fn begin_serving(&mut self) -> Option<Requester> {
-        let Phase::Creating { requester, .. } = self.phase else {
+        let Phase::Creating { requester, .. } = &self.phase else {
             return None;
         };
+        let requester = **requester;
         self.phase = Phase::Serving;
         // A name that this pod has drawn was nobody's before.
         if requester.room().is_some() {
@@ -228,7 +229,7 @@ impl Owned {
 
     /// Nobody has entered it, and it may make way for a new room.
     pub fn note_unentered(&mut self, unentered: Unentered) {
-        self.unentered = Some(unentered);
+        self.unentered = Some(Box::new(unentered));
     }
 
     /// Somebody has taken a seat.

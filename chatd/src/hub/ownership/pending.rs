@@ -154,16 +154,26 @@ impl PendingAnswers {
         let first = self.0.front()?;
         let is_written = record.has_written(first.version);
         let is_released = is_written || first.deadline <= now;
-        if is_released { self.0.pop_front().map(|queued| queued.answer.released(is_written)) } else { None }
+        let first = if is_released { self.0.pop_front() } else { None };
+        self.keep_no_empty_queue();
+        first.map(|queued| queued.answer.released(is_written))
+    }
+
+    /// Most of the time a room has no answers that wait, and there are many rooms.
+    fn keep_no_empty_queue(&mut self) {
+        if self.0.is_empty() {
+            self.0 = VecDeque::new();
+        }
     }
 
     /// The session has attached once more: its pod waits for no answer to what was carried out before.
     pub fn lose(&mut self, by: Reach) {
         self.0.retain(|queued| !queued.answer.is_lost_with(by));
+        self.keep_no_empty_queue();
     }
 
     pub fn take_all(&mut self) -> Vec<PendingAnswer> {
-        self.0.drain(..).map(|queued| queued.answer).collect()
+        std::mem::take(&mut self.0).into_iter().map(|queued| queued.answer).collect()
     }
 
     /// When the first answer goes out without its write (ms).
@@ -186,6 +196,7 @@ impl PendingAnswers {
             }
             _ => true,
         });
+        self.keep_no_empty_queue();
         overdue
     }
 

@@ -8,11 +8,11 @@ use crate::hub::request::Requester;
 pub enum Phase {
     /// Its first write is under way.
     Creating {
-        requester: Requester,
+        requester: Box<Requester>,
         until: u64,
     },
     Serving,
-    Moving(Move),
+    Moving(Box<Move>),
     /// Its record is being deleted.
     Closing {
         until: u64,

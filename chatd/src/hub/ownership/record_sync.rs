@@ -19,10 +19,17 @@ pub const CHECK_SOON: u64 = 30_000;
 /// particular order.
 pub const LATE_SWAP_CHECK: u64 = 3_000;
 
+/// A write on its way. In memory of its own, since a room has none most of the time.
+#[derive(Debug)]
+struct Swap {
+    bytes: Bytes,
+    version: u64,
+}
+
 /// The request in flight.
 #[derive(Debug)]
 enum InFlight {
-    Swap { bytes: Bytes, version: u64 },
+    Swap(Box<Swap>),
     Renew,
     Get,
     Delete,
@@ -91,7 +98,7 @@ pub struct RecordSync {
     /// The ticket of what is in flight.
     ticket: Option<Ticket>,
     /// A swap without a reply: it may have been applied.
-    unsettled: Option<(Bytes, u64)>,
+    unsettled: Option<Box<Swap>>,
     retry_at: Option<u64>,
     check_at: u64,
 }
@@ -186,8 +193,8 @@ impl RecordSync {
     /// The reply to what is in flight will not count; a swap may be applied all the same.
     pub fn give_up_request(&mut self) {
         self.ticket = None;
-        if let Some(InFlight::Swap { bytes, version }) = self.in_flight.take() {
-            self.unsettled = Some((bytes, version));
+        if let Some(InFlight::Swap(swap)) = self.in_flight.take() {
+            self.unsettled = Some(swap);
         }
     }
 
@@ -213,7 +220,7 @@ impl RecordSync {
         self.serial += 1;
         let bytes = record.numbered(self.serial).to_bytes();
         let (expected, new) = (self.stored.clone(), bytes.clone());
-        self.in_flight = Some(InFlight::Swap { bytes, version: self.version });
+        self.in_flight = Some(InFlight::Swap(Box::new(Swap { bytes, version: self.version })));
         Write::Send(Request::Swap { key: Key::Room(room), expected, new, ttl })
     }
 
@@ -276,15 +283,16 @@ impl RecordSync {
                 if again { Outcome::DeleteAgain } else { Outcome::Deleted }
             }
             (Some(InFlight::Delete), _) => Outcome::Deleted,
-            (Some(InFlight::Swap { bytes, version }), Ok(Reply::Done)) => {
+            (Some(InFlight::Swap(swap)), Ok(Reply::Done)) => {
+                let Swap { bytes, version } = *swap;
                 self.stored = Some(bytes);
                 self.late_swap_possible = false;
                 Outcome::Confirmed { version: Some(version) }
             }
             (Some(InFlight::Renew), Ok(Reply::Done)) => Outcome::Confirmed { version: None },
             (Some(in_flight), reply) => {
-                if let InFlight::Swap { bytes, version } = in_flight {
-                    self.unsettled = Some((bytes, version));
+                if let InFlight::Swap(swap) = in_flight {
+                    self.unsettled = Some(swap);
                 }
                 match reply {
                     Ok(Reply::Found(found)) => Outcome::Found(found),
@@ -296,7 +304,7 @@ impl RecordSync {
 
     /// For the simulation's negative control: a swap without a reply is taken for applied. Its version, if there is one.
     pub fn believe_unsettled(&mut self) -> Option<u64> {
-        self.unsettled.take().map(|(_, version)| version)
+        self.unsettled.take().map(|swap| swap.version)
     }
 
     /// The record turned out to be `found`, which a write or a check did not expect, or which settles a swap without a reply.
@@ -310,7 +318,8 @@ impl RecordSync {
         releases: bool,
         found: Option<Bytes>,
     ) -> Finding {
-        if let Some((bytes, version)) = self.unsettled.take() {
+        if let Some(swap) = self.unsettled.take() {
+            let Swap { bytes, version } = *swap;
             if found.as_ref() == Some(&bytes) {
                 self.stored = found;
                 self.late_swap_possible = false;

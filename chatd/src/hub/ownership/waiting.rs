@@ -75,13 +75,13 @@ impl Owned {
 
     /// `by`: who asked for it; `None`: another one has been told since.
     pub fn note_untold_lock(&mut self, by: Option<PlayerName>) {
-        self.untold_lock = by;
+        self.untold_lock = by.map(Into::into);
     }
 
     /// Who has locked (true) or unlocked the room, if the members are to hear of it now that the record has it.
     pub fn take_untold_lock(&mut self) -> Option<(PlayerName, bool)> {
         let by = if self.is_written() { self.untold_lock.take() } else { None };
-        by.map(|by| (by, self.room.is_locked()))
+        by.map(|by| (by.get(), self.room.is_locked()))
     }
 
     // ---- pending RESUMEs

@@ -125,7 +125,8 @@ impl Hub {
             return;
         };
         let (room, seat) = (owned.room.id, owned.room.seat(membership.seat));
-        let fits = |seat: &Seat| seat.name == membership.name && seat.holder.is_none_or(|holder| holder == connection);
+        let fits =
+            |seat: &Seat| seat.name() == membership.name && seat.holder.is_none_or(|holder| holder == connection);
         // It keeps its seat while it catches up: the replay may contain its replies.
         let (stays, is_there) = (seat.is_some_and(fits), seat.is_some());
         let mut pending = VecDeque::new();

@@ -11,8 +11,8 @@ const MOST: usize = 64;
 /// Stands before what the application speaks as. No player's name contains it.
 const SYSTEM: u8 = b'*';
 
-/// A player's name (docs/protocol.md, Names, rooms and text): as it is shown, equal whatever its case. A value of 65 bytes, since names go with
-/// each seat and each message, and few are longer than a pointer with what it would point to.
+/// A player's name (docs/protocol.md, Names, rooms and text): as it is shown, equal whatever its case. A value of 65 bytes, which goes by
+/// everywhere; what is kept for long is a [`super::KeptName`].
 #[derive(Clone, Copy)]
 pub struct PlayerName {
     length: u8,
@@ -20,6 +20,13 @@ pub struct PlayerName {
 }
 
 impl PlayerName {
+    /// The name in `text`, which is one.
+    pub(super) fn holding(text: &[u8]) -> Self {
+        let mut bytes = [0; MOST];
+        bytes[..text.len()].copy_from_slice(text);
+        Self { length: text.len() as u8, bytes }
+    }
+
     /// Whom the application speaks as: `*`, or `*` before a name that it chooses, which no player has.
     ///
     /// # Errors
@@ -92,9 +99,7 @@ impl FromStr for PlayerName {
             profile::enforce(text).map(Cow::Owned)
         };
         let name = name.filter(|name| name.len() <= MOST).ok_or(NameError::Player)?;
-        let mut bytes = [0; MOST];
-        bytes[..name.len()].copy_from_slice(name.as_bytes());
-        Ok(Self { length: name.len() as u8, bytes })
+        Ok(Self::holding(name.as_bytes()))
     }
 }
 
