@@ -43,6 +43,9 @@ pub struct Connection {
     pub(super) weight: usize,
 }
 
+/// Each connection has one. Where mio checks itself, as in tests, it adds 8 bytes.
+const _: () = assert!(size_of::<Connection>() <= 128);
+
 impl Connection {
     pub(super) fn new(id: SessionId, stream: TcpStream, address: IpAddr, permit: Permit) -> Self {
         Self {

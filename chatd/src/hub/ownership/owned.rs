@@ -15,6 +15,9 @@ use crate::protocol::{KeptName, Ownership};
 use crate::record::MAX_EPOCH;
 use crate::room::{Room, SeatState};
 
+/// Rooms are many, and most have a few members: what few rooms need, or for a moment, is in memory of its own.
+const _: () = assert!(size_of::<Owned>() <= 832);
+
 /// A room with its ownership.
 #[derive(Debug)]
 pub struct Owned {

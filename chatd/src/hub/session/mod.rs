@@ -40,6 +40,9 @@ pub enum SessionState {
     Closing,
 }
 
+/// Each connection has one: what few need is in memory of its own.
+const _: () = assert!(size_of::<Session>() <= 224);
+
 #[derive(Debug)]
 pub struct Session {
     pub id: SessionId,
