@@ -28,6 +28,7 @@ pub struct Inbox {
     /// No line has come yet.
     fresh: bool,
     /// `None`: no message waits, as most of the time.
+    #[allow(clippy::box_collection, reason = "each connection has the field, and few ever use it")]
     messages: Option<Box<VecDeque<Box<str>>>>,
     /// A command that the hub of another thread received and could not carry out.
     pub carried: Option<Box<(Option<u64>, Command<'static>)>>,
