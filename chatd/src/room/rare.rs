@@ -23,8 +23,8 @@ impl Rare {
     }
 
     /// Of a player that has done this wrong.
-    pub fn striking(strikes: Strikes) -> Box<Self> {
-        Box::new(Self { strikes, ..Self::default() })
+    pub fn striking(strikes: Strikes) -> Self {
+        Self { strikes, ..Self::default() }
     }
 
     /// Takes one of the events that may be lost; `Err`: when there is one again (ms).

@@ -44,7 +44,7 @@ impl Seat {
         let mut strikes = Strikes::default();
         let enough = strikes.note(outcome, now);
         if strikes != Strikes::default() {
-            self.rare = Some(Rare::striking(strikes));
+            self.rare = Some(Box::new(Rare::striking(strikes)));
         }
         enough
     }
