@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::expectations::Expectations;
 use crate::links::{Micros, Net, SECOND};
 use crate::pod::{Input, Pod, State};
+use crate::reached::AMPLE;
 use crate::world::World;
 
 /// So long after the beginning of the quiet every room has found its place: a pod that declined one is asked again within 2 s.
@@ -88,7 +89,10 @@ impl World {
 
     /// I22, where nothing follows: a pod that hands its rooms over has some still. `None`: none has.
     pub fn keeps_rooms(&self) -> Option<String> {
-        if self.takeovers_wait() || self.net.now < self.quiet + SETTLED || !self.pods.iter().any(Pod::takes_rooms) {
+        // A room with state waits where the others have no memory for that.
+        let are_small = self.expected.ring_total < AMPLE;
+        let is_early = self.takeovers_wait() || self.net.now < self.quiet + SETTLED;
+        if is_early || are_small || !self.pods.iter().any(Pod::takes_rooms) {
             return None;
         }
         let keeps = |pod: &&Pod| pod.state == State::Up && pod.terminating.is_none() && pod.hands_over.since.is_some();

@@ -14,7 +14,7 @@ const FLOWS: Micros = 3 * SECOND;
 /// A room's last messages are kept for 90 s at its owner, which got them a little after they were sent.
 const KEPT: Micros = 80 * SECOND;
 /// Of all rings of a thread; below it other rooms' messages may push a room's out.
-const AMPLE: usize = 1024 * 1024;
+pub const AMPLE: usize = 1024 * 1024;
 
 impl World {
     /// I2, where nothing follows: somebody who stayed has not been given what another was. `None`: all have.
