@@ -128,7 +128,8 @@ impl Hub {
         let fits =
             |seat: &Seat| seat.name() == membership.name && seat.holder.is_none_or(|holder| holder == connection);
         // It keeps its seat while it catches up: the replay may contain its replies.
-        let (stays, is_there) = (seat.is_some_and(fits), seat.is_some());
+        let is_let_in = !owned.has_ended(time.wall) && !owned.is_resuming(membership.seat);
+        let (stays, is_there) = (is_let_in && seat.is_some_and(fits), seat.is_some());
         let mut pending = VecDeque::new();
         if !stays {
             pending = self.relays.end(&mut self.sessions, id);
