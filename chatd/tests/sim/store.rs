@@ -10,6 +10,7 @@ use chatd::record::Record;
 
 use crate::deaths::Declared;
 use crate::descriptors::Described;
+use crate::expiring::BEGAN;
 use crate::links::{Cargo, End, Event, Kind, MS, Micros, Net, SECOND};
 use crate::rng::Rng;
 
@@ -117,10 +118,12 @@ impl Store {
         self.living(&(0, room.to_string()), now).map(|value| &value.bytes)
     }
 
-    /// Every room that has a record which, unless renewed, is there until then; those that have ended are none.
+    /// Every room that has a record which, unless renewed, is there until then; those that have ended, or whose time is over by then, are
+    /// none: nobody may have heard that a room was made, and when it ends.
     pub fn rooms(&self, until: Micros) -> Vec<RoomId> {
         let rooms = self.values.iter().filter(|((kind, _), value)| *kind == 0 && value.expires > until);
-        let rooms = rooms.filter(|(_, value)| Record::parse(&value.bytes).is_none_or(|record| !record.ended));
+        let rooms =
+            rooms.filter(|(_, value)| Record::parse(&value.bytes).is_none_or(|record| !is_over(&record, until)));
         rooms.filter_map(|((_, room), _)| room.parse().ok()).collect()
     }
 
@@ -327,6 +330,12 @@ fn show_key(key: &Key) -> String {
         Key::Pod(pod) => pod.clone(),
         Key::JoinToken(token) => token.to_string(),
     }
+}
+
+/// Whether the room has ended, or ends before `until`.
+fn is_over(record: &Record, until: Micros) -> bool {
+    let end = record.descriptor.as_ref().and_then(|descriptor| descriptor.expires_at);
+    record.ended || end.is_some_and(|end| end.saturating_sub(BEGAN) * SECOND <= until)
 }
 
 /// A value, short: who has the room and with which seats.
