@@ -373,6 +373,44 @@ fn what_is_told_last_of_the_lock_is_how_it_is_and_by_whom() {
     }
 }
 
+/// The pod loses its lease before the record has either, and the record is written before the lease is there again.
+#[test]
+fn a_lock_is_told_by_whom_it_is_also_where_the_lease_lapsed_before_the_record_had_it() {
+    for (unlocks, told) in [(true, "UNLOCKED mia\n"), (false, "LOCKED *\n")] {
+        for leased in [true, false] {
+            let mut world = world(1, RoomAccess::Link);
+            let mia = made(&mut world, 0, &json!({}));
+            world.away = true;
+            let time = world.time();
+            let patch = DescriptorPatch::parse(r#"{"locked":true}"#).unwrap();
+            let _ = world.pods[0].call(time, ROOM.parse().unwrap(), RoomCall::Patch(patch));
+            if unlocks {
+                world.say(mia, "UNLOCK\n");
+            }
+            world.run();
+            world.now += 20_000;
+            let time = world.time();
+            world.pods[0].tick(time);
+            world.away = false;
+            world.now += 1_000;
+            let time = world.time();
+            world.pods[0].tick(time);
+            world.run();
+            let is_locked = record(&world).descriptor.is_some_and(|descriptor| descriptor.locked);
+            assert_eq!(is_locked, !unlocks);
+            assert_eq!(world.hear(mia), "", "the room waits for the lease");
+            if leased {
+                world.pass(500);
+            } else {
+                world.now += 1_500;
+                let time = world.time();
+                world.pods[0].tick(time);
+            }
+            assert_eq!(world.hear(mia), told, "with the lease: {leased}");
+        }
+    }
+}
+
 #[test]
 fn a_stranger_cannot_tell_a_room_that_needs_a_token_from_one_that_does_not_exist() {
     let mut world = world(3, RoomAccess::Link);

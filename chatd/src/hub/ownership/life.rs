@@ -75,9 +75,6 @@ impl Hub {
             self.created(time, requester, Ok(room));
         }
         self.give_released(time, index);
-        if let Some((by, locked)) = self.rooms.get_mut(index).and_then(Owned::take_untold_lock) {
-            self.announce(time, index, None, RoomEvent::Locked { by: by.into(), locked, answers: None });
-        }
         self.write(time, index);
         // Clients wait for a room that they enter by name, and some may have guessed the id.
         if confirmed.resumes || is_new {
@@ -146,10 +143,14 @@ impl Hub {
         self.arm_room(time, index);
     }
 
-    /// Sends the answers whose write is done, or whose deadline has passed.
+    /// Sends the answers whose write is done, or whose deadline has passed, and tells a lock that the record has only now.
     fn give_released(&mut self, time: Time, index: RoomIndex) {
         while let Some(answer) = self.rooms.get_mut(index).and_then(|owned| owned.next_released(time.now)) {
             self.give(time, index, answer);
+        }
+        // After what answers tell of the lock: these may say who has changed it since.
+        if let Some((by, locked)) = self.rooms.get_mut(index).and_then(Owned::take_untold_lock) {
+            self.announce(time, index, None, RoomEvent::Locked { by: by.into(), locked, answers: None });
         }
     }
 

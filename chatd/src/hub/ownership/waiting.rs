@@ -80,7 +80,9 @@ impl Owned {
 
     /// Who has locked (true) or unlocked the room, if the members are to hear of it now that the record has it.
     pub fn take_untold_lock(&mut self) -> Option<(PlayerName, bool)> {
-        let by = if self.is_written() { self.untold_lock.take() } else { None };
+        // While the room is suspended, answers that tell of it are kept back, too.
+        let is_due = self.is_written() && !self.is_suspended();
+        let by = if is_due { self.untold_lock.take() } else { None };
         by.map(|by| (by.get(), self.room.is_locked()))
     }
 
