@@ -265,6 +265,8 @@ impl Client {
             expected.fail("I19", format!("client {client} is refused with token {}, which is new", token.number));
         }
         let is_its = expected.people.used.get(&token.number).is_some_and(|(room, _)| *room == token.room);
+        // Who has taken the seat by another token since then has made it its own, though RESUME may bring this one back.
+        let is_held = is_held && expected.people.has_only(&show.sub, client, show.first);
         if is_held && is_its {
             let detail = format!(
                 "client {client} holds the seat that token {} was used for, and cannot JOIN again",
