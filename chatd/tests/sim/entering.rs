@@ -250,6 +250,7 @@ impl Client {
             expected.verdict(self.number, verdict);
         }
         expected.seats.goes_on(net.now, self.claim);
+        expected.has_moved(self.number);
     }
 
     /// It has missed something, perhaps how the lock has changed.

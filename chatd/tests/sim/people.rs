@@ -293,6 +293,14 @@ impl Expectations {
         self.people.here.insert(client, Here { room, identity, since: now, replaced: None });
     }
 
+    /// MOVED: the seat is its own again, if the record may not say that another client has taken it.
+    pub fn has_moved(&mut self, client: usize) {
+        let calm = self.certain_since();
+        if let Some(here) = self.people.here.get_mut(&client) {
+            here.replaced.take_if(|(_, at)| calm.is_none_or(|since| since > *at));
+        }
+    }
+
     /// I16: what this client has asked in its room is answered.
     pub fn check_replaced(&mut self, now: Micros, client: usize, asked: &Pending) {
         let Some(here) = self.people.here.get(&client).filter(|_| asked.what.is_of_members()) else {
