@@ -61,6 +61,13 @@ const BAD_COMMANDS: u8 = 10;
 const LIMITED: u8 = 100;
 
 impl Strikes {
+    /// Notes the first outcome of who has none yet. Returns what there is to keep of it, and whether enough is enough.
+    pub fn first(outcome: Result<(), ErrorCode>, now: u64) -> (Option<Self>, bool) {
+        let mut strikes = Self::default();
+        let enough = strikes.note(outcome, now);
+        ((strikes != Self::default()).then_some(strikes), enough)
+    }
+
     /// Notes the outcome of a command. True: enough is enough.
     pub fn note(&mut self, outcome: Result<(), ErrorCode>, now: u64) -> bool {
         match outcome {

@@ -42,7 +42,7 @@ use crate::ids::{Reach, SessionRef};
 use crate::join_token::{MAX_VIEWERS, Role, SeatAuth, is_viewer};
 use crate::profile::Profiles;
 use crate::protocol::{Epoch, KeptName, PlayerName, PlayerView, RoomId, SeatId, SeatKey, Timeline};
-use crate::record::RecordedSeat;
+use crate::record::{Owner, Record, RecordedSeat};
 
 /// The seats older than its timeline that a room remembers: as many as a full room's record can hold, answered or not.
 const MOST_INHERITED: usize = 128;
@@ -336,6 +336,16 @@ impl Room {
             RecordedSeat { seat: seat.id, hold, joining, key: seat.key, auth: seat.auth() }
         };
         self.seats.iter().map(move |seat| (seat.name(), recorded(seat)))
+    }
+
+    /// All that the room's record says of the room, in the hands of this owner.
+    pub fn to_record(&self, owner: &Owner) -> Record {
+        Record::new(owner, self.recorded())
+            .described(self.descriptor())
+            .banning(self.bans())
+            .showing(self.profiles())
+            .with_state(self.recorded_state())
+            .replacing(self.replaces())
     }
 
     /// Panics if an invariant is broken.

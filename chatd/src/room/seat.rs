@@ -41,11 +41,8 @@ impl Seat {
         if let Some(rare) = &mut self.rare {
             return rare.note(outcome, now);
         }
-        let mut strikes = Strikes::default();
-        let enough = strikes.note(outcome, now);
-        if strikes != Strikes::default() {
-            self.rare = Some(Box::new(Rare::striking(strikes)));
-        }
+        let (strikes, enough) = Strikes::first(outcome, now);
+        self.rare = strikes.map(|strikes| Box::new(Rare::striking(strikes)));
         enough
     }
 }

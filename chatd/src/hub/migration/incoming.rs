@@ -133,9 +133,7 @@ impl IncomingMoves {
         restored.replace(replaces);
         restored.restore_bans(bans);
         restored.restore_profiles(profiles);
-        let bytes = Record::new(&owner, restored.recorded()).described(restored.descriptor()).naming(former);
-        let bytes = bytes.banning(restored.bans()).showing(restored.profiles());
-        let bytes = bytes.with_state(restored.recorded_state()).replacing(restored.replaces()).to_bytes();
+        let bytes = restored.to_record(&owner).naming(former).to_bytes();
         let expected = Some(Bytes::from(snapshot.record));
         let request = Request::Swap {
             key: Key::Room(room),

@@ -9,14 +9,16 @@ use bytes::Bytes;
 use super::owned::Owned;
 use super::phase::{Phase, TimedOut};
 use super::record_sync::{CHECK_SOON, Finding, Outcome, Write};
+use crate::bans::Bans;
 use crate::directory::{Answer as Reply, NoAnswer, Request};
 use crate::hub::context::{Context, Purpose, Timer};
 use crate::hub::interface::{Effect, Notice};
 use crate::hub::request::Requester;
 use crate::hub::rooms::Rooms;
 use crate::ids::{RoomIndex, Ticket, Time};
+use crate::profile::Profiles;
 use crate::protocol::{Ownership, RoomId};
-use crate::record::{ENDED_TTL, Owner, Record};
+use crate::record::{ENDED_TTL, Owner};
 
 /// What the hub has to do about a room, once its record has been looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,14 +81,11 @@ impl Rooms {
         }
         let room = owned.room.id;
         let owner = context.me_as(owned.ownership);
-        let record = Record::new(&owner, owned.room.recorded())
-            .described(owned.room.descriptor())
-            .naming(context.takeover_notices.unacknowledged(room))
-            .with_state(owned.room.recorded_state())
-            .replacing(owned.room.replaces());
+        let record = owned.room.to_record(&owner).naming(context.takeover_notices.unacknowledged(room));
         let rules = context.settings.rules;
-        let record = if rules.record_bans { record.banning(owned.room.bans()) } else { record };
-        let record = if rules.record_profiles { record.showing(owned.room.profiles()) } else { record };
+        // The negative controls.
+        let record = if rules.record_bans { record } else { record.banning(&Bans::default()) };
+        let record = if rules.record_profiles { record } else { record.showing(Profiles::default()) };
         let (record, ttl) = (owned.tombstone(&owner).unwrap_or(record), record_ttl(context, owned));
         match owned.record.write(room, record, ttl) {
             Write::UpToDate { version } => Some(RoomAction::Confirm { index, version: Some(version) }),

@@ -8,6 +8,7 @@ use crate::hub::interface::{HubLimits, HubSettings};
 use crate::hub::rooms::NewRoom;
 use crate::lease::{LEASE, LeaseView};
 use crate::protocol::PodBoot;
+use crate::record::Record;
 use crate::room::Room;
 
 const ME: PodBoot = PodBoot(1);

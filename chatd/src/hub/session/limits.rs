@@ -54,11 +54,8 @@ impl ClientLimits {
         if let Some(rare) = &mut self.rare {
             return rare.strikes.note(outcome, now);
         }
-        let mut strikes = Strikes::default();
-        let ends = strikes.note(outcome, now);
-        if strikes != Strikes::default() {
-            self.rare = Some(Box::new(Rare { strikes, ..Rare::default() }));
-        }
+        let (strikes, ends) = Strikes::first(outcome, now);
+        self.rare = strikes.map(|strikes| Box::new(Rare { strikes, ..Rare::default() }));
         ends
     }
 
