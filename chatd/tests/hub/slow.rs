@@ -4,7 +4,7 @@ use chatd::peer_protocol::Disconnect;
 use chatd::room::RingLimits;
 use serde_json::json;
 
-use crate::world::{World, boot};
+use crate::world::{Client, World, boot};
 
 #[test]
 fn who_leaves_with_a_full_window_is_answered_once_it_reads() {
@@ -93,10 +93,8 @@ fn a_slow_reader_gets_its_last_error_however_short_the_queue() {
     assert!(world.hear(host).ends_with("BYE slow_consumer\n"));
 }
 
-#[test]
-fn a_catch_up_that_is_longer_than_the_window_goes_as_fast_as_it_is_read() {
-    let mut world = World::with_ring(2, RingLimits { messages: 100, bytes: 1 << 20, age: 90_000 });
-    let (_, alice, bob) = world.room_of_two(1, "");
+/// Alice, at the owner, says 50 lines, all alike, while the entry pod is cut off; then that one attaches again.
+fn says_while_cut(world: &mut World, alice: Client) -> String {
     world.alive[1] = false;
     let time = world.time();
     world.pods[0].peer_down(time, boot(1));
@@ -105,6 +103,14 @@ fn a_catch_up_that_is_longer_than_the_window_goes_as_fast_as_it_is_read() {
     let time = world.time();
     world.pods[1].peer_down(time, boot(0));
     world.run();
+    text
+}
+
+#[test]
+fn a_catch_up_that_is_longer_than_the_window_goes_as_fast_as_it_is_read() {
+    let mut world = World::with_ring(2, RingLimits { messages: 100, bytes: 1 << 20, age: 90_000 });
+    let (_, alice, bob) = world.room_of_two(1, "");
+    let text = says_while_cut(&mut world, alice);
     let heard = world.hear_all(bob);
     assert_eq!(heard.matches(&text).count(), 50);
     assert_eq!(world.ask(bob, "PING\n"), "PONG\n");
@@ -120,14 +126,7 @@ fn a_catch_up_is_one_answer_however_short_queue_and_window() {
             (settings.send_queue, settings.limits.window) = (32 << 10, window);
         });
         let (_, alice, bob) = world.room_of_two(1, "");
-        world.alive[1] = false;
-        let time = world.time();
-        world.pods[0].peer_down(time, boot(1));
-        let text = world.say_much(alice, 50);
-        world.alive[1] = true;
-        let time = world.time();
-        world.pods[1].peer_down(time, boot(0));
-        world.run();
+        let text = says_while_cut(&mut world, alice);
         world.ask(alice, "and more\n");
         let heard = world.hear_all(bob);
         assert_eq!(heard.matches(&text).count(), 50, "a window of {window}: {:?}", heard.lines().last());

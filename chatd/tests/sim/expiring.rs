@@ -10,6 +10,8 @@ use crate::seats::SPREADS;
 
 /// The clocks of pods are so far apart at most, where none is moved.
 pub const CLOCKS: Micros = 2 * SECOND;
+/// What comes so late is late for a pod whose clock is behind.
+pub const LATE: Micros = CLOCKS + 100 * MS;
 /// Unix seconds at the simulation's zero.
 pub const BEGAN: u64 = 1_767_225_600;
 
@@ -29,7 +31,7 @@ impl Ends {
 
     /// What is wrong with a stay that began, or went on, with what was asked then. `since`: when it was over.
     fn over(&self, room: &str, asked: Micros) -> bool {
-        !self.clocks_moved && self.rooms.get(room).is_some_and(|end| asked > end + CLOCKS + 100 * MS)
+        !self.clocks_moved && self.rooms.get(room).is_some_and(|end| asked > end + LATE)
     }
 
     /// Whether the room has such an end, and may have ended.

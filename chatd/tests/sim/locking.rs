@@ -13,7 +13,7 @@ use crate::wire::Joined;
 use crate::world::World;
 
 /// A command that was not answered may be carried out for so long: its session looks for the room's next owner.
-const LINGERS: Micros = 60 * SECOND;
+pub const LINGERS: Micros = 60 * SECOND;
 /// Once it is quiet, what was told so long ago is told to all.
 const FLOWS: Micros = 3 * SECOND;
 /// A seat is held for longer than this after each drop.

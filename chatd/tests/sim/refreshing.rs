@@ -8,8 +8,9 @@ use serde_json::json;
 use crate::client::{Client, Pending, What};
 use crate::descriptors::signed;
 use crate::expectations::Expectations;
-use crate::expiring::{BEGAN, CLOCKS};
-use crate::links::{MS, Micros, Net, SECOND};
+use crate::expiring::{BEGAN, CLOCKS, LATE};
+use crate::links::{Micros, Net, SECOND};
+use crate::locking::LINGERS;
 use crate::people::{Person, WRITTEN, role, sub_of};
 use crate::seats::SPREADS;
 use crate::wire::Joined;
@@ -18,10 +19,6 @@ use crate::wire::Joined;
 const LEEWAY: u64 = 30;
 /// The end of a token that ends in no run.
 pub const NEVER: Micros = Micros::MAX;
-/// A command that was not answered may be carried out for so long.
-const LINGERS: Micros = 60 * SECOND;
-/// What comes so late is late for a pod whose clock is behind.
-const LATE: Micros = CLOCKS + 100 * MS;
 
 /// The `exp` of a token that lets in until then.
 pub fn expires(ends: Micros) -> u64 {
