@@ -267,9 +267,9 @@ impl Expectations {
             What::Join | What::Resume { .. } => {
                 !matches!(code, "not_in_room" | "bad_command" | "bad_room" | "bad_name")
             }
-            // Whether it is in a room, and whether that is there, is asked first.
+            // Whether it is in a room, and whether that is there, is asked first; what has not come to the owner ends with the room.
             What::Wrong(wrong) => {
-                let elsewhere = ["not_in_room", "bad_command", "room_not_found"];
+                let elsewhere = ["not_in_room", "bad_command", "room_not_found", "closed"];
                 let later = ["rate_limited", "unavailable", "shutting_down"];
                 code == *wrong || elsewhere.contains(&code) || later.contains(&code)
             }
