@@ -30,6 +30,7 @@ mod events;
 mod freezes;
 mod growth;
 mod limits;
+mod many_pods;
 mod many_rooms;
 mod memory;
 mod mixed;
