@@ -111,14 +111,24 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn new(seed: u64) -> Self {
+    /// `pods`: as many as this in place of a few, with a client for each two of them, and a fault for each three.
+    pub fn new(seed: u64, pods: Option<usize>) -> Self {
         let mut rng = Rng::new(seed, "plan");
         let names = rng.pick(&[1, 2, 3, 3, 3, 4]);
         let clients = rng.range(3, 9) as usize;
+        let (names, clients) = pods.map_or((names, clients), |pods| (pods, pods / 2));
         let window = rng.pick(&[8, 20, 35]) * SECOND;
         let mut plan = Self { names, clients, faults: Vec::new(), ends: 3 * SECOND + window };
         // Alone, a few of one kind, or all together.
         match rng.below(10) {
+            _ if pods.is_some() => {
+                let kinds: Vec<usize> = (0..KINDS).filter(|kind| !OF_THE_STORE.contains(kind)).collect();
+                for _ in 0..names / 3 {
+                    let kind = rng.pick(&kinds);
+                    plan.add(&mut rng, kind, window);
+                }
+                plan.add(&mut rng, OF_THE_STORE[seed as usize % OF_THE_STORE.len()], window);
+            }
             0 => {}
             1..4 => {
                 let kind = rng.below(KINDS);
@@ -294,3 +304,5 @@ impl Plan {
 }
 
 const KINDS: usize = 27;
+/// They trouble all pods: so many at a time, one after the other, that no room is taken over.
+const OF_THE_STORE: [usize; 7] = [9, 10, 11, 12, 13, 18, 25];

@@ -59,7 +59,8 @@ use expectations::Failure;
 use faults::Plan;
 use world::{Options, Outcome};
 
-const ALL: Options = Options { rules: Rules::ALL, detector: DetectorRules::ALL, mask: None, keep: None, sought: None };
+const ALL: Options =
+    Options { rules: Rules::ALL, detector: DetectorRules::ALL, mask: None, keep: None, sought: None, pods: None };
 const TAIL: usize = 200;
 /// Counters of what does not happen here: sockets are made up, and the directory holds no rubbish.
 const STILL: [&str; 7] = [
@@ -116,7 +117,7 @@ fn run(seed: u64, options: &Options) -> Outcome {
 
 /// Leaves out every fault without which the same rule is violated still.
 fn shrink(seed: u64, options: &Options, failure: &Failure) -> Vec<bool> {
-    let plan = Plan::new(seed);
+    let plan = Plan::new(seed, options.pods);
     let mut mask = vec![true; plan.faults.len()];
     for index in (0..mask.len()).rev() {
         mask[index] = false;
@@ -131,7 +132,7 @@ fn shrink(seed: u64, options: &Options, failure: &Failure) -> Vec<bool> {
 /// Everything that helps to understand a failure.
 fn explain(seed: u64, options: &Options, failure: &Failure, lines: usize) -> String {
     let mask = shrink(seed, options, failure);
-    let plan = Plan::new(seed);
+    let plan = Plan::new(seed, options.pods);
     let shrunk = run(seed, &Options { mask: Some(mask.clone()), keep: Some(lines), ..options.clone() });
     let shown = shrunk.failure.as_ref().unwrap_or(failure);
     let mut text =
@@ -271,6 +272,25 @@ fn the_same_seed_runs_the_same() {
         let (one, other) = (run(seed, &ALL), run(seed, &ALL));
         assert_eq!((one.hash, one.steps), (other.hash, other.steps), "seed {seed} does not run the same twice");
     }
+}
+
+/// What a few pods do with each other does not grow into what hundreds cannot do.
+#[test]
+fn every_invariant_holds_for_five_hundred_pods() {
+    let options = Options { pods: Some(500), ..ALL };
+    let started = Instant::now();
+    let tally = stretch(setting("CHATD_SIM_FIRST").unwrap_or(0), 2, &options, 1);
+    println!(
+        "{} seeds of 500 pods in {:.1} s: {} steps, {} messages heard, {} takeovers, {} moves, {} idle links closed",
+        tally.run,
+        started.elapsed().as_secs_f64(),
+        tally.steps,
+        tally.messages,
+        tally.takeovers,
+        tally.moves,
+        tally.idle_closed
+    );
+    assert!(tally.failed.is_empty(), "{:?}", tally.failed);
 }
 
 /// Each broken rule must be noticed within 1,000 seeds: a simulation that sees nothing proves nothing.

@@ -15,6 +15,8 @@ use crate::refreshing::expires;
 use crate::rng::Rng;
 use crate::wire::{Joined, Shown};
 
+/// Of the people together, where there are many more clients.
+const MOST_CLIENTS: usize = 9;
 /// Few people, so that each has several clients.
 const SUBS: [&str; 3] = ["pat", "kim", VIEWER];
 /// Hears, and may not speak.
@@ -77,6 +79,8 @@ impl Person {
         let (there_are, once, hurries) = (run.chance(40), run.chance(50), run.chance(50));
         let mut rng = Rng::new(seed, &format!("person {number}"));
         let its = |mut rng: Rng| Self { sub: rng.pick(&SUBS).to_owned(), once, hurries, token: None, rng };
+        // Each has several clients, which put each other out. More of them would never come to rest.
+        let there_are = there_are && number < MOST_CLIENTS;
         (there_are && rng.chance(50)).then(|| its(rng))
     }
 

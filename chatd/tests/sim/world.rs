@@ -21,7 +21,7 @@ use crate::pod::{Input, Pod, Setup, State};
 use crate::rng::Rng;
 use crate::store::Store;
 
-/// Steps after which a run counts as running in circles: ordinary ones need a tenth of it.
+/// Steps after which a run with a few pods counts as running in circles: ordinary ones need a tenth of it.
 const MOST_STEPS: u64 = 500_000;
 
 /// Places for new rooms that a pod may have.
@@ -46,6 +46,8 @@ pub struct Options {
     pub keep: Option<usize>,
     /// Only this rule counts.
     pub sought: Option<&'static str>,
+    /// How many pods there are; the plan draws a few without it.
+    pub pods: Option<usize>,
 }
 
 /// What came of it.
@@ -111,12 +113,13 @@ pub struct Undo {
 
 pub fn run(seed: u64, options: &Options) -> Outcome {
     let mut world = World::new(seed, options);
+    let most_steps = MOST_STEPS * options.pods.map_or(1, |pods| pods as u64 / 4);
     while !world.over && world.expected.failure.is_none() {
         let Some(event) = world.net.next() else {
             break;
         };
         world.handle(event);
-        if world.net.trace.steps > MOST_STEPS {
+        if world.net.trace.steps > most_steps {
             world.expected.fail("I11", "it runs in circles".into());
         }
     }
@@ -169,7 +172,7 @@ fn small_limits(rng: &mut Rng) -> HubLimits {
 impl World {
     fn new(seed: u64, options: &Options) -> Self {
         let mut rng = Rng::new(seed, "world");
-        let plan = Plan::new(seed);
+        let plan = Plan::new(seed, options.pods);
         let tight = rng.chance(20);
         // Apart, so that they alter nothing of what else a run draws.
         let mut limited = Rng::new(seed, "limits");
