@@ -68,6 +68,11 @@ impl Strikes {
         ((strikes != Self::default()).then_some(strikes), enough)
     }
 
+    /// Another connection begins: what is wrong in a row is so on one connection.
+    pub fn reconnected(&mut self) {
+        self.bad_commands = 0;
+    }
+
     /// Notes the outcome of a command. True: enough is enough.
     pub fn note(&mut self, outcome: Result<(), ErrorCode>, now: u64) -> bool {
         match outcome {

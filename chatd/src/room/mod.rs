@@ -128,6 +128,9 @@ impl Seat {
         let former = Former { name: self.name(), reach: self.reach, away, delivered: self.delivered };
         (self.state, self.reach) = (SeatState::Live, Some(by.reach));
         (self.holder, self.processed, self.warned) = (by.session, by.number, false);
+        if let Some(rare) = &mut self.rare {
+            rare.reconnected();
+        }
         Taken { former, rewrite: self.hold() != held }
     }
 

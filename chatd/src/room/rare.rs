@@ -32,6 +32,11 @@ impl Rare {
         self.volatile.get_or_insert_with(|| VOLATILE.full(now)).take(now)
     }
 
+    /// Another connection has the seat.
+    pub fn reconnected(&mut self) {
+        self.strikes.reconnected();
+    }
+
     /// Notes the outcome of a command. True: enough is enough.
     pub fn note(&mut self, outcome: Result<(), ErrorCode>, now: u64) -> bool {
         self.strikes.note(outcome, now)

@@ -9,6 +9,7 @@ use chatd::peer_protocol::Frame;
 use chatd::protocol::token::Keyring;
 use chatd::protocol::{Command, Encoding, ErrorCode, Ownership, RoomId};
 use chatd::record::{Owner, Record};
+use serde_json::json;
 
 use crate::world::{World, boot, settings};
 
@@ -365,4 +366,34 @@ fn so_many_frames_wait_for_a_dial_and_no_more() {
         }
     });
     assert_eq!(asked, 3);
+}
+
+#[test]
+fn what_is_wrong_in_a_row_is_counted_on_each_connection_anew() {
+    for entry in [0, 1] {
+        let mut world = World::new(2);
+        let maker = world.open(0);
+        let room = world.create(maker);
+        let first = world.open_json(entry);
+        let join = json!({"type": "join", "room": room, "name": "alice", "resumable": true, "on_wrong_pod": "relay"});
+        world.send(first, &join);
+        let token = world.events(first)[0]["token"].clone();
+        assert!(token.is_string());
+        let mut client = first;
+        for _ in 0..3 {
+            for _ in 0..9 {
+                world.send(client, &json!({"type": "nothing"}));
+            }
+            let heard = world.events(client);
+            assert!(heard.len() == 9 && heard.iter().all(|it| it["code"] == "bad_command"), "{heard:?}");
+            world.send(client, &json!({"type": "nothing"}));
+            let ended = world.events(client).pop().unwrap();
+            assert_eq!((&ended["type"], &ended["code"]), (&json!("bye"), &json!("bad_command")));
+            // Until there is enough of its rate again.
+            world.pass(2_000);
+            client = world.open_json(entry);
+            world.send(client, &json!({"type": "resume", "room": room, "token": token, "on_wrong_pod": "relay"}));
+            assert_eq!(world.events(client)[0]["type"], "joined");
+        }
+    }
 }

@@ -490,7 +490,6 @@ impl World {
         self.pods[from].targets(time, vec![target]);
     }
 
-    /// Joins a room with a seat that can be resumed; returns its token.
     /// Rooms go from one pod to another: by a planned move, or since theirs dies.
     pub fn leave_pod(&mut self, from: usize, to: usize, planned: bool) {
         if planned {
@@ -502,6 +501,7 @@ impl World {
         }
     }
 
+    /// Joins a room with a seat that can be resumed; returns its token.
     pub fn join_resumable(&mut self, client: Client, room: &str, name: &str) -> String {
         let joined = self.ask(client, &format!("JOIN {room} {name} RESUMABLE\n"));
         joined.lines().nth(1).unwrap().strip_prefix("TOKEN ").unwrap().to_owned()
