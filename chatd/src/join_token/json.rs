@@ -28,6 +28,11 @@ impl Json {
         Some(value)
     }
 
+    /// Whether an object has such a member, be it `null`.
+    pub fn has(&self, name: &str) -> bool {
+        matches!(self, Json::Object(members) if members.iter().any(|(key, _)| key == name))
+    }
+
     /// A member of an object; `None` where it is absent or `null`.
     pub fn get(&self, name: &str) -> Option<&Json> {
         let Json::Object(members) = self else {

@@ -203,7 +203,7 @@ impl Verifier {
             return Err(Failure::Malformed);
         }
         let header = part(header)?;
-        if header.get("crit").is_some() {
+        if header.has("crit") {
             return Err(Failure::Critical);
         }
         let kid = header.get("kid").map(|kid| kid.text().ok_or(Failure::Malformed)).transpose()?;

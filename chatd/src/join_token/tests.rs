@@ -150,7 +150,7 @@ fn a_token_that_is_no_token_is_refused() {
 #[test]
 fn what_a_header_calls_critical_and_members_that_stand_twice_are_refused() {
     let payload = claims().to_string();
-    for crit in [json!(["exp"]), json!([]), json!("b64"), json!(["b64"])] {
+    for crit in [json!(["exp"]), json!([]), json!("b64"), json!(["b64"]), json!(null)] {
         let header = json!({"alg": "HS256", "kid": "secret", "crit": crit, "b64": false}).to_string();
         assert_eq!(verify(&by_secret(&header, &payload)), Err(Failure::Critical));
     }

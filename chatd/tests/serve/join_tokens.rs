@@ -54,7 +54,7 @@ fn where_rooms_need_a_token_the_api_does_too_and_takes_it_in_no_address() {
         assert_eq!(ask(Some(signed("zzzzzzz3", 9_999_999_999))), (403, None));
         assert_eq!(ask(Some(signed(there, 9_999_999_999))).0, if there == room { 200 } else { 404 });
     }
-    for name in ["token", "auth", "access_token", "JWT"] {
+    for name in ["token", "auth", "access_token", "JWT", "whatever"] {
         for path in ["/ws", "/api/rooms", "/api/rooms/zzzzzzz2", "/room", "/"] {
             let answer = http(pod.web, "GET", &format!("{path}?x=1&{name}={good}"), &[]);
             assert_eq!(answer.status, 400, "{path} {name}");
