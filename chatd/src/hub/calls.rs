@@ -76,7 +76,7 @@ impl Hub {
             },
             RoomCall::End => {
                 if self.context.settings.rules.record_ends {
-                    owned.room.end_at(time.wall);
+                    owned.delete(time.wall);
                 }
                 // The record says so before it loses the seats: no owner goes on with the room.
                 self.answer_after_write(time, index, PendingAnswer::Called { asked, call, is_written: false });

@@ -24,10 +24,11 @@ impl Context {
     /// The same of a room that has ended here; one whose beginning was not told has not been there.
     pub fn tell_webhook_closed(&mut self, time: Time, owned: &mut Owned) {
         if owned.room.webhook_number() > 0 {
-            let reason = match (owned.is_over(), owned.has_made_way()) {
-                (true, _) => CloseReason::Expired,
-                (false, true) => CloseReason::MadeWay,
-                (false, false) => CloseReason::Empty,
+            let reason = match (owned.is_over(), owned.is_deleted(), owned.has_made_way()) {
+                (true, true, _) => CloseReason::Deleted,
+                (true, false, _) => CloseReason::Expired,
+                (false, _, true) => CloseReason::MadeWay,
+                (false, _, false) => CloseReason::Empty,
             };
             self.tell_webhook(time, owned, |_| Occurrence::Closed(reason));
         }

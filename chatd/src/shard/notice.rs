@@ -5,7 +5,7 @@ use crate::hub::Notice;
 pub(super) fn log(notice: &Notice) {
     match notice {
         Notice::Created { room } => tracing::debug!(%room, "room created"),
-        Notice::Closed { room } => tracing::debug!(%room, "empty room closed"),
+        Notice::Closed { room } => tracing::debug!(%room, "room closed"),
         Notice::TookOver { room, from, epoch } => tracing::info!(%room, from, epoch, "room taken over"),
         Notice::Reasserted { room, epoch } => tracing::info!(%room, epoch, "room reasserted"),
         Notice::Released { room, to, epoch } => tracing::info!(%room, to, epoch, "room released to another pod"),

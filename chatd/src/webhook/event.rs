@@ -31,6 +31,8 @@ pub enum CloseReason {
     MadeWay,
     /// Its descriptor said until when.
     Expired,
+    /// The application has called for its end.
+    Deleted,
 }
 
 impl CloseReason {
@@ -40,6 +42,7 @@ impl CloseReason {
             CloseReason::Empty => "empty",
             CloseReason::MadeWay => "made_way",
             CloseReason::Expired => "expired",
+            CloseReason::Deleted => "deleted",
         }
     }
 }

@@ -122,6 +122,7 @@ mod tests {
             (Occurrence::Closed(CloseReason::Empty), "room.closed", r#","reason":"empty""#),
             (Occurrence::Closed(CloseReason::MadeWay), "room.closed", r#","reason":"made_way""#),
             (Occurrence::Closed(CloseReason::Expired), "room.closed", r#","reason":"expired""#),
+            (Occurrence::Closed(CloseReason::Deleted), "room.closed", r#","reason":"deleted""#),
             (Occurrence::Joined(name), "player.joined", r#","name":"ana""#),
             (Occurrence::Left(name, ExitReason::Timeout), "player.left", r#","name":"ana","reason":"timeout""#),
             (Occurrence::Moved { players: vec![name] }, "room.moved", r#","players":["ana"]"#),

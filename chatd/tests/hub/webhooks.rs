@@ -1,6 +1,7 @@
 //! What rooms tell the webhook: what happens in them, numbered, across moves and takeovers. No I/O.
 
 use chatd::protocol::{ExitReason, PlayerName, Timeline};
+use chatd::room_call::RoomCall;
 use chatd::webhook::{CloseReason, Occurrence};
 
 use serde_json::json;
@@ -125,6 +126,19 @@ fn what_is_said_is_told_where_the_descriptor_asks_for_it_and_the_end_that_it_set
     );
     world.pass(62_000);
     assert_eq!(told(&mut world), [(0, 4, Occurrence::Closed(CloseReason::Expired))]);
+}
+
+#[test]
+fn a_room_that_the_application_ends_is_told_apart_from_one_whose_time_is_over() {
+    for pod in [0, 1] {
+        let mut world = world(2);
+        let alice = world.open(0);
+        let room = world.create(alice);
+        told(&mut world);
+        world.call(pod, &room, RoomCall::End).unwrap();
+        world.pass(1_000);
+        assert_eq!(told(&mut world), [(0, 2, Occurrence::Closed(CloseReason::Deleted))]);
+    }
 }
 
 #[test]

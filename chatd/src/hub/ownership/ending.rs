@@ -27,6 +27,16 @@ impl Owned {
         self.over
     }
 
+    /// The application calls for its end at `wall` (Unix ms).
+    pub fn delete(&mut self, wall: u64) {
+        self.deleted = true;
+        self.room.end_at(wall);
+    }
+
+    pub fn is_deleted(&self) -> bool {
+        self.deleted
+    }
+
     /// Whether nobody comes into it any more at `wall` (Unix ms), since its time is over: its descriptor says so.
     pub fn has_ended(&self, wall: u64) -> bool {
         self.over || self.room.descriptor().is_some_and(|descriptor| descriptor.has_expired(wall))

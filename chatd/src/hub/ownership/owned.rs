@@ -46,6 +46,8 @@ pub struct Owned {
     makes_way: bool,
     /// It has ended for everyone, and closes as soon as possible.
     pub(super) over: bool,
+    /// The application has called for its end.
+    pub(super) deleted: bool,
     pub(super) answers: PendingAnswers,
     /// The moderator whose LOCK or UNLOCK the record did not have in time: the members hear of it once it has.
     pub(super) untold_lock: Option<KeptName>,
@@ -82,6 +84,7 @@ impl Owned {
             unentered: None,
             makes_way: false,
             over: false,
+            deleted: false,
             answers: PendingAnswers::default(),
             untold_lock: None,
             claims: Vec::new(),
