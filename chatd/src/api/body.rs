@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::quick_join::QuickJoin;
@@ -147,9 +147,14 @@ const USUAL_TOKEN: u32 = 3_600;
 pub(super) fn quick_join(body: &[u8]) -> Result<QuickJoin, Failure> {
     let body: JoinBody<'_> = json(body)?;
     let wrong = |error: DescriptorError| bad(format!("The descriptor is wrong: {error}."));
-    let own = Descriptor::parse(body.descriptor.map_or("{}", RawValue::get)).map_err(wrong)?;
-    if own.kind.is_some() || !own.labels.is_empty() || own.locked {
-        return Err(bad("Kind and labels stand beside the descriptor, and a room for quick joins is not locked."));
+    let own = body.descriptor.map_or("{}", RawValue::get);
+    // What the call says itself does not stand there in another way.
+    let unlisted = own.parse::<Value>().is_ok_and(|own| own.get("listed").is_some_and(|listed| listed != true));
+    let own = Descriptor::parse(own).map_err(wrong)?;
+    if own.kind.is_some() || !own.labels.is_empty() || own.locked || unlisted {
+        return Err(bad(
+            "Kind and labels stand beside the descriptor; a room for quick joins is listed and not locked.",
+        ));
     }
     let more = json!({ "kind": body.kind, "labels": body.labels, "listed": true }).to_string();
     let descriptor = own.patched(&more).map_err(wrong)?;

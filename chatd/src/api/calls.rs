@@ -95,6 +95,7 @@ pub(super) async fn get_room(State(api): State<Api>, headers: HeaderMap, room: R
     responses(
         (status = 200, description = "The room with its new descriptor.", body = RoomInfo),
         (status = 404, description = "`room_not_found`", body = answers::Error),
+        (status = 409, description = "`state_full`: the state is too long to be kept.", body = answers::Error),
     )
 )]
 /// Changes a room's descriptor

@@ -72,7 +72,7 @@ impl Hub {
                     }
                     self.answer_after_write(time, index, PendingAnswer::Called { asked, call, is_written: false });
                 }
-                Err(_) => self.refuse_entry(time, asked, ErrorCode::BadCommand),
+                Err(code) => self.refuse_entry(time, asked, code),
             },
             RoomCall::End => {
                 if self.context.settings.rules.record_ends {

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::{Answers, Room, SeatState};
-use crate::descriptor::{Descriptor, DescriptorError};
+use crate::descriptor::{Descriptor, StateKeeping};
 use crate::ids::{RelayId, SessionRef};
-use crate::protocol::PodBoot;
+use crate::protocol::{ErrorCode, PodBoot};
 use crate::room_call::{CallKey, DescriptorPatch, PlayerInfo, RoomInfo};
 
 impl Answers {
@@ -35,19 +35,23 @@ impl Room {
         serde_json::to_vec(&info).unwrap_or_default()
     }
 
-    /// Whether the room has this descriptor.
+    /// Whether the room has this descriptor, whoever has locked or unlocked it since.
     pub fn is_as(&self, descriptor: Option<&Descriptor>) -> bool {
-        self.descriptor() == descriptor.filter(|descriptor| !descriptor.is_empty())
+        let but_locks = |of: Option<&Descriptor>| Descriptor { locked: false, ..of.cloned().unwrap_or_default() };
+        but_locks(self.descriptor()) == but_locks(descriptor)
     }
 
     /// The application changes the descriptor. Returns whether the room has been locked or unlocked by that.
     ///
     /// # Errors
     ///
-    /// The whole is too long.
-    pub fn patch(&mut self, patch: &DescriptorPatch) -> Result<Option<bool>, DescriptorError> {
+    /// `bad_command`: the whole is too long; `state_full`: the state is to be kept, and is too long for that.
+    pub fn patch(&mut self, patch: &DescriptorPatch) -> Result<Option<bool>, ErrorCode> {
         let before = self.is_locked();
-        let descriptor = patch.apply(self.descriptor())?;
+        let descriptor = patch.apply(self.descriptor()).map_err(|_| ErrorCode::BadCommand)?;
+        if descriptor.state == Some(StateKeeping::Kept) && !self.fits_into_record() {
+            return Err(ErrorCode::StateFull);
+        }
         self.describe(Some(Box::new(descriptor)));
         Ok(Some(self.is_locked()).filter(|locked| *locked != before))
     }

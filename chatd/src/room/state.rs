@@ -242,6 +242,11 @@ impl Room {
         self.state.as_ref().map_or(0, |state| state.memory())
     }
 
+    /// Whether the record has place for all of the state.
+    pub(super) fn fits_into_record(&self) -> bool {
+        self.state.as_ref().is_none_or(|state| state.counted() <= MAX_KEPT_STATE)
+    }
+
     /// The state for the record.
     pub fn recorded_state(&self) -> Option<RecordedState> {
         self.state.as_ref().map(|state| state.for_record(self.keeps_state()))

@@ -79,7 +79,7 @@ impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Self {
         let (status, retry_after) = match code {
             ErrorCode::RoomNotFound | ErrorCode::PlayerNotFound => (StatusCode::NOT_FOUND, None),
-            ErrorCode::RoomExists => (StatusCode::CONFLICT, None),
+            ErrorCode::RoomExists | ErrorCode::StateFull => (StatusCode::CONFLICT, None),
             ErrorCode::AuthRequired | ErrorCode::AuthInvalid | ErrorCode::AuthExpired => {
                 (StatusCode::UNAUTHORIZED, None)
             }

@@ -244,6 +244,7 @@ fn a_quick_join_finds_a_place_and_a_pod_hands_its_rooms_over_and_goes_on() {
         (json!({ "sub": "a", "expires_in": 59 }), "bad_request"),
         (json!({ "sub": "a", "labels": ["a b"] }), "bad_request"),
         (json!({ "sub": "a", "descriptor": { "kind": "duel" } }), "bad_request"),
+        (json!({ "sub": "a", "descriptor": { "listed": false } }), "bad_request"),
         (json!({ "sub": "a", "name": "a b" }), "bad_name"),
     ] {
         here.fails("POST /v1/join", body.to_string(), 400, code);

@@ -59,6 +59,11 @@ fn every_pod_makes_a_room_once_and_shows_it() {
         assert_eq!(again.get("created"), None, "it was there");
         let other = world.call(pods[1], ROOM, create(&json!({"max_players": 3})));
         assert_eq!(other, Err(ErrorCode::RoomExists));
+        let lock = DescriptorPatch::parse(r#"{"locked":true}"#).unwrap();
+        world.call(pods[1], ROOM, RoomCall::Patch(lock)).unwrap();
+        assert!(world.call(pods[1], ROOM, create(&like)).is_ok(), "it is the same room, whoever has locked it");
+        let unlock = DescriptorPatch::parse(r#"{"locked":null}"#).unwrap();
+        world.call(pods[1], ROOM, RoomCall::Patch(unlock)).unwrap();
         let guest = world.open(pods[1]);
         assert!(world.ask(guest, &format!("JOIN {ROOM} bob RELAY\n")).starts_with("JOINED "));
         let seen = world.call(pods[1], ROOM, RoomCall::Get).unwrap();
@@ -213,6 +218,24 @@ fn a_kick_and_a_patch_are_in_force_at_the_next_owner_once_they_are_answered() {
         world.pass(3_000);
         assert!(world.hear(again).starts_with("ERR banned "));
         assert_eq!(world.call(1, ROOM, RoomCall::Get).unwrap()["max_players"], 7);
+    }
+}
+
+#[test]
+fn a_state_that_is_too_long_to_be_kept_is_not_silently_lost() {
+    let keep = || RoomCall::Patch(DescriptorPatch::parse(r#"{"state":"kept"}"#).unwrap());
+    for pod in [0, 1] {
+        let (mut world, alice) = seated(2, 1, &json!({}));
+        let set = |value: &str| json!({"type": "state_set", "id": 1, "key": "board", "value": value});
+        world.send(alice, &set(&"x".repeat(3_000)));
+        assert_eq!(world.call(pod, ROOM, keep()), Err(ErrorCode::StateFull));
+        assert_eq!(world.call(pod, ROOM, RoomCall::Get).unwrap()["descriptor"], json!({}));
+        world.send(alice, &set("short"));
+        assert_eq!(world.call(pod, ROOM, keep()).unwrap()["descriptor"], json!({"state": "kept"}));
+        world.kill(0);
+        world.pass(20_000);
+        let heard = world.events(alice);
+        assert!(heard.iter().any(|event| event["entries"][0]["value"] == "short"), "{heard:?}");
     }
 }
 
