@@ -114,7 +114,12 @@ fn is_guess(code: ErrorCode) -> bool {
 
 /// The token that came along (RFC 6750 section 2.1).
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<String> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    // Of two the one that a proxy looks at could be the other one.
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let (Some(header), None) = (all.next(), all.next()) else {
+        return None;
+    };
+    let (scheme, token) = header.to_str().ok()?.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 

@@ -54,6 +54,10 @@ fn where_rooms_need_a_token_the_api_does_too_and_takes_it_in_no_address() {
         assert_eq!(ask(Some(signed("zzzzzzz3", 9_999_999_999))), (403, None));
         assert_eq!(ask(Some(signed(there, 9_999_999_999))).0, if there == room { 200 } else { 404 });
     }
+    let two = [format!("Authorization: Bearer {good}"), "Authorization: Bearer a.b.c".to_owned()];
+    for headers in [[&*two[0], &*two[1]], [&*two[1], &*two[0]]] {
+        assert_eq!(http(pod.web, "GET", &format!("/api/rooms/{room}"), &headers).status, 401);
+    }
     for name in ["token", "auth", "access_token", "JWT", "whatever"] {
         for path in ["/ws", "/api/rooms", "/api/rooms/zzzzzzz2", "/room", "/"] {
             let answer = http(pod.web, "GET", &format!("{path}?x=1&{name}={good}"), &[]);
