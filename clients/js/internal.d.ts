@@ -69,7 +69,7 @@ export interface Joined {
 }
 /** Without a seq it is in no count and in no replay. */
 export interface Spoken extends Content {
-  type: 'message' | 'event'; from: string; at: number; seq?: number; id?: number; replay?: boolean; reached?: string[];
+  type: 'message' | 'event'; from: string; at: number; seq?: number; id?: number; replay?: boolean; system?: true; reached?: string[];
 }
 export interface ServerError { type: 'error'; code: string; message?: string; retry_after_ms?: number; id?: number }
 export interface Bye { type: 'bye'; code: string; message?: string }

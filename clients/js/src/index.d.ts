@@ -22,6 +22,8 @@ export interface Message {
   readonly seq: number;
   /** Whether it is from this seat. */
   readonly mine: boolean;
+  /** The application has said it, whatever `from` is: a player may have that name. */
+  readonly system?: true;
   /** Whether it was missed, and is told after the connection came back. */
   readonly replay: boolean;
 }
@@ -37,6 +39,8 @@ export interface AppEvent {
   /** For whom it is, where it is not for everyone. */
   readonly to?: readonly string[];
   readonly mine: boolean;
+  /** As of a message. */
+  readonly system?: true;
   readonly replay: boolean;
 }
 

@@ -55,11 +55,12 @@ export function flush(state) {
  * @param {State} state @param {Spoken} message @returns {Step}
  */
 export function heard(state, { type, id, reached, replay = false, ...said }) {
-  const { seq, from } = said;
+  const { seq } = said;
   // The timeline's count tells what was heard before: nothing is told twice, whatever is replayed.
   if (seq && replay && state.heard && state.heard.seq >= seq) return [state, []];
-  const mine = sameName(from, state.name);
-  const own = mine ? state.outbox.find((other) => other.id === id) : undefined;
+  // The application may speak with a player's name.
+  const mine = sameName(said.from, state.name) && !said.system;
+  const own = state.outbox.find((other) => other.id === id && mine);
   const next = seq ? counted(state, seq, replay) : state;
   const told = { ...tell(type, { ...said, mine, replay }), own, reached };
   if (!own) return [next, [told]];

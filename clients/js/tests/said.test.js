@@ -52,6 +52,19 @@ describe('send', () => {
     assert.deepEqual((await Promise.all(all)).map(({ delivery }) => delivery), ['delivered', 'delivered', 'delivered']);
   });
 
+  test('what the application says is not one’s own, whatever name it speaks with', async () => {
+    const { world, guest, room } = await seated();
+    const promise = room.say('hi');
+    const [{ id }] = sent(world, 'say');
+    const said = { from: 'ana', at: 5, system: true };
+    world.socket.hear({ type: 'message', ...said, text: 'It begins.', seq: 11, id });
+    world.socket.hear({ type: 'event', ...said, kind: 'score', data: 1, seq: 12 });
+    world.socket.hear(answer({ type: 'say', text: 'hi', id }, { seq: 13 }));
+    assert.equal((await promise).message.seq, 13);
+    assert.deepEqual(guest.told('message').map(({ system, mine }) => [system, mine]), [[true, false], [undefined, true]]);
+    assert.deepEqual(guest.told('event'), [{ ...said, kind: 'score', data: 1, seq: 12, mine: false, replay: false }]);
+  });
+
   test('what did not arrive by a whole replay goes again, and what the replay has is delivered', async () => {
     const { world, guest, room } = await seated();
     const promise = room.send('move', 1);
