@@ -60,11 +60,15 @@ describe('a server that wants join tokens', () => {
 
   test('who has a token is in, and makes the room; who has none, or a wrong one, ends with the code', async () => {
     nextRoom();
-    const signedBy = (program, script, name) => execFileSync(program, [example(script), keyFile, room, `user ${name}`, name], { encoding: 'utf8' }).trim();
+    const signedBy = (program, script, name, ...more) => execFileSync(program, [example(script), keyFile, room, `user ${name}`, name, ...more], { encoding: 'utf8' }).trim();
     const ana = await enter({ url, room, name: 'ana', auth: signedBy(process.execPath, 'join_token.mjs', 'ana') });
     const bob = await enter({ url, room, name: 'bob', getAuth: async () => signedBy('python3', 'join_token.py', 'bob') });
     await ana.says('hi');
     await bob.hears('hi');
+    for (const [program, script, name] of [[process.execPath, 'join_token.mjs', 'meg'], ['python3', 'join_token.py', 'mia']]) {
+      await enter({ url, room, name, auth: signedBy(program, script, name, '{"role":"moderator"}') });
+      assert.equal(ana.room.players.find((player) => player.name === name).role, 'moderator');
+    }
     for (const [code, options] of Object.entries({
       auth_required: {},
       auth_invalid: { auth: `${token('carl').slice(0, -4)}AAAA` },

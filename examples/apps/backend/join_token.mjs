@@ -2,13 +2,14 @@
 // A join token for one person and one room, with what Node has: what a backend does once somebody has logged in.
 //
 //     node join_token.mjs join-keys/app-1 match-42 user-17 ana
+//     node join_token.mjs join-keys/app-1 match-42 user-17 ana '{"role": "moderator"}'
 //
-// The first argument is the secret in base64, whose file's name is the key's id; chatd gets its directory as --join-keys-file.
+// The first argument is the secret in base64, whose file's name is the key's id; chatd gets its directory as --join-keys-file. The last one
+// has further claims.
 
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 const part = (json) => Buffer.from(JSON.stringify(json)).toString('base64url');
 
@@ -24,8 +25,8 @@ export function joinToken(keyFile, room, user, name, { minutes = 10, ...more } =
   return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const args = process.argv.slice(2);
-  if (args.length !== 4) throw new Error('Which key file, room, user and name?');
-  console.log(joinToken(...args));
+if (basename(process.argv[1] ?? '') === 'join_token.mjs') {
+  const [keyFile, room, user, name, more = '{}'] = process.argv.slice(2);
+  if (!name) throw new Error('Which key file, room, user and name?');
+  console.log(joinToken(keyFile, room, user, name, JSON.parse(more)));
 }
