@@ -3,9 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { cp, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { Person, launch } from '../../../chatd/tests/pages/support/browser.js';
 import { judge } from './ledger.js';
 import { install, readmePage, serve } from './site.js';
@@ -38,6 +40,8 @@ afterEach(async () => {
   await cluster?.stop();
 });
 
+const example = (name) => fileURLToPath(new URL(`../../../examples/apps/backend/${name}`, import.meta.url));
+
 async function open(t, page) {
   const person = await Person.open(browser);
   t.after(() => person.close());
@@ -46,17 +50,31 @@ async function open(t, page) {
 }
 const shows = (person, selector, text) => person.page.waitForFunction(([where, what]) => document.querySelector(where).textContent.includes(what), [selector, text]);
 
-test('the page of the README has ten lines and works', async (t) => {
-  const page = await readmePage(plain.place, cluster.pods[1].url);
-  assert.equal(page.trim().split('\n').length, 10);
-  const person = await open(t, `readme.html#/${room}/ana`);
+test('the page of the README: talk, a reload into its own seat, what was not delivered, and why there is no room', async (t) => {
+  await readmePage(plain.place, cluster.pods[1].url);
+  const person = await open(t, `readme.html#/${room}/${encodeURIComponent('José')}`);
   await bob.wasTold('entered');
-  await bob.says('hi ana');
-  await shows(person, '#messages', 'bob: hi ana');
-  await person.page.fill('#text', 'hi bob');
-  await person.page.press('#text', 'Enter');
+  await shows(person, '#status', 'connected');
+  await bob.says('hi José');
+  await shows(person, '#messages', 'bob: hi José');
+  const says = async (text) => {
+    await person.page.fill('#text', text);
+    await person.page.press('#text', 'Enter');
+  };
+  await says('hi bob');
   await bob.hears('hi bob');
-  await shows(person, '#messages', 'ana: hi bob');
+  await shows(person, '#messages', 'José: hi bob');
+  assert.equal(await person.page.inputValue('#text'), '');
+  await says('x'.repeat(4001));
+  await shows(person, '#messages', 'failed (text_too_long): xxx');
+  await person.page.reload();
+  await shows(person, '#status', 'connected');
+  assert.deepEqual([bob.told('exited'), bob.room.players.length], [[], 2]);
+  await person.page.goto(`${site.origin}/readme.html#/n0such22/ana`);
+  await shows(person, '#status', 'ended: room_not_found');
+  await readmePage(plain.place, 'http://127.0.0.1:1');
+  const early = await open(t, `readme.html#/${room}/ana`);
+  await shows(early, '#status', 'connecting: unreachable');
 });
 
 test('the plain page: talk, players, a reload into its own seat, and why it has ended', async (t) => {
@@ -131,6 +149,36 @@ test('the bot greets and answers, outlives its room’s owner, and leaves at SIG
     await ended;
     await remove();
   }
+});
+
+test('the backend: its page comes in with its tokens, and it hears who came', async (t) => {
+  const [webPort, keys, secret] = [await freePort(), path.join(plain.place, 'join-keys'), path.join(plain.place, 'webhook.secret')];
+  await mkdir(keys);
+  await writeFile(path.join(keys, 'app-1'), randomBytes(32).toString('base64'), { mode: 0o600 });
+  await writeFile(secret, `whsec_${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+  const origin = `http://localhost:${webPort}`;
+  const service = await startCluster({
+    flags: ['--allowed-origins', origin, '--room-access', 'token', '--join-keys-file', keys, '--webhook-url', `${origin}/chat-events`, '--webhook-secret-file', secret],
+  });
+  t.after(() => service.stop());
+  const backend = spawn(process.execPath, [example('server.mjs'), plain.place, path.join(keys, 'app-1'), secret], { env: { ...process.env, PORT: webPort } });
+  const ended = new Promise((resolve) => backend.once('close', resolve));
+  t.after(async () => {
+    backend.kill();
+    await ended;
+  });
+  let output = '';
+  for (const stream of [backend.stdout, backend.stderr]) stream.setEncoding('utf8').on('data', (text) => { output += text; });
+  await until(() => output.includes(origin), () => `the backend to listen: ${output}`);
+  const person = await Person.open(browser);
+  t.after(() => person.close());
+  await person.page.goto(`${origin}/?${new URLSearchParams({ url: service.pods[0].url, room: 'match-42', name: 'ana', tokens: '/chat-token' })}`);
+  await shows(person, '#status', 'connected');
+  await until(() => /"player.joined".*"name":"ana"/.test(output), () => `the webhook: ${output}`);
+  const asked = async (way, init) => (await fetch(`${origin}${way}`, init)).status;
+  assert.equal(await asked('/chat-events', { method: 'POST', body: '{}', headers: { 'webhook-id': 'evt_1', 'webhook-timestamp': String(Math.floor(Date.now() / 1000)), 'webhook-signature': 'v1,AAAA' } }), 401);
+  assert.equal(await asked('/chat-token?room=*&name=ana', { method: 'POST' }), 400);
+  for (const hidden of ['/join-keys/app-1', '/webhook.secret', '/chat-token?room=match-42&name=ana']) assert.equal(await asked(hidden), 404, hidden);
 });
 
 test('a backend with a client made from the OpenAPI document: a match from its beginning to its end', async (t) => {

@@ -43,5 +43,4 @@ export async function readmePage(place, url) {
   const readme = await readFile(path.join(REPOSITORY, 'clients/js/README.md'), 'utf8');
   const [, page] = /```html\n([^]*?)```/.exec(readme);
   await writeFile(path.join(place, 'readme.html'), page.replace('https://chat.example', url));
-  return page;
 }
