@@ -9,6 +9,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "support/asyncapi/mod.rs"]
+mod asyncapi;
 #[path = "support/documents.rs"]
 mod documents;
 
@@ -72,6 +74,24 @@ fn the_document_of_the_server_api_is_that_of_its_code() {
                 assert!(call[field].is_string(), "{method} {path}: {field}");
             }
         }
+    }
+}
+
+#[test]
+fn the_document_of_the_websocket_is_that_of_its_types() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/asyncapi.json");
+    let expected = asyncapi::document();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, &expected).unwrap();
+    }
+    let found = fs::read_to_string(&file).unwrap();
+    assert_eq!(found, expected, "docs/asyncapi.json: `make docs` writes it");
+    // What is named is there.
+    let document: serde_json::Value = serde_json::from_str(&expected).unwrap();
+    let named: Vec<_> = expected.split("\"$ref\": \"#").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(!named.is_empty());
+    for name in named {
+        assert!(document.pointer(name).is_some(), "{name}");
     }
 }
 
