@@ -17,6 +17,8 @@ mod write;
 pub use write::{encode_close, encode_frame};
 
 #[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
 mod tests;
 
 /// The greatest `id`: the greatest integer that JavaScript's numbers hold with all before it.

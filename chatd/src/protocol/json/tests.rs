@@ -295,7 +295,7 @@ fn unframed(frame: &[u8]) -> (u8, Vec<u8>) {
 }
 
 /// The text of the one frame that is appended.
-fn encoded(event: &Event<'_>, id: Option<u64>) -> String {
+pub(super) fn encoded(event: &Event<'_>, id: Option<u64>) -> String {
     let mut out = b"before".to_vec();
     encode_frame(event, id, &mut out);
     let (opcode, payload) = unframed(out.strip_prefix(b"before").unwrap());
