@@ -13,7 +13,7 @@ export function connect({ url, key = randomKey(), sayTimeout = SAY_MS, ...option
   for (const [what, value] of Object.entries({ room, name, ...(auth !== undefined && { auth }) })) {
     if (typeof value !== 'string' || value === '') throw new TypeError(`connect: ${what} is missing`);
   }
-  if (getAuth && typeof getAuth !== 'function') throw new TypeError('connect: getAuth is not a function');
+  if (getAuth && typeof getAuth !== 'function') throw new TypeError('connect: getAuth is no function');
   if (!KEY.test(key)) throw new TypeError('connect: a key has 22 to 64 letters, digits, - and _');
   // Longer than a timer can be it would be over at once.
   if (!(sayTimeout > 0 && sayTimeout < 2 ** 31)) throw new TypeError('connect: sayTimeout is a number of milliseconds');

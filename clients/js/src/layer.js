@@ -79,7 +79,7 @@ export class Layer {
         value: (/** @type {string} */ type, /** @type {Function} */ handler) => {
           const handlers = Object.hasOwn(this.#handlers, type) && this.#handlers[type];
           if (!handlers) return on(type, handler);
-          if (typeof handler !== 'function') throw new TypeError('on: the handler is not a function');
+          if (typeof handler !== 'function') throw new TypeError('on: handler is no function');
           const entry = { handler };
           if (!room.end) handlers.add(entry);
           return () => void handlers.delete(entry);

@@ -24,7 +24,7 @@ export function connect(options, connectInner = /** @type {(options: ConnectOpti
     kick: {
       /** @param {string} name @param {KickOptions} [options] */
       value: async (name, { banSeconds } = {}) => {
-        if (typeof name !== 'string' || name === '') throw new TypeError('kick: the name is not a string');
+        if (typeof name !== 'string' || name === '') throw new TypeError('kick: name is no string');
         return layer.ask(kick(name, banSeconds));
       },
     },

@@ -42,7 +42,7 @@ export function outcomeOfProbe({ status, code, message, atLeastMs }, { auth, ask
 }
 
 /** Errors that pass, where a join or resume is tried again. */
-const PASSING = [
+export const PASSING = [
   'already_in_room', 'not_in_room', 'rate_limited', 'unavailable', 'shutting_down', 'moved', 'overloaded', 'too_many_connections', 'too_many_from_address',
 ];
 

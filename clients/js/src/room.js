@@ -63,7 +63,7 @@ export class ConnectedRoom {
 
   /** @template {keyof RoomEvents} Type @param {Type} type @param {RoomEvents[Type]} handler */
   on(type, handler) {
-    if (typeof handler !== 'function') throw new TypeError('on: the handler is not a function');
+    if (typeof handler !== 'function') throw new TypeError('on: handler is no function');
     // One for each call: the same function may be there twice, and each is taken away alone.
     const entry = { handler };
     const all = this.#handlers.get(type) ?? new Set();
@@ -73,13 +73,13 @@ export class ConnectedRoom {
 
   /** @param {string} text @returns {Promise<Delivery>} */
   async say(text) {
-    if (typeof text !== 'string') throw new TypeError('say: the text is not a string');
+    if (typeof text !== 'string') throw new TypeError('say: text is no string');
     return this.#say({ text });
   }
 
   /** @param {string} kind @param {unknown} data @param {SendOptions} [options] @returns {Promise<any>} */
   async send(kind, data, { to, volatile } = {}) {
-    if (typeof kind !== 'string' || kind === '') throw new TypeError('send: the kind is not a string');
+    if (typeof kind !== 'string' || kind === '') throw new TypeError('send: kind is no string');
     return this.#say({ kind, data: copied('send', data), to: to?.slice(), volatile });
   }
 
@@ -192,6 +192,6 @@ const isUnknown = (told) => told?.[0] === 'gap' && told[1].count === null;
 /** As it is now, whatever the caller does with it later. @param {string} what @param {unknown} data @returns {unknown} */
 function copied(what, data) {
   const json = JSON.stringify(data);
-  if (json === undefined) throw new TypeError(`${what}: the data is no JSON`);
+  if (json === undefined) throw new TypeError(`${what}: data is no JSON`);
   return JSON.parse(json);
 }

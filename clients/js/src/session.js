@@ -8,7 +8,7 @@
 // data: what one has set of oneself; undefined until then. What happens in the room goes out as `tell`.
 
 import { entry, sameName } from './protocol.js';
-import { delay, isAboutAuth, outcomeOfClose, outcomeOfJoinError, outcomeOfProbe } from './recovery.js';
+import { PASSING, delay, isAboutAuth, outcomeOfClose, outcomeOfJoinError, outcomeOfProbe } from './recovery.js';
 import { discard, flush, gap, heard, rest, say, settle, tell, unsent, unsure } from './talk.js';
 
 /** @import { Bye, Changed, Effect, Env, Event, Joined, Moved, Outcome, Phase, Player, ServerError, ServerMessage, State, Step, Token } from '../internal.js' */
@@ -202,7 +202,7 @@ function joined(state, message, env) {
     joinedAt: env.now,
     asksWho: false,
     authRefused: false,
-    error: ['connection', 'auth'].includes(state.error?.about ?? '') ? null : state.error,
+    error: ['connection', 'auth'].includes(/** @type {string} */ (state.error?.about)) ? null : state.error,
     settling: { until: seq, remaining, sure: missed === 0 },
     heard: state.heard?.timeline === timeline ? state.heard : { timeline, seq: 0 },
     wasIn: true,
@@ -247,7 +247,7 @@ function refused(state, error, env) {
   const own = state.outbox.find(({ id }) => id === error.id);
   if (own && (code !== 'rate_limited' || state.phase !== 'joined')) return unsent(state, own, error);
   // What nobody waits for: it was volatile, or it is unsure and given up.
-  if (error.id !== undefined && !own) return [state, []];
+  if (error.id != null && !own) return [state, []];
   const isAuth = isAboutAuth(code);
   if (state.phase === 'joining') return carryOut({ ...state, authRefused: isAuth || state.authRefused }, outcomeOfJoinError(error, state), env);
   // The answer to LEAVE, where the JOIN before it was refused, or nobody knows.
@@ -255,7 +255,8 @@ function refused(state, error, env) {
   if (code === 'rate_limited') return rest(state, own, error, env);
   if (code === 'not_in_room') return carryOut(state, { act: 'reconnect', atOnce: true, code, message }, env);
   if (isAuth && state.asksAuth) return authorised(state, { code, message }, env);
-  return [{ ...state, error: { code, message, about: 'message' } }, []];
+  // What was set and can never be would be refused again at each JOIN, until that ends the connection.
+  return [{ ...state, data: PASSING.includes(code) ? state.data : undefined, error: { code, message, about: 'message' } }, []];
 }
 
 /**

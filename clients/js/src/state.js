@@ -36,7 +36,7 @@ class RoomState {
 
   /** @param {string} key @param {unknown} value @param {StateOptions} [options] @returns {Promise<StateSet>} */
   async set(key, value, { ifVersion } = {}) {
-    if (typeof key !== 'string' || key === '') throw new TypeError('setState: the key is not a string');
+    if (typeof key !== 'string' || key === '') throw new TypeError('setState: key is no string');
     if (JSON.stringify(value) === undefined) throw new TypeError('setState: the value is no JSON');
     return this.layer.ask({ type: 'state_set', key, value, if_version: ifVersion });
   }

@@ -188,6 +188,18 @@ describe('set', () => {
     assert.equal(sent(world, 'set').length, 2);
   });
 
+  test('what the server cannot read is not said again at each JOIN; what it could not carry out just then is', async () => {
+    const { world, room } = await seated();
+    room.set('half of a pair: \ud83d');
+    world.socket.hear({ type: 'error', code: 'bad_command', message: 'This is not a command here.' });
+    await back(world, held());
+    assert.deepEqual(sent(world, 'set'), []);
+    room.set('whole');
+    world.socket.hear({ type: 'error', code: 'unavailable', message: 'The room does not answer in time.' });
+    await back(world, held());
+    assert.deepEqual(sent(world, 'set'), [{ type: 'set', data: 'whole' }]);
+  });
+
   test('a client that has set nothing leaves what its seat has; what cannot be is refused', async () => {
     const { world, room } = await seated({ ...JOINED, resumed: true, ...held('old') });
     assert.deepEqual(sent(world, 'set'), []);
