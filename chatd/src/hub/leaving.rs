@@ -17,7 +17,8 @@ impl Hub {
         match asked.by {
             Reach::Local(id) => {
                 if let Some(session) = self.sessions.get_mut(id) {
-                    let leaving = LeavingSeat { name: left.name(), seat, resumable: left.resumable };
+                    let (name, resumable, auth) = (left.name(), left.resumable, left.auth());
+                    let leaving = LeavingSeat { name, seat, resumable, auth };
                     session.state = SessionState::Leaving(Box::new(leaving));
                 }
             }

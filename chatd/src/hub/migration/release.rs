@@ -160,10 +160,10 @@ impl<'a> Release<'a> {
     fn leaving(&mut self, asked: Asked, quit: bool, leaving: impl Fn(SessionId) -> Option<LeavingSeat>) {
         match asked.by {
             Reach::Local(session) => {
-                if let Some(LeavingSeat { name, seat, resumable }) = leaving(session) {
+                if let Some(LeavingSeat { name, seat, resumable, auth }) = leaving(session) {
                     let (timeline, (position, seq)) = (self.room.timeline(), self.room.place());
-                    // The session is ending: nobody can join it by its join key or token.
-                    let (key, auth, epoch) = (None, None, self.me.epoch);
+                    // The session is ending: nobody can join it by its join key. Whose it is has to be known: the person may have a seat there.
+                    let (key, epoch) = (None, self.me.epoch);
                     let membership = Membership { name, seat, resumable, key, auth, epoch, timeline, position, seq };
                     let command = Some((asked.id, if quit { Command::Quit } else { Command::Leave }));
                     self.steps.push(ReleaseStep::Relay { session, membership, command });

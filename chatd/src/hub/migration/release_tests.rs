@@ -48,9 +48,13 @@ fn room() -> Room {
     room
 }
 
+fn person() -> SeatAuth {
+    SeatAuth { sub: Subject::new("abc12def".parse().unwrap(), "user-1"), expires: 7, role: Role::Viewer }
+}
+
 fn plan(room: &Room, unfinished: Unfinished) -> Vec<ReleaseStep> {
-    let leaving =
-        |session| (session == HERE).then_some(LeavingSeat { name: name("erin"), seat: SeatId(8), resumable: true });
+    let erin = LeavingSeat { name: name("erin"), seat: SeatId(8), resumable: true, auth: Some(person()) };
+    let leaving = |session| (session == HERE).then_some(erin);
     Release::plan(100, Ownership { epoch: 7, boot: ME }, room, unfinished, leaving)
 }
 
@@ -92,6 +96,8 @@ fn commands_that_were_not_answered_go_along() {
     let answers = vec![left(here), left(there), left(Asked::here(SessionId { index: 6, generation: 1 }, None))];
     let steps = plan(&room, Unfinished { answers, ..nothing() });
     assert_eq!(lines(&steps), ["relay 5 as erin Some(Some(3))", "send 6 away after 8", "follow 5", "refuse 0"]);
+    let ReleaseStep::Relay { membership, .. } = &steps[0] else { panic!("{steps:?}") };
+    assert_eq!(membership.auth, Some(person()), "else the person has two seats there, or a viewer a player's");
 }
 
 #[test]
@@ -130,8 +136,7 @@ fn ends_of_relayed_sessions_that_waited_are_passed_on_and_other_frames_refused()
 
 #[test]
 fn who_came_with_a_join_token_and_attached_keeps_it_on_the_way_to_the_new_owner() {
-    let viewer = SeatAuth { sub: Subject::new("abc12def".parse().unwrap(), "user-1"), expires: 7, role: Role::Viewer };
-    for (auth, expected) in [(Some(viewer), "relay 5 as frank None"), (None, "look for 5 until")] {
+    for (auth, expected) in [(Some(person()), "relay 5 as frank None"), (None, "look for 5 until")] {
         let mut room = empty();
         let limits = SeatLimits { players: 4, rate: Rate { per_second: 10, burst: 20 }, hold: 9 };
         let by = Connection { reach: Reach::Local(HERE), session: None, number: 0 };

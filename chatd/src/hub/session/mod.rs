@@ -8,6 +8,7 @@ mod room;
 use super::interface::HubSettings;
 use super::relay::Relay;
 use crate::ids::{RelayId, RoomIndex, SessionId};
+use crate::join_token::SeatAuth;
 use crate::protocol::{Encoding, OnWrongPod, PlayerName, SeatId};
 
 pub use inbox::{Inbox, Line};
@@ -21,6 +22,8 @@ pub struct LeavingSeat {
     pub name: PlayerName,
     pub seat: SeatId,
     pub resumable: bool,
+    /// Whose it was.
+    pub auth: Option<SeatAuth>,
 }
 
 /// The state of a session.
