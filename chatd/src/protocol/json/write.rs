@@ -25,7 +25,7 @@ pub fn encode_frame(event: &Event<'_>, id: Option<u64>, out: &mut Vec<u8>) {
     finish_frame(start, out);
 }
 
-/// Appends a whole unmasked WebSocket close frame. `reason` is an error's code or `quit`; what is over 123 bytes of it has no
+/// Appends a whole unmasked WebSocket close frame. `reason` is an error's code or empty; what is over 123 bytes of it has no
 /// place in the frame and is left out.
 pub fn encode_close(code: u16, reason: &str, out: &mut Vec<u8>) {
     let reason = &reason[..reason.floor_char_boundary(MAX_REASON)];
