@@ -36,6 +36,9 @@ export function avatar(name, hue) {
   return element;
 }
 
+/** How many have a player's seat: who only hears takes none. */
+export const seated = (players) => players.filter(({ role }) => role !== 'viewer').length;
+
 /** `typing` has the names of those who are typing. `remove` sends somebody out, where one may just now. */
 export function playerRows(players, maxPlayers, ownName, typing = new Set(), remove = null) {
   const rows = players.map((player) => {
@@ -45,7 +48,7 @@ export function playerRows(players, maxPlayers, ownName, typing = new Set(), rem
     return row;
   });
   // Where many more seats are set up, a long column of free ones would say nothing.
-  const free = Math.min(Math.max(0, maxPlayers - players.length), 8 - Math.min(8, players.length));
+  const free = Math.min(Math.max(0, maxPlayers - seated(players)), 8 - Math.min(8, players.length));
   for (let seat = 0; seat < free; seat += 1) rows.push(freeSeat());
   return rows;
 }
@@ -58,7 +61,7 @@ function taken({ name, away, display, role }, hue, own, typing) {
   label.textContent = name;
   row.append(avatar(name, hue), label);
   if (display) row.append(shown(display));
-  if (role === 'moderator') row.append(tag('moderator'));
+  if (role) row.append(tag(role));
   if (own) row.append(tag('you'));
   if (away) row.append(tag('away'));
   else if (typing) row.append(tag('typing…'));

@@ -6,7 +6,7 @@ import { nameFrom } from './names.js';
 import { errorWords, presentWords, statusWords, stopWords } from './words.js';
 import { Messages } from './messages.js';
 import { Moderator } from './moderator.js';
-import { playerRows } from './players.js';
+import { playerRows, seated } from './players.js';
 import { connectionStatus } from './visit.js';
 
 const LOG_LINES = 10;
@@ -109,7 +109,7 @@ export class View {
     byId('players').replaceChildren(...playerRows(players, maxPlayers, name, this.#typing, remove));
     if (focused) [...byId('players').querySelectorAll('.remove')].find((button) => button.dataset.name === focused)?.focus();
     byId('players').classList.toggle('stale', phase !== 'joined');
-    setText(byId('seats-count'), maxPlayers ? `${players.length} of ${maxPlayers}` : '');
+    setText(byId('seats-count'), maxPlayers ? `${seated(players)} of ${maxPlayers}` : '');
   }
 
   #renderPresent({ phase, present, stop }) {

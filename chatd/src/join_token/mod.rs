@@ -24,6 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 pub use crate::descriptor::RoomAccess;
+pub use crate::protocol::Role;
 pub use cache::JoinTokens;
 pub use claims::{Create, Grant};
 pub use failure::Failure;
@@ -40,30 +41,6 @@ pub const MAX_VIEWERS: usize = 64;
 pub const LEEWAY: u64 = 30;
 /// How long before a token's end its holder is told (seconds).
 pub const WARNING: u64 = 60;
-
-/// What the holder of a token may do in the room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Plays and talks.
-    #[default]
-    Member,
-    /// As a member, and keeps order.
-    Moderator,
-    /// Hears.
-    Viewer,
-}
-
-impl Role {
-    fn from_word(word: &str) -> Option<Self> {
-        Some(match word {
-            "member" => Self::Member,
-            "moderator" => Self::Moderator,
-            "viewer" => Self::Viewer,
-            _ => return None,
-        })
-    }
-}
 
 /// Stands for a token's `sub` in one room: a hash, cut to 128 bits, so that two rooms' records do not show that one person is in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,6 +1,6 @@
 //! Replies and events from the server to a client. Pure: no I/O.
 
-use super::{Custom, ErrorCode, PlayerName, RoomId, StateView, StateViews, Timeline};
+use super::{Custom, ErrorCode, PlayerName, Role, RoomId, StateView, StateViews, Timeline};
 
 /// Why a player is no longer in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -50,8 +50,8 @@ pub struct PlayerView {
     pub name: PlayerName,
     /// The seat is held after a dropped connection.
     pub away: bool,
-    /// The player's join token says so.
-    pub moderator: bool,
+    /// What the player's join token says.
+    pub role: Role,
     /// What the player says of itself: JSON.
     pub presence: Option<Box<str>>,
     /// What the player's join token says.
@@ -110,8 +110,8 @@ pub enum Event<'a> {
     Message { from: PlayerName, text: &'a str, seq: u64, at: u64, replay: bool },
     /// An application's event.
     Custom(Custom<'a>),
-    /// Another player has joined. `moderator` and `profile`: what its join token says.
-    Entered { name: PlayerName, moderator: bool, profile: Option<&'a Profile> },
+    /// Another player has joined. `role` and `profile`: what its join token says.
+    Entered { name: PlayerName, role: Role, profile: Option<&'a Profile> },
     /// Another player has lost its seat.
     Exited { name: PlayerName, reason: ExitReason },
     /// Another player's connection dropped; the seat is held.

@@ -6,6 +6,7 @@ mod custom;
 mod error;
 mod event;
 mod names;
+mod role;
 mod state;
 
 pub mod json;
@@ -21,6 +22,7 @@ pub use event::{Event, ExitReason, Joined, PlayerView, Profile};
 pub use names::{
     Epoch, KeptName, NameError, Ownership, PlayerName, PodBoot, RoomId, SeatId, SeatKey, Timeline, speaker,
 };
+pub use role::Role;
 pub use state::{MAX_KEPT_STATE, MAX_STATE, MAX_STATE_KEYS, StateKey, StateSet, StateView, StateViews};
 
 /// Chat text is at most this many bytes, in both encodings.

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::{
-    Custom, ErrorCode, Event, ExitReason, Joined, PlayerName, PlayerView, Profile, RoomId, StateView, StateViews,
+    Custom, ErrorCode, Event, ExitReason, Joined, PlayerName, PlayerView, Profile, Role, RoomId, StateView, StateViews,
     Timeline, text,
 };
 
@@ -71,7 +71,7 @@ impl Parts {
             Event::VersionConflict { version: third },
             Event::Entered {
                 name,
-                moderator: self.flag,
+                role: if self.flag { Role::Moderator } else { Role::Member },
                 profile: self.players.first().and_then(|player| player.profile.as_ref()),
             },
             Event::Exited { name, reason },
@@ -139,7 +139,7 @@ pub(super) fn any_parts() -> impl Strategy<Value = Parts> {
     let player = (any_name(), any::<bool>()).prop_map(|(name, away)| PlayerView {
         name,
         away,
-        moderator: away,
+        role: if away { Role::Viewer } else { Role::Member },
         presence: away.then(|| "{\"a\": 1}".into()),
         profile: (!away).then(|| Profile { display: Some("\"A\" B".into()), info: Some("[1]".into()) }),
     });

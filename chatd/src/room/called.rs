@@ -23,7 +23,7 @@ impl Room {
         let profiles: Vec<_> = seats.clone().map(|seat| self.profiles.of(seat.id).unwrap_or_default()).collect();
         let players = seats.zip(&profiles).map(|(seat, profile)| PlayerInfo {
             name: seat.name.as_str(),
-            role: seat.auth().map(|auth| auth.role).unwrap_or_default(),
+            role: seat.role(),
             away: matches!(seat.state, SeatState::Away { .. }),
             display: profile.display.as_deref(),
             info: profile.info.as_deref().and_then(|info| serde_json::from_str(info).ok()),

@@ -142,9 +142,14 @@ impl Seat {
         }
     }
 
-    /// Whether who holds it is a moderator, by its join token.
+    /// What who holds it may do, by its join token.
+    pub fn role(&self) -> Role {
+        self.auth().map(|auth| auth.role).unwrap_or_default()
+    }
+
+    /// Whether who holds it is a moderator.
     pub fn moderates(&self) -> bool {
-        self.auth().is_some_and(|auth| auth.role == Role::Moderator)
+        self.role() == Role::Moderator
     }
 
     /// Held by a new owner after a takeover.
@@ -323,7 +328,7 @@ impl Room {
                 PlayerView {
                     name: seat.name(),
                     away,
-                    moderator: seat.moderates(),
+                    role: seat.role(),
                     presence: seat.presence().map(Into::into),
                     profile: self.profiles.of(seat.id),
                 }

@@ -33,7 +33,7 @@ impl Room {
         };
         let seat = self.seats.iter().find(|seat| seat.name == *name);
         *profile = seat.and_then(|seat| self.profiles.of(seat.id));
-        let moderator = seat.is_some_and(Seat::moderates);
-        Event::Entered { name: name.get(), moderator, profile: profile.as_ref() }
+        let role = seat.map(Seat::role).unwrap_or_default();
+        Event::Entered { name: name.get(), role, profile: profile.as_ref() }
     }
 }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::SessionRef;
 use crate::join_token::MAX_VIEWERS;
-use crate::protocol::{Custom, Event, EventKind, ExitReason, KeptName, MAX_PLAYERS, MAX_PRESENCE, PlayerName, speaker};
+use crate::protocol::{
+    Custom, Event, EventKind, ExitReason, KeptName, MAX_PLAYERS, MAX_PRESENCE, PlayerName, Role, speaker,
+};
 
 /// The limits of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +175,7 @@ impl RoomEvent {
             }),
             RoomEvent::Locked { by, locked, .. } => Event::Locked { by: by.get(), locked: *locked },
             RoomEvent::Set { name, presence, .. } => Event::Player { name: name.get(), presence: presence.as_deref() },
-            RoomEvent::Entered(name) => Event::Entered { name: name.get(), moderator: false, profile: None },
+            RoomEvent::Entered(name) => Event::Entered { name: name.get(), role: Role::Member, profile: None },
             RoomEvent::Exited(name, reason) => Event::Exited { name: name.get(), reason: *reason },
             RoomEvent::Away(name) => Event::Away { name: name.get() },
             RoomEvent::Back(name) => Event::Back { name: name.get() },

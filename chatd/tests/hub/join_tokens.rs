@@ -490,7 +490,7 @@ fn a_token_with_create_makes_its_room_and_no_other_does() {
 }
 
 #[test]
-fn a_viewer_has_the_state_and_may_not_change_it() {
+fn a_viewer_is_called_so_has_the_state_and_may_not_change_it() {
     for entry in [0, 1] {
         let mut world = world(2, RoomAccess::Link);
         let (room, _) = seated(&mut world, 0, "");
@@ -505,7 +505,11 @@ fn a_viewer_has_the_state_and_may_not_change_it() {
             assert_eq!(world.events(client)[0]["type"], "joined");
             client
         });
-        world.events(ana);
+        assert_eq!(world.events(ana)[0], json!({"type": "entered", "name": "eve", "role": "viewer"}));
+        world.send(ana, &json!({"type": "who"}));
+        let roles: Vec<_> =
+            world.events(ana)[0]["players"].as_array().unwrap().iter().map(|it| it["role"].clone()).collect();
+        assert_eq!(roles, [json!(null), json!(null), json!("viewer")]);
         world.send(viewer, &json!({"type": "state_set", "key": "a", "value": 1}));
         assert_eq!(world.events(viewer)[0]["code"], "forbidden");
         world.send(ana, &json!({"type": "state_set", "key": "a", "value": 1}));

@@ -372,6 +372,14 @@ describe('room', () => {
       assert.deepEqual(await players(ana), ['mo', 'ana']);
     });
 
+    test('who only hears is called so, and takes no seat', async () => {
+      const ana = await enterByLink('ana');
+      await enterBy({ role: 'viewer' }, 'vic');
+      await ana.until(async () => (await players(ana)).includes('vic'), 'the viewer');
+      assert.deepEqual(await ana.page.$$eval('.player .tag', (tags) => tags.map(({ textContent }) => textContent)), ['you', 'viewer']);
+      assert.equal(await ana.page.textContent('#seats-count'), '1 of 4');
+    });
+
     test('a locked room says so to all, and to who comes; a reload is no newcomer', async () => {
       const mo = await enterBy({ role: 'moderator' }, 'mo');
       const ana = await enterByLink('ana');

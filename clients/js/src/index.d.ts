@@ -8,7 +8,7 @@ export interface Player {
   /** What the player has set of itself; absent or `null`: nothing. */
   readonly data?: unknown;
   /** What its join token says. */
-  readonly role?: 'moderator';
+  readonly role?: 'moderator' | 'viewer';
   readonly display?: string;
   readonly info?: unknown;
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::protocol::Custom;
 use crate::protocol::testing::{any_name, any_parts, any_room, clean_text};
 use crate::protocol::{
-    Event, Joined, MAX_DATA, MAX_STATE, MAX_TEXT, PlayerView, Profile, StateView, StateViews, Timeline,
+    Event, Joined, MAX_DATA, MAX_STATE, MAX_TEXT, PlayerView, Profile, Role, StateView, StateViews, Timeline,
 };
 
 const ROOM: &str = "abc12def";
@@ -309,8 +309,8 @@ fn players_json(players: &[PlayerView]) -> Value {
         if let Some(presence) = &player.presence {
             view["data"] = serde_json::from_str(presence).unwrap();
         }
-        if player.moderator {
-            view["role"] = "moderator".into();
+        if player.role != Role::Member {
+            view["role"] = player.role.as_str().into();
         }
         with_profile(view, player.profile.as_ref())
     };
@@ -385,11 +385,11 @@ fn expected(event: &Event<'_>) -> Value {
             }
             event
         }
-        Event::Entered { name, moderator: false, profile } => {
+        Event::Entered { name, role: Role::Member, profile } => {
             with_profile(json!({"type": "entered", "name": name}), profile)
         }
-        Event::Entered { name, moderator: true, profile } => {
-            with_profile(json!({"type": "entered", "name": name, "role": "moderator"}), profile)
+        Event::Entered { name, role, profile } => {
+            with_profile(json!({"type": "entered", "name": name, "role": role.as_str()}), profile)
         }
         Event::Exited { name, reason } => json!({"type": "exited", "name": name, "reason": reason.as_str()}),
         Event::Away { name } => json!({"type": "away", "name": name}),

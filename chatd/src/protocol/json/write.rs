@@ -1,6 +1,8 @@
 //! Events as whole WebSocket frames (RFC 6455 section 5.2), written by hand: no value tree, no allocation. Pure: no I/O.
 
-use super::super::{Custom, ErrorCode, Event, PlayerName, PlayerView, Profile, StateView, StateViews, push_number};
+use super::super::{
+    Custom, ErrorCode, Event, PlayerName, PlayerView, Profile, Role, StateView, StateViews, push_number,
+};
 
 /// FIN and opcode 1: a whole text message.
 const TEXT_FRAME: u8 = 0x81;
@@ -105,10 +107,10 @@ fn push_event(event: &Event<'_>, out: &mut Vec<u8>) {
             push_type("left", out);
             push_string("room", room.as_str(), out);
         }
-        Event::Entered { name, moderator, profile } => {
+        Event::Entered { name, role, profile } => {
             push_type("entered", out);
             push_string("name", name.as_str(), out);
-            push_role(moderator, out);
+            push_role(role, out);
             push_profile(profile, out);
         }
         Event::Exited { name, reason } => {
@@ -312,9 +314,10 @@ fn push_true(key: &str, value: bool, out: &mut Vec<u8>) {
     }
 }
 
-fn push_role(moderator: bool, out: &mut Vec<u8>) {
-    if moderator {
-        push_string("role", "moderator", out);
+/// The role of who is no player like most.
+fn push_role(role: Role, out: &mut Vec<u8>) {
+    if role != Role::Member {
+        push_string("role", role.as_str(), out);
     }
 }
 
@@ -326,7 +329,7 @@ fn push_players(players: &[PlayerView], max_players: u32, out: &mut Vec<u8>) {
         out.extend_from_slice(player.name.as_bytes());
         out.extend_from_slice(b"\",\"away\":");
         push_bool(player.away, out);
-        push_role(player.moderator, out);
+        push_role(player.role, out);
         if let Some(presence) = &player.presence {
             push_key("data", out);
             out.extend_from_slice(presence.as_bytes());

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::testing::{any_name, any_parts, any_room, clean_text};
-use crate::protocol::{ExitReason, Joined, MAX_LINE_FEEDS, MAX_PLAYERS, MAX_TEXT, PlayerName, RoomId, Timeline};
+use crate::protocol::{ExitReason, Joined, MAX_LINE_FEEDS, MAX_PLAYERS, MAX_TEXT, PlayerName, Role, RoomId, Timeline};
 
 const ROOM: &str = "abc12def";
 
@@ -320,8 +320,8 @@ fn name(text: &str) -> PlayerName {
 #[test]
 fn every_event_is_written_as_the_protocol_says() {
     let players = [
-        PlayerView { name: name("alice"), away: false, moderator: false, presence: None, profile: None },
-        PlayerView { name: name("Bob"), away: true, moderator: true, presence: Some("1".into()), profile: None },
+        PlayerView { name: name("alice"), away: false, role: Role::Member, presence: None, profile: None },
+        PlayerView { name: name("Bob"), away: true, role: Role::Moderator, presence: Some("1".into()), profile: None },
     ];
     let joined = |token| {
         Event::Joined(Joined {
@@ -350,7 +350,7 @@ fn every_event_is_written_as_the_protocol_says() {
             Event::Message { from: alice, text: "\na\n\nMSG eve b", seq: 1, at: 2, replay: false },
             "MSG alice \u{2424}a\u{2424}\u{2424}MSG eve b\n",
         ),
-        (Event::Entered { name: alice, moderator: true, profile: None }, "ENTERED alice\n"),
+        (Event::Entered { name: alice, role: Role::Moderator, profile: None }, "ENTERED alice\n"),
         (Event::Exited { name: alice, reason: ExitReason::Slow }, "EXITED alice slow\n"),
         (Event::Away { name: alice }, "AWAY alice\n"),
         (Event::Back { name: alice }, "BACK alice\n"),
@@ -401,7 +401,7 @@ fn the_longest_lines_fit() {
     let message = encoded(&Event::Message { from: longest, text: &text, seq: 1, at: 1, replay: false });
     assert!(message.len() <= MAX_LINE && message.lines().count() == 1, "{}", message.len());
     let players = vec![
-        PlayerView { name: longest, away: false, moderator: false, presence: None, profile: None };
+        PlayerView { name: longest, away: false, role: Role::Member, presence: None, profile: None };
         MAX_PLAYERS as usize
     ];
     let joined = encoded(&Event::Joined(Joined {

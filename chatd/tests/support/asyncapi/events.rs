@@ -205,11 +205,12 @@ pub struct Player {
     info: Option<Info>,
 }
 
-/// The role of a player with more rights than a member.
+/// The role of who is no member like most: a viewer hears, and takes no player's place.
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     Moderator,
+    Viewer,
 }
 
 /// A key of the room's state.
@@ -287,7 +288,7 @@ pub fn examples() -> Vec<Told> {
         Told::State { key: StateKey("turn"), value: StateValue(json!("bob")), version: 4, from: alice() },
         Told::StateAll { version: 4, entries: vec![entry()] },
         Told::StateLost {},
-        Told::Entered { name: bob(), role: None, display: Some("Bob".to_owned()), info: None },
+        Told::Entered { name: bob(), role: Some(Role::Viewer), display: Some("Bob".to_owned()), info: None },
         Told::Exited { name: bob(), reason: ExitReason("timeout") },
         Told::Away { name: bob() },
         Told::Back { name: bob() },
