@@ -88,10 +88,33 @@ static VERSION: LazyLock<String> =
     LazyLock::new(|| hash(ASSETS.iter().flat_map(|file| [file.path.as_bytes(), b"\0", file.body.as_bytes(), b"\0"])));
 
 static STORED: LazyLock<Vec<Stored>> = LazyLock::new(|| {
-    let stored =
-        |file: &File| Stored::new(file.content_type, Bytes::from_static(file.body.as_bytes()), "accept-encoding");
+    let stored = |file: &File| {
+        let body = if file.content_type == SCRIPT { without_comments(file.body).into() } else { file.body.into() };
+        Stored::new(file.content_type, body, "accept-encoding")
+    };
     ASSETS.iter().map(stored).collect()
 });
+
+/// A module without the lines that are comments alone, which are a quarter of what a page loads. No text of ours has a line that begins like one.
+fn without_comments(module: &str) -> String {
+    let mut code = String::with_capacity(module.len());
+    let mut is_inside = false;
+    for line in module.lines() {
+        let begin = line.trim_start();
+        let is_block = is_inside || begin.starts_with("/*");
+        let rest = match (is_block, begin.split_once("*/")) {
+            (false, _) => line,
+            (true, Some((_, rest))) => rest,
+            (true, None) => "",
+        };
+        is_inside = is_block && !begin.contains("*/");
+        if !rest.trim().is_empty() && !rest.trim_start().starts_with("//") {
+            code.push_str(rest);
+            code.push('\n');
+        }
+    }
+    code
+}
 
 pub(super) fn version() -> &'static str {
     &VERSION
@@ -167,6 +190,12 @@ mod tests {
                 assert_eq!(embedded.any(|known| known == body), !not_served.contains(&name.as_str()), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn a_module_is_sent_without_its_comments() {
+        let module = "// One.\n/** Two\n * three. */\nconst a = 1; // stays\n\n  /** @type {A} */ let b;\n/* c\n\n*/\n  d('*/ //');\n";
+        assert_eq!(without_comments(module), "const a = 1; // stays\n let b;\n  d('*/ //');\n");
     }
 
     #[test]
