@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Hub;
 use super::interface::Effect;
-use super::ownership::PendingAnswer;
+use super::ownership::{PendingAnswer, UntoldLock};
 use super::request::{Asked, Requester, Waiter};
 use super::session::{Session, SessionState};
 use super::sessions::Sessions;
@@ -68,7 +68,7 @@ impl Hub {
                 Ok(locked) => {
                     // The members hear of it once the record has it.
                     if let (Some(_), Ok(by)) = (locked, PlayerName::system("")) {
-                        owned.note_untold_lock(Some(by));
+                        owned.note_untold_lock(Some(UntoldLock { by, answers: None }));
                     }
                     self.answer_after_write(time, index, PendingAnswer::Called { asked, call, is_written: false });
                 }

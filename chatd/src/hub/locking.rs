@@ -2,7 +2,7 @@
 
 use super::Hub;
 use super::delivery::Broadcast;
-use super::ownership::PendingAnswer;
+use super::ownership::{PendingAnswer, UntoldLock};
 use super::request::Asked;
 use crate::ids::{RoomIndex, Time};
 use crate::protocol::{ErrorCode, Event, PlayerName, SeatId};
@@ -34,9 +34,10 @@ impl Hub {
         locked: bool,
     ) {
         self.refuse(asked, ErrorCode::Unavailable);
+        let answers = self.answers(asked);
         // What has been changed since is told by itself.
         if let Some(owned) = self.rooms.get_mut(index).filter(|owned| owned.room.is_locked() == locked) {
-            owned.note_untold_lock(Some(by));
+            owned.note_untold_lock(Some(UntoldLock { by, answers }));
         }
         self.ready_again(time, index);
     }

@@ -11,16 +11,16 @@ use serde_json::{Value, json};
 use crate::join_tokens::{SECRET, refused, seconds, signed, token, world};
 use crate::world::{Client, World};
 
-const ROOM: &str = "match-42";
+pub const ROOM: &str = "match-42";
 
 /// A token that makes [`ROOM`] with this descriptor, or enters it.
-fn maker(world: &World, sub: &str, role: &str, create: &Value) -> String {
+pub fn maker(world: &World, sub: &str, role: &str, create: &Value) -> String {
     let exp = seconds(world) + 3_600;
     signed(SECRET, &json!({"sub": sub, "room": "*", "exp": exp, "role": role, "create": create}))
 }
 
 /// [`ROOM`] with this descriptor, made by way of pod `entry`, with mia in it, who is a moderator.
-fn made(world: &mut World, entry: usize, descriptor: &Value) -> Client {
+pub fn made(world: &mut World, entry: usize, descriptor: &Value) -> Client {
     let mia = world.open(entry);
     let auth = maker(world, "mia", "moderator", descriptor);
     world.say(mia, &format!("JOIN {ROOM} mia AUTH={auth} RELAY RESUMABLE\n"));

@@ -16,6 +16,7 @@ mod keys;
 mod kicks;
 mod limits;
 mod lists;
+mod locks;
 mod names;
 mod once;
 mod open_names;

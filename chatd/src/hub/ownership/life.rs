@@ -2,7 +2,7 @@
 
 use super::claims::{Claim, ClaimedSeat};
 use super::owned::Owned;
-use super::pending::{NewClaim, PendingAnswer, Unfinished};
+use super::pending::{NewClaim, PendingAnswer, Unfinished, UntoldLock};
 use super::phase::{Phase, TimedOut};
 use super::upkeep::RoomAction;
 use crate::directory::{Answer as Reply, NoAnswer};
@@ -149,8 +149,9 @@ impl Hub {
             self.give(time, index, answer);
         }
         // After what answers tell of the lock: these may say who has changed it since.
-        if let Some((by, locked)) = self.rooms.get_mut(index).and_then(Owned::take_untold_lock) {
-            self.announce(time, index, None, RoomEvent::Locked { by: by.into(), locked, answers: None });
+        if let Some((untold, locked)) = self.rooms.get_mut(index).and_then(Owned::take_untold_lock) {
+            let UntoldLock { by, answers } = untold;
+            self.announce(time, index, None, RoomEvent::Locked { by: by.into(), locked, answers });
         }
     }
 

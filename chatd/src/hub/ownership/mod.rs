@@ -24,7 +24,7 @@ pub use claimed::Claimed;
 pub use claims::{Claim, ClaimedSeat};
 pub use ending::Ended;
 pub use owned::Owned;
-pub use pending::{NewClaim, PendingAnswer, Unfinished};
+pub use pending::{NewClaim, PendingAnswer, Unfinished, UntoldLock};
 pub use record_sync::LATE_SWAP_CHECK;
 
 /// Delay between the reply to JOIN and the write that marks its seat as held (ms), unless another write comes first: clients that join

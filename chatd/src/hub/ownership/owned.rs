@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::claims::Claim;
-use super::pending::{PendingAnswer, PendingAnswers, QueuedFrames};
+use super::pending::{PendingAnswer, PendingAnswers, QueuedFrames, UntoldLock};
 use super::phase::Phase;
 use super::record_sync::RecordSync;
 use super::{HOLD_WITHIN, RETRY};
@@ -11,7 +11,7 @@ use crate::hub::capacity::{RoomSlot, Unentered};
 use crate::hub::interface::RoomView;
 use crate::hub::request::{PATIENCE, PendingResume, Requester, Waiter};
 use crate::ids::{Reach, SessionId, Ticket};
-use crate::protocol::{KeptName, Ownership};
+use crate::protocol::Ownership;
 use crate::record::MAX_EPOCH;
 use crate::room::{Room, SeatState};
 
@@ -49,8 +49,7 @@ pub struct Owned {
     /// The application has called for its end.
     pub(super) deleted: bool,
     pub(super) answers: PendingAnswers,
-    /// The moderator whose LOCK or UNLOCK the record did not have in time: the members hear of it once it has.
-    pub(super) untold_lock: Option<KeptName>,
+    pub(super) untold_lock: Option<Box<UntoldLock>>,
     /// Each with the request that it waits for.
     pub(super) claims: Vec<(Ticket, Claim)>,
 }

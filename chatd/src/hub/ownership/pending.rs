@@ -9,7 +9,17 @@ use crate::ids::Reach;
 use crate::join_token::{Once, SeatAuth};
 use crate::peer_protocol::Frame;
 use crate::protocol::{ExitReason, PlayerName, PodBoot, SeatId};
+use crate::room::Answers;
 use crate::room_call::RoomCall;
+
+/// A LOCK or UNLOCK that the record did not have in time: the members hear of it once it has.
+#[derive(Debug)]
+pub struct UntoldLock {
+    pub by: PlayerName,
+    /// The command, which was refused as if nobody knew. Where that reply is lost with a link, this is the reply: by lines the two could not
+    /// be told apart, and there may be one.
+    pub answers: Option<Answers>,
+}
 
 /// The token of a JOIN is good for one: it has to be used for the new seat before the answer.
 #[derive(Debug, Clone, Copy)]

@@ -3,11 +3,11 @@
 use super::RETRY;
 use super::claims::Claim;
 use super::owned::Owned;
-use super::pending::{QueuedFrames, Unfinished};
+use super::pending::{QueuedFrames, Unfinished, UntoldLock};
 use crate::hub::request::{Asked, PATIENCE, PendingResume, Waiter};
 use crate::ids::{Reach, Ticket};
 use crate::peer_protocol::Frame;
-use crate::protocol::{PlayerName, PodBoot, SeatId};
+use crate::protocol::{PodBoot, SeatId};
 
 impl Owned {
     /// Adds a client that waits until the room is ready.
@@ -73,17 +73,17 @@ impl Owned {
 
     // ---- a LOCK or UNLOCK that the record did not have in time
 
-    /// `by`: who asked for it; `None`: another one has been told since.
-    pub fn note_untold_lock(&mut self, by: Option<PlayerName>) {
-        self.untold_lock = by.map(Into::into);
+    /// `None`: another one has been told since.
+    pub fn note_untold_lock(&mut self, untold: Option<UntoldLock>) {
+        self.untold_lock = untold.map(Box::new);
     }
 
     /// Who has locked (true) or unlocked the room, if the members are to hear of it now that the record has it.
-    pub fn take_untold_lock(&mut self) -> Option<(PlayerName, bool)> {
+    pub fn take_untold_lock(&mut self) -> Option<(UntoldLock, bool)> {
         // While the room is suspended, answers that tell of it are kept back, too.
         let is_due = self.is_written() && !self.is_suspended();
-        let by = if is_due { self.untold_lock.take() } else { None };
-        by.map(|by| (by.get(), self.room.is_locked()))
+        let untold = if is_due { self.untold_lock.take() } else { None };
+        untold.map(|untold| (*untold, self.room.is_locked()))
     }
 
     // ---- pending RESUMEs
