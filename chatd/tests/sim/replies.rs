@@ -7,19 +7,17 @@ use crate::links::{End, MS, Micros, Net, SECOND};
 use crate::seats::SPREADS;
 use crate::wire::{Joined, Received};
 
+/// Where LEFT follows, the seat was lost: these codes answer nothing that is asked in a room.
+const UNSEATS: [&str; 7] =
+    ["name_taken", "room_full", "room_locked", "bad_token", "room_not_found", "auth_expired", "banned"];
+
 impl Client {
     pub fn receive_one(&mut self, net: &mut Net, expected: &mut Expectations, received: Received, id: Option<u64>) {
         let mut lost_seat = false;
         if let Some((code, _)) = self.error.clone() {
             match &received {
                 Received::Bye(reason) if *reason == code => self.error = None,
-                // The seat was lost: these codes answer nothing that is asked in a room.
-                Received::Left
-                    if matches!(
-                        code.as_str(),
-                        "name_taken" | "room_full" | "room_locked" | "bad_token" | "room_not_found" | "auth_expired"
-                    ) =>
-                {
+                Received::Left if UNSEATS.contains(&code.as_str()) => {
                     self.error = None;
                     lost_seat = true;
                     // Who is leaving shows no key to the new owner, and does not take a seat along that it has had since.

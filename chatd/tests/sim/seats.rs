@@ -332,6 +332,9 @@ impl Expectations {
         };
         let its = &self.seats.0[claim];
         let (room, name) = (its.room.clone(), its.name.clone());
+        if code == "banned" {
+            return self.check_banned(client, &room, &name);
+        }
         let mut others = self.seats.0.iter().enumerate();
         let its_place = |other: &Claim| other.room == room && looks_like(&other.name, &name) && other.is_open(now);
         let taken = others.any(|(index, other)| index != claim && its_place(other));
