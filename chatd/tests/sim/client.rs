@@ -163,7 +163,7 @@ pub struct Client {
     /// Its room is locked, as it was told (JSON).
     pub sees_locked: bool,
     pub person: Option<Person>,
-    /// When the connection with which it was in this room last dropped, where its seat is held.
+    /// When the connection with which it was in this room last dropped, where its seat is held: with its pod, whenever it noticed.
     pub dropped: Option<(Micros, String)>,
     /// When it last heard JOINED.
     pub arrived_at: Micros,
@@ -295,7 +295,8 @@ impl Client {
         self.reading = true;
         self.retry = net.now + self.rng.range(20, 700) * MS;
         let seated = self.seated.as_ref().filter(|_| self.keeps_seat && self.said_bye.is_none() && !leaves);
-        self.dropped = seated.map(|(room, _)| (net.now, room.clone())).or(self.dropped.take());
+        let at = net.gone.get(&self.pod).copied().unwrap_or(net.now);
+        self.dropped = seated.map(|(room, _)| (at, room.clone())).or(self.dropped.take());
         self.leave_room(expected);
     }
 

@@ -173,6 +173,8 @@ pub struct Net {
     /// Pods whose machine is gone, and those whose process is.
     pub vanished: BTreeSet<usize>,
     pub dead: BTreeSet<usize>,
+    /// When each of them went.
+    pub gone: BTreeMap<usize, Micros>,
     /// A pod has begun to end.
     pub ends: bool,
     /// Slow seeds have a slow network.
@@ -214,6 +216,7 @@ impl Net {
             signs: Signs::default(),
             vanished: BTreeSet::new(),
             dead: BTreeSet::new(),
+            gone: BTreeMap::new(),
             ends: false,
             latency,
             live: keep.is_some() && std::env::var_os("CHATD_SIM_LIVE").is_some(),

@@ -214,6 +214,7 @@ impl Pod {
         self.state = State::Gone;
         self.inbox.clear();
         self.views.clear();
+        net.gone.insert(self.setup.number, net.now);
         if how == End::Vanished {
             net.vanished.insert(self.setup.number);
         } else {
