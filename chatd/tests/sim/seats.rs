@@ -25,6 +25,8 @@ pub struct Claim {
     seat: Option<Seat>,
     /// Since when nobody can be in it, for sure: its end was told, or it never began.
     ended: Option<Micros>,
+    /// It never began, but may have been in the way until then: a token that is good for one is asked for once the record has the seat.
+    given_up: Option<Micros>,
     /// A connection of its client has vanished: an entry pod that has not noticed may bring it back, whatever the client has asked for
     /// since by another way.
     lingers: bool,
@@ -37,6 +39,11 @@ impl Claim {
 
     fn is_open(&self, at: Micros) -> bool {
         self.lingers || self.ended.is_none_or(|ended| ended >= at)
+    }
+
+    /// Whether it may take a name and a place. No list of players has it while its JOIN is not answered.
+    fn is_in_the_way(&self, at: Micros) -> bool {
+        self.is_open(at) || self.given_up.is_some_and(|given_up| given_up >= at)
     }
 }
 
@@ -59,7 +66,8 @@ impl Seats {
     /// JOIN is said.
     pub fn asked(&mut self, client: usize, id: u64, room: &str, name: &str, key: Option<String>) {
         let (room, name) = (room.to_owned(), name.to_ascii_lowercase());
-        self.0.push(Claim { client, id, room, name, key, joined: None, seat: None, ended: None, lingers: false });
+        let (joined, seat, ended, given_up) = (None, None, None, None);
+        self.0.push(Claim { client, id, room, name, key, joined, seat, ended, given_up, lingers: false });
     }
 
     /// JOIN is answered by the seat that it has asked for, or JOINED comes unasked.
@@ -290,7 +298,8 @@ impl Expectations {
         };
         self.seats.never_began(client, id);
         let (room, name, key) = {
-            let own = &self.seats.0[own];
+            let own = &mut self.seats.0[own];
+            own.given_up = (code == "auth_invalid").then_some(now);
             (own.room.clone(), own.name.clone(), own.key.clone())
         };
         if code == "banned" {
@@ -300,7 +309,7 @@ impl Expectations {
         if self.is_excused(now, &room) || key.is_none() && !self.is_certain(now, &room) {
             return;
         }
-        let open = self.seats.0.iter().filter(|claim| claim.room == room && claim.is_open(asked));
+        let open = self.seats.0.iter().filter(|claim| claim.room == room && claim.is_in_the_way(asked));
         if code == "name_taken" {
             let called_so: Vec<&Claim> = open.filter(|claim| looks_like(&claim.name, &name)).collect();
             // A key finds the seat of its name alone, not of one that looks like it.
