@@ -1,5 +1,6 @@
 //! What rooms tell the webhook: what happens in them, numbered, across moves and takeovers. No I/O.
 
+use chatd::lease::LeaseView;
 use chatd::protocol::{ExitReason, PlayerName, Timeline};
 use chatd::room_call::RoomCall;
 use chatd::webhook::{CloseReason, Occurrence};
@@ -83,6 +84,48 @@ fn the_count_moves_with_the_room() {
     assert_eq!(timeline(&world), before);
     let left = Occurrence::Left(name("bob"), ExitReason::Left);
     assert_eq!(told(&mut world), [(2, 6, left), (2, 7, Occurrence::Joined(name("eve")))]);
+}
+
+#[test]
+fn what_waits_in_a_suspended_room_is_answered_and_told_before_the_room_is_offered() {
+    let mut world = world(2);
+    let (room, _, _) = world.room_of_two(0, "");
+    world.pass(500);
+    world.webhook.clear();
+    pass_without_lease(&mut world, 0, 9_800);
+    // The record has carol, and the answer to that is on its way, as the room begins to move.
+    world.waits_for_answers = Some(0);
+    let carol = world.open(0);
+    world.say(carol, &format!("JOIN {room} carol RELAY\n"));
+    world.drain_to(0, 1);
+    world.run();
+    // The lease lapses, and the record is found as it was written. What the other pod hears of its swap is on its way.
+    pass_without_lease(&mut world, 0, 300);
+    world.waits_for_answers = Some(1);
+    world.hand_over_answers(0);
+    pass_without_lease(&mut world, 0, 2_500);
+    world.waits_for_answers = None;
+    world.hand_over_answers(1);
+    world.pass(1_000);
+    let players = ["alice", "bob", "carol"].map(name).to_vec();
+    assert_eq!(told(&mut world), [(0, 4, Occurrence::Joined(name("carol"))), (1, 5, Occurrence::Moved { players })]);
+    let heard = world.hear(carol);
+    assert_eq!(heard, format!("JOINED {room} carol alice,bob,carol\nMOVED {room}\n"));
+}
+
+/// Time passes, in which this pod alone does not renew its lease.
+fn pass_without_lease(world: &mut World, pod: usize, millis: u64) {
+    for _ in 0..millis / 100 {
+        world.now += 100;
+        let time = world.time();
+        for (number, hub) in world.pods.iter_mut().enumerate() {
+            if number != pod {
+                hub.lease(time, LeaseView { confirmed: Some(time.now), settled: true });
+            }
+            hub.tick(time);
+        }
+        world.run();
+    }
 }
 
 #[test]

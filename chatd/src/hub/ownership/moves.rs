@@ -31,10 +31,15 @@ impl Owned {
         self.moving().is_some_and(Move::offered)
     }
 
+    /// All is told that the record holds. A JOIN that uses up its token stays here until that is done: at the target it would look like another
+    /// one. What is told after the offer the target would number once more: it waits while the room is suspended, though it is written.
+    pub(super) fn owes_nothing(&self) -> bool {
+        self.claims.is_empty() && self.answers.is_empty() && self.untold_lock.is_none()
+    }
+
     /// What the directory has may be known now: what the move needs next.
     pub fn move_settled(&mut self, now: u64) -> Next {
-        // A JOIN that uses up its token stays here until that is done: at the target it would look like another one.
-        let (is_known, is_written) = (self.is_known(), self.is_written() && self.claims.is_empty());
+        let (is_known, is_written) = (self.is_known(), self.is_written() && self.owes_nothing());
         self.moving_mut().map_or(Next::Wait, |moving| moving.record_settled(now, is_known, is_written))
     }
 

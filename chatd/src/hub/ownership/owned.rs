@@ -376,6 +376,10 @@ impl Owned {
         self.record.check_invariants();
         let room = self.room.id;
         assert!(self.unentered.is_none() || !self.makes_way, "{room} makes way and may make way");
+        assert!(
+            self.owes_nothing() || !self.is_offered(),
+            "{room} is offered, and somebody waits to be told something"
+        );
         if let Phase::Creating { .. } = self.phase {
             assert!(self.room.seats().is_empty(), "{room} has seats before it has a record");
         }

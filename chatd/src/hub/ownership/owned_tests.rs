@@ -6,10 +6,13 @@ use std::time::Duration;
 use super::*;
 use crate::directory::Answer;
 use crate::hub::capacity::RoomSlots;
+use crate::hub::migration::Next;
+use crate::hub::ownership::UntoldLock;
 use crate::hub::ownership::phase::TimedOut;
 use crate::hub::ownership::record_sync::Write;
 use crate::hub::request::Asked;
 use crate::ids::{SessionId, Ticket};
+use crate::lease::Target;
 use crate::protocol::{ExitReason, PodBoot};
 use crate::record::{Owner, Record};
 
@@ -119,6 +122,32 @@ fn a_suspended_room_answers_nothing_and_goes_on_in_the_end() {
     assert_eq!(owned.take_timed_out(PATIENCE + 10), Some(TimedOut::Confirmation));
     assert!(owned.ready());
     assert_eq!(released(&mut owned, PATIENCE + 10), ["alice"]);
+}
+
+#[test]
+fn what_waits_in_a_suspended_room_is_told_before_the_room_is_offered() {
+    for locked in [false, true] {
+        let mut owned = serving();
+        owned.answer_after_write(0, exited("alice"));
+        if locked {
+            owned.take_answers();
+            owned.note_untold_lock(Some(UntoldLock { by: "mod".parse().unwrap(), answers: None }));
+        }
+        write(&mut owned, 1);
+        owned.begin_move(0, Target { pod_id: "chat-2".into(), boot: PodBoot(2), peer: String::new(), rooms: 0 });
+        owned.record.replied(Ticket(1), held(7), Ok(Answer::Done));
+        owned.suspend(0);
+        // The record has it, and the lease is not held.
+        owned.confirm(1, Some(owned.record.version()), false);
+        assert!(owned.is_written() && owned.is_suspended());
+        assert_eq!(owned.move_settled(1), Next::Wait);
+        assert!(owned.confirm(2, None, true));
+        assert_eq!(
+            (released(&mut owned, 2).len(), owned.take_untold_lock().is_some()),
+            (1 - usize::from(locked), locked)
+        );
+        assert_eq!(owned.move_settled(2), Next::Offer);
+    }
 }
 
 #[test]
