@@ -238,12 +238,20 @@ impl World {
         // takes a room over it has to ask first.)
         let came = high.acquired.get(&room).filter(|(_, from)| from.as_ref() != Some(&low.setup.name));
         let peer = peer.map(|since| since.max(came.map_or(0, |(at, _)| *at)));
+        let peer = peer.filter(|_| !self.was_made_again(room, low));
         let since = match (directory, peer) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
         let until = since.map_or(Micros::MAX, |since| since + YIELDS);
         (now <= until).then_some(until)
+    }
+
+    /// The room was made once more after it came to this pod: who had taken it over had closed it. Whoever has had it since then knows of no
+    /// owner before, and only the directory can tell that one.
+    fn was_made_again(&self, room: RoomId, pod: &Pod) -> bool {
+        let came = pod.made.get(&room).max(pod.acquired.get(&room).map(|(at, _)| at));
+        self.pods.iter().filter_map(|pod| pod.made.get(&room)).max() > came
     }
 
     /// Since when the pod and the directory have been able to talk.

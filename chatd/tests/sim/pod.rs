@@ -185,6 +185,8 @@ pub struct Pod {
     pub tried: BTreeMap<RoomId, (Micros, Option<Micros>)>,
     /// When each room came here: by a move, or (with the name of the pod that had it) by a takeover.
     pub acquired: BTreeMap<RoomId, (Micros, Option<String>)>,
+    /// When it made each room.
+    pub made: BTreeMap<RoomId, Micros>,
     /// The epoch that each room was released to.
     pub released: BTreeMap<RoomId, Epoch>,
     /// Rooms that have just come by a move.
@@ -282,6 +284,7 @@ impl Pod {
             webhook: Vec::new(),
             took_unsettled: None,
             acquired: BTreeMap::new(),
+            made: BTreeMap::new(),
             setup,
         }
     }

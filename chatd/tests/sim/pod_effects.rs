@@ -134,6 +134,7 @@ impl Pod {
                             self.took_unsettled = Some(*room);
                         }
                     }
+                    Notice::Created { room } => _ = self.made.insert(*room, net.now),
                     Notice::MovedHere { room, .. } => {
                         self.moves += 1;
                         self.acquired.insert(*room, (net.now, None));
