@@ -25,6 +25,9 @@ const VIEWER: &str = "vic";
 /// The record has by then what an answer said, where nothing stands in between.
 pub const WRITTEN: Micros = 5 * SECOND / 2;
 
+/// For so long after its end the directory keeps that a token was used, which is good for one JOIN.
+const KEPT: Micros = 30 * SECOND;
+
 /// A join token.
 #[derive(Debug, Clone)]
 pub struct JoinToken {
@@ -223,11 +226,10 @@ impl Client {
     ) {
         expected.takes_seat(now, self.number, self.claim, asked.map(|(asked, _)| asked));
         self.check_token(now, expected, joined, asked);
-        let token = self
-            .person
-            .as_ref()
-            .and_then(|person| Some((person.sub.clone(), person.token.as_ref()?.number, person.once)));
-        let moderator = self.moderator.as_ref().map(|moderator| (moderator.name.clone(), self.number as u64, false));
+        let token =
+            self.person.as_ref().and_then(|person| Some((person.sub.clone(), person.token.as_ref()?, person.once)));
+        let token = token.map(|(sub, token, once)| (sub, token.number, once.then_some(token.ends)));
+        let moderator = self.moderator.as_ref().map(|moderator| (moderator.name.clone(), self.number as u64, None));
         if let Some((sub, number, once)) = token.or(moderator) {
             let whose = (joined.room.clone(), sub);
             match asked {
@@ -242,7 +244,9 @@ impl Client {
                     if self.json {
                         expected.shows_own(self.number, joined, number);
                     }
-                    if once && let Some(seat) = &joined.token {
+                    // Only a pod whose clock went back takes one that has ended, and the directory has forgotten it then.
+                    let is_kept = once.is_some_and(|ends| now < ends.saturating_add(KEPT));
+                    if is_kept && let Some(seat) = &joined.token {
                         expected.token_used(self.number, number, &joined.room, seat);
                     }
                 }
