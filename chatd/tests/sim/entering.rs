@@ -196,6 +196,7 @@ impl Client {
             name: &joined.name,
             joins: front.filter(|front| front.what == What::Join).map(|front| front.id),
             resumes: resumes.and(self.stale.clone().or(self.seat.clone())),
+            token: joined.token.as_deref(),
             // Lines do not say so, and without a key or a join token it is not.
             resumed: (self.json || self.identity().is_none()).then_some(joined.resumed),
             key: self.identity(),

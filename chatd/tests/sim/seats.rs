@@ -169,6 +169,8 @@ pub struct Arrival<'a> {
     pub joins: Option<u64>,
     /// What it said RESUME with.
     pub resumes: Option<Seat>,
+    /// The token that it was given.
+    pub token: Option<&'a str>,
     /// `None`: it was not told.
     pub resumed: Option<bool>,
     pub key: Option<String>,
@@ -202,7 +204,7 @@ impl Expectations {
 
     /// JOINED. Returns the seat that the client has now.
     pub fn arrived(&mut self, now: Micros, arrival: Arrival<'_>) -> Option<usize> {
-        let Arrival { client, room, name, joins, resumes, resumed, key, asked } = arrival;
+        let Arrival { client, room, name, joins, resumes, token, resumed, key, asked } = arrival;
         if let Some(seat) = resumes {
             let claim = self.seats.of(&seat);
             if self.was_unanswered(now, &seat) {
@@ -229,8 +231,19 @@ impl Expectations {
                 return found;
             }
         }
-        if joins.is_some() && resumed == Some(false) {
+        if let Some(id) = joins.filter(|_| resumed == Some(false)) {
             self.exit_heard(now, room, name);
+            // By a join token that is good for one, the next owner gives the person the seat again that the former one may not have answered,
+            // under its number.
+            let seat =
+                token.map(|token| Seat { room: room.to_owned(), name: name.to_owned(), token: token.to_owned() });
+            let again = seat.filter(|seat| key.as_deref().is_some_and(is_person) && self.was_unanswered(now, seat));
+            if let Some((seat, claim)) = again.and_then(|seat| self.seats.of(&seat).map(|claim| (seat, claim))) {
+                self.seats.never_began(client, id);
+                self.seats.goes_on(now, Some(claim));
+                self.goes_on(&seat);
+                return Some(claim);
+            }
         }
         Some(self.seats.begun(now, client, joins.unwrap_or(0), room, name, key))
     }
