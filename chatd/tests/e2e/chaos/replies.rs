@@ -172,9 +172,11 @@ impl Player {
             self.heard = History::default();
         }
         if let (Some(Place { seq: Some(claimed), .. }), Some((_, last)), true) =
-            (&mut self.heard.place, &joined.place, std::mem::take(&mut self.has_lied))
+            (&self.heard.place, &joined.place, std::mem::take(&mut self.has_lied))
+            && claimed > last
         {
-            *claimed = (*claimed).min(*last);
+            // Nobody can have heard what was not said yet: the room does not know what such a client has missed.
+            self.heard.place = None;
         }
         if !joined.resumed {
             self.came.clone_from(&joined.place);
