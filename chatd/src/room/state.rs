@@ -102,7 +102,7 @@ impl State {
 
     /// For the record: all of it where it is `kept` and short enough, or only that there is some.
     fn for_record(&self, kept: bool) -> RecordedState {
-        if !kept || self.counted() > MAX_KEPT_STATE {
+        if !kept || !self.fits_into_record() {
             return RecordedState::default();
         }
         let entry = |entry: &Entry| {
@@ -116,6 +116,11 @@ impl State {
     fn taken_by(&self, key: StateKey) -> usize {
         let entry = self.entries.iter().find(|entry| entry.key == key);
         entry.and_then(|entry| entry.value.as_ref()).map_or(0, |value| value.len() + OVERHEAD)
+    }
+
+    /// Whether the record has place for all of it.
+    fn fits_into_record(&self) -> bool {
+        self.counted() <= MAX_KEPT_STATE
     }
 
     fn counted(&self) -> usize {
@@ -244,7 +249,7 @@ impl Room {
 
     /// Whether the record has place for all of the state.
     pub(super) fn fits_into_record(&self) -> bool {
-        self.state.as_ref().is_none_or(|state| state.counted() <= MAX_KEPT_STATE)
+        self.state.as_ref().is_none_or(|state| state.fits_into_record())
     }
 
     /// The state for the record.
