@@ -102,12 +102,9 @@ fn without_comments(module: &str) -> String {
     for line in module.lines() {
         let begin = line.trim_start();
         let is_block = is_inside || begin.starts_with("/*");
-        let rest = match (is_block, begin.split_once("*/")) {
-            (false, _) => line,
-            (true, Some((_, rest))) => rest,
-            (true, None) => "",
-        };
-        is_inside = is_block && !begin.contains("*/");
+        let behind = begin.split_once("*/").map(|(_, behind)| behind);
+        is_inside = is_block && behind.is_none();
+        let rest = if is_block { behind.unwrap_or_default() } else { line };
         if !rest.trim().is_empty() && !rest.trim_start().starts_with("//") {
             code.push_str(rest);
             code.push('\n');
