@@ -118,6 +118,11 @@ impl Store {
         self.living(&(0, room.to_string()), now).map(|value| &value.bytes)
     }
 
+    /// The highest ownership that the room's record has had, unless it was deleted or lost.
+    pub fn highest(&self, room: RoomId) -> Option<Ownership> {
+        self.highest.get(room.as_str()).copied()
+    }
+
     /// Every room that has a record which, unless renewed, is there until then; those that have ended, or whose time is over by then, are
     /// none: nobody may have heard that a room was made, and when it ends.
     pub fn rooms(&self, until: Micros) -> Vec<RoomId> {
