@@ -240,6 +240,11 @@ impl Descriptor {
         *self == Self::default()
     }
 
+    /// Whether the record has the room's state, so that it outlives a takeover.
+    pub fn keeps_state(&self) -> bool {
+        self.state == Some(StateKeeping::Kept)
+    }
+
     /// Whether the room has ended at `wall` (Unix ms).
     pub fn has_expired(&self, wall: u64) -> bool {
         self.expires_at.is_some_and(|at| at.saturating_mul(1_000) <= wall)

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Answers, Room, SeatState};
-use crate::descriptor::{Descriptor, StateKeeping};
+use crate::descriptor::Descriptor;
 use crate::ids::{RelayId, SessionRef};
 use crate::protocol::{ErrorCode, PodBoot};
 use crate::room_call::{CallKey, DescriptorPatch, PlayerInfo, RoomInfo};
@@ -49,7 +49,7 @@ impl Room {
     pub fn patch(&mut self, patch: &DescriptorPatch) -> Result<Option<bool>, ErrorCode> {
         let before = self.is_locked();
         let descriptor = patch.apply(self.descriptor()).map_err(|_| ErrorCode::BadCommand)?;
-        if descriptor.state == Some(StateKeeping::Kept) && !self.fits_into_record() {
+        if descriptor.keeps_state() && !self.fits_into_record() {
             return Err(ErrorCode::StateFull);
         }
         self.describe(Some(Box::new(descriptor)));

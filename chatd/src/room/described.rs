@@ -1,7 +1,7 @@
 //! What the room's descriptor says about who comes in, and how a moderator changes it. Pure: no I/O.
 
 use super::{Newcomer, Room};
-use crate::descriptor::{Descriptor, StateKeeping};
+use crate::descriptor::Descriptor;
 use crate::ids::Reach;
 use crate::join_token::Role;
 use crate::protocol::{PlayerName, SeatId};
@@ -22,9 +22,9 @@ impl Room {
         self.descriptor.as_ref().is_some_and(|descriptor| descriptor.locked)
     }
 
-    /// Whether the record has the room's state, so that it outlives a takeover.
+    /// See [`Descriptor::keeps_state`].
     pub fn keeps_state(&self) -> bool {
-        self.descriptor.as_ref().is_some_and(|descriptor| descriptor.state == Some(StateKeeping::Kept))
+        self.descriptor.as_ref().is_some_and(|descriptor| descriptor.keeps_state())
     }
 
     /// A moderator locks or unlocks the room. Returns the moderator's name; `None`: who holds this seat is none.
