@@ -20,8 +20,8 @@ pub const MAX_REPLAY_MESSAGES: u32 = 1_000;
 pub const MAX_LABELS: usize = 8;
 /// The most characters of a kind or a label.
 pub const MAX_WORD: usize = 32;
-/// A later time is no date: a whole number that every JSON reader can hold.
-const MAX_TIME: u64 = 1 << 53;
+/// The latest time (Unix seconds), in the year 5138: a greater number is one of milliseconds.
+pub const MAX_TIME: u64 = 100_000_000_000;
 
 /// Who may come into a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
@@ -225,7 +225,7 @@ impl Descriptor {
                 self.labels = labels.unwrap_or_default();
             }
             "expires_at" => {
-                let expected = "a time in Unix seconds, a whole number";
+                let expected = "a time in Unix seconds (not milliseconds), a whole number";
                 self.expires_at = of(value, "expires_at", expected, |at| *at <= MAX_TIME)?;
             }
             "webhook" => self.webhook = flag("webhook")?,

@@ -41,7 +41,11 @@ fn each_refusal_says_what_is_wrong() {
         (r#"{"webhook":[]}"#, "webhook must be true or false"),
         (r#"{"kind":"two words"}"#, "kind must be 1 to 32 of a-z, A-Z, 0-9, _ . : = / and -"),
         (r#"{"kind":"123456789012345678901234567890123"}"#, "kind must be 1 to 32 of a-z, A-Z, 0-9, _ . : = / and -"),
-        (r#"{"expires_at":-1}"#, "expires_at must be a time in Unix seconds, a whole number"),
+        (r#"{"expires_at":-1}"#, "expires_at must be a time in Unix seconds (not milliseconds), a whole number"),
+        (
+            r#"{"expires_at":1795461000000}"#,
+            "expires_at must be a time in Unix seconds (not milliseconds), a whole number",
+        ),
         ("[]", "it is not a JSON object"),
         (r#"{"locked":true"#, "it is not a JSON object"),
         (&long, "it is longer than 512 bytes"),

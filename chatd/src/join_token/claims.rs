@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::json::Json;
 use super::{LEEWAY, Once, Role, Subject, TokenId};
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, MAX_TIME};
 use crate::protocol::{PlayerName, Profile, RoomId, text};
 
 /// The most bytes of `sub` and of `jti`.
@@ -12,8 +12,6 @@ const MAX_ID: usize = 128;
 const MAX_DISPLAY: usize = 64;
 /// The most bytes of `info`, as JSON without spaces.
 const MAX_JSON: usize = 512;
-/// A later time is no date: a whole number that every JSON reader can hold.
-const MAX_TIME: f64 = 9_007_199_254_740_992.0;
 
 /// The rooms that a token is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -206,8 +204,8 @@ fn time(claim: &Json) -> Option<u64> {
     let Json::Number(number) = claim else {
         return None;
     };
-    let seconds = number.as_f64().filter(|seconds| (0.0..=MAX_TIME).contains(seconds))?;
-    number.as_u64().or(Some(seconds as u64))
+    let seconds = number.as_f64().filter(|seconds| *seconds >= 0.0)?;
+    Some(number.as_u64().unwrap_or(seconds as u64)).filter(|seconds| *seconds <= MAX_TIME)
 }
 
 fn rooms(claim: &Json) -> Option<Rooms> {
