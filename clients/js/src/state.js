@@ -2,12 +2,16 @@
 
 import { connect as connectRoom } from './index.js';
 import { Layer } from './layer.js';
+import { byteLength } from './protocol.js';
 
 /** @import { Heard } from './layer.js' */
 /** @import { ConnectOptions, Runtime } from './index.js' */
 /** @import { RoomWithState, StateChange, StateEntry, StateOptions, StateSet } from './state.js' */
 
 /** @typedef {{version: number, entries: StateChange[]}} All */
+
+/** What a room's whole state has place for. */
+const STATE_BYTES = 8192;
 
 /** @type {(change: StateChange) => [string, StateEntry]} */
 const entryOf = ({ key, value, version, from }) => [key, { value, version, from }];
@@ -37,7 +41,10 @@ class RoomState {
   /** @param {string} key @param {unknown} value @param {StateOptions} [options] @returns {Promise<StateSet>} */
   async set(key, value, { ifVersion } = {}) {
     if (typeof key !== 'string' || key === '') throw new TypeError('setState: key is no string');
-    if (JSON.stringify(value) === undefined) throw new TypeError('setState: the value is no JSON');
+    const text = JSON.stringify(value);
+    if (text === undefined) throw new TypeError('setState: the value is no JSON');
+    // For a message beyond 32 KiB the server would end the connection.
+    if (byteLength(text) > STATE_BYTES) return { delivery: 'failed', code: 'line_too_long' };
     return this.layer.ask({ type: 'state_set', key, value, if_version: ifVersion });
   }
 
