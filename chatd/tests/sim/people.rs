@@ -13,6 +13,7 @@ use crate::links::{Micros, SECOND};
 use crate::pod::Pod;
 use crate::refreshing::expires;
 use crate::rng::Rng;
+use crate::seats::SPREADS;
 use crate::wire::{Joined, Shown};
 
 /// Of the people together, where there are many more clients.
@@ -173,9 +174,9 @@ impl People {
         self.last
     }
 
-    /// Whether no other client has shown a token of this person since then.
+    /// Whether no other client has shown a token of this person since then, by a JOIN that may have been on its way already.
     pub fn has_only(&self, sub: &str, client: usize, since: Micros) -> bool {
-        let is_other = |show: &Show| show.sub == sub && show.client != client && show.last >= since;
+        let is_other = |show: &Show| show.sub == sub && show.client != client && show.last + SPREADS >= since;
         !self.shows.values().any(is_other)
     }
 
