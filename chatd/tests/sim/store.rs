@@ -217,6 +217,13 @@ impl Store {
                 if there != *expected {
                     return Answer::Found(there);
                 }
+                if let Key::Room(room) = key
+                    && expected.is_none()
+                    && self.values.contains_key(&name(key))
+                {
+                    // Nobody has had it until its record expired: it is another room.
+                    self.closed.insert(room.to_string(), now);
+                }
                 let expires = now + ttl.as_micros() as u64;
                 self.put(now, name(key), Some(Value { bytes: new.clone(), expires }));
                 Answer::Done
