@@ -337,10 +337,13 @@ impl Expectations {
         };
         self.resumed_stale += 1;
         // The answer to RESUME was on its way for some milliseconds.
-        let contested =
-            seat.room.parse().is_ok_and(|room: RoomId| self.contested.get(&room).is_some_and(|at| at + SECOND > now));
-        let excused = contested || self.closed.contains_key(&seat.room) || self.was_unanswered(now, seat);
-        if ended.surely && !excused && self.went_back.is_none_or(|when| when < ended.at) {
+        let contested = seat.room.parse().ok().and_then(|room: RoomId| self.contested.get(&room).copied());
+        let is_contested = contested.is_some_and(|at| at + SECOND > now);
+        // Two pods have had the room since then: the one that goes on may not know what the other was told.
+        let was_contested = contested.is_some_and(|at| at >= ended.at);
+        let lost = self.went_back.is_some_and(|when| when >= ended.at || was_contested);
+        let excused = is_contested || self.closed.contains_key(&seat.room) || self.was_unanswered(now, seat);
+        if ended.surely && !excused && !lost {
             let when = ended.at as f64 / 1e6;
             let now = now as f64 / 1e6;
             let detail =
