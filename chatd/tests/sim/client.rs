@@ -127,6 +127,8 @@ pub struct Client {
     pub was: String,
     /// What it has said and heard nothing of, when its connection ended.
     pub under_way: Vec<String>,
+    /// What it had said with a number up to this one may be among the messages that it was told to have missed.
+    pub unsure: u64,
     /// The replay ends with this message: what is under way then was not delivered, and is sent again.
     pub replay_ends: Option<u64>,
     /// An error that may be a reply, or the first half of something else.
@@ -208,6 +210,7 @@ impl Client {
             state: Held::default(),
             was: String::new(),
             under_way: Vec::new(),
+            unsure: 0,
             replay_ends: None,
             error: None,
             awaits_token: false,
@@ -287,7 +290,8 @@ impl Client {
             key.ended = None;
         }
         let leaves = pending.iter().any(|asked| matches!(asked.what, What::Leave | What::Quit));
-        self.under_way.extend(pending.into_iter().filter(|_| self.json).filter_map(|asked| asked.what.said()));
+        let unanswered = pending.into_iter().filter(|asked| self.json && asked.id > self.unsure);
+        self.under_way.extend(unanswered.filter_map(|asked| asked.what.said()));
         self.replay_ends = None;
         self.error = None;
         self.bytes.clear();

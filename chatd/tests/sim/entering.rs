@@ -262,6 +262,8 @@ impl Client {
             self.sees_locked = locked;
         }
         self.heard.missed(count);
+        (self.unsure, self.replay_ends) = (self.last_id, None);
+        self.under_way.clear();
     }
 
     fn events(&self) -> &'static str {
