@@ -128,8 +128,10 @@ function typing(state, env) {
 
 const asksForName = (state, { phase, stop }) => state.phase === 'joining' && phase === 'stopped' && ['bad_name', 'name_taken'].includes(stop.code);
 
+/** The panel comes once it is known who is there: nothing in it moves afterwards. */
 function asking(state) {
-  return { ...state, phase: 'asking', seat: null, stop: null, error: { ...state.stop, about: 'connection' } };
+  const phase = state.present ? 'asking' : 'looking';
+  return { ...state, phase, seat: null, stop: null, error: { ...state.stop, about: 'connection' } };
 }
 
 function withItem(state, { told: [type, about], own: answered, why }, at) {

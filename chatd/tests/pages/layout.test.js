@@ -90,6 +90,31 @@ describe('layout', () => {
     }
   });
 
+  test('next to nothing moves when the name in the link is taken', async () => {
+    // In a narrow window the header gets a row of buttons, and loses it.
+    for (const [viewport, most] of [[{ width: 1180, height: 760 }, 0], [{ width: 390, height: 780 }, 0.04]]) {
+      const room = double.createRoom();
+      const ana = await open();
+      await ana.join(double.url, room, 'ana');
+      const other = await open({ viewport });
+      await watchShifts(other.page);
+      // Slow enough for the page to be painted before its scripts, before the answer to JOIN, and before what is asked after it.
+      await other.page.routeWebSocket(/ws/, (socket) => {
+        const server = socket.connectToServer();
+        socket.onMessage((message) => setTimeout(() => server.send(message), 300));
+      });
+      await other.page.route(/room\.js|api/, async (route) => {
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        await route.continue();
+      });
+      await other.page.goto(`${double.url}/room?room=${room}&name=ana`);
+      await other.page.waitForSelector('#ask:not([hidden])');
+      assert.match(await other.page.textContent('#ask-present'), /1 of 4/);
+      const shifts = await shiftsOf(other.page);
+      assert.ok(shifts.reduce((sum, [value]) => sum + value, 0) <= most, `${viewport.width} wide: ${JSON.stringify(shifts)}`);
+    }
+  });
+
   test('nothing moves in the lobby when there are open rooms', async () => {
     for (let number = 0; number < 12; number += 1) double.createRoom(`match-${number}`, 'duel');
     for (const viewport of [{ width: 1180, height: 760 }, { width: 390, height: 844 }, { width: 844, height: 390 }]) {
