@@ -180,8 +180,11 @@ describe('joining', () => {
   for (const code of ['name_taken', 'bad_name']) {
     test(`${code} asks for another name`, () => {
       const it = session().feed({ type: 'begin' }, { type: 'opened' }).receive({ type: 'error', code });
-      assert.equal(it.state.phase, 'asking');
-      assert.equal(it.state.error.code, code);
+      assert.deepEqual([it.state.phase, it.kinds().includes('look')], ['looking', true], 'who is there is known first');
+      it.feed({ type: 'looked', status: 200, players: 1, max_players: 4, names: ['ana'] });
+      assert.deepEqual([it.state.phase, it.state.error.code], ['asking', code]);
+      it.feed({ type: 'named', name: 'bob' }, { type: 'opened' }).receive({ type: 'error', code });
+      assert.deepEqual([it.state.phase, it.state.error.code], ['asking', code], 'the panel stays');
     });
   }
 
