@@ -246,8 +246,12 @@ impl Expectations {
     /// Two pods have had the room since the store went back: the swap that withdrew an offer may be undone, so that who was offered the
     /// room goes on with its timeline from there, under another ownership. I1 and I2 are about one of the two.
     pub fn may_have_forked(&self, room: &str) -> bool {
-        let contested = room.parse().ok().and_then(|room: RoomId| self.contested.get(&room));
-        self.ends.has(room) || self.went_back.zip(contested).is_some_and(|(when, at)| *at >= when)
+        self.ends.has(room) || self.went_back.zip(self.contested_at(room)).is_some_and(|(when, at)| at >= when)
+    }
+
+    /// When two pods last had the room, or one that cannot know of the other.
+    pub fn contested_at(&self, room: &str) -> Option<Micros> {
+        self.contested.get(&room.parse().ok()?).copied()
     }
 
     pub fn refused(&mut self, client: usize, what: &What, code: &str) {
@@ -337,7 +341,7 @@ impl Expectations {
         };
         self.resumed_stale += 1;
         // The answer to RESUME was on its way for some milliseconds.
-        let contested = seat.room.parse().ok().and_then(|room: RoomId| self.contested.get(&room).copied());
+        let contested = self.contested_at(&seat.room);
         let is_contested = contested.is_some_and(|at| at + SECOND > now);
         // Two pods have had the room since then: the one that goes on may not know what the other was told.
         let was_contested = contested.is_some_and(|at| at >= ended.at);

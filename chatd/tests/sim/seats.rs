@@ -197,9 +197,9 @@ impl Expectations {
 
     /// Owners of this room may know different things, or what they knew was lost.
     pub fn is_excused(&self, now: Micros, room: &str) -> bool {
-        let contested = |room| self.contested.get(&room).is_some_and(|at| at + 5 * SECOND > now);
+        let contested = self.contested_at(room).is_some_and(|at| at + 5 * SECOND > now);
         let is_gone = self.closed.contains_key(room) || self.endings.was_asked(room) || self.ends.has(room);
-        self.went_back.is_some() || is_gone || room.parse().is_ok_and(contested)
+        self.went_back.is_some() || is_gone || contested
     }
 
     /// JOINED. Returns the seat that the client has now.
