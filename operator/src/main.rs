@@ -13,7 +13,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// glibc's allocator leaves a fifth of the memory between the small pieces that 1,000 ChatDeployments are made of.
+/// Less memory than with glibc's allocator: docs/decisions/0007-jemalloc.md has the figures.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
