@@ -197,7 +197,7 @@ test-chart: ## test the operator's chart with a real helm on its own built-in cl
 
 .PHONY: test-rollback
 test-rollback: ## upgrade 200 ChatDeployments from a former commit and roll them back, before a release: 10 minutes, FROM= the commit
-	@hack/need rust cc openssl busybox cluster images pip
+	@hack/need rust cc openssl curl busybox cluster images pip
 	@$(XTASK) helm
 	@echo "==> the operators of this commit and of a former one"
 	@cargo build --locked --quiet -p operator

@@ -2,7 +2,6 @@
 //! StatefulSet. CHATD_FORMER is the folder that hack/former-operator makes. The operators are processes on this machine that run as the
 //! chart's ServiceAccount, with its rights. Does I/O.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,8 +10,7 @@ use serde_json::{Value, json};
 
 use crate::life::start_over;
 use crate::world::{
-    CHART, RELEASE, SERVED, apply, find, forget, get, helm, kubectl, make_namespace, repository, try_helm, try_kubectl,
-    until,
+    CHART, RELEASE, SERVED, apply, find, forget, get, helm, kubectl, make_namespace, repository, try_kubectl, until,
 };
 
 const FLEET: &str = "fleet";
@@ -22,32 +20,61 @@ const COUNT: usize = 200;
 const WITH_PODS: usize = 2;
 
 /// Ends the process by its id, however the test ends.
-struct Operator(Child);
+struct Operator {
+    process: Child,
+    log: PathBuf,
+}
 
 impl Drop for Operator {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
+}
+
+/// A program where the pods' network is, as hack/with-cluster says.
+fn inside(program: &Path) -> Command {
+    let enter = std::env::var("CHATD_TEST_ENTER").unwrap_or_else(|_| "env".to_owned());
+    let mut words = enter.split_whitespace();
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).arg(program).stdin(Stdio::null());
+    command
 }
 
 impl Operator {
     fn start(program: &Path, log: &str) -> Self {
-        let enter = std::env::var("CHATD_TEST_ENTER").unwrap_or_else(|_| "env".to_owned());
-        let mut words = enter.split_whitespace();
-        let mut command = Command::new(words.next().unwrap());
-        command.args(words).arg(program).args(["run", "--admin-listen", "127.0.0.1:0", "--namespace", RELEASE]);
+        let mut command = inside(program);
+        command.args(["run", "--admin-listen", "127.0.0.1:0", "--namespace", RELEASE]);
         command.args(["--leader-elect", "--identity", log]);
         command.args(["--chatd-image", "chatd.local/chatd:dev", "--valkey-image", "chatd.local/valkey:9"]);
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("rollback-{log}.log"));
-        command.env("KUBECONFIG", kubeconfig()).stdout(File::create(log).unwrap()).stdin(Stdio::null());
-        Self(command.spawn().unwrap())
+        command.env("KUBECONFIG", kubeconfig()).stdout(File::create(&log).unwrap());
+        Self { process: command.spawn().unwrap(), log }
+    }
+
+    /// By its metrics: it has reconciled each ChatDeployment at least once, and none is due.
+    fn has_looked_at_all(&self) -> bool {
+        let log = std::fs::read_to_string(&self.log).unwrap();
+        let Some(line) = log.lines().find(|line| line.contains("serves /livez")) else { return false };
+        let address = line.split_once("127.0.0.1:").unwrap().1;
+        let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+        let metrics =
+            inside(Path::new("curl")).args(["--silent", &format!("http://127.0.0.1:{port}/metrics")]).output();
+        let metrics = String::from_utf8(metrics.unwrap().stdout).unwrap();
+        let sum = |name: &str| -> Option<usize> {
+            let lines = metrics.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+            lines.map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum()
+        };
+        sum("chatd_operator_leader") == Some(1)
+            && sum("chatd_operator_deployments") == Some(COUNT)
+            && sum("chatd_operator_queue_depth") == Some(0)
+            && sum("chatd_operator_reconciles_total") >= Some(COUNT)
     }
 
     /// As Kubernetes ends a pod: it gives its Lease up.
     fn stop(mut self) {
-        assert!(Command::new("kill").arg(self.0.id().to_string()).status().unwrap().success());
-        assert!(self.0.wait().unwrap().success());
+        assert!(Command::new("kill").arg(self.process.id().to_string()).status().unwrap().success());
+        assert!(self.process.wait().unwrap().success());
     }
 }
 
@@ -108,15 +135,6 @@ fn specs() -> Vec<Value> {
     others.map(|object| object["spec"].clone()).collect()
 }
 
-/// How many deployments have a Service for clients that says what its ports speak: it shows which operator has looked at each.
-fn with_protocols() -> usize {
-    let list = get(&["services", "--namespace", FLEET]);
-    let services = list["items"].as_array().unwrap();
-    let says = |service: &&Value| service["spec"]["ports"][0]["appProtocol"].is_string();
-    let owner = |service: &Value| service["metadata"]["ownerReferences"][0]["name"].to_string();
-    services.iter().filter(says).map(owner).collect::<BTreeSet<_>>().len()
-}
-
 /// The status of each is about its spec, and those with pods are ready.
 fn are_settled() -> bool {
     let all = deployments();
@@ -154,15 +172,30 @@ fn release(verb: &str, chart: &str, more: &[&str]) {
     helm(&[&words[..], &["--set", "replicas=0", "--wait", "--timeout", "2m"], more].concat());
 }
 
-/// Every object can be read where the definition knows no other version than this one. As helm, which else finds a conflict later.
-fn all_are_stored_in(version: &str) {
+/// The definition as helm has applied it, and the same with one version. As helm, which else finds a conflict later.
+fn definitions(version: &str) -> (String, String) {
     let live = get(&[CRD]);
     let metadata = json!({ "name": live["metadata"]["name"], "annotations": live["metadata"]["annotations"], "labels": live["metadata"]["labels"] });
     let whole =
         json!({ "apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata, "spec": live["spec"] });
     let mut one = whole.clone();
     one["spec"]["versions"].as_array_mut().unwrap().retain(|known| known["name"] == version);
-    apply(&["--field-manager=helm"], &one.to_string());
+    (whole.to_string(), one.to_string())
+}
+
+/// The API server refuses a definition without a version that is stored, and nothing happens by that.
+fn no_definition_can_be_without(stored: &str, other: &str) {
+    let (_, one) = definitions(other);
+    let words = ["apply", "--server-side", "--force-conflicts", "--field-manager=helm", "--filename=-"];
+    let refused = try_kubectl(&words, one.as_bytes());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("storedVersions") && said.contains(stored), "{said}");
+}
+
+/// Every object can be read where the definition knows no other version than this one.
+fn all_are_stored_in(version: &str) {
+    let (whole, one) = definitions(version);
+    apply(&["--field-manager=helm"], &one);
     until("the other version is gone", || {
         let known = kubectl(&["get", "--raw", "/apis/chatd.dev"]);
         let known: Value = serde_json::from_str(&known).unwrap();
@@ -171,7 +204,7 @@ fn all_are_stored_in(version: &str) {
     let path = format!("/apis/chatd.dev/{version}/namespaces/{FLEET}/chatdeployments");
     let all: Value = serde_json::from_str(&kubectl(&["get", "--raw", &path])).unwrap();
     assert_eq!(all["items"].as_array().unwrap().len(), COUNT);
-    apply(&["--field-manager=helm"], &whole.to_string());
+    apply(&["--field-manager=helm"], &whole);
     until("both versions are served again", || {
         try_kubectl(&["get", SERVED, "--namespace", FLEET], b"").status.success()
     });
@@ -201,13 +234,13 @@ fn upgrades_and_rollbacks_restart_no_pod_and_write_no_stateful_set() {
     });
     let before = pods_and_sets();
     let specs_before = specs();
-    assert_eq!((before.0.len(), with_protocols()), (3 * WITH_PODS, 0));
+    assert_eq!(before.0.len(), 3 * WITH_PODS);
 
     // The upgrade: what is stored stays as it is.
     operator.stop();
     release("upgrade", CHART, &[]);
     let operator = Operator::start(&present, "present");
-    until("the new operator has looked at all", || with_protocols() == COUNT && are_settled());
+    until("the new operator has looked at all", || operator.has_looked_at_all() && are_settled());
     are_untouched(&before);
     assert_eq!(stored_versions(), json!(["v1alpha1"]));
 
@@ -215,7 +248,7 @@ fn upgrades_and_rollbacks_restart_no_pod_and_write_no_stateful_set() {
     operator.stop();
     helm(&["rollback", RELEASE, "1", "--namespace", RELEASE, "--wait"]);
     let operator = Operator::start(&former, "former-again");
-    until("the former operator has looked at all", || with_protocols() == 0 && are_settled());
+    until("the former operator has looked at all", || operator.has_looked_at_all() && are_settled());
     is_looked_after(COUNT - 1, "v1alpha1");
     are_untouched(&before);
 
@@ -223,38 +256,33 @@ fn upgrades_and_rollbacks_restart_no_pod_and_write_no_stateful_set() {
     operator.stop();
     release("upgrade", CHART, &[]);
     let operator = Operator::start(&present, "present-again");
-    until("the new operator has looked at all", || with_protocols() == COUNT && are_settled());
+    until("the new operator has looked at all", || operator.has_looked_at_all() && are_settled());
     release("upgrade", CHART, &["--set", "crds.storageVersion=v1beta1"]);
     until("what is stored has moved", || stored_versions() == json!(["v1beta1"]));
     all_are_stored_in("v1beta1");
     is_looked_after(COUNT - 1, "v1beta1");
     are_untouched(&before);
 
-    // The former definition is refused now, and nothing happens by that. The former operator runs under this one.
-    let refused = try_helm(&["rollback", RELEASE, "1", "--namespace", RELEASE]);
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && said.contains("storedVersions"), "{said}");
+    // The former operator runs under this definition, whatever is stored.
+    no_definition_can_be_without("v1beta1", "v1alpha1");
     operator.stop();
     release("upgrade", &chart, &["--set", "crds.enabled=false"]);
     assert!(find(&[CRD]).is_some());
     let operator = Operator::start(&former, "former-under-the-new");
-    until("the former operator has looked at all", || with_protocols() == 0 && are_settled());
+    until("the former operator has looked at all", || operator.has_looked_at_all() && are_settled());
     is_looked_after(COUNT - 1, "v1beta1");
     are_untouched(&before);
 
-    // Back to where it began: a manifest in the new version has left its name in one object, which an administrator clears.
+    // Back to where it began.
     operator.stop();
     release("upgrade", CHART, &["--set", "crds.storageVersion=v1alpha1"]);
     let operator = Operator::start(&present, "present-moves-back");
     until("what is stored has moved back", || stored_versions() == json!(["v1alpha1"]));
     all_are_stored_in("v1alpha1");
     operator.stop();
-    let forget_managers = json!({ "metadata": { "managedFields": [{}] } }).to_string();
-    let name = format!("{SERVED}/chat-{}", COUNT - 1);
     helm(&["rollback", RELEASE, "1", "--namespace", RELEASE, "--wait"]);
-    kubectl(&["patch", &name, "--namespace", FLEET, "--type=merge", "--patch", &forget_managers]);
     let operator = Operator::start(&former, "former-at-the-end");
-    until("the former operator has looked at all", || with_protocols() == 0 && are_settled());
+    until("the former operator has looked at all", || operator.has_looked_at_all() && are_settled());
     is_looked_after(COUNT - 1, "v1alpha1");
     are_untouched(&before);
     assert_eq!(specs(), specs_before);
