@@ -27,6 +27,8 @@ const PATCHES: [&str; 6] = [
     r#"{"max_players":1}"#,
     r#"{"max_players":null,"listed":null,"labels":null}"#,
 ];
+/// What a quick join asks for.
+const WISHES: [&str; 3] = ["{}", r#"{"kind":"duel"}"#, r#"{"labels":["eu"]}"#];
 const FILTERS: [&str; 4] = ["", "&kind=duel", "&label=eu", "&listed=true"];
 
 /// What is done in one of the rooms.
@@ -41,6 +43,7 @@ enum Deed {
     SendTo(usize),
     Kick { player: usize, bars: bool },
     List(&'static str),
+    QuickJoin { player: usize, wish: &'static str },
     Join(usize),
     Leave(usize),
 }
@@ -60,6 +63,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => player().prop_map(Deed::SendTo),
         2 => (player(), any::<bool>()).prop_map(|(player, bars)| Deed::Kick { player, bars }),
         2 => proptest::sample::select(&FILTERS[..]).prop_map(Deed::List),
+        2 => (player(), proptest::sample::select(&WISHES[..]))
+            .prop_map(|(player, wish)| Deed::QuickJoin { player, wish }),
         6 => player().prop_map(Deed::Join),
         1 => player().prop_map(Deed::Leave),
     ];
@@ -102,6 +107,19 @@ impl Expected {
             .into_iter()
             .filter_map(|(holds, code)| holds.then_some(code))
             .collect()
+    }
+
+    /// For a quick join of `player`, who is not among its players.
+    fn suits(&self, player: usize, wish: &str) -> bool {
+        let filter = match wish {
+            "{}" => "",
+            r#"{"kind":"duel"}"# => "&kind=duel",
+            _ => "&label=eu",
+        };
+        self.has("listed")
+            && self.matches(filter)
+            && self.refusals(player).is_empty()
+            && !self.players.contains(&player)
     }
 
     fn matches(&self, filter: &str) -> bool {
@@ -159,6 +177,7 @@ impl Case<'_> {
             Deed::Join(player) => return self.join(room, process, *player),
             Deed::Leave(player) => return self.leave(room, *player),
             Deed::List(filter) => return self.list(caller, filter),
+            Deed::QuickJoin { player, wish } => return self.quick_join(caller, *player, wish),
             Deed::Make(descriptor) => {
                 ("POST /v1/rooms".to_owned(), json!({ "room": id, "descriptor": object(descriptor) }))
             }
@@ -268,6 +287,26 @@ impl Case<'_> {
             .filter(|(_, room)| room.matches(filter))
             .map(|(number, room)| json!([self.id(*number), room.players.len(), room.places(), room.has("locked")]));
         assert_eq!(listed.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{filter}: {answer}");
+    }
+
+    /// A room of this case that suits, where there is one; else a new one, which is looked at and ended.
+    fn quick_join(&self, caller: Caller, player: usize, wish: &str) {
+        let mut body = object(wish);
+        body.extend([("sub".to_owned(), "somebody".into()), ("name".to_owned(), NAMES[player].into())]);
+        let (status, answer) = caller.call("POST /v1/join", Value::from(body).to_string());
+        let room = answer["room"].as_str().unwrap_or_default();
+        let suits = |number: &usize| self.rooms.get(number).is_some_and(|found| found.suits(player, wish));
+        let suitable: Vec<_> = (0..ROOMS).filter(suits).map(|number| self.id(number)).collect();
+        if !suitable.is_empty() {
+            assert!(status == 200 && suitable.iter().any(|id| id == room), "{answer}, not one of {suitable:?}");
+            return;
+        }
+        assert_eq!(status, 201, "{answer}");
+        let mut descriptor = object(wish);
+        descriptor.insert("listed".to_owned(), true.into());
+        let (status, made) = caller.call(&format!("GET /v1/rooms/{room}"), "");
+        assert_eq!((status, &made["descriptor"]), (200, &Value::from(descriptor)), "{made}");
+        assert_eq!(caller.call(&format!("DELETE /v1/rooms/{room}"), "").0, 200);
     }
 
     fn join(&mut self, room: usize, process: usize, player: usize) {
