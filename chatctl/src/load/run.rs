@@ -108,6 +108,9 @@ pub async fn run(size: &Size, doors: &Doors, interrupted: impl Future<Output = (
     let run = Run { rooms, tally, began: Instant::now() };
     let phased = async {
         run.until(SETTLE, |run| run.inside() == size.rooms * size.players).await;
+        if run.inside() == 0 {
+            return;
+        }
         phases.send_replace(Phase::Talk);
         sleep_until(Instant::now() + size.duration).await;
     };
@@ -118,7 +121,11 @@ pub async fn run(size: &Size, doors: &Doors, interrupted: impl Future<Output = (
     }
     listens.store(true, Ordering::Relaxed);
     phases.send_replace(Phase::Listen);
-    run.until(SETTLE, |run| run.inside() == size.rooms * size.players && run.is_settled()).await;
+    run.until(SETTLE, |run| match run.inside() {
+        0 => run.said() == 0,
+        inside => inside == size.rooms * size.players && run.is_settled(),
+    })
+    .await;
     let verdict = run.verdict(size);
     phases.send_replace(Phase::End);
     let _ = tokio::time::timeout(SETTLE, async { while players.join_next().await.is_some() {} }).await;
@@ -134,6 +141,10 @@ struct Run {
 impl Run {
     fn inside(&self) -> usize {
         self.tally.figures().inside.iter().filter(|inside| **inside).count()
+    }
+
+    fn said(&self) -> u64 {
+        self.tally.figures().said
     }
 
     fn count(&self) -> Count {

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::stage::{Stage, chatctl, run, told};
+use super::stage::{Stage, chatctl, run, told, wait_for};
 
 fn verdict(json: &str) -> Value {
     serde_json::from_str(json).unwrap()
@@ -15,10 +15,17 @@ fn load(stage: &mut Stage, more: &[&str], act: impl FnOnce(&mut Stage)) -> (i32,
     let (lines, web) = (stage.addresses(|pod| &pod.lines), stage.addresses(|pod| &pod.web));
     let mut command = chatctl(&["load", "--lines", &lines, "--web", &web, "--output", "json"]);
     let child = command.args(more).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(3));
     act(stage);
     let (code, json) = told(&child.wait_with_output().unwrap());
     (code, verdict(&json))
+}
+
+/// Each player is in, and lines have been said.
+fn all_talk(stage: &Stage) {
+    wait_for("all players are in and talk", || {
+        let sum = |series: &str| stage.pods.iter().map(|pod| pod.metric(series)).sum::<u64>();
+        sum("chatd_players") == 32 && sum("chatd_messages_in_total") > 100
+    });
 }
 
 const SIZE: [&str; 8] = ["--rooms", "8", "--players", "4", "--rate", "5", "--duration", "10"];
@@ -26,7 +33,10 @@ const SIZE: [&str; 8] = ["--rooms", "8", "--players", "4", "--rate", "5", "--dur
 #[test]
 fn nothing_is_lost_while_a_pod_drains() {
     let mut stage = Stage::new(3);
-    let (code, verdict) = load(&mut stage, &SIZE, |stage| stage.terminate(0));
+    let (code, verdict) = load(&mut stage, &SIZE, |stage| {
+        all_talk(stage);
+        stage.terminate(0);
+    });
     assert_eq!(code, 0, "{verdict:#}");
     assert!(verdict["linesSaid"].as_u64() > Some(800), "{verdict:#}");
     // A line whose connection ended under it may have been heard by nobody, and is never heard by some.
@@ -39,7 +49,10 @@ fn nothing_is_lost_while_a_pod_drains() {
 #[test]
 fn what_a_crash_loses_is_noticed() {
     let mut stage = Stage::new(2);
-    let (code, verdict) = load(&mut stage, &SIZE, |stage| stage.kill(0));
+    let (code, verdict) = load(&mut stage, &SIZE, |stage| {
+        all_talk(stage);
+        stage.kill(0);
+    });
     // Players come back to their seats, and the server tells that it does not know what they missed.
     assert_eq!((verdict["lost"].as_u64(), verdict["doubled"].as_u64()), (Some(0), Some(0)), "{verdict:#}");
     assert_eq!((verdict["disordered"].as_u64(), verdict["inside"].as_u64()), (Some(0), Some(32)), "{verdict:#}");

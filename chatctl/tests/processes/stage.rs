@@ -1,6 +1,7 @@
 //! A real Redis and real chatd processes on loopback, ended by their process ids when dropped. Does I/O.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -31,6 +32,18 @@ pub struct Pod {
     pub web: String,
     pub admin: String,
     process: Option<Process>,
+}
+
+impl Pod {
+    /// What its metrics say of a series without labels.
+    pub fn metric(&self, series: &str) -> u64 {
+        let mut stream = TcpStream::connect(&self.admin).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let value = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok();
+        answer.lines().find_map(value).expect("a series that there is")
+    }
 }
 
 pub struct Stage {
