@@ -18,6 +18,9 @@ MUTANTS := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)/bin/cargo-mutants
 ACTIONLINT_VERSION := 1.7.7
 ACTIONLINT := $(CACHE)/actionlint-$(ACTIONLINT_VERSION)/actionlint
 
+# Tests in parallel, where they mostly wait: for processes, and for times to end.
+WAITING ?= 8
+
 # Seeds of one simulation run, from seed 0. CHATD_SIM_SEED=<n> repeats the seed that a failure printed, with its trace.
 SEEDS ?= 1000
 LONG_SEEDS ?= 100000
@@ -152,7 +155,7 @@ walk: ## count the files of the hub that a JOIN at the wrong pod and a planned m
 test-rust: ## run unit, property, contract and end-to-end tests
 	@hack/need rust cc redis postgres nc openssl curl python haproxy
 	@echo "==> Rust tests"
-	@$(TEST)
+	@RUST_TEST_THREADS=$(WAITING) $(TEST)
 
 .PHONY: test-cluster
 test-cluster: ## test the built-in cluster and the demos in it, as root or with sudo: minutes, the first time 20
