@@ -115,6 +115,8 @@ pub fn kubelet(layout: &Layout, node: Node) -> Value {
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "nodeStatusUpdateFrequency": "5s",
+        // Within one and a half of this a changed Secret reaches the files of its pods: a minute by default.
+        "syncFrequency": "10s",
         "shutdownGracePeriod": "0s",
         "enableControllerAttachDetach": true,
     })

@@ -25,7 +25,7 @@ fn ask(port: u16, method: &str, path: &str, body: &str) -> (u16, String) {
     (status, text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
-/// In time: a changed password reaches a pod's files within a minute or two.
+/// In time: a changed password reaches a pod's files when its kubelet looks at the pod again.
 pub fn both_databases_answer(world: &World) {
     let forward = Forward::start(world, "http-demo", 1);
     for path in ["/kv/nothing", "/db"] {
