@@ -137,7 +137,7 @@ lint: $(DENY) $(ACTIONLINT) ## check formatting, clippy, shellcheck, actionlint,
 	@echo "==> actionlint"
 	@$(ACTIONLINT) -no-color
 	@echo "==> patches of hack/mutants.d"
-	@for rule in hack/mutants.d/*.patch; do git apply --check "$$rule"; done
+	@hack/mutants copy
 	@echo "==> unused dependencies"
 	@hack/unused-crates
 	@echo "==> cargo deny: bans, licences, sources"

@@ -64,12 +64,23 @@ function refresh(copy) {
   }
   for (const file of files) {
     const [from, to] = [path.join(top, file), path.join(copy, file)];
+    if (fs.lstatSync(from).isSymbolicLink()) {
+      link(fs.readlinkSync(from), to);
+      continue;
+    }
     const source = fs.readFileSync(from);
     if (!fs.existsSync(to) || !source.equals(fs.readFileSync(to))) {
       fs.mkdirSync(path.dirname(to), { recursive: true });
       fs.writeFileSync(to, source, { mode: fs.statSync(from).mode });
     }
   }
+}
+
+/** A symbolic link, also in place of another one. */
+function link(target, to) {
+  fs.rmSync(to, { force: true });
+  fs.mkdirSync(path.dirname(to), { recursive: true });
+  fs.symlinkSync(target, to);
 }
 
 /** Builds the tests. The programs by their name; what the compiler says if it cannot be compiled. */
