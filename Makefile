@@ -146,6 +146,8 @@ lint: $(DENY) $(ACTIONLINT) ## check formatting, clippy, shellcheck, actionlint,
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@echo "==> cargo doc"
 	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet --workspace
+	@echo "==> files that a JOIN and a move pass"
+	@hack/walk
 
 .PHONY: walk
 walk: ## count the files of the hub that a JOIN at the wrong pod and a planned move pass
