@@ -141,6 +141,26 @@ fn taken_over() -> Room {
 }
 
 #[test]
+fn a_locked_room_lets_in_who_was_perhaps_answered_and_shows_the_same_key() {
+    let join = |key: Option<u8>, shown: Option<u8>, player: &str| {
+        let key = who("bob", key).key;
+        let recorded = RecordedSeat { seat: SeatId(2), hold: false, joining: true, key, auth: None };
+        let (bucket, id) = (LIMITS.rate.full(NOW), "abcdefgh".parse().unwrap());
+        let unanswered = vec![(name("bob"), recorded)];
+        let mut room = Room::taken_over(id, vec![], unanswered, NOW + LIMITS.hold, bucket, &mut rand::rng());
+        room.describe(Some(Box::new(crate::descriptor::Descriptor { locked: true, ..Default::default() })));
+        room.join(SeatId(3), who(player, shown), local(3), LIMITS, NOW)
+    };
+    let locked = Join::Refused(ErrorCode::RoomLocked);
+    assert_ne!(join(Some(1), Some(1), "bob"), locked);
+    for (key, shown, player) in
+        [(Some(1), Some(2), "bob"), (Some(1), None, "bob"), (None, None, "bob"), (None, None, "eve")]
+    {
+        assert_eq!(join(key, shown, player), locked, "{key:?} {shown:?} {player}");
+    }
+}
+
+#[test]
 fn a_token_finds_its_seat() {
     let (found, lost) = (Ok(()), Err(ErrorCode::BadToken));
     let cases = [

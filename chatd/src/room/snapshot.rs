@@ -272,4 +272,40 @@ mod tests {
             assert_eq!(ages, [70_000, 10_000]);
         }
     }
+
+    #[test]
+    fn no_healthy_pod_sends_such_a_snapshot() {
+        let mut room = Room::new("abcdefgh".parse().unwrap(), &mut rand::rng());
+        let recorded =
+            crate::record::RecordedSeat { seat: SeatId(1), hold: true, joining: false, key: None, auth: None };
+        room.seats.push(Seat::recorded("ana".parse().unwrap(), recorded, 1, Bucket::new(10, 20, 0)));
+        let good = room.snapshot(Ownership { epoch: MAX_EPOCH, boot: PodBoot(1) }, b"", 0);
+        assert!(!good.is_nonsense());
+        let breaks: [fn(&mut Snapshot); 6] = [
+            |snapshot| snapshot.ownership.epoch = MAX_EPOCH + 1,
+            |snapshot| snapshot.seq = MAX_EPOCH + 1,
+            |snapshot| snapshot.position = MAX_EPOCH + 1,
+            |snapshot| snapshot.webhook_number = MAX_EPOCH + 1,
+            |snapshot| snapshot.seats.push(snapshot.seats[0].clone()),
+            |snapshot| {
+                snapshot.seats.push(snapshot.seats[0].clone());
+                snapshot.seats[1].seat = SeatId(9);
+            },
+        ];
+        for (number, breaks) in breaks.into_iter().enumerate() {
+            let mut snapshot = good.clone();
+            breaks(&mut snapshot);
+            assert!(snapshot.is_nonsense(), "{number}");
+        }
+        let last: [fn(&mut Snapshot); 3] = [
+            |snapshot| snapshot.seq = MAX_EPOCH,
+            |snapshot| snapshot.position = MAX_EPOCH,
+            |snapshot| snapshot.webhook_number = MAX_EPOCH,
+        ];
+        for (number, change) in last.into_iter().enumerate() {
+            let mut snapshot = good.clone();
+            change(&mut snapshot);
+            assert!(!snapshot.is_nonsense(), "{number}");
+        }
+    }
 }

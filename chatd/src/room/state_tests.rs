@@ -121,8 +121,12 @@ fn no_healthy_pod_sends_such_a_state() {
     set(&mut room, "b", "2").unwrap();
     let good = room.state.unwrap();
     assert!(!good.is_nonsense(room.position) && good.is_nonsense(room.position - 1));
-    let breaks: [fn(&mut State); 6] = [
+    let mut last = good.clone();
+    last.version = MAX_EPOCH;
+    assert!(!last.is_nonsense(room.position));
+    let breaks: [fn(&mut State); 7] = [
         |state| state.version = 1,
+        |state| state.version = MAX_EPOCH + 1,
         |state| state.version = u64::MAX,
         |state| state.entries[1].key = state.entries[0].key,
         |state| state.entries[0].value = None,

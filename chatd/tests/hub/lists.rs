@@ -57,6 +57,20 @@ pub fn list(world: &mut World, pod: usize, filter: &ListFilter) -> (Vec<ListedRo
 }
 
 #[test]
+fn a_pod_whose_link_breaks_meanwhile_is_missing_alone() {
+    let mut world = world();
+    let time = world.time();
+    world.mute = Some(2);
+    world.pods[0].list_elsewhere(time, 1, filter(&json!({})));
+    world.run();
+    assert!(world.lists.is_empty());
+    world.break_link(0, 2);
+    world.run();
+    let RoomList { rooms, incomplete } = world.lists.pop().expect("an answer").unwrap();
+    assert_eq!((names(&rooms), incomplete), (vec!["a1", "b1"], vec!["chat-2".to_owned()]));
+}
+
+#[test]
 fn every_pod_lists_the_rooms_of_all_that_fit() {
     let mut world = world();
     for (fields, expected) in [

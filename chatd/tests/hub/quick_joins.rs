@@ -76,6 +76,15 @@ fn the_last_place_is_kept_for_one_of_two_who_ask_at_once() {
 }
 
 #[test]
+fn who_asks_again_takes_one_place() {
+    let mut world = arena(&json!({}));
+    for sub in ["user-1", "user-1", "user-2", "user-1"] {
+        world.call(1, ROOM, reserve(sub, None)).unwrap();
+    }
+    assert_eq!(world.call(0, ROOM, reserve("user-3", None)), Err(ErrorCode::RoomFull));
+}
+
+#[test]
 fn a_place_that_nobody_takes_is_free_again_after_ten_seconds() {
     let mut world = arena(&json!({}));
     for sub in ["user-1", "user-2"] {

@@ -106,6 +106,22 @@ mod tests {
     }
 
     #[test]
+    fn of_one_command_is_what_the_user_may_not_run_or_the_server_does_not_have() {
+        for (line, expected) in [
+            ("NOPERM this user has no permissions to run the 'client|list' command", true),
+            ("ERR unknown command 'CLIENT', with args beginning with: 'LIST'", true),
+            ("ERR max number of clients reached", false),
+            ("NOAUTH Authentication required.", false),
+            ("OOM unknown command", false),
+        ] {
+            match redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap() {
+                redis::Value::ServerError(error) => assert_eq!(is_of_one_command(&error), expected, "{line}"),
+                other => panic!("{other:?} is no error"),
+            }
+        }
+    }
+
+    #[test]
     fn error_replies_are_judged() {
         use NoAnswer::{Auth, Full, ReadOnly, Refused};
         use Verdict::{Keep, Replace};

@@ -128,3 +128,31 @@ impl Search {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::search_tests::lease;
+    use super::*;
+
+    #[test]
+    fn heirs_are_the_living_pods_of_this_deployment_that_go_on() {
+        let with = |boot: u64, change: &dyn Fn(&mut LeaseRecord)| {
+            let mut record = LeaseRecord::parse(&lease(boot)).unwrap();
+            change(&mut record);
+            (format!("chat-{boot}"), bytes::Bytes::from(serde_json::to_vec(&record).unwrap()))
+        };
+        let pods = [
+            with(1, &|_| ()),
+            with(2, &|_| ()),
+            with(3, &|record| record.draining = true),
+            with(4, &|record| "other".clone_into(&mut record.uid)),
+            with(5, &|_| ()),
+        ];
+        let boots =
+            |me: u64| heirs(&pods, PodBoot(2), PodBoot(me)).into_iter().map(|(boot, _)| boot.0).collect::<Vec<_>>();
+        assert_eq!(boots(1), [1, 5]);
+        assert_eq!(boots(4), [4], "a pod of another deployment has its own");
+        assert!(boots(9).is_empty(), "without a lease of its own a pod knows of nobody");
+    }
+}
