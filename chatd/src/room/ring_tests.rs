@@ -46,6 +46,7 @@ fn the_last_messages_are_kept_by_number_and_by_bytes_of_text() {
     (0..40).for_each(|_| it.say(10, LIMITS));
     assert_eq!(it.kept(), (9..=40).collect::<Vec<u64>>());
     assert_eq!((it.ring.missed(0, 40), it.ring.missed(8, 40), it.ring.missed(20, 40)), (8, 0, 0));
+    assert_eq!(it.ring.newest_time(), Some(40));
     (0..3).for_each(|_| it.say(4_000, LIMITS));
     assert_eq!(it.kept(), [42, 43]);
     it.say(192, LIMITS);

@@ -308,4 +308,23 @@ mod tests {
             assert!(!snapshot.is_nonsense(), "{number}");
         }
     }
+
+    #[test]
+    fn a_snapshot_within_the_limits_of_a_pod_stays_as_it_is_but_for_long_holds() {
+        let mut room = Room::new("abcdefgh".parse().unwrap(), &mut rand::rng());
+        for (number, player) in [(1, "ana"), (2, "bob"), (3, "cid")] {
+            let recorded =
+                crate::record::RecordedSeat { seat: SeatId(number), hold: true, joining: false, key: None, auth: None };
+            room.seats.push(Seat::recorded(player.parse().unwrap(), recorded, 100, Bucket::new(10, 20, 0)));
+        }
+        let mut snapshot = room.snapshot(Ownership { epoch: 1, boot: PodBoot(1) }, b"", 0);
+        snapshot.seats[1].away_for = None;
+        let seats = |most, hold| {
+            let limited = snapshot.clone().limited(most, hold);
+            limited.seats.iter().map(|seat| (seat.seat.0, seat.away_for)).collect::<Vec<_>>()
+        };
+        assert_eq!(seats(3, 1_000), [(1, Some(100)), (2, None), (3, Some(100))]);
+        assert_eq!(seats(3, 50), [(1, Some(50)), (2, None), (3, Some(50))]);
+        assert_eq!(seats(2, 1_000), [(2, None), (1, Some(100))]);
+    }
 }
