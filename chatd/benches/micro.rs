@@ -83,6 +83,12 @@ impl Pods {
         Self { hubs: (0..count).map(hub).collect(), store: HashMap::new(), time }
     }
 
+    /// What a pod does every few seconds, without which it would stop serving: its lease, and what it asks the directory.
+    fn renew(&mut self, pod: usize) {
+        self.hubs[pod].lease(self.time, LeaseView { confirmed: Some(self.time.now), settled: true });
+        while self.carry_out(pod) {}
+    }
+
     fn open(&mut self, pod: usize) -> Client {
         (pod, self.hubs[pod].open(self.time, Encoding::Lines))
     }
@@ -163,6 +169,9 @@ fn say_to_a_room_of_four(bencher: Bencher<'_, '_>) {
     let heard = format!("MSG alice {line}");
     bencher.bench_local(|| {
         pods.time.now += PAUSE;
+        if pods.time.now.is_multiple_of(20 * PAUSE) {
+            pods.renew(0);
+        }
         pods.hubs[0].receive(pods.time, alice.1, line.as_bytes());
         for (_, member) in members {
             let output = pods.hubs[0].output(member).len();
