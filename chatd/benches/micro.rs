@@ -86,7 +86,7 @@ impl Pods {
     /// What a pod does every few seconds, without which it would stop serving: its lease, and what it asks the directory.
     fn renew(&mut self, pod: usize) {
         self.hubs[pod].lease(self.time, LeaseView { confirmed: Some(self.time.now), settled: true });
-        while self.carry_out(pod) {}
+        self.settle();
     }
 
     fn open(&mut self, pod: usize) -> Client {
@@ -95,6 +95,11 @@ impl Pods {
 
     fn say(&mut self, (pod, session): Client, line: &str) {
         self.hubs[pod].receive(self.time, session, line.as_bytes());
+        self.settle();
+    }
+
+    /// Until no pod asks for anything.
+    fn settle(&mut self) {
         while (0..self.hubs.len()).map(|pod| self.carry_out(pod)).max() == Some(true) {}
     }
 

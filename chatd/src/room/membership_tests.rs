@@ -135,7 +135,10 @@ fn a_join_whose_client_is_gone_leaves_nothing_behind() {
 fn taken_over() -> Room {
     let recorded =
         |seat| RecordedSeat { seat: SeatId(seat), hold: seat == 1, joining: seat == 2, key: None, auth: None };
-    let (held, unanswered) = (vec![(name("ana"), recorded(1))], vec![(name("bob"), recorded(2))]);
+    taken_over_with(vec![(name("ana"), recorded(1))], vec![(name("bob"), recorded(2))])
+}
+
+fn taken_over_with(held: Vec<(PlayerName, RecordedSeat)>, unanswered: Vec<(PlayerName, RecordedSeat)>) -> Room {
     let (bucket, id) = (LIMITS.rate.full(NOW), "abcdefgh".parse().unwrap());
     checked(Room::taken_over(id, held, unanswered, NOW + LIMITS.hold, bucket, &mut rand::rng()))
 }
@@ -145,9 +148,7 @@ fn a_locked_room_lets_in_who_was_perhaps_answered_and_shows_the_same_key() {
     let join = |key: Option<u8>, shown: Option<u8>, player: &str| {
         let key = who("bob", key).key;
         let recorded = RecordedSeat { seat: SeatId(2), hold: false, joining: true, key, auth: None };
-        let (bucket, id) = (LIMITS.rate.full(NOW), "abcdefgh".parse().unwrap());
-        let unanswered = vec![(name("bob"), recorded)];
-        let mut room = Room::taken_over(id, vec![], unanswered, NOW + LIMITS.hold, bucket, &mut rand::rng());
+        let mut room = taken_over_with(vec![], vec![(name("bob"), recorded)]);
         room.describe(Some(Box::new(crate::descriptor::Descriptor { locked: true, ..Default::default() })));
         room.join(SeatId(3), who(player, shown), local(3), LIMITS, NOW)
     };

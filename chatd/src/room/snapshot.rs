@@ -273,13 +273,21 @@ mod tests {
         }
     }
 
+    /// Of a room in which these players have the seats 1, 2, ... and are away for 100 ms more.
+    fn with_players(players: &[&str]) -> Snapshot {
+        let mut room = Room::new("abcdefgh".parse().unwrap(), &mut rand::rng());
+        for (number, player) in (1..).zip(players) {
+            let recorded =
+                crate::record::RecordedSeat { seat: SeatId(number), hold: true, joining: false, key: None, auth: None };
+            room.seats.push(Seat::recorded(player.parse().unwrap(), recorded, 100, Bucket::new(10, 20, 0)));
+        }
+        room.snapshot(Ownership { epoch: 1, boot: PodBoot(1) }, b"", 0)
+    }
+
     #[test]
     fn no_healthy_pod_sends_such_a_snapshot() {
-        let mut room = Room::new("abcdefgh".parse().unwrap(), &mut rand::rng());
-        let recorded =
-            crate::record::RecordedSeat { seat: SeatId(1), hold: true, joining: false, key: None, auth: None };
-        room.seats.push(Seat::recorded("ana".parse().unwrap(), recorded, 1, Bucket::new(10, 20, 0)));
-        let good = room.snapshot(Ownership { epoch: MAX_EPOCH, boot: PodBoot(1) }, b"", 0);
+        let mut good = with_players(&["ana"]);
+        good.ownership.epoch = MAX_EPOCH;
         assert!(!good.is_nonsense());
         let breaks: [fn(&mut Snapshot); 6] = [
             |snapshot| snapshot.ownership.epoch = MAX_EPOCH + 1,
@@ -311,13 +319,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_within_the_limits_of_a_pod_stays_as_it_is_but_for_long_holds() {
-        let mut room = Room::new("abcdefgh".parse().unwrap(), &mut rand::rng());
-        for (number, player) in [(1, "ana"), (2, "bob"), (3, "cid")] {
-            let recorded =
-                crate::record::RecordedSeat { seat: SeatId(number), hold: true, joining: false, key: None, auth: None };
-            room.seats.push(Seat::recorded(player.parse().unwrap(), recorded, 100, Bucket::new(10, 20, 0)));
-        }
-        let mut snapshot = room.snapshot(Ownership { epoch: 1, boot: PodBoot(1) }, b"", 0);
+        let mut snapshot = with_players(&["ana", "bob", "cid"]);
         snapshot.seats[1].away_for = None;
         let seats = |most, hold| {
             let limited = snapshot.clone().limited(most, hold);

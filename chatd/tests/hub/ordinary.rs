@@ -25,12 +25,7 @@ fn a_session_as_the_protocol_tells_it() {
 #[test]
 fn who_says_no_more_and_still_reads_is_answered_and_leaves() {
     let mut world = World::new(1);
-    let alice = world.open(0);
-    let room = world.create(alice);
-    world.ask(alice, &format!("JOIN {room} alice\n"));
-    let bob = world.open(0);
-    world.ask(bob, &format!("JOIN {room} bob\n"));
-    world.hear(alice);
+    let (_, alice, bob) = world.room_of_two(0, "");
     world.say(bob, "the last line\n");
     let time = world.time();
     world.pods[0].end_of_input(time, bob.1);

@@ -97,12 +97,16 @@ fn redirect(details: &str) -> Option<Address> {
 mod tests {
     use super::*;
 
-    /// Judges a line as the server sends it.
-    fn complaint(line: &str) -> Complaint {
+    /// A line as the server sends it.
+    fn reply(line: &str) -> ServerError {
         match redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap() {
-            redis::Value::ServerError(error) => of_reply(&error),
+            redis::Value::ServerError(error) => error,
             other => panic!("{other:?} is no error"),
         }
+    }
+
+    fn complaint(line: &str) -> Complaint {
+        of_reply(&reply(line))
     }
 
     #[test]
@@ -114,10 +118,7 @@ mod tests {
             ("NOAUTH Authentication required.", false),
             ("OOM unknown command", false),
         ] {
-            match redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap() {
-                redis::Value::ServerError(error) => assert_eq!(is_of_one_command(&error), expected, "{line}"),
-                other => panic!("{other:?} is no error"),
-            }
+            assert_eq!(is_of_one_command(&reply(line)), expected, "{line}");
         }
     }
 

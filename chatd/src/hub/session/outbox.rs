@@ -124,23 +124,15 @@ mod tests {
         output.bytes.capacity()
     }
 
-    /// Of 100 messages of 1,000 bytes, some and half of one more are written.
-    fn half_written(encoding: Encoding, message: &[u8]) -> Output {
-        let mut output = Output::default();
-        for _ in 0..100 {
-            output.buffer().extend_from_slice(message);
-        }
-        output.written(70 * message.len() + 500, encoding);
-        output
-    }
-
     #[test]
     fn what_is_written_is_freed_up_to_the_last_whole_message() {
         let line = [vec![b'x'; 999], vec![b'\n']].concat();
         let frame = [vec![0x81, 126], 996_u16.to_be_bytes().to_vec(), vec![b'x'; 996]].concat();
         let long = [vec![0x81, 127], 70_000_u64.to_be_bytes().to_vec(), vec![b'x'; 70_000]].concat();
         for (encoding, message) in [(Encoding::Lines, line), (Encoding::Json, frame), (Encoding::Json, long)] {
-            let mut output = half_written(encoding, &message);
+            let mut output = Output::default();
+            output.buffer().extend_from_slice(&message.repeat(100));
+            output.written(70 * message.len() + 500, encoding);
             assert_eq!(output.bytes.len(), 30 * message.len());
             assert_eq!((output.sent, output.len()), (500, 30 * message.len() - 500));
             output.keep_only_what_is_under_way(encoding);
